@@ -1,0 +1,13 @@
+//! What a job is: identities, states and their transitions, waiting reasons, outcomes and what follows from them.
+
+pub mod action;
+pub mod belt;
+pub mod ids;
+pub mod judge;
+pub mod object;
+pub mod outcome;
+pub mod partition;
+pub mod problem;
+pub mod retry;
+pub mod state;
+pub mod waiting;

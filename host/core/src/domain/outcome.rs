@@ -1,0 +1,97 @@
+//! What a connector says became of an item, before the host judges it.
+
+use super::object::{ObjectKey, Remote};
+use super::problem::Problem;
+
+/// The connector's word on one item. The meanings are those of the contract (`wit/`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there.
+    Delivered {
+        /// What it became.
+        remotes: Vec<Remote>,
+        /// False: it was there already, the same.
+        changed: bool,
+        /// Remarks without a refusal.
+        warnings: Vec<Problem>,
+    },
+    /// Taken, decided later.
+    Accepted {
+        /// Names the pending decision.
+        token: String,
+        /// Not worth asking before.
+        again_after_ms: Option<u64>,
+    },
+    /// Never as it is.
+    Rejected(Problem),
+    /// It may work later; it may have been applied.
+    Retryable {
+        /// Not before this much time.
+        after_ms: Option<u64>,
+        /// Why.
+        problem: Problem,
+    },
+    /// Not applied: a limit is exhausted.
+    Throttled {
+        /// The limit; none: the connection's own.
+        bucket: Option<String>,
+        /// Not before this much time.
+        retry_after_ms: u64,
+        /// What the destination said.
+        problem: Option<Problem>,
+    },
+    /// Not applied: these must be there first.
+    BlockedOn(Vec<ObjectKey>),
+    /// Not applied: a newer version is there.
+    Conflict(Remote),
+    /// It may or may not have been applied.
+    Unknown(Problem),
+    /// Nothing was sent for it.
+    NotAttempted,
+}
+
+/// The end of a whole call that is no list of outcomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The token or session is no longer good.
+    AuthExpired(Problem),
+    /// The credential is refused.
+    AuthRejected(Problem),
+    /// The settings cannot work.
+    SettingsInvalid(Problem),
+    /// A limit is exhausted; nothing was applied.
+    Throttled {
+        /// The limit; none: the connection's own.
+        bucket: Option<String>,
+        /// Not before this much time.
+        retry_after_ms: u64,
+        /// What the destination said.
+        problem: Option<Problem>,
+    },
+    /// The destination is down; nothing was applied.
+    Unavailable {
+        /// Not before this much time.
+        after_ms: Option<u64>,
+        /// Why.
+        problem: Problem,
+    },
+    /// The request was refused as a whole and nothing applied; the host sends the halves.
+    BatchRefused(Problem),
+    /// The connector cannot do this.
+    Unsupported(Problem),
+    /// The connector is at fault, by its own word.
+    Internal(Problem),
+    /// The guest trapped, ran out of its CPU budget, memory or time. Only the host says this.
+    Trapped(Problem),
+}
+
+/// What the gate saw of a call: the host's own evidence, stronger than the guest's word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// A request that may change something left the host.
+    pub write_left: bool,
+    /// The answer to such a request was lost.
+    pub answer_lost: bool,
+    /// Any request left the host.
+    pub anything_left: bool,
+}

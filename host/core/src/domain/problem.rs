@@ -1,0 +1,45 @@
+//! Why something did not work, for the people who read a job's history.
+
+use serde::{Deserialize, Serialize};
+
+/// A problem of one job. Never carries a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Stable and machine-readable: `price.missing`, `source.not_found`.
+    pub code: String,
+    /// One sentence for a person.
+    pub message: String,
+    /// The JSON pointer (RFC 6901) of the offending place in the body.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pointer: Option<String>,
+    /// The HTTP status that the destination answered with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_status: Option<u16>,
+    /// The destination's own code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub destination_code: Option<String>,
+    /// Where to read more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub link: Option<String>,
+}
+
+impl Problem {
+    /// A problem with a code and a sentence.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), pointer: None, http_status: None, destination_code: None, link: None }
+    }
+
+    /// The same with the place in the body.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// The same with the destination's status.
+    #[must_use]
+    pub const fn status(mut self, status: u16) -> Self {
+        self.http_status = Some(status);
+        self
+    }
+}

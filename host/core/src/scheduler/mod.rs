@@ -1,0 +1,3 @@
+//! Who runs next.
+
+pub mod limits;

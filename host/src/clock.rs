@@ -1,0 +1,61 @@
+//! The only place that reads a clock. Everything else is handed a [`Clock`].
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use egression_core::time::{Mono, Wall};
+
+/// The host's clocks: a monotonic one that starts at the process' start, and wall time.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    origin: Arc<Instant>,
+}
+
+impl Clock {
+    /// The system's clocks, with the origin of monotonic time at this moment.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    pub fn system() -> Self {
+        Self { origin: Arc::new(Instant::now()) }
+    }
+
+    /// Monotonic time.
+    #[must_use]
+    pub fn mono(&self) -> Mono {
+        Mono(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Wall time.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    pub fn wall(&self) -> Wall {
+        Wall(jiff::Timestamp::now().as_millisecond())
+    }
+
+    /// The runtime's instant of a monotonic reading, for timers. [`Mono::FAR`] becomes an instant about 30 years away.
+    #[must_use]
+    pub fn instant(&self, at: Mono) -> tokio::time::Instant {
+        const LONG: Duration = Duration::from_secs(30 * 365 * 86_400);
+        let offset = Duration::from_micros(at.0).min(self.origin.elapsed() + LONG);
+        tokio::time::Instant::from_std(*self.origin + offset)
+    }
+
+    /// Wall time of a monotonic reading, as the clocks stand now.
+    #[must_use]
+    pub fn wall_of(&self, at: Mono) -> Wall {
+        let now = self.mono();
+        let wall = self.wall();
+        if at >= now {
+            wall.plus_ms(i64::try_from(at.since_ms(now)).unwrap_or(i64::MAX))
+        } else {
+            wall.plus_ms(-i64::try_from(now.since_ms(at)).unwrap_or(i64::MAX))
+        }
+    }
+
+    /// Monotonic time of a wall instant, as the clocks stand now.
+    #[must_use]
+    pub fn mono_of(&self, at: Wall) -> Mono {
+        let ahead_ms = at.since_ms(self.wall());
+        u64::try_from(ahead_ms).map_or_else(|_| self.mono().minus_ms(ahead_ms.unsigned_abs()), |ms| self.mono().plus_ms(ms))
+    }
+}

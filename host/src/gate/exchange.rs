@@ -1,0 +1,110 @@
+//! One request and what came of it, in the host's own words: the border between connectors, the resolver and the gate.
+
+use bytes::Bytes;
+use egression_core::time::Wall;
+
+/// A request that wants to leave.
+#[derive(Clone, Debug)]
+pub struct OutgoingRequest {
+    /// In upper case.
+    pub method: String,
+    /// Absolute. Placeholders are replaced in query values.
+    pub url: String,
+    /// Placeholders are replaced in values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Option<Bytes>,
+    /// Where placeholders are replaced in the body.
+    pub body_placeholders: BodyPlaceholders,
+    /// Changes nothing there.
+    pub reads_only: bool,
+    /// Whether the owner's credential is attached.
+    pub auth: RequestAuth,
+    /// Which operation this is, for limits that cover only some.
+    pub operation: Option<String>,
+    /// None: the default. Never beyond the call's deadline.
+    pub timeout_ms: Option<u64>,
+    /// None: the default.
+    pub max_response_bytes: Option<u64>,
+}
+
+/// Where placeholders are replaced in a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyPlaceholders {
+    /// Nowhere.
+    #[default]
+    None,
+    /// In the string values of a JSON body.
+    Json,
+    /// In the values of a form body.
+    Form,
+}
+
+/// Which credential is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestAuth {
+    /// The owner's own, as its auth document says.
+    #[default]
+    Connection,
+    /// None.
+    None,
+}
+
+/// A whole answer, with injected secrets masked.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// At most as many bytes as asked for.
+    pub body: Bytes,
+    /// The body was longer.
+    pub truncated: bool,
+    /// From the first byte out to the last byte in.
+    pub duration_ms: u64,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Not allowed; nothing was sent.
+    #[error("denied: {0}")]
+    Denied(String),
+    /// A limit has no room within the deadline, or is closed; nothing was sent.
+    #[error("limited until {}", until.to_rfc3339())]
+    Limited {
+        /// Until when.
+        until: Wall,
+        /// The limit.
+        key: String,
+    },
+    /// Nothing was sent.
+    #[error("never sent: {0}")]
+    NeverSent(String),
+    /// It left, and no whole answer came.
+    #[error("sent without an answer: {0}")]
+    SentWithoutAnswer(String),
+    /// The host's token for this owner cannot be had: the credential is refused.
+    #[error("credential refused: {0}")]
+    CredentialRefused(String),
+}
+
+/// One exchange as recorded for a job's history, redacted.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// When the first byte left, or when it was refused.
+    pub at: Wall,
+    /// In upper case.
+    pub method: String,
+    /// Without secrets.
+    pub url: String,
+    /// The answer's status.
+    pub status: Option<u16>,
+    /// From the first byte out to the last byte in.
+    pub duration_ms: u64,
+    /// Why there is no answer.
+    pub error: Option<String>,
+    /// It may have changed something there.
+    pub write: bool,
+}

@@ -1,0 +1,3 @@
+//! Everything that leaves the host.
+
+pub mod exchange;

@@ -1,0 +1,38 @@
+//! What can go wrong in the store, with the decision it carries.
+
+/// A failed question or change.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process holds the data directory.
+    #[error("the data directory is in use by {holder}")]
+    Held {
+        /// Process id and start, as the holder wrote them.
+        holder: String,
+    },
+    /// The disk is full. Nothing acknowledged is lost; it works again when there is room.
+    #[error("the disk is full")]
+    Full,
+    /// The database is locked or does not answer in time; worth trying again.
+    #[error("the database is busy")]
+    Busy,
+    /// Too much is waiting for the writer; worth trying again.
+    #[error("too many writes are waiting (bound `store.write_queue`)")]
+    Overloaded,
+    /// The database's own word.
+    #[error("database: {0}")]
+    Database(String),
+    /// A row holds what no version of this program wrote.
+    #[error("unreadable row: {0}")]
+    Corrupt(String),
+    /// The store is closing.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// The same call may work later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Full | Self::Busy | Self::Overloaded)
+    }
+}
