@@ -1,0 +1,71 @@
+//! A job as the scheduler sees it.
+
+use crate::domain::action::Action;
+use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use crate::domain::object::ObjectHash;
+use crate::domain::partition::KeyHash;
+
+/// A job that nothing of its key is before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its number.
+    pub job: JobSeq,
+    /// Subscription × channel.
+    pub connection: ConnectionId,
+    /// The belt.
+    pub belt: u32,
+    /// Its key.
+    pub key: KeyHash,
+    /// Its object.
+    pub object: ObjectHash,
+    /// The hash of the object's type, to put like with like into a call.
+    pub type_hash: i64,
+    /// What to do.
+    pub action: Action,
+    /// −10 … 10.
+    pub priority: i8,
+    /// Attempts spent.
+    pub attempts: u32,
+    /// Its execution's seal, or its own if it was scheduled.
+    pub seal: i64,
+    /// A body is pinned by an earlier attempt.
+    pub pinned: bool,
+}
+
+impl Head {
+    /// The lane that the job belongs to.
+    #[must_use]
+    pub fn lane(&self) -> LaneKey {
+        LaneKey { connection: self.connection, execution: self.job.execution(), belt: self.belt, priority: self.priority }
+    }
+
+    /// Its place among jobs of one lane and kind: older first.
+    pub(super) const fn place(&self) -> (i64, JobSeq) {
+        (self.seal, self.job)
+    }
+
+    /// What may share a call with it.
+    pub(super) const fn kind(&self) -> Kind {
+        Kind { type_hash: self.type_hash, action: self.action }
+    }
+}
+
+/// Ready jobs of one execution, connection, belt and priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LaneKey {
+    /// Subscription × channel.
+    pub connection: ConnectionId,
+    /// The execution.
+    pub execution: ExecutionSeq,
+    /// The belt.
+    pub belt: u32,
+    /// The priority.
+    pub priority: i8,
+}
+
+/// Object type and action: jobs of one kind can share a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Kind {
+    pub(super) type_hash: i64,
+    pub(super) action: Action,
+}

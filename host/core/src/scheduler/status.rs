@@ -1,0 +1,80 @@
+//! What the scheduler can say about why jobs wait.
+
+use super::admission::Scheduler;
+use super::connection::Gating;
+use super::head::LaneKey;
+use crate::domain::belt::BeltGate;
+use crate::domain::ids::{ConnectionId, ExecutionSeq};
+use crate::domain::waiting::WaitingKind;
+use crate::time::Mono;
+
+/// Why a connection starts no further call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The reason: limit, turn, paused, parked or circuit.
+    pub kind: WaitingKind,
+    /// The limit's key, or what was said.
+    pub key: Option<String>,
+    /// Until when, if known.
+    pub until: Option<Mono>,
+}
+
+/// Why the ready jobs of one belt wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// The reason of those that nothing of their own holds.
+    pub blocked: Blocked,
+    /// Jobs that stand behind an unfinished job of their key, as read so far.
+    pub held: u64,
+}
+
+impl Scheduler {
+    /// Why ready jobs of a belt are not being sent: its belt, a pause, its connection's gating or limits, or their turn.
+    #[must_use]
+    pub fn lane_status(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> LaneStatus {
+        let plain = |kind| LaneStatus { blocked: Blocked { kind, key: None, until: None }, held: 0 };
+        let Some(state) = self.connections.get(&connection) else {
+            return plain(WaitingKind::Turn);
+        };
+        if self.executions.get(&execution).is_some_and(|e| e.paused) {
+            return plain(WaitingKind::Paused);
+        }
+        match self.belt_gate(execution, connection, belt) {
+            Some(BeltGate::Closed | BeltGate::Aborted) => return plain(WaitingKind::Belt),
+            Some(BeltGate::Held) => return plain(WaitingKind::BeltHold),
+            Some(BeltGate::Open) | None => {}
+        }
+        let held = state
+            .lanes
+            .range(LaneKey { connection, execution, belt, priority: i8::MIN }..=LaneKey { connection, execution, belt, priority: i8::MAX })
+            .map(|(_, lane)| lane.held)
+            .sum();
+        let blocked = gating_reason(&state.gating)
+            .or_else(|| state.blocked.clone())
+            .unwrap_or(Blocked { kind: WaitingKind::Turn, key: None, until: None });
+        LaneStatus { blocked, held }
+    }
+
+    /// Heads of a connection that are loaded, and calls of it under way.
+    #[must_use]
+    pub fn load_of(&self, connection: ConnectionId) -> (usize, u32) {
+        self.connections.get(&connection).map_or((0, 0), |c| (c.loaded, c.calls))
+    }
+
+    /// Whether jobs of the connection are ready that only a limit holds.
+    #[must_use]
+    pub fn waits_for_limit(&self, connection: ConnectionId) -> bool {
+        self.connections
+            .get(&connection)
+            .is_some_and(|c| c.loaded > 0 && c.gating == Gating::Open && c.blocked.as_ref().is_some_and(|b| b.kind == WaitingKind::Limit))
+    }
+}
+
+pub(super) fn gating_reason(gating: &Gating) -> Option<Blocked> {
+    match gating {
+        Gating::Open => None,
+        Gating::Paused => Some(Blocked { kind: WaitingKind::Paused, key: None, until: None }),
+        Gating::Parked(reason) => Some(Blocked { kind: WaitingKind::Parked, key: Some(reason.clone()), until: None }),
+        Gating::Circuit(until) => Some(Blocked { kind: WaitingKind::Circuit, key: None, until: Some(*until) }),
+    }
+}
