@@ -1,0 +1,70 @@
+//! A source's circuit: after failures in a row it is left alone for a while that doubles, then one read tries again.
+
+use egression_core::time::Mono;
+
+use super::settings::ResolverSettings;
+
+/// Whether a source is asked.
+#[derive(Debug, Default)]
+pub(super) struct Circuit {
+    failures: u32,
+    open_until: Option<Mono>,
+    probing: bool,
+}
+
+impl Circuit {
+    /// Whether a request may go now; else until when not. While the circuit is open, one request at a time tries.
+    pub(super) fn try_pass(&mut self, now: Mono, settings: &ResolverSettings) -> Result<(), Mono> {
+        match self.open_until {
+            None => Ok(()),
+            Some(until) if now < until => Err(until),
+            Some(_) if self.probing => Err(now.plus_ms(settings.retry_base_ms)),
+            Some(_) => {
+                self.probing = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// The source answered.
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The source failed; until when its jobs wait. `draw` is uniform in 0..1.
+    pub(super) fn failed(&mut self, now: Mono, retry_after_ms: Option<u64>, draw: f64, settings: &ResolverSettings) -> Mono {
+        self.failures = self.failures.saturating_add(1);
+        self.probing = false;
+        let doublings = self.failures.saturating_sub(1).min(20);
+        let ceiling = settings.retry_base_ms.saturating_mul(1 << doublings).min(settings.retry_max_ms);
+        // Half fixed, half jitter: a source that is down is not asked at once by everybody, nor right away.
+        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a jitter need not be exact")]
+        let wait_ms = ceiling / 2 + ((ceiling as f64 / 2.0) * draw.clamp(0.0, 1.0)) as u64;
+        let until = now.plus_ms(wait_ms.max(retry_after_ms.unwrap_or(0)));
+        if self.failures >= settings.circuit_after || retry_after_ms.is_some() {
+            self.open_until = Some(until);
+        }
+        until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_circuit_opens_after_failures_and_lets_one_try() {
+        let settings = ResolverSettings { circuit_after: 2, retry_base_ms: 100, ..ResolverSettings::default() };
+        let mut circuit = Circuit::default();
+        let now = Mono(0);
+        circuit.failed(now, None, 1.0, &settings);
+        assert_eq!(circuit.try_pass(now, &settings), Ok(()));
+        let until = circuit.failed(now, None, 1.0, &settings);
+        assert_eq!(until, now.plus_ms(200));
+        assert_eq!(circuit.try_pass(now, &settings), Err(until));
+        assert_eq!(circuit.try_pass(until, &settings), Ok(()));
+        assert!(circuit.try_pass(until, &settings).is_err(), "only one tries");
+        circuit.succeeded();
+        assert_eq!(circuit.try_pass(until, &settings), Ok(()));
+    }
+}

@@ -1,0 +1,208 @@
+//! A Metadata API over HTTP: single and batch reads through the gate, with the source's own limit and circuit.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use egression_core::domain::ids::SourceId;
+use egression_core::domain::object::ObjectKey;
+use egression_core::domain::problem::Problem;
+use egression_core::time::{Mono, Wall};
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::answer::{batch, not_found, one, too_large};
+use super::circuit::Circuit;
+use super::collector::{Answer, lock};
+use super::settings::ResolverSettings;
+use super::ResolveError;
+use crate::clock::Clock;
+use crate::config::documents::SourceDocument;
+use crate::gate::Gate;
+use crate::gate::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth, SendError};
+
+/// Room for the frame around a body in an answer.
+const FRAME_BYTES: u64 = 4096;
+
+/// One source.
+#[derive(Debug)]
+pub(super) struct HttpSource {
+    owner: String,
+    document: SourceDocument,
+    settings: ResolverSettings,
+    gate: Arc<Gate>,
+    clock: Clock,
+    circuit: Arc<Mutex<Circuit>>,
+}
+
+/// How a request to the source failed.
+enum Failed {
+    /// This request, for the objects asked.
+    Rejected(ResolveError),
+    /// The source.
+    Source { retry_after_ms: Option<u64>, until: Option<Wall>, problem: Problem },
+}
+
+impl HttpSource {
+    pub(super) fn new(
+        id: SourceId,
+        document: SourceDocument,
+        settings: ResolverSettings,
+        gate: Arc<Gate>,
+        clock: Clock,
+        circuit: Arc<Mutex<Circuit>>,
+    ) -> Self {
+        Self { owner: format!("source:{id}"), document, settings, gate, clock, circuit }
+    }
+
+    /// Objects in one batch read; 1 where the source has only single reads.
+    pub(super) fn max_batch(&self) -> usize {
+        self.document.max_batch.max(1) as usize
+    }
+
+    /// Reads objects of one type, in their order.
+    pub(super) async fn read(&self, objects: &[ObjectKey]) -> Vec<Answer> {
+        match &self.document.batch_url {
+            Some(url) if objects.len() > 1 || self.document.object_url.is_none() => self.read_batch(url, objects).await,
+            _ => {
+                let reads = objects.iter().map(|object| self.read_one(object));
+                stream::iter(reads).buffered(self.settings.concurrency.max(1)).collect().await
+            }
+        }
+    }
+
+    async fn read_batch(&self, url: &str, objects: &[ObjectKey]) -> Vec<Answer> {
+        let ids: Vec<&str> = objects.iter().map(|o| o.id.as_str()).collect();
+        let object_type = objects.first().map_or("", |o| o.object_type.as_str());
+        let body = serde_json::json!({"type": object_type, "ids": ids}).to_string();
+        let cap = (self.document.max_object_bytes + FRAME_BYTES).saturating_mul(objects.len() as u64);
+        let answer = self.request("POST", url.to_owned(), Some(body), cap).await;
+        let read = match answer {
+            Ok((bytes, false)) => batch(objects, &bytes, self.document.max_object_bytes),
+            // Which of them is too large cannot be told from a cut answer: each is read alone.
+            Ok((_, true)) if self.document.object_url.is_some() => {
+                let reads = objects.iter().map(|object| self.read_one(object));
+                return stream::iter(reads).buffered(self.settings.concurrency.max(1)).collect().await;
+            }
+            Ok((_, true)) => Err(ResolveError::Rejected(Problem::new("source.too_large", "the batch answer is larger than its bodies may be"))),
+            Err(failed) => Err(self.outcome(failed)),
+        };
+        read.unwrap_or_else(|error| objects.iter().map(|_| Err(error.clone())).collect())
+    }
+
+    async fn read_one(&self, object: &ObjectKey) -> Answer {
+        let Some(template) = &self.document.object_url else {
+            return Err(ResolveError::Rejected(Problem::new("source.no_url", "the source has neither `object_url` nor `batch_url`")));
+        };
+        let url = template.replace("{type}", &encoded(&object.object_type)).replace("{id}", &encoded(&object.id));
+        match self.request("GET", url, None, self.document.max_object_bytes + FRAME_BYTES).await {
+            Ok((_, true)) => Err(too_large(object, self.document.max_object_bytes)),
+            Ok((bytes, false)) => one(object, &bytes, self.document.max_object_bytes),
+            Err(Failed::Rejected(ResolveError::Rejected(problem))) if problem.http_status == Some(404) => Err(not_found(object)),
+            Err(failed) => Err(self.outcome(failed)),
+        }
+    }
+
+    /// One request; the answer's body, and whether it was cut off at `cap` bytes.
+    async fn request(&self, method: &str, url: String, body: Option<String>, cap: u64) -> Result<(Bytes, bool), Failed> {
+        let now = self.clock.mono();
+        lock(&self.circuit).try_pass(now, &self.settings).map_err(|until| Failed::Source {
+            retry_after_ms: None,
+            until: Some(self.clock.wall_of(until)),
+            problem: Problem::new("source.circuit_open", "the source failed repeatedly and is left alone for a while"),
+        })?;
+        let Some(destination) = self.gate.destination(&self.owner) else {
+            return Err(Failed::Rejected(ResolveError::Rejected(Problem::new("source.unknown", "the source is not configured any more"))));
+        };
+        let deadline: Mono = now.plus_ms(self.document.timeout_ms);
+        let call = self.gate.open_call(destination, 0, deadline, 1);
+        let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+        if body.is_some() {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        let request = OutgoingRequest {
+            method: method.to_owned(),
+            url,
+            headers,
+            body: body.map(Bytes::from),
+            body_placeholders: BodyPlaceholders::None,
+            reads_only: true,
+            auth: RequestAuth::Connection,
+            operation: None,
+            timeout_ms: Some(self.document.timeout_ms),
+            max_response_bytes: Some(cap),
+        };
+        let answer = call.send(request).await;
+        let verdict = match answer {
+            Ok(answer) if answer.status == 200 => Ok((answer.body, answer.truncated)),
+            Ok(answer) => Err(status_failed(answer.status, &answer.headers)),
+            Err(error) => Err(send_failed(error)),
+        };
+        if !matches!(verdict, Err(Failed::Source { .. })) {
+            lock(&self.circuit).succeeded();
+        }
+        verdict
+    }
+
+    fn outcome(&self, failed: Failed) -> ResolveError {
+        match failed {
+            Failed::Rejected(error) => error,
+            Failed::Source { until: Some(until), problem, .. } => ResolveError::Unavailable { until, problem },
+            Failed::Source { until: None, retry_after_ms, problem } => {
+                let until = lock(&self.circuit).failed(self.clock.mono(), retry_after_ms, rand::random(), &self.settings);
+                ResolveError::Unavailable { until: self.clock.wall_of(until), problem }
+            }
+        }
+    }
+}
+
+/// A status that is not 200. 404 is about the object; 408, 425, 429 and 5xx are about the source; the rest is an answer of another shape.
+fn status_failed(status: u16, headers: &[(String, String)]) -> Failed {
+    let problem = Problem::new("source.status", format!("the source answered {status}")).status(status);
+    let retry_after_ms = headers
+        .iter()
+        .find(|(name, _)| name == "retry-after")
+        .and_then(|(_, value)| value.trim().parse::<u64>().ok())
+        .map(|seconds| seconds.saturating_mul(1000));
+    match status {
+        // 401 and 403 wait as well: the credential is the operator's to mend, and no job is lost meanwhile.
+        401 | 403 | 408 | 425 | 429 | 500..=599 => Failed::Source { retry_after_ms, until: None, problem },
+        _ => Failed::Rejected(ResolveError::Rejected(problem)),
+    }
+}
+
+fn send_failed(error: SendError) -> Failed {
+    match error {
+        SendError::Limited { until, key } => Failed::Source {
+            retry_after_ms: None,
+            until: Some(until),
+            problem: Problem::new("source.limited", format!("the source's limit {key} has no room")),
+        },
+        other => Failed::Source { retry_after_ms: None, until: None, problem: Problem::new("source.unreachable", other.to_string()) },
+    }
+}
+
+/// Percent-encodes a path segment: everything but RFC 3986's unreserved characters.
+fn encoded(segment: &str) -> String {
+    let mut text = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
+            _ => {
+                text.push('%');
+                text.push_str(&hex::encode_upper([byte]));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encoded;
+
+    #[test]
+    fn segments_are_encoded() {
+        assert_eq!(encoded("10de:1c82/ä?"), "10de%3A1c82%2F%C3%A4%3F");
+        assert_eq!(encoded("../x"), "..%2Fx");
+    }
+}

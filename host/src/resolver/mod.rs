@@ -1,0 +1,96 @@
+//! What is sent: bodies, read at send time through a source's Metadata API, in batches shared by all channels.
+//!
+//! A body that came with the request never passes here. A source that does not answer makes jobs wait; an object that
+//! is not there, too large or of another shape makes its job `rejected`; nothing ever turns into an empty body.
+
+mod answer;
+mod circuit;
+mod collector;
+mod http_source;
+pub mod settings;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use egression_core::domain::ids::SourceId;
+use egression_core::domain::object::ObjectKey;
+use egression_core::domain::problem::Problem;
+use egression_core::time::Wall;
+use tokio::sync::oneshot;
+
+pub use answer::Resolved;
+use collector::Collector;
+use settings::ResolverSettings;
+
+use crate::clock::Clock;
+use crate::config::catalogue::Catalogue;
+use crate::config::documents::{SourceDocument, SourceKind};
+use crate::gate::Gate;
+
+/// Why there is no body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResolveError {
+    /// The source, or what it says about the object, makes the job `rejected`.
+    Rejected(Problem),
+    /// The source is down, slow, refused or at its own limit: the job waits until then.
+    Unavailable {
+        /// Not worth asking before.
+        until: Wall,
+        /// What happened.
+        problem: Problem,
+    },
+}
+
+/// Reads bodies.
+#[derive(Debug)]
+pub struct Resolver {
+    settings: ResolverSettings,
+    clock: Clock,
+    gate: Arc<Gate>,
+    collectors: Mutex<HashMap<SourceId, Collector>>,
+}
+
+impl Resolver {
+    /// A resolver without sources; [`Resolver::configure`] gives it some.
+    #[must_use]
+    pub fn new(settings: ResolverSettings, gate: Arc<Gate>, clock: Clock) -> Self {
+        Self { settings, clock, gate, collectors: Mutex::default() }
+    }
+
+    /// Takes the sources of a new configuration. Reads under way finish by the old one.
+    pub fn configure(&self, catalogue: &Catalogue) {
+        let sources: Vec<(SourceId, SourceDocument)> = catalogue.sources().map(|s| (s.id, s.document.clone())).collect();
+        let mut collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
+        collectors.retain(|id, _| sources.iter().any(|(s, _)| s == id));
+        for (id, document) in sources.into_iter().filter(|(_, d)| d.kind == SourceKind::Http) {
+            if !collectors.get(&id).is_some_and(|c| c.is_of(&document)) {
+                collectors.insert(id, Collector::start(id, document, self.settings.clone(), Arc::clone(&self.gate), self.clock.clone()));
+            }
+        }
+    }
+
+    /// The bodies of these objects as they are now, in their order.
+    pub async fn resolve(&self, source: SourceId, objects: &[ObjectKey]) -> Vec<Result<Resolved, ResolveError>> {
+        let waiting: Vec<Option<oneshot::Receiver<Result<Resolved, ResolveError>>>> = {
+            let collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
+            let collector = collectors.get(&source);
+            objects.iter().map(|object| collector.and_then(|c| c.ask(object.clone()))).collect()
+        };
+        let mut bodies = Vec::with_capacity(objects.len());
+        for answer in waiting {
+            let body = match answer {
+                Some(answer) => answer.await.ok(),
+                None => None,
+            };
+            bodies.push(body.unwrap_or_else(|| Err(self.not_there())));
+        }
+        bodies
+    }
+
+    fn not_there(&self) -> ResolveError {
+        ResolveError::Unavailable {
+            until: self.clock.wall().plus_ms(i64::try_from(self.settings.retry_base_ms).unwrap_or(1000)),
+            problem: Problem::new("source.busy", "the source is not configured for reads, or too many reads are waiting for it (bound `resolver.queue`)"),
+        }
+    }
+}
