@@ -37,6 +37,10 @@ pub(crate) enum Refusal {
     TokenRevoked,
     #[error("the API key is wrong")]
     LoginRefused,
+    #[error(
+        "understood is one of `If-None-Match: *`, `If-Match: *` and `If-Match: \"7\"`, the version"
+    )]
+    HeaderInvalid,
     #[error("{message}")]
     BodyInvalid { pointer: String, message: String },
     #[error("the body has more than {max_body_bytes} bytes (`max_body_bytes` in the scenario)")]
@@ -80,7 +84,7 @@ impl Refusal {
             Self::TokenUnknown | Self::TokenExpired | Self::TokenRevoked | Self::LoginRefused => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::BodyInvalid { .. } => StatusCode::BAD_REQUEST,
+            Self::HeaderInvalid | Self::BodyInvalid { .. } => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge { .. } | Self::BatchRefused { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ReferenceMissing { .. } | Self::IdempotencyReused => {
                 StatusCode::UNPROCESSABLE_ENTITY
@@ -104,6 +108,7 @@ impl Refusal {
             Self::TokenExpired => "token.expired",
             Self::TokenRevoked => "token.revoked",
             Self::LoginRefused => "login.refused",
+            Self::HeaderInvalid => "header.invalid",
             Self::BodyInvalid { .. } => "body.invalid",
             Self::BodyTooLarge { .. } => "body.too_large",
             Self::BatchRefused { .. } => "batch.refused",

@@ -155,10 +155,7 @@ fn conditions(headers: &HeaderMap) -> Result<(Action, Option<String>), Refusal> 
         (Some("*"), None) => Ok((Action::Create, None)),
         (None, Some("*")) => Ok((Action::Update, None)),
         (None, Some(version)) => Ok((Action::Update, Some(version.trim_matches('"').to_owned()))),
-        _ => Err(Refusal::body_invalid(
-            "",
-            "understood are `If-None-Match: *`, `If-Match: *` and `If-Match: \"7\"`, one of them",
-        )),
+        _ => Err(Refusal::HeaderInvalid),
     }
 }
 
