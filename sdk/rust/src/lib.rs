@@ -52,7 +52,7 @@ pub use judgement::{
     call_error_from_http, call_error_from_status, outcome_from_http, outcome_from_status,
 };
 pub use reconciliation::Reconciliation;
-pub use request::Request;
+pub use request::{Request, path_segment};
 #[cfg(not(target_arch = "wasm32"))]
 pub use scripted::{Expected, LogLine, Reply, ScriptedChannel};
 pub use settings_migration::SettingsMigration;

@@ -67,6 +67,23 @@ impl Outcome {
     pub fn unknown(problem: Problem) -> Self {
         Self::Unknown(problem)
     }
+
+    /// The same outcome with a better problem, where it carries one: the destination's own words instead of
+    /// those that [`outcome_from_status`](crate::outcome_from_status) makes of a bare status.
+    #[must_use]
+    pub fn because(mut self, better: Problem) -> Self {
+        match &mut self {
+            Self::Rejected(problem) | Self::Unknown(problem) => *problem = better,
+            Self::Retryable(retry) => retry.problem = better,
+            Self::Throttled(throttle) => throttle.problem = Some(better),
+            Self::Delivered(_)
+            | Self::Accepted(_)
+            | Self::BlockedOn(_)
+            | Self::Conflict(_)
+            | Self::NotAttempted => {}
+        }
+        self
+    }
 }
 
 impl CallError {
@@ -85,5 +102,21 @@ impl CallError {
             after: after_ms,
             problem,
         })
+    }
+
+    /// The same error with a better problem.
+    #[must_use]
+    pub fn because(mut self, better: Problem) -> Self {
+        match &mut self {
+            Self::AuthExpired(problem)
+            | Self::AuthRejected(problem)
+            | Self::SettingsInvalid(problem)
+            | Self::BatchRefused(problem)
+            | Self::Unsupported(problem)
+            | Self::Internal(problem) => *problem = better,
+            Self::Throttled(throttle) => throttle.problem = Some(better),
+            Self::Unavailable(retry) => retry.problem = better,
+        }
+        self
     }
 }

@@ -212,8 +212,23 @@ impl Request {
     }
 }
 
+/// One segment of a URL's path, percent-encoded (RFC 3986, 3.3): for ids, which may hold a slash or a space.
+pub fn path_segment(text: &str) -> String {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:@".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push('%');
+            segment.push(char::from(HEX[usize::from(byte >> 4)]));
+            segment.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+    segment
+}
+
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
@@ -243,6 +258,13 @@ mod tests {
         assert!(Request::new("head", "https://a.test").is_reads_only());
         assert!(!Request::post("https://a.test").is_reads_only());
         assert!(!Request::delete("https://a.test").is_reads_only());
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        assert_eq!(path_segment("8086:1d2e"), "8086:1d2e");
+        assert_eq!(path_segment("a/b c?d#e%"), "a%2Fb%20c%3Fd%23e%25");
+        assert_eq!(path_segment("\u{fc}"), "%C3%BC");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::retry_after::parse_retry_after_ms;
 use crate::{Payload, Problem, Response};
 
 impl Response {
-    /// A response with this status and JSON text. For tests.
+    /// A response with this status and text: one part of a batch answer, to be judged like a whole one, or
+    /// a reply in tests.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
         Self {
             status,
@@ -18,7 +19,7 @@ impl Response {
         }
     }
 
-    /// One more header. For tests.
+    /// One more header.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push(Header {
