@@ -1,8 +1,6 @@
 //! A connector that traps in `describe`, so that a host can show how it refuses one at installation.
 
-use egression_sdk::{
-    Call, CallError, Connector, Description, Item, ItemOutcome, export_connector,
-};
+use egression_sdk::{Call, CallError, Connector, Description, Item, ItemOutcome, export_connector};
 
 /// The connector.
 pub struct TrapDescribe;

@@ -211,7 +211,11 @@ impl Channel for ScriptedChannel {
         let state = self.state.borrow();
         let of = |key: &ObjectKey| state.known.iter().find(|(known, _)| known == key);
         keys.iter()
-            .map(|key| of(key).map(|(_, remotes)| remotes.clone()).unwrap_or_default())
+            .map(|key| {
+                of(key)
+                    .map(|(_, remotes)| remotes.clone())
+                    .unwrap_or_default()
+            })
             .collect()
     }
 
@@ -235,7 +239,10 @@ impl Drop for ScriptedChannel {
         if let Some((expected, _)) = left.front()
             && !std::thread::panicking()
         {
-            panic!("{} requests were expected and not sent, first {expected}", left.len());
+            panic!(
+                "{} requests were expected and not sent, first {expected}",
+                left.len()
+            );
         }
     }
 }

@@ -15,7 +15,10 @@ fn plays_the_script_in_order_and_records() {
             Expected::put("https://a.test/1").json(json!({"b": 1, "a": 2})),
             Reply::json(200, &json!({"ok": true})).header("ETag", "\"3\""),
         )
-        .expect(Expected::get("https://a.test/2").reads_only(), Reply::lost());
+        .expect(
+            Expected::get("https://a.test/2").reads_only(),
+            Reply::lost(),
+        );
     let first = ask(
         &channel,
         &Request::put("https://a.test/1").json(&json!({"a": 2, "b": 1})),
