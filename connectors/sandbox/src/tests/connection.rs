@@ -1,8 +1,8 @@
 //! Logging in, checking, and using the token without seeing it.
 
 use egression_sdk::{
-    Action, Call, CallError, Connection, Connector, Expected, Findings, Reply, ScriptedChannel,
-    Session,
+    Action, Call, CallError, Connection, Connector, Deposit, Expected, Findings, Reply,
+    ScriptedChannel, Session,
 };
 use serde_json::json;
 
@@ -43,7 +43,11 @@ fn a_login_deposits_the_token_and_hands_on_its_placeholder() {
     let expires_at_ms = 1_767_225_600_000 + 60_000;
     assert_eq!(
         channel.deposits(),
-        vec![("token".to_owned(), "t-1".to_owned(), Some(expires_at_ms))]
+        vec![Deposit {
+            name: "token".to_owned(),
+            value: "t-1".to_owned(),
+            expires_at_ms: Some(expires_at_ms)
+        }]
     );
     assert_eq!(session.expires_at, Some(expires_at_ms));
     assert_eq!(session.account.as_deref(), Some("acme"));

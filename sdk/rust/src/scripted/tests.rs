@@ -83,7 +83,11 @@ fn a_deposit_is_a_new_generation() {
     assert_ne!(channel.placeholder_of("token"), first);
     assert_eq!(
         channel.deposits()[0],
-        ("token".to_owned(), "t1".to_owned(), Some(5))
+        Deposit {
+            name: "token".to_owned(),
+            value: "t1".to_owned(),
+            expires_at_ms: Some(5)
+        }
     );
 }
 
