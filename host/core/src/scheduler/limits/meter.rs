@@ -205,6 +205,6 @@ mod tests {
         let mut meter = UsageMeter::new(&[fast], at(0));
         meter.demand(at(0), true);
         meter.advance(at(3600));
-        assert!(meter.possible() >= 3_599_999_000_000, "{}", meter.possible());
+        assert!(meter.possible() >= 3_590_000_000_000, "{}", meter.possible());
     }
 }
