@@ -21,8 +21,11 @@ const ACTIONS: [Action; 4] = [
 pub(crate) fn describe() -> Description {
     Description::new("sandbox", env!("CARGO_PKG_VERSION"), "Sandbox shop")
         .object_type(
-            supported("category", include_str!("../../../wit/schemas/standard-0.1/examples/category.json"))
-                .reference("/parent", "category"),
+            supported(
+                "category",
+                include_str!("../../../wit/schemas/standard-0.1/examples/category.json"),
+            )
+            .reference("/parent", "category"),
         )
         .object_type(supported(
             "brand",
@@ -30,13 +33,19 @@ pub(crate) fn describe() -> Description {
         ))
         // The hub waits for these objects before it sends a product, and the shop refuses a product without them.
         .object_type(
-            supported("product", include_str!("../../../wit/schemas/standard-0.1/examples/product.json"))
-                .reference("/brand", "brand")
-                .reference("/categories/*", "category"),
+            supported(
+                "product",
+                include_str!("../../../wit/schemas/standard-0.1/examples/product.json"),
+            )
+            .reference("/brand", "brand")
+            .reference("/categories/*", "category"),
         )
         .object_type(
-            supported("offer", include_str!("../../../wit/schemas/standard-0.1/examples/offer.json"))
-                .reference("/product", "product"),
+            supported(
+                "offer",
+                include_str!("../../../wit/schemas/standard-0.1/examples/offer.json"),
+            )
+            .reference("/product", "product"),
         )
         // The first three are the host's work; `connector` means `authenticate` in `session.rs`.
         .auth("static_header", &[])

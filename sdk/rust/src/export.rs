@@ -1,7 +1,7 @@
 //! From the trait to the component's exports.
 //!
 //! [`Exported`] adapts a connector to the generated guest traits; the macros declare the component's functions.
-//! Natively they expand to nothing, so that a connector's crate builds and tests like any other.
+//! Natively they export nothing, so that a connector's crate builds and tests like any other.
 
 use std::marker::PhantomData;
 
@@ -62,6 +62,9 @@ macro_rules! export_connector {
             );
             $($crate::__export_optional!($optional, Exported);)*
         };
+        // Natively nothing is exported, but a type that is no connector is refused here, too.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() -> $crate::Description = <$connector as $crate::Connector>::describe;
     };
 }
 

@@ -71,10 +71,9 @@ pub fn outcome_from_http(error: &HttpError, reads_only: bool, now_ms: u64) -> Ou
 pub fn call_error_from_http(error: &HttpError, reads_only: bool, now_ms: u64) -> Option<CallError> {
     match error {
         HttpError::NeverSent(_) => Some(CallError::unavailable(None, problem_of(error))),
-        HttpError::Limited(until_ms) => Some(CallError::throttled(
-            until_ms.saturating_sub(now_ms),
-            None,
-        )),
+        HttpError::Limited(until_ms) => {
+            Some(CallError::throttled(until_ms.saturating_sub(now_ms), None))
+        }
         HttpError::SentWithoutAnswer(_) if reads_only => {
             Some(CallError::unavailable(None, problem_of(error)))
         }

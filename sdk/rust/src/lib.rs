@@ -8,6 +8,11 @@
 //! What the contract means (outcomes, errors, the life of a call) is documented in the repository's `wit/README.md`;
 //! the names here are the same.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "the contract's errors are records by value; a call makes one at most"
+)]
+
 #[doc(hidden)]
 pub mod bindings;
 mod call;
@@ -54,7 +59,7 @@ pub use judgement::{
 pub use reconciliation::Reconciliation;
 pub use request::{Request, path_segment};
 #[cfg(not(target_arch = "wasm32"))]
-pub use scripted::{Expected, LogLine, Reply, ScriptedChannel};
+pub use scripted::{Deposit, Expected, LogLine, Observation, Reply, ScriptedChannel};
 pub use settings_migration::SettingsMigration;
 pub use settlement::{Pending, Settlement, Verdict};
 

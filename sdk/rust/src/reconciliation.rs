@@ -39,9 +39,6 @@ impl<C: Reconciliation> bindings::exports::egression::connector::reconciliation:
         items: Vec<Item>,
     ) -> Result<Vec<ItemOutcome>, CallError> {
         let channel = crate::host_channel::HostChannel;
-        C::reconcile(
-            &Call::new(&channel, &connection, session.as_ref()),
-            &items,
-        )
+        C::reconcile(&Call::new(&channel, &connection, session.as_ref()), &items)
     }
 }

@@ -82,9 +82,6 @@ mod tests {
             imf_fixdate_seconds("Thu, 29 Feb 2024 00:00:00 GMT"),
             Some(1_709_164_800)
         );
-        assert_eq!(
-            imf_fixdate_seconds("Thu, 29 Feb 2024 25:00:00 GMT"),
-            None
-        );
+        assert_eq!(imf_fixdate_seconds("Thu, 29 Feb 2024 25:00:00 GMT"), None);
     }
 }

@@ -42,9 +42,6 @@ impl<C: Settlement> bindings::exports::egression::connector::settlement::Guest
         tokens: Vec<Pending>,
     ) -> Result<Vec<Verdict>, CallError> {
         let channel = crate::host_channel::HostChannel;
-        C::poll(
-            &Call::new(&channel, &connection, session.as_ref()),
-            &tokens,
-        )
+        C::poll(&Call::new(&channel, &connection, session.as_ref()), &tokens)
     }
 }

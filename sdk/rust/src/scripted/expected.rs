@@ -104,7 +104,11 @@ impl Expected {
         compare("url", self.url.clone(), request.url().to_owned());
         for (name, value) in &self.headers {
             let shown = |value: Option<&str>| value.map_or("none".to_owned(), str::to_owned);
-            compare(name, shown(value.as_deref()), shown(request.header_value(name)));
+            compare(
+                name,
+                shown(value.as_deref()),
+                shown(request.header_value(name)),
+            );
         }
         if let Some(json) = &self.json {
             let text = request.body_text().unwrap_or_default();

@@ -36,6 +36,30 @@ pub struct LogLine {
     pub attrs: Vec<Attr>,
 }
 
+/// A secret that the connector deposited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deposit {
+    /// The secret's name.
+    pub name: String,
+    /// What the destination handed out.
+    pub value: String,
+    /// In milliseconds since the Unix epoch.
+    pub expires_at_ms: Option<u64>,
+}
+
+/// What the connector told of a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// The limit's name in the description; none: the connection's own.
+    pub bucket: Option<String>,
+    /// How many there are.
+    pub limit: Option<u64>,
+    /// How many are left.
+    pub remaining: Option<u64>,
+    /// How long until all are there again, in milliseconds.
+    pub reset_ms: Option<u64>,
+}
+
 /// The scripted channel. One test may use it for several calls in a row.
 #[derive(Default)]
 pub struct ScriptedChannel {
@@ -51,8 +75,8 @@ struct State {
     stop_after_reports: Option<usize>,
     requests: Vec<Request>,
     reports: Vec<ItemOutcome>,
-    deposits: Vec<(String, String, Option<u64>)>,
-    observations: Vec<(Option<String>, Option<u64>, Option<u64>, Option<u64>)>,
+    deposits: Vec<Deposit>,
+    observations: Vec<Observation>,
     log: Vec<LogLine>,
 }
 
@@ -114,13 +138,13 @@ impl ScriptedChannel {
         self.state.borrow().reports.clone()
     }
 
-    /// The secrets deposited so far: name, value, expiry in milliseconds since the Unix epoch.
-    pub fn deposits(&self) -> Vec<(String, String, Option<u64>)> {
+    /// The secrets deposited so far.
+    pub fn deposits(&self) -> Vec<Deposit> {
         self.state.borrow().deposits.clone()
     }
 
-    /// What was observed of limits so far: bucket, limit, remaining, reset in milliseconds.
-    pub fn observations(&self) -> Vec<(Option<String>, Option<u64>, Option<u64>, Option<u64>)> {
+    /// What was observed of limits so far.
+    pub fn observations(&self) -> Vec<Observation> {
         self.state.borrow().observations.clone()
     }
 
@@ -182,9 +206,11 @@ impl Channel for ScriptedChannel {
     ) -> Result<(), CredentialError> {
         let mut state = self.state.borrow_mut();
         *state.generations.entry(name.to_owned()).or_default() += 1;
-        state
-            .deposits
-            .push((name.to_owned(), value.to_owned(), expires_at_ms));
+        state.deposits.push(Deposit {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            expires_at_ms,
+        });
         Ok(())
     }
 
@@ -203,15 +229,23 @@ impl Channel for ScriptedChannel {
         remaining: Option<u64>,
         reset_ms: Option<u64>,
     ) {
-        let seen = (bucket.map(str::to_owned), limit, remaining, reset_ms);
-        self.state.borrow_mut().observations.push(seen);
+        self.state.borrow_mut().observations.push(Observation {
+            bucket: bucket.map(str::to_owned),
+            limit,
+            remaining,
+            reset_ms,
+        });
     }
 
     fn lookup(&self, keys: &[ObjectKey]) -> Vec<Vec<Remote>> {
         let state = self.state.borrow();
         let of = |key: &ObjectKey| state.known.iter().find(|(known, _)| known == key);
         keys.iter()
-            .map(|key| of(key).map(|(_, remotes)| remotes.clone()).unwrap_or_default())
+            .map(|key| {
+                of(key)
+                    .map(|(_, remotes)| remotes.clone())
+                    .unwrap_or_default()
+            })
             .collect()
     }
 
@@ -235,7 +269,10 @@ impl Drop for ScriptedChannel {
         if let Some((expected, _)) = left.front()
             && !std::thread::panicking()
         {
-            panic!("{} requests were expected and not sent, first {expected}", left.len());
+            panic!(
+                "{} requests were expected and not sent, first {expected}",
+                left.len()
+            );
         }
     }
 }

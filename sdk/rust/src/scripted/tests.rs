@@ -15,7 +15,10 @@ fn plays_the_script_in_order_and_records() {
             Expected::put("https://a.test/1").json(json!({"b": 1, "a": 2})),
             Reply::json(200, &json!({"ok": true})).header("ETag", "\"3\""),
         )
-        .expect(Expected::get("https://a.test/2").reads_only(), Reply::lost());
+        .expect(
+            Expected::get("https://a.test/2").reads_only(),
+            Reply::lost(),
+        );
     let first = ask(
         &channel,
         &Request::put("https://a.test/1").json(&json!({"a": 2, "b": 1})),
@@ -80,7 +83,11 @@ fn a_deposit_is_a_new_generation() {
     assert_ne!(channel.placeholder_of("token"), first);
     assert_eq!(
         channel.deposits()[0],
-        ("token".to_owned(), "t1".to_owned(), Some(5))
+        Deposit {
+            name: "token".to_owned(),
+            value: "t1".to_owned(),
+            expires_at_ms: Some(5)
+        }
     );
 }
 
