@@ -1,6 +1,6 @@
 //! The state of one instance: what WASI shows it (nothing), what its current call may do, and what it reported so far.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -67,10 +67,10 @@ impl GuestState {
     }
 
     /// Starts a call with these abilities, which must be over at `deadline` and is ended by force at `end`.
-    pub(super) fn begin(&mut self, abilities: Arc<dyn Abilities>, asked: HashSet<u32>, deadline: Mono, end: Mono, budget_ms: u64) {
+    pub(super) fn begin(&mut self, abilities: Arc<dyn Abilities>, asked: Vec<u32>, deadline: Mono, end: Mono, budget_ms: u64) {
         self.journal.begin(Arc::clone(&abilities));
         self.abilities = abilities;
-        self.settled = Settled { asked, outcomes: Vec::new() };
+        self.settled = Settled::new(asked);
         self.deadline = deadline;
         self.end = end;
         self.meter.begin(budget_ms, end);
@@ -82,9 +82,14 @@ impl GuestState {
         std::mem::take(&mut self.settled).outcomes
     }
 
+    /// Monotonic time.
+    pub(super) fn now(&self) -> Mono {
+        self.clock.mono()
+    }
+
     /// Runs an ability on the host's own threads, so that a guest that computes cannot hold up the host's connections.
     /// It ends by itself at the deadline; if not, the guest ends.
-    pub(super) async fn on_host<R: Send + 'static>(&self, ability: impl Future<Output = R> + Send + 'static) -> wasmtime::Result<R> {
+    pub(super) async fn on_host<R: Send + 'static>(&mut self, ability: impl Future<Output = R> + Send + 'static) -> wasmtime::Result<R> {
         let running = self.host.spawn(ability);
         match tokio::time::timeout_at(self.clock.instant(self.end), running).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -117,27 +122,54 @@ impl WasiView for GuestState {
 /// The outcomes of a call so far.
 #[derive(Default)]
 pub(super) struct Settled {
-    asked: HashSet<u32>,
+    /// Every index asked for, with the place of its answer.
+    asked: HashMap<u32, Option<usize>>,
     outcomes: Vec<(u32, Outcome)>,
 }
 
 impl Settled {
-    fn take(&mut self, index: u32, outcome: Outcome) -> Result<(), String> {
-        if self.asked.remove(&index) {
-            self.outcomes.push((index, outcome));
-            return Ok(());
-        }
-        if self.outcomes.iter().any(|(answered, first)| *answered == index && *first == outcome) {
-            return Ok(());
-        }
-        if self.outcomes.iter().any(|(answered, _)| *answered == index) {
-            return Err(format!("item {index} was answered twice; the first answer counts"));
-        }
-        Err(format!("an outcome for item {index} is ignored: that item is not in this call"))
+    fn new(asked: impl IntoIterator<Item = u32>) -> Self {
+        Self { asked: asked.into_iter().map(|index| (index, None)).collect(), outcomes: Vec::new() }
     }
 
-    /// The outcomes since the last time.
-    pub(super) fn drain(&mut self) -> Vec<(u32, Outcome)> {
-        std::mem::take(&mut self.outcomes)
+    /// How many there are: those that come later are past this number.
+    pub(super) fn count(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// Takes out those past a number.
+    pub(super) fn split_off(&mut self, count: usize) -> Vec<(u32, Outcome)> {
+        self.outcomes.split_off(count.min(self.outcomes.len()))
+    }
+
+    fn take(&mut self, index: u32, outcome: Outcome) -> Result<(), String> {
+        match self.asked.get_mut(&index) {
+            None => Err(format!("an outcome for item {index} is ignored: that item is not in this call")),
+            Some(Some(place)) if self.outcomes.get(*place).is_some_and(|(_, first)| *first == outcome) => Ok(()),
+            Some(Some(_)) => Err(format!("item {index} was answered twice; the first answer counts")),
+            Some(unanswered) => {
+                *unanswered = Some(self.outcomes.len());
+                self.outcomes.push((index, outcome));
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_answer_of_an_asked_index_counts() {
+        let mut settled = Settled::new([1, 2]);
+        assert!(settled.take(1, Outcome::NotAttempted).is_ok());
+        assert!(settled.take(1, Outcome::NotAttempted).is_ok(), "the same again is no contradiction");
+        assert!(settled.take(1, Outcome::BlockedOn(Vec::new())).is_err());
+        assert!(settled.take(3, Outcome::NotAttempted).is_err());
+        let reported = settled.count();
+        assert!(settled.take(2, Outcome::NotAttempted).is_ok());
+        assert_eq!(settled.split_off(reported), [(2, Outcome::NotAttempted)]);
+        assert_eq!(settled.outcomes, [(1, Outcome::NotAttempted)]);
     }
 }

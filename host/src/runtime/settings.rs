@@ -27,8 +27,18 @@ pub struct RuntimeSettings {
     pub log: LogBounds,
     /// Where compiled code is kept.
     pub cache_dir: PathBuf,
-    /// The key of the code that authenticates compiled code (HMAC-SHA256). Derived from the master key by the caller.
-    pub cache_key: [u8; 32],
+    /// The key that authenticates compiled code.
+    pub cache_key: CacheKey,
+}
+
+/// The key of the HMAC-SHA256 over compiled code. Derived from the master key by the caller; never shown.
+#[derive(Clone)]
+pub struct CacheKey(pub [u8; 32]);
+
+impl std::fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CacheKey(…)")
+    }
 }
 
 /// What is kept of the lines that a guest writes in one call.
@@ -45,7 +55,7 @@ pub struct LogBounds {
 impl RuntimeSettings {
     /// The defaults, with the place and key of the cache.
     #[must_use]
-    pub fn new(cache_dir: PathBuf, cache_key: [u8; 32]) -> Self {
+    pub fn new(cache_dir: PathBuf, cache_key: CacheKey) -> Self {
         Self {
             slots: 64,
             workers: 2,

@@ -11,7 +11,7 @@ mod incoming;
 mod manifest;
 mod outgoing;
 
-pub(super) use exports::{Contract, Deliver, Guest};
+pub(super) use exports::{Answered, Contract, Guest};
 pub(super) use imports::add_to_linker;
 
 /// The contract's version as descriptions say it.
@@ -24,7 +24,7 @@ pub(super) const PACKAGE: &str = "egression:connector/";
 pub(super) const FEATURES: &[&str] = &[];
 
 /// What `wasmtime` generates from the contract.
-#[expect(missing_docs, reason = "generated from the contract, which documents itself")]
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated from the contract, which documents itself")]
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit/v0.1",
