@@ -82,13 +82,20 @@ fn answered(response: &Response, item: &Item) -> Step {
         // No such endpoint. Not to be confused with 'no such object', which makes a delete a success.
         return Step::End(CallError::SettingsInvalid(answer::problem(response)));
     }
-    Step::Settled(answer.outcome(item))
+    match answer.outcome(item) {
+        // It will be sent again. The next one could be of the same partition key, and must not overtake it.
+        outcome @ (Outcome::Retryable(_)
+        | Outcome::Throttled(_)
+        | Outcome::Conflict(_)
+        | Outcome::Unknown(_)) => Step::SettledLast(outcome),
+        outcome => Step::Settled(outcome),
+    }
 }
 
 fn without_answer(call: &Call<'_>, error: &HttpError) -> Step {
     match call_error_from_http(error, false, call.now_ms()) {
         Some(call_error) => Step::End(call_error),
-        // This item's answer is lost. The next one could be of the same partition key, and must not overtake it.
+        // This item's answer is lost: nothing may overtake it either.
         None => Step::SettledLast(outcome_from_http(error, false, call.now_ms())),
     }
 }

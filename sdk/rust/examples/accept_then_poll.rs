@@ -1,5 +1,10 @@
 //! A connector for a destination that takes a feed first and decides later, with every optional interface.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "the contract's errors are records by value; a call makes one at most"
+)]
+
 use egression_sdk::{
     Action, Call, CallError, Connector, Description, Item, ItemOutcome, Outcome, Pending, Problem,
     Reconciliation, Request, Response, SettingsMigration, Settlement, TypeSupport, Verdict,

@@ -72,3 +72,13 @@ pub mod __private {
     pub use crate::settings_migration::bindings as settings_migration_bindings;
     pub use crate::settlement::bindings as settlement_bindings;
 }
+
+#[cfg(test)]
+mod tests {
+    /// The README's connector is the example, which is built.
+    #[test]
+    fn the_readme_shows_the_example() {
+        let readme = include_str!("../README.md");
+        assert!(readme.contains(include_str!("../examples/minimal.rs")));
+    }
+}

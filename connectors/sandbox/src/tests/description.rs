@@ -48,3 +48,18 @@ fn the_schema_of_the_settings_names_what_the_settings_read() {
     names.sort();
     assert_eq!(names, ["base_url", "login", "mode"]);
 }
+
+#[test]
+fn the_examples_are_those_of_the_schemas() {
+    let schemas = [
+        include_str!("../../../../wit/schemas/standard-0.1/category.json"),
+        include_str!("../../../../wit/schemas/standard-0.1/brand.json"),
+        include_str!("../../../../wit/schemas/standard-0.1/product.json"),
+        include_str!("../../../../wit/schemas/standard-0.1/offer.json"),
+    ];
+    for (support, schema) in Sandbox::describe().object_types.iter().zip(schemas) {
+        let schema: Value = serde_json::from_str(schema).expect("a schema is JSON");
+        let example: Value = serde_json::from_str(&support.example).expect("an example is JSON");
+        assert_eq!(schema["examples"][0], example, "{}", support.object_type);
+    }
+}

@@ -162,20 +162,44 @@ fn throttling_and_closed_limits_end_the_call() {
 }
 
 #[test]
-fn nothing_overtakes_an_item_whose_answer_was_lost() {
-    let channel = ScriptedChannel::new().expect(put("p0"), Reply::lost());
+fn nothing_overtakes_an_item_that_will_be_sent_again() {
+    let mut stale = refusal(412, "version.conflict");
+    stale["error"]["version"] = json!("9");
+    for reply in [Reply::lost(), Reply::status(500), Reply::json(412, &stale)] {
+        let channel = ScriptedChannel::new().expect(put("p0"), reply);
+        let items = products(Action::Upsert, 3);
+        let returned = deliver(&channel, &connection("single"), None, &items);
+        assert_eq!(
+            returned,
+            Ok(vec![
+                items[1].settled(Outcome::NotAttempted),
+                items[2].settled(Outcome::NotAttempted),
+            ])
+        );
+        let reports = channel.reports();
+        assert_eq!(reports.len(), 1);
+        assert!(matches!(
+            reports[0].outcome,
+            Outcome::Unknown(_) | Outcome::Retryable(_) | Outcome::Conflict(_)
+        ));
+    }
+}
+
+#[test]
+fn what_is_refused_for_good_lets_the_next_one_pass() {
+    let mut missing = refusal(422, "reference.missing");
+    missing["error"]["references"] = json!([{ "type": "brand", "id": "8086" }]);
+    let channel = ScriptedChannel::new()
+        .expect(put("p0"), Reply::json(400, &refusal(400, "body.invalid")))
+        .expect(put("p1"), Reply::json(422, &missing))
+        .expect(put("p2"), stored("p2", "1"));
     let items = products(Action::Upsert, 3);
     let returned = deliver(&channel, &connection("single"), None, &items);
-    assert_eq!(
-        returned,
-        Ok(vec![
-            items[1].settled(Outcome::NotAttempted),
-            items[2].settled(Outcome::NotAttempted),
-        ])
-    );
+    assert_eq!(returned, Ok(Vec::new()));
     let reports = channel.reports();
-    assert_eq!(reports.len(), 1);
-    assert!(matches!(reports[0].outcome, Outcome::Unknown(_)));
+    assert!(matches!(reports[0].outcome, Outcome::Rejected(_)));
+    assert!(matches!(reports[1].outcome, Outcome::BlockedOn(_)));
+    assert!(matches!(reports[2].outcome, Outcome::Delivered(_)));
 }
 
 #[test]
