@@ -5,3 +5,4 @@ pub mod config;
 pub mod gate;
 pub mod runtime;
 pub mod store;
+pub mod vault;
