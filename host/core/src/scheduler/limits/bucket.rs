@@ -59,10 +59,12 @@ impl Bucket {
 
     /// Takes new sizes. The tokens at hand stay, rounded down to millionths and cut to the new capacity.
     pub(super) fn reshape(&mut self, rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) {
-        let millionths = self.level_at(now) * MILLION / self.shape.token;
+        let millionths = self.level_at(now).saturating_mul(MILLION) / self.shape.token;
         self.shape = Shape::of(rate, per_ms, burst, guard);
         self.observed_burst = None;
-        self.level = (millionths * (self.shape.token / MILLION)).min(self.shape.capacity);
+        self.level = millionths
+            .saturating_mul(self.shape.token / MILLION)
+            .min(self.shape.capacity);
         self.at = now;
     }
 
