@@ -1,7 +1,10 @@
 //! Egression: ships commerce data to sales channels through sandboxed output connectors.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod gate;
 pub mod runtime;
 pub mod store;
+pub mod telemetry;
