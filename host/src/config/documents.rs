@@ -151,7 +151,7 @@ pub struct ConnectionDocument {
     /// The channel.
     pub channel: String,
     /// What the connector's settings schema asks for.
-    #[serde(default)]
+    #[serde(default = "no_settings")]
     #[schema(value_type = Object)]
     pub settings: Value,
     /// The credential.
@@ -215,6 +215,9 @@ pub struct Documents {
     pub connections: Vec<ConnectionDocument>,
 }
 
+fn no_settings() -> Value {
+    Value::Object(serde_json::Map::new())
+}
 const fn one() -> u32 {
     1
 }

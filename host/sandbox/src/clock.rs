@@ -1,0 +1,59 @@
+//! The shop's time, and the only place that reads it.
+//!
+//! Stamps come from the monotonic clock, so that an adjusted wall clock neither opens nor breaks a
+//! limit; the wall-clock instant of the start is kept beside it to print stamps as instants.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// An instant, in microseconds since the shop's clock started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp(u64);
+
+impl Stamp {
+    /// The instant `us` microseconds after the clock's start.
+    #[cfg(test)]
+    pub(crate) const fn from_us(us: u64) -> Self {
+        Self(us)
+    }
+
+    /// The instant `us` microseconds later.
+    pub(crate) const fn plus_us(self, us: u64) -> Self {
+        Self(self.0.saturating_add(us))
+    }
+
+    /// Microseconds since `earlier`; 0 if that is later.
+    pub(crate) const fn us_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A monotonic clock that knows at which wall-clock instant it started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    started: Instant,
+    started_unix_us: u64,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub(crate) fn start() -> Self {
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            started_unix_us: u64::try_from(unix.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The present instant.
+    pub(crate) fn now(&self) -> Stamp {
+        let elapsed = self.started.elapsed().as_micros();
+        Stamp(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
+
+    /// `at` in microseconds since the Unix epoch.
+    pub(crate) const fn unix_us(&self, at: Stamp) -> u64 {
+        self.started_unix_us.saturating_add(at.0)
+    }
+}

@@ -1,0 +1,209 @@
+//! The store: takes items one by one, remembers their keys, logs them.
+//!
+//! The order here is the shop's contract: an unreadable item is refused first; then a known
+//! idempotency key answers, whatever the object has become since; then the precondition, then the
+//! references.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+
+use crate::{
+    attempt::{Answer, Attempt, Work},
+    catalogue::{Catalogue, Object, Success},
+    clock::{Clock, Stamp},
+    idempotency::{Content, IdempotencyKeys},
+    object::ObjectKey,
+    refusal::Refusal,
+    scenario::Scenario,
+    writes::{Fared, Write, WriteLog},
+};
+
+/// Everything that the shop keeps.
+#[derive(Debug)]
+pub(crate) struct Store {
+    scenario: Arc<Scenario>,
+    catalogue: Catalogue,
+    keys: IdempotencyKeys,
+    log: WriteLog,
+    missing_reference_calls: u64,
+    missing_reference_items: u64,
+}
+
+/// What came of one call's items.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) answers: Vec<Answer>,
+    /// Whether at least one item was applied.
+    pub(crate) applied: bool,
+    /// Whether a count was reached at which all tokens are revoked.
+    pub(crate) revokes_tokens: bool,
+}
+
+impl Store {
+    /// An empty store.
+    pub(crate) fn new(scenario: &Arc<Scenario>) -> Self {
+        Self {
+            scenario: Arc::clone(scenario),
+            catalogue: Catalogue::default(),
+            keys: IdempotencyKeys::default(),
+            log: WriteLog::default(),
+            missing_reference_calls: 0,
+            missing_reference_items: 0,
+        }
+    }
+
+    /// Goes on under another scenario.
+    pub(crate) fn change(&mut self, scenario: &Arc<Scenario>) {
+        self.scenario = Arc::clone(scenario);
+    }
+
+    /// Takes or refuses each item of a call by itself, in order.
+    pub(crate) fn take(&mut self, attempts: &[Attempt], call: u64, clock: &Clock) -> Taken {
+        let at = clock.now();
+        let applied_before = self.log.applied();
+        let answers: Vec<Answer> = attempts
+            .iter()
+            .map(|attempt| self.take_one(attempt, call, at))
+            .collect();
+        let missing = answers
+            .iter()
+            .filter(|answer| matches!(answer.outcome, Err(Refusal::ReferenceMissing { .. })))
+            .count() as u64;
+        self.missing_reference_items += missing;
+        self.missing_reference_calls += u64::from(missing > 0);
+        let passed = applied_before + 1..=self.log.applied();
+        let revocations = &self.scenario.faults.token_revocations;
+        Taken {
+            answers,
+            applied: !passed.is_empty(),
+            revokes_tokens: revocations.iter().any(|count| passed.contains(count)),
+        }
+    }
+
+    /// Logs the items of a call that was drawn to fail.
+    pub(crate) fn fail(&mut self, attempts: &[Attempt], call: u64, clock: &Clock) {
+        let at = clock.now();
+        for attempt in attempts {
+            let answer = Answer {
+                outcome: Err(Refusal::Unavailable),
+                replayed: false,
+            };
+            self.log.record(attempt, call, at, fared(&answer));
+        }
+    }
+
+    fn take_one(&mut self, attempt: &Attempt, call: u64, at: Stamp) -> Answer {
+        let answer = match self.replay(attempt) {
+            Ok(Some(first)) => Answer {
+                outcome: Ok(first),
+                replayed: true,
+            },
+            Ok(None) => Answer {
+                outcome: self.apply(attempt),
+                replayed: false,
+            },
+            Err(refusal) => Answer {
+                outcome: Err(refusal),
+                replayed: false,
+            },
+        };
+        self.log.record(attempt, call, at, fared(&answer));
+        answer
+    }
+
+    fn replay(&self, attempt: &Attempt) -> Result<Option<Success>, Refusal> {
+        match (&attempt.work, &attempt.idempotency_key) {
+            (Err(refusal), _) => Err(refusal.clone()),
+            (Ok(_), None) => Ok(None),
+            (Ok(_), Some(key)) => self.keys.replay(key, &content(attempt)),
+        }
+    }
+
+    fn apply(&mut self, attempt: &Attempt) -> Result<Success, Refusal> {
+        let success = match attempt.work.as_ref().map_err(Clone::clone)? {
+            Work::Put(precondition, body) => {
+                self.catalogue.put(&attempt.target, *precondition, body)
+            }
+            Work::Delete(precondition) => self.catalogue.delete(&attempt.target, *precondition),
+        }?;
+        if let Some(key) = &attempt.idempotency_key {
+            self.keys.remember(key.clone(), content(attempt), success);
+        }
+        Ok(success)
+    }
+
+    /// The object, if it is there.
+    pub(crate) fn get(&self, target: &ObjectKey) -> Option<Object> {
+        self.catalogue.get(target).cloned()
+    }
+
+    /// All objects, by type and id.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
+        self.catalogue.objects()
+    }
+
+    /// All writes, in order.
+    pub(crate) fn writes(&self) -> &[Write] {
+        self.log.writes()
+    }
+
+    /// The log of writes with its counts.
+    pub(crate) const fn log(&self) -> &WriteLog {
+        &self.log
+    }
+
+    /// The calls and the items that were refused because a referenced object was not there.
+    pub(crate) const fn missing_references(&self) -> (u64, u64) {
+        (self.missing_reference_calls, self.missing_reference_items)
+    }
+}
+
+fn content(attempt: &Attempt) -> Content {
+    Content {
+        target: attempt.target.clone(),
+        digest: attempt.digest.clone(),
+    }
+}
+
+fn fared(answer: &Answer) -> Fared {
+    let applied = answer.outcome.is_ok() && !answer.replayed;
+    let (status, version, changed) = match &answer.outcome {
+        Ok(success) => (success.status(), success.version(), success.changed()),
+        Err(refusal) => (refusal.status(), None, false),
+    };
+    Fared {
+        status,
+        applied,
+        replayed: answer.replayed,
+        changed: applied && changed,
+        version,
+    }
+}
+
+impl Success {
+    /// The HTTP status, of the call or of the item.
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::Created { .. } => StatusCode::CREATED,
+            Self::Replaced { .. } => StatusCode::OK,
+            Self::Deleted => StatusCode::NO_CONTENT,
+        }
+    }
+
+    /// The object's version now, none if it is gone.
+    pub(crate) const fn version(self) -> Option<u64> {
+        match self {
+            Self::Created { version } | Self::Replaced { version, .. } => Some(version),
+            Self::Deleted => None,
+        }
+    }
+
+    /// Whether the shop holds something else than before.
+    pub(crate) const fn changed(self) -> bool {
+        match self {
+            Self::Created { .. } | Self::Deleted => true,
+            Self::Replaced { changed, .. } => changed,
+        }
+    }
+}
