@@ -6,9 +6,9 @@ use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::time::Wall;
 use secrecy::SecretString;
 
-use crate::gate::CallGate;
+use crate::gate::{self, CallGate};
 use crate::gate::exchange::{Answer, OutgoingRequest, SendError};
-use crate::runtime::abilities::{Abilities, CredentialError, ObservedLimit, SignRequest};
+use crate::runtime::abilities::{Abilities, CredentialError, ObservedLimit, SignAlgorithm, SignEncoding, SignRequest};
 use crate::store::Store;
 
 /// The most keys of one look-up.
@@ -32,15 +32,15 @@ impl Abilities for ConnectionAbilities {
     }
 
     async fn placeholder(&self, name: String) -> Result<String, CredentialError> {
-        self.gate.placeholder(&name).await
+        self.gate.placeholder(&name).await.map_err(refused)
     }
 
     async fn sign(&self, request: SignRequest) -> Result<String, CredentialError> {
-        self.gate.sign(request).await
+        self.gate.sign(to_gate(request)).await.map_err(refused)
     }
 
     async fn deposit(&self, name: String, value: SecretString, expires_at: Option<Wall>) -> Result<(), CredentialError> {
-        self.gate.deposit(&name, value, expires_at).await
+        self.gate.deposit(&name, value, expires_at).await.map_err(refused)
     }
 
     async fn observe(&self, observed: ObservedLimit) {
@@ -64,4 +64,31 @@ impl Abilities for ConnectionAbilities {
     fn redact(&self, text: &str) -> String {
         self.gate.redact(text)
     }
+}
+
+fn refused(error: gate::CredentialError) -> CredentialError {
+    match error {
+        gate::CredentialError::Missing(name) => CredentialError::Missing(name),
+        gate::CredentialError::Invalid(why) => CredentialError::Invalid(why),
+    }
+}
+
+fn to_gate(request: SignRequest) -> gate::SignRequest {
+    let algorithm = match request.algorithm {
+        SignAlgorithm::HmacSha1 => gate::Algorithm::HmacSha1,
+        SignAlgorithm::HmacSha256 => gate::Algorithm::HmacSha256,
+        SignAlgorithm::HmacSha512 => gate::Algorithm::HmacSha512,
+        SignAlgorithm::Md5 => gate::Algorithm::Md5,
+        SignAlgorithm::Sha256 => gate::Algorithm::Sha256,
+        SignAlgorithm::Rs256 => gate::Algorithm::Rs256,
+        SignAlgorithm::Es256 => gate::Algorithm::Es256,
+        SignAlgorithm::Ed25519 => gate::Algorithm::Ed25519,
+        SignAlgorithm::Aws4 => gate::Algorithm::Aws4,
+    };
+    let encoding = match request.encoding {
+        SignEncoding::Hex => gate::Encoding::Hex,
+        SignEncoding::Base64 => gate::Encoding::Base64,
+        SignEncoding::Base64Url => gate::Encoding::Base64Url,
+    };
+    gate::SignRequest { algorithm, key: request.key, data: request.data, encoding, attrs: request.attrs }
 }

@@ -19,7 +19,7 @@ use super::run::Ran;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, history, persist};
 use crate::config::documents::OnFailure;
-use crate::runtime::LogLine;
+use crate::runtime::call::LogLine;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
 /// Exchanges of a call that each of its items keeps in its history; the newest count.
@@ -113,6 +113,7 @@ impl Bench<'_> {
             attempts: item.attempt,
             conflicts: item.row.conflicts,
             id_map: IdMapChange::Keep,
+            act_as: None,
             delivered_revision: None,
             events: self.events(item, index),
         };

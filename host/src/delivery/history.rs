@@ -7,7 +7,7 @@ use egression_core::time::Wall;
 use serde_json::json;
 
 use crate::gate::exchange::Exchange;
-use crate::runtime::LogLine;
+use crate::runtime::call::LogLine;
 use crate::store::rows::NewEvent;
 
 fn line(at: Wall, stage: &'static str) -> NewEvent {

@@ -27,10 +27,10 @@ use egression_core::time::Wall;
 pub use probe::Probe;
 
 use crate::clock::Clock;
-use crate::config::catalogue::Configuration;
+use crate::config::configuration::Configuration;
 use crate::gate::Gate;
 use crate::resolver::Resolver;
-use crate::runtime::registry::Registry;
+use crate::runtime::Registry;
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;

@@ -155,7 +155,7 @@ impl Deliverer {
         let body: Value = serde_json::from_str(text)
             .map_err(|error| ends(row, JobState::Rejected, Problem::new("body.invalid", format!("the body is not JSON: {error}")), now))?;
         if row.pinned.is_none() {
-            if let Some(problem) = self.schemas.refusal(&route.connector.digest, &row.object.object_type, &support.body, &body) {
+            if let Some(problem) = self.schemas.refusal(route.connector.digest(), &row.object.object_type, &support.body, &body) {
                 return Err(ends(row, JobState::Rejected, problem, now));
             }
             if text.len() as u64 > support.max_bytes && support.max_bytes > 0 {

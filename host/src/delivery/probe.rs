@@ -9,7 +9,7 @@ use egression_core::domain::problem::Problem;
 use super::Deliverer;
 use super::abilities::ConnectionAbilities;
 use super::work::Route;
-use crate::runtime::{Call, ConnectionFrame, Findings, Session};
+use crate::runtime::call::{Call, ConnectionFrame, Findings, Session};
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -65,6 +65,7 @@ impl Deliverer {
             attempts: intent.attempt,
             conflicts: 0,
             id_map: IdMapChange::Keep,
+            act_as: None,
             delivered_revision: None,
             events: vec![event],
         }

@@ -10,7 +10,7 @@ use super::abilities::ConnectionAbilities;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, Finished, decide};
 use crate::gate::exchange::Exchange;
-use crate::runtime::{Call, ConnectionFrame, Item, LogLine, ResolvedReference, Session};
+use crate::runtime::call::{Call, ConnectionFrame, Item, LogLine, ResolvedReference, Session};
 
 /// How one call ended, with the gate's evidence.
 pub(super) struct Ran {

@@ -11,7 +11,7 @@ use super::Deliverer;
 use super::work::Route;
 use crate::clock::Clock;
 use crate::config::documents::AuthDocument;
-use crate::runtime::Session;
+use crate::runtime::call::Session;
 use crate::store::Store;
 use crate::vault::Vault;
 
@@ -96,7 +96,7 @@ impl Deliverer {
         }
         let call = self.plain_call(route, None);
         let session = route.connector.authenticate(call, current).await.result?;
-        self.sessions.keep(route.connection, &route.connector.digest, &session).await;
+        self.sessions.keep(route.connection, route.connector.digest(), &session).await;
         slot.session = Some(session.clone());
         Ok(Some(session))
     }

@@ -108,6 +108,7 @@ pub(super) fn ends(row: &ClaimRow, state: JobState, problem: Problem, now: Wall)
         attempts: row.attempts + u32::from(state == JobState::Rejected),
         conflicts: row.conflicts,
         id_map: IdMapChange::Keep,
+        act_as: None,
         delivered_revision: None,
         events: vec![history::ended(state, Some(&problem), None, now)],
         to: Transition::Ended { state, code: Some(problem.code.clone()), problem: Some(problem), changed: None, block_key: None },
@@ -127,6 +128,7 @@ pub(super) fn waits(row: &ClaimRow, reason: WaitingKind, until: Option<Wall>, pr
         attempts: row.attempts,
         conflicts: row.conflicts,
         id_map: IdMapChange::Keep,
+        act_as: None,
         delivered_revision: None,
         events: vec![history::waits(reason, until, Some(&problem), None, now)],
         to: Transition::Waits {

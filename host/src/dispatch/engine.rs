@@ -16,10 +16,11 @@ use super::rules::{gating_of, rules_of};
 use super::settings::DispatchSettings;
 use super::{Dispatcher, Message, QUEUE, lock};
 use crate::clock::Clock;
-use crate::config::catalogue::{Configuration, ConnectionState};
+use crate::config::catalogue::ConnectionState;
+use crate::config::configuration::Configuration;
 use crate::delivery::{Deliverer, Effect, Finished, Probe};
 use crate::gate::Gate;
-use crate::runtime::registry::Registry;
+use crate::runtime::Registry;
 use crate::store::rows::{Changes, LanePage, OpenExecution};
 use crate::store::{Store, StoreError};
 
@@ -125,7 +126,7 @@ impl Engine {
                         self.handle(message).await;
                     }
                 }
-                () = gate.room_freed() => self.room_freed(),
+                () = gate.limited().notified() => self.room_freed(),
                 () = sleep_until(wake) => {}
             }
         }

@@ -313,45 +313,7 @@ pub struct NewEvent {
 
 // ------------------------------------------------------------------ scheduling
 
-/// A job as the scheduler sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadRow {
-    /// Its number.
-    pub job: JobSeq,
-    /// Subscription × channel.
-    pub connection: ConnectionId,
-    /// The belt.
-    pub belt: u32,
-    /// Its key.
-    pub key: KeyHash,
-    /// Its object.
-    pub object: ObjectHash,
-    /// The hash of the object's type, to put like with like into a call.
-    pub type_hash: i64,
-    /// What to do.
-    pub action: Action,
-    /// −10 … 10.
-    pub priority: i8,
-    /// Attempts spent.
-    pub attempts: u32,
-    /// Its execution's seal, or its own if it was scheduled.
-    pub seal: i64,
-    /// A body is pinned by an earlier attempt: it goes alone with its like.
-    pub pinned: bool,
-}
-
-/// Ready jobs of one execution, connection, belt and priority, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LaneKey {
-    /// Subscription × channel.
-    pub connection: ConnectionId,
-    /// The execution.
-    pub execution: ExecutionSeq,
-    /// The belt.
-    pub belt: u32,
-    /// The priority.
-    pub priority: i8,
-}
+pub use egression_core::scheduler::{Head as HeadRow, LaneKey};
 
 /// A page of a lane.
 #[derive(Clone, Debug, Default)]
@@ -469,6 +431,8 @@ pub struct Settlement {
     pub conflicts: u32,
     /// What becomes of the id map.
     pub id_map: IdMapChange,
+    /// From now on the job is sent as this action.
+    pub act_as: Option<Action>,
     /// The revision that is now there.
     pub delivered_revision: Option<u64>,
     /// History.
@@ -537,6 +501,25 @@ pub struct Changes {
     pub completed: Vec<ExecutionSeq>,
     /// Jobs that ended or moved outside of a call (cancelled, expired), to be forgotten by the scheduler.
     pub gone: Vec<JobSeq>,
+}
+
+impl Changes {
+    /// Takes over what a later change did: its counters go before ours.
+    pub fn absorb(&mut self, later: Self) {
+        for row in later.progress {
+            let same = |r: &&mut ProgressRow| (r.execution, r.connection, r.belt.belt) == (row.execution, row.connection, row.belt.belt);
+            match self.progress.iter_mut().find(same) {
+                Some(known) => *known = row,
+                None => self.progress.push(row),
+            }
+        }
+        self.stale.extend(later.stale);
+        self.released.extend(later.released);
+        self.orphaned.extend(later.orphaned);
+        self.blocked.extend(later.blocked);
+        self.completed.extend(later.completed);
+        self.gone.extend(later.gone);
+    }
 }
 
 /// An intent that was open when the host died.
