@@ -30,6 +30,7 @@ mod run;
 pub mod settings;
 mod slots;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 mod v0_1;
 pub mod version;
