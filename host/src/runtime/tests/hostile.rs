@@ -82,12 +82,38 @@ async fn who_sleeps_for_an_hour_ends_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn who_computes_past_the_deadline_ends_after_the_grace() {
+    let bench = Bench::new(|settings| {
+        settings.cpu_budget_ms = 60_000;
+        settings.grace_ms = 50;
+    });
+    let connector = bench.connector("hostile").await;
+    let end = connector.deliver(bench.call_until(&behave("loop"), &Scripted::answering("{}"), 50), items([0])).await;
+    assert_eq!(trapped(&end), "guest.deadline");
+}
+
+#[tokio::test]
+async fn waiting_costs_no_budget() {
+    let bench = Bench::new(|settings| settings.cpu_budget_ms = 100);
+    let connector = bench.connector("hostile").await;
+    let abilities = Scripted::holding();
+    let waiting = start(&bench, &connector, "reach", &abilities);
+    abilities.arrived.notified().await;
+    // When the loop has used its budget, at least as much time has passed for the one that waits.
+    let looped = start(&bench, &connector, "loop", &Scripted::answering("{}")).await.unwrap();
+    assert_eq!(trapped(&looped), "guest.cpu_budget");
+    abilities.answers.add_permits(1);
+    let end = waiting.await.unwrap();
+    assert!(end.result.is_ok() && end.cpu_us < 100_000, "{:?}", end.result);
+}
+
+#[tokio::test]
 async fn a_trap_says_what_the_guest_said_last() {
     let (_bench, end) = run("trap").await;
     assert_eq!(trapped(&end), "guest.trap");
     let Err(CallError::Trapped(problem)) = &end.result else { return };
     assert!(end.logs.iter().any(|line| line.level == LogLevel::Warn && line.message.contains("told to trap")), "{:?}", end.logs);
-    assert!(problem.message.contains("unreachable"), "{}", problem.message);
+    assert!(problem.message.contains("unreachable") && problem.message.contains("told to trap"), "{}", problem.message);
 }
 
 #[tokio::test]
