@@ -28,6 +28,9 @@ pub(super) enum HostTrap {
         /// Milliseconds.
         budget_ms: u64,
     },
+    /// What it asked the host for broke down inside the host.
+    #[error("the host failed to answer the connector")]
+    Ability,
     /// It was still there when the call was over.
     #[error("the call's deadline is over")]
     Deadline,

@@ -69,6 +69,7 @@ impl GuestState {
     /// Starts a call with these abilities, which must be over at `deadline` and is ended by force at `end`.
     pub(super) fn begin(&mut self, abilities: Arc<dyn Abilities>, asked: Vec<u32>, deadline: Mono, end: Mono, budget_ms: u64) {
         self.journal.begin(Arc::clone(&abilities));
+        self.memory.begin();
         self.abilities = abilities;
         self.settled = Settled::new(asked);
         self.deadline = deadline;
@@ -93,7 +94,10 @@ impl GuestState {
         let running = self.host.spawn(ability);
         match tokio::time::timeout_at(self.clock.instant(self.end), running).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(failed)) => Err(wasmtime::Error::new(failed)),
+            Ok(Err(failed)) => {
+                tracing::error!(error = %failed, "an ability of a guest failed");
+                Err(wasmtime::Error::new(HostTrap::Ability))
+            }
             Err(_) => Err(wasmtime::Error::new(HostTrap::Deadline)),
         }
     }

@@ -48,11 +48,17 @@ impl Journal {
         self.with(|lines| lines.push(level, message, item, attrs));
     }
 
-    /// The last line of standard error, which holds a panic's words.
-    pub(super) fn last_words(&self) -> Option<String> {
+    /// The last lines of warning, which hold a panic's place and words. Empty if there are none.
+    pub(super) fn last_words(&self) -> String {
+        const LINES: usize = 2;
+        /// Rust's runtime ends every panic with this advice, which helps nobody here.
+        const ADVICE: &str = "note: run with `RUST_BACKTRACE";
         self.with(|lines| {
             lines.finish_partial();
-            lines.lines.iter().rev().find(|line| line.level == LogLevel::Warn).map(|line| line.message.clone())
+            let warnings = lines.lines.iter().rev().filter(|line| line.level == LogLevel::Warn && !line.message.starts_with(ADVICE));
+            let mut words: Vec<&str> = warnings.take(LINES).map(|line| line.message.as_str()).collect();
+            words.reverse();
+            words.join(" ")
         })
     }
 
@@ -224,7 +230,7 @@ mod tests {
         let mut stream = journal.stream(Stream::Error);
         stream.write(Bytes::from_static(b"one\ntw")).ok();
         stream.write(Bytes::from_static(b"o")).ok();
-        assert_eq!(journal.last_words().as_deref(), Some("two"));
+        assert_eq!(journal.last_words(), "one two");
         assert_eq!(journal.take().len(), 2);
     }
 }

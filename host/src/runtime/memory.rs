@@ -18,6 +18,11 @@ impl MemoryBound {
         Self { max_bytes, used_bytes: 0, refused: false }
     }
 
+    /// Starts a call: what an earlier one was refused does not explain a trap of this one.
+    pub(super) const fn begin(&mut self) {
+        self.refused = false;
+    }
+
     /// The instance asked for more than it may have.
     pub(super) const fn refused(&self) -> bool {
         self.refused

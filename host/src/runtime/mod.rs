@@ -30,6 +30,7 @@ mod run;
 pub mod settings;
 mod slots;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 mod v0_1;
 pub mod version;
@@ -75,6 +76,9 @@ pub enum RuntimeError {
     /// The engine's own word: most often too little address space for `runtime.slots`.
     #[error("the WASM engine does not start: {0}")]
     Engine(String),
+    /// There is no tokio runtime for the abilities.
+    #[error("the WASM engine must be started on the host's tokio runtime")]
+    NoHost,
     /// A thread could not be started.
     #[error("the threads of the guests do not start: {0}")]
     Threads(#[from] std::io::Error),
@@ -86,19 +90,24 @@ impl Runtime {
     /// # Errors
     /// When the engine cannot reserve its slots, or a thread cannot be started.
     pub fn start(settings: RuntimeSettings, clock: Clock) -> Result<Arc<Self>, RuntimeError> {
+        let host = Handle::try_current().map_err(|_| RuntimeError::NoHost)?;
         let engine = engine::engine(&settings).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let linker = linker(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         engine::start_ticker(&engine)?;
         let guest_threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.workers.max(1))
             .thread_name("egression-guest")
+            // A guest that loops runs for a whole tick at a time: deadlines and answers must be looked at between two ticks,
+            // not between sixty.
+            .event_interval(2)
+            .global_queue_interval(2)
             .enable_time()
             .build()?;
         Ok(Arc::new(Self {
             cache: CodeCache::new(&engine, &settings.cache_dir, &settings.cache_key),
             slots: Slots::new(settings.slots),
             compiling: Arc::default(),
-            host: Handle::current(),
+            host,
             guests: guest_threads.handle().clone(),
             guest_threads: Some(guest_threads),
             settings,

@@ -63,7 +63,10 @@ async fn perform<A: Ask>(runtime: &Runtime, contract: &Contract, frame: Frame, a
     let meter = instance.store.data().meter.clone();
     let answered = meter.metered(ask.ask(&instance.guest, &mut instance.store)).await;
     let trapped = answered.is_err();
-    let result = answered.unwrap_or_else(|error| Err(trap(&error, instance.store.data())));
+    let result = match answered {
+        Ok(result) => result,
+        Err(error) => Err(trap(&error, instance.store.data())),
+    };
     let end = finish(&mut instance.store, result, instance.calls > 0);
     instance.calls += 1;
     if frame.reusable && !trapped && instance.calls < runtime.settings.calls_per_instance {
@@ -112,6 +115,7 @@ fn trap(error: &wasmtime::Error, state: &GuestState) -> CallError {
     let problem = if let Some(host) = error.downcast_ref::<HostTrap>() {
         match host {
             HostTrap::CpuBudget { .. } => Problem::new("guest.cpu_budget", host.to_string()),
+            HostTrap::Ability => Problem::new("host.ability", host.to_string()),
             HostTrap::Deadline => Problem::new("guest.deadline", host.to_string()),
         }
     } else if state.memory.refused() {
@@ -120,8 +124,9 @@ fn trap(error: &wasmtime::Error, state: &GuestState) -> CallError {
     } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
         Problem::new("guest.trap", format!("the connector exited with status {status}"))
     } else {
-        let last_words = state.journal.last_words().map(|words| format!("; its last words: {words}")).unwrap_or_default();
-        Problem::new("guest.trap", format!("the connector trapped: {}{last_words}", reason(error)))
+        let words = state.journal.last_words();
+        let said = if words.is_empty() { String::new() } else { format!("; its last words: {words}") };
+        Problem::new("guest.trap", format!("the connector trapped: {}{said}", reason(error)))
     };
     CallError::Trapped(problem)
 }

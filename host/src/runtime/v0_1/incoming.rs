@@ -97,6 +97,7 @@ pub(super) fn call_error(error: wit::CallError) -> CallError {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "the error becomes the call's end, which holds it by value")]
 pub(super) fn session(session: wit::Session) -> Result<Session, CallError> {
     if session.data.len() > MAX_SESSION_BYTES {
         let message = format!("the session has {} bytes; the contract allows {MAX_SESSION_BYTES}", session.data.len());
