@@ -36,7 +36,6 @@ use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 use schema::Schemas;
 use session::Sessions;
-use work::Work;
 
 /// Makes deliveries. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -85,9 +85,9 @@ impl Deliverer {
         }
         let slot = self.sessions.slot(route.connection);
         let mut slot = slot.lock().await;
-        if !slot.read || slot.digest != route.connector.digest {
-            slot.session = self.sessions.read(route.connection, &route.connector.digest).await;
-            slot.digest.clone_from(&route.connector.digest);
+        if !slot.read || slot.digest != route.connector.digest() {
+            slot.session = self.sessions.read(route.connection, route.connector.digest()).await;
+            route.connector.digest().clone_into(&mut slot.digest);
             slot.read = true;
         }
         let current = slot.session.clone();

@@ -14,7 +14,7 @@ mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::domain::partition::KeyHash;
 use egression_core::scheduler::{Head, LaneKey, Scheduler};
 use egression_core::time::Wall;

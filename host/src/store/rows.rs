@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use egression_core::domain::action::Action;
 use egression_core::domain::belt::BeltProgress;
 use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SourceId, SubscriptionId};
-use egression_core::domain::object::{ObjectHash, ObjectKey, Remote};
+use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
