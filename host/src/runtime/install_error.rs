@@ -68,6 +68,25 @@ pub enum InstallError {
 }
 
 impl InstallError {
+    /// Stable and machine-readable, for the problem that the API answers with.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "connector.too_large",
+            Self::NotWasm => "connector.not_wasm",
+            Self::CoreModule => "connector.not_a_component",
+            Self::Invalid(_) => "connector.invalid",
+            Self::WrongWorld { .. } => "connector.wrong_world",
+            Self::NotGranted { .. } => "connector.import_not_granted",
+            Self::Mismatch(_) => "connector.contract_mismatch",
+            Self::TrialFailed(_) => "connector.trial_failed",
+            Self::DescribeFailed(_) => "connector.describe_failed",
+            Self::Description(_) => "connector.description_invalid",
+            Self::Changed { .. } => "connector.changed_on_disk",
+            Self::Io(_) | Self::Store(_) | Self::Host(_) => "internal",
+        }
+    }
+
     /// The component is at fault, not the host.
     #[must_use]
     pub const fn is_components_fault(&self) -> bool {

@@ -209,6 +209,13 @@ impl Registry {
         self.snapshot().values().flat_map(|family| family.versions.values().rev().map(Entry::listed)).collect()
     }
 
+    /// The row of an installed version.
+    #[must_use]
+    pub fn row(&self, name: &str, version: &str) -> Option<ConnectorRow> {
+        let version: Version = version.parse().ok()?;
+        self.snapshot().get(name)?.versions.get(&version).map(|entry| entry.row.clone())
+    }
+
     fn resolve<R>(&self, name: &str, pin: Option<&str>, take: impl FnOnce(&Entry) -> R) -> Option<R> {
         let families = self.snapshot();
         let family = families.get(name)?;

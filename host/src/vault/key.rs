@@ -68,6 +68,15 @@ impl MasterKey {
         Self(bytes)
     }
 
+    /// A key for one purpose, from which the master key cannot be found (HMAC-SHA256 of the purpose).
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> [u8; KEY_BYTES] {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.0);
+        let mut derived = [0; KEY_BYTES];
+        derived.copy_from_slice(aws_lc_rs::hmac::sign(&key, purpose.as_bytes()).as_ref());
+        derived
+    }
+
     pub(super) const fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0
     }
