@@ -22,7 +22,7 @@ pub struct AddressRefused {
 ///
 /// # Errors
 /// With what the address is.
-pub fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRefused> {
+pub(super) fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRefused> {
     let Some(kind) = special(address) else { return Ok(()) };
     // A mapped address dials the IPv4 address that it carries, so the ranges speak about that one too.
     let carried = match address {
@@ -39,7 +39,7 @@ pub fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRefused> {
 ///
 /// # Errors
 /// If none may be, and the name has some that are refused.
-pub fn filter(addresses: &[IpAddr], allowed: &[IpNet]) -> Result<Vec<SocketAddr>, AddressRefused> {
+pub(super) fn filter(addresses: &[IpAddr], allowed: &[IpNet]) -> Result<Vec<SocketAddr>, AddressRefused> {
     let mut open = Vec::with_capacity(addresses.len());
     let mut refused = None;
     for &address in addresses {

@@ -1,6 +1,5 @@
 //! What a guest sees of an answer: bounded, and without the secrets of its call.
 
-use std::io::Read as _;
 
 use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};

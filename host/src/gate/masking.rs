@@ -4,7 +4,6 @@
 //! lie, so that `user:password` encoded as one is found too), percent-encoded, escaped for JSON, and in hexadecimal.
 //! What is found becomes `***`.
 
-use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
@@ -125,6 +124,7 @@ fn lower_case_escapes(text: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
