@@ -34,7 +34,7 @@ pub(super) struct Route {
 
 impl Route {
     pub(super) fn description(&self) -> &Description {
-        &self.connector.description
+        self.connector.description()
     }
 }
 
@@ -42,8 +42,8 @@ impl Deliverer {
     /// The way to a connection's destination; none if any part of it is gone.
     pub(super) fn route(&self, connection: ConnectionId) -> Option<Route> {
         let catalogue = self.configuration.catalogue();
-        let entry = catalogue.connection(connection)?;
-        let channel = catalogue.channel_of(connection)?;
+        let entry = catalogue.connection_by_id(connection)?;
+        let channel = &entry.channel;
         let connector = self.registry.connector(&channel.document.connector, channel.document.version.as_deref())?;
         let destination = self.gate.destination(&format!("connection:{connection}"))?;
         Some(Route {
