@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::exit::{CommandError, Exit};
@@ -47,7 +47,11 @@ pub(super) async fn run(command: JobCommand, client: &Client, output: &Output) -
         JobCommand::Get { id } => show(output, &client.get(&["v1", "jobs", &id]).await?)?,
         JobCommand::Events { id } => {
             let events = client.list(&["v1", "jobs", &id, "events"], &[], MAX_EVENTS).await?;
-            output.items(EVENT_COLUMNS, &events)?;
+            if output.is_json() {
+                output.items(EVENT_COLUMNS, &events)?;
+            } else {
+                output.table(EVENT_COLUMNS, &with_log(events))?;
+            }
         }
         JobCommand::Cancel { id } => {
             let answer = client.request(Method::POST, &["v1", "jobs", &format!("{id}:cancel")], &[]).send().await?;
@@ -55,6 +59,17 @@ pub(super) async fn run(command: JobCommand, client: &Client, output: &Output) -
         }
     }
     Ok(Exit::Done)
+}
+
+/// The events with the connector's own log lines behind them.
+fn with_log(events: Vec<Value>) -> Vec<Value> {
+    let text = |line: &Value, field: &str| line.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let row = |line: &Value| json!({"stage": "log", "detail": format!("{} {}", text(line, "level"), text(line, "message"))});
+    let lines = |event: Value| {
+        let log: Vec<Value> = event.get("log").and_then(Value::as_array).into_iter().flatten().map(row).collect();
+        std::iter::once(event).chain(log)
+    };
+    events.into_iter().flat_map(lines).collect()
 }
 
 fn show(output: &Output, job: &Value) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 //! The command line: `egression COMMAND`.
 //!
-//! Data goes to standard output, talk to standard error, and the exit code says how it ended ([`exit`]). Every command
+//! Data goes to standard output, talk to standard error, and the exit code says how it ended (`exit.rs`). Every command
 //! but `serve`, `sandbox` and the generators is a client of a running host and knows no more than its REST contract.
 
 mod apply;
@@ -35,7 +35,7 @@ use output::{Format, Output, talk};
 
 /// Ships commerce data to sales channels through sandboxed output connectors.
 #[derive(Debug, Parser)]
-#[command(name = "egression", version, after_help = exit::HELP, max_term_width = 110, propagate_version = true)]
+#[command(name = "egression", version, after_help = exit::HELP, max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

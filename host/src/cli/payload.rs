@@ -65,10 +65,9 @@ fn form(text: &[u8], whole: bool) -> Form {
     let begin = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(text.len());
     let text = &text[begin..];
     let line_end = text.iter().position(|byte| *byte == b'\n');
-    if let Some(first) = line_end.map(|end| &text[..end]).or_else(|| whole.then_some(text)) {
-        if serde_json::from_slice::<Value>(first).is_ok_and(|value| is_job(&value)) {
-            return Form::Lines;
-        }
+    let first = line_end.map(|end| &text[..end]).or_else(|| whole.then_some(text));
+    if first.is_some_and(|first| serde_json::from_slice::<Value>(first).is_ok_and(|value| is_job(&value))) {
+        return Form::Lines;
     }
     if whole && serde_json::from_slice::<Value>(text).is_ok_and(|value| is_job(&value)) {
         return Form::Single;

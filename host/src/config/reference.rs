@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::documents::{AuthDocument, ChannelDocument, ConnectionDocument, SourceDocument, SubscriptionDocument};
 use super::limits::LimitDocument;
@@ -47,7 +48,7 @@ const RETRY_FIELDS: &[(&str, &str, &str)] = &[
 /// The reference as Markdown.
 #[must_use]
 pub fn markdown() -> String {
-    let mut page = Page { text: INTRODUCTION.to_owned(), described: BTreeSet::new(), pending: Vec::new(), schemas: BTreeMap::new() };
+    let mut page = Page { text: INTRODUCTION.to_owned(), described: BTreeSet::new(), pending: Vec::new(), schemas: BTreeMap::new(), orders: BTreeMap::new() };
     page.table::<ServerSettings>("`[server]`", &defaults::<ServerSettings>(json!({})));
     page.table::<SubscriptionDocument>("`[[subscriptions]]`", &defaults::<SubscriptionDocument>(json!({"name": ""})));
     page.table::<SourceDocument>("`[[sources]]`", &defaults::<SourceDocument>(json!({"name": "", "kind": "http"})));
@@ -73,6 +74,8 @@ struct Page {
     /// Names of schemas that a section refers to.
     pending: Vec<String>,
     schemas: BTreeMap<String, Value>,
+    /// The fields of each schema in the order of the code: JSON in memory need not keep it. One list per form.
+    orders: BTreeMap<String, Vec<Vec<String>>>,
 }
 
 impl Page {
@@ -82,6 +85,7 @@ impl Page {
         T::schemas(&mut found);
         found.push((T::name().into_owned(), T::schema()));
         for (name, schema) in found {
+            self.orders.insert(name.clone(), orders(&schema));
             self.schemas.insert(name, serde_json::to_value(schema).unwrap_or_default());
         }
         self.section(title, &T::name(), defaults);
@@ -101,44 +105,49 @@ impl Page {
         let schema = self.schemas.get(name).cloned().unwrap_or_default();
         let anchor = anchor(name);
         self.line(&format!("\n<a id=\"{anchor}\"></a>\n## {title}\n\n{}", described(&schema)));
+        let orders = self.orders.get(name).cloned().unwrap_or_default();
         if let Some(variants) = schema.get("oneOf").and_then(Value::as_array) {
-            variants.iter().for_each(|variant| self.variant(variant, defaults));
+            variants.iter().zip(&orders).for_each(|(variant, order)| self.variant(variant, order, defaults));
         } else if let Some(words) = words(&schema) {
             self.line(&format!("\nOne of {words}."));
         } else {
-            self.fields(&schema, defaults);
+            self.fields(&schema, orders.first().map(Vec::as_slice).unwrap_or_default(), defaults);
         }
     }
 
     /// One form of a document that has several.
-    fn variant(&mut self, variant: &Value, defaults: &Value) {
-        let tag = variant.get("properties").and_then(Value::as_object).into_iter().flatten().find_map(|(field, schema)| {
-            words(schema).filter(|words| !words.contains(", ")).map(|word| (field.clone(), word))
-        });
+    fn variant(&mut self, variant: &Value, order: &[String], defaults: &Value) {
         let meaning = described(variant);
-        match (tag, words(variant)) {
-            (Some((field, word)), _) => {
-                self.line(&format!("\n### `{field} = \"{}\"`\n\n{meaning}", word.trim_matches('`')));
-                let mut rest = variant.clone();
-                if let Some(properties) = rest.get_mut("properties").and_then(Value::as_object_mut) {
-                    properties.remove(&field);
-                    if properties.is_empty() {
-                        return;
-                    }
-                }
-                self.fields(&rest, defaults);
+        let constant = |field: &&String| words(&variant["properties"][field.as_str()]).filter(|words| !words.contains(", "));
+        if let Some((tag, word)) = order.iter().find_map(|field| Some((field, constant(&field)?))) {
+            self.line(&format!("\n### `{tag} = \"{}\"`\n\n{meaning}", word.trim_matches('`')));
+            let rest: Vec<String> = order.iter().filter(|field| *field != tag).cloned().collect();
+            if !rest.is_empty() {
+                self.fields(variant, &rest, defaults);
             }
-            (None, Some(word)) => self.line(&format!("- {word}: {meaning}")),
-            (None, None) => self.fields(variant, defaults),
+            return;
+        }
+        if !self.text.lines().next_back().is_some_and(|last| last.starts_with("- ")) {
+            self.line("");
+        }
+        for field in order {
+            let schema = &variant["properties"][field.as_str()];
+            let kind = self.kind(schema);
+            let meaning = if meaning.is_empty() { described(schema) } else { meaning.clone() };
+            self.line(&format!("- `{{ {field} = … }}` ({kind}): {meaning}"));
+        }
+        if let Some(word) = words(variant) {
+            self.line(&format!("- {word}: {meaning}"));
         }
     }
 
-    fn fields(&mut self, schema: &Value, defaults: &Value) {
+    fn fields(&mut self, schema: &Value, order: &[String], defaults: &Value) {
         let required: BTreeSet<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         self.line("\n| field | type | default | meaning |\n|---|---|---|---|");
-        for (field, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        for field in order {
+            let schema = &schema["properties"][field.as_str()];
             let default = match defaults.get(field) {
-                _ if required.contains(field.as_str()) && defaults.get(field).is_none_or(|value| value == "") => "required".to_owned(),
+                _ if required.contains(field.as_str()) => "required".to_owned(),
                 Some(Value::String(text)) => format!("`{text}`"),
                 Some(Value::Object(fields)) if !fields.is_empty() => "see there".to_owned(),
                 Some(value) => format!("`{value}`"),
@@ -156,8 +165,8 @@ impl Page {
             self.pending.push(name.to_owned());
             return format!("[{name}](#{})", anchor(name));
         }
-        if let Some(choices) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array) {
-            let kinds: Vec<String> = choices.iter().filter(|choice| choice.get("type").and_then(Value::as_str) != Some("null")).map(|choice| self.kind(choice)).collect();
+        if let Some(choices) = choices(schema) {
+            let kinds: Vec<String> = choices.map(|choice| self.kind(choice)).collect();
             return kinds.join(" or ");
         }
         let name = match schema.get("type") {
@@ -166,8 +175,8 @@ impl Page {
             _ => "anything",
         };
         match (name, schema.get("items"), schema.get("additionalProperties")) {
-            ("array", Some(items), _) => format!("list of {}", self.kind(&items.clone())),
-            ("object", _, Some(values)) if values.is_object() => format!("table of {}", self.kind(&values.clone())),
+            ("array", Some(items), _) => format!("list of {}", self.kind(items)),
+            ("object", _, Some(values)) if values.is_object() => format!("table of {}", self.kind(values)),
             ("object", ..) => "table".to_owned(),
             _ => name.to_owned(),
         }
@@ -187,8 +196,26 @@ impl Page {
     }
 }
 
+/// The fields of a schema in the order of the code, one list per form.
+fn orders(schema: &RefOr<Schema>) -> Vec<Vec<String>> {
+    match schema {
+        RefOr::T(Schema::Object(object)) => vec![object.properties.keys().cloned().collect()],
+        RefOr::T(Schema::OneOf(forms)) => forms.items.iter().map(|form| orders(form).concat()).collect(),
+        RefOr::T(Schema::AllOf(parts)) => vec![parts.items.iter().flat_map(|part| orders(part).concat()).collect()],
+        _ => vec![Vec::new()],
+    }
+}
+
+/// The forms of a field but 'nothing'.
+fn choices(schema: &Value) -> Option<impl Iterator<Item = &Value>> {
+    let choices = schema.get("oneOf").or_else(|| schema.get("anyOf"))?.as_array()?;
+    Some(choices.iter().filter(|choice| choice.get("type").and_then(Value::as_str) != Some("null")))
+}
+
 fn described(schema: &Value) -> String {
-    schema.get("description").and_then(Value::as_str).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    let own = schema.get("description").and_then(Value::as_str);
+    let text = own.or_else(|| choices(schema)?.find_map(|choice| choice.get("description")?.as_str()));
+    text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The words that a field may be, if they are counted.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The host's own settings. Every field has a default; an option of `egression serve` goes before the file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSettings {
     /// The address of the API.
@@ -28,7 +28,7 @@ pub struct ServerSettings {
     // The bounds of the parts, one table each, in the words of their owners:
     //   pub api: ApiSettings, pub gate: GateSettings, pub runtime: RuntimeSettings,
     //   pub store: StoreSettings, pub dispatch: DispatchSettings, pub resolver: ResolverSettings
-    // Add a field here, its default below, its check in `ServerSettings::issues` and its table in `reference::TABLES`.
+    // Add a field here, its default below, its check in `ServerSettings::issues` and its table in `reference::markdown`.
 }
 
 impl Default for ServerSettings {

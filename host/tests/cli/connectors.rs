@@ -26,6 +26,17 @@ async fn cli_connectors_are_uploaded_and_activated() {
 }
 
 #[tokio::test]
+async fn cli_events_show_the_connectors_log() {
+    let (place, host) = (Place::new(), FakeHost::start().await);
+    let sent = json!({"seq": 2, "at": "2026-11-21T12:00:00.000Z", "stage": "sent", "attempt": 1, "detail": "PUT https://shop.example/v1/product/1",
+        "log": [{"level": "warn", "message": "no price"}]});
+    host.on("GET /v1/jobs/job_1/events", Reply::new(200, json!({"items": [{"seq": 1, "at": "2026-11-21T12:00:00.000Z", "stage": "submitted"}, sent]})));
+    let ended = place.run(&["job", "events", "job_1", "--url", &host.url]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    insta::assert_snapshot!("events_on_a_pipe", ended.stdout);
+}
+
+#[tokio::test]
 async fn cli_keys_and_verbs() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     host.on("POST /v1/keys", Reply::new(201, json!({"id": "key_1", "role": "submit", "subscription": "acme", "key": "egk_new"})));
@@ -35,6 +46,7 @@ async fn cli_keys_and_verbs() {
     assert_eq!(ended.stdout, "ID\tROLE\tSUBSCRIPTION\tKEY\nkey_1\tsubmit\tacme\tegk_new\n", "{ended:?}");
     assert_eq!(place.run(&["key", "revoke", "key_1", "--url", &host.url]).await.code, Some(0));
     assert!(place.run(&["execution", "cancel", "exe_1", "--url", &host.url]).await.stdout.contains("cancelling"));
-    assert_eq!(host.asked()[0].body, br#"{"role":"submit","subscription":"acme","label":null}"#[..]);
+    let body: serde_json::Value = serde_json::from_slice(&host.asked()[0].body).unwrap();
+    assert_eq!(body, json!({"role": "submit", "subscription": "acme", "label": null}));
     assert_eq!(host.lines()[1..], ["DELETE /v1/keys/key_1", "POST /v1/executions/exe_1:cancel"]);
 }

@@ -36,10 +36,12 @@ impl Configuration {
     /// Puts a file's documents in force as `managed_by: file`. A document that was managed by the API is taken over.
     ///
     /// # Errors
-    /// [`ConfigurationError::Invalid`] with all that is wrong with the set, before anything is written; a secret that
-    /// cannot be read shows when its document's turn comes, and what was written before it stays.
+    /// [`ConfigurationError::Invalid`] with all that is wrong with the set, secrets that cannot be read included, before
+    /// anything is written; else what the store or the vault says.
     pub async fn apply_file(&self, documents: Documents) -> Result<Applied, ConfigurationError> {
-        let issues = validate::complete_set(&documents);
+        let mut issues = validate::complete_set(&documents);
+        let documents = documents.in_order();
+        issues.extend(documents.iter().flat_map(|(pointer, document)| self.unreadable(document).into_iter().map(|issue| issue.under(pointer))));
         if !issues.is_empty() {
             return Err(ConfigurationError::Invalid { issues });
         }
@@ -49,10 +51,10 @@ impl Configuration {
         applied
     }
 
-    async fn apply(&self, documents: Documents) -> Result<Applied, ConfigurationError> {
+    async fn apply(&self, documents: Vec<(String, Document)>) -> Result<Applied, ConfigurationError> {
         let mut applied = Applied::default();
         let mut named = BTreeSet::new();
-        for (pointer, document) in documents.in_order() {
+        for (pointer, document) in documents {
             named.insert(document.name());
             self.write(document, ManagedBy::File, None).await.map_err(|error| under(error, &pointer))?;
             applied.put += 1;

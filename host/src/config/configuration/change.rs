@@ -4,7 +4,7 @@ use egression_core::domain::ids::ConnectionId;
 use secrecy::SecretString;
 
 use super::{Configuration, ConfigurationError, Document, NEEDS_REENTRY, Put};
-use crate::config::credential::{hosts_of_connection, hosts_of_source};
+use crate::config::credential::{NamedSecret, hosts_of_connection, hosts_of_source};
 use crate::config::documents::{AuthDocument, ConnectionDocument, SourceDocument};
 use crate::config::validate::Issue;
 use crate::store::documents::{DocumentName, ManagedBy, StoredDocument};
@@ -60,6 +60,16 @@ impl Configuration {
         Ok(())
     }
 
+    /// The secrets of a document that cannot be read.
+    pub(super) fn unreadable(&self, document: &Document) -> Vec<Issue> {
+        let variables = self.variables.as_ref();
+        let issue = |secret: NamedSecret<'_>| {
+            let error = secret.reference.read(&|name| variables(name)).err()?;
+            Some(Issue::new(secret.pointer, "secret.unreadable", error.to_string()))
+        };
+        auth(document).map(AuthDocument::secrets).unwrap_or_default().into_iter().filter_map(issue).collect()
+    }
+
     /// Reads the secrets that the document names. What cannot be read or was never entered becomes an issue.
     async fn entered(&self, document: &Document, before: Option<&StoredDocument>, issues: &mut Vec<Issue>) -> Result<Vec<Entered>, ConfigurationError> {
         let mut entered = Vec::new();
@@ -67,12 +77,12 @@ impl Configuration {
             let variables = self.variables.as_ref();
             match secret.reference.read(&|name| variables(name)) {
                 Ok(value) => {
-                    let stored = match before {
-                        Some(before) if value.is_none() => self.secrets.bound_hosts(&owner(before), secret.name).await?.is_some(),
-                        _ => false,
+                    let bound = match before {
+                        Some(before) if value.is_none() => self.secrets.bound_hosts(&owner(before), secret.name).await?,
+                        _ => None,
                     };
-                    if value.is_none() && !stored {
-                        issues.push(Issue::new(secret.pointer, "secret.not_stored", "no value is stored that could be kept; enter it with `value`"));
+                    if value.is_none() {
+                        issues.extend(unusable(document, bound.as_deref(), &secret));
                     }
                     entered.push(Entered { name: secret.name.to_owned(), value });
                 }
@@ -130,6 +140,18 @@ impl Configuration {
         self.shelf.set_connection_state(ConnectionId(stored.id), state, reason).await?;
         Ok(StoredDocument { state: state.to_owned(), state_reason: reason.map(ToOwned::to_owned), ..stored })
     }
+}
+
+/// Why a value that should be kept cannot be. A connection may be parked until it is entered again; a source cannot.
+fn unusable(document: &Document, bound: Option<&[String]>, secret: &NamedSecret<'_>) -> Option<Issue> {
+    let Some(bound) = bound else {
+        let detail = "no value is stored that could be kept; enter it with `value`";
+        return Some(Issue::new(secret.pointer.clone(), "secret.not_stored", detail));
+    };
+    let Document::Source(source) = document else { return None };
+    let host = hosts_of_source(source).into_iter().find(|host| !bound.contains(host))?;
+    let detail = format!("the stored value was not entered for {host}; enter it again with `value`");
+    Some(Issue::new(secret.pointer.clone(), "secret.other_hosts", detail))
 }
 
 /// The document as it is stored: secrets taken out.

@@ -80,8 +80,11 @@ impl Shelf for Shelved {
     }
 }
 
+/// A value and its hosts by owner and name.
+type Kept = BTreeMap<(String, String), (String, Vec<String>)>;
+
 #[derive(Default)]
-struct Safe(Lock<BTreeMap<(String, String), (String, Vec<String>)>>);
+struct Safe(Lock<Kept>);
 
 #[async_trait]
 impl SecretSink for Safe {
@@ -210,6 +213,21 @@ async fn what_cannot_be_read_is_refused_before_anything_is_written() {
 }
 
 #[tokio::test]
+async fn a_source_at_another_host_is_refused_without_its_credential() {
+    let desk = Desk::new().await;
+    let put = async |host: &str, token: Value| {
+        let document = json!({"name": "pim", "kind": "http", "object_url": format!("https://{host}/{{type}}/{{id}}"), "auth": {"scheme": "bearer", "token": token}});
+        desk.configuration.put(Document::Source(serde_json::from_value(document).unwrap()), ManagedBy::Api, None).await
+    };
+    put("pim.example", json!({"value": "hush"})).await.unwrap();
+    put("pim.example", json!({"stored": true})).await.unwrap();
+    let Err(ConfigurationError::Invalid { issues }) = put("evil.example", json!({"stored": true})).await else { panic!("taken") };
+    assert_eq!((issues[0].pointer.as_str(), issues[0].code), ("/auth/token", "secret.other_hosts"));
+    put("other.example", json!({"value": "new"})).await.unwrap();
+    assert_eq!(desk.secrets(), [("source:1/token".to_owned(), "new".to_owned(), vec!["https://other.example".to_owned()])]);
+}
+
+#[tokio::test]
 async fn a_stale_version_changes_nothing() {
     let desk = Desk::with_channel().await;
     let channel = |connector: &str| Document::Channel(serde_json::from_value(json!({"name": "shop", "connector": connector})).unwrap());
@@ -253,6 +271,16 @@ async fn what_vanished_from_the_file_is_removed_unless_needed() {
     let catalogue = desk.configuration.catalogue();
     assert_eq!(catalogue.channels().map(|c| c.document.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(desk.secrets().len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_whose_secrets_cannot_be_read_changes_nothing() {
+    let desk = Desk::new().await;
+    let mut documents = file(&["a", "b"]);
+    documents.connections[1].auth = Some(serde_json::from_value(json!({"scheme": "bearer", "token": {"env": "NOT_SET"}})).unwrap());
+    let Err(ConfigurationError::Invalid { issues }) = desk.configuration.apply_file(documents).await else { panic!("taken") };
+    assert_eq!((issues[0].pointer.as_str(), issues[0].code), ("/connections/1/auth/token", "secret.unreadable"));
+    assert_eq!(desk.configuration.catalogue().subscriptions().count(), 0);
 }
 
 #[tokio::test]
