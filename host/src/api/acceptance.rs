@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use egression_core::domain::action::Action;
-use egression_core::domain::ids::{ConnectionId, SourceId, SubscriptionId};
+use egression_core::domain::ids::{ConnectionId, SourceId};
 use egression_core::domain::object::{ObjectHash, ObjectKey};
 use egression_core::time::Wall;
 
@@ -14,9 +14,10 @@ use super::dependencies::{Dependencies, DependencyError};
 use super::item::Submission;
 use super::problem::FieldError;
 use super::settings::ApiSettings;
-use super::state::{Connectors, Lookup};
+use super::state::Connectors;
 use super::trace;
-use crate::config::documents::{ChannelDocument, SourceKind};
+use crate::config::catalogue::{Catalogue, Channel};
+use crate::config::documents::SourceKind;
 use crate::runtime::description::Description;
 use crate::store::rows::{Context, StagedJob};
 
@@ -31,10 +32,9 @@ pub const MAX_CONTEXT_BYTES: usize = 256;
 
 /// Takes the items of one request.
 pub struct Acceptance {
-    lookup: Arc<dyn Lookup>,
+    catalogue: Arc<Catalogue>,
     connectors: Arc<dyn Connectors>,
-    subscription: SubscriptionId,
-    subscription_name: String,
+    subscription: String,
     settings: Arc<ApiSettings>,
     shared_context: usize,
     targets: HashMap<String, Result<Arc<Target>, (&'static str, String)>>,
@@ -44,7 +44,7 @@ pub struct Acceptance {
 /// A channel as this subscription reaches it.
 struct Target {
     connection: ConnectionId,
-    document: Arc<ChannelDocument>,
+    channel: Arc<Channel>,
     description: Arc<Description>,
 }
 
@@ -60,15 +60,14 @@ pub struct Accepted {
 impl Acceptance {
     /// For one request of a subscription. `shared_context`: the pairs that the execution itself has.
     pub fn new(
-        lookup: Arc<dyn Lookup>,
+        catalogue: Arc<Catalogue>,
         connectors: Arc<dyn Connectors>,
-        subscription: (SubscriptionId, String),
+        subscription: String,
         settings: Arc<ApiSettings>,
         shared_context: usize,
     ) -> Self {
-        let (subscription, subscription_name) = subscription;
         let (targets, dependencies) = (HashMap::new(), Dependencies::default());
-        Self { lookup, connectors, subscription, subscription_name, settings, shared_context, targets, dependencies }
+        Self { catalogue, connectors, subscription, settings, shared_context, targets, dependencies }
     }
 
     /// Takes a submission, or says everything that is wrong with it (pointers are relative to it).
@@ -77,8 +76,8 @@ impl Acceptance {
     /// The places, at least one.
     pub fn accept(&mut self, item: Submission) -> Result<Accepted, Vec<FieldError>> {
         let mut check = Check::default();
-        if item.subscription.as_deref().is_some_and(|name| name != self.subscription_name) {
-            check.wrong("/subscription", "foreign_subscription", format!("the request is for subscription `{}`: it is given once", self.subscription_name));
+        if item.subscription.as_deref().is_some_and(|name| name != self.subscription) {
+            check.wrong("/subscription", "foreign_subscription", format!("the request is for subscription `{}`: it is given once", self.subscription));
         }
         let action = check.need("/action", item.action);
         let object_type = check.need("/object_type", item.object_type.clone());
@@ -118,7 +117,7 @@ impl Acceptance {
 
     /// Where the body is read: none for a delete and with a payload.
     fn source(&self, item: &Submission, check: &mut Check) -> Option<SourceId> {
-        let found = item.source.as_deref().map(|name| (name, self.lookup.source(name)));
+        let found = item.source.as_deref().map(|name| (name, self.catalogue.source(name).map(|source| (source.id, source.kind))));
         if let Some((name, None)) = found {
             check.wrong("/source", "unknown_source", format!("there is no source `{name}`"));
             return None;
@@ -160,7 +159,7 @@ impl Acceptance {
                 Ok(target) => {
                     if let (Some(object_type), Some(action)) = (object_type, action) {
                         target.supports(&name, object_type, action, check);
-                        let belt = belt_of(&target.document.belts, object_type);
+                        let belt = belt_of(&target.channel.document.belts, object_type);
                         targets.push((target, belt));
                     }
                 }
@@ -183,15 +182,14 @@ impl Acceptance {
     }
 
     fn find(&self, channel: &str) -> Result<Arc<Target>, (&'static str, String)> {
-        let entry = self.lookup.channel(channel).ok_or_else(|| ("unknown_channel", format!("there is no channel `{channel}`")))?;
-        let connection = self.lookup.connection(self.subscription, entry.id).ok_or_else(|| {
-            ("no_connection", format!("subscription `{}` has no connection into channel `{channel}`", self.subscription_name))
+        let entry = self.catalogue.channel(channel).ok_or_else(|| ("unknown_channel", format!("there is no channel `{channel}`")))?;
+        let connection = self.catalogue.connection(&self.subscription, channel).ok_or_else(|| {
+            ("no_connection", format!("subscription `{}` has no connection into channel `{channel}`", self.subscription))
         })?;
-        let document = entry.document;
-        let description = self.connectors.description(&document.connector, document.version.as_deref()).ok_or_else(|| {
-            ("connector_not_installed", format!("the connector `{}` of channel `{channel}` is not installed", document.connector))
+        let description = self.connectors.description(&entry.connector, entry.document.version.as_deref()).ok_or_else(|| {
+            ("connector_not_installed", format!("the connector `{}` of channel `{channel}` is not installed", entry.connector))
         })?;
-        Ok(Arc::new(Target { connection: connection.id, document, description }))
+        Ok(Arc::new(Target { connection: connection.id, channel: Arc::clone(entry), description }))
     }
 
     fn depend(&mut self, targets: &[(Arc<Target>, u32)], object_type: &str, object_ids: &[String], on: &[ObjectKey]) -> Result<(), Vec<FieldError>> {
@@ -255,7 +253,7 @@ impl Accepted {
         });
         pairs.zip(first..).map(move |((object, target, belt), index)| {
             let own_key = object.to_string();
-            let key = fixed_key.clone().unwrap_or_else(|| target.document.partition.key(&object));
+            let key = fixed_key.clone().unwrap_or_else(|| target.channel.document.partition.key(&object));
             let partition_key = Some(key).filter(|k| *k != own_key);
             StagedJob { index, connection: target.connection, belt, object, partition_key, ..model.clone() }
         })

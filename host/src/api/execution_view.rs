@@ -1,6 +1,8 @@
 //! An execution as the API shows it: counts, status, progress, belts, waiting reasons and grouped errors, all derived
 //! from one snapshot of the store, so that they agree with each other.
 
+use std::sync::Arc;
+
 use egression_core::domain::belt::BeltProgress;
 use egression_core::domain::ids::{ConnectionId, JobId};
 use egression_core::domain::state::JobState;
@@ -10,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::job_view::JobView;
-use super::state::{ApiState, ConnectionEntry, Lookup, WaitingGroup};
+use super::state::{ApiState, WaitingGroup};
+use crate::config::catalogue::{Catalogue, Connection, ConnectionState};
 use crate::store::rows::{Context, ExecutionStatus, ProgressRow};
 
 /// Where an execution stands.
@@ -291,11 +294,11 @@ fn unfinished(status: &ExecutionStatus, counts: &Counts, is_paused: impl Fn(Conn
 /// The execution as shown.
 #[must_use]
 pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
-    let lookup = state.configuration.lookup();
+    let catalogue = state.configuration.catalogue();
     let counts = Counts::of(&status.progress);
     let done = is_done(status);
     let waiting = if counts.waiting > 0 && status.row.seal.is_some() { state.scheduling.waiting(status) } else { Vec::new() };
-    let derived = derive(status, |connection| lookup.connection_by_id(connection).is_some_and(|c| c.paused || c.channel.paused));
+    let derived = derive(status, |connection| catalogue.connection_by_id(connection).is_some_and(|c| c.channel.paused || matches!(c.state, ConnectionState::Paused { .. })));
     let now = state.clock.wall();
     let path = format!("/v1/executions/{}", status.row.id);
     let stands_still = matches!(derived, Status::Paused | Status::Receiving | Status::Queued);
@@ -303,14 +306,14 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
         id: status.row.id.to_string(),
         status: derived,
         done,
-        subscription: lookup.subscription_name(status.row.subscription),
+        subscription: catalogue.subscription_by_id(status.row.subscription).map(|s| s.name.clone()),
         created_at: status.row.created_at.to_rfc3339(),
         completed_at: status.row.completed_at.map(Wall::to_rfc3339),
         expires_at: status.row.expires_at.map(Wall::to_rfc3339),
         progress: progress(&counts),
         eta: if done || stands_still { None } else { eta(&counts, status.row.created_at, now).map(Wall::to_rfc3339) },
         counts,
-        channels: channels(lookup.as_ref(), &status.progress, waiting),
+        channels: channels(&catalogue, &status.progress, waiting),
         errors: errors(status),
         context: status.row.context.clone(),
         retry_of: status.row.retry_of.map(|id| id.to_string()),
@@ -345,19 +348,19 @@ fn eta(counts: &Counts, since: Wall, now: Wall) -> Option<Wall> {
     Some(now.plus_ms(i64::try_from(left_ms).ok()?))
 }
 
-fn channels(lookup: &dyn Lookup, progress: &[ProgressRow], mut waiting: Vec<(ConnectionId, Vec<WaitingGroup>)>) -> Vec<ChannelProgress> {
+fn channels(catalogue: &Catalogue, progress: &[ProgressRow], mut waiting: Vec<(ConnectionId, Vec<WaitingGroup>)>) -> Vec<ChannelProgress> {
     let rows: Vec<&ProgressRow> = progress.iter().filter(|row| row.connection.0 != 0).collect();
     let groups = rows.chunk_by(|a, b| a.connection == b.connection);
     groups
         .map(|belts| {
             let connection = belts[0].connection;
-            let entry = lookup.connection_by_id(connection);
+            let entry = catalogue.connection_by_id(connection);
             let at = belts.iter().find(|row| row.belt.finished() < row.belt.total).or(belts.last());
             let own = waiting.iter_mut().find(|(id, _)| *id == connection).map(|(_, groups)| std::mem::take(groups));
             ChannelProgress {
-                channel: channel_name(entry.as_ref(), connection),
+                channel: channel_name(entry, connection),
                 belt: at.map_or(1, |row| row.belt.belt),
-                belts: belts.iter().map(|row| belt_view(entry.as_ref(), &row.belt)).collect(),
+                belts: belts.iter().map(|row| belt_view(entry, &row.belt)).collect(),
                 waiting: own.unwrap_or_default().into_iter().map(WaitingView::from).collect(),
             }
         })
@@ -365,12 +368,12 @@ fn channels(lookup: &dyn Lookup, progress: &[ProgressRow], mut waiting: Vec<(Con
 }
 
 /// A channel's name; one that was deleted since is named by its connection's number.
-pub(super) fn channel_name(entry: Option<&ConnectionEntry>, connection: ConnectionId) -> String {
-    entry.map_or_else(|| format!("deleted-{connection}"), |e| e.channel.document.name.clone())
+pub(super) fn channel_name(entry: Option<&Arc<Connection>>, connection: ConnectionId) -> String {
+    entry.map_or_else(|| format!("deleted-{connection}"), |e| e.channel.name.clone())
 }
 
-fn belt_view(entry: Option<&ConnectionEntry>, belt: &BeltProgress) -> BeltView {
-    let types = entry.and_then(|e| e.channel.document.belts.get((belt.belt as usize).saturating_sub(1)));
+fn belt_view(entry: Option<&Arc<Connection>>, belt: &BeltProgress) -> BeltView {
+    let types = entry.and_then(|e| e.channel.belts.get((belt.belt as usize).saturating_sub(1)));
     BeltView { belt: belt.belt, types: types.cloned().unwrap_or_default(), total: belt.total, finished: belt.finished() }
 }
 

@@ -17,6 +17,7 @@ use super::problem::{ApiError, FieldError, MAX_LISTED_ERRORS};
 use super::splitter::{Piece, SplitError};
 use super::state::ApiState;
 use super::trace;
+use crate::config::catalogue::Catalogue;
 use crate::store::rows::{IdempotencyMark, IdempotencyRecord, NewExecution, StagedItem};
 
 /// Items in one write to the store.
@@ -152,10 +153,10 @@ impl Intake {
 
     /// The subscription is known now, by the defaults, the first item or the key: looks whether this is a replay.
     async fn begin(&self, named: Option<&str>, pointer: &str) -> Result<Open, ApiError> {
-        let lookup = self.state.configuration.lookup();
+        let catalogue = self.state.configuration.catalogue();
         let named = self.defaults.subscription.as_deref().or(named);
         let place = if self.defaults.subscription.is_some() { "/defaults/subscription".to_owned() } else { format!("{pointer}/subscription") };
-        let (subscription, name) = subscription(lookup.as_ref(), &self.caller, named).map_err(|(code, detail)| ApiError::invalid(vec![FieldError::new(place, code, detail)]))?;
+        let (subscription, name) = subscription(&catalogue, &self.caller, named).map_err(|(code, detail)| ApiError::invalid(vec![FieldError::new(place, code, detail)]))?;
         check_context(self.defaults.context.as_ref(), self.head.operation)?;
         let (held, replay) = match &self.head.key {
             None => (None, None),
@@ -177,7 +178,7 @@ impl Intake {
             created_at: now,
         };
         let (connectors, settings) = (Arc::clone(&self.state.connectors), Arc::clone(&self.state.settings));
-        let acceptance = Acceptance::new(lookup, connectors, (subscription, name), settings, shared);
+        let acceptance = Acceptance::new(catalogue, connectors, name, settings, shared);
         Ok(Open { subscription, new, acceptance, replay, _held: held })
     }
 
@@ -306,12 +307,12 @@ impl From<SplitError> for ApiError {
 }
 
 /// Whose request it is. A name that the key may not see is answered as one that is not there.
-fn subscription(lookup: &dyn super::state::Lookup, caller: &Caller, named: Option<&str>) -> Result<(SubscriptionId, String), (&'static str, String)> {
-    let bound = caller.subscription.and_then(|id| Some((id, lookup.subscription_name(id)?)));
+fn subscription(catalogue: &Catalogue, caller: &Caller, named: Option<&str>) -> Result<(SubscriptionId, String), (&'static str, String)> {
+    let bound = caller.subscription.and_then(|id| Some((id, catalogue.subscription_by_id(id)?.name.clone())));
     match (named, bound) {
         (None, Some(own)) => Ok(own),
         (None, None) => Err(("required", "`subscription` is required with a key that is not bound to one".to_owned())),
-        (Some(name), _) => match lookup.subscription(name) {
+        (Some(name), _) => match catalogue.subscription(name).map(|found| found.id) {
             Some(id) if caller.sees(id) => Ok((id, name.to_owned())),
             _ => Err(("unknown_subscription", format!("there is no subscription `{name}`"))),
         },

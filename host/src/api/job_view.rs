@@ -214,7 +214,7 @@ pub async fn view(state: &ApiState, row: JobRow) -> Result<JobView, ApiError> {
 }
 
 async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, ahead: Option<u32>) -> Result<JobView, ApiError> {
-    let lookup = state.configuration.lookup();
+    let catalogue = state.configuration.catalogue();
     let id = JobId { execution: row.execution, index: row.seq.index() };
     let superseded_by = match row.merged_into {
         Some(survivor) if survivor.execution() == row.seq.execution() => Some(JobId { execution: row.execution, index: survivor.index() }),
@@ -222,14 +222,14 @@ async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, ahead: Option<
         None => None,
     };
     let waiting = if row.state == JobState::Waiting { waiting(state, &row, ahead) } else { None };
-    let entry = lookup.connection_by_id(row.connection);
+    let entry = catalogue.connection_by_id(row.connection);
     Ok(JobView {
         id: id.to_string(),
         execution: row.execution.to_string(),
         index: row.seq.index(),
-        subscription: lookup.subscription_name(row.subscription),
-        source: row.source.and_then(|source| lookup.source_name(source)),
-        channel: (row.connection.0 != 0).then(|| channel_name(entry.as_ref(), row.connection)),
+        subscription: catalogue.subscription_by_id(row.subscription).map(|s| s.name.clone()),
+        source: row.source.and_then(|id| catalogue.source_by_id(id)).map(|source| source.name.clone()),
+        channel: (row.connection.0 != 0).then(|| channel_name(entry, row.connection)),
         object: row.object.into(),
         action: row.action.as_str().to_owned(),
         belt: row.belt,

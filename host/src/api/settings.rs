@@ -1,12 +1,10 @@
 //! The API's bounds: each has a name, a default and an error that names it.
 
-use std::net::SocketAddr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The table `[server.api]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiSettings {
     /// Bytes of one bulk request after decoding.
@@ -45,10 +43,6 @@ pub struct ApiSettings {
     pub connector_max_bytes: u64,
     /// Bytes of a document, and of the text of `documents:apply`.
     pub document_max_bytes: u64,
-    /// Where `/metrics`, `/livez` and `/readyz` are served instead of beside the API.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub operations_address: Option<SocketAddr>,
 }
 
 impl Default for ApiSettings {
@@ -72,7 +66,6 @@ impl Default for ApiSettings {
             receive_concurrency: 32,
             connector_max_bytes: 64 * 1024 * 1024,
             document_max_bytes: 1024 * 1024,
-            operations_address: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the handlers need: the store, the clock, the bounds, and three doors to the rest of the host.
+//! What the handlers need: the store, the clock, the bounds, and the configuration, and two doors to the rest of the host.
 //!
 //! The doors are traits so that the API knows neither the runtime nor the scheduler. `app.rs` puts the real ones in.
 
@@ -6,127 +6,21 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use egression_core::domain::ids::{ChannelId, ConnectionId, ExecutionSeq, SourceId, SubscriptionId};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
 use super::idempotency::Receiving;
-use super::problem::{ApiError, FieldError};
+use super::problem::ApiError;
 use super::settings::ApiSettings;
 use crate::clock::Clock;
-use crate::config::documents::{ChannelDocument, ConnectionDocument, SourceDocument, SourceKind, SubscriptionDocument};
+use crate::config::configuration::Configuration;
 use crate::runtime::description::Description;
 use crate::store::connectors::ConnectorRow;
-use crate::store::documents::{DocumentError, DocumentName, StoredDocument};
 use crate::store::rows::{Changes, ExecutionStatus, JobRow};
 use crate::store::{Store, StoreError};
-
-/// An immutable view of the configuration: names to numbers and back.
-pub trait Lookup: Send + Sync {
-    /// The number of a subscription.
-    fn subscription(&self, name: &str) -> Option<SubscriptionId>;
-    /// The name of a subscription.
-    fn subscription_name(&self, id: SubscriptionId) -> Option<String>;
-    /// A source's number and kind.
-    fn source(&self, name: &str) -> Option<(SourceId, SourceKind)>;
-    /// The name of a source.
-    fn source_name(&self, id: SourceId) -> Option<String>;
-    /// A channel.
-    fn channel(&self, name: &str) -> Option<ChannelEntry>;
-    /// The connection of a subscription into a channel.
-    fn connection(&self, subscription: SubscriptionId, channel: ChannelId) -> Option<ConnectionEntry>;
-    /// Every connection into a channel.
-    fn connections_of(&self, channel: ChannelId) -> Vec<ConnectionEntry>;
-    /// A connection by its number.
-    fn connection_by_id(&self, id: ConnectionId) -> Option<ConnectionEntry>;
-}
-
-/// A channel as the API needs it.
-#[derive(Clone, Debug)]
-pub struct ChannelEntry {
-    /// The store's number.
-    pub id: ChannelId,
-    /// Its document.
-    pub document: Arc<ChannelDocument>,
-    /// Paused by a person.
-    pub paused: bool,
-}
-
-/// A connection as the API needs it.
-#[derive(Clone, Debug)]
-pub struct ConnectionEntry {
-    /// The store's number.
-    pub id: ConnectionId,
-    /// Whose it is.
-    pub subscription: SubscriptionId,
-    /// Where it leads.
-    pub channel: ChannelEntry,
-    /// Paused by a person: the connection itself, not its channel.
-    pub paused: bool,
-}
-
-/// A document of any kind, as it is to be written.
-#[derive(Clone, Debug)]
-pub enum AnyDocument {
-    /// A subscription.
-    Subscription(SubscriptionDocument),
-    /// A source.
-    Source(SourceDocument),
-    /// A channel.
-    Channel(ChannelDocument),
-    /// A connection.
-    Connection(ConnectionDocument),
-}
-
-/// Why the configuration was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfiguringError {
-    /// The documents are not valid; nothing was written.
-    #[error("the configuration is not valid")]
-    Invalid(Vec<FieldError>),
-    /// The text cannot be read (TOML); nothing was written.
-    #[error("{0}")]
-    Unreadable(String),
-    /// A rule of the store.
-    #[error(transparent)]
-    Document(#[from] DocumentError),
-}
-
-impl From<ConfiguringError> for ApiError {
-    fn from(error: ConfiguringError) -> Self {
-        match error {
-            ConfiguringError::Invalid(errors) => Self::invalid(errors),
-            ConfiguringError::Unreadable(detail) => Self::malformed(FieldError::new("", "malformed_toml", detail)),
-            ConfiguringError::Document(error) => error.into(),
-        }
-    }
-}
-
-impl From<StoreError> for ConfiguringError {
-    fn from(error: StoreError) -> Self {
-        Self::Document(error.into())
-    }
-}
-
-/// The door to the configuration. Every change is validated, written through the store, and published as a new view
-/// before the call returns.
-#[async_trait]
-pub trait Configuring: Send + Sync {
-    /// The view as it stands.
-    fn lookup(&self) -> Arc<dyn Lookup>;
-    /// Writes one document, managed by the API. Secrets given as values go to the vault and are not given back.
-    async fn put(&self, document: AnyDocument, if_match: Option<i64>) -> Result<StoredDocument, ConfiguringError>;
-    /// Removes one document, asked for by the API.
-    async fn delete(&self, name: &DocumentName, if_match: Option<i64>) -> Result<(), ConfiguringError>;
-    /// Writes all documents of a TOML text, managed by the API: all of them are validated first.
-    async fn apply(&self, text: &str) -> Result<Vec<StoredDocument>, ConfiguringError>;
-    /// Pauses or resumes a channel; false if there is none.
-    async fn pause_channel(&self, channel: &str, paused: bool) -> Result<bool, ConfiguringError>;
-    /// Pauses a connection, or makes it active again (also one that was parked).
-    async fn pause_connection(&self, connection: ConnectionId, paused: bool) -> Result<(), ConfiguringError>;
-}
 
 /// Why a connector was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -205,7 +99,7 @@ pub struct ApiState {
     /// The bounds.
     pub settings: Arc<ApiSettings>,
     /// The configuration.
-    pub configuration: Arc<dyn Configuring>,
+    pub configuration: Arc<Configuration>,
     /// The installed connectors.
     pub connectors: Arc<dyn Connectors>,
     /// The scheduler.
@@ -225,7 +119,7 @@ pub struct ApiState {
 /// The doors, put together by `app.rs`.
 pub struct Doors {
     /// The configuration.
-    pub configuration: Arc<dyn Configuring>,
+    pub configuration: Arc<Configuration>,
     /// The installed connectors.
     pub connectors: Arc<dyn Connectors>,
     /// The scheduler.

@@ -1,0 +1,1 @@
+//! The door with a small configuration.
