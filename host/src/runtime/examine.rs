@@ -86,7 +86,7 @@ impl Runtime {
         });
         match compiling.await {
             Ok(Ok((component, _origin))) => Ok(component),
-            Ok(Err(error)) => Err(InstallError::Invalid(format!("{error:#}"))),
+            Ok(Err(error)) => Err(uncompiled(&error)),
             Err(error) => Err(InstallError::Host(error.to_string())),
         }
     }
@@ -101,6 +101,12 @@ impl Runtime {
         };
         run(self, contract, frame, ask).await.result
     }
+}
+
+/// The engine refuses a component that fits into no slot of its pool as it refuses one that is not valid.
+fn uncompiled(error: &wasmtime::Error) -> InstallError {
+    let reason = format!("{error:#}");
+    if reason.contains("pooling allocator") { InstallError::TooDemanding(reason) } else { InstallError::Invalid(reason) }
 }
 
 fn failed(error: CallError, stage: fn(String) -> InstallError) -> InstallError {

@@ -22,6 +22,9 @@ pub enum InstallError {
     /// A component that the engine cannot read or compile.
     #[error("the component is not valid: {0}")]
     Invalid(String),
+    /// A component that no slot has room for.
+    #[error("the component needs more than an instance may have (bound `runtime.memory_bytes`): {0}")]
+    TooDemanding(String),
     /// It exports something else than a connector.
     #[error("the component is no connector: it does not export {}{}", quoted(missing), also(exports))]
     WrongWorld {

@@ -19,6 +19,7 @@ mod compiled;
 mod component_files;
 mod connector;
 pub mod description;
+mod difference;
 mod engine;
 mod examine;
 mod guest;

@@ -15,6 +15,7 @@ use egression_core::time::Wall;
 use super::component_files::ComponentFiles;
 use super::connector::Connector;
 use super::description::Description;
+use super::difference::differences;
 use super::version::{Pin, Version};
 use super::{InstallError, Runtime};
 use crate::store::connectors::ConnectorRow;
@@ -57,6 +58,8 @@ pub struct Installed {
     pub active: bool,
     /// The version that was active before, if there was one.
     pub previous: Option<String>,
+    /// What this version needs and offers other than that one, one sentence each.
+    pub differences: Vec<String>,
 }
 
 /// An installed version as listed.
@@ -145,6 +148,7 @@ impl Registry {
         let mut families = Families::clone(&self.snapshot());
         let previous = families.get(&name).and_then(|family| family.active.clone());
         let active = activate || previous.as_ref() == Some(&version);
+        let differences = self.description(&name, None).map_or_else(Vec::new, |old| differences(&old, &description));
         let row = ConnectorRow {
             name: name.clone(),
             version: version.to_string(),
@@ -163,6 +167,7 @@ impl Registry {
             description: Arc::clone(&description),
             active,
             previous: previous.map(|version| version.to_string()),
+            differences,
         };
         insert(&mut families, Entry { row, description, connector: Ok(connector) })?;
         self.publish(families);

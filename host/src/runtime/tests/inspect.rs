@@ -83,6 +83,14 @@ async fn a_description_that_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
+async fn a_component_that_no_slot_has_room_for_names_the_bound() {
+    let bench = Bench::new(|settings| settings.memory_bytes = 128 * 1024);
+    let error = bench.runtime.inspect(guest("hostile")).await.unwrap_err();
+    assert!(matches!(&error, InstallError::TooDemanding(reason) if reason.contains("memory")), "{error}");
+    assert!(error.to_string().contains("runtime.memory_bytes"));
+}
+
+#[tokio::test]
 async fn a_component_that_is_too_large_is_not_even_read() {
     let bench = Bench::new(|settings| settings.max_component_bytes = 1_000);
     let error = bench.runtime.inspect(Bytes::from(vec![0; 1_001])).await.unwrap_err();

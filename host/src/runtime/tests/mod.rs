@@ -4,6 +4,7 @@ mod cache;
 mod hostile;
 mod inspect;
 mod instances;
+mod optional;
 mod registry;
 
 use std::path::PathBuf;
@@ -30,16 +31,22 @@ const LONG_MS: u64 = 120_000;
 
 /// A component built from `connectors/`.
 fn guest(name: &str) -> Bytes {
+    built(&format!("connector_{}.wasm", name.replace('-', "_")))
+}
+
+/// A component in the folder of built guests.
+fn built(file: &str) -> Bytes {
     let dir = std::env::var_os("EGRESSION_GUESTS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm32-wasip2/guest"),
         PathBuf::from,
     );
-    let path = dir.join(format!("connector_{}.wasm", name.replace('-', "_")));
+    let path = dir.join(file);
     match std::fs::read(&path) {
         Ok(wasm) => wasm.into(),
         Err(error) => panic!(
-            "{} cannot be read ({error}). Build the guests first: cargo build --profile guest --target wasm32-wasip2 \
-             -p connector-sandbox -p connector-hostile -p connector-trap-describe; or name their folder in EGRESSION_GUESTS",
+            "{} cannot be read ({error}). Build the guests first, with `cargo build --profile guest --target wasm32-wasip2` and \
+             `-p connector-sandbox -p connector-hostile -p connector-trap-describe`, then `-p egression-sdk --examples`; \
+             or name their folder in EGRESSION_GUESTS",
             path.display()
         ),
     }

@@ -99,6 +99,7 @@ async fn running_calls_finish_on_the_version_they_began_with() {
 
     let installed = registry.install(version("1.1.0"), true).await.unwrap();
     assert_eq!((installed.active, installed.previous.as_deref()), (true, Some("1.0.0")));
+    assert_eq!(installed.differences, Vec::<String>::new());
     let new = registry.connector("hostile", None).unwrap();
     assert_eq!(new.digest(), installed.digest);
     assert!(new.deliver(bench.call(&behave("ok"), &Scripted::answering("{}")), items([0])).await.result.is_ok());
