@@ -21,10 +21,10 @@ pub(super) fn json_content(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// The text of a query or form value.
-pub(super) fn decode_form(value: &str) -> String {
-    // A name is put before it so that a value with `=` in it stays whole.
-    let pair = format!("v={value}");
+/// The text of a query or form, or of a part of it: `+` and percent-encoding resolved.
+pub(super) fn decode_form(text: &str) -> String {
+    // Made into one value, so that `=` and `&` in it stay where they are.
+    let pair = format!("v={}", text.replace('&', "%26"));
     url::form_urlencoded::parse(pair.as_bytes()).next().map_or_else(String::new, |(_, v)| v.into_owned())
 }
 

@@ -1,14 +1,11 @@
 //! A request's way through the gate: deadline, shape and grants, literal address, secrets, limits, dial.
 //! Whatever fails before the dial is `Denied`, `Limited` or `NeverSent`.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
-use url::{Host, Url};
+use url::Url;
 
-use super::address;
 use super::answer;
 use super::call::CallState;
 use super::exchange::{Answer, Exchange, OutgoingRequest, RequestAuth, SendError};
@@ -72,7 +69,8 @@ async fn prepare(call: &CallState, request: OutgoingRequest) -> Result<(Prepared
         grants::check_header_name(name).map_err(denied)?;
     }
     check_size(call, request.body.as_ref())?;
-    check_literal_address(call, &url)?;
+    // Once more at the dial; here so that no secret is looked up for an address that is refused.
+    transfer::check_literal_address(call, &url)?;
 
     let resolved = resolve(call, &request, &url).await?;
     let shown_url = shown(&placeholders::hidden(&super::encoding::readable_braces(url.as_str())));
@@ -99,16 +97,6 @@ fn check_size(call: &CallState, body: Option<&Bytes>) -> Result<(), SendError> {
         return Ok(());
     }
     Err(SendError::Denied(format!("the body has {bytes} bytes and {most} are allowed; raise `gate.max_request_bytes`")))
-}
-
-/// Names are checked when they are resolved, at the dial; a literal address is dialled without that.
-fn check_literal_address(call: &CallState, url: &Url) -> Result<(), SendError> {
-    let literal: IpAddr = match url.host() {
-        Some(Host::Ipv4(v4)) => v4.into(),
-        Some(Host::Ipv6(v6)) => v6.into(),
-        _ => return Ok(()),
-    };
-    address::check(literal, &call.destination.allow_addresses).map_err(|refused| SendError::Denied(refused.to_string()))
 }
 
 /// Looks up the placeholders of a request. Each may go to this host, or all is denied.

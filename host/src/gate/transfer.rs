@@ -5,6 +5,7 @@
 //! not before. Not asked: no byte of the request left, also when a kept connection turned out to be closed. Asked:
 //! it counts as sent, whatever the error.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +16,9 @@ use egression_core::time::Mono;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Body, Method};
-use url::Url;
+use url::{Host, Url};
 
-use super::address::AddressRefused;
+use super::address::{self, AddressRefused};
 use super::call::{CallState, Flight};
 use super::draw::Refused;
 use super::exchange::{Exchange, SendError};
@@ -51,6 +52,8 @@ pub(super) struct RawAnswer {
 /// Draws, sends, reads the whole answer. The ledger knows of it whatever comes of it.
 pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawAnswer, SendError> {
     let gate = &call.gate;
+    // Every request passes here, those that the host makes for itself as well.
+    check_literal_address(call, &request.url)?;
     let keys = call.destination.keys(request.operation.as_deref());
     let mut noted = Exchange {
         at: gate.clock.wall(),
@@ -83,6 +86,16 @@ fn not_drawn(call: &CallState, refused: Refused) -> SendError {
         Refused::Limited { until, key } => SendError::Limited { until: call.gate.clock.wall_of(until), key: key.to_string() },
         Refused::Unrecorded(why) => SendError::NeverSent(format!("a limit's use could not be stored: {why}")),
     }
+}
+
+/// Names are checked when they are resolved, at the dial; a literal address is dialled without that.
+pub(super) fn check_literal_address(call: &CallState, url: &Url) -> Result<(), SendError> {
+    let literal: IpAddr = match url.host() {
+        Some(Host::Ipv4(v4)) => v4.into(),
+        Some(Host::Ipv6(v6)) => v6.into(),
+        _ => return Ok(()),
+    };
+    address::check(literal, &call.destination.allow_addresses).map_err(|refused| SendError::Denied(refused.to_string()))
 }
 
 async fn exchange(call: &CallState, request: Prepared, started: Mono) -> Result<RawAnswer, SendError> {
