@@ -1,5 +1,8 @@
 //! Egression: ships commerce data to sales channels through sandboxed output connectors.
 
+pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;

@@ -9,7 +9,7 @@ use crate::config::documents::SourceKind;
 use crate::config::limits::{LimitDocument, LimitScope};
 use crate::gate::{BoundLimit, Destination, Grant};
 use crate::runtime::description::{BucketKind, Description, HostNeed};
-use crate::runtime::registry::Registry;
+use crate::runtime::Registry;
 
 /// The destinations of everything that is configured. A connection whose connector is not installed has none.
 pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination> {
@@ -62,7 +62,7 @@ fn of_source(source: &Source) -> Destination {
     let owner = format!("source:{}", source.id);
     let urls = document.object_url.iter().chain(&document.batch_url);
     // The braces of a template stand in the path, so the URL's host is read before they are filled in.
-    let grants = urls.filter_map(|url| Url::parse(&url.replace(['{', '}'], "")).ok()).filter_map(|url| Grant::of_url(&url).ok()).collect();
+    let grants = urls.filter_map(|url| Url::parse(&url.replace(['{', '}'], "")).ok()).filter_map(|url| granted(&url)).collect();
     Destination {
         own_key: LimitKey::new(owner.as_str()),
         connection: None,
@@ -85,7 +85,7 @@ fn grants_of(connection: &Connection, description: &Description) -> Vec<Grant> {
         let grant = match need {
             HostNeed::Setting(name) => {
                 let url = connection.document.settings.get(name).and_then(|v| v.as_str()).and_then(|text| Url::parse(text).ok());
-                url.and_then(|url| Grant::of_url(&url).ok())
+                url.and_then(|url| granted(&url))
             }
             HostNeed::Name(name) => format!("https://{name}").parse().ok(),
         };
@@ -93,6 +93,11 @@ fn grants_of(connection: &Connection, description: &Description) -> Vec<Grant> {
     }
     grants.extend(connection.document.allow_hosts.iter().filter_map(|text| text.parse().ok()));
     grants
+}
+
+/// The scheme, host and port of a URL.
+fn granted(url: &Url) -> Option<Grant> {
+    url.origin().ascii_serialization().parse().ok()
 }
 
 fn scope_key(limit: &LimitDocument, connection: ConnectionId, channel: &str, connector: &str) -> String {

@@ -22,6 +22,7 @@ use crate::delivery::Deliverer;
 use crate::dispatch::{Dispatcher, Parts};
 use crate::gate::Gate;
 use crate::resolver::Resolver;
+use crate::runtime::settings::CacheKey;
 use crate::runtime::{Registry, Runtime};
 use crate::store::Store;
 use crate::vault::{MasterKey, Vault};
@@ -90,10 +91,11 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     let clock = Clock::system();
     let data_dir = settings.data_dir.clone();
     std::fs::create_dir_all(&data_dir).map_err(|e| cannot("data directory")(format!("{}: {e}", data_dir.display())))?;
-    let store = Store::open(&data_dir, clock.clone()).await.map_err(|e| cannot("store")(e.to_string()))?;
-    let vault = open_vault(&settings, &data_dir, &store, &clock)?;
+    let store = Store::open_with(&data_dir, clock.clone(), settings.store).await.map_err(|e| cannot("store")(e.to_string()))?;
+    let key = master_key(&settings, &data_dir)?;
+    let vault = Vault::new(&key, store.clone(), clock.clone());
     bootstrap::admin_key(&store, &clock, &data_dir).await.map_err(|e| cannot("admin key")(e.to_string()))?;
-    let registry = open_registry(&settings, &data_dir, &store, &vault, &clock).await?;
+    let registry = open_registry(&settings, &data_dir, &store, &key, &clock).await?;
     let configuration = open_configuration(&store, &vault, documents).await?;
     let gate = Gate::start(settings.gate.clone(), store.clone(), vault.clone(), clock.clone()).await.map_err(|e| cannot("gate")(e.to_string()))?;
     let resolver = Arc::new(Resolver::new(settings.resolver.clone(), Arc::clone(&gate), clock.clone()));
@@ -104,7 +106,7 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
         Arc::clone(&resolver),
         Arc::clone(&registry),
         Arc::clone(&configuration),
-        vault,
+        Arc::new(vault),
     );
     let configure = configurer(&configuration, &registry, &gate, &resolver);
     configure();
@@ -121,24 +123,24 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     let doors = Doors {
         configuration,
         connectors: Arc::new(RegistryDoor { registry, changed }),
-        scheduling: Arc::new(DispatchDoor { view: dispatcher.view(clock.clone()), dispatcher: dispatcher.clone(), gate, deliverer }),
+        scheduling: Arc::new(DispatchDoor { view: dispatcher.view(clock.clone()), dispatcher: dispatcher.clone() }),
     };
     let (ready, is_ready) = watch::channel(false);
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok();
     let apart = settings.operations_listen.is_some();
     let state = ApiState::new(store.clone(), clock, settings.api, doors, metrics, is_ready);
-    Ok(Host { store, dispatcher, router: api::router(state.clone(), !apart), operations: api::operations_router(state), ready })
+    Ok(Host { store, dispatcher, router: api::router(state.clone(), !apart), operations: api::operations(state), ready })
 }
 
-fn open_vault(settings: &ServerSettings, data_dir: &Path, store: &Store, clock: &Clock) -> Result<Vault, AppError> {
+fn master_key(settings: &ServerSettings, data_dir: &Path) -> Result<MasterKey, AppError> {
     let variable = std::env::var("EGRESSION_MASTER_KEY").ok();
-    let key = MasterKey::load_or_create(data_dir, settings.master_key_file.as_deref(), variable.as_deref())
-        .map_err(|e| cannot("master key")(e.to_string()))?;
-    Ok(Vault::new(&key, store.clone(), clock.clone()))
+    MasterKey::load_or_create(data_dir, settings.master_key_file.as_deref(), variable.as_deref()).map_err(|e| cannot("master key")(e.to_string()))
 }
 
-async fn open_registry(settings: &ServerSettings, data_dir: &Path, store: &Store, vault: &Vault, clock: &Clock) -> Result<Arc<Registry>, AppError> {
-    let bounds = settings.runtime.settings(data_dir.join("cache"), vault.derive_key("compiled code"));
+async fn open_registry(settings: &ServerSettings, data_dir: &Path, store: &Store, key: &MasterKey, clock: &Clock) -> Result<Arc<Registry>, AppError> {
+    let mut bounds = settings.runtime.clone();
+    bounds.cache_dir = data_dir.join("cache");
+    bounds.cache_key = CacheKey(key.derive("compiled code"));
     let runtime = Runtime::start(bounds, clock.clone()).map_err(|e| cannot("runtime")(e.to_string()))?;
     let registry = Registry::open(runtime, Arc::new(store.clone()), data_dir).await.map_err(|e| cannot("connectors")(e.to_string()))?;
     Ok(Arc::new(registry))

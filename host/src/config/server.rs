@@ -6,6 +6,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::api::settings::ApiSettings;
+use crate::dispatch::settings::DispatchSettings;
+use crate::gate::GateSettings;
+use crate::resolver::settings::ResolverSettings;
+use crate::runtime::RuntimeSettings;
+use crate::store::StoreOptions;
+
 /// The host's own settings. Every field has a default; an option of `egression serve` goes before the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -25,10 +32,18 @@ pub struct ServerSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub master_key_file: Option<PathBuf>,
-    // The bounds of the parts, one table each, in the words of their owners:
-    //   pub api: ApiSettings, pub gate: GateSettings, pub runtime: RuntimeSettings,
-    //   pub store: StoreSettings, pub dispatch: DispatchSettings, pub resolver: ResolverSettings
-    // Add a field here, its default below, its check in `ServerSettings::issues` and its table in `reference::markdown`.
+    /// Bounds of the REST API.
+    pub api: ApiSettings,
+    /// Bounds of the job store.
+    pub store: StoreOptions,
+    /// Bounds of admission.
+    pub dispatch: DispatchSettings,
+    /// Bounds on reading from sources.
+    pub resolver: ResolverSettings,
+    /// Bounds on everything that leaves the host.
+    pub gate: GateSettings,
+    /// Bounds of the WASM engine.
+    pub runtime: RuntimeSettings,
 }
 
 impl Default for ServerSettings {
@@ -38,6 +53,12 @@ impl Default for ServerSettings {
             operations_listen: None,
             data_dir: PathBuf::from("egression-data"),
             master_key_file: None,
+            api: ApiSettings::default(),
+            store: StoreOptions::default(),
+            dispatch: DispatchSettings::default(),
+            resolver: ResolverSettings::default(),
+            gate: GateSettings::default(),
+            runtime: RuntimeSettings::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ use egression_core::scheduler::{Head, LaneKey, Scheduler};
 use egression_core::time::Wall;
 use tokio::sync::{mpsc, oneshot};
 
+pub use engine::Parts;
 pub use view::{View, WaitingGroup};
 
 use crate::delivery::{Finished, Probe};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Bounds on everything that leaves the host: the `[gate]` table.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GateSettings {
     /// Name lookup, connection and TLS handshake of one request, in milliseconds. Past this, nothing was sent.

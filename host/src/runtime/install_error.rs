@@ -81,6 +81,7 @@ impl InstallError {
             Self::Invalid(_) => "connector.invalid",
             Self::WrongWorld { .. } => "connector.wrong_world",
             Self::NotGranted { .. } => "connector.import_not_granted",
+            Self::TooDemanding(_) => "connector.too_demanding",
             Self::Mismatch(_) => "connector.contract_mismatch",
             Self::TrialFailed(_) => "connector.trial_failed",
             Self::DescribeFailed(_) => "connector.describe_failed",

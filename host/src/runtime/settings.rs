@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
-/// How large, how long and how many.
-#[derive(Clone, Debug)]
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How large, how long and how many: the table `[server.runtime]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct RuntimeSettings {
     /// Instances that exist at once, running and idle. Default 64.
     pub slots: u32,
@@ -25,14 +29,16 @@ pub struct RuntimeSettings {
     pub calls_per_instance: u32,
     /// What is kept of the lines of one call.
     pub log: LogBounds,
-    /// Where compiled code is kept.
+    /// Where compiled code is kept; set by the host, in its data directory.
+    #[serde(skip)]
     pub cache_dir: PathBuf,
-    /// The key that authenticates compiled code.
+    /// The key that authenticates compiled code; set by the host.
+    #[serde(skip)]
     pub cache_key: CacheKey,
 }
 
 /// The key of the HMAC-SHA256 over compiled code. Derived from the master key by the caller; never shown.
-#[derive(Clone)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct CacheKey(pub [u8; 32]);
 
 impl std::fmt::Debug for CacheKey {
@@ -42,7 +48,8 @@ impl std::fmt::Debug for CacheKey {
 }
 
 /// What is kept of the lines that a guest writes in one call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct LogBounds {
     /// Lines. Default 200.
     pub lines: u32,
@@ -70,6 +77,12 @@ impl RuntimeSettings {
             cache_dir,
             cache_key,
         }
+    }
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self::new(PathBuf::new(), CacheKey::default())
     }
 }
 

@@ -3,8 +3,8 @@
 use super::rows::Changes;
 
 impl Changes {
-    /// Takes over what a later transaction changed.
-    pub(super) fn absorb(&mut self, later: Self) {
+    /// Takes over what a later transaction changed: its counters go before ours.
+    pub fn absorb(&mut self, later: Self) {
         for row in later.progress {
             let same = self.progress.iter_mut().find(|old| (old.execution, old.connection, old.belt.belt) == (row.execution, row.connection, row.belt.belt));
             match same {

@@ -1,17 +1,21 @@
 //! Bounds of the store, with their defaults.
 
-/// How the store works. The names are those of the `[store]` table of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How the store works. The names are those of the `[server.store]` table of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct StoreOptions {
-    /// `store.write_queue`: changes that may wait for the writer.
+    /// Changes that may wait for the writer.
     pub write_queue: usize,
-    /// `store.group_rows`: rows after which the writer commits a group although more changes are waiting.
+    /// Rows after which the writer commits a group although more changes are waiting.
     pub group_rows: usize,
-    /// `store.busy_timeout_ms`: how long a change or a question waits for the database, a connection or the queue.
+    /// How long a change or a question waits for the database, a connection or the queue.
     pub busy_timeout_ms: u64,
-    /// `store.readers`: connections for questions.
+    /// Connections for questions.
     pub readers: u32,
-    /// `store.retention_ms`: how long a finished execution is kept.
+    /// How long a finished execution is kept.
     pub retention_ms: i64,
 }
 

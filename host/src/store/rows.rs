@@ -503,25 +503,6 @@ pub struct Changes {
     pub gone: Vec<JobSeq>,
 }
 
-impl Changes {
-    /// Takes over what a later change did: its counters go before ours.
-    pub fn absorb(&mut self, later: Self) {
-        for row in later.progress {
-            let same = |r: &&mut ProgressRow| (r.execution, r.connection, r.belt.belt) == (row.execution, row.connection, row.belt.belt);
-            match self.progress.iter_mut().find(same) {
-                Some(known) => *known = row,
-                None => self.progress.push(row),
-            }
-        }
-        self.stale.extend(later.stale);
-        self.released.extend(later.released);
-        self.orphaned.extend(later.orphaned);
-        self.blocked.extend(later.blocked);
-        self.completed.extend(later.completed);
-        self.gone.extend(later.gone);
-    }
-}
-
 /// An intent that was open when the host died.
 #[derive(Clone, Debug)]
 pub struct OpenIntent {
