@@ -171,7 +171,7 @@ mod tests {
             (r#"{"revision":-1}"#, "/revision", "expected u64"),
             (r#"{"context":{"a":1}}"#, "/context/a", "expected a string"),
             (r#"{"full":"yes"}"#, "/full", "expected a boolean"),
-            (r#"{"payload":{"a":}}"#, "/payload/a", "expected value"),
+            (r#"{"payload":{"a":}}"#, "/payload", "expected value"),
             (r#"{"action":"update""#, "/action", "EOF"),
             ("7", "", "expected struct Submission"),
         ] {

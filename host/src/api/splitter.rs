@@ -154,10 +154,13 @@ impl Splitter {
                 }
                 Place::InKey { escaped } => self.key_byte(byte, escaped)?,
                 _ if byte.is_ascii_whitespace() => {}
-                // The first byte of a value belongs to the value.
-                Place::Value if self.begin_value(byte)? => continue,
-                Place::FirstItem | Place::NextItem if self.begin_item(byte)? => continue,
-                _ => self.punctuation(byte)?,
+                _ => {
+                    // The first byte of a value belongs to the value.
+                    if self.begin_anything(byte)? {
+                        continue;
+                    }
+                    self.punctuation(byte)?;
+                }
             }
             bytes = &bytes[1..];
         }
@@ -215,6 +218,15 @@ impl Splitter {
             }
         };
         Err(SplitError::Malformed(problem))
+    }
+
+    /// True if a value begins with the byte.
+    fn begin_anything(&mut self, byte: u8) -> Result<bool, SplitError> {
+        match self.at {
+            Place::Value => self.begin_value(byte),
+            Place::FirstItem | Place::NextItem => self.begin_item(byte),
+            _ => Ok(false),
+        }
     }
 
     /// True if the byte begins the value of `defaults`. The value of `jobs` begins with `[`, a part of the frame.
