@@ -1,16 +1,16 @@
-//! `egression apply FILE.toml`: the documents of a file, sent to a running host one after the other.
+//! `egression apply FILE.toml`: the text of a file, sent to a running host that puts all of it in force or nothing.
 
 use std::path::PathBuf;
 
-use http::{Method, StatusCode};
-use serde::Serialize;
-use serde_json::{Value, json};
+use http::Method;
+use serde_json::Value;
 
 use super::client::Client;
 use super::exit::{CommandError, Exit};
-use super::output::{Output, talk};
-use crate::config::documents::Documents;
+use super::output::{Column, Output};
 use crate::config::file;
+
+const COLUMNS: &[Column] = &[("KIND", "/kind"), ("NAME", "/name"), ("VERSION", "/version"), ("CREATED", "/created")];
 
 /// The arguments of `egression apply`.
 #[derive(Debug, clap::Args)]
@@ -21,38 +21,16 @@ pub(super) struct ApplyArgs {
 }
 
 pub(super) async fn run(args: &ApplyArgs, client: &Client, output: &Output) -> Result<Exit, CommandError> {
-    let mut done = Vec::new();
-    let outcome = send(file::load_part(&args.file)?, client, &mut done).await;
-    output.items(&[("DOCUMENT", "/document"), ("RESULT", "/result"), ("VERSION", "/version")], &done)?;
-    if outcome.is_err() {
-        talk(&format!("stopped after {} documents; these are in force", done.len()));
+    // Looked at here first: the host does not know the lines of a file.
+    file::load_part(&args.file)?;
+    let text = tokio::fs::read(&args.file).await.map_err(|source| CommandError::Read { path: args.file.display().to_string(), source })?;
+    let request = client.request(Method::POST, &["v1", "documents:apply"], &[]).header("content-type", "application/toml");
+    let answer = request.body(text).send().await?.body;
+    if output.is_json() {
+        output.document(&answer)?;
+    } else {
+        let applied = answer.get("applied").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        output.table(COLUMNS, applied)?;
     }
-    outcome.map(|()| Exit::Done)
-}
-
-async fn send(documents: Documents, client: &Client, done: &mut Vec<Value>) -> Result<(), CommandError> {
-    for (segments, body) in in_order(&documents) {
-        let document = segments[1..].join("/");
-        let path: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let sent = client.request(Method::PUT, &path, &[]).json(&body).send().await;
-        let answer = sent.map_err(|source| CommandError::Document { document: document.clone(), source })?;
-        let result = if answer.status == StatusCode::CREATED { "created" } else { "updated" };
-        let version = answer.etag().map(|etag| etag.trim_matches('"').to_owned());
-        done.push(json!({"document": document, "result": result, "version": version}));
-    }
-    Ok(())
-}
-
-/// Paths and bodies in an order in which none names a later one.
-fn in_order(documents: &Documents) -> Vec<(Vec<String>, Value)> {
-    let owned = |segments: &[&str]| segments.iter().map(|segment| (*segment).to_owned()).collect::<Vec<_>>();
-    let subscriptions = documents.subscriptions.iter().map(|d| (owned(&["v1", "subscriptions", &d.name]), body(d)));
-    let sources = documents.sources.iter().map(|d| (owned(&["v1", "sources", &d.name]), body(d)));
-    let channels = documents.channels.iter().map(|d| (owned(&["v1", "channels", &d.name]), body(d)));
-    let connections = documents.connections.iter().map(|d| (owned(&["v1", "channels", &d.channel, "connections", &d.subscription]), body(d)));
-    subscriptions.chain(sources).chain(channels).chain(connections).collect()
-}
-
-fn body<T: Serialize>(document: &T) -> Value {
-    serde_json::to_value(document).unwrap_or_default()
+    Ok(Exit::Done)
 }

@@ -13,7 +13,7 @@ use super::output::{Column, Output};
 
 /// How long an upload may take: the host compiles the component before it answers.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// The most versions that are listed.
+/// The most connectors that are listed.
 const MAX_LISTED: usize = 10_000;
 
 const COLUMNS: &[Column] = &[("NAME", "/name"), ("VERSION", "/version"), ("ACTIVE", "/active"), ("DIGEST", "/digest"), ("INSTALLED", "/installed_at")];
@@ -48,13 +48,26 @@ pub(super) async fn run(command: ConnectorCommand, client: &Client, output: &Out
             let request = client.request(Method::POST, &["v1", "connectors"], query).header("content-type", "application/wasm");
             show(output, &request.timeout(INSTALL_TIMEOUT).body(body).send().await?.body)?;
         }
-        ConnectorCommand::List => output.items(COLUMNS, &client.list(&["v1", "connectors"], &[], MAX_LISTED).await?)?,
+        ConnectorCommand::List => {
+            let connectors = client.list(&["v1", "connectors"], &[], MAX_LISTED).await?;
+            if output.is_json() {
+                output.document(&Value::Array(connectors))?;
+            } else {
+                output.table(COLUMNS, &versions(connectors))?;
+            }
+        }
         ConnectorCommand::Activate { name, version } => {
             let request = client.request(Method::POST, &["v1", "connectors", &format!("{name}:activate")], &[]);
             show(output, &request.json(&json!({ "version": version })).send().await?.body)?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// All versions of all connectors.
+fn versions(connectors: Vec<Value>) -> Vec<Value> {
+    let versions = |mut connector: Value| connector.get_mut("versions").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+    connectors.into_iter().flat_map(versions).collect()
 }
 
 async fn component(file: &Path) -> Result<Vec<u8>, CommandError> {

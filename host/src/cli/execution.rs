@@ -12,6 +12,9 @@ use super::progress::Progress;
 use super::views::{EXECUTION_COLUMNS, JOB_COLUMNS, print_execution};
 use super::watch;
 
+/// Items that every host gives in one page.
+const MAX_PAGE: usize = 100;
+
 /// The commands on executions.
 #[derive(Debug, Subcommand)]
 pub(super) enum ExecutionCommand {
@@ -76,12 +79,12 @@ pub(super) async fn run(command: ExecutionCommand, client: &Client, output: &Out
     match command {
         ExecutionCommand::Get { id, watch, wait } => return get(&id, watch, wait, client, output).await,
         ExecutionCommand::List { subscription, status, limit } => {
-            let query = given([("subscription", subscription), ("status", status), ("limit", Some(limit.to_string()))]);
+            let query = given([("subscription", subscription), ("status", status), ("limit", Some(page(limit)))]);
             let items = client.list(&["v1", "executions"], &borrowed(&query), limit).await?;
             output.items(EXECUTION_COLUMNS, &items)?;
         }
         ExecutionCommand::Jobs { id, state, channel, object_id, limit } => {
-            let query = given([("state", state), ("channel", channel), ("object_id", object_id), ("limit", Some(limit.to_string()))]);
+            let query = given([("state", state), ("channel", channel), ("object_id", object_id), ("limit", Some(page(limit)))]);
             let items = client.list(&["v1", "executions", &id, "jobs"], &borrowed(&query), limit).await?;
             output.items(JOB_COLUMNS, &items)?;
         }
@@ -107,6 +110,11 @@ async fn get(id: &str, watch: bool, wait: Option<u64>, client: &Client, output: 
 async fn act(id: &str, verb: &str, client: &Client, output: &Output) -> Result<(), CommandError> {
     let answer = client.request(Method::POST, &["v1", "executions", &format!("{id}:{verb}")], &[]).send().await?;
     Ok(print_execution(output, &answer.body)?)
+}
+
+/// Items to ask for at once; the rest comes page by page.
+fn page(limit: usize) -> String {
+    limit.clamp(1, MAX_PAGE).to_string()
 }
 
 /// The filters that were given.

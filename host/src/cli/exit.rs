@@ -42,9 +42,6 @@ pub(super) enum Exit {
 pub(super) enum CommandError {
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The host's word on one document of a file.
-    #[error("{document}: {source}")]
-    Document { document: String, source: ClientError },
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
@@ -66,7 +63,7 @@ pub(super) enum CommandError {
 impl CommandError {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Client(error) | Self::Document { source: error, .. } => error.exit(),
+            Self::Client(error) => error.exit(),
             Self::File(_) | Self::Read { .. } | Self::Usage(_) => Exit::Usage,
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
             Self::App(_) | Self::Telemetry(_) | Self::Output(_) | Self::Shop(_) => Exit::Failed,

@@ -70,7 +70,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Submits jobs from a file.
     Submit(submit::SubmitArgs),
-    /// Sends the documents of a TOML file to a running host.
+    /// Puts the documents of a TOML file in force on a running host.
     Apply(apply::ApplyArgs),
     /// Looks at executions and steers them.
     #[command(subcommand)]

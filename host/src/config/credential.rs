@@ -8,6 +8,7 @@ use url::Url;
 
 use super::documents::{AuthDocument, ConnectionDocument, SourceDocument};
 use super::secret::SecretRef;
+use super::validate::HostPattern;
 
 /// One secret of an auth document.
 #[derive(Debug)]
@@ -58,12 +59,17 @@ impl AuthDocument {
     }
 }
 
-/// The origins (`https://shop.example:8443`, RFC 6454) that a connection's credential is entered for: those of every
-/// setting that is an HTTP URL, because any of them may be the one that the connector names, and of the token endpoint.
+/// The hosts that a connection's credential is entered for: the origins (`https://shop.example:8443`, RFC 6454) of every
+/// setting that is an HTTP URL, because any of them may be the one that the connector names, and of the token endpoint;
+/// and the patterns of `allow_hosts` (`https://*.shop.example`).
 #[must_use]
 pub fn hosts_of_connection(document: &ConnectionDocument) -> Vec<String> {
     let settings = document.settings.as_object().into_iter().flat_map(|settings| settings.values()).filter_map(Value::as_str);
-    origins(settings.chain(document.auth.as_ref().and_then(AuthDocument::token_url)))
+    let mut hosts = origins(settings.chain(document.auth.as_ref().and_then(AuthDocument::token_url)));
+    hosts.extend(document.allow_hosts.iter().filter_map(|text| text.parse::<HostPattern>().ok()).map(|pattern| pattern.to_string()));
+    hosts.sort();
+    hosts.dedup();
+    hosts
 }
 
 /// The origins that a source's credential is entered for: those of its URLs and of the token endpoint.
@@ -95,14 +101,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_come_from_url_settings_and_the_token_endpoint() {
+    fn hosts_come_from_url_settings_the_token_endpoint_and_the_operator() {
         let document: ConnectionDocument = serde_json::from_str(
             r#"{"subscription":"acme","channel":"shop",
+                "allow_hosts":["https://*.CDN.example:443","https://shop.example:443"],
                 "settings":{"base_url":"https://Shop.example:443/api","locale":"de","copy":"https://shop.example/b"},
                 "auth":{"scheme":"oauth2_client_credentials","token_url":"https://id.example:8443/t","client_id":"c","client_secret":{"env":"S"}}}"#,
         )
         .unwrap();
-        assert_eq!(hosts_of_connection(&document), ["https://id.example:8443", "https://shop.example"]);
+        assert_eq!(hosts_of_connection(&document), ["https://*.cdn.example", "https://id.example:8443", "https://shop.example"]);
     }
 
     #[test]

@@ -9,20 +9,22 @@ use crate::fake::{FakeHost, Reply, execution};
 async fn cli_connectors_are_uploaded_and_activated() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     let version = json!({"name": "sandbox", "version": "0.1.0", "active": true, "digest": "ab", "installed_at": "2026-11-21T12:00:00.000Z"});
+    host.on("GET /v1/connectors", Reply::new(200, json!({"items": [{"name": "sandbox", "active": "0.1.0", "versions": [version]}], "next": null})));
     host.on("POST /v1/connectors", Reply::new(201, version.clone()));
     host.on("POST /v1/connectors/sandbox:activate", Reply::new(200, version));
     place.write("sandbox.wasm", b"\0asm\x0d\0\x01\0");
     place.write("text.wasm", "hello");
     let ended = place.run(&["connector", "install", "sandbox.wasm", "--no-activate", "--url", &host.url]).await;
+    assert_eq!(place.run(&["connector", "list", "--url", &host.url]).await.stdout, ended.stdout);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "NAME\tVERSION\tACTIVE\tDIGEST\tINSTALLED\nsandbox\t0.1.0\ttrue\tab\t2026-11-21T12:00:00.000Z\n"));
     assert_eq!(place.run(&["connector", "activate", "sandbox", "0.1.0", "--url", &host.url]).await.code, Some(0));
     let refused = place.run(&["connector", "install", "text.wasm", "--url", &host.url]).await;
     assert_eq!((refused.code, refused.stderr.as_str()), (Some(2), "error: text.wasm: not a WebAssembly file\n"));
     let asked = host.asked();
-    assert_eq!(host.lines(), ["POST /v1/connectors?activate=false", "POST /v1/connectors/sandbox:activate"]);
+    assert_eq!(host.lines(), ["POST /v1/connectors?activate=false", "GET /v1/connectors", "POST /v1/connectors/sandbox:activate"]);
     assert_eq!(asked[0].headers["content-type"], "application/wasm");
     assert_eq!(asked[0].body, b"\0asm\x0d\0\x01\0"[..]);
-    assert_eq!(asked[1].body, br#"{"version":"0.1.0"}"#[..]);
+    assert_eq!(asked[2].body, br#"{"version":"0.1.0"}"#[..]);
 }
 
 #[tokio::test]

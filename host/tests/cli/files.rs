@@ -1,6 +1,6 @@
 //! Files: `apply` sends them, `serve` refuses wrong ones, and both say where.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::binary::Place;
 use crate::fake::{FakeHost, Reply};
@@ -18,26 +18,29 @@ connector = "sandbox"
 "#;
 
 #[tokio::test]
-async fn cli_apply_sends_documents_in_order() {
+async fn cli_apply_sends_the_text() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     place.write("part.toml", FILE);
-    host.on("PUT /v1/channels/shop-de", Reply::new(201, json!({})).with("etag", "\"1\""));
-    host.on("PUT /v1/channels/shop-de/connections/acme", Reply::new(200, json!({})).with("etag", "\"7\""));
+    let applied = json!({"applied": [{"kind": "channel", "name": "shop-de", "version": 1, "created": true}, {"kind": "connection", "name": "shop-de/acme", "version": 7, "created": false}]});
+    host.on("POST /v1/documents:apply", Reply::new(200, applied));
     let ended = place.run(&["apply", "part.toml", "--url", &host.url]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(ended.stdout, "DOCUMENT\tRESULT\tVERSION\nchannels/shop-de\tcreated\t1\nchannels/shop-de/connections/acme\tupdated\t7\n");
-    let body: Value = serde_json::from_slice(&host.asked()[1].body).unwrap();
-    assert_eq!(body["auth"]["token"], json!({"env": "TOKEN"}));
+    assert_eq!(ended.stdout, "KIND\tNAME\tVERSION\tCREATED\nchannel\tshop-de\t1\ttrue\nconnection\tshop-de/acme\t7\tfalse\n");
+    assert_eq!(host.asked()[0].body, FILE);
+    assert_eq!(host.asked()[0].headers["content-type"], "application/toml");
 }
 
 #[tokio::test]
-async fn cli_apply_stops_at_a_refusal() {
+async fn cli_apply_shows_refusals() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     place.write("part.toml", FILE);
-    host.on("PUT /v1/channels/shop-de", Reply::new(409, json!({"title": "Conflict", "detail": "managed by the configuration file", "code": "managed_by_file"})));
+    host.on("POST /v1/documents:apply", Reply::new(409, json!({"title": "Conflict", "detail": "managed by the configuration file", "code": "managed_by_file"})));
     let ended = place.run(&["apply", "part.toml", "--url", &host.url]).await;
-    assert_eq!(ended.code, Some(4));
-    assert_eq!(ended.stderr, "stopped after 0 documents; these are in force\nerror: channels/shop-de: 409 Conflict: managed by the configuration file (managed_by_file)\n");
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(4), "error: 409 Conflict: managed by the configuration file (managed_by_file)\n"));
+    place.write("wrong.toml", FILE.replace("connector = ", "conector = "));
+    let ended = place.run(&["apply", "wrong.toml", "--url", &host.url]).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.starts_with("error: wrong.toml:10:1: unknown field `conector`"), "{}", ended.stderr);
     assert_eq!(host.lines().len(), 1);
 }
 

@@ -42,11 +42,7 @@ impl FromStr for HostPattern {
     fn from_str(text: &str) -> Result<Self, HostPatternError> {
         let wrong = |reason| HostPatternError { text: text.to_owned(), reason };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("must begin with https:// or http://"))?;
-        let default_port = match scheme {
-            "https" => 443,
-            "http" => 80,
-            _ => return Err(wrong("must begin with https:// or http://")),
-        };
+        let default_port = default_port(scheme).ok_or_else(|| wrong("must begin with https:// or http://"))?;
         if rest.contains(['/', '?', '#', '@']) {
             return Err(wrong("must be a scheme, a host and perhaps a port, without path or user"));
         }
@@ -69,7 +65,8 @@ impl fmt::Display for HostPattern {
             HostName::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
             HostName::Address(address) => write!(f, "{address}")?,
         }
-        write!(f, ":{}", self.port)
+        // As URLs are written: without the scheme's own port.
+        if Some(self.port) == default_port(&self.scheme) { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
 
@@ -80,6 +77,14 @@ pub(super) fn allow_hosts(patterns: &[String]) -> Vec<Issue> {
         Some(Issue::new(format!("/allow_hosts/{index}"), "host.invalid", error.to_string()))
     };
     patterns.iter().enumerate().filter_map(issue).collect()
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
+    }
 }
 
 /// Host and port; `None` if the port is not a number from 1 to 65535.

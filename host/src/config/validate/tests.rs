@@ -140,10 +140,10 @@ fn a_source_needs_what_its_kind_needs() {
 #[test]
 fn host_patterns() {
     let shown = |text: &str| text.parse::<HostPattern>().map(|p| p.to_string()).map_err(|e| e.to_string());
-    assert_eq!(shown("https://Shop.example").unwrap(), "https://shop.example:443");
+    assert_eq!(shown("https://Shop.example").unwrap(), "https://shop.example");
     assert_eq!(shown("https://*.shop.example:8443").unwrap(), "https://*.shop.example:8443");
     assert_eq!(shown("http://127.0.0.1:9000").unwrap(), "http://127.0.0.1:9000");
-    assert_eq!(shown("http://[::1]").unwrap(), "http://[::1]:80");
+    assert_eq!(shown("http://[::1]").unwrap(), "http://[::1]");
     for bad in ["shop.example", "ftp://shop.example", "https://*.example", "https://*", "https://shop.example/", "https://u@shop.example", "https://shop.example:0", "https://shop.example:x", "https://a.*.example", "https://", "https://[::1"] {
         assert!(shown(bad).is_err(), "{bad}");
     }
