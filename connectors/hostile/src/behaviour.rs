@@ -1,0 +1,61 @@
+//! The settings: what to do, and where to.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The settings of one connection.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) behave: Behaviour,
+    #[serde(default)]
+    pub(crate) target_url: String,
+}
+
+/// What `deliver` does.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Behaviour {
+    /// Delivers without network.
+    Ok,
+    /// Loops for ever on the CPU.
+    Loop,
+    /// Traps at once.
+    Trap,
+    /// Takes memory until there is none.
+    EatMemory,
+    /// Logs 100,000 lines of 10 KB, then delivers.
+    FloodLog,
+    /// Answers for an index that was not asked, and for no other.
+    WrongIndex,
+    /// Answers twice for each index: delivered, then rejected.
+    Twice,
+    /// Delivers all items but the first, of which it says nothing.
+    MissingIndex,
+    /// Sleeps for an hour on the clock of WASI.
+    Sleep,
+    /// Sends one `PUT` to `target_url`, then traps.
+    TrapAfterWrite,
+    /// Settles the first item through `settle.report`, then traps.
+    ReportThenTrap,
+    /// Reads `target_url`, which echoes the credential, and says what it saw: in the log and in a problem.
+    EchoSecret,
+    /// Reads `target_url` and says what came of it in a problem.
+    Reach,
+}
+
+/// The JSON Schema of the settings.
+pub(crate) fn settings_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["behave"],
+        "properties": {
+            "behave": {
+                "enum": [
+                    "ok", "loop", "trap", "eat_memory", "flood_log", "wrong_index", "twice", "missing_index",
+                    "sleep", "trap_after_write", "report_then_trap", "echo_secret", "reach"
+                ]
+            },
+            "target_url": { "type": "string", "description": "Where the behaviours that send go to." }
+        }
+    })
+}

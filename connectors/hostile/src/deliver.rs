@@ -1,0 +1,131 @@
+//! The behaviours themselves.
+
+use std::hint::black_box;
+use std::thread::sleep;
+use std::time::Duration;
+
+use egression_sdk::{
+    Call, CallError, HttpError, Item, ItemOutcome, Level, Outcome, Problem, Request,
+};
+
+use crate::behaviour::{Behaviour, Settings};
+
+/// How many lines `flood_log` writes, and how long each is.
+const FLOOD_LINES: u32 = 100_000;
+const FLOOD_LINE_BYTES: usize = 10_000;
+
+/// An index that no host asks for.
+const WRONG_INDEX: u32 = 4_000_000_000;
+
+/// Behaves as told.
+pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
+    let settings: Settings = call.settings()?;
+    match settings.behave {
+        Behaviour::Ok => {}
+        Behaviour::Loop => spin(),
+        Behaviour::Trap => trap("told to trap"),
+        Behaviour::EatMemory => eat_memory(),
+        Behaviour::FloodLog => flood_log(call),
+        Behaviour::WrongIndex => return Ok(wrong_index()),
+        Behaviour::Twice => return Ok(twice(items)),
+        Behaviour::MissingIndex => return Ok(delivered(items.get(1..).unwrap_or_default())),
+        Behaviour::Sleep => sleep(Duration::from_secs(3_600)),
+        Behaviour::TrapAfterWrite => trap_after_write(call, &settings.target_url),
+        Behaviour::ReportThenTrap => report_then_trap(call, items),
+        Behaviour::EchoSecret => return Ok(echo_secret(call, &settings.target_url, items)),
+        Behaviour::Reach => return Ok(reach(call, &settings.target_url, items)),
+    }
+    Ok(delivered(items))
+}
+
+fn delivered(items: &[Item]) -> Vec<ItemOutcome> {
+    ItemOutcome::for_all(items, &Outcome::delivered(Vec::new()))
+}
+
+fn spin() {
+    let mut count = 0_u64;
+    loop {
+        count = black_box(count.wrapping_add(1));
+    }
+}
+
+#[expect(clippy::panic, reason = "the trap is what it is for")]
+fn trap(why: &str) -> ! {
+    panic!("{why}")
+}
+
+fn eat_memory() {
+    const CHUNK_BYTES: usize = 1024 * 1024;
+    let mut eaten = Vec::new();
+    loop {
+        // Filled, so that the pages are really there.
+        eaten.push(black_box(vec![1_u8; CHUNK_BYTES]));
+    }
+}
+
+fn flood_log(call: &Call<'_>) {
+    let line = "x".repeat(FLOOD_LINE_BYTES);
+    for _ in 0..FLOOD_LINES {
+        call.log(Level::Info, &line);
+    }
+}
+
+fn wrong_index() -> Vec<ItemOutcome> {
+    vec![ItemOutcome {
+        index: WRONG_INDEX,
+        outcome: Outcome::delivered(Vec::new()),
+    }]
+}
+
+fn twice(items: &[Item]) -> Vec<ItemOutcome> {
+    let again = Problem::new("answered.twice", "this item was answered before");
+    let mut outcomes = delivered(items);
+    outcomes.extend(ItemOutcome::for_all(items, &Outcome::rejected(again)));
+    outcomes
+}
+
+fn trap_after_write(call: &Call<'_>, url: &str) {
+    let body = serde_json::json!({ "written": true });
+    let _ = call.send(&Request::put(url).json(&body));
+    trap("told to trap after a write")
+}
+
+fn report_then_trap(call: &Call<'_>, items: &[Item]) {
+    if let Some(first) = items.first() {
+        let _ = call.report(first.settled(Outcome::delivered(Vec::new())));
+    }
+    trap("told to trap after a report")
+}
+
+/// What comes back must have been masked by the host before it is seen here.
+fn echo_secret(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
+    let saw = match call.send(&Request::get(url)) {
+        Ok(response) => {
+            let headers: Vec<String> = response
+                .headers
+                .iter()
+                .map(|header| format!("{}: {}", header.name, header.value))
+                .collect();
+            let body = response.text().unwrap_or("(bytes)");
+            format!("{}\n{}\n{body}", response.status, headers.join("\n"))
+        }
+        Err(error) => Problem::from_http(&error).message,
+    };
+    call.log(Level::Warn, &saw);
+    let problem = Problem::new("echo", saw);
+    ItemOutcome::for_all(items, &Outcome::rejected(problem))
+}
+
+fn reach(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
+    let problem = match call.send(&Request::get(url)) {
+        Ok(response) => Problem::new("reach.answered", format!("status {}", response.status))
+            .status(response.status),
+        Err(HttpError::Denied(reason)) => Problem::new("reach.denied", reason),
+        Err(HttpError::Limited(until_ms)) => {
+            Problem::new("reach.limited", format!("until {until_ms}"))
+        }
+        Err(HttpError::NeverSent(reason)) => Problem::new("reach.never_sent", reason),
+        Err(HttpError::SentWithoutAnswer(reason)) => Problem::new("reach.no_answer", reason),
+    };
+    ItemOutcome::for_all(items, &Outcome::rejected(problem))
+}

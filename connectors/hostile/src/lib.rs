@@ -1,0 +1,48 @@
+//! A connector that misbehaves as its settings say, to test that a host holds.
+//!
+//! `behave` names what `deliver` does; every other function is well-behaved. See the README for the list.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "the contract's errors are records by value; a call makes one at most"
+)]
+
+mod behaviour;
+mod deliver;
+
+use egression_sdk::{
+    Action, BodyFormat, Call, CallError, Connector, Description, Findings, Item, ItemOutcome,
+    TypeSupport, export_connector,
+};
+use serde_json::json;
+
+/// The connector.
+pub struct Hostile;
+
+impl Connector for Hostile {
+    fn describe() -> Description {
+        let any_body = BodyFormat::JsonSchema("true".to_owned());
+        let actions = [Action::Upsert, Action::Delete];
+        Description::new("hostile", env!("CARGO_PKG_VERSION"), "Hostile test guest")
+            .object_type(
+                TypeSupport::new("product", &actions, any_body)
+                    .idempotent(&actions)
+                    .batch(10, 1024 * 1024)
+                    .example(&json!({})),
+            )
+            .auth("none", &[])
+            .auth("static_header", &[])
+            .settings(&behaviour::settings_schema())
+            .host_of_setting("target_url")
+    }
+
+    fn check(_call: &Call<'_>) -> Result<Findings, CallError> {
+        Ok(Findings::new(None, Vec::new()))
+    }
+
+    fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
+        deliver::deliver(call, items)
+    }
+}
+
+export_connector!(Hostile);

@@ -1,0 +1,154 @@
+//! One request for all items: `POST /v1/{type}/batch`.
+//!
+//! The shop looks at each item by itself and answers in the order of the items. A request that fails as a whole
+//! is the interesting part: what does it say about the items?
+
+use egression_sdk::{
+    Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Problem, Request, Response,
+    call_error_from_http, call_error_from_status, outcome_from_status,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::answer::{self, Answer};
+use crate::session::Access;
+
+#[derive(Serialize)]
+struct Batch<'a> {
+    items: Vec<Part<'a>>,
+}
+
+/// One item as the shop takes it.
+#[derive(Serialize)]
+struct Part<'a> {
+    id: &'a str,
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    idempotency_key: &'a str,
+    // Raw: the bytes go through as they came, without being parsed and written again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Results {
+    results: Vec<PartResult>,
+}
+
+#[derive(Deserialize)]
+struct PartResult {
+    id: String,
+    #[serde(flatten)]
+    answer: Answer,
+}
+
+/// Sends all items at once.
+pub(crate) fn deliver(
+    call: &Call<'_>,
+    access: &Access,
+    url: String,
+    items: &[Item],
+) -> Result<Vec<ItemOutcome>, CallError> {
+    // An item that cannot be written into the batch is refused by itself, before anything is sent.
+    let mut outcomes = Vec::with_capacity(items.len());
+    let mut sent = Vec::with_capacity(items.len());
+    let mut parts = Vec::with_capacity(items.len());
+    for item in items {
+        match part(item) {
+            Ok(part) => {
+                parts.push(part);
+                sent.push(item);
+            }
+            Err(problem) => outcomes.push(item.settled(Outcome::rejected(problem))),
+        }
+    }
+    if sent.is_empty() {
+        return Ok(outcomes);
+    }
+    let request = access.on(Request::post(url).json(&Batch { items: parts }));
+    let answered = match call.send(&request) {
+        Ok(response) => judge(&response, &sent)?,
+        Err(error) => without_answer(call, &error, &sent)?,
+    };
+    outcomes.extend(answered);
+    Ok(outcomes)
+}
+
+fn part(item: &Item) -> Result<Part<'_>, Problem> {
+    let body = match &item.body {
+        Some(text) => Some(
+            serde_json::from_str(text)
+                .map_err(|error| Problem::new("body.invalid", error.to_string()))?,
+        ),
+        None => None,
+    };
+    Ok(Part {
+        id: &item.object.id,
+        action: match item.action {
+            Action::Create => "create",
+            Action::Update => "update",
+            Action::Delete => "delete",
+            Action::Upsert => "upsert",
+        },
+        version: answer::expected_version(item),
+        idempotency_key: &item.idempotency_key,
+        body,
+    })
+}
+
+/// Nothing came back. Unless it is certain that nothing left either, each item is `unknown`: the host knows
+/// which actions may be repeated, and repeats them with the same bytes and keys.
+fn without_answer(
+    call: &Call<'_>,
+    error: &HttpError,
+    items: &[&Item],
+) -> Result<Vec<ItemOutcome>, CallError> {
+    match call_error_from_http(error, false, call.now_ms()) {
+        Some(call_error) => Err(call_error),
+        None => Ok(each(items, |_| Outcome::unknown(Problem::from_http(error)))),
+    }
+}
+
+fn judge(response: &Response, items: &[&Item]) -> Result<Vec<ItemOutcome>, CallError> {
+    if response.is_success() {
+        return Ok(judge_parts(response, items));
+    }
+    let problem = answer::problem(response);
+    // 401, 413, 429 and a 503 with Retry-After: nothing of the request was applied, so the call ends as one.
+    if let Some(error) = call_error_from_status(response, items.len()) {
+        return Err(error.because(problem));
+    }
+    match response.status {
+        400 | 422 if items.len() > 1 => Err(CallError::BatchRefused(problem)),
+        // No such endpoint. Not to be confused with 'no such object', which makes a delete a success.
+        404 | 405 => Err(CallError::SettingsInvalid(problem)),
+        // A bare 5xx proves nothing; the host's table knows what that means for each item.
+        _ => Ok(each(items, |item| {
+            outcome_from_status(response, item).because(problem.clone())
+        })),
+    }
+}
+
+/// The answers are in the order of the items. One that is not where it belongs proves nothing about its item.
+fn judge_parts(response: &Response, items: &[&Item]) -> Vec<ItemOutcome> {
+    let results = match response.json::<Results>() {
+        Ok(Results { results }) => results,
+        Err(problem) => return each(items, |_| Outcome::unknown(problem.clone())),
+    };
+    let mut results = results.into_iter();
+    each(items, |item| match results.next() {
+        Some(result) if result.id == item.object.id => result.answer.outcome(item),
+        _ => Outcome::unknown(Problem::new(
+            "answer.missing",
+            "the batch's answer has no result for this item",
+        )),
+    })
+}
+
+fn each(items: &[&Item], mut outcome: impl FnMut(&Item) -> Outcome) -> Vec<ItemOutcome> {
+    items
+        .iter()
+        .map(|item| item.settled(outcome(item)))
+        .collect()
+}

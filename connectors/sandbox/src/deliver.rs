@@ -1,0 +1,28 @@
+//! Where a call arrives: items of one object type and one action, at most as many as `describe` allows.
+
+use egression_sdk::{Call, CallError, Item, ItemOutcome, Level, Outcome};
+
+use crate::session::Access;
+use crate::settings::{Mode, Settings};
+use crate::{batch, single};
+
+/// Delivers the items in the way that the connection's settings say.
+pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
+    let settings: Settings = call.settings()?;
+    let access = Access::of(call, &settings)?;
+    let Some(first) = items.first() else {
+        return Ok(Vec::new());
+    };
+    if call.connection.dry_run {
+        // Everything but the write itself. 'Not attempted' is the truth, and the line tells the reader why.
+        call.log(Level::Info, "dry run: the request was not sent");
+        return Ok(ItemOutcome::for_all(items, &Outcome::NotAttempted));
+    }
+    match settings.mode {
+        Mode::Batch => {
+            let url = settings.batch_url(&first.object.object_type);
+            batch::deliver(call, &access, url, items)
+        }
+        Mode::Single => single::deliver(call, &access, &settings, items),
+    }
+}

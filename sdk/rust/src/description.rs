@@ -1,0 +1,241 @@
+//! A connector's description, step by step.
+
+use serde_json::Value;
+
+use crate::{
+    Action, AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer,
+    TokenBucket, TypeSupport, Window, WriteMode,
+};
+
+impl Description {
+    /// A connector by its name (lower-case letters, digits, hyphens), semantic version and title. It delivers
+    /// nothing yet, has no settings, and its instances serve one call each.
+    pub fn new(
+        name: impl Into<String>,
+        version: impl Into<String>,
+        title: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            version: version.into(),
+            title: title.into(),
+            features: Vec::new(),
+            object_types: Vec::new(),
+            buckets: Vec::new(),
+            auth_schemes: Vec::new(),
+            settings_schema: r#"{"type":"object"}"#.to_owned(),
+            hosts: Vec::new(),
+            reusable: false,
+            attrs: Vec::new(),
+        }
+    }
+
+    /// One more object type.
+    #[must_use]
+    pub fn object_type(mut self, support: TypeSupport) -> Self {
+        self.object_types.push(support);
+        self
+    }
+
+    /// One more limit of the destination.
+    #[must_use]
+    pub fn bucket(mut self, bucket: Bucket) -> Self {
+        self.buckets.push(bucket);
+        self
+    }
+
+    /// One more way to authenticate; `secrets` are those that `authenticate` asks for.
+    #[must_use]
+    pub fn auth(mut self, scheme: &str, secrets: &[&str]) -> Self {
+        self.auth_schemes.push(AuthScheme {
+            scheme: scheme.to_owned(),
+            secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
+        });
+        self
+    }
+
+    /// The JSON Schema (draft 2020-12) of the settings.
+    #[must_use]
+    pub fn settings(mut self, schema: &Value) -> Self {
+        self.settings_schema = schema.to_string();
+        self
+    }
+
+    /// A host it must reach: a name, or `*.suffix` with a suffix of two labels or more.
+    #[must_use]
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(HostNeed::Name(name.into()));
+        self
+    }
+
+    /// It must reach the host of the URL in this setting.
+    #[must_use]
+    pub fn host_of_setting(mut self, setting: impl Into<String>) -> Self {
+        self.hosts.push(HostNeed::Setting(setting.into()));
+        self
+    }
+
+    /// An instance may serve several calls of one tenant, one after the other.
+    #[must_use]
+    pub fn reusable(mut self) -> Self {
+        self.reusable = true;
+        self
+    }
+}
+
+impl TypeSupport {
+    /// A type that is delivered one object at a time, replaced as a whole, with the actions given; none of
+    /// them idempotent until [`idempotent`](Self::idempotent) says so.
+    pub fn new(object_type: impl Into<String>, actions: &[Action], body: BodyFormat) -> Self {
+        Self {
+            object_type: object_type.into(),
+            actions: actions.to_vec(),
+            idempotent_actions: Vec::new(),
+            max_items: 1,
+            max_bytes: 1024 * 1024,
+            max_in_flight: 0,
+            max_wait: 0,
+            mixed_actions: false,
+            in_order: false,
+            atomic: false,
+            write_mode: WriteMode::Replace,
+            requests_per_call: 1,
+            body,
+            example: String::new(),
+            references: Vec::new(),
+            attrs: Vec::new(),
+        }
+    }
+
+    /// A type with the hub's standard body, `standard@0.1`.
+    pub fn standard(object_type: impl Into<String>, actions: &[Action]) -> Self {
+        let body = BodyFormat::Standard("standard@0.1".to_owned());
+        Self::new(object_type, actions, body)
+    }
+
+    /// The actions that can be repeated with the same bytes without harm.
+    #[must_use]
+    pub fn idempotent(mut self, actions: &[Action]) -> Self {
+        self.idempotent_actions = actions.to_vec();
+        self
+    }
+
+    /// Several items in one call: at most so many, with at most so many bytes of bodies.
+    #[must_use]
+    pub fn batch(mut self, max_items: u32, max_bytes: u64) -> Self {
+        self.max_items = max_items;
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// How long a call that is not full may wait for more items.
+    #[must_use]
+    pub fn max_wait_ms(mut self, wait_ms: u64) -> Self {
+        self.max_wait = wait_ms;
+        self
+    }
+
+    /// At most so many calls at once for one connection.
+    #[must_use]
+    pub fn max_in_flight(mut self, calls: u32) -> Self {
+        self.max_in_flight = calls;
+        self
+    }
+
+    /// Items of a call take effect in the order given.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.in_order = true;
+        self
+    }
+
+    /// One call may mix actions.
+    #[must_use]
+    pub fn mixed_actions(mut self) -> Self {
+        self.mixed_actions = true;
+        self
+    }
+
+    /// A call takes effect as a whole or not at all.
+    #[must_use]
+    pub fn atomic(mut self) -> Self {
+        self.atomic = true;
+        self
+    }
+
+    /// A write changes only what it names.
+    #[must_use]
+    pub fn patches(mut self) -> Self {
+        self.write_mode = WriteMode::Patch;
+        self
+    }
+
+    /// Estimated requests of a full call.
+    #[must_use]
+    pub fn requests_per_call(mut self, requests: u32) -> Self {
+        self.requests_per_call = requests;
+        self
+    }
+
+    /// A body as the destination takes it.
+    #[must_use]
+    pub fn example(mut self, body: &Value) -> Self {
+        self.example = body.to_string();
+        self
+    }
+
+    /// Where references to other objects are in the body; `*` stands for every element of an array.
+    #[must_use]
+    pub fn reference(mut self, pointer: &str, object_type: &str) -> Self {
+        self.references.push(ReferencePointer {
+            pointer: pointer.to_owned(),
+            object_type: object_type.to_owned(),
+        });
+        self
+    }
+}
+
+impl Bucket {
+    /// A limit of the connection that covers every request.
+    pub fn new(name: impl Into<String>, kind: BucketKind) -> Self {
+        Self {
+            name: name.into(),
+            scope: "connection".to_owned(),
+            kind,
+            operations: Vec::new(),
+        }
+    }
+
+    /// Who shares it: `connection`, `channel`, `connector` or `setting:NAME`.
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = scope.into();
+        self
+    }
+
+    /// Covers only this operation (and those named before).
+    #[must_use]
+    pub fn operation(mut self, name: impl Into<String>) -> Self {
+        self.operations.push(name.into());
+        self
+    }
+}
+
+impl BucketKind {
+    /// At most `rate` per `per_ms`, and `burst` at once.
+    pub fn per(rate: u32, per_ms: u64, burst: u32) -> Self {
+        Self::TokenBucket(TokenBucket {
+            rate,
+            per: per_ms,
+            burst,
+        })
+    }
+
+    /// At most `max` in any `window_ms`.
+    pub fn sliding(max: u32, window_ms: u64) -> Self {
+        Self::Window(Window {
+            max,
+            window: window_ms,
+        })
+    }
+}

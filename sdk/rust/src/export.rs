@@ -1,0 +1,90 @@
+//! From the trait to the component's exports.
+//!
+//! [`Exported`] adapts a connector to the generated guest traits; the macros declare the component's functions.
+//! Natively they export nothing, so that a connector's crate builds and tests like any other.
+
+use std::marker::PhantomData;
+
+/// The generated guest traits on top of a connector. Used by the export macros only.
+pub struct Exported<C>(PhantomData<C>);
+
+#[cfg(target_arch = "wasm32")]
+mod guest {
+    use super::Exported;
+    use crate::bindings::exports::egression::connector::connector::Guest;
+    use crate::host_channel::HostChannel;
+    use crate::{
+        Call, CallError, Connection, Connector, Description, Findings, Item, ItemOutcome, Session,
+    };
+
+    impl<C: Connector> Guest for Exported<C> {
+        fn describe() -> Description {
+            C::describe()
+        }
+
+        fn authenticate(
+            connection: Connection,
+            previous: Option<Session>,
+        ) -> Result<Session, CallError> {
+            let call = Call::new(&HostChannel, &connection, previous.as_ref());
+            C::authenticate(&call, previous.as_ref())
+        }
+
+        fn check(connection: Connection, session: Option<Session>) -> Result<Findings, CallError> {
+            C::check(&Call::new(&HostChannel, &connection, session.as_ref()))
+        }
+
+        fn deliver(
+            connection: Connection,
+            session: Option<Session>,
+            items: Vec<Item>,
+        ) -> Result<Vec<ItemOutcome>, CallError> {
+            let call = Call::new(&HostChannel, &connection, session.as_ref());
+            C::deliver(&call, &items)
+        }
+    }
+}
+
+/// Exports a type that implements [`Connector`](crate::Connector) as the component's connector. Once per crate.
+///
+/// Optional interfaces are named behind it: `export_connector!(Type, settlement, reconciliation)`; the type then
+/// implements [`Settlement`](crate::Settlement), [`Reconciliation`](crate::Reconciliation) or
+/// [`SettingsMigration`](crate::SettingsMigration) (`settings_migration`) as well.
+#[macro_export]
+macro_rules! export_connector {
+    ($connector:ty $(, $optional:ident)* $(,)?) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code, reason = "the component's entry points are exported symbols")]
+        const _: () = {
+            type Exported = $crate::__private::Exported<$connector>;
+            $crate::__private::bindings::export_connector_functions!(
+                Exported with_types_in $crate::__private::bindings
+            );
+            $($crate::__export_optional!($optional, Exported);)*
+        };
+        // Natively nothing is exported, but a type that is no connector is refused here, too.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() -> $crate::Description = <$connector as $crate::Connector>::describe;
+    };
+}
+
+/// One optional interface of [`export_connector!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_optional {
+    (settlement, $exported:ident) => {
+        $crate::__private::settlement_bindings::export_settlement_functions!(
+            $exported with_types_in $crate::__private::settlement_bindings
+        );
+    };
+    (reconciliation, $exported:ident) => {
+        $crate::__private::reconciliation_bindings::export_reconciliation_functions!(
+            $exported with_types_in $crate::__private::reconciliation_bindings
+        );
+    };
+    (settings_migration, $exported:ident) => {
+        $crate::__private::settings_migration_bindings::export_settings_migration_functions!(
+            $exported with_types_in $crate::__private::settings_migration_bindings
+        );
+    };
+}

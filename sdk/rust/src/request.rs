@@ -1,0 +1,276 @@
+//! Requests, step by step: `Request::put(url).json(&body).header("If-Match", "\"7\"")`.
+
+use serde::Serialize;
+
+use crate::bindings::egression::connector::http::{Header, Request as WireRequest, RequestAuth};
+use crate::{BodyPlaceholders, HttpError, Payload};
+
+/// One HTTP request as the host's gate takes it.
+///
+/// Unless said otherwise it writes, carries the connection's own credential, and has the host's default timeout
+/// and size cap. `GET` and `HEAD` are taken as reading only.
+#[derive(Clone, Debug)]
+pub struct Request {
+    wire: WireRequest,
+    fault: Option<String>,
+}
+
+impl Request {
+    /// A request with any method. `url` is absolute; placeholders work in its query values only.
+    pub fn new(method: &str, url: impl Into<String>) -> Self {
+        let method = method.to_ascii_uppercase();
+        let reads_only = matches!(method.as_str(), "GET" | "HEAD");
+        Self {
+            wire: WireRequest {
+                method,
+                url: url.into(),
+                headers: Vec::new(),
+                body: None,
+                body_placeholders: BodyPlaceholders::None,
+                reads_only,
+                auth: RequestAuth::Connection,
+                operation: None,
+                timeout: None,
+                max_response_bytes: None,
+                attrs: Vec::new(),
+            },
+            fault: None,
+        }
+    }
+
+    /// `GET`, which reads only.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self::new("GET", url)
+    }
+
+    /// `PUT`.
+    pub fn put(url: impl Into<String>) -> Self {
+        Self::new("PUT", url)
+    }
+
+    /// `POST`.
+    pub fn post(url: impl Into<String>) -> Self {
+        Self::new("POST", url)
+    }
+
+    /// `PATCH`.
+    pub fn patch(url: impl Into<String>) -> Self {
+        Self::new("PATCH", url)
+    }
+
+    /// `DELETE`.
+    pub fn delete(url: impl Into<String>) -> Self {
+        Self::new("DELETE", url)
+    }
+
+    /// One more header. Placeholders work in the value.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.wire.headers.push(Header {
+            name: name.into(),
+            value: value.into(),
+        });
+        self
+    }
+
+    /// A JSON body, with its content type. A value that cannot be written as JSON makes the request end as
+    /// [`HttpError::Denied`]: nothing is sent.
+    #[must_use]
+    pub fn json(mut self, body: &impl Serialize) -> Self {
+        match serde_json::to_string(body) {
+            Ok(text) => self.json_text(text),
+            Err(error) => {
+                self.fault = Some(format!("the body cannot be written as JSON: {error}"));
+                self
+            }
+        }
+    }
+
+    /// A body that is JSON text already, with its content type.
+    #[must_use]
+    pub fn json_text(self, text: impl Into<String>) -> Self {
+        self.text("application/json", text)
+    }
+
+    /// A text body of any content type.
+    #[must_use]
+    pub fn text(mut self, content_type: &str, text: impl Into<String>) -> Self {
+        self.wire.body = Some(Payload::Text(text.into()));
+        self.header("content-type", content_type)
+    }
+
+    /// A body of bytes of any content type.
+    #[must_use]
+    pub fn bytes(mut self, content_type: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.wire.body = Some(Payload::Bytes(bytes.into()));
+        self.header("content-type", content_type)
+    }
+
+    /// Has placeholders replaced in the string values of the JSON body.
+    #[must_use]
+    pub fn placeholders_in_json(mut self) -> Self {
+        self.wire.body_placeholders = BodyPlaceholders::Json;
+        self
+    }
+
+    /// Has placeholders replaced in the values of the form body.
+    #[must_use]
+    pub fn placeholders_in_form(mut self) -> Self {
+        self.wire.body_placeholders = BodyPlaceholders::Form;
+        self
+    }
+
+    /// Keeps the connection's own credential away from this request.
+    #[must_use]
+    pub fn auth_none(mut self) -> Self {
+        self.wire.auth = RequestAuth::None;
+        self
+    }
+
+    /// Says that this request changes nothing there although its method may: a lost answer then costs nothing.
+    #[must_use]
+    pub fn reads_only(mut self) -> Self {
+        self.wire.reads_only = true;
+        self
+    }
+
+    /// Names the operation, for limits that cover only some.
+    #[must_use]
+    pub fn operation(mut self, name: impl Into<String>) -> Self {
+        self.wire.operation = Some(name.into());
+        self
+    }
+
+    /// Waits at most this long for the answer; never beyond the call's deadline.
+    #[must_use]
+    pub fn timeout_ms(mut self, timeout_ms: u64) -> Self {
+        self.wire.timeout = Some(timeout_ms);
+        self
+    }
+
+    /// Cuts the answer's body off behind so many bytes.
+    #[must_use]
+    pub fn max_response_bytes(mut self, bytes: u64) -> Self {
+        self.wire.max_response_bytes = Some(bytes);
+        self
+    }
+
+    /// The method, in upper case.
+    pub fn method(&self) -> &str {
+        &self.wire.method
+    }
+
+    /// The absolute URL.
+    pub fn url(&self) -> &str {
+        &self.wire.url
+    }
+
+    /// The first header of that name, in any case.
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        self.wire
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value.as_str())
+    }
+
+    /// The body, if it is text.
+    pub fn body_text(&self) -> Option<&str> {
+        match &self.wire.body {
+            Some(Payload::Text(text)) => Some(text),
+            Some(Payload::Bytes(_)) | None => None,
+        }
+    }
+
+    /// Where placeholders are replaced in the body.
+    pub fn body_placeholders(&self) -> BodyPlaceholders {
+        self.wire.body_placeholders
+    }
+
+    /// Whether the host attaches the connection's own credential.
+    pub fn uses_connection_auth(&self) -> bool {
+        matches!(self.wire.auth, RequestAuth::Connection)
+    }
+
+    /// Whether it says that it changes nothing there.
+    pub fn is_reads_only(&self) -> bool {
+        self.wire.reads_only
+    }
+
+    /// All headers, in order. For the scripted channel's checks.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn headers(&self) -> &[Header] {
+        &self.wire.headers
+    }
+
+    /// The request as the contract has it, unless its body could not be written.
+    pub(crate) fn wire(&self) -> Result<&WireRequest, HttpError> {
+        match &self.fault {
+            None => Ok(&self.wire),
+            Some(fault) => Err(HttpError::Denied(fault.clone())),
+        }
+    }
+}
+
+/// One segment of a URL's path, percent-encoded (RFC 3986, 3.3): for ids, which may hold a slash or a space.
+pub fn path_segment(text: &str) -> String {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:@".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push('%');
+            segment.push(char::from(HEX[usize::from(byte >> 4)]));
+            segment.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_builder_leaves_what_it_is_told() {
+        let request = Request::put("https://shop.test/v1/product/p1")
+            .json(&serde_json::json!({"a": 1}))
+            .header("If-Match", "\"7\"")
+            .auth_none()
+            .reads_only();
+        assert_eq!(request.method(), "PUT");
+        assert_eq!(request.body_text(), Some(r#"{"a":1}"#));
+        assert_eq!(request.header_value("if-match"), Some("\"7\""));
+        assert_eq!(
+            request.header_value("Content-Type"),
+            Some("application/json")
+        );
+        assert!(!request.uses_connection_auth());
+        assert!(request.is_reads_only());
+        assert!(request.wire().is_ok());
+    }
+
+    #[test]
+    fn only_get_and_head_read_by_default() {
+        assert!(Request::get("https://a.test").is_reads_only());
+        assert!(Request::new("head", "https://a.test").is_reads_only());
+        assert!(!Request::post("https://a.test").is_reads_only());
+        assert!(!Request::delete("https://a.test").is_reads_only());
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        assert_eq!(path_segment("8086:1d2e"), "8086:1d2e");
+        assert_eq!(path_segment("a/b c?d#e%"), "a%2Fb%20c%3Fd%23e%25");
+        assert_eq!(path_segment("\u{fc}"), "%C3%BC");
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_written_is_never_sent() {
+        let unwritable = BTreeMap::from([(vec![1_u8], 1)]);
+        let request = Request::put("https://a.test").json(&unwritable);
+        assert!(matches!(request.wire(), Err(HttpError::Denied(_))));
+    }
+}
