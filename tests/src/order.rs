@@ -50,7 +50,9 @@ impl AcceptedOrder {
             let Some(digest) = &write.digest else { continue };
             let mark = (write.object_type.clone(), write.id.clone(), digest.clone());
             let known = keys_seen.entry(mark.clone()).or_default();
-            if known.is_empty() && let Some((key, place)) = self.places.get(&mark) {
+            if known.is_empty()
+                && let Some((key, place)) = self.places.get(&mark)
+            {
                 firsts.entry(key).or_default().push(*place);
             }
             let key = write.idempotency_key.as_deref().unwrap_or_default();

@@ -59,10 +59,8 @@ impl MetadataApi {
         for object in objects {
             shelf.put(object);
         }
-        let router = Router::new()
-            .route("/objects/{type}/{id}", get(one))
-            .route("/objects:batchGet", post(batch))
-            .with_state(Arc::clone(&shelf));
+        let router =
+            Router::new().route("/objects/{type}/{id}", get(one)).route("/objects:batchGet", post(batch)).with_state(Arc::clone(&shelf));
         let server = tokio::spawn(async move {
             // It ends with the handle; an error of a single connection does not end it.
             let _ = axum::serve(listener, router).await;
@@ -110,7 +108,11 @@ impl Shelf {
     fn admit(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        if given.and_then(|value| value.strip_prefix("Bearer ")) == Some(self.token.as_str()) { Ok(()) } else { Err(StatusCode::UNAUTHORIZED) }
+        if given.and_then(|value| value.strip_prefix("Bearer ")) == Some(self.token.as_str()) {
+            Ok(())
+        } else {
+            Err(StatusCode::UNAUTHORIZED)
+        }
     }
 }
 

@@ -52,4 +52,3 @@ pub(crate) fn run(workspace: &Workspace, options: &DemoOptions) -> Result<()> {
     // In place of this process, so that a signal reaches the one that has children to end.
     Err(demo.exec()).context("the demo cannot be started")
 }
-

@@ -62,7 +62,9 @@ fn guest_target(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     if !succeeds(&mut workspace.command("rustup", &["--version"])) {
-        bail!("the target {GUEST_TARGET} is missing and there is no rustup to add it; install the toolchain with rustup (https://rustup.rs)");
+        bail!(
+            "the target {GUEST_TARGET} is missing and there is no rustup to add it; install the toolchain with rustup (https://rustup.rs)"
+        );
     }
     eprintln!("adding the target {GUEST_TARGET}");
     run_command(&mut workspace.command("rustup", &["target", "add", GUEST_TARGET]))

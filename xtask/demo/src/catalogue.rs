@@ -123,7 +123,8 @@ fn categories() -> Vec<Object> {
 fn brands() -> Vec<Object> {
     let mut vendors: Vec<_> = Vendors::iter().collect();
     vendors.sort_by_key(|vendor| vendor.id());
-    let brand = |vendor: &&pci_ids::Vendor| Object::new("brand", format!("{:04x}", vendor.id()), json!({ "name": { "en": vendor.name() } }));
+    let brand =
+        |vendor: &&pci_ids::Vendor| Object::new("brand", format!("{:04x}", vendor.id()), json!({ "name": { "en": vendor.name() } }));
     vendors.iter().map(brand).collect()
 }
 

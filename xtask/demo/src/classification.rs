@@ -34,7 +34,11 @@ const RULES: &[Rule] = &[
     (&["floppy"], 0x01, Some(0x02)),
     (&["fibre channel", "fiber channel", "fc hba"], 0x0c, Some(0x04)),
     // Pictures
-    (&["geforce", "quadro", "radeon", "firepro", "vga", "graphics", "gpu", "matrox", "riva", "rage", "virge", "iris", "uhd"], 0x03, Some(0x00)),
+    (
+        &["geforce", "quadro", "radeon", "firepro", "vga", "graphics", "gpu", "matrox", "riva", "rage", "virge", "iris", "uhd"],
+        0x03,
+        Some(0x00),
+    ),
     (&["tesla", "instinct", "3d"], 0x03, Some(0x02)),
     (&["display", "video controller"], 0x03, Some(0x80)),
     // Sound and television
@@ -51,7 +55,11 @@ const RULES: &[Rule] = &[
     (&["pcmcia"], 0x06, Some(0x05)),
     (&["host bridge", "north bridge", "northbridge", "host-bridge", "root complex", "dram controller"], 0x06, Some(0x00)),
     (&["isa bridge", "lpc", "south bridge", "southbridge", "espi"], 0x06, Some(0x01)),
-    (&["pci bridge", "pci-to-pci", "pcie bridge", "pci express root", "pcie root", "root port", "switch", "pci express port", "agp"], 0x06, Some(0x04)),
+    (
+        &["pci bridge", "pci-to-pci", "pcie bridge", "pci express root", "pcie root", "root port", "switch", "pci express port", "agp"],
+        0x06,
+        Some(0x04),
+    ),
     (&["bridge"], 0x06, Some(0x80)),
     // Serial and parallel lines, telephones
     (&["modem", "winmodem", "v.90", "v.92", "softmodem"], 0x07, Some(0x03)),
