@@ -5,14 +5,18 @@ use std::time::{Duration, Instant};
 
 use egression_core::time::{Mono, Wall};
 
-/// The host's clocks: a monotonic one that starts at the process' start, and wall time.
+/// What the monotonic clock shows at the process' start, in microseconds: 400 days, so that uses of a window from
+/// before a restart have readings of their own.
+const START_US: u64 = 400 * 86_400 * 1_000_000;
+
+/// The host's clocks: a monotonic one that starts with the process, and wall time.
 #[derive(Clone, Debug)]
 pub struct Clock {
     origin: Arc<Instant>,
 }
 
 impl Clock {
-    /// The system's clocks, with the origin of monotonic time at this moment.
+    /// The system's clocks. Monotonic time starts at this moment, at a reading that leaves room for the past.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn system() -> Self {
@@ -22,7 +26,7 @@ impl Clock {
     /// Monotonic time.
     #[must_use]
     pub fn mono(&self) -> Mono {
-        Mono(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Mono(START_US).plus_us(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
     /// Wall time.
@@ -36,7 +40,7 @@ impl Clock {
     #[must_use]
     pub fn instant(&self, at: Mono) -> tokio::time::Instant {
         const LONG: Duration = Duration::from_secs(30 * 365 * 86_400);
-        let offset = Duration::from_micros(at.0).min(self.origin.elapsed() + LONG);
+        let offset = Duration::from_micros(at.since_us(Mono(START_US))).min(self.origin.elapsed() + LONG);
         tokio::time::Instant::from_std(*self.origin + offset)
     }
 

@@ -8,6 +8,7 @@ CREATE TABLE meta (
 
 -- ---------------------------------------------------------------- documents
 
+-- Ids are never used twice: history outlives the document that it speaks of.
 CREATE TABLE subscription (
     id         INTEGER PRIMARY KEY,
     name       TEXT NOT NULL UNIQUE,
@@ -101,9 +102,12 @@ CREATE UNIQUE INDEX connector_active ON connector (name) WHERE active = 1;
 -- ---------------------------------------------------------------- executions and jobs
 
 CREATE TABLE execution (
-    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Drawn from the same counter as the seals: what is numbered above a seal was begun after it, so that whatever is
+    -- before a job in its key has an execution number of at most the job's seal.
+    seq             INTEGER PRIMARY KEY,
     public_id       BLOB NOT NULL UNIQUE,
-    subscription_id INTEGER NOT NULL REFERENCES subscription (id),
+    -- No foreign key: finished executions are kept when their subscription is removed.
+    subscription_id INTEGER NOT NULL,
     -- 'jobs' or 'bulk': the operation that made it
     operation       TEXT NOT NULL,
     -- The order of acceptance among all executions; null while it is being received.
@@ -120,8 +124,8 @@ CREATE TABLE execution (
     retry_of        INTEGER
 );
 
--- Executions that the scheduler looks after.
-CREATE INDEX execution_open ON execution (seal) WHERE seal IS NOT NULL AND completed_at IS NULL;
+-- Executions that the scheduler looks after, and those that are being received (seal null).
+CREATE INDEX execution_open ON execution (seal) WHERE completed_at IS NULL;
 CREATE INDEX execution_of_subscription ON execution (subscription_id, seq);
 
 -- One row per belt of an execution on a connection, changed in the transaction of every change of a job.
@@ -171,8 +175,8 @@ CREATE TABLE job (
     due_at        INTEGER,
     waits_since   INTEGER,
     expires_at    INTEGER,
-    -- drawn when a scheduled job falls due; else the execution's
-    seal          INTEGER,
+    -- drawn when a scheduled job falls due; 0: the execution's
+    seal          INTEGER NOT NULL DEFAULT 0,
     object_type   TEXT NOT NULL,
     object_id     TEXT NOT NULL,
     -- null: the object is the key
@@ -189,15 +193,24 @@ CREATE TABLE job (
 
 -- What the scheduler reads: ready jobs of a belt, by priority, in order.
 CREATE INDEX job_lane ON job (connection_id, belt, priority, id) WHERE state = 0 AND waiting IS NULL;
--- Unfinished jobs of a key, to find its head.
-CREATE INDEX job_key ON job (connection_id, key_hash, id) WHERE state <= 2;
--- Every job of an object: its history, and unfinished parents.
+-- Jobs that hold their key, execution by execution in their order there. Those that wait for their time, for the job they
+-- merged into or for an object hold nothing. To find a head, executions are stepped over one by one (see heads.rs).
+CREATE INDEX job_key ON job (connection_id, key_hash, (id >> 24), belt, id)
+    WHERE seal = 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14));
+-- The same for jobs with a seal of their own.
+CREATE INDEX job_key_drawn ON job (connection_id, key_hash, seal, belt, id)
+    WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14));
+-- Jobs that wait for an object: they hold later jobs of their own object only.
+CREATE INDEX job_waiting_for_object ON job (connection_id, object_hash) WHERE state = 0 AND waiting = 5;
+-- Every job of an object: its history.
 CREATE INDEX job_object ON job (object_hash, id);
+-- Unfinished jobs of an object: parents.
+CREATE INDEX job_object_open ON job (connection_id, object_hash, id) WHERE state <= 2;
 -- Waits that end by themselves.
-CREATE INDEX job_due ON job (due_at) WHERE state = 0 AND due_at IS NOT NULL;
-CREATE INDEX job_expiry ON job (expires_at) WHERE state = 0 AND expires_at IS NOT NULL;
--- What has to be looked at when the host starts.
-CREATE INDEX job_in_flight ON job (state) WHERE state IN (1, 2);
+CREATE INDEX job_due ON job (due_at, id) WHERE state = 0 AND due_at IS NOT NULL;
+CREATE INDEX job_expiry ON job (expires_at, id) WHERE state = 0 AND expires_at IS NOT NULL;
+-- Taken by the destination, not decided yet.
+CREATE INDEX job_accepted ON job (id) WHERE state = 2;
 -- Lists of what went wrong.
 CREATE INDEX job_not_well ON job (state, id) WHERE state IN (4, 5, 6);
 

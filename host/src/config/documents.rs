@@ -84,7 +84,8 @@ pub struct ChannelDocument {
     /// Object types per belt, in order. Types that no belt names go to the last one. Empty: one belt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub belts: Vec<Vec<String>>,
-    /// The partition key of jobs that bring none.
+    /// The partition key of jobs that bring none: `object`, `type`, `channel`, or a template with `{type}`, `{id}` and
+    /// `{id:N}` (the first N characters of the id).
     #[serde(default)]
     #[schema(value_type = String)]
     pub partition: PartitionRule,
@@ -94,7 +95,8 @@ pub struct ChannelDocument {
     /// What a key does when a job is rejected.
     #[serde(default)]
     pub on_rejected: OnFailure,
-    /// What later belts do when an earlier one is not clean.
+    /// What later belts do when an earlier one is not clean: `continue`, `hold` (for a person) or `abort` (the rest ends
+    /// as cancelled).
     #[serde(default)]
     #[schema(value_type = String)]
     pub belt_on_failure: BeltOnFailure,
@@ -151,7 +153,7 @@ pub struct ConnectionDocument {
     /// The channel.
     pub channel: String,
     /// What the connector's settings schema asks for.
-    #[serde(default)]
+    #[serde(default = "no_settings")]
     #[schema(value_type = Object)]
     pub settings: Value,
     /// The credential.
@@ -215,6 +217,9 @@ pub struct Documents {
     pub connections: Vec<ConnectionDocument>,
 }
 
+fn no_settings() -> Value {
+    Value::Object(serde_json::Map::new())
+}
 const fn one() -> u32 {
     1
 }

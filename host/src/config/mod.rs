@@ -1,7 +1,19 @@
 //! What an operator writes: the server's bounds and the documents (subscriptions, sources, channels, connections).
 //!
-//! The documents have one shape in TOML and JSON. Loading and validation live here; keeping them is the store's duty.
+//! The documents have one shape in TOML and JSON. Their way: [`file`] reads them, [`validate`] says what is wrong with
+//! them, [`configuration`] keeps them (through the store, secrets through a [`secrets::SecretSink`]) and publishes what
+//! is in force as a [`catalogue::Catalogue`]. What the documents mean for a job is left to those who read the catalogue.
 
+pub mod catalogue;
+pub mod configuration;
+pub mod credential;
 pub mod documents;
+pub mod file;
 pub mod limits;
+mod position;
+pub mod reference;
 pub mod secret;
+pub mod secrets;
+pub mod server;
+pub mod shelf;
+pub mod validate;

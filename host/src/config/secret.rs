@@ -1,13 +1,20 @@
 //! Where a secret comes from: an environment variable, a file, or the API. Never from the text of a document.
+//!
+//! A reference is read once, when its document is taken in; the value goes to the vault and the document keeps the
+//! reference, or a marker where the value came with the request. Serialising a reference never gives a value away.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
+/// The most bytes that a file with a secret may have. A larger one is a mistaken path.
+pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
 /// A reference to a secret in a document.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SecretRef {
     /// Read from this environment variable of the host when the document is loaded.
@@ -17,5 +24,144 @@ pub enum SecretRef {
     File(PathBuf),
     /// Given in the request. Accepted from the API only, encrypted at once, never given back.
     #[schema(value_type = String)]
-    Value(#[serde(skip_serializing)] SecretString),
+    Value(SecretString),
+    /// A value that was given before and is kept: what a read answers in place of `value`. Sent back, it keeps the value.
+    #[schema(value_type = bool)]
+    Stored(Kept),
+}
+
+/// The marker of a value that the host keeps: `true`, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "bool")]
+pub struct Kept;
+
+/// Why a secret was not read. Never carries the secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretReadError {
+    /// The host's environment does not hold it.
+    #[error("the environment variable `{0}` is not set on the host")]
+    NotSet(String),
+    /// The file cannot be read.
+    #[error("the file `{}` cannot be read on the host: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is no secret.
+    #[error("the file `{}` is larger than {MAX_SECRET_BYTES} bytes, which no secret is", .0.display())]
+    TooLarge(PathBuf),
+    /// There is nothing in it.
+    #[error("the secret is empty")]
+    Empty,
+}
+
+impl TryFrom<bool> for Kept {
+    type Error = &'static str;
+
+    fn try_from(kept: bool) -> Result<Self, &'static str> {
+        if kept { Ok(Self) } else { Err("`stored` can only be true; leave the credential out to forget it") }
+    }
+}
+
+impl Serialize for SecretRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match self {
+            Self::Env(name) => map.serialize_entry("env", name)?,
+            Self::File(path) => map.serialize_entry("file", path)?,
+            Self::Value(_) | Self::Stored(_) => map.serialize_entry("stored", &true)?,
+        }
+        map.end()
+    }
+}
+
+impl SecretRef {
+    /// The secret, or `None` for one that is kept already. `variable` reads the host's environment.
+    ///
+    /// # Errors
+    /// The variable is not set, the file cannot be read, or there is nothing in it.
+    pub fn read(&self, variable: &(dyn Fn(&str) -> Option<String> + Sync)) -> Result<Option<SecretString>, SecretReadError> {
+        let text = match self {
+            Self::Env(name) => variable(name).ok_or_else(|| SecretReadError::NotSet(name.clone()))?,
+            Self::File(path) => read_file(path)?,
+            Self::Value(value) => return Ok(Some(value.clone())),
+            Self::Stored(Kept) => return Ok(None),
+        };
+        if text.is_empty() {
+            return Err(SecretReadError::Empty);
+        }
+        Ok(Some(SecretString::from(text)))
+    }
+
+    /// What the document keeps: a value becomes the marker.
+    #[must_use]
+    pub fn kept(&self) -> Self {
+        match self {
+            Self::Value(_) => Self::Stored(Kept),
+            other => other.clone(),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, SecretReadError> {
+    let unreadable = |source| SecretReadError::Unreadable { path: path.to_owned(), source };
+    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_SECRET_BYTES {
+        return Err(SecretReadError::TooLarge(path.to_owned()));
+    }
+    let mut text = std::fs::read_to_string(path).map_err(unreadable)?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn a_value_is_never_written() {
+        let reference: SecretRef = serde_json::from_str(r#"{"value":"hush"}"#).unwrap();
+        assert_eq!(serde_json::to_string(&reference).unwrap(), r#"{"stored":true}"#);
+        assert!(!format!("{reference:?}").contains("hush"));
+        assert!(matches!(reference.kept(), SecretRef::Stored(Kept)));
+    }
+
+    #[test]
+    fn references_survive() {
+        for text in [r#"{"env":"TOKEN"}"#, r#"{"file":"/run/token"}"#, r#"{"stored":true}"#] {
+            let reference: SecretRef = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&reference.kept()).unwrap(), text);
+        }
+        for text in [r#"{"stored":false}"#, r#"{"text":"hush"}"#, r#""hush""#] {
+            assert!(serde_json::from_str::<SecretRef>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_where_it_points_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, "hush\r\n").unwrap();
+        let secret = SecretRef::File(path.clone()).read(&nothing).unwrap().unwrap();
+        assert_eq!(secret.expose_secret(), "hush");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(SecretRef::File(path).read(&nothing), Err(SecretReadError::Empty)));
+        assert!(matches!(SecretRef::Env("T".into()).read(&nothing), Err(SecretReadError::NotSet(name)) if name == "T"));
+        let set = SecretRef::Env("T".into()).read(&|name| Some(format!("{name}-value"))).unwrap().unwrap();
+        assert_eq!(set.expose_secret(), "T-value");
+        assert!(SecretRef::Stored(Kept).read(&nothing).unwrap().is_none());
+    }
 }

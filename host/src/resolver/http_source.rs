@@ -7,8 +7,8 @@ use egression_core::domain::ids::SourceId;
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
 use egression_core::time::{Mono, Wall};
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
 
 use super::answer::{batch, not_found, one, too_large};
 use super::circuit::Circuit;
@@ -64,8 +64,7 @@ impl HttpSource {
         match &self.document.batch_url {
             Some(url) if objects.len() > 1 || self.document.object_url.is_none() => self.read_batch(url, objects).await,
             _ => {
-                let reads = objects.iter().map(|object| self.read_one(object));
-                stream::iter(reads).buffered(self.settings.concurrency.max(1)).collect().await
+                self.read_singly(objects).await
             }
         }
     }
@@ -79,14 +78,17 @@ impl HttpSource {
         let read = match answer {
             Ok((bytes, false)) => batch(objects, &bytes, self.document.max_object_bytes),
             // Which of them is too large cannot be told from a cut answer: each is read alone.
-            Ok((_, true)) if self.document.object_url.is_some() => {
-                let reads = objects.iter().map(|object| self.read_one(object));
-                return stream::iter(reads).buffered(self.settings.concurrency.max(1)).collect().await;
-            }
+            Ok((_, true)) if self.document.object_url.is_some() => return self.read_singly(objects).await,
             Ok((_, true)) => Err(ResolveError::Rejected(Problem::new("source.too_large", "the batch answer is larger than its bodies may be"))),
             Err(failed) => Err(self.outcome(failed)),
         };
         read.unwrap_or_else(|error| objects.iter().map(|_| Err(error.clone())).collect())
+    }
+
+    async fn read_singly(&self, objects: &[ObjectKey]) -> Vec<Answer> {
+        // Boxed, so that the future does not depend on the lifetimes of the stream's closure.
+        let reads: Vec<BoxFuture<'_, Answer>> = objects.iter().map(|object| self.read_one(object).boxed()).collect();
+        stream::iter(reads).buffered(self.settings.concurrency.max(1)).collect().await
     }
 
     async fn read_one(&self, object: &ObjectKey) -> Answer {

@@ -1,20 +1,47 @@
-//! What people do to executions: cancel, pause.
+//! What people do to executions: cancel, pause. And what the plan does in their place: abort belts.
 
-use egression_core::domain::ids::*;
-use egression_core::domain::object::*;
-use egression_core::domain::partition::KeyHash;
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
-use super::rows::*;
+
+use super::ending::{self, Ending};
+use super::moves::{self, Act};
+use super::rows::Changes;
+use super::statement::{self, Statement};
+use super::writer::WriteTx;
 use super::{Store, StoreError};
 
+/// Jobs that are cancelled in one transaction.
+const AT_ONCE: usize = 1000;
+
+/// Which waiting jobs are cancelled.
+#[derive(Clone, Copy, Debug)]
+enum Scope {
+    Execution(ExecutionSeq),
+    Connection(ConnectionId),
+    Belts { execution: ExecutionSeq, connection: ConnectionId, from: u32 },
+}
+
 impl Store {
-    /// Cancels the execution's waiting jobs, in bounded transactions; jobs in flight keep their true outcome.
+    /// Cancels the execution's waiting jobs, in bounded transactions; jobs in flight keep their true outcome. If the host
+    /// dies in the middle, the next one goes on with it.
     ///
     /// # Errors
     /// What the database says.
     pub async fn cancel_execution(&self, execution: ExecutionSeq, now: Wall) -> Result<Changes, StoreError> {
-        let _ = (execution, now);
-        todo!()
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query("UPDATE execution SET cancel_requested_at = ? WHERE seq = ? AND completed_at IS NULL AND cancel_requested_at IS NULL")
+                    .bind(now.0)
+                    .bind(execution.0)
+                    .execute(&mut tx.conn)
+                    .await?;
+                tx.effects.touched.insert(execution);
+                Ok(())
+            })
+        })
+        .await?;
+        self.cancel(Scope::Execution(execution), now).await
     }
 
     /// Cancels one job if it waits; false if it does not.
@@ -22,8 +49,8 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn cancel_job(&self, job: JobSeq, now: Wall) -> Result<(bool, Changes), StoreError> {
-        let _ = (job, now);
-        todo!()
+        let changes = self.cancel_these(vec![job], now).await?;
+        Ok((!changes.gone.is_empty(), changes))
     }
 
     /// Cancels every waiting job of a connection (its channel or subscription is being deleted).
@@ -31,8 +58,15 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn cancel_connection(&self, connection: ConnectionId, now: Wall) -> Result<Changes, StoreError> {
-        let _ = (connection, now);
-        todo!()
+        self.cancel(Scope::Connection(connection), now).await
+    }
+
+    /// Cancels the waiting jobs of the belts from `belt` on (an earlier one was not clean, `belt_on_failure = "abort"`).
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn abort_belts(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32, now: Wall) -> Result<Changes, StoreError> {
+        self.cancel(Scope::Belts { execution, connection, from: belt }, now).await
     }
 
     /// Pauses or resumes an execution; false if it stood so already.
@@ -40,7 +74,75 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn pause_execution(&self, execution: ExecutionSeq, paused: bool) -> Result<bool, StoreError> {
-        let _ = (execution, paused);
-        todo!()
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                let changed = sqlx::query("UPDATE execution SET paused = ?1 WHERE seq = ?2 AND paused <> ?1")
+                    .bind(paused)
+                    .bind(execution.0)
+                    .execute(&mut tx.conn)
+                    .await?
+                    .rows_affected();
+                if changed > 0 {
+                    tx.effects.touched.insert(execution);
+                }
+                Ok(changed > 0)
+            })
+        })
+        .await
     }
+
+    async fn cancel(&self, scope: Scope, now: Wall) -> Result<Changes, StoreError> {
+        let mut changes = Changes::default();
+        let mut after = JobSeq(-1);
+        loop {
+            let jobs = self.read(move |conn| Box::pin(async move { waiting_after(scope, after, conn).await })).await?;
+            let Some(last) = jobs.last().copied() else { return Ok(changes) };
+            after = last;
+            changes.absorb(self.cancel_these(jobs, now).await?);
+        }
+    }
+
+    async fn cancel_these(&self, jobs: Vec<JobSeq>, now: Wall) -> Result<Changes, StoreError> {
+        self.write(jobs.len(), move |tx| {
+            Box::pin(async move {
+                let mut act = Act::at(now);
+                cancel_waiting(tx, &mut act, &jobs).await?;
+                act.finish(tx).await
+            })
+        })
+        .await
+    }
+}
+
+async fn waiting_after(scope: Scope, after: JobSeq, conn: &mut sqlx::SqliteConnection) -> Result<Vec<JobSeq>, StoreError> {
+    let mut select = Statement::new("SELECT j.id FROM job j WHERE j.state = 0 AND j.id > ");
+    select.push_bind(after.0);
+    match scope {
+        Scope::Execution(execution) => {
+            select.push(" AND j.id >= ").push_bind(execution.job(0).0).push(" AND j.id < ").push_bind(execution.end().0);
+        }
+        Scope::Belts { execution, connection, from } => {
+            select.push(" AND j.id >= ").push_bind(execution.job(0).0).push(" AND j.id < ").push_bind(execution.end().0);
+            select.push(" AND j.connection_id = ").push_bind(connection.0).push(" AND j.belt >= ").push_bind(from);
+        }
+        Scope::Connection(connection) => {
+            // Only unfinished executions are read, not the history.
+            select.push(" AND j.connection_id = ").push_bind(connection.0);
+            select.push(" AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = j.id >> 24 AND x.completed_at IS NULL AND x.seal IS NOT NULL)");
+        }
+    }
+    select.push(" ORDER BY j.id LIMIT ").push_bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX));
+    let rows = statement::rows(select, conn).await?;
+    rows.iter().map(|row| Ok(JobSeq(sqlx::Row::try_get(row, 0)?))).collect()
+}
+
+async fn cancel_waiting(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq]) -> Result<(), StoreError> {
+    let endings: Vec<_> = moves::load(&mut tx.conn, jobs)
+        .await?
+        .into_iter()
+        .filter(|job| job.standing.state == JobState::Waiting)
+        .map(|job| Ending { job, state: JobState::Cancelled, code: None, problem: None, changed: None, block_key: None })
+        .collect();
+    act.changes.gone.extend(endings.iter().map(|ending| ending.job.job));
+    ending::end(tx, act, endings).await
 }

@@ -1,11 +1,15 @@
-//! Claims, intents and settlements.
+//! What a delivery needs to know of its jobs.
 
-use egression_core::domain::ids::*;
-use egression_core::domain::object::*;
-use egression_core::domain::partition::KeyHash;
+use egression_core::domain::ids::{ConnectionId, JobSeq, SourceId};
+use egression_core::domain::object::ObjectKey;
 use egression_core::time::Wall;
-use super::rows::*;
-use super::{Store, StoreError};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::rows::{ClaimRow, Pinned};
+use super::statement::{self, CHUNK};
+use super::submission::hash;
+use super::{moves, remotes, Store, StoreError};
 
 impl Store {
     /// All that a delivery needs to know of these jobs, in their order; jobs that are gone are left out.
@@ -13,45 +17,74 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn claim(&self, jobs: &[JobSeq]) -> Result<Vec<ClaimRow>, StoreError> {
-        let _ = (jobs,);
-        todo!()
+        let jobs = jobs.to_vec();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut found = std::collections::HashMap::with_capacity(jobs.len());
+                for chunk in jobs.chunks(CHUNK) {
+                    for (connection, row) in claim_chunk(conn, chunk).await? {
+                        found.insert(row.job, (connection, row));
+                    }
+                }
+                let mut claims: Vec<_> = jobs.iter().filter_map(|job| found.remove(job)).collect();
+                let objects: Vec<_> = claims.iter().map(|(connection, row)| (*connection, row.object.clone())).collect();
+                for ((_, claim), remotes) in claims.iter_mut().zip(remotes::known(conn, &objects).await?) {
+                    claim.remotes = remotes;
+                }
+                Ok(claims.into_iter().map(|(_, claim)| claim).collect())
+            })
+        })
+        .await
     }
+}
 
-    /// For each of `objects` (with the child that refers to it): the newest unfinished job of that object on this connection
-    /// accepted no later than the child, other than the child.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn unfinished_parents(&self, connection: ConnectionId, objects: &[(JobSeq, ObjectKey)]) -> Result<Vec<Option<JobSeq>>, StoreError> {
-        let _ = (connection, objects);
-        todo!()
-    }
+async fn claim_chunk(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result<Vec<(ConnectionId, ClaimRow)>, StoreError> {
+    let select = statement::among(
+        "SELECT j.id, j.connection_id, j.state, j.object_type, j.object_id, j.action, j.attempts, j.conflicts, j.source_id, j.expires_at, \
+         j.waits_since, p.body, d.revision, d.depends_on, coalesce(d.traceparent, x.traceparent), \
+         r.revision, i.action, i.body, i.body_hash, i.revision, i.idempotency_key, i.answer_lost \
+         FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
+         LEFT JOIN payload p ON p.job_id = j.id LEFT JOIN job_detail d ON d.job_id = j.id LEFT JOIN intent i ON i.job_id = j.id \
+         LEFT JOIN delivered_revision r ON r.connection_id = j.connection_id AND r.object_type = j.object_type AND r.object_id = j.object_id \
+         WHERE j.id IN",
+        jobs.iter().copied(),
+    );
+    statement::rows(select, conn).await?.iter().map(|row| Ok((ConnectionId(row.try_get(1)?), claim(row)?))).collect()
+}
 
-    /// Opens intents, in one transaction, for those of the jobs that still wait; answers with these, after the commit.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn open_intent(&self, intents: Vec<NewIntent>) -> Result<Vec<JobSeq>, StoreError> {
-        let _ = (intents,);
-        todo!()
-    }
+fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
+    let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
+    let number = |index: usize| -> Result<Option<u64>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(i64::cast_unsigned)) };
+    let depends_on: Option<&str> = row.try_get(13)?;
+    let depends_on = depends_on.map(serde_json::from_str).transpose().map_err(|error| StoreError::Corrupt(format!("depends_on: {error}")))?;
+    Ok(ClaimRow {
+        job: JobSeq(row.try_get(0)?),
+        state: moves::state(row.try_get(2)?)?,
+        object: ObjectKey { object_type: row.try_get(3)?, id: row.try_get(4)? },
+        action: moves::action(row.try_get(5)?)?,
+        attempts: row.try_get(6)?,
+        conflicts: row.try_get(7)?,
+        source: row.try_get::<Option<i64>, _>(8)?.map(SourceId),
+        expires_at: wall(9)?,
+        waits_since: wall(10)?,
+        payload: row.try_get(11)?,
+        revision: number(12)?,
+        depends_on: depends_on.unwrap_or_default(),
+        traceparent: row.try_get(14)?,
+        pinned: pinned(row)?,
+        remotes: Vec::new(),
+        delivered_revision: number(15)?,
+    })
+}
 
-    /// Settles jobs with id map, counters, events, error groups, blocked keys and dependents, in one transaction.
-    /// Guarded by state and call: a settlement that does not apply is listed as stale and changes nothing.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
-        let _ = (settlements,);
-        todo!()
-    }
-
-    /// Adds to a job's history.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn add_events(&self, job: JobSeq, events: Vec<NewEvent>) -> Result<(), StoreError> {
-        let _ = (job, events);
-        todo!()
-    }
+fn pinned(row: &SqliteRow) -> Result<Option<Pinned>, StoreError> {
+    let Some(action) = row.try_get::<Option<i64>, _>(16)? else { return Ok(None) };
+    Ok(Some(Pinned {
+        action: moves::action(action)?,
+        body: row.try_get(17)?,
+        body_hash: hash(row.try_get(18)?)?,
+        revision: row.try_get::<Option<i64>, _>(19)?.map(i64::cast_unsigned),
+        idempotency_key: row.try_get(20)?,
+        answer_lost: row.try_get(21)?,
+    }))
 }

@@ -1,7 +1,7 @@
 //! What can go wrong in the store, with the decision it carries.
 
 /// A failed question or change.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds the data directory.
     #[error("the data directory is in use by {holder}")]
@@ -34,5 +34,29 @@ impl StoreError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Full | Self::Busy | Self::Overloaded)
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => from_code(error.code().as_deref(), error.message()),
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(error.to_string()),
+            other => Self::Database(other.to_string()),
+        }
+    }
+}
+
+/// SQLite's primary result codes (<https://www.sqlite.org/rescode.html>); the extended ones keep them in their low byte.
+fn from_code(code: Option<&str>, message: &str) -> StoreError {
+    const BUSY: u32 = 5;
+    const LOCKED: u32 = 6;
+    const FULL: u32 = 13;
+    match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
+        Some(BUSY | LOCKED) => StoreError::Busy,
+        Some(FULL) => StoreError::Full,
+        _ => StoreError::Database(message.to_owned()),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use egression_core::domain::action::Action;
 use egression_core::domain::belt::BeltProgress;
 use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SourceId, SubscriptionId};
-use egression_core::domain::object::{ObjectHash, ObjectKey, Remote};
+use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
@@ -313,45 +313,7 @@ pub struct NewEvent {
 
 // ------------------------------------------------------------------ scheduling
 
-/// A job as the scheduler sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadRow {
-    /// Its number.
-    pub job: JobSeq,
-    /// Subscription × channel.
-    pub connection: ConnectionId,
-    /// The belt.
-    pub belt: u32,
-    /// Its key.
-    pub key: KeyHash,
-    /// Its object.
-    pub object: ObjectHash,
-    /// The hash of the object's type, to put like with like into a call.
-    pub type_hash: i64,
-    /// What to do.
-    pub action: Action,
-    /// −10 … 10.
-    pub priority: i8,
-    /// Attempts spent.
-    pub attempts: u32,
-    /// Its execution's seal, or its own if it was scheduled.
-    pub seal: i64,
-    /// A body is pinned by an earlier attempt: it goes alone with its like.
-    pub pinned: bool,
-}
-
-/// Ready jobs of one execution, connection, belt and priority, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LaneKey {
-    /// Subscription × channel.
-    pub connection: ConnectionId,
-    /// The execution.
-    pub execution: ExecutionSeq,
-    /// The belt.
-    pub belt: u32,
-    /// The priority.
-    pub priority: i8,
-}
+pub use egression_core::scheduler::{Head as HeadRow, LaneKey};
 
 /// A page of a lane.
 #[derive(Clone, Debug, Default)]
@@ -469,6 +431,8 @@ pub struct Settlement {
     pub conflicts: u32,
     /// What becomes of the id map.
     pub id_map: IdMapChange,
+    /// From now on the job is sent as this action.
+    pub act_as: Option<Action>,
     /// The revision that is now there.
     pub delivered_revision: Option<u64>,
     /// History.

@@ -1,11 +1,13 @@
-//! Questions of the scheduler. A claim costs the size of its batch, whatever waits.
+//! What the scheduler starts from: executions with unfinished jobs, and the belts that are open.
 
-use egression_core::domain::ids::*;
-use egression_core::domain::object::*;
-use egression_core::domain::partition::KeyHash;
-use egression_core::time::Wall;
-use super::rows::*;
-use super::{Store, StoreError};
+use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, SubscriptionId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::rows::{OpenExecution, ProgressRow};
+use super::statement::Statement;
+use super::tally::{progress_columns, progress_row};
+use super::{tracking, Store, StoreError};
 
 impl Store {
     /// Executions with unfinished jobs, by seal.
@@ -13,7 +15,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn open_executions(&self) -> Result<Vec<OpenExecution>, StoreError> {
-        todo!()
+        self.read(|conn| Box::pin(async move { open(conn, None).await })).await
     }
 
     /// One of them.
@@ -21,79 +23,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn open_execution(&self, execution: ExecutionSeq) -> Result<Option<OpenExecution>, StoreError> {
-        let _ = (execution,);
-        todo!()
-    }
-
-    /// The next ready jobs of a lane. `held` and `blocked` as documented in [`LanePage`]. The order inside a key is (seal, belt, id).
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn lane_page(&self, lane: LaneKey, after: Option<JobSeq>, limit: u32) -> Result<LanePage, StoreError> {
-        let _ = (lane, after, limit);
-        todo!()
-    }
-
-    /// The heads of these keys, as far as they are ready (waiting without a reason, or with a reason whose time has come).
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn heads_of_keys(&self, keys: &[(ConnectionId, KeyHash)], now: Wall) -> Result<Vec<HeadRow>, StoreError> {
-        let _ = (keys, now);
-        todo!()
-    }
-
-    /// These jobs as heads, as far as they wait without a reason and nothing of their key is before them.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn heads(&self, jobs: &[JobSeq]) -> Result<Vec<HeadRow>, StoreError> {
-        let _ = (jobs,);
-        todo!()
-    }
-
-    /// Ends waits whose time has come (schedule: draws a seal; retry, source, dependency: see below), at most `limit`, oldest first.
-    /// Scheduled and retrying jobs become ready and are returned if they are heads; dependency waits whose time is over are returned as `orphaned` in the changes.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn fall_due(&self, now: Wall, limit: u32) -> Result<(Vec<HeadRow>, Changes), StoreError> {
-        let _ = (now, limit);
-        todo!()
-    }
-
-    /// When the next wait ends by itself or the next job expires.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn next_due(&self) -> Result<Option<Wall>, StoreError> {
-        todo!()
-    }
-
-    /// Waiting jobs whose `expires_at` has passed end as failed (`expired`), at most `limit`.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn expire(&self, now: Wall, limit: u32) -> Result<Changes, StoreError> {
-        let _ = (now, limit);
-        todo!()
-    }
-
-    /// Keys that are blocked.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn blocked_keys(&self) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
-        todo!()
-    }
-
-    /// Marks ready jobs of blocked keys as set aside.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn mark_blocked(&self, jobs: &[JobSeq]) -> Result<Changes, StoreError> {
-        let _ = (jobs,);
-        todo!()
+        self.read(move |conn| Box::pin(async move { Ok(open(conn, Some(execution)).await?.pop()) })).await
     }
 
     /// Notes that a belt is open; it stays so.
@@ -101,32 +31,52 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn open_belt(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> Result<(), StoreError> {
-        let _ = (execution, connection, belt);
-        todo!()
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query("UPDATE progress SET opened = 1 WHERE execution_seq = ? AND connection_id = ? AND belt = ?")
+                    .bind(execution.0)
+                    .bind(connection.0)
+                    .bind(belt)
+                    .execute(&mut tx.conn)
+                    .await?;
+                tx.effects.touched.insert(execution);
+                Ok(())
+            })
+        })
+        .await
     }
+}
 
-    /// Cancels the waiting jobs of the belts from `belt` on (an earlier one was not clean, `belt_on_failure = "abort"`).
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn abort_belts(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32, now: Wall) -> Result<Changes, StoreError> {
-        let _ = (execution, connection, belt, now);
-        todo!()
+async fn open(conn: &mut SqliteConnection, only: Option<ExecutionSeq>) -> Result<Vec<OpenExecution>, StoreError> {
+    let mut select = Statement::new("SELECT seq, public_id, seal, subscription_id, paused FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL");
+    let mut counters = Statement::new(concat!(
+        "SELECT ",
+        progress_columns!(),
+        " FROM progress WHERE execution_seq IN (SELECT seq FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL)"
+    ));
+    if let Some(only) = only {
+        select.push(" AND seq = ").push_bind(only.0);
+        counters.push(" AND execution_seq = ").push_bind(only.0);
     }
+    select.push(" ORDER BY seal");
+    counters.push(" ORDER BY execution_seq, connection_id, belt");
+    let mut executions: Vec<OpenExecution> =
+        select.build().fetch_all(&mut *conn).await?.iter().map(execution).collect::<Result<_, StoreError>>()?;
+    let progress: Vec<ProgressRow> = counters.build().fetch_all(conn).await?.iter().map(progress_row).collect::<Result<_, StoreError>>()?;
+    let mut by_execution = tracking::by_execution(progress);
+    for execution in &mut executions {
+        execution.progress = by_execution.remove(&execution.seq).unwrap_or_default();
+    }
+    Ok(executions)
+}
 
-    /// Intents that were open when the host died, by job.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn open_intents(&self) -> Result<Vec<OpenIntent>, StoreError> {
-        todo!()
-    }
-
-    /// The largest call number used, to go on after.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn last_call(&self) -> Result<i64, StoreError> {
-        todo!()
-    }
+fn execution(row: &SqliteRow) -> Result<OpenExecution, StoreError> {
+    Ok(OpenExecution {
+        seq: ExecutionSeq(row.try_get(0)?),
+        id: ExecutionId(tracking::uuid(row.try_get(1)?)?),
+        seal: row.try_get(2)?,
+        subscription: SubscriptionId(row.try_get(3)?),
+        paused: row.try_get(4)?,
+        progress: Vec::new(),
+    })
 }

@@ -1,17 +1,43 @@
 //! Encrypted secrets and sessions. What is inside is not known here.
 
-use egression_core::domain::ids::*;
+use egression_core::domain::ids::ConnectionId;
 use egression_core::time::Wall;
+use sqlx::Row as _;
+
 use super::{Store, StoreError};
 
 impl Store {
-    /// Keeps a secret as a new generation, which is returned. `owner`: `connection:7`, `source:3`.
+    /// Keeps a secret as a new generation, which is returned. `owner`: `connection:7`, `source:3`. A generation does not
+    /// come again while the host runs, so that who still has a dropped one cannot mistake a newer one for it.
     ///
     /// # Errors
     /// What the database says.
     pub async fn put_secret(&self, owner: &str, name: &str, ciphertext: Vec<u8>, bound_hosts: &[String], expires_at: Option<Wall>) -> Result<i64, StoreError> {
-        let _ = (owner, name, ciphertext, bound_hosts, expires_at);
-        todo!()
+        let (owner, name) = (owner.to_owned(), name.to_owned());
+        let hosts = serde_json::to_string(bound_hosts).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let now = self.inner.clock.wall();
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                let number = tx.draw_number();
+                let generation = sqlx::query_scalar(
+                    "INSERT INTO secret (owner, name, generation, ciphertext, bound_hosts, expires_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) \
+                     ON CONFLICT (owner, name) DO UPDATE SET generation = max(secret.generation + 1, excluded.generation), \
+                     ciphertext = excluded.ciphertext, bound_hosts = excluded.bound_hosts, expires_at = excluded.expires_at, \
+                     updated_at = excluded.updated_at RETURNING generation",
+                )
+                .bind(owner)
+                .bind(name)
+                .bind(number)
+                .bind(ciphertext)
+                .bind(hosts)
+                .bind(expires_at.map(|at| at.0))
+                .bind(now.0)
+                .fetch_one(&mut tx.conn)
+                .await?;
+                Ok(generation)
+            })
+        })
+        .await
     }
 
     /// The secrets of an owner: (name, generation, ciphertext, bound hosts, expiry).
@@ -19,8 +45,23 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn secrets(&self, owner: &str) -> Result<Vec<(String, i64, Vec<u8>, Vec<String>, Option<Wall>)>, StoreError> {
-        let _ = (owner,);
-        todo!()
+        let owner = owner.to_owned();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows = sqlx::query("SELECT name, generation, ciphertext, bound_hosts, expires_at FROM secret WHERE owner = ? ORDER BY name")
+                    .bind(owner)
+                    .fetch_all(conn)
+                    .await?;
+                rows.iter()
+                    .map(|row| {
+                        let hosts = serde_json::from_str(row.try_get(3)?).map_err(|error| StoreError::Corrupt(format!("bound_hosts: {error}")))?;
+                        let expires_at: Option<i64> = row.try_get(4)?;
+                        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, hosts, expires_at.map(Wall)))
+                    })
+                    .collect()
+            })
+        })
+        .await
     }
 
     /// Forgets a secret if it is still this generation (any if none).
@@ -28,8 +69,19 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn drop_secret(&self, owner: &str, name: &str, generation: Option<i64>) -> Result<(), StoreError> {
-        let _ = (owner, name, generation);
-        todo!()
+        let (owner, name) = (owner.to_owned(), name.to_owned());
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM secret WHERE owner = ?1 AND name = ?2 AND (?3 IS NULL OR generation = ?3)")
+                    .bind(owner)
+                    .bind(name)
+                    .bind(generation)
+                    .execute(&mut tx.conn)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// Keeps a connection's session.
@@ -37,8 +89,27 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn put_session(&self, connection: ConnectionId, digest: &str, ciphertext: Vec<u8>, expires_at: Option<Wall>, account: Option<&str>) -> Result<(), StoreError> {
-        let _ = (connection, digest, ciphertext, expires_at, account);
-        todo!()
+        let (digest, account) = (digest.to_owned(), account.map(str::to_owned));
+        let now = self.inner.clock.wall();
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO session (connection_id, digest, ciphertext, expires_at, account, updated_at) VALUES (?, ?, ?, ?, ?, ?) \
+                     ON CONFLICT (connection_id) DO UPDATE SET digest = excluded.digest, ciphertext = excluded.ciphertext, \
+                     expires_at = excluded.expires_at, account = excluded.account, updated_at = excluded.updated_at",
+                )
+                .bind(connection.0)
+                .bind(digest)
+                .bind(ciphertext)
+                .bind(expires_at.map(|at| at.0))
+                .bind(account)
+                .bind(now.0)
+                .execute(&mut tx.conn)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// A connection's session: (digest, ciphertext, expiry, account).
@@ -46,8 +117,20 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn session(&self, connection: ConnectionId) -> Result<Option<(String, Vec<u8>, Option<Wall>, Option<String>)>, StoreError> {
-        let _ = (connection,);
-        todo!()
+        self.read(move |conn| {
+            Box::pin(async move {
+                let row = sqlx::query("SELECT digest, ciphertext, expires_at, account FROM session WHERE connection_id = ?")
+                    .bind(connection.0)
+                    .fetch_optional(conn)
+                    .await?;
+                row.map(|row| {
+                    let expires_at: Option<i64> = row.try_get(2)?;
+                    Ok((row.try_get(0)?, row.try_get(1)?, expires_at.map(Wall), row.try_get(3)?))
+                })
+                .transpose()
+            })
+        })
+        .await
     }
 
     /// Forgets a connection's session.
@@ -55,7 +138,12 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn drop_session(&self, connection: ConnectionId) -> Result<(), StoreError> {
-        let _ = (connection,);
-        todo!()
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM session WHERE connection_id = ?").bind(connection.0).execute(&mut tx.conn).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 }

@@ -1,11 +1,15 @@
 //! Receiving: staging, sealing, idempotency keys.
 
-use egression_core::domain::ids::*;
-use egression_core::domain::object::*;
-use egression_core::domain::partition::KeyHash;
+use egression_core::domain::ids::{ExecutionSeq, SubscriptionId};
 use egression_core::time::Wall;
-use super::rows::*;
-use super::{Store, StoreError};
+use sqlx::Row as _;
+
+use super::rows::{IdempotencyMark, IdempotencyRecord, NewExecution, Sealed, StagedItem};
+use super::writer::WriteTx;
+use super::{staging, tally, Store, StoreError};
+
+/// Rows that are removed in one transaction when an execution is abandoned.
+const AT_ONCE: i64 = 1000;
 
 impl Store {
     /// Makes an execution that is still being received. Removed at the next start if it is never sealed.
@@ -13,26 +17,45 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn begin_execution(&self, new: NewExecution) -> Result<ExecutionSeq, StoreError> {
-        let _ = (new,);
-        todo!()
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                let seq = ExecutionSeq(tx.draw_number());
+                begin(tx, seq, &new).await?;
+                Ok(seq)
+            })
+        })
+        .await
     }
 
     /// Adds at most 1,000 items to an unsealed execution. They are invisible to the scheduler.
     ///
     /// # Errors
-    /// What the database says.
+    /// What the database says; [`StoreError::Corrupt`] if the execution is not being received.
     pub async fn stage(&self, execution: ExecutionSeq, items: Vec<StagedItem>) -> Result<(), StoreError> {
-        let _ = (execution, items);
-        todo!()
+        let now = self.inner.clock.wall();
+        self.write(items.len(), move |tx| {
+            Box::pin(async move {
+                must_be_open(tx, execution).await?;
+                staging::add(tx, execution, items, now).await
+            })
+        })
+        .await
     }
 
     /// Makes an execution's jobs durable as a whole: counters, idempotency key, seal number, in one small transaction.
     ///
     /// # Errors
-    /// What the database says.
+    /// What the database says; [`StoreError::Corrupt`] if the execution is not being received.
     pub async fn seal(&self, execution: ExecutionSeq, mark: Option<IdempotencyMark>) -> Result<Sealed, StoreError> {
-        let _ = (execution, mark);
-        todo!()
+        let now = self.inner.clock.wall();
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                must_be_open(tx, execution).await?;
+                let seal = tx.draw_number();
+                seal_as(tx, Sealed { execution, seal }, mark, now).await
+            })
+        })
+        .await
     }
 
     /// A small request (at most 1,000 items) in one transaction.
@@ -40,17 +63,26 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn submit(&self, new: NewExecution, items: Vec<StagedItem>, mark: Option<IdempotencyMark>) -> Result<Sealed, StoreError> {
-        let _ = (new, items, mark);
-        todo!()
+        let now = self.inner.clock.wall();
+        self.write(items.len() + 1, move |tx| {
+            Box::pin(async move {
+                let seal = tx.draw_number();
+                let execution = ExecutionSeq(seal);
+                begin(tx, execution, &new).await?;
+                staging::add(tx, execution, items, now).await?;
+                seal_as(tx, Sealed { execution, seal }, mark, now).await
+            })
+        })
+        .await
     }
 
-    /// Removes an unsealed execution.
+    /// Removes an unsealed execution, in bounded transactions.
     ///
     /// # Errors
     /// What the database says.
     pub async fn abandon(&self, execution: ExecutionSeq) -> Result<(), StoreError> {
-        let _ = (execution,);
-        todo!()
+        while self.write(1000, move |tx| Box::pin(async move { remove_some(tx, execution).await })).await? {}
+        Ok(())
     }
 
     /// What a key was used for.
@@ -58,15 +90,100 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn idempotency(&self, subscription: SubscriptionId, operation: &str, key: &str) -> Result<Option<IdempotencyRecord>, StoreError> {
-        let _ = (subscription, operation, key);
-        todo!()
+        let (operation, key) = (operation.to_owned(), key.to_owned());
+        self.read(move |conn| {
+            Box::pin(async move {
+                let row = sqlx::query("SELECT execution_seq, body_hash FROM idempotency WHERE subscription_id = ? AND operation = ? AND key = ?")
+                    .bind(subscription.0)
+                    .bind(operation)
+                    .bind(key)
+                    .fetch_optional(conn)
+                    .await?;
+                row.map(|row| Ok(IdempotencyRecord { execution: ExecutionSeq(row.try_get(0)?), body_hash: hash(row.try_get(1)?)? })).transpose()
+            })
+        })
+        .await
     }
+}
 
-    /// Unfinished jobs of all subscriptions, for the backlog bound. Kept in memory by the writer, O(1).
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn backlog(&self) -> u64 {
-        todo!()
+/// A stored SHA-256.
+pub(super) fn hash(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
+    bytes.try_into().map_err(|_| StoreError::Corrupt(format!("a hash of {} bytes", bytes.len())))
+}
+
+async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO execution (seq, public_id, subscription_id, operation, created_at, context, traceparent) VALUES (?, ?, ?, ?, ?, ?, ?)")
+        .bind(seq.0)
+        .bind(new.id.0.as_bytes().as_slice())
+        .bind(new.subscription.0)
+        .bind(new.operation)
+        .bind(new.created_at.0)
+        .bind(staging::json_of(new.context.as_ref())?)
+        .bind(new.traceparent.as_deref())
+        .execute(&mut tx.conn)
+        .await?;
+    Ok(())
+}
+
+async fn must_be_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
+    let open: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM execution WHERE seq = ? AND seal IS NULL)")
+        .bind(execution.0)
+        .fetch_one(&mut tx.conn)
+        .await?;
+    if open { Ok(()) } else { Err(StoreError::Corrupt(format!("execution {execution} is not being received"))) }
+}
+
+async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>, now: Wall) -> Result<Sealed, StoreError> {
+    sqlx::query("UPDATE execution SET seal = ?, sealed_at = ? WHERE seq = ? AND seal IS NULL")
+        .bind(sealed.seal)
+        .bind(now.0)
+        .bind(sealed.execution.0)
+        .execute(&mut tx.conn)
+        .await?;
+    if let Some(mark) = mark {
+        sqlx::query(
+            "INSERT INTO idempotency (subscription_id, operation, key, body_hash, execution_seq, created_at) \
+             SELECT subscription_id, ?, ?, ?, seq, ? FROM execution WHERE seq = ?",
+        )
+        .bind(mark.operation)
+        .bind(mark.key)
+        .bind(mark.body_hash.as_slice())
+        .bind(now.0)
+        .bind(sealed.execution.0)
+        .execute(&mut tx.conn)
+        .await?;
     }
+    // An execution whose items were all refused has nothing to wait for.
+    tally::complete(tx, vec![sealed.execution], now).await?;
+    tx.effects.touched.insert(sealed.execution);
+    Ok(sealed)
+}
+
+/// Removes some rows of an unsealed execution; true if there may be more.
+async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
+    if must_be_open(tx, execution).await.is_err() {
+        return Ok(false);
+    }
+    let (first, end) = (execution.job(0).0, execution.end().0);
+    let last: Option<i64> = sqlx::query_scalar("SELECT id FROM job WHERE id >= ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?")
+        .bind(first)
+        .bind(end)
+        .bind(AT_ONCE)
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    let until = last.unwrap_or(end);
+    sqlx::query("DELETE FROM payload WHERE job_id >= ? AND job_id < ?").bind(first).bind(until).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM job_detail WHERE job_id >= ? AND job_id < ?").bind(first).bind(until).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM job WHERE id >= ? AND id < ?").bind(first).bind(until).execute(&mut tx.conn).await?;
+    if last.is_some() {
+        return Ok(true);
+    }
+    let waiting: i64 = sqlx::query_scalar("SELECT coalesce(sum(waiting), 0) FROM progress WHERE execution_seq = ?")
+        .bind(execution.0)
+        .fetch_one(&mut tx.conn)
+        .await?;
+    tx.effects.backlog -= waiting;
+    // Counters and grouped errors go with it.
+    sqlx::query("DELETE FROM execution WHERE seq = ? AND seal IS NULL").bind(execution.0).execute(&mut tx.conn).await?;
+    Ok(false)
 }

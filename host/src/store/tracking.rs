@@ -1,11 +1,24 @@
-//! Questions of people: executions, jobs, events, objects.
+//! Questions of people: executions and their counters.
 
-use egression_core::domain::ids::*;
-use egression_core::domain::object::*;
-use egression_core::domain::partition::KeyHash;
+use std::collections::BTreeMap;
+
+use egression_core::domain::ids::{ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
 use egression_core::time::Wall;
-use super::rows::*;
-use super::{Store, StoreError};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use uuid::Uuid;
+
+use super::rows::{ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow};
+use super::statement::{self, Statement};
+use super::tally::{progress_columns, progress_row};
+use super::{moves, Store, StoreError};
+
+/// Groups of errors that a status shows.
+const GROUPS_SHOWN: i64 = 20;
+
+const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.operation, x.seal, x.created_at, x.completed_at, x.expires_at, \
+     x.paused, x.cancel_requested_at, x.context, x.traceparent, (SELECT o.public_id FROM execution o WHERE o.seq = x.retry_of) \
+     FROM execution x WHERE ";
 
 impl Store {
     /// The number of a public id.
@@ -13,17 +26,32 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn execution_seq(&self, id: ExecutionId) -> Result<Option<ExecutionSeq>, StoreError> {
-        let _ = (id,);
-        todo!()
+        self.read(move |conn| {
+            Box::pin(async move {
+                let seq = sqlx::query_scalar("SELECT seq FROM execution WHERE public_id = ?").bind(id.0.as_bytes().to_vec()).fetch_optional(conn).await?;
+                Ok(seq.map(ExecutionSeq))
+            })
+        })
+        .await
     }
 
-    /// An execution with counters and grouped errors, in one snapshot.
+    /// An execution with counters and grouped errors, in one snapshot. While it is being received it has those of what
+    /// came so far.
     ///
     /// # Errors
     /// What the database says.
     pub async fn execution(&self, seq: ExecutionSeq) -> Result<Option<ExecutionStatus>, StoreError> {
-        let _ = (seq,);
-        todo!()
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut select = Statement::new(EXECUTION);
+                select.push("x.seq = ").push_bind(seq.0);
+                let Some(row) = select.build().fetch_optional(&mut *conn).await? else { return Ok(None) };
+                let mut status = ExecutionStatus { row: execution(&row)?, progress: Vec::new(), errors: errors(conn, seq).await? };
+                add_progress(conn, std::slice::from_mut(&mut status)).await?;
+                Ok(Some(status))
+            })
+        })
+        .await
     }
 
     /// Executions, newest first, with their counters (errors empty).
@@ -31,70 +59,108 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn executions(&self, filter: &ExecutionFilter, limit: u32) -> Result<Vec<ExecutionStatus>, StoreError> {
-        let _ = (filter, limit);
-        todo!()
+        let filter = filter.clone();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows = listing(&filter, limit).build().fetch_all(&mut *conn).await?;
+                let mut statuses = rows
+                    .iter()
+                    .map(|row| Ok(ExecutionStatus { row: execution(row)?, progress: Vec::new(), errors: Vec::new() }))
+                    .collect::<Result<Vec<_>, StoreError>>()?;
+                add_progress(conn, &mut statuses).await?;
+                Ok(statuses)
+            })
+        })
+        .await
     }
+}
 
-    /// Jobs of an execution after `after`, ascending.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn jobs(&self, execution: ExecutionSeq, filter: &JobFilter, after: Option<JobSeq>, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-        let _ = (execution, filter, after, limit);
-        todo!()
+/// Progress rows by their execution, in their order.
+pub(super) fn by_execution(rows: Vec<ProgressRow>) -> BTreeMap<ExecutionSeq, Vec<ProgressRow>> {
+    let mut grouped: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for row in rows {
+        grouped.entry(row.execution).or_default().push(row);
     }
+    grouped
+}
 
-    /// One job.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
-        let _ = (id,);
-        todo!()
-    }
+/// A stored UUID.
+pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
+    Uuid::from_slice(bytes).map_err(|error| StoreError::Corrupt(format!("public id: {error}")))
+}
 
-    /// The public id of a job's number.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn job_id(&self, seq: JobSeq) -> Result<Option<JobId>, StoreError> {
-        let _ = (seq,);
-        todo!()
+fn listing(filter: &ExecutionFilter, limit: u32) -> Statement {
+    let mut select = Statement::new(EXECUTION);
+    select.push("x.seq < ").push_bind(filter.before.map_or(i64::MAX, |before| before.0));
+    if let Some(subscription) = filter.subscription {
+        select.push(" AND x.subscription_id = ").push_bind(subscription.0);
     }
+    match filter.done {
+        Some(true) => select.push(" AND x.completed_at IS NOT NULL"),
+        Some(false) => select.push(" AND x.completed_at IS NULL"),
+        None => &mut select,
+    };
+    for (name, value) in &filter.context {
+        select.push(" AND EXISTS (SELECT 1 FROM json_each(x.context) WHERE key = ").push_bind(name.as_str());
+        select.push(" AND value = ").push_bind(value.as_str()).push(")");
+    }
+    select.push(" ORDER BY x.seq DESC LIMIT ").push_bind(limit);
+    select
+}
 
-    /// The references known of a job's object at the job's destination.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn remotes(&self, connection: ConnectionId, objects: &[ObjectKey]) -> Result<Vec<Vec<Remote>>, StoreError> {
-        let _ = (connection, objects);
-        todo!()
+async fn add_progress(conn: &mut SqliteConnection, statuses: &mut [ExecutionStatus]) -> Result<(), StoreError> {
+    if statuses.is_empty() {
+        return Ok(());
     }
+    let mut select = Statement::new(concat!("SELECT ", progress_columns!(), " FROM progress WHERE execution_seq IN ("));
+    let mut list = select.separated(", ");
+    for status in &*statuses {
+        list.push_bind(status.row.seq.0);
+    }
+    select.push(") ORDER BY execution_seq, connection_id, belt");
+    let rows = statement::rows(select, conn).await?.iter().map(progress_row).collect::<Result<Vec<_>, StoreError>>()?;
+    let mut grouped = by_execution(rows);
+    for status in statuses {
+        status.progress = grouped.remove(&status.row.seq).unwrap_or_default();
+    }
+    Ok(())
+}
 
-    /// A job's history after `after`, ascending.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn events(&self, job: JobSeq, after: u32, limit: u32) -> Result<Vec<EventRow>, StoreError> {
-        let _ = (job, after, limit);
-        todo!()
-    }
+async fn errors(conn: &mut SqliteConnection, seq: ExecutionSeq) -> Result<Vec<ErrorGroup>, StoreError> {
+    let rows = sqlx::query("SELECT code, state, jobs, example_job FROM error_group WHERE execution_seq = ? ORDER BY jobs DESC, code, state LIMIT ?")
+        .bind(seq.0)
+        .bind(GROUPS_SHOWN)
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ErrorGroup {
+                code: row.try_get(0)?,
+                state: moves::state(row.try_get(1)?)?,
+                jobs: u64::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0),
+                example: JobSeq(row.try_get(3)?),
+            })
+        })
+        .collect()
+}
 
-    /// Every job of an object, newest first, before `before`.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn object_jobs(&self, subscription: Option<SubscriptionId>, object: &ObjectKey, before: Option<JobSeq>, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-        let _ = (subscription, object, before, limit);
-        todo!()
-    }
-
-    /// Unfinished jobs before this one in its key, counted to at most 1,000.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn ahead(&self, job: JobSeq) -> Result<u32, StoreError> {
-        let _ = (job,);
-        todo!()
-    }
+fn execution(row: &SqliteRow) -> Result<ExecutionRow, StoreError> {
+    let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
+    let context: Option<&str> = row.try_get(10)?;
+    let retry_of: Option<&[u8]> = row.try_get(12)?;
+    Ok(ExecutionRow {
+        seq: ExecutionSeq(row.try_get(0)?),
+        id: ExecutionId(uuid(row.try_get(1)?)?),
+        subscription: SubscriptionId(row.try_get(2)?),
+        operation: row.try_get(3)?,
+        seal: row.try_get(4)?,
+        created_at: Wall(row.try_get(5)?),
+        completed_at: wall(6)?,
+        expires_at: wall(7)?,
+        paused: row.try_get(8)?,
+        cancel_requested_at: wall(9)?,
+        context: context.map(serde_json::from_str).transpose().map_err(|error| StoreError::Corrupt(format!("context: {error}")))?,
+        traceparent: row.try_get(11)?,
+        retry_of: retry_of.map(uuid).transpose()?.map(ExecutionId),
+    })
 }

@@ -1,1 +1,22 @@
-//! The limits of a destination as pure state machines.
+//! The limits of a destination as pure state machines: token bucket, sliding window, concurrency, minimum interval.
+//!
+//! Promises: what [`LimitBook`] admits keeps every limit as the destination counts it, even when each request
+//! arrives there up to the guard's edge after it was drawn (for which buckets, [`Guard::covers`] says). Several
+//! limits apply at once and all must admit. State is kept in integers, so nothing drifts over days. A `now` that is
+//! earlier than one seen before counts as that one: a clock that steps back opens nothing.
+//!
+//! Left to others: waiting, fairness among those who wait, durable windows and closures, and the clock itself.
+
+mod book;
+mod bucket;
+mod kind;
+mod limit;
+mod meter;
+mod spacing;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use book::{Draw, Headroom, LimitBook, Refusal};
+pub use kind::{Guard, LimitKey, LimitKind};
+pub use meter::{MIN_JUDGED_REQUESTS, UsageMeter};

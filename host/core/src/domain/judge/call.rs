@@ -1,0 +1,215 @@
+//! The verdict on a call that ended with an error instead of outcomes: what its unsettled items get, and what it
+//! means for the connection. Items that were settled before the end keep their outcome.
+
+use super::item::judge;
+use super::{Again, CODE_ANSWER_LOST, JudgeInput, RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS, Verdict};
+use crate::domain::outcome::{CallError, Evidence, Outcome};
+use crate::domain::problem::Problem;
+
+/// The first probe of an open circuit comes after so many milliseconds, unless the destination names a time.
+pub const FIRST_PROBE_MS: u64 = 10_000;
+
+/// What the verdict on a call depends on, besides its error.
+#[derive(Clone, Copy, Debug)]
+pub struct CallFrame {
+    /// What the gate saw of the call.
+    pub evidence: Evidence,
+    /// Items in the call as it was sent.
+    pub batch_size: u32,
+    /// The call carried a session of the connector's own; else the host's token, if any, is meant.
+    pub has_session: bool,
+    /// No call has succeeded with this session or token yet.
+    pub credential_fresh: bool,
+}
+
+/// What a call error means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallVerdict {
+    /// For each item that was not settled before.
+    pub unsettled: Unsettled,
+    /// For the connection.
+    pub connection: ConnectionEffect,
+    /// The next calls with these items are at most half as large.
+    pub halve: bool,
+    /// The guest is at fault: its breaker counts this.
+    pub guest_failed: bool,
+    /// What happened, for people.
+    pub problem: Option<Problem>,
+}
+
+/// What an item gets that a call left unsettled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsettled {
+    /// It is judged as if the connector had said this.
+    Judged(Outcome),
+    /// It goes again without spending an attempt; the connection's effect holds it back.
+    Waits,
+}
+
+/// What happens to the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionEffect {
+    /// Nothing.
+    None,
+    /// The connector's session is dropped, and the next call authenticates anew.
+    DropSession,
+    /// The generation of the host's token that the call used is dropped.
+    DropToken,
+    /// The credential or the settings are refused: nothing is sent until `check` passes.
+    Park(Problem),
+    /// The destination is probed before anything is sent again.
+    OpenCircuit {
+        /// The first probe, in milliseconds from now.
+        after_ms: u64,
+    },
+    /// A limit closes.
+    CloseLimit {
+        /// The limit; none: the connection's own.
+        bucket: Option<String>,
+        /// For so many milliseconds.
+        ms: u64,
+    },
+}
+
+/// Judges the error of a call.
+///
+/// Throttled, unavailable and a refused batch promise that nothing was applied, and a refused credential implies it;
+/// but where the gate saw a write whose answer was lost, the unsettled items are `unknown` whatever the connector says.
+#[must_use]
+pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
+    let waits = CallVerdict {
+        unsettled: Unsettled::Waits,
+        connection: ConnectionEffect::None,
+        halve: false,
+        guest_failed: false,
+        problem: None,
+    };
+    let mut verdict = match error {
+        CallError::AuthExpired(p) => CallVerdict {
+            connection: expired(frame),
+            problem: Some(p),
+            ..waits
+        },
+        CallError::AuthRejected(p) | CallError::SettingsInvalid(p) => CallVerdict {
+            connection: ConnectionEffect::Park(p.clone()),
+            problem: Some(p),
+            ..waits
+        },
+        CallError::Throttled {
+            bucket,
+            retry_after_ms,
+            problem,
+        } => {
+            let ms = retry_after_ms.clamp(THROTTLE_MIN_MS, RETRY_AFTER_MAX_MS);
+            CallVerdict {
+                connection: ConnectionEffect::CloseLimit { bucket, ms },
+                problem,
+                ..waits
+            }
+        }
+        CallError::Unavailable { after_ms, problem } => {
+            let after_ms = after_ms.unwrap_or(FIRST_PROBE_MS).min(RETRY_AFTER_MAX_MS);
+            CallVerdict {
+                connection: ConnectionEffect::OpenCircuit { after_ms },
+                problem: Some(problem),
+                ..waits
+            }
+        }
+        CallError::BatchRefused(p) if frame.batch_size > 1 => CallVerdict {
+            halve: true,
+            problem: Some(p),
+            ..waits
+        },
+        CallError::BatchRefused(p) | CallError::Unsupported(p) => CallVerdict {
+            unsettled: Unsettled::Judged(Outcome::Rejected(p.clone())),
+            problem: Some(p),
+            ..waits
+        },
+        CallError::Internal(p) | CallError::Trapped(p) => CallVerdict {
+            unsettled: Unsettled::Judged(missing_outcome(frame.evidence)),
+            halve: frame.batch_size > 1,
+            guest_failed: true,
+            problem: Some(p),
+            ..waits
+        },
+    };
+    if frame.evidence.answer_lost {
+        verdict.unsettled = Unsettled::Judged(lost_answer());
+    }
+    verdict
+}
+
+/// The outcome of an item that a call says nothing about: `unknown` if a write left the host in the call, else
+/// `not-attempted`; never success.
+#[must_use]
+pub fn missing_outcome(evidence: Evidence) -> Outcome {
+    if evidence.answer_lost {
+        return lost_answer();
+    }
+    if evidence.write_left {
+        let message =
+            "A write left in this call, and the connector did not say what became of the item.";
+        return Outcome::Unknown(Problem::new(CODE_ANSWER_LOST, message));
+    }
+    Outcome::NotAttempted
+}
+
+impl CallVerdict {
+    /// Judges one unsettled item. The outcome and `guest_failed` of `input` are taken from this verdict.
+    #[must_use]
+    pub fn judge(&self, input: JudgeInput<'_>) -> Verdict {
+        match &self.unsettled {
+            Unsettled::Judged(outcome) => {
+                let verdict = judge(JudgeInput {
+                    outcome: outcome.clone(),
+                    guest_failed: self.guest_failed,
+                    ..input
+                });
+                self.explained(verdict)
+            }
+            Unsettled::Waits => Verdict::Again(Again {
+                keep_pinned: input.pinned_before || input.answer_lost_before,
+                answer_lost: input.answer_lost_before,
+                halve: self.halve,
+                problem: self.problem.clone(),
+                ..Again::default()
+            }),
+        }
+    }
+
+    /// A guest's failure explains more than 'not attempted' does.
+    fn explained(&self, mut verdict: Verdict) -> Verdict {
+        if let (true, Some(cause)) = (self.guest_failed, &self.problem) {
+            match &mut verdict {
+                Verdict::Exhausted { problem }
+                | Verdict::Again(Again {
+                    problem: Some(problem),
+                    ..
+                }) => *problem = cause.clone(),
+                Verdict::Unknown(problem) => {
+                    problem.message = format!("{} The call: {}", problem.message, cause.message)
+                }
+                _ => {}
+            }
+        }
+        verdict
+    }
+}
+
+/// A session or token that was good is made anew; one that never was would be refused again at once.
+fn expired(frame: CallFrame) -> ConnectionEffect {
+    match (frame.credential_fresh, frame.has_session) {
+        (true, _) => ConnectionEffect::OpenCircuit {
+            after_ms: FIRST_PROBE_MS,
+        },
+        (false, true) => ConnectionEffect::DropSession,
+        (false, false) => ConnectionEffect::DropToken,
+    }
+}
+
+fn lost_answer() -> Outcome {
+    Outcome::Unknown(Problem::new(
+        CODE_ANSWER_LOST,
+        "A write left in this call and its answer was lost.",
+    ))
+}

@@ -1,0 +1,110 @@
+//! What a limit is: its name, its kind, and the guard that keeps the host on the safe side of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The name of one limit in the [`LimitBook`](super::LimitBook). Whoever shares a limit uses the same key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LimitKey(pub Arc<str>);
+
+impl LimitKey {
+    /// A key of this text.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for LimitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How the destination counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitKind {
+    /// At most `rate · w / per_ms + burst` requests in any `w` milliseconds.
+    TokenBucket {
+        /// Requests per `per_ms`; 0: none ever.
+        rate: u32,
+        /// The length of time for `rate`, in milliseconds; 0 counts as 1.
+        per_ms: u64,
+        /// Requests at once after a pause; 0 counts as 1.
+        burst: u32,
+    },
+    /// At most `max` requests in any `window_ms`, wherever it begins.
+    Window {
+        /// Requests; 0: none ever.
+        max: u32,
+        /// The window's length in milliseconds.
+        window_ms: u64,
+    },
+    /// At most `max` requests that are not answered yet.
+    Concurrency {
+        /// Requests; 0: none ever.
+        max: u32,
+    },
+    /// At least `interval_ms` between two requests.
+    MinInterval {
+        /// Milliseconds.
+        interval_ms: u64,
+    },
+}
+
+/// How far the host stays from a limit, because a request arrives later than it was drawn and clocks differ.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Guard {
+    /// The share of a token bucket's rate that is not used, from 0 to 0.9.
+    pub rate_share: f64,
+    /// The spread in milliseconds between a draw and its arrival that is reckoned with: it lengthens windows and
+    /// intervals, and what arrives in it is cut from a bucket's burst, of which at least 1 is left.
+    pub edge_ms: u64,
+}
+
+impl Guard {
+    /// No guard: the limit as the destination defines it.
+    pub const NONE: Self = Self {
+        rate_share: 0.0,
+        edge_ms: 0,
+    };
+
+    /// Whether a limit of this kind is kept whatever the spread of arrivals inside `edge_ms`. Only a token bucket
+    /// whose burst is smaller than 1 and what arrives in `edge_ms` is not: there is no burst to cut, so requests
+    /// that bunch up on the way can break it. A larger burst, or a smaller edge where the way is short, covers it.
+    #[must_use]
+    pub fn covers(&self, kind: LimitKind) -> bool {
+        match kind {
+            LimitKind::TokenBucket {
+                rate,
+                per_ms,
+                burst,
+            } => {
+                let per_ms = u128::from(per_ms.max(1));
+                (u128::from(burst.max(1)) - 1) * per_ms
+                    >= u128::from(rate) * u128::from(self.edge_ms)
+            }
+            _ => true,
+        }
+    }
+
+    /// The share in millionths.
+    pub(super) fn share_ppm(&self) -> u32 {
+        const MILLION: f64 = 1_000_000.0;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to 0..=900000; NaN becomes 0"
+        )]
+        let ppm = (self.rate_share.clamp(0.0, 0.9) * MILLION).round() as u32;
+        ppm
+    }
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            rate_share: 0.02,
+            edge_ms: 50,
+        }
+    }
+}

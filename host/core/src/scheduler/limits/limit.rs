@@ -1,0 +1,166 @@
+//! One limit of any kind behind one set of questions.
+
+use super::bucket::Bucket;
+use super::kind::{Guard, LimitKind};
+use super::spacing::Spacing;
+use super::window::Window;
+use crate::time::Mono;
+
+/// The longest reset that is believed, in milliseconds. A longer one is a connector that mistakes an instant for a duration.
+const OBSERVED_RESET_MAX_MS: u64 = 3_600_000;
+
+/// A limit and its state.
+#[derive(Clone, Debug)]
+pub(super) enum Limit {
+    Bucket(Bucket),
+    Window(Window),
+    Slots(Slots),
+    Spacing(Spacing),
+}
+
+/// Requests that may be unanswered at once.
+#[derive(Clone, Debug)]
+pub(super) struct Slots {
+    max: u64,
+    in_use: u64,
+    observed_max: Option<u64>,
+}
+
+impl Slots {
+    fn free(&self) -> u64 {
+        self.observed_max
+            .map_or(self.max, |m| m.min(self.max))
+            .saturating_sub(self.in_use)
+    }
+}
+
+impl Limit {
+    pub(super) fn new(kind: LimitKind, guard: Guard, now: Mono) -> Self {
+        match kind {
+            LimitKind::TokenBucket {
+                rate,
+                per_ms,
+                burst,
+            } => Self::Bucket(Bucket::empty(rate, per_ms, burst, guard, now)),
+            LimitKind::Window { max, window_ms } => {
+                Self::Window(Window::new(max, window_ms, guard))
+            }
+            LimitKind::Concurrency { max } => Self::Slots(Slots {
+                max: u64::from(max),
+                in_use: 0,
+                observed_max: None,
+            }),
+            LimitKind::MinInterval { interval_ms } => {
+                Self::Spacing(Spacing::just_used(interval_ms, guard, now))
+            }
+        }
+    }
+
+    /// Takes new sizes and keeps what was used. False: another kind, nothing changed.
+    pub(super) fn reshape(&mut self, kind: LimitKind, guard: Guard, now: Mono) -> bool {
+        match (self, kind) {
+            (
+                Self::Bucket(bucket),
+                LimitKind::TokenBucket {
+                    rate,
+                    per_ms,
+                    burst,
+                },
+            ) => {
+                bucket.reshape(rate, per_ms, burst, guard, now);
+            }
+            (Self::Window(window), LimitKind::Window { max, window_ms }) => {
+                window.reshape(max, window_ms, guard)
+            }
+            (Self::Slots(slots), LimitKind::Concurrency { max }) => {
+                slots.max = u64::from(max);
+                slots.observed_max = None;
+            }
+            (Self::Spacing(spacing), LimitKind::MinInterval { interval_ms }) => {
+                spacing.reshape(interval_ms, guard)
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// The earliest instant, not before `now`, at which one draw could be made; [`Mono::FAR`]: no instant helps.
+    pub(super) fn ready(&self, now: Mono) -> Mono {
+        match self {
+            Self::Bucket(bucket) => bucket.ready(now),
+            Self::Window(window) => window.ready(now),
+            Self::Slots(slots) if slots.free() > 0 => now,
+            Self::Slots(_) => Mono::FAR,
+            Self::Spacing(spacing) => spacing.ready(now),
+        }
+    }
+
+    /// Draws one request.
+    pub(super) fn draw(&mut self, now: Mono) {
+        match self {
+            Self::Bucket(bucket) => bucket.draw(now),
+            Self::Window(window) => window.draw(now),
+            Self::Slots(slots) => slots.in_use += 1,
+            Self::Spacing(spacing) => spacing.draw(now),
+        }
+    }
+
+    /// Ends a draw that holds a slot.
+    pub(super) fn release(&mut self) {
+        if let Self::Slots(slots) = self {
+            slots.in_use = slots.in_use.saturating_sub(1);
+        }
+    }
+
+    /// How many draws could be made from `from` up to `to`. Of slots: those that are free now.
+    pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.available(from, to),
+            Self::Window(window) => window.available(from, to),
+            Self::Slots(slots) => slots.free(),
+            Self::Spacing(spacing) => spacing.available(from, to),
+        }
+    }
+
+    /// Takes the destination's word where it is tighter.
+    pub(super) fn observe(
+        &mut self,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+        now: Mono,
+    ) {
+        match self {
+            Self::Bucket(bucket) => bucket.observe(limit, remaining, now),
+            Self::Window(window) => window.observe(limit, remaining, reset_ms, now),
+            Self::Slots(slots) => {
+                slots.observed_max = limit.filter(|l| *l > 0).or(slots.observed_max)
+            }
+            Self::Spacing(spacing) => {
+                if let Some(until) = exhausted_until(remaining, reset_ms, now) {
+                    spacing.defer(until);
+                }
+            }
+        }
+    }
+
+    /// A concurrency limit without a free slot.
+    pub(super) fn is_saturated(&self) -> bool {
+        matches!(self, Self::Slots(slots) if slots.free() == 0)
+    }
+
+    /// Holds a slot for as long as its draw lasts.
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self, Self::Slots(_))
+    }
+}
+
+/// Until when a limit without a shape of its own is shut by an observation: nothing is left, and the reset is known.
+pub(super) fn exhausted_until(
+    remaining: Option<u64>,
+    reset_ms: Option<u64>,
+    now: Mono,
+) -> Option<Mono> {
+    let reset_ms = reset_ms.filter(|_| remaining == Some(0))?;
+    Some(now.plus_ms(reset_ms.min(OBSERVED_RESET_MAX_MS)))
+}

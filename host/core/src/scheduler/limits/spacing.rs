@@ -1,0 +1,77 @@
+//! A minimum interval between two requests, lengthened by the guard's edge.
+
+use super::kind::Guard;
+use crate::time::Mono;
+
+/// A minimum interval with the instant of the last draw.
+#[derive(Clone, Debug)]
+pub(super) struct Spacing {
+    /// The guard included.
+    gap_us: u64,
+    last: Mono,
+    /// The destination has nothing left until then.
+    not_before: Mono,
+}
+
+impl Spacing {
+    /// As if a request had just been sent: what happened before a start is not known.
+    pub(super) fn just_used(interval_ms: u64, guard: Guard, now: Mono) -> Self {
+        Self {
+            gap_us: gap_us(interval_ms, guard),
+            last: now,
+            not_before: Mono::default(),
+        }
+    }
+
+    /// Takes a new interval and keeps the last draw.
+    pub(super) fn reshape(&mut self, interval_ms: u64, guard: Guard) {
+        self.gap_us = gap_us(interval_ms, guard);
+    }
+
+    /// The earliest instant, not before `now`, at which a draw is far enough from the last.
+    pub(super) fn ready(&self, now: Mono) -> Mono {
+        self.last.plus_us(self.gap_us).max(self.not_before).max(now)
+    }
+
+    /// Draws.
+    pub(super) fn draw(&mut self, now: Mono) {
+        self.last = self.last.max(now);
+    }
+
+    /// How many draws could be made from `from` up to `to`.
+    pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
+        let first = self.ready(from);
+        if first > to {
+            return 0;
+        }
+        to.since_us(first)
+            .checked_div(self.gap_us)
+            .map_or(u64::MAX, |more| more.saturating_add(1))
+    }
+
+    /// Nothing before `until`.
+    pub(super) fn defer(&mut self, until: Mono) {
+        self.not_before = self.not_before.max(until);
+    }
+}
+
+fn gap_us(interval_ms: u64, guard: Guard) -> u64 {
+    interval_ms
+        .saturating_add(guard.edge_ms)
+        .saturating_mul(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_are_the_interval_and_the_edge_apart() {
+        let mut spacing = Spacing::just_used(100, Guard::default(), Mono(0));
+        assert_eq!(spacing.ready(Mono(0)), Mono(150_000));
+        spacing.draw(Mono(150_000));
+        assert_eq!(spacing.ready(Mono(160_000)), Mono(300_000));
+        assert_eq!(spacing.available(Mono(160_000), Mono(600_000)), 3);
+        assert_eq!(spacing.available(Mono(160_000), Mono(299_999)), 0);
+    }
+}

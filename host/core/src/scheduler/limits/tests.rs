@@ -1,0 +1,230 @@
+//! The guard's promise and the throughput that it leaves, in virtual time.
+
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::time::Mono;
+
+const EDGE_US: u64 = 50_000;
+
+/// One attempt to draw: how long after the last one, how far the clock reads back, and how long the request travels.
+type Attempt = (u64, u64, u64);
+
+fn kinds() -> impl Strategy<Value = LimitKind> {
+    prop_oneof![
+        (
+            1..400_u32,
+            prop_oneof![Just(1000_u64), 100..60_000_u64],
+            1..60_u32
+        )
+            .prop_map(|(rate, per_ms, burst)| LimitKind::TokenBucket {
+                rate,
+                per_ms,
+                burst
+            })
+            .prop_filter("the guard covers it", |kind| Guard::default().covers(*kind)),
+        (1..40_u32, 1..5000_u64).prop_map(|(max, window_ms)| LimitKind::Window { max, window_ms }),
+        (1..2000_u64).prop_map(|interval_ms| LimitKind::MinInterval { interval_ms }),
+    ]
+}
+
+fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
+    let gap = prop_oneof![4 => 0..2_000_u64, 3 => 0..100_000_u64, 1 => 0..3_000_000_u64];
+    let back = prop_oneof![9 => Just(0_u64), 1 => 0..5_000_000_u64];
+    prop::collection::vec((gap, back, 0..EDGE_US), 1..600)
+}
+
+/// The limit as the destination defines it, asked of the instants at which requests arrived there.
+fn broken_by(kind: LimitKind, arrivals: &[u64]) -> Option<(usize, usize)> {
+    let pairs = (0..arrivals.len()).flat_map(|i| (i..arrivals.len()).map(move |j| (i, j)));
+    let breaks = |(i, j): &(usize, usize)| {
+        let (count, span_us) = ((j - i + 1) as u128, u128::from(arrivals[*j] - arrivals[*i]));
+        match kind {
+            LimitKind::TokenBucket {
+                rate,
+                per_ms,
+                burst,
+            } => {
+                let per_us = u128::from(per_ms) * 1000;
+                count * per_us > u128::from(rate) * span_us + u128::from(burst) * per_us
+            }
+            LimitKind::Window { max, window_ms } => {
+                count > u128::from(max) && span_us <= u128::from(window_ms) * 1000
+            }
+            LimitKind::MinInterval { interval_ms } => {
+                count == 2 && span_us < u128::from(interval_ms) * 1000
+            }
+            LimitKind::Concurrency { .. } => false,
+        }
+    };
+    pairs.into_iter().find(breaks)
+}
+
+fn book_of(kinds: &[LimitKind], guard: Guard) -> (LimitBook, Vec<LimitKey>) {
+    let mut book = LimitBook::new();
+    let keys: Vec<_> = (0..kinds.len())
+        .map(|i| LimitKey::new(i.to_string()))
+        .collect();
+    for (key, kind) in keys.iter().zip(kinds) {
+        book.define(key.clone(), *kind, guard, Mono(0));
+    }
+    (book, keys)
+}
+
+/// The instants of a drawer who draws whenever the book lets him.
+fn greedy(kinds: &[LimitKind], guard: Guard, seconds: u64) -> Vec<Mono> {
+    let (mut book, keys) = book_of(kinds, guard);
+    let (mut now, mut drawn) = (Mono(0), Vec::new());
+    while now < Mono(seconds * 1_000_000) {
+        match book.try_draw(&keys, now) {
+            Ok(draw) => drawn.push(draw.at),
+            Err(refusal) => {
+                assert!(refusal.until > now, "a refusal says when to come back");
+                now = refusal.until;
+            }
+        }
+    }
+    drawn
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn arrivals_delayed_inside_the_edge_never_break_a_limit(
+        kinds in prop::collection::vec(kinds(), 1..4),
+        attempts in attempts(),
+    ) {
+        let (mut book, keys) = book_of(&kinds, Guard::default());
+        let (mut now, mut arrivals) = (0, Vec::new());
+        for (gap, back, travel) in attempts {
+            now += gap;
+            if let Ok(draw) = book.try_draw(&keys, Mono(now.saturating_sub(back))) {
+                arrivals.push(draw.at.0 + travel);
+            }
+        }
+        arrivals.sort_unstable();
+        for kind in kinds {
+            prop_assert_eq!(broken_by(kind, &arrivals), None, "{:?}", kind);
+        }
+    }
+
+    /// The worst case: all that can be drawn is drawn, and each request travels as long as hurts.
+    #[test]
+    fn a_greedy_drawer_with_any_delay_breaks_no_limit(kind in kinds(), travel in prop::collection::vec(0..EDGE_US, 50)) {
+        let drawn = greedy(&[kind], Guard::default(), 3);
+        let mut arrivals: Vec<u64> = drawn.iter().zip(travel.iter().cycle()).map(|(at, t)| at.0 + t).take(400).collect();
+        arrivals.sort_unstable();
+        prop_assert_eq!(broken_by(kind, &arrivals), None);
+    }
+
+    #[test]
+    fn a_refusal_names_the_earliest_instant(kinds in prop::collection::vec(kinds(), 1..4), attempts in attempts()) {
+        let (mut book, keys) = book_of(&kinds, Guard::default());
+        let mut now = 0;
+        for (gap, ..) in attempts {
+            now += gap;
+            let Err(refusal) = book.try_draw(&keys, Mono(now)) else { continue };
+            prop_assert!(refusal.until > Mono(now));
+            prop_assert_eq!(book.headroom(&keys, Mono(now), 0).requests, 0);
+            now = refusal.until.0 - 1;
+            prop_assert!(book.try_draw(&keys, Mono(now)).is_err(), "not a microsecond before");
+            now += 1;
+            prop_assert!(book.try_draw(&keys, Mono(now)).is_ok());
+        }
+    }
+
+    #[test]
+    fn headroom_of_one_limit_is_what_a_greedy_drawer_gets(kind in kinds(), warm_us in 0..5_000_000_u64, horizon_ms in 0..1000_u64) {
+        let (mut book, keys) = book_of(&[kind], Guard::default());
+        while book.try_draw(&keys, Mono(warm_us / 2)).is_ok() {}
+        let forecast = book.headroom(&keys, Mono(warm_us), horizon_ms).requests;
+        let (mut now, mut count) = (Mono(warm_us), 0);
+        while now <= Mono(warm_us).plus_ms(horizon_ms) {
+            match book.try_draw(&keys, now) {
+                Ok(_) => count += 1,
+                Err(refusal) => now = refusal.until,
+            }
+        }
+        prop_assert_eq!(forecast, count);
+    }
+
+    #[test]
+    fn no_observation_opens_anything(
+        kind in kinds(),
+        gaps in prop::collection::vec((0..200_000_u64, 0..50_u64, 0..50_u64, 0..3000_u64), 1..100),
+    ) {
+        let (mut told, keys) = book_of(&[kind], Guard::default());
+        let (mut deaf, _) = book_of(&[kind], Guard::default());
+        let (mut now, mut drawn) = (0, 0);
+        for (gap, limit, remaining, reset) in gaps {
+            now += gap;
+            told.observe(&keys[0], Some(limit), Some(remaining), Some(reset), Mono(now));
+            // Greedy counts are the most that a limit admits up to any instant.
+            while deaf.try_draw(&keys, Mono(now)).is_ok() { drawn += 1; }
+            while told.try_draw(&keys, Mono(now)).is_ok() { drawn -= 1; }
+            prop_assert!(drawn >= 0);
+        }
+    }
+}
+
+#[test]
+fn a_greedy_drawer_reaches_95_percent_of_the_possible() {
+    let bucket = |rate, burst| LimitKind::TokenBucket {
+        rate,
+        per_ms: 1000,
+        burst,
+    };
+    let window = |max, window_ms| LimitKind::Window { max, window_ms };
+    for kinds in [
+        vec![bucket(20, 5), window(250, 15_000)],
+        vec![bucket(300, 30)],
+        vec![window(100, 1000)],
+    ] {
+        let drawn = greedy(&kinds, Guard::default(), 200);
+        let possible = greedy(&kinds, Guard::NONE, 200);
+        assert!(
+            drawn.len() * 100 >= possible.len() * 95,
+            "{kinds:?}: {} of {}",
+            drawn.len(),
+            possible.len()
+        );
+
+        let mut meter = UsageMeter::new(&kinds, Mono(0));
+        meter.demand(Mono(0), true);
+        for at in drawn {
+            meter.drawn(at, 1);
+        }
+        let used = meter.used().unwrap();
+        assert!((0.95..=1.000_001).contains(&used), "{kinds:?}: {used}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever comes between, the meter never says that more was used than was possible.
+    #[test]
+    fn use_never_exceeds_the_possible(
+        kinds in prop::collection::vec(kinds(), 1..3),
+        steps in prop::collection::vec((0..100_000_u64, any::<bool>(), prop::option::weighted(0.1, 0..500_000_u64)), 1..400),
+    ) {
+        let (mut book, keys) = book_of(&kinds, Guard::default());
+        let mut meter = UsageMeter::new(&kinds, Mono(0));
+        let mut now = 0;
+        for (gap, demand, closure) in steps {
+            now += gap;
+            meter.demand(Mono(now), demand);
+            if let Some(length) = closure {
+                book.close(keys[0].clone(), Mono(now + length));
+                meter.closed(Mono(now), Mono(now + length));
+            }
+            while let Ok(draw) = book.try_draw(&keys, Mono(now)) {
+                meter.drawn(draw.at, 1);
+            }
+            prop_assert!(meter.requests() <= meter.possible(), "{} of {}", meter.requests(), meter.possible());
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A sliding window: at most `max` in any window of its length, wherever it begins.
+//!
+//! Each use is remembered with its instant, uses of one instant together, at most `max` of them. Running totals
+//! beside them make every question a binary search. The guard lengthens the window: two arrivals are at least as
+//! far apart as their draws less the edge.
+
+use std::collections::VecDeque;
+
+use super::kind::Guard;
+use crate::time::Mono;
+
+/// An answer can be so old when its observation comes in: the default timeout of a connector's own request.
+const STALE_US: u64 = 15_000_000;
+
+/// Uses of one instant.
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    at: Mono,
+    /// All uses ever, up to and including these.
+    total: u64,
+}
+
+/// Uses that the destination counts and the host did not make.
+#[derive(Clone, Copy, Debug)]
+struct Foreign {
+    count: u64,
+    until: Mono,
+}
+
+/// A sliding window with its uses.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    max: u64,
+    /// The guard included.
+    length_us: u64,
+    edge_us: u64,
+    uses: VecDeque<Use>,
+    /// All uses ever.
+    total: u64,
+    /// Those of them that are no longer in `uses`.
+    forgotten: u64,
+    peak: Peak,
+    foreign: Option<Foreign>,
+    /// A smaller maximum that the destination told of.
+    observed_max: Option<u64>,
+}
+
+impl Window {
+    /// A window without uses. What was used before a restart comes through [`Window::restore`].
+    pub(super) fn new(max: u32, window_ms: u64, guard: Guard) -> Self {
+        let mut window = Self {
+            max: 0,
+            length_us: 0,
+            edge_us: 0,
+            uses: VecDeque::new(),
+            total: 0,
+            forgotten: 0,
+            peak: Peak::default(),
+            foreign: None,
+            observed_max: None,
+        };
+        window.reshape(max, window_ms, guard);
+        window
+    }
+
+    /// Takes new sizes and keeps the uses. Those that the old length had let go stay forgotten.
+    pub(super) fn reshape(&mut self, max: u32, window_ms: u64, guard: Guard) {
+        self.max = u64::from(max);
+        self.edge_us = guard.edge_ms.saturating_mul(1000);
+        self.length_us = window_ms.saturating_mul(1000).saturating_add(self.edge_us);
+        self.observed_max = None;
+        self.forget_surplus();
+    }
+
+    /// Adds uses of the past.
+    pub(super) fn restore(&mut self, past: &[(Mono, u32)]) {
+        let mut before = self.forgotten;
+        let mut all: Vec<(Mono, u64)> = past
+            .iter()
+            .map(|(at, count)| (*at, u64::from(*count)))
+            .collect();
+        for known in &self.uses {
+            all.push((known.at, known.total - before));
+            before = known.total;
+        }
+        all.sort_unstable_by_key(|(at, _)| *at);
+        self.uses.clear();
+        self.total = self.forgotten;
+        for (at, count) in all {
+            self.add(at, count);
+        }
+        self.forget_surplus();
+    }
+
+    /// The earliest instant, not before `now`, at which a use has room.
+    pub(super) fn ready(&self, now: Mono) -> Mono {
+        let max = self.max_now();
+        if max == 0 {
+            return Mono::FAR;
+        }
+        let alone = self.when_alive_at_most(max - 1, now);
+        let Some(foreign) = self.foreign.filter(|f| f.until > now) else {
+            return alone;
+        };
+        let beside = if foreign.count < max {
+            self.when_alive_at_most(max - 1 - foreign.count, now)
+        } else {
+            Mono::FAR
+        };
+        beside.min(alone.max(foreign.until))
+    }
+
+    /// Uses the window once.
+    pub(super) fn draw(&mut self, now: Mono) {
+        while self.uses.front().is_some_and(|u| self.ends(u.at) <= now) {
+            self.forget_front();
+        }
+        let at = self.uses.back().map_or(now, |u| u.at.max(now));
+        self.add(at, 1);
+        self.forget_surplus();
+        self.peak.note(now, self.total - self.forgotten);
+    }
+
+    /// How many draws could be made from `from` up to `to`.
+    pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
+        let max = self.max_now();
+        let length = self.length_us.saturating_add(1);
+        let span = to.since_us(from);
+        // A greedy drawer uses the window up once per whole length; what is still in use at the end of the rest is missing.
+        let rest = from.plus_us(span % length);
+        let foreign = self
+            .foreign
+            .filter(|f| f.until > rest)
+            .map_or(0, |f| f.count);
+        let free = max.saturating_sub(self.alive(rest).saturating_add(foreign));
+        (span / length).saturating_mul(max).saturating_add(free)
+    }
+
+    /// Counts what the destination counts beyond the host's own uses, until its reset or for one window.
+    ///
+    /// An answer describes the past: when it comes in, the host's own uses of then may have left the window. So only
+    /// what exceeds the host's highest own use of late is news.
+    pub(super) fn observe(
+        &mut self,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+        now: Mono,
+    ) {
+        if let Some(limit) = limit.filter(|l| *l > 0) {
+            self.observed_max = Some(limit);
+        }
+        let Some(remaining) = remaining else { return };
+        let used_there = self.max_now().saturating_sub(remaining);
+        let own = self.alive(now).max(self.peak.recent(now));
+        if used_there <= own {
+            return;
+        }
+        let reset_us = reset_ms.map_or(u64::MAX, |ms| {
+            ms.saturating_mul(1000).saturating_add(self.edge_us)
+        });
+        let seen = Foreign {
+            count: used_there - own,
+            until: now.plus_us(reset_us.min(self.length_us)),
+        };
+        self.foreign = Some(match self.foreign.filter(|f| f.until > now) {
+            Some(known) => Foreign {
+                count: known.count.max(seen.count),
+                until: known.until.max(seen.until),
+            },
+            None => seen,
+        });
+    }
+
+    fn max_now(&self) -> u64 {
+        self.observed_max.map_or(self.max, |m| m.min(self.max))
+    }
+
+    /// From when on a use at `at` no longer counts: a microsecond past the window, so that both its ends are inside.
+    fn ends(&self, at: Mono) -> Mono {
+        at.plus_us(self.length_us).plus_us(1)
+    }
+
+    /// Uses that count at `at`.
+    fn alive(&self, at: Mono) -> u64 {
+        let ended = self.uses.partition_point(|u| self.ends(u.at) <= at);
+        let before = ended
+            .checked_sub(1)
+            .map_or(self.forgotten, |i| self.uses[i].total);
+        self.total - before
+    }
+
+    fn when_alive_at_most(&self, allowed: u64, now: Mono) -> Mono {
+        if self.alive(now) <= allowed {
+            return now;
+        }
+        let must_end = self.total - allowed;
+        let last = self.uses.partition_point(|u| u.total < must_end);
+        self.uses.get(last).map_or(now, |u| self.ends(u.at))
+    }
+
+    fn add(&mut self, at: Mono, count: u64) {
+        self.total += count;
+        match self.uses.back_mut() {
+            Some(last) if last.at == at => last.total = self.total,
+            _ => self.uses.push_back(Use {
+                at,
+                total: self.total,
+            }),
+        }
+    }
+
+    /// Only the newest `max` uses can ever refuse a draw.
+    fn forget_surplus(&mut self) {
+        while self
+            .uses
+            .front()
+            .is_some_and(|u| self.total - u.total >= self.max.max(1))
+        {
+            self.forget_front();
+        }
+    }
+
+    fn forget_front(&mut self) {
+        if let Some(front) = self.uses.pop_front() {
+            self.forgotten = front.total;
+        }
+    }
+}
+
+/// The highest own use of the last one to two times [`STALE_US`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Peak {
+    current: u64,
+    previous: u64,
+    since: Mono,
+}
+
+impl Peak {
+    fn note(&mut self, now: Mono, used: u64) {
+        let age = now.since_us(self.since);
+        if age >= STALE_US {
+            self.previous = if age >= 2 * STALE_US { 0 } else { self.current };
+            self.current = 0;
+            self.since = now;
+        }
+        self.current = self.current.max(used);
+    }
+
+    fn recent(&self, now: Mono) -> u64 {
+        match now.since_us(self.since) / STALE_US {
+            0 => self.current.max(self.previous),
+            1 => self.current,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    #[test]
+    fn the_guard_lengthens_the_window() {
+        let mut window = Window::new(2, 1000, Guard::default());
+        window.draw(Mono(0));
+        window.draw(Mono(10));
+        assert_eq!(window.ready(Mono(20)), Mono(SECOND + 50_001));
+        window.draw(Mono(SECOND + 50_001));
+        assert_eq!(window.ready(Mono(SECOND + 50_002)), Mono(SECOND + 50_011));
+    }
+
+    #[test]
+    fn it_slides() {
+        let mut window = Window::new(2, 1000, Guard::NONE);
+        window.draw(Mono(0));
+        window.draw(Mono(900_000));
+        window.draw(Mono(1_100_000));
+        assert_eq!(
+            window.ready(Mono(1_100_000)),
+            Mono(1_900_001),
+            "no fixed window that opens at 2 s"
+        );
+    }
+
+    #[test]
+    fn restored_uses_count_and_only_the_newest_are_kept() {
+        let mut window = Window::new(3, 1000, Guard::NONE);
+        window.draw(Mono(500_000));
+        window.restore(&[(Mono(400_000), 2), (Mono(0), 4)]);
+        assert_eq!(window.uses.len(), 2);
+        assert_eq!(window.ready(Mono(600_000)), Mono(1_400_001));
+        assert_eq!(window.available(Mono(1_400_001), Mono(1_400_001)), 2);
+    }
+
+    #[test]
+    fn others_uses_count_until_the_reset_and_stale_news_does_not() {
+        let mut window = Window::new(10, 1000, Guard::NONE);
+        window.observe(None, Some(0), Some(300), Mono(0));
+        assert_eq!(window.ready(Mono(0)), Mono(300_000));
+        window.observe(None, Some(10), Some(1000), Mono(1));
+        assert_eq!(
+            window.ready(Mono(1)),
+            Mono(300_000),
+            "an observation never opens"
+        );
+        for i in 0..10 {
+            window.draw(Mono(300_000 + i));
+        }
+        let later = Mono(2 * SECOND);
+        window.observe(None, Some(0), Some(1000), later);
+        assert_eq!(
+            window.available(later, later),
+            10,
+            "those uses may have been the host's own"
+        );
+    }
+
+    #[test]
+    fn a_smaller_limit_is_taken_and_a_larger_one_is_not() {
+        let mut window = Window::new(10, 1000, Guard::NONE);
+        window.observe(Some(4), None, None, Mono(0));
+        assert_eq!(window.available(Mono(0), Mono(0)), 4);
+        window.observe(Some(40), None, None, Mono(0));
+        assert_eq!(window.available(Mono(0), Mono(0)), 10);
+    }
+
+    #[test]
+    fn a_long_horizon_counts_every_turn_of_the_window() {
+        let mut window = Window::new(3, 1, Guard::NONE);
+        window.draw(Mono(0));
+        let mut greedy = window.clone();
+        let mut count = 0;
+        let (mut now, end) = (Mono(0), Mono(10_500));
+        while greedy.ready(now) <= end {
+            now = greedy.ready(now);
+            greedy.draw(now);
+            count += 1;
+        }
+        assert_eq!(window.available(Mono(0), end), count);
+    }
+}

@@ -1,0 +1,178 @@
+//! `POST /v1/documents:apply`: the text of a configuration file, put in force as documents that the API manages.
+//!
+//! The whole text is checked before anything is written: shape, sense, references, and whether the file of the host
+//! looks after one of them. A `[server]` table is read over: it is for the host's own start.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::auth::Caller;
+use super::body::{self, BodyBounds};
+use super::parameters::Parameters;
+use super::problem::{ApiError, FieldError, ProblemDocument};
+use super::state::ApiState;
+use crate::config::catalogue::Catalogue;
+use crate::config::configuration::Document;
+use crate::config::documents::{ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument};
+use crate::config::validate;
+use crate::store::documents::{DocumentError, DocumentName, ManagedBy};
+
+/// What became of a text's documents.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AppliedView {
+    /// In the order in which they were written.
+    pub applied: Vec<AppliedDocument>,
+}
+
+/// One document that was written.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AppliedDocument {
+    /// subscription, source, channel, connection.
+    #[schema(example = "channel")]
+    pub kind: String,
+    /// Its name; `channel/subscription` for a connection.
+    pub name: String,
+    /// Its version now; it counts up only if something changed.
+    pub version: i64,
+    /// It was not there before.
+    pub created: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Text {
+    #[serde(rename = "server")]
+    _server: Option<toml::Table>,
+    subscriptions: Vec<SubscriptionDocument>,
+    sources: Vec<SourceDocument>,
+    channels: Vec<ChannelDocument>,
+    connections: Vec<ConnectionDocument>,
+}
+
+/// Apply a configuration text (TOML). Documents that it does not name stay as they are.
+#[utoipa::path(
+    post, path = "/v1/documents:apply", tag = "configure", operation_id = "applyDocuments",
+    request_body(content = String, content_type = "application/toml", description = "As the configuration file of the host."),
+    responses(
+        (status = 200, description = "All of them are in force.", body = AppliedView),
+        (status = 400, description = "Not valid; nothing was written. Pointers like `/channels/0/partition`.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The configuration file looks after one of them; nothing was written.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn apply_documents(State(state): State<ApiState>, caller: Caller, parameters: Parameters, request: Request) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    caller.require_operator()?;
+    let (parts, content) = request.into_parts();
+    body::require_media_type(&parts.headers, "application/toml")?;
+    let bounds = BodyBounds::from_now(&state, state.settings.document_max_bytes, "api.document_max_bytes");
+    let (text, _) = body::read_whole(&parts.headers, content, bounds).await?;
+    let documents = read(&text)?;
+    let catalogue = state.configuration.catalogue();
+    let mut wrong: Vec<FieldError> = validate::set(&documents).into_iter().map(|i| FieldError::new(i.pointer, i.code, i.detail)).collect();
+    wrong.extend(dangling(&documents, &catalogue));
+    if !wrong.is_empty() {
+        return Err(ApiError::invalid(wrong));
+    }
+    let ordered = in_order(documents);
+    if ordered.iter().any(|(_, document)| is_from_file(&catalogue, &document.name())) {
+        return Err(DocumentError::ManagedByFile.into());
+    }
+    // In a task of its own: the set is written as a whole, even if the client leaves.
+    let task = tokio::spawn(async move {
+        let mut applied = Vec::new();
+        for (pointer, document) in ordered {
+            let put = state.configuration.put(document, ManagedBy::Api, None).await.map_err(|error| under(error.into(), &pointer))?;
+            let (kind, name) = shown(put.stored.name);
+            applied.push(AppliedDocument { kind: kind.to_owned(), name, version: put.stored.version, created: put.created });
+        }
+        Ok::<_, ApiError>(applied)
+    });
+    let applied = task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    Ok(axum::Json(AppliedView { applied }).into_response())
+}
+
+fn read(text: &[u8]) -> Result<Documents, ApiError> {
+    let malformed = |detail: String| ApiError::malformed(FieldError::new("", "malformed_toml", detail));
+    let text = std::str::from_utf8(text).map_err(|_| malformed("the text is not UTF-8".to_owned()))?;
+    let text: Text = toml::from_str(text).map_err(|error| malformed(error.to_string().trim_end().to_owned()))?;
+    Ok(Documents { subscriptions: text.subscriptions, sources: text.sources, channels: text.channels, connections: text.connections })
+}
+
+/// Connections that name what is neither in the text nor in force.
+fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
+    let mut wrong = Vec::new();
+    for (index, connection) in documents.connections.iter().enumerate() {
+        let (channel, subscription) = (&connection.channel, &connection.subscription);
+        if catalogue.channel(channel).is_none() && !documents.channels.iter().any(|d| d.name == *channel) {
+            wrong.push(FieldError::new(format!("/connections/{index}/channel"), "reference.missing", format!("there is no channel `{channel}`")));
+        }
+        if catalogue.subscription(subscription).is_none() && !documents.subscriptions.iter().any(|d| d.name == *subscription) {
+            let detail = format!("there is no subscription `{subscription}`");
+            wrong.push(FieldError::new(format!("/connections/{index}/subscription"), "reference.missing", detail));
+        }
+    }
+    wrong
+}
+
+/// The documents with their pointers, so that none names a later one.
+fn in_order(documents: Documents) -> Vec<(String, Document)> {
+    fn placed<T>(kind: &'static str, documents: Vec<T>, wrap: fn(T) -> Document) -> impl Iterator<Item = (String, Document)> {
+        documents.into_iter().enumerate().map(move |(index, document)| (format!("/{kind}/{index}"), wrap(document)))
+    }
+    placed("subscriptions", documents.subscriptions, Document::Subscription)
+        .chain(placed("sources", documents.sources, Document::Source))
+        .chain(placed("channels", documents.channels, Document::Channel))
+        .chain(placed("connections", documents.connections, Document::Connection))
+        .collect()
+}
+
+fn is_from_file(catalogue: &Catalogue, name: &DocumentName) -> bool {
+    let managed_by = match name {
+        DocumentName::Subscription(name) => catalogue.subscription(name).map(|d| d.managed_by),
+        DocumentName::Source(name) => catalogue.source(name).map(|d| d.managed_by),
+        DocumentName::Channel(name) => catalogue.channel(name).map(|d| d.managed_by),
+        DocumentName::Connection { channel, subscription } => catalogue.connection(subscription, channel).map(|d| d.managed_by),
+    };
+    managed_by == Some(ManagedBy::File)
+}
+
+fn under(error: ApiError, pointer: &str) -> ApiError {
+    match error {
+        ApiError::Invalid { errors, .. } => ApiError::invalid(errors.into_iter().map(|error| error.under(pointer)).collect()),
+        other => other,
+    }
+}
+
+fn shown(name: DocumentName) -> (&'static str, String) {
+    match name {
+        DocumentName::Subscription(name) => ("subscription", name),
+        DocumentName::Source(name) => ("source", name),
+        DocumentName::Channel(name) => ("channel", name),
+        DocumentName::Connection { channel, subscription } => ("connection", format!("{channel}/{subscription}")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_with_its_server_table_read_over() {
+        let text = b"[server]\nlisten = \"127.0.0.1:1\"\n[[channels]]\nname = \"a\"\nconnector = \"c\"\n[[connections]]\nsubscription = \"s\"\nchannel = \"b\"\n";
+        let documents = read(text).unwrap();
+        let wrong = dangling(&documents, &Catalogue::default());
+        let places: Vec<&str> = wrong.iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(places, ["/connections/0/channel", "/connections/0/subscription"]);
+        assert_eq!(in_order(documents).len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_such_text_is_refused_with_its_line() {
+        for bad in [&b"[[channels]\n"[..], b"[[chanels]]\nname = \"a\"\n", b"[[channels]]\nname = 4\n", b"\xff"] {
+            assert_eq!(read(bad).unwrap_err().status(), 400);
+        }
+    }
+}

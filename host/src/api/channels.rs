@@ -1,0 +1,157 @@
+//! Channels over HTTP, with pause and resume. A bound key sees those that it has a connection into; only an operator changes them.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, Uri};
+
+use super::auth::Caller;
+use super::documents::{self, DocumentView};
+use super::page::Page;
+use super::parameters::Parameters;
+use super::problem::{ApiError, ProblemDocument};
+use super::state::ApiState;
+use super::verb::{self, Segments};
+use crate::config::configuration::Document;
+use crate::config::documents::ChannelDocument;
+use crate::store::documents::{DocumentKind, DocumentName};
+
+/// One channel.
+#[utoipa::path(
+    get, path = "/v1/channels/{name}", tag = "configure", operation_id = "getChannel",
+    params(("name" = String, Path), ("If-None-Match" = Option<String>, Header, description = "The `ETag` known.")),
+    responses(
+        (status = 200, description = "As it stands.", body = DocumentView<ChannelDocument>, headers(("ETag" = String))),
+        (status = 304, description = "As known."),
+        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get_channel(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    let name = segments.one();
+    let visible = sees(&state, &caller, &name);
+    let name = DocumentName::Channel(name);
+    if !visible {
+        return Err(documents::missing(&name));
+    }
+    documents::get(&state, &name, &headers).await
+}
+
+/// All channels that the key sees.
+#[utoipa::path(
+    get, path = "/v1/channels", tag = "configure", operation_id = "listChannels",
+    responses((status = 200, description = "All of them, by name.", body = Page<DocumentView<ChannelDocument>>)),
+)]
+pub(super) async fn list_channels(State(state): State<ApiState>, caller: Caller, parameters: Parameters, uri: Uri) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    documents::list(&state, DocumentKind::Channel, &uri, |stored| matches!(&stored.name, DocumentName::Channel(name) if sees(&state, &caller, name))).await
+}
+
+/// Make or change a channel.
+#[utoipa::path(
+    put, path = "/v1/channels/{name}", tag = "configure", operation_id = "putChannel",
+    params(
+        ("name" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have, or `*`."),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: it must be new."),
+    ),
+    request_body(content = ChannelDocument, description = "`name` may be left out: the path gives it."),
+    responses(
+        (status = 200, description = "Changed.", body = DocumentView<ChannelDocument>, headers(("ETag" = String))),
+        (status = 201, description = "Made.", body = DocumentView<ChannelDocument>, headers(("ETag" = String))),
+        (status = 400, description = "Not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put_channel(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, request: Request) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    caller.require_operator()?;
+    let (parts, content) = request.into_parts();
+    documents::put::<ChannelDocument>(&state, &parts.headers, content, &[("name", &segments.one())], Document::Channel).await
+}
+
+/// Remove a channel.
+#[utoipa::path(
+    delete, path = "/v1/channels/{name}", tag = "configure", operation_id = "deleteChannel",
+    params(
+        ("name" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have."),
+        ("cancel_jobs" = Option<bool>, Query, description = "Cancels its waiting jobs and removes its connections."),
+    ),
+    responses(
+        (status = 204, description = "Removed."),
+        (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Unfinished jobs or connections need it, or the configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn delete_channel(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+    let cancel = parameters.flag("cancel_jobs")?;
+    parameters.finish()?;
+    caller.require_operator()?;
+    let name = segments.one();
+    let catalogue = state.configuration.catalogue();
+    let connections = catalogue.connections_of_channel(&name).map(|connection| {
+        (connection.id, DocumentName::Connection { channel: name.clone(), subscription: connection.subscription.name.clone() })
+    });
+    let connections = cancel.then(|| connections.collect());
+    documents::delete(&state, &headers, DocumentName::Channel(name), connections).await
+}
+
+/// Pause a channel: the waiting jobs of all its connections keep their places and wait.
+#[utoipa::path(
+    post, path = "/v1/channels/{name}:pause", tag = "act", operation_id = "pauseChannel",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, description = "Paused.", body = DocumentView<ChannelDocument>),
+        (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn pause_channel(state: ApiState, caller: Caller, name: &str) -> Result<Response, ApiError> {
+    set_paused(state, caller, name, true).await
+}
+
+/// Resume a paused channel.
+#[utoipa::path(
+    post, path = "/v1/channels/{name}:resume", tag = "act", operation_id = "resumeChannel",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, description = "Goes on.", body = DocumentView<ChannelDocument>),
+        (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn resume_channel(state: ApiState, caller: Caller, name: &str) -> Result<Response, ApiError> {
+    set_paused(state, caller, name, false).await
+}
+
+/// `POST /v1/channels/{name}:VERB`.
+pub(super) async fn act(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    let segment = segments.one();
+    match verb::split(&segment)? {
+        (name, "pause") => pause_channel(state, caller, name).await,
+        (name, "resume") => resume_channel(state, caller, name).await,
+        (_, other) => Err(verb::unknown(other, "`:pause` or `:resume`")),
+    }
+}
+
+async fn set_paused(state: ApiState, caller: Caller, name: &str, paused: bool) -> Result<Response, ApiError> {
+    caller.require_operator()?;
+    let document = DocumentName::Channel(name.to_owned());
+    let (configuration, channel) = (state.configuration.clone(), name.to_owned());
+    // In a task of its own: what is stored must be published, even if the client leaves.
+    let task = tokio::spawn(async move { configuration.pause_channel(&channel, paused).await });
+    if !task.await.map_err(|error| ApiError::Internal(error.to_string()))?? {
+        return Err(documents::missing(&document));
+    }
+    documents::get(&state, &document, &HeaderMap::new()).await
+}
+
+/// An unbound key sees every channel, a bound one those that it has a connection into.
+fn sees(state: &ApiState, caller: &Caller, channel: &str) -> bool {
+    let catalogue = state.configuration.catalogue();
+    match caller.subscription {
+        None => catalogue.channel(channel).is_some(),
+        Some(own) => catalogue.connections_of_channel(channel).any(|connection| connection.subscription.id == own),
+    }
+}

@@ -1,0 +1,173 @@
+//! Connections over HTTP, with pause and resume. Credentials are write-only. An admin key that is bound to a
+//! subscription may change its own connections.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, Uri};
+
+use super::auth::{Caller, Role};
+use super::documents::{self, DocumentView};
+use super::page::Page;
+use super::parameters::Parameters;
+use super::problem::{ApiError, ProblemDocument};
+use super::state::ApiState;
+use super::verb::{self, Segments};
+use crate::config::catalogue::ConnectionState;
+use crate::config::configuration::Document;
+use crate::config::documents::ConnectionDocument;
+use crate::store::documents::{DocumentKind, DocumentName};
+
+/// One connection.
+#[utoipa::path(
+    get, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "getConnection",
+    params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path), ("If-None-Match" = Option<String>, Header, description = "The `ETag` known.")),
+    responses(
+        (status = 200, description = "As it stands. A marker stands for each secret.", body = DocumentView<ConnectionDocument>, headers(("ETag" = String))),
+        (status = 304, description = "As known."),
+        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get_connection(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    let name = visible(&state, &caller, segments.two())?;
+    documents::get(&state, &name, &headers).await
+}
+
+/// The connections into a channel that the key sees.
+#[utoipa::path(
+    get, path = "/v1/channels/{name}/connections", tag = "configure", operation_id = "listConnections",
+    params(("name" = String, Path, description = "The channel.")),
+    responses((status = 200, description = "All of them.", body = Page<DocumentView<ConnectionDocument>>)),
+)]
+pub(super) async fn list_connections(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, uri: Uri) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    let wanted = segments.one();
+    let catalogue = state.configuration.catalogue();
+    if catalogue.channel(&wanted).is_none() {
+        return Err(documents::missing(&DocumentName::Channel(wanted)));
+    }
+    let keep = |name: &DocumentName| match name {
+        DocumentName::Connection { channel, subscription } => *channel == wanted && catalogue.subscription(subscription).is_some_and(|found| caller.sees(found.id)),
+        _ => false,
+    };
+    documents::list(&state, DocumentKind::Connection, &uri, |stored| keep(&stored.name)).await
+}
+
+/// Make or change a connection. Secrets are given as `{"value": "…"}`, encrypted at once, and never given back.
+#[utoipa::path(
+    put, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "putConnection",
+    params(
+        ("name" = String, Path, description = "The channel."),
+        ("subscription" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have, or `*`."),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: it must be new."),
+    ),
+    request_body(content = ConnectionDocument, description = "`channel` and `subscription` may be left out: the path gives them."),
+    responses(
+        (status = 200, description = "Changed.", body = DocumentView<ConnectionDocument>, headers(("ETag" = String))),
+        (status = 201, description = "Made.", body = DocumentView<ConnectionDocument>, headers(("ETag" = String))),
+        (status = 400, description = "Not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The channel or the subscription is not known.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put_connection(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, request: Request) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    caller.require(Role::Admin)?;
+    let (channel, subscription) = segments.two();
+    let catalogue = state.configuration.catalogue();
+    if catalogue.channel(&channel).is_none() {
+        return Err(documents::missing(&DocumentName::Channel(channel)));
+    }
+    if !catalogue.subscription(&subscription).is_some_and(|found| caller.sees(found.id)) {
+        return Err(documents::missing(&DocumentName::Subscription(subscription)));
+    }
+    let (parts, content) = request.into_parts();
+    let fixed = [("channel", channel.as_str()), ("subscription", subscription.as_str())];
+    documents::put::<ConnectionDocument>(&state, &parts.headers, content, &fixed, Document::Connection).await
+}
+
+/// Remove a connection.
+#[utoipa::path(
+    delete, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "deleteConnection",
+    params(
+        ("name" = String, Path, description = "The channel."),
+        ("subscription" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have."),
+        ("cancel_jobs" = Option<bool>, Query, description = "Cancels its waiting jobs."),
+    ),
+    responses(
+        (status = 204, description = "Removed."),
+        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Unfinished jobs need it, or the configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn delete_connection(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+    let cancel = parameters.flag("cancel_jobs")?;
+    parameters.finish()?;
+    caller.require(Role::Admin)?;
+    let (channel, subscription) = segments.two();
+    let name = visible(&state, &caller, (channel.clone(), subscription.clone()))?;
+    let own = state.configuration.catalogue().connection(&subscription, &channel).map(|connection| connection.id);
+    let connections = cancel.then(|| own.map(|id| (id, name.clone())).into_iter().collect());
+    documents::delete(&state, &headers, name, connections).await
+}
+
+/// Pause a connection: its waiting jobs keep their places and wait.
+#[utoipa::path(
+    post, path = "/v1/channels/{name}/connections/{subscription}:pause", tag = "act", operation_id = "pauseConnection",
+    params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
+    responses(
+        (status = 200, description = "Paused.", body = DocumentView<ConnectionDocument>),
+        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn pause_connection(state: ApiState, caller: Caller, channel: String, subscription: &str) -> Result<Response, ApiError> {
+    set_state(state, caller, (channel, subscription.to_owned()), ConnectionState::Paused { reason: None }).await
+}
+
+/// Resume a connection that is paused or parked.
+#[utoipa::path(
+    post, path = "/v1/channels/{name}/connections/{subscription}:resume", tag = "act", operation_id = "resumeConnection",
+    params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
+    responses(
+        (status = 200, description = "Goes on.", body = DocumentView<ConnectionDocument>),
+        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn resume_connection(state: ApiState, caller: Caller, channel: String, subscription: &str) -> Result<Response, ApiError> {
+    set_state(state, caller, (channel, subscription.to_owned()), ConnectionState::Active).await
+}
+
+/// `POST /v1/channels/{name}/connections/{subscription}:VERB`.
+pub(super) async fn act(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    let (channel, segment) = segments.two();
+    match verb::split(&segment)? {
+        (subscription, "pause") => pause_connection(state, caller, channel, subscription).await,
+        (subscription, "resume") => resume_connection(state, caller, channel, subscription).await,
+        (_, other) => Err(verb::unknown(other, "`:pause` or `:resume`")),
+    }
+}
+
+async fn set_state(state: ApiState, caller: Caller, ends: (String, String), next: ConnectionState) -> Result<Response, ApiError> {
+    caller.require(Role::Admin)?;
+    let (channel, subscription) = ends.clone();
+    let name = visible(&state, &caller, ends)?;
+    let id = state.configuration.catalogue().connection(&subscription, &channel).map(|found| found.id).ok_or_else(|| documents::missing(&name))?;
+    let configuration = state.configuration.clone();
+    // In a task of its own: what is stored must be published, even if the client leaves.
+    let task = tokio::spawn(async move { configuration.set_connection_state(id, &next).await });
+    task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    documents::get(&state, &name, &HeaderMap::new()).await
+}
+
+/// The name of a connection (channel, subscription) that is there and the caller's to see.
+fn visible(state: &ApiState, caller: &Caller, (channel, subscription): (String, String)) -> Result<DocumentName, ApiError> {
+    let catalogue = state.configuration.catalogue();
+    let found = catalogue.connection(&subscription, &channel).is_some_and(|connection| caller.sees(connection.subscription.id));
+    let name = DocumentName::Connection { channel, subscription };
+    if found { Ok(name) } else { Err(documents::missing(&name)) }
+}

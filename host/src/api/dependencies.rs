@@ -1,0 +1,117 @@
+//! Cycles of `depends_on` inside one request: the item that closes one is refused at the door.
+
+use std::collections::{HashMap, HashSet};
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::object::ObjectHash;
+
+/// Objects visited at most in the search for one cycle; a deeper chain is refused.
+const MAX_STEPS: usize = 10_000;
+
+type Node = (ConnectionId, ObjectHash);
+
+/// The dependencies of one request's jobs so far.
+#[derive(Debug, Default)]
+pub struct Dependencies {
+    parents: HashMap<Node, Vec<ObjectHash>>,
+    /// Objects that somebody depends on: only these can close a cycle.
+    depended_on: HashSet<Node>,
+    edges: usize,
+}
+
+/// Why a dependency is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DependencyError {
+    /// It closes a cycle.
+    Cycle,
+    /// The chain behind it is too long to be searched.
+    TooDeep,
+    /// The request has too many.
+    TooMany,
+}
+
+impl Dependencies {
+    /// Adds an object's parents, all or none.
+    ///
+    /// # Errors
+    /// When this closes a cycle, or a bound is reached.
+    pub fn add(&mut self, connection: ConnectionId, child: ObjectHash, parents: &[ObjectHash], max_edges: u32) -> Result<(), DependencyError> {
+        if self.edges + parents.len() > max_edges as usize {
+            return Err(DependencyError::TooMany);
+        }
+        if parents.contains(&child) {
+            return Err(DependencyError::Cycle);
+        }
+        if self.depended_on.contains(&(connection, child)) {
+            self.search(connection, child, parents)?;
+        }
+        self.edges += parents.len();
+        self.depended_on.extend(parents.iter().map(|p| (connection, *p)));
+        self.parents.entry((connection, child)).or_default().extend_from_slice(parents);
+        Ok(())
+    }
+
+    /// Looks for `child` among the ancestors of its parents to be.
+    fn search(&self, connection: ConnectionId, child: ObjectHash, parents: &[ObjectHash]) -> Result<(), DependencyError> {
+        let mut open: Vec<ObjectHash> = parents.to_vec();
+        let mut seen: HashSet<ObjectHash> = HashSet::new();
+        while let Some(object) = open.pop() {
+            if object == child {
+                return Err(DependencyError::Cycle);
+            }
+            if !seen.insert(object) {
+                continue;
+            }
+            if seen.len() > MAX_STEPS {
+                return Err(DependencyError::TooDeep);
+            }
+            open.extend(self.parents.get(&(connection, object)).into_iter().flatten());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: ConnectionId = ConnectionId(1);
+
+    fn add(dependencies: &mut Dependencies, child: i64, parents: &[i64]) -> Result<(), DependencyError> {
+        let parents: Vec<_> = parents.iter().copied().map(ObjectHash).collect();
+        dependencies.add(HERE, ObjectHash(child), &parents, 100_000)
+    }
+
+    #[test]
+    fn the_edge_that_closes_a_cycle_is_refused_and_leaves_nothing() {
+        let mut dependencies = Dependencies::default();
+        assert_eq!(add(&mut dependencies, 1, &[1]), Err(DependencyError::Cycle));
+        assert_eq!(add(&mut dependencies, 1, &[2]), Ok(()));
+        assert_eq!(add(&mut dependencies, 2, &[3, 4]), Ok(()));
+        assert_eq!(add(&mut dependencies, 4, &[5, 1]), Err(DependencyError::Cycle));
+        assert_eq!(add(&mut dependencies, 4, &[5]), Ok(()));
+        assert_eq!(add(&mut dependencies, 5, &[2]), Err(DependencyError::Cycle));
+        let elsewhere = dependencies.add(ConnectionId(2), ObjectHash(5), &[ObjectHash(2)], 100_000);
+        assert_eq!(elsewhere, Ok(()));
+    }
+
+    #[test]
+    fn long_chains_are_cheap_in_both_directions_and_bounded() {
+        let mut dependencies = Dependencies::default();
+        for i in 0..50_000 {
+            assert_eq!(add(&mut dependencies, i + 1, &[i]), Ok(()));
+        }
+        assert_eq!(add(&mut dependencies, 0, &[50_000]), Err(DependencyError::TooDeep));
+        let mut backwards = Dependencies::default();
+        for i in (0..50_000).rev() {
+            assert_eq!(add(&mut backwards, i, &[i - 1]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_number_of_dependencies_is_bounded() {
+        let mut dependencies = Dependencies::default();
+        let parents = [ObjectHash(2), ObjectHash(3)];
+        assert_eq!(dependencies.add(HERE, ObjectHash(1), &parents, 1), Err(DependencyError::TooMany));
+    }
+}

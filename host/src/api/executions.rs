@@ -1,0 +1,264 @@
+//! Executions: the status that clients poll, their list, and the verbs cancel, pause, resume.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use egression_core::domain::ids::{ExecutionId, ExecutionSeq};
+use http::{HeaderMap, StatusCode, header};
+use serde::Serialize;
+
+use super::auth::{Caller, Role};
+use super::cursor::{self, List};
+use super::execution_view::{self, ExecutionView, Status};
+use super::page::{self, Page};
+use super::parameters::Parameters;
+use super::prefer::Preferences;
+use super::problem::{ApiError, FieldError, ProblemDocument};
+use super::state::ApiState;
+use super::verb::{self, Segments};
+use super::{etag, wait};
+use crate::store::rows::{ExecutionFilter, ExecutionStatus};
+
+/// Executions read at most to fill one page of a list that is filtered by status.
+const MAX_SCANNED: usize = 2000;
+
+/// The status of an execution.
+///
+/// Poll this: 200 while it is known, `Retry-After` until it is done. With `If-None-Match` an unchanged execution is
+/// 304; with `Prefer: wait=30` as well, the answer waits for a change (a long poll).
+#[utoipa::path(
+    get, path = "/v1/executions/{id}", tag = "follow", operation_id = "getExecution",
+    params(
+        ("id" = String, Path, description = "`exe_…`"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` seconds.", example = "wait=30"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` known."),
+    ),
+    responses(
+        (status = 200, description = "As it stands.", body = ExecutionView,
+            headers(("ETag" = String), ("Retry-After" = u32, description = "seconds; until it is done"), ("Preference-Applied" = String))),
+        (status = 304, description = "As known."),
+        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 410, description = "It is no longer kept.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get_execution(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    let id = segments.one();
+    let status = find(&state, &caller, &id).await?;
+    let preferences = Preferences::of(&headers);
+    let wait_ms = preferences.wait_ms(0, state.settings.max_wait_ms);
+    let seen = |status: &ExecutionStatus| etag::is_known(&headers, &tag(status));
+    let conditional = headers.contains_key(header::IF_NONE_MATCH);
+    // Without a tag to compare with, waiting is for the end.
+    let enough = |status: &ExecutionStatus| if conditional { !seen(status) } else { execution_view::is_done(status) };
+    let status = if wait_ms == 0 || enough(&status) {
+        status
+    } else {
+        wait::until(&state, status.row.seq, wait_ms, enough).await?.ok_or_else(|| ApiError::not_found("execution", &id))?
+    };
+    let mut answer = HeaderMap::new();
+    answer.insert(header::ETAG, tag(&status));
+    if let Some(applied) = preferences.applied(wait_ms > 0) {
+        answer.insert("preference-applied", applied);
+    }
+    let view = execution_view::view(&state, &status);
+    if !view.done {
+        answer.insert(header::RETRY_AFTER, execution_view::retry_after(&state, &view));
+    }
+    if seen(&status) {
+        return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
+    }
+    Ok((answer, axum::Json(view)).into_response())
+}
+
+/// Executions, newest first.
+#[utoipa::path(
+    get, path = "/v1/executions", tag = "follow", operation_id = "listExecutions",
+    params(
+        ("subscription" = Option<String>, Query, description = "Of one subscription."),
+        ("status" = Option<Vec<String>>, Query, description = "With one of these statuses, separated by commas."),
+        ("context.NAME" = Option<String>, Query, description = "With this pair in the context, like `context.run=2026-11-21`."),
+        ("limit" = Option<u32>, Query, description = "Items of a page; 100 if not given."),
+        ("cursor" = Option<String>, Query, description = "Where the last page ended."),
+    ),
+    responses((status = 200, description = "A page. `errors` is empty in lists.", body = Page<ExecutionView>, headers(("Link" = String, description = "rel=next")))),
+)]
+pub(super) async fn list_executions(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, uri: http::Uri) -> Result<Response, ApiError> {
+    let catalogue = state.configuration.catalogue();
+    let statuses = statuses(&mut parameters)?;
+    let limit = parameters.limit()? as usize;
+    let cursor = parameters.take("cursor")?.map(|text| cursor::read(List::Executions, &text)).transpose()?;
+    let named = parameters.take("subscription")?;
+    let context = parameters.pairs("context");
+    parameters.finish()?;
+    let subscription = match named {
+        None => caller.subscription,
+        Some(name) => match catalogue.subscription(&name).map(|found| found.id) {
+            Some(id) if caller.sees(id) => Some(id),
+            _ => return Err(ApiError::not_found("subscription", name)),
+        },
+    };
+    let all_done = statuses.iter().all(|status| status.is_done());
+    let none_done = statuses.iter().all(|status| !status.is_done());
+    let done = if statuses.is_empty() || all_done == none_done { None } else { Some(all_done) };
+    let mut filter = ExecutionFilter { subscription, done, context, before: cursor.map(ExecutionSeq) };
+    let mut items = Vec::new();
+    let mut scanned = 0;
+    let more = loop {
+        let want = limit.min(state.settings.page_limit as usize);
+        let rows = state.store.executions(&filter, u32::try_from(want).unwrap_or(u32::MAX)).await?;
+        let full = rows.len() == want;
+        for row in rows {
+            scanned += 1;
+            filter.before = Some(row.row.seq);
+            let view = execution_view::view(&state, &row);
+            if statuses.is_empty() || statuses.contains(&view.status) {
+                items.push(view);
+            }
+            if items.len() == limit {
+                break;
+            }
+        }
+        if items.len() == limit || !full || scanned >= MAX_SCANNED {
+            break full || items.len() == limit;
+        }
+    };
+    let next = filter.before.filter(|_| more).map(|seq| cursor::write(List::Executions, seq.0));
+    Ok(page::answer(&uri, items, next))
+}
+
+/// Cancel an execution.
+///
+/// Waiting jobs end as cancelled; what is in flight finishes and keeps its true outcome; accepted ones go on being polled.
+#[utoipa::path(
+    post, path = "/v1/executions/{id}:cancel", tag = "act", operation_id = "cancelExecution",
+    params(("id" = String, Path, description = "`exe_…`")),
+    responses(
+        (status = 202, description = "Asked for; some jobs are still in flight or accepted.", body = ExecutionView),
+        (status = 200, description = "Done.", body = ExecutionView),
+        (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn cancel_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
+    caller.require(Role::Submit)?;
+    let status = find(&state, &caller, id).await?;
+    let seq = status.row.seq;
+    if !execution_view::is_done(&status) {
+        let (store, scheduling, now) = (state.store.clone(), state.scheduling.clone(), state.clock.wall());
+        // In a task of its own: the scheduler must hear of what the store did, even if the client leaves.
+        let task = tokio::spawn(async move { store.cancel_execution(seq, now).await.map(|changes| scheduling.changed(changes)) });
+        task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    }
+    acted(&state, seq, id).await
+}
+
+/// Pause an execution: its waiting jobs keep their places and wait.
+#[utoipa::path(
+    post, path = "/v1/executions/{id}:pause", tag = "act", operation_id = "pauseExecution",
+    params(("id" = String, Path, description = "`exe_…`")),
+    responses(
+        (status = 200, description = "Paused.", body = ExecutionView),
+        (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is done.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn pause_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
+    set_paused(state, caller, id, true).await
+}
+
+/// Resume a paused execution.
+#[utoipa::path(
+    post, path = "/v1/executions/{id}:resume", tag = "act", operation_id = "resumeExecution",
+    params(("id" = String, Path, description = "`exe_…`")),
+    responses(
+        (status = 200, description = "Goes on.", body = ExecutionView),
+        (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is done.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn resume_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
+    set_paused(state, caller, id, false).await
+}
+
+/// `POST /v1/executions/{id}:VERB`.
+pub(super) async fn act(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    let segment = segments.one();
+    match verb::split(&segment)? {
+        (id, "cancel") => cancel_execution(state, caller, id).await,
+        (id, "pause") => pause_execution(state, caller, id).await,
+        (id, "resume") => resume_execution(state, caller, id).await,
+        (_, other) => Err(verb::unknown(other, "`:cancel`, `:pause` or `:resume`")),
+    }
+}
+
+async fn set_paused(state: ApiState, caller: Caller, id: &str, paused: bool) -> Result<Response, ApiError> {
+    caller.require(Role::Submit)?;
+    let status = find(&state, &caller, id).await?;
+    let seq = status.row.seq;
+    if execution_view::is_done(&status) {
+        return Err(ApiError::Conflict { code: "execution_done", detail: format!("execution `{id}` is done") });
+    }
+    let (store, scheduling) = (state.store.clone(), state.scheduling.clone());
+    let task = tokio::spawn(async move {
+        let changed = store.pause_execution(seq, paused).await?;
+        if changed {
+            scheduling.paused(seq, paused);
+        }
+        Ok::<_, crate::store::StoreError>(())
+    });
+    task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    acted(&state, seq, id).await
+}
+
+/// An execution after a verb: 202 while a cancel is not through, else 200.
+async fn acted(state: &ApiState, seq: ExecutionSeq, id: &str) -> Result<Response, ApiError> {
+    let status = state.store.execution(seq).await?.ok_or_else(|| ApiError::not_found("execution", id))?;
+    let view = execution_view::view(state, &status);
+    let code = if view.status == Status::Cancelling { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((code, axum::Json(view)).into_response())
+}
+
+/// The execution of a public id, if the caller may see it and it has not expired.
+pub(super) async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<ExecutionStatus, ApiError> {
+    let missing = || ApiError::not_found("execution", id);
+    let public: ExecutionId = id.parse().map_err(|_| missing())?;
+    let seq = state.store.execution_seq(public).await?.ok_or_else(missing)?;
+    let status = state.store.execution(seq).await?.ok_or_else(missing)?;
+    if !caller.sees(status.row.subscription) {
+        return Err(missing());
+    }
+    if status.row.expires_at.is_some_and(|at| at <= state.clock.wall()) {
+        return Err(ApiError::Gone(format!("execution `{id}` is no longer kept")));
+    }
+    Ok(status)
+}
+
+/// The tag of what is stored. What follows from the clock (`eta`) or from the scheduler's moment (`waiting`) is left out,
+/// so that a long poll ends with a change of the work.
+fn tag(status: &ExecutionStatus) -> http::HeaderValue {
+    #[derive(Serialize)]
+    struct State<'a> {
+        seal: Option<i64>,
+        flags: (bool, bool, Option<i64>, Option<i64>),
+        belts: Vec<(i64, u32, u64, [u64; 9], u64, u64)>,
+        errors: Vec<(&'a str, u64)>,
+    }
+    let row = &status.row;
+    let state = State {
+        seal: row.seal,
+        flags: (row.paused, row.cancel_requested_at.is_some(), row.completed_at.map(|at| at.0), row.expires_at.map(|at| at.0)),
+        belts: status.progress.iter().map(|p| (p.connection.0, p.belt.belt, p.belt.total, p.belt.states, p.scheduled, p.retrying)).collect(),
+        errors: status.errors.iter().map(|group| (group.code.as_str(), group.jobs)).collect(),
+    };
+    etag::of_state(&serde_json::to_vec(&state).unwrap_or_default())
+}
+
+fn statuses(parameters: &mut Parameters) -> Result<Vec<Status>, ApiError> {
+    let parse = |word: String| {
+        Status::parse(&word).ok_or_else(|| {
+            let known: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
+            ApiError::invalid(vec![FieldError::new("?status", "invalid_value", format!("`{word}` is no status, expected one of {}", known.join(", ")))])
+        })
+    };
+    parameters.list("status").into_iter().map(parse).collect()
+}

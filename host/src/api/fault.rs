@@ -1,0 +1,56 @@
+//! What no handler answers — unknown paths, wrong methods, panics, too many requests — as problems like all others.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode, Uri, header};
+
+use super::problem::ApiError;
+use super::state::ApiState;
+
+/// No such path.
+pub async fn not_found(uri: Uri) -> ApiError {
+    ApiError::NotFound(format!("there is nothing under `{}`", uri.path()))
+}
+
+/// The path is there, the method is not.
+pub async fn method_not_allowed(method: Method) -> ApiError {
+    ApiError::MethodNotAllowed(method)
+}
+
+/// A handler panicked: a bug of ours, logged with its text, which is not given out.
+#[must_use]
+pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    ApiError::Internal(format!("panicked: {}", text.unwrap_or("without a text"))).into_response()
+}
+
+/// Serves at most `request_concurrency` requests at once.
+pub async fn bound_concurrency(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = Arc::clone(&state.requests).try_acquire_owned() else {
+        let detail = format!("{} requests are being served (bound `api.request_concurrency`)", state.settings.request_concurrency);
+        return ApiError::Busy { code: "too_many_requests", detail, retry_after_s: 1 }.into_response();
+    };
+    next.run(request).await
+}
+
+/// The last resort: an error that came from below the handlers without a problem document gets one.
+pub async fn dress(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/problem+json"));
+    if !(status.is_client_error() || status.is_server_error()) || is_problem {
+        return response;
+    }
+    match status {
+        StatusCode::NOT_FOUND => ApiError::NotFound(format!("there is nothing under `{path}`")).into_response(),
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge("the request is too large".to_owned()).into_response(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ApiError::UnsupportedType("the media type is not supported here".to_owned()).into_response(),
+        _ if status.is_client_error() => ApiError::invalid(Vec::new()).into_response(),
+        _ => ApiError::Internal(format!("answered {status} without a problem")).into_response(),
+    }
+}

@@ -1,0 +1,89 @@
+//! Sources over HTTP. They are the operator's: a key that is bound to one subscription sees none.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, Uri};
+
+use super::auth::Caller;
+use super::documents::{self, DocumentView};
+use super::page::Page;
+use super::parameters::Parameters;
+use super::problem::{ApiError, ProblemDocument};
+use super::state::ApiState;
+use super::verb::Segments;
+use crate::config::configuration::Document;
+use crate::config::documents::SourceDocument;
+use crate::store::documents::{DocumentKind, DocumentName};
+
+/// One source.
+#[utoipa::path(
+    get, path = "/v1/sources/{name}", tag = "configure", operation_id = "getSource",
+    params(("name" = String, Path), ("If-None-Match" = Option<String>, Header, description = "The `ETag` known.")),
+    responses(
+        (status = 200, description = "As it stands.", body = DocumentView<SourceDocument>, headers(("ETag" = String))),
+        (status = 304, description = "As known."),
+        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get_source(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    let name = DocumentName::Source(segments.one());
+    if caller.subscription.is_some() {
+        return Err(documents::missing(&name));
+    }
+    documents::get(&state, &name, &headers).await
+}
+
+/// All sources that the key sees.
+#[utoipa::path(
+    get, path = "/v1/sources", tag = "configure", operation_id = "listSources",
+    responses((status = 200, description = "All of them, by name.", body = Page<DocumentView<SourceDocument>>)),
+)]
+pub(super) async fn list_sources(State(state): State<ApiState>, caller: Caller, parameters: Parameters, uri: Uri) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    documents::list(&state, DocumentKind::Source, &uri, |_| caller.subscription.is_none()).await
+}
+
+/// Make or change a source.
+#[utoipa::path(
+    put, path = "/v1/sources/{name}", tag = "configure", operation_id = "putSource",
+    params(
+        ("name" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have, or `*`."),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: it must be new."),
+    ),
+    request_body(content = SourceDocument, description = "`name` may be left out: the path gives it."),
+    responses(
+        (status = 200, description = "Changed.", body = DocumentView<SourceDocument>, headers(("ETag" = String))),
+        (status = 201, description = "Made.", body = DocumentView<SourceDocument>, headers(("ETag" = String))),
+        (status = 400, description = "Not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put_source(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, request: Request) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    caller.require_operator()?;
+    let (parts, content) = request.into_parts();
+    documents::put::<SourceDocument>(&state, &parts.headers, content, &[("name", &segments.one())], Document::Source).await
+}
+
+/// Remove a source.
+#[utoipa::path(
+    delete, path = "/v1/sources/{name}", tag = "configure", operation_id = "deleteSource",
+    params(
+        ("name" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have."),
+    ),
+    responses(
+        (status = 204, description = "Removed."),
+        (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Unfinished jobs need it, or the configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn delete_source(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    caller.require_operator()?;
+    documents::delete(&state, &headers, DocumentName::Source(segments.one()), None).await
+}

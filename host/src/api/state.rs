@@ -1,0 +1,148 @@
+//! What the handlers need: the store, the clock, the bounds, and the configuration, and two doors to the rest of the host.
+//!
+//! The doors are traits so that the API knows neither the runtime nor the scheduler. `app.rs` puts the real ones in.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
+use egression_core::domain::waiting::WaitingKind;
+use egression_core::time::Wall;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{Semaphore, watch};
+
+use super::idempotency::Receiving;
+use super::problem::ApiError;
+use super::settings::ApiSettings;
+use crate::clock::Clock;
+use crate::config::configuration::Configuration;
+use crate::runtime::description::Description;
+use crate::store::connectors::ConnectorRow;
+use crate::store::rows::{Changes, ExecutionStatus, JobRow};
+use crate::store::{Store, StoreError};
+
+/// Why a connector was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectorError {
+    /// It breaks a rule; the running version is untouched.
+    #[error("{detail}")]
+    Refused {
+        /// Which rule: `not_a_component`, `wrong_world`, `import_not_granted`, `describe_failed`, `trial_failed` …
+        code: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The store's own trouble.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The host's own trouble.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<ConnectorError> for ApiError {
+    fn from(error: ConnectorError) -> Self {
+        match error {
+            ConnectorError::Refused { code, detail } => Self::ConnectorRefused { code, detail },
+            ConnectorError::Store(error) => error.into(),
+            ConnectorError::Internal(reason) => Self::Internal(reason),
+        }
+    }
+}
+
+/// The door to the installed connectors.
+#[async_trait]
+pub trait Connectors: Send + Sync {
+    /// Validates and stores a component. `activate`: new calls go to it.
+    async fn install(&self, component: Bytes, activate: bool) -> Result<ConnectorRow, ConnectorError>;
+    /// Makes an installed version the active one; false if it is not installed.
+    async fn activate(&self, name: &str, version: &str) -> Result<bool, ConnectorError>;
+    /// What a connector (its active version, or the newest that fits the pin) says about itself.
+    fn description(&self, name: &str, pin: Option<&str>) -> Option<Arc<Description>>;
+}
+
+/// Waiting jobs of one connection that wait for the same thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingGroup {
+    /// What they wait for.
+    pub kind: WaitingKind,
+    /// Which one.
+    pub key: Option<String>,
+    /// Until when, if that is known.
+    pub until: Option<Wall>,
+    /// How many.
+    pub jobs: u64,
+}
+
+/// The door to the scheduler.
+pub trait Scheduling: Send + Sync {
+    /// A new execution is sealed.
+    fn wake(&self, execution: ExecutionSeq);
+    /// Jobs were changed by a person: cancelled ones are to be forgotten, freed keys looked at.
+    fn changed(&self, changes: Changes);
+    /// An execution was paused or resumed.
+    fn paused(&self, execution: ExecutionSeq, paused: bool);
+    /// What the waiting jobs of an execution wait for, per connection. Together they are the waiting jobs.
+    fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)>;
+    /// What one waiting job waits for.
+    fn job_waiting(&self, job: &JobRow) -> Option<WaitingGroup>;
+}
+
+/// What the router is made with.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The job store.
+    pub store: Store,
+    /// The clocks.
+    pub clock: Clock,
+    /// The bounds.
+    pub settings: Arc<ApiSettings>,
+    /// The configuration.
+    pub configuration: Arc<Configuration>,
+    /// The installed connectors.
+    pub connectors: Arc<dyn Connectors>,
+    /// The scheduler.
+    pub scheduling: Arc<dyn Scheduling>,
+    /// Renders `/metrics`; none: 404.
+    pub metrics: Option<PrometheusHandle>,
+    /// True once the host has started and until it stops: `/readyz`.
+    pub ready: watch::Receiver<bool>,
+    /// Idempotency keys whose first request is still being received.
+    pub(super) receiving: Arc<Receiving>,
+    /// A permit per request being served.
+    pub(super) requests: Arc<Semaphore>,
+    /// A permit per submission being received.
+    pub(super) submissions: Arc<Semaphore>,
+}
+
+/// The doors, put together by `app.rs`.
+pub struct Doors {
+    /// The configuration.
+    pub configuration: Arc<Configuration>,
+    /// The installed connectors.
+    pub connectors: Arc<dyn Connectors>,
+    /// The scheduler.
+    pub scheduling: Arc<dyn Scheduling>,
+}
+
+impl ApiState {
+    /// A state with nothing under way.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock, settings: ApiSettings, doors: Doors, metrics: Option<PrometheusHandle>, ready: watch::Receiver<bool>) -> Self {
+        let permits = |n: u32| Arc::new(Semaphore::new((n as usize).min(Semaphore::MAX_PERMITS)));
+        Self {
+            store,
+            clock,
+            requests: permits(settings.request_concurrency),
+            submissions: permits(settings.receive_concurrency),
+            settings: Arc::new(settings),
+            configuration: doors.configuration,
+            connectors: doors.connectors,
+            scheduling: doors.scheduling,
+            metrics,
+            ready,
+            receiving: Arc::default(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Subscriptions over HTTP. A bound key sees its own; only an operator changes them.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, Uri};
+
+use super::auth::Caller;
+use super::documents::{self, DocumentView};
+use super::page::Page;
+use super::parameters::Parameters;
+use super::problem::{ApiError, ProblemDocument};
+use super::state::ApiState;
+use super::verb::Segments;
+use crate::config::configuration::Document;
+use crate::config::documents::SubscriptionDocument;
+use crate::store::documents::{DocumentKind, DocumentName};
+
+/// One subscription.
+#[utoipa::path(
+    get, path = "/v1/subscriptions/{name}", tag = "configure", operation_id = "getSubscription",
+    params(("name" = String, Path), ("If-None-Match" = Option<String>, Header, description = "The `ETag` known.")),
+    responses(
+        (status = 200, description = "As it stands.", body = DocumentView<SubscriptionDocument>, headers(("ETag" = String))),
+        (status = 304, description = "As known."),
+        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get_subscription(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    let name = segments.one();
+    let visible = state.configuration.catalogue().subscription(&name).is_some_and(|found| caller.sees(found.id));
+    let name = DocumentName::Subscription(name);
+    if !visible {
+        return Err(documents::missing(&name));
+    }
+    documents::get(&state, &name, &headers).await
+}
+
+/// All subscriptions that the key sees.
+#[utoipa::path(
+    get, path = "/v1/subscriptions", tag = "configure", operation_id = "listSubscriptions",
+    responses((status = 200, description = "All of them, by name.", body = Page<DocumentView<SubscriptionDocument>>)),
+)]
+pub(super) async fn list_subscriptions(State(state): State<ApiState>, caller: Caller, parameters: Parameters, uri: Uri) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    documents::list(&state, DocumentKind::Subscription, &uri, |stored| caller.subscription.is_none_or(|own| own.0 == stored.id)).await
+}
+
+/// Make or change a subscription.
+#[utoipa::path(
+    put, path = "/v1/subscriptions/{name}", tag = "configure", operation_id = "putSubscription",
+    params(
+        ("name" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have, or `*`."),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: it must be new."),
+    ),
+    request_body(content = SubscriptionDocument, description = "`name` may be left out: the path gives it."),
+    responses(
+        (status = 200, description = "Changed.", body = DocumentView<SubscriptionDocument>, headers(("ETag" = String))),
+        (status = 201, description = "Made.", body = DocumentView<SubscriptionDocument>, headers(("ETag" = String))),
+        (status = 400, description = "Not valid.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put_subscription(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, request: Request) -> Result<Response, ApiError> {
+    parameters.finish()?;
+    caller.require_operator()?;
+    let (parts, content) = request.into_parts();
+    documents::put::<SubscriptionDocument>(&state, &parts.headers, content, &[("name", &segments.one())], Document::Subscription).await
+}
+
+/// Remove a subscription.
+#[utoipa::path(
+    delete, path = "/v1/subscriptions/{name}", tag = "configure", operation_id = "deleteSubscription",
+    params(
+        ("name" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have."),
+        ("cancel_jobs" = Option<bool>, Query, description = "Cancels its waiting jobs and removes its connections."),
+    ),
+    responses(
+        (status = 204, description = "Removed."),
+        (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Unfinished jobs or connections need it, or the configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn delete_subscription(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+    let cancel = parameters.flag("cancel_jobs")?;
+    parameters.finish()?;
+    caller.require_operator()?;
+    let name = segments.one();
+    let catalogue = state.configuration.catalogue();
+    let own = catalogue.connections().filter(|connection| connection.subscription.name == name);
+    let connections = own.map(|connection| {
+        (connection.id, DocumentName::Connection { channel: connection.channel.name.clone(), subscription: name.clone() })
+    });
+    let connections = cancel.then(|| connections.collect());
+    documents::delete(&state, &headers, DocumentName::Subscription(name), connections).await
+}

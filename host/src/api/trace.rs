@@ -1,0 +1,76 @@
+//! The trace id of the request being served: the caller's (W3C Trace Context) or a new one. It is in every problem,
+//! in the answer's `Trace-Id` header and in the host's log.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue};
+use tracing::Instrument;
+use uuid::Uuid;
+
+tokio::task_local! {
+    static TRACE_ID: String;
+}
+
+/// The trace id of the request that this task serves; 32 zeros outside of one.
+#[must_use]
+pub fn current() -> String {
+    TRACE_ID.try_with(Clone::clone).unwrap_or_else(|_| "0".repeat(32))
+}
+
+/// Gives each request its trace id. The outermost layer.
+pub async fn layer(request: Request, next: Next) -> Response {
+    let id = traceparent(request.headers()).map_or_else(|| Uuid::new_v4().simple().to_string(), |parent| parent[3..35].to_owned());
+    let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path(), trace_id = id);
+    let header = HeaderValue::from_str(&id);
+    let mut response = TRACE_ID.scope(id, next.run(request)).instrument(span).await;
+    if let Ok(value) = header {
+        response.headers_mut().insert("trace-id", value);
+    }
+    response
+}
+
+/// The caller's `traceparent`, if it has the form of version 00 and no part is zero.
+#[must_use]
+pub fn traceparent(headers: &HeaderMap) -> Option<String> {
+    headers.get("traceparent")?.to_str().ok().filter(|text| is_traceparent(text)).map(str::to_owned)
+}
+
+/// Whether a text is a `traceparent` of version 00 (W3C Trace Context, section 3.2).
+#[must_use]
+pub fn is_traceparent(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let is_hex = |part: Option<&str>, length: usize| {
+        part.is_some_and(|p| p.len() == length && p.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+    };
+    parts.next() == Some("00")
+        && is_hex(parts.next(), 32)
+        && is_hex(parts.next(), 16)
+        && is_hex(parts.next(), 2)
+        && parts.next().is_none()
+        && !text[3..35].bytes().all(|b| b == b'0')
+        && !text[36..52].bytes().all(|b| b == b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_trace_parents_are_taken_over() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_traceparent(good));
+        for bad in [
+            "",
+            "00",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Custom verbs (AIP-136): `/v1/executions/exe_…:cancel`. The router matches whole segments, so the last one is split here.
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use http::request::Parts;
+
+use super::problem::ApiError;
+
+/// The parameters of the path, decoded, in the order of the path.
+#[derive(Clone, Debug)]
+pub struct Segments(pub Vec<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segments {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let raw = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::NotFound("there is nothing under this path".to_owned()))?;
+        Ok(Self(raw.iter().map(|(_, value)| value.to_owned()).collect()))
+    }
+}
+
+impl Segments {
+    /// The only parameter.
+    #[must_use]
+    pub fn one(mut self) -> String {
+        self.0.pop().unwrap_or_default()
+    }
+
+    /// Both parameters.
+    #[must_use]
+    pub fn two(mut self) -> (String, String) {
+        let last = self.0.pop().unwrap_or_default();
+        (self.0.pop().unwrap_or_default(), last)
+    }
+}
+
+/// A last segment in its two parts: the name, and the verb behind its last colon.
+///
+/// # Errors
+/// 404 when there is no verb: the path has no POST of its own.
+pub fn split(segment: &str) -> Result<(&str, &str), ApiError> {
+    segment.rsplit_once(':').filter(|(name, _)| !name.is_empty()).ok_or_else(|| ApiError::NotFound("POST needs a verb here, like `:cancel`".to_owned()))
+}
+
+/// No such verb.
+#[must_use]
+pub fn unknown(verb: &str, known: &str) -> ApiError {
+    ApiError::NotFound(format!("there is no verb `:{verb}` here, expected {known}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verb_is_behind_the_last_colon() {
+        assert_eq!(split("exe_1:cancel").unwrap(), ("exe_1", "cancel"));
+        assert_eq!(split("a:b:pause").unwrap(), ("a:b", "pause"));
+        assert_eq!(split("exe_1").unwrap_err().status(), 404);
+        assert_eq!(split(":cancel").unwrap_err().status(), 404);
+    }
+}

@@ -1,0 +1,60 @@
+//! Waits for an execution to change, on the store's announcements. Holds no worker, and ends with the client's patience.
+
+use std::time::Duration;
+
+use egression_core::domain::ids::ExecutionSeq;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
+
+use super::problem::ApiError;
+use super::state::ApiState;
+use crate::store::rows::ExecutionStatus;
+
+/// How long changes are collected before the state is read again, in milliseconds. A busy execution changes often.
+const SETTLE_MS: u64 = 25;
+
+/// The execution as soon as `enough`, or as it stands after `wait_ms`. None: there is no such execution.
+///
+/// # Errors
+/// What the store says.
+pub async fn until(
+    state: &ApiState,
+    execution: ExecutionSeq,
+    wait_ms: u64,
+    enough: impl Fn(&ExecutionStatus) -> bool,
+) -> Result<Option<ExecutionStatus>, ApiError> {
+    // Listening begins before the first look, so that no change falls between the two.
+    let mut changes = state.store.changes();
+    let deadline = state.clock.instant(state.clock.mono().plus_ms(wait_ms));
+    let mut first = true;
+    loop {
+        let status = state.store.execution(execution).await?;
+        if wait_ms == 0 || status.as_ref().is_none_or(&enough) {
+            return Ok(status);
+        }
+        if !first && !pause(state, deadline).await {
+            return Ok(state.store.execution(execution).await?);
+        }
+        first = false;
+        loop {
+            match timeout_at(deadline, changes.recv()).await {
+                Err(_) => return Ok(state.store.execution(execution).await?),
+                Ok(Ok(changed)) if changed != execution => {}
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) => break,
+                // The store is closing; what it says next says so.
+                Ok(Err(RecvError::Closed)) => return Ok(status),
+            }
+        }
+    }
+}
+
+/// Lets changes collect; false if the deadline comes first.
+async fn pause(state: &ApiState, deadline: Instant) -> bool {
+    let end = state.clock.instant(state.clock.mono()) + Duration::from_millis(SETTLE_MS);
+    if end >= deadline {
+        tokio::time::sleep_until(deadline).await;
+        return false;
+    }
+    tokio::time::sleep_until(end).await;
+    true
+}

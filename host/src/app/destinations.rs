@@ -1,0 +1,158 @@
+//! From documents and manifests to the gate's destinations: grants, limits with their keys, credentials by name.
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::scheduler::limits::{LimitKey, LimitKind};
+use url::Url;
+
+use crate::config::catalogue::{Catalogue, Connection, Source};
+use crate::config::documents::SourceKind;
+use crate::config::limits::{LimitDocument, LimitScope};
+use crate::gate::{BoundLimit, Destination, Grant};
+use crate::runtime::description::{BucketKind, Description, HostNeed};
+use crate::runtime::Registry;
+
+/// The destinations of everything that is configured. A connection whose connector is not installed has none.
+pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination> {
+    let connections = catalogue.connections().filter_map(|connection| {
+        let channel = &connection.channel.document;
+        let description = registry.description(&channel.connector, channel.version.as_deref())?;
+        Some(of_connection(connection, &description))
+    });
+    let sources = catalogue.sources().filter(|source| source.document.kind == SourceKind::Http).map(|source| of_source(source));
+    connections.chain(sources).collect()
+}
+
+fn of_connection(connection: &Connection, description: &Description) -> Destination {
+    let document = &connection.document;
+    let channel = &connection.channel.document;
+    let owner = format!("connection:{}", connection.id);
+    let mut limits: Vec<BoundLimit> = Vec::new();
+    for (index, limit) in channel.limits.iter().enumerate() {
+        limits.push(bound(limit, &scope_key(limit, connection.id, &channel.name, &channel.connector), &format!("channel-{}", index + 1)));
+    }
+    for (index, limit) in document.limits.iter().enumerate() {
+        limits.push(bound(limit, &owner, &format!("own-{}", index + 1)));
+    }
+    for bucket in &description.buckets {
+        let scope = bucket_scope(&bucket.scope, connection, &channel.name, &channel.connector);
+        limits.push(BoundLimit {
+            key: LimitKey::new(format!("{scope}/{}", bucket.name)),
+            kind: bucket_kind(&bucket.kind),
+            name: Some(bucket.name.clone()),
+            operations: bucket.operations.clone(),
+        });
+    }
+    Destination {
+        own_key: LimitKey::new(owner.as_str()),
+        connection: Some(connection.id),
+        subscription: Some(document.subscription.clone()),
+        channel: Some(document.channel.clone()),
+        limits,
+        grants: grants_of(connection, description),
+        allow_addresses: document.allow_addresses.clone(),
+        auth: document.auth.clone(),
+        request_timeout_ms: channel.request_timeout_ms,
+        max_response_bytes: 0,
+        owner,
+    }
+}
+
+fn of_source(source: &Source) -> Destination {
+    let document = &source.document;
+    let owner = format!("source:{}", source.id);
+    let urls = document.object_url.iter().chain(&document.batch_url);
+    // The braces of a template stand in the path, so the URL's host is read before they are filled in.
+    let grants = urls.filter_map(|url| Url::parse(&url.replace(['{', '}'], "")).ok()).filter_map(|url| granted(&url)).collect();
+    Destination {
+        own_key: LimitKey::new(owner.as_str()),
+        connection: None,
+        subscription: None,
+        channel: None,
+        limits: document.limits.iter().enumerate().map(|(i, limit)| bound(limit, &owner, &format!("own-{}", i + 1))).collect(),
+        grants,
+        allow_addresses: document.allow_addresses.clone(),
+        auth: document.auth.clone(),
+        request_timeout_ms: document.timeout_ms,
+        max_response_bytes: 0,
+        owner,
+    }
+}
+
+/// Where a connection may send to: what the connector needs, as far as a setting or the manifest names it, and what the operator adds.
+fn grants_of(connection: &Connection, description: &Description) -> Vec<Grant> {
+    let mut grants = Vec::new();
+    for need in &description.hosts {
+        let grant = match need {
+            HostNeed::Setting(name) => {
+                let url = connection.document.settings.get(name).and_then(|v| v.as_str()).and_then(|text| Url::parse(text).ok());
+                url.and_then(|url| granted(&url))
+            }
+            HostNeed::Name(name) => format!("https://{name}").parse().ok(),
+        };
+        grants.extend(grant);
+    }
+    grants.extend(connection.document.allow_hosts.iter().filter_map(|text| text.parse().ok()));
+    grants
+}
+
+/// The scheme, host and port of a URL.
+fn granted(url: &Url) -> Option<Grant> {
+    url.origin().ascii_serialization().parse().ok()
+}
+
+fn scope_key(limit: &LimitDocument, connection: ConnectionId, channel: &str, connector: &str) -> String {
+    match scope_of(limit) {
+        LimitScope::Connection => format!("connection:{connection}"),
+        LimitScope::Channel => format!("channel:{channel}"),
+        LimitScope::Connector => format!("connector:{connector}"),
+    }
+}
+
+fn bucket_scope(scope: &str, connection: &Connection, channel: &str, connector: &str) -> String {
+    match scope {
+        "channel" => format!("channel:{channel}"),
+        "connector" => format!("connector:{connector}"),
+        other => match other.strip_prefix("setting:") {
+            Some(name) => {
+                let value = connection.document.settings.get(name).map(ToString::to_string).unwrap_or_default();
+                format!("connector:{connector}/{name}={value}")
+            }
+            None => format!("connection:{}", connection.id),
+        },
+    }
+}
+
+const fn scope_of(limit: &LimitDocument) -> LimitScope {
+    match limit {
+        LimitDocument::TokenBucket { scope, .. }
+        | LimitDocument::Window { scope, .. }
+        | LimitDocument::Concurrency { scope, .. }
+        | LimitDocument::MinInterval { scope, .. } => *scope,
+    }
+}
+
+fn bound(limit: &LimitDocument, scope: &str, fallback: &str) -> BoundLimit {
+    let (kind, name, operations) = match limit {
+        LimitDocument::TokenBucket { name, rate, per_ms, burst, operations, .. } => {
+            (LimitKind::TokenBucket { rate: *rate, per_ms: *per_ms, burst: *burst }, name, operations)
+        }
+        LimitDocument::Window { name, max, window_ms, operations, .. } => {
+            (LimitKind::Window { max: *max, window_ms: *window_ms }, name, operations)
+        }
+        LimitDocument::Concurrency { name, max, operations, .. } => (LimitKind::Concurrency { max: *max }, name, operations),
+        LimitDocument::MinInterval { name, interval_ms, operations, .. } => {
+            (LimitKind::MinInterval { interval_ms: *interval_ms }, name, operations)
+        }
+    };
+    let label = name.as_deref().unwrap_or(fallback);
+    BoundLimit { key: LimitKey::new(format!("{scope}/{label}")), kind, name: name.clone(), operations: operations.clone() }
+}
+
+fn bucket_kind(kind: &BucketKind) -> LimitKind {
+    match kind {
+        BucketKind::TokenBucket { rate, per_ms, burst } => LimitKind::TokenBucket { rate: *rate, per_ms: *per_ms, burst: *burst },
+        BucketKind::Window { max, window_ms } => LimitKind::Window { max: *max, window_ms: *window_ms },
+        BucketKind::Concurrency { max } => LimitKind::Concurrency { max: *max },
+        BucketKind::MinInterval { interval_ms } => LimitKind::MinInterval { interval_ms: *interval_ms },
+    }
+}

@@ -1,0 +1,216 @@
+//! Starting the parts in the order in which they need each other, and stopping them the other way round.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::bootstrap;
+use super::destinations;
+use super::doors::{DispatchDoor, RegistryDoor};
+use super::vault_sink::VaultSink;
+use crate::api::{self, ApiState, Doors};
+use crate::clock::Clock;
+use crate::config::configuration::Configuration;
+use crate::config::documents::Documents;
+use crate::config::server::ServerSettings;
+use crate::delivery::Deliverer;
+use crate::dispatch::{Dispatcher, Parts};
+use crate::gate::Gate;
+use crate::resolver::Resolver;
+use crate::runtime::settings::CacheKey;
+use crate::runtime::{Registry, Runtime};
+use crate::store::Store;
+use crate::vault::{MasterKey, Vault};
+
+/// Why the host does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// It cannot start.
+    #[error("{0}")]
+    Start(String),
+    /// It stopped serving.
+    #[error("serving stopped: {0}")]
+    Serve(std::io::Error),
+}
+
+fn cannot(what: &'static str) -> impl Fn(String) -> AppError {
+    move |error| AppError::Start(format!("{what}: {error}"))
+}
+
+/// The running parts.
+struct Host {
+    store: Store,
+    dispatcher: Dispatcher,
+    router: Router,
+    operations: Router,
+    ready: watch::Sender<bool>,
+}
+
+/// Runs the host until it is asked to stop (SIGINT, SIGTERM): then nothing more is admitted, calls under way finish, and the
+/// store closes.
+///
+/// # Errors
+/// The host cannot start or cannot go on.
+pub async fn serve(settings: ServerSettings, documents: Documents) -> Result<(), AppError> {
+    let api = bind(settings.listen).await?;
+    let operations = match settings.operations_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let drain = Duration::from_millis(settings.dispatch.drain_ms);
+    let host = start(settings, documents).await?;
+    announce("listening", &api);
+    let (stop, stopped) = watch::channel(false);
+    let serving = tokio::spawn(axum::serve(api, host.router).with_graceful_shutdown(until_set(stopped.clone())).into_future());
+    let operating = operations.map(|listener| {
+        announce("operations", &listener);
+        tokio::spawn(axum::serve(listener, host.operations).with_graceful_shutdown(until_set(stopped)).into_future())
+    });
+    host.ready.send_replace(true);
+    tell_to_stop().await;
+    tracing::info!("stopping: calls under way finish first");
+    host.ready.send_replace(false);
+    stop.send_replace(true);
+    if tokio::time::timeout(drain, host.dispatcher.drain()).await.is_err() {
+        tracing::warn!("calls are still under way; their intents are taken up at the next start");
+    }
+    // Long polls hold connections open; whoever waits reads the state from the next host.
+    for task in [Some(serving), operating].into_iter().flatten() {
+        task.abort();
+    }
+    host.store.close().await;
+    Ok(())
+}
+
+async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, AppError> {
+    let clock = Clock::system();
+    let data_dir = settings.data_dir.clone();
+    std::fs::create_dir_all(&data_dir).map_err(|e| cannot("data directory")(format!("{}: {e}", data_dir.display())))?;
+    let store = Store::open_with(&data_dir, clock.clone(), settings.store).await.map_err(|e| cannot("store")(e.to_string()))?;
+    let key = master_key(&settings, &data_dir)?;
+    let vault = Vault::new(&key, store.clone(), clock.clone());
+    bootstrap::admin_key(&store, &clock, &data_dir).await.map_err(|e| cannot("admin key")(e.to_string()))?;
+    let registry = open_registry(&settings, &data_dir, &store, &key, &clock).await?;
+    let configuration = open_configuration(&store, &vault, documents).await?;
+    let gate = Gate::start(settings.gate.clone(), store.clone(), vault.clone(), clock.clone()).await.map_err(|e| cannot("gate")(e.to_string()))?;
+    let resolver = Arc::new(Resolver::new(settings.resolver.clone(), Arc::clone(&gate), clock.clone()));
+    let deliverer = Deliverer::new(
+        store.clone(),
+        clock.clone(),
+        Arc::clone(&gate),
+        Arc::clone(&resolver),
+        Arc::clone(&registry),
+        Arc::clone(&configuration),
+        Arc::new(vault),
+    );
+    let configure = configurer(&configuration, &registry, &gate, &resolver);
+    configure();
+    let parts = Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        gate: Arc::clone(&gate),
+        configuration: Arc::clone(&configuration),
+        registry: Arc::clone(&registry),
+        deliverer: deliverer.clone(),
+    };
+    let dispatcher = Dispatcher::start(parts, settings.dispatch.clone()).await.map_err(|e| cannot("dispatcher")(e.to_string()))?;
+    let changed = follow(&configuration, configure, dispatcher.clone());
+    let doors = Doors {
+        configuration,
+        connectors: Arc::new(RegistryDoor { registry, changed }),
+        scheduling: Arc::new(DispatchDoor { view: dispatcher.view(clock.clone()), dispatcher: dispatcher.clone() }),
+    };
+    let (ready, is_ready) = watch::channel(false);
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok();
+    let apart = settings.operations_listen.is_some();
+    let state = ApiState::new(store.clone(), clock, settings.api, doors, metrics, is_ready);
+    Ok(Host { store, dispatcher, router: api::router(state.clone(), !apart), operations: api::operations(state), ready })
+}
+
+fn master_key(settings: &ServerSettings, data_dir: &Path) -> Result<MasterKey, AppError> {
+    let variable = std::env::var("EGRESSION_MASTER_KEY").ok();
+    MasterKey::load_or_create(data_dir, settings.master_key_file.as_deref(), variable.as_deref()).map_err(|e| cannot("master key")(e.to_string()))
+}
+
+async fn open_registry(settings: &ServerSettings, data_dir: &Path, store: &Store, key: &MasterKey, clock: &Clock) -> Result<Arc<Registry>, AppError> {
+    let mut bounds = settings.runtime.clone();
+    bounds.cache_dir = data_dir.join("cache");
+    bounds.cache_key = CacheKey(key.derive("compiled code"));
+    let runtime = Runtime::start(bounds, clock.clone()).map_err(|e| cannot("runtime")(e.to_string()))?;
+    let registry = Registry::open(runtime, Arc::new(store.clone()), data_dir).await.map_err(|e| cannot("connectors")(e.to_string()))?;
+    Ok(Arc::new(registry))
+}
+
+async fn open_configuration(store: &Store, vault: &Vault, documents: Documents) -> Result<Arc<Configuration>, AppError> {
+    let variables: crate::config::configuration::Variables = Arc::new(|name: &str| std::env::var(name).ok());
+    let configuration = Configuration::open(Arc::new(store.clone()), Arc::new(VaultSink(vault.clone())), variables)
+        .await
+        .map_err(|e| cannot("configuration")(e.to_string()))?;
+    configuration.apply_file(documents).await.map_err(|e| cannot("configuration")(e.to_string()))?;
+    Ok(Arc::new(configuration))
+}
+
+/// Hands the documents in force to the gate and the resolver.
+fn configurer(configuration: &Arc<Configuration>, registry: &Arc<Registry>, gate: &Arc<Gate>, resolver: &Arc<Resolver>) -> impl Fn() + Send + Sync + 'static {
+    let (configuration, registry, gate, resolver) = (Arc::clone(configuration), Arc::clone(registry), Arc::clone(gate), Arc::clone(resolver));
+    move || {
+        let catalogue = configuration.catalogue();
+        gate.configure(destinations::all(&catalogue, &registry));
+        resolver.configure(&catalogue);
+    }
+}
+
+/// Follows the configuration; answers with a call that does the same for a change of the connectors.
+fn follow(configuration: &Arc<Configuration>, configure: impl Fn() + Send + Sync + 'static, dispatcher: Dispatcher) -> Arc<dyn Fn() + Send + Sync> {
+    let nudge = Arc::new(tokio::sync::Notify::new());
+    let mut documents = configuration.changed();
+    let nudged = Arc::clone(&nudge);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                changed = documents.changed() => if changed.is_err() { return },
+                () = nudged.notified() => {}
+            }
+            documents.mark_unchanged();
+            configure();
+            dispatcher.configured().await;
+        }
+    });
+    Arc::new(move || nudge.notify_one())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|error| AppError::Start(format!("cannot listen on {address}: {error}")))
+}
+
+/// One line on standard output that a script can wait for: `listening on http://127.0.0.1:8080`.
+#[expect(clippy::print_stdout, reason = "the line is the command's answer: with port 0 nobody else knows the address")]
+fn announce(what: &str, listener: &TcpListener) {
+    if let Ok(address) = listener.local_addr() {
+        println!("{what} on http://{address}");
+    }
+}
+
+async fn until_set(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is the end as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn tell_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => tokio::select! {
+            _ = interrupted => {}
+            _ = terminated.recv() => {}
+        },
+        Err(_) => {
+            let _ = interrupted.await;
+        }
+    }
+}

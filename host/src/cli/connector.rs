@@ -1,0 +1,83 @@
+//! `egression connector …`: installs connectors and chooses their versions.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Subcommand;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::exit::{CommandError, Exit};
+use super::output::{Column, Output};
+
+/// How long an upload may take: the host compiles the component before it answers.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// The most connectors that are listed.
+const MAX_LISTED: usize = 10_000;
+
+const COLUMNS: &[Column] = &[("NAME", "/name"), ("VERSION", "/version"), ("ACTIVE", "/active"), ("DIGEST", "/digest"), ("INSTALLED", "/installed_at")];
+
+/// The commands on connectors.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConnectorCommand {
+    /// Installs a component; the host tries it before it takes it.
+    Install {
+        /// A WebAssembly component (`.wasm`).
+        file: PathBuf,
+        /// Leaves the version that is active as it is.
+        #[arg(long)]
+        no_activate: bool,
+    },
+    /// Lists the installed versions.
+    List,
+    /// Makes an installed version the active one: new calls go to it, running ones finish on the old.
+    Activate {
+        /// The connector.
+        name: String,
+        /// The version.
+        version: String,
+    },
+}
+
+pub(super) async fn run(command: ConnectorCommand, client: &Client, output: &Output) -> Result<Exit, CommandError> {
+    match command {
+        ConnectorCommand::Install { file, no_activate } => {
+            let body = component(&file).await?;
+            let query: &[(&str, &str)] = if no_activate { &[("activate", "false")] } else { &[] };
+            let request = client.request(Method::POST, &["v1", "connectors"], query).header("content-type", "application/wasm");
+            show(output, &request.timeout(INSTALL_TIMEOUT).body(body).send().await?.body)?;
+        }
+        ConnectorCommand::List => {
+            let connectors = client.list(&["v1", "connectors"], &[], MAX_LISTED).await?;
+            if output.is_json() {
+                output.document(&Value::Array(connectors))?;
+            } else {
+                output.table(COLUMNS, &versions(connectors))?;
+            }
+        }
+        ConnectorCommand::Activate { name, version } => {
+            let request = client.request(Method::POST, &["v1", "connectors", &format!("{name}:activate")], &[]);
+            show(output, &request.json(&json!({ "version": version })).send().await?.body)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// All versions of all connectors.
+fn versions(connectors: Vec<Value>) -> Vec<Value> {
+    let versions = |mut connector: Value| connector.get_mut("versions").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+    connectors.into_iter().flat_map(versions).collect()
+}
+
+async fn component(file: &Path) -> Result<Vec<u8>, CommandError> {
+    let bytes = tokio::fs::read(file).await.map_err(|source| CommandError::Read { path: file.display().to_string(), source })?;
+    if !bytes.starts_with(b"\0asm") {
+        return Err(CommandError::Usage(format!("{}: not a WebAssembly file", file.display())));
+    }
+    Ok(bytes)
+}
+
+fn show(output: &Output, connector: &Value) -> std::io::Result<()> {
+    if output.is_json() { output.document(connector) } else { output.table(COLUMNS, std::slice::from_ref(connector)) }
+}

@@ -1,0 +1,84 @@
+//! How a command ends: its exit code, and what it says if it failed.
+
+use std::process::ExitCode;
+
+use super::client::ClientError;
+use crate::app::AppError;
+use crate::config::file::FileError;
+use crate::telemetry::TelemetryError;
+
+/// The exit codes as `--help` shows them.
+pub(super) const HELP: &str = "\
+Exit codes:
+    0  done
+    1  failed
+    2  the command line or a file given with it is wrong
+    3  the host cannot be reached
+    4  the host refused the request
+    5  the execution that was followed ended with errors
+  130  interrupted";
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed in a way that no other code names.
+    Failed = 1,
+    /// The command line or a file given with it is wrong.
+    Usage = 2,
+    /// The host cannot be reached.
+    Unreachable = 3,
+    /// The host refused the request.
+    Refused = 4,
+    /// The execution that was followed ended with errors.
+    EndedWithErrors = 5,
+    /// By a signal.
+    Interrupted = 130,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error("{path}: {source}")]
+    Read { path: String, source: std::io::Error },
+    #[error("standard output: {0}")]
+    Output(#[from] std::io::Error),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Shop(#[from] egression_sandbox::StartError),
+    #[error("interrupted; what the host has accepted goes on")]
+    Interrupted,
+}
+
+impl CommandError {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Client(error) => error.exit(),
+            Self::File(_) | Self::Read { .. } | Self::Usage(_) => Exit::Usage,
+            Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::App(_) | Self::Telemetry(_) | Self::Output(_) | Self::Shop(_) => Exit::Failed,
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// A reader that has seen enough (`| head`) is no failure.
+    pub(super) fn is_silent(&self) -> bool {
+        self.exit() == Exit::Done
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

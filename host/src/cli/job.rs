@@ -1,0 +1,77 @@
+//! `egression job …`: looks at single jobs and steers them.
+
+use clap::Subcommand;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::exit::{CommandError, Exit};
+use super::output::{Column, Output};
+use super::views::JOB_COLUMNS;
+
+/// The most events of a job that are shown.
+const MAX_EVENTS: usize = 10_000;
+
+const EVENT_COLUMNS: &[Column] = &[
+    ("SEQ", "/seq"),
+    ("AT", "/at"),
+    ("STAGE", "/stage"),
+    ("ATTEMPT", "/attempt"),
+    ("STATUS", "/http_status"),
+    ("MS", "/duration_ms"),
+    ("DETAIL", "/detail"),
+];
+
+/// The commands on jobs.
+#[derive(Debug, Subcommand)]
+pub(super) enum JobCommand {
+    /// Shows a job.
+    Get {
+        /// `job_…`
+        id: String,
+    },
+    /// Shows what happened to a job, with the connector's own log.
+    Events {
+        /// `job_…`
+        id: String,
+    },
+    /// Cancels a job that still waits.
+    Cancel {
+        /// `job_…`
+        id: String,
+    },
+}
+
+pub(super) async fn run(command: JobCommand, client: &Client, output: &Output) -> Result<Exit, CommandError> {
+    match command {
+        JobCommand::Get { id } => show(output, &client.get(&["v1", "jobs", &id]).await?)?,
+        JobCommand::Events { id } => {
+            let events = client.list(&["v1", "jobs", &id, "events"], &[], MAX_EVENTS).await?;
+            if output.is_json() {
+                output.items(EVENT_COLUMNS, &events)?;
+            } else {
+                output.table(EVENT_COLUMNS, &with_log(events))?;
+            }
+        }
+        JobCommand::Cancel { id } => {
+            let answer = client.request(Method::POST, &["v1", "jobs", &format!("{id}:cancel")], &[]).send().await?;
+            show(output, &answer.body)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The events with the connector's own log lines behind them.
+fn with_log(events: Vec<Value>) -> Vec<Value> {
+    let text = |line: &Value, field: &str| line.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let row = |line: &Value| json!({"stage": "log", "detail": format!("{} {}", text(line, "level"), text(line, "message"))});
+    let lines = |event: Value| {
+        let log: Vec<Value> = event.get("log").and_then(Value::as_array).into_iter().flatten().map(row).collect();
+        std::iter::once(event).chain(log)
+    };
+    events.into_iter().flat_map(lines).collect()
+}
+
+fn show(output: &Output, job: &Value) -> std::io::Result<()> {
+    if output.is_json() { output.document(job) } else { output.table(JOB_COLUMNS, std::slice::from_ref(job)) }
+}

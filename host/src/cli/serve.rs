@@ -1,0 +1,77 @@
+//! `egression serve`: the settings from file and options, and then the host itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::exit::{CommandError, Exit};
+use crate::app;
+use crate::config::documents::Documents;
+use crate::config::file::{self, FileError};
+use crate::config::server::ServerSettings;
+
+/// The arguments of `egression serve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ServeArgs {
+    /// The configuration: settings of the server, subscriptions, sources, channels and connections (TOML). The documents
+    /// are looked after by the file; changing them by the API is refused.
+    #[arg(long, value_name = "FILE", env = "EGRESSION_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The address of the API, in place of `listen` in the file.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// A separate address for `/metrics`, `/livez` and `/readyz`, in place of `operations_listen` in the file.
+    #[arg(long, value_name = "ADDR")]
+    operations_listen: Option<SocketAddr>,
+    /// The file with the key that encrypts stored secrets, in place of `master_key_file` in the file.
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: ServeArgs, data_dir: Option<PathBuf>) -> Result<Exit, CommandError> {
+    let (settings, documents) = settings(args, data_dir)?;
+    if let Some(issue) = settings.issues().first() {
+        return Err(CommandError::Usage(issue.to_string()));
+    }
+    app::serve(settings, documents).await?;
+    Ok(Exit::Done)
+}
+
+/// An option goes before the file, the file before the default.
+fn settings(args: ServeArgs, data_dir: Option<PathBuf>) -> Result<(ServerSettings, Documents), FileError> {
+    let (mut settings, documents) = match &args.config {
+        Some(path) => file::load(path)?,
+        None => Default::default(),
+    };
+    if let Some(listen) = args.listen {
+        settings.listen = listen;
+    }
+    if let Some(data_dir) = data_dir {
+        settings.data_dir = data_dir;
+    }
+    settings.operations_listen = args.operations_listen.or(settings.operations_listen);
+    settings.master_key_file = args.master_key_file.or(settings.master_key_file);
+    Ok((settings, documents))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_go_before_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("egression.toml");
+        std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\ndata_dir = \"from-file\"\nmaster_key_file = \"m\"\n").unwrap();
+        let args = |listen: Option<&str>| ServeArgs {
+            config: Some(path.clone()),
+            listen: listen.map(|text| text.parse().unwrap()),
+            operations_listen: None,
+            master_key_file: None,
+        };
+        let (settings, _) = super::settings(args(Some("127.0.0.1:2")), Some("from-option".into())).unwrap();
+        assert_eq!((settings.listen.port(), settings.data_dir), (2, PathBuf::from("from-option")));
+        let (settings, _) = super::settings(args(None), None).unwrap();
+        assert_eq!((settings.listen.port(), settings.data_dir, settings.master_key_file), (1, "from-file".into(), Some("m".into())));
+    }
+}

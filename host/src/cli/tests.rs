@@ -1,0 +1,45 @@
+//! The command line as a person meets it.
+#![allow(clippy::unwrap_used)]
+
+use clap::CommandFactory;
+
+use super::*;
+
+/// The help of a command and of all below it.
+fn helps(command: &mut clap::Command, path: &str, helps: &mut Vec<(String, String)>) {
+    helps.push((path.replace(' ', "_"), command.render_long_help().to_string()));
+    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).filter(|name| name != "help").collect();
+    for name in names {
+        let below = command.find_subcommand_mut(&name).unwrap();
+        self::helps(below, &format!("{path} {name}"), helps);
+    }
+}
+
+#[test]
+fn help_of_every_command() {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let mut found = Vec::new();
+    helps(&mut command, "egression", &mut found);
+    assert!(found.len() > 20, "{}", found.len());
+    for (name, text) in found {
+        insta::assert_snapshot!(format!("help_{name}"), text);
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn options_may_come_after_the_command() {
+    let cli = Cli::try_parse_from(["egression", "execution", "list", "--url", "http://127.0.0.1:7", "--output", "json"]).unwrap();
+    assert_eq!((cli.global.url.port(), cli.global.output), (Some(7), Format::Json));
+}
+
+#[test]
+fn a_key_does_not_show() {
+    let cli = Cli::try_parse_from(["egression", "--key", "egk_hush", "openapi"]).unwrap();
+    assert!(!format!("{cli:?}").contains("hush"));
+}

@@ -1,0 +1,283 @@
+//! From what a call brought to settlements: each item judged by the core, written down, and handed back.
+
+use std::sync::Arc;
+
+use egression_core::domain::action::Action;
+use egression_core::domain::judge::{
+    Again, CODE_ACCEPTED_NO_POLL, CallFrame, CallVerdict, ConnectionEffect, JudgeInput, Verdict, judge, judge_call, missing_outcome,
+};
+use egression_core::domain::object::Remote;
+use egression_core::domain::outcome::{CallError, Outcome};
+use egression_core::domain::problem::Problem;
+use egression_core::domain::state::{FailureCode, JobState};
+use egression_core::domain::waiting::WaitingKind;
+use egression_core::scheduler::{Ending, Head};
+use egression_core::time::Wall;
+
+use super::prepare::wait_for;
+use super::run::Ran;
+use super::work::{Route, Work};
+use super::{Deliverer, Effect, history, persist};
+use crate::config::documents::OnFailure;
+use crate::runtime::call::LogLine;
+use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
+
+/// Exchanges of a call that each of its items keeps in its history; the newest count.
+const EXCHANGES_PER_ITEM: usize = 4;
+
+/// What follows from a call.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    pub(super) settlements: Vec<Settlement>,
+    pub(super) endings: Vec<(Head, Ending)>,
+    pub(super) effect: Effect,
+    /// Items to be sent again in smaller calls at once: nothing of them was applied.
+    pub(super) halves: Vec<Vec<Work>>,
+}
+
+/// One call under judgement.
+struct Bench<'a> {
+    host: &'a Deliverer,
+    route: &'a Route,
+    call: i64,
+    ran: &'a Ran,
+    verdict: Option<CallVerdict>,
+    advanced: bool,
+    batch_size: u32,
+    draw: f64,
+    now: Wall,
+}
+
+/// Judges every item of a call.
+pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec<Work>, mut ran: Ran) -> Decided {
+    let batch_size = u32::try_from(part.len()).unwrap_or(u32::MAX);
+    let refused_whole = matches!(ran.error, Some(CallError::BatchRefused(_))) && batch_size > 1 && !ran.evidence.answer_lost;
+    let has_session = matches!(route.document.auth, Some(crate::config::documents::AuthDocument::Connector { .. }));
+    let frame = CallFrame { evidence: ran.evidence, batch_size, has_session, credential_fresh: false };
+    let verdict = ran.error.take().map(|error| judge_call(error, frame));
+    let advanced = ran.outcomes.values().any(|outcome| *outcome != Outcome::NotAttempted);
+    let mut decided = Decided { effect: effect_of(verdict.as_ref(), &ran), ..Decided::default() };
+    if let Some(verdict) = &verdict {
+        apply_to_connection(host, route, &verdict.connection).await;
+    }
+    let bench = Bench { host, route, call, ran: &ran, verdict, advanced, batch_size, draw: rand::random(), now: host.clock.wall() };
+    let mut again = Vec::new();
+    for (index, item) in part.into_iter().enumerate() {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let outcome = ran.outcomes.get(&index).cloned();
+        if refused_whole && outcome.is_none() {
+            again.push(item);
+            continue;
+        }
+        let verdict = bench.judge(&item, outcome);
+        let (settlement, ending) = bench.settlement(&item, index, verdict).await;
+        decided.settlements.push(settlement);
+        decided.endings.push((item.head, ending));
+    }
+    let middle = again.len().div_ceil(2);
+    let second = again.split_off(middle.min(again.len()));
+    decided.halves.extend([again, second].into_iter().filter(|half| !half.is_empty()));
+    decided
+}
+
+impl Bench<'_> {
+    fn judge(&self, item: &Work, outcome: Option<Outcome>) -> Verdict {
+        let pinned_before = item.row.pinned.is_some();
+        let input = JudgeInput {
+            action: item.action,
+            idempotent: item.is_idempotent(self.route),
+            declares_upsert: item.support(self.route).is_some_and(|s| s.actions.contains(&Action::Upsert)),
+            rules: &self.route.channel.retry,
+            outcome: outcome.clone().unwrap_or_else(|| missing_outcome(self.ran.evidence)),
+            evidence: self.ran.evidence,
+            attempts_before: item.row.attempts,
+            conflicts_before: item.row.conflicts,
+            answer_lost_before: item.pinned.answer_lost,
+            pinned_before,
+            batch_size: self.batch_size,
+            advanced: self.advanced,
+            guest_failed: false,
+            draw: self.draw,
+        };
+        match (&self.verdict, outcome) {
+            (Some(verdict), None) => verdict.judge(input),
+            _ => judge(input),
+        }
+    }
+
+    async fn settlement(&self, item: &Work, index: u32, verdict: Verdict) -> (Settlement, Ending) {
+        let mut settlement = Settlement {
+            job: item.row.job,
+            call: Some(self.call),
+            to: Transition::Ended { state: JobState::Succeeded, code: None, problem: None, changed: None, block_key: None },
+            attempts: item.attempt,
+            conflicts: item.row.conflicts,
+            id_map: IdMapChange::Keep,
+            act_as: None,
+            delivered_revision: None,
+            events: self.events(item, index),
+        };
+        let ending = match verdict {
+            Verdict::Again(again) => self.goes_again(item, again, &mut settlement).await,
+            ended => {
+                self.ends(item, ended, &mut settlement);
+                Ending::Left
+            }
+        };
+        (settlement, ending)
+    }
+
+    fn events(&self, item: &Work, index: u32) -> Vec<NewEvent> {
+        let mut events = Vec::with_capacity(4);
+        let description = self.route.description();
+        let connector = format!("{} {}", description.name, description.version);
+        events.push(history::sent(self.ran.began, item.attempt, self.call, self.batch_size as usize, &item.pinned.idempotency_key, &connector));
+        let from = self.ran.exchanges.len().saturating_sub(EXCHANGES_PER_ITEM);
+        let log: Vec<&LogLine> = self.ran.logs.iter().filter(|line| line.item.is_none_or(|i| i == index)).collect();
+        events.extend(history::responded(&self.ran.exchanges[from..], &log, item.attempt, self.now));
+        events
+    }
+
+    fn ends(&self, item: &Work, verdict: Verdict, settlement: &mut Settlement) {
+        let channel = &self.route.channel;
+        let blocks = |rule: OnFailure, why: &str| (rule == OnFailure::Block).then(|| why.to_owned());
+        let (state, code, problem, changed, block_key) = match verdict {
+            Verdict::Succeeded { remotes, changed, warnings, drop_id_map } => {
+                settlement.id_map = match (drop_id_map, remotes.is_empty()) {
+                    (true, _) => IdMapChange::Drop,
+                    (false, false) => IdMapChange::Replace(remotes),
+                    (false, true) => IdMapChange::Keep,
+                };
+                settlement.delivered_revision = item.pinned.revision.filter(|_| item.action != Action::Delete);
+                if !warnings.is_empty() {
+                    let detail = serde_json::to_string(&warnings).unwrap_or_default();
+                    settlement.events.push(history::note(self.now, "warned", detail));
+                }
+                (JobState::Succeeded, None, None, Some(changed), None)
+            }
+            Verdict::Rejected(problem) => {
+                let block = blocks(channel.on_rejected, "its head was rejected");
+                (JobState::Rejected, Some(problem.code.clone()), Some(problem), None, block)
+            }
+            Verdict::Exhausted { problem } => {
+                if channel.on_exhausted == OnFailure::Block {
+                    self.waits_blocked(problem, settlement);
+                    return;
+                }
+                (JobState::Failed, Some(FailureCode::RetriesExhausted.as_str().to_owned()), Some(problem), None, None)
+            }
+            Verdict::Accepted { token, .. } => {
+                let message = format!("the destination took it as {token} and decides later; this host does not ask for decisions yet");
+                let problem = Problem::new(CODE_ACCEPTED_NO_POLL, message);
+                (JobState::Unknown, Some(problem.code.clone()), Some(problem), None, Some("the outcome of its head is unknown".to_owned()))
+            }
+            Verdict::Unknown(problem) => {
+                let block = Some("the outcome of its head is unknown".to_owned());
+                (JobState::Unknown, Some(problem.code.clone()), Some(problem), None, block)
+            }
+            Verdict::Again(_) => return,
+        };
+        settlement.events.push(history::ended(state, problem.as_ref(), changed, self.now));
+        settlement.to = Transition::Ended { state, code, problem, changed, block_key };
+    }
+
+    /// Its attempts are used up and the channel keeps the key for a person: the job stays waiting at its head.
+    fn waits_blocked(&self, problem: Problem, settlement: &mut Settlement) {
+        settlement.events.push(history::waits(WaitingKind::Blocked, None, Some(&problem), Some(settlement.attempts), self.now));
+        settlement.to = Transition::Waits {
+            reason: Some(WaitingKind::Blocked),
+            until: None,
+            parents: Vec::new(),
+            problem: Some(problem),
+            keep_pinned: true,
+            answer_lost: false,
+        };
+    }
+
+    async fn goes_again(&self, item: &Work, again: Again, settlement: &mut Settlement) -> Ending {
+        settlement.attempts = item.row.attempts + u32::from(again.attempt_spent);
+        settlement.conflicts = item.row.conflicts + u32::from(again.conflict);
+        if let Some((bucket, ms)) = &again.close_limit {
+            close_limit(self.host, self.route, bucket.as_deref(), *ms, again.problem.as_ref()).await;
+        }
+        if again.credential_refused {
+            self.host.drop_session(self.route, None).await;
+        }
+        settlement.id_map = match (&again.act_as, &again.there) {
+            (Some(_), _) => IdMapChange::Drop,
+            (None, Some(there)) => IdMapChange::Replace(with(&item.row.remotes, there)),
+            (None, None) => IdMapChange::Keep,
+        };
+        settlement.act_as = again.act_as;
+        if !again.parents.is_empty() {
+            let parents = self.unfinished(item, &again).await;
+            let waiting = wait_for(self.route, &item.row, parents, self.now);
+            settlement.events.extend(waiting.events);
+            settlement.to = waiting.to;
+            return Ending::Left;
+        }
+        let wait_ms = i64::try_from(again.after_ms).unwrap_or(i64::MAX);
+        let reason = again.reason.filter(|_| wait_ms > 0);
+        let until = reason.map(|_| self.now.plus_ms(wait_ms));
+        let shown = reason.or(again.close_limit.as_ref().map(|_| WaitingKind::Limit)).unwrap_or(WaitingKind::Turn);
+        settlement.events.push(history::waits(shown, until, again.problem.as_ref(), Some(item.attempt), self.now));
+        settlement.to = Transition::Waits {
+            reason,
+            until,
+            parents: Vec::new(),
+            problem: again.problem,
+            keep_pinned: again.keep_pinned,
+            answer_lost: again.answer_lost,
+        };
+        if reason.is_some() {
+            return Ending::Left;
+        }
+        let call_cap = again.halve.then(|| (self.batch_size / 2).max(1));
+        Ending::Again { attempts: settlement.attempts, pinned: again.keep_pinned, call_cap }
+    }
+
+    /// The unfinished jobs of the objects that a connector was blocked on.
+    async fn unfinished(&self, item: &Work, again: &Again) -> Vec<(egression_core::domain::object::ObjectKey, Option<egression_core::domain::ids::JobSeq>)> {
+        let asked: Vec<_> = again.parents.iter().map(|key| (item.row.job, key.clone())).collect();
+        let connection = self.route.connection;
+        let found = persist::until_taken(&self.host.clock, || self.host.store.unfinished_parents(connection, &asked)).await.unwrap_or_default();
+        let mut found = found.into_iter();
+        asked.into_iter().map(|(_, key)| (key, found.next().flatten())).collect()
+    }
+}
+
+/// What the call says about its connection.
+fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
+    let answered = ran.exchanges.iter().any(|exchange| exchange.status.is_some());
+    match verdict {
+        Some(CallVerdict { guest_failed: true, problem: Some(problem), .. }) => Effect::Trapped(problem.clone()),
+        Some(CallVerdict { connection: ConnectionEffect::Park(problem), .. }) => Effect::Refused(problem.clone()),
+        Some(CallVerdict { connection: ConnectionEffect::OpenCircuit { .. }, problem, .. }) => {
+            Effect::Unavailable(problem.clone().unwrap_or_else(|| Problem::new("destination.unavailable", "the destination does not answer")))
+        }
+        _ if answered => Effect::Healthy,
+        _ => match ran.exchanges.iter().rev().find_map(|exchange| exchange.error.as_ref()) {
+            Some(error) => Effect::Unavailable(Problem::new("destination.unreachable", error.clone())),
+            None => Effect::None,
+        },
+    }
+}
+
+async fn apply_to_connection(host: &Deliverer, route: &Route, effect: &ConnectionEffect) {
+    if let ConnectionEffect::CloseLimit { bucket, ms } = effect {
+        close_limit(host, route, bucket.as_deref(), *ms, None).await;
+    }
+}
+
+async fn close_limit(host: &Deliverer, route: &Route, bucket: Option<&str>, ms: u64, problem: Option<&Problem>) {
+    let until = host.clock.wall().plus_ms(i64::try_from(ms).unwrap_or(i64::MAX));
+    let reason = problem.map_or("the destination asked for less", |p| p.message.as_str());
+    Arc::clone(&host.gate).throttle(&route.destination.owner, bucket, until, reason).await;
+}
+
+/// The known remotes with one of them as it is there now.
+fn with(known: &[Remote], there: &Remote) -> Vec<Remote> {
+    let mut remotes: Vec<Remote> = known.iter().filter(|r| (&r.kind, &r.sub_id) != (&there.kind, &there.sub_id)).cloned().collect();
+    remotes.push(there.clone());
+    remotes
+}

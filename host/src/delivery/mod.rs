@@ -1,0 +1,140 @@
+//! One call from claim to settlement: resolve → intent → run → decide → settle.
+//!
+//! A delivery owns its jobs from the claim on and answers with what became of each. Whatever happens on the way, the
+//! store's word is final: a job that was cancelled meanwhile drops out at the intent, and an outcome is written until
+//! the store takes it.
+
+mod abilities;
+mod decide;
+mod history;
+mod persist;
+mod prepare;
+mod probe;
+mod recover;
+mod references;
+mod run;
+mod schema;
+mod session;
+mod work;
+
+use std::sync::Arc;
+
+use egression_core::domain::ids::{ConnectionId, JobSeq};
+use egression_core::domain::problem::Problem;
+use egression_core::scheduler::{Claim, Ending, Head};
+use egression_core::time::Wall;
+
+pub use probe::Probe;
+
+use crate::clock::Clock;
+use crate::config::configuration::Configuration;
+use crate::gate::Gate;
+use crate::resolver::Resolver;
+use crate::runtime::Registry;
+use crate::store::rows::Changes;
+use crate::store::{Store, StoreError};
+use crate::vault::Vault;
+use schema::Schemas;
+use session::Sessions;
+
+/// Makes deliveries. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Deliverer {
+    store: Store,
+    clock: Clock,
+    gate: Arc<Gate>,
+    resolver: Arc<Resolver>,
+    registry: Arc<Registry>,
+    configuration: Arc<Configuration>,
+    sessions: Arc<Sessions>,
+    schemas: Arc<Schemas>,
+}
+
+/// What a delivery left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// Subscription × channel.
+    pub connection: ConnectionId,
+    /// Each job of the claim, and whether the scheduler sees it again.
+    pub jobs: Vec<(Head, Ending)>,
+    /// What changed in the store.
+    pub changes: Changes,
+    /// The earliest end of a wait that was written.
+    pub due: Option<Wall>,
+    /// What the call says about the connection as a whole.
+    pub effect: Effect,
+}
+
+/// What a call says about its connection.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Effect {
+    /// Nothing: no call was made, or it says nothing.
+    #[default]
+    None,
+    /// The destination answers.
+    Healthy,
+    /// The destination does not answer.
+    Unavailable(Problem),
+    /// The guest trapped.
+    Trapped(Problem),
+    /// The credential or the settings are refused.
+    Refused(Problem),
+}
+
+impl Deliverer {
+    /// A deliverer over the host's parts.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        gate: Arc<Gate>,
+        resolver: Arc<Resolver>,
+        registry: Arc<Registry>,
+        configuration: Arc<Configuration>,
+        vault: Arc<Vault>,
+    ) -> Self {
+        let sessions = Arc::new(Sessions::new(store.clone(), vault, clock.clone()));
+        Self { store, clock, gate, resolver, registry, configuration, sessions, schemas: Arc::new(Schemas::standard()) }
+    }
+
+    /// Delivers the jobs of a claim in call number `call`.
+    pub async fn deliver(&self, claim: Claim, call: i64) -> Finished {
+        let mut finished = Finished {
+            connection: claim.connection,
+            jobs: Vec::new(),
+            changes: Changes::default(),
+            due: None,
+            effect: Effect::None,
+        };
+        let Some(route) = self.route(claim.connection) else {
+            // The connection or its connector is gone; the scheduler is told by the configuration.
+            finished.jobs = claim.heads.into_iter().map(|head| (head, Ending::Left)).collect();
+            return finished;
+        };
+        let prepared = self.prepare(&route, &claim, call).await;
+        self.settle(&mut finished, prepared.settlements).await;
+        finished.jobs.extend(prepared.endings);
+        if !prepared.work.is_empty() {
+            self.run(&route, call, prepared.work, &mut finished).await;
+        }
+        finished
+    }
+
+    /// Writes settlements, for as long as it takes, and takes over what they changed.
+    async fn settle(&self, finished: &mut Finished, settlements: Vec<crate::store::rows::Settlement>) {
+        if settlements.is_empty() {
+            return;
+        }
+        let earliest = settlements.iter().filter_map(work::due_of).min();
+        finished.due = finished.due.into_iter().chain(earliest).min();
+        match persist::until_taken(&self.clock, || self.store.settle(settlements.clone())).await {
+            Ok(changes) => finished.changes.absorb(changes),
+            Err(error) => report_lost(&error, &settlements.iter().map(|s| s.job).collect::<Vec<_>>()),
+        }
+    }
+}
+
+/// The store refused for good (it is closing, or a row is unreadable). The intents stay open and are taken up at the next start.
+fn report_lost(error: &StoreError, jobs: &[JobSeq]) {
+    tracing::error!(%error, jobs = jobs.len(), first = jobs.first().map(|j| j.0), "outcomes could not be written; their intents stay open");
+}

@@ -1,0 +1,83 @@
+//! Looking whether a connection works again: the connector's `check`, through the same gate and limits.
+
+use std::sync::Arc;
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::outcome::CallError;
+use egression_core::domain::problem::Problem;
+
+use super::Deliverer;
+use super::abilities::ConnectionAbilities;
+use super::work::Route;
+use crate::runtime::call::{Call, ConnectionFrame, Findings, Session};
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It works.
+    Works(Findings),
+    /// It does not, for now.
+    Fails(Problem),
+    /// The credential or the settings are refused.
+    Refused(Problem),
+}
+
+impl Deliverer {
+    /// Checks a connection; none if it is gone.
+    pub async fn check(&self, connection: ConnectionId) -> Option<Probe> {
+        let route = self.route(connection)?;
+        let session = match self.session(&route, None).await {
+            Ok(session) => session,
+            Err(error) => return Some(judge(error)),
+        };
+        let call = self.plain_call(&route, session.clone());
+        match route.connector.check(call).await.result {
+            Ok(findings) => Some(Probe::Works(findings)),
+            Err(CallError::AuthExpired(_)) if session.is_some() => {
+                self.drop_session(&route, session.as_ref()).await;
+                match self.session(&route, session.as_ref()).await {
+                    Ok(fresh) => Some(match route.connector.check(self.plain_call(&route, fresh)).await.result {
+                        Ok(findings) => Probe::Works(findings),
+                        Err(error) => judge(error),
+                    }),
+                    Err(error) => Some(judge(error)),
+                }
+            }
+            Err(error) => Some(judge(error)),
+        }
+    }
+
+    /// A call that carries no items, with the channel's call timeout.
+    pub(super) fn plain_call(&self, route: &Route, session: Option<Session>) -> Call {
+        let deadline = self.clock.mono().plus_ms(route.channel.call_timeout_ms);
+        let gate = self.gate.open_call(Arc::clone(&route.destination), 0, deadline, 1);
+        Call {
+            abilities: Arc::new(ConnectionAbilities { connection: route.connection, gate, store: self.store.clone() }),
+            connection: ConnectionFrame {
+                subscription: Arc::from(route.subscription_name.as_str()),
+                channel: Arc::from(route.channel_name.as_str()),
+                settings_json: Arc::from(route.document.settings.to_string()),
+                deadline,
+                dry_run: false,
+                traceparent: None,
+            },
+            session,
+        }
+    }
+}
+
+fn judge(error: CallError) -> Probe {
+    match error {
+        CallError::AuthRejected(problem) | CallError::SettingsInvalid(problem) => Probe::Refused(problem),
+        // A connector without a `check` of its own: what it said before may have passed, so the next call tells.
+        CallError::Unsupported(_) => Probe::Works(Findings { account: None, scopes: Vec::new(), remarks: Vec::new() }),
+        CallError::Throttled { problem, .. } => {
+            Probe::Fails(problem.unwrap_or_else(|| Problem::new("destination.throttled", "the destination asks for less")))
+        }
+        CallError::AuthExpired(problem)
+        | CallError::Unavailable { problem, .. }
+        | CallError::BatchRefused(problem)
+        | CallError::Internal(problem)
+        | CallError::Trapped(problem) => Probe::Fails(problem),
+    }
+}

@@ -1,0 +1,97 @@
+//! After a crash: intents that were open, and children whose wait ended.
+
+use std::collections::BTreeMap;
+
+use egression_core::domain::ids::{ConnectionId, JobSeq};
+use egression_core::domain::problem::Problem;
+use egression_core::domain::state::{FailureCode, JobState};
+
+use super::work::fails;
+use super::{Deliverer, history, persist};
+use crate::store::StoreError;
+use crate::store::rows::{Changes, IdMapChange, OpenIntent, Settlement, Transition};
+
+impl Deliverer {
+    /// Settles what was open when the host died: a repeat of the same bytes where the action is idempotent, else `unknown`
+    /// for a person. Returns how many intents were open.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn recover(&self) -> Result<usize, StoreError> {
+        let open = self.store.open_intents().await?;
+        let count = open.len();
+        let mut by_connection: BTreeMap<ConnectionId, Vec<OpenIntent>> = BTreeMap::new();
+        for intent in open {
+            by_connection.entry(intent.connection).or_default().push(intent);
+        }
+        for (connection, intents) in by_connection {
+            let route = self.route(connection);
+            let settlements: Vec<Settlement> = intents
+                .into_iter()
+                .map(|intent| {
+                    let idempotent = route
+                        .as_ref()
+                        .and_then(|route| route.description().object_type(&intent.object.object_type))
+                        .is_some_and(|support| support.idempotent_actions.contains(&intent.action));
+                    self.lost(&intent, idempotent)
+                })
+                .collect();
+            for chunk in settlements.chunks(500) {
+                self.store.settle(chunk.to_vec()).await?;
+            }
+        }
+        Ok(count)
+    }
+
+    fn lost(&self, intent: &OpenIntent, idempotent: bool) -> Settlement {
+        let now = self.clock.wall();
+        let problem = Problem::new("host.stopped", "the host stopped while the job was being sent; whether it arrived is not known");
+        let event = history::note(now, "recovered", serde_json::json!({"repeats": idempotent}).to_string());
+        let to = if idempotent {
+            Transition::Waits { reason: None, until: None, parents: Vec::new(), problem: Some(problem), keep_pinned: true, answer_lost: true }
+        } else {
+            Transition::Ended {
+                state: JobState::Unknown,
+                code: Some(problem.code.clone()),
+                problem: Some(problem),
+                changed: None,
+                block_key: Some("the outcome of its head is unknown".to_owned()),
+            }
+        };
+        Settlement {
+            job: intent.job,
+            call: Some(intent.call),
+            to,
+            attempts: intent.attempt,
+            conflicts: 0,
+            id_map: IdMapChange::Keep,
+            act_as: None,
+            delivered_revision: None,
+            events: vec![event],
+        }
+    }
+
+    /// Ends children whose parents did not get there in time, or at all.
+    pub async fn fail_orphans(&self, orphans: &[JobSeq]) -> Changes {
+        let rows = match persist::until_taken(&self.clock, || self.store.claim(orphans)).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(%error, "children without parents could not be read");
+                return Changes::default();
+            }
+        };
+        let now = self.clock.wall();
+        let settlements: Vec<Settlement> = rows
+            .iter()
+            .filter(|row| row.state == JobState::Waiting)
+            .map(|row| fails(row, FailureCode::DependencyFailed, "an object that it refers to did not get there", now))
+            .collect();
+        match persist::until_taken(&self.clock, || self.store.settle(settlements.clone())).await {
+            Ok(changes) => changes,
+            Err(error) => {
+                tracing::error!(%error, "children without parents could not be ended");
+                Changes::default()
+            }
+        }
+    }
+}

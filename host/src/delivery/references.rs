@@ -1,0 +1,66 @@
+//! References in bodies: found by the manifest's JSON pointers.
+
+use egression_core::domain::object::ObjectKey;
+use serde_json::Value;
+
+use crate::runtime::description::ReferencePointer;
+
+/// The references of a body with the pointers at which they stand, in the order of the manifest, without repeats.
+pub(super) fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<(String, ObjectKey)> {
+    let mut found: Vec<(String, ObjectKey)> = Vec::new();
+    for pointer in pointers {
+        let mut places = vec![(String::new(), body)];
+        for segment in pointer.pointer.split('/').skip(1) {
+            places = places.into_iter().flat_map(|(path, value)| step(path, value, segment)).collect();
+        }
+        for (path, value) in places {
+            if let Some(key) = reference(value, &pointer.object_type) {
+                if !found.iter().any(|(_, k)| *k == key) {
+                    found.push((path, key));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn step<'a>(path: String, value: &'a Value, segment: &str) -> Vec<(String, &'a Value)> {
+    if segment == "*" {
+        return match value {
+            Value::Array(items) => items.iter().enumerate().map(|(i, v)| (format!("{path}/{i}"), v)).collect(),
+            _ => Vec::new(),
+        };
+    }
+    let next = match value {
+        Value::Array(items) => segment.parse::<usize>().ok().and_then(|i| items.get(i)),
+        // RFC 6901, section 4: `~1` stands for `/`, `~0` for `~`, in this order.
+        other => other.get(segment.replace("~1", "/").replace("~0", "~")),
+    };
+    next.map(|v| (format!("{path}/{segment}"), v)).into_iter().collect()
+}
+
+fn reference(value: &Value, object_type: &str) -> Option<ObjectKey> {
+    match value {
+        Value::String(id) => Some(ObjectKey::new(object_type, id)),
+        Value::Object(fields) => {
+            let id = fields.get("id")?.as_str()?;
+            let object_type = fields.get("type").and_then(Value::as_str).unwrap_or(object_type);
+            Some(ObjectKey::new(object_type, id))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_found_by_pointer() {
+        let body = serde_json::json!({"brand": {"type": "brand", "id": "b"}, "categories": [{"id": "c1"}, "c2", {"id": "c1"}, 7], "a/b": "x"});
+        let pointers = [("/brand", "brand"), ("/categories/*", "category"), ("/missing/*", "x"), ("/a~1b", "slash")]
+            .map(|(pointer, object_type)| ReferencePointer { pointer: pointer.into(), object_type: object_type.into() });
+        let found: Vec<String> = find(&body, &pointers).into_iter().map(|(path, key)| format!("{path} {key}")).collect();
+        assert_eq!(found, ["/brand brand:b", "/categories/0 category:c1", "/categories/1 category:c2", "/a~1b slash:x"]);
+    }
+}

@@ -1,0 +1,75 @@
+//! Bodies against their schema: the standard ones, or a connector's own.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use egression_core::domain::problem::Problem;
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::runtime::description::BodyFormat;
+
+const CATEGORY: &str = include_str!("../../../wit/schemas/standard-0.1/category.json");
+const BRAND: &str = include_str!("../../../wit/schemas/standard-0.1/brand.json");
+const PRODUCT: &str = include_str!("../../../wit/schemas/standard-0.1/product.json");
+const OFFER: &str = include_str!("../../../wit/schemas/standard-0.1/offer.json");
+
+/// The name of the standard bodies that this host knows.
+pub const STANDARD: &str = "standard@0.1";
+
+/// Compiled schemas, made once each.
+#[derive(Debug)]
+pub(super) struct Schemas {
+    standard: HashMap<&'static str, Arc<Validator>>,
+    /// By connector digest and object type.
+    own: Mutex<HashMap<(String, String), Option<Arc<Validator>>>>,
+}
+
+impl Schemas {
+    /// The standard bodies.
+    pub(super) fn standard() -> Self {
+        let compile = |text: &str| {
+            let schema: Value = serde_json::from_str(text).expect("the schemas of the contract are JSON");
+            Arc::new(jsonschema::validator_for(&schema).expect("the schemas of the contract are valid"))
+        };
+        let standard = [("category", CATEGORY), ("brand", BRAND), ("product", PRODUCT), ("offer", OFFER)];
+        Self { standard: standard.map(|(name, text)| (name, compile(text))).into(), own: Mutex::default() }
+    }
+
+    /// Why a body does not fit, if it does not. A standard type that the host does not know is not judged here.
+    pub(super) fn refusal(&self, digest: &str, object_type: &str, format: &BodyFormat, body: &Value) -> Option<Problem> {
+        let validator = match format {
+            BodyFormat::Standard(name) if name == STANDARD => self.standard.get(object_type).cloned(),
+            BodyFormat::Standard(_) => None,
+            BodyFormat::JsonSchema(schema) => self.own(digest, object_type, schema),
+        }?;
+        let error = validator.iter_errors(body).next()?;
+        let pointer = error.instance_path().to_string();
+        Some(Problem::new("body.schema", format!("the body does not fit its schema: {error}")).at(pointer))
+    }
+
+    fn own(&self, digest: &str, object_type: &str, schema: &Value) -> Option<Arc<Validator>> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.entry((digest.to_owned(), object_type.to_owned()))
+            // Checked at installation; one that does not compile here judges nothing.
+            .or_insert_with(|| jsonschema::validator_for(schema).ok().map(Arc::new))
+            .clone()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_misfit_is_named_with_its_place() {
+        let schemas = Schemas::standard();
+        let format = BodyFormat::Standard(STANDARD.into());
+        let good = serde_json::json!({"product": {"type": "product", "id": "1"}, "price": {"currency": "EUR", "minor_units": 1}});
+        assert_eq!(schemas.refusal("d", "offer", &format, &good), None);
+        let bad = serde_json::json!({"product": {"type": "product", "id": "1"}, "price": {"currency": "EUR", "minor_units": "1"}});
+        let problem = schemas.refusal("d", "offer", &format, &bad).unwrap();
+        assert_eq!(problem.pointer.as_deref(), Some("/price/minor_units"));
+    }
+}

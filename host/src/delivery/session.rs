@@ -1,0 +1,115 @@
+//! Sessions: what a connector's `authenticate` made, kept encrypted, made once for all calls of a connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::outcome::CallError;
+use egression_core::time::Wall;
+
+use super::Deliverer;
+use super::work::Route;
+use crate::clock::Clock;
+use crate::config::documents::AuthDocument;
+use crate::runtime::call::Session;
+use crate::store::Store;
+use crate::vault::Vault;
+
+/// A session that expires within this time is renewed first.
+const RENEW_BEFORE_MS: i64 = 5000;
+
+/// The sessions of all connections.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    store: Store,
+    vault: Arc<Vault>,
+    clock: Clock,
+    slots: Mutex<HashMap<ConnectionId, Arc<tokio::sync::Mutex<Slot>>>>,
+}
+
+/// One connection's session. The lock is held while one is made: everybody else waits for that one.
+#[derive(Debug, Default)]
+struct Slot {
+    read: bool,
+    digest: String,
+    session: Option<Session>,
+}
+
+impl Sessions {
+    pub(super) fn new(store: Store, vault: Arc<Vault>, clock: Clock) -> Self {
+        Self { store, vault, clock, slots: Mutex::default() }
+    }
+
+    fn slot(&self, connection: ConnectionId) -> Arc<tokio::sync::Mutex<Slot>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(connection).or_default())
+    }
+
+    async fn read(&self, connection: ConnectionId, digest: &str) -> Option<Session> {
+        let (stored_digest, ciphertext, expires_at, account) = self.store.session(connection).await.ok().flatten()?;
+        if stored_digest != digest {
+            return None;
+        }
+        let data = self.vault.open_bytes(&aad(connection), &ciphertext).ok()?;
+        Some(Session { data, expires_at, account })
+    }
+
+    async fn keep(&self, connection: ConnectionId, digest: &str, session: &Session) {
+        let kept = match self.vault.seal_bytes(&aad(connection), &session.data) {
+            Ok(ciphertext) => {
+                let account = session.account.as_deref();
+                self.store.put_session(connection, digest, ciphertext, session.expires_at, account).await.map_err(|e| e.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = kept {
+            // It serves this process all the same; after a restart another one is made.
+            tracing::warn!(%error, %connection, "a session could not be kept");
+        }
+    }
+
+    fn is_good(&self, session: &Session) -> bool {
+        session.expires_at.is_none_or(|at: Wall| at.since_ms(self.clock.wall()) > RENEW_BEFORE_MS)
+    }
+}
+
+fn aad(connection: ConnectionId) -> String {
+    format!("session:{connection}")
+}
+
+impl Deliverer {
+    /// The session for a call; none where the connection's scheme needs none. `stale` is the session that was found expired.
+    pub(super) async fn session(&self, route: &Route, stale: Option<&Session>) -> Result<Option<Session>, CallError> {
+        if !matches!(route.document.auth, Some(AuthDocument::Connector { .. })) {
+            return Ok(None);
+        }
+        let slot = self.sessions.slot(route.connection);
+        let mut slot = slot.lock().await;
+        if !slot.read || slot.digest != route.connector.digest() {
+            slot.session = self.sessions.read(route.connection, route.connector.digest()).await;
+            route.connector.digest().clone_into(&mut slot.digest);
+            slot.read = true;
+        }
+        let current = slot.session.clone();
+        if let Some(session) = current.as_ref().filter(|s| Some(*s) != stale && self.sessions.is_good(s)) {
+            return Ok(Some(session.clone()));
+        }
+        let call = self.plain_call(route, None);
+        let session = route.connector.authenticate(call, current).await.result?;
+        self.sessions.keep(route.connection, route.connector.digest(), &session).await;
+        slot.session = Some(session.clone());
+        Ok(Some(session))
+    }
+
+    /// A session was refused: the next call makes another one, unless somebody did already.
+    pub(super) async fn drop_session(&self, route: &Route, refused: Option<&Session>) {
+        let slot = self.sessions.slot(route.connection);
+        let mut slot = slot.lock().await;
+        if refused.is_none() || slot.session.as_ref() == refused {
+            slot.session = None;
+            if let Err(error) = self.store.drop_session(route.connection).await {
+                tracing::warn!(%error, connection = %route.connection, "a refused session could not be dropped");
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A job on its way: what was claimed, what will be sent, and the settlements that end or delay it.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use egression_core::domain::action::Action;
+use egression_core::domain::ids::{ConnectionId, JobId};
+use egression_core::domain::object::{ObjectKey, Remote};
+use egression_core::domain::problem::Problem;
+use egression_core::domain::state::{FailureCode, JobState};
+use egression_core::domain::waiting::WaitingKind;
+use egression_core::scheduler::Head;
+use egression_core::time::Wall;
+
+use crate::config::documents::{ChannelDocument, ConnectionDocument};
+use crate::gate::Destination;
+use crate::runtime::Connector;
+use crate::runtime::description::{Description, TypeSupport};
+use crate::store::rows::{ClaimRow, IdMapChange, NewEvent, Pinned, Settlement, Transition};
+
+use super::{Deliverer, history};
+
+/// Everything that a call on a connection needs, as configured when the call began.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    pub(super) connection: ConnectionId,
+    pub(super) subscription_name: String,
+    pub(super) channel_name: String,
+    pub(super) channel: Arc<ChannelDocument>,
+    pub(super) document: Arc<ConnectionDocument>,
+    pub(super) connector: Arc<Connector>,
+    pub(super) destination: Arc<Destination>,
+}
+
+impl Route {
+    pub(super) fn description(&self) -> &Description {
+        self.connector.description()
+    }
+}
+
+impl Deliverer {
+    /// The way to a connection's destination; none if any part of it is gone.
+    pub(super) fn route(&self, connection: ConnectionId) -> Option<Route> {
+        let catalogue = self.configuration.catalogue();
+        let entry = catalogue.connection_by_id(connection)?;
+        let channel = &entry.channel;
+        let connector = self.registry.connector(&channel.document.connector, channel.document.version.as_deref())?;
+        let destination = self.gate.destination(&format!("connection:{connection}"))?;
+        Some(Route {
+            connection,
+            subscription_name: entry.document.subscription.clone(),
+            channel_name: entry.document.channel.clone(),
+            channel: Arc::new(channel.document.clone()),
+            document: Arc::new(entry.document.clone()),
+            connector,
+            destination,
+        })
+    }
+}
+
+/// A job with the bytes that will be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
+    pub(super) head: Head,
+    pub(super) row: ClaimRow,
+    pub(super) job_id: JobId,
+    /// What it is sent as: what was asked for, or `upsert` in its place.
+    pub(super) action: Action,
+    pub(super) pinned: Pinned,
+    /// The references of the body.
+    pub(super) references: Vec<(String, ObjectKey)>,
+    pub(super) reference_remotes: Vec<Vec<Remote>>,
+    /// The number of this attempt.
+    pub(super) attempt: u32,
+    pub(super) resolved: Option<NewEvent>,
+}
+
+impl Work {
+    /// Bytes of the body.
+    pub(super) fn bytes(&self) -> u64 {
+        self.pinned.body.as_ref().map_or(0, |b| b.len() as u64)
+    }
+
+    pub(super) fn support<'a>(&self, route: &'a Route) -> Option<&'a TypeSupport> {
+        route.description().object_type(&self.row.object.object_type)
+    }
+
+    pub(super) fn is_idempotent(&self, route: &Route) -> bool {
+        self.support(route).is_some_and(|s| s.idempotent_actions.contains(&self.action))
+    }
+}
+
+/// The bytes of a first attempt, with their key: the same for every repeat of the same bytes of the same job.
+pub(super) fn pin(job: JobId, action: Action, body: Option<String>, revision: Option<u64>) -> Pinned {
+    let hash = digest(&SHA256, body.as_deref().unwrap_or_default().as_bytes());
+    let mut body_hash = [0; 32];
+    body_hash.copy_from_slice(hash.as_ref());
+    let key = digest(&SHA256, format!("{job}\n{}\n{}", action.as_str(), hex::encode(body_hash)).as_bytes());
+    let idempotency_key = hex::encode(&key.as_ref()[..16]);
+    Pinned { action, body, body_hash, revision, idempotency_key, answer_lost: false }
+}
+
+/// A job that ends before any intent of this call.
+pub(super) fn ends(row: &ClaimRow, state: JobState, problem: Problem, now: Wall) -> Settlement {
+    Settlement {
+        job: row.job,
+        call: None,
+        attempts: row.attempts + u32::from(state == JobState::Rejected),
+        conflicts: row.conflicts,
+        id_map: IdMapChange::Keep,
+        act_as: None,
+        delivered_revision: None,
+        events: vec![history::ended(state, Some(&problem), None, now)],
+        to: Transition::Ended { state, code: Some(problem.code.clone()), problem: Some(problem), changed: None, block_key: None },
+    }
+}
+
+/// A job that failed before any intent of this call.
+pub(super) fn fails(row: &ClaimRow, code: FailureCode, message: &str, now: Wall) -> Settlement {
+    ends(row, JobState::Failed, Problem::new(code.as_str(), message), now)
+}
+
+/// A job that waits, before any intent of this call.
+pub(super) fn waits(row: &ClaimRow, reason: WaitingKind, until: Option<Wall>, problem: Problem, now: Wall) -> Settlement {
+    Settlement {
+        job: row.job,
+        call: None,
+        attempts: row.attempts,
+        conflicts: row.conflicts,
+        id_map: IdMapChange::Keep,
+        act_as: None,
+        delivered_revision: None,
+        events: vec![history::waits(reason, until, Some(&problem), None, now)],
+        to: Transition::Waits {
+            reason: Some(reason),
+            until,
+            parents: Vec::new(),
+            problem: Some(problem),
+            keep_pinned: row.pinned.is_some(),
+            answer_lost: row.pinned.as_ref().is_some_and(|p| p.answer_lost),
+        },
+    }
+}
+
+/// When the wait that a settlement writes ends by itself.
+pub(super) fn due_of(settlement: &Settlement) -> Option<Wall> {
+    match &settlement.to {
+        Transition::Waits { until, .. } => *until,
+        Transition::Ended { .. } => None,
+    }
+}

@@ -1,0 +1,395 @@
+//! The loop: what happened goes into the scheduler, what it chooses is started.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use egression_core::scheduler::{Gating, LaneKey, Scheduler, SchedulerBounds};
+use egression_core::time::{Mono, Wall};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+
+use super::health::{Health, Step};
+use super::reads::Reads;
+use super::room::{GateRoom, owner};
+use super::rules::{gating_of, rules_of};
+use super::settings::DispatchSettings;
+use super::{Dispatcher, Message, QUEUE, lock};
+use crate::clock::Clock;
+use crate::config::catalogue::ConnectionState;
+use crate::config::configuration::Configuration;
+use crate::delivery::{Deliverer, Effect, Finished, Probe};
+use crate::gate::Gate;
+use crate::runtime::Registry;
+use crate::store::rows::{Changes, LanePage, OpenExecution};
+use crate::store::{Store, StoreError};
+
+/// The host's parts that the dispatcher drives.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Where jobs are.
+    pub store: Store,
+    /// Time.
+    pub clock: Clock,
+    /// Limits.
+    pub gate: Arc<Gate>,
+    /// Documents.
+    pub configuration: Arc<Configuration>,
+    /// Manifests.
+    pub registry: Arc<Registry>,
+    /// Makes deliveries.
+    pub deliverer: Deliverer,
+}
+
+/// The loop's state.
+struct Engine {
+    parts: Parts,
+    settings: DispatchSettings,
+    scheduler: Arc<Mutex<Scheduler>>,
+    room: GateRoom,
+    reads: Reads,
+    health: Health,
+    messages: mpsc::Sender<Message>,
+    next_call: i64,
+    /// Calls under way.
+    running: usize,
+    /// When the next stored wait ends.
+    due: Option<Wall>,
+    due_under_way: bool,
+    probes: BTreeMap<Mono, Vec<ConnectionId>>,
+    draining: Option<oneshot::Sender<()>>,
+}
+
+impl Dispatcher {
+    /// Takes up what the store holds and starts.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn start(parts: Parts, settings: DispatchSettings) -> Result<Self, StoreError> {
+        let (messages, incoming) = mpsc::channel(QUEUE);
+        let bounds = SchedulerBounds { window: settings.window, page: settings.page, ..SchedulerBounds::default() };
+        let scheduler = Arc::new(Mutex::new(Scheduler::new(bounds)));
+        let next_call = parts.store.last_call().await? + 1;
+        let recovered = parts.deliverer.recover().await?;
+        if recovered > 0 {
+            tracing::info!(intents = recovered, "took up intents that were open when the host stopped");
+        }
+        let reads = Reads {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            messages: messages.clone(),
+            page: u32::try_from(settings.page).unwrap_or(512),
+        };
+        let mut engine = Engine {
+            room: GateRoom(Arc::clone(&parts.gate)),
+            health: Health::new(settings.clone()),
+            scheduler: Arc::clone(&scheduler),
+            reads,
+            settings,
+            messages: messages.clone(),
+            next_call,
+            running: 0,
+            due: None,
+            due_under_way: false,
+            probes: BTreeMap::new(),
+            draining: None,
+            parts,
+        };
+        engine.configure();
+        for execution in engine.parts.store.open_executions().await? {
+            engine.open(execution);
+        }
+        engine.reads.when_due();
+        tokio::spawn(engine.run(incoming));
+        Ok(Self { messages, scheduler })
+    }
+}
+
+impl Engine {
+    async fn run(mut self, mut incoming: mpsc::Receiver<Message>) {
+        let gate = Arc::clone(&self.parts.gate);
+        loop {
+            self.pump();
+            if self.running == 0 {
+                if let Some(done) = self.draining.take() {
+                    // Whoever asked may have given up waiting.
+                    let _ = done.send(());
+                    return;
+                }
+            }
+            let wake = self.parts.clock.instant(self.next_wake());
+            tokio::select! {
+                message = incoming.recv() => {
+                    let Some(message) = message else { return };
+                    self.handle(message).await;
+                    while let Ok(message) = incoming.try_recv() {
+                        self.handle(message).await;
+                    }
+                }
+                () = gate.limited().notified() => self.room_freed(),
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn next_wake(&self) -> Mono {
+        let due = self.due.filter(|_| !self.due_under_way).map(|at| self.parts.clock.mono_of(at));
+        let probe = self.probes.first_key_value().map(|(at, _)| *at);
+        let alarm = lock(&self.scheduler).alarm();
+        [due, probe, alarm].into_iter().flatten().min().unwrap_or(Mono::FAR)
+    }
+
+    /// Starts everything that may start now.
+    fn pump(&mut self) {
+        let now = self.parts.clock.mono();
+        self.fall_due();
+        self.start_probes(now);
+        if self.draining.is_some() {
+            return;
+        }
+        let mut claims = Vec::new();
+        {
+            let mut scheduler = lock(&self.scheduler);
+            loop {
+                let claim = scheduler.next(now, &self.room);
+                let Some(claim) = claim else { break };
+                self.parts.gate.reserve(&owner(claim.connection), claim.requests);
+                claims.push(claim);
+            }
+            self.reads.start(scheduler.needs());
+            for connection in scheduler.connections() {
+                self.parts.gate.set_demand(&owner(connection), scheduler.waits_for_limit(connection));
+            }
+        }
+        for claim in claims {
+            self.running += 1;
+            let call = self.next_call;
+            self.next_call += 1;
+            let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
+            let type_hash = claim.heads.first().map_or(0, |head| head.type_hash);
+            tokio::spawn(async move {
+                let finished = deliverer.deliver(claim, call).await;
+                // The dispatcher outlives its deliveries.
+                let _ = messages.send(Message::Finished(Box::new(finished), type_hash)).await;
+            });
+        }
+    }
+
+    async fn handle(&mut self, message: Message) {
+        let now = self.parts.clock.mono();
+        match message {
+            Message::Sealed(execution) => self.sealed(execution).await,
+            Message::Paused(execution, paused) => lock(&self.scheduler).pause(execution, paused),
+            Message::Changed(changes) => self.changed(changes),
+            Message::Configured => self.configure(),
+            Message::Page(lane, Ok(page)) => self.page(lane, page, now),
+            Message::Page(lane, Err(error)) => {
+                tracing::warn!(%error, "ready jobs could not be read");
+                lock(&self.scheduler).page_failed(lane);
+            }
+            Message::Heads(asked, Ok(heads)) => {
+                let mut scheduler = lock(&self.scheduler);
+                for (connection, key) in asked {
+                    if !heads.iter().any(|head| head.connection == connection && head.key == key) {
+                        scheduler.key_is_empty(connection, key);
+                    }
+                }
+                scheduler.found(&heads, now);
+            }
+            Message::Released(Ok(heads)) => lock(&self.scheduler).found(&heads, now),
+            Message::Heads(_, Err(error)) | Message::Released(Err(error)) => tracing::warn!(%error, "heads of keys could not be read"),
+            Message::Due(Ok((heads, changes))) => {
+                lock(&self.scheduler).found(&heads, now);
+                self.changed(changes);
+            }
+            Message::Due(Err(error)) => tracing::warn!(%error, "due jobs could not be taken up"),
+            Message::NextDue(at) => {
+                self.due_under_way = false;
+                self.due = at;
+            }
+            Message::Finished(finished, type_hash) => self.finished(*finished, type_hash, now),
+            Message::Probed(connection, probe) => self.probed(connection, probe, now).await,
+            Message::Drain(done) => self.draining = Some(done),
+        }
+    }
+
+    async fn sealed(&mut self, execution: ExecutionSeq) {
+        match self.parts.store.open_execution(execution).await {
+            Ok(Some(open)) => {
+                if open.progress.iter().any(|row| row.scheduled > 0) {
+                    self.reads.when_due();
+                }
+                self.open(open);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, execution = execution.0, "a sealed execution could not be read"),
+        }
+    }
+
+    fn open(&mut self, execution: OpenExecution) {
+        let belts = execution.progress.iter().filter(|row| row.connection.0 != 0).map(|row| (row.connection, row.belt));
+        lock(&self.scheduler).open(execution.seq, execution.paused, belts);
+    }
+
+    fn page(&mut self, lane: LaneKey, page: LanePage, now: Mono) {
+        self.reads.mark_blocked(page.blocked);
+        lock(&self.scheduler).page(lane, &page.heads, &page.held, page.next, now);
+    }
+
+    fn finished(&mut self, finished: Finished, type_hash: i64, now: Mono) {
+        self.running -= 1;
+        lock(&self.scheduler).ended(finished.connection, type_hash, &finished.jobs, now);
+        self.note_due(finished.due);
+        self.changed(finished.changes);
+        let step = self.health.after_call(finished.connection, &finished.effect, now, rand::random());
+        self.take_step(finished.connection, step, &finished.effect);
+    }
+
+    /// What a change in the store means for the scheduler.
+    fn changed(&mut self, changes: Changes) {
+        {
+            let mut scheduler = lock(&self.scheduler);
+            scheduler.gone(&changes.gone);
+            for row in &changes.progress {
+                scheduler.progress(row.execution, row.connection, row.belt);
+            }
+            for execution in &changes.completed {
+                scheduler.close(*execution);
+            }
+        }
+        self.reads.released(changes.released);
+        self.fail_orphans(changes.orphaned);
+    }
+
+    fn fail_orphans(&self, orphans: Vec<JobSeq>) {
+        if orphans.is_empty() {
+            return;
+        }
+        let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
+        tokio::spawn(async move {
+            let changes = deliverer.fail_orphans(&orphans).await;
+            // The dispatcher is gone only when the host stops.
+            let _ = messages.send(Message::Changed(changes)).await;
+        });
+    }
+
+    fn note_due(&mut self, at: Option<Wall>) {
+        self.due = self.due.into_iter().chain(at).min();
+    }
+
+    fn fall_due(&mut self) {
+        let now = self.parts.clock.wall();
+        if !self.due_under_way && self.due.is_some_and(|at| at <= now) {
+            self.due_under_way = true;
+            self.due = None;
+            self.reads.due(now);
+        }
+    }
+
+    fn room_freed(&mut self) {
+        let mut scheduler = lock(&self.scheduler);
+        let connections: Vec<_> = scheduler.connections().collect();
+        for connection in connections {
+            scheduler.room_changed(connection);
+        }
+    }
+
+    /// Takes over documents, manifests and pauses.
+    fn configure(&mut self) {
+        let catalogue = self.parts.configuration.catalogue();
+        let now = self.parts.clock.mono();
+        let mut present = Vec::new();
+        for connection in catalogue.connections() {
+            let channel = &connection.channel.document;
+            let Some(description) = self.parts.registry.description(&channel.connector, channel.version.as_deref()) else { continue };
+            present.push(connection.id);
+            let mut scheduler = lock(&self.scheduler);
+            scheduler.connect(rules_of(connection, &description));
+            let wanted = gating_of(connection);
+            let circuit_open = matches!(scheduler.gating(connection.id), Some(Gating::Circuit(_)));
+            match &wanted {
+                // What the host found out by itself stays until a probe says otherwise.
+                Gating::Open if circuit_open => {}
+                Gating::Open => {
+                    self.health.reopened(connection.id);
+                    scheduler.set_gating(connection.id, wanted);
+                }
+                Gating::Parked(_) if !self.health.is_closed(connection.id) => {
+                    let at = self.health.found_parked(connection.id, now, rand::random());
+                    self.probes.entry(at).or_default().push(connection.id);
+                    scheduler.set_gating(connection.id, wanted);
+                }
+                _ => scheduler.set_gating(connection.id, wanted),
+            }
+        }
+        let mut scheduler = lock(&self.scheduler);
+        let known: Vec<_> = scheduler.connections().collect();
+        for gone in known.into_iter().filter(|id| !present.contains(id)) {
+            scheduler.disconnect(gone);
+        }
+    }
+
+    fn take_step(&mut self, connection: ConnectionId, step: Step, effect: &Effect) {
+        match step {
+            Step::Nothing => {}
+            Step::OpenCircuit(until) => {
+                tracing::warn!(%connection, ?effect, "circuit opened");
+                self.probes.entry(until).or_default().push(connection);
+                lock(&self.scheduler).set_gating(connection, Gating::Circuit(until));
+            }
+            Step::Park(reason, probe_at) => {
+                tracing::warn!(%connection, reason, "connection parked");
+                self.probes.entry(probe_at).or_default().push(connection);
+                lock(&self.scheduler).set_gating(connection, Gating::Parked(reason.clone()));
+                self.keep_state(connection, ConnectionState::Parked { reason });
+            }
+        }
+    }
+
+    fn keep_state(&self, connection: ConnectionId, state: ConnectionState) {
+        let configuration = Arc::clone(&self.parts.configuration);
+        tokio::spawn(async move {
+            if let Err(error) = configuration.set_connection_state(connection, &state).await {
+                tracing::warn!(%error, %connection, "a connection's state could not be kept");
+            }
+        });
+    }
+
+    fn start_probes(&mut self, now: Mono) {
+        while self.probes.first_key_value().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, connections)) = self.probes.pop_first() else { return };
+            for connection in connections.into_iter().filter(|c| self.health.is_closed(*c)) {
+                let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
+                tokio::spawn(async move {
+                    let probe = deliverer.check(connection).await;
+                    // The dispatcher is gone only when the host stops.
+                    let _ = messages.send(Message::Probed(connection, probe)).await;
+                });
+            }
+        }
+    }
+
+    async fn probed(&mut self, connection: ConnectionId, probe: Option<Probe>, now: Mono) {
+        match probe {
+            None => self.health.reopened(connection),
+            Some(Probe::Works(findings)) => {
+                tracing::info!(%connection, account = findings.account, "connection works again");
+                self.health.reopened(connection);
+                let was_parked = matches!(lock(&self.scheduler).gating(connection), Some(Gating::Parked(_)));
+                lock(&self.scheduler).set_gating(connection, Gating::Open);
+                if was_parked {
+                    self.keep_state(connection, ConnectionState::Active);
+                }
+            }
+            Some(Probe::Fails(problem) | Probe::Refused(problem)) => {
+                let at = self.health.probe_failed(connection, now, rand::random());
+                tracing::warn!(%connection, problem = problem.message, "connection still does not work");
+                self.probes.entry(at).or_default().push(connection);
+                let mut scheduler = lock(&self.scheduler);
+                if matches!(scheduler.gating(connection), Some(Gating::Circuit(_))) {
+                    scheduler.set_gating(connection, Gating::Circuit(at));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Drives the core's scheduler with the real clock, the store and the limits: reads what it needs, starts the calls it
+//! chooses, and tells it how they ended.
+//!
+//! One task owns every decision. Reads and deliveries run beside it and answer through its channel, so that nothing is
+//! decided on half of what happened.
+
+mod engine;
+mod health;
+mod reads;
+mod room;
+mod rules;
+pub mod settings;
+mod view;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
+use egression_core::domain::partition::KeyHash;
+use egression_core::scheduler::{Head, LaneKey, Scheduler};
+use egression_core::time::Wall;
+use tokio::sync::{mpsc, oneshot};
+
+pub use engine::Parts;
+pub use view::{View, WaitingGroup};
+
+use crate::delivery::{Finished, Probe};
+use crate::store::StoreError;
+use crate::store::rows::{Changes, LanePage};
+
+/// The queue to the dispatcher. Senders wait when it is full.
+const QUEUE: usize = 4096;
+
+/// Something that happened.
+#[derive(Debug)]
+enum Message {
+    /// An execution was sealed.
+    Sealed(ExecutionSeq),
+    /// An execution was paused or goes on.
+    Paused(ExecutionSeq, bool),
+    /// People or time changed jobs outside of a call.
+    Changed(Changes),
+    /// The configuration changed.
+    Configured,
+    /// A page was read.
+    Page(LaneKey, Result<LanePage, StoreError>),
+    /// Heads of keys were read: what was asked, what was found.
+    Heads(Vec<(ConnectionId, KeyHash)>, Result<Vec<Head>, StoreError>),
+    /// Released jobs were read as heads.
+    Released(Result<Vec<Head>, StoreError>),
+    /// Waits ended by time.
+    Due(Result<(Vec<Head>, Changes), StoreError>),
+    /// When the next wait ends.
+    NextDue(Option<Wall>),
+    /// A call ended.
+    Finished(Box<Finished>, i64),
+    /// A connection was probed.
+    Probed(ConnectionId, Option<Probe>),
+    /// Stop admitting; answered when no call is under way.
+    Drain(oneshot::Sender<()>),
+}
+
+/// The entrance to the dispatcher. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    messages: mpsc::Sender<Message>,
+    scheduler: Arc<Mutex<Scheduler>>,
+}
+
+impl Dispatcher {
+    /// An execution was sealed.
+    pub async fn sealed(&self, execution: ExecutionSeq) {
+        self.tell(Message::Sealed(execution)).await;
+    }
+
+    /// An execution was paused or goes on.
+    pub async fn paused(&self, execution: ExecutionSeq, paused: bool) {
+        self.tell(Message::Paused(execution, paused)).await;
+    }
+
+    /// People changed jobs: cancelled, deleted.
+    pub async fn changed(&self, changes: Changes) {
+        self.tell(Message::Changed(changes)).await;
+    }
+
+    /// The configuration changed: documents, pauses, connectors.
+    pub async fn configured(&self) {
+        self.tell(Message::Configured).await;
+    }
+
+    /// Stops admitting and waits for the calls under way.
+    pub async fn drain(&self) {
+        let (done, drained) = oneshot::channel();
+        self.tell(Message::Drain(done)).await;
+        // An error means that the dispatcher is gone, and so are its calls.
+        let _ = drained.await;
+    }
+
+    async fn tell(&self, message: Message) {
+        if self.messages.send(message).await.is_err() {
+            tracing::debug!("the dispatcher has stopped");
+        }
+    }
+}
+
+/// The scheduler, whose holders never panic.
+fn lock(scheduler: &Mutex<Scheduler>) -> MutexGuard<'_, Scheduler> {
+    scheduler.lock().unwrap_or_else(PoisonError::into_inner)
+}
+

@@ -1,0 +1,25 @@
+//! The gate's limits as the scheduler sees them.
+
+use std::sync::Arc;
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::scheduler::Room;
+use egression_core::time::Mono;
+
+use crate::gate::Gate;
+
+/// Asks the gate.
+#[derive(Debug)]
+pub(super) struct GateRoom(pub(super) Arc<Gate>);
+
+impl Room for GateRoom {
+    fn headroom(&self, connection: ConnectionId, _now: Mono) -> (u32, Option<(String, Mono)>) {
+        let headroom = self.0.headroom(&owner(connection));
+        (headroom.calls, headroom.until)
+    }
+}
+
+/// The name under which the gate knows a connection.
+pub(super) fn owner(connection: ConnectionId) -> String {
+    format!("connection:{connection}")
+}

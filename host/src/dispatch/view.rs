@@ -1,0 +1,102 @@
+//! What the dispatcher can say about why jobs wait, for people who ask.
+
+use std::sync::{Arc, Mutex};
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
+use egression_core::scheduler::Scheduler;
+use egression_core::time::Wall;
+
+use super::{Dispatcher, lock};
+use crate::clock::Clock;
+use crate::store::rows::{ExecutionStatus, JobRow, ProgressRow};
+
+/// Jobs of a channel that wait for the same thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingGroup {
+    /// The reason.
+    pub kind: WaitingKind,
+    /// The limit, the reason of a park …
+    pub key: Option<String>,
+    /// Until when, if known.
+    pub until: Option<Wall>,
+    /// How many.
+    pub jobs: u64,
+}
+
+/// The dispatcher's view. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct View {
+    scheduler: Arc<Mutex<Scheduler>>,
+    clock: Clock,
+}
+
+impl Dispatcher {
+    /// Its view.
+    #[must_use]
+    pub fn view(&self, clock: Clock) -> View {
+        View { scheduler: Arc::clone(&self.scheduler), clock }
+    }
+}
+
+impl View {
+    /// Why the waiting jobs of an execution wait, by connection. The groups of a connection add up to its waiting jobs.
+    #[must_use]
+    pub fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {
+        let mut by_connection: Vec<(ConnectionId, Vec<WaitingGroup>)> = Vec::new();
+        for row in status.progress.iter().filter(|row| row.connection.0 != 0) {
+            let groups = match by_connection.iter_mut().find(|(id, _)| *id == row.connection) {
+                Some((_, groups)) => groups,
+                None => {
+                    by_connection.push((row.connection, Vec::new()));
+                    &mut by_connection.last_mut().expect("just pushed").1
+                }
+            };
+            for group in self.belt(row) {
+                match groups.iter_mut().find(|g| (g.kind, &g.key, g.until) == (group.kind, &group.key, group.until)) {
+                    Some(same) => same.jobs += group.jobs,
+                    None => groups.push(group),
+                }
+            }
+        }
+        by_connection
+    }
+
+    fn belt(&self, row: &ProgressRow) -> Vec<WaitingGroup> {
+        let waiting = row.belt.states[0];
+        let group = |kind, jobs| WaitingGroup { kind, key: None, until: None, jobs };
+        let mut groups = vec![
+            group(WaitingKind::Schedule, row.scheduled),
+            group(WaitingKind::Retry, row.retrying),
+            group(WaitingKind::Dependency, row.belt.set_aside),
+        ];
+        let ready = waiting.saturating_sub(row.scheduled + row.retrying + row.belt.set_aside);
+        let status = lock(&self.scheduler).lane_status(row.execution, row.connection, row.belt.belt);
+        let held = status.held.min(ready);
+        groups.push(group(WaitingKind::Partition, held));
+        let until = status.blocked.until.map(|at| self.clock.wall_of(at));
+        groups.push(WaitingGroup { kind: status.blocked.kind, key: status.blocked.key, until, jobs: ready - held });
+        groups.retain(|g| g.jobs > 0);
+        groups
+    }
+
+    /// Why a waiting job waits, as far as the store's row does not say: kind, key, until. `ahead`: unfinished jobs before it in its key.
+    #[must_use]
+    pub fn job(&self, job: &JobRow, ahead: u32) -> Option<(WaitingKind, Option<String>, Option<Wall>)> {
+        if job.state != JobState::Waiting {
+            return None;
+        }
+        if let Some(kind) = job.waiting {
+            let key = matches!(kind, WaitingKind::Blocked).then(|| job.partition_key.clone());
+            return Some((kind, key, job.due_at));
+        }
+        let status = lock(&self.scheduler).lane_status(job.seq.execution(), job.connection, job.belt);
+        let own = matches!(status.blocked.kind, WaitingKind::Paused | WaitingKind::Belt | WaitingKind::BeltHold);
+        if ahead > 0 && !own {
+            return Some((WaitingKind::Partition, Some(job.partition_key.clone()), None));
+        }
+        let until = status.blocked.until.map(|at| self.clock.wall_of(at));
+        Some((status.blocked.kind, status.blocked.key, until))
+    }
+}

@@ -1,0 +1,130 @@
+//! What a guest sees of an answer: bounded, and without the secrets of its call.
+
+
+use bytes::Bytes;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+
+use super::exchange::Answer;
+use super::grants;
+use super::masking::Mask;
+use super::transfer::RawAnswer;
+
+/// Masks an answer and cuts it to `max_bytes`. An answer in a coding that cannot be searched is withheld if the call
+/// used a secret: its body is empty and `truncated` says that something is missing.
+pub(super) fn masked(mut raw: RawAnswer, mask: &Mask, max_bytes: u64, max_headers_bytes: u64) -> Answer {
+    let keep = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    if !mask.is_empty() {
+        raw = unpacked(raw, keep.saturating_add(mask.overlap_bytes()));
+    }
+    let truncated = raw.more || raw.body.len() > keep;
+    let body = if mask.is_empty() { raw.body.slice(..raw.body.len().min(keep)) } else { mask.bytes(&raw.body, keep).into() };
+    let (headers, left_out) = shown_headers(&raw.headers, mask, max_headers_bytes);
+    Answer { status: raw.status, headers, body, truncated: truncated || left_out, duration_ms: raw.duration_ms }
+}
+
+/// Removes a content coding so that the body can be searched.
+fn unpacked(mut raw: RawAnswer, keep: usize) -> RawAnswer {
+    let Some(coding) = raw.headers.get(CONTENT_ENCODING) else { return raw };
+    let coding = coding.to_str().unwrap_or("unknown").trim().to_ascii_lowercase();
+    let several = raw.headers.get_all(CONTENT_ENCODING).iter().count() > 1;
+    let plain = match coding.as_str() {
+        "identity" | "" if !several => return raw,
+        "gzip" | "x-gzip" if !several => unpack(MultiGzDecoder::new(raw.body.as_ref()), keep),
+        "deflate" if !several => unpack(ZlibDecoder::new(raw.body.as_ref()), keep),
+        _ => (Vec::new(), true),
+    };
+    raw.headers.remove(CONTENT_ENCODING);
+    raw.headers.remove(CONTENT_LENGTH);
+    raw.more |= plain.1;
+    raw.body = Bytes::from(plain.0);
+    raw
+}
+
+/// At most `keep` bytes, and whether there is more or the rest cannot be read.
+fn unpack(mut decoder: impl std::io::Read, keep: usize) -> (Vec<u8>, bool) {
+    let mut plain = Vec::new();
+    let mut chunk = [0; 8192];
+    loop {
+        match decoder.read(&mut chunk) {
+            Ok(0) => return (plain, false),
+            Ok(read) => plain.extend_from_slice(&chunk[..read]),
+            Err(_) => return (plain, true),
+        }
+        if plain.len() > keep {
+            plain.truncate(keep);
+            return (plain, true);
+        }
+    }
+}
+
+/// The headers that fit, and whether some did not.
+fn shown_headers(headers: &HeaderMap, mask: &Mask, max_bytes: u64) -> (Vec<(String, String)>, bool) {
+    let all = grants::header_bytes(headers);
+    let mut left = max_bytes;
+    let mut shown = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let bytes = (name.as_str().len() + value.len() + 4) as u64;
+        let Some(rest) = left.checked_sub(bytes) else { break };
+        left = rest;
+        shown.push((name.as_str().to_owned(), mask.text(&String::from_utf8_lossy(value.as_bytes()))));
+    }
+    (shown, all as u64 > max_bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use reqwest::header::HeaderValue;
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn raw(body: &[u8], coding: Option<&'static str>) -> RawAnswer {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-echo", HeaderValue::from_static("token hunter2-hunter2"));
+        if let Some(coding) = coding {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        RawAnswer { status: 200, headers, body: Bytes::copy_from_slice(body), more: false, duration_ms: 1 }
+    }
+
+    fn mask() -> Mask {
+        let mut mask = Mask::default();
+        mask.add(&SecretString::from("hunter2-hunter2"));
+        mask
+    }
+
+    #[test]
+    fn a_packed_answer_is_searched_or_withheld() {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+        packer.write_all(b"you said hunter2-hunter2").unwrap();
+        let packed = packer.finish().unwrap();
+        let answer = masked(raw(&packed, Some("gzip")), &mask(), 1000, 1000);
+        assert_eq!((answer.body.as_ref(), answer.truncated), (&b"you said ***"[..], false));
+        assert_eq!(answer.headers, vec![("x-echo".to_owned(), "token ***".to_owned())]);
+
+        let answer = masked(raw(&packed, Some("br")), &mask(), 1000, 1000);
+        assert!(answer.body.is_empty() && answer.truncated);
+        let answer = masked(raw(&packed, Some("gzip")), &Mask::default(), 1000, 1000);
+        assert_eq!((answer.body.as_ref(), answer.headers.len()), (packed.as_slice(), 2));
+    }
+
+    #[test]
+    fn a_packed_answer_does_not_grow_past_its_bound() {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        packer.write_all(&vec![b'a'; 10_000_000]).unwrap();
+        let answer = masked(raw(&packer.finish().unwrap(), Some("gzip")), &mask(), 1000, 1000);
+        assert_eq!((answer.body.len(), answer.truncated), (1000, true));
+    }
+
+    #[test]
+    fn headers_beyond_the_bound_are_left_out() {
+        let answer = masked(raw(b"", None), &Mask::default(), 10, 10);
+        assert!(answer.headers.is_empty() && answer.truncated);
+    }
+}

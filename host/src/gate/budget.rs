@@ -1,0 +1,279 @@
+//! The limiter's state: the book of limits, what is leased of windows, what admission has set aside, and the meters.
+//! Pure: the clock's reading is passed in and what the store must be told is handed back.
+
+use std::collections::HashMap;
+
+use egression_core::scheduler::limits::{Draw, Guard, LimitBook, LimitKey, LimitKind, Refusal, UsageMeter};
+use egression_core::time::Mono;
+
+use super::destination::Destination;
+use super::slices::{Slices, Used};
+use super::usage::Usage;
+
+/// How many requests admission may still count on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headroom {
+    /// Requests that could be drawn within the horizon and are not set aside for calls already admitted.
+    pub calls: u32,
+    /// If there are none because of a limit: which, and until when ([`Mono::FAR`]: until a request ends).
+    pub until: Option<(String, Mono)>,
+}
+
+/// All limits of the host.
+pub(super) struct Budget {
+    book: LimitBook,
+    guard: Guard,
+    kinds: HashMap<LimitKey, LimitKind>,
+    windows: HashMap<LimitKey, Slices>,
+    /// Windows of the last run that are not defined yet: uses, and the first free slice number.
+    past: HashMap<LimitKey, (Vec<(Mono, u32)>, i64)>,
+    reserved: HashMap<LimitKey, u32>,
+    owners: HashMap<String, Ledger>,
+}
+
+/// What an owner's admission and meter go by.
+struct Ledger {
+    keys: Vec<LimitKey>,
+    kinds: Vec<LimitKind>,
+    unclaimed: u32,
+    meter: UsageMeter,
+}
+
+/// Requests set aside for one call.
+#[derive(Debug, Default)]
+pub(super) struct Reservation {
+    keys: Vec<LimitKey>,
+    left: u32,
+}
+
+impl Budget {
+    /// Nothing is limited yet.
+    pub(super) fn new(guard: Guard) -> Self {
+        Self {
+            book: LimitBook::default(),
+            guard,
+            kinds: HashMap::new(),
+            windows: HashMap::new(),
+            past: HashMap::new(),
+            reserved: HashMap::new(),
+            owners: HashMap::new(),
+        }
+    }
+
+    /// A window's uses before the restart, to be taken over when it is defined.
+    pub(super) fn remember(&mut self, key: LimitKey, slice: i64, used: Mono, units: u32) {
+        let (uses, next) = self.past.entry(key).or_default();
+        uses.push((used, units));
+        *next = (*next).max(slice + 1);
+    }
+
+    /// Makes these destinations the ones there are. Limits that are unchanged keep their state.
+    pub(super) fn configure(&mut self, destinations: &[Destination], now: Mono) {
+        let mut wanted = HashMap::new();
+        for limit in destinations.iter().flat_map(|d| &d.limits) {
+            wanted.insert(limit.key.clone(), limit.kind);
+        }
+        // A window that goes stays in the book: should it come back, what was used of it is not forgotten.
+        let gone = |(key, kind): &(&LimitKey, &LimitKind)| !wanted.contains_key(*key) && !matches!(kind, LimitKind::Window { .. });
+        for (key, _) in self.kinds.iter().filter(gone) {
+            self.book.undefine(key);
+        }
+        for (key, kind) in &wanted {
+            self.define(key, *kind, now);
+        }
+        self.kinds = wanted;
+        self.owners.retain(|owner, _| destinations.iter().any(|d| d.owner == *owner));
+        for destination in destinations {
+            self.configure_owner(destination, now);
+        }
+    }
+
+    fn define(&mut self, key: &LimitKey, kind: LimitKind, now: Mono) {
+        self.book.define(key.clone(), kind, self.guard, now);
+        let LimitKind::Window { max, window_ms } = kind else { return };
+        if let Some(slices) = self.windows.get_mut(key) {
+            slices.resize(max, window_ms);
+            return;
+        }
+        let (mut uses, next) = self.past.remove(key).unwrap_or_default();
+        uses.sort_unstable();
+        self.book.restore_window(key, &uses);
+        self.windows.insert(key.clone(), Slices::new(max, window_ms, next));
+    }
+
+    fn configure_owner(&mut self, destination: &Destination, now: Mono) {
+        let kinds: Vec<LimitKind> = destination.common_limits().map(|limit| limit.kind).collect();
+        let mut keys: Vec<LimitKey> = destination.common_limits().map(|limit| limit.key.clone()).collect();
+        keys.push(destination.own_key.clone());
+        let unclaimed = match self.owners.get_mut(&destination.owner) {
+            Some(ledger) if ledger.keys == keys && ledger.kinds == kinds => return,
+            Some(ledger) => ledger.unclaimed,
+            None => 0,
+        };
+        if let Some(old) = self.owners.remove(&destination.owner) {
+            self.give_back(&old.keys, unclaimed);
+        }
+        self.set_aside(&keys, unclaimed);
+        let meter = UsageMeter::new(&kinds, now);
+        self.owners.insert(destination.owner.clone(), Ledger { keys, kinds, unclaimed, meter });
+    }
+
+    /// Draws one request, all keys or none. The slices that are used up are returned with their keys.
+    pub(super) fn try_draw(&mut self, owner: &str, keys: &[LimitKey], now: Mono) -> Result<(Draw, Vec<(LimitKey, Used)>), Refusal> {
+        let draw = self.book.try_draw(keys, now)?;
+        let mut used = Vec::new();
+        for key in keys {
+            if self.is_window(key)
+                && let Some(slices) = self.windows.get_mut(key)
+            {
+                used.push((key.clone(), slices.take()));
+            }
+        }
+        if let Some(ledger) = self.owners.get_mut(owner) {
+            ledger.meter.drawn(now, 1);
+        }
+        self.note_saturation(owner, now);
+        Ok((draw, used))
+    }
+
+    /// A request ended.
+    pub(super) fn finish(&mut self, owner: &str, draw: Draw, now: Mono) {
+        self.book.finish(draw);
+        self.note_saturation(owner, now);
+    }
+
+    fn note_saturation(&mut self, owner: &str, now: Mono) {
+        let Some(ledger) = self.owners.get_mut(owner) else { return };
+        ledger.meter.saturated(now, self.book.is_saturated(&ledger.keys));
+    }
+
+    /// Closes a limit until then. The meters of all owners that share it see it.
+    pub(super) fn close(&mut self, key: &LimitKey, until: Mono, now: Mono) {
+        self.book.close(key.clone(), until);
+        self.note_closure(key, until, now);
+    }
+
+    fn note_closure(&mut self, key: &LimitKey, until: Mono, now: Mono) {
+        for ledger in self.owners.values_mut().filter(|ledger| ledger.keys.contains(key)) {
+            ledger.meter.closed(now, until);
+        }
+    }
+
+    /// Takes over what the destination says of a limit.
+    pub(super) fn observe(&mut self, key: &LimitKey, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
+        self.book.observe(key, limit, remaining, reset_ms, now);
+        if let Some((key, until)) = self.book.closed(std::slice::from_ref(key), now) {
+            self.note_closure(&key, until, now);
+        }
+    }
+
+    /// The windows of these keys of which no unit is leased.
+    pub(super) fn without_unit<'a>(&self, keys: &'a [LimitKey]) -> impl Iterator<Item = &'a LimitKey> {
+        keys.iter().filter(|key| self.is_window(key) && self.windows.get(key).is_some_and(|slices| !slices.has_unit()))
+    }
+
+    fn is_window(&self, key: &LimitKey) -> bool {
+        matches!(self.kinds.get(key), Some(LimitKind::Window { .. }))
+    }
+
+    /// The leases of a window.
+    pub(super) fn slices(&mut self, key: &LimitKey) -> Option<&mut Slices> {
+        self.windows.get_mut(key)
+    }
+
+    /// Sets requests aside for a call that was admitted and is not open yet.
+    pub(super) fn reserve(&mut self, owner: &str, requests: u32) {
+        let Some(ledger) = self.owners.get_mut(owner) else { return };
+        ledger.unclaimed = ledger.unclaimed.saturating_add(requests);
+        let keys = ledger.keys.clone();
+        self.set_aside(&keys, requests);
+    }
+
+    /// Gives back what was set aside for a call that is not opened after all.
+    pub(super) fn unreserve(&mut self, owner: &str, requests: u32) {
+        let Some(ledger) = self.owners.get_mut(owner) else { return };
+        let requests = requests.min(ledger.unclaimed);
+        ledger.unclaimed -= requests;
+        let keys = ledger.keys.clone();
+        self.give_back(&keys, requests);
+    }
+
+    /// Hands a call what was set aside for it; what is missing is set aside now.
+    pub(super) fn claim(&mut self, owner: &str, requests: u32) -> Reservation {
+        let Some(ledger) = self.owners.get_mut(owner) else { return Reservation::default() };
+        let claimed = requests.min(ledger.unclaimed);
+        ledger.unclaimed -= claimed;
+        let keys = ledger.keys.clone();
+        self.set_aside(&keys, requests - claimed);
+        Reservation { keys, left: requests }
+    }
+
+    /// A request of a call was drawn: it is set aside no longer.
+    pub(super) fn spend(&mut self, reservation: &mut Reservation) {
+        if reservation.left > 0 {
+            reservation.left -= 1;
+            self.give_back(&reservation.keys, 1);
+        }
+    }
+
+    /// A call ended. True if something went back.
+    pub(super) fn release(&mut self, reservation: &mut Reservation) -> bool {
+        let left = std::mem::take(&mut reservation.left);
+        self.give_back(&reservation.keys, left);
+        left > 0
+    }
+
+    /// What admission may still count on.
+    pub(super) fn headroom(&self, owner: &str, now: Mono, horizon_ms: u64) -> Headroom {
+        let mut calls = u32::MAX;
+        let mut until: Option<(LimitKey, Mono)> = None;
+        let Some(ledger) = self.owners.get(owner) else { return Headroom { calls: 0, until: None } };
+        for key in &ledger.keys {
+            let room = self.book.headroom(std::slice::from_ref(key), now, horizon_ms);
+            let set_aside = self.reserved.get(key).copied().unwrap_or(0);
+            calls = calls.min(room.requests.saturating_sub(set_aside));
+            if let Some((key, at)) = room.until
+                && until.as_ref().is_none_or(|(_, latest)| at > *latest)
+            {
+                until = Some((key, at));
+            }
+        }
+        Headroom { calls, until: until.filter(|_| calls == 0).map(|(key, at)| (key.0.to_string(), at)) }
+    }
+
+    /// Which of these keys has no room now, and until when.
+    pub(super) fn headroom_of(&self, keys: &[LimitKey], now: Mono) -> Option<(LimitKey, Mono)> {
+        self.book.headroom(keys, now, 0).until
+    }
+
+    /// Whether an owner has work for its limits.
+    pub(super) fn set_demand(&mut self, owner: &str, demand: bool, now: Mono) {
+        if let Some(ledger) = self.owners.get_mut(owner) {
+            ledger.meter.demand(now, demand);
+        }
+    }
+
+    /// An owner's meter.
+    pub(super) fn usage(&mut self, owner: &str, now: Mono) -> Option<Usage> {
+        let meter = &mut self.owners.get_mut(owner)?.meter;
+        meter.advance(now);
+        Some(Usage { requests: meter.requests(), possible: meter.possible(), used: meter.used() })
+    }
+
+    fn set_aside(&mut self, keys: &[LimitKey], requests: u32) {
+        for key in keys.iter().filter(|_| requests > 0) {
+            *self.reserved.entry(key.clone()).or_default() += requests;
+        }
+    }
+
+    fn give_back(&mut self, keys: &[LimitKey], requests: u32) {
+        for key in keys {
+            if let Some(reserved) = self.reserved.get_mut(key) {
+                *reserved = reserved.saturating_sub(requests);
+                if *reserved == 0 {
+                    self.reserved.remove(key);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The gate as one call of a connector sees it: bound to an owner, a deadline, and a ledger of what it did.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use egression_core::domain::outcome::Evidence;
+use egression_core::time::{Mono, Wall};
+use futures_util::{StreamExt as _, stream};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Gate;
+use super::budget::Reservation;
+use super::destination::Destination;
+use super::exchange::{Answer, Exchange, OutgoingRequest, SendError};
+use super::masking::Mask;
+use super::placeholders::{self, CredentialError, Resolved};
+use super::send;
+use super::sign::{self, SignRequest};
+use super::transfer::RawAnswer;
+
+/// A call's way out. Cheap to clone; clones share the ledger. When the last one goes, what the call had set aside and
+/// did not use goes back.
+#[derive(Clone)]
+pub struct CallGate {
+    state: Arc<CallState>,
+}
+
+/// What the clones share.
+pub(super) struct CallState {
+    pub(super) gate: Arc<Gate>,
+    pub(super) destination: Arc<Destination>,
+    pub(super) call: i64,
+    pub(super) deadline: Mono,
+    pub(super) reservation: Mutex<Reservation>,
+    ledger: Mutex<Ledger>,
+}
+
+#[derive(Default)]
+struct Ledger {
+    evidence: Evidence,
+    /// Requests under way: whether each may write, and whether it left.
+    under_way: Vec<(bool, Arc<AtomicBool>)>,
+    exchanges: Vec<Exchange>,
+    mask: Mask,
+}
+
+impl CallGate {
+    pub(super) fn new(gate: Arc<Gate>, destination: Arc<Destination>, call: i64, deadline: Mono, reservation: Reservation) -> Self {
+        let state = CallState { gate, destination, call, deadline, reservation: Mutex::new(reservation), ledger: Mutex::default() };
+        Self { state: Arc::new(state) }
+    }
+
+    /// Sends one request and waits for the whole answer. It goes on to its end if the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`SendError`]: says for certain whether anything was sent.
+    pub async fn send(&self, request: OutgoingRequest) -> Result<Answer, SendError> {
+        let state = Arc::clone(&self.state);
+        // On the gate's own runtime: a guest that computes must not hold up answers, nor take a request along when it ends.
+        let sending = self.state.gate.handle.spawn(async move { Box::pin(send::send(&state, request)).await });
+        sending.await.unwrap_or_else(|error| Err(SendError::SentWithoutAnswer(format!("the host is stopping: {error}"))))
+    }
+
+    /// Sends several, as many at once as the gate's settings allow. Answers are in the order of the requests.
+    pub async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
+        let at_once = self.state.gate.settings.send_all_concurrency.max(1);
+        stream::iter(requests).map(|request| self.send(request)).buffered(at_once).collect().await
+    }
+
+    /// A text that stands for a secret of the owner: the same until the secret changes.
+    ///
+    /// # Errors
+    /// [`CredentialError`].
+    pub async fn placeholder(&self, name: &str) -> Result<String, CredentialError> {
+        let gate = &self.state.gate;
+        placeholders::text_for(&gate.vault, &gate.clock, &self.state.destination.owner, name).await
+    }
+
+    /// Signs with the owner's secrets.
+    ///
+    /// # Errors
+    /// [`CredentialError`].
+    pub async fn sign(&self, request: SignRequest) -> Result<String, CredentialError> {
+        let gate = &self.state.gate;
+        let texts = [request.key.as_str(), request.data.as_str()];
+        let resolved = Resolved::look_up(&gate.vault, &gate.clock, &self.state.destination.owner, texts.into_iter()).await;
+        let resolved = resolved.map_err(CredentialError::Invalid)?;
+        self.state.mask_also(resolved.secrets().map(|(_, secret)| &secret.value));
+        let key = resolved.fill_plain(&request.key);
+        let data = resolved.fill_plain(&request.data);
+        sign::sign(&request, key.expose_secret(), data.expose_secret())
+    }
+
+    /// Keeps a secret that the destination handed out as a new generation of `name`, bound to the granted hosts.
+    ///
+    /// # Errors
+    /// [`CredentialError::Invalid`] for a name that cannot be, or if it could not be stored.
+    pub async fn deposit(&self, name: &str, value: SecretString, expires_at: Option<Wall>) -> Result<(), CredentialError> {
+        placeholders::check_name(name)?;
+        let destination = &self.state.destination;
+        let hosts = destination.grants.iter().map(ToString::to_string).collect();
+        self.state.mask_also([&value]);
+        self.state.gate.vault.put(&destination.owner, name, value, hosts, expires_at).await?;
+        Ok(())
+    }
+
+    /// What the destination says of a limit: `limit` requests in all, `remaining` left, `reset_ms` until all are back.
+    /// Tightens, never widens.
+    pub fn observe(&self, bucket: Option<&str>, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>) {
+        let gate = &self.state.gate;
+        let key = self.state.destination.bucket(bucket);
+        gate.limiter.budget().observe(key, limit, remaining, reset_ms, gate.clock.mono());
+    }
+
+    /// What left the host so far. A request under way counts as left without an answer.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        let ledger = self.state.ledger();
+        let mut evidence = ledger.evidence;
+        for (write, left) in &ledger.under_way {
+            let left = left.load(Ordering::Acquire);
+            evidence.anything_left |= left;
+            evidence.write_left |= left && *write;
+            evidence.answer_lost |= left && *write;
+        }
+        evidence
+    }
+
+    /// The exchanges of the call, redacted; at most as many as the gate's settings say.
+    #[must_use]
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.state.ledger().exchanges.clone()
+    }
+
+    /// A text with the secrets of this call masked.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        self.state.redact(text)
+    }
+
+    /// The owner's destination as it was when the call was opened.
+    #[must_use]
+    pub fn destination(&self) -> &Arc<Destination> {
+        &self.state.destination
+    }
+
+    /// Not later than this is anything sent or answered.
+    #[must_use]
+    pub fn deadline(&self) -> Mono {
+        self.state.deadline
+    }
+
+    /// Gives back what was set aside and not used.
+    pub fn close(&self) {
+        self.state.release();
+    }
+}
+
+impl std::fmt::Debug for CallGate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallGate").field("owner", &self.state.destination.owner).field("call", &self.state.call).finish_non_exhaustive()
+    }
+}
+
+impl CallState {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Masks these from now on.
+    pub(super) fn mask_also<'a>(&self, secrets: impl IntoIterator<Item = &'a SecretString>) {
+        let mut ledger = self.ledger();
+        for secret in secrets {
+            ledger.mask.add(secret);
+        }
+    }
+
+    /// Works with the secrets of the call.
+    pub(super) fn with_mask<T>(&self, work: impl FnOnce(&Mask) -> T) -> T {
+        work(&self.ledger().mask)
+    }
+
+    pub(super) fn redact(&self, text: &str) -> String {
+        placeholders::hidden(&self.with_mask(|mask| mask.text(text)))
+    }
+
+    /// Keeps an exchange for the history.
+    pub(super) fn note(&self, exchange: Exchange) {
+        let mut ledger = self.ledger();
+        if ledger.exchanges.len() < self.gate.settings.max_exchanges_per_call {
+            ledger.exchanges.push(exchange);
+        }
+    }
+
+    fn release(&self) {
+        // The budget first, as when drawing.
+        let mut budget = self.gate.limiter.budget();
+        let gave_back = budget.release(&mut self.reservation.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(budget);
+        if gave_back {
+            self.gate.limiter.limited.notify_one();
+        }
+    }
+}
+
+impl Drop for CallState {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// A request under way, as the ledger sees it. Dropped without an end, its answer is lost.
+pub(super) struct Flight<'a> {
+    call: &'a CallState,
+    write: bool,
+    left: Arc<AtomicBool>,
+    answered: bool,
+}
+
+impl<'a> Flight<'a> {
+    pub(super) fn begin(call: &'a CallState, write: bool, left: Arc<AtomicBool>) -> Self {
+        call.ledger().under_way.push((write, Arc::clone(&left)));
+        Self { call, write, left, answered: false }
+    }
+
+    pub(super) fn end(mut self, result: &Result<RawAnswer, SendError>) {
+        self.answered = result.is_ok();
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let left = self.left.load(Ordering::Acquire);
+        let mut ledger = self.call.ledger();
+        ledger.under_way.retain(|(_, other)| !Arc::ptr_eq(other, &self.left));
+        ledger.evidence.anything_left |= left;
+        ledger.evidence.write_left |= left && self.write;
+        ledger.evidence.answer_lost |= left && self.write && !self.answered;
+    }
+}

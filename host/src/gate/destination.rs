@@ -1,0 +1,74 @@
+//! What the gate knows of an owner: a connection or a source.
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::scheduler::limits::{LimitKey, LimitKind};
+use ipnet::IpNet;
+
+use super::grants::Grant;
+use crate::config::documents::AuthDocument;
+
+/// A connection's or source's way out.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Whose requests these are: `connection:7`, `source:3`.
+    pub owner: String,
+    /// The connection; none for a source.
+    pub connection: Option<ConnectionId>,
+    /// The subscription's name; none for a source.
+    pub subscription: Option<String>,
+    /// The channel's name; none for a source.
+    pub channel: Option<String>,
+    /// All apply at once.
+    pub limits: Vec<BoundLimit>,
+    /// The owner's own key, which a throttle closes that names no limit.
+    pub own_key: LimitKey,
+    /// Where it may send to.
+    pub grants: Vec<Grant>,
+    /// Ranges that may be dialled although they are not public.
+    pub allow_addresses: Vec<IpNet>,
+    /// How it authenticates. Secret references in it are not looked at: the values are in the vault, under
+    /// `token`, `client_secret`, or the connector's own names.
+    pub auth: Option<AuthDocument>,
+    /// One request in milliseconds; 0: the gate's default.
+    pub request_timeout_ms: u64,
+    /// The largest answer in bytes; 0: the gate's default. Never above the gate's own bound.
+    pub max_response_bytes: u64,
+}
+
+/// A limit with the key under which it is counted.
+#[derive(Clone, Debug)]
+pub struct BoundLimit {
+    /// Owners with the same key share the limit.
+    pub key: LimitKey,
+    /// How it fills and empties.
+    pub kind: LimitKind,
+    /// The name that a throttle or an observation can refer to.
+    pub name: Option<String>,
+    /// The operations that it covers; empty: every request.
+    pub operations: Vec<String>,
+}
+
+impl Destination {
+    /// The keys that a request of this operation draws from. The own key comes last.
+    #[must_use]
+    pub fn keys(&self, operation: Option<&str>) -> Vec<LimitKey> {
+        let covers = |limit: &&BoundLimit| {
+            limit.operations.is_empty() || operation.is_some_and(|op| limit.operations.iter().any(|o| o == op))
+        };
+        let mut keys: Vec<LimitKey> = self.limits.iter().filter(covers).map(|limit| limit.key.clone()).collect();
+        keys.push(self.own_key.clone());
+        keys
+    }
+
+    /// The limits that cover every request: what admission can know before a connector has said what it will do.
+    pub fn common_limits(&self) -> impl Iterator<Item = &BoundLimit> {
+        self.limits.iter().filter(|limit| limit.operations.is_empty())
+    }
+
+    /// The key of a named limit; the own key if none is named or the name is not known.
+    #[must_use]
+    pub fn bucket(&self, name: Option<&str>) -> &LimitKey {
+        name.and_then(|name| self.limits.iter().find(|limit| limit.name.as_deref() == Some(name)))
+            .map_or(&self.own_key, |limit| &limit.key)
+    }
+}

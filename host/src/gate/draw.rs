@@ -1,0 +1,245 @@
+//! The limiter: every request is drawn here at the moment in which it leaves.
+//!
+//! Requests that draw from the same limits pass a turnstile one after the other, so they leave in the order in which
+//! they came, and only the first of them waits on a timer. It waits until the instant that the limits name, or until
+//! another request ends, and never past its deadline. Closed limits and used window units are facts in the store.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use egression_core::scheduler::limits::{Draw, Guard, LimitKey};
+use egression_core::time::{Mono, Wall};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex as Turnstile, Notify};
+
+use super::budget::{Budget, Reservation};
+use super::facts::LimitFacts;
+use super::slices::Used;
+use crate::clock::Clock;
+use crate::store::StoreError;
+
+/// Turnstiles above which those that nobody uses are removed.
+const TURNSTILES_BEFORE_REMOVAL: usize = 1024;
+/// How long a lease that the store refused rests before it is tried again, in milliseconds.
+const LEASE_RETRY_MS: u64 = 100;
+
+/// All limits of the host, with those who wait for them.
+pub(super) struct Limiter {
+    budget: Mutex<Budget>,
+    turnstiles: Mutex<HashMap<Vec<LimitKey>, Arc<Turnstile<()>>>>,
+    /// A slot was freed: waiting requests look again.
+    freed: Notify,
+    /// A lease was answered.
+    leased: Notify,
+    /// Admission may find more room than before.
+    pub(super) limited: Notify,
+    facts: Box<dyn LimitFacts>,
+    clock: Clock,
+    /// Leases are taken here, so that a caller that goes away does not take them along.
+    handle: Handle,
+}
+
+/// Why nothing was drawn.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// No room before the deadline.
+    Limited { until: Mono, key: LimitKey },
+    /// The store could not note a use.
+    Unrecorded(String),
+}
+
+/// One request, drawn. Its slots are free again when this is dropped.
+pub(super) struct Drawn {
+    limiter: Arc<Limiter>,
+    owner: String,
+    draw: Option<Draw>,
+}
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        if let Some(draw) = self.draw.take() {
+            let now = self.limiter.clock.mono();
+            self.limiter.budget().finish(&self.owner, draw, now);
+            self.limiter.freed.notify_waiters();
+            self.limiter.limited.notify_one();
+        }
+    }
+}
+
+impl Limiter {
+    /// Restores what earlier runs left: closed limits, and the uses of windows. Slices that were open count as used
+    /// now, and are closed so that a later restart does not count them once more.
+    pub(super) async fn restore(facts: Box<dyn LimitFacts>, guard: Guard, clock: Clock) -> Result<Arc<Self>, StoreError> {
+        let (now, wall) = (clock.mono(), clock.wall());
+        let mut budget = Budget::new(guard);
+        for (key, until) in facts.closed_limits(wall).await? {
+            budget.close(&LimitKey::new(key), clock.mono_of(until), now);
+        }
+        for (key, slice, units, _, closed_at) in facts.slices().await? {
+            let used = match closed_at {
+                // A wall clock that was set back must not put a use into the future.
+                Some(at) => clock.mono_of(at).min(now),
+                None => {
+                    facts.close_slice(&key, slice, wall).await?;
+                    now
+                }
+            };
+            budget.remember(LimitKey::new(key), slice, used, units);
+        }
+        Ok(Arc::new(Self {
+            budget: Mutex::new(budget),
+            turnstiles: Mutex::default(),
+            freed: Notify::new(),
+            leased: Notify::new(),
+            limited: Notify::new(),
+            facts,
+            clock,
+            handle: Handle::current(),
+        }))
+    }
+
+    /// The state. Never held across an await.
+    pub(super) fn budget(&self) -> MutexGuard<'_, Budget> {
+        // A panic elsewhere leaves the state whole: every change to it is one call.
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes a limit until then, durably.
+    pub(super) async fn close(&self, key: &LimitKey, until: Wall, reason: &str) -> Result<(), StoreError> {
+        // In memory first: the store may be slow and the destination has said no already.
+        self.budget().close(key, self.clock.mono_of(until), self.clock.mono());
+        self.facts.close_limit(&key.0, until, reason).await
+    }
+
+    /// Waits for its turn and for room in all of `keys`, and draws.
+    pub(super) async fn draw(
+        self: &Arc<Self>,
+        owner: &str,
+        keys: &[LimitKey],
+        reservation: &Mutex<Reservation>,
+        deadline: Mono,
+    ) -> Result<Drawn, Refused> {
+        let turnstile = self.turnstile(keys);
+        let end = self.clock.instant(deadline);
+        let Ok(_turn) = tokio::time::timeout_at(end, turnstile.lock()).await else {
+            return Err(self.limited_now(keys, deadline));
+        };
+        loop {
+            self.have_units(keys, deadline).await?;
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            let refusal = match self.try_draw(owner, keys, reservation) {
+                None => continue,
+                Some(Ok(drawn)) => return Ok(drawn),
+                Some(Err(refusal)) => refusal,
+            };
+            if refusal.until != Mono::FAR && refusal.until > deadline {
+                return Err(Refused::Limited { until: refusal.until, key: refusal.key });
+            }
+            let wake = self.clock.instant(refusal.until.min(deadline));
+            tokio::select! {
+                () = tokio::time::sleep_until(wake) => {}
+                () = freed => {}
+            }
+            if self.clock.mono() >= deadline {
+                return Err(self.limited_now(keys, deadline));
+            }
+        }
+    }
+
+    /// None: another turnstile took the last unit of a window.
+    fn try_draw(
+        self: &Arc<Self>,
+        owner: &str,
+        keys: &[LimitKey],
+        reservation: &Mutex<Reservation>,
+    ) -> Option<Result<Drawn, egression_core::scheduler::limits::Refusal>> {
+        let mut budget = self.budget();
+        if budget.without_unit(keys).next().is_some() {
+            return None;
+        }
+        let (draw, used) = match budget.try_draw(owner, keys, self.clock.mono()) {
+            Ok(drawn) => drawn,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        budget.spend(&mut reservation.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(budget);
+        for (key, used) in used {
+            self.note_use(&key, used);
+        }
+        Some(Ok(Drawn { limiter: Arc::clone(self), owner: owner.to_owned(), draw: Some(draw) }))
+    }
+
+    /// What to answer when the time is up.
+    fn limited_now(&self, keys: &[LimitKey], deadline: Mono) -> Refused {
+        let room = self.budget().headroom_of(keys, self.clock.mono());
+        let (key, until) = room.unwrap_or_else(|| (keys.first().cloned().unwrap_or_else(|| LimitKey::new("")), deadline));
+        // Until when a running request lasts is not known; the deadline is as good a time to ask again as any.
+        Refused::Limited { until: if until == Mono::FAR { deadline } else { until.max(deadline) }, key }
+    }
+
+    fn turnstile(&self, keys: &[LimitKey]) -> Arc<Turnstile<()>> {
+        let mut turnstiles = self.turnstiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if turnstiles.len() > TURNSTILES_BEFORE_REMOVAL {
+            turnstiles.retain(|_, turnstile| Arc::strong_count(turnstile) > 1);
+        }
+        Arc::clone(turnstiles.entry(keys.to_vec()).or_default())
+    }
+
+    /// Returns when every window among `keys` has a leased unit.
+    async fn have_units(self: &Arc<Self>, keys: &[LimitKey], deadline: Mono) -> Result<(), Refused> {
+        loop {
+            let leased = self.leased.notified();
+            tokio::pin!(leased);
+            leased.as_mut().enable();
+            let missing: Vec<LimitKey> = self.budget().without_unit(keys).cloned().collect();
+            let Some(first) = missing.first() else { return Ok(()) };
+            for key in &missing {
+                self.lease(key);
+            }
+            if tokio::time::timeout_at(self.clock.instant(deadline), leased).await.is_err() {
+                let error = self.budget().slices(first).and_then(|s| s.error().map(str::to_owned));
+                return Err(Refused::Unrecorded(error.unwrap_or_else(|| "the store did not answer in time".to_owned())));
+            }
+        }
+    }
+
+    /// Leases a slice of a window if it needs one.
+    fn lease(self: &Arc<Self>, key: &LimitKey) {
+        let Some((slice, units)) = self.budget().slices(key).and_then(super::slices::Slices::begin_lease) else { return };
+        let limiter = Arc::clone(self);
+        let key = key.clone();
+        self.handle.spawn(async move {
+            let result = limiter.facts.lease_slice(&key.0, slice, units, limiter.clock.wall()).await;
+            if let Err(error) = &result {
+                tracing::warn!(limit = %key, %error, "a use of a limit could not be stored; requests wait");
+                tokio::time::sleep(std::time::Duration::from_millis(LEASE_RETRY_MS)).await;
+            }
+            if let Some(slices) = limiter.budget().slices(&key) {
+                slices.leased(slice, units, result.map_err(|e| e.to_string()));
+            }
+            limiter.leased.notify_waiters();
+        });
+    }
+
+    /// Tells the store of slices that are used up, and leases ahead.
+    fn note_use(self: &Arc<Self>, key: &LimitKey, used: Used) {
+        self.lease(key);
+        let Used::Closed { slice, remove_before_ms } = used else { return };
+        let limiter = Arc::clone(self);
+        let key = key.clone();
+        let at = self.clock.wall();
+        // If this is lost in a crash the slice counts as used at the restart: later than it was, so on the safe side.
+        self.handle.spawn(async move {
+            let mut result = limiter.facts.close_slice(&key.0, slice, at).await;
+            if let (Ok(()), Some(before_ms)) = (&result, remove_before_ms) {
+                let before = at.plus_ms(-i64::try_from(before_ms).unwrap_or(i64::MAX));
+                result = limiter.facts.drop_slices(&key.0, before).await;
+            }
+            if let Err(error) = result {
+                tracing::warn!(limit = %key, %error, "a used slice of a limit could not be noted");
+            }
+        });
+    }
+}

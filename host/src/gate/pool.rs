@@ -1,0 +1,101 @@
+//! Pooled connections, one pool per list of allowed address ranges.
+//!
+//! The list is the only thing about an owner that decides which addresses a name may lead to. Owners with the same
+//! list may therefore share connections, and owners with different lists must not: the one would reuse what only the
+//! other was allowed to open. No proxy, no redirect, no repeat, no decompression, no cookies.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use reqwest::{Client, redirect, retry};
+
+use super::resolver::{CheckedNames, Names};
+use super::settings::GateSettings;
+
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// Clients by the ranges that they may dial.
+pub(super) struct Pool {
+    names: Names,
+    connect_timeout: Duration,
+    max_pools: usize,
+    clients: Mutex<Clients>,
+}
+
+#[derive(Default)]
+struct Clients {
+    by_ranges: HashMap<Vec<IpNet>, (u64, Client)>,
+    uses: u64,
+}
+
+impl Pool {
+    pub(super) fn new(settings: &GateSettings) -> Self {
+        Self {
+            names: Names::new(&settings.nameservers),
+            connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
+            max_pools: settings.max_pools.max(1),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// The client for a list of ranges, made on its first use. The one unused for longest goes when there are too many.
+    pub(super) fn client(&self, allowed: &[IpNet]) -> Result<Client, reqwest::Error> {
+        let mut ranges = allowed.to_vec();
+        ranges.sort_unstable();
+        ranges.dedup();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.uses += 1;
+        let now = clients.uses;
+        if let Some((used, client)) = clients.by_ranges.get_mut(&ranges) {
+            *used = now;
+            return Ok(client.clone());
+        }
+        let client = self.build(ranges.as_slice().into())?;
+        if clients.by_ranges.len() >= self.max_pools
+            && let Some(oldest) = clients.by_ranges.iter().min_by_key(|(_, (used, _))| *used).map(|(r, _)| r.clone())
+        {
+            clients.by_ranges.remove(&oldest);
+        }
+        clients.by_ranges.insert(ranges, (now, client.clone()));
+        Ok(client)
+    }
+
+    fn build(&self, allowed: Arc<[IpNet]>) -> Result<Client, reqwest::Error> {
+        Client::builder()
+            .user_agent(concat!("egression/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(CheckedNames::new(self.names.clone(), allowed))
+            .retry(retry::never())
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .no_gzip()
+            .tcp_nodelay(true)
+            .connect_timeout(self.connect_timeout)
+            .pool_idle_timeout(IDLE)
+            .build()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pools_are_shared_by_equal_ranges_and_bounded() {
+        let pool = Pool::new(&GateSettings { max_pools: 2, ..GateSettings::default() });
+        let ranges = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<IpNet>>();
+        pool.client(&ranges(&["127.0.0.1/32", "10.0.0.0/8"])).unwrap();
+        pool.client(&ranges(&["10.0.0.0/8", "127.0.0.1/32"])).unwrap();
+        assert_eq!(pool.clients.lock().unwrap().by_ranges.len(), 1);
+        pool.client(&[]).unwrap();
+        pool.client(&ranges(&["10.0.0.0/8", "127.0.0.1/32"])).unwrap();
+        pool.client(&ranges(&["10.0.0.0/8"])).unwrap();
+        let clients = pool.clients.lock().unwrap();
+        assert_eq!(clients.by_ranges.len(), 2);
+        assert!(!clients.by_ranges.contains_key(&Vec::new()));
+    }
+}

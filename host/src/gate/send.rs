@@ -1,0 +1,203 @@
+//! A request's way through the gate: deadline, shape and grants, literal address, secrets, limits, dial.
+//! Whatever fails before the dial is `Denied`, `Limited` or `NeverSent`.
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::answer;
+use super::call::CallState;
+use super::exchange::{Answer, Exchange, OutgoingRequest, RequestAuth, SendError};
+use super::grants;
+use super::placeholders::{self, Resolved};
+use super::token::{ClientCredentials, Token};
+use super::transfer::{self, Prepared};
+use crate::config::documents::AuthDocument;
+use crate::vault::Secret;
+
+/// The vault's name of a fixed bearer token.
+pub const BEARER_TOKEN: &str = "token";
+
+/// Sends a request and gives the guest what it may see of the answer.
+pub(super) async fn send(call: &CallState, request: OutgoingRequest) -> Result<Answer, SendError> {
+    let max_bytes = answer_bound(call, &request);
+    let at = call.gate.clock.wall();
+    let (method, url, write) = (request.method.clone(), placeholders::hidden(&request.url), !request.reads_only);
+    let prepared = prepare(call, request).await;
+    let (mut prepared, token) = prepared.inspect_err(|error| {
+        let error = Some(call.redact(&error.to_string()));
+        call.note(Exchange { at, method, url: shown(&url), status: None, duration_ms: 0, error, write });
+    })?;
+    prepared.max_bytes = max_bytes.saturating_add(call.with_mask(|mask| mask.overlap_bytes() as u64));
+    let outcome = transfer::transfer(call, prepared).await;
+    if let (Ok(raw), Some(token)) = (&outcome, &token) {
+        note_token(call, token, raw.status).await;
+    }
+    let headers_bound = call.gate.settings.max_response_headers_bytes;
+    match outcome {
+        Ok(raw) => Ok(call.with_mask(|mask| answer::masked(raw, mask, max_bytes, headers_bound))),
+        Err(SendError::Denied(why)) => Err(SendError::Denied(call.redact(&why))),
+        Err(SendError::NeverSent(why)) => Err(SendError::NeverSent(call.redact(&why))),
+        Err(SendError::SentWithoutAnswer(why)) => Err(SendError::SentWithoutAnswer(call.redact(&why))),
+        Err(other) => Err(other),
+    }
+}
+
+fn answer_bound(call: &CallState, request: &OutgoingRequest) -> u64 {
+    let most = call.gate.settings.max_response_bytes;
+    let own = Some(call.destination.max_response_bytes).filter(|&bytes| bytes > 0);
+    request.max_response_bytes.or(own).unwrap_or(most).min(most)
+}
+
+/// A URL for people: at most so much of it.
+fn shown(url: &str) -> String {
+    const MAX_CHARS: usize = 2048;
+    url.chars().take(MAX_CHARS).collect()
+}
+
+/// Everything that is decided before a limit is asked. The token that was put in comes along.
+async fn prepare(call: &CallState, request: OutgoingRequest) -> Result<(Prepared, Option<Token>), SendError> {
+    if call.gate.clock.mono() >= call.deadline {
+        return Err(SendError::NeverSent("the call's deadline has passed".to_owned()));
+    }
+    let denied = SendError::Denied;
+    let method = grants::check_method(&request.method).map_err(denied)?;
+    let mut url = grants::check_url(&request.url).map_err(denied)?;
+    grants::check_grants(&call.destination.grants, &url).map_err(denied)?;
+    for (name, _) in &request.headers {
+        grants::check_header_name(name).map_err(denied)?;
+    }
+    check_size(call, request.body.as_ref())?;
+    // Once more at the dial; here so that no secret is looked up for an address that is refused.
+    transfer::check_literal_address(call, &url)?;
+
+    let resolved = resolve(call, &request, &url).await?;
+    let shown_url = shown(&placeholders::hidden(&super::encoding::readable_braces(url.as_str())));
+    resolved.fill_url(&mut url).map_err(denied)?;
+    let mut headers = headers(&resolved, &request.headers)?;
+    let body = fill_body(&resolved, &request)?;
+    check_size(call, body.as_ref())?;
+    let token = match request.auth {
+        RequestAuth::Connection => attach(call, &url, &mut headers).await?,
+        RequestAuth::None => None,
+    };
+    limit_encodings(call, &mut headers);
+
+    let own_timeout = Some(call.destination.request_timeout_ms).filter(|&ms| ms > 0);
+    let timeout_ms = request.timeout_ms.or(own_timeout).unwrap_or(call.gate.settings.default_request_timeout_ms);
+    let write = !request.reads_only;
+    let prepared = Prepared { method, url, shown_url, headers, body, write, operation: request.operation, timeout_ms, max_bytes: 0 };
+    Ok((prepared, token))
+}
+
+fn check_size(call: &CallState, body: Option<&Bytes>) -> Result<(), SendError> {
+    let (bytes, most) = (body.map_or(0, Bytes::len) as u64, call.gate.settings.max_request_bytes);
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(SendError::Denied(format!("the body has {bytes} bytes and {most} are allowed; raise `gate.max_request_bytes`")))
+}
+
+/// Looks up the placeholders of a request. Each may go to this host, or all is denied.
+async fn resolve(call: &CallState, request: &OutgoingRequest, url: &Url) -> Result<Resolved, SendError> {
+    let query = super::encoding::decode_form(url.query().unwrap_or_default());
+    let body = placeholders::searched_body(request.body.as_deref(), request.body_placeholders).map_err(SendError::Denied)?;
+    let form = body.filter(|_| request.body_placeholders == super::exchange::BodyPlaceholders::Form).map(super::encoding::decode_form);
+    let values = request.headers.iter().map(|(_, value)| value.as_str());
+    let texts = values.chain([query.as_str()]).chain(form.as_deref().or(body));
+    let (vault, clock, owner) = (&call.gate.vault, &call.gate.clock, &call.destination.owner);
+    let resolved = Resolved::look_up(vault, clock, owner, texts).await.map_err(SendError::Denied)?;
+    for (name, secret) in resolved.secrets() {
+        check_bound(name, &secret.bound_hosts, url)?;
+    }
+    call.mask_also(resolved.secrets().map(|(_, secret)| &secret.value));
+    Ok(resolved)
+}
+
+fn check_bound(name: &str, bound_hosts: &[String], url: &Url) -> Result<(), SendError> {
+    if grants::is_bound_to(bound_hosts, url) {
+        return Ok(());
+    }
+    let host = url.host_str().unwrap_or_default();
+    Err(SendError::Denied(format!("the secret `{name}` was not entered for {host}; a request there needs no credential or its own")))
+}
+
+fn headers(resolved: &Resolved, given: &[(String, String)]) -> Result<HeaderMap, SendError> {
+    let mut headers = HeaderMap::with_capacity(given.len());
+    for (name, value) in given {
+        let filled = resolved.fill_plain(value);
+        let bytes = filled.expose_secret().as_bytes();
+        let name = grants::check_header_name(name).map_err(SendError::Denied)?;
+        let mut header = HeaderValue::from_bytes(bytes).map_err(|_| SendError::Denied(format!("the value of `{name}` is no header value")))?;
+        header.set_sensitive(placeholders::occurs_in(value));
+        headers.append(name, header);
+    }
+    Ok(headers)
+}
+
+fn fill_body(resolved: &Resolved, request: &OutgoingRequest) -> Result<Option<Bytes>, SendError> {
+    let searched = placeholders::searched_body(request.body.as_deref(), request.body_placeholders).map_err(SendError::Denied)?;
+    match searched {
+        Some(text) => resolved.fill_body(text, request.body_placeholders).map(|text| Some(text.into())).map_err(SendError::Denied),
+        None => Ok(request.body.clone()),
+    }
+}
+
+/// Puts in the owner's credential, as its document says.
+async fn attach(call: &CallState, url: &Url, headers: &mut HeaderMap) -> Result<Option<Token>, SendError> {
+    let (value, token) = match &call.destination.auth {
+        None | Some(AuthDocument::None | AuthDocument::Connector { .. }) => return Ok(None),
+        Some(AuthDocument::Bearer { .. }) => {
+            let secret = bearer(call).await?;
+            check_bound(BEARER_TOKEN, &secret.bound_hosts, url)?;
+            (secret.value, None)
+        }
+        Some(AuthDocument::OAuth2ClientCredentials { token_url, client_id, scope, .. }) => {
+            let asked = ClientCredentials { token_url, client_id, scope: scope.as_deref() };
+            let token = Box::pin(call.gate.tokens.token(call, &asked)).await?;
+            check_bound("client_secret", &token.bound_hosts, url)?;
+            (token.value.clone(), Some(token))
+        }
+    };
+    if headers.contains_key(AUTHORIZATION) {
+        return Err(SendError::Denied("the host attaches `authorization`; send the request's own with auth `none`".to_owned()));
+    }
+    call.mask_also([&value]);
+    headers.insert(AUTHORIZATION, bearer_header(&value)?);
+    Ok(token)
+}
+
+async fn bearer(call: &CallState) -> Result<Secret, SendError> {
+    let secret = call.gate.vault.get(&call.destination.owner, BEARER_TOKEN).await;
+    let secret = secret.map_err(|e| SendError::NeverSent(e.to_string()))?;
+    let secret = secret.filter(|s| !s.is_expired(call.gate.clock.wall()));
+    secret.ok_or_else(|| SendError::CredentialRefused("no token is entered, or it is past its time".to_owned()))
+}
+
+fn bearer_header(token: &SecretString) -> Result<HeaderValue, SendError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+        .map_err(|_| SendError::CredentialRefused("the token holds characters that no header takes".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A secret in a compressed answer cannot be found without unpacking it, so only what the host unpacks is asked for.
+fn limit_encodings(call: &CallState, headers: &mut HeaderMap) {
+    let Some(asked) = headers.get(ACCEPT_ENCODING) else { return };
+    if call.with_mask(super::masking::Mask::is_empty) {
+        return;
+    }
+    let gzip = asked.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("gzip"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(if gzip { "gzip" } else { "identity" }));
+}
+
+/// A 401 drops the token that it answers, and only that one.
+async fn note_token(call: &CallState, token: &Token, status: u16) {
+    let (gate, owner) = (&call.gate, &call.destination.owner);
+    if status == 401 {
+        gate.tokens.refused(&gate.vault, owner, token.generation, gate.clock.mono()).await;
+    } else {
+        gate.tokens.accepted(owner, token.generation);
+    }
+}

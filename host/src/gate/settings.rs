@@ -1,0 +1,57 @@
+//! The gate's bounds.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Bounds on everything that leaves the host: the `[gate]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GateSettings {
+    /// Name lookup, connection and TLS handshake of one request, in milliseconds. Past this, nothing was sent.
+    pub connect_timeout_ms: u64,
+    /// One request from its first byte to the answer's last, where neither the request nor the destination says, in
+    /// milliseconds. Waiting for a limit does not count.
+    pub default_request_timeout_ms: u64,
+    /// The largest request body in bytes.
+    pub max_request_bytes: u64,
+    /// The largest answer's body in bytes; what is longer is cut off and says so.
+    pub max_response_bytes: u64,
+    /// Names and values of an answer's headers together, in bytes; what is beyond is left out.
+    pub max_response_headers_bytes: u64,
+    /// Requests of one `send-all` that are under way at once.
+    pub send_all_concurrency: usize,
+    /// How far ahead admission looks for room in a limit, in milliseconds.
+    pub admission_horizon_ms: u64,
+    /// The part of a token bucket's rate that is left unused, because the destination's clock is not ours.
+    pub rate_guard_share: f64,
+    /// How much longer a window is kept than it says, in milliseconds, because requests take unequal time to arrive.
+    pub edge_guard_ms: u64,
+    /// Requests of one call whose exchange is kept for the history.
+    pub max_exchanges_per_call: usize,
+    /// How many different lists of allowed addresses keep a connection pool of their own.
+    pub max_pools: usize,
+    /// Name servers to ask instead of the system's: `127.0.0.1:53`.
+    #[schema(value_type = Vec<String>)]
+    pub nameservers: Vec<SocketAddr>,
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 5000,
+            default_request_timeout_ms: 15_000,
+            max_request_bytes: 32 * 1024 * 1024,
+            max_response_bytes: 8 * 1024 * 1024,
+            max_response_headers_bytes: 64 * 1024,
+            send_all_concurrency: 8,
+            admission_horizon_ms: 200,
+            rate_guard_share: 0.02,
+            edge_guard_ms: 50,
+            max_exchanges_per_call: 256,
+            max_pools: 256,
+            nameservers: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Limits as the destination sees them.
+
+use egression_core::scheduler::limits::LimitKind;
+
+use super::server::{Reply, Seen, Server};
+use super::*;
+use crate::gate::exchange::SendError;
+
+const SLOTS: LimitKind = LimitKind::Concurrency { max: 8 };
+
+/// No stretch of time holds more than a bucket's `rate · w + burst`.
+fn keeps_bucket(seen: &[Seen], rate_per_s: u64, burst: u64) {
+    for i in 0..seen.len() {
+        for j in i..seen.len() {
+            let us = seen[j].at.since_us(seen[i].at);
+            let allowed = rate_per_s * us / 1_000_000 + burst;
+            assert!((j - i + 1) as u64 <= allowed.max(1), "{} requests in {us} µs", j - i + 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_at_once_keep_every_limit_as_the_destination_counts() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let bucket = LimitKind::TokenBucket { rate: 200, per_ms: 1000, burst: 20 };
+    let window = LimitKind::Window { max: 60, window_ms: 250 };
+    let gate = house.gate(vec![limited(destination(&[&server.url("")]), &[bucket, window, SLOTS])]).await;
+    let call = open(&gate, OWNER);
+    let sends = (0..200).map(|_| {
+        let (call, request) = (call.clone(), get(&server.url("/")));
+        tokio::spawn(async move { call.send(request).await })
+    });
+    for sent in sends.collect::<Vec<_>>() {
+        sent.await.unwrap().unwrap();
+    }
+    let mut seen = server.seen();
+    seen.sort_by_key(|s| s.at);
+    assert_eq!(seen.len(), 200);
+    keeps_bucket(&seen, 200, 20);
+    for pair in seen.windows(61) {
+        assert!(pair[60].at.since_us(pair[0].at) > 250_000, "61 requests in one window");
+    }
+    assert!(seen.iter().all(|s| s.under_way <= 8));
+    // Every use was leased before; at most two slices are ahead.
+    let leased: u32 = house.limits.slices.lock().unwrap().values().map(|row| row.2).sum();
+    assert!((200..=204).contains(&leased), "{leased}");
+    assert_eq!(gate.usage(OWNER).unwrap().requests, 200);
+}
+
+#[tokio::test]
+async fn a_limit_without_room_before_the_deadline_answers_until_when() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let bucket = LimitKind::TokenBucket { rate: 1, per_ms: 3_600_000, burst: 1 };
+    let call = house.call(limited(destination(&[&server.url("")]), &[bucket])).await;
+    let result = call.send(get(&server.url("/"))).await;
+    let Err(SendError::Limited { until, key }) = result else { panic!("{result:?}") };
+    assert_eq!(key, "limit:0");
+    assert!(until.since_ms(house.clock.wall()) > 3_000_000);
+    assert_eq!(server.hits(), 0);
+    assert!(!call.evidence().anything_left);
+}
+
+#[tokio::test]
+async fn a_throttle_closes_for_all_calls_and_outlives_a_restart() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let owner = limited(destination(&[&server.url("")]), &[SLOTS]);
+    let gate = house.gate(vec![owner.clone()]).await;
+    open(&gate, OWNER).send(get(&server.url("/"))).await.unwrap();
+    let until = house.clock.wall().plus_ms(3_600_000);
+    gate.throttle(OWNER, Some("bucket-0"), until, "429").await.unwrap();
+    gate.throttle(OWNER, None, until.plus_ms(1000), "429").await.unwrap();
+    assert_eq!(gate.headroom(OWNER).until.map(|(key, _)| key).as_deref(), Some(OWNER));
+    for gate in [gate, house.gate(vec![owner]).await] {
+        let result = open(&gate, OWNER).send(get(&server.url("/"))).await;
+        let Err(SendError::Limited { until: closed, key }) = result else { panic!("{result:?}") };
+        assert_eq!(key, OWNER);
+        assert!(closed.since_ms(until).abs() <= 1002, "{closed:?} {until:?}");
+    }
+    assert_eq!(house.limits.closed.lock().unwrap().len(), 2);
+    assert_eq!(server.hits(), 1);
+}
+
+#[tokio::test]
+async fn uses_of_a_window_outlive_a_restart_and_open_slices_are_forfeit() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let owner = limited(destination(&[&server.url("")]), &[LimitKind::Window { max: 10, window_ms: 3_600_000 }]);
+    let call = house.call(owner.clone()).await;
+    for _ in 0..3 {
+        call.send(get(&server.url("/"))).await.unwrap();
+    }
+    let gate = house.gate(vec![owner]).await;
+    let rows: Vec<SliceRow> = house.limits.slices.lock().unwrap().values().cloned().collect();
+    assert!((3..=4).contains(&rows.len()), "{rows:?}");
+    assert!(rows.iter().all(|row| row.4.is_some()));
+    let left = 10 - u32::try_from(rows.len()).unwrap();
+    assert_eq!(gate.headroom(OWNER).calls, left);
+    let call = gate.open_call(gate.destination(OWNER).unwrap(), 2, house.clock.mono().plus_ms(20_000), 1);
+    for _ in 0..left {
+        call.send(get(&server.url("/"))).await.unwrap();
+    }
+    assert!(matches!(call.send(get(&server.url("/"))).await, Err(SendError::Limited { .. })));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_that_the_store_did_not_note() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    *house.limits.refuse_leases.lock().unwrap() = true;
+    let gate = house.gate(vec![limited(destination(&[&server.url("")]), &[LimitKind::Window { max: 10, window_ms: 1000 }])]).await;
+    let short = gate.open_call(gate.destination(OWNER).unwrap(), 1, house.clock.mono().plus_ms(300), 1);
+    let result = short.send(get(&server.url("/"))).await;
+    assert!(matches!(&result, Err(SendError::NeverSent(why)) if why.contains("full")), "{result:?}");
+    assert_eq!(server.hits(), 0);
+    *house.limits.refuse_leases.lock().unwrap() = false;
+    open(&gate, OWNER).send(get(&server.url("/"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn headroom_leaves_out_what_is_set_aside_and_gets_it_back() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let gate = house.gate(vec![limited(destination(&[&server.url("")]), &[SLOTS])]).await;
+    assert_eq!(gate.headroom(OWNER).calls, 8);
+    gate.reserve(OWNER, 5);
+    assert_eq!(gate.headroom(OWNER).calls, 3);
+    let call = gate.open_call(gate.destination(OWNER).unwrap(), 1, house.clock.mono().plus_ms(LONG_MS), 5);
+    assert_eq!(gate.headroom(OWNER).calls, 3);
+    call.send(get(&server.url("/"))).await.unwrap();
+    assert_eq!(gate.headroom(OWNER).calls, 4);
+    call.close();
+    assert_eq!(gate.headroom(OWNER).calls, 8);
+    gate.limited().notified().await;
+    gate.reserve(OWNER, 8);
+    assert_eq!(gate.headroom(OWNER), Headroom { calls: 0, until: None });
+    gate.unreserve(OWNER, 8);
+    drop(gate.open_call(gate.destination(OWNER).unwrap(), 2, house.clock.mono().plus_ms(LONG_MS), 8));
+    assert_eq!(gate.headroom(OWNER).calls, 8);
+    assert_eq!(gate.headroom("connection:99").calls, 0);
+}
+
+#[tokio::test]
+async fn a_slot_is_held_to_the_answers_end_and_then_taken_by_the_next_in_line() {
+    let house = House::new();
+    let gone = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&gone);
+    let server = Server::start(&house.clock, move |_| {
+        *counted.lock().unwrap() += 1;
+        Reply::ok("")
+    })
+    .await;
+    let call = house.call(limited(destination(&[&server.url("")]), &[LimitKind::Concurrency { max: 1 }])).await;
+    let answers = call.send_all((0..20).map(|i| get(&server.url(&format!("/{i}")))).collect()).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert!(server.seen().iter().all(|seen| seen.under_way == 1));
+    assert_eq!(*gone.lock().unwrap(), 20);
+}
+
+#[tokio::test]
+async fn limits_of_an_operation_bind_only_that_operation() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let mut owner = limited(destination(&[&server.url("")]), &[LimitKind::Window { max: 1, window_ms: 3_600_000 }]);
+    owner.limits[0].operations = vec!["bulk".to_owned()];
+    let call = house.call(owner).await;
+    let bulk = || OutgoingRequest { operation: Some("bulk".to_owned()), ..get(&server.url("/")) };
+    call.send(bulk()).await.unwrap();
+    assert!(matches!(call.send(bulk()).await, Err(SendError::Limited { .. })));
+    call.send(get(&server.url("/"))).await.unwrap();
+    assert_eq!(server.hits(), 2);
+}
+
+#[tokio::test]
+async fn an_observation_tightens() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let call = house.call(limited(destination(&[&server.url("")]), &[LimitKind::Window { max: 100, window_ms: 600_000 }])).await;
+    call.observe(Some("bucket-0"), None, Some(0), Some(600_000));
+    assert!(matches!(call.send(get(&server.url("/"))).await, Err(SendError::Limited { .. })));
+    assert_eq!(server.hits(), 0);
+}

@@ -1,0 +1,93 @@
+//! The bounds of the WASM engine, each with its default.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How large, how long and how many: the table `[server.runtime]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuntimeSettings {
+    /// Instances that exist at once, running and idle. Default 64.
+    pub slots: u32,
+    /// Threads that guests run on. Default 2.
+    pub workers: usize,
+    /// The time that a guest may compute in one call; waiting for answers does not count. Default 5,000.
+    pub cpu_budget_ms: u64,
+    /// The linear memory of one instance, all its memories together. Default 128 MiB.
+    pub memory_bytes: usize,
+    /// What a guest may hand to the host in one call of an import, and as a result. Default 32 MiB.
+    pub transfer_bytes: usize,
+    /// The largest component. Default 64 MiB.
+    pub max_component_bytes: usize,
+    /// How long after a call's deadline a guest may still compute, to hand back what it knows. Default 1,000.
+    pub grace_ms: u64,
+    /// How long `describe` may take at installation. Default 10,000.
+    pub describe_ms: u64,
+    /// Calls that an instance serves whose connector declares itself reusable. Default 64.
+    pub calls_per_instance: u32,
+    /// What is kept of the lines of one call.
+    pub log: LogBounds,
+    /// Where compiled code is kept; set by the host, in its data directory.
+    #[serde(skip)]
+    pub cache_dir: PathBuf,
+    /// The key that authenticates compiled code; set by the host.
+    #[serde(skip)]
+    pub cache_key: CacheKey,
+}
+
+/// The key of the HMAC-SHA256 over compiled code. Derived from the master key by the caller; never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CacheKey(pub [u8; 32]);
+
+impl std::fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CacheKey(…)")
+    }
+}
+
+/// What is kept of the lines that a guest writes in one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogBounds {
+    /// Lines. Default 200.
+    pub lines: u32,
+    /// Bytes of one line. Default 2,048.
+    pub line_bytes: usize,
+    /// Bytes of all lines with their attributes. Default 64 KiB.
+    pub total_bytes: usize,
+}
+
+impl RuntimeSettings {
+    /// The defaults, with the place and key of the cache.
+    #[must_use]
+    pub fn new(cache_dir: PathBuf, cache_key: CacheKey) -> Self {
+        Self {
+            slots: 64,
+            workers: 2,
+            cpu_budget_ms: 5_000,
+            memory_bytes: 128 * 1024 * 1024,
+            transfer_bytes: 32 * 1024 * 1024,
+            max_component_bytes: 64 * 1024 * 1024,
+            grace_ms: 1_000,
+            describe_ms: 10_000,
+            calls_per_instance: 64,
+            log: LogBounds::default(),
+            cache_dir,
+            cache_key,
+        }
+    }
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self::new(PathBuf::new(), CacheKey::default())
+    }
+}
+
+impl Default for LogBounds {
+    fn default() -> Self {
+        Self { lines: 200, line_bytes: 2_048, total_bytes: 64 * 1024 }
+    }
+}

@@ -1,0 +1,93 @@
+//! From the guest's description to ours. What cannot be read at all is an error here; what can be read but makes no
+//! sense is the business of `check_description`.
+
+use serde_json::Value;
+
+use super::super::description::{
+    AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer, TypeSupport,
+};
+use super::bindings::egression::connector::manifest as wit;
+use super::incoming::action;
+use super::{CONTRACT, FEATURES};
+
+/// The description, or what is wrong with it, one sentence each.
+pub(super) fn description(given: wit::Description, optional_exports: Vec<String>) -> Result<Description, Vec<String>> {
+    let mut wrong: Vec<String> = given
+        .features
+        .iter()
+        .filter(|feature| !FEATURES.contains(&feature.as_str()))
+        .map(|feature| format!("it needs the contract feature `{feature}`, which this host does not have"))
+        .collect();
+    let settings_schema = json(&given.settings_schema, "the settings schema", &mut wrong);
+    let object_types = given.object_types.into_iter().map(|support| type_support(support, &mut wrong)).collect();
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    Ok(Description {
+        name: given.name,
+        version: given.version,
+        title: given.title,
+        contract: CONTRACT.to_owned(),
+        object_types,
+        buckets: given.buckets.into_iter().map(bucket).collect(),
+        auth_schemes: given.auth_schemes.into_iter().map(|auth| AuthScheme { scheme: auth.scheme, secrets: auth.secrets }).collect(),
+        settings_schema,
+        hosts: given.hosts.into_iter().map(host_need).collect(),
+        reusable: given.reusable,
+        optional_exports,
+    })
+}
+
+fn json(text: &str, what: &str, wrong: &mut Vec<String>) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| {
+        wrong.push(format!("{what} is not JSON: {error}"));
+        Value::Null
+    })
+}
+
+fn type_support(given: wit::TypeSupport, wrong: &mut Vec<String>) -> TypeSupport {
+    let body = match given.body {
+        wit::BodyFormat::Standard(name) => BodyFormat::Standard(name),
+        wit::BodyFormat::JsonSchema(schema) => {
+            BodyFormat::JsonSchema(json(&schema, &format!("the body schema of `{}`", given.object_type), wrong))
+        }
+    };
+    TypeSupport {
+        object_type: given.object_type,
+        actions: given.actions.into_iter().map(action).collect(),
+        idempotent_actions: given.idempotent_actions.into_iter().map(action).collect(),
+        max_items: given.max_items,
+        max_bytes: given.max_bytes,
+        max_in_flight: given.max_in_flight,
+        max_wait_ms: given.max_wait,
+        mixed_actions: given.mixed_actions,
+        in_order: given.in_order,
+        atomic: given.atomic,
+        replaces: matches!(given.write_mode, wit::WriteMode::Replace),
+        requests_per_call: given.requests_per_call,
+        body,
+        example: given.example,
+        references: given
+            .references
+            .into_iter()
+            .map(|reference| ReferencePointer { pointer: reference.pointer, object_type: reference.object_type })
+            .collect(),
+    }
+}
+
+fn bucket(given: wit::Bucket) -> Bucket {
+    let kind = match given.kind {
+        wit::BucketKind::TokenBucket(bucket) => BucketKind::TokenBucket { rate: bucket.rate, per_ms: bucket.per, burst: bucket.burst },
+        wit::BucketKind::Window(window) => BucketKind::Window { max: window.max, window_ms: window.window },
+        wit::BucketKind::Concurrency(max) => BucketKind::Concurrency { max },
+        wit::BucketKind::MinInterval(interval_ms) => BucketKind::MinInterval { interval_ms },
+    };
+    Bucket { name: given.name, scope: given.scope, kind, operations: given.operations }
+}
+
+fn host_need(given: wit::HostNeed) -> HostNeed {
+    match given {
+        wit::HostNeed::Name(name) => HostNeed::Name(name),
+        wit::HostNeed::Setting(setting) => HostNeed::Setting(setting),
+    }
+}

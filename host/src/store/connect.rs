@@ -1,0 +1,51 @@
+//! Connections to the database file: one for the writer, a few for questions.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqliteConnection};
+
+use super::{StoreError, StoreOptions};
+
+/// The writer's connection, migrated.
+///
+/// # Errors
+/// What the database says; a migration that fails or was changed after it had run.
+pub(super) async fn writer(file: &Path, options: &StoreOptions) -> Result<SqliteConnection, StoreError> {
+    let connect = base(file, options)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .statement_cache_capacity(256)
+        // In KiB. The hot indexes of a million waiting jobs should stay in memory.
+        .pragma("cache_size", "-131072")
+        .pragma("temp_store", "memory")
+        // In pages: fewer checkpoints while a bulk is received, a log of some 16 MiB.
+        .pragma("wal_autocheckpoint", "4000")
+        .pragma("journal_size_limit", "67108864");
+    let mut conn = connect.connect().await?;
+    sqlx::migrate!("migrations/sqlite")
+        .run(&mut conn)
+        .await
+        .map_err(|error| StoreError::Database(format!("migration: {error}")))?;
+    Ok(conn)
+}
+
+/// The readers. They cannot write.
+pub(super) fn readers(file: &Path, options: &StoreOptions) -> SqlitePool {
+    let connect = base(file, options).read_only(true).pragma("cache_size", "-16384");
+    SqlitePoolOptions::new()
+        .max_connections(options.readers)
+        .acquire_timeout(Duration::from_millis(options.busy_timeout_ms))
+        .test_before_acquire(false)
+        .connect_lazy_with(connect)
+}
+
+fn base(file: &Path, options: &StoreOptions) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(Duration::from_millis(options.busy_timeout_ms))
+        .disable_statement_logging()
+}

@@ -1,0 +1,58 @@
+//! What is put right at the start: numbers go on after the largest used, what was received in part is removed, and
+//! cancellations that were interrupted go on.
+
+use std::sync::atomic::Ordering;
+
+use egression_core::domain::ids::ExecutionSeq;
+use sqlx::SqliteConnection;
+
+use super::{Store, StoreError};
+
+/// The largest number that an execution or a seal has. Seals of jobs that have ended order nothing any more.
+pub(super) async fn last_number(conn: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let executions: i64 = sqlx::query_scalar("SELECT max(coalesce((SELECT max(seq) FROM execution), 0), coalesce((SELECT max(seal) FROM execution), 0))")
+        .fetch_one(&mut *conn)
+        .await?;
+    let jobs: Option<i64> = sqlx::query_scalar(
+        "SELECT max(seal) FROM job WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14))",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let waiting: Option<i64> = sqlx::query_scalar("SELECT max(seal) FROM job WHERE state = 0 AND waiting = 5").fetch_one(conn).await?;
+    Ok(executions.max(jobs.unwrap_or(0)).max(waiting.unwrap_or(0)))
+}
+
+impl Store {
+    pub(super) async fn recover(&self) -> Result<(), StoreError> {
+        let open: i64 = self
+            .read(|conn| {
+                Box::pin(async move {
+                    let sum = "SELECT coalesce(sum(p.waiting + p.in_flight + p.accepted), 0) FROM progress p \
+                         JOIN execution x ON x.seq = p.execution_seq WHERE x.completed_at IS NULL";
+                    Ok(sqlx::query_scalar(sum).fetch_one(conn).await?)
+                })
+            })
+            .await?;
+        self.inner.published.backlog.store(open, Ordering::Relaxed);
+        for execution in self.executions_where("seal IS NULL").await? {
+            self.abandon(execution).await?;
+        }
+        let now = self.inner.clock.wall();
+        for execution in self.executions_where("completed_at IS NULL AND cancel_requested_at IS NOT NULL").await? {
+            self.cancel_execution(execution, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn executions_where(&self, condition: &'static str) -> Result<Vec<ExecutionSeq>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut select = super::statement::Statement::new("SELECT seq FROM execution WHERE ");
+                select.push(condition).push(" ORDER BY seq");
+                let found: Vec<i64> = select.build_query_scalar().fetch_all(conn).await?;
+                Ok(found.into_iter().map(ExecutionSeq).collect())
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,79 @@
+//! Settlements: what an attempt came to, in one transaction with id map, counters, events and dependents.
+
+use std::collections::HashMap;
+
+use egression_core::domain::ids::JobSeq;
+use egression_core::domain::state::JobState;
+
+use super::ending::{self, Ending};
+use super::moves::{self, Act, JobNow};
+use super::rows::{Changes, IdMapChange, Settlement, Transition};
+use super::waits::{self, Wait};
+use super::writer::WriteTx;
+use super::{history, remotes, Store, StoreError};
+
+impl Store {
+    /// Settles jobs with id map, counters, events, error groups, blocked keys and dependents, in one transaction.
+    /// Guarded by state and call: a settlement that does not apply is listed as stale and changes nothing.
+    ///
+    /// A job that would wait again although its execution is being cancelled ends as cancelled, unless its bytes are
+    /// pinned; it is listed as gone. `Waits` for [`Blocked`](egression_core::domain::waiting::WaitingKind::Blocked) blocks
+    /// the job's key.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
+        let now = self.inner.clock.wall();
+        let changes = self.write(settlements.len() * 4, move |tx| Box::pin(async move { settle(tx, Act::at(now), settlements).await })).await?;
+        self.set_rest_aside(changes).await
+    }
+}
+
+async fn settle(tx: &mut WriteTx, mut act: Act, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
+    let wanted: Vec<_> = settlements.iter().map(|settlement| settlement.job).collect();
+    let mut jobs: HashMap<JobSeq, JobNow> = moves::load(&mut tx.conn, &wanted).await?.into_iter().map(|job| (job.job, job)).collect();
+    let (mut endings, mut waiting, mut events, mut delivered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for settlement in settlements {
+        // Taking the job out makes a second settlement of it in the same batch stale.
+        let Some(mut job) = jobs.remove(&settlement.job).filter(|job| applies(job, settlement.call)) else {
+            act.changes.stale.push(settlement.job);
+            continue;
+        };
+        events.extend(settlement.events.into_iter().map(|event| (settlement.job, event)));
+        if settlement.id_map != IdMapChange::Keep || settlement.delivered_revision.is_some() {
+            delivered.push(remotes::Delivered {
+                connection: job.connection,
+                object: job.object.clone(),
+                id_map: settlement.id_map,
+                revision: settlement.delivered_revision,
+            });
+        }
+        job.spent(settlement.attempts, settlement.conflicts);
+        match settlement.to {
+            Transition::Ended { state, code, problem, changed, block_key } => {
+                endings.push(Ending { job, state, code, problem, changed, block_key });
+            }
+            Transition::Waits { keep_pinned: false, problem, .. } if job.cancelling => {
+                act.changes.gone.push(settlement.job);
+                endings.push(Ending { job, state: JobState::Cancelled, code: None, problem, changed: None, block_key: None });
+            }
+            Transition::Waits { reason, until, parents, problem, keep_pinned, answer_lost } => {
+                waiting.push(Wait { job, reason, until, parents, problem, keep_pinned, answer_lost });
+            }
+        }
+    }
+    remotes::record(tx, delivered, act.now).await?;
+    // Ends come first: a wait for a job that ends in the same batch must see how it ended.
+    ending::end(tx, &mut act, endings).await?;
+    waits::begin(tx, &mut act, waiting).await?;
+    history::append(tx, &events).await?;
+    act.finish(tx).await
+}
+
+/// With a call: its intent is open. Without: the job waits.
+fn applies(job: &JobNow, call: Option<i64>) -> bool {
+    match call {
+        Some(call) => job.standing.state == JobState::InFlight && job.intent == Some((call, true)),
+        None => job.standing.state == JobState::Waiting,
+    }
+}

@@ -1,0 +1,81 @@
+//! Cancel, pause, abort.
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
+use egression_core::time::Wall;
+
+use super::super::rows::{StagedItem, StagedJob, Transition};
+use super::{SHOP, World, ended, execution, job, settlement, waits};
+
+#[tokio::test]
+async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
+    let world = World::new().await;
+    let seq = world.store.begin_execution(execution()).await.unwrap();
+    for chunk in 0..3u32 {
+        world.store.stage(seq, (0..700).map(|i| StagedItem::Job(job(chunk * 700 + i, &format!("{chunk}-{i}")))).collect()).await.unwrap();
+    }
+    world.store.seal(seq, None).await.unwrap();
+    let flying = [seq.job(0), seq.job(1), seq.job(2)];
+    world.send(1, &flying).await;
+    let changes = world.store.cancel_execution(seq, world.now()).await.unwrap();
+    world.check().await;
+    assert_eq!((changes.gone.len(), changes.completed.len(), changes.progress.len()), (2097, 0, 1));
+    assert_eq!((changes.progress[0].belt.states[8], changes.progress[0].belt.states[1]), (2097, 3));
+    assert!(world.store.execution(seq).await.unwrap().unwrap().row.cancel_requested_at.is_some());
+
+    let repeat = Transition::Waits { reason: None, until: None, parents: vec![], problem: None, keep_pinned: true, answer_lost: true };
+    let changes = world.settle(vec![ended(flying[0], Some(1), JobState::Succeeded), waits(flying[1], Some(1), Some(WaitingKind::Retry), Some(Wall(9))), settlement(flying[2], Some(1), repeat)]).await;
+    assert_eq!(changes.gone, [flying[1]], "what would wait again is cancelled");
+    assert_eq!(world.standing(flying[1]).await.0, JobState::Cancelled);
+    assert_eq!(world.standing(flying[2]).await.0, JobState::Waiting, "its outcome is not known: it is repeated");
+    assert_eq!(world.deliver(flying[2], JobState::Succeeded).await.completed, [seq]);
+}
+
+#[tokio::test]
+async fn a_cancel_that_was_interrupted_goes_on_at_the_next_start() {
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
+    world
+        .store
+        .write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query("UPDATE execution SET cancel_requested_at = 5").execute(&mut tx.conn).await?;
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+    let world = world.reopen().await;
+    world.check().await;
+    assert!(world.store.execution(seq).await.unwrap().unwrap().row.completed_at.is_some());
+}
+
+#[tokio::test]
+async fn belts_are_aborted_from_one_on() {
+    let world = World::new().await;
+    let on = |index: u32, belt: u32| StagedJob { belt, ..job(index, &format!("p{index}")) };
+    let elsewhere = StagedJob { connection: ConnectionId(8), ..on(3, 3) };
+    let seq = world.submit(vec![on(0, 1), on(1, 2), on(2, 3), elsewhere]).await.execution;
+    let changes = world.store.abort_belts(seq, SHOP, 2, world.now()).await.unwrap();
+    world.check().await;
+    assert_eq!(changes.gone, [seq.job(1), seq.job(2)]);
+    assert_eq!(world.standing(seq.job(3)).await.0, JobState::Waiting);
+    let changes = world.store.cancel_connection(ConnectionId(8), world.now()).await.unwrap();
+    world.check().await;
+    assert_eq!(changes.gone, [seq.job(3)]);
+    assert!(world.store.cancel_connection(ConnectionId(8), world.now()).await.unwrap().gone.is_empty());
+}
+
+#[tokio::test]
+async fn a_pause_and_an_open_belt_are_kept() {
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a")]).await.execution;
+    assert!(world.store.pause_execution(seq, true).await.unwrap());
+    assert!(!world.store.pause_execution(seq, true).await.unwrap());
+    world.store.open_belt(seq, SHOP, 1).await.unwrap();
+    let world = world.reopen().await;
+    let open = world.store.open_execution(seq).await.unwrap().unwrap();
+    assert!(open.paused && open.progress[0].belt.opened);
+    assert!(world.store.pause_execution(seq, false).await.unwrap());
+}

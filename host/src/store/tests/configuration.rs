@@ -1,0 +1,156 @@
+//! Documents, secrets, sessions, keys, connectors.
+
+use egression_core::domain::ids::{ConnectionId, SubscriptionId};
+use egression_core::domain::state::JobState;
+use egression_core::time::Wall;
+
+use super::super::connectors::ConnectorRow;
+use super::super::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy};
+use super::super::keys::KeyRow;
+use super::super::rows::{NewExecution, StagedItem, StagedJob};
+use super::super::Store;
+use super::{World, execution, job};
+
+fn subscription() -> DocumentName {
+    DocumentName::Subscription("acme".to_owned())
+}
+fn channel() -> DocumentName {
+    DocumentName::Channel("shop".to_owned())
+}
+fn connection() -> DocumentName {
+    DocumentName::Connection { channel: "shop".to_owned(), subscription: "acme".to_owned() }
+}
+
+async fn configure(store: &Store) -> (SubscriptionId, ConnectionId) {
+    let subscription = store.put_document(&subscription(), "{}", ManagedBy::Api, None).await.unwrap();
+    store.put_document(&channel(), r#"{"connector":"sandbox"}"#, ManagedBy::Api, None).await.unwrap();
+    let connection = store.put_document(&connection(), "{}", ManagedBy::Api, None).await.unwrap();
+    (SubscriptionId(subscription.id), ConnectionId(connection.id))
+}
+
+#[tokio::test]
+async fn documents_have_versions_and_managers() {
+    let world = World::new().await;
+    let store = &world.store;
+    let missing = store.put_document(&connection(), "{}", ManagedBy::Api, None).await;
+    assert!(matches!(missing, Err(DocumentError::Missing(what)) if what.contains("acme")));
+    configure(store).await;
+    assert_eq!(store.put_document(&channel(), r#"{"connector":"sandbox"}"#, ManagedBy::Api, Some(1)).await.unwrap().version, 1, "unchanged");
+    assert_eq!(store.put_document(&channel(), "{}", ManagedBy::Api, Some(1)).await.unwrap().version, 2);
+    let stale = store.put_document(&channel(), "{ }", ManagedBy::Api, Some(1)).await;
+    assert!(matches!(stale, Err(DocumentError::Stale { current: 2 })));
+    let absent = store.put_document(&DocumentName::Source("pim".to_owned()), "{}", ManagedBy::Api, Some(3)).await;
+    assert!(matches!(absent, Err(DocumentError::Stale { current: 0 })));
+
+    let taken = store.put_document(&channel(), "{}", ManagedBy::File, None).await.unwrap();
+    assert_eq!((taken.managed_by, taken.version), (ManagedBy::File, 2));
+    assert!(matches!(store.put_document(&channel(), "{ }", ManagedBy::Api, None).await, Err(DocumentError::ManagedByFile)));
+    assert!(matches!(store.delete_document(&channel(), ManagedBy::Api, None).await, Err(DocumentError::ManagedByFile)));
+
+    assert!(store.pause_channel("shop", true).await.unwrap());
+    assert!(!store.pause_channel("none", true).await.unwrap());
+    assert!(store.document(&channel()).await.unwrap().unwrap().paused);
+    let id = ConnectionId(store.document(&connection()).await.unwrap().unwrap().id);
+    store.set_connection_state(id, "parked", Some("refused")).await.unwrap();
+    assert!(store.set_connection_state(id, "asleep", None).await.is_err());
+    let all = store.documents(DocumentKind::Connection).await.unwrap();
+    assert_eq!((all.len(), all[0].state.as_str(), all[0].state_reason.as_deref()), (1, "parked", Some("refused")));
+    assert!(store.documents(DocumentKind::Source).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_document_in_use_is_not_removed_and_its_number_never_comes_again() {
+    let world = World::new().await;
+    let store = &world.store;
+    let (acme, shop) = configure(store).await;
+    store.put_secret(&format!("connection:{shop}"), "token", vec![1], &[], None).await.unwrap();
+    let item = StagedJob { connection: shop, ..job(0, "a") };
+    let seq = store.submit(NewExecution { subscription: acme, ..execution() }, vec![StagedItem::Job(item)], None).await.unwrap().execution;
+    for name in [subscription(), channel(), connection()] {
+        assert!(matches!(store.delete_document(&name, ManagedBy::Api, None).await, Err(DocumentError::InUse(_))), "{name}");
+    }
+    world.deliver(seq.job(0), JobState::Succeeded).await;
+    assert!(matches!(store.delete_document(&connection(), ManagedBy::Api, Some(9)).await, Err(DocumentError::Stale { current: 1 })));
+    for name in [connection(), channel(), subscription()] {
+        store.delete_document(&name, ManagedBy::Api, None).await.unwrap();
+        assert!(matches!(store.delete_document(&name, ManagedBy::Api, None).await, Err(DocumentError::Missing(_))));
+    }
+    assert!(store.secrets(&format!("connection:{shop}")).await.unwrap().is_empty());
+    let (again, _) = configure(store).await;
+    assert_ne!(again, acme, "history outlives the document");
+    assert!(store.execution(seq).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_source_is_in_use_while_unfinished_jobs_read_from_it() {
+    let world = World::new().await;
+    let name = DocumentName::Source("pim".to_owned());
+    let source = world.store.put_document(&name, "{}", ManagedBy::Api, None).await.unwrap();
+    let item = StagedJob { source: Some(egression_core::domain::ids::SourceId(source.id)), ..job(0, "a") };
+    let seq = world.submit(vec![item]).await.execution;
+    assert!(matches!(world.store.delete_document(&name, ManagedBy::Api, None).await, Err(DocumentError::InUse(_))));
+    world.store.cancel_execution(seq, world.now()).await.unwrap();
+    world.store.delete_document(&name, ManagedBy::Api, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn secrets_have_generations() {
+    let world = World::new().await;
+    let store = &world.store;
+    let hosts = ["shop.example".to_owned()];
+    let first = store.put_secret("connection:1", "token", vec![1, 2], &hosts, Some(Wall(9))).await.unwrap();
+    let second = store.put_secret("connection:1", "token", vec![3], &hosts, None).await.unwrap();
+    assert!(second > first);
+    store.drop_secret("connection:1", "token", Some(first)).await.unwrap();
+    assert_eq!(store.secrets("connection:1").await.unwrap(), [("token".to_owned(), second, vec![3], hosts.to_vec(), None)]);
+    store.drop_secret("connection:1", "token", Some(second)).await.unwrap();
+    assert!(store.secrets("connection:1").await.unwrap().is_empty());
+    let third = store.put_secret("connection:1", "token", vec![4], &[], None).await.unwrap();
+    assert!(third > second, "a dropped generation does not come again");
+    store.drop_secret("connection:1", "token", None).await.unwrap();
+    assert!(store.secrets("connection:1").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn activating_a_version_drops_the_sessions_of_its_channels() {
+    let world = World::new().await;
+    let store = &world.store;
+    let (_, shop) = configure(store).await;
+    let version = |version: &str, at: i64| ConnectorRow {
+        name: "sandbox".to_owned(),
+        version: version.to_owned(),
+        digest: "d".to_owned(),
+        description: "{}".to_owned(),
+        size_bytes: 7,
+        active: false,
+        installed_at: Wall(at),
+    };
+    store.put_connector(version("1.0.0", 1), true).await.unwrap();
+    store.put_session(shop, "d", vec![5], Some(Wall(8)), Some("acct")).await.unwrap();
+    store.put_connector(version("1.1.0", 2), false).await.unwrap();
+    assert_eq!(store.session(shop).await.unwrap(), Some(("d".to_owned(), vec![5], Some(Wall(8)), Some("acct".to_owned()))));
+    assert!(store.activate_connector("sandbox", "1.1.0").await.unwrap());
+    assert_eq!(store.session(shop).await.unwrap(), None);
+    assert!(!store.activate_connector("sandbox", "2.0.0").await.unwrap());
+    let active: Vec<_> = store.connectors().await.unwrap().into_iter().map(|row| (row.version, row.active)).collect();
+    assert_eq!(active, [("1.0.0".to_owned(), false), ("1.1.0".to_owned(), true)]);
+    store.put_session(shop, "d", vec![6], None, None).await.unwrap();
+    store.drop_session(shop).await.unwrap();
+    assert_eq!(store.session(shop).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn keys_are_found_by_their_hash_until_revoked() {
+    let world = World::new().await;
+    let store = &world.store;
+    let (acme, _) = configure(store).await;
+    let key = KeyRow { id: "key_1".to_owned(), role: "submit".to_owned(), subscription: Some(acme), label: Some("ci".to_owned()), created_at: Wall(3) };
+    store.put_key(key.clone(), [1; 32]).await.unwrap();
+    assert!(store.put_key(key.clone(), [1; 32]).await.is_err(), "one hash, one key");
+    assert_eq!(store.key([1; 32]).await.unwrap().as_ref(), Some(&key));
+    assert_eq!(store.key([2; 32]).await.unwrap(), None);
+    assert_eq!(store.keys().await.unwrap(), [key]);
+    assert!(store.revoke_key("key_1", Wall(9)).await.unwrap());
+    assert!(!store.revoke_key("key_1", Wall(9)).await.unwrap());
+    assert_eq!((store.key([1; 32]).await.unwrap(), store.keys().await.unwrap()), (None, vec![]));
+}

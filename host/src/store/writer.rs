@@ -1,0 +1,189 @@
+//! The one writer. It owns the only connection that writes, takes what is waiting, runs it as one transaction, and
+//! answers after the commit.
+//!
+//! Promises: an answer `Ok` is durable. A change that fails is undone alone (its savepoint); if the database itself
+//! fails (full, busy), the whole group is undone and each of its callers is told, and the writer goes on. A caller that
+//! goes away after its change is queued cancels nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use egression_core::domain::ids::ExecutionSeq;
+use futures_util::future::BoxFuture;
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::lock::DirectoryLock;
+use super::{StoreError, StoreOptions};
+
+/// What a change works with.
+#[derive(Debug)]
+pub(super) struct WriteTx {
+    /// Inside a transaction of the writer.
+    pub(super) conn: SqliteConnection,
+    /// What the commit of the change will make known.
+    pub(super) effects: Effects,
+    /// How long a finished execution is kept.
+    pub(super) retention_ms: i64,
+    last_number: i64,
+}
+
+impl WriteTx {
+    pub(super) fn new(conn: SqliteConnection, last_number: i64, options: &StoreOptions) -> Self {
+        Self { conn, effects: Effects::default(), retention_ms: options.retention_ms, last_number }
+    }
+
+    /// The next number of an execution or a seal. A change that is undone leaves a gap, which does no harm.
+    pub(super) const fn draw_number(&mut self) -> i64 {
+        self.last_number += 1;
+        self.last_number
+    }
+}
+
+/// What becomes known when a change is committed.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// By how many the unfinished jobs grow.
+    pub(super) backlog: i64,
+    /// Executions whose state changed.
+    pub(super) touched: BTreeSet<ExecutionSeq>,
+}
+
+/// What the writer makes known outside.
+#[derive(Debug)]
+pub(super) struct Published {
+    /// Unfinished jobs.
+    pub(super) backlog: AtomicI64,
+    /// Executions whose state changed.
+    pub(super) changes: broadcast::Sender<ExecutionSeq>,
+}
+
+/// A change in the writer's queue.
+pub(super) trait Change: Send {
+    /// About how many rows it writes.
+    fn rows(&self) -> usize;
+    /// Does its work inside the writer's transaction.
+    fn run<'a>(&'a mut self, tx: &'a mut WriteTx) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Tells the caller; after the commit.
+    fn answer(self: Box<Self>, end: Result<(), StoreError>);
+}
+
+/// A change made of a closure and the caller who waits for it.
+pub(super) struct Queued<T, F> {
+    rows: usize,
+    work: Option<F>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Queued<T, F> {
+    pub(super) fn new(rows: usize, work: F) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { rows, work: Some(work), value: None, reply }, answer)
+    }
+}
+
+impl<T, F> Change for Queued<T, F>
+where
+    T: Send + 'static,
+    F: for<'a> FnOnce(&'a mut WriteTx) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+{
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn run<'a>(&'a mut self, tx: &'a mut WriteTx) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let work = self.work.take().ok_or(StoreError::Closed)?;
+            self.value = Some(work(tx).await?);
+            Ok(())
+        })
+    }
+
+    fn answer(self: Box<Self>, end: Result<(), StoreError>) {
+        let Self { value, reply, .. } = *self;
+        let answer = end.and_then(|()| value.ok_or(StoreError::Closed));
+        // A caller that went away does not need the answer.
+        drop(reply.send(answer));
+    }
+}
+
+/// Works until every sender of the queue is gone or the queue is closed, then closes the connection and frees the lock.
+pub(super) async fn run(mut tx: WriteTx, mut queue: mpsc::Receiver<Option<Box<dyn Change>>>, published: Arc<Published>, group_rows: usize, lock: DirectoryLock) {
+    while let Some(first) = queue.recv().await {
+        let mut next = Some(first);
+        let mut group = Vec::new();
+        let mut rows = 0;
+        while let Some(message) = next.take() {
+            // The message without a change asks for the end; what is queued before it is still done.
+            let Some(change) = message else {
+                queue.close();
+                break;
+            };
+            rows += change.rows().max(1);
+            group.push(change);
+            if rows < group_rows {
+                next = queue.try_recv().ok();
+            }
+        }
+        commit(&mut tx, group, &published).await;
+    }
+    if let Err(error) = tx.conn.close().await {
+        tracing::warn!(%error, "the database did not close cleanly; its log is read at the next start");
+    }
+    drop(lock);
+}
+
+/// One group: all or, when the database fails, nothing.
+async fn commit(tx: &mut WriteTx, mut group: Vec<Box<dyn Change>>, published: &Published) {
+    if group.is_empty() {
+        return;
+    }
+    let mut effects = Effects::default();
+    let mut ends = Vec::with_capacity(group.len());
+    let whole = run_group(tx, &mut group, &mut ends, &mut effects).await;
+    tx.effects = Effects::default();
+    if let Err(error) = &whole {
+        // Some failures have rolled back already, and then there is nothing to roll back.
+        drop(sqlx::query("ROLLBACK").execute(&mut tx.conn).await);
+        tracing::warn!(%error, changes = group.len(), "a group of changes was undone");
+        for change in group {
+            change.answer(Err(error.clone()));
+        }
+        return;
+    }
+    published.backlog.fetch_add(effects.backlog, Ordering::Relaxed);
+    for execution in effects.touched {
+        // No receiver is no fault.
+        drop(published.changes.send(execution));
+    }
+    for (change, end) in group.into_iter().zip(ends) {
+        change.answer(end);
+    }
+}
+
+async fn run_group(tx: &mut WriteTx, group: &mut [Box<dyn Change>], ends: &mut Vec<Result<(), StoreError>>, effects: &mut Effects) -> Result<(), StoreError> {
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut tx.conn).await?;
+    for change in group {
+        sqlx::query("SAVEPOINT change").execute(&mut tx.conn).await?;
+        tx.effects = Effects::default();
+        let end = change.run(tx).await;
+        match &end {
+            Ok(()) => {
+                effects.backlog += tx.effects.backlog;
+                effects.touched.append(&mut tx.effects.touched);
+            }
+            // The database's own trouble is everybody's.
+            Err(error @ (StoreError::Full | StoreError::Busy)) => return Err(error.clone()),
+            // If the savepoint is gone, SQLite has undone the whole transaction, and so this ends the group.
+            Err(error) => {
+                sqlx::query("ROLLBACK TO change").execute(&mut tx.conn).await.map_err(|_| error.clone())?;
+            }
+        }
+        sqlx::query("RELEASE change").execute(&mut tx.conn).await?;
+        ends.push(end);
+    }
+    sqlx::query("COMMIT").execute(&mut tx.conn).await?;
+    Ok(())
+}

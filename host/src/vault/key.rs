@@ -1,0 +1,121 @@
+//! The master key: given in a file or a variable, or made on the first start.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+const KEY_BYTES: usize = 32;
+/// The file in the data directory.
+const FILE_NAME: &str = "master.key";
+
+/// 32 bytes from which all other keys are derived. Who has it can read every secret of the store.
+pub struct MasterKey([u8; KEY_BYTES]);
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey")
+    }
+}
+
+/// Why there is no master key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or made.
+    #[error("master key file {}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The text is no key.
+    #[error("{origin}: a master key is 32 bytes, written as 64 hexadecimal digits or in base64")]
+    Shape {
+        /// Where the text came from.
+        origin: String,
+    },
+    /// The system gives no randomness.
+    #[error("the system gives no randomness for a master key")]
+    Randomness,
+}
+
+impl MasterKey {
+    /// Takes the key from `file` if given, else from `variable` (the value of `EGRESSION_MASTER_KEY`), else from
+    /// `master.key` in the data directory, which is made with mode 0600 if it is not there.
+    ///
+    /// # Errors
+    /// [`KeyError`]. A file that was named and is not there is an error, never a reason to make another key.
+    pub fn load_or_create(data_dir: &Path, file: Option<&Path>, variable: Option<&str>) -> Result<Self, KeyError> {
+        if let Some(path) = file {
+            return Self::read(path);
+        }
+        if let Some(text) = variable {
+            return Self::parse(text).ok_or_else(|| KeyError::Shape { origin: "EGRESSION_MASTER_KEY".to_owned() });
+        }
+        let path = data_dir.join(FILE_NAME);
+        match Self::create(&path) {
+            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Self::read(&path),
+            made => made,
+        }
+    }
+
+    /// A key of these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// A key for one purpose, from which the master key cannot be found (HMAC-SHA256 of the purpose).
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> [u8; KEY_BYTES] {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.0);
+        let mut derived = [0; KEY_BYTES];
+        derived.copy_from_slice(aws_lc_rs::hmac::sign(&key, purpose.as_bytes()).as_ref());
+        derived
+    }
+
+    pub(super) const fn bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.0
+    }
+
+    fn read(path: &Path) -> Result<Self, KeyError> {
+        let text = fs::read_to_string(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+        warn_if_readable_by_others(path);
+        Self::parse(&text).ok_or_else(|| KeyError::Shape { origin: path.display().to_string() })
+    }
+
+    fn create(path: &Path) -> Result<Self, KeyError> {
+        let failed = |source| KeyError::File { path: path.to_owned(), source };
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(failed)?;
+        let mut bytes = [0; KEY_BYTES];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeyError::Randomness)?;
+        // Secrets sealed under a key that a power cut takes away are lost, so it is on the disk before its first use.
+        file.write_all(format!("{}\n", hex::encode(bytes)).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        if let Some(directory) = path.parent() {
+            fs::File::open(directory).and_then(|d| d.sync_all()).map_err(failed)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let bytes = hex::decode(text).ok().or_else(|| STANDARD.decode(text).ok())?;
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+fn warn_if_readable_by_others(path: &Path) {
+    #[cfg(unix)]
+    if let Ok(meta) = fs::metadata(path)
+        && std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o077 != 0
+    {
+        tracing::warn!(path = %path.display(), "the master key file can be read by other users of this machine; set its mode to 0600");
+    }
+}

@@ -1,0 +1,197 @@
+//! Secrets at rest: sealed with ChaCha20-Poly1305 (RFC 8439) under the host's master key before the store sees them.
+//!
+//! Promises: a secret's text lies in the store as ciphertext only, bound to its owner and name, so that a row moved
+//! to another owner does not open; every change is a new generation; [`Vault::tag`] gives a text that names one
+//! generation and cannot be guessed. Who may use a secret, and towards which host, is the gate's decision.
+
+mod cipher;
+mod facts;
+mod key;
+#[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use egression_core::time::Wall;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::RwLock;
+
+pub use facts::{SecretFacts, SecretRow};
+pub use key::{KeyError, MasterKey};
+
+use crate::clock::Clock;
+use crate::store::StoreError;
+use cipher::Cipher;
+
+/// A secret in use.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    /// Its text.
+    pub value: SecretString,
+    /// Which one of its name, ascending.
+    pub generation: i64,
+    /// The hosts that it was entered for: `shop.example`, `https://*.shop.example:8443`.
+    pub bound_hosts: Vec<String>,
+    /// Not good after.
+    pub expires_at: Option<Wall>,
+}
+
+impl Secret {
+    /// It is past its time.
+    #[must_use]
+    pub fn is_expired(&self, now: Wall) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// Why a secret cannot be had or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The store's own word.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ciphertext was changed, or was sealed under another master key or for another owner.
+    #[error("the secret `{name}` of {owner} cannot be opened with this master key; enter it again")]
+    Unreadable {
+        /// Whose it is.
+        owner: String,
+        /// Its name.
+        name: String,
+    },
+    /// Bytes other than a secret cannot be opened.
+    #[error("sealed bytes cannot be opened with this master key")]
+    Tampered,
+    /// The system gives no randomness, or the text is longer than the cipher takes.
+    #[error("sealing failed")]
+    Seal,
+}
+
+/// The host's secrets, decrypted in memory once used. Cheap to clone.
+#[derive(Clone)]
+pub struct Vault {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cipher: Cipher,
+    facts: Box<dyn SecretFacts>,
+    clock: Clock,
+    /// Secrets by owner, then name. Writers hold the lock over the store's answer so that memory never runs ahead of it.
+    owners: RwLock<HashMap<String, HashMap<String, Secret>>>,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vault")
+    }
+}
+
+impl Vault {
+    /// A vault over the store's rows.
+    #[must_use]
+    pub fn new(key: &MasterKey, facts: impl SecretFacts + 'static, clock: Clock) -> Self {
+        let inner = Inner { cipher: Cipher::new(key), facts: Box::new(facts), clock, owners: RwLock::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Keeps a secret and returns its generation. Durable when this returns. `owner`: `connection:7`, `source:3`.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`], [`VaultError::Seal`].
+    pub async fn put(
+        &self,
+        owner: &str,
+        name: &str,
+        value: SecretString,
+        bound_hosts: Vec<String>,
+        expires_at: Option<Wall>,
+    ) -> Result<i64, VaultError> {
+        let sealed = self.inner.cipher.seal(&secret_context(owner, name), value.expose_secret().as_bytes())?;
+        let mut owners = self.inner.owners.write().await;
+        self.load(&mut owners, owner).await?;
+        let generation = self.inner.facts.put_secret(owner, name, sealed, &bound_hosts, expires_at).await?;
+        let secret = Secret { value, generation, bound_hosts, expires_at };
+        owners.entry(owner.to_owned()).or_default().insert(name.to_owned(), secret);
+        Ok(generation)
+    }
+
+    /// A secret; none if the owner has none of that name. An expired one is given too: see [`Secret::is_expired`].
+    ///
+    /// # Errors
+    /// [`VaultError::Store`], [`VaultError::Unreadable`].
+    pub async fn get(&self, owner: &str, name: &str) -> Result<Option<Secret>, VaultError> {
+        if let Some(secrets) = self.inner.owners.read().await.get(owner) {
+            return Ok(secrets.get(name).cloned());
+        }
+        let mut owners = self.inner.owners.write().await;
+        self.load(&mut owners, owner).await?;
+        Ok(owners.get(owner).and_then(|secrets| secrets.get(name)).cloned())
+    }
+
+    /// Forgets a secret if it is still this generation (any if none).
+    ///
+    /// # Errors
+    /// [`VaultError::Store`].
+    pub async fn drop(&self, owner: &str, name: &str, generation: Option<i64>) -> Result<(), VaultError> {
+        let mut owners = self.inner.owners.write().await;
+        self.inner.facts.drop_secret(owner, name, generation).await?;
+        if let Some(secrets) = owners.get_mut(owner)
+            && secrets.get(name).is_some_and(|s| generation.is_none_or(|g| g == s.generation))
+        {
+            secrets.remove(name);
+        }
+        Ok(())
+    }
+
+    /// 32 hexadecimal digits that stand for one generation of one secret, the same after a restart, and not to be
+    /// guessed without the master key.
+    #[must_use]
+    pub fn tag(&self, owner: &str, name: &str, generation: i64) -> String {
+        self.inner.cipher.tag(&format!("{owner}\0{name}\0{generation}"))
+    }
+
+    /// Seals bytes that are no secret of a name, such as a session. `context` must be the same when they are opened.
+    ///
+    /// # Errors
+    /// [`VaultError::Seal`].
+    pub fn seal_bytes(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+        self.inner.cipher.seal(&format!("bytes\0{context}"), plain)
+    }
+
+    /// Opens what [`Self::seal_bytes`] made.
+    ///
+    /// # Errors
+    /// [`VaultError::Tampered`] if the bytes or the context are not the same.
+    pub fn open_bytes(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
+        self.inner.cipher.open(&format!("bytes\0{context}"), sealed).ok_or(VaultError::Tampered)
+    }
+
+    /// Reads an owner's secrets into memory if they are not there.
+    async fn load(&self, owners: &mut HashMap<String, HashMap<String, Secret>>, owner: &str) -> Result<(), VaultError> {
+        if owners.contains_key(owner) {
+            return Ok(());
+        }
+        let now = self.inner.clock.wall();
+        let mut secrets = HashMap::new();
+        for (name, generation, sealed, bound_hosts, expires_at) in self.inner.facts.secrets(owner).await? {
+            let plain = self.inner.cipher.open(&secret_context(owner, &name), &sealed).and_then(|p| String::from_utf8(p).ok());
+            let Some(plain) = plain else {
+                // A token that would be fetched anew anyway must not stand in the way of the rest.
+                if expires_at.is_some_and(|at| at <= now) {
+                    continue;
+                }
+                return Err(VaultError::Unreadable { owner: owner.to_owned(), name });
+            };
+            secrets.insert(name, Secret { value: SecretString::from(plain), generation, bound_hosts, expires_at });
+        }
+        owners.insert(owner.to_owned(), secrets);
+        Ok(())
+    }
+}
+
+fn secret_context(owner: &str, name: &str) -> String {
+    format!("secret\0{owner}\0{name}")
+}

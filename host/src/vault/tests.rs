@@ -1,0 +1,118 @@
+#![allow(clippy::unwrap_used)]
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::memory::SecretsInMemory;
+use super::*;
+
+fn vault(rows: &SecretsInMemory, key: u8) -> Vault {
+    Vault::new(&MasterKey::from_bytes([key; 32]), rows.clone(), Clock::system())
+}
+
+async fn put(vault: &Vault, owner: &str, name: &str, value: &str) -> i64 {
+    vault.put(owner, name, SecretString::from(value), vec!["shop.example".to_owned()], None).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_secret_survives_a_restart_and_is_not_stored_in_the_clear() {
+    let rows = SecretsInMemory::default();
+    assert_eq!(put(&vault(&rows, 1), "connection:7", "token", "hunter2-hunter2").await, 1);
+    let stored = rows.rows.lock().unwrap()[0].1.2.clone();
+    assert!(!stored.windows(7).any(|w| w == b"hunter2"));
+
+    let again = vault(&rows, 1);
+    let secret = again.get("connection:7", "token").await.unwrap().unwrap();
+    assert_eq!(secret.value.expose_secret(), "hunter2-hunter2");
+    assert_eq!((secret.generation, secret.bound_hosts), (1, vec!["shop.example".to_owned()]));
+    assert!(again.get("connection:7", "other").await.unwrap().is_none());
+    assert!(again.get("connection:8", "token").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_changed_moved_or_foreign_ciphertext_does_not_open() {
+    let rows = SecretsInMemory::default();
+    put(&vault(&rows, 1), "connection:7", "token", "hunter2").await;
+    let original = rows.rows.lock().unwrap()[0].clone();
+
+    for byte in 0..original.1.2.len() {
+        rows.rows.lock().unwrap()[0].1.2[byte] ^= 1;
+        let opened = vault(&rows, 1).get("connection:7", "token").await;
+        assert!(matches!(opened, Err(VaultError::Unreadable { .. })), "byte {byte}");
+        rows.rows.lock().unwrap()[0] = original.clone();
+    }
+    let other_key = vault(&rows, 2).get("connection:7", "token").await;
+    assert!(matches!(other_key, Err(VaultError::Unreadable { .. })));
+    rows.rows.lock().unwrap()[0].0 = "connection:8".to_owned();
+    let moved = vault(&rows, 1).get("connection:8", "token").await;
+    assert!(matches!(moved, Err(VaultError::Unreadable { .. })));
+}
+
+#[tokio::test]
+async fn a_drop_hits_only_the_generation_that_it_names() {
+    let rows = SecretsInMemory::default();
+    let vault = vault(&rows, 1);
+    put(&vault, "connection:7", "token", "one").await;
+    assert_eq!(put(&vault, "connection:7", "token", "two").await, 2);
+    vault.drop("connection:7", "token", Some(1)).await.unwrap();
+    assert_eq!(vault.get("connection:7", "token").await.unwrap().unwrap().value.expose_secret(), "two");
+    vault.drop("connection:7", "token", Some(2)).await.unwrap();
+    assert!(vault.get("connection:7", "token").await.unwrap().is_none());
+    assert!(rows.rows.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_tag_names_owner_secret_and_generation_and_needs_the_key() {
+    let rows = SecretsInMemory::default();
+    let tag = vault(&rows, 1).tag("connection:7", "token", 1);
+    assert_eq!(tag.len(), 32);
+    assert_eq!(tag, vault(&rows, 1).tag("connection:7", "token", 1));
+    for other in [
+        vault(&rows, 1).tag("connection:8", "token", 1),
+        vault(&rows, 1).tag("connection:7", "other", 1),
+        vault(&rows, 1).tag("connection:7", "token", 2),
+        vault(&rows, 2).tag("connection:7", "token", 1),
+    ] {
+        assert_ne!(tag, other);
+    }
+}
+
+#[test]
+fn sealed_bytes_open_in_their_context_only() {
+    let vault = vault(&SecretsInMemory::default(), 1);
+    let sealed = vault.seal_bytes("session:7", b"opaque").unwrap();
+    assert_eq!(vault.open_bytes("session:7", &sealed).unwrap(), b"opaque");
+    assert!(matches!(vault.open_bytes("session:8", &sealed), Err(VaultError::Tampered)));
+    assert!(matches!(vault.open_bytes("session:7", &sealed[..10]), Err(VaultError::Tampered)));
+    assert_ne!(sealed, vault.seal_bytes("session:7", b"opaque").unwrap());
+}
+
+#[test]
+fn the_key_file_is_made_once_and_for_its_owner_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = MasterKey::load_or_create(directory.path(), None, None).unwrap();
+    let read = MasterKey::load_or_create(directory.path(), None, None).unwrap();
+    assert_eq!(made.bytes(), read.bytes());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(directory.path().join("master.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_key_comes_from_the_file_named_then_from_the_variable() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("given.key");
+    std::fs::write(&file, format!("{}\n", "ab".repeat(32))).unwrap();
+    let from_file = MasterKey::load_or_create(directory.path(), Some(&file), Some("nonsense")).unwrap();
+    assert_eq!(from_file.bytes(), &[0xab; 32]);
+    let base64 = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let from_variable = MasterKey::load_or_create(directory.path(), None, Some(base64)).unwrap();
+    assert_eq!(from_variable.bytes(), &[1; 32]);
+    let short = MasterKey::load_or_create(directory.path(), None, Some("abcd"));
+    assert!(matches!(short, Err(KeyError::Shape { .. })));
+    let absent = MasterKey::load_or_create(directory.path(), Some(&directory.path().join("absent")), None);
+    assert!(matches!(absent, Err(KeyError::File { .. })));
+    assert!(!directory.path().join("master.key").exists());
+}
