@@ -41,6 +41,7 @@ struct Token {
 impl Tokens {
     /// Issues a token that is good for `ttl_s` seconds. Tokens are not drawn from the scenario's
     /// seed: one from before a restart or a reset must not come to life again.
+    #[expect(clippy::disallowed_methods, reason = "a token must not be foreseeable from a seed")]
     fn issue(&mut self, now: Stamp, ttl_s: u64) -> String {
         let token = format!("sbx_{:032x}", rand::random::<u128>());
         let issued = Token {

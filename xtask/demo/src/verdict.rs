@@ -1,0 +1,210 @@
+//! The verdict, from the shops' own logs at the end.
+//!
+//! The words: *expected*: objects × channels; *present*: of those, found in the shop; *lost*: not there; *wrong*: there with other content
+//! than the source's last version; *inversion*: a first delivery before the first delivery of an earlier job of its key; *limit exceeded*:
+//! requests beyond a limit's definition as stamped when the head arrives; *missing reference*: calls refused because a referenced object was
+//! not there; *repeated, same key* and *other key*: the same object and bytes again, under the same idempotency key or another one.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use egression_sandbox::Report;
+use egression_tests::order::{AcceptedOrder, Delivered};
+use egression_tests::shop::{Call, Present, ShopLog, Write};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::catalogue::Object;
+
+/// While work waits for a limit, at least this share of it is used.
+const LEAST_USED: f64 = 0.95;
+
+/// All that one shop knows.
+pub(crate) struct Evidence {
+    pub(crate) report: Report,
+    writes: Vec<Write>,
+    calls: Vec<Call>,
+    objects: Vec<Present>,
+}
+
+impl Evidence {
+    /// Asks a shop.
+    pub(crate) async fn ask(shop: &ShopLog) -> Result<Self> {
+        Ok(Self { report: shop.report().await?, writes: shop.writes().await?, calls: shop.calls().await?, objects: shop.objects().await? })
+    }
+}
+
+/// A connection's use of its limits as the host reckons it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct HostUsage {
+    pub(crate) requests: u64,
+    pub(crate) possible: f64,
+    /// Requests ÷ possible, null below 500.
+    pub(crate) used: Option<f64>,
+}
+
+/// One shop's part.
+pub(crate) struct ShopVerdict {
+    pub(crate) report: Report,
+    pub(crate) usage: HostUsage,
+    pub(crate) expected: u64,
+    pub(crate) present: u64,
+    pub(crate) wrong: u64,
+    pub(crate) delivered: Delivered,
+    /// Items in calls on objects, and those calls.
+    pub(crate) carried: (u64, u64),
+}
+
+/// The whole.
+pub(crate) struct Verdict {
+    /// Shop A and shop B.
+    pub(crate) shops: [ShopVerdict; 2],
+    /// As the host answers it at the end.
+    pub(crate) execution: Value,
+    /// Requests to the source, and objects given in them.
+    pub(crate) source: (u64, u64),
+    pub(crate) seconds: f64,
+}
+
+/// The line of `--output json`.
+#[derive(Serialize)]
+struct Line {
+    expected: u64,
+    present: u64,
+    lost: u64,
+    wrong: u64,
+    inversions: u64,
+    limit_exceeded: u64,
+    missing_reference: u64,
+    repeated_same_key: u64,
+    repeated_other_key: u64,
+    limit_used: Used,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Used {
+    a: Option<f64>,
+    b: Option<f64>,
+}
+
+/// Holds the evidence against the catalogue.
+pub(crate) fn judge(
+    objects: &[Object],
+    execution: Value,
+    evidence: [Evidence; 2],
+    usage: [HostUsage; 2],
+    source: (u64, u64),
+    seconds: f64,
+) -> Verdict {
+    let digests: HashMap<(&str, &str), String> =
+        objects.iter().map(|object| ((object.object_type, object.id.as_str()), object.digest())).collect();
+    let mut usage = usage.into_iter();
+    let shops = evidence.map(|evidence| judge_shop(objects, &digests, evidence, usage.next().unwrap_or(HostUsage::NONE)));
+    Verdict { shops, execution, source, seconds }
+}
+
+fn judge_shop(objects: &[Object], digests: &HashMap<(&str, &str), String>, evidence: Evidence, usage: HostUsage) -> ShopVerdict {
+    let mut order = AcceptedOrder::default();
+    for object in objects {
+        // One key per object, and one job in it.
+        let key = format!("{} {}", object.object_type, object.id);
+        order.push(&key, object.object_type, &object.id, &digests[&(object.object_type, object.id.as_str())]);
+    }
+    let (mut present, mut wrong) = (0, 0);
+    for found in &evidence.objects {
+        if let Some(digest) = digests.get(&(found.object_type.as_str(), found.id.as_str())) {
+            present += 1;
+            wrong += u64::from(*digest != found.digest);
+        }
+    }
+    let on_objects = evidence.calls.iter().filter(|call| call.items > 0);
+    let carried = on_objects.fold((0, 0), |(items, calls), call| (items + call.items, calls + 1));
+    let delivered = order.judge(&evidence.writes);
+    ShopVerdict { report: evidence.report, usage, expected: objects.len() as u64, present, wrong, delivered, carried }
+}
+
+impl HostUsage {
+    const NONE: Self = Self { requests: 0, possible: 0.0, used: None };
+}
+
+impl ShopVerdict {
+    /// Repeats that lost answers explain: the items of calls without an answer or answered 5xx.
+    pub(crate) fn repeats_explained(&self) -> u64 {
+        self.report.dropped_items + self.report.error_5xx_items
+    }
+
+    /// Expected and not there.
+    pub(crate) fn lost(&self) -> u64 {
+        self.expected - self.present
+    }
+
+    /// The best use of any one of its limits, as the shop reckons it: requests ÷ (rate × (span − closures)).
+    pub(crate) fn shop_used(&self) -> Option<f64> {
+        self.report.limits.iter().filter_map(|limit| limit.used).reduce(f64::max)
+    }
+}
+
+impl Verdict {
+    /// What is not as it must be, in words; nothing if the verdict is clean.
+    pub(crate) fn objections(&self) -> Vec<String> {
+        let line = self.numbers();
+        let mut objections = Vec::new();
+        let must_be_none = [
+            ("lost", line.lost),
+            ("wrong", line.wrong),
+            ("inversions", line.inversions),
+            ("limit_exceeded", line.limit_exceeded),
+            ("missing_reference", line.missing_reference),
+            ("repeated_other_key", line.repeated_other_key),
+        ];
+        objections.extend(must_be_none.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} is {count}, must be 0")));
+        for (name, used) in [("a", line.limit_used.a), ("b", line.limit_used.b)] {
+            if used.is_some_and(|used| used < LEAST_USED) {
+                objections.push(format!("limit_used of {name} is {:.3}, must be at least {LEAST_USED}", used.unwrap_or_default()));
+            }
+        }
+        for shop in self.shops.iter().filter(|shop| shop.delivered.repeated_same_key > shop.repeats_explained()) {
+            let (repeats, explained) = (shop.delivered.repeated_same_key, shop.repeats_explained());
+            objections.push(format!("{repeats} repeats under the same key, of which lost answers explain {explained}"));
+        }
+        // A job whose object arrived but that is told otherwise is a guess, not a state.
+        if self.execution["status"] != "succeeded" {
+            objections.push(format!("the execution's status is {}, must be \"succeeded\"", self.execution["status"]));
+        }
+        objections
+    }
+
+    /// Whether nothing is to be objected.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.objections().is_empty()
+    }
+
+    /// One line of JSON.
+    pub(crate) fn line(&self) -> Result<String> {
+        Ok(serde_json::to_string(&self.numbers())?)
+    }
+
+    fn numbers(&self) -> Line {
+        let sum = |of: fn(&ShopVerdict) -> u64| self.shops.iter().map(of).sum();
+        let [a, b] = &self.shops;
+        Line {
+            expected: sum(|shop| shop.expected),
+            present: sum(|shop| shop.present),
+            lost: sum(ShopVerdict::lost),
+            wrong: sum(|shop| shop.wrong),
+            inversions: sum(|shop| shop.delivered.inversions),
+            limit_exceeded: sum(|shop| shop.report.limit_exceeded),
+            missing_reference: sum(|shop| shop.report.missing_reference),
+            repeated_same_key: sum(|shop| shop.delivered.repeated_same_key),
+            repeated_other_key: sum(|shop| shop.delivered.repeated_other_key),
+            limit_used: Used { a: a.usage.used.map(thousandths), b: b.usage.used.map(thousandths) },
+            seconds: thousandths(self.seconds),
+        }
+    }
+}
+
+/// Rounded down: 0.9499 is not 0.95.
+fn thousandths(number: f64) -> f64 {
+    (number * 1_000.0).floor() / 1_000.0
+}

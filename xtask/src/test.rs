@@ -1,0 +1,64 @@
+//! `cargo xtask test`: everything that must pass, on a clean checkout and in CI alike.
+//!
+//! Clippy, the tests and the documents share one target directory and one profile, so dependencies are built once.
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::steps::{self, Step};
+use crate::workspace::{Workspace, run as run_command};
+use crate::{generate, guests, setup};
+
+/// What to leave out.
+#[derive(Debug, Args)]
+pub(crate) struct TestOptions {
+    /// Runs one step alone.
+    #[arg(long, value_name = "STEP", value_parser = STEPS.iter().map(|step| step.name).collect::<Vec<_>>())]
+    only: Option<String>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "setup", work: setup::run, carries: true },
+    Step { name: "fmt", work: fmt, carries: false },
+    Step { name: "deny", work: deny, carries: false },
+    Step { name: "clippy", work: clippy, carries: false },
+    Step { name: "guests", work: guests::build, carries: true },
+    Step { name: "binaries", work: generate::binaries, carries: true },
+    Step { name: "nextest", work: nextest, carries: false },
+    Step { name: "doctests", work: doctests, carries: false },
+    Step { name: "docs", work: docs, carries: false },
+    Step { name: "drift", work: generate::check, carries: false },
+];
+
+/// Runs the steps, or the one that was asked for.
+pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
+    let chosen: Vec<_> = STEPS.iter().filter(|step| options.only.as_deref().is_none_or(|only| only == step.name)).collect();
+    steps::run(workspace, &chosen)
+}
+
+fn fmt(workspace: &Workspace) -> Result<()> {
+    run_command(&mut workspace.cargo(&["fmt", "--all", "--check"])).context("format it with: cargo fmt --all")
+}
+
+fn deny(workspace: &Workspace) -> Result<()> {
+    // Two versions of a crate are warned of by deny.toml, for whoever looks; here they would hide what fails.
+    run_command(setup::deny(workspace).args(["--locked", "--log-level", "error", "check", "bans", "licenses", "sources"]))
+}
+
+fn clippy(workspace: &Workspace) -> Result<()> {
+    run_command(&mut workspace.cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn nextest(workspace: &Workspace) -> Result<()> {
+    run_command(setup::nextest(workspace).args(["run", "--locked", "--workspace", "--no-fail-fast"]))
+}
+
+fn doctests(workspace: &Workspace) -> Result<()> {
+    run_command(&mut workspace.cargo(&["test", "--locked", "--workspace", "--doc", "--quiet"]))
+}
+
+fn docs(workspace: &Workspace) -> Result<()> {
+    let mut doc = workspace.cargo(&["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    run_command(&mut doc)
+}
