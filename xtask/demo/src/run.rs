@@ -119,5 +119,5 @@ async fn submit(host: &TestHost, file: &Path) -> Result<Value> {
 /// What the host itself says of its use of a connection's limits.
 async fn host_usage(host: &TestHost, channel: &str) -> Result<HostUsage> {
     let connection: Value = host.rest()?.get(&format!("/v1/channels/{channel}/connections/{SUBSCRIPTION}")).await?;
-    serde_json::from_value(connection["limit_used"].clone()).with_context(|| format!("{channel} has no limit_used: {connection}"))
+    serde_json::from_value(connection["status"]["limit_used"].clone()).with_context(|| format!("{channel} has no limit_used: {connection}"))
 }

@@ -161,7 +161,7 @@ async fn reject(store: &Store, job: JobSeq) {
         changed: None,
         block_key: None,
     };
-    let settlement = Settlement { job, call: None, to, attempts: 1, conflicts: 0, id_map: IdMapChange::Keep, delivered_revision: None, events: Vec::new() };
+    let settlement = Settlement { job, call: None, to, attempts: 1, conflicts: 0, id_map: IdMapChange::Keep, act_as: None, delivered_revision: None, events: Vec::new() };
     let changes = store.settle(vec![settlement]).await.unwrap();
     assert!(changes.stale.is_empty());
 }
@@ -262,6 +262,10 @@ struct Recorder {
 }
 
 impl Scheduling for Recorder {
+    fn limit_used(&self, _connection: ConnectionId) -> Option<crate::gate::Usage> {
+        None
+    }
+
     fn wake(&self, execution: ExecutionSeq) {
         drop(self.wake.send(execution));
     }
