@@ -7,6 +7,7 @@
 mod abilities;
 mod decide;
 mod history;
+mod masking;
 mod names;
 mod persist;
 mod prepare;
