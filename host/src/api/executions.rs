@@ -136,11 +136,12 @@ pub(super) async fn list_executions(State(state): State<ApiState>, caller: Calle
         (status = 202, description = "Asked for; some jobs are still in flight or accepted.", body = ExecutionView),
         (status = 200, description = "Done.", body = ExecutionView),
         (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is still being received.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn cancel_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
     caller.require(Role::Submit)?;
-    let status = find(&state, &caller, id).await?;
+    let status = find_sealed(&state, &caller, id).await?;
     let seq = status.row.seq;
     if !execution_view::is_done(&status) {
         let (store, scheduling, now) = (state.store.clone(), state.scheduling.clone(), state.clock.wall());
@@ -158,7 +159,7 @@ pub(super) async fn cancel_execution(state: ApiState, caller: Caller, id: &str) 
     responses(
         (status = 200, description = "Paused.", body = ExecutionView),
         (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is done.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is done, or still being received.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn pause_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
@@ -172,7 +173,7 @@ pub(super) async fn pause_execution(state: ApiState, caller: Caller, id: &str) -
     responses(
         (status = 200, description = "Goes on.", body = ExecutionView),
         (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is done.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It is done, or still being received.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn resume_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
@@ -193,7 +194,7 @@ pub(super) async fn act(State(state): State<ApiState>, caller: Caller, parameter
 
 async fn set_paused(state: ApiState, caller: Caller, id: &str, paused: bool) -> Result<Response, ApiError> {
     caller.require(Role::Submit)?;
-    let status = find(&state, &caller, id).await?;
+    let status = find_sealed(&state, &caller, id).await?;
     let seq = status.row.seq;
     if execution_view::is_done(&status) {
         return Err(ApiError::Conflict { code: "execution_done", detail: format!("execution `{id}` is done") });
@@ -229,6 +230,15 @@ pub(super) async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<
     }
     if status.row.expires_at.is_some_and(|at| at <= state.clock.wall()) {
         return Err(ApiError::Gone(format!("execution `{id}` is no longer kept")));
+    }
+    Ok(status)
+}
+
+/// The same, once it has been received whole: before that there is nothing to act on.
+async fn find_sealed(state: &ApiState, caller: &Caller, id: &str) -> Result<ExecutionStatus, ApiError> {
+    let status = find(state, caller, id).await?;
+    if status.row.seal.is_none() {
+        return Err(ApiError::Conflict { code: "execution_receiving", detail: format!("execution `{id}` is still being received") });
     }
     Ok(status)
 }

@@ -133,8 +133,8 @@ impl Intake {
 
     async fn submission(&mut self, submission: Submission, pointer: &str, text: &[u8]) -> Result<(), ApiError> {
         self.items += 1;
-        let object = submission.object();
         let submission = submission.over(&self.defaults);
+        let object = submission.object();
         if self.open.is_none() {
             self.open = Some(self.begin(submission.subscription.as_deref(), pointer).await?);
         }

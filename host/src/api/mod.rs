@@ -18,6 +18,7 @@ pub mod etag;
 pub mod execution_view;
 pub mod executions;
 pub mod fault;
+pub mod first_key;
 pub mod health;
 pub mod idempotency;
 pub mod intake;

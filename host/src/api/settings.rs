@@ -1,7 +1,10 @@
 //! The API's bounds: each has a name, a default and an error that names it.
 
+use egression_core::domain::ids::MAX_JOBS_PER_EXECUTION;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::config::validate::Issue;
 
 /// The table `[server.api]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -67,5 +70,40 @@ impl Default for ApiSettings {
             connector_max_bytes: 64 * 1024 * 1024,
             document_max_bytes: 1024 * 1024,
         }
+    }
+}
+
+impl ApiSettings {
+    /// What is wrong with the settings, with pointers below the API's own table.
+    #[must_use]
+    pub fn issues(&self) -> Vec<Issue> {
+        let bounds = [
+            ("/bulk_max_bytes", self.bulk_max_bytes, 1, u64::MAX),
+            ("/gzip_max_ratio", self.gzip_max_ratio, 1, u64::MAX),
+            ("/max_item_bytes", self.max_item_bytes, 1, self.bulk_max_bytes),
+            ("/max_payload_bytes", self.max_payload_bytes, 1, self.max_item_bytes),
+            ("/max_jobs_per_request", u64::from(self.max_jobs_per_request), 1, u64::from(MAX_JOBS_PER_EXECUTION)),
+            ("/body_timeout_ms", self.body_timeout_ms, 1, u64::MAX),
+            ("/sync_wait_ms", self.sync_wait_ms, 0, self.max_wait_ms),
+            ("/page_default", u64::from(self.page_default), 1, u64::from(self.page_limit)),
+            ("/backlog_max", self.backlog_max, 1, u64::MAX),
+            ("/request_concurrency", u64::from(self.request_concurrency), 1, u64::MAX),
+            ("/receive_concurrency", u64::from(self.receive_concurrency), 1, u64::MAX),
+        ];
+        let wrong = bounds.into_iter().filter(|(_, value, least, most)| !(least..=most).contains(&value));
+        wrong.map(|(pointer, value, least, most)| Issue::new(pointer, "value.out_of_range", format!("must be {least} to {most}, not {value}"))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_within_their_bounds_and_nonsense_is_not() {
+        assert_eq!(ApiSettings::default().issues(), []);
+        let wrong = ApiSettings { max_jobs_per_request: 1 << 25, page_default: 0, max_payload_bytes: 1 << 40, ..ApiSettings::default() };
+        let places: Vec<String> = wrong.issues().into_iter().map(|issue| issue.pointer).collect();
+        assert_eq!(places, ["/max_payload_bytes", "/max_jobs_per_request", "/page_default"]);
     }
 }

@@ -267,7 +267,7 @@ impl Scheduling for Recorder {
     }
 
     fn wake(&self, execution: ExecutionSeq) {
-        drop(self.wake.send(execution));
+        self.wake.send(execution).ok();
     }
     fn changed(&self, changes: Changes) {
         self.acts.lock().unwrap().push(format!("changed {}", changes.gone.len()));
