@@ -202,10 +202,8 @@ CREATE INDEX job_key_drawn ON job (connection_id, key_hash, seal, belt, id)
     WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14));
 -- Jobs that wait for an object: they hold later jobs of their own object only.
 CREATE INDEX job_waiting_for_object ON job (connection_id, object_hash) WHERE state = 0 AND waiting = 5;
--- Every job of an object: its history.
-CREATE INDEX job_object ON job (object_hash, id);
--- Unfinished jobs of an object: parents.
-CREATE INDEX job_object_open ON job (connection_id, object_hash, id) WHERE state <= 2;
+-- Jobs of an object: the unfinished ones (parents), and its history.
+CREATE INDEX job_object ON job (object_hash, (state > 2), id);
 -- Waits that end by themselves.
 CREATE INDEX job_due ON job (due_at, id) WHERE state = 0 AND due_at IS NOT NULL;
 CREATE INDEX job_expiry ON job (expires_at, id) WHERE state = 0 AND expires_at IS NOT NULL;

@@ -52,29 +52,40 @@ impl Store {
         Ok(changes)
     }
 
-    /// Sets aside what is left of the keys that were just blocked, in bounded transactions. If the host dies in the
-    /// middle, the scheduler meets the rest as ready jobs of a blocked key.
-    pub(super) async fn set_rest_aside(&self, mut changes: Changes) -> Result<Changes, StoreError> {
-        let now = self.inner.clock.wall();
+    /// Sets aside the ready jobs of the keys that were just blocked, in bounded transactions. What led here is committed:
+    /// if this fails, or the host dies in the middle, the scheduler meets the rest as ready jobs of a blocked key, and
+    /// none of them can be sent.
+    pub(super) async fn set_rest_aside(&self, mut changes: Changes) -> Changes {
         for (connection, key) in changes.blocked.clone() {
             loop {
-                let (marked, later) = self
-                    .write(AT_ONCE, move |tx| {
-                        Box::pin(async move {
-                            let mut act = Act::at(now);
-                            let ready = ready_in_key(tx, connection, key).await?;
-                            set_aside(tx, &mut act, &ready).await?;
-                            Ok((ready.len(), act.finish(tx).await?))
-                        })
-                    })
-                    .await?;
-                changes.absorb(later);
-                if marked < AT_ONCE {
-                    break;
+                match self.set_some_aside(connection, key).await {
+                    Ok((marked, later)) => {
+                        changes.absorb(later);
+                        if marked < AT_ONCE {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, %connection, "jobs of a blocked key are not set aside yet");
+                        break;
+                    }
                 }
             }
         }
-        Ok(changes)
+        changes
+    }
+
+    async fn set_some_aside(&self, connection: ConnectionId, key: KeyHash) -> Result<(usize, Changes), StoreError> {
+        let now = self.inner.clock.wall();
+        self.write(AT_ONCE, move |tx| {
+            Box::pin(async move {
+                let mut act = Act::at(now);
+                let ready = ready_in_key(tx, connection, key).await?;
+                set_aside(tx, &mut act, &ready).await?;
+                Ok((ready.len(), act.finish(tx).await?))
+            })
+        })
+        .await
     }
 }
 

@@ -12,6 +12,8 @@ impl Changes {
                 None => self.progress.push(row),
             }
         }
+        let gone: std::collections::HashSet<_> = later.gone.iter().collect();
+        self.orphaned.retain(|job| !gone.contains(job));
         self.stale.extend(later.stale);
         self.released.extend(later.released);
         self.orphaned.extend(later.orphaned);

@@ -22,9 +22,10 @@ pub(super) async fn writer(file: &Path, options: &StoreOptions) -> Result<Sqlite
         // In KiB. The hot indexes of a million waiting jobs should stay in memory.
         .pragma("cache_size", "-131072")
         .pragma("temp_store", "memory")
-        // In pages: fewer checkpoints while a bulk is received, a log of some 16 MiB.
-        .pragma("wal_autocheckpoint", "4000")
-        .pragma("journal_size_limit", "67108864");
+        // In pages. The indexes by hash change the same pages again and again while a bulk is received: a log of 64 MiB
+        // lets a checkpoint write each of them once.
+        .pragma("wal_autocheckpoint", "16000")
+        .pragma("journal_size_limit", "134217728");
     let mut conn = connect.connect().await?;
     sqlx::migrate!("migrations/sqlite")
         .run(&mut conn)

@@ -31,10 +31,8 @@ impl Edges {
 
 /// Notes what the children among the waits wait for. A parent that is through by now is no reason to wait; one that
 /// ended otherwise makes the child an orphan at once; an edge that would close a cycle is left out, with an event.
+/// Earlier edges of the children are forgotten already.
 pub(super) async fn add(tx: &mut WriteTx, act: &mut Act, waits: &[Wait]) -> Result<Edges, StoreError> {
-    let before: Vec<_> =
-        waits.iter().filter(|wait| wait.job.standing.waiting == Some(WaitingKind::Dependency)).map(|wait| wait.job.job).collect();
-    forget(tx, &before).await?;
     let mut edges = Edges::default();
     let children: Vec<_> = waits.iter().filter(|wait| wait.reason == Some(WaitingKind::Dependency)).collect();
     let parents: Vec<_> = children.iter().flat_map(|wait| wait.parents.iter().filter_map(|(_, job)| *job)).collect();
@@ -168,7 +166,7 @@ async fn ends(tx: &mut WriteTx, jobs: &[JobSeq]) -> Result<HashMap<JobSeq, bool>
 async fn newest_unfinished(tx: &mut WriteTx, edge: &Edge) -> Result<Option<JobSeq>, StoreError> {
     let newest: Option<i64> = sqlx::query_scalar(
         "SELECT j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
-         WHERE j.connection_id = ? AND j.object_hash = ? AND j.state <= 2 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 14)) \
+         WHERE j.connection_id = ? AND j.object_hash = ? AND (j.state > 2) = 0 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 14)) \
          AND j.object_type = ? AND j.object_id = ? AND j.id <> ? ORDER BY j.id DESC LIMIT 1",
     )
     .bind(edge.connection.0)
@@ -248,9 +246,9 @@ async fn release(tx: &mut WriteTx, act: &mut Act, mut children: BTreeSet<JobSeq>
 async fn closes_cycle(tx: &mut WriteTx, wait: &Wait, object: &ObjectKey, parent: Option<JobSeq>) -> Result<bool, StoreError> {
     let found: bool = sqlx::query_scalar(
         "WITH RECURSIVE up (job) AS (\
-         SELECT j.id FROM job j WHERE j.connection_id = ?1 AND j.object_hash = ?2 AND j.state <= 2 AND (?3 IS NULL OR j.id = ?3) \
+         SELECT j.id FROM job j WHERE j.connection_id = ?1 AND j.object_hash = ?2 AND (j.state > 2) = 0 AND (?3 IS NULL OR j.id = ?3) \
          UNION SELECT p.id FROM up JOIN dependency d ON d.child_job = up.job \
-         JOIN job p ON p.connection_id = d.connection_id AND p.object_hash = d.parent_hash AND p.state <= 2 \
+         JOIN job p ON p.connection_id = d.connection_id AND p.object_hash = d.parent_hash AND (p.state > 2) = 0 \
          AND (d.parent_job IS NULL OR p.id = d.parent_job)) SELECT EXISTS (SELECT 1 FROM up WHERE job = ?4)",
     )
     .bind(wait.job.connection.0)

@@ -61,7 +61,7 @@ impl Store {
     /// What the database says.
     pub async fn expire(&self, now: Wall, limit: u32) -> Result<Changes, StoreError> {
         let changes = self.write(limit as usize, move |tx| Box::pin(async move { expire(tx, Act::at(now), limit).await })).await?;
-        self.set_rest_aside(changes).await
+        Ok(self.set_rest_aside(changes).await)
     }
 }
 

@@ -91,16 +91,25 @@ impl Store {
         let object = object.clone();
         self.read(move |conn| {
             Box::pin(async move {
-                let mut select = Statement::new(JOB);
-                select.push("j.object_hash = ").push_bind(object.hash().0);
-                select.push(" AND j.id < ").push_bind(before.map_or(i64::MAX, |before| before.0));
-                select.push(" AND j.object_type = ").push_bind(object.object_type.as_str());
-                select.push(" AND j.object_id = ").push_bind(object.id.as_str()).push(" AND x.seal IS NOT NULL");
-                if let Some(subscription) = subscription {
-                    select.push(" AND x.subscription_id = ").push_bind(subscription.0);
+                let mut found = Vec::new();
+                // The index has an object's unfinished jobs and its history apart.
+                for ended in [0, 1] {
+                    let mut select = Statement::new(JOB);
+                    select.push("j.object_hash = ").push_bind(object.hash().0).push(" AND (j.state > 2) = ").push_bind(ended);
+                    select.push(" AND j.id < ").push_bind(before.map_or(i64::MAX, |before| before.0));
+                    select.push(" AND j.object_type = ").push_bind(object.object_type.as_str());
+                    select.push(" AND j.object_id = ").push_bind(object.id.as_str()).push(" AND x.seal IS NOT NULL");
+                    if let Some(subscription) = subscription {
+                        select.push(" AND x.subscription_id = ").push_bind(subscription.0);
+                    }
+                    select.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit);
+                    for row in select.build().fetch_all(&mut *conn).await? {
+                        found.push(job(&row)?);
+                    }
                 }
-                select.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit);
-                select.build().fetch_all(conn).await?.iter().map(job).collect()
+                found.sort_unstable_by_key(|job| std::cmp::Reverse(job.seq));
+                found.truncate(limit as usize);
+                Ok(found)
             })
         })
         .await

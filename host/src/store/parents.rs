@@ -40,7 +40,7 @@ async fn find(conn: &mut SqliteConnection, connection: ConnectionId, objects: &[
     select
         .push(
             ") SELECT w.i, (SELECT p.id FROM job p JOIN execution px ON px.seq = p.id >> 24 AND px.seal IS NOT NULL \
-             WHERE p.object_hash = w.hash AND p.state <= 2 AND (p.waiting IS NULL OR p.waiting NOT IN (1, 14)) \
+             WHERE p.object_hash = w.hash AND (p.state > 2) = 0 AND (p.waiting IS NULL OR p.waiting NOT IN (1, 14)) \
              AND p.object_type = w.type AND p.object_id = w.oid AND p.id <> w.child \
              AND CASE p.seal WHEN 0 THEN px.seal ELSE p.seal END <= CASE c.seal WHEN 0 THEN cx.seal ELSE c.seal END \
              AND p.connection_id = ",

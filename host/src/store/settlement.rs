@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
 
 use super::ending::{self, Ending};
 use super::moves::{self, Act, JobNow};
-use super::rows::{Changes, IdMapChange, Settlement, Transition};
+use super::remotes::Delivered;
+use super::rows::{Changes, IdMapChange, NewEvent, Settlement, Transition};
 use super::waits::{self, Wait};
 use super::writer::WriteTx;
-use super::{history, remotes, Store, StoreError};
+use super::{dependents, history, remotes, Store, StoreError};
 
 impl Store {
     /// Settles jobs with id map, counters, events, error groups, blocked keys and dependents, in one transaction.
@@ -25,49 +27,66 @@ impl Store {
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
         let now = self.inner.clock.wall();
         let changes = self.write(settlements.len() * 4, move |tx| Box::pin(async move { settle(tx, Act::at(now), settlements).await })).await?;
-        self.set_rest_aside(changes).await
+        Ok(self.set_rest_aside(changes).await)
     }
+}
+
+/// Settlements that apply, sorted by what they come to.
+#[derive(Debug, Default)]
+struct Batch {
+    endings: Vec<Ending>,
+    waits: Vec<Wait>,
+    delivered: Vec<Delivered>,
+    events: Vec<(JobSeq, NewEvent)>,
+    /// Jobs whose earlier wait for objects is over with their settlement.
+    children: Vec<JobSeq>,
 }
 
 async fn settle(tx: &mut WriteTx, mut act: Act, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
     let wanted: Vec<_> = settlements.iter().map(|settlement| settlement.job).collect();
     let mut jobs: HashMap<JobSeq, JobNow> = moves::load(&mut tx.conn, &wanted).await?.into_iter().map(|job| (job.job, job)).collect();
-    let (mut endings, mut waiting, mut events, mut delivered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut batch = Batch::default();
     for settlement in settlements {
         // Taking the job out makes a second settlement of it in the same batch stale.
-        let Some(mut job) = jobs.remove(&settlement.job).filter(|job| applies(job, settlement.call)) else {
-            act.changes.stale.push(settlement.job);
-            continue;
-        };
-        events.extend(settlement.events.into_iter().map(|event| (settlement.job, event)));
+        match jobs.remove(&settlement.job).filter(|job| applies(job, settlement.call)) {
+            Some(job) => batch.add(&mut act, job, settlement),
+            None => act.changes.stale.push(settlement.job),
+        }
+    }
+    // The end of a parent in the same batch must not release a child that is settled with it.
+    dependents::forget(tx, &batch.children).await?;
+    remotes::record(tx, batch.delivered, act.now).await?;
+    // Ends come first: a wait for a job that ends in the same batch must see how it ended.
+    ending::end(tx, &mut act, batch.endings).await?;
+    waits::begin(tx, &mut act, batch.waits).await?;
+    history::append(tx, &batch.events).await?;
+    act.finish(tx).await
+}
+
+impl Batch {
+    fn add(&mut self, act: &mut Act, mut job: JobNow, settlement: Settlement) {
+        if job.standing.waiting == Some(WaitingKind::Dependency) {
+            self.children.push(job.job);
+        }
+        self.events.extend(settlement.events.into_iter().map(|event| (job.job, event)));
         if settlement.id_map != IdMapChange::Keep || settlement.delivered_revision.is_some() {
-            delivered.push(remotes::Delivered {
-                connection: job.connection,
-                object: job.object.clone(),
-                id_map: settlement.id_map,
-                revision: settlement.delivered_revision,
-            });
+            let (id_map, revision) = (settlement.id_map, settlement.delivered_revision);
+            self.delivered.push(Delivered { connection: job.connection, object: job.object.clone(), id_map, revision });
         }
         job.spent(settlement.attempts, settlement.conflicts);
         match settlement.to {
             Transition::Ended { state, code, problem, changed, block_key } => {
-                endings.push(Ending { job, state, code, problem, changed, block_key });
+                self.endings.push(Ending { job, state, code, problem, changed, block_key });
             }
             Transition::Waits { keep_pinned: false, problem, .. } if job.cancelling => {
-                act.changes.gone.push(settlement.job);
-                endings.push(Ending { job, state: JobState::Cancelled, code: None, problem, changed: None, block_key: None });
+                act.changes.gone.push(job.job);
+                self.endings.push(Ending { job, state: JobState::Cancelled, code: None, problem, changed: None, block_key: None });
             }
             Transition::Waits { reason, until, parents, problem, keep_pinned, answer_lost } => {
-                waiting.push(Wait { job, reason, until, parents, problem, keep_pinned, answer_lost });
+                self.waits.push(Wait { job, reason, until, parents, problem, keep_pinned, answer_lost });
             }
         }
     }
-    remotes::record(tx, delivered, act.now).await?;
-    // Ends come first: a wait for a job that ends in the same batch must see how it ended.
-    ending::end(tx, &mut act, endings).await?;
-    waits::begin(tx, &mut act, waiting).await?;
-    history::append(tx, &events).await?;
-    act.finish(tx).await
 }
 
 /// With a call: its intent is open. Without: the job waits.

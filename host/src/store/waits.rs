@@ -38,6 +38,10 @@ pub(super) async fn begin(tx: &mut WriteTx, act: &mut Act, waits: Vec<Wait>) -> 
         .map(|wait| {
             let mut next = match wait.reason {
                 Some(WaitingKind::Dependency) if !edges.holds(wait.job.job) => wait.job.standing.waits(None, None),
+                // A wait that only time ends must have a time.
+                reason @ Some(WaitingKind::Retry | WaitingKind::Source | WaitingKind::Schedule) => {
+                    wait.job.standing.waits(reason, wait.until.or(Some(act.now)))
+                }
                 reason => wait.job.standing.waits(reason, wait.until),
             };
             if next.waiting == Some(WaitingKind::Dependency) {

@@ -49,3 +49,28 @@ async fn what_falls_due_is_read_from_its_index() {
     let plan = plan(&world, question.to_owned()).await;
     assert!(plan.contains("INDEX job_due") && !plan.contains("TEMP B-TREE"), "{plan}");
 }
+
+#[tokio::test]
+async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
+    let world = World::new().await;
+    let question = "SELECT p.id FROM job p WHERE p.object_hash = ? AND (p.state > 2) = 0";
+    let parents = plan(&world, question.to_owned()).await;
+    assert!(parents.contains("INDEX job_object (object_hash=? AND <expr>=?)"), "{parents}");
+    let question = "WITH e (c, h) AS (VALUES (?, ?), (?, ?)) SELECT DISTINCT d.child_job FROM e JOIN dependency d ON d.connection_id = e.c AND d.parent_hash = e.h";
+    let children = plan(&world, question.to_owned()).await;
+    assert!(children.contains("PRIMARY KEY (connection_id=? AND parent_hash=?)"), "{children}");
+}
+
+#[tokio::test]
+async fn an_act_on_listed_rows_reads_these_only() {
+    let world = World::new().await;
+    let update = "WITH n (id, was) AS (VALUES (?, ?), (?, ?)) UPDATE job SET attempts = 1 FROM n WHERE job.id = n.id AND job.state = n.was";
+    let update = plan(&world, update.to_owned()).await;
+    assert!(update.contains("SEARCH job USING INTEGER PRIMARY KEY"), "{update}");
+    let update = "WITH d (e, c, b) AS (VALUES (?, ?, ?), (?, ?, ?)) UPDATE progress SET waiting = 1 FROM d WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b";
+    let update = plan(&world, update.to_owned()).await;
+    assert!(update.contains("SEARCH progress USING PRIMARY KEY (execution_seq=? AND connection_id=? AND belt=?)"), "{update}");
+    let delete = "DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (VALUES (?, ?, ?), (?, ?, ?))";
+    let delete = plan(&world, delete.to_owned()).await;
+    assert!(delete.contains("SEARCH remote USING PRIMARY KEY (connection_id=? AND object_type=? AND object_id=?)"), "{delete}");
+}
