@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use egression_core::domain::action::Action;
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::state::JobState;
 
@@ -49,6 +50,9 @@ async fn settle(tx: &mut WriteTx, mut act: Act, settlements: Vec<Settlement>) ->
             });
         }
         job.spent(settlement.attempts, settlement.conflicts);
+        if let Some(action) = settlement.act_as {
+            act_as(tx, settlement.job, action).await?;
+        }
         match settlement.to {
             Transition::Ended { state, code, problem, changed, block_key } => {
                 endings.push(Ending { job, state, code, problem, changed, block_key });
@@ -68,6 +72,12 @@ async fn settle(tx: &mut WriteTx, mut act: Act, settlements: Vec<Settlement>) ->
     waits::begin(tx, &mut act, waiting).await?;
     history::append(tx, &events).await?;
     act.finish(tx).await
+}
+
+/// From now on the job is this action.
+async fn act_as(tx: &mut WriteTx, job: JobSeq, action: Action) -> Result<(), StoreError> {
+    sqlx::query("UPDATE job SET action = ? WHERE id = ?").bind(action.code()).bind(job.0).execute(&mut tx.conn).await?;
+    Ok(())
 }
 
 /// With a call: its intent is open. Without: the job waits.
