@@ -38,10 +38,19 @@ impl TestHost {
     /// # Errors
     /// The binary is not built, or the host does not start.
     pub async fn start(configuration: &str) -> Result<Self> {
+        let mut host = Self::unstarted(configuration)?;
+        host.restart().await?;
+        Ok(host)
+    }
+
+    /// A host in a directory that goes with it, not started yet.
+    ///
+    /// # Errors
+    /// The binary is not built, or the configuration cannot be written.
+    pub fn unstarted(configuration: &str) -> Result<Self> {
         let temporary = tempfile::tempdir()?;
         let mut host = Self::new(binary::egression()?, temporary.path().to_owned(), configuration)?;
         host._temporary = Some(temporary);
-        host.restart().await?;
         Ok(host)
     }
 

@@ -93,6 +93,7 @@ mod tests {
             call: 0,
             object_type: "brand".to_owned(),
             id: id.to_owned(),
+            action: Some("upsert".to_owned()),
             idempotency_key: Some(key.to_owned()),
             digest: Some(digest.to_owned()),
             applied: true,

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
-use egression_sandbox::{Report, Scenario};
+use anyhow::{Result, bail};
+use egression_sandbox::{Report, Scenario, ScenarioChange};
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::process::Command;
@@ -78,6 +79,8 @@ pub struct Write {
     pub object_type: String,
     /// The object's id.
     pub id: String,
+    /// create, update, upsert or delete; none if it could not be read.
+    pub action: Option<String>,
     /// The key that it came under.
     pub idempotency_key: Option<String>,
     /// The canonical digest of its body.
@@ -152,6 +155,18 @@ impl ShopLog {
     /// The shop is away.
     pub async fn writes(&self) -> Result<Vec<Write>> {
         self.0.get_lines("/_sandbox/writes").await
+    }
+
+    /// Replaces parts of its scenario while it runs.
+    ///
+    /// # Errors
+    /// The shop is away, or refuses them.
+    pub async fn change(&self, change: &ScenarioChange) -> Result<()> {
+        let answer = self.0.request(Method::PUT, "/_sandbox/scenario").json(change).send().await?;
+        if !answer.status().is_success() {
+            bail!("the shop refuses the scenario: {}", answer.text().await?);
+        }
+        Ok(())
     }
 
     /// What is there.

@@ -1,6 +1,5 @@
 //! The whole host, put together. The only module that sees all others.
 
-mod bootstrap;
 mod destinations;
 mod doors;
 mod serve;

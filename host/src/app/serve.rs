@@ -9,11 +9,10 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::bootstrap;
 use super::destinations;
 use super::doors::{DispatchDoor, RegistryDoor};
 use super::vault_sink::VaultSink;
-use crate::api::{self, ApiState, Doors};
+use crate::api::{self, ApiState, Doors, first_key};
 use crate::clock::Clock;
 use crate::config::configuration::Configuration;
 use crate::config::documents::Documents;
@@ -94,7 +93,9 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     let store = Store::open_with(&data_dir, clock.clone(), settings.store).await.map_err(|e| cannot("store")(e.to_string()))?;
     let key = master_key(&settings, &data_dir)?;
     let vault = Vault::new(&key, store.clone(), clock.clone());
-    bootstrap::admin_key(&store, &clock, &data_dir).await.map_err(|e| cannot("admin key")(e.to_string()))?;
+    if let Some(file) = first_key::ensure(&store, &clock, &data_dir).await.map_err(|e| cannot("admin key")(e.to_string()))? {
+        tracing::info!(file = %file.display(), "made an admin key");
+    }
     let registry = open_registry(&settings, &data_dir, &store, &key, &clock).await?;
     let configuration = open_configuration(&store, &vault, documents).await?;
     let gate = Gate::start(settings.gate.clone(), store.clone(), vault.clone(), clock.clone()).await.map_err(|e| cannot("gate")(e.to_string()))?;

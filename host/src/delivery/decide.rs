@@ -51,7 +51,7 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
     let batch_size = u32::try_from(part.len()).unwrap_or(u32::MAX);
     let refused_whole = matches!(ran.error, Some(CallError::BatchRefused(_))) && batch_size > 1 && !ran.evidence.answer_lost;
     let has_session = matches!(route.document.auth, Some(crate::config::documents::AuthDocument::Connector { .. }));
-    let frame = CallFrame { evidence: ran.evidence, batch_size, has_session, credential_fresh: false };
+    let frame = CallFrame { evidence: ran.evidence, batch_size, has_session, credential_fresh: ran.session_fresh };
     let verdict = ran.error.take().map(|error| judge_call(error, frame));
     let advanced = ran.outcomes.values().any(|outcome| *outcome != Outcome::NotAttempted);
     let mut decided = Decided { effect: effect_of(verdict.as_ref(), &ran), ..Decided::default() };
@@ -69,8 +69,10 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
         }
         let verdict = bench.judge(&item, outcome);
         let (settlement, ending) = bench.settlement(&item, index, verdict).await;
+        // The scheduler packs by action, so it must know of another one.
+        let head = settlement.act_as.map_or(item.head, |action| Head { action, ..item.head });
         decided.settlements.push(settlement);
-        decided.endings.push((item.head, ending));
+        decided.endings.push((head, ending));
     }
     let middle = again.len().div_ceil(2);
     let second = again.split_off(middle.min(again.len()));
@@ -199,7 +201,7 @@ impl Bench<'_> {
             close_limit(self.host, self.route, bucket.as_deref(), *ms, again.problem.as_ref()).await;
         }
         if again.credential_refused {
-            self.host.drop_session(self.route, None).await;
+            self.host.drop_session(self.route, self.ran.session.as_ref()).await;
         }
         settlement.id_map = match (&again.act_as, &again.there) {
             (Some(_), _) => IdMapChange::Drop,
@@ -217,8 +219,10 @@ impl Bench<'_> {
         let wait_ms = i64::try_from(again.after_ms).unwrap_or(i64::MAX);
         let reason = again.reason.filter(|_| wait_ms > 0);
         let until = reason.map(|_| self.now.plus_ms(wait_ms));
-        let shown = reason.or(again.close_limit.as_ref().map(|_| WaitingKind::Limit)).unwrap_or(WaitingKind::Turn);
-        settlement.events.push(history::waits(shown, until, again.problem.as_ref(), Some(item.attempt), self.now));
+        let closed_ms = again.close_limit.as_ref().map(|(_, ms)| *ms).or_else(|| self.closed_ms());
+        let closed = closed_ms.map(|ms| self.now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
+        let shown = reason.or(closed.map(|_| WaitingKind::Limit)).unwrap_or(WaitingKind::Turn);
+        settlement.events.push(history::waits(shown, until.or(closed), again.problem.as_ref(), Some(item.attempt), self.now));
         settlement.to = Transition::Waits {
             reason,
             until,
@@ -232,6 +236,14 @@ impl Bench<'_> {
         }
         let call_cap = again.halve.then(|| (self.batch_size / 2).max(1));
         Ending::Again { attempts: settlement.attempts, pinned: again.keep_pinned, call_cap }
+    }
+
+    /// For how long the call as a whole closed a limit.
+    fn closed_ms(&self) -> Option<u64> {
+        match self.verdict.as_ref()?.connection {
+            ConnectionEffect::CloseLimit { ms, .. } => Some(ms),
+            _ => None,
+        }
     }
 
     /// The unfinished jobs of the objects that a connector was blocked on.
@@ -254,6 +266,10 @@ fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
             Effect::Unavailable(problem.clone().unwrap_or_else(|| Problem::new("destination.unavailable", "the destination does not answer")))
         }
         _ if answered => Effect::Healthy,
+        // Our own limit had no room, or a credential is renewed: that says nothing about the destination.
+        Some(CallVerdict { connection: ConnectionEffect::CloseLimit { .. } | ConnectionEffect::DropSession | ConnectionEffect::DropToken, .. }) => {
+            Effect::None
+        }
         _ => match ran.exchanges.iter().rev().find_map(|exchange| exchange.error.as_ref()) {
             Some(error) => Effect::Unavailable(Problem::new("destination.unreachable", error.clone())),
             None => Effect::None,

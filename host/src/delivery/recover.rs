@@ -13,13 +13,14 @@ use crate::store::rows::{Changes, IdMapChange, OpenIntent, Settlement, Transitio
 
 impl Deliverer {
     /// Settles what was open when the host died: a repeat of the same bytes where the action is idempotent, else `unknown`
-    /// for a person. Returns how many intents were open.
+    /// for a person. Returns how many intents were open, and the children that wait for what ended here.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn recover(&self) -> Result<usize, StoreError> {
+    pub async fn recover(&self) -> Result<(usize, Vec<JobSeq>), StoreError> {
         let open = self.store.open_intents().await?;
         let count = open.len();
+        let mut orphaned = Vec::new();
         let mut by_connection: BTreeMap<ConnectionId, Vec<OpenIntent>> = BTreeMap::new();
         for intent in open {
             by_connection.entry(intent.connection).or_default().push(intent);
@@ -37,10 +38,10 @@ impl Deliverer {
                 })
                 .collect();
             for chunk in settlements.chunks(500) {
-                self.store.settle(chunk.to_vec()).await?;
+                orphaned.extend(self.store.settle(chunk.to_vec()).await?.orphaned);
             }
         }
-        Ok(count)
+        Ok((count, orphaned))
     }
 
     fn lost(&self, intent: &OpenIntent, idempotent: bool) -> Settlement {

@@ -22,6 +22,10 @@ pub(super) struct Ran {
     pub(super) exchanges: Vec<Exchange>,
     pub(super) logs: Vec<LogLine>,
     pub(super) began: Wall,
+    /// The session that the guest was given.
+    pub(super) session: Option<Session>,
+    /// The session was refused before any call succeeded with it.
+    pub(super) session_fresh: bool,
 }
 
 impl Deliverer {
@@ -30,13 +34,11 @@ impl Deliverer {
         let mut parts = vec![work];
         while let Some(part) = parts.pop() {
             let session = self.session(route, None).await;
-            let (ran, session) = match session {
-                Ok(session) => (self.call_guest(route, call, &part, session.clone()).await, session),
-                Err(error) => (self.no_session(error), None),
+            let ran = match session {
+                Ok(session) => self.call_guest(route, call, &part, session).await,
+                Err(error) => self.no_session(error),
             };
-            if matches!(ran.error, Some(CallError::AuthExpired(_))) {
-                self.drop_session(route, session.as_ref()).await;
-            }
+            let ran = self.note_session(route, ran).await;
             let decided = decide::decide(self, route, call, part, ran).await;
             self.settle(finished, decided.settlements).await;
             finished.jobs.extend(decided.endings);
@@ -45,6 +47,18 @@ impl Deliverer {
             }
             parts.extend(decided.halves.into_iter().rev());
         }
+    }
+
+    /// What the call says about the session that it was given.
+    async fn note_session(&self, route: &Route, mut ran: Ran) -> Ran {
+        let Some(session) = &ran.session else { return ran };
+        if matches!(ran.error, Some(CallError::AuthExpired(_))) {
+            ran.session_fresh = self.is_session_fresh(route, session).await;
+            self.drop_session(route, Some(session)).await;
+        } else if ran.exchanges.iter().any(|exchange| exchange.status.is_some_and(|status| (200..300).contains(&status))) {
+            self.session_works(route, session).await;
+        }
+        ran
     }
 
     async fn call_guest(&self, route: &Route, call: i64, part: &[Work], session: Option<Session>) -> Ran {
@@ -63,7 +77,7 @@ impl Deliverer {
                 dry_run: false,
                 traceparent: part.first().and_then(|item| item.row.traceparent.clone()),
             },
-            session,
+            session: session.clone(),
         };
         let end = route.connector.deliver(guest_call, items(part)).await;
         gate.close();
@@ -75,7 +89,7 @@ impl Deliverer {
         for (index, outcome) in end.reported.into_iter().chain(returned) {
             outcomes.entry(index).or_insert_with(|| masking::outcome(&gate, outcome));
         }
-        Ran { outcomes, error, evidence: gate.evidence(), exchanges: gate.exchanges(), logs: end.logs, began }
+        Ran { outcomes, error, evidence: gate.evidence(), exchanges: gate.exchanges(), logs: end.logs, began, session, session_fresh: false }
     }
 
     /// No session could be made, so nothing of the items left.
@@ -87,6 +101,8 @@ impl Deliverer {
             exchanges: Vec::new(),
             logs: Vec::new(),
             began: self.clock.wall(),
+            session: None,
+            session_fresh: false,
         }
     }
 }

@@ -33,6 +33,8 @@ struct Slot {
     read: bool,
     digest: String,
     session: Option<Session>,
+    /// A call with it succeeded, or an earlier run left it.
+    proven: bool,
 }
 
 impl Sessions {
@@ -88,6 +90,7 @@ impl Deliverer {
         if !slot.read || slot.digest != route.connector.digest() {
             slot.session = self.sessions.read(route.connection, route.connector.digest()).await;
             route.connector.digest().clone_into(&mut slot.digest);
+            slot.proven = slot.session.is_some();
             slot.read = true;
         }
         let current = slot.session.clone();
@@ -98,7 +101,22 @@ impl Deliverer {
         let session = route.connector.authenticate(call, current).await.result?;
         self.sessions.keep(route.connection, route.connector.digest(), &session).await;
         slot.session = Some(session.clone());
+        slot.proven = false;
         Ok(Some(session))
+    }
+
+    /// A call with this session succeeded.
+    pub(super) async fn session_works(&self, route: &Route, session: &Session) {
+        let slot = self.sessions.slot(route.connection);
+        let mut slot = slot.lock().await;
+        slot.proven |= slot.session.as_ref() == Some(session);
+    }
+
+    /// Whether no call has succeeded with this session yet: then another one would be refused as well.
+    pub(super) async fn is_session_fresh(&self, route: &Route, session: &Session) -> bool {
+        let slot = self.sessions.slot(route.connection);
+        let slot = slot.lock().await;
+        slot.session.as_ref() == Some(session) && !slot.proven
     }
 
     /// A session was refused: the next call makes another one, unless somebody did already.

@@ -69,7 +69,7 @@ impl Dispatcher {
         let bounds = SchedulerBounds { window: settings.window, page: settings.page, ..SchedulerBounds::default() };
         let scheduler = Arc::new(Mutex::new(Scheduler::new(bounds)));
         let next_call = parts.store.last_call().await? + 1;
-        let recovered = parts.deliverer.recover().await?;
+        let (recovered, orphaned) = parts.deliverer.recover().await?;
         if recovered > 0 {
             tracing::info!(intents = recovered, "took up intents that were open when the host stopped");
         }
@@ -97,6 +97,7 @@ impl Dispatcher {
         for execution in engine.parts.store.open_executions().await? {
             engine.open(execution);
         }
+        engine.fail_orphans(orphaned);
         engine.reads.when_due();
         tokio::spawn(engine.run(incoming));
         Ok(Self { messages, scheduler })
@@ -203,7 +204,8 @@ impl Engine {
             Message::Due(Err(error)) => tracing::warn!(%error, "due jobs could not be taken up"),
             Message::NextDue(at) => {
                 self.due_under_way = false;
-                self.due = at;
+                // A wait that was written while this was read may end earlier than what was found; too early a look costs little.
+                self.note_due(at);
             }
             Message::Finished(finished, type_hash) => self.finished(*finished, type_hash, now),
             Message::Probed(connection, probe) => self.probed(connection, probe, now).await,
@@ -214,9 +216,8 @@ impl Engine {
     async fn sealed(&mut self, execution: ExecutionSeq) {
         match self.parts.store.open_execution(execution).await {
             Ok(Some(open)) => {
-                if open.progress.iter().any(|row| row.scheduled > 0) {
-                    self.reads.when_due();
-                }
+                // Its jobs may be scheduled, or expire.
+                self.reads.when_due();
                 self.open(open);
             }
             Ok(None) => {}
@@ -373,9 +374,12 @@ impl Engine {
             Some(Probe::Works(findings)) => {
                 tracing::info!(%connection, account = findings.account, "connection works again");
                 self.health.reopened(connection);
+                let found = self.parts.configuration.catalogue().connection_by_id(connection).map(|entry| gating_of(entry));
+                // A person's pause holds, whatever the probe found.
+                let next = found.clone().filter(|gating| *gating == Gating::Paused).unwrap_or(Gating::Open);
                 let was_parked = matches!(lock(&self.scheduler).gating(connection), Some(Gating::Parked(_)));
-                lock(&self.scheduler).set_gating(connection, Gating::Open);
-                if was_parked {
+                lock(&self.scheduler).set_gating(connection, next);
+                if was_parked || matches!(found, Some(Gating::Parked(_))) {
                     self.keep_state(connection, ConnectionState::Active);
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use egression_core::domain::action::Action;
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
@@ -74,6 +75,9 @@ impl Batch {
             self.delivered.push(Delivered { connection: job.connection, object: job.object.clone(), id_map, revision });
         }
         job.spent(settlement.attempts, settlement.conflicts);
+        if let Some(action) = settlement.act_as {
+            act_as(tx, settlement.job, action).await?;
+        }
         match settlement.to {
             Transition::Ended { state, code, problem, changed, block_key } => {
                 self.endings.push(Ending { job, state, code, problem, changed, block_key });
@@ -87,6 +91,12 @@ impl Batch {
             }
         }
     }
+}
+
+/// From now on the job is this action.
+async fn act_as(tx: &mut WriteTx, job: JobSeq, action: Action) -> Result<(), StoreError> {
+    sqlx::query("UPDATE job SET action = ? WHERE id = ?").bind(action.code()).bind(job.0).execute(&mut tx.conn).await?;
+    Ok(())
 }
 
 /// With a call: its intent is open. Without: the job waits.

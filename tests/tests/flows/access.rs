@@ -1,0 +1,145 @@
+//! Credentials, sessions, and a destination that is away.
+
+use anyhow::Result;
+use egression_sandbox::{Faults, Scenario, ScenarioChange, Shop};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::rig::{CHANNEL, FAST_RETRY, Layout, Rig, TENANT, category, category_job, waiting};
+
+/// A second channel to the same shop, whose connection is the test's to write.
+async fn with_own_connection(secret: &str) -> Rig {
+    let more = format!("[[channels]]\nname = \"own\"\nconnector = \"sandbox\"\n{FAST_RETRY}");
+    // Long between probes: what frees the connection is the new document.
+    let server = "[server.dispatch]\nprobe_min_ms = 600000\nprobe_max_ms = 600000\n".to_owned();
+    let rig = Layout { more, server, ..Layout::default() }.start().await.unwrap();
+    put_connection(&rig, secret).await.unwrap();
+    rig
+}
+
+async fn put_connection(rig: &Rig, secret: &str) -> Result<()> {
+    let shop = format!("http://{}", rig.shop.addr());
+    let document = json!({
+        "subscription": TENANT, "channel": "own", "settings": {"base_url": shop}, "allow_addresses": ["127.0.0.1/32"],
+        "auth": {"scheme": "oauth2_client_credentials", "token_url": format!("{shop}/oauth/token"), "client_id": "sandbox",
+                 "client_secret": {"value": secret}},
+    });
+    let answer = rig.rest.request(Method::PUT, &format!("/v1/channels/own/connections/{TENANT}")).json(&document).send().await?;
+    anyhow::ensure!(answer.status().is_success(), "the connection is refused: {}", answer.text().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_credential_parks_the_connection_until_it_is_corrected() {
+    let rig = with_own_connection("wrong").await;
+    let mut job = category_job("c", &category("c"));
+    job["channel"] = json!("own");
+    let execution = rig.submit(job).await.unwrap();
+    let waits = rig.until_waits(&execution, "parked").await.unwrap();
+    assert_eq!(waits["attempts"], 0, "{waits}");
+    assert!(waits["waiting"]["key"].as_str().is_some_and(|why| why.contains("invalid_client")), "{waits}");
+    let connection: Value = rig.rest.get(&format!("/v1/channels/own/connections/{TENANT}")).await.unwrap();
+    assert_eq!(connection["state"], "parked", "{connection}");
+    assert!(!connection.to_string().contains("wrong"), "a secret is never shown");
+    put_connection(&rig, "sandbox-secret").await.unwrap();
+    rig.expect_all_succeeded(&execution, 1).await.unwrap();
+    assert_eq!(rig.only_job(&execution).await.unwrap()["attempts"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parked_connection_comes_back_by_itself_when_the_destination_relents() {
+    let rig = Layout::default().start().await.unwrap();
+    let credentials = |secret: &str| egression_sandbox::Credentials { client_secret: secret.to_owned(), ..egression_sandbox::Credentials::default() };
+    let change = |secret: &str| ScenarioChange { credentials: Some(credentials(secret)), ..ScenarioChange::default() };
+    rig.log.change(&change("another")).await.unwrap();
+    let execution = rig.submit(category_job("c", &category("c"))).await.unwrap();
+    rig.until_waits(&execution, "parked").await.unwrap();
+    rig.log.change(&change("sandbox-secret")).await.unwrap();
+    rig.expect_all_succeeded(&execution, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_holds_although_a_probe_succeeds() {
+    let rig = Layout::default().start().await.unwrap();
+    let credentials = |secret: &str| egression_sandbox::Credentials { client_secret: secret.to_owned(), ..egression_sandbox::Credentials::default() };
+    let change = |secret: &str| ScenarioChange { credentials: Some(credentials(secret)), ..ScenarioChange::default() };
+    rig.log.change(&change("another")).await.unwrap();
+    let execution = rig.submit(category_job("c", &category("c"))).await.unwrap();
+    rig.until_waits(&execution, "parked").await.unwrap();
+    rig.act(&format!("/v1/channels/{CHANNEL}:pause")).await.unwrap();
+    rig.log.change(&change("sandbox-secret")).await.unwrap();
+    rig.until(&execution, |_| rig.shop.report().by_status.get(&200).is_some_and(|calls| *calls >= 2)).await.unwrap();
+    rig.until_waits(&execution, "paused").await.unwrap();
+    assert!(rig.log.writes().await.unwrap().is_empty());
+    rig.act(&format!("/v1/channels/{CHANNEL}:resume")).await.unwrap();
+    rig.expect_all_succeeded(&execution, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_made_anew_when_it_is_revoked() {
+    for login in [true, false] {
+        let faults = Faults { token_revocations: vec![10, 25], ..Faults::default() };
+        let scenario = Scenario { faults, ..Scenario::default() };
+        let rig = Layout { scenario, channel: "max_items = 2\n".to_owned(), mode: "single", login, ..Layout::default() }.start().await.unwrap();
+        let jobs = (0..60).map(|n| category_job(&format!("c{n}"), &category("c"))).collect();
+        let execution = rig.bulk(json!({}), jobs).await.unwrap();
+        rig.expect_all_succeeded(&execution, 60).await.unwrap();
+        let report = rig.shop.report();
+        assert_eq!((report.token_revocations, report.repeated_other_key), (2, 0), "{report:?}");
+        let path = if login { "/v1/login" } else { "/oauth/token" };
+        let logins = rig.log.calls().await.unwrap().iter().filter(|call| call.path == path).count();
+        assert_eq!(logins, 3, "one login for the start and one for each revocation");
+        assert!(rig.jobs(&execution).await.unwrap().iter().all(|job| job["attempts"] == 1), "a refused token spends no attempt");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_expires_is_renewed() {
+    let scenario = Scenario { token_ttl_s: 6, ..Scenario::default() };
+    let rig = Layout { scenario, login: true, ..Layout::default() }.start().await.unwrap();
+    let one = rig.deliver(category_job("one", &category("one"))).await.unwrap();
+    assert_eq!(one["state"], "succeeded");
+    // Five seconds before its end a session is renewed; no call meets its end.
+    let mut later = category_job("two", &category("two"));
+    later["scheduled_at"] = json!(crate::timing::instant(1500));
+    let two = rig.deliver(later).await.unwrap();
+    assert_eq!(two["state"], "succeeded");
+    let calls = rig.log.calls().await.unwrap();
+    assert_eq!(calls.iter().filter(|call| call.path == "/v1/login").count(), 2);
+    assert!(calls.iter().all(|call| call.status != 401), "no call was refused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_that_are_never_good_are_not_fetched_in_a_circle() {
+    for login in [true, false] {
+        let scenario = Scenario { token_ttl_s: 0, ..Scenario::default() };
+        let rig = Layout { scenario, login, ..Layout::default() }.start().await.unwrap();
+        let execution = rig.submit(category_job("c", &category("c"))).await.unwrap();
+        let reason = if login { "circuit" } else { "limit" };
+        rig.until_waits(&execution, reason).await.unwrap();
+        let calls = rig.shop.report().calls;
+        assert!(calls < 40, "login {login}: {calls} calls");
+        rig.log.change(&ScenarioChange { token_ttl_s: Some(3600), ..ScenarioChange::default() }).await.unwrap();
+        rig.expect_all_succeeded(&execution, 1).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_that_is_down_opens_the_circuit_and_a_probe_closes_it() {
+    let rig = Layout { channel: FAST_RETRY.to_owned(), ..Layout::default() }.start().await.unwrap();
+    assert_eq!(rig.deliver(category_job("before", &category("before"))).await.unwrap()["state"], "succeeded");
+    let address = rig.shop.addr();
+    let Rig { host, shop, log, rest } = rig;
+    shop.stop().await;
+    // The port stays taken by nobody; whoever comes back has forgotten all tokens.
+    let away = Rig { host, shop: Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap()).await.unwrap(), log, rest };
+    let jobs = (0..10).map(|n| category_job(&format!("c{n}"), &category("c"))).collect();
+    let execution = away.bulk(json!({}), jobs).await.unwrap();
+    let view = away.until(&execution, |view| waiting(view, "circuit") == 10).await.unwrap();
+    assert_eq!(view["counts"]["waiting"], 10, "{view}");
+    let first = &away.jobs(&execution).await.unwrap()[0];
+    assert_eq!(first["attempts"], 0, "nothing left the host: {first}");
+    let back = Shop::start(Scenario::default(), address).await.unwrap();
+    away.expect_all_succeeded(&execution, 10).await.unwrap();
+    assert_eq!(back.report().objects["category"], 10);
+}

@@ -1,0 +1,55 @@
+//! Order inside a partition key, held against the shop's log.
+
+use std::collections::HashMap;
+
+use egression_sandbox::{Faults, Scenario, canonical_digest};
+use egression_tests::order::{AcceptedOrder, Delivered};
+use serde_json::json;
+
+use crate::rig::{FAST_RETRY, Layout, category, category_job};
+
+/// Updates of some objects in turn, all in one key or in one key each.
+async fn keeps_order(partition: &str, mode: &'static str, objects: usize, jobs: usize) {
+    let faults = Faults { error_5xx: 0.08, drop_after_write: 0.05, ..Faults::default() };
+    let rig = Layout {
+        scenario: Scenario { faults, seed: 4711, ..Scenario::default() },
+        channel: format!("partition = \"{partition}\"\nmerge = false\n{FAST_RETRY}"),
+        mode,
+        ..Layout::default()
+    }
+    .start()
+    .await
+    .unwrap();
+    let (mut order, mut requests, mut last) = (AcceptedOrder::default(), Vec::new(), HashMap::new());
+    for n in 0..jobs {
+        let (id, body) = (format!("c{}", n % objects), category(&format!("update {n}")));
+        let digest = canonical_digest(&body);
+        order.push(if partition == "channel" { "all" } else { &id }, "category", &id, &digest);
+        requests.push(category_job(&id, &body));
+        last.insert(id, digest);
+    }
+    // Two requests, so that the order holds across executions as well.
+    let second = requests.split_off(jobs / 2);
+    let first = rig.bulk(json!({}), requests).await.unwrap();
+    let second = rig.bulk(json!({}), second).await.unwrap();
+    rig.expect_all_succeeded(&first, jobs as u64 / 2).await.unwrap();
+    rig.expect_all_succeeded(&second, jobs as u64 / 2).await.unwrap();
+
+    let delivered = order.judge(&rig.log.writes().await.unwrap());
+    assert_eq!(delivered, Delivered { repeated_same_key: delivered.repeated_same_key, ..Delivered::default() });
+    let report = rig.shop.report();
+    assert!(delivered.repeated_same_key <= report.dropped_items + report.error_5xx_items, "{report:?}");
+    assert!(report.error_5xx_calls > 0 && report.dropped_calls > 0, "{report:?}");
+    let there: HashMap<_, _> = rig.log.objects().await.unwrap().into_iter().map(|object| (object.id, object.digest)).collect();
+    assert_eq!(there, last);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_for_a_whole_channel() {
+    keeps_order("channel", "single", 7, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_for_each_object() {
+    keeps_order("object", "batch", 30, 180).await;
+}
