@@ -1,0 +1,320 @@
+//! Packing, priorities, turns, and single ways in which a head could get lost. The simulation covers them together.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::domain::action::Action;
+use crate::domain::belt::{BeltOnFailure, BeltProgress, priority_bit};
+use crate::domain::ids::{ExecutionSeq, JobSeq, SubscriptionId};
+use crate::domain::object::ObjectHash;
+use crate::domain::partition::KeyHash;
+
+const SHOP: ConnectionId = ConnectionId(1);
+const T0: Mono = Mono(0);
+
+struct Free;
+
+impl Room for Free {
+    fn headroom(&self, _: ConnectionId, _: Mono) -> (u32, Option<(String, Mono)>) {
+        (100, None)
+    }
+}
+
+/// Room at that instant and not before.
+struct From(Mono);
+
+impl Room for From {
+    fn headroom(&self, _: ConnectionId, now: Mono) -> (u32, Option<(String, Mono)>) {
+        if now >= self.0 { (1, None) } else { (0, Some(("shop".to_owned(), self.0))) }
+    }
+}
+
+fn packing(max_items: u32) -> PackingRule {
+    PackingRule { max_items, ..PackingRule::default() }
+}
+
+fn rules(packing: PackingRule) -> ConnectionRules {
+    ConnectionRules {
+        connection: SHOP,
+        subscription: SubscriptionId(1),
+        weight: 1,
+        max_calls: 100,
+        belt_on_failure: BeltOnFailure::Continue,
+        packing: HashMap::from([(1, packing)]),
+    }
+}
+
+fn belt(number: u32, total: u64, priorities: &[i8]) -> BeltProgress {
+    let bits = priorities.iter().fold(0, |bits, priority| bits | priority_bit(*priority));
+    BeltProgress { belt: number, total, states: [total, 0, 0, 0, 0, 0, 0, 0, 0], priorities: bits, ..BeltProgress::default() }
+}
+
+fn head(execution: i64, index: u32) -> Head {
+    let place = execution * 1000 + i64::from(index);
+    Head {
+        job: ExecutionSeq(execution).job(index),
+        connection: SHOP,
+        belt: 1,
+        key: KeyHash(place),
+        object: ObjectHash(place),
+        type_hash: 1,
+        action: Action::Upsert,
+        priority: 0,
+        attempts: 0,
+        seal: execution,
+        pinned: false,
+    }
+}
+
+/// A scheduler with executions of so many jobs of one priority; their pages are asked for and not answered.
+fn scheduler(packing: PackingRule, executions: &[(i64, u32)]) -> Scheduler {
+    let mut scheduler = Scheduler::new(SchedulerBounds::default());
+    scheduler.connect(rules(packing));
+    for (seq, jobs) in executions {
+        scheduler.open(ExecutionSeq(*seq), false, [(SHOP, belt(1, u64::from(*jobs), &[0]))]);
+    }
+    scheduler.needs();
+    scheduler
+}
+
+fn read(scheduler: &mut Scheduler, heads: &[Head]) {
+    scheduler.page(heads[0].lane(), heads, &[], None, T0);
+}
+
+fn heads(execution: i64, jobs: u32) -> Vec<Head> {
+    (0..jobs).map(|index| head(execution, index)).collect()
+}
+
+fn jobs(claim: Option<Claim>) -> Vec<(i64, u32)> {
+    claim.map(|claim| claim.heads.iter().map(|h| (h.job.execution().0, h.job.index())).collect()).unwrap_or_default()
+}
+
+fn again(call_cap: Option<u32>) -> Ending {
+    Ending::Again { attempts: 1, pinned: false, call_cap }
+}
+
+fn end(scheduler: &mut Scheduler, heads: &[Head], ending: Ending) {
+    let endings: Vec<_> = heads.iter().map(|head| (*head, ending)).collect();
+    scheduler.ended(SHOP, 1, &endings, T0);
+}
+
+#[test]
+fn executions_take_turns_inside_a_call() {
+    let mut s = scheduler(packing(4), &[(1, 5), (2, 5)]);
+    read(&mut s, &heads(1, 5));
+    read(&mut s, &heads(2, 5));
+    assert_eq!(jobs(s.next(T0, &Free)), [(1, 0), (2, 0), (1, 1), (2, 1)]);
+}
+
+#[test]
+fn a_call_that_is_not_full_waits_for_its_time_and_goes() {
+    let rule = PackingRule { max_wait_ms: 100, ..packing(3) };
+    let mut s = scheduler(rule, &[(1, 2)]);
+    read(&mut s, &heads(1, 2));
+    assert_eq!(s.next(T0, &Free), None);
+    assert_eq!(s.alarm(), Some(T0.plus_ms(100)));
+    assert_eq!(s.next(T0.plus_ms(99), &Free), None);
+    assert_eq!(jobs(s.next(T0.plus_ms(100), &Free)), [(1, 0), (1, 1)]);
+}
+
+#[test]
+fn a_full_call_goes_at_once() {
+    let rule = PackingRule { max_wait_ms: 100, ..packing(3) };
+    let mut s = scheduler(rule, &[(1, 3)]);
+    read(&mut s, &heads(1, 3));
+    assert_eq!(jobs(s.next(T0, &Free)).len(), 3);
+}
+
+#[test]
+fn a_kind_that_fills_holds_no_other_kind() {
+    let rule = PackingRule { max_wait_ms: 60_000, ..packing(3) };
+    let mut s = scheduler(rule, &[(1, 2)]);
+    let other = Head { type_hash: 2, ..head(1, 1) };
+    read(&mut s, &[head(1, 0), other]);
+    assert_eq!(jobs(s.next(T0, &Free)), [(1, 1)]);
+}
+
+#[test]
+fn one_page_is_waited_for_and_no_more() {
+    let mut s = scheduler(packing(3), &[(1, 9), (2, 9), (3, 9)]);
+    read(&mut s, &[head(1, 0)]);
+    assert_eq!(s.next(T0, &Free), None, "two pages are under way");
+    s.page_failed(head(2, 0).lane());
+    assert_eq!(jobs(s.next(T0, &Free)), [(1, 0)]);
+}
+
+#[test]
+fn actions_mix_only_where_they_may() {
+    let deleted = Head { action: Action::Delete, ..head(1, 1) };
+    for (mixed_actions, expected) in [(false, 1), (true, 2)] {
+        let mut s = scheduler(PackingRule { mixed_actions, ..packing(5) }, &[(1, 2)]);
+        read(&mut s, &[head(1, 0), deleted]);
+        assert_eq!(jobs(s.next(T0, &Free)).len(), expected);
+    }
+}
+
+#[test]
+fn a_capped_job_shares_only_small_calls() {
+    let mut s = scheduler(packing(4), &[(1, 8)]);
+    read(&mut s, &heads(1, 8));
+    let first = s.next(T0, &Free).unwrap();
+    end(&mut s, &first.heads, again(Some(2)));
+    assert_eq!(jobs(s.next(T0, &Free)), [(1, 0), (1, 1)]);
+    assert_eq!(jobs(s.next(T0, &Free)), [(1, 2), (1, 3)]);
+    assert_eq!(jobs(s.next(T0, &Free)).len(), 4);
+}
+
+#[test]
+fn a_capped_job_that_joins_keeps_the_call_small() {
+    let mut s = scheduler(packing(4), &[(1, 1), (2, 3)]);
+    read(&mut s, &[head(1, 0)]);
+    let alone = loop {
+        if let Some(claim) = s.next(T0, &Free) {
+            break claim;
+        }
+        s.page_failed(head(2, 0).lane());
+    };
+    s.needs();
+    read(&mut s, &heads(2, 3));
+    end(&mut s, &alone.heads, again(Some(2)));
+    // Execution 2 goes first; the capped job joins as the second and last.
+    assert_eq!(jobs(s.next(T0, &Free)), [(2, 0), (1, 0)]);
+}
+
+#[test]
+fn every_tenth_pick_ignores_priority() {
+    let mut s = Scheduler::new(SchedulerBounds::default());
+    s.connect(rules(packing(1)));
+    s.open(ExecutionSeq(1), false, [(SHOP, belt(1, 100, &[10]))]);
+    s.open(ExecutionSeq(2), false, [(SHOP, belt(1, 100, &[-10]))]);
+    s.needs();
+    let high: Vec<_> = heads(1, 100).into_iter().map(|h| Head { priority: 10, ..h }).collect();
+    let low: Vec<_> = heads(2, 100).into_iter().map(|h| Head { priority: -10, ..h }).collect();
+    read(&mut s, &high);
+    read(&mut s, &low);
+    let picks: Vec<i64> = (0..20).map(|_| jobs(s.next(T0, &Free))[0].0).collect();
+    assert_eq!(picks.iter().filter(|execution| **execution == 2).count(), 2, "{picks:?}");
+    assert_eq!((picks[9], picks[19]), (2, 2), "{picks:?}");
+}
+
+#[test]
+fn alarms_do_not_pile_up() {
+    let mut s = scheduler(packing(1), &[(1, 1)]);
+    read(&mut s, &[head(1, 0)]);
+    for ms in 0..50 {
+        s.room_changed(SHOP);
+        assert_eq!(s.next(T0, &From(T0.plus_ms(1000 + ms))), None);
+        assert_eq!(s.alarm(), Some(T0.plus_ms(1000 + ms)));
+    }
+    let room = From(T0.plus_ms(1049));
+    assert_eq!(jobs(s.next(T0.plus_ms(1049), &room)), [(1, 0)]);
+    assert_eq!(s.alarm(), None);
+}
+
+#[test]
+fn the_next_of_a_key_is_asked_for_after_a_retry() {
+    let mut s = scheduler(packing(1), &[(1, 2)]);
+    let first = head(1, 0);
+    s.page(first.lane(), &[first], &[first.key], None, T0);
+    let claim = s.next(T0, &Free).unwrap();
+    end(&mut s, &claim.heads, Ending::Left);
+    let asked = Need::Head { connection: SHOP, key: first.key };
+    assert_eq!(s.needs(), [asked]);
+    // It waits for its retry: nothing of the key is ready.
+    s.key_is_empty(SHOP, first.key);
+    s.found(&[first], T0);
+    let claim = s.next(T0, &Free).unwrap();
+    end(&mut s, &claim.heads, Ending::Left);
+    assert_eq!(s.needs(), [asked]);
+}
+
+#[test]
+fn a_page_read_before_a_pause_moves_no_cursor() {
+    let mut s = scheduler(packing(1), &[(1, 3)]);
+    let lane = head(1, 0).lane();
+    s.page(lane, &[head(1, 0)], &[], Some(JobSeq(head(1, 0).job.0)), T0);
+    assert!(matches!(s.needs()[..], [Need::Page { after: Some(_), .. }]));
+    s.pause(ExecutionSeq(1), true);
+    s.pause(ExecutionSeq(1), false);
+    assert_eq!(s.needs(), [], "the old read is still under way");
+    s.page(lane, &[head(1, 1)], &[], Some(head(1, 1).job), T0);
+    assert_eq!(s.needs(), [Need::Page { lane, after: None }]);
+}
+
+#[test]
+fn calls_of_a_removed_connection_are_counted_when_it_comes_back() {
+    let mut s = scheduler(packing(1), &[(1, 2)]);
+    read(&mut s, &heads(1, 2));
+    let claim = s.next(T0, &Free).unwrap();
+    s.disconnect(SHOP);
+    assert_eq!(s.connections().count(), 0);
+    s.connect(ConnectionRules { max_calls: 1, ..rules(packing(1)) });
+    s.needs();
+    read(&mut s, &heads(1, 2));
+    assert_eq!(s.next(T0, &Free), None, "one call is under way");
+    end(&mut s, &claim.heads, Ending::Left);
+    assert_eq!(jobs(s.next(T0, &Free)), [(1, 1)]);
+}
+
+#[test]
+fn a_removed_connection_is_forgotten_when_its_calls_ended() {
+    let mut s = scheduler(packing(1), &[(1, 1)]);
+    read(&mut s, &[head(1, 0)]);
+    let claim = s.next(T0, &Free).unwrap();
+    s.disconnect(SHOP);
+    end(&mut s, &claim.heads, again(None));
+    assert!(s.connections.is_empty());
+}
+
+#[test]
+fn counters_that_were_overtaken_close_no_belt() {
+    let mut s = Scheduler::new(SchedulerBounds::default());
+    s.connect(rules(packing(1)));
+    s.open(ExecutionSeq(1), false, [1, 2, 3].map(|number| (SHOP, belt(number, 1, &[0]))));
+    s.needs();
+    let done = |number| BeltProgress { states: [0, 0, 0, 1, 0, 0, 0, 0, 0], ..belt(number, 1, &[0]) };
+    s.progress(ExecutionSeq(1), SHOP, done(1));
+    s.progress(ExecutionSeq(1), SHOP, BeltProgress { states: [0, 1, 0, 0, 0, 0, 0, 0, 0], ..belt(1, 1, &[0]) });
+    s.progress(ExecutionSeq(1), SHOP, done(2));
+    let opened = s.needs().into_iter().filter_map(|need| if let Need::OpenBelt { belt, .. } = need { Some(belt) } else { None });
+    assert_eq!(opened.collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn a_held_belt_opens_when_the_cause_is_cancelled() {
+    let mut s = Scheduler::new(SchedulerBounds::default());
+    s.connect(ConnectionRules { belt_on_failure: BeltOnFailure::Hold, ..rules(packing(1)) });
+    let aside = BeltProgress { set_aside: 1, ..belt(1, 1, &[0]) };
+    s.open(ExecutionSeq(1), false, [(SHOP, aside), (SHOP, belt(2, 1, &[0]))]);
+    s.needs();
+    s.progress(ExecutionSeq(1), SHOP, BeltProgress { states: [0, 0, 0, 0, 0, 0, 0, 0, 1], ..belt(1, 1, &[0]) });
+    assert!(s.needs().contains(&Need::OpenBelt { execution: ExecutionSeq(1), connection: SHOP, belt: 2 }));
+}
+
+#[test]
+fn jobs_of_one_object_and_many_keys_go_one_after_the_other() {
+    let mut s = scheduler(packing(10), &[(1, 3)]);
+    let same: Vec<_> = heads(1, 3).into_iter().map(|h| Head { object: ObjectHash(7), ..h }).collect();
+    read(&mut s, &same);
+    for index in 0..3 {
+        let claim = s.next(T0, &Free).unwrap();
+        assert_eq!(jobs(Some(claim.clone())), [(1, index)]);
+        assert_eq!(s.next(T0, &Free), None);
+        end(&mut s, &claim.heads, Ending::Left);
+    }
+}
+
+#[test]
+fn a_job_that_is_gone_makes_others_of_its_key_be_looked_for() {
+    let mut s = scheduler(packing(1), &[(1, 2)]);
+    let lane = head(1, 0).lane();
+    let key = head(1, 0).key;
+    s.page(lane, &[], &[key], None, T0);
+    s.needs();
+    s.gone(&[head(1, 0).job]);
+    assert_eq!(s.needs(), [Need::Page { lane, after: None }]);
+    s.withdrawn(&[(SHOP, key, head(1, 0).job)]);
+    assert_eq!(s.needs(), [Need::Head { connection: SHOP, key }]);
+}
