@@ -41,6 +41,8 @@ struct Batch {
     events: Vec<(JobSeq, NewEvent)>,
     /// Jobs whose earlier wait for objects is over with their settlement.
     children: Vec<JobSeq>,
+    /// Jobs that go on as another action.
+    other_actions: Vec<(JobSeq, Action)>,
 }
 
 async fn settle(tx: &mut WriteTx, mut act: Act, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
@@ -57,6 +59,9 @@ async fn settle(tx: &mut WriteTx, mut act: Act, settlements: Vec<Settlement>) ->
     // The end of a parent in the same batch must not release a child that is settled with it.
     dependents::forget(tx, &batch.children).await?;
     remotes::record(tx, batch.delivered, act.now).await?;
+    for (job, action) in batch.other_actions {
+        act_as(tx, job, action).await?;
+    }
     // Ends come first: a wait for a job that ends in the same batch must see how it ended.
     ending::end(tx, &mut act, batch.endings).await?;
     waits::begin(tx, &mut act, batch.waits).await?;
@@ -76,7 +81,7 @@ impl Batch {
         }
         job.spent(settlement.attempts, settlement.conflicts);
         if let Some(action) = settlement.act_as {
-            act_as(tx, settlement.job, action).await?;
+            self.other_actions.push((job.job, action));
         }
         match settlement.to {
             Transition::Ended { state, code, problem, changed, block_key } => {
