@@ -31,11 +31,13 @@ impl Store {
     pub async fn cancel_execution(&self, execution: ExecutionSeq, now: Wall) -> Result<Changes, StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("UPDATE execution SET cancel_requested_at = ? WHERE seq = ? AND completed_at IS NULL AND cancel_requested_at IS NULL")
-                    .bind(now.0)
-                    .bind(execution.0)
-                    .execute(&mut tx.conn)
-                    .await?;
+                sqlx::query(
+                    "UPDATE execution SET cancel_requested_at = ? WHERE seq = ? AND completed_at IS NULL AND cancel_requested_at IS NULL",
+                )
+                .bind(now.0)
+                .bind(execution.0)
+                .execute(&mut tx.conn)
+                .await?;
                 tx.effects.touched.insert(execution);
                 Ok(())
             })
@@ -65,7 +67,13 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn abort_belts(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32, now: Wall) -> Result<Changes, StoreError> {
+    pub async fn abort_belts(
+        &self,
+        execution: ExecutionSeq,
+        connection: ConnectionId,
+        belt: u32,
+        now: Wall,
+    ) -> Result<Changes, StoreError> {
         self.cancel(Scope::Belts { execution, connection, from: belt }, now).await
     }
 
@@ -128,7 +136,8 @@ async fn waiting_after(scope: Scope, after: JobSeq, conn: &mut sqlx::SqliteConne
         Scope::Connection(connection) => {
             // Only unfinished executions are read, not the history.
             select.push(" AND j.connection_id = ").push_bind(connection.0);
-            select.push(" AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = j.id >> 24 AND x.completed_at IS NULL AND x.seal IS NOT NULL)");
+            select
+                .push(" AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = j.id >> 24 AND x.completed_at IS NULL AND x.seal IS NOT NULL)");
         }
     }
     select.push(" ORDER BY j.id LIMIT ").push_bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX));

@@ -22,7 +22,8 @@ impl Store {
     pub async fn blocked_keys(&self) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
-                let rows = sqlx::query("SELECT connection_id, key_hash FROM blocked_key ORDER BY connection_id, key_hash").fetch_all(conn).await?;
+                let rows =
+                    sqlx::query("SELECT connection_id, key_hash FROM blocked_key ORDER BY connection_id, key_hash").fetch_all(conn).await?;
                 rows.iter().map(|row| Ok((ConnectionId(row.try_get(0)?), KeyHash(row.try_get(1)?)))).collect()
             })
         })

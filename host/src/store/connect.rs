@@ -27,10 +27,7 @@ pub(super) async fn writer(file: &Path, options: &StoreOptions) -> Result<Sqlite
         .pragma("wal_autocheckpoint", "16000")
         .pragma("journal_size_limit", "134217728");
     let mut conn = connect.connect().await?;
-    sqlx::migrate!("migrations/sqlite")
-        .run(&mut conn)
-        .await
-        .map_err(|error| StoreError::Database(format!("migration: {error}")))?;
+    sqlx::migrate!("migrations/sqlite").run(&mut conn).await.map_err(|error| StoreError::Database(format!("migration: {error}")))?;
     Ok(conn)
 }
 
@@ -45,8 +42,5 @@ pub(super) fn readers(file: &Path, options: &StoreOptions) -> SqlitePool {
 }
 
 fn base(file: &Path, options: &StoreOptions) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(file)
-        .busy_timeout(Duration::from_millis(options.busy_timeout_ms))
-        .disable_statement_logging()
+    SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_millis(options.busy_timeout_ms)).disable_statement_logging()
 }

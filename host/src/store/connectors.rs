@@ -1,8 +1,8 @@
 //! Installed connectors, by name and version. The components lie in the data directory under their digests.
 
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::writer::WriteTx;
 use super::{Store, StoreError};

@@ -9,7 +9,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::rows::{ClaimRow, Pinned};
 use super::statement::{self, CHUNK};
 use super::submission::hash;
-use super::{moves, remotes, Store, StoreError};
+use super::{Store, StoreError, moves, remotes};
 
 impl Store {
     /// All that a delivery needs to know of these jobs, in their order; jobs that are gone are left out.
@@ -56,7 +56,8 @@ fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
     let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
     let number = |index: usize| -> Result<Option<u64>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(i64::cast_unsigned)) };
     let depends_on: Option<&str> = row.try_get(13)?;
-    let depends_on = depends_on.map(serde_json::from_str).transpose().map_err(|error| StoreError::Corrupt(format!("depends_on: {error}")))?;
+    let depends_on =
+        depends_on.map(serde_json::from_str).transpose().map_err(|error| StoreError::Corrupt(format!("depends_on: {error}")))?;
     Ok(ClaimRow {
         job: JobSeq(row.try_get(0)?),
         state: moves::state(row.try_get(2)?)?,

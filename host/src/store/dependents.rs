@@ -14,7 +14,7 @@ use super::rows::NewEvent;
 use super::statement::{self, CHUNK};
 use super::waits::Wait;
 use super::writer::WriteTx;
-use super::{history, StoreError};
+use super::{StoreError, history};
 
 /// Which children have something to wait for.
 #[derive(Debug, Default)]

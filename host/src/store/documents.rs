@@ -143,7 +143,13 @@ impl Store {
     /// # Errors
     /// [`DocumentError::Stale`] (version 0: it does not exist), `ManagedByFile`, `Missing` for a connection's subscription
     /// or channel; what the database says.
-    pub async fn put_document(&self, name: &DocumentName, json: &str, managed_by: ManagedBy, if_match: Option<i64>) -> Result<StoredDocument, DocumentError> {
+    pub async fn put_document(
+        &self,
+        name: &DocumentName,
+        json: &str,
+        managed_by: ManagedBy,
+        if_match: Option<i64>,
+    ) -> Result<StoredDocument, DocumentError> {
         let (name, json) = (name.clone(), json.to_owned());
         let now = self.inner.clock.wall().0;
         self.write(1, move |tx| Box::pin(async move { ended(put(tx, &name, &json, managed_by, if_match, now).await) })).await?
@@ -195,7 +201,8 @@ impl Store {
         let channel = channel.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                let found = sqlx::query("UPDATE channel SET paused = ? WHERE name = ?").bind(paused).bind(channel).execute(&mut tx.conn).await?;
+                let found =
+                    sqlx::query("UPDATE channel SET paused = ? WHERE name = ?").bind(paused).bind(channel).execute(&mut tx.conn).await?;
                 Ok(found.rows_affected() == 1)
             })
         })
@@ -282,7 +289,14 @@ fn may_touch(old: Option<&StoredDocument>, by: ManagedBy, if_match: Option<i64>)
     Ok(())
 }
 
-async fn put(tx: &mut WriteTx, name: &DocumentName, json: &str, by: ManagedBy, if_match: Option<i64>, now: i64) -> Result<StoredDocument, DocumentError> {
+async fn put(
+    tx: &mut WriteTx,
+    name: &DocumentName,
+    json: &str,
+    by: ManagedBy,
+    if_match: Option<i64>,
+    now: i64,
+) -> Result<StoredDocument, DocumentError> {
     let old = find(&mut tx.conn, name).await?;
     may_touch(old.as_ref(), by, if_match)?;
     if let Some(old) = old {
@@ -297,25 +311,24 @@ async fn put(tx: &mut WriteTx, name: &DocumentName, json: &str, by: ManagedBy, i
 
 async fn change(tx: &mut WriteTx, old: &StoredDocument, json: &str, by: ManagedBy, now: i64) -> Result<(), StoreError> {
     let update = match old.name.kind() {
-        DocumentKind::Subscription => "UPDATE subscription SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?",
+        DocumentKind::Subscription => {
+            "UPDATE subscription SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?"
+        }
         DocumentKind::Source => "UPDATE source SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?",
         DocumentKind::Channel => "UPDATE channel SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?",
-        DocumentKind::Connection => "UPDATE connection SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?",
+        DocumentKind::Connection => {
+            "UPDATE connection SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?"
+        }
     };
-    sqlx::query(update)
-        .bind(json)
-        .bind(i64::from(old.json != json))
-        .bind(manager(by))
-        .bind(now)
-        .bind(old.id)
-        .execute(&mut tx.conn)
-        .await?;
+    sqlx::query(update).bind(json).bind(i64::from(old.json != json)).bind(manager(by)).bind(now).bind(old.id).execute(&mut tx.conn).await?;
     Ok(())
 }
 
 async fn insert(tx: &mut WriteTx, name: &DocumentName, json: &str, by: ManagedBy, now: i64) -> Result<(), DocumentError> {
     let plain = match name {
-        DocumentName::Subscription(name) => Some(("INSERT INTO subscription (name, document, managed_by, updated_at) VALUES (?, ?, ?, ?)", name)),
+        DocumentName::Subscription(name) => {
+            Some(("INSERT INTO subscription (name, document, managed_by, updated_at) VALUES (?, ?, ?, ?)", name))
+        }
         DocumentName::Source(name) => Some(("INSERT INTO source (name, document, managed_by, updated_at) VALUES (?, ?, ?, ?)", name)),
         DocumentName::Channel(name) => Some(("INSERT INTO channel (name, document, managed_by, updated_at) VALUES (?, ?, ?, ?)", name)),
         DocumentName::Connection { .. } => None,

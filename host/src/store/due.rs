@@ -12,7 +12,7 @@ use super::ending::{self, Ending};
 use super::moves::{self, Act, JobNow};
 use super::rows::{Changes, HeadRow};
 use super::writer::WriteTx;
-use super::{heads, Store, StoreError};
+use super::{Store, StoreError, heads};
 
 /// When a child whose wait is over is told again, if nobody acted on it: the host may have died in between.
 const ORPHAN_AGAIN_MS: i64 = 30_000;
@@ -128,7 +128,10 @@ fn expired(job: JobNow) -> Ending {
 }
 
 /// Keys of jobs; for those who need heads after a change.
-pub(super) async fn keys_of(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result<Vec<(egression_core::domain::ids::ConnectionId, KeyHash)>, StoreError> {
+pub(super) async fn keys_of(
+    conn: &mut SqliteConnection,
+    jobs: &[JobSeq],
+) -> Result<Vec<(egression_core::domain::ids::ConnectionId, KeyHash)>, StoreError> {
     let mut keys: Vec<_> = moves::load(conn, jobs).await?.into_iter().map(|job| (job.connection, job.key)).collect();
     keys.sort_unstable();
     keys.dedup();

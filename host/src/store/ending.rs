@@ -10,7 +10,7 @@ use egression_core::domain::state::JobState;
 use super::moves::{Act, JobNow};
 use super::statement::{self, CHUNK};
 use super::writer::WriteTx;
-use super::{blocking, dependents, intents, StoreError};
+use super::{StoreError, blocking, dependents, intents};
 
 /// The end of one job.
 #[derive(Debug)]
@@ -74,7 +74,9 @@ pub(super) async fn keep_problems(tx: &mut WriteTx, jobs: impl Iterator<Item = (
     let (mut problems, mut cleared) = (Vec::new(), Vec::new());
     for (job, problem) in jobs {
         match problem {
-            Some(problem) => problems.push((job.job, serde_json::to_string(problem).map_err(|error| StoreError::Corrupt(error.to_string()))?)),
+            Some(problem) => {
+                problems.push((job.job, serde_json::to_string(problem).map_err(|error| StoreError::Corrupt(error.to_string()))?))
+            }
             None if job.standing.problem_code.is_some() => cleared.push(job.job),
             None => {}
         }
@@ -87,7 +89,8 @@ pub(super) async fn keep_problems(tx: &mut WriteTx, jobs: impl Iterator<Item = (
         statement::run(insert, &mut tx.conn).await?;
     }
     for chunk in cleared.chunks(CHUNK) {
-        statement::run(statement::among("UPDATE job_detail SET problem = NULL WHERE job_id IN", chunk.iter().copied()), &mut tx.conn).await?;
+        statement::run(statement::among("UPDATE job_detail SET problem = NULL WHERE job_id IN", chunk.iter().copied()), &mut tx.conn)
+            .await?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::rows::HeadRow;
 use super::statement::{self, CHUNK};
-use super::{due, moves, Store, StoreError};
+use super::{Store, StoreError, due, moves};
 
 /// Jobs that hold their key, as the indexes `job_key` and `job_key_drawn` have it.
 macro_rules! holds {
@@ -137,7 +137,10 @@ pub(super) async fn of_jobs(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Res
 }
 
 /// The head of each key that has one, ready or not.
-pub(super) async fn of_keys(conn: &mut SqliteConnection, keys: &[(ConnectionId, KeyHash)]) -> Result<HashMap<(ConnectionId, KeyHash), Head>, StoreError> {
+pub(super) async fn of_keys(
+    conn: &mut SqliteConnection,
+    keys: &[(ConnectionId, KeyHash)],
+) -> Result<HashMap<(ConnectionId, KeyHash), Head>, StoreError> {
     let mut heads: HashMap<_, Head> = HashMap::with_capacity(keys.len());
     for chunk in keys.chunks(CHUNK) {
         let mut select = statement::values(WANTED, chunk, |mut row, (connection, key)| {
@@ -157,7 +160,10 @@ pub(super) async fn of_keys(conn: &mut SqliteConnection, keys: &[(ConnectionId, 
 }
 
 /// Those of the keys that are not blocked, each once, in order.
-pub(super) async fn not_blocked(conn: &mut SqliteConnection, keys: &[(ConnectionId, KeyHash)]) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
+pub(super) async fn not_blocked(
+    conn: &mut SqliteConnection,
+    keys: &[(ConnectionId, KeyHash)],
+) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
     let mut free: std::collections::BTreeSet<_> = keys.iter().copied().collect();
     for chunk in keys.chunks(CHUNK) {
         let mut select = statement::values("WITH w (c, k) AS (", chunk, |mut row, (connection, key)| {

@@ -2,8 +2,8 @@
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::rows::{EventRow, NewEvent};
 use super::statement::{self, CHUNK};
@@ -87,7 +87,16 @@ pub(super) async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> R
 }
 
 fn submitted_row(at: Wall) -> EventRow {
-    EventRow { seq: SUBMITTED, at, stage: "submitted".to_owned(), attempt: None, http_status: None, duration_ms: None, detail: None, log: None }
+    EventRow {
+        seq: SUBMITTED,
+        at,
+        stage: "submitted".to_owned(),
+        attempt: None,
+        http_status: None,
+        duration_ms: None,
+        detail: None,
+        log: None,
+    }
 }
 
 fn event_row(row: &SqliteRow) -> Result<EventRow, StoreError> {

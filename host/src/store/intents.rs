@@ -9,7 +9,7 @@ use super::moves::{self, Act, Standing};
 use super::rows::{NewIntent, OpenIntent};
 use super::statement::{self, CHUNK};
 use super::writer::WriteTx;
-use super::{history, Store, StoreError};
+use super::{Store, StoreError, history};
 
 impl Store {
     /// Opens intents, in one transaction, for those of the jobs that still wait (ready, or for a retry or a source) and
@@ -57,7 +57,10 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn last_call(&self) -> Result<i64, StoreError> {
-        self.read(|conn| Box::pin(async move { Ok(sqlx::query_scalar("SELECT coalesce(max(call_id), 0) FROM intent").fetch_one(conn).await?) })).await
+        self.read(|conn| {
+            Box::pin(async move { Ok(sqlx::query_scalar("SELECT coalesce(max(call_id), 0) FROM intent").fetch_one(conn).await?) })
+        })
+        .await
     }
 }
 
@@ -126,7 +129,11 @@ pub(super) async fn keep(tx: &mut WriteTx, jobs: &[(JobSeq, bool)]) -> Result<()
     for lost in [false, true] {
         let jobs: Vec<_> = jobs.iter().filter(|(_, answer_lost)| *answer_lost == lost).map(|(job, _)| *job).collect();
         for chunk in jobs.chunks(CHUNK) {
-            let head = if lost { "UPDATE intent SET open = 0, answer_lost = 1 WHERE job_id IN" } else { "UPDATE intent SET open = 0 WHERE job_id IN" };
+            let head = if lost {
+                "UPDATE intent SET open = 0, answer_lost = 1 WHERE job_id IN"
+            } else {
+                "UPDATE intent SET open = 0 WHERE job_id IN"
+            };
             statement::run(statement::among(head, chunk.iter().copied()), &mut tx.conn).await?;
         }
     }

@@ -5,12 +5,12 @@ use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::rows::{JobFilter, JobRow};
 use super::statement::Statement;
-use super::{moves, tracking, Store, StoreError};
+use super::{Store, StoreError, moves, tracking};
 
 /// Up to how many jobs before one are counted.
 const AHEAD_COUNTED: i64 = 1000;
@@ -25,7 +25,13 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn jobs(&self, execution: ExecutionSeq, filter: &JobFilter, after: Option<JobSeq>, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+    pub async fn jobs(
+        &self,
+        execution: ExecutionSeq,
+        filter: &JobFilter,
+        after: Option<JobSeq>,
+        limit: u32,
+    ) -> Result<Vec<JobRow>, StoreError> {
         let filter = filter.clone();
         self.read(move |conn| {
             Box::pin(async move {
@@ -67,10 +73,11 @@ impl Store {
     pub async fn job_id(&self, seq: JobSeq) -> Result<Option<JobId>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let id: Option<Vec<u8>> = sqlx::query_scalar("SELECT x.public_id FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = ?")
-                    .bind(seq.0)
-                    .fetch_optional(conn)
-                    .await?;
+                let id: Option<Vec<u8>> =
+                    sqlx::query_scalar("SELECT x.public_id FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = ?")
+                        .bind(seq.0)
+                        .fetch_optional(conn)
+                        .await?;
                 id.map(|id| Ok(JobId { execution: ExecutionId(tracking::uuid(&id)?), index: seq.index() })).transpose()
             })
         })
@@ -214,7 +221,10 @@ fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
         expires_at: wall(15)?,
         finished_at: wall(16)?,
         changed: row.try_get(17)?,
-        problem: problem.map(serde_json::from_str::<Problem>).transpose().map_err(|error| StoreError::Corrupt(format!("problem: {error}")))?,
+        problem: problem
+            .map(serde_json::from_str::<Problem>)
+            .transpose()
+            .map_err(|error| StoreError::Corrupt(format!("problem: {error}")))?,
         client_ref: row.try_get(19)?,
         excerpt: row.try_get(20)?,
         merged_into: row.try_get::<Option<i64>, _>(21)?.map(JobSeq),

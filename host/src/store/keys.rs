@@ -2,8 +2,8 @@
 
 use egression_core::domain::ids::SubscriptionId;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::{Store, StoreError};
 
@@ -52,10 +52,12 @@ impl Store {
     pub async fn key(&self, hash: [u8; 32]) -> Result<Option<KeyRow>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let row = sqlx::query("SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE hash = ? AND revoked_at IS NULL")
-                    .bind(hash.as_slice())
-                    .fetch_optional(conn)
-                    .await?;
+                let row = sqlx::query(
+                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE hash = ? AND revoked_at IS NULL",
+                )
+                .bind(hash.as_slice())
+                .fetch_optional(conn)
+                .await?;
                 row.as_ref().map(key_row).transpose()
             })
         })
@@ -69,9 +71,11 @@ impl Store {
     pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
-                let rows = sqlx::query("SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE revoked_at IS NULL ORDER BY id")
-                    .fetch_all(conn)
-                    .await?;
+                let rows = sqlx::query(
+                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE revoked_at IS NULL ORDER BY id",
+                )
+                .fetch_all(conn)
+                .await?;
                 rows.iter().map(key_row).collect()
             })
         })

@@ -10,7 +10,7 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::partition::KeyHash;
 
 use super::rows::{LaneKey, LanePage};
-use super::{heads, Store, StoreError};
+use super::{Store, StoreError, heads};
 
 /// Ready jobs of a lane, by the index `job_lane`.
 pub(super) const READY: &str = "SELECT id, key_hash FROM job WHERE connection_id = ? AND belt = ? AND priority = ? \
@@ -43,7 +43,8 @@ async fn page(conn: &mut SqliteConnection, lane: LaneKey, after: Option<JobSeq>,
     let free = heads::not_blocked(conn, &keys).await?;
     let heads = heads::of_keys(conn, &free).await?;
     let free: HashSet<_> = free.into_iter().collect();
-    let mut page = LanePage { next: (ready.len() == limit as usize).then(|| ready.last().map(|(job, _)| *job)).flatten(), ..LanePage::default() };
+    let mut page =
+        LanePage { next: (ready.len() == limit as usize).then(|| ready.last().map(|(job, _)| *job)).flatten(), ..LanePage::default() };
     let mut held = HashSet::new();
     for (job, key) in ready {
         match heads.get(&key) {

@@ -114,7 +114,11 @@ impl Store {
         let key = key.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM window_slice WHERE limit_key = ? AND closed_at < ?").bind(key).bind(before.0).execute(&mut tx.conn).await?;
+                sqlx::query("DELETE FROM window_slice WHERE limit_key = ? AND closed_at < ?")
+                    .bind(key)
+                    .bind(before.0)
+                    .execute(&mut tx.conn)
+                    .await?;
                 Ok(())
             })
         })

@@ -24,12 +24,7 @@ impl DirectoryLock {
         let unusable = |error: io::Error| StoreError::Database(format!("{}: {error}", directory.display()));
         std::fs::create_dir_all(directory).map_err(unusable)?;
         let holder = directory.join("egression.holder");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(directory.join("egression.lock"))
-            .map_err(unusable)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("egression.lock")).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StoreError::Held { holder: read_holder(&holder) }),

@@ -43,14 +43,14 @@ mod waits;
 mod writer;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use egression_core::domain::ids::ExecutionSeq;
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::SqlitePool;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 

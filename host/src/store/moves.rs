@@ -11,11 +11,11 @@ use egression_core::time::Wall;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
+use super::StoreError;
 use super::rows::Changes;
 use super::statement::{self, CHUNK};
 use super::tally::Tally;
 use super::writer::WriteTx;
-use super::StoreError;
 
 /// A job as it stands inside the writer's transaction.
 #[derive(Clone, Debug)]

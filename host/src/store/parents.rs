@@ -14,7 +14,11 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn unfinished_parents(&self, connection: ConnectionId, objects: &[(JobSeq, ObjectKey)]) -> Result<Vec<Option<JobSeq>>, StoreError> {
+    pub async fn unfinished_parents(
+        &self,
+        connection: ConnectionId,
+        objects: &[(JobSeq, ObjectKey)],
+    ) -> Result<Vec<Option<JobSeq>>, StoreError> {
         let objects = objects.to_vec();
         self.read(move |conn| {
             Box::pin(async move {
@@ -29,14 +33,20 @@ impl Store {
     }
 }
 
-async fn find(conn: &mut SqliteConnection, connection: ConnectionId, objects: &[(JobSeq, ObjectKey)], found: &mut [Option<JobSeq>]) -> Result<(), StoreError> {
-    let mut select = statement::values("WITH w (i, child, hash, type, oid) AS (", objects.iter().enumerate(), |mut row, (index, (child, object))| {
-        row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
-            .push_bind(child.0)
-            .push_bind(object.hash().0)
-            .push_bind(object.object_type.as_str())
-            .push_bind(object.id.as_str());
-    });
+async fn find(
+    conn: &mut SqliteConnection,
+    connection: ConnectionId,
+    objects: &[(JobSeq, ObjectKey)],
+    found: &mut [Option<JobSeq>],
+) -> Result<(), StoreError> {
+    let mut select =
+        statement::values("WITH w (i, child, hash, type, oid) AS (", objects.iter().enumerate(), |mut row, (index, (child, object))| {
+            row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
+                .push_bind(child.0)
+                .push_bind(object.hash().0)
+                .push_bind(object.object_type.as_str())
+                .push_bind(object.id.as_str());
+        });
     select
         .push(
             ") SELECT w.i, (SELECT p.id FROM job p JOIN execution px ON px.seq = p.id >> 24 AND px.seal IS NOT NULL \

@@ -10,14 +10,14 @@ use super::{Store, StoreError};
 
 /// The largest number that an execution or a seal has. Seals of jobs that have ended order nothing any more.
 pub(super) async fn last_number(conn: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let executions: i64 = sqlx::query_scalar("SELECT max(coalesce((SELECT max(seq) FROM execution), 0), coalesce((SELECT max(seal) FROM execution), 0))")
-        .fetch_one(&mut *conn)
-        .await?;
-    let jobs: Option<i64> = sqlx::query_scalar(
-        "SELECT max(seal) FROM job WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14))",
-    )
-    .fetch_one(&mut *conn)
-    .await?;
+    let executions: i64 =
+        sqlx::query_scalar("SELECT max(coalesce((SELECT max(seq) FROM execution), 0), coalesce((SELECT max(seal) FROM execution), 0))")
+            .fetch_one(&mut *conn)
+            .await?;
+    let jobs: Option<i64> =
+        sqlx::query_scalar("SELECT max(seal) FROM job WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14))")
+            .fetch_one(&mut *conn)
+            .await?;
     let waiting: Option<i64> = sqlx::query_scalar("SELECT max(seal) FROM job WHERE state = 0 AND waiting = 5").fetch_one(conn).await?;
     Ok(executions.max(jobs.unwrap_or(0)).max(waiting.unwrap_or(0)))
 }

@@ -35,12 +35,13 @@ pub(super) struct Delivered {
 pub(super) async fn known(conn: &mut SqliteConnection, objects: &[(ConnectionId, ObjectKey)]) -> Result<Vec<Vec<Remote>>, StoreError> {
     let mut remotes = vec![Vec::new(); objects.len()];
     for (chunk, found) in objects.chunks(CHUNK).zip(remotes.chunks_mut(CHUNK)) {
-        let mut select = statement::values("WITH w (i, c, t, o) AS (", chunk.iter().enumerate(), |mut row, (index, (connection, object))| {
-            row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
-                .push_bind(connection.0)
-                .push_bind(object.object_type.as_str())
-                .push_bind(object.id.as_str());
-        });
+        let mut select =
+            statement::values("WITH w (i, c, t, o) AS (", chunk.iter().enumerate(), |mut row, (index, (connection, object))| {
+                row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
+                    .push_bind(connection.0)
+                    .push_bind(object.object_type.as_str())
+                    .push_bind(object.id.as_str());
+            });
         select.push(
             ") SELECT w.i, r.kind, r.sub_id, r.remote_id, r.version, r.url FROM w \
              JOIN remote r ON r.connection_id = w.c AND r.object_type = w.t AND r.object_id = w.o ORDER BY w.i, r.kind, r.sub_id",
@@ -90,10 +91,9 @@ async fn drop_old(tx: &mut WriteTx, changed: &[&Delivered]) -> Result<(), StoreE
     if changed.is_empty() {
         return Ok(());
     }
-    let mut delete =
-        statement::values("DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (", changed, |mut row, one| {
-            row.push_bind(one.connection.0).push_bind(one.object.object_type.as_str()).push_bind(one.object.id.as_str());
-        });
+    let mut delete = statement::values("DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (", changed, |mut row, one| {
+        row.push_bind(one.connection.0).push_bind(one.object.object_type.as_str()).push_bind(one.object.id.as_str());
+    });
     delete.push(")");
     statement::run(delete, &mut tx.conn).await?;
     Ok(())
@@ -128,13 +128,17 @@ async fn write_revisions(tx: &mut WriteTx, revisions: &[(&Delivered, u64)]) -> R
     if revisions.is_empty() {
         return Ok(());
     }
-    let mut insert = statement::values("INSERT INTO delivered_revision (connection_id, object_type, object_id, revision) ", revisions, |mut row, (one, revision)| {
-        row.push_bind(one.connection.0)
-            .push_bind(one.object.object_type.as_str())
-            .push_bind(one.object.id.as_str())
-            // Saturating keeps the order.
-            .push_bind(i64::try_from(*revision).unwrap_or(i64::MAX));
-    });
+    let mut insert = statement::values(
+        "INSERT INTO delivered_revision (connection_id, object_type, object_id, revision) ",
+        revisions,
+        |mut row, (one, revision)| {
+            row.push_bind(one.connection.0)
+                .push_bind(one.object.object_type.as_str())
+                .push_bind(one.object.id.as_str())
+                // Saturating keeps the order.
+                .push_bind(i64::try_from(*revision).unwrap_or(i64::MAX));
+        },
+    );
     insert.push(
         " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET revision = max(delivered_revision.revision, excluded.revision)",
     );

@@ -7,7 +7,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::rows::{OpenExecution, ProgressRow};
 use super::statement::Statement;
 use super::tally::{progress_columns, progress_row};
-use super::{tracking, Store, StoreError};
+use super::{Store, StoreError, tracking};
 
 impl Store {
     /// Executions with unfinished jobs, by seal.
@@ -48,7 +48,9 @@ impl Store {
 }
 
 async fn open(conn: &mut SqliteConnection, only: Option<ExecutionSeq>) -> Result<Vec<OpenExecution>, StoreError> {
-    let mut select = Statement::new("SELECT seq, public_id, seal, subscription_id, paused FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL");
+    let mut select = Statement::new(
+        "SELECT seq, public_id, seal, subscription_id, paused FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL",
+    );
     let mut counters = Statement::new(concat!(
         "SELECT ",
         progress_columns!(),

@@ -12,7 +12,14 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn put_secret(&self, owner: &str, name: &str, ciphertext: Vec<u8>, bound_hosts: &[String], expires_at: Option<Wall>) -> Result<i64, StoreError> {
+    pub async fn put_secret(
+        &self,
+        owner: &str,
+        name: &str,
+        ciphertext: Vec<u8>,
+        bound_hosts: &[String],
+        expires_at: Option<Wall>,
+    ) -> Result<i64, StoreError> {
         let (owner, name) = (owner.to_owned(), name.to_owned());
         let hosts = serde_json::to_string(bound_hosts).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let now = self.inner.clock.wall();
@@ -48,13 +55,15 @@ impl Store {
         let owner = owner.to_owned();
         self.read(move |conn| {
             Box::pin(async move {
-                let rows = sqlx::query("SELECT name, generation, ciphertext, bound_hosts, expires_at FROM secret WHERE owner = ? ORDER BY name")
-                    .bind(owner)
-                    .fetch_all(conn)
-                    .await?;
+                let rows =
+                    sqlx::query("SELECT name, generation, ciphertext, bound_hosts, expires_at FROM secret WHERE owner = ? ORDER BY name")
+                        .bind(owner)
+                        .fetch_all(conn)
+                        .await?;
                 rows.iter()
                     .map(|row| {
-                        let hosts = serde_json::from_str(row.try_get(3)?).map_err(|error| StoreError::Corrupt(format!("bound_hosts: {error}")))?;
+                        let hosts =
+                            serde_json::from_str(row.try_get(3)?).map_err(|error| StoreError::Corrupt(format!("bound_hosts: {error}")))?;
                         let expires_at: Option<i64> = row.try_get(4)?;
                         Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, hosts, expires_at.map(Wall)))
                     })
@@ -88,7 +97,14 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn put_session(&self, connection: ConnectionId, digest: &str, ciphertext: Vec<u8>, expires_at: Option<Wall>, account: Option<&str>) -> Result<(), StoreError> {
+    pub async fn put_session(
+        &self,
+        connection: ConnectionId,
+        digest: &str,
+        ciphertext: Vec<u8>,
+        expires_at: Option<Wall>,
+        account: Option<&str>,
+    ) -> Result<(), StoreError> {
         let (digest, account) = (digest.to_owned(), account.map(str::to_owned));
         let now = self.inner.clock.wall();
         self.write(1, move |tx| {

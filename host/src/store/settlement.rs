@@ -13,7 +13,7 @@ use super::remotes::Delivered;
 use super::rows::{Changes, IdMapChange, NewEvent, Settlement, Transition};
 use super::waits::{self, Wait};
 use super::writer::WriteTx;
-use super::{dependents, history, remotes, Store, StoreError};
+use super::{Store, StoreError, dependents, history, remotes};
 
 impl Store {
     /// Settles jobs with id map, counters, events, error groups, blocked keys and dependents, in one transaction.
@@ -27,7 +27,8 @@ impl Store {
     /// What the database says.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
         let now = self.inner.clock.wall();
-        let changes = self.write(settlements.len() * 4, move |tx| Box::pin(async move { settle(tx, Act::at(now), settlements).await })).await?;
+        let changes =
+            self.write(settlements.len() * 4, move |tx| Box::pin(async move { settle(tx, Act::at(now), settlements).await })).await?;
         Ok(self.set_rest_aside(changes).await)
     }
 }

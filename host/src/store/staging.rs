@@ -16,7 +16,7 @@ use super::rows::{StagedItem, StagedJob};
 use super::statement::{self, CHUNK, Statement};
 use super::tally::{BeltKey, Delta};
 use super::writer::WriteTx;
-use super::{ending, StoreError};
+use super::{StoreError, ending};
 
 /// Rows of `job` in one statement. Its text is the same for every full one, so that it is parsed once.
 const JOBS_AT_ONCE: usize = 100;
@@ -43,7 +43,9 @@ pub(super) async fn add(tx: &mut WriteTx, execution: ExecutionSeq, items: Vec<St
     for item in items {
         match item {
             StagedItem::Job(job) => jobs.push(job),
-            StagedItem::Refused { index, excerpt, object, problem } => refused.push(Refused { job: execution.job(index), excerpt, object, problem }),
+            StagedItem::Refused { index, excerpt, object, problem } => {
+                refused.push(Refused { job: execution.job(index), excerpt, object, problem })
+            }
         }
     }
     for chunk in jobs.chunks(JOBS_AT_ONCE) {
@@ -93,7 +95,8 @@ async fn write_jobs(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[StagedJob
 async fn write_details(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[StagedJob]) -> Result<(), StoreError> {
     let detailed: Vec<_> = jobs.iter().filter(|job| has_detail(job)).collect();
     for chunk in detailed.chunks(CHUNK) {
-        let texts: Vec<_> = chunk.iter().map(|job| Ok((json_of(job.context.as_ref())?, depends_on(job)?))).collect::<Result<_, StoreError>>()?;
+        let texts: Vec<_> =
+            chunk.iter().map(|job| Ok((json_of(job.context.as_ref())?, depends_on(job)?))).collect::<Result<_, StoreError>>()?;
         let insert = statement::values(
             "INSERT INTO job_detail (job_id, client_ref, context, depends_on, scheduled_at, revision, full, traceparent) ",
             chunk.iter().zip(texts),
@@ -162,9 +165,13 @@ async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Resu
         );
         statement::run(insert, &mut tx.conn).await?;
         let problems: Vec<_> = chunk.iter().map(|line| json_of(Some(&line.problem))).collect::<Result<_, _>>()?;
-        let insert = statement::values("INSERT INTO job_detail (job_id, excerpt, problem) ", chunk.iter().zip(problems), |mut row, (line, problem)| {
-            row.push_bind(line.job.0).push_bind(line.excerpt.as_str()).push_bind(problem);
-        });
+        let insert = statement::values(
+            "INSERT INTO job_detail (job_id, excerpt, problem) ",
+            chunk.iter().zip(problems),
+            |mut row, (line, problem)| {
+                row.push_bind(line.job.0).push_bind(line.excerpt.as_str()).push_bind(problem);
+            },
+        );
         statement::run(insert, &mut tx.conn).await?;
     }
     Ok(())

@@ -16,7 +16,11 @@ pub(super) type Statement = QueryBuilder<Sqlite>;
 pub(super) const CHUNK: usize = 500;
 
 /// `head VALUES (…), (…)`. There must be at least one row.
-pub(super) fn values<R>(head: &str, rows: impl IntoIterator<Item = R>, push: impl FnMut(Separated<'_, Sqlite, &'static str>, R)) -> Statement {
+pub(super) fn values<R>(
+    head: &str,
+    rows: impl IntoIterator<Item = R>,
+    push: impl FnMut(Separated<'_, Sqlite, &'static str>, R),
+) -> Statement {
     let mut statement = Statement::new(head);
     statement.push_values(rows, push);
     statement

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use super::rows::{IdempotencyMark, IdempotencyRecord, NewExecution, Sealed, StagedItem};
 use super::writer::WriteTx;
-use super::{staging, tally, Store, StoreError};
+use super::{Store, StoreError, staging, tally};
 
 /// Rows that are removed in one transaction when an execution is abandoned.
 const AT_ONCE: i64 = 1000;
@@ -89,17 +89,24 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn idempotency(&self, subscription: SubscriptionId, operation: &str, key: &str) -> Result<Option<IdempotencyRecord>, StoreError> {
+    pub async fn idempotency(
+        &self,
+        subscription: SubscriptionId,
+        operation: &str,
+        key: &str,
+    ) -> Result<Option<IdempotencyRecord>, StoreError> {
         let (operation, key) = (operation.to_owned(), key.to_owned());
         self.read(move |conn| {
             Box::pin(async move {
-                let row = sqlx::query("SELECT execution_seq, body_hash FROM idempotency WHERE subscription_id = ? AND operation = ? AND key = ?")
-                    .bind(subscription.0)
-                    .bind(operation)
-                    .bind(key)
-                    .fetch_optional(conn)
-                    .await?;
-                row.map(|row| Ok(IdempotencyRecord { execution: ExecutionSeq(row.try_get(0)?), body_hash: hash(row.try_get(1)?)? })).transpose()
+                let row =
+                    sqlx::query("SELECT execution_seq, body_hash FROM idempotency WHERE subscription_id = ? AND operation = ? AND key = ?")
+                        .bind(subscription.0)
+                        .bind(operation)
+                        .bind(key)
+                        .fetch_optional(conn)
+                        .await?;
+                row.map(|row| Ok(IdempotencyRecord { execution: ExecutionSeq(row.try_get(0)?), body_hash: hash(row.try_get(1)?)? }))
+                    .transpose()
             })
         })
         .await
@@ -112,16 +119,18 @@ pub(super) fn hash(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
 }
 
 async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO execution (seq, public_id, subscription_id, operation, created_at, context, traceparent) VALUES (?, ?, ?, ?, ?, ?, ?)")
-        .bind(seq.0)
-        .bind(new.id.0.as_bytes().as_slice())
-        .bind(new.subscription.0)
-        .bind(new.operation)
-        .bind(new.created_at.0)
-        .bind(staging::json_of(new.context.as_ref())?)
-        .bind(new.traceparent.as_deref())
-        .execute(&mut tx.conn)
-        .await?;
+    sqlx::query(
+        "INSERT INTO execution (seq, public_id, subscription_id, operation, created_at, context, traceparent) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(seq.0)
+    .bind(new.id.0.as_bytes().as_slice())
+    .bind(new.subscription.0)
+    .bind(new.operation)
+    .bind(new.created_at.0)
+    .bind(staging::json_of(new.context.as_ref())?)
+    .bind(new.traceparent.as_deref())
+    .execute(&mut tx.conn)
+    .await?;
     Ok(())
 }
 

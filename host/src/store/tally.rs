@@ -7,13 +7,13 @@ use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
+use super::StoreError;
 use super::rows::ProgressRow;
 use super::statement::{self, CHUNK};
 use super::writer::WriteTx;
-use super::StoreError;
 
 /// The columns of a progress row, in the order of [`progress_row`].
 macro_rules! progress_columns {

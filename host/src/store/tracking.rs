@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::rows::{ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow};
 use super::statement::{self, Statement};
 use super::tally::{progress_columns, progress_row};
-use super::{moves, Store, StoreError};
+use super::{Store, StoreError, moves};
 
 /// Groups of errors that a status shows.
 const GROUPS_SHOWN: i64 = 20;
@@ -28,7 +28,10 @@ impl Store {
     pub async fn execution_seq(&self, id: ExecutionId) -> Result<Option<ExecutionSeq>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let seq = sqlx::query_scalar("SELECT seq FROM execution WHERE public_id = ?").bind(id.0.as_bytes().to_vec()).fetch_optional(conn).await?;
+                let seq = sqlx::query_scalar("SELECT seq FROM execution WHERE public_id = ?")
+                    .bind(id.0.as_bytes().to_vec())
+                    .fetch_optional(conn)
+                    .await?;
                 Ok(seq.map(ExecutionSeq))
             })
         })
@@ -127,11 +130,13 @@ async fn add_progress(conn: &mut SqliteConnection, statuses: &mut [ExecutionStat
 }
 
 async fn errors(conn: &mut SqliteConnection, seq: ExecutionSeq) -> Result<Vec<ErrorGroup>, StoreError> {
-    let rows = sqlx::query("SELECT code, state, jobs, example_job FROM error_group WHERE execution_seq = ? ORDER BY jobs DESC, code, state LIMIT ?")
-        .bind(seq.0)
-        .bind(GROUPS_SHOWN)
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT code, state, jobs, example_job FROM error_group WHERE execution_seq = ? ORDER BY jobs DESC, code, state LIMIT ?",
+    )
+    .bind(seq.0)
+    .bind(GROUPS_SHOWN)
+    .fetch_all(conn)
+    .await?;
     rows.iter()
         .map(|row| {
             Ok(ErrorGroup {

@@ -8,7 +8,7 @@ use egression_core::time::Wall;
 
 use super::moves::{Act, JobNow};
 use super::writer::WriteTx;
-use super::{blocking, dependents, ending, intents, StoreError};
+use super::{StoreError, blocking, dependents, ending, intents};
 
 /// The wait of one job.
 #[derive(Debug)]

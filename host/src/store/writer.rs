@@ -110,7 +110,13 @@ where
 }
 
 /// Works until every sender of the queue is gone or the queue is closed, then closes the connection and frees the lock.
-pub(super) async fn run(mut tx: WriteTx, mut queue: mpsc::Receiver<Option<Box<dyn Change>>>, published: Arc<Published>, group_rows: usize, lock: DirectoryLock) {
+pub(super) async fn run(
+    mut tx: WriteTx,
+    mut queue: mpsc::Receiver<Option<Box<dyn Change>>>,
+    published: Arc<Published>,
+    group_rows: usize,
+    lock: DirectoryLock,
+) {
     while let Some(first) = queue.recv().await {
         let mut next = Some(first);
         let mut group = Vec::new();
@@ -163,7 +169,12 @@ async fn commit(tx: &mut WriteTx, mut group: Vec<Box<dyn Change>>, published: &P
     }
 }
 
-async fn run_group(tx: &mut WriteTx, group: &mut [Box<dyn Change>], ends: &mut Vec<Result<(), StoreError>>, effects: &mut Effects) -> Result<(), StoreError> {
+async fn run_group(
+    tx: &mut WriteTx,
+    group: &mut [Box<dyn Change>],
+    ends: &mut Vec<Result<(), StoreError>>,
+    effects: &mut Effects,
+) -> Result<(), StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut tx.conn).await?;
     for change in group {
         sqlx::query("SAVEPOINT change").execute(&mut tx.conn).await?;

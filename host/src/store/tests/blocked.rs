@@ -10,7 +10,13 @@ use super::{World, ended, execution, key, keyed, settlement, waits};
 const BLOCKED: (JobState, Option<WaitingKind>) = (JobState::Waiting, Some(WaitingKind::Blocked));
 
 fn unknown(job: egression_core::domain::ids::JobSeq, call: i64) -> super::Settlement {
-    let to = Transition::Ended { state: JobState::Unknown, code: Some("answer.lost".to_owned()), problem: None, changed: None, block_key: Some("an answer was lost".to_owned()) };
+    let to = Transition::Ended {
+        state: JobState::Unknown,
+        code: Some("answer.lost".to_owned()),
+        problem: None,
+        changed: None,
+        block_key: Some("an answer was lost".to_owned()),
+    };
     settlement(job, Some(call), to)
 }
 
@@ -60,7 +66,13 @@ async fn a_job_that_comes_back_to_a_blocked_key_is_set_aside() {
     let seq = world.submit(vec![keyed(0, "a", "k"), keyed(1, "b", "k"), keyed(2, "c", "k")]).await.execution;
     world.send(1, &[seq.job(0), seq.job(1), seq.job(2)]).await;
     let due = Wall(9);
-    world.settle(vec![unknown(seq.job(0), 1), waits(seq.job(1), Some(1), None, None), waits(seq.job(2), Some(1), Some(WaitingKind::Retry), Some(due))]).await;
+    world
+        .settle(vec![
+            unknown(seq.job(0), 1),
+            waits(seq.job(1), Some(1), None, None),
+            waits(seq.job(2), Some(1), Some(WaitingKind::Retry), Some(due)),
+        ])
+        .await;
     assert_eq!(world.standing(seq.job(1)).await, BLOCKED);
     let (heads, _) = world.store.fall_due(due, 10).await.unwrap();
     world.check().await;

@@ -25,7 +25,13 @@ async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
     assert!(world.store.execution(seq).await.unwrap().unwrap().row.cancel_requested_at.is_some());
 
     let repeat = Transition::Waits { reason: None, until: None, parents: vec![], problem: None, keep_pinned: true, answer_lost: true };
-    let changes = world.settle(vec![ended(flying[0], Some(1), JobState::Succeeded), waits(flying[1], Some(1), Some(WaitingKind::Retry), Some(Wall(9))), settlement(flying[2], Some(1), repeat)]).await;
+    let changes = world
+        .settle(vec![
+            ended(flying[0], Some(1), JobState::Succeeded),
+            waits(flying[1], Some(1), Some(WaitingKind::Retry), Some(Wall(9))),
+            settlement(flying[2], Some(1), repeat),
+        ])
+        .await;
     assert_eq!(changes.gone, [flying[1]], "what would wait again is cancelled");
     assert_eq!(world.standing(flying[1]).await.0, JobState::Cancelled);
     assert_eq!(world.standing(flying[2]).await.0, JobState::Waiting, "its outcome is not known: it is repeated");

@@ -4,11 +4,11 @@ use egression_core::domain::ids::{ConnectionId, SubscriptionId};
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 
+use super::super::Store;
 use super::super::connectors::ConnectorRow;
 use super::super::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy};
 use super::super::keys::KeyRow;
 use super::super::rows::{NewExecution, StagedItem, StagedJob};
-use super::super::Store;
 use super::{World, execution, job};
 
 fn subscription() -> DocumentName {
@@ -35,7 +35,11 @@ async fn documents_have_versions_and_managers() {
     let missing = store.put_document(&connection(), "{}", ManagedBy::Api, None).await;
     assert!(matches!(missing, Err(DocumentError::Missing(what)) if what.contains("acme")));
     configure(store).await;
-    assert_eq!(store.put_document(&channel(), r#"{"connector":"sandbox"}"#, ManagedBy::Api, Some(1)).await.unwrap().version, 1, "unchanged");
+    assert_eq!(
+        store.put_document(&channel(), r#"{"connector":"sandbox"}"#, ManagedBy::Api, Some(1)).await.unwrap().version,
+        1,
+        "unchanged"
+    );
     assert_eq!(store.put_document(&channel(), "{}", ManagedBy::Api, Some(1)).await.unwrap().version, 2);
     let stale = store.put_document(&channel(), "{ }", ManagedBy::Api, Some(1)).await;
     assert!(matches!(stale, Err(DocumentError::Stale { current: 2 })));
@@ -144,7 +148,13 @@ async fn keys_are_found_by_their_hash_until_revoked() {
     let world = World::new().await;
     let store = &world.store;
     let (acme, _) = configure(store).await;
-    let key = KeyRow { id: "key_1".to_owned(), role: "submit".to_owned(), subscription: Some(acme), label: Some("ci".to_owned()), created_at: Wall(3) };
+    let key = KeyRow {
+        id: "key_1".to_owned(),
+        role: "submit".to_owned(),
+        subscription: Some(acme),
+        label: Some("ci".to_owned()),
+        created_at: Wall(3),
+    };
     store.put_key(key.clone(), [1; 32]).await.unwrap();
     assert!(store.put_key(key.clone(), [1; 32]).await.is_err(), "one hash, one key");
     assert_eq!(store.key([1; 32]).await.unwrap().as_ref(), Some(&key));

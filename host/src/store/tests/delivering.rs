@@ -32,8 +32,14 @@ async fn a_claim_carries_all_that_a_delivery_needs() {
     assert_eq!(claims.iter().map(|claim| claim.job).collect::<Vec<_>>(), [seq.job(1), seq.job(0)], "as asked for");
     assert_eq!((claims[0].source, claims[0].action, claims[0].payload.as_deref()), (Some(SourceId(3)), Action::Delete, None));
     let inline = &claims[1];
-    assert_eq!((inline.payload.as_deref(), inline.revision, inline.traceparent.as_deref()), (Some("{\"a\":1}"), Some(u64::MAX), Some("00-x")));
-    assert_eq!((inline.depends_on.as_slice(), inline.expires_at, inline.state), ([object("parent")].as_slice(), Some(Wall(i64::MAX)), JobState::Waiting));
+    assert_eq!(
+        (inline.payload.as_deref(), inline.revision, inline.traceparent.as_deref()),
+        (Some("{\"a\":1}"), Some(u64::MAX), Some("00-x"))
+    );
+    assert_eq!(
+        (inline.depends_on.as_slice(), inline.expires_at, inline.state),
+        ([object("parent")].as_slice(), Some(Wall(i64::MAX)), JobState::Waiting)
+    );
     assert!(inline.pinned.is_none() && inline.remotes.is_empty() && inline.delivered_revision.is_none());
 }
 
@@ -62,7 +68,10 @@ async fn a_success_is_settled_with_id_map_revision_and_events() {
 
     let again = world.submit(vec![job(0, "a")]).await.execution.job(0);
     let claim = world.store.claim(&[again]).await.unwrap().remove(0);
-    assert_eq!((claim.remotes.as_slice(), claim.delivered_revision), ([remote("price", "r2"), remote("product", "r1")].as_slice(), Some(8)));
+    assert_eq!(
+        (claim.remotes.as_slice(), claim.delivered_revision),
+        ([remote("price", "r2"), remote("product", "r1")].as_slice(), Some(8))
+    );
     world.send(6, &[again]).await;
     let dropped = Settlement { id_map: IdMapChange::Drop, delivered_revision: Some(4), ..ended(again, Some(6), JobState::Succeeded) };
     world.settle(vec![dropped]).await;
@@ -94,7 +103,13 @@ async fn a_settlement_of_another_call_or_state_is_stale() {
     let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
     let (one, two) = (seq.job(0), seq.job(1));
     world.send(1, &[one]).await;
-    let changes = world.settle(vec![ended(one, Some(2), JobState::Succeeded), ended(one, None, JobState::Succeeded), ended(two, Some(1), JobState::Succeeded)]).await;
+    let changes = world
+        .settle(vec![
+            ended(one, Some(2), JobState::Succeeded),
+            ended(one, None, JobState::Succeeded),
+            ended(two, Some(1), JobState::Succeeded),
+        ])
+        .await;
     assert_eq!((changes.stale.as_slice(), changes.progress.len()), ([one, one, two].as_slice(), 0));
     assert_eq!(world.store.events(one, 0, 100).await.unwrap().len(), 2, "a stale settlement writes no history");
     let changes = world.settle(vec![ended(one, Some(1), JobState::Succeeded), ended(one, Some(1), JobState::Rejected)]).await;
@@ -114,13 +129,23 @@ async fn pinned_bytes_are_kept_for_the_repeat_over_a_restart() {
     let lost = Transition::Waits { reason: None, until: None, parents: vec![], problem: None, keep_pinned: true, answer_lost: true };
     world.settle(vec![settlement(one, Some(1), lost)]).await;
     let pinned = world.store.claim(&[one]).await.unwrap().remove(0).pinned.unwrap();
-    assert_eq!((pinned.answer_lost, pinned.idempotency_key.as_str(), pinned.body.clone()), (true, format!("key-{one}").as_str(), intent(one, 1).pinned.body));
+    assert_eq!(
+        (pinned.answer_lost, pinned.idempotency_key.as_str(), pinned.body.clone()),
+        (true, format!("key-{one}").as_str(), intent(one, 1).pinned.body)
+    );
     assert!(world.lane(seq, 1).await.heads[0].pinned);
     let world = world.reopen().await;
     assert_eq!(world.store.claim(&[one]).await.unwrap().remove(0).pinned.unwrap(), pinned);
 
     world.send(2, &[one]).await;
-    let kept = Transition::Waits { reason: Some(WaitingKind::Retry), until: Some(Wall(1)), parents: vec![], problem: None, keep_pinned: true, answer_lost: false };
+    let kept = Transition::Waits {
+        reason: Some(WaitingKind::Retry),
+        until: Some(Wall(1)),
+        parents: vec![],
+        problem: None,
+        keep_pinned: true,
+        answer_lost: false,
+    };
     world.settle(vec![settlement(one, Some(2), kept)]).await;
     let pinned = world.store.claim(&[one]).await.unwrap().remove(0).pinned.unwrap();
     assert!(pinned.answer_lost, "a lost answer is not forgotten");
@@ -136,8 +161,21 @@ async fn problems_are_kept_grouped_and_cleared_by_a_success() {
     let jobs: Vec<_> = (0..4).map(|i| seq.job(i)).collect();
     world.send(1, &jobs).await;
     let problem = Problem::new("server.error", "503").status(503);
-    let retry = Transition::Waits { reason: Some(WaitingKind::Retry), until: Some(Wall(1)), parents: vec![], problem: Some(problem.clone()), keep_pinned: true, answer_lost: false };
-    let failed = Transition::Ended { state: JobState::Failed, code: Some("retries_exhausted".to_owned()), problem: Some(problem.clone()), changed: None, block_key: None };
+    let retry = Transition::Waits {
+        reason: Some(WaitingKind::Retry),
+        until: Some(Wall(1)),
+        parents: vec![],
+        problem: Some(problem.clone()),
+        keep_pinned: true,
+        answer_lost: false,
+    };
+    let failed = Transition::Ended {
+        state: JobState::Failed,
+        code: Some("retries_exhausted".to_owned()),
+        problem: Some(problem.clone()),
+        changed: None,
+        block_key: None,
+    };
     world
         .settle(vec![
             settlement(jobs[0], Some(1), retry),
@@ -154,7 +192,12 @@ async fn problems_are_kept_grouped_and_cleared_by_a_success() {
     let filter = JobFilter { states: vec![JobState::Failed, JobState::Rejected], ..JobFilter::default() };
     let found = world.store.jobs(seq, &filter, None, 2).await.unwrap();
     assert_eq!(found.iter().map(|row| row.seq).collect::<Vec<_>>(), [jobs[1], jobs[2]]);
-    let filter = JobFilter { problem_code: Some("price.missing".to_owned()), object_id: Some("p3".to_owned()), connections: vec![SHOP], ..JobFilter::default() };
+    let filter = JobFilter {
+        problem_code: Some("price.missing".to_owned()),
+        object_id: Some("p3".to_owned()),
+        connections: vec![SHOP],
+        ..JobFilter::default()
+    };
     assert_eq!(world.store.jobs(seq, &filter, None, 9).await.unwrap().len(), 1);
     world.deliver(jobs[0], JobState::Succeeded).await;
     assert_eq!(world.row(jobs[0]).await.problem, None);

@@ -54,7 +54,11 @@ async fn an_older_success_does_not_release_who_waits_for_a_newer_job() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a")]).await.execution;
     let second = world.submit(vec![job(0, "a"), job(1, "child")]).await.execution;
-    let parents = world.store.unfinished_parents(SHOP, &[(second.job(1), object("a")), (second.job(1), object("none")), (seq.job(0), object("a"))]).await.unwrap();
+    let parents = world
+        .store
+        .unfinished_parents(SHOP, &[(second.job(1), object("a")), (second.job(1), object("none")), (seq.job(0), object("a"))])
+        .await
+        .unwrap();
     assert_eq!(parents, [Some(second.job(0)), None, None], "the newest, accepted no later, never itself");
     world.settle(vec![waits_for(second.job(1), None, &[("a", parents[0])], LATER)]).await;
     assert!(world.deliver(seq.job(0), JobState::Succeeded).await.released.is_empty());
@@ -78,7 +82,10 @@ async fn a_parent_that_ended_meanwhile_is_seen_when_the_wait_begins() {
     world.deliver(seq.job(0), JobState::Succeeded).await;
     world.deliver(seq.job(1), JobState::Rejected).await;
     let changes = world
-        .settle(vec![waits_for(seq.job(2), None, &[("a", Some(seq.job(0)))], LATER), waits_for(seq.job(3), None, &[("b", Some(seq.job(1)))], LATER)])
+        .settle(vec![
+            waits_for(seq.job(2), None, &[("a", Some(seq.job(0)))], LATER),
+            waits_for(seq.job(3), None, &[("b", Some(seq.job(1)))], LATER),
+        ])
         .await;
     assert_eq!((changes.released.as_slice(), changes.orphaned.as_slice()), ([seq.job(2)].as_slice(), [seq.job(3)].as_slice()));
     assert_eq!((world.standing(seq.job(2)).await, world.standing(seq.job(3)).await), (READY, WAITS));

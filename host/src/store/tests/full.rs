@@ -11,7 +11,8 @@ async fn disk_of(store: &Store, pages: i64) {
     store
         .write(1, move |tx| {
             Box::pin(async move {
-                let pragma = if pages == 0 { "PRAGMA max_page_count = 1073741823".to_owned() } else { format!("PRAGMA max_page_count = {pages}") };
+                let pragma =
+                    if pages == 0 { "PRAGMA max_page_count = 1073741823".to_owned() } else { format!("PRAGMA max_page_count = {pages}") };
                 sqlx::raw_sql(sqlx::AssertSqlSafe(pragma)).execute(&mut tx.conn).await?;
                 Ok(())
             })
@@ -31,7 +32,8 @@ async fn a_full_disk_is_told_and_the_store_resumes_by_itself() {
     let kept = world.submit(vec![job(0, "kept")]).await.execution;
     let receiving = store.begin_execution(execution()).await.unwrap();
     disk_of(store, 1).await;
-    let (staged, submitted) = tokio::join!(store.stage(receiving, (0..200).map(heavy).collect()), store.submit(execution(), (0..200).map(heavy).collect(), None));
+    let (staged, submitted) =
+        tokio::join!(store.stage(receiving, (0..200).map(heavy).collect()), store.submit(execution(), (0..200).map(heavy).collect(), None));
     assert!(matches!(staged, Err(StoreError::Full)), "{staged:?}");
     assert!(matches!(submitted, Err(StoreError::Full)), "{submitted:?}");
     world.check().await;

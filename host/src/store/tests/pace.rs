@@ -17,7 +17,8 @@ async fn of_receiving_and_settling() {
     let clock = crate::clock::Clock::system();
     let store = &world.store;
     let seq = store.begin_execution(execution()).await.unwrap();
-    let chunks: Vec<Vec<_>> = (0..ROWS / 1000).map(|c| (0..1000).map(|i| StagedItem::Job(job(c * 1000 + i, &format!("{c}-{i}")))).collect()).collect();
+    let chunks: Vec<Vec<_>> =
+        (0..ROWS / 1000).map(|c| (0..1000).map(|i| StagedItem::Job(job(c * 1000 + i, &format!("{c}-{i}")))).collect()).collect();
     let start = clock.mono();
     for chunk in chunks {
         store.stage(seq, chunk).await.unwrap();

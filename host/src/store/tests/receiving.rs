@@ -3,8 +3,8 @@
 use egression_core::domain::ids::{ConnectionId, JobId};
 use egression_core::domain::state::JobState;
 
-use super::super::rows::{ExecutionFilter, IdempotencyMark, JobFilter, StagedItem, StagedJob};
 use super::super::StoreError;
+use super::super::rows::{ExecutionFilter, IdempotencyMark, JobFilter, StagedItem, StagedJob};
 use super::{ACME, SHOP, World, execution, job, object, refused};
 
 fn mark(key: &str) -> IdempotencyMark {
@@ -114,7 +114,8 @@ async fn executions_are_found_by_their_context_newest_first() {
     let second = world.submit(vec![job(0, "b")]).await;
     let list = world.store.executions(&ExecutionFilter::default(), 10).await.unwrap();
     assert_eq!(list.iter().map(|status| status.row.seq).collect::<Vec<_>>(), [second.execution, first.execution]);
-    let filter = ExecutionFilter { context: [("run".to_owned(), "1".to_owned())].into(), done: Some(false), subscription: Some(ACME), before: None };
+    let filter =
+        ExecutionFilter { context: [("run".to_owned(), "1".to_owned())].into(), done: Some(false), subscription: Some(ACME), before: None };
     let list = world.store.executions(&filter, 10).await.unwrap();
     assert_eq!(list.iter().map(|status| status.row.id).collect::<Vec<_>>(), [id]);
     assert_eq!(list[0].progress[0].belt.total, 1);
