@@ -1,9 +1,48 @@
 //! Requests to a server of ours, with every unexpected answer told in full.
 
 use anyhow::{Context, Result, bail};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its header fields.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub text: String,
+    /// The body as JSON, `null` if it is none.
+    pub json: Value,
+}
+
+impl Answer {
+    /// A header field, empty if it is not there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The stable code of a problem, empty if it is none.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+
+    /// Insists on a status.
+    ///
+    /// # Errors
+    /// It is another one; the message has the answer.
+    pub fn expect(self, status: u16) -> Result<Self> {
+        if self.status != status {
+            bail!("answered {} instead of {status}: {:.2000}", self.status, self.text);
+        }
+        Ok(self)
+    }
+}
 
 /// An HTTP client of one server.
 #[derive(Clone, Debug)]
@@ -22,6 +61,30 @@ impl Rest {
         // A repeat of its own would be a second request in the logs that the tests read.
         let client = Client::builder().no_proxy().retry(reqwest::retry::never()).build()?;
         Ok(Self { base: base.into(), key, client })
+    }
+
+    /// The same server with another key, or none.
+    #[must_use]
+    pub fn with_key(&self, key: Option<&str>) -> Self {
+        Self { key: key.map(str::to_owned), ..self.clone() }
+    }
+
+    /// The key, if there is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status.
+    ///
+    /// # Errors
+    /// The server is away or the answer breaks off.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Answer> {
+        let answer = request.send().await?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let text = answer.text().await?;
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Answer { status, headers, text, json })
     }
 
     /// The server's address as a URL.

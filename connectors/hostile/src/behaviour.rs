@@ -9,6 +9,8 @@ pub(crate) struct Settings {
     pub(crate) behave: Behaviour,
     #[serde(default)]
     pub(crate) target_url: String,
+    #[serde(default)]
+    pub(crate) elsewhere_url: Option<String>,
 }
 
 /// What `deliver` does.
@@ -39,7 +41,7 @@ pub(crate) enum Behaviour {
     ReportThenTrap,
     /// Reads `target_url`, which echoes the credential, and says what it saw: in the log and in a problem.
     EchoSecret,
-    /// Reads `target_url` and says what came of it in a problem.
+    /// Reads `elsewhere_url`, or `target_url` without it, and says what came of it in a problem.
     Reach,
 }
 
@@ -55,7 +57,8 @@ pub(crate) fn settings_schema() -> Value {
                     "sleep", "trap_after_write", "report_then_trap", "echo_secret", "reach"
                 ]
             },
-            "target_url": { "type": "string", "description": "Where the behaviours that send go to." }
+            "target_url": { "type": "string", "description": "Where the behaviours that send go to." },
+            "elsewhere_url": { "type": "string", "description": "Where `reach` goes instead. Its host is not asked for." }
         }
     })
 }

@@ -33,7 +33,10 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         Behaviour::TrapAfterWrite => trap_after_write(call, &settings.target_url),
         Behaviour::ReportThenTrap => report_then_trap(call, items),
         Behaviour::EchoSecret => return Ok(echo_secret(call, &settings.target_url, items)),
-        Behaviour::Reach => return Ok(reach(call, &settings.target_url, items)),
+        Behaviour::Reach => {
+            let url = settings.elsewhere_url.as_ref();
+            return Ok(reach(call, url.unwrap_or(&settings.target_url), items));
+        }
     }
     Ok(delivered(items))
 }

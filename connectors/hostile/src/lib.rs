@@ -21,12 +21,17 @@ pub struct Hostile;
 
 impl Connector for Hostile {
     fn describe() -> Description {
-        let any_body = BodyFormat::JsonSchema("true".to_owned());
+        let any_body = || BodyFormat::JsonSchema("true".to_owned());
         let actions = [Action::Upsert, Action::Delete];
         Description::new("hostile", env!("CARGO_PKG_VERSION"), "Hostile test guest")
             .object_type(
-                TypeSupport::new("product", &actions, any_body)
+                TypeSupport::new("product", &actions, any_body())
                     .idempotent(&actions)
+                    .batch(10, 1024 * 1024)
+                    .example(&json!({})),
+            )
+            .object_type(
+                TypeSupport::new("notice", &[Action::Create], any_body())
                     .batch(10, 1024 * 1024)
                     .example(&json!({})),
             )

@@ -1,0 +1,120 @@
+//! A destination that is scripted by the path of the request, and remembers what reached it.
+//!
+//! `/ok` answers, `/hold` answers once it is released, `/echo` answers with the credential that it was sent, `/redirect?<url>` points
+//! elsewhere.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// One request that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Its method.
+    pub method: String,
+    /// Its path and query.
+    pub path: String,
+    /// Its `Authorization`, empty if there was none.
+    pub authorization: String,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// A running destination. It ends with its handle.
+#[derive(Debug)]
+pub struct Target {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    arrived: Mutex<Vec<Arrived>>,
+    count: watch::Sender<usize>,
+    released: watch::Sender<bool>,
+}
+
+impl Target {
+    /// Serves on a free port of this machine.
+    ///
+    /// # Errors
+    /// No port can be listened on.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared { arrived: Mutex::default(), count: watch::Sender::new(0), released: watch::Sender::new(false) });
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move {
+            // It ends with the handle; an error of a single connection does not end it.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self { address, shared, server })
+    }
+
+    /// The URL of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What arrived so far.
+    #[must_use]
+    pub fn arrived(&self) -> Vec<Arrived> {
+        self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until so many requests have arrived.
+    pub async fn until_arrived(&self, requests: usize) {
+        // The sender lives in the handle, so this cannot fail.
+        let _ = self.shared.count.subscribe().wait_for(|count| *count >= requests).await;
+    }
+
+    /// Answers what `/hold` holds back, now and later.
+    pub fn release(&self) {
+        self.shared.released.send_replace(true);
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    let request = Arrived { method: method.to_string(), path, authorization: authorization.clone(), body: body.to_vec() };
+    let count = {
+        let mut arrived = shared.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.push(request);
+        arrived.len()
+    };
+    shared.count.send_replace(count);
+    match uri.path() {
+        "/hold" => {
+            // An error means that the handle is gone, and with it the test.
+            let _ = shared.released.subscribe().wait_for(|released| *released).await;
+            "{}".into_response()
+        }
+        "/echo" => {
+            let shown = HeaderValue::from_str(&authorization).unwrap_or(HeaderValue::from_static("none"));
+            ([("x-seen", shown)], format!("{{\"seen\":\"{authorization}\"}}")).into_response()
+        }
+        "/redirect" => {
+            let to = HeaderValue::from_str(uri.query().unwrap_or_default()).unwrap_or(HeaderValue::from_static("/ok"));
+            (StatusCode::FOUND, [(header::LOCATION, to)]).into_response()
+        }
+        _ => "{}".into_response(),
+    }
+}

@@ -1,0 +1,88 @@
+//! Cancel, pause and resume: waiting work obeys, what is in flight keeps its true outcome, and what is done stays as it is.
+
+use anyhow::Result;
+use egression_tests::follow::{self, upsert};
+use egression_tests::hostile::{self, HostileChannel};
+use egression_tests::rest::{Answer, Rest};
+use egression_tests::target::Target;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+async fn act(rest: &Rest, path: &str) -> Result<Answer> {
+    rest.send(rest.request(Method::POST, path)).await
+}
+
+#[tokio::test]
+async fn cancelling_ends_what_waits_and_leaves_what_is_in_flight() -> Result<()> {
+    let target = Target::start().await?;
+    let slow = HostileChannel::new("reach").setting("target_url", &target.url("/hold")).connection("allow_addresses = [\"127.0.0.1/32\"]");
+    let host = hostile::start("", &[slow.channel("partition = \"channel\"\nmax_items = 1")]).await?;
+    let rest = host.rest()?;
+    let lines: Vec<Value> = ["p1", "p2", "p3"].into_iter().map(|id| upsert("reach", id)).collect();
+    let execution = follow::bulk(&rest, &lines, "").await?.expect(202)?.json;
+    let path = follow::path_of(&execution)?;
+    target.until_arrived(1).await;
+    follow::until_in_flight(&rest, &execution).await?;
+
+    let cancelling = act(&rest, &format!("{path}:cancel")).await?.expect(202)?;
+    assert_eq!(cancelling.json["status"], "cancelling", "{}", cancelling.text);
+    assert_eq!((&cancelling.json["counts"]["in_flight"], &cancelling.json["counts"]["cancelled"]), (&json!(1), &json!(2)));
+    let job = follow::jobs(&rest, &execution).await?;
+    let in_flight = act(&rest, &format!("/v1/jobs/{}:cancel", job[0]["id"].as_str().unwrap())).await?.expect(409)?;
+    assert_eq!(in_flight.code(), "job_not_waiting");
+
+    target.release();
+    let done = follow::until_done(&rest, &execution).await?;
+    assert_eq!(done["status"], "cancelled");
+    assert_eq!((&done["counts"]["rejected"], &done["counts"]["cancelled"]), (&json!(1), &json!(2)), "its true outcome: {done:#}");
+    assert_eq!(target.arrived().len(), 1, "the cancelled ones were never sent");
+    let again = act(&rest, &format!("{path}:cancel")).await?.expect(200)?;
+    assert_eq!(again.json["counts"], done["counts"], "asking twice changes nothing");
+    for verb in ["pause", "resume"] {
+        assert_eq!(act(&rest, &format!("{path}:{verb}")).await?.expect(409)?.code(), "execution_done");
+    }
+    let unknown = act(&rest, &format!("{path}:explode")).await?.expect(404)?;
+    assert!(unknown.json["detail"].as_str().is_some_and(|detail| detail.contains(":cancel")), "{}", unknown.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pause_holds_and_says_so_and_ends() -> Result<()> {
+    let host = hostile::start("", &[HostileChannel::new("ok")]).await?;
+    let rest = host.rest()?;
+    // Due only later, so that the pause is there before.
+    let mut job = upsert("ok", "p1");
+    job["scheduled_at"] = json!("2099-01-01T00:00:00Z");
+    let scheduled = follow::submit(&rest, &job).await?;
+    let jobs = follow::jobs(&rest, &scheduled).await?;
+    assert_eq!((&jobs[0]["state"], &jobs[0]["waiting"]["kind"]), (&json!("waiting"), &json!("schedule")));
+    let job_path = format!("/v1/jobs/{}", jobs[0]["id"].as_str().unwrap());
+    let cancelled = act(&rest, &format!("{job_path}:cancel")).await?.expect(200)?;
+    assert_eq!(cancelled.json["state"], "cancelled");
+    assert_eq!(act(&rest, &format!("{job_path}:cancel")).await?.expect(200)?.json["state"], "cancelled", "it is, so it was done");
+    assert_eq!(follow::look(&rest, &scheduled).await?["status"], "cancelled");
+
+    for (pause, resume) in [("/v1/channels/ok:pause", "/v1/channels/ok:resume"), ("/v1/channels/ok/connections/acme:pause", "/v1/channels/ok/connections/acme:resume")] {
+        act(&rest, pause).await?.expect(200)?;
+        let execution = follow::submit(&rest, &upsert("ok", "p2")).await?;
+        assert_eq!(follow::look(&rest, &execution).await?["status"], "paused", "{pause}");
+        let jobs = follow::jobs(&rest, &execution).await?;
+        assert_eq!(jobs[0]["waiting"]["kind"], "paused", "{pause}: {jobs:#?}");
+        act(&rest, resume).await?.expect(200)?;
+        assert_eq!(follow::until_done(&rest, &execution).await?["status"], "succeeded", "{resume}");
+    }
+
+    // An execution that is paused keeps its own jobs only.
+    act(&rest, "/v1/channels/ok:pause").await?.expect(200)?;
+    let held = follow::submit(&rest, &upsert("ok", "p3")).await?;
+    let path = follow::path_of(&held)?;
+    assert_eq!(act(&rest, &format!("{path}:pause")).await?.expect(200)?.json["status"], "paused");
+    act(&rest, "/v1/channels/ok:resume").await?.expect(200)?;
+    let neighbour = follow::submit_and_wait(&rest, &upsert("ok", "p4")).await?;
+    assert_eq!(neighbour["status"], "succeeded");
+    let still = follow::look(&rest, &held).await?;
+    assert_eq!((&still["status"], &still["counts"]["waiting"]), (&json!("paused"), &json!(1)), "{still:#}");
+    act(&rest, &format!("{path}:resume")).await?.expect(200)?;
+    assert_eq!(follow::until_done(&rest, &held).await?["status"], "succeeded");
+    Ok(())
+}
