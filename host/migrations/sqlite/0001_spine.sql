@@ -10,7 +10,7 @@ CREATE TABLE meta (
 
 -- Ids are never used twice: history outlives the document that it speaks of.
 CREATE TABLE subscription (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL UNIQUE,
     document   TEXT NOT NULL,
     version    INTEGER NOT NULL DEFAULT 1,
@@ -19,7 +19,7 @@ CREATE TABLE subscription (
 );
 
 CREATE TABLE source (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL UNIQUE,
     document   TEXT NOT NULL,
     version    INTEGER NOT NULL DEFAULT 1,
@@ -28,7 +28,7 @@ CREATE TABLE source (
 );
 
 CREATE TABLE channel (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL UNIQUE,
     document   TEXT NOT NULL,
     version    INTEGER NOT NULL DEFAULT 1,
@@ -38,7 +38,7 @@ CREATE TABLE channel (
 );
 
 CREATE TABLE connection (
-    id              INTEGER PRIMARY KEY,
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
     subscription_id INTEGER NOT NULL REFERENCES subscription (id),
     channel_id      INTEGER NOT NULL REFERENCES channel (id),
     document        TEXT NOT NULL,

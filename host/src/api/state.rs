@@ -7,8 +7,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
-use egression_core::domain::waiting::WaitingKind;
-use egression_core::time::Wall;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
@@ -17,6 +15,7 @@ use super::problem::ApiError;
 use super::settings::ApiSettings;
 use crate::clock::Clock;
 use crate::config::configuration::Configuration;
+pub use crate::dispatch::WaitingGroup;
 use crate::runtime::description::Description;
 use crate::store::connectors::ConnectorRow;
 use crate::store::rows::{Changes, ExecutionStatus, JobRow};
@@ -60,19 +59,6 @@ pub trait Connectors: Send + Sync {
     async fn activate(&self, name: &str, version: &str) -> Result<bool, ConnectorError>;
     /// What a connector (its active version, or the newest that fits the pin) says about itself.
     fn description(&self, name: &str, pin: Option<&str>) -> Option<Arc<Description>>;
-}
-
-/// Waiting jobs of one connection that wait for the same thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WaitingGroup {
-    /// What they wait for.
-    pub kind: WaitingKind,
-    /// Which one.
-    pub key: Option<String>,
-    /// Until when, if that is known.
-    pub until: Option<Wall>,
-    /// How many.
-    pub jobs: u64,
 }
 
 /// The door to the scheduler.

@@ -1,7 +1,5 @@
 //! From what a call brought to settlements: each item judged by the core, written down, and handed back.
 
-use std::sync::Arc;
-
 use egression_core::domain::action::Action;
 use egression_core::domain::judge::{
     Again, CODE_ACCEPTED_NO_POLL, CallFrame, CallVerdict, ConnectionEffect, JudgeInput, Verdict, judge, judge_call, missing_outcome,
@@ -272,7 +270,10 @@ async fn apply_to_connection(host: &Deliverer, route: &Route, effect: &Connectio
 async fn close_limit(host: &Deliverer, route: &Route, bucket: Option<&str>, ms: u64, problem: Option<&Problem>) {
     let until = host.clock.wall().plus_ms(i64::try_from(ms).unwrap_or(i64::MAX));
     let reason = problem.map_or("the destination asked for less", |p| p.message.as_str());
-    Arc::clone(&host.gate).throttle(&route.destination.owner, bucket, until, reason).await;
+    if let Err(error) = host.gate.throttle(&route.destination.owner, bucket, until, reason).await {
+        // In force in this run; only a restart before then would not know of it.
+        tracing::warn!(%error, owner = route.destination.owner, "a closed limit could not be kept");
+    }
 }
 
 /// The known remotes with one of them as it is there now.

@@ -15,7 +15,7 @@ const PRODUCT: &str = include_str!("../../../wit/schemas/standard-0.1/product.js
 const OFFER: &str = include_str!("../../../wit/schemas/standard-0.1/offer.json");
 
 /// The name of the standard bodies that this host knows.
-pub const STANDARD: &str = "standard@0.1";
+pub(super) const STANDARD: &str = "standard@0.1";
 
 /// Compiled schemas, made once each.
 #[derive(Debug)]

@@ -44,7 +44,6 @@ pub struct Parts {
 /// The loop's state.
 struct Engine {
     parts: Parts,
-    settings: DispatchSettings,
     scheduler: Arc<Mutex<Scheduler>>,
     room: GateRoom,
     reads: Reads,
@@ -78,14 +77,13 @@ impl Dispatcher {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             messages: messages.clone(),
-            page: u32::try_from(settings.page).unwrap_or(512),
+            page: u32::try_from(settings.page).unwrap_or(u32::MAX),
         };
         let mut engine = Engine {
             room: GateRoom(Arc::clone(&parts.gate)),
-            health: Health::new(settings.clone()),
+            health: Health::new(settings),
             scheduler: Arc::clone(&scheduler),
             reads,
-            settings,
             messages: messages.clone(),
             next_call,
             running: 0,

@@ -114,7 +114,10 @@ impl Budget {
             self.give_back(&old.keys, unclaimed);
         }
         self.set_aside(&keys, unclaimed);
-        let meter = UsageMeter::new(&kinds, now);
+        let mut meter = UsageMeter::new(&kinds, now);
+        if let Some((_, until)) = self.book.closed(&keys, now) {
+            meter.closed(now, until);
+        }
         self.owners.insert(destination.owner.clone(), Ledger { keys, kinds, unclaimed, meter });
     }
 
@@ -262,7 +265,8 @@ impl Budget {
 
     fn set_aside(&mut self, keys: &[LimitKey], requests: u32) {
         for key in keys.iter().filter(|_| requests > 0) {
-            *self.reserved.entry(key.clone()).or_default() += requests;
+            let reserved = self.reserved.entry(key.clone()).or_default();
+            *reserved = reserved.saturating_add(requests);
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex as Turnstile, Notify};
 use super::budget::{Budget, Reservation};
 use super::facts::LimitFacts;
 use super::slices::Used;
+use super::timer::Timer;
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -35,6 +36,7 @@ pub(super) struct Limiter {
     pub(super) limited: Notify,
     facts: Box<dyn LimitFacts>,
     clock: Clock,
+    timer: Timer,
     /// Leases are taken here, so that a caller that goes away does not take them along.
     handle: Handle,
 }
@@ -93,6 +95,7 @@ impl Limiter {
             leased: Notify::new(),
             limited: Notify::new(),
             facts,
+            timer: Timer::start(clock.clone()),
             clock,
             handle: Handle::current(),
         }))
@@ -137,9 +140,8 @@ impl Limiter {
             if refusal.until != Mono::FAR && refusal.until > deadline {
                 return Err(Refused::Limited { until: refusal.until, key: refusal.key });
             }
-            let wake = self.clock.instant(refusal.until.min(deadline));
             tokio::select! {
-                () = tokio::time::sleep_until(wake) => {}
+                () = self.timer.wait_until(refusal.until.min(deadline)) => {}
                 () = freed => {}
             }
             if self.clock.mono() >= deadline {

@@ -27,6 +27,7 @@ mod sign;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod token;
 mod transfer;
 mod usage;

@@ -21,7 +21,7 @@ use super::encoding;
 use super::exchange::SendError;
 use super::grants;
 use super::transfer::{self, Prepared, RawAnswer};
-use crate::vault::Vault;
+use crate::vault::{Secret, Vault};
 
 /// The vault's name of a fetched token.
 pub const ACCESS_TOKEN: &str = "oauth2:access_token";
@@ -120,7 +120,7 @@ impl Tokens {
             let until = call.gate.clock.wall_of(rest_until);
             return Err(SendError::Limited { until, key: call.destination.own_key.to_string() });
         }
-        let granted = fetch(call, asked, &secret.value).await?;
+        let granted = fetch(call, asked, &secret).await?;
         let lifetime_ms = granted.expires_in.map(|s| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1000));
         let expires_at = lifetime_ms.map(|ms| wall().plus_ms(ms));
         let generation = vault
@@ -218,7 +218,7 @@ struct Refusal {
     error: String,
 }
 
-async fn fetch(call: &CallState, asked: &ClientCredentials<'_>, secret: &SecretString) -> Result<Granted, SendError> {
+async fn fetch(call: &CallState, asked: &ClientCredentials<'_>, secret: &Secret) -> Result<Granted, SendError> {
     let prepared = token_request(call, asked, secret)?;
     let answer = match transfer::transfer(call, prepared).await {
         Ok(answer) => answer,
@@ -229,9 +229,13 @@ async fn fetch(call: &CallState, asked: &ClientCredentials<'_>, secret: &SecretS
     judge(&answer)
 }
 
-fn token_request(call: &CallState, asked: &ClientCredentials<'_>, secret: &SecretString) -> Result<Prepared, SendError> {
-    // The operator's document names this URL, which is its grant.
+fn token_request(call: &CallState, asked: &ClientCredentials<'_>, secret: &Secret) -> Result<Prepared, SendError> {
+    // The operator's document names this URL, which is its grant. The secret may still have been entered for another.
     let url = grants::check_url(asked.token_url).map_err(SendError::Denied)?;
+    if !grants::is_bound_to(&secret.bound_hosts, &url) {
+        return Err(SendError::CredentialRefused("the client secret was not entered for this token endpoint; enter it again".to_owned()));
+    }
+    let secret = &secret.value;
     let mut body = "grant_type=client_credentials".to_owned();
     if let Some(scope) = asked.scope {
         body.push_str("&scope=");

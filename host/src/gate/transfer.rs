@@ -3,7 +3,8 @@
 //! Whether a failed request left is decided by one fact: its body's first question. The HTTP engine asks a body
 //! whether it is at its end in the moment in which it writes the request's head, on HTTP/1.1 and HTTP/2 alike, and
 //! not before. Not asked: no byte of the request left, also when a kept connection turned out to be closed. Asked:
-//! it counts as sent, whatever the error.
+//! it counts as sent, whatever the error. (A request that a closed connection hands back unstarted goes to another
+//! connection; that is its first time on the wire, not a repeat.)
 
 use std::net::IpAddr;
 use std::pin::Pin;

@@ -97,7 +97,8 @@ impl Vault {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Keeps a secret and returns its generation. Durable when this returns. `owner`: `connection:7`, `source:3`.
+    /// Keeps a secret and returns its generation. Durable when this returns. `owner`: `connection:7`, `source:3`. What
+    /// is kept already, with the same hosts and expiry, is no new generation: what was made with it stays good.
     ///
     /// # Errors
     /// [`VaultError::Store`], [`VaultError::Seal`].
@@ -112,6 +113,13 @@ impl Vault {
         let sealed = self.inner.cipher.seal(&secret_context(owner, name), value.expose_secret().as_bytes())?;
         let mut owners = self.inner.owners.write().await;
         self.load(&mut owners, owner).await?;
+        if let Some(kept) = owners.get(owner).and_then(|secrets| secrets.get(name))
+            && kept.value.expose_secret() == value.expose_secret()
+            && kept.bound_hosts == bound_hosts
+            && kept.expires_at == expires_at
+        {
+            return Ok(kept.generation);
+        }
         let generation = self.inner.facts.put_secret(owner, name, sealed, &bound_hosts, expires_at).await?;
         let secret = Secret { value, generation, bound_hosts, expires_at };
         owners.entry(owner.to_owned()).or_default().insert(name.to_owned(), secret);

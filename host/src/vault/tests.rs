@@ -53,6 +53,7 @@ async fn a_drop_hits_only_the_generation_that_it_names() {
     let vault = vault(&rows, 1);
     put(&vault, "connection:7", "token", "one").await;
     assert_eq!(put(&vault, "connection:7", "token", "two").await, 2);
+    assert_eq!(put(&vault, "connection:7", "token", "two").await, 2, "the same is no new generation");
     vault.drop("connection:7", "token", Some(1)).await.unwrap();
     assert_eq!(vault.get("connection:7", "token").await.unwrap().unwrap().value.expose_secret(), "two");
     vault.drop("connection:7", "token", Some(2)).await.unwrap();

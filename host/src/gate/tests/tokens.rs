@@ -152,3 +152,13 @@ async fn a_token_endpoint_on_an_address_that_is_not_allowed_is_denied() {
     assert!(matches!(result, Err(SendError::Denied(_))), "{result:?}");
     assert_eq!(server.hits(), 0);
 }
+
+#[tokio::test]
+async fn a_client_secret_goes_to_the_endpoint_that_it_was_entered_for() {
+    let (house, realm) = (House::new(), Realm::new());
+    let (server, owner) = start(&house, &realm).await;
+    house.keep("client_secret", "another secret", &["https://shop.example"]).await;
+    let result = house.call(owner).await.send(get(&server.url("/"))).await;
+    assert!(matches!(result, Err(SendError::CredentialRefused(_))), "{result:?}");
+    assert_eq!(server.hits(), 0);
+}

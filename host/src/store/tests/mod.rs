@@ -34,7 +34,7 @@ use super::rows::{
     Changes, IdMapChange, JobFilter, JobRow, LaneKey, LanePage, NewEvent, NewExecution, NewIntent, Pinned, Sealed, Settlement, StagedItem, StagedJob,
     Transition,
 };
-use super::{Store, StoreOptions};
+use super::Store;
 use crate::clock::Clock;
 
 const SHOP: ConnectionId = ConnectionId(7);
@@ -49,12 +49,6 @@ impl World {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Clock::system()).await.unwrap();
-        Self { directory, store }
-    }
-
-    async fn with(options: StoreOptions) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open_with(directory.path(), Clock::system(), options).await.unwrap();
         Self { directory, store }
     }
 
