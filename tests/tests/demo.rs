@@ -11,8 +11,8 @@ use tokio::process::Command;
 async fn a_small_demo_ends_clean() {
     let demo = binary::egression().unwrap().with_file_name("egression-demo");
     let mut command = Command::new(demo);
-    command.args(["--objects", "400", "--output", "json"]).kill_on_drop(true).stderr(Stdio::inherit());
-    let output = command.output().await.unwrap();
+    command.args(["--objects", "400", "--output", "json"]).kill_on_drop(true).stdout(Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     // Shown where the test fails, with the seed that standard error has.
     print!("{text}");

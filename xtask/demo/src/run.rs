@@ -105,7 +105,9 @@ fn bulk(objects: &[Object]) -> String {
 async fn submit(host: &TestHost, file: &Path) -> Result<Value> {
     let file = file.to_str().context("the directory's path is not Unicode")?;
     let mut command = host.command(&["submit", file, "--watch", "--output", "json"])?;
-    let output = command.stderr(Stdio::inherit()).stdin(Stdio::null()).output().await?;
+    // `output()` would take standard error, too.
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let output = child.wait_with_output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
     // An execution that ended with errors is a verdict too; only one that did not end is none.
     let last = text.lines().last().unwrap_or_default();
@@ -119,5 +121,5 @@ async fn submit(host: &TestHost, file: &Path) -> Result<Value> {
 /// What the host itself says of its use of a connection's limits.
 async fn host_usage(host: &TestHost, channel: &str) -> Result<HostUsage> {
     let connection: Value = host.rest()?.get(&format!("/v1/channels/{channel}/connections/{SUBSCRIPTION}")).await?;
-    serde_json::from_value(connection["limit_used"].clone()).with_context(|| format!("{channel} has no limit_used: {connection}"))
+    serde_json::from_value(connection["status"]["limit_used"].clone()).with_context(|| format!("{channel} has no limit_used: {connection}"))
 }
