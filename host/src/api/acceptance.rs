@@ -385,4 +385,4 @@ impl Check {
 #[cfg(test)]
 #[path = "acceptance_tests.rs"]
 #[allow(clippy::unwrap_used)]
-mod tests;
+pub(super) mod tests;

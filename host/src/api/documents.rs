@@ -18,6 +18,7 @@ use super::problem::{ApiError, FieldError};
 use super::state::ApiState;
 use super::{locate, page};
 use crate::config::configuration::{ConfigurationError, Document};
+use crate::gate::Usage;
 use crate::store::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument};
 
 /// What the host knows of a document beside what it says.
@@ -38,6 +39,9 @@ pub struct DocumentStatus {
     /// Why it is not active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of one connection: requests made against what its limits would have admitted while there was work, since the host started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_used: Option<Usage>,
 }
 
 /// A document as answered.
@@ -75,7 +79,12 @@ pub async fn get(state: &ApiState, name: &DocumentName, headers: &HeaderMap) -> 
     if etag::is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    Ok(([(header::ETAG, tag)], axum::Json(view(&stored)?)).into_response())
+    let mut view = view(&stored)?;
+    if matches!(name, DocumentName::Connection { .. }) {
+        // A reading of the moment, like the state beside it: it does not change the ETag.
+        view["status"]["limit_used"] = serde_json::to_value(state.scheduling.limit_used(ConnectionId(stored.id))).unwrap_or_default();
+    }
+    Ok(([(header::ETAG, tag)], axum::Json(view)).into_response())
 }
 
 /// All documents of a kind that pass the filter, by name.
@@ -175,6 +184,7 @@ fn view(stored: &StoredDocument) -> Result<Value, ApiError> {
         paused: matches!(stored.name, DocumentName::Channel(_)).then_some(stored.paused),
         state: is_connection.then(|| stored.state.clone()),
         reason: stored.state_reason.clone().filter(|_| is_connection),
+        limit_used: None,
     };
     document.insert("status".to_owned(), serde_json::to_value(status).map_err(|error| ApiError::Internal(error.to_string()))?);
     Ok(Value::Object(document))

@@ -16,6 +16,7 @@ use super::settings::ApiSettings;
 use crate::clock::Clock;
 use crate::config::configuration::Configuration;
 pub use crate::dispatch::WaitingGroup;
+use crate::gate::Usage;
 use crate::runtime::description::Description;
 use crate::store::connectors::ConnectorRow;
 use crate::store::rows::{Changes, ExecutionStatus, JobRow};
@@ -71,6 +72,8 @@ pub trait Scheduling: Send + Sync {
     fn paused(&self, execution: ExecutionSeq, paused: bool);
     /// What the waiting jobs of an execution wait for, per connection. Together they are the waiting jobs.
     fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)>;
+    /// How much of its limits a connection has used since the host started; none if it is not known.
+    fn limit_used(&self, connection: ConnectionId) -> Option<Usage>;
     /// What one waiting job waits for.
     fn job_waiting(&self, job: &JobRow) -> Option<WaitingGroup>;
 }

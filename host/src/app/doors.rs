@@ -8,6 +8,7 @@ use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 
 use crate::api::state::{ConnectorError, Connectors, Scheduling, WaitingGroup};
 use crate::dispatch::{Dispatcher, View};
+use crate::gate::{Gate, Usage};
 use crate::runtime::description::Description;
 use crate::runtime::{InstallError, Registry};
 use crate::store::connectors::ConnectorRow;
@@ -17,6 +18,7 @@ use crate::store::rows::{Changes, ExecutionStatus, JobRow};
 pub(super) struct DispatchDoor {
     pub(super) dispatcher: Dispatcher,
     pub(super) view: View,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl DispatchDoor {
@@ -43,6 +45,10 @@ impl Scheduling for DispatchDoor {
 
     fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {
         self.view.waiting(status)
+    }
+
+    fn limit_used(&self, connection: ConnectionId) -> Option<Usage> {
+        self.gate.usage(&format!("connection:{connection}"))
     }
 
     fn job_waiting(&self, job: &JobRow) -> Option<WaitingGroup> {

@@ -123,7 +123,7 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     let doors = Doors {
         configuration,
         connectors: Arc::new(RegistryDoor { registry, changed }),
-        scheduling: Arc::new(DispatchDoor { view: dispatcher.view(clock.clone()), dispatcher: dispatcher.clone() }),
+        scheduling: Arc::new(DispatchDoor { view: dispatcher.view(clock.clone()), dispatcher: dispatcher.clone(), gate }),
     };
     let (ready, is_ready) = watch::channel(false);
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok();

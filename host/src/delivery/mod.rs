@@ -7,6 +7,8 @@
 mod abilities;
 mod decide;
 mod history;
+mod masking;
+mod names;
 mod persist;
 mod prepare;
 mod probe;
@@ -34,6 +36,7 @@ use crate::runtime::Registry;
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
+use names::Names;
 use schema::Schemas;
 use session::Sessions;
 
@@ -48,6 +51,7 @@ pub struct Deliverer {
     configuration: Arc<Configuration>,
     sessions: Arc<Sessions>,
     schemas: Arc<Schemas>,
+    names: Arc<Names>,
 }
 
 /// What a delivery left behind.
@@ -94,7 +98,7 @@ impl Deliverer {
         vault: Arc<Vault>,
     ) -> Self {
         let sessions = Arc::new(Sessions::new(store.clone(), vault, clock.clone()));
-        Self { store, clock, gate, resolver, registry, configuration, sessions, schemas: Arc::new(Schemas::standard()) }
+        Self { store, clock, gate, resolver, registry, configuration, sessions, schemas: Arc::new(Schemas::standard()), names: Arc::default() }
     }
 
     /// Delivers the jobs of a claim in call number `call`.

@@ -1,15 +1,16 @@
 //! Before the intent: what is still wanted, with which bytes, and what must be there first.
 
-use egression_core::domain::ids::{ExecutionSeq, JobId, JobSeq, SourceId};
+use std::collections::{BTreeMap, HashMap};
+
+use egression_core::domain::action::Action;
+use egression_core::domain::ids::{JobSeq, SourceId};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::{FailureCode, JobState};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::scheduler::{Claim, Ending, Head};
 use egression_core::time::Wall;
-use egression_core::domain::action::Action;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
 
 use super::work::{Route, Work, ends, fails, pin, waits};
 use super::{Deliverer, history, persist, references};
@@ -103,7 +104,7 @@ impl Deliverer {
         let now = self.clock.wall();
         let mut work = Vec::with_capacity(wanted.len());
         for (head, row, action) in wanted {
-            let Some(job_id) = self.job_id(row.job).await else {
+            let Some(job_id) = self.names.job_id(&self.store, row.job).await else {
                 prepared.endings.push((head, Ending::Left));
                 continue;
             };
@@ -269,18 +270,6 @@ impl Deliverer {
             Err(error) => {
                 tracing::error!(%error, "intents could not be written; nothing is sent");
                 prepared.endings.extend(work.into_iter().map(|item| (item.head, Ending::Left)));
-            }
-        }
-    }
-
-    /// A job's public id.
-    pub(super) async fn job_id(&self, job: JobSeq) -> Option<JobId> {
-        let execution: ExecutionSeq = job.execution();
-        match self.store.job_id(execution.job(job.index())).await {
-            Ok(id) => id,
-            Err(error) => {
-                tracing::error!(%error, job = job.0, "a job's id could not be read");
-                None
             }
         }
     }

@@ -8,7 +8,7 @@ use egression_core::time::Wall;
 
 use super::abilities::ConnectionAbilities;
 use super::work::{Route, Work};
-use super::{Deliverer, Effect, Finished, decide};
+use super::{Deliverer, Effect, Finished, decide, masking};
 use crate::gate::exchange::Exchange;
 use crate::runtime::call::{Call, ConnectionFrame, Item, LogLine, ResolvedReference, Session};
 
@@ -67,16 +67,14 @@ impl Deliverer {
         };
         let end = route.connector.deliver(guest_call, items(part)).await;
         gate.close();
-        let mut outcomes: BTreeMap<u32, Outcome> = end.reported.into_iter().collect();
-        let error = match end.result {
-            Ok(returned) => {
-                for (index, outcome) in returned {
-                    outcomes.entry(index).or_insert(outcome);
-                }
-                None
-            }
-            Err(error) => Some(error),
+        let (returned, error) = match end.result {
+            Ok(returned) => (returned, None),
+            Err(error) => (Vec::new(), Some(masking::error(&gate, error))),
         };
+        let mut outcomes: BTreeMap<u32, Outcome> = BTreeMap::new();
+        for (index, outcome) in end.reported.into_iter().chain(returned) {
+            outcomes.entry(index).or_insert_with(|| masking::outcome(&gate, outcome));
+        }
         Ran { outcomes, error, evidence: gate.evidence(), exchanges: gate.exchanges(), logs: end.logs, began }
     }
 

@@ -1,11 +1,11 @@
 //! Executions and their belts: which lanes exist.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::admission::Scheduler;
 use super::connection::Connection;
 use super::head::LaneKey;
-use super::lane::Lane;
 use super::needs::Need;
 use crate::domain::belt::{BeltGate, BeltProgress, gate};
 use crate::domain::ids::{ConnectionId, ExecutionSeq};
@@ -23,24 +23,26 @@ pub(super) struct Execution {
 impl Scheduler {
     /// An execution was sealed, or found unfinished at the start: its belts on each connection.
     pub fn open(&mut self, execution: ExecutionSeq, paused: bool, belts: impl IntoIterator<Item = (ConnectionId, BeltProgress)>) {
-        let state = self.executions.entry(execution).or_default();
-        state.paused = paused;
+        let state = self.executions.entry(execution).or_insert_with(|| Execution { paused, ..Execution::default() });
         for (connection, belt) in belts {
             place(state.belts.entry(connection).or_default(), belt);
         }
         let connections: Vec<_> = state.belts.keys().copied().collect();
+        self.pause(execution, paused);
         for connection in connections {
             self.review_belts(execution, connection);
         }
     }
 
-    /// New counters of a belt.
+    /// New counters of a belt. Those that are older than what is known, because two answers of the store overtook each
+    /// other, are left out as far as that shows: what ended stays ended.
     pub fn progress(&mut self, execution: ExecutionSeq, connection: ConnectionId, belt: BeltProgress) {
         let Some(state) = self.executions.get_mut(&execution) else { return };
+        let facts = |b: &BeltProgress| (b.is_through(), b.is_clean(), b.opened, b.finished() >= b.total);
         let belts = state.belts.entry(connection).or_default();
-        let was_through = belts.iter().find(|b| b.belt == belt.belt).is_some_and(BeltProgress::is_through);
-        place(belts, belt);
-        if belt.is_through() && !was_through {
+        let before = belts.iter().find(|b| b.belt == belt.belt).map(facts);
+        let after = facts(place(belts, belt));
+        if before != Some(after) {
             self.review_belts(execution, connection);
         }
     }
@@ -48,12 +50,12 @@ impl Scheduler {
     /// An execution has no unfinished job any more.
     pub fn close(&mut self, execution: ExecutionSeq) {
         let Some(state) = self.executions.remove(&execution) else { return };
-        for connection in state.belts.keys() {
-            if let Some(connection) = self.connections.get_mut(connection) {
-                for key in lanes_of(connection, execution) {
-                    connection.drop_lane(key);
-                }
+        for id in state.belts.into_keys() {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.drop_lanes(&lanes_of(connection, execution, 0..=u32::MAX));
+                connection.call_caps.retain(|job, _| job.execution() != execution);
             }
+            self.touch(id);
         }
     }
 
@@ -65,40 +67,42 @@ impl Scheduler {
         }
         let connections: Vec<_> = state.belts.keys().copied().collect();
         for id in connections {
-            if paused {
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    for key in lanes_of(connection, execution) {
-                        connection.drop_lane(key);
-                    }
-                }
-            } else {
+            if !paused {
                 self.review_belts(execution, id);
+            } else if let Some(connection) = self.connections.get_mut(&id) {
+                connection.drop_lanes(&lanes_of(connection, execution, 0..=u32::MAX));
+                self.touch(id);
             }
         }
     }
 
     /// Whether a belt may go; none: not known here.
     pub(super) fn belt_gate(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> Option<BeltGate> {
-        let on_failure = self.connections.get(&connection)?.rules.belt_on_failure;
+        let on_failure = self.connection(connection)?.rules.belt_on_failure;
         let belts = self.executions.get(&execution)?.belts.get(&connection)?;
         let index = belts.iter().position(|b| b.belt == belt)?;
         Some(gate(belts, index, on_failure))
     }
 
-    /// Opens what may open, and makes lanes for open belts that have none.
+    /// Opens what may open, makes lanes for open belts that have none, and drops those of finished ones.
     pub(super) fn review_belts(&mut self, execution: ExecutionSeq, connection: ConnectionId) {
-        let (Some(state), Some(target)) = (self.executions.get_mut(&execution), self.connections.get_mut(&connection)) else { return };
+        let Some(state) = self.executions.get_mut(&execution) else { return };
+        let Some(target) = self.connections.get_mut(&connection).filter(|c| !c.removed) else { return };
         let Some(belts) = state.belts.get_mut(&connection) else { return };
         let on_failure = target.rules.belt_on_failure;
         for index in 0..belts.len() {
             let number = belts[index].belt;
+            if belts[index].finished() >= belts[index].total {
+                target.drop_lanes(&lanes_of(target, execution, number..=number));
+                continue;
+            }
             match gate(belts, index, on_failure) {
                 BeltGate::Open => {
                     if !belts[index].opened {
                         belts[index].opened = true;
                         self.needs.push_back(Need::OpenBelt { execution, connection, belt: number });
                     }
-                    if !state.paused && belts[index].finished() < belts[index].total {
+                    if !state.paused {
                         make_lanes(target, execution, &belts[index]);
                     }
                 }
@@ -109,31 +113,38 @@ impl Scheduler {
                 BeltGate::Aborted | BeltGate::Closed | BeltGate::Held => {}
             }
         }
-        self.arm(connection);
+        self.touch(connection);
     }
 }
 
-/// Puts a belt's new counters in their place. An open belt stays open.
-fn place(belts: &mut Vec<BeltProgress>, belt: BeltProgress) {
-    match belts.binary_search_by_key(&belt.belt, |b| b.belt) {
-        Ok(index) => belts[index] = BeltProgress { opened: belts[index].opened || belt.opened, ..belt },
-        Err(index) => belts.insert(index, belt),
-    }
+/// Puts a belt's new counters in their place, unless newer ones are there. An open belt stays open.
+fn place(belts: &mut Vec<BeltProgress>, belt: BeltProgress) -> &BeltProgress {
+    let index = match belts.binary_search_by_key(&belt.belt, |b| b.belt) {
+        Ok(index) => {
+            let opened = belts[index].opened || belt.opened;
+            if belt.finished() >= belts[index].finished() {
+                belts[index] = belt;
+            }
+            belts[index].opened = opened;
+            index
+        }
+        Err(index) => {
+            belts.insert(index, belt);
+            index
+        }
+    };
+    &belts[index]
 }
 
 fn make_lanes(connection: &mut Connection, execution: ExecutionSeq, belt: &BeltProgress) {
     for priority in belt.priorities() {
-        let key = LaneKey { connection: connection.rules.connection, execution, belt: belt.belt, priority };
-        if !connection.lanes.contains_key(&key) {
-            connection.lanes.insert(key, Lane::default());
-            connection.unread.push_back(key);
-        }
+        connection.make_lane(LaneKey { connection: connection.rules.connection, execution, belt: belt.belt, priority });
     }
 }
 
-fn lanes_of(connection: &Connection, execution: ExecutionSeq) -> Vec<LaneKey> {
+fn lanes_of(connection: &Connection, execution: ExecutionSeq, belts: RangeInclusive<u32>) -> Vec<LaneKey> {
     let id = connection.rules.connection;
-    let first = LaneKey { connection: id, execution, belt: 0, priority: i8::MIN };
-    let last = LaneKey { connection: id, execution, belt: u32::MAX, priority: i8::MAX };
+    let first = LaneKey { connection: id, execution, belt: *belts.start(), priority: i8::MIN };
+    let last = LaneKey { connection: id, execution, belt: *belts.end(), priority: i8::MAX };
     connection.lanes.range(first..=last).map(|(key, _)| *key).collect()
 }

@@ -1,10 +1,13 @@
 //! One connection's side of admission: its rules, its lanes, and what of it is under way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::head::{Head, LaneKey};
+use super::head::{Head, Kind, LaneKey};
 use super::lane::Lane;
+use super::reading::{Appetite, Reading};
+use super::ready::Ready;
 use super::status::Blocked;
+use super::window::{Object, Slot};
 use crate::domain::belt::BeltOnFailure;
 use crate::domain::ids::{ConnectionId, JobSeq, SubscriptionId};
 use crate::domain::object::ObjectHash;
@@ -68,24 +71,27 @@ pub enum Gating {
 pub(super) struct Connection {
     pub(super) rules: ConnectionRules,
     pub(super) gating: Gating,
+    /// It was removed; what of it is under way is still counted until it ends.
+    pub(super) removed: bool,
     pub(super) lanes: BTreeMap<LaneKey, Lane>,
-    /// Lanes with loaded heads, by priority (highest last), in the order of their turns.
-    pub(super) ready: BTreeMap<i8, VecDeque<LaneKey>>,
-    /// Lanes that wait for room in the window before they are read.
-    pub(super) unread: VecDeque<LaneKey>,
-    /// Lanes of which a page was read and more is to come.
-    pub(super) unfinished: BTreeSet<LaneKey>,
+    pub(super) ready: Ready,
+    pub(super) reading: Reading,
+    /// Keys with a loaded job or one under way.
+    pub(super) slots: HashMap<KeyHash, Slot>,
+    /// The keys of these jobs.
+    pub(super) jobs: HashMap<JobSeq, KeyHash>,
+    /// Objects of these jobs.
+    pub(super) objects: HashMap<ObjectHash, Object>,
     /// Loaded heads of all lanes.
     pub(super) loaded: usize,
-    /// Jobs loaded or under way: what the store reads again is dropped.
-    pub(super) known: HashSet<JobSeq>,
-    /// Keys and objects of jobs under way.
-    pub(super) busy_keys: HashMap<KeyHash, JobSeq>,
-    pub(super) busy_objects: HashMap<ObjectHash, JobSeq>,
-    /// Heads that came up while their key or object was busy.
-    pub(super) behind: Vec<Head>,
-    /// Keys with jobs behind their head, as read so far.
-    pub(super) queued_keys: HashSet<KeyHash>,
+    /// Heads that wait for another job of their object.
+    pub(super) behind: usize,
+    /// The most of them that are kept.
+    pub(super) most_behind: usize,
+    /// Heads were turned away because too many wait for their objects.
+    pub(super) overflowed: bool,
+    /// Keys whose head is to be looked up.
+    pub(super) asks: BTreeSet<KeyHash>,
     /// Jobs that must go in smaller calls: a call with them did not advance.
     pub(super) call_caps: HashMap<JobSeq, u32>,
     /// Calls under way, in all and by type.
@@ -94,28 +100,46 @@ pub(super) struct Connection {
     pub(super) picks: u64,
     /// Why nothing more goes, as found at the last try.
     pub(super) blocked: Option<Blocked>,
+    /// When it is looked at again although nothing happened.
+    pub(super) alarm: Option<Mono>,
+    low_water: usize,
 }
 
 impl Connection {
-    pub(super) fn new(rules: ConnectionRules) -> Self {
+    pub(super) fn new(rules: ConnectionRules, window: usize) -> Self {
         Self {
             rules,
             gating: Gating::Open,
+            removed: false,
             lanes: BTreeMap::new(),
-            ready: BTreeMap::new(),
-            unread: VecDeque::new(),
-            unfinished: BTreeSet::new(),
+            ready: Ready::default(),
+            reading: Reading::default(),
+            slots: HashMap::new(),
+            jobs: HashMap::new(),
+            objects: HashMap::new(),
             loaded: 0,
-            known: HashSet::new(),
-            busy_keys: HashMap::new(),
-            busy_objects: HashMap::new(),
-            behind: Vec::new(),
-            queued_keys: HashSet::new(),
+            behind: 0,
+            most_behind: window.max(1),
+            overflowed: false,
+            asks: BTreeSet::new(),
             call_caps: HashMap::new(),
             calls: 0,
             calls_of_type: HashMap::new(),
             picks: 0,
             blocked: None,
+            alarm: None,
+            low_water: 1,
+        }
+    }
+
+    /// Takes over new rules. A lane is refilled early enough for a full call.
+    pub(super) fn adopt(&mut self, rules: ConnectionRules, window: usize, low_water: usize) {
+        let largest = rules.packing.values().map(|rule| rule.max_items as usize).max().unwrap_or(1);
+        self.low_water = low_water.max(largest.saturating_mul(2)).min(window / 2).max(1);
+        self.rules = rules;
+        let keys: Vec<_> = self.lanes.keys().copied().collect();
+        for key in keys {
+            self.reconsider(key);
         }
     }
 
@@ -123,108 +147,73 @@ impl Connection {
         self.rules.packing.get(&type_hash).copied().unwrap_or_default()
     }
 
-    pub(super) fn is_busy(&self, head: &Head) -> bool {
-        self.busy_keys.contains_key(&head.key) || self.busy_objects.contains_key(&head.object)
-    }
-
-    /// Adds a head to its lane's window; one that is known already is dropped.
-    pub(super) fn add(&mut self, head: Head, now: Mono) {
-        if !self.known.insert(head.job) {
-            return;
+    /// Makes a lane to be read, unless it is there.
+    pub(super) fn make_lane(&mut self, key: LaneKey) {
+        if !self.lanes.contains_key(&key) {
+            self.lanes.insert(key, Lane::default());
+            self.reconsider(key);
         }
-        if self.is_busy(&head) {
-            self.behind.push(head);
-            return;
-        }
-        self.put(head, now);
     }
 
-    fn put(&mut self, head: Head, now: Mono) {
-        let key = head.lane();
-        let lane = self.lanes.entry(key).or_insert_with(Lane::read_through);
-        if lane.is_empty() {
-            self.ready.entry(key.priority).or_default().push_back(key);
-        }
-        lane.insert(head, now);
-        self.loaded += 1;
-    }
-
-    /// Takes a head out of its lane's window; its key and object are busy from now on.
-    pub(super) fn take(&mut self, head: &Head) {
-        self.unload(head);
-        self.busy_keys.insert(head.key, head.job);
-        self.busy_objects.insert(head.object, head.job);
-    }
-
-    /// Takes a head out of its lane's window.
-    pub(super) fn unload(&mut self, head: &Head) {
-        let key = head.lane();
+    /// Puts a lane into the queue of those to be read, or takes it out.
+    pub(super) fn reconsider(&mut self, key: LaneKey) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
-        if !lane.remove(head) {
-            return;
-        }
-        self.loaded -= 1;
-        if lane.is_empty() {
-            self.leave_ring(key);
-        }
-    }
-
-    /// Takes a lane out of the ring of its priority. The lane whose turn it is stands in front, so this is short.
-    fn leave_ring(&mut self, key: LaneKey) {
-        let Some(ring) = self.ready.get_mut(&key.priority) else { return };
-        if ring.front() == Some(&key) {
-            ring.pop_front();
+        let appetite = if lane.loading || lane.exhausted || self.reading.is_orphaned(&key) {
+            None
+        } else if lane.is_empty() {
+            Some(Appetite::Hungry)
         } else {
-            ring.retain(|k| *k != key);
-        }
-        if ring.is_empty() {
-            self.ready.remove(&key.priority);
-        }
+            (lane.len() < self.low_water).then_some(Appetite::Low)
+        };
+        lane.ticket = self.reading.queue(key, lane.ticket, appetite);
     }
 
-    /// A job under way is no longer: key and object are free, and heads that waited for them come up.
-    pub(super) fn release(&mut self, head: &Head, now: Mono) {
-        self.known.remove(&head.job);
-        if self.busy_keys.get(&head.key) == Some(&head.job) {
-            self.busy_keys.remove(&head.key);
+    /// The next lane to read, if the window has room.
+    pub(super) fn next_read(&mut self, window: usize, page: usize) -> Option<(LaneKey, Option<JobSeq>)> {
+        let key = self.reading.next(self.loaded, window, page)?;
+        let lane = self.lanes.get_mut(&key).expect("a lane leaves the queues before it is dropped");
+        lane.ticket = None;
+        lane.loading = true;
+        Some((key, lane.cursor))
+    }
+
+    /// Drops lanes with what is loaded of them. Jobs under way stay until their call ends.
+    pub(super) fn drop_lanes(&mut self, keys: &[LaneKey]) {
+        // Those behind others come first: else freeing an object would bring them into a lane that is being dropped.
+        if self.behind > 0 {
+            let waiting: Vec<Head> = self.slots.values().filter(|slot| slot.waits_in(keys)).map(|slot| slot.head).collect();
+            for head in waiting {
+                self.unload(&head);
+            }
         }
-        if self.busy_objects.get(&head.object) == Some(&head.job) {
-            self.busy_objects.remove(&head.object);
+        for key in keys {
+            while let Some(head) = self.lanes.get(key).and_then(|lane| lane.first_of(&lane.kinds().collect::<Vec<Kind>>())) {
+                self.unload(&head);
+            }
         }
-        let mut index = 0;
-        while index < self.behind.len() {
-            if self.is_busy(&self.behind[index]) {
-                index += 1;
-            } else {
-                let free = self.behind.swap_remove(index);
-                self.put(free, now);
+        for key in keys {
+            if let Some(lane) = self.lanes.remove(key) {
+                self.reading.queue(*key, lane.ticket, None);
+                if lane.loading {
+                    self.reading.orphan(*key);
+                }
             }
         }
     }
 
-    /// Forgets jobs that ended outside of a call. Jobs under way stay until their call ends.
-    pub(super) fn forget(&mut self, gone: &HashSet<JobSeq>) {
-        let loaded: Vec<Head> = self.lanes.values().flat_map(Lane::heads).filter(|head| gone.contains(&head.job)).copied().collect();
-        for head in &loaded {
-            self.unload(head);
-            self.known.remove(&head.job);
+    /// Reads all lanes from their start again: jobs may have come up that nobody told of.
+    pub(super) fn read_again(&mut self) {
+        let keys: Vec<_> = self.lanes.keys().copied().collect();
+        for key in keys {
+            if let Some(lane) = self.lanes.get_mut(&key) {
+                lane.restart();
+            }
+            self.reconsider(key);
         }
-        self.behind.retain(|head| !gone.contains(&head.job) || !self.known.remove(&head.job));
-        self.call_caps.retain(|job, _| !gone.contains(job));
     }
 
-    /// Drops a lane and what is loaded of it.
-    pub(super) fn drop_lane(&mut self, key: LaneKey) {
-        if let Some(lane) = self.lanes.remove(&key) {
-            for head in lane.heads() {
-                self.known.remove(&head.job);
-            }
-            self.loaded -= lane.len();
-        }
-        self.leave_ring(key);
-        self.unread.retain(|k| *k != key);
-        self.unfinished.remove(&key);
-        let known = &mut self.known;
-        self.behind.retain(|head| head.lane() != key || !known.remove(&head.job));
+    /// Nothing of a removed connection is under way any more.
+    pub(super) const fn is_over(&self) -> bool {
+        self.removed && self.calls == 0 && self.reading.under_way() == 0
     }
 }

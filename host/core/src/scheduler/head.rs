@@ -44,6 +44,11 @@ impl Head {
         (self.seal, self.job)
     }
 
+    /// Its place in its key and, for jobs of one object, in its object.
+    pub(super) const fn order(&self) -> (i64, u32, JobSeq) {
+        (self.seal, self.belt, self.job)
+    }
+
     /// What may share a call with it.
     pub(super) const fn kind(&self) -> Kind {
         Kind { type_hash: self.type_hash, action: self.action }
@@ -68,4 +73,11 @@ pub struct LaneKey {
 pub(super) struct Kind {
     pub(super) type_hash: i64,
     pub(super) action: Action,
+}
+
+impl Kind {
+    /// Whether jobs of both may share a call.
+    pub(super) fn packs_with(self, other: Self, mixed_actions: bool) -> bool {
+        self.type_hash == other.type_hash && (mixed_actions || self.action == other.action)
+    }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::head::{Head, Kind};
+use super::reading::Ticket;
 use crate::domain::ids::JobSeq;
-use crate::time::Mono;
 
 /// The window of a lane.
 #[derive(Debug, Default)]
@@ -18,10 +18,14 @@ pub(super) struct Lane {
     pub(super) exhausted: bool,
     /// A read is under way.
     pub(super) loading: bool,
+    /// It is to be read from its start again when the read under way is answered.
+    pub(super) restarting: bool,
+    /// Where it stands among the lanes that wait to be read.
+    pub(super) ticket: Option<Ticket>,
+    /// Its place among the lanes of its priority: the smallest goes next.
+    pub(super) turn: u64,
     /// Jobs read that stand behind another job of their key.
     pub(super) held: u64,
-    /// When the oldest loaded head of the window came; a call that is not full waits from then.
-    pub(super) filling_since: Option<Mono>,
 }
 
 impl Lane {
@@ -30,27 +34,27 @@ impl Lane {
         Self { exhausted: true, ..Self::default() }
     }
 
-    pub(super) fn insert(&mut self, head: Head, now: Mono) {
-        if self.kinds.entry(head.kind()).or_default().insert(head.place(), head).is_none() {
+    /// Loads a head; true: it is the first of its kind.
+    pub(super) fn insert(&mut self, head: Head) -> bool {
+        let heads = self.kinds.entry(head.kind()).or_default();
+        if heads.insert(head.place(), head).is_none() {
             self.loaded += 1;
         }
-        self.filling_since.get_or_insert(now);
+        heads.len() == 1
     }
 
+    /// Takes a loaded head out; true: it was the last of its kind.
     pub(super) fn remove(&mut self, head: &Head) -> bool {
         let kind = head.kind();
         let Some(heads) = self.kinds.get_mut(&kind) else { return false };
-        let removed = heads.remove(&head.place()).is_some();
-        if heads.is_empty() {
-            self.kinds.remove(&kind);
-        }
-        if removed {
+        if heads.remove(&head.place()).is_some() {
             self.loaded -= 1;
         }
-        if self.loaded == 0 {
-            self.filling_since = None;
+        let last = heads.is_empty();
+        if last {
+            self.kinds.remove(&kind);
         }
-        removed
+        last
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -61,31 +65,25 @@ impl Lane {
         self.loaded == 0
     }
 
-    /// The oldest head of any kind that `usable` allows.
-    pub(super) fn first(&self, usable: impl Fn(Kind) -> bool) -> Option<Head> {
-        self.kinds
+    /// The oldest loaded head among these kinds.
+    pub(super) fn first_of(&self, kinds: &[Kind]) -> Option<Head> {
+        kinds
             .iter()
-            .filter(|(kind, _)| usable(**kind))
-            .filter_map(|(_, heads)| heads.first_key_value())
+            .filter_map(|kind| self.kinds.get(kind)?.first_key_value())
             .min_by_key(|(place, _)| **place)
             .map(|(_, head)| *head)
     }
 
-    /// The oldest head of a type, of one action unless actions may be mixed.
-    pub(super) fn first_of(&self, kind: Kind, mixed_actions: bool) -> Option<Head> {
-        self.first(|k| k.type_hash == kind.type_hash && (mixed_actions || k.action == kind.action))
+    /// The kinds of its loaded heads.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.kinds.keys().copied()
     }
 
-    /// How many heads of a type are loaded.
-    pub(super) fn count_of(&self, kind: Kind, mixed_actions: bool) -> usize {
-        self.kinds
-            .iter()
-            .filter(|(k, _)| k.type_hash == kind.type_hash && (mixed_actions || k.action == kind.action))
-            .map(|(_, heads)| heads.len())
-            .sum()
-    }
-
-    pub(super) fn heads(&self) -> impl Iterator<Item = &Head> {
-        self.kinds.values().flat_map(BTreeMap::values)
+    /// It is read from its start again: jobs may have come up behind the place that was read to.
+    pub(super) fn restart(&mut self) {
+        self.restarting = self.loading;
+        self.cursor = None;
+        self.exhausted = false;
+        self.held = 0;
     }
 }

@@ -11,8 +11,15 @@ mod head;
 mod lane;
 pub mod limits;
 mod needs;
+mod notices;
+mod packing;
+mod reading;
+mod ready;
 mod status;
+#[cfg(test)]
+mod tests;
 mod turns;
+mod window;
 
 pub use admission::{Claim, Ending, Scheduler, SchedulerBounds};
 pub use connection::{ConnectionRules, Gating, PackingRule};

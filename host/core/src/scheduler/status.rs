@@ -33,7 +33,7 @@ impl Scheduler {
     #[must_use]
     pub fn lane_status(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> LaneStatus {
         let plain = |kind| LaneStatus { blocked: Blocked { kind, key: None, until: None }, held: 0 };
-        let Some(state) = self.connections.get(&connection) else {
+        let Some(state) = self.connection(connection) else {
             return plain(WaitingKind::Turn);
         };
         if self.executions.get(&execution).is_some_and(|e| e.paused) {
@@ -58,14 +58,13 @@ impl Scheduler {
     /// Heads of a connection that are loaded, and calls of it under way.
     #[must_use]
     pub fn load_of(&self, connection: ConnectionId) -> (usize, u32) {
-        self.connections.get(&connection).map_or((0, 0), |c| (c.loaded, c.calls))
+        self.connection(connection).map_or((0, 0), |c| (c.loaded, c.calls))
     }
 
     /// Whether jobs of the connection are ready that only a limit holds.
     #[must_use]
     pub fn waits_for_limit(&self, connection: ConnectionId) -> bool {
-        self.connections
-            .get(&connection)
+        self.connection(connection)
             .is_some_and(|c| c.loaded > 0 && c.gating == Gating::Open && c.blocked.as_ref().is_some_and(|b| b.kind == WaitingKind::Limit))
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Turns {
     order: BTreeSet<(u64, SubscriptionId)>,
     /// Connections that may have something to send, each subscription's in the order of their turns.
     armed: BTreeMap<SubscriptionId, Vec<ConnectionId>>,
+    /// How far the one that went last was before its turn.
+    reached: u64,
 }
 
 impl Turns {
@@ -27,10 +29,10 @@ impl Turns {
         }
         ring.push(connection);
         if ring.len() == 1 {
-            // One that was idle starts level with the least advanced, so that it cannot save up turns.
-            let floor = self.order.first().map_or(0, |(pass, _)| *pass);
-            let pass = self.passes.entry(subscription).or_insert(floor);
-            *pass = (*pass).max(floor);
+            // One that was idle starts level with the others, so that it cannot save up turns. Whoever is armed now says
+            // nothing of how far the others are: most of the time all of them wait for something.
+            let pass = self.passes.entry(subscription).or_insert(self.reached);
+            *pass = (*pass).max(self.reached);
             self.order.insert((*pass, subscription));
         }
     }
@@ -61,7 +63,8 @@ impl Turns {
         }
         if let Some(pass) = self.passes.get_mut(&subscription) {
             self.order.remove(&(*pass, subscription));
-            *pass += STRIDE / u64::from(weight.max(1));
+            self.reached = self.reached.max(*pass);
+            *pass += (STRIDE / u64::from(weight.max(1))).max(1);
             self.order.insert((*pass, subscription));
         }
     }
@@ -101,5 +104,46 @@ mod tests {
             turns.advance(subscription, 1);
         }
         assert!((4..=6).contains(&second), "{second}");
+    }
+
+    #[test]
+    fn turns_are_kept_while_everybody_waits() {
+        let mut turns = Turns::default();
+        turns.arm(SubscriptionId(1), ConnectionId(1));
+        for _ in 0..1000 {
+            turns.advance(SubscriptionId(1), 1);
+        }
+        turns.disarm(SubscriptionId(1), ConnectionId(1));
+        let mut first = 0;
+        for round in 0..20 {
+            // Both come back from a limit; the new one first.
+            turns.arm(SubscriptionId(2), ConnectionId(2));
+            turns.arm(SubscriptionId(1), ConnectionId(1));
+            let (subscription, _) = turns.front().expect("both are armed");
+            first += i32::from(subscription.0 == 1);
+            turns.advance(subscription, 1);
+            for id in if round % 2 == 0 { [1, 2] } else { [2, 1] } {
+                turns.disarm(SubscriptionId(id), ConnectionId(id));
+            }
+        }
+        assert!((9..=11).contains(&first), "{first}");
+    }
+
+    #[test]
+    fn connections_of_a_subscription_take_turns() {
+        let mut turns = Turns::default();
+        turns.arm(SubscriptionId(1), ConnectionId(1));
+        turns.arm(SubscriptionId(1), ConnectionId(2));
+        turns.arm(SubscriptionId(1), ConnectionId(2));
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let (subscription, connection) = turns.front().expect("both are armed");
+            seen.push(connection.0);
+            turns.advance(subscription, 7);
+        }
+        assert_eq!(seen, [1, 2, 1, 2]);
+        turns.disarm(SubscriptionId(1), ConnectionId(1));
+        turns.disarm(SubscriptionId(1), ConnectionId(2));
+        assert_eq!(turns.front(), None);
     }
 }

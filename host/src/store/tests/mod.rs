@@ -240,7 +240,7 @@ fn intent(job: JobSeq, call: i64) -> NewIntent {
 }
 
 fn settlement(job: JobSeq, call: Option<i64>, to: Transition) -> Settlement {
-    Settlement { job, call, to, attempts: 1, conflicts: 0, id_map: IdMapChange::Keep, delivered_revision: None, events: vec![event("responded")] }
+    Settlement { job, call, to, attempts: 1, conflicts: 0, id_map: IdMapChange::Keep, act_as: None, delivered_revision: None, events: vec![event("responded")] }
 }
 
 fn ended(job: JobSeq, call: Option<i64>, state: JobState) -> Settlement {

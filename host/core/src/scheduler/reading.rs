@@ -1,0 +1,97 @@
+//! Which lanes of a connection are read next.
+//!
+//! Two queues, first come, first served. Lanes with nothing loaded are read while the connection's window has room;
+//! lanes that only run low are refilled while less than half of it is used, so that a new execution always finds room
+//! however many large ones are being worked through.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::head::LaneKey;
+
+/// A lane's place among those that wait to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    appetite: Appetite,
+    number: u64,
+}
+
+/// How much a lane wants to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Appetite {
+    /// Nothing of it is loaded.
+    Hungry,
+    /// Less than the low-water mark is loaded.
+    Low,
+}
+
+/// The queues, and the reads under way.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    hungry: BTreeMap<u64, LaneKey>,
+    low: BTreeMap<u64, LaneKey>,
+    tickets: u64,
+    under_way: usize,
+    answered: u64,
+    /// Lanes that were dropped during a read: its answer is nobody's, and they are not read before it came.
+    orphaned: HashSet<LaneKey>,
+}
+
+impl Reading {
+    /// Puts a lane into the queue of its appetite, or takes it out; keeps its place if nothing changed.
+    pub(super) fn queue(&mut self, key: LaneKey, before: Option<Ticket>, appetite: Option<Appetite>) -> Option<Ticket> {
+        if before.map(|ticket| ticket.appetite) == appetite {
+            return before;
+        }
+        if let Some(ticket) = before {
+            self.of(ticket.appetite).remove(&ticket.number);
+        }
+        let appetite = appetite?;
+        self.tickets += 1;
+        let number = self.tickets;
+        self.of(appetite).insert(number, key);
+        Some(Ticket { appetite, number })
+    }
+
+    /// The next lane to read, if the window has room for one more page.
+    pub(super) fn next(&mut self, loaded: usize, window: usize, page: usize) -> Option<LaneKey> {
+        let expected = loaded + self.under_way * page.max(1);
+        let hungry = (expected < window.max(1)).then(|| self.hungry.pop_first()).flatten();
+        let (_, key) = hungry.or_else(|| (expected < window / 2).then(|| self.low.pop_first()).flatten())?;
+        self.under_way += 1;
+        Some(key)
+    }
+
+    /// A read was answered, by a page or by an error; false: it began before the lane was dropped and says nothing of it now.
+    pub(super) fn answered(&mut self, key: LaneKey) -> bool {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.answered += 1;
+        !self.orphaned.remove(&key)
+    }
+
+    /// A lane was dropped during a read.
+    pub(super) fn orphan(&mut self, key: LaneKey) {
+        self.orphaned.insert(key);
+    }
+
+    /// Whether a read of a dropped lane of this name is still to be answered.
+    pub(super) fn is_orphaned(&self, key: &LaneKey) -> bool {
+        self.orphaned.contains(key)
+    }
+
+    /// Reads that were asked for and not answered.
+    pub(super) const fn under_way(&self) -> usize {
+        self.under_way
+    }
+
+    /// Answers so far.
+    pub(super) const fn answers(&self) -> u64 {
+        self.answered
+    }
+
+    fn of(&mut self, appetite: Appetite) -> &mut BTreeMap<u64, LaneKey> {
+        match appetite {
+            Appetite::Hungry => &mut self.hungry,
+            Appetite::Low => &mut self.low,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Lanes with loaded heads, by priority and kind, each in the order of their turns.
+//!
+//! Everything here costs O(kinds · log lanes), whatever is loaded; kinds are the object types of a connector times the
+//! four actions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::head::{Kind, LaneKey};
+use crate::time::Mono;
+
+/// Lanes in turn.
+type Ring = BTreeSet<(u64, LaneKey)>;
+
+/// The loaded heads of one kind, over all lanes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filling {
+    /// How many.
+    pub(super) count: usize,
+    /// When the first of them came; a call that is not full waits from then.
+    pub(super) since: Mono,
+    /// Answers to reads before the first of them came.
+    pub(super) answers: u64,
+}
+
+/// Who is ready.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    bands: BTreeMap<i8, BTreeMap<Kind, Ring>>,
+    kinds: BTreeMap<Kind, Filling>,
+    turns: u64,
+}
+
+impl Ready {
+    /// A place behind all others.
+    pub(super) fn next_turn(&mut self) -> u64 {
+        self.turns += 1;
+        self.turns
+    }
+
+    /// A lane has heads of this kind now.
+    pub(super) fn enter(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
+        self.bands.entry(lane.priority).or_default().entry(kind).or_default().insert((turn, lane));
+    }
+
+    /// A lane has no heads of this kind any more, or another turn.
+    pub(super) fn leave(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
+        let Some(band) = self.bands.get_mut(&lane.priority) else { return };
+        if let Some(ring) = band.get_mut(&kind) {
+            ring.remove(&(turn, lane));
+            if ring.is_empty() {
+                band.remove(&kind);
+            }
+        }
+        if band.is_empty() {
+            self.bands.remove(&lane.priority);
+        }
+    }
+
+    /// One more head of a kind, in any lane.
+    pub(super) fn count_up(&mut self, kind: Kind, since: Mono, answers: u64) {
+        self.kinds.entry(kind).or_insert(Filling { count: 0, since, answers }).count += 1;
+    }
+
+    /// One less.
+    pub(super) fn count_down(&mut self, kind: Kind) {
+        let Some(filling) = self.kinds.get_mut(&kind) else { return };
+        filling.count -= 1;
+        if filling.count == 0 {
+            self.kinds.remove(&kind);
+        }
+    }
+
+    /// What is loaded, by kind.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (Kind, Filling)> {
+        self.kinds.iter().map(|(kind, filling)| (*kind, *filling))
+    }
+
+    /// The lane whose turn it is among those with heads of these kinds: of the highest priority, or whatever the priority.
+    pub(super) fn front(&self, kinds: &[Kind], ignore_priority: bool) -> Option<LaneKey> {
+        let front = |band: &BTreeMap<Kind, Ring>| kinds.iter().filter_map(|kind| band.get(kind)?.first()).min().copied();
+        let first = if ignore_priority { self.bands.values().filter_map(front).min() } else { self.bands.values().rev().find_map(front) };
+        first.map(|(_, lane)| lane)
+    }
+
+    /// The same in one priority, passing over some lanes.
+    pub(super) fn front_of(&self, priority: i8, kinds: &[Kind], passed: &[LaneKey]) -> Option<LaneKey> {
+        let band = self.bands.get(&priority)?;
+        let free = |ring: &Ring| ring.iter().find(|(_, lane)| !passed.contains(lane)).copied();
+        kinds.iter().filter_map(|kind| free(band.get(kind)?)).min().map(|(_, lane)| lane)
+    }
+
+    /// Priorities with loaded heads, highest first.
+    pub(super) fn priorities(&self) -> impl Iterator<Item = i8> {
+        self.bands.keys().rev().copied()
+    }
+}

@@ -1,1 +1,0 @@
-//! The router end to end.

@@ -1,0 +1,178 @@
+//! Documents, connectors, keys.
+
+use super::*;
+
+#[tokio::test]
+async fn a_document_is_made_read_changed_and_removed() {
+    let host = Host::start().await;
+    let made = host.call("PUT", "/v1/channels/new", &[("if-none-match", "*")], Some(json!({"connector": "sandbox"}))).await;
+    assert_eq!((made.status.as_u16(), made.header("etag"), &made.json()["status"]["managed_by"]), (201, "\"1\"", &json!("api")), "{}", made.text);
+    assert_eq!(host.call("PUT", "/v1/channels/new", &[("if-none-match", "*")], Some(json!({"connector": "sandbox"}))).await.status, 412);
+    let mut read = host.get("/v1/channels/new").await.json();
+    read["merge"] = json!(false);
+    let changed = host.call("PUT", "/v1/channels/new", &[("if-match", "\"1\"")], Some(read.clone())).await;
+    assert_eq!((changed.status.as_u16(), changed.header("etag")), (200, "\"2\""), "{}", changed.text);
+    assert_eq!(host.call("PUT", "/v1/channels/new", &[("if-match", "\"1\"")], Some(read)).await.problem(), "precondition_failed");
+    assert_eq!(host.call("GET", "/v1/channels/new", &[("if-none-match", "\"2\"")], None).await.status, 304);
+    assert_eq!(host.call("DELETE", "/v1/channels/new", &[("if-match", "\"1\"")], None).await.status, 412);
+    assert_eq!(host.call("DELETE", "/v1/channels/new", &[], None).await.status, 204);
+    assert_eq!(host.get("/v1/channels/new").await.status, 404);
+    assert_eq!(host.call("DELETE", "/v1/channels/new", &[], None).await.status, 404);
+    let names: Vec<_> = host.get("/v1/channels").await.json()["items"].as_array().unwrap().iter().map(|d| d["name"].clone()).collect();
+    assert_eq!(names, ["shop-de", "shop-fr"]);
+}
+
+#[tokio::test]
+async fn documents_that_are_not_valid_are_refused_with_the_place() {
+    let host = Host::start().await;
+    for (path, body, pointer) in [
+        ("/v1/channels/a", json!({"connector": "sandbox", "colour": 1}), "/colour"),
+        ("/v1/channels/a", json!({"connector": "sandbox", "name": "b"}), "/name"),
+        ("/v1/channels/a", json!({"connector": "sandbox", "max_calls": "many"}), "/max_calls"),
+        ("/v1/channels/a", json!({}), ""),
+        ("/v1/channels/a", json!({"connector": "sandbox", "partition": "{shop}"}), "/partition"),
+        ("/v1/subscriptions/UPPER", json!({}), "/name"),
+        ("/v1/sources/a", json!({"kind": "ftp"}), "/kind"),
+    ] {
+        let answer = host.call("PUT", path, &[], Some(body)).await;
+        answer.problem();
+        assert_eq!((answer.status.as_u16(), &answer.json()["errors"][0]["pointer"]), (400, &json!(pointer)), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_credential_is_taken_and_never_given_back() {
+    let host = Host::start().await;
+    let path = "/v1/channels/shop-de/connections/acme";
+    let body = json!({"settings": {"base_url": "https://shop.example"}, "auth": {"scheme": "bearer", "token": {"value": "hush-hush"}}});
+    let put = host.call("PUT", path, &[], Some(body)).await;
+    assert_eq!(put.status, 200, "{}", put.text);
+    for text in [put.text, host.get(path).await.text, host.get("/v1/channels/shop-de/connections").await.text] {
+        assert!(!text.contains("hush-hush") && text.contains("bearer"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_needed_stays_unless_its_jobs_are_cancelled() {
+    let host = Host::start().await;
+    let execution = host.post("/v1/jobs", job("1")).await.json();
+    let refused = host.call("DELETE", "/v1/channels/shop-de/connections/acme", &[], None).await;
+    assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (409, "in_use"));
+    assert_eq!(host.call("DELETE", "/v1/subscriptions/acme", &[], None).await.status, 409);
+    assert_eq!(host.call("DELETE", "/v1/channels/shop-de?cancel_jobs=perhaps", &[], None).await.status, 400);
+    let removed = host.call("DELETE", "/v1/channels/shop-de?cancel_jobs=true", &[], None).await;
+    assert_eq!(removed.status, 204, "{}", removed.text);
+    let after = host.get(&format!("/v1/executions/{}", execution["id"].as_str().unwrap())).await.json();
+    assert_eq!((&after["status"], &after["counts"]["cancelled"]), (&json!("cancelled"), &json!(1)));
+    assert_eq!(host.get("/v1/channels/shop-de").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_the_file_looks_after_is_not_changed_here() {
+    let host = Host::start().await;
+    let subscription = serde_json::from_value(json!({"name": "filed"})).unwrap();
+    host.state.configuration.put(Document::Subscription(subscription), ManagedBy::File, None).await.unwrap();
+    for (method, body) in [("PUT", Some(json!({"weight": 2}))), ("DELETE", None)] {
+        let answer = host.call(method, "/v1/subscriptions/filed", &[], body).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (409, "managed_by_file"), "{method}");
+    }
+    let text = "[[subscriptions]]\nname = \"fresh\"\n[[subscriptions]]\nname = \"filed\"\n";
+    let answer = host.raw("/v1/documents:apply", &[("content-type", "application/toml")], text).await;
+    assert_eq!(answer.problem(), "managed_by_file");
+    assert_eq!(host.get("/v1/subscriptions/fresh").await.status, 404, "nothing was written");
+}
+
+#[tokio::test]
+async fn a_text_is_applied_as_a_whole_or_not_at_all() {
+    let host = Host::start().await;
+    let toml = ("content-type", "application/toml");
+    let good = "[[subscriptions]]\nname = \"fresh\"\n[[connections]]\nsubscription = \"fresh\"\nchannel = \"shop-de\"\n";
+    let dangling = good.replace("shop-de", "nowhere");
+    let answer = host.raw("/v1/documents:apply", &[toml], dangling).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["errors"][0]["pointer"]), (400, &json!("/connections/0/channel")));
+    assert_eq!(host.get("/v1/subscriptions/fresh").await.status, 404);
+    let answer = host.raw("/v1/documents:apply", &[toml], good).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()["applied"][1], json!({"kind": "connection", "name": "shop-de/fresh", "version": 1, "created": true}));
+    assert_eq!(host.raw("/v1/documents:apply", &[toml], "[[subscriptions]").await.status, 400);
+    assert_eq!(host.raw("/v1/documents:apply", &[("content-type", "application/json")], "{}").await.status, 415);
+}
+
+#[tokio::test]
+async fn channels_and_connections_pause_and_resume() {
+    let host = Host::start().await;
+    let execution = host.post("/v1/jobs", job("1")).await.json();
+    let status = format!("/v1/executions/{}", execution["id"].as_str().unwrap());
+    for (path, field, on, off) in [
+        ("/v1/channels/shop-de", "paused", json!(true), json!(false)),
+        ("/v1/channels/shop-de/connections/acme", "state", json!("paused"), json!("active")),
+    ] {
+        let paused = host.call("POST", &format!("{path}:pause"), &[], None).await;
+        assert_eq!((paused.status.as_u16(), &paused.json()["status"][field]), (200, &on), "{}", paused.text);
+        assert_eq!(host.get(&status).await.json()["status"], "paused");
+        assert_eq!(host.call("POST", &format!("{path}:resume"), &[], None).await.json()["status"][field], off);
+        assert_eq!(host.get(&status).await.json()["status"], "queued");
+        assert_eq!(host.call("POST", &format!("{path}:stop"), &[], None).await.status, 404);
+    }
+    assert_eq!(host.call("POST", "/v1/channels/nowhere:pause", &[], None).await.status, 404);
+}
+
+#[tokio::test]
+async fn connectors_are_installed_listed_and_activated() {
+    let host = Host::with(ApiSettings { connector_max_bytes: 100, ..ApiSettings::default() }).await;
+    let wasm = ("content-type", "application/wasm");
+    let refused = host.raw("/v1/connectors", &[wasm], "nonsense").await;
+    assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (422, "not_a_component"));
+    assert_eq!(host.raw("/v1/connectors", &[wasm], vec![0u8; 101]).await.status, 413);
+    assert_eq!(host.raw("/v1/connectors", &[], "\0asm").await.status, 415);
+    let installed = host.raw("/v1/connectors?activate=false", &[wasm], "\0asm....").await;
+    assert_eq!((installed.status.as_u16(), installed.header("location")), (201, "/v1/connectors/sandbox"), "{}", installed.text);
+    assert_eq!(host.get("/v1/connectors/sandbox").await.json()["active"], Value::Null);
+    let unknown = host.post("/v1/connectors/sandbox:activate", json!({"version": "9.9.9"})).await;
+    assert_eq!((unknown.status.as_u16(), &unknown.json()["errors"][0]["pointer"]), (400, &json!("/version")));
+    assert_eq!(host.post("/v1/connectors/sandbox:activate", json!({"version": "0.1.0"})).await.json()["active"], "0.1.0");
+    assert_eq!(host.get("/v1/connectors").await.json()["items"][0]["versions"][0]["description"]["title"], "Sandbox");
+    assert_eq!(host.get("/v1/connectors/other").await.status, 404);
+}
+
+#[tokio::test]
+async fn keys_open_what_their_role_allows_until_they_are_revoked() {
+    let host = Host::start().await;
+    let made = host.post("/v1/keys", json!({"role": "read", "subscription": "acme", "label": "dashboard"})).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let (id, text) = (made.json()["id"].as_str().unwrap().to_owned(), made.json()["key"].as_str().unwrap().to_owned());
+    assert!(!host.get("/v1/keys").await.text.contains(&text));
+    assert_eq!(host.call_as(&text, "GET", "/v1/executions", &[], None).await.status, 200);
+    for (method, path, body) in [
+        ("POST", "/v1/jobs", Some(job("1"))),
+        ("POST", "/v1/bulk", Some(json!({}))),
+        ("PUT", "/v1/subscriptions/acme", Some(json!({}))),
+        ("POST", "/v1/channels/shop-de:pause", None),
+        ("GET", "/v1/keys", None),
+        ("POST", "/v1/keys", Some(json!({"role": "admin"}))),
+        ("POST", "/v1/connectors", Some(json!({}))),
+    ] {
+        let answer = host.call_as(&text, method, path, &[], body).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (403, "forbidden"), "{method} {path}");
+    }
+    assert_eq!(host.call("DELETE", &format!("/v1/keys/{id}"), &[], None).await.status, 204);
+    assert_eq!(host.call_as(&text, "GET", "/v1/executions", &[], None).await.status, 401);
+    assert_eq!(host.call("DELETE", &format!("/v1/keys/{id}"), &[], None).await.status, 404);
+    for bad in [json!({"role": "root"}), json!({"role": "read", "subscription": "nobody"}), json!({}), json!({"role": "read", "x": 1})] {
+        assert_eq!(host.post("/v1/keys", bad).await.status, 400);
+    }
+}
+
+#[tokio::test]
+async fn an_admin_of_one_subscription_stays_inside_it() {
+    let host = Host::start().await;
+    let bound = key(&host.state, Role::Admin, Some("other")).await;
+    let made = host.call_as(&bound, "POST", "/v1/keys", &[], Some(json!({"role": "admin"}))).await;
+    assert_eq!((made.status.as_u16(), &made.json()["subscription"]), (201, &json!("other")));
+    assert_eq!(host.call_as(&bound, "POST", "/v1/keys", &[], Some(json!({"role": "read", "subscription": "acme"}))).await.status, 400);
+    assert_eq!(host.call_as(&bound, "GET", "/v1/keys", &[], None).await.json()["items"].as_array().unwrap().len(), 2);
+    assert_eq!(host.call_as(&bound, "PUT", "/v1/channels/shop-fr", &[], Some(json!({"connector": "sandbox"}))).await.status, 403);
+    let own = host.call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/other", &[], Some(json!({"settings": {"base_url": "https://b.example"}}))).await;
+    assert_eq!(own.status, 200, "{}", own.text);
+    assert_eq!(host.call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/acme", &[], Some(json!({}))).await.status, 404);
+}
