@@ -77,7 +77,10 @@ fn sql_lives_in_the_store() {
 
 #[test]
 fn wasmtime_lives_in_the_runtime() {
-    assert_eq!(trespassers(&["host/src", "host/core/src"], &["wasmtime::", "wasmtime_wasi::"], &["host/src/runtime/"]), Vec::<String>::new());
+    assert_eq!(
+        trespassers(&["host/src", "host/core/src"], &["wasmtime::", "wasmtime_wasi::"], &["host/src/runtime/"]),
+        Vec::<String>::new()
+    );
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod stopwatch;
 mod test;
 mod workspace;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 use workspace::Workspace;
@@ -35,8 +37,18 @@ enum Task {
     KillTest(kill_test::KillTestOptions),
 }
 
-fn main() -> anyhow::Result<()> {
-    let task = Task::parse();
+fn main() -> ExitCode {
+    // A backtrace says nothing about a command that failed.
+    run(Task::parse()).map_or_else(
+        |error| {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match task {
         Task::Setup => setup::run(&workspace),

@@ -58,7 +58,7 @@ fn doctests(workspace: &Workspace) -> Result<()> {
 }
 
 fn docs(workspace: &Workspace) -> Result<()> {
-    let mut doc = workspace.cargo(&["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut doc = workspace.cargo(&["doc", "--locked", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     run_command(&mut doc)
 }

@@ -105,7 +105,9 @@ fn bulk(objects: &[Object]) -> String {
 async fn submit(host: &TestHost, file: &Path) -> Result<Value> {
     let file = file.to_str().context("the directory's path is not Unicode")?;
     let mut command = host.command(&["submit", file, "--watch", "--output", "json"])?;
-    let output = command.stderr(Stdio::inherit()).stdin(Stdio::null()).output().await?;
+    // `output()` would take standard error, too.
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let output = child.wait_with_output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
     // An execution that ended with errors is a verdict too; only one that did not end is none.
     let last = text.lines().last().unwrap_or_default();
