@@ -83,7 +83,7 @@ impl CallGate {
     pub async fn sign(&self, request: SignRequest) -> Result<String, CredentialError> {
         let gate = &self.state.gate;
         let texts = [request.key.as_str(), request.data.as_str()];
-        let resolved = Resolved::look_up(&gate.vault, &gate.clock, &self.state.destination.owner, texts.into_iter()).await;
+        let resolved = Resolved::look_up(&gate.vault, &self.state.destination.owner, texts.into_iter()).await;
         let resolved = resolved.map_err(CredentialError::Invalid)?;
         self.state.mask_also(resolved.secrets().map(|(_, secret)| &secret.value));
         let key = resolved.fill_plain(&request.key);

@@ -76,6 +76,15 @@ pub(super) fn hidden(text: &str) -> String {
     shown
 }
 
+/// How many generations back a placeholder is still known.
+const MAX_GENERATIONS_BACK: i64 = 64;
+
+/// The generations whose placeholders stand for a secret, its own first.
+fn generations(secret: &Secret) -> impl Iterator<Item = i64> + use<> {
+    let newest = secret.generation;
+    (newest.saturating_sub(MAX_GENERATIONS_BACK).max(0)..=newest).rev()
+}
+
 /// The secrets behind the placeholders of one request.
 #[derive(Default)]
 pub(super) struct Resolved {
@@ -83,9 +92,10 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// Looks up every placeholder of these texts. Unknown ones are an error: a made-up tag, an older generation,
-    /// another owner's.
-    pub(super) async fn look_up<'a>(vault: &Vault, clock: &Clock, owner: &str, texts: impl Iterator<Item = &'a str> + Send) -> Result<Self, String> {
+    /// Looks up every placeholder of these texts. Unknown ones are an error: a made-up tag, another owner's. One of an
+    /// older generation stands for the newest secret: a call that began before a token was renewed goes on with the new
+    /// one. Whether a secret has expired is the destination's to say: its 401 renews the session, a refusal here would not.
+    pub(super) async fn look_up<'a>(vault: &Vault, owner: &str, texts: impl Iterator<Item = &'a str> + Send) -> Result<Self, String> {
         let mut wanted = Vec::new();
         for text in texts {
             wanted.extend(placeholders(text)?);
@@ -94,9 +104,8 @@ impl Resolved {
         for (text, name, tag) in wanted {
             let secret = vault.get(owner, &name).await.map_err(|e| e.to_string())?;
             let secret = secret
-                .filter(|s| !s.is_expired(clock.wall()))
-                .filter(|s| is_same(&vault.tag(owner, &name, s.generation), &tag))
-                .ok_or_else(|| format!("a placeholder of `{name}` stands for no secret that is good now"))?;
+                .filter(|s| generations(s).any(|generation| is_same(&vault.tag(owner, &name, generation), &tag)))
+                .ok_or_else(|| format!("a placeholder of `{name}` stands for no secret of this owner"))?;
             resolved.by_text.insert(text, (name, secret));
         }
         Ok(resolved)

@@ -106,8 +106,8 @@ async fn resolve(call: &CallState, request: &OutgoingRequest, url: &Url) -> Resu
     let form = body.filter(|_| request.body_placeholders == super::exchange::BodyPlaceholders::Form).map(super::encoding::decode_form);
     let values = request.headers.iter().map(|(_, value)| value.as_str());
     let texts = values.chain([query.as_str()]).chain(form.as_deref().or(body));
-    let (vault, clock, owner) = (&call.gate.vault, &call.gate.clock, &call.destination.owner);
-    let resolved = Resolved::look_up(vault, clock, owner, texts).await.map_err(SendError::Denied)?;
+    let (vault, owner) = (&call.gate.vault, &call.destination.owner);
+    let resolved = Resolved::look_up(vault, owner, texts).await.map_err(SendError::Denied)?;
     for (name, secret) in resolved.secrets() {
         check_bound(name, &secret.bound_hosts, url)?;
     }
