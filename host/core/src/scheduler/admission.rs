@@ -88,7 +88,7 @@ impl Scheduler {
             self.turns.disarm(connection.rules.subscription, id);
         }
         connection.removed = false;
-        connection.adopt(rules, bounds.window, bounds.low_water);
+        connection.adopt(rules, bounds.low_water);
         let executions: Vec<_> = self.executions.iter().filter(|(_, e)| e.belts.contains_key(&id)).map(|(seq, _)| *seq).collect();
         for execution in executions {
             self.review_belts(execution, id);
@@ -144,7 +144,7 @@ impl Scheduler {
             for key in std::mem::take(&mut connection.asks) {
                 self.needs.push_back(Need::Head { connection: id, key });
             }
-            while let Some((lane, after)) = connection.next_read(self.bounds.window, self.bounds.page) {
+            while let Some((lane, after)) = connection.next_read(self.bounds.page) {
                 self.needs.push_back(Need::Page { lane, after });
             }
         }

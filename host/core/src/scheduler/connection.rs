@@ -86,8 +86,8 @@ pub(super) struct Connection {
     pub(super) loaded: usize,
     /// Heads that wait for another job of their object.
     pub(super) behind: usize,
-    /// The most of them that are kept.
-    pub(super) most_behind: usize,
+    /// The most heads that are loaded, and the most that wait for others.
+    pub(super) window: usize,
     /// Heads were turned away because too many wait for their objects.
     pub(super) overflowed: bool,
     /// Keys whose head is to be looked up.
@@ -119,7 +119,7 @@ impl Connection {
             objects: HashMap::new(),
             loaded: 0,
             behind: 0,
-            most_behind: window.max(1),
+            window: window.max(1),
             overflowed: false,
             asks: BTreeSet::new(),
             call_caps: HashMap::new(),
@@ -133,9 +133,9 @@ impl Connection {
     }
 
     /// Takes over new rules. A lane is refilled early enough for a full call.
-    pub(super) fn adopt(&mut self, rules: ConnectionRules, window: usize, low_water: usize) {
+    pub(super) fn adopt(&mut self, rules: ConnectionRules, low_water: usize) {
         let largest = rules.packing.values().map(|rule| rule.max_items as usize).max().unwrap_or(1);
-        self.low_water = low_water.max(largest.saturating_mul(2)).min(window / 2).max(1);
+        self.low_water = low_water.max(largest.saturating_mul(2)).min(self.window / 2).max(1);
         self.rules = rules;
         let keys: Vec<_> = self.lanes.keys().copied().collect();
         for key in keys {
@@ -158,23 +158,55 @@ impl Connection {
     /// Puts a lane into the queue of those to be read, or takes it out.
     pub(super) fn reconsider(&mut self, key: LaneKey) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
+        if lane.counted == lane.exhausted {
+            lane.counted = !lane.exhausted;
+            self.reading.count(lane.counted);
+        }
+        let low_water = self.low_water.min(self.reading.share(self.window) / 2).max(1);
         let appetite = if lane.loading || lane.exhausted || self.reading.is_orphaned(&key) {
             None
         } else if lane.is_empty() {
             Some(Appetite::Hungry)
         } else {
-            (lane.len() < self.low_water).then_some(Appetite::Low)
+            (lane.len() < low_water).then_some(Appetite::Low)
         };
         lane.ticket = self.reading.queue(key, lane.ticket, appetite);
     }
 
     /// The next lane to read, if the window has room.
-    pub(super) fn next_read(&mut self, window: usize, page: usize) -> Option<(LaneKey, Option<JobSeq>)> {
-        let key = self.reading.next(self.loaded, window, page)?;
+    pub(super) fn next_read(&mut self, page: usize) -> Option<(LaneKey, Option<JobSeq>)> {
+        let key = self.reading.next(self.loaded, self.window, page)?;
         let lane = self.lanes.get_mut(&key).expect("a lane leaves the queues before it is dropped");
         lane.ticket = None;
         lane.loading = true;
         Some((key, lane.cursor))
+    }
+
+    /// Takes over a page of a lane, as much of it as its share allows; the rest is read again later.
+    pub(super) fn take_over(&mut self, key: LaneKey, heads: &[Head], held: usize, next: Option<JobSeq>, now: Mono) {
+        let share = self.reading.share(self.window);
+        let loaded = |connection: &Self| connection.lanes.get(&key).map_or(0, Lane::len);
+        let whole = heads.iter().position(|head| {
+            let full = loaded(self) >= share;
+            if !full {
+                self.add(*head, now);
+            }
+            full
+        });
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        lane.loading = false;
+        if std::mem::take(&mut lane.restarting) {
+            return;
+        }
+        match whole {
+            None => {
+                lane.exhausted = next.is_none();
+                lane.cursor = next.or(lane.cursor);
+                lane.held += held as u64;
+            }
+            Some(0) => {}
+            Some(cut) => lane.cursor = Some(heads[cut - 1].job),
+        }
     }
 
     /// Drops lanes with what is loaded of them. Jobs under way stay until their call ends.
@@ -194,6 +226,9 @@ impl Connection {
         for key in keys {
             if let Some(lane) = self.lanes.remove(key) {
                 self.reading.queue(*key, lane.ticket, None);
+                if lane.counted {
+                    self.reading.count(false);
+                }
                 if lane.loading {
                     self.reading.orphan(*key);
                 }

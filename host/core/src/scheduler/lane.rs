@@ -16,6 +16,8 @@ pub(super) struct Lane {
     pub(super) cursor: Option<JobSeq>,
     /// The store is read to its end.
     pub(super) exhausted: bool,
+    /// It is counted among the lanes that are not read to their end.
+    pub(super) counted: bool,
     /// A read is under way.
     pub(super) loading: bool,
     /// It is to be read from its start again when the read under way is answered.

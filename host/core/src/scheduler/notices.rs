@@ -20,16 +20,7 @@ impl Scheduler {
             return;
         }
         let Some(connection) = self.connections.get_mut(&key.connection) else { return };
-        let Some(lane) = connection.lanes.get_mut(&key) else { return };
-        lane.loading = false;
-        if !std::mem::take(&mut lane.restarting) {
-            lane.exhausted = next.is_none();
-            lane.cursor = next.or(lane.cursor);
-            lane.held += held.len() as u64;
-        }
-        for head in heads {
-            connection.add(*head, now);
-        }
+        connection.take_over(key, heads, held.len(), next, now);
         for behind in held {
             match connection.slots.get_mut(behind) {
                 Some(slot) => slot.more = true,

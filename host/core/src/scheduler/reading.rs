@@ -1,12 +1,15 @@
 //! Which lanes of a connection are read next.
 //!
 //! Two queues, first come, first served. Lanes with nothing loaded are read while the connection's window has room;
-//! lanes that only run low are refilled while less than half of it is used, so that a new execution always finds room
-//! however many large ones are being worked through.
+//! lanes that only run low are refilled while less than half of it is used, and what they load is their share of that
+//! half. So a new execution finds room however many large ones are being worked through.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::head::LaneKey;
+
+/// Heads that a lane may load however many lanes there are.
+const LEAST_SHARE: usize = 4;
 
 /// A lane's place among those that wait to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub(super) struct Reading {
     hungry: BTreeMap<u64, LaneKey>,
     low: BTreeMap<u64, LaneKey>,
     tickets: u64,
+    /// Lanes that are not read to their end.
+    unread: usize,
     under_way: usize,
     answered: u64,
     /// Lanes that were dropped during a read: its answer is nobody's, and they are not read before it came.
@@ -66,6 +71,16 @@ impl Reading {
         self.under_way = self.under_way.saturating_sub(1);
         self.answered += 1;
         !self.orphaned.remove(&key)
+    }
+
+    /// A lane is to be read on, or is read to its end.
+    pub(super) const fn count(&mut self, unread: bool) {
+        self.unread = if unread { self.unread + 1 } else { self.unread.saturating_sub(1) };
+    }
+
+    /// The most heads that one lane loads from pages.
+    pub(super) fn share(&self, window: usize) -> usize {
+        (window / 2 / self.unread.max(1)).max(LEAST_SHARE)
     }
 
     /// A lane was dropped during a read.

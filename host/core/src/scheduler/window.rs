@@ -71,7 +71,7 @@ impl Connection {
                 free.insert(Object { occupant: head.job, behind: BTreeMap::new() });
                 Stand::Lane
             }
-            Entry::Occupied(_) if self.behind >= self.most_behind => {
+            Entry::Occupied(_) if self.behind >= self.window => {
                 self.overflowed = true;
                 return;
             }
@@ -153,7 +153,7 @@ impl Connection {
         } else {
             self.objects.remove(&head.object);
         }
-        if self.overflowed && self.behind <= self.most_behind / 2 {
+        if self.overflowed && self.behind <= self.window / 2 {
             self.overflowed = false;
             self.read_again();
         }

@@ -52,7 +52,8 @@ impl World {
         let job = &self.store.jobs[&head.job];
         if !job.was_sent && job.waiting.is_none() {
             let passed = self.store.passed_by(job);
-            assert_eq!(passed, None, "seed {}: {:?} overtakes an earlier job of its key", self.seed, job);
+            let passed = passed.map(|other| &self.store.jobs[&other]);
+            assert!(passed.is_none(), "seed {} at {:?}: {job:?} overtakes {passed:?}", self.seed, self.now);
         }
     }
 
@@ -66,6 +67,12 @@ impl World {
 
     pub(crate) fn check_all_ended(&self) {
         let unfinished: Vec<_> = self.store.jobs.values().filter(|job| !job.state.is_terminal()).collect();
+        if let Some(job) = unfinished.iter().find(|job| self.store.was_open.contains(&(job.head.job.execution(), job.head.connection, job.head.belt))) {
+            let head = job.head;
+            let status = self.scheduler.lane_status(head.job.execution(), head.connection, head.belt);
+            let load = self.scheduler.load_of(head.connection);
+            panic!("seed {}: {} jobs are stuck, of an open belt {job:?}: {status:?}, load {load:?}", self.seed, unfinished.len());
+        }
         assert!(unfinished.is_empty(), "seed {}: {} jobs are stuck, the first is {:?}", self.seed, unfinished.len(), unfinished[0]);
         assert!(self.calls.is_empty(), "seed {}: calls are left", self.seed);
         let succeeded = self.store.jobs.values().filter(|job| job.state == JobState::Succeeded && !job.was_sent).count();

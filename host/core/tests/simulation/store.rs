@@ -49,6 +49,7 @@ impl Job {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Execution {
+    seal: i64,
     pub(crate) paused: bool,
     pub(crate) cancelling: bool,
     pub(crate) unfinished: u64,
@@ -98,7 +99,7 @@ impl Store {
     /// Takes over and seals an execution. `due`: when a job is due, for those that are scheduled.
     pub(crate) fn seal(&mut self, seq: ExecutionSeq, jobs: Vec<(Head, Option<Mono>)>) {
         let seal = self.number();
-        self.executions.insert(seq, Execution { unfinished: jobs.len() as u64, ..Execution::default() });
+        self.executions.insert(seq, Execution { seal, unfinished: jobs.len() as u64, ..Execution::default() });
         for (mut head, due) in jobs {
             head.seal = if due.is_some() { 0 } else { seal };
             let blocked = self.blocked.contains(&(head.connection, head.key));
@@ -111,6 +112,7 @@ impl Store {
             self.count(&job, 1);
             self.place(&job, true);
             self.jobs.insert(head.job, job);
+            self.mark_behind(head.job);
         }
         self.finish();
     }
@@ -176,8 +178,10 @@ impl Store {
                 self.change(seq, |job| job.due = None);
                 continue;
             }
-            let seal = if job.waiting == Some(WaitingKind::Schedule) { self.number() } else { job.head.seal };
+            let seal = if job.waiting == Some(WaitingKind::Schedule) { self.seal_when_due(&job) } else { job.head.seal };
             self.change(seq, |job| {
+                // With an old place it comes up in front of jobs that may be on their way.
+                job.was_aside |= job.waiting == Some(WaitingKind::Schedule);
                 job.head.seal = seal;
                 job.due = None;
                 job.waiting = None;
@@ -187,6 +191,14 @@ impl Store {
         let heads = self.heads(&ready);
         changes.absorb(self.finish());
         (heads, changes)
+    }
+
+    /// A scheduled job draws its place when it falls due. One that later belts of its execution wait for takes the
+    /// execution's: with a later place it would wait behind jobs that wait for it.
+    fn seal_when_due(&mut self, job: &Job) -> i64 {
+        let (seq, connection) = (job.head.job.execution(), job.head.connection);
+        let later = (seq, connection, job.head.belt + 1)..=(seq, connection, u32::MAX);
+        if self.progress.range(later).any(|(_, belt)| belt.finished() < belt.total) { self.executions[&seq].seal } else { self.number() }
     }
 
     /// The claim and the intent: true if the job may be sent and is in flight now.
@@ -317,7 +329,25 @@ impl Store {
         job.was_aside |= job.waiting.is_some_and(WaitingKind::is_set_aside);
         self.count(&job, 1);
         self.place(&job, job.is_unfinished());
+        let marks = job.waiting == Some(WaitingKind::Dependency);
+        let key = job.key();
         self.jobs.insert(seq, job);
+        self.mark_behind(seq);
+        if marks {
+            for other in self.of_key(key, |_| true) {
+                self.mark_behind(other);
+            }
+        }
+    }
+
+    /// A job behind one of its own object that waits for a parent is passed by other objects of the key, like that one.
+    fn mark_behind(&mut self, seq: JobSeq) {
+        let job = &self.jobs[&seq];
+        let Some(key) = self.keys.get(&job.key()) else { return };
+        let waits = |other: &Job| other.head.object == job.head.object && other.waiting == Some(WaitingKind::Dependency);
+        if key.range(..job.order()).any(|(_, _, other)| waits(&self.jobs[other])) {
+            self.jobs.get_mut(&seq).expect("just read").was_aside = true;
+        }
     }
 
     fn count(&mut self, job: &Job, by: i64) {

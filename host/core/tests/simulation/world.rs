@@ -108,7 +108,8 @@ impl World {
         trouble: Trouble,
         chance: Chance,
     ) -> Self {
-        let store = Store { rules: rules.iter().map(|(id, rules)| (*id, rules.belt_on_failure)).collect(), ..Store::default() };
+        let mut store = Store::default();
+        store.rules = rules.iter().map(|(id, rules)| (*id, rules.belt_on_failure)).collect();
         let mut world = Self {
             seed,
             now: Mono(0),
@@ -191,6 +192,7 @@ impl World {
     }
 
     fn happens(&mut self, event: Event) {
+        if std::env::var("TRACE").is_ok() { eprintln!("{:?} {event:?}", self.now); }
         match event {
             Event::Submit(seq, jobs) => {
                 self.store.seal(seq, jobs);
