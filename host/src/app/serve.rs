@@ -13,6 +13,7 @@ use super::destinations;
 use super::doors::{DispatchDoor, RegistryDoor};
 use super::vault_sink::VaultSink;
 use crate::api::{self, ApiState, Doors, first_key};
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::configuration::Configuration;
 use crate::config::documents::Documents;
@@ -87,7 +88,7 @@ pub async fn serve(settings: ServerSettings, documents: Documents) -> Result<(),
 }
 
 async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, AppError> {
-    let clock = Clock::system();
+    let (clock, chance) = (Clock::system(), Chance::system());
     let data_dir = settings.data_dir.clone();
     std::fs::create_dir_all(&data_dir).map_err(|e| cannot("data directory")(format!("{}: {e}", data_dir.display())))?;
     let store = Store::open_with(&data_dir, clock.clone(), settings.store).await.map_err(|e| cannot("store")(e.to_string()))?;
@@ -99,10 +100,11 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     let registry = open_registry(&settings, &data_dir, &store, &key, &clock).await?;
     let configuration = open_configuration(&store, &vault, documents).await?;
     let gate = Gate::start(settings.gate.clone(), store.clone(), vault.clone(), clock.clone()).await.map_err(|e| cannot("gate")(e.to_string()))?;
-    let resolver = Arc::new(Resolver::new(settings.resolver.clone(), Arc::clone(&gate), clock.clone()));
+    let resolver = Arc::new(Resolver::new(settings.resolver.clone(), Arc::clone(&gate), clock.clone(), chance.clone()));
     let deliverer = Deliverer::new(
         store.clone(),
         clock.clone(),
+        chance.clone(),
         Arc::clone(&gate),
         Arc::clone(&resolver),
         Arc::clone(&registry),
@@ -114,6 +116,7 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     let parts = Parts {
         store: store.clone(),
         clock: clock.clone(),
+        chance,
         gate: Arc::clone(&gate),
         configuration: Arc::clone(&configuration),
         registry: Arc::clone(&registry),

@@ -58,7 +58,7 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
     if let Some(verdict) = &verdict {
         apply_to_connection(host, route, &verdict.connection).await;
     }
-    let bench = Bench { host, route, call, ran: &ran, verdict, advanced, batch_size, draw: rand::random(), now: host.clock.wall() };
+    let bench = Bench { host, route, call, ran: &ran, verdict, advanced, batch_size, draw: host.chance.draw(), now: host.clock.wall() };
     let mut again = Vec::new();
     for (index, item) in part.into_iter().enumerate() {
         let index = u32::try_from(index).unwrap_or(u32::MAX);

@@ -28,6 +28,7 @@ use egression_core::time::Wall;
 
 pub use probe::Probe;
 
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::configuration::Configuration;
 use crate::gate::Gate;
@@ -45,6 +46,7 @@ use session::Sessions;
 pub struct Deliverer {
     store: Store,
     clock: Clock,
+    chance: Chance,
     gate: Arc<Gate>,
     resolver: Arc<Resolver>,
     registry: Arc<Registry>,
@@ -88,9 +90,11 @@ pub enum Effect {
 impl Deliverer {
     /// A deliverer over the host's parts.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "the parts of the host that meet in a delivery, each by its own type")]
     pub fn new(
         store: Store,
         clock: Clock,
+        chance: Chance,
         gate: Arc<Gate>,
         resolver: Arc<Resolver>,
         registry: Arc<Registry>,
@@ -98,7 +102,7 @@ impl Deliverer {
         vault: Arc<Vault>,
     ) -> Self {
         let sessions = Arc::new(Sessions::new(store.clone(), vault, clock.clone()));
-        Self { store, clock, gate, resolver, registry, configuration, sessions, schemas: Arc::new(Schemas::standard()), names: Arc::default() }
+        Self { store, clock, chance, gate, resolver, registry, configuration, sessions, schemas: Arc::new(Schemas::standard()), names: Arc::default() }
     }
 
     /// Delivers the jobs of a claim in call number `call`.

@@ -117,13 +117,13 @@ impl Deliverer {
                     let event = history::resolved(now, took_ms, body.body.len(), body.revision);
                     Ok((pin(job_id, action, Some(body.body), body.revision), Some(event)))
                 }
-                (None, None, Some(Err(ResolveError::Rejected(problem)))) => Err(ends(&row, JobState::Rejected, problem, now)),
+                (None, None, Some(Err(ResolveError::Rejected(problem)))) => Err(Box::new(ends(&row, JobState::Rejected, *problem, now))),
                 (None, None, Some(Err(ResolveError::Unavailable { until, problem }))) => {
-                    Err(waits(&row, WaitingKind::Source, Some(until), problem, now))
+                    Err(Box::new(waits(&row, WaitingKind::Source, Some(until), *problem, now)))
                 }
                 (None, None, None) => {
                     let problem = Problem::new("body.missing", "the job brings no body and names no source to read it from");
-                    Err(ends(&row, JobState::Rejected, problem, now))
+                    Err(Box::new(ends(&row, JobState::Rejected, problem, now)))
                 }
             };
             let checked = made.and_then(|(pinned, event)| {
@@ -135,33 +135,31 @@ impl Deliverer {
                     let attempt = row.attempts + 1;
                     work.push(Work { head, job_id, action: pinned.action, pinned, references, reference_remotes: Vec::new(), attempt, resolved, row });
                 }
-                Err(settlement) => prepared.aside(head, settlement),
+                Err(settlement) => prepared.aside(head, *settlement),
             }
         }
         work
     }
 
     /// Freshness and schema; the references of a body that is fine.
-    fn judge_body(&self, route: &Route, row: &ClaimRow, pinned: &crate::store::rows::Pinned, now: Wall) -> Result<Vec<(String, ObjectKey)>, Settlement> {
+    fn judge_body(&self, route: &Route, row: &ClaimRow, pinned: &crate::store::rows::Pinned, now: Wall) -> Result<Vec<(String, ObjectKey)>, Box<Settlement>> {
         let Some(text) = &pinned.body else { return Ok(Vec::new()) };
         let Some(support) = route.description().object_type(&row.object.object_type) else { return Ok(Vec::new()) };
-        if row.pinned.is_none() {
-            if let (Some(ours), Some(theirs)) = (pinned.revision, row.delivered_revision) {
-                if ours < theirs {
+        if row.pinned.is_none()
+            && let (Some(ours), Some(theirs)) = (pinned.revision, row.delivered_revision)
+                && ours < theirs {
                     let problem = Problem::new("revision.older", format!("revision {theirs} was delivered already, this is {ours}"));
-                    return Err(ends(row, JobState::Superseded, problem, now));
+                    return Err(Box::new(ends(row, JobState::Superseded, problem, now)));
                 }
-            }
-        }
         let body: Value = serde_json::from_str(text)
-            .map_err(|error| ends(row, JobState::Rejected, Problem::new("body.invalid", format!("the body is not JSON: {error}")), now))?;
+            .map_err(|error| Box::new(ends(row, JobState::Rejected, Problem::new("body.invalid", format!("the body is not JSON: {error}")), now)))?;
         if row.pinned.is_none() {
             if let Some(problem) = self.schemas.refusal(route.connector.digest(), &row.object.object_type, &support.body, &body) {
-                return Err(ends(row, JobState::Rejected, problem, now));
+                return Err(Box::new(ends(row, JobState::Rejected, problem, now)));
             }
             if text.len() as u64 > support.max_bytes && support.max_bytes > 0 {
                 let message = format!("the body has {} bytes, the connector takes {} in a call", text.len(), support.max_bytes);
-                return Err(ends(row, JobState::Rejected, Problem::new("body.too_large", message), now));
+                return Err(Box::new(ends(row, JobState::Rejected, Problem::new("body.too_large", message), now)));
             }
         }
         Ok(references::find(&body, &support.references))

@@ -14,11 +14,10 @@ pub(super) fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<(String, 
             places = places.into_iter().flat_map(|(path, value)| step(path, value, segment)).collect();
         }
         for (path, value) in places {
-            if let Some(key) = reference(value, &pointer.object_type) {
-                if !found.iter().any(|(_, k)| *k == key) {
+            if let Some(key) = reference(value, &pointer.object_type)
+                && !found.iter().any(|(_, k)| *k == key) {
                     found.push((path, key));
                 }
-            }
         }
     }
     found

@@ -17,12 +17,14 @@ const OFFER: &str = include_str!("../../../wit/schemas/standard-0.1/offer.json")
 /// The name of the standard bodies that this host knows.
 pub(super) const STANDARD: &str = "standard@0.1";
 
+/// A connector's own schema, by the connector's digest and the object type.
+type OwnSchema = (String, String);
+
 /// Compiled schemas, made once each.
 #[derive(Debug)]
 pub(super) struct Schemas {
     standard: HashMap<&'static str, Arc<Validator>>,
-    /// By connector digest and object type.
-    own: Mutex<HashMap<(String, String), Option<Arc<Validator>>>>,
+    own: Mutex<HashMap<OwnSchema, Option<Arc<Validator>>>>,
 }
 
 impl Schemas {
@@ -58,7 +60,6 @@ impl Schemas {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

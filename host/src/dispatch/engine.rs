@@ -15,6 +15,7 @@ use super::room::{GateRoom, owner};
 use super::rules::{gating_of, rules_of};
 use super::settings::DispatchSettings;
 use super::{Dispatcher, Message, QUEUE, lock};
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::catalogue::ConnectionState;
 use crate::config::configuration::Configuration;
@@ -31,6 +32,8 @@ pub struct Parts {
     pub store: Store,
     /// Time.
     pub clock: Clock,
+    /// Jitter.
+    pub chance: Chance,
     /// Limits.
     pub gate: Arc<Gate>,
     /// Documents.
@@ -109,13 +112,12 @@ impl Engine {
         let gate = Arc::clone(&self.parts.gate);
         loop {
             self.pump();
-            if self.running == 0 {
-                if let Some(done) = self.draining.take() {
+            if self.running == 0
+                && let Some(done) = self.draining.take() {
                     // Whoever asked may have given up waiting.
                     let _ = done.send(());
                     return;
                 }
-            }
             let wake = self.parts.clock.instant(self.next_wake());
             tokio::select! {
                 message = incoming.recv() => {
@@ -240,7 +242,7 @@ impl Engine {
         lock(&self.scheduler).ended(finished.connection, type_hash, &finished.jobs, now);
         self.note_due(finished.due);
         self.changed(finished.changes);
-        let step = self.health.after_call(finished.connection, &finished.effect, now, rand::random());
+        let step = self.health.after_call(finished.connection, &finished.effect, now, self.parts.chance.draw());
         self.take_step(finished.connection, step, &finished.effect);
     }
 
@@ -314,7 +316,7 @@ impl Engine {
                     scheduler.set_gating(connection.id, wanted);
                 }
                 Gating::Parked(_) if !self.health.is_closed(connection.id) => {
-                    let at = self.health.found_parked(connection.id, now, rand::random());
+                    let at = self.health.found_parked(connection.id, now, self.parts.chance.draw());
                     self.probes.entry(at).or_default().push(connection.id);
                     scheduler.set_gating(connection.id, wanted);
                 }
@@ -384,7 +386,7 @@ impl Engine {
                 }
             }
             Some(Probe::Fails(problem) | Probe::Refused(problem)) => {
-                let at = self.health.probe_failed(connection, now, rand::random());
+                let at = self.health.probe_failed(connection, now, self.parts.chance.draw());
                 tracing::warn!(%connection, problem = problem.message, "connection still does not work");
                 self.probes.entry(at).or_default().push(connection);
                 let mut scheduler = lock(&self.scheduler);

@@ -99,12 +99,12 @@ pub(super) fn batch(asked: &[ObjectKey], bytes: &[u8], max_bytes: u64) -> Result
 
 /// The object is not at the source.
 pub(super) fn not_found(key: &ObjectKey) -> ResolveError {
-    ResolveError::Rejected(Problem::new("source.not_found", format!("the source has no {key}")).status(404))
+    ResolveError::rejected(Problem::new("source.not_found", format!("the source has no {key}")).status(404))
 }
 
 /// The object is larger than the source's document allows.
 pub(super) fn too_large(key: &ObjectKey, max_bytes: u64) -> ResolveError {
-    ResolveError::Rejected(Problem::new(
+    ResolveError::rejected(Problem::new(
         "source.too_large",
         format!("the body of {key} is larger than {max_bytes} bytes (raise `max_object_bytes` of the source)"),
     ))
@@ -131,11 +131,10 @@ fn take(
 }
 
 fn shape(what: &str) -> ResolveError {
-    ResolveError::Rejected(Problem::new("source.unexpected_answer", format!("the source's answer is not of the documented shape: {what}")))
+    ResolveError::rejected(Problem::new("source.unexpected_answer", format!("the source's answer is not of the documented shape: {what}")))
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

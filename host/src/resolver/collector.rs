@@ -13,6 +13,7 @@ use super::circuit::Circuit;
 use super::http_source::HttpSource;
 use super::settings::ResolverSettings;
 use super::{ResolveError, Resolved};
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::documents::SourceDocument;
 use crate::gate::Gate;
@@ -34,10 +35,10 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Starts collecting for a source; ends when it is dropped and its last read is answered.
-    pub(super) fn start(id: SourceId, document: SourceDocument, settings: ResolverSettings, gate: Arc<Gate>, clock: Clock) -> Self {
+    pub(super) fn start(id: SourceId, document: SourceDocument, settings: ResolverSettings, gate: Arc<Gate>, clock: Clock, chance: Chance) -> Self {
         let (asks, incoming) = mpsc::channel(settings.queue);
         let fingerprint = fingerprint(&document);
-        let source = Arc::new(HttpSource::new(id, document, settings.clone(), gate, clock, Arc::new(Mutex::new(Circuit::default()))));
+        let source = Arc::new(HttpSource::new(id, document, settings.clone(), gate, clock, chance, Arc::new(Mutex::new(Circuit::default()))));
         tokio::spawn(collect(incoming, source, settings));
         Self { document: fingerprint, asks }
     }

@@ -15,6 +15,7 @@ use super::circuit::Circuit;
 use super::collector::{Answer, lock};
 use super::settings::ResolverSettings;
 use super::ResolveError;
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::documents::SourceDocument;
 use crate::gate::Gate;
@@ -31,6 +32,7 @@ pub(super) struct HttpSource {
     settings: ResolverSettings,
     gate: Arc<Gate>,
     clock: Clock,
+    chance: Chance,
     circuit: Arc<Mutex<Circuit>>,
 }
 
@@ -49,9 +51,10 @@ impl HttpSource {
         settings: ResolverSettings,
         gate: Arc<Gate>,
         clock: Clock,
+        chance: Chance,
         circuit: Arc<Mutex<Circuit>>,
     ) -> Self {
-        Self { owner: format!("source:{id}"), document, settings, gate, clock, circuit }
+        Self { owner: format!("source:{id}"), document, settings, gate, clock, chance, circuit }
     }
 
     /// Objects in one batch read; 1 where the source has only single reads.
@@ -79,7 +82,7 @@ impl HttpSource {
             Ok((bytes, false)) => batch(objects, &bytes, self.document.max_object_bytes),
             // Which of them is too large cannot be told from a cut answer: each is read alone.
             Ok((_, true)) if self.document.object_url.is_some() => return self.read_singly(objects).await,
-            Ok((_, true)) => Err(ResolveError::Rejected(Problem::new("source.too_large", "the batch answer is larger than its bodies may be"))),
+            Ok((_, true)) => Err(ResolveError::rejected(Problem::new("source.too_large", "the batch answer is larger than its bodies may be"))),
             Err(failed) => Err(self.outcome(failed)),
         };
         read.unwrap_or_else(|error| objects.iter().map(|_| Err(error.clone())).collect())
@@ -93,7 +96,7 @@ impl HttpSource {
 
     async fn read_one(&self, object: &ObjectKey) -> Answer {
         let Some(template) = &self.document.object_url else {
-            return Err(ResolveError::Rejected(Problem::new("source.no_url", "the source has neither `object_url` nor `batch_url`")));
+            return Err(ResolveError::rejected(Problem::new("source.no_url", "the source has neither `object_url` nor `batch_url`")));
         };
         let url = template.replace("{type}", &encoded(&object.object_type)).replace("{id}", &encoded(&object.id));
         match self.request("GET", url, None, self.document.max_object_bytes + FRAME_BYTES).await {
@@ -113,7 +116,7 @@ impl HttpSource {
             problem: Problem::new("source.circuit_open", "the source failed repeatedly and is left alone for a while"),
         })?;
         let Some(destination) = self.gate.destination(&self.owner) else {
-            return Err(Failed::Rejected(ResolveError::Rejected(Problem::new("source.unknown", "the source is not configured any more"))));
+            return Err(Failed::Rejected(ResolveError::rejected(Problem::new("source.unknown", "the source is not configured any more"))));
         };
         let deadline: Mono = now.plus_ms(self.document.timeout_ms);
         let call = self.gate.open_call(destination, 0, deadline, 1);
@@ -148,10 +151,10 @@ impl HttpSource {
     fn outcome(&self, failed: Failed) -> ResolveError {
         match failed {
             Failed::Rejected(error) => error,
-            Failed::Source { until: Some(until), problem, .. } => ResolveError::Unavailable { until, problem },
+            Failed::Source { until: Some(until), problem, .. } => ResolveError::unavailable(until, problem),
             Failed::Source { until: None, retry_after_ms, problem } => {
-                let until = lock(&self.circuit).failed(self.clock.mono(), retry_after_ms, rand::random(), &self.settings);
-                ResolveError::Unavailable { until: self.clock.wall_of(until), problem }
+                let until = lock(&self.circuit).failed(self.clock.mono(), retry_after_ms, self.chance.draw(), &self.settings);
+                ResolveError::unavailable(self.clock.wall_of(until), problem)
             }
         }
     }
@@ -168,7 +171,7 @@ fn status_failed(status: u16, headers: &[(String, String)]) -> Failed {
     match status {
         // 401 and 403 wait as well: the credential is the operator's to mend, and no job is lost meanwhile.
         401 | 403 | 408 | 425 | 429 | 500..=599 => Failed::Source { retry_after_ms, until: None, problem },
-        _ => Failed::Rejected(ResolveError::Rejected(problem)),
+        _ => Failed::Rejected(ResolveError::rejected(problem)),
     }
 }
 

@@ -22,6 +22,7 @@ pub use answer::Resolved;
 use collector::Collector;
 use settings::ResolverSettings;
 
+use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::catalogue::Catalogue;
 use crate::config::documents::{SourceDocument, SourceKind};
@@ -31,14 +32,24 @@ use crate::gate::Gate;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolveError {
     /// The source, or what it says about the object, makes the job `rejected`.
-    Rejected(Problem),
+    Rejected(Box<Problem>),
     /// The source is down, slow, refused or at its own limit: the job waits until then.
     Unavailable {
         /// Not worth asking before.
         until: Wall,
         /// What happened.
-        problem: Problem,
+        problem: Box<Problem>,
     },
+}
+
+impl ResolveError {
+    fn rejected(problem: Problem) -> Self {
+        Self::Rejected(Box::new(problem))
+    }
+
+    fn unavailable(until: Wall, problem: Problem) -> Self {
+        Self::Unavailable { until, problem: Box::new(problem) }
+    }
 }
 
 /// Reads bodies.
@@ -46,6 +57,7 @@ pub enum ResolveError {
 pub struct Resolver {
     settings: ResolverSettings,
     clock: Clock,
+    chance: Chance,
     gate: Arc<Gate>,
     collectors: Mutex<HashMap<SourceId, Collector>>,
 }
@@ -53,8 +65,8 @@ pub struct Resolver {
 impl Resolver {
     /// A resolver without sources; [`Resolver::configure`] gives it some.
     #[must_use]
-    pub fn new(settings: ResolverSettings, gate: Arc<Gate>, clock: Clock) -> Self {
-        Self { settings, clock, gate, collectors: Mutex::default() }
+    pub fn new(settings: ResolverSettings, gate: Arc<Gate>, clock: Clock, chance: Chance) -> Self {
+        Self { settings, clock, chance, gate, collectors: Mutex::default() }
     }
 
     /// Takes the sources of a new configuration. Reads under way finish by the old one.
@@ -64,7 +76,7 @@ impl Resolver {
         collectors.retain(|id, _| sources.iter().any(|(s, _)| s == id));
         for (id, document) in sources.into_iter().filter(|(_, d)| d.kind == SourceKind::Http) {
             if !collectors.get(&id).is_some_and(|c| c.is_of(&document)) {
-                collectors.insert(id, Collector::start(id, document, self.settings.clone(), Arc::clone(&self.gate), self.clock.clone()));
+                collectors.insert(id, Collector::start(id, document, self.settings.clone(), Arc::clone(&self.gate), self.clock.clone(), self.chance.clone()));
             }
         }
     }
@@ -88,9 +100,8 @@ impl Resolver {
     }
 
     fn not_there(&self) -> ResolveError {
-        ResolveError::Unavailable {
-            until: self.clock.wall().plus_ms(i64::try_from(self.settings.retry_base_ms).unwrap_or(1000)),
-            problem: Problem::new("source.busy", "the source is not configured for reads, or too many reads are waiting for it (bound `resolver.queue`)"),
-        }
+        let until = self.clock.wall().plus_ms(i64::try_from(self.settings.retry_base_ms).unwrap_or(1000));
+        let message = "the source is not configured for reads, or too many reads are waiting for it (bound `resolver.queue`)";
+        ResolveError::unavailable(until, Problem::new("source.busy", message))
     }
 }

@@ -48,7 +48,9 @@ pub(super) fn engine(settings: &RuntimeSettings) -> wasmtime::Result<Engine> {
 /// that loops would hold its thread for ever.
 pub(super) fn start_ticker(engine: &Engine) -> std::io::Result<()> {
     let engine = engine.weak();
-    std::thread::Builder::new().name("egression-epoch".to_owned()).spawn(move || {
+    let ticker = std::thread::Builder::new().name("egression-epoch".to_owned());
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own, which does nothing but keep the beat")]
+    ticker.spawn(move || {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);

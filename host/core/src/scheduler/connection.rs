@@ -149,8 +149,8 @@ impl Connection {
 
     /// Makes a lane to be read, unless it is there.
     pub(super) fn make_lane(&mut self, key: LaneKey) {
-        if !self.lanes.contains_key(&key) {
-            self.lanes.insert(key, Lane::default());
+        if let std::collections::btree_map::Entry::Vacant(e) = self.lanes.entry(key) {
+            e.insert(Lane::default());
             self.reconsider(key);
         }
     }

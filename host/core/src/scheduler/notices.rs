@@ -84,7 +84,11 @@ impl Scheduler {
                 Some(execution) => execution.belts.keys().copied().collect(),
                 None => self.connections.keys().copied().collect(),
             };
-            if !ids.into_iter().fold(false, |known, id| self.withdraw(id, *job) || known) {
+            let mut known = false;
+            for id in ids {
+                known |= self.withdraw(id, *job);
+            }
+            if !known {
                 let execution = self.executions.get(&job.execution());
                 again.extend(self.connections.keys().filter(|id| execution.is_none_or(|e| e.belts.contains_key(id))));
             }

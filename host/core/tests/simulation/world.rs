@@ -192,7 +192,6 @@ impl World {
     }
 
     fn happens(&mut self, event: Event) {
-        if std::env::var("TRACE").is_ok() { eprintln!("{:?} {event:?}", self.now); }
         match event {
             Event::Submit(seq, jobs) => {
                 self.store.seal(seq, jobs);
