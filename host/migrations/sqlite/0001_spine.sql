@@ -148,6 +148,8 @@ CREATE TABLE progress (
     set_aside     INTEGER NOT NULL DEFAULT 0,
     scheduled     INTEGER NOT NULL DEFAULT 0,
     retrying      INTEGER NOT NULL DEFAULT 0,
+    sourcing      INTEGER NOT NULL DEFAULT 0,
+    blocked       INTEGER NOT NULL DEFAULT 0,
     -- bit (10 - priority) for each priority present
     priorities    INTEGER NOT NULL DEFAULT 0,
     opened        INTEGER NOT NULL DEFAULT 0,

@@ -29,6 +29,8 @@ fn status(rows: &[(i64, [u64; 9])]) -> ExecutionStatus {
         belt: BeltProgress { belt: 1, total: states.iter().sum(), states: *states, ..BeltProgress::default() },
         scheduled: 0,
         retrying: 0,
+        sourcing: 0,
+        blocked: 0,
     });
     ExecutionStatus { row, progress: progress.collect(), errors: Vec::new() }
 }

@@ -250,14 +250,21 @@ fn tag(status: &ExecutionStatus) -> http::HeaderValue {
     struct State<'a> {
         seal: Option<i64>,
         flags: (bool, bool, Option<i64>, Option<i64>),
-        belts: Vec<(i64, u32, u64, [u64; 9], u64, u64)>,
+        belts: Vec<(i64, u32, u64, [u64; 9], [u64; 5])>,
         errors: Vec<(&'a str, u64)>,
     }
     let row = &status.row;
     let state = State {
         seal: row.seal,
         flags: (row.paused, row.cancel_requested_at.is_some(), row.completed_at.map(|at| at.0), row.expires_at.map(|at| at.0)),
-        belts: status.progress.iter().map(|p| (p.connection.0, p.belt.belt, p.belt.total, p.belt.states, p.scheduled, p.retrying)).collect(),
+        belts: status
+            .progress
+            .iter()
+            .map(|p| {
+                let waits = [p.scheduled, p.retrying, p.sourcing, p.blocked, p.belt.set_aside];
+                (p.connection.0, p.belt.belt, p.belt.total, p.belt.states, waits)
+            })
+            .collect(),
         errors: status.errors.iter().map(|group| (group.code.as_str(), group.jobs)).collect(),
     };
     etag::of_state(&serde_json::to_vec(&state).unwrap_or_default())

@@ -1,6 +1,6 @@
 //! The loop: what happened goes into the scheduler, what it chooses is started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
@@ -59,6 +59,8 @@ struct Engine {
     due: Option<Wall>,
     due_under_way: bool,
     probes: BTreeMap<Mono, Vec<ConnectionId>>,
+    /// Sealed executions that are being read, and whether something happened to them meanwhile.
+    opening: HashMap<ExecutionSeq, bool>,
     draining: Option<oneshot::Sender<()>>,
 }
 
@@ -93,6 +95,7 @@ impl Dispatcher {
             due: None,
             due_under_way: false,
             probes: BTreeMap::new(),
+            opening: HashMap::new(),
             draining: None,
             parts,
         };
@@ -179,16 +182,19 @@ impl Engine {
     async fn handle(&mut self, message: Message) {
         let now = self.parts.clock.mono();
         match message {
-            Message::Sealed(execution) => self.sealed(execution).await,
-            Message::Paused(execution, paused) => lock(&self.scheduler).pause(execution, paused),
+            Message::Sealed(execution) => {
+                self.opening.insert(execution, false);
+                self.reads.sealed(execution);
+            }
+            Message::Opened(execution, open) => self.opened(execution, open),
+            Message::Paused(execution, paused) => {
+                self.outdate(execution);
+                lock(&self.scheduler).pause(execution, paused);
+            }
             Message::Changed(changes) => self.changed(changes),
             Message::Configured => self.configure(),
-            Message::Page(lane, Ok(page)) => self.page(lane, page, now),
-            Message::Page(lane, Err(error)) => {
-                tracing::warn!(%error, "ready jobs could not be read");
-                lock(&self.scheduler).page_failed(lane);
-            }
-            Message::Heads(asked, Ok(heads)) => {
+            Message::Page(lane, page) => self.page(lane, page, now),
+            Message::Heads(asked, heads) => {
                 let mut scheduler = lock(&self.scheduler);
                 for (connection, key) in asked {
                     if !heads.iter().any(|head| head.connection == connection && head.key == key) {
@@ -197,13 +203,11 @@ impl Engine {
                 }
                 scheduler.found(&heads, now);
             }
-            Message::Released(Ok(heads)) => lock(&self.scheduler).found(&heads, now),
-            Message::Heads(_, Err(error)) | Message::Released(Err(error)) => tracing::warn!(%error, "heads of keys could not be read"),
-            Message::Due(Ok((heads, changes))) => {
+            Message::Released(heads) => lock(&self.scheduler).found(&heads, now),
+            Message::Due(heads, changes) => {
                 lock(&self.scheduler).found(&heads, now);
                 self.changed(changes);
             }
-            Message::Due(Err(error)) => tracing::warn!(%error, "due jobs could not be taken up"),
             Message::NextDue(at) => {
                 self.due_under_way = false;
                 // A wait that was written while this was read may end earlier than what was found; too early a look costs little.
@@ -215,15 +219,21 @@ impl Engine {
         }
     }
 
-    async fn sealed(&mut self, execution: ExecutionSeq) {
-        match self.parts.store.open_execution(execution).await {
-            Ok(Some(open)) => {
-                // Its jobs may be scheduled, or expire.
-                self.reads.when_due();
-                self.open(open);
-            }
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, execution = execution.0, "a sealed execution could not be read"),
+    fn opened(&mut self, execution: ExecutionSeq, open: Option<Box<OpenExecution>>) {
+        if self.opening.remove(&execution) == Some(true) {
+            self.opening.insert(execution, false);
+            self.reads.sealed(execution);
+        } else if let Some(open) = open {
+            // Its jobs may be scheduled, or expire.
+            self.reads.when_due();
+            self.open(*open);
+        }
+    }
+
+    /// What is being read of an execution may be older than what was just told of it.
+    fn outdate(&mut self, execution: ExecutionSeq) {
+        if let Some(outdated) = self.opening.get_mut(&execution) {
+            *outdated = true;
         }
     }
 
@@ -248,6 +258,9 @@ impl Engine {
 
     /// What a change in the store means for the scheduler.
     fn changed(&mut self, changes: Changes) {
+        for execution in changes.progress.iter().map(|row| row.execution).chain(changes.completed.iter().copied()) {
+            self.outdate(execution);
+        }
         {
             let mut scheduler = lock(&self.scheduler);
             scheduler.gone(&changes.gone);

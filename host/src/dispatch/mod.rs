@@ -24,8 +24,7 @@ pub use engine::Parts;
 pub use view::{View, WaitingGroup};
 
 use crate::delivery::{Finished, Probe};
-use crate::store::StoreError;
-use crate::store::rows::{Changes, LanePage};
+use crate::store::rows::{Changes, LanePage, OpenExecution};
 
 /// The queue to the dispatcher. Senders wait when it is full.
 const QUEUE: usize = 4096;
@@ -41,14 +40,16 @@ enum Message {
     Changed(Changes),
     /// The configuration changed.
     Configured,
+    /// A sealed execution was read; none: it is done.
+    Opened(ExecutionSeq, Option<Box<OpenExecution>>),
     /// A page was read.
-    Page(LaneKey, Result<LanePage, StoreError>),
+    Page(LaneKey, LanePage),
     /// Heads of keys were read: what was asked, what was found.
-    Heads(Vec<(ConnectionId, KeyHash)>, Result<Vec<Head>, StoreError>),
+    Heads(Vec<(ConnectionId, KeyHash)>, Vec<Head>),
     /// Released jobs were read as heads.
-    Released(Result<Vec<Head>, StoreError>),
+    Released(Vec<Head>),
     /// Waits ended by time.
-    Due(Result<(Vec<Head>, Changes), StoreError>),
+    Due(Vec<Head>, Changes),
     /// When the next wait ends.
     NextDue(Option<Wall>),
     /// A call ended.

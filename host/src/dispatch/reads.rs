@@ -1,6 +1,11 @@
 //! What the scheduler needs from the store, read beside it.
+//!
+//! Every read is answered: while the store is busy or its disk is full, it is asked again, because nobody else would ask
+//! for what was not read. Only a store that is closed is not.
 
-use egression_core::domain::ids::{ConnectionId, JobSeq};
+use std::time::Duration;
+
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::partition::KeyHash;
 use egression_core::scheduler::Need;
 use egression_core::time::Wall;
@@ -8,8 +13,12 @@ use tokio::sync::mpsc;
 
 use super::Message;
 use crate::clock::Clock;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
+/// The first pause before a question is asked again, in milliseconds. It doubles.
+const FIRST_PAUSE_MS: u64 = 50;
+/// The longest.
+const LONGEST_PAUSE_MS: u64 = 2000;
 /// Keys looked up in one question.
 const KEYS_AT_ONCE: usize = 200;
 /// Waits ended in one transaction.
@@ -32,24 +41,17 @@ impl Reads {
             match need {
                 Need::Head { connection, key } => keys.push((connection, key)),
                 Need::Page { lane, after } => self.spawn(move |reads| async move {
-                    let page = reads.store.lane_page(lane, after, reads.page).await;
+                    let page = reads.ask("ready jobs", || reads.store.lane_page(lane, after, reads.page)).await?;
                     Some(Message::Page(lane, page))
                 }),
                 Need::OpenBelt { execution, connection, belt } => self.spawn(move |reads| async move {
-                    if let Err(error) = reads.store.open_belt(execution, connection, belt).await {
-                        // It opens again after a restart by the same rule.
-                        tracing::warn!(%error, execution = execution.0, belt, "an open belt could not be noted");
-                    }
+                    reads.ask("an open belt", || reads.store.open_belt(execution, connection, belt)).await?;
                     None
                 }),
                 Need::AbortBelts { execution, connection, belt } => self.spawn(move |reads| async move {
-                    match reads.store.abort_belts(execution, connection, belt, reads.clock.wall()).await {
-                        Ok(changes) => Some(Message::Changed(changes)),
-                        Err(error) => {
-                            tracing::error!(%error, execution = execution.0, belt, "belts could not be cancelled");
-                            None
-                        }
-                    }
+                    let now = reads.clock.wall();
+                    let changes = reads.ask("cancelled belts", || reads.store.abort_belts(execution, connection, belt, now)).await?;
+                    Some(Message::Changed(changes))
                 }),
             }
         }
@@ -58,16 +60,27 @@ impl Reads {
         for chunk in keys.chunks(KEYS_AT_ONCE) {
             let asked = chunk.to_vec();
             self.spawn(move |reads| async move {
-                let heads = reads.store.heads_of_keys(&asked, reads.clock.wall()).await;
+                let heads = reads.ask("heads of keys", || reads.store.heads_of_keys(&asked, reads.clock.wall())).await?;
                 Some(Message::Heads(asked, heads))
             });
         }
     }
 
+    /// Reads an execution that was sealed.
+    pub(super) fn sealed(&self, execution: ExecutionSeq) {
+        self.spawn(move |reads| async move {
+            let open = reads.ask("a sealed execution", || reads.store.open_execution(execution)).await?;
+            Some(Message::Opened(execution, open.map(Box::new)))
+        });
+    }
+
     /// Reads jobs whose wait for others ended.
     pub(super) fn released(&self, jobs: Vec<JobSeq>) {
         if !jobs.is_empty() {
-            self.spawn(move |reads| async move { Some(Message::Released(reads.store.heads(&jobs).await)) });
+            self.spawn(move |reads| async move {
+                let heads = reads.ask("released jobs", || reads.store.heads(&jobs)).await?;
+                Some(Message::Released(heads))
+            });
         }
     }
 
@@ -75,13 +88,8 @@ impl Reads {
     pub(super) fn mark_blocked(&self, jobs: Vec<JobSeq>) {
         if !jobs.is_empty() {
             self.spawn(move |reads| async move {
-                match reads.store.mark_blocked(&jobs).await {
-                    Ok(changes) => Some(Message::Changed(changes)),
-                    Err(error) => {
-                        tracing::warn!(%error, "jobs of a blocked key could not be marked");
-                        None
-                    }
-                }
+                let changes = reads.ask("jobs of a blocked key", || reads.store.mark_blocked(&jobs)).await?;
+                Some(Message::Changed(changes))
             });
         }
     }
@@ -89,12 +97,10 @@ impl Reads {
     /// Ends waits whose time has come, and jobs that expired; then asks when the next one does.
     pub(super) fn due(&self, now: Wall) {
         self.spawn(move |reads| async move {
-            match reads.store.expire(now, DUE_AT_ONCE).await {
-                Ok(changes) => reads.send(Message::Changed(changes)).await,
-                Err(error) => tracing::warn!(%error, "expired jobs could not be ended"),
-            }
-            let due = reads.store.fall_due(now, DUE_AT_ONCE).await;
-            reads.send(Message::Due(due)).await;
+            let expired = reads.ask("expired jobs", || reads.store.expire(now, DUE_AT_ONCE)).await?;
+            reads.send(Message::Changed(expired)).await;
+            let (heads, changes) = reads.ask("due jobs", || reads.store.fall_due(now, DUE_AT_ONCE)).await?;
+            reads.send(Message::Due(heads, changes)).await;
             reads.next_due().await
         });
     }
@@ -105,11 +111,24 @@ impl Reads {
     }
 
     async fn next_due(&self) -> Option<Message> {
-        match self.store.next_due().await {
-            Ok(at) => Some(Message::NextDue(at)),
-            Err(error) => {
-                tracing::warn!(%error, "the next due job could not be read");
-                Some(Message::NextDue(Some(self.clock.wall().plus_ms(1000))))
+        self.ask("the next due job", || self.store.next_due()).await.map(Message::NextDue)
+    }
+
+    /// Asks until the store answers; none once it is closed.
+    async fn ask<T, F>(&self, what: &str, mut question: impl FnMut() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut pause_ms = FIRST_PAUSE_MS;
+        loop {
+            match question().await {
+                Ok(answer) => return Some(answer),
+                Err(StoreError::Closed) => return None,
+                Err(error) => {
+                    tracing::warn!(%error, what, pause_ms, "the store does not answer the dispatcher; asking again");
+                    tokio::time::sleep_until(self.clock.instant(self.clock.mono()) + Duration::from_millis(pause_ms)).await;
+                    pause_ms = (pause_ms * 2).min(LONGEST_PAUSE_MS);
+                }
             }
         }
     }

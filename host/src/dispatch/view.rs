@@ -69,9 +69,11 @@ impl View {
         let mut groups = vec![
             group(WaitingKind::Schedule, row.scheduled),
             group(WaitingKind::Retry, row.retrying),
-            group(WaitingKind::Dependency, row.belt.set_aside),
+            group(WaitingKind::Source, row.sourcing),
+            group(WaitingKind::Blocked, row.blocked),
+            group(WaitingKind::Dependency, row.belt.set_aside.saturating_sub(row.blocked)),
         ];
-        let ready = waiting.saturating_sub(row.scheduled + row.retrying + row.belt.set_aside);
+        let ready = waiting.saturating_sub(row.scheduled + row.retrying + row.sourcing + row.belt.set_aside);
         let status = lock(&self.scheduler).lane_status(row.execution, row.connection, row.belt.belt);
         let held = status.held.min(ready);
         groups.push(group(WaitingKind::Partition, held));

@@ -166,6 +166,10 @@ pub struct ProgressRow {
     pub scheduled: u64,
     /// Waiting for the next attempt.
     pub retrying: u64,
+    /// Waiting for the source.
+    pub sourcing: u64,
+    /// Waiting behind a blocked key, or at its head.
+    pub blocked: u64,
 }
 
 /// Errors of one kind in an execution.

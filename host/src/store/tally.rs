@@ -18,7 +18,7 @@ use super::writer::WriteTx;
 /// The columns of a progress row, in the order of [`progress_row`].
 macro_rules! progress_columns {
     () => {
-        "execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, retrying, priorities, opened"
+        "execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, retrying, priorities, opened, sourcing, blocked"
     };
 }
 pub(super) use progress_columns;
@@ -34,6 +34,8 @@ pub(super) struct Delta {
     pub(super) set_aside: i64,
     pub(super) scheduled: i64,
     pub(super) retrying: i64,
+    pub(super) sourcing: i64,
+    pub(super) blocked: i64,
 }
 
 impl Delta {
@@ -44,6 +46,8 @@ impl Delta {
             self.set_aside += if kind.is_set_aside() { by } else { 0 };
             self.scheduled += if kind == WaitingKind::Schedule { by } else { 0 };
             self.retrying += if kind == WaitingKind::Retry { by } else { 0 };
+            self.sourcing += if kind == WaitingKind::Source { by } else { 0 };
+            self.blocked += if kind == WaitingKind::Blocked { by } else { 0 };
         }
     }
 
@@ -87,21 +91,22 @@ impl Tally {
 
 async fn write_chunk(tx: &mut WriteTx, chunk: &[(BeltKey, Delta)]) -> Result<Vec<SqliteRow>, StoreError> {
     let mut update = statement::values(
-        "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, aside, scheduled, retrying) AS (",
+        "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, aside, scheduled, retrying, sourcing, blocked) AS (",
         chunk,
         |mut row, ((execution, connection, belt), delta)| {
             row.push_bind(execution.0).push_bind(connection.0).push_bind(i64::from(*belt));
             for count in delta.states {
                 row.push_bind(count);
             }
-            row.push_bind(delta.set_aside).push_bind(delta.scheduled).push_bind(delta.retrying);
+            row.push_bind(delta.set_aside).push_bind(delta.scheduled).push_bind(delta.retrying).push_bind(delta.sourcing).push_bind(delta.blocked);
         },
     );
     update.push(concat!(
         ") UPDATE progress SET waiting = waiting + d.s0, in_flight = in_flight + d.s1, accepted = accepted + d.s2, ",
         "succeeded = succeeded + d.s3, rejected = rejected + d.s4, failed = failed + d.s5, unknown = unknown + d.s6, ",
         "superseded = superseded + d.s7, cancelled = cancelled + d.s8, set_aside = set_aside + d.aside, ",
-        "scheduled = progress.scheduled + d.scheduled, retrying = progress.retrying + d.retrying FROM d ",
+        "scheduled = progress.scheduled + d.scheduled, retrying = progress.retrying + d.retrying, ",
+        "sourcing = progress.sourcing + d.sourcing, blocked = progress.blocked + d.blocked FROM d ",
         "WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b RETURNING ",
         progress_columns!()
     ));
@@ -150,5 +155,7 @@ pub(super) fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
         },
         scheduled: count(14)?,
         retrying: count(15)?,
+        sourcing: count(18)?,
+        blocked: count(19)?,
     })
 }

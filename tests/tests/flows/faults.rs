@@ -13,25 +13,26 @@ use crate::rig::{FAST_RETRY, Layout, SOURCE_TOKEN, expect_sum, source};
 
 const OBJECTS: usize = 2000;
 
-fn faults() -> Faults {
+/// The share is of calls, and batches make few.
+fn faults(share: f64) -> Faults {
     Faults {
-        error_5xx: 0.03,
-        latency: Latency { share: 0.03, ms: 200 },
-        drop_after_write: 0.02,
-        batch_refusal: 0.08,
+        error_5xx: share,
+        latency: Latency { share, ms: 200 },
+        drop_after_write: share / 2.0,
+        batch_refusal: share,
         token_revocations: vec![300, 900],
         cool_downs: vec![CoolDown { after_calls: 30, ms: 700 }],
     }
 }
 
-async fn ends_clean(mode: &'static str, rate: u64, burst: u64) -> Result<()> {
+async fn ends_clean(mode: &'static str, rate: u64, burst: u64, share: f64) -> Result<()> {
     let things = catalogue::things(OBJECTS);
     let api = MetadataApi::start(things.iter().map(|thing| thing.at_source(1)), SOURCE_TOKEN).await?;
     let limits = vec![Limit::TokenBucket { rate, per_ms: 1000, burst }, Limit::Concurrency { max: 12 }];
     let seed = 20_261_121;
     eprintln!("seed {seed}");
     let rig = Layout {
-        scenario: Scenario { faults: faults(), limits: limits.clone(), seed, ..Scenario::default() },
+        scenario: Scenario { faults: faults(share), limits: limits.clone(), seed, ..Scenario::default() },
         channel: format!(
             "{BELTS}{FAST_RETRY}limits = [{{ kind = \"token_bucket\", rate = {rate}, burst = {burst} }}, {{ kind = \"concurrency\", max = 12 }}]\n"
         ),
@@ -68,10 +69,10 @@ async fn ends_clean(mode: &'static str, rate: u64, burst: u64) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_end_clean_under_faults() {
-    ends_clean("batch", 40, 5).await.unwrap();
+    ends_clean("batch", 40, 5, 0.12).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn single_objects_end_clean_under_faults() {
-    ends_clean("single", 400, 30).await.unwrap();
+    ends_clean("single", 400, 30, 0.03).await.unwrap();
 }

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::rig::{FAST_RETRY, Layout, category, category_job};
 
 /// Updates of some objects in turn, all in one key or in one key each.
-async fn keeps_order(partition: &str, mode: &'static str, objects: usize, jobs: usize) {
-    let faults = Faults { error_5xx: 0.08, drop_after_write: 0.05, ..Faults::default() };
+async fn keeps_order(partition: &str, mode: &'static str, objects: usize, jobs: usize, share: f64) {
+    let faults = Faults { error_5xx: share, drop_after_write: share, ..Faults::default() };
     let rig = Layout {
         scenario: Scenario { faults, seed: 4711, ..Scenario::default() },
         channel: format!("partition = \"{partition}\"\nmerge = false\n{FAST_RETRY}"),
@@ -46,10 +46,10 @@ async fn keeps_order(partition: &str, mode: &'static str, objects: usize, jobs: 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_key_for_a_whole_channel() {
-    keeps_order("channel", "single", 7, 200).await;
+    keeps_order("channel", "single", 7, 200, 0.06).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_key_for_each_object() {
-    keeps_order("object", "batch", 30, 180).await;
+    keeps_order("object", "batch", 30, 600, 0.2).await;
 }

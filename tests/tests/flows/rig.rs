@@ -212,7 +212,9 @@ impl Rig {
         let looking = async {
             let mut tag = None;
             loop {
-                if let Some((view, next)) = self.poll(execution, "wait=1", tag.take()).await? {
+                // The first look does not wait: without a tag, waiting would be for the end.
+                let prefer = if tag.is_some() { "wait=1" } else { "wait=0" };
+                if let Some((view, next)) = self.poll(execution, prefer, tag.take()).await? {
                     if wanted(&view) {
                         return anyhow::Ok(view);
                     }
@@ -235,7 +237,8 @@ impl Rig {
                 if job["waiting"]["kind"] == kind {
                     return anyhow::Ok(job);
                 }
-                tag = self.poll(execution, "wait=1", tag.take()).await?.and_then(|(_, next)| next);
+                let prefer = if tag.is_some() { "wait=1" } else { "wait=0" };
+                tag = self.poll(execution, prefer, tag.take()).await?.and_then(|(_, next)| next);
             }
         };
         match timeout(PATIENCE, looking).await {

@@ -114,7 +114,7 @@ impl World {
     }
 }
 
-/// By execution, connection and belt: total, the nine states, set aside, scheduled, retrying.
+/// By execution, connection and belt: total, the nine states, set aside, scheduled, retrying, sourcing, blocked.
 type Counters = BTreeMap<(i64, i64, i64), Vec<i64>>;
 
 #[derive(Default)]
@@ -129,19 +129,20 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
     let mut counted = Counted::default();
     let rows = sqlx::query(
         "SELECT execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, \
-         superseded, cancelled, set_aside, scheduled, retrying FROM progress",
+         superseded, cancelled, set_aside, scheduled, retrying, sourcing, blocked FROM progress",
     );
     for row in rows.fetch_all(&mut *conn).await.unwrap() {
-        counted.kept.insert((row.get(0), row.get(1), row.get(2)), (3..16).map(|index| row.get(index)).collect());
+        counted.kept.insert((row.get(0), row.get(1), row.get(2)), (3..18).map(|index| row.get(index)).collect());
     }
     let rows = sqlx::query(
         "SELECT id >> 24, connection_id, belt, count(*), sum(state = 0), sum(state = 1), sum(state = 2), sum(state = 3), sum(state = 4), \
          sum(state = 5), sum(state = 6), sum(state = 7), sum(state = 8), sum(waiting IS NOT NULL AND waiting IN (4, 5, 13)), \
-         sum(waiting IS NOT NULL AND waiting = 1), sum(waiting IS NOT NULL AND waiting = 12), sum(state <= 2) FROM job GROUP BY 1, 2, 3",
+         sum(waiting IS NOT NULL AND waiting = 1), sum(waiting IS NOT NULL AND waiting = 12), \
+         sum(waiting IS NOT NULL AND waiting = 6), sum(waiting IS NOT NULL AND waiting = 13), sum(state <= 2) FROM job GROUP BY 1, 2, 3",
     );
     for row in rows.fetch_all(&mut *conn).await.unwrap() {
-        counted.real.insert((row.get(0), row.get(1), row.get(2)), (3..16).map(|index| row.get(index)).collect());
-        counted.open += row.get::<i64, _>(16);
+        counted.real.insert((row.get(0), row.get(1), row.get(2)), (3..18).map(|index| row.get(index)).collect());
+        counted.open += row.get::<i64, _>(18);
     }
     let never = [
         ("in flight without an open intent", "SELECT id FROM job WHERE state = 1 AND id NOT IN (SELECT job_id FROM intent WHERE open = 1)"),
