@@ -29,6 +29,7 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         Behaviour::WrongIndex => return Ok(wrong_index()),
         Behaviour::Twice => return Ok(twice(items)),
         Behaviour::MissingIndex => return Ok(delivered(items.get(1..).unwrap_or_default())),
+        #[expect(clippy::disallowed_methods, reason = "holding its thread is what this behaviour is for")]
         Behaviour::Sleep => sleep(Duration::from_secs(3_600)),
         Behaviour::TrapAfterWrite => trap_after_write(call, &settings.target_url),
         Behaviour::ReportThenTrap => report_then_trap(call, items),
