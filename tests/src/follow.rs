@@ -96,6 +96,28 @@ pub async fn until_in_flight(rest: &Rest, execution: &Value) -> Result<Value> {
     Ok(seen)
 }
 
+/// The only job of an execution, as soon as it waits for that reason. What the scheduler makes of a job is known a moment after it is taken,
+/// and nobody is told of it, so this asks again and again.
+///
+/// # Errors
+/// It does not come to that within 60 s; the message has the job as it was last.
+pub async fn until_waits_for(rest: &Rest, execution: &Value, kind: &str) -> Result<Value> {
+    let mut seen = Value::Null;
+    let poll = async {
+        loop {
+            seen = jobs(rest, execution).await?.into_iter().next().context("an execution has a job")?;
+            if seen["waiting"]["kind"] == kind {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    match timeout(PATIENCE, poll).await {
+        Ok(polled) => polled?,
+        Err(_) => bail!("after {PATIENCE:?} the job does not wait for {kind}: {seen:#}"),
+    }
+    Ok(seen)
+}
+
 /// An execution as it stands.
 ///
 /// # Errors

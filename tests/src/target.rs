@@ -1,6 +1,6 @@
 //! A destination that is scripted by the path of the request, and remembers what reached it.
 //!
-//! `/ok` answers, `/hold` answers once it is released, `/echo` answers with the credential that it was sent, `/redirect?<url>` points
+//! `/ok` answers, `/close` answers and hangs up, `/hold` answers once it is released, `/echo` answers with the credential that it was sent, `/redirect?<url>` points
 //! elsewhere.
 
 use std::net::SocketAddr;
@@ -115,6 +115,7 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, hea
             let to = HeaderValue::from_str(uri.query().unwrap_or_default()).unwrap_or(HeaderValue::from_static("/ok"));
             (StatusCode::FOUND, [(header::LOCATION, to)]).into_response()
         }
+        "/close" => ([(header::CONNECTION, "close")], "{}").into_response(),
         _ => "{}".into_response(),
     }
 }

@@ -133,7 +133,7 @@ impl BodyReader {
 
     fn end(&mut self) -> Result<Option<Bytes>, ApiError> {
         let Some(mut decoder) = self.decoder.take() else { return Ok(None) };
-        decoder.try_finish().map_err(|_| ApiError::CutOff("the gzip data ends before its trailer".to_owned()))?;
+        decoder.try_finish().map_err(|_| ApiError::CutOff("the gzip data end before their trailer, or do not match it".to_owned()))?;
         let rest = Bytes::from(std::mem::take(decoder.get_mut()));
         self.decoded += rest.len() as u64;
         self.check()?;

@@ -173,7 +173,7 @@ mod tests {
             (r#"{"full":"yes"}"#, "/full", "expected a boolean"),
             (r#"{"payload":{"a":}}"#, "/payload", "expected value"),
             (r#"{"action":"update""#, "/action", "EOF"),
-            ("7", "", "expected struct Submission"),
+            ("7", "", "expected an object"),
         ] {
             let error = Submission::read(text.as_bytes()).unwrap_err();
             assert_eq!(error.pointer, pointer, "{text}: {}", error.detail);

@@ -14,12 +14,20 @@ pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
     FieldError::new(pointer(text, error.line(), error.column()), code, detail)
 }
 
-/// Reads a JSON text as `T`, or says where it is not one.
+/// Reads a JSON object as `T`, or says where it is not one.
 ///
 /// # Errors
 /// The place (a JSON pointer) and what was expected there.
 pub fn read<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, FieldError> {
-    serde_json::from_slice(text).map_err(|error| field_error(text, &error))
+    // Serde would take a list for a struct, its items for the fields in order.
+    if text.trim_ascii_start().first() == Some(&b'[') {
+        return Err(FieldError::new("", "wrong_type", "expected an object, not a list"));
+    }
+    serde_json::from_slice(text).map_err(|error| match field_error(text, &error) {
+        // The parser speaks of the type that it reads into, which means nothing to whoever sent the text.
+        wrong if wrong.pointer.is_empty() && wrong.code == "wrong_type" => FieldError { detail: "expected an object".to_owned(), ..wrong },
+        wrong => wrong,
+    })
 }
 
 fn data_code(detail: &str) -> &'static str {
@@ -171,7 +179,8 @@ mod tests {
             (r#"{"name": "a", "count": -1}"#, "/count", "invalid_value"),
             (r#"{"name": "a", "name": "b"}"#, "/name", "duplicate_field"),
             (r#"{"ids": []}"#, "", "required"),
-            ("[1]", "/0", "wrong_type"),
+            ("[1]", "", "wrong_type"),
+            (r#"["a", []]"#, "", "wrong_type"),
             ("", "", "malformed_json"),
             (r#"{"name": "a" "ids": []}"#, "/name", "malformed_json"),
             (r#"{"name": "a", "ids": ["x""#, "/ids/0", "malformed_json"),

@@ -26,6 +26,7 @@ pub mod item;
 pub mod job_view;
 pub mod jobs;
 pub mod keys;
+pub mod linger;
 pub mod locate;
 pub mod objects;
 pub mod openapi;
@@ -131,6 +132,7 @@ fn dressed(routes: Router<ApiState>, state: ApiState) -> Router {
         .layer(from_fn_with_state(state.clone(), fault::bound_concurrency))
         .layer(from_fn(fault::dress))
         .layer(CatchPanicLayer::custom(fault::panicked))
+        .layer(from_fn(linger::layer))
         .layer(from_fn(trace::layer))
         .with_state(state)
 }

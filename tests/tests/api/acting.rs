@@ -54,9 +54,8 @@ async fn a_pause_holds_and_says_so_and_ends() -> Result<()> {
     let mut job = upsert("ok", "p1");
     job["scheduled_at"] = json!("2099-01-01T00:00:00Z");
     let scheduled = follow::submit(&rest, &job).await?;
-    let jobs = follow::jobs(&rest, &scheduled).await?;
-    assert_eq!((&jobs[0]["state"], &jobs[0]["waiting"]["kind"]), (&json!("waiting"), &json!("schedule")));
-    let job_path = format!("/v1/jobs/{}", jobs[0]["id"].as_str().unwrap());
+    let job = follow::until_waits_for(&rest, &scheduled, "schedule").await?;
+    let job_path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
     let cancelled = act(&rest, &format!("{job_path}:cancel")).await?.expect(200)?;
     assert_eq!(cancelled.json["state"], "cancelled");
     assert_eq!(act(&rest, &format!("{job_path}:cancel")).await?.expect(200)?.json["state"], "cancelled", "it is, so it was done");
@@ -66,8 +65,7 @@ async fn a_pause_holds_and_says_so_and_ends() -> Result<()> {
         act(&rest, pause).await?.expect(200)?;
         let execution = follow::submit(&rest, &upsert("ok", "p2")).await?;
         assert_eq!(follow::look(&rest, &execution).await?["status"], "paused", "{pause}");
-        let jobs = follow::jobs(&rest, &execution).await?;
-        assert_eq!(jobs[0]["waiting"]["kind"], "paused", "{pause}: {jobs:#?}");
+        follow::until_waits_for(&rest, &execution, "paused").await?;
         act(&rest, resume).await?.expect(200)?;
         assert_eq!(follow::until_done(&rest, &execution).await?["status"], "succeeded", "{resume}");
     }

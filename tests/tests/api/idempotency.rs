@@ -68,21 +68,25 @@ async fn a_repeat_beside_the_first_is_told_to_come_back() -> Result<()> {
     let (first_line, second_line) = (format!("{}\n", upsert("ok", "p1")), format!("{}\n", upsert("ok", "p2")));
     let whole = format!("{first_line}{second_line}");
     let length = whole.len().to_string();
-    let fields = [("Content-Type", "application/x-ndjson"), ("Idempotency-Key", "k"), ("Content-Length", length.as_str())];
-    let mut first = Wire::post(&rest, "/v1/bulk", &fields).await?;
-    first.send(first_line.as_bytes()).await?;
-    // The host holds the key once it has read the first line. What asks until then is refused for its own second line.
-    let conflict = loop {
-        let answer = submit(&rest, "/v1/bulk", "k", format!("{}\nnonsense\n", upsert("ok", "p9")), false).await?;
+    // Nobody tells when the host holds a key, which is when it has read the first line. Where the other request was read first, it is
+    // refused for its own second line, and both begin anew under another key.
+    let mut attempt = 0;
+    let (key, mut first, conflict) = loop {
+        attempt += 1;
+        let key = format!("k{attempt}");
+        let fields = [("Content-Type", "application/x-ndjson"), ("Idempotency-Key", key.as_str()), ("Content-Length", length.as_str())];
+        let mut first = Wire::post(&rest, "/v1/bulk", &fields).await?;
+        first.send(first_line.as_bytes()).await?;
+        let answer = submit(&rest, "/v1/bulk", &key, format!("{}\nnonsense\n", upsert("ok", "p9")), false).await?;
         if answer.code() != "malformed_request" {
-            break answer.expect(409)?;
+            break (key, first, answer.expect(409)?);
         }
     };
     assert_eq!(conflict.code(), "request_in_progress");
     first.send(second_line.as_bytes()).await?;
     let answer = first.answer().await;
     assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
-    let repeat = submit(&rest, "/v1/bulk", "k", whole, false).await?.expect(202)?;
+    let repeat = submit(&rest, "/v1/bulk", &key, whole, false).await?.expect(202)?;
     assert!(answer.contains(repeat.json["id"].as_str().unwrap()), "the same execution: {answer}");
     assert_eq!(repeat.json["counts"]["total"], 2);
     Ok(())

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test, not a library")]
 
 mod acting;
+mod bounds;
 mod conditions;
 mod expiry;
 mod idempotency;

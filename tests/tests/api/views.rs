@@ -36,7 +36,9 @@ async fn executions_jobs_and_events_have_the_promised_shape() -> Result<()> {
     let job: Value = rest.get(&format!("/v1/jobs/{}", jobs[0]["id"].as_str().unwrap())).await?;
     insta::assert_json_snapshot!("waiting_job", redacted(&job));
 
-    let connection: Value = rest.get("/v1/channels/reach/connections/acme").await?;
+    let mut connection: Value = rest.get("/v1/channels/reach/connections/acme").await?;
+    // How much of a limit is used is a reading of the moment.
+    connection["status"].as_object_mut().unwrap().remove("limit_used");
     insta::assert_json_snapshot!("connection", redacted(&connection));
     let connectors: Value = rest.get("/v1/connectors").await?;
     insta::assert_json_snapshot!("connectors", redacted(&connectors));

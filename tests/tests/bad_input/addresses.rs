@@ -7,6 +7,8 @@ use egression_tests::rest::Rest;
 use egression_tests::target::Target;
 use serde_json::Value;
 
+use crate::name_server::NameServer;
+
 #[tokio::test]
 async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -> Result<()> {
     let target = Target::start().await?;
@@ -74,6 +76,33 @@ async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -
     let paths = |target: &Target| target.arrived().into_iter().map(|request| request.path).collect::<Vec<_>>();
     assert_eq!(paths(&elsewhere), ["/ok"], "what the operator granted, and no redirect");
     assert_eq!(target.arrived().len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_is_judged_by_the_address_that_it_has_when_it_is_dialled() -> Result<()> {
+    let (target, names) = (Target::start().await?, NameServer::start().await?);
+    let url = target.url("/close").replace("127.0.0.1", "shop.example");
+    let channel = HostileChannel::new("reach").setting("target_url", &url).connection("allow_addresses = [\"127.0.0.1/32\"]");
+    let host = hostile::start(&format!("[server.gate]\nnameservers = [\"{}\"]\n", names.address()), &[channel]).await?;
+    let rest = host.rest()?;
+    // The name's owner changes its mind between any two requests.
+    for (addresses, code, says) in [
+        (&["10.0.0.1"][..], "reach.denied", "10.0.0.1 is private"),
+        (&["127.0.0.1"], "reach.answered", "status 200"),
+        (&["169.254.169.254"], "reach.denied", "where clouds keep their metadata"),
+        // What may be dialled of several is.
+        (&["10.0.0.1", "127.0.0.1"], "reach.answered", "status 200"),
+        (&["10.0.0.1", "169.254.169.254"], "reach.denied", "is not allowed"),
+    ] {
+        names.answer_with(addresses)?;
+        let (job, events) = try_to_reach(&rest, "reach").await?;
+        assert_eq!(job["problem"]["code"], code, "{addresses:?}: {job:#}");
+        assert!(job["problem"]["message"].as_str().is_some_and(|message| message.contains(says)), "{addresses:?}: {job:#}");
+        let denied = events.iter().filter_map(|event| event["detail"]["error"].as_str()).any(|error| error.contains("denied"));
+        assert_eq!(denied, code == "reach.denied", "{addresses:?}: {events:#?}");
+    }
+    assert_eq!(target.arrived().len(), 2, "once for each answer");
     Ok(())
 }
 

@@ -140,8 +140,8 @@ async fn a_trap_behind_a_write_is_unknown_and_never_success() -> Result<()> {
     assert!(keys.len() == 2 && keys[0] == keys[1], "the same key: {keys:?}");
     // An unknown head blocks its key, and the next job of the object says so.
     let behind = follow::submit(&rest, &upsert("trap-after-write", "p1")).await?;
-    let behind = follow::jobs(&rest, &behind).await?;
-    assert_eq!((&behind[0]["state"], &behind[0]["waiting"]["kind"]), (&json!("waiting"), &json!("blocked")), "{behind:#?}");
+    let behind = follow::until_waits_for(&rest, &behind, "blocked").await?;
+    assert_eq!((&behind["state"], &behind["attempts"]), (&json!("waiting"), &json!(0)), "{behind:#}");
     Ok(())
 }
 

@@ -45,6 +45,41 @@ async fn a_body_that_breaks_off_leaves_nothing_not_even_its_key() -> Result<()> 
     Ok(())
 }
 
+#[tokio::test]
+async fn a_refusal_reaches_whoever_is_still_sending() -> Result<()> {
+    let host = hostile::start("", &[HostileChannel::new("ok")]).await?;
+    let rest = host.rest()?;
+    // More than the buffers between the two hold, and the refusal is due behind the first line.
+    let lines: String = (0..100_000).map(|i| format!("{}\n", upsert("ok", &format!("p{i}")))).collect();
+    let body = format!("nonsense\n{lines}");
+    for (rest, kind, status) in [
+        (rest.clone(), "application/x-ndjson", 400),
+        (rest.clone(), "text/csv", 415),
+        (rest.with_key(None), "application/x-ndjson", 401),
+    ] {
+        let request = rest.request(Method::POST, "/v1/bulk").header("content-type", kind);
+        let answer = rest.send(request.body(body.clone())).await?.expect(status)?;
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+    // Who asks first is told no, and sends nothing.
+    let fields = [("Content-Type", "application/x-ndjson"), ("Content-Length", "10000000"), ("Expect", "100-continue")];
+    let answer = Wire::post(&rest.with_key(None), "/v1/bulk", &fields).await?.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    nothing_is_there(&rest).await
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_on_is_given_up() -> Result<()> {
+    let host = hostile::start("[server.api]\nbody_timeout_ms = 300\n", &[HostileChannel::new("ok")]).await?;
+    let rest = host.rest()?;
+    let fields = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
+    let mut wire = Wire::post(&rest, "/v1/bulk", &fields).await?;
+    wire.send_chunk(format!("{}\n", upsert("ok", "p0")).as_bytes()).await?;
+    let answer = wire.answer().await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("api.body_timeout_ms"), "{answer}");
+    nothing_is_there(&rest).await
+}
+
 #[derive(Debug)]
 enum Framing {
     /// This length is announced.
