@@ -110,6 +110,7 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
         Arc::clone(&registry),
         Arc::clone(&configuration),
         Arc::new(vault),
+        settings.runtime.slots,
     );
     let configure = configurer(&configuration, &registry, &gate, &resolver);
     configure();

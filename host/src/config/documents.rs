@@ -245,7 +245,7 @@ const fn default_request_timeout_ms() -> u64 {
     15_000
 }
 const fn default_max_calls() -> u32 {
-    64
+    128
 }
 const fn default_payload_max_age_ms() -> u64 {
     5000

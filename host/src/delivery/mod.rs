@@ -10,6 +10,7 @@ mod history;
 mod masking;
 mod names;
 mod persist;
+mod places;
 mod prepare;
 mod probe;
 mod recover;
@@ -38,6 +39,7 @@ use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 use names::Names;
+use places::{Places, Reserved};
 use schema::Schemas;
 use session::Sessions;
 
@@ -54,6 +56,7 @@ pub struct Deliverer {
     sessions: Arc<Sessions>,
     schemas: Arc<Schemas>,
     names: Arc<Names>,
+    places: Arc<Places>,
 }
 
 /// What a delivery left behind.
@@ -88,7 +91,7 @@ pub enum Effect {
 }
 
 impl Deliverer {
-    /// A deliverer over the host's parts.
+    /// A deliverer over the host's parts. `slots`: guests that the runtime holds at once.
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "the parts of the host that meet in a delivery, each by its own type")]
     pub fn new(
@@ -100,9 +103,10 @@ impl Deliverer {
         registry: Arc<Registry>,
         configuration: Arc<Configuration>,
         vault: Arc<Vault>,
+        slots: u32,
     ) -> Self {
         let sessions = Arc::new(Sessions::new(store.clone(), vault, clock.clone()));
-        Self { store, clock, chance, gate, resolver, registry, configuration, sessions, schemas: Arc::new(Schemas::standard()), names: Arc::default() }
+        Self { store, clock, chance, gate, resolver, registry, configuration, sessions, schemas: Arc::new(Schemas::standard()), names: Arc::default(), places: Arc::new(Places::of_slots(slots)) }
     }
 
     /// Delivers the jobs of a claim in call number `call`.
@@ -114,6 +118,7 @@ impl Deliverer {
             due: None,
             effect: Effect::None,
         };
+        let mut reserved = Reserved::new(Arc::clone(&self.gate), claim.connection, claim.requests);
         let Some(route) = self.route(claim.connection) else {
             // The connection or its connector is gone; the scheduler is told by the configuration.
             finished.jobs = claim.heads.into_iter().map(|head| (head, Ending::Left)).collect();
@@ -123,7 +128,7 @@ impl Deliverer {
         self.settle(&mut finished, prepared.settlements).await;
         finished.jobs.extend(prepared.endings);
         if !prepared.work.is_empty() {
-            self.run(&route, call, prepared.work, &mut finished).await;
+            self.run(&route, call, prepared.work, &mut finished, &mut reserved).await;
         }
         finished
     }

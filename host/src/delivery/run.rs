@@ -7,6 +7,7 @@ use egression_core::domain::outcome::{CallError, Evidence, Outcome};
 use egression_core::time::Wall;
 
 use super::abilities::ConnectionAbilities;
+use super::places::Reserved;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, Finished, decide, masking};
 use crate::gate::exchange::Exchange;
@@ -30,14 +31,19 @@ pub(super) struct Ran {
 
 impl Deliverer {
     /// Runs the work of a call; what the destination refused as a whole runs again in halves.
-    pub(super) async fn run(&self, route: &Route, call: i64, work: Vec<Work>, finished: &mut Finished) {
+    pub(super) async fn run(&self, route: &Route, call: i64, work: Vec<Work>, finished: &mut Finished, reserved: &mut Reserved) {
         let mut parts = vec![work];
         while let Some(part) = parts.pop() {
+            let place = self.places.take(route.connection).await;
             let session = self.session(route, None).await;
             let ran = match session {
-                Ok(session) => self.call_guest(route, call, &part, session).await,
+                Ok(session) => {
+                    reserved.hand_over();
+                    self.call_guest(route, call, &part, session).await
+                }
                 Err(error) => self.no_session(error),
             };
+            drop(place);
             let ran = self.note_session(route, ran).await;
             let decided = decide::decide(self, route, call, part, ran).await;
             self.settle(finished, decided.settlements).await;

@@ -46,7 +46,7 @@ impl Default for GateSettings {
             max_response_bytes: 8 * 1024 * 1024,
             max_response_headers_bytes: 64 * 1024,
             send_all_concurrency: 8,
-            admission_horizon_ms: 200,
+            admission_horizon_ms: 300,
             rate_guard_share: 0.02,
             edge_guard_ms: 50,
             max_exchanges_per_call: 256,

@@ -177,7 +177,8 @@ impl LimitBook {
     }
 
     /// How many draws could be made up to `now + horizon_ms`, each limit taken for itself: a forecast, and never
-    /// too small. Slots that are in use count as in use. Work does not grow with the answer.
+    /// too small for limits of rate. Slots that are in use count as far as they come free at the pace of the last moments.
+    /// Work does not grow with the answer.
     #[must_use]
     pub fn headroom(&self, keys: &[LimitKey], now: Mono, horizon_ms: u64) -> Headroom {
         let now = now.max(self.latest);

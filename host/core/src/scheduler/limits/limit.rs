@@ -24,6 +24,39 @@ pub(super) struct Slots {
     max: u64,
     in_use: u64,
     observed_max: Option<u64>,
+    turnover: Turnover,
+}
+
+/// How many slots were taken of late. A slot that is taken was given back before, so this is how many come free.
+#[derive(Clone, Debug, Default)]
+struct Turnover {
+    since: Mono,
+    taken: u64,
+    taken_before: u64,
+}
+
+/// The time over which turnover is counted, in milliseconds.
+const TURNOVER_MS: u64 = 500;
+
+impl Turnover {
+    fn take(&mut self, now: Mono) {
+        let passed = now.since_ms(self.since);
+        if passed >= TURNOVER_MS {
+            self.taken_before = if passed < 2 * TURNOVER_MS { self.taken } else { 0 };
+            (self.taken, self.since) = (0, now);
+        }
+        self.taken += 1;
+    }
+
+    /// Slots that came free in a span of this length, if the present goes on as the last moments did.
+    fn in_span(&self, now: Mono, span_ms: u64) -> u64 {
+        let passed = now.since_ms(self.since);
+        if passed >= 2 * TURNOVER_MS {
+            return 0;
+        }
+        let recent = if passed >= TURNOVER_MS { self.taken } else { self.taken_before.max(self.taken) };
+        recent.saturating_mul(span_ms) / TURNOVER_MS
+    }
 }
 
 impl Slots {
@@ -31,6 +64,12 @@ impl Slots {
         self.observed_max
             .map_or(self.max, |m| m.min(self.max))
             .saturating_sub(self.in_use)
+    }
+
+    /// Those that are free, and those that will be by then: at most as many again as there are, so that a destination
+    /// that stops answering leaves few callers waiting.
+    fn available(&self, from: Mono, to: Mono) -> u64 {
+        self.free() + self.turnover.in_span(from, to.since_ms(from)).min(self.max)
     }
 }
 
@@ -49,6 +88,7 @@ impl Limit {
                 max: u64::from(max),
                 in_use: 0,
                 observed_max: None,
+                turnover: Turnover::default(),
             }),
             LimitKind::MinInterval { interval_ms } => {
                 Self::Spacing(Spacing::just_used(interval_ms, guard, now))
@@ -100,7 +140,10 @@ impl Limit {
         match self {
             Self::Bucket(bucket) => bucket.draw(now),
             Self::Window(window) => window.draw(now),
-            Self::Slots(slots) => slots.in_use += 1,
+            Self::Slots(slots) => {
+                slots.in_use += 1;
+                slots.turnover.take(now);
+            }
             Self::Spacing(spacing) => spacing.draw(now),
         }
     }
@@ -112,12 +155,12 @@ impl Limit {
         }
     }
 
-    /// How many draws could be made from `from` up to `to`. Of slots: those that are free now.
+    /// How many draws could be made from `from` up to `to`.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.available(from, to),
             Self::Window(window) => window.available(from, to),
-            Self::Slots(slots) => slots.free(),
+            Self::Slots(slots) => slots.available(from, to),
             Self::Spacing(spacing) => spacing.available(from, to),
         }
     }
