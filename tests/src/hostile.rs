@@ -30,7 +30,12 @@ impl HostileChannel {
     /// A channel called as it behaves, with one attempt for each job.
     #[must_use]
     pub fn new(behave: &str) -> Self {
-        Self { name: behave.replace('_', "-"), behave: behave.to_owned(), channel: "retry = { attempts = 1 }\n".to_owned(), ..Self::default() }
+        Self {
+            name: behave.replace('_', "-"),
+            behave: behave.to_owned(),
+            channel: "retry = { attempts = 1 }\n".to_owned(),
+            ..Self::default()
+        }
     }
 
     /// Under another name.
@@ -103,7 +108,8 @@ pub fn component() -> Result<std::path::PathBuf> {
 pub fn patched(component: &Path, from: &str, to: &str) -> Result<Vec<u8>> {
     anyhow::ensure!(from.len() == to.len(), "`{from}` and `{to}` have different lengths");
     let mut wasm = std::fs::read(component)?;
-    let places: Vec<usize> = wasm.windows(from.len()).enumerate().filter(|(_, window)| *window == from.as_bytes()).map(|(at, _)| at).collect();
+    let places: Vec<usize> =
+        wasm.windows(from.len()).enumerate().filter(|(_, window)| *window == from.as_bytes()).map(|(at, _)| at).collect();
     anyhow::ensure!(!places.is_empty(), "`{from}` is nowhere in {}", component.display());
     for place in places {
         wasm[place..place + to.len()].copy_from_slice(to.as_bytes());

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 #[must_use]
 pub fn redacted(value: &Value) -> Value {
     match value {
-        Value::Object(fields) => Value::Object(fields.iter().map(|(name, value)| (name.clone(), field(name, value))).collect::<Map<_, _>>()),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), field(name, value))).collect::<Map<_, _>>())
+        }
         Value::Array(items) => items.iter().map(redacted).collect(),
         Value::String(text) => Value::String(text_without_ids(text)),
         other => other.clone(),
@@ -57,7 +59,8 @@ mod tests {
     #[test]
     fn what_varies_gives_way_to_its_kind() {
         let first = json!({"id": "exe_01a", "links": ["/v1/executions/exe_01a/jobs"], "created_at": "2026-01-01T00:00:00Z", "attempts": 1});
-        let second = json!({"id": "exe_02b", "links": ["/v1/executions/exe_02b/jobs"], "created_at": "2026-01-02T00:00:00Z", "attempts": 1});
+        let second =
+            json!({"id": "exe_02b", "links": ["/v1/executions/exe_02b/jobs"], "created_at": "2026-01-02T00:00:00Z", "attempts": 1});
         assert_eq!(redacted(&first), redacted(&second));
         assert_eq!(redacted(&first)["links"][0], "/v1/executions/exe_…/jobs");
         assert_eq!(text_without_ids("http://127.0.0.1:4711/x, own_key_ring"), "http://127.0.0.1:PORT/x, own_key_ring");

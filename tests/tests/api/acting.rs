@@ -61,7 +61,10 @@ async fn a_pause_holds_and_says_so_and_ends() -> Result<()> {
     assert_eq!(act(&rest, &format!("{job_path}:cancel")).await?.expect(200)?.json["state"], "cancelled", "it is, so it was done");
     assert_eq!(follow::look(&rest, &scheduled).await?["status"], "cancelled");
 
-    for (pause, resume) in [("/v1/channels/ok:pause", "/v1/channels/ok:resume"), ("/v1/channels/ok/connections/acme:pause", "/v1/channels/ok/connections/acme:resume")] {
+    for (pause, resume) in [
+        ("/v1/channels/ok:pause", "/v1/channels/ok:resume"),
+        ("/v1/channels/ok/connections/acme:pause", "/v1/channels/ok/connections/acme:resume"),
+    ] {
         act(&rest, pause).await?.expect(200)?;
         let execution = follow::submit(&rest, &upsert("ok", "p2")).await?;
         assert_eq!(follow::look(&rest, &execution).await?["status"], "paused", "{pause}");

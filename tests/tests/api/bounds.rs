@@ -21,7 +21,8 @@ async fn too_much_at_once_is_sent_away_with_the_name_of_the_bound() -> Result<()
     let host = hostile::start("[server.api]\nbacklog_max = 3\nreceive_concurrency = 1\n", &[HostileChannel::new("ok")]).await?;
     let rest = host.rest()?;
     // A body that does not end holds the only place.
-    let mut receiving = Wire::post(&rest, "/v1/bulk", &[("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")]).await?;
+    let mut receiving =
+        Wire::post(&rest, "/v1/bulk", &[("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")]).await?;
     let mut later = upsert("ok", "p1");
     later["scheduled_at"] = json!("2099-01-01T00:00:00Z");
     let lines: String = ["p1", "p2", "p3"].into_iter().map(|id| format!("{}\n", with_id(&later, id))).collect();

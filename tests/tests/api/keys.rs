@@ -8,7 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Another tenant with a connection into the same channel.
-const OTHER: &str = "[[subscriptions]]\nname = \"other\"\n[[connections]]\nsubscription = \"other\"\nchannel = \"ok\"\nsettings = { behave = \"ok\" }";
+const OTHER: &str =
+    "[[subscriptions]]\nname = \"other\"\n[[connections]]\nsubscription = \"other\"\nchannel = \"ok\"\nsettings = { behave = \"ok\" }";
 
 async fn send(rest: &Rest, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
     let request = rest.request(method, path);
@@ -20,7 +21,9 @@ async fn send(rest: &Rest, method: Method, path: &str, body: Option<&Value>) -> 
 }
 
 async fn key(admin: &Rest, role: &str, subscription: Option<&str>) -> Result<(String, Rest)> {
-    let made = send(admin, Method::POST, "/v1/keys", Some(&json!({"role": role, "subscription": subscription, "label": role}))).await?.expect(201)?;
+    let made = send(admin, Method::POST, "/v1/keys", Some(&json!({"role": role, "subscription": subscription, "label": role})))
+        .await?
+        .expect(201)?;
     assert_eq!(made.header("cache-control"), "no-store");
     let text = made.json["key"].as_str().context("shown this once")?;
     assert!(text.starts_with("egk_") && text.len() == 36, "{text}");
@@ -97,7 +100,9 @@ async fn roles(reader: &Rest, submitter: &Rest, own_admin: &Rest, execution: &st
 
 /// Another tenant's things are answered as if they did not exist.
 async fn tenants(stranger: &Rest, execution: &str, job: &str) -> Result<()> {
-    for path in [execution.to_owned(), format!("{execution}/jobs"), job.to_owned(), format!("{job}/events"), "/v1/subscriptions/acme".to_owned()] {
+    for path in
+        [execution.to_owned(), format!("{execution}/jobs"), job.to_owned(), format!("{job}/events"), "/v1/subscriptions/acme".to_owned()]
+    {
         let answer = send(stranger, Method::GET, &path, None).await?;
         assert_eq!((answer.status, answer.code()), (404, "not_found"), "{path}: {}", answer.text);
     }

@@ -33,7 +33,8 @@ fn ids(items: &[Value]) -> Vec<&str> {
 async fn pages_miss_nothing_and_repeat_nothing() -> Result<()> {
     let host = hostile::start("", &[HostileChannel::new("ok"), HostileChannel::new("trap")]).await?;
     let rest = host.rest()?;
-    let lines: Vec<Value> = (0..OBJECTS).map(|i| upsert("ok", &format!("p{i}"))).chain([upsert("trap", "p1"), upsert("nowhere", "p2")]).collect();
+    let lines: Vec<Value> =
+        (0..OBJECTS).map(|i| upsert("ok", &format!("p{i}"))).chain([upsert("trap", "p1"), upsert("nowhere", "p2")]).collect();
     let execution = follow::bulk(&rest, &lines, "").await?.expect(202)?.json;
     let done = follow::until_done(&rest, &execution).await?;
     assert_eq!(done["counts"]["total"], OBJECTS + 2);
@@ -41,7 +42,11 @@ async fn pages_miss_nothing_and_repeat_nothing() -> Result<()> {
 
     let (all, count) = pages(&rest, &format!("{jobs}?limit=50")).await?;
     assert_eq!((all.len(), count), (OBJECTS + 2, 3));
-    assert_eq!(all.iter().filter_map(|job| job["index"].as_u64()).collect::<Vec<_>>(), (0..OBJECTS as u64 + 2).collect::<Vec<_>>(), "in order");
+    assert_eq!(
+        all.iter().filter_map(|job| job["index"].as_u64()).collect::<Vec<_>>(),
+        (0..OBJECTS as u64 + 2).collect::<Vec<_>>(),
+        "in order"
+    );
     assert_eq!(ids(&all).into_iter().collect::<BTreeSet<_>>().len(), OBJECTS + 2);
     // A page that is just full has a next one, which is empty.
     let (exact, count) = pages(&rest, &format!("{jobs}?limit={}", (OBJECTS + 2) / 2)).await?;
@@ -82,7 +87,9 @@ async fn filters(rest: &Rest, jobs: &str) -> Result<()> {
 }
 
 async fn wrong_parameters(rest: &Rest, jobs: &str) -> Result<()> {
-    for (query, pointer) in [("limit=0", "?limit"), ("limit=1001", "?limit"), ("cursor=nonsense", "?cursor"), ("state=done", "?state"), ("offset=5", "?offset")] {
+    for (query, pointer) in
+        [("limit=0", "?limit"), ("limit=1001", "?limit"), ("cursor=nonsense", "?cursor"), ("state=done", "?state"), ("offset=5", "?offset")]
+    {
         let answer = refused(rest, &format!("{jobs}?{query}")).await?;
         assert_eq!(answer.json["errors"][0]["pointer"], pointer, "{query}");
     }

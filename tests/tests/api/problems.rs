@@ -34,7 +34,12 @@ async fn every_refusal_has_the_same_shape() -> Result<()> {
     ] {
         let request = rest.request(method.clone(), path).header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
         let answer = rest.send(request).await?;
-        assert_eq!((answer.status, answer.header("content-type")), (status, "application/problem+json"), "{method} {path}: {}", answer.text);
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, "application/problem+json"),
+            "{method} {path}: {}",
+            answer.text
+        );
         assert_eq!((&answer.json["trace_id"], answer.header("trace-id")), (&json!(TRACE), TRACE), "the caller's own trace");
         // A 405 names what is allowed (RFC 9110, section 15.5.6).
         assert_eq!(status == 405, !answer.header("allow").is_empty(), "{method} {path}: {:?}", answer.headers);
@@ -42,10 +47,20 @@ async fn every_refusal_has_the_same_shape() -> Result<()> {
     }
     insta::assert_json_snapshot!("problems", told);
 
-    for (path, kind) in [("/v1/jobs", "text/plain"), ("/v1/bulk", "application/xml"), ("/v1/keys", "text/plain"), ("/v1/documents:apply", "application/json"), ("/v1/connectors", "application/json")] {
+    for (path, kind) in [
+        ("/v1/jobs", "text/plain"),
+        ("/v1/bulk", "application/xml"),
+        ("/v1/keys", "text/plain"),
+        ("/v1/documents:apply", "application/json"),
+        ("/v1/connectors", "application/json"),
+    ] {
         let answer = rest.send(rest.request(Method::POST, path).header("content-type", kind).body("{}")).await?.expect(415)?;
         assert_eq!(answer.code(), "unsupported_media_type", "{path}");
-        assert!(answer.json["detail"].as_str().is_some_and(|detail| detail.contains(kind) && detail.contains("expected")), "{}", answer.text);
+        assert!(
+            answer.json["detail"].as_str().is_some_and(|detail| detail.contains(kind) && detail.contains("expected")),
+            "{}",
+            answer.text
+        );
     }
     // There is one representation; whoever asks for another gets it all the same (RFC 9110, section 12.5.1).
     let answer = rest.send(rest.request(Method::GET, "/v1/executions").header("accept", "application/xml")).await?.expect(200)?;

@@ -31,10 +31,10 @@ async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -
         reach("another-range", &own).connection("allow_addresses = [\"10.0.0.0/8\"]"),
         // A host that neither a setting nor the operator names, whose address would be allowed.
         reach("not-granted", &own).setting("elsewhere_url", &elsewhere.url("/ok")).connection(loopback),
-        reach("granted-by-operator", &own).setting("elsewhere_url", &elsewhere.url("/ok")).connection(loopback).connection(&format!(
-            "allow_hosts = [\"{}\"]",
-            elsewhere.url("")
-        )),
+        reach("granted-by-operator", &own)
+            .setting("elsewhere_url", &elsewhere.url("/ok"))
+            .connection(loopback)
+            .connection(&format!("allow_hosts = [\"{}\"]", elsewhere.url(""))),
         reach("with-a-user", &own).setting("elsewhere_url", &own.replace("http://", "http://user:pass@")).connection(loopback),
         reach("another-scheme", &own).setting("elsewhere_url", &own.replace("http://", "https://")).connection(loopback),
         reach("a-file", &own).setting("elsewhere_url", "file:///etc/passwd").connection(loopback),
@@ -61,7 +61,10 @@ async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -
         let (job, events) = try_to_reach(&rest, channel).await?;
         assert_eq!((&job["state"], &job["problem"]["code"]), (&"rejected".into(), &"reach.denied".into()), "{channel}: {job:#}");
         assert!(job["problem"]["message"].as_str().is_some_and(|message| message.contains(why)), "{channel}: {job:#}");
-        let told = events.iter().filter_map(|event| event["detail"]["error"].as_str()).any(|error| error.contains("denied") && error.contains(why));
+        let told = events
+            .iter()
+            .filter_map(|event| event["detail"]["error"].as_str())
+            .any(|error| error.contains("denied") && error.contains(why));
         assert!(told, "{channel}: {events:#?}");
         assert!(events.iter().all(|event| event["http_status"].is_null()), "{channel}: nothing answered: {events:#?}");
     }
@@ -69,7 +72,11 @@ async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -
 
     for (channel, status) in [("redirected", 302), ("redirected-to-metadata", 302), ("granted-by-operator", 200), ("allowed", 200)] {
         let (job, events) = try_to_reach(&rest, channel).await?;
-        assert_eq!((&job["problem"]["code"], &job["problem"]["http_status"]), (&"reach.answered".into(), &status.into()), "{channel}: {job:#}");
+        assert_eq!(
+            (&job["problem"]["code"], &job["problem"]["http_status"]),
+            (&"reach.answered".into(), &status.into()),
+            "{channel}: {job:#}"
+        );
         let answers = events.iter().filter(|event| event["stage"] == "responded").count();
         assert_eq!(answers, 1, "{channel}: one request, one answer: {events:#?}");
     }

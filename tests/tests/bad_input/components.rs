@@ -42,9 +42,24 @@ async fn what_is_no_connector_is_refused_and_the_running_version_stays() -> Resu
             "connector.import_not_granted",
             "elsewhere:connector/http@0.1.0",
         ),
-        ("another form of the contract", hostile::patched(&hostile, "reads-only", "reads-ever")?, "connector.contract_mismatch", "another form"),
-        ("what only a trial finds", hostile::patched(&hostile, "batch-refused", "batch-refuted")?, "connector.trial_failed", "trial instance"),
-        ("a trap in describe", std::fs::read(binary::connector("trap-describe")?)?, "connector.describe_failed", "this connector traps in describe"),
+        (
+            "another form of the contract",
+            hostile::patched(&hostile, "reads-only", "reads-ever")?,
+            "connector.contract_mismatch",
+            "another form",
+        ),
+        (
+            "what only a trial finds",
+            hostile::patched(&hostile, "batch-refused", "batch-refuted")?,
+            "connector.trial_failed",
+            "trial instance",
+        ),
+        (
+            "a trap in describe",
+            std::fs::read(binary::connector("trap-describe")?)?,
+            "connector.describe_failed",
+            "this connector traps in describe",
+        ),
     ];
     for (name, component, code, says) in cases {
         let answer = upload(&rest, component).await?;

@@ -95,7 +95,9 @@ fn kept_lines(log: &[String]) -> usize {
 #[tokio::test]
 async fn neighbours_finish_while_one_loops_and_one_sleeps() -> Result<()> {
     let sleeper = HostileChannel::new("sleep").channel("retry = { attempts = 1 }\ncall_timeout_ms = 3000\nrequest_timeout_ms = 3000");
-    let host = hostile::start(&format!("{ONE_WORKER}cpu_budget_ms = 2500\n"), &[HostileChannel::new("loop"), sleeper, HostileChannel::new("ok")]).await?;
+    let host =
+        hostile::start(&format!("{ONE_WORKER}cpu_budget_ms = 2500\n"), &[HostileChannel::new("loop"), sleeper, HostileChannel::new("ok")])
+            .await?;
     let rest = host.rest()?;
     let asleep = follow::submit(&rest, &upsert("sleep", "p1")).await?;
     follow::until_in_flight(&rest, &asleep).await?;
@@ -119,7 +121,9 @@ async fn neighbours_finish_while_one_loops_and_one_sleeps() -> Result<()> {
 #[tokio::test]
 async fn a_trap_behind_a_write_is_unknown_and_never_success() -> Result<()> {
     let target = Target::start().await?;
-    let twice = HostileChannel::new("trap_after_write").setting("target_url", &target.url("/hold")).connection("allow_addresses = [\"127.0.0.1/32\"]");
+    let twice = HostileChannel::new("trap_after_write")
+        .setting("target_url", &target.url("/hold"))
+        .connection("allow_addresses = [\"127.0.0.1/32\"]");
     let twice = twice.channel("retry = { attempts = 2, base_ms = 1, max_ms = 1 }");
     let host = hostile::start(ONE_WORKER, &[twice, HostileChannel::new("ok")]).await?;
     let rest = host.rest()?;
@@ -136,7 +140,8 @@ async fn a_trap_behind_a_write_is_unknown_and_never_success() -> Result<()> {
     let arrived = target.arrived();
     assert_eq!(arrived.iter().map(|request| request.method.as_str()).collect::<Vec<_>>(), ["PUT", "PUT"]);
     assert_eq!(arrived[0].body, arrived[1].body);
-    let keys: Vec<&Value> = end.events.iter().filter(|event| event["stage"] == "sent").map(|event| &event["detail"]["idempotency_key"]).collect();
+    let keys: Vec<&Value> =
+        end.events.iter().filter(|event| event["stage"] == "sent").map(|event| &event["detail"]["idempotency_key"]).collect();
     assert!(keys.len() == 2 && keys[0] == keys[1], "the same key: {keys:?}");
     // An unknown head blocks its key, and the next job of the object says so.
     let behind = follow::submit(&rest, &upsert("trap-after-write", "p1")).await?;

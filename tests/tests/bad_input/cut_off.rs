@@ -24,7 +24,10 @@ async fn a_body_that_breaks_off_leaves_nothing_not_even_its_key() -> Result<()> 
         for framing in [Framing::Length(whole.len()), Framing::Chunked] {
             let answer = break_off(&rest, &framing, part).await?.answer().await;
             // HTTP leaves it to the server whether it answers a request that is not whole (RFC 9112, section 8).
-            assert!(answer.is_empty() || (answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"body_cut_off\"")), "{framing:?}: {answer}");
+            assert!(
+                answer.is_empty() || (answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"body_cut_off\"")),
+                "{framing:?}: {answer}"
+            );
             nothing_is_there(&rest).await?;
         }
     }
@@ -52,11 +55,9 @@ async fn a_refusal_reaches_whoever_is_still_sending() -> Result<()> {
     // More than the buffers between the two hold, and the refusal is due behind the first line.
     let lines: String = (0..100_000).map(|i| format!("{}\n", upsert("ok", &format!("p{i}")))).collect();
     let body = format!("nonsense\n{lines}");
-    for (rest, kind, status) in [
-        (rest.clone(), "application/x-ndjson", 400),
-        (rest.clone(), "text/csv", 415),
-        (rest.with_key(None), "application/x-ndjson", 401),
-    ] {
+    for (rest, kind, status) in
+        [(rest.clone(), "application/x-ndjson", 400), (rest.clone(), "text/csv", 415), (rest.with_key(None), "application/x-ndjson", 401)]
+    {
         let request = rest.request(Method::POST, "/v1/bulk").header("content-type", kind);
         let answer = rest.send(request.body(body.clone())).await?.expect(status)?;
         assert_eq!(answer.header("content-type"), "application/problem+json");

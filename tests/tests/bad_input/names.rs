@@ -63,14 +63,19 @@ async fn unknown_names_refuse_their_item_or_with_strict_handling_the_whole() -> 
     assert_eq!(lenient.header("preference-applied"), "handling=lenient");
     let done = follow::until_done(&rest, &lenient.json).await?;
     let counts = &done["counts"];
-    assert_eq!((&counts["total"], &counts["succeeded"], &counts["rejected"]), (&json!(total), &json!(GOOD), &json!(total - GOOD)), "{done:#}");
+    assert_eq!(
+        (&counts["total"], &counts["succeeded"], &counts["rejected"]),
+        (&json!(total), &json!(GOOD), &json!(total - GOOD)),
+        "{done:#}"
+    );
     assert_eq!(done["status"], "succeeded_with_errors");
     let groups: u64 = done["errors"].as_array().unwrap().iter().filter_map(|group| group["count"].as_u64()).sum();
     assert_eq!(groups, total - GOOD, "each is counted once: {done:#}");
 
     let refused: Vec<Value> = follow::jobs(&rest, &done).await?.into_iter().filter(|job| job["state"] == "rejected").collect();
     assert!(refused.iter().all(|job| job["excerpt"].as_str().is_some_and(|excerpt| excerpt.len() <= 200)), "{refused:#?}");
-    let shown: Vec<Value> = refused.iter().map(|job| json!({"index": job["index"], "object": job["object"], "problem": job["problem"]})).collect();
+    let shown: Vec<Value> =
+        refused.iter().map(|job| json!({"index": job["index"], "object": job["object"], "problem": job["problem"]})).collect();
     insta::assert_json_snapshot!("lenient_bulk_with_unknown_names", redacted(&json!(shown)));
 
     whole_requests(&rest).await
@@ -81,7 +86,10 @@ async fn whole_requests(rest: &egression_tests::rest::Rest) -> Result<()> {
     let mut stranger = upsert("ok", "p1");
     stranger["subscription"] = json!("stranger");
     let answer = follow::bulk(rest, &[stranger.clone(), upsert("ok", "p2")], "handling=lenient").await?.expect(400)?;
-    assert_eq!((&answer.json["errors"][0]["pointer"], &answer.json["errors"][0]["code"]), (&json!("/jobs/0/subscription"), &json!("unknown_subscription")));
+    assert_eq!(
+        (&answer.json["errors"][0]["pointer"], &answer.json["errors"][0]["code"]),
+        (&json!("/jobs/0/subscription"), &json!("unknown_subscription"))
+    );
     for (job, pointer, code) in [
         (stranger, "/subscription", "unknown_subscription"),
         (upsert("nowhere", "p1"), "/channel", "unknown_channel"),

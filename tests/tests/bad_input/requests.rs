@@ -13,7 +13,8 @@ use flate2::write::GzEncoder;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const SERVER: &str = "[server.api]\nmax_item_bytes = 65536\nmax_payload_bytes = 16384\nbulk_max_bytes = 33554432\nmax_jobs_per_request = 2000\n";
+const SERVER: &str =
+    "[server.api]\nmax_item_bytes = 65536\nmax_payload_bytes = 16384\nbulk_max_bytes = 33554432\nmax_jobs_per_request = 2000\n";
 
 /// A body with the fields of its head that matter.
 struct Case {
@@ -202,7 +203,12 @@ fn assert_problem(answer: &Answer) {
 
 /// One case as the snapshot shows it.
 fn summary(name: &str, answer: &Answer) -> String {
-    let mut lines = format!("{name}\n    {} {}: {}\n", answer.status, answer.code(), text_without_ids(answer.json["detail"].as_str().unwrap_or_default()));
+    let mut lines = format!(
+        "{name}\n    {} {}: {}\n",
+        answer.status,
+        answer.code(),
+        text_without_ids(answer.json["detail"].as_str().unwrap_or_default())
+    );
     for error in answer.json["errors"].as_array().into_iter().flatten() {
         lines.push_str(&format!("    at {} {}\n", error["pointer"], error["code"]));
     }
