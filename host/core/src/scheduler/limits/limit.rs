@@ -207,3 +207,28 @@ pub(super) fn exhausted_until(
     let reset_ms = reset_ms.filter(|_| remaining == Some(0))?;
     Some(now.plus_ms(reset_ms.min(OBSERVED_RESET_MAX_MS)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_in_use_count_as_far_as_they_come_free() {
+        let mut slots = Limit::new(LimitKind::Concurrency { max: 10 }, Guard::NONE, Mono(0));
+        let mut now = Mono(0);
+        // 100 a second, each done at once but the last ten, which hang.
+        for _ in 0..100 {
+            slots.draw(now);
+            slots.release();
+            now = now.plus_ms(10);
+        }
+        for _ in 0..10 {
+            slots.draw(now);
+        }
+        assert!(slots.is_saturated());
+        assert_eq!(slots.available(now, now.plus_ms(50)), 5, "at the pace of the last moments");
+        assert_eq!(slots.available(now, now.plus_ms(300)), 10, "at most as many again");
+        let later = now.plus_ms(2000);
+        assert_eq!(slots.available(later, later.plus_ms(300)), 0, "nothing came free of late");
+    }
+}
