@@ -203,10 +203,9 @@ impl Scheduler {
     }
 
     fn arm(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get(&id) {
-            if connection.loaded > 0 && connection.gating == Gating::Open && !connection.removed {
-                self.turns.arm(connection.rules.subscription, id);
-            }
+        let ready = |c: &&Connection| c.loaded > 0 && c.gating == Gating::Open;
+        if let Some(connection) = self.connection(id).filter(ready) {
+            self.turns.arm(connection.rules.subscription, id);
         }
     }
 

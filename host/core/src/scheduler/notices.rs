@@ -84,7 +84,8 @@ impl Scheduler {
                 Some(execution) => execution.belts.keys().copied().collect(),
                 None => self.connections.keys().copied().collect(),
             };
-            if !ids.into_iter().fold(false, |known, id| self.withdraw(id, *job) || known) {
+            // A job is of one connection.
+            if !ids.into_iter().any(|id| self.withdraw(id, *job)) {
                 let execution = self.executions.get(&job.execution());
                 again.extend(self.connections.keys().filter(|id| execution.is_none_or(|e| e.belts.contains_key(id))));
             }
