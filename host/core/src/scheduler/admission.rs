@@ -203,10 +203,10 @@ impl Scheduler {
     }
 
     fn arm(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get(&id)
-            && connection.loaded > 0 && connection.gating == Gating::Open && !connection.removed {
-                self.turns.arm(connection.rules.subscription, id);
-            }
+        let ready = |c: &&Connection| c.loaded > 0 && c.gating == Gating::Open;
+        if let Some(connection) = self.connection(id).filter(ready) {
+            self.turns.arm(connection.rules.subscription, id);
+        }
     }
 
     /// The connection's one alarm. An instant that is not after `now` would only ask the same again, and again.

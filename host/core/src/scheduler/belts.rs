@@ -1,6 +1,6 @@
 //! Executions and their belts: which lanes exist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use super::admission::Scheduler;
@@ -34,15 +34,28 @@ impl Scheduler {
         }
     }
 
-    /// New counters of a belt. Those that are older than what is known, because two answers of the store overtook each
-    /// other, are left out as far as that shows: what ended stays ended.
+    /// New counters of one belt. Where one transaction of the store changed several, use [`Scheduler::progress_of`].
     pub fn progress(&mut self, execution: ExecutionSeq, connection: ConnectionId, belt: BeltProgress) {
-        let Some(state) = self.executions.get_mut(&execution) else { return };
+        self.progress_of([(execution, connection, belt)]);
+    }
+
+    /// New counters of belts that changed together. They are looked at together too: one job's end can finish a belt and
+    /// release a job of the next, and half of that would open the belt behind.
+    ///
+    /// Counters that are older than what is known, because two answers of the store overtook each other, are left out as
+    /// far as that shows: what ended stays ended.
+    pub fn progress_of(&mut self, belts: impl IntoIterator<Item = (ExecutionSeq, ConnectionId, BeltProgress)>) {
         let facts = |b: &BeltProgress| (b.is_through(), b.is_clean(), b.opened, b.finished() >= b.total);
-        let belts = state.belts.entry(connection).or_default();
-        let before = belts.iter().find(|b| b.belt == belt.belt).map(facts);
-        let after = facts(place(belts, belt));
-        if before != Some(after) {
+        let mut changed = BTreeSet::new();
+        for (execution, connection, belt) in belts {
+            let Some(state) = self.executions.get_mut(&execution) else { continue };
+            let known = state.belts.entry(connection).or_default();
+            let before = known.iter().find(|b| b.belt == belt.belt).map(facts);
+            if before != Some(facts(place(known, belt))) {
+                changed.insert((execution, connection));
+            }
+        }
+        for (execution, connection) in changed {
             self.review_belts(execution, connection);
         }
     }

@@ -149,10 +149,8 @@ impl Connection {
 
     /// Makes a lane to be read, unless it is there.
     pub(super) fn make_lane(&mut self, key: LaneKey) {
-        if let std::collections::btree_map::Entry::Vacant(e) = self.lanes.entry(key) {
-            e.insert(Lane::default());
-            self.reconsider(key);
-        }
+        self.lanes.entry(key).or_default();
+        self.reconsider(key);
     }
 
     /// Puts a lane into the queue of those to be read, or takes it out.

@@ -69,11 +69,7 @@ impl Lane {
 
     /// The oldest loaded head among these kinds.
     pub(super) fn first_of(&self, kinds: &[Kind]) -> Option<Head> {
-        kinds
-            .iter()
-            .filter_map(|kind| self.kinds.get(kind)?.first_key_value())
-            .min_by_key(|(place, _)| **place)
-            .map(|(_, head)| *head)
+        kinds.iter().filter_map(|kind| self.kinds.get(kind)?.first_key_value()).min_by_key(|(place, _)| **place).map(|(_, head)| *head)
     }
 
     /// The kinds of its loaded heads.

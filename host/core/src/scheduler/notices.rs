@@ -84,11 +84,8 @@ impl Scheduler {
                 Some(execution) => execution.belts.keys().copied().collect(),
                 None => self.connections.keys().copied().collect(),
             };
-            let mut known = false;
-            for id in ids {
-                known |= self.withdraw(id, *job);
-            }
-            if !known {
+            // A job is of one connection.
+            if !ids.into_iter().any(|id| self.withdraw(id, *job)) {
                 let execution = self.executions.get(&job.execution());
                 again.extend(self.connections.keys().filter(|id| execution.is_none_or(|e| e.belts.contains_key(id))));
             }

@@ -49,9 +49,11 @@ impl Scheduler {
             .range(LaneKey { connection, execution, belt, priority: i8::MIN }..=LaneKey { connection, execution, belt, priority: i8::MAX })
             .map(|(_, lane)| lane.held)
             .sum();
-        let blocked = gating_reason(&state.gating)
-            .or_else(|| state.blocked.clone())
-            .unwrap_or(Blocked { kind: WaitingKind::Turn, key: None, until: None });
+        let blocked = gating_reason(&state.gating).or_else(|| state.blocked.clone()).unwrap_or(Blocked {
+            kind: WaitingKind::Turn,
+            key: None,
+            until: None,
+        });
         LaneStatus { blocked, held }
     }
 

@@ -318,3 +318,16 @@ fn a_job_that_is_gone_makes_others_of_its_key_be_looked_for() {
     s.withdrawn(&[(SHOP, key, head(1, 0).job)]);
     assert_eq!(s.needs(), [Need::Head { connection: SHOP, key }]);
 }
+
+#[test]
+fn belts_that_change_together_are_looked_at_together() {
+    let mut s = Scheduler::new(SchedulerBounds::default());
+    s.connect(rules(packing(1)));
+    let aside = BeltProgress { set_aside: 1, opened: true, ..belt(2, 1, &[0]) };
+    s.open(ExecutionSeq(1), false, [(SHOP, belt(1, 1, &[0])), (SHOP, aside), (SHOP, belt(3, 1, &[0]))]);
+    s.needs();
+    let done = BeltProgress { states: [0, 0, 0, 1, 0, 0, 0, 0, 0], ..belt(1, 1, &[0]) };
+    let released = BeltProgress { set_aside: 0, ..aside };
+    s.progress_of([(ExecutionSeq(1), SHOP, done), (ExecutionSeq(1), SHOP, released)]);
+    assert!(!s.needs().iter().any(|need| matches!(need, Need::OpenBelt { belt: 3, .. })));
+}

@@ -90,7 +90,8 @@ impl Connection {
 
     /// Takes a head that is not under way out of memory. If another job of its key was seen, the key is asked for.
     pub(super) fn unload(&mut self, head: &Head) {
-        let Some(slot) = self.slots.get(&head.key).copied().filter(|slot| slot.head.job == head.job && slot.stand != Stand::UnderWay) else {
+        let Some(slot) = self.slots.get(&head.key).copied().filter(|slot| slot.head.job == head.job && slot.stand != Stand::UnderWay)
+        else {
             return;
         };
         if slot.stand == Stand::Lane {

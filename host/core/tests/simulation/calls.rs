@@ -36,7 +36,7 @@ impl World {
             }
         }
         let changes = self.store.finish();
-        self.soon(5, Event::Changed(changes));
+        self.tell(Event::Changed(changes));
         let call = self.calls.get_mut(&number).expect("it is under way");
         call.sent = sent;
         call.draw = Some(draw);
@@ -50,7 +50,8 @@ impl World {
         let (claim, sent, draw) = (call.claim.clone(), std::mem::take(&mut call.sent), call.draw.take());
         self.destination.finish(draw.expect("it was sent"));
         let outage = self.chance.percent(self.trouble.outage);
-        let halve = (self.chance.percent(self.trouble.halve) && !sent.is_empty()).then(|| u32::try_from(sent.len() / 2).expect("small").max(1));
+        let halve =
+            (self.chance.percent(self.trouble.halve) && !sent.is_empty()).then(|| u32::try_from(sent.len() / 2).expect("small").max(1));
         let mut changes = Changes::default();
         let endings = claim
             .heads
@@ -66,7 +67,7 @@ impl World {
             })
             .collect();
         changes.absorb(self.store.finish());
-        self.soon(10, Event::Ended(number, endings, changes));
+        self.tell(Event::Ended(number, endings, changes));
     }
 
     fn outcome(&mut self, head: &Head, changes: &mut Changes) -> Ending {
@@ -137,7 +138,11 @@ impl World {
     fn wait_for_parent(&mut self, head: &Head, changes: &mut Changes) -> Ending {
         let me = self.store.jobs[&head.job].order();
         let earlier = |job: &&crate::store::Job| {
-            !job.state.is_terminal() && job.head.seal > 0 && job.head.connection == head.connection && job.head.object != head.object && job.order() < me
+            !job.state.is_terminal()
+                && job.head.seal > 0
+                && job.head.connection == head.connection
+                && job.head.object != head.object
+                && job.order() < me
         };
         let parents: Vec<JobSeq> = self.store.jobs.values().filter(earlier).map(|job| job.head.job).collect();
         if parents.is_empty() {

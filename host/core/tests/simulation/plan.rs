@@ -29,7 +29,12 @@ pub(crate) fn random(seed: u64) -> World {
         rules.insert(ConnectionId(id), rules_of(&mut chance, id));
     }
     let window = 4 + chance.below(60) as usize;
-    let bounds = SchedulerBounds { window, page: 1 + chance.below(20) as usize, low_water: 1 + chance.below(16) as usize, ..SchedulerBounds::default() };
+    let bounds = SchedulerBounds {
+        window,
+        page: 1 + chance.below(20) as usize,
+        low_water: 1 + chance.below(16) as usize,
+        ..SchedulerBounds::default()
+    };
     let trouble = Trouble {
         retry: chance.below(15),
         again: chance.below(15),
@@ -41,6 +46,7 @@ pub(crate) fn random(seed: u64) -> World {
         outage: chance.below(6),
         unread: chance.below(8),
         exact: chance.percent(50),
+        ordered: chance.percent(70),
     };
     let mut world = World::new(seed, bounds, rules, destination, trouble, chance.clone());
     for seq in 1..=4 + chance.below(25) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use egression_core::domain::action::Action;
-use egression_core::domain::belt::{BeltOnFailure, BeltProgress, gate, priority_bit, BeltGate};
+use egression_core::domain::belt::{BeltGate, BeltOnFailure, BeltProgress, gate, priority_bit};
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::object::ObjectHash;
 use egression_core::domain::partition::KeyHash;
@@ -179,9 +179,10 @@ impl Store {
                 continue;
             }
             let seal = if job.waiting == Some(WaitingKind::Schedule) { self.seal_when_due(&job) } else { job.head.seal };
+            // With an old place it comes up in front of jobs that may be on their way.
+            let comes_in_front = seal == self.executions[&seq.execution()].seal && job.waiting == Some(WaitingKind::Schedule);
             self.change(seq, |job| {
-                // With an old place it comes up in front of jobs that may be on their way.
-                job.was_aside |= job.waiting == Some(WaitingKind::Schedule);
+                job.was_aside |= comes_in_front;
                 job.head.seal = seal;
                 job.due = None;
                 job.waiting = None;
@@ -232,7 +233,8 @@ impl Store {
             job.waiting = None;
             job.due = None;
         });
-        let children: Vec<JobSeq> = self.children.range((seq, JobSeq(i64::MIN))..=(seq, JobSeq(i64::MAX))).map(|(_, child)| *child).collect();
+        let children: Vec<JobSeq> =
+            self.children.range((seq, JobSeq(i64::MIN))..=(seq, JobSeq(i64::MAX))).map(|(_, child)| *child).collect();
         for child in children {
             if state == JobState::Succeeded {
                 self.waits_no_more(child);

@@ -32,6 +32,9 @@ pub(crate) struct Trouble {
     pub(crate) unread: u64,
     /// The host names the keys of jobs that are gone.
     pub(crate) exact: bool,
+    /// The scheduler is told of changes in the order in which the store made them. Counters say nothing of their age, so
+    /// that belts are kept for certain only then.
+    pub(crate) ordered: bool,
 }
 
 #[derive(Debug)]
@@ -97,6 +100,8 @@ pub(crate) struct World {
     events: BTreeMap<(Mono, u64), Event>,
     numbers: u64,
     due_under_way: bool,
+    /// When the last of the changes so far will be told.
+    told: Mono,
 }
 
 impl World {
@@ -127,6 +132,7 @@ impl World {
             events: BTreeMap::new(),
             numbers: 0,
             due_under_way: false,
+            told: Mono(0),
         };
         world.restart();
         world
@@ -140,6 +146,16 @@ impl World {
 
     pub(crate) fn soon(&mut self, most_ms: u64, event: Event) {
         let at = self.now.plus_us(1 + self.chance.below(most_ms * 1000));
+        self.plan(at, event);
+    }
+
+    /// The scheduler will be told of a change in the store; in ordered worlds in the order in which the store made them.
+    pub(crate) fn tell(&mut self, event: Event) {
+        let mut at = self.now.plus_us(1 + self.chance.below(10_000));
+        if self.trouble.ordered {
+            at = at.max(self.told);
+            self.told = at;
+        }
         self.plan(at, event);
     }
 
@@ -226,7 +242,7 @@ impl World {
             }
             Event::Unblock(key) => {
                 let changes = self.store.unblock(key);
-                self.soon(10, Event::Changed(changes));
+                self.tell(Event::Changed(changes));
             }
             Event::Crash => self.crash(),
             inside => self.inside(inside),
@@ -263,7 +279,7 @@ impl World {
             Event::Due => {
                 let (heads, changes) = self.store.fall_due(self.now, 50);
                 self.due_under_way = false;
-                self.soon(8, Event::FellDue(heads, changes));
+                self.tell(Event::FellDue(heads, changes));
             }
             Event::FellDue(heads, changes) => {
                 self.scheduler.found(&heads, self.now);
@@ -302,7 +318,7 @@ impl World {
 
     fn withdrawn(&mut self, jobs: Vec<JobSeq>, state: JobState) {
         let changes = self.store.withdraw(jobs, state);
-        self.soon(10, Event::Changed(changes));
+        self.tell(Event::Changed(changes));
     }
 
     /// What a change in the store means for the scheduler.
@@ -312,9 +328,7 @@ impl World {
         } else {
             self.scheduler.gone(&changes.gone.iter().map(|(_, _, job)| *job).collect::<Vec<_>>());
         }
-        for (seq, connection, belt) in changes.progress {
-            self.scheduler.progress(seq, connection, belt);
-        }
+        self.scheduler.progress_of(changes.progress);
         for seq in changes.completed {
             self.scheduler.close(seq);
         }
