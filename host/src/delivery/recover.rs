@@ -88,7 +88,13 @@ impl Deliverer {
             .map(|row| fails(row, FailureCode::DependencyFailed, "an object that it refers to did not get there", now))
             .collect();
         match persist::until_taken(&self.clock, || self.store.settle(settlements.clone())).await {
-            Ok(changes) => changes,
+            Ok(mut changes) => {
+                // They ended outside of a call, so the scheduler looks for who stood behind them.
+                let ended = settlements.iter().map(|s| s.job).filter(|job| !changes.stale.contains(job));
+                let ended: Vec<JobSeq> = ended.collect();
+                changes.gone.extend(ended);
+                changes
+            }
             Err(error) => {
                 tracing::error!(%error, "children without parents could not be ended");
                 Changes::default()

@@ -264,9 +264,7 @@ impl Engine {
         {
             let mut scheduler = lock(&self.scheduler);
             scheduler.gone(&changes.gone);
-            for row in &changes.progress {
-                scheduler.progress(row.execution, row.connection, row.belt);
-            }
+            scheduler.progress_of(changes.progress.iter().map(|row| (row.execution, row.connection, row.belt)));
             for execution in &changes.completed {
                 scheduler.close(*execution);
             }

@@ -85,7 +85,7 @@ async fn fall_due(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<(Vec<Hea
             kept @ Some(WaitingKind::Blocked | WaitingKind::Merged) => job.standing.waits(kept, None),
             reason => {
                 let mut next = job.standing.waits(None, None);
-                if reason == Some(WaitingKind::Schedule) {
+                if reason == Some(WaitingKind::Schedule) && !holds_later_belts(tx, &job).await? {
                     next.seal = tx.draw_number();
                 }
                 ready.push(job.job);
@@ -98,6 +98,20 @@ async fn fall_due(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<(Vec<Hea
     let heads = heads::of_jobs(&mut tx.conn, &ready).await?;
     let changes = act.finish(tx).await?;
     Ok((heads, changes))
+}
+
+/// Whether later belts of the job's execution wait for it. It then keeps the place that its execution gave it: behind a new
+/// seal it would stand, in a coarse key, behind the very jobs that wait for its belt.
+async fn holds_later_belts(tx: &mut WriteTx, job: &moves::JobNow) -> Result<bool, StoreError> {
+    let later: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = ? AND connection_id = ? AND belt > ? AND waiting + in_flight + accepted > 0)",
+    )
+    .bind(job.job.execution().0)
+    .bind(job.connection.0)
+    .bind(job.belt)
+    .fetch_one(&mut tx.conn)
+    .await?;
+    Ok(later)
 }
 
 async fn expire(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<Changes, StoreError> {
