@@ -162,3 +162,13 @@ async fn a_delete_of_what_is_gone_is_a_success() {
     assert_eq!((&job["state"], &job["changed"], &job["remotes"]), (&json!("succeeded"), &json!(true), &json!([])), "{job}");
     assert!(rig.log.objects().await.unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_repeated_with_the_same_bytes_and_key() {
+    let rig = rig(FAST_RETRY, Faults { drop_after_write: 1.0, ..Faults::default() }).await;
+    let job = rig.deliver(category_job("c", &category("c"))).await.unwrap();
+    assert_eq!((&job["state"], &job["attempts"]), (&json!("succeeded"), &json!(2)), "{job}");
+    assert_eq!(rig.stages(&job, "no_answer").await.unwrap(), 1);
+    let report = rig.shop.report();
+    assert_eq!((report.dropped_items, report.repeated_same_key, report.repeated_other_key), (1, 1, 0), "{report:?}");
+}
