@@ -1,3 +1,5 @@
+//! What is kept comes back, and only to its owner, its name and its key.
+
 #![allow(clippy::unwrap_used)]
 
 use secrecy::{ExposeSecret, SecretString};

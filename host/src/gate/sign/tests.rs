@@ -1,3 +1,5 @@
+//! Signatures against published vectors and independent verification.
+
 #![allow(clippy::unwrap_used)]
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
