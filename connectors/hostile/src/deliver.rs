@@ -4,9 +4,7 @@ use std::hint::black_box;
 use std::thread::sleep;
 use std::time::Duration;
 
-use egression_sdk::{
-    Call, CallError, HttpError, Item, ItemOutcome, Level, Outcome, Problem, Request,
-};
+use egression_sdk::{Call, CallError, HttpError, Item, ItemOutcome, Level, Outcome, Problem, Request};
 
 use crate::behaviour::{Behaviour, Settings};
 
@@ -75,10 +73,7 @@ fn flood_log(call: &Call<'_>) {
 }
 
 fn wrong_index() -> Vec<ItemOutcome> {
-    vec![ItemOutcome {
-        index: WRONG_INDEX,
-        outcome: Outcome::delivered(Vec::new()),
-    }]
+    vec![ItemOutcome { index: WRONG_INDEX, outcome: Outcome::delivered(Vec::new()) }]
 }
 
 fn twice(items: &[Item]) -> Vec<ItemOutcome> {
@@ -105,11 +100,7 @@ fn report_then_trap(call: &Call<'_>, items: &[Item]) {
 fn echo_secret(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     let saw = match call.send(&Request::get(url)) {
         Ok(response) => {
-            let headers: Vec<String> = response
-                .headers
-                .iter()
-                .map(|header| format!("{}: {}", header.name, header.value))
-                .collect();
+            let headers: Vec<String> = response.headers.iter().map(|header| format!("{}: {}", header.name, header.value)).collect();
             let body = response.text().unwrap_or("(bytes)");
             format!("{}\n{}\n{body}", response.status, headers.join("\n"))
         }
@@ -122,12 +113,9 @@ fn echo_secret(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
 
 fn reach(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     let problem = match call.send(&Request::get(url)) {
-        Ok(response) => Problem::new("reach.answered", format!("status {}", response.status))
-            .status(response.status),
+        Ok(response) => Problem::new("reach.answered", format!("status {}", response.status)).status(response.status),
         Err(HttpError::Denied(reason)) => Problem::new("reach.denied", reason),
-        Err(HttpError::Limited(until_ms)) => {
-            Problem::new("reach.limited", format!("until {until_ms}"))
-        }
+        Err(HttpError::Limited(until_ms)) => Problem::new("reach.limited", format!("until {until_ms}")),
         Err(HttpError::NeverSent(reason)) => Problem::new("reach.never_sent", reason),
         Err(HttpError::SentWithoutAnswer(reason)) => Problem::new("reach.no_answer", reason),
     };

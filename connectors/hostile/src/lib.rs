@@ -2,17 +2,13 @@
 //!
 //! `behave` names what `deliver` does; every other function is well-behaved. See the README for the list.
 
-#![expect(
-    clippy::result_large_err,
-    reason = "the contract's errors are records by value; a call makes one at most"
-)]
+#![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
 
 mod behaviour;
 mod deliver;
 
 use egression_sdk::{
-    Action, BodyFormat, Call, CallError, Connector, Description, Findings, Item, ItemOutcome,
-    TypeSupport, export_connector,
+    Action, BodyFormat, Call, CallError, Connector, Description, Findings, Item, ItemOutcome, TypeSupport, export_connector,
 };
 use serde_json::json;
 
@@ -24,17 +20,8 @@ impl Connector for Hostile {
         let any_body = || BodyFormat::JsonSchema("true".to_owned());
         let actions = [Action::Upsert, Action::Delete];
         Description::new("hostile", env!("CARGO_PKG_VERSION"), "Hostile test guest")
-            .object_type(
-                TypeSupport::new("product", &actions, any_body())
-                    .idempotent(&actions)
-                    .batch(10, 1024 * 1024)
-                    .example(&json!({})),
-            )
-            .object_type(
-                TypeSupport::new("notice", &[Action::Create], any_body())
-                    .batch(10, 1024 * 1024)
-                    .example(&json!({})),
-            )
+            .object_type(TypeSupport::new("product", &actions, any_body()).idempotent(&actions).batch(10, 1024 * 1024).example(&json!({})))
+            .object_type(TypeSupport::new("notice", &[Action::Create], any_body()).batch(10, 1024 * 1024).example(&json!({})))
             .auth("none", &[])
             .auth("static_header", &[])
             .settings(&behaviour::settings_schema())

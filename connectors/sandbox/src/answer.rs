@@ -3,9 +3,7 @@
 //! The shop says `{"error":{"code","message","pointer"?,"references"?,"version"?}}`. The code decides; where there
 //! is none, the status does, by the host's own table.
 
-use egression_sdk::{
-    Action, Item, ObjectKey, Outcome, Problem, Remote, Response, outcome_from_status,
-};
+use egression_sdk::{Action, Item, ObjectKey, Outcome, Problem, Remote, Response, outcome_from_status};
 use serde::Deserialize;
 
 /// The shop's answer for one object: the body of a single request, or one result of a batch.
@@ -46,10 +44,7 @@ impl Answer {
     pub(crate) fn of(response: &Response) -> Self {
         let mut answer = match response.json::<Self>() {
             Ok(answer) => answer,
-            Err(_) => Self {
-                bare: Some(Problem::from_response(response)),
-                ..Self::default()
-            },
+            Err(_) => Self { bare: Some(Problem::from_response(response)), ..Self::default() },
         };
         answer.status = response.status;
         answer.retry_after_ms = response.retry_after_ms();
@@ -69,17 +64,13 @@ impl Answer {
         let problem = self.problem();
         match self.code() {
             // These objects must be there first: the hub waits for them, and no attempt is spent.
-            Some("reference.missing") if self.has_references() => {
-                Outcome::blocked_on(self.references())
-            }
+            Some("reference.missing") if self.has_references() => Outcome::blocked_on(self.references()),
             // A newer version is there: the hub hands the item back with that version.
             Some("version.conflict") => Outcome::conflict(self.remote_there(item)),
             // A create of what exists will never work; there is no version to try it with.
             Some("version.exists") => Outcome::rejected(problem),
             // Gone already is what a delete wants.
-            Some("object.missing") if item.action == Action::Delete => {
-                Outcome::unchanged(Vec::new())
-            }
+            Some("object.missing") if item.action == Action::Delete => Outcome::unchanged(Vec::new()),
             // Others still refer to it; their own deletes may be on their way.
             Some("object.referenced") => Outcome::retryable(self.retry_after_ms, problem),
             _ => outcome_from_status(&self.as_response(), item).because(problem),
@@ -95,11 +86,7 @@ impl Answer {
                 vec![remote]
             }
         };
-        if self.changed == Some(false) {
-            Outcome::unchanged(remotes)
-        } else {
-            Outcome::delivered(remotes)
-        }
+        if self.changed == Some(false) { Outcome::unchanged(remotes) } else { Outcome::delivered(remotes) }
     }
 
     fn remote_there(&self, item: &Item) -> Remote {
@@ -109,16 +96,12 @@ impl Answer {
     }
 
     fn has_references(&self) -> bool {
-        self.error
-            .as_ref()
-            .is_some_and(|error| !error.references.is_empty())
+        self.error.as_ref().is_some_and(|error| !error.references.is_empty())
     }
 
     fn references(&self) -> Vec<ObjectKey> {
         let references = self.error.iter().flat_map(|error| &error.references);
-        references
-            .map(|reference| ObjectKey::new(&reference.object_type, &reference.id))
-            .collect()
+        references.map(|reference| ObjectKey::new(&reference.object_type, &reference.id)).collect()
     }
 
     fn problem(&self) -> Problem {
@@ -141,14 +124,8 @@ impl Answer {
 
 impl ShopError {
     fn problem(&self, status: u16) -> Problem {
-        let message = if self.message.is_empty() {
-            format!("the shop answered {status} {}", self.code)
-        } else {
-            self.message.clone()
-        };
-        let problem = Problem::new(&self.code, message)
-            .status(status)
-            .destination_code(&self.code);
+        let message = if self.message.is_empty() { format!("the shop answered {status} {}", self.code) } else { self.message.clone() };
+        let problem = Problem::new(&self.code, message).status(status).destination_code(&self.code);
         match &self.pointer {
             Some(pointer) => problem.pointer(pointer),
             None => problem,

@@ -4,8 +4,8 @@
 //! is the interesting part: what does it say about the items?
 
 use egression_sdk::{
-    Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Problem, Request, Response,
-    call_error_from_http, call_error_from_status, outcome_from_status,
+    Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Problem, Request, Response, call_error_from_http,
+    call_error_from_status, outcome_from_status,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -44,12 +44,7 @@ struct PartResult {
 }
 
 /// Sends all items at once.
-pub(crate) fn deliver(
-    call: &Call<'_>,
-    access: &Access,
-    url: String,
-    items: &[Item],
-) -> Result<Vec<ItemOutcome>, CallError> {
+pub(crate) fn deliver(call: &Call<'_>, access: &Access, url: String, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
     // An item that cannot be written into the batch is refused by itself, before anything is sent.
     let mut outcomes = Vec::with_capacity(items.len());
     let mut sent = Vec::with_capacity(items.len());
@@ -77,10 +72,7 @@ pub(crate) fn deliver(
 
 fn part(item: &Item) -> Result<Part<'_>, Problem> {
     let body = match &item.body {
-        Some(text) => Some(
-            serde_json::from_str(text)
-                .map_err(|error| Problem::new("body.invalid", error.to_string()))?,
-        ),
+        Some(text) => Some(serde_json::from_str(text).map_err(|error| Problem::new("body.invalid", error.to_string()))?),
         None => None,
     };
     Ok(Part {
@@ -99,11 +91,7 @@ fn part(item: &Item) -> Result<Part<'_>, Problem> {
 
 /// Nothing came back. Unless it is certain that nothing left either, each item is `unknown`: the host knows
 /// which actions may be repeated, and repeats them with the same bytes and keys.
-fn without_answer(
-    call: &Call<'_>,
-    error: &HttpError,
-    items: &[&Item],
-) -> Result<Vec<ItemOutcome>, CallError> {
+fn without_answer(call: &Call<'_>, error: &HttpError, items: &[&Item]) -> Result<Vec<ItemOutcome>, CallError> {
     match call_error_from_http(error, false, call.now_ms()) {
         Some(call_error) => Err(call_error),
         None => Ok(each(items, |_| Outcome::unknown(Problem::from_http(error)))),
@@ -124,9 +112,7 @@ fn judge(response: &Response, items: &[&Item]) -> Result<Vec<ItemOutcome>, CallE
         // No such endpoint. Not to be confused with 'no such object', which makes a delete a success.
         404 | 405 => Err(CallError::SettingsInvalid(problem)),
         // A bare 5xx proves nothing; the host's table knows what that means for each item.
-        _ => Ok(each(items, |item| {
-            outcome_from_status(response, item).because(problem.clone())
-        })),
+        _ => Ok(each(items, |item| outcome_from_status(response, item).because(problem.clone()))),
     }
 }
 
@@ -139,16 +125,10 @@ fn judge_parts(response: &Response, items: &[&Item]) -> Vec<ItemOutcome> {
     let mut results = results.into_iter();
     each(items, |item| match results.next() {
         Some(result) if result.id == item.object.id => result.answer.outcome(item),
-        _ => Outcome::unknown(Problem::new(
-            "answer.missing",
-            "the batch's answer has no result for this item",
-        )),
+        _ => Outcome::unknown(Problem::new("answer.missing", "the batch's answer has no result for this item")),
     })
 }
 
 fn each(items: &[&Item], mut outcome: impl FnMut(&Item) -> Outcome) -> Vec<ItemOutcome> {
-    items
-        .iter()
-        .map(|item| item.settled(outcome(item)))
-        .collect()
+    items.iter().map(|item| item.settled(outcome(item))).collect()
 }

@@ -12,10 +12,7 @@
 //!
 //! The tests beside it run natively: a scripted channel stands for the host and the shop.
 
-#![expect(
-    clippy::result_large_err,
-    reason = "the contract's errors are records by value; a call makes one at most"
-)]
+#![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
 
 mod answer;
 mod batch;
@@ -28,9 +25,7 @@ mod single;
 #[cfg(test)]
 mod tests;
 
-use egression_sdk::{
-    Call, CallError, Connector, Description, Findings, Item, ItemOutcome, Session, export_connector,
-};
+use egression_sdk::{Call, CallError, Connector, Description, Findings, Item, ItemOutcome, Session, export_connector};
 
 /// The connector. A type without state: an instance may be new for every call.
 pub struct Sandbox;

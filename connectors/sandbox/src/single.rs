@@ -5,8 +5,8 @@
 //! settled stays settled.
 
 use egression_sdk::{
-    Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Request, Response,
-    call_error_from_http, call_error_from_status, outcome_from_http,
+    Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Request, Response, call_error_from_http, call_error_from_status,
+    outcome_from_http,
 };
 
 use crate::answer::{self, Answer};
@@ -24,12 +24,7 @@ enum Step {
 }
 
 /// Sends the items one after the other.
-pub(crate) fn deliver(
-    call: &Call<'_>,
-    access: &Access,
-    settings: &Settings,
-    items: &[Item],
-) -> Result<Vec<ItemOutcome>, CallError> {
+pub(crate) fn deliver(call: &Call<'_>, access: &Access, settings: &Settings, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
     let mut rest = items.iter();
     for item in rest.by_ref() {
         let step = match call.send(&request(access, settings, item)) {
@@ -47,9 +42,7 @@ pub(crate) fn deliver(
         }
     }
     // All before are reported. Nothing was sent for those behind, so they wait and spend no attempt.
-    Ok(rest
-        .map(|item| item.settled(Outcome::NotAttempted))
-        .collect())
+    Ok(rest.map(|item| item.settled(Outcome::NotAttempted)).collect())
 }
 
 /// The action becomes a precondition (RFC 9110, 13.1): the shop has one address for create, update and upsert.
@@ -84,10 +77,9 @@ fn answered(response: &Response, item: &Item) -> Step {
     }
     match answer.outcome(item) {
         // It will be sent again. The next one could be of the same partition key, and must not overtake it.
-        outcome @ (Outcome::Retryable(_)
-        | Outcome::Throttled(_)
-        | Outcome::Conflict(_)
-        | Outcome::Unknown(_)) => Step::SettledLast(outcome),
+        outcome @ (Outcome::Retryable(_) | Outcome::Throttled(_) | Outcome::Conflict(_) | Outcome::Unknown(_)) => {
+            Step::SettledLast(outcome)
+        }
         outcome => Step::Settled(outcome),
     }
 }

@@ -52,7 +52,5 @@ mod writes;
 
 pub use digest::canonical_digest;
 pub use report::{LimitReport, Report};
-pub use scenario::{
-    CoolDown, Credentials, Faults, Latency, Limit, Scenario, ScenarioChange, ScenarioError,
-};
+pub use scenario::{CoolDown, Credentials, Faults, Latency, Limit, Scenario, ScenarioChange, ScenarioError};
 pub use server::{RunningShop, Shop, StartError};

@@ -77,7 +77,11 @@ impl Acceptance {
     pub fn accept(&mut self, item: Submission) -> Result<Accepted, Vec<FieldError>> {
         let mut check = Check::default();
         if item.subscription.as_deref().is_some_and(|name| name != self.subscription) {
-            check.wrong("/subscription", "foreign_subscription", format!("the request is for subscription `{}`: it is given once", self.subscription));
+            check.wrong(
+                "/subscription",
+                "foreign_subscription",
+                format!("the request is for subscription `{}`: it is given once", self.subscription),
+            );
         }
         let action = check.need("/action", item.action);
         let object_type = check.need("/object_type", item.object_type.clone());
@@ -137,7 +141,13 @@ impl Acceptance {
         }
     }
 
-    fn targets(&mut self, item: &Submission, object_type: Option<&str>, action: Option<Action>, check: &mut Check) -> Vec<(Arc<Target>, u32)> {
+    fn targets(
+        &mut self,
+        item: &Submission,
+        object_type: Option<&str>,
+        action: Option<Action>,
+        check: &mut Check,
+    ) -> Vec<(Arc<Target>, u32)> {
         let named: Vec<(String, String)> = match (&item.channels, &item.channel) {
             (Some(_), Some(_)) => {
                 check.wrong("/channel", "invalid_value", "expected either `channel` or `channels`".to_owned());
@@ -183,16 +193,23 @@ impl Acceptance {
 
     fn find(&self, channel: &str) -> Result<Arc<Target>, (&'static str, String)> {
         let entry = self.catalogue.channel(channel).ok_or_else(|| ("unknown_channel", format!("there is no channel `{channel}`")))?;
-        let connection = self.catalogue.connection(&self.subscription, channel).ok_or_else(|| {
-            ("no_connection", format!("subscription `{}` has no connection into channel `{channel}`", self.subscription))
-        })?;
+        let connection = self
+            .catalogue
+            .connection(&self.subscription, channel)
+            .ok_or_else(|| ("no_connection", format!("subscription `{}` has no connection into channel `{channel}`", self.subscription)))?;
         let description = self.connectors.description(&entry.connector, entry.document.version.as_deref()).ok_or_else(|| {
             ("connector_not_installed", format!("the connector `{}` of channel `{channel}` is not installed", entry.connector))
         })?;
         Ok(Arc::new(Target { connection: connection.id, channel: Arc::clone(entry), description }))
     }
 
-    fn depend(&mut self, targets: &[(Arc<Target>, u32)], object_type: &str, object_ids: &[String], on: &[ObjectKey]) -> Result<(), Vec<FieldError>> {
+    fn depend(
+        &mut self,
+        targets: &[(Arc<Target>, u32)],
+        object_type: &str,
+        object_ids: &[String],
+        on: &[ObjectKey],
+    ) -> Result<(), Vec<FieldError>> {
         if on.is_empty() {
             return Ok(());
         }
@@ -201,7 +218,9 @@ impl Acceptance {
             for id in object_ids {
                 let child = ObjectKey::new(object_type, id.as_str());
                 let max = self.settings.max_dependencies_per_request;
-                self.dependencies.add(target.connection, child.hash(), &parents, max).map_err(|error| vec![dependency_error(&child, error, max)])?;
+                self.dependencies
+                    .add(target.connection, child.hash(), &parents, max)
+                    .map_err(|error| vec![dependency_error(&child, error, max)])?;
             }
         }
         Ok(())
@@ -214,7 +233,10 @@ impl Target {
         match self.description.object_type(object_type) {
             None => {
                 let known: Vec<_> = self.description.object_types.iter().map(|t| t.object_type.as_str()).collect();
-                let detail = format!("channel `{channel}` (connector `{connector}`) does not deliver `{object_type}`, expected one of {}", known.join(", "));
+                let detail = format!(
+                    "channel `{channel}` (connector `{connector}`) does not deliver `{object_type}`, expected one of {}",
+                    known.join(", ")
+                );
                 check.wrong("/object_type", "unknown_object_type", detail);
             }
             Some(support) if action.fallback(&support.actions).is_none() => {
@@ -270,7 +292,9 @@ pub fn belt_of(belts: &[Vec<String>], object_type: &str) -> u32 {
 fn dependency_error(child: &ObjectKey, error: DependencyError, max: u32) -> FieldError {
     match error {
         DependencyError::Cycle => FieldError::new("/depends_on", "dependency_cycle", format!("{child} would wait for itself")),
-        DependencyError::TooDeep => FieldError::new("/depends_on", "dependency_too_deep", format!("the objects that {child} depends on form too long a chain")),
+        DependencyError::TooDeep => {
+            FieldError::new("/depends_on", "dependency_too_deep", format!("the objects that {child} depends on form too long a chain"))
+        }
         DependencyError::TooMany => {
             let detail = format!("the request has more than {max} dependencies (bound `api.max_dependencies_per_request`)");
             FieldError::new("/depends_on", "too_many_dependencies", detail)
@@ -312,7 +336,11 @@ impl Check {
         let text = text?;
         let instant = Wall::parse_rfc3339(text).ok();
         if instant.is_none() {
-            self.wrong(pointer, "invalid_value", format!("`{}` is no instant, expected RFC 3339 like 2026-11-21T08:00:00Z", super::item::excerpt(text.as_bytes(), 60)));
+            self.wrong(
+                pointer,
+                "invalid_value",
+                format!("`{}` is no instant, expected RFC 3339 like 2026-11-21T08:00:00Z", super::item::excerpt(text.as_bytes(), 60)),
+            );
         }
         instant
     }
@@ -350,7 +378,11 @@ impl Check {
             self.wrong("/context", "too_many", format!("expected at most {MAX_CONTEXT_PAIRS} pairs, those of `defaults` included"));
         }
         if context.iter().any(|(name, value)| name.is_empty() || name.len() > MAX_CONTEXT_BYTES || value.len() > MAX_CONTEXT_BYTES) {
-            self.wrong("/context", "invalid_value", format!("expected names of 1 to {MAX_CONTEXT_BYTES} bytes and values of at most {MAX_CONTEXT_BYTES}"));
+            self.wrong(
+                "/context",
+                "invalid_value",
+                format!("expected names of 1 to {MAX_CONTEXT_BYTES} bytes and values of at most {MAX_CONTEXT_BYTES}"),
+            );
         }
     }
 
@@ -376,7 +408,11 @@ impl Check {
             self.wrong("/depends_on", "too_many", format!("expected at most {max} objects (bound `api.max_depends_on`)"));
         }
         if let Some(at) = objects.iter().position(|o| o.id.is_empty() || o.object_type.is_empty() || o.id.len() > MAX_OBJECT_ID_BYTES) {
-            self.wrong(&format!("/depends_on/{at}"), "invalid_value", format!("expected a type and an id of 1 to {MAX_OBJECT_ID_BYTES} bytes"));
+            self.wrong(
+                &format!("/depends_on/{at}"),
+                "invalid_value",
+                format!("expected a type and an id of 1 to {MAX_OBJECT_ID_BYTES} bytes"),
+            );
         }
         objects.into_iter().map(ObjectKey::from).collect()
     }

@@ -38,7 +38,16 @@ pub(crate) fn description() -> Description {
 }
 
 fn stored(name: DocumentName, id: i64, document: Value) -> StoredDocument {
-    StoredDocument { name, id, json: document.to_string(), version: 1, managed_by: ManagedBy::Api, paused: false, state: "active".into(), state_reason: None }
+    StoredDocument {
+        name,
+        id,
+        json: document.to_string(),
+        version: 1,
+        managed_by: ManagedBy::Api,
+        paused: false,
+        state: "active".into(),
+        state_reason: None,
+    }
 }
 
 fn catalogue() -> Arc<Catalogue> {
@@ -50,7 +59,11 @@ fn catalogue() -> Arc<Catalogue> {
     let rows = vec![
         stored(DocumentName::Subscription("acme".into()), 1, json!({"name": "acme"})),
         stored(DocumentName::Subscription("other".into()), 2, json!({"name": "other"})),
-        stored(DocumentName::Source("pim".into()), 5, json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/{type}/{id}"})),
+        stored(
+            DocumentName::Source("pim".into()),
+            5,
+            json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/{type}/{id}"}),
+        ),
         stored(DocumentName::Source("inline".into()), 6, json!({"name": "inline", "kind": "inline"})),
         stored(DocumentName::Channel("shop-de".into()), 1, json!({"name": "shop-de", "connector": "sandbox", "belts": belts})),
         stored(DocumentName::Channel("shop-fr".into()), 2, json!({"name": "shop-fr", "connector": "sandbox", "partition": "type"})),
@@ -119,7 +132,11 @@ fn what_cannot_be_done_is_refused_with_the_place() {
         (json!({"payload": {"a": "x".repeat(100)}}), "/payload", "too_large"),
         (json!({"depends_on": [{"type": "product", "id": "1"}]}), "/depends_on", "dependency_cycle"),
         (json!({"depends_on": [{"type": "brand", "id": ""}]}), "/depends_on/0", "invalid_value"),
-        (json!({"depends_on": (0..3).map(|i| json!({"type": "brand", "id": i.to_string()})).collect::<Vec<_>>()}), "/depends_on", "too_many"),
+        (
+            json!({"depends_on": (0..3).map(|i| json!({"type": "brand", "id": i.to_string()})).collect::<Vec<_>>()}),
+            "/depends_on",
+            "too_many",
+        ),
     ] {
         assert_eq!(refused(change.clone()), [(pointer.to_owned(), code.to_owned())], "{change}");
     }
@@ -127,7 +144,8 @@ fn what_cannot_be_done_is_refused_with_the_place() {
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
-    let places: Vec<_> = refused(json!({"source": "erp", "priority": 99, "channels": ["x"], "object_ids": []})).into_iter().map(|(p, _)| p).collect();
+    let places: Vec<_> =
+        refused(json!({"source": "erp", "priority": 99, "channels": ["x"], "object_ids": []})).into_iter().map(|(p, _)| p).collect();
     assert_eq!(places, ["/object_ids", "/source", "/priority", "/channels/0"]);
 }
 
@@ -138,7 +156,10 @@ fn a_submission_becomes_a_job_per_object_and_channel() {
     assert_eq!(accepted.jobs(), 4);
     let jobs: Vec<StagedJob> = accepted.expand(10).collect();
     let fixed: Vec<_> = jobs.iter().map(|j| (j.index, j.object.id.as_str(), j.connection.0, j.belt, j.partition_key.as_deref())).collect();
-    assert_eq!(fixed, [(10, "1", 11, 2, None), (11, "1", 12, 1, Some("product")), (12, "2", 11, 2, None), (13, "2", 12, 1, Some("product"))]);
+    assert_eq!(
+        fixed,
+        [(10, "1", 11, 2, None), (11, "1", 12, 1, Some("product")), (12, "2", 11, 2, None), (13, "2", 12, 1, Some("product"))]
+    );
     assert!(jobs.iter().all(|j| j.source == Some(SourceId(5)) && j.priority == 5 && j.client_ref.as_deref() == Some("r")));
 }
 
@@ -146,7 +167,8 @@ fn a_submission_becomes_a_job_per_object_and_channel() {
 fn deletes_and_inline_bodies_read_no_source() {
     let delete = door().accept(submission(json!({"action": "delete", "source": null}))).ok().unwrap();
     assert_eq!(delete.expand(0).next().unwrap().source, None);
-    let inline = door().accept(submission(json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]}, "full": true, "revision": 7}))).ok().unwrap();
+    let inline =
+        door().accept(submission(json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]}, "full": true, "revision": 7}))).ok().unwrap();
     let job = inline.expand(0).next().unwrap();
     assert_eq!((job.source, job.payload.as_deref(), job.full, job.revision), (None, Some("{\"a\":[1,\"\u{e9}\"]}"), true, Some(7)));
 }

@@ -61,7 +61,12 @@ struct Text {
         (status = 409, description = "The configuration file looks after one of them; nothing was written.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn apply_documents(State(state): State<ApiState>, caller: Caller, parameters: Parameters, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn apply_documents(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
@@ -106,7 +111,11 @@ fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
     for (index, connection) in documents.connections.iter().enumerate() {
         let (channel, subscription) = (&connection.channel, &connection.subscription);
         if catalogue.channel(channel).is_none() && !documents.channels.iter().any(|d| d.name == *channel) {
-            wrong.push(FieldError::new(format!("/connections/{index}/channel"), "reference.missing", format!("there is no channel `{channel}`")));
+            wrong.push(FieldError::new(
+                format!("/connections/{index}/channel"),
+                "reference.missing",
+                format!("there is no channel `{channel}`"),
+            ));
         }
         if catalogue.subscription(subscription).is_none() && !documents.subscriptions.iter().any(|d| d.name == *subscription) {
             let detail = format!("there is no subscription `{subscription}`");

@@ -3,8 +3,8 @@
 //! A key is 128 random bits, kept as SHA-256 and shown once. What belongs to another tenant is answered as if it did
 //! not exist; what the role does not allow is 403.
 
-use axum::extract::FromRequestParts;
 use aws_lc_rs::{digest, rand};
+use axum::extract::FromRequestParts;
 use egression_core::domain::ids::SubscriptionId;
 use http::header;
 use http::request::Parts;
@@ -120,7 +120,8 @@ impl FromRequestParts<ApiState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let field = parts.headers.get(header::AUTHORIZATION).ok_or(ApiError::Unauthenticated("no API key: send `Authorization: Bearer egk_…`"))?;
+        let field =
+            parts.headers.get(header::AUTHORIZATION).ok_or(ApiError::Unauthenticated("no API key: send `Authorization: Bearer egk_…`"))?;
         let text = SecretString::from(field.to_str().unwrap_or_default());
         let key = bearer(text.expose_secret()).ok_or(ApiError::Unauthenticated("expected `Authorization: Bearer egk_…`"))?;
         let row = state.store.key(hash(key)).await?.ok_or(ApiError::Unauthenticated("the API key is not known or was revoked"))?;
@@ -161,7 +162,8 @@ mod tests {
 
     #[test]
     fn roles_include_those_below_and_a_binding_hides_the_rest() {
-        let caller = |role, subscription: Option<i64>| Caller { key_id: String::new(), role, subscription: subscription.map(SubscriptionId) };
+        let caller =
+            |role, subscription: Option<i64>| Caller { key_id: String::new(), role, subscription: subscription.map(SubscriptionId) };
         assert!(caller(Role::Submit, None).require(Role::Read).is_ok());
         assert!(caller(Role::Submit, None).require(Role::Admin).is_err());
         assert!(caller(Role::Admin, Some(1)).require_operator().is_err());

@@ -25,7 +25,13 @@ use crate::store::documents::{DocumentKind, DocumentName};
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn get_channel(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn get_channel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let name = segments.one();
     let visible = sees(&state, &caller, &name);
@@ -41,9 +47,20 @@ pub(super) async fn get_channel(State(state): State<ApiState>, caller: Caller, p
     get, path = "/v1/channels", tag = "configure", operation_id = "listChannels",
     responses((status = 200, description = "All of them, by name.", body = Page<DocumentView<ChannelDocument>>)),
 )]
-pub(super) async fn list_channels(State(state): State<ApiState>, caller: Caller, parameters: Parameters, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list_channels(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
-    documents::list(&state, DocumentKind::Channel, &uri, |stored| matches!(&stored.name, DocumentName::Channel(name) if sees(&state, &caller, name))).await
+    documents::list(
+        &state,
+        DocumentKind::Channel,
+        &uri,
+        |stored| matches!(&stored.name, DocumentName::Channel(name) if sees(&state, &caller, name)),
+    )
+    .await
 }
 
 /// Make or change a channel.
@@ -63,7 +80,13 @@ pub(super) async fn list_channels(State(state): State<ApiState>, caller: Caller,
         (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn put_channel(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn put_channel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    request: Request,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
@@ -85,7 +108,13 @@ pub(super) async fn put_channel(State(state): State<ApiState>, caller: Caller, p
         (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn delete_channel(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn delete_channel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut parameters: Parameters,
+    segments: Segments,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let cancel = parameters.flag("cancel_jobs")?;
     parameters.finish()?;
     caller.require_operator()?;
@@ -125,7 +154,12 @@ pub(super) async fn resume_channel(state: ApiState, caller: Caller, name: &str) 
 }
 
 /// `POST /v1/channels/{name}:VERB`.
-pub(super) async fn act(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+pub(super) async fn act(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let segment = segments.one();
     match verb::split(&segment)? {

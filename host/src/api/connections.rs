@@ -27,7 +27,13 @@ use crate::store::documents::{DocumentKind, DocumentName};
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn get_connection(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn get_connection(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let name = visible(&state, &caller, segments.two())?;
     documents::get(&state, &name, &headers).await
@@ -39,7 +45,13 @@ pub(super) async fn get_connection(State(state): State<ApiState>, caller: Caller
     params(("name" = String, Path, description = "The channel.")),
     responses((status = 200, description = "All of them.", body = Page<DocumentView<ConnectionDocument>>)),
 )]
-pub(super) async fn list_connections(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list_connections(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let wanted = segments.one();
     let catalogue = state.configuration.catalogue();
@@ -47,7 +59,9 @@ pub(super) async fn list_connections(State(state): State<ApiState>, caller: Call
         return Err(documents::missing(&DocumentName::Channel(wanted)));
     }
     let keep = |name: &DocumentName| match name {
-        DocumentName::Connection { channel, subscription } => *channel == wanted && catalogue.subscription(subscription).is_some_and(|found| caller.sees(found.id)),
+        DocumentName::Connection { channel, subscription } => {
+            *channel == wanted && catalogue.subscription(subscription).is_some_and(|found| caller.sees(found.id))
+        }
         _ => false,
     };
     documents::list(&state, DocumentKind::Connection, &uri, |stored| keep(&stored.name)).await
@@ -72,7 +86,13 @@ pub(super) async fn list_connections(State(state): State<ApiState>, caller: Call
         (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn put_connection(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn put_connection(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    request: Request,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require(Role::Admin)?;
     let (channel, subscription) = segments.two();
@@ -104,7 +124,13 @@ pub(super) async fn put_connection(State(state): State<ApiState>, caller: Caller
         (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn delete_connection(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn delete_connection(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut parameters: Parameters,
+    segments: Segments,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let cancel = parameters.flag("cancel_jobs")?;
     parameters.finish()?;
     caller.require(Role::Admin)?;
@@ -142,7 +168,12 @@ pub(super) async fn resume_connection(state: ApiState, caller: Caller, channel: 
 }
 
 /// `POST /v1/channels/{name}/connections/{subscription}:VERB`.
-pub(super) async fn act(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+pub(super) async fn act(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let (channel, segment) = segments.two();
     match verb::split(&segment)? {
@@ -156,7 +187,12 @@ async fn set_state(state: ApiState, caller: Caller, ends: (String, String), next
     caller.require(Role::Admin)?;
     let (channel, subscription) = ends.clone();
     let name = visible(&state, &caller, ends)?;
-    let id = state.configuration.catalogue().connection(&subscription, &channel).map(|found| found.id).ok_or_else(|| documents::missing(&name))?;
+    let id = state
+        .configuration
+        .catalogue()
+        .connection(&subscription, &channel)
+        .map(|found| found.id)
+        .ok_or_else(|| documents::missing(&name))?;
     let configuration = state.configuration.clone();
     // In a task of its own: what is stored must be published, even if the client leaves.
     let task = tokio::spawn(async move { configuration.set_connection_state(id, &next).await });

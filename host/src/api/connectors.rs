@@ -73,7 +73,12 @@ pub struct ActivateRequest {
         (status = 422, description = "Refused, with what is wrong: no component, the wrong world, imports that are not granted, a trap.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn install_connector(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn install_connector(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut parameters: Parameters,
+    request: Request,
+) -> Result<Response, ApiError> {
     let activate = parameters.take("activate")?.as_deref() != Some("false");
     parameters.finish()?;
     caller.require_operator()?;
@@ -94,7 +99,12 @@ pub(super) async fn install_connector(State(state): State<ApiState>, caller: Cal
     get, path = "/v1/connectors", tag = "configure", operation_id = "listConnectors",
     responses((status = 200, description = "All of them, by name.", body = Page<ConnectorView>)),
 )]
-pub(super) async fn list_connectors(State(state): State<ApiState>, _caller: Caller, parameters: Parameters, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list_connectors(
+    State(state): State<ApiState>,
+    _caller: Caller,
+    parameters: Parameters,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     Ok(page::answer(&uri, all(&state).await?, None))
 }
@@ -108,7 +118,12 @@ pub(super) async fn list_connectors(State(state): State<ApiState>, _caller: Call
         (status = 404, description = "Not installed.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn get_connector(State(state): State<ApiState>, _caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+pub(super) async fn get_connector(
+    State(state): State<ApiState>,
+    _caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let name = segments.one();
     Ok(axum::Json(one(&state, &name).await?).into_response())
@@ -142,7 +157,13 @@ pub(super) async fn activate_connector(state: ApiState, caller: Caller, name: &s
 }
 
 /// `POST /v1/connectors/{name}:VERB`.
-pub(super) async fn act(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn act(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    request: Request,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let segment = segments.one();
     match verb::split(&segment)? {
@@ -172,7 +193,8 @@ async fn all(state: &ApiState) -> Result<Vec<ConnectorView>, ApiError> {
 }
 
 fn version(row: ConnectorRow) -> Result<ConnectorVersion, ApiError> {
-    let description = serde_json::from_str(&row.description).map_err(|error| ApiError::Internal(format!("connector {}: {error}", row.name)))?;
+    let description =
+        serde_json::from_str(&row.description).map_err(|error| ApiError::Internal(format!("connector {}: {error}", row.name)))?;
     Ok(ConnectorVersion {
         name: row.name,
         version: row.version,

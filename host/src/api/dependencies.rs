@@ -35,7 +35,13 @@ impl Dependencies {
     ///
     /// # Errors
     /// When this closes a cycle, or a bound is reached.
-    pub fn add(&mut self, connection: ConnectionId, child: ObjectHash, parents: &[ObjectHash], max_edges: u32) -> Result<(), DependencyError> {
+    pub fn add(
+        &mut self,
+        connection: ConnectionId,
+        child: ObjectHash,
+        parents: &[ObjectHash],
+        max_edges: u32,
+    ) -> Result<(), DependencyError> {
         if self.edges + parents.len() > max_edges as usize {
             return Err(DependencyError::TooMany);
         }

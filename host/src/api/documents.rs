@@ -125,7 +125,12 @@ pub async fn put<T: DeserializeOwned>(
 ///
 /// # Errors
 /// 404, 409 while unfinished jobs or other documents need it, 412.
-pub async fn delete(state: &ApiState, headers: &HeaderMap, name: DocumentName, cancel: Option<Vec<(ConnectionId, DocumentName)>>) -> Result<Response, ApiError> {
+pub async fn delete(
+    state: &ApiState,
+    headers: &HeaderMap,
+    name: DocumentName,
+    cancel: Option<Vec<(ConnectionId, DocumentName)>>,
+) -> Result<Response, ApiError> {
     let stored = state.store.document(&name).await?.ok_or_else(|| missing(&name))?;
     let if_match = precondition(state, headers, &name).await?;
     if stored.managed_by == ManagedBy::File {
@@ -176,7 +181,8 @@ async fn precondition(state: &ApiState, headers: &HeaderMap, name: &DocumentName
 
 /// A stored document with its status.
 fn view(stored: &StoredDocument) -> Result<Value, ApiError> {
-    let mut document: Map<String, Value> = serde_json::from_str(&stored.json).map_err(|error| ApiError::Internal(format!("{:?}: {error}", stored.name)))?;
+    let mut document: Map<String, Value> =
+        serde_json::from_str(&stored.json).map_err(|error| ApiError::Internal(format!("{:?}: {error}", stored.name)))?;
     let is_connection = matches!(stored.name, DocumentName::Connection { .. });
     let status = DocumentStatus {
         version: stored.version,
@@ -196,7 +202,9 @@ fn read<T: DeserializeOwned>(text: &[u8], fixed: &[(&str, &str)]) -> Result<T, F
     fields.remove("status");
     for (field, value) in fixed {
         match fields.get(*field) {
-            Some(own) if own != value => return Err(FieldError::new(format!("/{field}"), "invalid_value", format!("expected `{value}`, as in the path"))),
+            Some(own) if own != value => {
+                return Err(FieldError::new(format!("/{field}"), "invalid_value", format!("expected `{value}`, as in the path")));
+            }
             Some(_) => {}
             None => {
                 fields.insert((*field).to_owned(), Value::from(*value));

@@ -298,7 +298,9 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
     let counts = Counts::of(&status.progress);
     let done = is_done(status);
     let waiting = if counts.waiting > 0 && status.row.seal.is_some() { state.scheduling.waiting(status) } else { Vec::new() };
-    let derived = derive(status, |connection| catalogue.connection_by_id(connection).is_some_and(|c| c.channel.paused || matches!(c.state, ConnectionState::Paused { .. })));
+    let derived = derive(status, |connection| {
+        catalogue.connection_by_id(connection).is_some_and(|c| c.channel.paused || matches!(c.state, ConnectionState::Paused { .. }))
+    });
     let now = state.clock.wall();
     let path = format!("/v1/executions/{}", status.row.id);
     let stands_still = matches!(derived, Status::Paused | Status::Receiving | Status::Queued);

@@ -40,7 +40,13 @@ const MAX_SCANNED: usize = 2000;
         (status = 410, description = "It is no longer kept.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn get_execution(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn get_execution(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let id = segments.one();
     let status = find(&state, &caller, &id).await?;
@@ -82,7 +88,12 @@ pub(super) async fn get_execution(State(state): State<ApiState>, caller: Caller,
     ),
     responses((status = 200, description = "A page. `errors` is empty in lists.", body = Page<ExecutionView>, headers(("Link" = String, description = "rel=next")))),
 )]
-pub(super) async fn list_executions(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, uri: http::Uri) -> Result<Response, ApiError> {
+pub(super) async fn list_executions(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut parameters: Parameters,
+    uri: http::Uri,
+) -> Result<Response, ApiError> {
     let catalogue = state.configuration.catalogue();
     let statuses = statuses(&mut parameters)?;
     let limit = parameters.limit()? as usize;
@@ -181,7 +192,12 @@ pub(super) async fn resume_execution(state: ApiState, caller: Caller, id: &str) 
 }
 
 /// `POST /v1/executions/{id}:VERB`.
-pub(super) async fn act(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+pub(super) async fn act(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let segment = segments.one();
     match verb::split(&segment)? {
@@ -276,7 +292,11 @@ fn statuses(parameters: &mut Parameters) -> Result<Vec<Status>, ApiError> {
     let parse = |word: String| {
         Status::parse(&word).ok_or_else(|| {
             let known: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
-            ApiError::invalid(vec![FieldError::new("?status", "invalid_value", format!("`{word}` is no status, expected one of {}", known.join(", ")))])
+            ApiError::invalid(vec![FieldError::new(
+                "?status",
+                "invalid_value",
+                format!("`{word}` is no status, expected one of {}", known.join(", ")),
+            )])
         })
     };
     parameters.list("status").into_iter().map(parse).collect()

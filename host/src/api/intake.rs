@@ -155,8 +155,10 @@ impl Intake {
     async fn begin(&self, named: Option<&str>, pointer: &str) -> Result<Open, ApiError> {
         let catalogue = self.state.configuration.catalogue();
         let named = self.defaults.subscription.as_deref().or(named);
-        let place = if self.defaults.subscription.is_some() { "/defaults/subscription".to_owned() } else { format!("{pointer}/subscription") };
-        let (subscription, name) = subscription(&catalogue, &self.caller, named).map_err(|(code, detail)| ApiError::invalid(vec![FieldError::new(place, code, detail)]))?;
+        let place =
+            if self.defaults.subscription.is_some() { "/defaults/subscription".to_owned() } else { format!("{pointer}/subscription") };
+        let (subscription, name) = subscription(&catalogue, &self.caller, named)
+            .map_err(|(code, detail)| ApiError::invalid(vec![FieldError::new(place, code, detail)]))?;
         check_context(self.defaults.context.as_ref(), self.head.operation)?;
         let (held, replay) = match &self.head.key {
             None => (None, None),
@@ -186,7 +188,9 @@ impl Intake {
         let max = self.state.settings.max_jobs_per_request.min(MAX_JOBS_PER_EXECUTION);
         let total = u64::from(self.jobs) + accepted.jobs();
         if total > u64::from(max) {
-            return Err(ApiError::TooLarge(format!("{pointer}: the request expands to more than {max} jobs (bound `api.max_jobs_per_request`)")));
+            return Err(ApiError::TooLarge(format!(
+                "{pointer}: the request expands to more than {max} jobs (bound `api.max_jobs_per_request`)"
+            )));
         }
         self.scheduled_later |= accepted.scheduled_at().is_some_and(|at| at > self.state.clock.wall());
         // Once strict handling has refused one item nothing more needs to be staged.
@@ -203,7 +207,12 @@ impl Intake {
         Ok(())
     }
 
-    async fn refuse(&mut self, errors: Vec<FieldError>, object: Option<egression_core::domain::object::ObjectKey>, text: &[u8]) -> Result<(), ApiError> {
+    async fn refuse(
+        &mut self,
+        errors: Vec<FieldError>,
+        object: Option<egression_core::domain::object::ObjectKey>,
+        text: &[u8],
+    ) -> Result<(), ApiError> {
         self.refused += 1;
         if self.head.strict {
             let room = MAX_LISTED_ERRORS.saturating_sub(self.refusals.len());
@@ -267,13 +276,21 @@ impl Intake {
             if !self.chunk.is_empty() {
                 self.stage().await?;
             }
-            let Some(execution) = self.execution else { return Err(ApiError::Internal("an execution was staged without a number".to_owned())) };
+            let Some(execution) = self.execution else {
+                return Err(ApiError::Internal("an execution was staged without a number".to_owned()));
+            };
             self.state.store.seal(execution, mark).await?
         };
         self.execution = None;
         self.state.scheduling.wake(sealed.execution);
         let subscription = self.open.as_ref().map(|open| open.subscription);
-        tracing::info!(execution = sealed.execution.0, subscription = subscription.map(|s| s.0), jobs = self.jobs, refused = self.refused, "execution accepted");
+        tracing::info!(
+            execution = sealed.execution.0,
+            subscription = subscription.map(|s| s.0),
+            jobs = self.jobs,
+            refused = self.refused,
+            "execution accepted"
+        );
         Ok(Received { execution: sealed.execution, single: self.jobs == 1 && !self.scheduled_later })
     }
 
@@ -299,7 +316,9 @@ impl From<SplitError> for ApiError {
     fn from(error: SplitError) -> Self {
         match error {
             SplitError::Malformed(error) => Self::malformed(error),
-            SplitError::ItemTooLarge { pointer } => Self::TooLarge(format!("{pointer}: the item is too large (bound `api.max_item_bytes`)")),
+            SplitError::ItemTooLarge { pointer } => {
+                Self::TooLarge(format!("{pointer}: the item is too large (bound `api.max_item_bytes`)"))
+            }
             SplitError::CutOff { pointer } if pointer.is_empty() => Self::CutOff("the JSON ends early".to_owned()),
             SplitError::CutOff { pointer } => Self::CutOff(format!("the JSON ends early, in {pointer}")),
         }

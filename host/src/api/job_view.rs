@@ -184,7 +184,12 @@ impl EventView {
             duration_ms: row.duration_ms,
             detail: row.detail.map(|text| json(&text).filter(Value::is_object).unwrap_or(Value::String(text))),
             trace_id: trace_id.map(str::to_owned),
-            log: row.log.as_deref().and_then(json).and_then(|lines| if let Value::Array(lines) = lines { Some(lines) } else { None }).unwrap_or_default(),
+            log: row
+                .log
+                .as_deref()
+                .and_then(json)
+                .and_then(|lines| if let Value::Array(lines) = lines { Some(lines) } else { None })
+                .unwrap_or_default(),
         }
     }
 }
@@ -281,7 +286,14 @@ async fn remotes(state: &ApiState, rows: &[JobRow]) -> Result<HashMap<egression_
 
 impl From<Problem> for JobProblem {
     fn from(p: Problem) -> Self {
-        Self { code: p.code, message: p.message, pointer: p.pointer, http_status: p.http_status, destination_code: p.destination_code, link: p.link }
+        Self {
+            code: p.code,
+            message: p.message,
+            pointer: p.pointer,
+            http_status: p.http_status,
+            destination_code: p.destination_code,
+            link: p.link,
+        }
     }
 }
 

@@ -73,7 +73,12 @@ pub(super) async fn list_jobs(
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn get_job(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+pub(super) async fn get_job(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let row = find(&state, &caller, &segments.one()).await?;
     Ok(axum::Json(job_view::view(&state, row).await?).into_response())
@@ -92,7 +97,13 @@ pub(super) async fn get_job(State(state): State<ApiState>, caller: Caller, param
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list_events(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, segments: Segments, uri: http::Uri) -> Result<Response, ApiError> {
+pub(super) async fn list_events(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut parameters: Parameters,
+    segments: Segments,
+    uri: http::Uri,
+) -> Result<Response, ApiError> {
     let limit = parameters.limit()?;
     let after = parameters.take("cursor")?.map(|text| cursor::read(List::Events, &text)).transpose()?.unwrap_or(0);
     parameters.finish()?;
@@ -131,7 +142,12 @@ pub(super) async fn cancel_job(state: ApiState, caller: Caller, id: &str) -> Res
 }
 
 /// `POST /v1/jobs/{id}:VERB`.
-pub(super) async fn act(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+pub(super) async fn act(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let segment = segments.one();
     match verb::split(&segment)? {
@@ -187,7 +203,12 @@ fn stream(state: ApiState, execution: ExecutionSeq, filter: JobFilter, after: Op
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(steps)).into_response()
 }
 
-async fn lines(state: &ApiState, execution: ExecutionSeq, filter: &JobFilter, after: Option<JobSeq>) -> Result<(Bytes, Option<JobSeq>), ApiError> {
+async fn lines(
+    state: &ApiState,
+    execution: ExecutionSeq,
+    filter: &JobFilter,
+    after: Option<JobSeq>,
+) -> Result<(Bytes, Option<JobSeq>), ApiError> {
     let rows = state.store.jobs(execution, filter, after, STREAM_STEP).await?;
     let last = rows.last().filter(|_| rows.len() == STREAM_STEP as usize).map(|row| row.seq);
     let mut text = Vec::new();

@@ -61,7 +61,12 @@ pub struct KeyView {
         (status = 400, description = "Malformed, or the subscription is not known.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn create_key(State(state): State<ApiState>, caller: Caller, parameters: Parameters, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn create_key(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require(Role::Admin)?;
     let (parts, content) = request.into_parts();
@@ -71,7 +76,13 @@ pub(super) async fn create_key(State(state): State<ApiState>, caller: Caller, pa
         None => caller.subscription,
         Some(name) => match state.configuration.catalogue().subscription(name).map(|found| found.id) {
             Some(id) if caller.sees(id) => Some(id),
-            _ => return Err(ApiError::invalid(vec![FieldError::new("/subscription", "unknown_subscription", format!("there is no subscription `{name}`"))])),
+            _ => {
+                return Err(ApiError::invalid(vec![FieldError::new(
+                    "/subscription",
+                    "unknown_subscription",
+                    format!("there is no subscription `{name}`"),
+                )]));
+            }
         },
     };
     if wanted.label.as_ref().is_some_and(|label| label.len() > 200) {
@@ -90,7 +101,12 @@ pub(super) async fn create_key(State(state): State<ApiState>, caller: Caller, pa
     get, path = "/v1/keys", tag = "configure", operation_id = "listKeys",
     responses((status = 200, description = "All of them.", body = Page<KeyView>)),
 )]
-pub(super) async fn list_keys(State(state): State<ApiState>, caller: Caller, parameters: Parameters, uri: http::Uri) -> Result<Response, ApiError> {
+pub(super) async fn list_keys(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    uri: http::Uri,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require(Role::Admin)?;
     let rows = state.store.keys().await?;
@@ -109,14 +125,24 @@ pub(super) async fn list_keys(State(state): State<ApiState>, caller: Caller, par
         (status = 409, description = "It is the key of this request.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn revoke_key(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments) -> Result<Response, ApiError> {
+pub(super) async fn revoke_key(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require(Role::Admin)?;
     let id = segments.one();
     if id == caller.key_id {
         return Err(ApiError::Conflict { code: "own_key", detail: "a key cannot revoke itself: use another admin key".to_owned() });
     }
-    let visible = state.store.keys().await?.into_iter().any(|row| row.id == id && (caller.subscription.is_none() || row.subscription == caller.subscription));
+    let visible = state
+        .store
+        .keys()
+        .await?
+        .into_iter()
+        .any(|row| row.id == id && (caller.subscription.is_none() || row.subscription == caller.subscription));
     if !visible || !state.store.revoke_key(&id, state.clock.wall()).await? {
         return Err(ApiError::not_found("key", id));
     }

@@ -49,7 +49,8 @@ enum Frame {
 
 /// The JSON pointer of the value (or key) that ends at a line and column as serde_json counts them: both from 1, in bytes.
 fn pointer(text: &[u8], line: usize, column: usize) -> String {
-    let start = if line <= 1 { 0 } else { text.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(line - 2).map_or(text.len(), |(i, _)| i + 1) };
+    let start =
+        if line <= 1 { 0 } else { text.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(line - 2).map_or(text.len(), |(i, _)| i + 1) };
     let end = (start + column).min(text.len());
     let mut stack: Vec<Frame> = Vec::new();
     let mut at = 0;
@@ -65,7 +66,10 @@ fn pointer(text: &[u8], line: usize, column: usize) -> String {
             b'"' => {
                 let close = end_of_string(text, at, end);
                 if let Some(Frame::Object { key, expects_key: expects_key @ true }) = stack.last_mut() {
-                    *key = Some(serde_json::from_slice(&text[at..close]).unwrap_or_else(|_| String::from_utf8_lossy(&text[at + 1..close]).into_owned()));
+                    *key = Some(
+                        serde_json::from_slice(&text[at..close])
+                            .unwrap_or_else(|_| String::from_utf8_lossy(&text[at + 1..close]).into_owned()),
+                    );
                     *expects_key = false;
                 }
                 at = close;

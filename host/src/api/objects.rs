@@ -28,7 +28,12 @@ use super::state::ApiState;
         (status = 404, description = "The subscription is not known.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list_object_jobs(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, uri: http::Uri) -> Result<Response, ApiError> {
+pub(super) async fn list_object_jobs(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut parameters: Parameters,
+    uri: http::Uri,
+) -> Result<Response, ApiError> {
     let object = ObjectKey::new(parameters.need("type")?, parameters.need("id")?);
     let limit = parameters.limit()?;
     let before = parameters.take("cursor")?.map(|text| cursor::read(List::Objects, &text)).transpose()?.map(JobSeq);

@@ -94,7 +94,8 @@ impl Parameters {
         if self.pairs.is_empty() {
             return Ok(());
         }
-        let unknown = |(name, _): (String, String)| FieldError::new(format!("?{name}"), "unknown_field", format!("unknown parameter `{name}`"));
+        let unknown =
+            |(name, _): (String, String)| FieldError::new(format!("?{name}"), "unknown_field", format!("unknown parameter `{name}`"));
         Err(ApiError::invalid(self.pairs.into_iter().map(unknown).collect()))
     }
 }

@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn preferences_are_read_as_the_rfc_writes_them() {
         assert_eq!(preferences(&[]), Preferences::default());
-        assert_eq!(preferences(&["respond-async, wait=10"]), Preferences { wait_s: Some(10), respond_async: true, ..Preferences::default() });
+        assert_eq!(
+            preferences(&["respond-async, wait=10"]),
+            Preferences { wait_s: Some(10), respond_async: true, ..Preferences::default() }
+        );
         assert_eq!(preferences(&["Wait = \"5\"; foo=bar", "wait=7"]).wait_s, Some(5));
         assert!(preferences(&["handling=strict"]).strict);
         assert!(preferences(&["handling=lenient", "handling=strict"]).lenient);
@@ -98,7 +101,10 @@ mod tests {
     #[test]
     fn only_what_was_honoured_is_said_to_be_applied() {
         assert_eq!(preferences(&["wait=3"]).applied(true), Some(HeaderValue::from_static("wait=3")));
-        assert_eq!(preferences(&["respond-async, handling=strict"]).applied(false), Some(HeaderValue::from_static("respond-async, handling=strict")));
+        assert_eq!(
+            preferences(&["respond-async, handling=strict"]).applied(false),
+            Some(HeaderValue::from_static("respond-async, handling=strict"))
+        );
         assert_eq!(preferences(&[]).applied(true), None);
     }
 }

@@ -170,11 +170,7 @@ pub struct FieldErrorText(pub FieldError);
 
 impl std::fmt::Display for FieldErrorText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.pointer.is_empty() {
-            f.write_str(&self.0.detail)
-        } else {
-            write!(f, "{}: {}", self.0.pointer, self.0.detail)
-        }
+        if self.0.pointer.is_empty() { f.write_str(&self.0.detail) } else { write!(f, "{}: {}", self.0.pointer, self.0.detail) }
     }
 }
 

@@ -91,7 +91,11 @@ impl ApiSettings {
             ("/receive_concurrency", u64::from(self.receive_concurrency), 1, u64::MAX),
         ];
         let wrong = bounds.into_iter().filter(|(_, value, least, most)| !(least..=most).contains(&value));
-        wrong.map(|(pointer, value, least, most)| Issue::new(pointer, "value.out_of_range", format!("must be {least} to {most}, not {value}"))).collect()
+        wrong
+            .map(|(pointer, value, least, most)| {
+                Issue::new(pointer, "value.out_of_range", format!("must be {least} to {most}, not {value}"))
+            })
+            .collect()
     }
 }
 

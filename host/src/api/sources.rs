@@ -25,7 +25,13 @@ use crate::store::documents::{DocumentKind, DocumentName};
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn get_source(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn get_source(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let name = DocumentName::Source(segments.one());
     if caller.subscription.is_some() {
@@ -39,7 +45,12 @@ pub(super) async fn get_source(State(state): State<ApiState>, caller: Caller, pa
     get, path = "/v1/sources", tag = "configure", operation_id = "listSources",
     responses((status = 200, description = "All of them, by name.", body = Page<DocumentView<SourceDocument>>)),
 )]
-pub(super) async fn list_sources(State(state): State<ApiState>, caller: Caller, parameters: Parameters, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list_sources(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     documents::list(&state, DocumentKind::Source, &uri, |_| caller.subscription.is_none()).await
 }
@@ -61,7 +72,13 @@ pub(super) async fn list_sources(State(state): State<ApiState>, caller: Caller, 
         (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn put_source(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn put_source(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    request: Request,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
@@ -82,7 +99,13 @@ pub(super) async fn put_source(State(state): State<ApiState>, caller: Caller, pa
         (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn delete_source(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn delete_source(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require_operator()?;
     documents::delete(&state, &headers, DocumentName::Source(segments.one()), None).await

@@ -208,7 +208,9 @@ impl Splitter {
     fn check_key(&self) -> Result<(), SplitError> {
         let problem = match (self.current.as_slice(), self.seen_defaults, self.seen_jobs) {
             (b"defaults", false, false) | (b"jobs", _, false) => return Ok(()),
-            (b"defaults", false, true) => FieldError::new("/defaults", "invalid_order", "`defaults` must come before `jobs`: the body is read as a stream"),
+            (b"defaults", false, true) => {
+                FieldError::new("/defaults", "invalid_order", "`defaults` must come before `jobs`: the body is read as a stream")
+            }
             (b"defaults", true, _) => FieldError::new("/defaults", "duplicate_field", "duplicate field `defaults`"),
             (b"jobs", _, true) => FieldError::new("/jobs", "duplicate_field", "duplicate field `jobs`"),
             (other, ..) => {
@@ -289,7 +291,9 @@ impl Splitter {
     /// The place that is being read.
     fn pointer(&self) -> String {
         match (self.framing, self.at) {
-            (Framing::Lines, _) | (_, Place::FirstItem | Place::NextItem | Place::InItem | Place::AfterItem) => format!("/jobs/{}", self.items),
+            (Framing::Lines, _) | (_, Place::FirstItem | Place::NextItem | Place::InItem | Place::AfterItem) => {
+                format!("/jobs/{}", self.items)
+            }
             (_, Place::InDefaults) => "/defaults".to_owned(),
             _ => String::new(),
         }

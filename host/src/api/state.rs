@@ -118,7 +118,14 @@ pub struct Doors {
 impl ApiState {
     /// A state with nothing under way.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, settings: ApiSettings, doors: Doors, metrics: Option<PrometheusHandle>, ready: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        settings: ApiSettings,
+        doors: Doors,
+        metrics: Option<PrometheusHandle>,
+        ready: watch::Receiver<bool>,
+    ) -> Self {
         let permits = |n: u32| Arc::new(Semaphore::new((n as usize).min(Semaphore::MAX_PERMITS)));
         Self {
             store,

@@ -49,7 +49,12 @@ use crate::store::rows::JobFilter;
         (status = 503, description = "The backlog is full.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
     ),
 )]
-pub(super) async fn submit_job(State(state): State<ApiState>, caller: Caller, parameters: Parameters, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn submit_job(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require(Role::Submit)?;
     let (parts, body) = request.into_parts();
@@ -89,7 +94,12 @@ pub(super) async fn submit_job(State(state): State<ApiState>, caller: Caller, pa
         (status = 503, description = "The backlog is full.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
     ),
 )]
-pub(super) async fn submit_bulk(State(state): State<ApiState>, caller: Caller, parameters: Parameters, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn submit_bulk(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require(Role::Submit)?;
     let (parts, body) = request.into_parts();
@@ -130,12 +140,21 @@ fn framing(headers: &HeaderMap) -> Result<Framing, ApiError> {
     match body::media_type(headers).as_str() {
         "application/json" => Ok(Framing::Json),
         "application/x-ndjson" => Ok(Framing::Lines),
-        other => Err(ApiError::UnsupportedType(format!("Content-Type `{other}` is not supported here, expected application/json or application/x-ndjson"))),
+        other => Err(ApiError::UnsupportedType(format!(
+            "Content-Type `{other}` is not supported here, expected application/json or application/x-ndjson"
+        ))),
     }
 }
 
 /// Runs the receiving in a task that outlives the request's own.
-async fn detached<F, R>(state: &ApiState, caller: Caller, head: Head, headers: HeaderMap, body: Body, receive: F) -> Result<Received, ApiError>
+async fn detached<F, R>(
+    state: &ApiState,
+    caller: Caller,
+    head: Head,
+    headers: HeaderMap,
+    body: Body,
+    receive: F,
+) -> Result<Received, ApiError>
 where
     F: FnOnce(ApiState, Intake, HeaderMap, Body) -> R,
     R: Future<Output = Result<Received, ApiError>> + Send + 'static,

@@ -25,7 +25,13 @@ use crate::store::documents::{DocumentKind, DocumentName};
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn get_subscription(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn get_subscription(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     let name = segments.one();
     let visible = state.configuration.catalogue().subscription(&name).is_some_and(|found| caller.sees(found.id));
@@ -41,7 +47,12 @@ pub(super) async fn get_subscription(State(state): State<ApiState>, caller: Call
     get, path = "/v1/subscriptions", tag = "configure", operation_id = "listSubscriptions",
     responses((status = 200, description = "All of them, by name.", body = Page<DocumentView<SubscriptionDocument>>)),
 )]
-pub(super) async fn list_subscriptions(State(state): State<ApiState>, caller: Caller, parameters: Parameters, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list_subscriptions(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     documents::list(&state, DocumentKind::Subscription, &uri, |stored| caller.subscription.is_none_or(|own| own.0 == stored.id)).await
 }
@@ -63,7 +74,13 @@ pub(super) async fn list_subscriptions(State(state): State<ApiState>, caller: Ca
         (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn put_subscription(State(state): State<ApiState>, caller: Caller, parameters: Parameters, segments: Segments, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn put_subscription(
+    State(state): State<ApiState>,
+    caller: Caller,
+    parameters: Parameters,
+    segments: Segments,
+    request: Request,
+) -> Result<Response, ApiError> {
     parameters.finish()?;
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
@@ -85,7 +102,13 @@ pub(super) async fn put_subscription(State(state): State<ApiState>, caller: Call
         (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn delete_subscription(State(state): State<ApiState>, caller: Caller, mut parameters: Parameters, segments: Segments, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn delete_subscription(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut parameters: Parameters,
+    segments: Segments,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let cancel = parameters.flag("cancel_jobs")?;
     parameters.finish()?;
     caller.require_operator()?;

@@ -13,7 +13,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Segments {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let raw = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::NotFound("there is nothing under this path".to_owned()))?;
+        let raw = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::NotFound("there is nothing under this path".to_owned()))?;
         Ok(Self(raw.iter().map(|(_, value)| value.to_owned()).collect()))
     }
 }
@@ -38,7 +40,10 @@ impl Segments {
 /// # Errors
 /// 404 when there is no verb: the path has no POST of its own.
 pub fn split(segment: &str) -> Result<(&str, &str), ApiError> {
-    segment.rsplit_once(':').filter(|(name, _)| !name.is_empty()).ok_or_else(|| ApiError::NotFound("POST needs a verb here, like `:cancel`".to_owned()))
+    segment
+        .rsplit_once(':')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| ApiError::NotFound("POST needs a verb here, like `:cancel`".to_owned()))
 }
 
 /// No such verb.

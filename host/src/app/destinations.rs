@@ -8,8 +8,8 @@ use crate::config::catalogue::{Catalogue, Connection, Source};
 use crate::config::documents::SourceKind;
 use crate::config::limits::{LimitDocument, LimitScope};
 use crate::gate::{BoundLimit, Destination, Grant};
-use crate::runtime::description::{BucketKind, Description, HostNeed};
 use crate::runtime::Registry;
+use crate::runtime::description::{BucketKind, Description, HostNeed};
 
 /// The destinations of everything that is configured. A connection whose connector is not installed has none.
 pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination> {

@@ -99,7 +99,8 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     }
     let registry = open_registry(&settings, &data_dir, &store, &key, &clock).await?;
     let configuration = open_configuration(&store, &vault, documents).await?;
-    let gate = Gate::start(settings.gate.clone(), store.clone(), vault.clone(), clock.clone()).await.map_err(|e| cannot("gate")(e.to_string()))?;
+    let gate =
+        Gate::start(settings.gate.clone(), store.clone(), vault.clone(), clock.clone()).await.map_err(|e| cannot("gate")(e.to_string()))?;
     let resolver = Arc::new(Resolver::new(settings.resolver.clone(), Arc::clone(&gate), clock.clone(), chance.clone()));
     let deliverer = Deliverer::new(
         store.clone(),
@@ -139,10 +140,17 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
 
 fn master_key(settings: &ServerSettings, data_dir: &Path) -> Result<MasterKey, AppError> {
     let variable = std::env::var("EGRESSION_MASTER_KEY").ok();
-    MasterKey::load_or_create(data_dir, settings.master_key_file.as_deref(), variable.as_deref()).map_err(|e| cannot("master key")(e.to_string()))
+    MasterKey::load_or_create(data_dir, settings.master_key_file.as_deref(), variable.as_deref())
+        .map_err(|e| cannot("master key")(e.to_string()))
 }
 
-async fn open_registry(settings: &ServerSettings, data_dir: &Path, store: &Store, key: &MasterKey, clock: &Clock) -> Result<Arc<Registry>, AppError> {
+async fn open_registry(
+    settings: &ServerSettings,
+    data_dir: &Path,
+    store: &Store,
+    key: &MasterKey,
+    clock: &Clock,
+) -> Result<Arc<Registry>, AppError> {
     let mut bounds = settings.runtime.clone();
     bounds.cache_dir = data_dir.join("cache");
     bounds.cache_key = CacheKey(key.derive("compiled code"));
@@ -161,8 +169,14 @@ async fn open_configuration(store: &Store, vault: &Vault, documents: Documents) 
 }
 
 /// Hands the documents in force to the gate and the resolver.
-fn configurer(configuration: &Arc<Configuration>, registry: &Arc<Registry>, gate: &Arc<Gate>, resolver: &Arc<Resolver>) -> impl Fn() + Send + Sync + 'static {
-    let (configuration, registry, gate, resolver) = (Arc::clone(configuration), Arc::clone(registry), Arc::clone(gate), Arc::clone(resolver));
+fn configurer(
+    configuration: &Arc<Configuration>,
+    registry: &Arc<Registry>,
+    gate: &Arc<Gate>,
+    resolver: &Arc<Resolver>,
+) -> impl Fn() + Send + Sync + 'static {
+    let (configuration, registry, gate, resolver) =
+        (Arc::clone(configuration), Arc::clone(registry), Arc::clone(gate), Arc::clone(resolver));
     move || {
         let catalogue = configuration.catalogue();
         gate.configure(destinations::all(&catalogue, &registry));
@@ -171,7 +185,11 @@ fn configurer(configuration: &Arc<Configuration>, registry: &Arc<Registry>, gate
 }
 
 /// Follows the configuration; answers with a call that does the same for a change of the connectors.
-fn follow(configuration: &Arc<Configuration>, configure: impl Fn() + Send + Sync + 'static, dispatcher: Dispatcher) -> Arc<dyn Fn() + Send + Sync> {
+fn follow(
+    configuration: &Arc<Configuration>,
+    configure: impl Fn() + Send + Sync + 'static,
+    dispatcher: Dispatcher,
+) -> Arc<dyn Fn() + Send + Sync> {
     let nudge = Arc::new(tokio::sync::Notify::new());
     let mut documents = configuration.changed();
     let nudged = Arc::clone(&nudge);

@@ -111,7 +111,8 @@ impl Client {
     /// A client of the host at `base`. Without a key, that in the data directory is taken, if the host is on this machine.
     pub(super) fn new(base: Url, key: Option<SecretString>, data_dir: &Path) -> Result<Self, ClientError> {
         let is_local = is_local(&base);
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent(concat!("egression/", env!("CARGO_PKG_VERSION")));
+        let builder =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent(concat!("egression/", env!("CARGO_PKG_VERSION")));
         // A proxy of the environment cannot reach this machine's own addresses.
         let builder = if is_local { builder.no_proxy() } else { builder };
         let strange = |error: reqwest::Error| ClientError::Strange { url: base.to_string(), reason: error.to_string() };
@@ -289,7 +290,8 @@ mod tests {
     fn the_local_key_stays_on_this_machine() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(ADMIN_KEY_FILE), "egk_local\n").unwrap();
-        let key = |url: &str| Client::new(url.parse().unwrap(), None, directory.path()).unwrap().key.map(|key| key.expose_secret().to_owned());
+        let key =
+            |url: &str| Client::new(url.parse().unwrap(), None, directory.path()).unwrap().key.map(|key| key.expose_secret().to_owned());
         assert_eq!(key("http://127.0.0.1:8080").as_deref(), Some("egk_local"));
         assert_eq!(key("http://localhost").as_deref(), Some("egk_local"));
         assert_eq!(key("http://[::1]:1").as_deref(), Some("egk_local"));
@@ -309,10 +311,15 @@ mod tests {
     #[test]
     fn refusals_are_readable() {
         let problem = r#"{"title":"Bad request","detail":"2 jobs are wrong","code":"invalid_request","errors":[{"pointer":"/jobs/0/action","code":"invalid_value","detail":"`fly` is no action"}],"errors_omitted":3,"trace_id":"4bf9"}"#;
-        let shown = |status: StatusCode, text: &str| Refusal { status, problem: serde_json::from_str(text).ok(), text: text.to_owned() }.to_string();
+        let shown = |status: StatusCode, text: &str| {
+            Refusal { status, problem: serde_json::from_str(text).ok(), text: text.to_owned() }.to_string()
+        };
         insta::assert_snapshot!("refusal_with_places", shown(StatusCode::BAD_REQUEST, problem));
         insta::assert_snapshot!("refusal_of_a_key", shown(StatusCode::UNAUTHORIZED, r#"{"title":"No key","code":"key.missing"}"#));
-        insta::assert_snapshot!("refusal_by_trouble", shown(StatusCode::SERVICE_UNAVAILABLE, r#"{"title":"Full","detail":"the backlog is full","trace_id":"4bf9"}"#));
+        insta::assert_snapshot!(
+            "refusal_by_trouble",
+            shown(StatusCode::SERVICE_UNAVAILABLE, r#"{"title":"Full","detail":"the backlog is full","trace_id":"4bf9"}"#)
+        );
         insta::assert_snapshot!("refusal_in_plain_text", shown(StatusCode::BAD_GATEWAY, "<html>oops</html>\n"));
     }
 }

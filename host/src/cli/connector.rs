@@ -16,7 +16,8 @@ const INSTALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// The most connectors that are listed.
 const MAX_LISTED: usize = 10_000;
 
-const COLUMNS: &[Column] = &[("NAME", "/name"), ("VERSION", "/version"), ("ACTIVE", "/active"), ("DIGEST", "/digest"), ("INSTALLED", "/installed_at")];
+const COLUMNS: &[Column] =
+    &[("NAME", "/name"), ("VERSION", "/version"), ("ACTIVE", "/active"), ("DIGEST", "/digest"), ("INSTALLED", "/installed_at")];
 
 /// The commands on connectors.
 #[derive(Debug, Subcommand)]
@@ -66,7 +67,8 @@ pub(super) async fn run(command: ConnectorCommand, client: &Client, output: &Out
 
 /// All versions of all connectors.
 fn versions(connectors: Vec<Value>) -> Vec<Value> {
-    let versions = |mut connector: Value| connector.get_mut("versions").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+    let versions =
+        |mut connector: Value| connector.get_mut("versions").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
     connectors.into_iter().flat_map(versions).collect()
 }
 

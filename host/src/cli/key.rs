@@ -11,7 +11,8 @@ use super::output::{Column, Output, talk};
 /// The most keys that are listed.
 const MAX_LISTED: usize = 10_000;
 
-const COLUMNS: &[Column] = &[("ID", "/id"), ("ROLE", "/role"), ("SUBSCRIPTION", "/subscription"), ("LABEL", "/label"), ("CREATED", "/created_at")];
+const COLUMNS: &[Column] =
+    &[("ID", "/id"), ("ROLE", "/role"), ("SUBSCRIPTION", "/subscription"), ("LABEL", "/label"), ("CREATED", "/created_at")];
 const MADE_COLUMNS: &[Column] = &[("ID", "/id"), ("ROLE", "/role"), ("SUBSCRIPTION", "/subscription"), ("KEY", "/key")];
 
 /// What a key may do.

@@ -55,7 +55,8 @@ impl Output {
 
     /// Items as a table, whatever the form.
     pub(super) fn table(&self, columns: &[Column], items: &[Value]) -> io::Result<()> {
-        let rows: Vec<Vec<String>> = items.iter().map(|item| columns.iter().map(|(_, pointer)| cell(item.pointer(pointer))).collect()).collect();
+        let rows: Vec<Vec<String>> =
+            items.iter().map(|item| columns.iter().map(|(_, pointer)| cell(item.pointer(pointer))).collect()).collect();
         let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
         self.text(&if self.is_terminal { drawn(&titles, rows) } else { tabbed(&titles, &rows) })
     }
@@ -110,7 +111,8 @@ mod tests {
 
     #[test]
     fn cells_show_plain_values() {
-        let cells: Vec<String> = [json!("x"), json!(3), json!(null), json!(["a", "b"]), json!({"a": 1})].iter().map(|v| cell(Some(v))).collect();
+        let cells: Vec<String> =
+            [json!("x"), json!(3), json!(null), json!(["a", "b"]), json!({"a": 1})].iter().map(|v| cell(Some(v))).collect();
         assert_eq!(cells, ["x", "3", "", "a,b", r#"{"a":1}"#]);
         assert_eq!(cell(None), "");
     }

@@ -88,4 +88,3 @@ async fn open(file: &Path) -> Result<(Form, reqwest::Body, bool), CommandError> 
     let beginning = futures_util::stream::iter([Ok(bytes::Bytes::from(prefix))]);
     Ok((form, reqwest::Body::wrap_stream(beginning.chain(ReaderStream::new(reader))), gzip))
 }
-

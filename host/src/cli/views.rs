@@ -138,8 +138,10 @@ pub(super) const JOB_COLUMNS: &[Column] = &[
     ("MESSAGE", "/problem/message"),
 ];
 
-const BELT_COLUMNS: &[Column] = &[("CHANNEL", "/channel"), ("BELT", "/belt"), ("TYPES", "/types"), ("TOTAL", "/total"), ("FINISHED", "/finished")];
-const WAITING_COLUMNS: &[Column] = &[("CHANNEL", "/channel"), ("WAITS FOR", "/kind"), ("KEY", "/key"), ("UNTIL", "/until"), ("JOBS", "/jobs")];
+const BELT_COLUMNS: &[Column] =
+    &[("CHANNEL", "/channel"), ("BELT", "/belt"), ("TYPES", "/types"), ("TOTAL", "/total"), ("FINISHED", "/finished")];
+const WAITING_COLUMNS: &[Column] =
+    &[("CHANNEL", "/channel"), ("WAITS FOR", "/kind"), ("KEY", "/key"), ("UNTIL", "/until"), ("JOBS", "/jobs")];
 const ERROR_COLUMNS: &[Column] = &[("ERROR", "/code"), ("STATE", "/state"), ("JOBS", "/count"), ("EXAMPLE", "/example")];
 
 /// One execution: as JSON, or as tables of its counts and of whatever belts, waits and errors it has.
@@ -150,7 +152,8 @@ pub(super) fn print_execution(output: &Output, body: &Value) -> std::io::Result<
     output.table(EXECUTION_COLUMNS, std::slice::from_ref(body))?;
     let channels = body.get("channels").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let errors = body.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
-    let sections = [(BELT_COLUMNS, of_channels(channels, "belts")), (WAITING_COLUMNS, of_channels(channels, "waiting")), (ERROR_COLUMNS, errors)];
+    let sections =
+        [(BELT_COLUMNS, of_channels(channels, "belts")), (WAITING_COLUMNS, of_channels(channels, "waiting")), (ERROR_COLUMNS, errors)];
     for (columns, items) in sections.iter().filter(|(_, items)| !items.is_empty()) {
         output.text("")?;
         output.table(columns, items)?;
@@ -163,7 +166,15 @@ fn of_channels(channels: &[Value], list: &str) -> Vec<Value> {
     let named = |channel: &Value| -> Vec<Value> {
         let items = channel.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
         let name = channel.get("channel").cloned().unwrap_or_default();
-        items.into_iter().map(|mut item| { if let Some(fields) = item.as_object_mut() { fields.insert("channel".to_owned(), name.clone()); } item }).collect()
+        items
+            .into_iter()
+            .map(|mut item| {
+                if let Some(fields) = item.as_object_mut() {
+                    fields.insert("channel".to_owned(), name.clone());
+                }
+                item
+            })
+            .collect()
     };
     channels.iter().flat_map(named).collect()
 }

@@ -15,7 +15,12 @@ const POLL_S: u64 = 30;
 const PATIENCE: u32 = 30;
 
 /// Follows an execution until it is done, or for `at_most`. Returns its last known state.
-pub(super) async fn follow(client: &Client, first: Value, progress: &mut Progress, at_most: Option<Duration>) -> Result<Value, ClientError> {
+pub(super) async fn follow(
+    client: &Client,
+    first: Value,
+    progress: &mut Progress,
+    at_most: Option<Duration>,
+) -> Result<Value, ClientError> {
     let mut latest = first;
     if let Some(at_most) = at_most {
         match timeout(at_most, to_the_end(client, &mut latest, progress)).await {

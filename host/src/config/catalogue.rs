@@ -244,7 +244,8 @@ impl Catalogue {
 
     fn add_connection(&mut self, row: StoredDocument) -> Result<(), StoreError> {
         let DocumentName::Connection { channel, subscription } = &row.name else { return self.add(row) };
-        let missing = |what: &str, name: &str| StoreError::Corrupt(format!("connection {} names the {what} `{name}`, which is not there", row.id));
+        let missing =
+            |what: &str, name: &str| StoreError::Corrupt(format!("connection {} names the {what} `{name}`, which is not there", row.id));
         let channel = self.channel(channel).cloned().ok_or_else(|| missing("channel", channel))?;
         let subscription = self.subscription(subscription).cloned().ok_or_else(|| missing("subscription", subscription))?;
         let state = state(&row)?;

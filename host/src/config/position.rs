@@ -28,7 +28,9 @@ pub(super) fn locate(text: &str, pointer: &str) -> Position {
     for segment in segments {
         let next = match value {
             DeValue::Table(table) => entry(table, &segment),
-            DeValue::Array(array) => segment.parse().ok().and_then(|index: usize| array.get(index)).map(|item| (item.get_ref(), item.span())),
+            DeValue::Array(array) => {
+                segment.parse().ok().and_then(|index: usize| array.get(index)).map(|item| (item.get_ref(), item.span()))
+            }
             _ => None,
         };
         let Some((inner, span)) = next else { break };

@@ -48,7 +48,13 @@ const RETRY_FIELDS: &[(&str, &str, &str)] = &[
 /// The reference as Markdown.
 #[must_use]
 pub fn markdown() -> String {
-    let mut page = Page { text: INTRODUCTION.to_owned(), described: BTreeSet::new(), pending: Vec::new(), schemas: BTreeMap::new(), orders: BTreeMap::new() };
+    let mut page = Page {
+        text: INTRODUCTION.to_owned(),
+        described: BTreeSet::new(),
+        pending: Vec::new(),
+        schemas: BTreeMap::new(),
+        orders: BTreeMap::new(),
+    };
     page.table::<ServerSettings>("`[server]`", &defaults::<ServerSettings>(json!({})));
     page.table::<SubscriptionDocument>("`[[subscriptions]]`", &defaults::<SubscriptionDocument>(json!({"name": ""})));
     page.table::<SourceDocument>("`[[sources]]`", &defaults::<SourceDocument>(json!({"name": "", "kind": "http"})));
@@ -142,7 +148,8 @@ impl Page {
     }
 
     fn fields(&mut self, schema: &Value, order: &[String], defaults: &Value) {
-        let required: BTreeSet<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: BTreeSet<&str> =
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         self.line("\n| field | type | default | meaning |\n|---|---|---|---|");
         for field in order {
             let schema = &schema["properties"][field.as_str()];

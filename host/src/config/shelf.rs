@@ -15,7 +15,13 @@ pub trait Shelf: Send + Sync {
     ///
     /// # Errors
     /// As [`Store::put_document`].
-    async fn put(&self, name: &DocumentName, json: &str, managed_by: ManagedBy, if_match: Option<i64>) -> Result<StoredDocument, DocumentError>;
+    async fn put(
+        &self,
+        name: &DocumentName,
+        json: &str,
+        managed_by: ManagedBy,
+        if_match: Option<i64>,
+    ) -> Result<StoredDocument, DocumentError>;
 
     /// One document.
     ///
@@ -50,7 +56,13 @@ pub trait Shelf: Send + Sync {
 
 #[async_trait]
 impl Shelf for Store {
-    async fn put(&self, name: &DocumentName, json: &str, managed_by: ManagedBy, if_match: Option<i64>) -> Result<StoredDocument, DocumentError> {
+    async fn put(
+        &self,
+        name: &DocumentName,
+        json: &str,
+        managed_by: ManagedBy,
+        if_match: Option<i64>,
+    ) -> Result<StoredDocument, DocumentError> {
         self.put_document(name, json, managed_by, if_match).await
     }
 

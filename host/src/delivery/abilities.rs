@@ -6,8 +6,8 @@ use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::time::Wall;
 use secrecy::SecretString;
 
-use crate::gate::{self, CallGate};
 use crate::gate::exchange::{Answer, OutgoingRequest, SendError};
+use crate::gate::{self, CallGate};
 use crate::runtime::abilities::{Abilities, CredentialError, ObservedLimit, SignAlgorithm, SignEncoding, SignRequest};
 use crate::store::Store;
 

@@ -131,7 +131,14 @@ impl Bench<'_> {
         let mut events = Vec::with_capacity(4);
         let description = self.route.description();
         let connector = format!("{} {}", description.name, description.version);
-        events.push(history::sent(self.ran.began, item.attempt, self.call, self.batch_size as usize, &item.pinned.idempotency_key, &connector));
+        events.push(history::sent(
+            self.ran.began,
+            item.attempt,
+            self.call,
+            self.batch_size as usize,
+            &item.pinned.idempotency_key,
+            &connector,
+        ));
         let from = self.ran.exchanges.len().saturating_sub(EXCHANGES_PER_ITEM);
         let log: Vec<&LogLine> = self.ran.logs.iter().filter(|line| line.item.is_none_or(|i| i == index)).collect();
         events.extend(history::responded(&self.ran.exchanges[from..], &log, item.attempt, self.now));
@@ -247,10 +254,15 @@ impl Bench<'_> {
     }
 
     /// The unfinished jobs of the objects that a connector was blocked on.
-    async fn unfinished(&self, item: &Work, again: &Again) -> Vec<(egression_core::domain::object::ObjectKey, Option<egression_core::domain::ids::JobSeq>)> {
+    async fn unfinished(
+        &self,
+        item: &Work,
+        again: &Again,
+    ) -> Vec<(egression_core::domain::object::ObjectKey, Option<egression_core::domain::ids::JobSeq>)> {
         let asked: Vec<_> = again.parents.iter().map(|key| (item.row.job, key.clone())).collect();
         let connection = self.route.connection;
-        let found = persist::until_taken(&self.host.clock, || self.host.store.unfinished_parents(connection, &asked)).await.unwrap_or_default();
+        let found =
+            persist::until_taken(&self.host.clock, || self.host.store.unfinished_parents(connection, &asked)).await.unwrap_or_default();
         let mut found = found.into_iter();
         asked.into_iter().map(|(_, key)| (key, found.next().flatten())).collect()
     }
@@ -262,14 +274,15 @@ fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
     match verdict {
         Some(CallVerdict { guest_failed: true, problem: Some(problem), .. }) => Effect::Trapped(problem.clone()),
         Some(CallVerdict { connection: ConnectionEffect::Park(problem), .. }) => Effect::Refused(problem.clone()),
-        Some(CallVerdict { connection: ConnectionEffect::OpenCircuit { .. }, problem, .. }) => {
-            Effect::Unavailable(problem.clone().unwrap_or_else(|| Problem::new("destination.unavailable", "the destination does not answer")))
-        }
+        Some(CallVerdict { connection: ConnectionEffect::OpenCircuit { .. }, problem, .. }) => Effect::Unavailable(
+            problem.clone().unwrap_or_else(|| Problem::new("destination.unavailable", "the destination does not answer")),
+        ),
         _ if answered => Effect::Healthy,
         // Our own limit had no room, or a credential is renewed: that says nothing about the destination.
-        Some(CallVerdict { connection: ConnectionEffect::CloseLimit { .. } | ConnectionEffect::DropSession | ConnectionEffect::DropToken, .. }) => {
-            Effect::None
-        }
+        Some(CallVerdict {
+            connection: ConnectionEffect::CloseLimit { .. } | ConnectionEffect::DropSession | ConnectionEffect::DropToken,
+            ..
+        }) => Effect::None,
         _ => match ran.exchanges.iter().rev().find_map(|exchange| exchange.error.as_ref()) {
             Some(error) => Effect::Unavailable(Problem::new("destination.unreachable", error.clone())),
             None => Effect::None,

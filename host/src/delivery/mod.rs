@@ -106,18 +106,25 @@ impl Deliverer {
         slots: u32,
     ) -> Self {
         let sessions = Arc::new(Sessions::new(store.clone(), vault, clock.clone()));
-        Self { store, clock, chance, gate, resolver, registry, configuration, sessions, schemas: Arc::new(Schemas::standard()), names: Arc::default(), places: Arc::new(Places::of_slots(slots)) }
+        Self {
+            store,
+            clock,
+            chance,
+            gate,
+            resolver,
+            registry,
+            configuration,
+            sessions,
+            schemas: Arc::new(Schemas::standard()),
+            names: Arc::default(),
+            places: Arc::new(Places::of_slots(slots)),
+        }
     }
 
     /// Delivers the jobs of a claim in call number `call`.
     pub async fn deliver(&self, claim: Claim, call: i64) -> Finished {
-        let mut finished = Finished {
-            connection: claim.connection,
-            jobs: Vec::new(),
-            changes: Changes::default(),
-            due: None,
-            effect: Effect::None,
-        };
+        let mut finished =
+            Finished { connection: claim.connection, jobs: Vec::new(), changes: Changes::default(), due: None, effect: Effect::None };
         let mut reserved = Reserved::new(Arc::clone(&self.gate), claim.connection, claim.requests);
         let Some(route) = self.route(claim.connection) else {
             // The connection or its connector is gone; the scheduler is told by the configuration.

@@ -133,7 +133,17 @@ impl Deliverer {
             match checked {
                 Ok((pinned, resolved, references)) => {
                     let attempt = row.attempts + 1;
-                    work.push(Work { head, job_id, action: pinned.action, pinned, references, reference_remotes: Vec::new(), attempt, resolved, row });
+                    work.push(Work {
+                        head,
+                        job_id,
+                        action: pinned.action,
+                        pinned,
+                        references,
+                        reference_remotes: Vec::new(),
+                        attempt,
+                        resolved,
+                        row,
+                    });
                 }
                 Err(settlement) => prepared.aside(head, *settlement),
             }
@@ -142,17 +152,25 @@ impl Deliverer {
     }
 
     /// Freshness and schema; the references of a body that is fine.
-    fn judge_body(&self, route: &Route, row: &ClaimRow, pinned: &crate::store::rows::Pinned, now: Wall) -> Result<Vec<(String, ObjectKey)>, Box<Settlement>> {
+    fn judge_body(
+        &self,
+        route: &Route,
+        row: &ClaimRow,
+        pinned: &crate::store::rows::Pinned,
+        now: Wall,
+    ) -> Result<Vec<(String, ObjectKey)>, Box<Settlement>> {
         let Some(text) = &pinned.body else { return Ok(Vec::new()) };
         let Some(support) = route.description().object_type(&row.object.object_type) else { return Ok(Vec::new()) };
         if row.pinned.is_none()
             && let (Some(ours), Some(theirs)) = (pinned.revision, row.delivered_revision)
-                && ours < theirs {
-                    let problem = Problem::new("revision.older", format!("revision {theirs} was delivered already, this is {ours}"));
-                    return Err(Box::new(ends(row, JobState::Superseded, problem, now)));
-                }
-        let body: Value = serde_json::from_str(text)
-            .map_err(|error| Box::new(ends(row, JobState::Rejected, Problem::new("body.invalid", format!("the body is not JSON: {error}")), now)))?;
+            && ours < theirs
+        {
+            let problem = Problem::new("revision.older", format!("revision {theirs} was delivered already, this is {ours}"));
+            return Err(Box::new(ends(row, JobState::Superseded, problem, now)));
+        }
+        let body: Value = serde_json::from_str(text).map_err(|error| {
+            Box::new(ends(row, JobState::Rejected, Problem::new("body.invalid", format!("the body is not JSON: {error}")), now))
+        })?;
         if row.pinned.is_none() {
             if let Some(problem) = self.schemas.refusal(route.connector.digest(), &row.object.object_type, &support.body, &body) {
                 return Err(Box::new(ends(row, JobState::Rejected, problem, now)));
@@ -224,7 +242,12 @@ impl Deliverer {
     }
 
     /// `depends_on` without an unfinished job is satisfied only if the id map knows the object.
-    async fn add_unknown_dependencies(&self, route: &Route, work: &[Work], missing: &mut HashMap<JobSeq, Vec<(ObjectKey, Option<JobSeq>)>>) {
+    async fn add_unknown_dependencies(
+        &self,
+        route: &Route,
+        work: &[Work],
+        missing: &mut HashMap<JobSeq, Vec<(ObjectKey, Option<JobSeq>)>>,
+    ) {
         for item in work.iter().filter(|item| item.row.pinned.is_none() && !item.row.depends_on.is_empty()) {
             let known = self.store.remotes(route.connection, &item.row.depends_on).await.unwrap_or_default();
             for (key, remotes) in item.row.depends_on.iter().zip(known) {

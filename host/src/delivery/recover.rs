@@ -49,7 +49,14 @@ impl Deliverer {
         let problem = Problem::new("host.stopped", "the host stopped while the job was being sent; whether it arrived is not known");
         let event = history::note(now, "recovered", serde_json::json!({"repeats": idempotent}).to_string());
         let to = if idempotent {
-            Transition::Waits { reason: None, until: None, parents: Vec::new(), problem: Some(problem), keep_pinned: true, answer_lost: true }
+            Transition::Waits {
+                reason: None,
+                until: None,
+                parents: Vec::new(),
+                problem: Some(problem),
+                keep_pinned: true,
+                answer_lost: true,
+            }
         } else {
             Transition::Ended {
                 state: JobState::Unknown,

@@ -15,9 +15,10 @@ pub(super) fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<(String, 
         }
         for (path, value) in places {
             if let Some(key) = reference(value, &pointer.object_type)
-                && !found.iter().any(|(_, k)| *k == key) {
-                    found.push((path, key));
-                }
+                && !found.iter().any(|(_, k)| *k == key)
+            {
+                found.push((path, key));
+            }
         }
     }
     found
@@ -56,7 +57,8 @@ mod tests {
 
     #[test]
     fn references_are_found_by_pointer() {
-        let body = serde_json::json!({"brand": {"type": "brand", "id": "b"}, "categories": [{"id": "c1"}, "c2", {"id": "c1"}, 7], "a/b": "x"});
+        let body =
+            serde_json::json!({"brand": {"type": "brand", "id": "b"}, "categories": [{"id": "c1"}, "c2", {"id": "c1"}, 7], "a/b": "x"});
         let pointers = [("/brand", "brand"), ("/categories/*", "category"), ("/missing/*", "x"), ("/a~1b", "slash")]
             .map(|(pointer, object_type)| ReferencePointer { pointer: pointer.into(), object_type: object_type.into() });
         let found: Vec<String> = find(&body, &pointers).into_iter().map(|(path, key)| format!("{path} {key}")).collect();

@@ -95,7 +95,16 @@ impl Deliverer {
         for (index, outcome) in end.reported.into_iter().chain(returned) {
             outcomes.entry(index).or_insert_with(|| masking::outcome(&gate, outcome));
         }
-        Ran { outcomes, error, evidence: gate.evidence(), exchanges: gate.exchanges(), logs: end.logs, began, session, session_fresh: false }
+        Ran {
+            outcomes,
+            error,
+            evidence: gate.evidence(),
+            exchanges: gate.exchanges(),
+            logs: end.logs,
+            began,
+            session,
+            session_fresh: false,
+        }
     }
 
     /// No session could be made, so nothing of the items left.

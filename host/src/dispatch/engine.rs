@@ -119,11 +119,12 @@ impl Engine {
         loop {
             self.pump();
             if self.running == 0
-                && let Some(done) = self.draining.take() {
-                    // Whoever asked may have given up waiting.
-                    let _ = done.send(());
-                    return;
-                }
+                && let Some(done) = self.draining.take()
+            {
+                // Whoever asked may have given up waiting.
+                let _ = done.send(());
+                return;
+            }
             let wake = self.parts.clock.instant(self.next_wake());
             tokio::select! {
                 message = incoming.recv() => {

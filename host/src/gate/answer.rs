@@ -1,6 +1,5 @@
 //! What a guest sees of an answer: bounded, and without the secrets of its call.
 
-
 use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};

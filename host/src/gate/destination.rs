@@ -52,9 +52,8 @@ impl Destination {
     /// The keys that a request of this operation draws from. The own key comes last.
     #[must_use]
     pub fn keys(&self, operation: Option<&str>) -> Vec<LimitKey> {
-        let covers = |limit: &&BoundLimit| {
-            limit.operations.is_empty() || operation.is_some_and(|op| limit.operations.iter().any(|o| o == op))
-        };
+        let covers =
+            |limit: &&BoundLimit| limit.operations.is_empty() || operation.is_some_and(|op| limit.operations.iter().any(|o| o == op));
         let mut keys: Vec<LimitKey> = self.limits.iter().filter(covers).map(|limit| limit.key.clone()).collect();
         keys.push(self.own_key.clone());
         keys
@@ -68,7 +67,6 @@ impl Destination {
     /// The key of a named limit; the own key if none is named or the name is not known.
     #[must_use]
     pub fn bucket(&self, name: Option<&str>) -> &LimitKey {
-        name.and_then(|name| self.limits.iter().find(|limit| limit.name.as_deref() == Some(name)))
-            .map_or(&self.own_key, |limit| &limit.key)
+        name.and_then(|name| self.limits.iter().find(|limit| limit.name.as_deref() == Some(name))).map_or(&self.own_key, |limit| &limit.key)
     }
 }

@@ -190,8 +190,20 @@ pub(super) fn check_grants(grants: &[Grant], url: &Url) -> Result<(), String> {
 
 /// Headers that belong to the host: those of one hop (RFC 9110, 7.6.1) and those that frame or route a message.
 const HOST_HEADERS: [&str; 14] = [
-    "host", "content-length", "connection", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect",
-    "proxy-authorization", "proxy-authenticate", "proxy-connection", "http2-settings", "alt-used",
+    "host",
+    "content-length",
+    "connection",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "keep-alive",
+    "expect",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "proxy-connection",
+    "http2-settings",
+    "alt-used",
 ];
 
 /// Checks a header's name. Values are checked when they are final.
@@ -237,7 +249,15 @@ mod tests {
         assert!(covers("https://*.shop.example:8443", "https://a.b.shop.example:8443/"));
         assert!(!covers("https://*.shop.example", "https://shop.example/"));
         assert!(!covers("https://*.shop.example", "https://myshop.example/"));
-        for text in ["https://*.example", "https://*.", "https://*.10.0.0.1", "ftp://shop.example", "https://a@shop.example", "https://shop.example/x", "shop.example"] {
+        for text in [
+            "https://*.example",
+            "https://*.",
+            "https://*.10.0.0.1",
+            "ftp://shop.example",
+            "https://a@shop.example",
+            "https://shop.example/x",
+            "shop.example",
+        ] {
             assert!(text.parse::<Grant>().is_err(), "{text}");
         }
     }
@@ -263,7 +283,9 @@ mod tests {
 
     #[test]
     fn urls_methods_and_headers_are_checked() {
-        for url in ["https://user@shop.example/", "https://:pw@shop.example/", "https://shop.example/#a", "file:///etc/passwd", "//shop.example"] {
+        for url in
+            ["https://user@shop.example/", "https://:pw@shop.example/", "https://shop.example/#a", "file:///etc/passwd", "//shop.example"]
+        {
             assert!(check_url(url).is_err(), "{url}");
         }
         for method in ["CONNECT", "TRACE", "get", "GET / HTTP/1.1\r\n"] {

@@ -85,7 +85,12 @@ impl Gate {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn start(settings: GateSettings, facts: impl LimitFacts + 'static, vault: Vault, clock: Clock) -> Result<Arc<Self>, StoreError> {
+    pub async fn start(
+        settings: GateSettings,
+        facts: impl LimitFacts + 'static,
+        vault: Vault,
+        clock: Clock,
+    ) -> Result<Arc<Self>, StoreError> {
         let guard = Guard { rate_share: settings.rate_guard_share, edge_ms: settings.edge_guard_ms };
         let limiter = Limiter::restore(Box::new(facts), guard, clock.clone()).await?;
         Ok(Arc::new(Self {

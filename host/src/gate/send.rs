@@ -129,7 +129,8 @@ fn headers(resolved: &Resolved, given: &[(String, String)]) -> Result<HeaderMap,
         let filled = resolved.fill_plain(value);
         let bytes = filled.expose_secret().as_bytes();
         let name = grants::check_header_name(name).map_err(SendError::Denied)?;
-        let mut header = HeaderValue::from_bytes(bytes).map_err(|_| SendError::Denied(format!("the value of `{name}` is no header value")))?;
+        let mut header =
+            HeaderValue::from_bytes(bytes).map_err(|_| SendError::Denied(format!("the value of `{name}` is no header value")))?;
         header.set_sensitive(placeholders::occurs_in(value));
         headers.append(name, header);
     }

@@ -93,8 +93,7 @@ fn rs256(key: &[u8], data: &[u8]) -> Result<Vec<u8>, CredentialError> {
 }
 
 fn es256(key: &[u8], data: &[u8]) -> Result<Vec<u8>, CredentialError> {
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key)
-        .map_err(|_| invalid("the key is no P-256 key in PKCS#8"))?;
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key).map_err(|_| invalid("the key is no P-256 key in PKCS#8"))?;
     let signature = key.sign(&SystemRandom::new(), data).map_err(|_| invalid("signing failed"))?;
     Ok(signature.as_ref().to_vec())
 }

@@ -158,11 +158,7 @@ fn failure(error: &reqwest::Error, left: bool) -> SendError {
     if let Some(refused) = refused_address(error) {
         return SendError::Denied(refused.to_string());
     }
-    if left && !error.is_connect() {
-        SendError::SentWithoutAnswer(describe(error))
-    } else {
-        SendError::NeverSent(describe(error))
-    }
+    if left && !error.is_connect() { SendError::SentWithoutAnswer(describe(error)) } else { SendError::NeverSent(describe(error)) }
 }
 
 fn refused_address(error: &reqwest::Error) -> Option<&AddressRefused> {

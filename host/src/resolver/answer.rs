@@ -145,10 +145,23 @@ mod tests {
         assert_eq!(good, Resolved { body: r#"{"a":1}"#.into(), revision: Some(7) });
         let stamped = one(&key, br#"{"id":1,"revision":"2026-01-01T00:00:00Z","body":{}}"#, 100).unwrap();
         assert_eq!(stamped.revision, Some(1_767_225_600_000));
-        for bad in ["{}", "[]", r#"{"id":"2","body":{}}"#, r#"{"id":"1","type":"offer","body":{}}"#, r#"{"id":"1","body":null}"#, r#"{"id":"1","body":"x"}"#, "<html>"] {
-            assert!(matches!(one(&key, bad.as_bytes(), 100), Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"), "{bad}");
+        for bad in [
+            "{}",
+            "[]",
+            r#"{"id":"2","body":{}}"#,
+            r#"{"id":"1","type":"offer","body":{}}"#,
+            r#"{"id":"1","body":null}"#,
+            r#"{"id":"1","body":"x"}"#,
+            "<html>",
+        ] {
+            assert!(
+                matches!(one(&key, bad.as_bytes(), 100), Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"),
+                "{bad}"
+            );
         }
-        assert!(matches!(one(&key, br#"{"id":"1","body":{"a":"0123456789"}}"#, 10), Err(ResolveError::Rejected(p)) if p.code == "source.too_large"));
+        assert!(
+            matches!(one(&key, br#"{"id":"1","body":{"a":"0123456789"}}"#, 10), Err(ResolveError::Rejected(p)) if p.code == "source.too_large")
+        );
     }
 
     #[test]

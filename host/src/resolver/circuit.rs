@@ -43,7 +43,12 @@ impl Circuit {
         let doublings = self.failures.saturating_sub(1).min(20);
         let ceiling = settings.retry_base_ms.saturating_mul(1 << doublings).min(settings.retry_max_ms);
         // Half fixed, half jitter: a source that is down is not asked at once by everybody, nor right away.
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a jitter need not be exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a jitter need not be exact"
+        )]
         let wait_ms = ceiling / 2 + ((ceiling as f64 / 2.0) * draw.clamp(0.0, 1.0)) as u64;
         let until = now.plus_ms(wait_ms.max(retry_after_ms.unwrap_or(0)));
         if self.failures >= settings.circuit_after || retry_after_ms.is_some() {

@@ -35,10 +35,18 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Starts collecting for a source; ends when it is dropped and its last read is answered.
-    pub(super) fn start(id: SourceId, document: SourceDocument, settings: ResolverSettings, gate: Arc<Gate>, clock: Clock, chance: Chance) -> Self {
+    pub(super) fn start(
+        id: SourceId,
+        document: SourceDocument,
+        settings: ResolverSettings,
+        gate: Arc<Gate>,
+        clock: Clock,
+        chance: Chance,
+    ) -> Self {
         let (asks, incoming) = mpsc::channel(settings.queue);
         let fingerprint = fingerprint(&document);
-        let source = Arc::new(HttpSource::new(id, document, settings.clone(), gate, clock, chance, Arc::new(Mutex::new(Circuit::default()))));
+        let source =
+            Arc::new(HttpSource::new(id, document, settings.clone(), gate, clock, chance, Arc::new(Mutex::new(Circuit::default()))));
         tokio::spawn(collect(incoming, source, settings));
         Self { document: fingerprint, asks }
     }

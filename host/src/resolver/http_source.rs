@@ -10,11 +10,11 @@ use egression_core::time::{Mono, Wall};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 
+use super::ResolveError;
 use super::answer::{batch, not_found, one, too_large};
 use super::circuit::Circuit;
 use super::collector::{Answer, lock};
 use super::settings::ResolverSettings;
-use super::ResolveError;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::documents::SourceDocument;
@@ -66,9 +66,7 @@ impl HttpSource {
     pub(super) async fn read(&self, objects: &[ObjectKey]) -> Vec<Answer> {
         match &self.document.batch_url {
             Some(url) if objects.len() > 1 || self.document.object_url.is_none() => self.read_batch(url, objects).await,
-            _ => {
-                self.read_singly(objects).await
-            }
+            _ => self.read_singly(objects).await,
         }
     }
 
@@ -82,7 +80,9 @@ impl HttpSource {
             Ok((bytes, false)) => batch(objects, &bytes, self.document.max_object_bytes),
             // Which of them is too large cannot be told from a cut answer: each is read alone.
             Ok((_, true)) if self.document.object_url.is_some() => return self.read_singly(objects).await,
-            Ok((_, true)) => Err(ResolveError::rejected(Problem::new("source.too_large", "the batch answer is larger than its bodies may be"))),
+            Ok((_, true)) => {
+                Err(ResolveError::rejected(Problem::new("source.too_large", "the batch answer is larger than its bodies may be")))
+            }
             Err(failed) => Err(self.outcome(failed)),
         };
         read.unwrap_or_else(|error| objects.iter().map(|_| Err(error.clone())).collect())

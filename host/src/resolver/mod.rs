@@ -76,7 +76,10 @@ impl Resolver {
         collectors.retain(|id, _| sources.iter().any(|(s, _)| s == id));
         for (id, document) in sources.into_iter().filter(|(_, d)| d.kind == SourceKind::Http) {
             if !collectors.get(&id).is_some_and(|c| c.is_of(&document)) {
-                collectors.insert(id, Collector::start(id, document, self.settings.clone(), Arc::clone(&self.gate), self.clock.clone(), self.chance.clone()));
+                collectors.insert(
+                    id,
+                    Collector::start(id, document, self.settings.clone(), Arc::clone(&self.gate), self.clock.clone(), self.chance.clone()),
+                );
             }
         }
     }

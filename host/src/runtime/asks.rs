@@ -116,10 +116,7 @@ impl Ask for Poll {
     async fn ask(self, guest: &Guest, store: &mut Store<GuestState>) -> Answered<Vec<Verdict>> {
         let answer = guest.poll(store, &self.frame, self.session, self.tokens).await?;
         Ok(answer.map(|verdicts| {
-            verdicts
-                .into_iter()
-                .map(|verdict| Verdict { settled: new_answers(store.data_mut(), verdict.settled), ..verdict })
-                .collect()
+            verdicts.into_iter().map(|verdict| Verdict { settled: new_answers(store.data_mut(), verdict.settled), ..verdict }).collect()
         }))
     }
 }

@@ -55,7 +55,11 @@ pub const MAX_SESSION_BYTES: usize = 64 * 1024;
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("bytes", &self.data.len()).field("expires_at", &self.expires_at).field("account", &self.account).finish()
+        f.debug_struct("Session")
+            .field("bytes", &self.data.len())
+            .field("expires_at", &self.expires_at)
+            .field("account", &self.account)
+            .finish()
     }
 }
 

@@ -97,7 +97,8 @@ fn bucket(bucket: &Bucket, settings: Option<&HashSet<String>>, wrong: &mut Vec<S
     match bucket.scope.split_once(':') {
         Some(("setting", setting)) => known_setting(&format!("the bucket `{name}`"), setting, settings, wrong),
         None if ["connection", "channel", "connector"].contains(&bucket.scope.as_str()) => {}
-        _ => wrong.push(format!("the scope `{}` of the bucket `{name}` is none of connection, channel, connector, setting:NAME", bucket.scope)),
+        _ => wrong
+            .push(format!("the scope `{}` of the bucket `{name}` is none of connection, channel, connector, setting:NAME", bucket.scope)),
     }
     let admits_nothing = match bucket.kind {
         BucketKind::TokenBucket { rate, per_ms, burst } => rate == 0 || per_ms == 0 || burst == 0,
@@ -116,9 +117,9 @@ fn host_need(need: &HostNeed, settings: Option<&HashSet<String>>, wrong: &mut Ve
         HostNeed::Name(name) => {
             let suffix = name.strip_prefix("*.");
             let labels: Vec<&str> = suffix.unwrap_or(name).split('.').collect();
-            let spelt = labels.iter().all(|label| {
-                !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            });
+            let spelt = labels
+                .iter()
+                .all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
             if !spelt || (suffix.is_some() && labels.len() < 2) {
                 wrong.push(format!("the host `{name}` is neither a name in lower case nor `*.` and a suffix of two labels or more"));
             }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Runtime;
-use super::asks::{Ask, Authenticate, Check, Deliver, MigrateSettings, Poll};
 use super::abilities::NoAbilities;
+use super::asks::{Ask, Authenticate, Check, Deliver, MigrateSettings, Poll};
 use super::call::{Call, CallEnd, DeliveryEnd, Findings, Item, Pending, Session, Verdict};
 use super::description::Description;
 use super::run::{Frame, run};

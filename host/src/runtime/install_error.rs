@@ -34,7 +34,10 @@ pub enum InstallError {
         exports: Vec<String>,
     },
     /// It asks for what connectors are not given.
-    #[error("the component imports {}, which connectors are not given; all they have is `egression:connector` 0.1 and WASI 0.2", quoted(imports))]
+    #[error(
+        "the component imports {}, which connectors are not given; all they have is `egression:connector` 0.1 and WASI 0.2",
+        quoted(imports)
+    )]
     NotGranted {
         /// The imports.
         imports: Vec<String>,

@@ -34,7 +34,8 @@ struct Lines {
 
 impl Journal {
     pub(super) fn new(bounds: LogBounds) -> Self {
-        let lines = Lines { bounds, redactor: Arc::new(NoAbilities), lines: Vec::new(), bytes: 0, dropped: 0, partial: [Vec::new(), Vec::new()] };
+        let lines =
+            Lines { bounds, redactor: Arc::new(NoAbilities), lines: Vec::new(), bytes: 0, dropped: 0, partial: [Vec::new(), Vec::new()] };
         Self { inner: Arc::new(Mutex::new(lines)) }
     }
 
@@ -71,7 +72,9 @@ impl Journal {
             let mut taken = std::mem::take(&mut lines.lines);
             let dropped = std::mem::take(&mut lines.dropped);
             if dropped > 0 {
-                taken.push(LogLine { level: LogLevel::Warn, message: format!("… {dropped} lines dropped"), item: None, attrs: Vec::new() });
+                taken.push(LogLine {
+                    level: LogLevel::Warn, message: format!("… {dropped} lines dropped"), item: None, attrs: Vec::new()
+                });
             }
             taken
         })

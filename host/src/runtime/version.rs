@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn versions_sort_by_precedence() {
         // The example of semver.org, section 11.
-        let sorted = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0", "1.2.0", "1.10.0"];
+        let sorted =
+            ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0", "1.2.0", "1.10.0"];
         let mut versions: Vec<Version> = sorted.iter().rev().map(|text| text.parse().unwrap()).collect();
         versions.sort();
         assert_eq!(versions.iter().map(ToString::to_string).collect::<Vec<_>>(), sorted);

@@ -98,7 +98,11 @@ async fn write_chunk(tx: &mut WriteTx, chunk: &[(BeltKey, Delta)]) -> Result<Vec
             for count in delta.states {
                 row.push_bind(count);
             }
-            row.push_bind(delta.set_aside).push_bind(delta.scheduled).push_bind(delta.retrying).push_bind(delta.sourcing).push_bind(delta.blocked);
+            row.push_bind(delta.set_aside)
+                .push_bind(delta.scheduled)
+                .push_bind(delta.retrying)
+                .push_bind(delta.sourcing)
+                .push_bind(delta.blocked);
         },
     );
     update.push(concat!(

@@ -36,7 +36,13 @@ impl Place {
         for variable in ["URL", "KEY", "DATA_DIR", "CONFIG", "LOG"] {
             command.env_remove(format!("EGRESSION_{variable}"));
         }
-        command.args(arguments).current_dir(self.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         command
     }
 

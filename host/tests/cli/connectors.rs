@@ -8,15 +8,22 @@ use crate::fake::{FakeHost, Reply, execution};
 #[tokio::test]
 async fn cli_connectors_are_uploaded_and_activated() {
     let (place, host) = (Place::new(), FakeHost::start().await);
-    let version = json!({"name": "sandbox", "version": "0.1.0", "active": true, "digest": "ab", "installed_at": "2026-11-21T12:00:00.000Z"});
-    host.on("GET /v1/connectors", Reply::new(200, json!({"items": [{"name": "sandbox", "active": "0.1.0", "versions": [version]}], "next": null})));
+    let version =
+        json!({"name": "sandbox", "version": "0.1.0", "active": true, "digest": "ab", "installed_at": "2026-11-21T12:00:00.000Z"});
+    host.on(
+        "GET /v1/connectors",
+        Reply::new(200, json!({"items": [{"name": "sandbox", "active": "0.1.0", "versions": [version]}], "next": null})),
+    );
     host.on("POST /v1/connectors", Reply::new(201, version.clone()));
     host.on("POST /v1/connectors/sandbox:activate", Reply::new(200, version));
     place.write("sandbox.wasm", b"\0asm\x0d\0\x01\0");
     place.write("text.wasm", "hello");
     let ended = place.run(&["connector", "install", "sandbox.wasm", "--no-activate", "--url", &host.url]).await;
     assert_eq!(place.run(&["connector", "list", "--url", &host.url]).await.stdout, ended.stdout);
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "NAME\tVERSION\tACTIVE\tDIGEST\tINSTALLED\nsandbox\t0.1.0\ttrue\tab\t2026-11-21T12:00:00.000Z\n"));
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "NAME\tVERSION\tACTIVE\tDIGEST\tINSTALLED\nsandbox\t0.1.0\ttrue\tab\t2026-11-21T12:00:00.000Z\n")
+    );
     assert_eq!(place.run(&["connector", "activate", "sandbox", "0.1.0", "--url", &host.url]).await.code, Some(0));
     let refused = place.run(&["connector", "install", "text.wasm", "--url", &host.url]).await;
     assert_eq!((refused.code, refused.stderr.as_str()), (Some(2), "error: text.wasm: not a WebAssembly file\n"));
@@ -32,7 +39,10 @@ async fn cli_events_show_the_connectors_log() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     let sent = json!({"seq": 2, "at": "2026-11-21T12:00:00.000Z", "stage": "sent", "attempt": 1, "detail": "PUT https://shop.example/v1/product/1",
         "log": [{"level": "warn", "message": "no price"}]});
-    host.on("GET /v1/jobs/job_1/events", Reply::new(200, json!({"items": [{"seq": 1, "at": "2026-11-21T12:00:00.000Z", "stage": "submitted"}, sent]})));
+    host.on(
+        "GET /v1/jobs/job_1/events",
+        Reply::new(200, json!({"items": [{"seq": 1, "at": "2026-11-21T12:00:00.000Z", "stage": "submitted"}, sent]})),
+    );
     let ended = place.run(&["job", "events", "job_1", "--url", &host.url]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     insta::assert_snapshot!("events_on_a_pipe", ended.stdout);

@@ -79,8 +79,11 @@ async fn answer(State(script): State<Script>, method: Method, uri: Uri, headers:
     let line = format!("{method} {}", uri.path_and_query().unwrap());
     script.asked.lock().unwrap().push(Asked { line, headers, body });
     let mut replies = script.replies.lock().unwrap();
-    let reply = replies.get_mut(&format!("{method} {}", uri.path())).and_then(|queue| if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() });
-    let reply = reply.unwrap_or_else(|| Reply::new(404, json!({"title": "Not found", "detail": "there is no such thing", "code": "not_found"})));
+    let reply = replies
+        .get_mut(&format!("{method} {}", uri.path()))
+        .and_then(|queue| if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() });
+    let reply =
+        reply.unwrap_or_else(|| Reply::new(404, json!({"title": "Not found", "detail": "there is no such thing", "code": "not_found"})));
     let mut response = Response::builder().status(StatusCode::from_u16(reply.status).unwrap());
     for (name, value) in reply.headers {
         response = response.header(name, value);

@@ -34,9 +34,15 @@ async fn cli_apply_sends_the_text() {
 async fn cli_apply_shows_refusals() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     place.write("part.toml", FILE);
-    host.on("POST /v1/documents:apply", Reply::new(409, json!({"title": "Conflict", "detail": "managed by the configuration file", "code": "managed_by_file"})));
+    host.on(
+        "POST /v1/documents:apply",
+        Reply::new(409, json!({"title": "Conflict", "detail": "managed by the configuration file", "code": "managed_by_file"})),
+    );
     let ended = place.run(&["apply", "part.toml", "--url", &host.url]).await;
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(4), "error: 409 Conflict: managed by the configuration file (managed_by_file)\n"));
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(4), "error: 409 Conflict: managed by the configuration file (managed_by_file)\n")
+    );
     place.write("wrong.toml", FILE.replace("connector = ", "conector = "));
     let ended = place.run(&["apply", "wrong.toml", "--url", &host.url]).await;
     assert_eq!(ended.code, Some(2));
@@ -49,5 +55,8 @@ async fn cli_serve_says_where_a_file_is_wrong() {
     let place = Place::new();
     place.write("egression.toml", FILE);
     let ended = place.run(&["serve", "--config", "egression.toml"]).await;
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(2), "error: egression.toml:5:1: there is no subscription `acme` in this file (reference.missing)\n"));
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(2), "error: egression.toml:5:1: there is no subscription `acme` in this file (reference.missing)\n")
+    );
 }

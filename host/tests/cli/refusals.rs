@@ -42,7 +42,8 @@ async fn cli_lists_follow_their_pages_but_not_elsewhere() {
     let job = |id: &str| json!({"id": id, "channel": "shop-de", "object": {"type": "product", "id": "4711"}, "action": "update", "state": "waiting", "attempts": 0, "waiting": {"kind": "limit"}});
     host.on(at, Reply::new(200, json!({"items": [job("job_1")], "next": "/v1/executions/exe_1/jobs?cursor=2"})));
     host.on(at, Reply::new(200, json!({"items": [job("job_2")], "next": format!("{}/v1/executions/exe_1/jobs?cursor=3", other.url)})));
-    let ended = place.run(&["execution", "jobs", "exe_1", "--state", "waiting", "--limit", "5000", "--url", &host.url, "--key", "egk_1"]).await;
+    let ended =
+        place.run(&["execution", "jobs", "exe_1", "--state", "waiting", "--limit", "5000", "--url", &host.url, "--key", "egk_1"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     insta::assert_snapshot!("jobs_on_a_pipe", ended.stdout);
     assert_eq!(host.lines(), ["GET /v1/executions/exe_1/jobs?state=waiting&limit=100", "GET /v1/executions/exe_1/jobs?cursor=2"]);

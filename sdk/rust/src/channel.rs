@@ -3,10 +3,7 @@
 //! [`Channel`] is the contract's imports as one object-safe trait, so that a connector's code runs unchanged
 //! inside the sandbox and in native unit tests. Authors call it through [`Call`](crate::Call).
 
-use crate::{
-    Attr, CredentialError, HttpError, ItemOutcome, Level, ObjectKey, Remote, Request, Response,
-    SignRequest,
-};
+use crate::{Attr, CredentialError, HttpError, ItemOutcome, Level, ObjectKey, Remote, Request, Response, SignRequest};
 
 /// What a connector may do to the outside. Durations and instants are milliseconds; instants count from the
 /// Unix epoch.
@@ -36,24 +33,13 @@ pub trait Channel {
     ///
     /// # Errors
     /// If the host does not take it.
-    fn deposit(
-        &self,
-        name: &str,
-        value: &str,
-        expires_at_ms: Option<u64>,
-    ) -> Result<(), CredentialError>;
+    fn deposit(&self, name: &str, value: &str, expires_at_ms: Option<u64>) -> Result<(), CredentialError>;
 
     /// Settles items now; survives a trap later in the call. True: the host asks to stop early.
     fn report(&self, outcomes: Vec<ItemOutcome>) -> bool;
 
     /// Tells the host what the destination said about its limits. Observations tighten, they never widen.
-    fn observe(
-        &self,
-        bucket: Option<&str>,
-        limit: Option<u64>,
-        remaining: Option<u64>,
-        reset_ms: Option<u64>,
-    );
+    fn observe(&self, bucket: Option<&str>, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>);
 
     /// What the hub knows of these objects at the destination, in the order of the keys.
     fn lookup(&self, keys: &[ObjectKey]) -> Vec<Vec<Remote>>;

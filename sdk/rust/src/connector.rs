@@ -32,10 +32,7 @@ pub trait Connector {
     /// The call error that a delivery would meet: refused credentials, an unreachable destination.
     fn check(call: &Call<'_>) -> Result<Findings, CallError> {
         let _ = call;
-        Err(CallError::Unsupported(Problem::new(
-            "check.unsupported",
-            "this connector has no check",
-        )))
+        Err(CallError::Unsupported(Problem::new("check.unsupported", "this connector has no check")))
     }
 
     /// Delivers items of one object type and, unless mixed actions are declared, one action. Answers for each

@@ -5,13 +5,7 @@ use crate::{Algorithm, Attr, CallError, CredentialError, Encoding, Problem, Sign
 impl SignRequest {
     /// Signs `data` with `key` (both may hold placeholders), answered in hex.
     pub fn new(algorithm: Algorithm, key: impl Into<String>, data: impl Into<String>) -> Self {
-        Self {
-            algorithm,
-            key: key.into(),
-            data: data.into(),
-            encoding: Encoding::Hex,
-            attrs: Vec::new(),
-        }
+        Self { algorithm, key: key.into(), data: data.into(), encoding: Encoding::Hex, attrs: Vec::new() }
     }
 
     /// The text form of the answer.
@@ -34,13 +28,10 @@ impl CallError {
     /// fault (`internal`).
     pub fn from_credential(error: CredentialError) -> Self {
         match error {
-            CredentialError::Missing(name) => Self::AuthRejected(Problem::new(
-                "secret.missing",
-                format!("the connection has no secret {name}"),
-            )),
-            CredentialError::Invalid(reason) => {
-                Self::Internal(Problem::new("credential.invalid", reason))
+            CredentialError::Missing(name) => {
+                Self::AuthRejected(Problem::new("secret.missing", format!("the connection has no secret {name}")))
             }
+            CredentialError::Invalid(reason) => Self::Internal(Problem::new("credential.invalid", reason)),
         }
     }
 }
@@ -48,9 +39,6 @@ impl CallError {
 impl Attr {
     /// One free key-value pair.
     pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            value: value.into(),
-        }
+        Self { key: key.into(), value: value.into() }
     }
 }

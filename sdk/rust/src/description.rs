@@ -3,18 +3,14 @@
 use serde_json::Value;
 
 use crate::{
-    Action, AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer,
-    TokenBucket, TypeSupport, Window, WriteMode,
+    Action, AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer, TokenBucket, TypeSupport, Window,
+    WriteMode,
 };
 
 impl Description {
     /// A connector by its name (lower-case letters, digits, hyphens), semantic version and title. It delivers
     /// nothing yet, has no settings, and its instances serve one call each.
-    pub fn new(
-        name: impl Into<String>,
-        version: impl Into<String>,
-        title: impl Into<String>,
-    ) -> Self {
+    pub fn new(name: impl Into<String>, version: impl Into<String>, title: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             version: version.into(),
@@ -47,10 +43,7 @@ impl Description {
     /// One more way to authenticate; `secrets` are those that `authenticate` asks for.
     #[must_use]
     pub fn auth(mut self, scheme: &str, secrets: &[&str]) -> Self {
-        self.auth_schemes.push(AuthScheme {
-            scheme: scheme.to_owned(),
-            secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
-        });
+        self.auth_schemes.push(AuthScheme { scheme: scheme.to_owned(), secrets: secrets.iter().map(|name| (*name).to_owned()).collect() });
         self
     }
 
@@ -187,10 +180,7 @@ impl TypeSupport {
     /// Where references to other objects are in the body; `*` stands for every element of an array.
     #[must_use]
     pub fn reference(mut self, pointer: &str, object_type: &str) -> Self {
-        self.references.push(ReferencePointer {
-            pointer: pointer.to_owned(),
-            object_type: object_type.to_owned(),
-        });
+        self.references.push(ReferencePointer { pointer: pointer.to_owned(), object_type: object_type.to_owned() });
         self
     }
 }
@@ -198,12 +188,7 @@ impl TypeSupport {
 impl Bucket {
     /// A limit of the connection that covers every request.
     pub fn new(name: impl Into<String>, kind: BucketKind) -> Self {
-        Self {
-            name: name.into(),
-            scope: "connection".to_owned(),
-            kind,
-            operations: Vec::new(),
-        }
+        Self { name: name.into(), scope: "connection".to_owned(), kind, operations: Vec::new() }
     }
 
     /// Who shares it: `connection`, `channel`, `connector` or `setting:NAME`.
@@ -224,18 +209,11 @@ impl Bucket {
 impl BucketKind {
     /// At most `rate` per `per_ms`, and `burst` at once.
     pub fn per(rate: u32, per_ms: u64, burst: u32) -> Self {
-        Self::TokenBucket(TokenBucket {
-            rate,
-            per: per_ms,
-            burst,
-        })
+        Self::TokenBucket(TokenBucket { rate, per: per_ms, burst })
     }
 
     /// At most `max` in any `window_ms`.
     pub fn sliding(max: u32, window_ms: u64) -> Self {
-        Self::Window(Window {
-            max,
-            window: window_ms,
-        })
+        Self::Window(Window { max, window: window_ms })
     }
 }

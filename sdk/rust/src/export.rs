@@ -13,19 +13,14 @@ mod guest {
     use super::Exported;
     use crate::bindings::exports::egression::connector::connector::Guest;
     use crate::host_channel::HostChannel;
-    use crate::{
-        Call, CallError, Connection, Connector, Description, Findings, Item, ItemOutcome, Session,
-    };
+    use crate::{Call, CallError, Connection, Connector, Description, Findings, Item, ItemOutcome, Session};
 
     impl<C: Connector> Guest for Exported<C> {
         fn describe() -> Description {
             C::describe()
         }
 
-        fn authenticate(
-            connection: Connection,
-            previous: Option<Session>,
-        ) -> Result<Session, CallError> {
+        fn authenticate(connection: Connection, previous: Option<Session>) -> Result<Session, CallError> {
             let call = Call::new(&HostChannel, &connection, previous.as_ref());
             C::authenticate(&call, previous.as_ref())
         }
@@ -34,11 +29,7 @@ mod guest {
             C::check(&Call::new(&HostChannel, &connection, session.as_ref()))
         }
 
-        fn deliver(
-            connection: Connection,
-            session: Option<Session>,
-            items: Vec<Item>,
-        ) -> Result<Vec<ItemOutcome>, CallError> {
+        fn deliver(connection: Connection, session: Option<Session>, items: Vec<Item>) -> Result<Vec<ItemOutcome>, CallError> {
             let call = Call::new(&HostChannel, &connection, session.as_ref());
             C::deliver(&call, &items)
         }

@@ -26,12 +26,7 @@ impl Problem {
     pub fn from_response(response: &Response) -> Self {
         const SHOWN_CHARS: usize = 200;
         let status = response.status;
-        let shown: String = response
-            .text()
-            .unwrap_or_default()
-            .chars()
-            .take(SHOWN_CHARS)
-            .collect();
+        let shown: String = response.text().unwrap_or_default().chars().take(SHOWN_CHARS).collect();
         let message = if shown.trim().is_empty() {
             format!("the destination answered {status}")
         } else {

@@ -66,10 +66,7 @@ impl Request {
     /// One more header. Placeholders work in the value.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.wire.headers.push(Header {
-            name: name.into(),
-            value: value.into(),
-        });
+        self.wire.headers.push(Header { name: name.into(), value: value.into() });
         self
     }
 
@@ -167,11 +164,7 @@ impl Request {
 
     /// The first header of that name, in any case.
     pub fn header_value(&self, name: &str) -> Option<&str> {
-        self.wire
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name))
-            .map(|header| header.value.as_str())
+        self.wire.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
     }
 
     /// The body, if it is text.
@@ -243,10 +236,7 @@ mod tests {
         assert_eq!(request.method(), "PUT");
         assert_eq!(request.body_text(), Some(r#"{"a":1}"#));
         assert_eq!(request.header_value("if-match"), Some("\"7\""));
-        assert_eq!(
-            request.header_value("Content-Type"),
-            Some("application/json")
-        );
+        assert_eq!(request.header_value("Content-Type"), Some("application/json"));
         assert!(!request.uses_connection_auth());
         assert!(request.is_reads_only());
         assert!(request.wire().is_ok());

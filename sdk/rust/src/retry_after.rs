@@ -14,9 +14,7 @@ pub(crate) fn parse_retry_after_ms(value: &str, date: Option<&str>) -> Option<u6
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` as seconds since 1970.
 fn imf_fixdate_seconds(text: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut parts = text.split_once(", ")?.1.split(' ');
     let day: i64 = parts.next()?.parse().ok()?;
     let month_name = parts.next()?;
@@ -58,30 +56,15 @@ mod tests {
     #[test]
     fn a_date_counts_from_the_answers_own_date() {
         let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(
-            parse_retry_after_ms("Sun, 06 Nov 1994 08:50:07 GMT", date),
-            Some(30_000)
-        );
-        assert_eq!(
-            parse_retry_after_ms("Sun, 06 Nov 1994 08:00:00 GMT", date),
-            Some(0)
-        );
-        assert_eq!(
-            parse_retry_after_ms("Sun, 06 Nov 1994 08:50:07 GMT", None),
-            None
-        );
+        assert_eq!(parse_retry_after_ms("Sun, 06 Nov 1994 08:50:07 GMT", date), Some(30_000));
+        assert_eq!(parse_retry_after_ms("Sun, 06 Nov 1994 08:00:00 GMT", date), Some(0));
+        assert_eq!(parse_retry_after_ms("Sun, 06 Nov 1994 08:50:07 GMT", None), None);
     }
 
     #[test]
     fn dates_become_seconds() {
-        assert_eq!(
-            imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 GMT"),
-            Some(784_111_777)
-        );
-        assert_eq!(
-            imf_fixdate_seconds("Thu, 29 Feb 2024 00:00:00 GMT"),
-            Some(1_709_164_800)
-        );
+        assert_eq!(imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(imf_fixdate_seconds("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800));
         assert_eq!(imf_fixdate_seconds("Thu, 29 Feb 2024 25:00:00 GMT"), None);
     }
 }

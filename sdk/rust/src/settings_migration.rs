@@ -14,11 +14,7 @@ pub trait SettingsMigration {
 
 /// Generated; used by `export_connector!`.
 pub mod bindings {
-    #![allow(
-        missing_docs,
-        unreachable_pub,
-        reason = "generated from WIT, where the documentation is"
-    )]
+    #![allow(missing_docs, unreachable_pub, reason = "generated from WIT, where the documentation is")]
     wit_bindgen::generate!({
         inline: "package egression:sdk-settings-migration;
             world settings-migration-export { export egression:connector/settings-migration@0.1.0; }",
@@ -31,9 +27,7 @@ pub mod bindings {
 }
 
 #[cfg(target_arch = "wasm32")]
-impl<C: SettingsMigration> bindings::exports::egression::connector::settings_migration::Guest
-    for crate::export::Exported<C>
-{
+impl<C: SettingsMigration> bindings::exports::egression::connector::settings_migration::Guest for crate::export::Exported<C> {
     fn migrate_settings(from_version: String, settings: String) -> Result<String, Problem> {
         C::migrate_settings(&from_version, &settings)
     }

@@ -15,11 +15,7 @@ pub trait Settlement {
 
 /// Generated; used by `export_connector!`.
 pub mod bindings {
-    #![allow(
-        missing_docs,
-        unreachable_pub,
-        reason = "generated from WIT, where the documentation is"
-    )]
+    #![allow(missing_docs, unreachable_pub, reason = "generated from WIT, where the documentation is")]
     wit_bindgen::generate!({
         inline: "package egression:sdk-settlement;
             world settlement-export { export egression:connector/settlement@0.1.0; }",
@@ -33,14 +29,8 @@ pub mod bindings {
 }
 
 #[cfg(target_arch = "wasm32")]
-impl<C: Settlement> bindings::exports::egression::connector::settlement::Guest
-    for crate::export::Exported<C>
-{
-    fn poll(
-        connection: crate::Connection,
-        session: Option<crate::Session>,
-        tokens: Vec<Pending>,
-    ) -> Result<Vec<Verdict>, CallError> {
+impl<C: Settlement> bindings::exports::egression::connector::settlement::Guest for crate::export::Exported<C> {
+    fn poll(connection: crate::Connection, session: Option<crate::Session>, tokens: Vec<Pending>) -> Result<Vec<Verdict>, CallError> {
         let channel = crate::host_channel::HostChannel;
         C::poll(&Call::new(&channel, &connection, session.as_ref()), &tokens)
     }

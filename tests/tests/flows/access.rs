@@ -65,7 +65,8 @@ async fn a_refused_credential_parks_the_connection_until_it_is_corrected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_parked_connection_comes_back_by_itself_when_the_destination_relents() {
     let rig = Layout::default().start().await.unwrap();
-    let credentials = |secret: &str| egression_sandbox::Credentials { client_secret: secret.to_owned(), ..egression_sandbox::Credentials::default() };
+    let credentials =
+        |secret: &str| egression_sandbox::Credentials { client_secret: secret.to_owned(), ..egression_sandbox::Credentials::default() };
     let change = |secret: &str| ScenarioChange { credentials: Some(credentials(secret)), ..ScenarioChange::default() };
     rig.log.change(&change("another")).await.unwrap();
     let execution = rig.submit(category_job("c", &category("c"))).await.unwrap();
@@ -77,7 +78,8 @@ async fn a_parked_connection_comes_back_by_itself_when_the_destination_relents()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_holds_although_a_probe_succeeds() {
     let rig = Layout::default().start().await.unwrap();
-    let credentials = |secret: &str| egression_sandbox::Credentials { client_secret: secret.to_owned(), ..egression_sandbox::Credentials::default() };
+    let credentials =
+        |secret: &str| egression_sandbox::Credentials { client_secret: secret.to_owned(), ..egression_sandbox::Credentials::default() };
     let change = |secret: &str| ScenarioChange { credentials: Some(credentials(secret)), ..ScenarioChange::default() };
     rig.log.change(&change("another")).await.unwrap();
     let execution = rig.submit(category_job("c", &category("c"))).await.unwrap();
@@ -96,7 +98,8 @@ async fn a_session_is_made_anew_when_it_is_revoked() {
     for login in [true, false] {
         let faults = Faults { token_revocations: vec![10, 25], ..Faults::default() };
         let scenario = Scenario { faults, ..Scenario::default() };
-        let rig = Layout { scenario, channel: "max_items = 2\n".to_owned(), mode: "single", login, ..Layout::default() }.start().await.unwrap();
+        let rig =
+            Layout { scenario, channel: "max_items = 2\n".to_owned(), mode: "single", login, ..Layout::default() }.start().await.unwrap();
         let jobs = (0..60).map(|n| category_job(&format!("c{n}"), &category("c"))).collect();
         let execution = rig.bulk(json!({}), jobs).await.unwrap();
         rig.expect_all_succeeded(&execution, 60).await.unwrap();

@@ -62,7 +62,9 @@ impl PartitionRule {
             rest = &rest[start + end + 1..];
         }
         if placeholders == 0 {
-            return Err(format!("partition must be `object`, `type`, `channel` or a template with {{type}}, {{id}} or {{id:N}}, not `{template}`"));
+            return Err(format!(
+                "partition must be `object`, `type`, `channel` or a template with {{type}}, {{id}} or {{id:N}}, not `{template}`"
+            ));
         }
         Ok(())
     }

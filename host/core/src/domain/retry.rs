@@ -33,7 +33,12 @@ impl RetryRules {
     pub fn backoff_ms(&self, spent: u32, retry_after_ms: Option<u64>, draw: f64) -> u64 {
         let doublings = spent.saturating_sub(1).min(40);
         let ceiling = self.base_ms.saturating_mul(1 << doublings).min(self.max_ms);
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a jitter need not be exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a jitter need not be exact"
+        )]
         let jittered = (ceiling as f64 * draw.clamp(0.0, 1.0)) as u64;
         jittered.max(retry_after_ms.unwrap_or(0))
     }

@@ -6,7 +6,12 @@ use super::*;
 async fn a_document_is_made_read_changed_and_removed() {
     let host = Host::start().await;
     let made = host.call("PUT", "/v1/channels/new", &[("if-none-match", "*")], Some(json!({"connector": "sandbox"}))).await;
-    assert_eq!((made.status.as_u16(), made.header("etag"), &made.json()["status"]["managed_by"]), (201, "\"1\"", &json!("api")), "{}", made.text);
+    assert_eq!(
+        (made.status.as_u16(), made.header("etag"), &made.json()["status"]["managed_by"]),
+        (201, "\"1\"", &json!("api")),
+        "{}",
+        made.text
+    );
     assert_eq!(host.call("PUT", "/v1/channels/new", &[("if-none-match", "*")], Some(json!({"connector": "sandbox"}))).await.status, 412);
     let mut read = host.get("/v1/channels/new").await.json();
     read["merge"] = json!(false);
@@ -172,7 +177,9 @@ async fn an_admin_of_one_subscription_stays_inside_it() {
     assert_eq!(host.call_as(&bound, "POST", "/v1/keys", &[], Some(json!({"role": "read", "subscription": "acme"}))).await.status, 400);
     assert_eq!(host.call_as(&bound, "GET", "/v1/keys", &[], None).await.json()["items"].as_array().unwrap().len(), 2);
     assert_eq!(host.call_as(&bound, "PUT", "/v1/channels/shop-fr", &[], Some(json!({"connector": "sandbox"}))).await.status, 403);
-    let own = host.call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/other", &[], Some(json!({"settings": {"base_url": "https://b.example"}}))).await;
+    let own = host
+        .call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/other", &[], Some(json!({"settings": {"base_url": "https://b.example"}})))
+        .await;
     assert_eq!(own.status, 200, "{}", own.text);
     assert_eq!(host.call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/acme", &[], Some(json!({}))).await.status, 404);
 }

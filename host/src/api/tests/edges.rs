@@ -34,7 +34,14 @@ async fn whatever_goes_wrong_is_a_problem() {
 #[tokio::test]
 async fn a_panic_is_a_500_that_says_nothing_of_its_text() {
     let host = Host::start().await;
-    let routes: Router<ApiState> = Router::new().route("/boom", get(|| async { if true { panic!("the secret is 42") } }));
+    let routes: Router<ApiState> = Router::new().route(
+        "/boom",
+        get(|| async {
+            if true {
+                panic!("the secret is 42")
+            }
+        }),
+    );
     let request = Request::get("/boom").body(Body::empty()).unwrap();
     let response = dressed(routes, host.state.clone()).oneshot(request).await.unwrap();
     assert_eq!(response.status(), 500);

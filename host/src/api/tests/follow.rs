@@ -33,7 +33,10 @@ async fn an_unchanged_execution_is_a_304_and_a_long_poll_ends_with_a_change() {
     host.reject(seq.job(1)).await;
     let done = host.call("GET", &path(&execution), &[("prefer", "wait=30")], None).await;
     assert_eq!((&done.json()["status"], done.header("retry-after")), (&json!("failed"), ""));
-    assert_eq!(done.json()["errors"], json!([{"code": "source.not_found", "state": "rejected", "count": 2, "example": format!("job_{}00000", &execution["id"].as_str().unwrap()[4..])}]));
+    assert_eq!(
+        done.json()["errors"],
+        json!([{"code": "source.not_found", "state": "rejected", "count": 2, "example": format!("job_{}00000", &execution["id"].as_str().unwrap()[4..])}])
+    );
     assert_eq!(done.json()["links"]["cancel"], Value::Null);
 }
 
@@ -86,7 +89,10 @@ async fn jobs_are_found_by_execution_by_id_and_by_object() {
 
     let id = page["items"][1]["id"].as_str().unwrap();
     let one = host.get(&format!("/v1/jobs/{id}")).await.json();
-    assert_eq!((&one["state"], &one["partition_key"], &one["belt"], &one["source"]), (&json!("rejected"), &json!("product:2"), &json!(2), &json!("pim")));
+    assert_eq!(
+        (&one["state"], &one["partition_key"], &one["belt"], &one["source"]),
+        (&json!("rejected"), &json!("product:2"), &json!(2), &json!("pim"))
+    );
     assert_eq!(one["problem"]["message"], "the source does not know it");
     let events = host.get(&format!("/v1/jobs/{id}/events?limit=1")).await.json();
     assert_eq!((&events["items"][0]["stage"], &events["items"][0]["seq"]), (&json!("submitted"), &json!(1)), "{events}");

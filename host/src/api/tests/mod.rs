@@ -161,7 +161,17 @@ async fn reject(store: &Store, job: JobSeq) {
         changed: None,
         block_key: None,
     };
-    let settlement = Settlement { job, call: None, to, attempts: 1, conflicts: 0, id_map: IdMapChange::Keep, act_as: None, delivered_revision: None, events: Vec::new() };
+    let settlement = Settlement {
+        job,
+        call: None,
+        to,
+        attempts: 1,
+        conflicts: 0,
+        id_map: IdMapChange::Keep,
+        act_as: None,
+        delivered_revision: None,
+        events: Vec::new(),
+    };
     let changes = store.settle(vec![settlement]).await.unwrap();
     assert!(changes.stale.is_empty());
 }
@@ -179,7 +189,9 @@ fn documents() -> Vec<Document> {
         serde_json::from_value(value).unwrap()
     }
     let connection = |channel: &str, subscription: &str| {
-        Document::Connection(read(json!({"channel": channel, "subscription": subscription, "settings": {"base_url": "https://shop.example"}})))
+        Document::Connection(read(
+            json!({"channel": channel, "subscription": subscription, "settings": {"base_url": "https://shop.example"}}),
+        ))
     };
     vec![
         Document::Subscription(read(json!({"name": "acme"}))),

@@ -24,8 +24,14 @@ async fn a_single_job_is_durable_when_the_202_is_sent() {
     assert_eq!(answer.status, 202, "{}", answer.text);
     let execution = answer.json();
     let path = format!("/v1/executions/{}", execution["id"].as_str().unwrap());
-    assert_eq!((answer.header("location"), answer.header("operation-location"), answer.header("retry-after")), (path.as_str(), path.as_str(), "1"));
-    assert_eq!((&execution["status"], &execution["counts"]["waiting"], &execution["context"]["run"]), (&json!("queued"), &json!(1), &json!("1")));
+    assert_eq!(
+        (answer.header("location"), answer.header("operation-location"), answer.header("retry-after")),
+        (path.as_str(), path.as_str(), "1")
+    );
+    assert_eq!(
+        (&execution["status"], &execution["counts"]["waiting"], &execution["context"]["run"]),
+        (&json!("queued"), &json!(1), &json!("1"))
+    );
     assert_eq!(answer.header("trace-id"), "4bf92f3577b34da6a3ce929d0e0e4736");
     let seq = host.woken.recv().await.unwrap();
     assert_eq!(host.state.store.execution(seq).await.unwrap().unwrap().row.traceparent.as_deref(), Some(trace));
@@ -43,7 +49,10 @@ async fn a_single_job_that_ends_in_time_is_a_200_with_its_outcome() {
     assert_eq!(answer.header("preference-applied"), "wait=30");
     let execution = answer.json();
     assert_eq!((&execution["status"], &execution["done"]), (&json!("failed"), &json!(true)));
-    assert_eq!((&execution["jobs"][0]["state"], &execution["jobs"][0]["problem"]["code"]), (&json!("rejected"), &json!("source.not_found")));
+    assert_eq!(
+        (&execution["jobs"][0]["state"], &execution["jobs"][0]["problem"]["code"]),
+        (&json!("rejected"), &json!("source.not_found"))
+    );
 }
 
 #[tokio::test]
@@ -163,7 +172,8 @@ async fn a_body_that_is_malformed_or_cut_off_leaves_nothing() {
             assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{}", answer.text);
         }
     }
-    let broken: Vec<Result<Bytes, std::io::Error>> = vec![Ok(Bytes::from(whole[..whole.len() - 100].to_owned())), Err(std::io::Error::other("reset"))];
+    let broken: Vec<Result<Bytes, std::io::Error>> =
+        vec![Ok(Bytes::from(whole[..whole.len() - 100].to_owned())), Err(std::io::Error::other("reset"))];
     let answer = host.raw("/v1/bulk", &[JSON], Body::from_stream(futures_util::stream::iter(broken))).await;
     assert_eq!(answer.problem(), "body_cut_off");
     assert_eq!(host.executions().await, 0);
@@ -195,7 +205,8 @@ async fn bounds_and_types_are_held() {
 async fn the_same_key_and_body_give_the_same_execution() {
     let host = Host::start().await;
     let bulk = json!({"defaults": defaults(), "jobs": [line("1"), line("2")]});
-    for (path, body, other) in [("/v1/jobs", job("1"), job("2")), ("/v1/bulk", bulk, json!({"defaults": defaults(), "jobs": [line("1")]}))] {
+    for (path, body, other) in [("/v1/jobs", job("1"), job("2")), ("/v1/bulk", bulk, json!({"defaults": defaults(), "jobs": [line("1")]}))]
+    {
         let first = host.call("POST", path, &[("idempotency-key", "run-7")], Some(body.clone())).await;
         assert_eq!(first.status, 202, "{}", first.text);
         let again = host.call("POST", path, &[("idempotency-key", "\"run-7\"")], Some(body.clone())).await;
@@ -240,7 +251,8 @@ async fn a_full_backlog_says_when_to_come_back() {
 #[tokio::test]
 async fn a_client_that_leaves_after_its_last_byte_cancels_nothing() {
     let mut host = Host::with(ApiSettings { sync_wait_ms: 60_000, ..ApiSettings::default() }).await;
-    let request = Request::post("/v1/jobs").header("authorization", format!("Bearer {}", host.admin)).header("content-type", "application/json");
+    let request =
+        Request::post("/v1/jobs").header("authorization", format!("Bearer {}", host.admin)).header("content-type", "application/json");
     let request = request.body(Body::from(job("1").to_string())).unwrap();
     let waiting = tokio::spawn(host.router.clone().oneshot(request));
     let execution = host.woken.recv().await.unwrap();

@@ -41,7 +41,9 @@ impl Configuration {
     pub async fn apply_file(&self, documents: Documents) -> Result<Applied, ConfigurationError> {
         let mut issues = validate::complete_set(&documents);
         let documents = documents.in_order();
-        issues.extend(documents.iter().flat_map(|(pointer, document)| self.unreadable(document).into_iter().map(|issue| issue.under(pointer))));
+        issues.extend(
+            documents.iter().flat_map(|(pointer, document)| self.unreadable(document).into_iter().map(|issue| issue.under(pointer))),
+        );
         if !issues.is_empty() {
             return Err(ConfigurationError::Invalid { issues });
         }

@@ -71,7 +71,12 @@ impl Configuration {
     }
 
     /// Reads the secrets that the document names. What cannot be read or was never entered becomes an issue.
-    async fn entered(&self, document: &Document, before: Option<&StoredDocument>, issues: &mut Vec<Issue>) -> Result<Vec<Entered>, ConfigurationError> {
+    async fn entered(
+        &self,
+        document: &Document,
+        before: Option<&StoredDocument>,
+        issues: &mut Vec<Issue>,
+    ) -> Result<Vec<Entered>, ConfigurationError> {
         let mut entered = Vec::new();
         for secret in auth(document).map(AuthDocument::secrets).unwrap_or_default() {
             let variables = self.variables.as_ref();

@@ -19,7 +19,13 @@ struct Shelved {
 
 #[async_trait]
 impl Shelf for Shelved {
-    async fn put(&self, name: &DocumentName, json: &str, managed_by: ManagedBy, if_match: Option<i64>) -> Result<StoredDocument, DocumentError> {
+    async fn put(
+        &self,
+        name: &DocumentName,
+        json: &str,
+        managed_by: ManagedBy,
+        if_match: Option<i64>,
+    ) -> Result<StoredDocument, DocumentError> {
         let mut rows = self.rows.lock().unwrap();
         let id = i64::try_from(rows.len()).unwrap() + 1;
         let row = rows.entry(name.clone()).or_insert_with(|| StoredDocument {
@@ -158,7 +164,10 @@ async fn a_value_goes_to_the_vault_and_leaves_a_marker() {
     assert!(changed.has_changed().unwrap());
     let catalogue = desk.configuration.catalogue();
     let connection = catalogue.connection("acme", "shop").unwrap();
-    assert_eq!((connection.id, connection.channel.connector.as_str(), &connection.state), (ConnectionId(3), "sandbox", &ConnectionState::Active));
+    assert_eq!(
+        (connection.id, connection.channel.connector.as_str(), &connection.state),
+        (ConnectionId(3), "sandbox", &ConnectionState::Active)
+    );
     assert_eq!(catalogue.connections_of_channel("shop").count(), 1);
     assert_eq!(catalogue.connections_of_channel("other").count(), 0);
 }
@@ -266,7 +275,10 @@ async fn what_vanished_from_the_file_is_removed_unless_needed() {
     let busy = DocumentName::Connection { channel: "b".to_owned(), subscription: "acme".to_owned() };
     desk.shelf.in_use.lock().unwrap().extend([busy.clone(), DocumentName::Channel("b".to_owned())]);
     let applied = desk.configuration.apply_file(file(&["a"])).await.unwrap();
-    assert_eq!(applied.removed, [DocumentName::Connection { channel: "c".to_owned(), subscription: "acme".to_owned() }, DocumentName::Channel("c".to_owned())]);
+    assert_eq!(
+        applied.removed,
+        [DocumentName::Connection { channel: "c".to_owned(), subscription: "acme".to_owned() }, DocumentName::Channel("c".to_owned())]
+    );
     assert_eq!(applied.kept.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), [busy, DocumentName::Channel("b".to_owned())]);
     let catalogue = desk.configuration.catalogue();
     assert_eq!(catalogue.channels().map(|c| c.document.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);

@@ -1,10 +1,10 @@
 //! Connections and credentials.
 
+use super::Issue;
 use super::hosts::allow_hosts;
 use super::limits::limits;
 use super::names::name;
 use super::urls::url;
-use super::Issue;
 use crate::config::documents::{AuthDocument, ConnectionDocument};
 use crate::config::secret::SecretRef;
 
@@ -40,7 +40,11 @@ pub(super) fn auth(document: &AuthDocument, has_connector: bool) -> Vec<Issue> {
                 issues.push(Issue::new("/auth/scheme", "auth.scheme", "a source has no connector that could make a session"));
             }
             for name in secrets.keys().filter(|name| !is_secret_name(name)) {
-                issues.push(Issue::new("/auth/secrets", "name.invalid", format!("`{name}` is not the name of a secret: 1 to 63 of a-z, A-Z, 0-9, `-`, `_` and `.`")));
+                issues.push(Issue::new(
+                    "/auth/secrets",
+                    "name.invalid",
+                    format!("`{name}` is not the name of a secret: 1 to 63 of a-z, A-Z, 0-9, `-`, `_` and `.`"),
+                ));
             }
         }
     }

@@ -108,6 +108,8 @@ fn exact(host: &str) -> Option<HostName> {
 
 fn domain(host: &str) -> Option<String> {
     let url::Host::Domain(name) = url::Host::parse(host).ok()? else { return None };
-    let label = |label: &str| !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let label = |label: &str| {
+        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
     (name.len() <= 253 && name.split('.').all(label)).then(|| name.to_ascii_lowercase())
 }

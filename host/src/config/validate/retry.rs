@@ -43,5 +43,6 @@ fn wrong_token(token: &str) -> Option<String> {
         return (!("1"..="5").contains(&class)).then(|| format!("`{token}` is no class of statuses; those are 1xx to 5xx"));
     }
     let printable = !token.is_empty() && token.chars().count() <= MAX_TOKEN && !token.chars().any(|c| c.is_whitespace() || c.is_control());
-    (!printable).then(|| format!("must be a status like `503`, a class like `5xx` or a code of at most {MAX_TOKEN} characters without spaces"))
+    (!printable)
+        .then(|| format!("must be a status like `503`, a class like `5xx` or a code of at most {MAX_TOKEN} characters without spaces"))
 }

@@ -55,7 +55,17 @@ fn each<T>(kind: &str, documents: &[T], check: fn(&T) -> Vec<Issue>) -> Vec<Issu
 fn repeated(kind: &str, names: impl Iterator<Item = String>) -> Vec<Issue> {
     let mut seen = BTreeSet::new();
     let issue = |index: usize, name: &str| Issue::new(format!("/{kind}/{index}"), "document.duplicate", format!("`{name}` is there twice"));
-    names.enumerate().filter_map(|(index, name)| if seen.contains(&name) { Some(issue(index, &name)) } else { seen.insert(name); None }).collect()
+    names
+        .enumerate()
+        .filter_map(|(index, name)| {
+            if seen.contains(&name) {
+                Some(issue(index, &name))
+            } else {
+                seen.insert(name);
+                None
+            }
+        })
+        .collect()
 }
 
 /// A file never holds a secret itself.
@@ -75,7 +85,11 @@ fn references(documents: &Documents, matches: fn(&SecretRef) -> bool, code: &'st
     let connections = documents.connections.iter().map(|d| d.auth.as_ref()).enumerate().map(|(index, auth)| ("connections", index, auth));
     let place = |(kind, index, auth): (&'static str, usize, Option<&AuthDocument>)| -> Vec<Issue> {
         let secrets = auth.map(AuthDocument::secrets).unwrap_or_default();
-        secrets.into_iter().filter(|s| matches(s.reference)).map(|s| Issue::new(s.pointer, code, detail).under(&format!("/{kind}/{index}"))).collect()
+        secrets
+            .into_iter()
+            .filter(|s| matches(s.reference))
+            .map(|s| Issue::new(s.pointer, code, detail).under(&format!("/{kind}/{index}")))
+            .collect()
     };
     sources.chain(connections).flat_map(place).collect()
 }

@@ -55,6 +55,8 @@ fn inline(document: &SourceDocument) -> Vec<Issue> {
         ("/limits", !document.limits.is_empty()),
         ("/allow_addresses", !document.allow_addresses.is_empty()),
     ];
-    let issue = |pointer: &str| Issue::new(pointer, "field.unexpected", "a source of kind `inline` is never called; its bodies come with the request");
+    let issue = |pointer: &str| {
+        Issue::new(pointer, "field.unexpected", "a source of kind `inline` is never called; its bodies come with the request")
+    };
     given.into_iter().filter(|(_, is_given)| *is_given).map(|(pointer, _)| issue(pointer)).collect()
 }

@@ -29,7 +29,8 @@ fn source_with(changes: Value) -> Vec<Issue> {
 }
 
 fn connection_with(changes: Value) -> Vec<Issue> {
-    let document: ConnectionDocument = serde_json::from_value(merged(json!({"subscription": "acme", "channel": "shop-de"}), changes)).unwrap();
+    let document: ConnectionDocument =
+        serde_json::from_value(merged(json!({"subscription": "acme", "channel": "shop-de"}), changes)).unwrap();
     connection(&document)
 }
 
@@ -64,7 +65,10 @@ fn times_and_sizes_have_bounds() {
         "max_calls": 0, "max_items": 0, "payload_max_age_ms": 0, "partition": "{shop}", "version": "1.x",
     }));
     let places: Vec<_> = issues.iter().map(|i| i.pointer.as_str()).collect();
-    assert_eq!(places, ["/version", "/partition", "/parent_wait_ms", "/request_timeout_ms", "/max_calls", "/max_items", "/payload_max_age_ms"]);
+    assert_eq!(
+        places,
+        ["/version", "/partition", "/parent_wait_ms", "/request_timeout_ms", "/max_calls", "/max_items", "/payload_max_age_ms"]
+    );
     for good in ["1", "1.2", "1.2.3", "1.2.3-rc.1"] {
         assert_eq!(channel_with(json!({ "version": good })), [], "{good}");
     }
@@ -125,14 +129,20 @@ fn source_urls_are_absolute_templates() {
     for url in refused {
         assert_eq!(found(&source_with(json!({ "object_url": url }))), [("/object_url", "url.invalid")], "{url}");
     }
-    assert_eq!(source_with(json!({"object_url": "http://127.0.0.1:9000/o?t={type}&i={id}", "batch_url": "http://127.0.0.1:9000/o:batchGet"})), []);
+    assert_eq!(
+        source_with(json!({"object_url": "http://127.0.0.1:9000/o?t={type}&i={id}", "batch_url": "http://127.0.0.1:9000/o:batchGet"})),
+        []
+    );
     assert_eq!(found(&source_with(json!({"batch_url": "https://pim.example/{type}"}))), [("/batch_url", "url.invalid")]);
 }
 
 #[test]
 fn a_source_needs_what_its_kind_needs() {
     assert_eq!(found(&source_with(json!({"object_url": null}))), [("/object_url", "field.missing")]);
-    assert_eq!(found(&source_with(json!({"kind": "inline", "auth": {"scheme": "none"}}))), [("/object_url", "field.unexpected"), ("/auth", "field.unexpected")]);
+    assert_eq!(
+        found(&source_with(json!({"kind": "inline", "auth": {"scheme": "none"}}))),
+        [("/object_url", "field.unexpected"), ("/auth", "field.unexpected")]
+    );
     let auth = json!({"auth": {"scheme": "connector", "secrets": {"api_key": {"env": "K"}}}});
     assert_eq!(found(&source_with(auth)), [("/auth/scheme", "auth.scheme")]);
 }
@@ -144,7 +154,19 @@ fn host_patterns() {
     assert_eq!(shown("https://*.shop.example:8443").unwrap(), "https://*.shop.example:8443");
     assert_eq!(shown("http://127.0.0.1:9000").unwrap(), "http://127.0.0.1:9000");
     assert_eq!(shown("http://[::1]").unwrap(), "http://[::1]");
-    for bad in ["shop.example", "ftp://shop.example", "https://*.example", "https://*", "https://shop.example/", "https://u@shop.example", "https://shop.example:0", "https://shop.example:x", "https://a.*.example", "https://", "https://[::1"] {
+    for bad in [
+        "shop.example",
+        "ftp://shop.example",
+        "https://*.example",
+        "https://*",
+        "https://shop.example/",
+        "https://u@shop.example",
+        "https://shop.example:0",
+        "https://shop.example:x",
+        "https://a.*.example",
+        "https://",
+        "https://[::1",
+    ] {
         assert!(shown(bad).is_err(), "{bad}");
     }
     let issues = connection_with(json!({"allow_hosts": ["https://shop.example", "https://*.example"]}));
@@ -157,9 +179,17 @@ fn credentials_are_looked_at() {
     let auth = json!({"settings": [], "auth": {"scheme": "oauth2_client_credentials", "token_url": "/token", "client_id": "", "client_secret": {"env": "A=B"}}});
     assert_eq!(
         found(&connection_with(auth)),
-        [("/settings", "settings.invalid"), ("/auth/token_url", "url.invalid"), ("/auth/client_id", "field.missing"), ("/auth/client_secret", "secret.invalid")]
+        [
+            ("/settings", "settings.invalid"),
+            ("/auth/token_url", "url.invalid"),
+            ("/auth/client_id", "field.missing"),
+            ("/auth/client_secret", "secret.invalid")
+        ]
     );
-    assert_eq!(found(&connection_with(json!({"auth": {"scheme": "connector", "secrets": {"a b": {"file": ""}}}}))), [("/auth/secrets", "name.invalid"), ("/auth/secrets/a b", "secret.invalid")]);
+    assert_eq!(
+        found(&connection_with(json!({"auth": {"scheme": "connector", "secrets": {"a b": {"file": ""}}}}))),
+        [("/auth/secrets", "name.invalid"), ("/auth/secrets/a b", "secret.invalid")]
+    );
 }
 
 #[test]
@@ -173,8 +203,16 @@ fn a_file_is_complete_and_holds_no_secret() {
         ],
     }))
     .unwrap();
-    let open = [("/subscriptions/1/weight", "value.out_of_range"), ("/subscriptions/1", "document.duplicate"), ("/connections/0/auth/token", "secret.in_text")];
+    let open = [
+        ("/subscriptions/1/weight", "value.out_of_range"),
+        ("/subscriptions/1", "document.duplicate"),
+        ("/connections/0/auth/token", "secret.in_text"),
+    ];
     assert_eq!(found(&set(&documents)), open);
-    let closed = [("/connections/1/subscription", "reference.missing"), ("/connections/1/channel", "reference.missing"), ("/connections/1/auth/token", "secret.not_stored")];
+    let closed = [
+        ("/connections/1/subscription", "reference.missing"),
+        ("/connections/1/channel", "reference.missing"),
+        ("/connections/1/auth/token", "secret.not_stored"),
+    ];
     assert_eq!(found(&complete_set(&documents)), [&open[..], &closed[..]].concat());
 }

@@ -41,7 +41,8 @@ pub(super) fn template(pointer: &str, text: &str, placeholders: &[&str]) -> Opti
     }
     let rest = placeholders.iter().fold(text.to_owned(), |rest, placeholder| rest.replace(placeholder, ""));
     if rest.contains(['{', '}']) {
-        let known = if placeholders.is_empty() { "there are none here".to_owned() } else { format!("known are {}", placeholders.join(" and ")) };
+        let known =
+            if placeholders.is_empty() { "there are none here".to_owned() } else { format!("known are {}", placeholders.join(" and ")) };
         return wrong(format!("`{text}` holds an unknown placeholder; {known}"));
     }
     None

@@ -31,10 +31,7 @@ fn hmac() {
 fn digests() {
     assert_eq!(compute(Algorithm::Md5, Encoding::Hex, "", "abc"), "900150983cd24fb0d6963f7d28e17f72");
     assert_eq!(compute(Algorithm::Md5, Encoding::Base64, "", "abc"), "kAFQmDzST7DWlj99KOF/cg==");
-    assert_eq!(
-        compute(Algorithm::Sha256, Encoding::Hex, "", "abc"),
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    );
+    assert_eq!(compute(Algorithm::Sha256, Encoding::Hex, "", "abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     let request = SignRequest { algorithm: Algorithm::Md5, key: "k".into(), data: "d".into(), encoding: Encoding::Hex, attrs: Vec::new() };
     assert!(sign(&request, "k", "d").is_err());
 }
@@ -44,7 +41,8 @@ const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6L
 /// RFC 7515, A.2.
 #[test]
 fn rs256() {
-    let signature = compute(Algorithm::Rs256, Encoding::Base64Url, include_str!("rfc7515_rs256.pem"), &format!("eyJhbGciOiJSUzI1NiJ9.{PAYLOAD}"));
+    let signature =
+        compute(Algorithm::Rs256, Encoding::Base64Url, include_str!("rfc7515_rs256.pem"), &format!("eyJhbGciOiJSUzI1NiJ9.{PAYLOAD}"));
     assert_eq!(
         signature,
         "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"

@@ -31,8 +31,17 @@ async fn granted_hosts_with_private_addresses_are_denied_in_every_notation() {
     let house = House::new();
     // On the discard port, where a mistake meets nobody.
     let hosts = [
-        "http://169.254.169.254:9", "http://10.0.0.1:9", "http://2130706434:9", "http://0x7f000002:9", "http://127.2:9", "http://0177.0.0.2:9",
-        "http://[::1]:9", "http://[::ffff:127.0.0.2]:9", "http://[fd00:ec2::254]:9", "http://[64:ff9b::a00:1]:9", "http://0.0.0.0:9",
+        "http://169.254.169.254:9",
+        "http://10.0.0.1:9",
+        "http://2130706434:9",
+        "http://0x7f000002:9",
+        "http://127.2:9",
+        "http://0177.0.0.2:9",
+        "http://[::1]:9",
+        "http://[::ffff:127.0.0.2]:9",
+        "http://[fd00:ec2::254]:9",
+        "http://[64:ff9b::a00:1]:9",
+        "http://0.0.0.0:9",
     ];
     let call = house.call(destination(&hosts)).await;
     for host in hosts {
@@ -71,7 +80,12 @@ async fn a_kept_connection_serves_only_owners_that_may_open_it() {
     let house = House::new();
     let server = Server::start(&house.clock, |_| Reply::ok("inside")).await;
     let grant = server.named_url("localhost", "");
-    let outsider = Destination { owner: "connection:8".to_owned(), allow_addresses: Vec::new(), own_key: LimitKey::new("connection:8"), ..destination(&[&grant]) };
+    let outsider = Destination {
+        owner: "connection:8".to_owned(),
+        allow_addresses: Vec::new(),
+        own_key: LimitKey::new("connection:8"),
+        ..destination(&[&grant])
+    };
     let gate = house.gate(vec![destination(&[&grant]), outsider]).await;
     let url = server.named_url("localhost", "/");
     assert_eq!(open(&gate, OWNER).send(get(&url)).await.unwrap().body.as_ref(), b"inside");

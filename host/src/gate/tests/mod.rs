@@ -87,7 +87,12 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        Self { limits: LimitsInMemory::default(), secrets: SecretsInMemory::default(), clock: Clock::system(), settings: GateSettings::default() }
+        Self {
+            limits: LimitsInMemory::default(),
+            secrets: SecretsInMemory::default(),
+            clock: Clock::system(),
+            settings: GateSettings::default(),
+        }
     }
 
     fn vault(&self) -> Vault {
@@ -137,7 +142,12 @@ fn limited(mut destination: Destination, kinds: &[LimitKind]) -> Destination {
     destination.limits = kinds
         .iter()
         .enumerate()
-        .map(|(i, &kind)| BoundLimit { key: LimitKey::new(format!("limit:{i}")), kind, name: Some(format!("bucket-{i}")), operations: Vec::new() })
+        .map(|(i, &kind)| BoundLimit {
+            key: LimitKey::new(format!("limit:{i}")),
+            kind,
+            name: Some(format!("bucket-{i}")),
+            operations: Vec::new(),
+        })
         .collect();
     destination
 }

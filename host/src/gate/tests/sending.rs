@@ -8,10 +8,12 @@ use crate::gate::exchange::SendError;
 #[tokio::test]
 async fn an_answer_comes_back_as_it_is() {
     let house = House::new();
-    let server = Server::start(&house.clock, |seen| Reply::Answer(422, vec![("X-Id".into(), "a1".into())], seen.body.clone().into_bytes())).await;
+    let server =
+        Server::start(&house.clock, |seen| Reply::Answer(422, vec![("X-Id".into(), "a1".into())], seen.body.clone().into_bytes())).await;
     let call = house.call(destination(&[&server.url("")])).await;
     let mut request = post(&server.url("/orders?dry=1"), "{\"n\":1.10}");
-    request.headers = vec![("Content-Type".into(), "application/json".into()), ("X-Twice".into(), "1".into()), ("X-Twice".into(), "2".into())];
+    request.headers =
+        vec![("Content-Type".into(), "application/json".into()), ("X-Twice".into(), "1".into()), ("X-Twice".into(), "2".into())];
     let answer = call.send(request).await.unwrap();
     assert_eq!((answer.status, answer.body.as_ref(), answer.truncated), (422, &b"{\"n\":1.10}"[..], false));
     assert!(answer.headers.contains(&("x-id".to_owned(), "a1".to_owned())));
@@ -28,7 +30,8 @@ async fn an_answer_comes_back_as_it_is() {
 #[tokio::test]
 async fn a_redirect_is_an_answer() {
     let house = House::new();
-    let server = Server::start(&house.clock, |_| Reply::Answer(302, vec![("location".into(), "http://169.254.169.254/".into())], Vec::new())).await;
+    let server =
+        Server::start(&house.clock, |_| Reply::Answer(302, vec![("location".into(), "http://169.254.169.254/".into())], Vec::new())).await;
     let call = house.call(destination(&[&server.url("")])).await;
     let answer = call.send(get(&server.url("/"))).await.unwrap();
     assert_eq!(answer.status, 302);
@@ -104,7 +107,8 @@ async fn headers_of_the_host_are_denied() {
     let house = House::new();
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let call = house.call(destination(&[&server.url("")])).await;
-    for (name, value) in [("Host", "evil.example"), ("Content-Length", "0"), ("Transfer-Encoding", "chunked"), ("X-Split", "a\r\nHost: b")] {
+    for (name, value) in [("Host", "evil.example"), ("Content-Length", "0"), ("Transfer-Encoding", "chunked"), ("X-Split", "a\r\nHost: b")]
+    {
         let request = OutgoingRequest { headers: vec![(name.into(), value.into())], ..get(&server.url("/")) };
         let result = call.send(request).await;
         assert!(matches!(result, Err(SendError::Denied(_))), "{name}: {result:?}");

@@ -26,7 +26,9 @@ impl Realm {
             }
             let mut issued = self.issued.lock().unwrap();
             *issued += 1;
-            return Reply::ok(&json!({"access_token": format!("fetched-{issued}"), "token_type": "Bearer", "expires_in": 3600}).to_string());
+            return Reply::ok(
+                &json!({"access_token": format!("fetched-{issued}"), "token_type": "Bearer", "expires_in": 3600}).to_string(),
+            );
         }
         let token = seen.header("authorization").unwrap_or_default().trim_start_matches("Bearer ").to_owned();
         let known = token.starts_with("fetched-") && !self.refused.lock().unwrap().contains(&token);
@@ -124,7 +126,8 @@ async fn what_the_endpoint_says_decides_between_a_person_and_another_try() {
     ] {
         *realm.endpoint.lock().unwrap() = Some((status, body));
         let result = call.send(post(&server.url("/"), "x")).await;
-        let fits = if refused { matches!(result, Err(SendError::CredentialRefused(_))) } else { matches!(result, Err(SendError::NeverSent(_))) };
+        let fits =
+            if refused { matches!(result, Err(SendError::CredentialRefused(_))) } else { matches!(result, Err(SendError::NeverSent(_))) };
         assert!(fits, "{status} {body}: {result:?}");
     }
     assert!(!call.evidence().write_left);

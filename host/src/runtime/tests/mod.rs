@@ -36,10 +36,8 @@ fn guest(name: &str) -> Bytes {
 
 /// A component in the folder of built guests.
 fn built(file: &str) -> Bytes {
-    let dir = std::env::var_os("EGRESSION_GUESTS").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm32-wasip2/guest"),
-        PathBuf::from,
-    );
+    let dir = std::env::var_os("EGRESSION_GUESTS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm32-wasip2/guest"), PathBuf::from);
     let path = dir.join(file);
     match std::fs::read(&path) {
         Ok(wasm) => wasm.into(),

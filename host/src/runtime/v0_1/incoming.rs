@@ -68,11 +68,9 @@ fn outcome(outcome: wit::Outcome) -> Outcome {
         wit::Outcome::Accepted(acceptance) => Outcome::Accepted { token: acceptance.token, again_after_ms: acceptance.again_after },
         wit::Outcome::Rejected(why) => Outcome::Rejected(problem(why)),
         wit::Outcome::Retryable(retry) => Outcome::Retryable { after_ms: retry.after, problem: problem(retry.problem) },
-        wit::Outcome::Throttled(throttle) => Outcome::Throttled {
-            bucket: throttle.bucket,
-            retry_after_ms: throttle.retry_after,
-            problem: throttle.problem.map(problem),
-        },
+        wit::Outcome::Throttled(throttle) => {
+            Outcome::Throttled { bucket: throttle.bucket, retry_after_ms: throttle.retry_after, problem: throttle.problem.map(problem) }
+        }
         wit::Outcome::BlockedOn(keys) => Outcome::BlockedOn(keys.into_iter().map(key).collect()),
         wit::Outcome::Conflict(there) => Outcome::Conflict(remote(there)),
         wit::Outcome::Unknown(why) => Outcome::Unknown(problem(why)),
@@ -85,11 +83,9 @@ pub(super) fn call_error(error: wit::CallError) -> CallError {
         wit::CallError::AuthExpired(why) => CallError::AuthExpired(problem(why)),
         wit::CallError::AuthRejected(why) => CallError::AuthRejected(problem(why)),
         wit::CallError::SettingsInvalid(why) => CallError::SettingsInvalid(problem(why)),
-        wit::CallError::Throttled(throttle) => CallError::Throttled {
-            bucket: throttle.bucket,
-            retry_after_ms: throttle.retry_after,
-            problem: throttle.problem.map(problem),
-        },
+        wit::CallError::Throttled(throttle) => {
+            CallError::Throttled { bucket: throttle.bucket, retry_after_ms: throttle.retry_after, problem: throttle.problem.map(problem) }
+        }
         wit::CallError::Unavailable(retry) => CallError::Unavailable { after_ms: retry.after, problem: problem(retry.problem) },
         wit::CallError::BatchRefused(why) => CallError::BatchRefused(problem(why)),
         wit::CallError::Unsupported(why) => CallError::Unsupported(problem(why)),
@@ -116,10 +112,5 @@ pub(super) fn findings(findings: wit::Findings) -> Findings {
 }
 
 pub(super) fn verdict(verdict: settlement::Verdict) -> Verdict {
-    Verdict {
-        token: verdict.token,
-        settled: outcomes(verdict.settled),
-        again_after_ms: verdict.again_after,
-        finished: verdict.finished,
-    }
+    Verdict { token: verdict.token, settled: outcomes(verdict.settled), again_after_ms: verdict.again_after, finished: verdict.finished }
 }

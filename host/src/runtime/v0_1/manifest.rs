@@ -3,9 +3,7 @@
 
 use serde_json::Value;
 
-use super::super::description::{
-    AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer, TypeSupport,
-};
+use super::super::description::{AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer, TypeSupport};
 use super::bindings::egression::connector::manifest as wit;
 use super::incoming::action;
 use super::{CONTRACT, FEATURES};

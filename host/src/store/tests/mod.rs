@@ -30,11 +30,11 @@ use egression_core::time::Wall;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::rows::{
-    Changes, IdMapChange, JobFilter, JobRow, LaneKey, LanePage, NewEvent, NewExecution, NewIntent, Pinned, Sealed, Settlement, StagedItem, StagedJob,
-    Transition,
-};
 use super::Store;
+use super::rows::{
+    Changes, IdMapChange, JobFilter, JobRow, LaneKey, LanePage, NewEvent, NewExecution, NewIntent, Pinned, Sealed, Settlement, StagedItem,
+    StagedJob, Transition,
+};
 use crate::clock::Clock;
 
 const SHOP: ConnectionId = ConnectionId(7);
@@ -146,9 +146,15 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
     }
     let never = [
         ("in flight without an open intent", "SELECT id FROM job WHERE state = 1 AND id NOT IN (SELECT job_id FROM intent WHERE open = 1)"),
-        ("an open intent that is not in flight", "SELECT job_id FROM intent WHERE open = 1 AND job_id NOT IN (SELECT id FROM job WHERE state = 1)"),
+        (
+            "an open intent that is not in flight",
+            "SELECT job_id FROM intent WHERE open = 1 AND job_id NOT IN (SELECT id FROM job WHERE state = 1)",
+        ),
         ("an intent of an ended job", "SELECT job_id FROM intent JOIN job ON id = job_id WHERE state > 2"),
-        ("an edge of a job that does not wait", "SELECT id FROM job WHERE (waiting IS NULL OR waiting <> 5) AND id IN (SELECT child_job FROM dependency)"),
+        (
+            "an edge of a job that does not wait",
+            "SELECT id FROM job WHERE (waiting IS NULL OR waiting <> 5) AND id IN (SELECT child_job FROM dependency)",
+        ),
         (
             "completed, or not, against its jobs",
             "SELECT seq FROM execution WHERE (completed_at IS NOT NULL) <> (seal IS NOT NULL AND NOT EXISTS \
@@ -241,7 +247,17 @@ fn intent(job: JobSeq, call: i64) -> NewIntent {
 }
 
 fn settlement(job: JobSeq, call: Option<i64>, to: Transition) -> Settlement {
-    Settlement { job, call, to, attempts: 1, conflicts: 0, id_map: IdMapChange::Keep, act_as: None, delivered_revision: None, events: vec![event("responded")] }
+    Settlement {
+        job,
+        call,
+        to,
+        attempts: 1,
+        conflicts: 0,
+        id_map: IdMapChange::Keep,
+        act_as: None,
+        delivered_revision: None,
+        events: vec![event("responded")],
+    }
 }
 
 fn ended(job: JobSeq, call: Option<i64>, state: JobState) -> Settlement {

@@ -30,7 +30,10 @@ struct Run {
 
 #[tokio::test]
 async fn counters_add_up_whatever_happens() {
-    let seed = std::env::var("EGRESSION_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().1);
+    let seed = std::env::var("EGRESSION_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().1);
     println!("EGRESSION_TEST_SEED={seed}");
     let world = World::new().await;
     let now = world.now();

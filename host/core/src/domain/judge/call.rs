@@ -77,54 +77,25 @@ pub enum ConnectionEffect {
 /// but where the gate saw a write whose answer was lost, the unsettled items are `unknown` whatever the connector says.
 #[must_use]
 pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
-    let waits = CallVerdict {
-        unsettled: Unsettled::Waits,
-        connection: ConnectionEffect::None,
-        halve: false,
-        guest_failed: false,
-        problem: None,
-    };
+    let waits =
+        CallVerdict { unsettled: Unsettled::Waits, connection: ConnectionEffect::None, halve: false, guest_failed: false, problem: None };
     let mut verdict = match error {
-        CallError::AuthExpired(p) => CallVerdict {
-            connection: expired(frame),
-            problem: Some(p),
-            ..waits
-        },
-        CallError::AuthRejected(p) | CallError::SettingsInvalid(p) => CallVerdict {
-            connection: ConnectionEffect::Park(p.clone()),
-            problem: Some(p),
-            ..waits
-        },
-        CallError::Throttled {
-            bucket,
-            retry_after_ms,
-            problem,
-        } => {
+        CallError::AuthExpired(p) => CallVerdict { connection: expired(frame), problem: Some(p), ..waits },
+        CallError::AuthRejected(p) | CallError::SettingsInvalid(p) => {
+            CallVerdict { connection: ConnectionEffect::Park(p.clone()), problem: Some(p), ..waits }
+        }
+        CallError::Throttled { bucket, retry_after_ms, problem } => {
             let ms = retry_after_ms.clamp(THROTTLE_MIN_MS, RETRY_AFTER_MAX_MS);
-            CallVerdict {
-                connection: ConnectionEffect::CloseLimit { bucket, ms },
-                problem,
-                ..waits
-            }
+            CallVerdict { connection: ConnectionEffect::CloseLimit { bucket, ms }, problem, ..waits }
         }
         CallError::Unavailable { after_ms, problem } => {
             let after_ms = after_ms.unwrap_or(FIRST_PROBE_MS).min(RETRY_AFTER_MAX_MS);
-            CallVerdict {
-                connection: ConnectionEffect::OpenCircuit { after_ms },
-                problem: Some(problem),
-                ..waits
-            }
+            CallVerdict { connection: ConnectionEffect::OpenCircuit { after_ms }, problem: Some(problem), ..waits }
         }
-        CallError::BatchRefused(p) if frame.batch_size > 1 => CallVerdict {
-            halve: true,
-            problem: Some(p),
-            ..waits
-        },
-        CallError::BatchRefused(p) | CallError::Unsupported(p) => CallVerdict {
-            unsettled: Unsettled::Judged(Outcome::Rejected(p.clone())),
-            problem: Some(p),
-            ..waits
-        },
+        CallError::BatchRefused(p) if frame.batch_size > 1 => CallVerdict { halve: true, problem: Some(p), ..waits },
+        CallError::BatchRefused(p) | CallError::Unsupported(p) => {
+            CallVerdict { unsettled: Unsettled::Judged(Outcome::Rejected(p.clone())), problem: Some(p), ..waits }
+        }
         CallError::Internal(p) | CallError::Trapped(p) => CallVerdict {
             unsettled: Unsettled::Judged(missing_outcome(frame.evidence)),
             halve: frame.batch_size > 1,
@@ -147,8 +118,7 @@ pub fn missing_outcome(evidence: Evidence) -> Outcome {
         return lost_answer();
     }
     if evidence.write_left {
-        let message =
-            "A write left in this call, and the connector did not say what became of the item.";
+        let message = "A write left in this call, and the connector did not say what became of the item.";
         return Outcome::Unknown(Problem::new(CODE_ANSWER_LOST, message));
     }
     Outcome::NotAttempted
@@ -160,11 +130,7 @@ impl CallVerdict {
     pub fn judge(&self, input: JudgeInput<'_>) -> Verdict {
         match &self.unsettled {
             Unsettled::Judged(outcome) => {
-                let verdict = judge(JudgeInput {
-                    outcome: outcome.clone(),
-                    guest_failed: self.guest_failed,
-                    ..input
-                });
+                let verdict = judge(JudgeInput { outcome: outcome.clone(), guest_failed: self.guest_failed, ..input });
                 self.explained(verdict)
             }
             Unsettled::Waits => Verdict::Again(Again {
@@ -181,14 +147,8 @@ impl CallVerdict {
     fn explained(&self, mut verdict: Verdict) -> Verdict {
         if let (true, Some(cause)) = (self.guest_failed, &self.problem) {
             match &mut verdict {
-                Verdict::Exhausted { problem }
-                | Verdict::Again(Again {
-                    problem: Some(problem),
-                    ..
-                }) => *problem = cause.clone(),
-                Verdict::Unknown(problem) => {
-                    problem.message = format!("{} The call: {}", problem.message, cause.message)
-                }
+                Verdict::Exhausted { problem } | Verdict::Again(Again { problem: Some(problem), .. }) => *problem = cause.clone(),
+                Verdict::Unknown(problem) => problem.message = format!("{} The call: {}", problem.message, cause.message),
                 _ => {}
             }
         }
@@ -199,17 +159,12 @@ impl CallVerdict {
 /// A session or token that was good is made anew; one that never was would be refused again at once.
 fn expired(frame: CallFrame) -> ConnectionEffect {
     match (frame.credential_fresh, frame.has_session) {
-        (true, _) => ConnectionEffect::OpenCircuit {
-            after_ms: FIRST_PROBE_MS,
-        },
+        (true, _) => ConnectionEffect::OpenCircuit { after_ms: FIRST_PROBE_MS },
         (false, true) => ConnectionEffect::DropSession,
         (false, false) => ConnectionEffect::DropToken,
     }
 }
 
 fn lost_answer() -> Outcome {
-    Outcome::Unknown(Problem::new(
-        CODE_ANSWER_LOST,
-        "A write left in this call and its answer was lost.",
-    ))
+    Outcome::Unknown(Problem::new(CODE_ANSWER_LOST, "A write left in this call and its answer was lost."))
 }

@@ -75,12 +75,7 @@ impl LimitBook {
             }
         }
         self.generations += 1;
-        let entry = Entry {
-            kind,
-            guard,
-            limit: Limit::new(kind, guard, now),
-            generation: self.generations,
-        };
+        let entry = Entry { kind, guard, limit: Limit::new(kind, guard, now), generation: self.generations };
         self.limits.insert(key, entry);
     }
 
@@ -91,11 +86,7 @@ impl LimitBook {
 
     /// Adds uses of the past to a window, each with its count. Nothing happens if `key` is no window.
     pub fn restore_window(&mut self, key: &LimitKey, uses: &[(Mono, u32)]) {
-        if let Some(Entry {
-            limit: Limit::Window(window),
-            ..
-        }) = self.limits.get_mut(key)
-        {
+        if let Some(Entry { limit: Limit::Window(window), .. }) = self.limits.get_mut(key) {
             window.restore(uses);
         }
     }
@@ -127,11 +118,7 @@ impl LimitBook {
     /// Ends a request: its slots are free again.
     pub fn finish(&mut self, draw: Draw) {
         for (key, generation) in draw.held {
-            if let Some(entry) = self
-                .limits
-                .get_mut(&key)
-                .filter(|e| e.generation == generation)
-            {
+            if let Some(entry) = self.limits.get_mut(&key).filter(|e| e.generation == generation) {
                 entry.limit.release();
             }
         }
@@ -149,25 +136,14 @@ impl LimitBook {
     #[must_use]
     pub fn closed(&self, keys: &[LimitKey], now: Mono) -> Option<(LimitKey, Mono)> {
         let now = now.max(self.latest);
-        let ends = keys
-            .iter()
-            .filter_map(|key| self.closed.get(key).map(|end| (key, *end)));
-        ends.filter(|(_, end)| *end > now)
-            .max_by_key(|(_, end)| *end)
-            .map(|(key, end)| (key.clone(), end))
+        let ends = keys.iter().filter_map(|key| self.closed.get(key).map(|end| (key, *end)));
+        ends.filter(|(_, end)| *end > now).max_by_key(|(_, end)| *end).map(|(key, end)| (key.clone(), end))
     }
 
     /// Takes what the destination says of a limit where it is tighter than what the host reckons with; it never
     /// widens. `limit`: the size (0 is taken for not given). `remaining`: requests left. `reset_ms`: until all are
     /// back, at most an hour is believed. A key that is not defined is closed until the reset if nothing remains.
-    pub fn observe(
-        &mut self,
-        key: &LimitKey,
-        limit: Option<u64>,
-        remaining: Option<u64>,
-        reset_ms: Option<u64>,
-        now: Mono,
-    ) {
+    pub fn observe(&mut self, key: &LimitKey, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
         let now = self.pass(now);
         if let Some(entry) = self.limits.get_mut(key) {
             entry.limit.observe(limit, remaining, reset_ms, now);
@@ -184,32 +160,16 @@ impl LimitBook {
         let now = now.max(self.latest);
         let end = now.plus_ms(horizon_ms);
         let open = self.closed(keys, now).map_or(now, |(_, until)| until);
-        let free = |key| {
-            self.limits
-                .get(key)
-                .map_or(u64::MAX, |e| e.limit.available(open, end))
-        };
-        let requests = if open > end {
-            0
-        } else {
-            keys.iter().map(free).min().unwrap_or(u64::MAX)
-        };
-        let until = if requests == 0 {
-            self.last_to_open(keys, now)
-        } else {
-            None
-        };
-        Headroom {
-            requests: u32::try_from(requests).unwrap_or(u32::MAX),
-            until,
-        }
+        let free = |key| self.limits.get(key).map_or(u64::MAX, |e| e.limit.available(open, end));
+        let requests = if open > end { 0 } else { keys.iter().map(free).min().unwrap_or(u64::MAX) };
+        let until = if requests == 0 { self.last_to_open(keys, now) } else { None };
+        Headroom { requests: u32::try_from(requests).unwrap_or(u32::MAX), until }
     }
 
     /// Whether a concurrency limit among `keys` has no free slot.
     #[must_use]
     pub fn is_saturated(&self, keys: &[LimitKey]) -> bool {
-        keys.iter()
-            .any(|key| self.limits.get(key).is_some_and(|e| e.limit.is_saturated()))
+        keys.iter().any(|key| self.limits.get(key).is_some_and(|e| e.limit.is_saturated()))
     }
 
     /// The key that admits last and when, if that is later than now.
@@ -218,10 +178,7 @@ impl LimitBook {
             let room = self.limits.get(key).map_or(now, |e| e.limit.ready(now));
             self.closed.get(key).map_or(room, |end| room.max(*end))
         };
-        let (key, until) = keys
-            .iter()
-            .map(|key| (key, ready(key)))
-            .max_by_key(|(_, until)| *until)?;
+        let (key, until) = keys.iter().map(|key| (key, ready(key))).max_by_key(|(_, until)| *until)?;
         (until > now).then(|| (key.clone(), until))
     }
 
@@ -250,38 +207,19 @@ mod tests {
         (book, limits.iter().map(|(name, _)| key(name)).collect())
     }
 
-    const BUCKET: LimitKind = LimitKind::TokenBucket {
-        rate: 10,
-        per_ms: 1000,
-        burst: 5,
-    };
-    const WINDOW: LimitKind = LimitKind::Window {
-        max: 3,
-        window_ms: 1000,
-    };
+    const BUCKET: LimitKind = LimitKind::TokenBucket { rate: 10, per_ms: 1000, burst: 5 };
+    const WINDOW: LimitKind = LimitKind::Window { max: 3, window_ms: 1000 };
 
     #[test]
     fn all_limits_admit_or_none_is_drawn() {
         let (mut book, keys) = book(&[("window", WINDOW), ("bucket", BUCKET)]);
         let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
-        assert_eq!(
-            refused,
-            Refusal {
-                until: Mono(100_000),
-                key: key("bucket")
-            }
-        );
+        assert_eq!(refused, Refusal { until: Mono(100_000), key: key("bucket") });
         for _ in 0..3 {
             let _ = book.try_draw(&keys[..1], Mono(0)).unwrap();
         }
         let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
-        assert_eq!(
-            refused,
-            Refusal {
-                until: Mono(SECOND + 1),
-                key: key("window")
-            }
-        );
+        assert_eq!(refused, Refusal { until: Mono(SECOND + 1), key: key("window") });
     }
 
     #[test]
@@ -290,17 +228,8 @@ mod tests {
         let draw = book.try_draw(&keys, Mono(0)).unwrap();
         assert!(book.is_saturated(&keys));
         let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
-        assert_eq!(
-            refused,
-            Refusal {
-                until: Mono::FAR,
-                key: key("slots")
-            }
-        );
-        assert_eq!(
-            book.headroom(&keys, Mono(0), 200).until,
-            Some((key("slots"), Mono::FAR))
-        );
+        assert_eq!(refused, Refusal { until: Mono::FAR, key: key("slots") });
+        assert_eq!(book.headroom(&keys, Mono(0), 200).until, Some((key("slots"), Mono::FAR)));
         book.finish(draw);
         let _ = book.try_draw(&keys, Mono(0)).unwrap();
     }
@@ -310,12 +239,7 @@ mod tests {
         let (mut book, keys) = book(&[("slots", LimitKind::Concurrency { max: 1 })]);
         let old = book.try_draw(&keys, Mono(0)).unwrap();
         book.undefine(&keys[0]);
-        book.define(
-            keys[0].clone(),
-            LimitKind::Concurrency { max: 1 },
-            Guard::NONE,
-            Mono(0),
-        );
+        book.define(keys[0].clone(), LimitKind::Concurrency { max: 1 }, Guard::NONE, Mono(0));
         let _new = book.try_draw(&keys, Mono(0)).unwrap();
         book.finish(old);
         assert!(book.is_saturated(&keys));
@@ -328,40 +252,19 @@ mod tests {
         assert_eq!(book.headroom(&keys, Mono(0), 200).requests, u32::MAX);
         book.close(key("own"), Mono(3 * SECOND));
         book.close(key("own"), Mono(2 * SECOND));
-        assert_eq!(
-            book.closed(&keys, Mono(0)),
-            Some((key("own"), Mono(3 * SECOND)))
-        );
-        assert_eq!(
-            book.try_draw(&keys, Mono(SECOND)).unwrap_err().until,
-            Mono(3 * SECOND)
-        );
+        assert_eq!(book.closed(&keys, Mono(0)), Some((key("own"), Mono(3 * SECOND))));
+        assert_eq!(book.try_draw(&keys, Mono(SECOND)).unwrap_err().until, Mono(3 * SECOND));
         let headroom = book.headroom(&keys, Mono(SECOND), 200);
-        assert_eq!(
-            headroom,
-            Headroom {
-                requests: 0,
-                until: Some((key("own"), Mono(3 * SECOND)))
-            }
-        );
+        assert_eq!(headroom, Headroom { requests: 0, until: Some((key("own"), Mono(3 * SECOND))) });
         let _ = book.try_draw(&keys, Mono(3 * SECOND)).unwrap();
         assert_eq!(book.closed(&keys, Mono(3 * SECOND)), None);
     }
 
     #[test]
     fn an_earlier_now_opens_nothing() {
-        let (mut book, keys) = book(&[(
-            "window",
-            LimitKind::Window {
-                max: 1,
-                window_ms: 1000,
-            },
-        )]);
+        let (mut book, keys) = book(&[("window", LimitKind::Window { max: 1, window_ms: 1000 })]);
         let _ = book.try_draw(&keys, Mono(10 * SECOND)).unwrap();
-        assert_eq!(
-            book.try_draw(&keys, Mono(0)).unwrap_err().until,
-            Mono(11 * SECOND + 1)
-        );
+        assert_eq!(book.try_draw(&keys, Mono(0)).unwrap_err().until, Mono(11 * SECOND + 1));
         assert_eq!(book.headroom(&keys, Mono(0), 200).requests, 0);
         let draw = book.try_draw(&keys, Mono(11 * SECOND + 1)).unwrap();
         assert_eq!(draw.at, Mono(11 * SECOND + 1));
@@ -375,16 +278,7 @@ mod tests {
         let full = Mono(SECOND);
         book.define(keys[0].clone(), BUCKET, Guard::NONE, full);
         assert_eq!(book.headroom(&keys, full, 0).requests, 5);
-        book.define(
-            keys[0].clone(),
-            LimitKind::TokenBucket {
-                rate: 10,
-                per_ms: 1000,
-                burst: 2,
-            },
-            Guard::NONE,
-            full,
-        );
+        book.define(keys[0].clone(), LimitKind::TokenBucket { rate: 10, per_ms: 1000, burst: 2 }, Guard::NONE, full);
         assert_eq!(book.headroom(&keys, full, 0).requests, 2);
         book.define(keys[0].clone(), WINDOW, Guard::NONE, full);
         assert_eq!(book.headroom(&keys, full, 0).requests, 3);
@@ -398,15 +292,8 @@ mod tests {
         assert_eq!(book.headroom(&keys, Mono(0), 200).requests, 2);
         assert_eq!(book.headroom(&keys, Mono(0), 1000).requests, 3);
         book.close(keys[1].clone(), Mono(150_000));
-        assert_eq!(
-            book.headroom(&keys, Mono(0), 200).requests,
-            2,
-            "the bucket fills while the window is closed"
-        );
-        assert_eq!(
-            book.headroom(&keys, Mono(0), 100).until,
-            Some((key("window"), Mono(150_000)))
-        );
+        assert_eq!(book.headroom(&keys, Mono(0), 200).requests, 2, "the bucket fills while the window is closed");
+        assert_eq!(book.headroom(&keys, Mono(0), 100).until, Some((key("window"), Mono(150_000))));
     }
 
     #[test]
@@ -414,33 +301,21 @@ mod tests {
         let (mut book, keys) = book(&[("window", WINDOW), ("bucket", BUCKET)]);
         book.restore_window(&keys[0], &[(Mono(200_000), 3)]);
         book.restore_window(&keys[1], &[(Mono(200_000), 3)]);
-        assert_eq!(
-            book.try_draw(&keys, Mono(900_000)).unwrap_err().until,
-            Mono(1_200_001)
-        );
+        assert_eq!(book.try_draw(&keys, Mono(900_000)).unwrap_err().until, Mono(1_200_001));
     }
 
     #[test]
     fn observations_tighten_every_kind_and_undefined_keys() {
         let spaced = LimitKind::MinInterval { interval_ms: 10 };
-        let (mut book, keys) = book(&[
-            ("spaced", spaced),
-            ("slots", LimitKind::Concurrency { max: 9 }),
-        ]);
+        let (mut book, keys) = book(&[("spaced", spaced), ("slots", LimitKind::Concurrency { max: 9 })]);
         let now = Mono(SECOND);
         book.observe(&keys[0], None, Some(0), Some(700), now);
-        assert_eq!(
-            book.try_draw(&keys, now).unwrap_err().until,
-            Mono(1_700_000)
-        );
+        assert_eq!(book.try_draw(&keys, now).unwrap_err().until, Mono(1_700_000));
         book.observe(&keys[1], Some(2), None, None, now);
         assert_eq!(book.headroom(&keys[1..], now, 0).requests, 2);
         book.observe(&key("own"), Some(5), Some(1), Some(700), now);
         assert_eq!(book.closed(&[key("own")], now), None);
         book.observe(&key("own"), None, Some(0), Some(u64::MAX), now);
-        assert_eq!(
-            book.closed(&[key("own")], now),
-            Some((key("own"), Mono(3601 * SECOND)))
-        );
+        assert_eq!(book.closed(&[key("own")], now), Some((key("own"), Mono(3601 * SECOND))));
     }
 }

@@ -49,12 +49,7 @@ pub(super) struct Bucket {
 impl Bucket {
     /// An empty bucket. Nothing is known of what was sent before, so it has to fill first.
     pub(super) fn empty(rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) -> Self {
-        Self {
-            shape: Shape::of(rate, per_ms, burst, guard),
-            level: 0,
-            at: now,
-            observed_burst: None,
-        }
+        Self { shape: Shape::of(rate, per_ms, burst, guard), level: 0, at: now, observed_burst: None }
     }
 
     /// Takes new sizes. The tokens at hand stay, rounded down to millionths and cut to the new capacity.
@@ -62,9 +57,7 @@ impl Bucket {
         let millionths = self.level_at(now).saturating_mul(MILLION) / self.shape.token;
         self.shape = Shape::of(rate, per_ms, burst, guard);
         self.observed_burst = None;
-        self.level = millionths
-            .saturating_mul(self.shape.token / MILLION)
-            .min(self.shape.capacity);
+        self.level = millionths.saturating_mul(self.shape.token / MILLION).min(self.shape.capacity);
         self.at = now;
     }
 
@@ -88,9 +81,7 @@ impl Bucket {
 
     /// How many draws could be made from `from` up to `to`.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
-        let units = self
-            .level_at(from)
-            .saturating_add(self.shape.gain * u128::from(to.since_us(from)));
+        let units = self.level_at(from).saturating_add(self.shape.gain * u128::from(to.since_us(from)));
         u64::try_from(units / self.shape.token).unwrap_or(u64::MAX)
     }
 
@@ -99,25 +90,18 @@ impl Bucket {
         if let Some(limit) = limit.filter(|l| *l > 0) {
             self.observed_burst = Some(limit);
         }
-        let left = remaining.map_or(u128::MAX, |r| {
-            u128::from(r).saturating_mul(self.shape.token)
-        });
+        let left = remaining.map_or(u128::MAX, |r| u128::from(r).saturating_mul(self.shape.token));
         self.level = self.level_at(now).min(left);
         self.at = self.at.max(now);
     }
 
     fn level_at(&self, now: Mono) -> u128 {
-        let gained = self
-            .shape
-            .gain
-            .saturating_mul(u128::from(now.since_us(self.at)));
+        let gained = self.shape.gain.saturating_mul(u128::from(now.since_us(self.at)));
         self.level.saturating_add(gained).min(self.capacity())
     }
 
     fn capacity(&self) -> u128 {
-        let observed = self.observed_burst.map_or(u128::MAX, |b| {
-            u128::from(b).saturating_mul(self.shape.token)
-        });
+        let observed = self.observed_burst.map_or(u128::MAX, |b| u128::from(b).saturating_mul(self.shape.token));
         self.shape.capacity.min(observed)
     }
 }
@@ -140,18 +124,10 @@ mod tests {
     #[test]
     fn starts_empty_and_fills_to_the_burst_less_what_arrives_in_the_edge() {
         let mut bucket = Bucket::empty(20, 1000, 5, Guard::default(), Mono(0));
-        assert_eq!(
-            bucket.ready(Mono(0)),
-            Mono(51_021),
-            "the first token at 98 % of the rate, rounded up"
-        );
+        assert_eq!(bucket.ready(Mono(0)), Mono(51_021), "the first token at 98 % of the rate, rounded up");
         assert_eq!(draws_at(&mut bucket, Mono(60 * SECOND)), 4);
         let mut small = Bucket::empty(20, 1000, 1, Guard::default(), Mono(0));
-        assert_eq!(
-            draws_at(&mut small, Mono(60 * SECOND)),
-            1,
-            "at least 1 is left"
-        );
+        assert_eq!(draws_at(&mut small, Mono(60 * SECOND)), 1, "at least 1 is left");
     }
 
     #[test]

@@ -63,10 +63,7 @@ pub struct Guard {
 
 impl Guard {
     /// No guard: the limit as the destination defines it.
-    pub const NONE: Self = Self {
-        rate_share: 0.0,
-        edge_ms: 0,
-    };
+    pub const NONE: Self = Self { rate_share: 0.0, edge_ms: 0 };
 
     /// Whether a limit of this kind is kept whatever the spread of arrivals inside `edge_ms`. Only a token bucket
     /// whose burst is smaller than 1 and what arrives in `edge_ms` is not: there is no burst to cut, so requests
@@ -74,14 +71,9 @@ impl Guard {
     #[must_use]
     pub fn covers(&self, kind: LimitKind) -> bool {
         match kind {
-            LimitKind::TokenBucket {
-                rate,
-                per_ms,
-                burst,
-            } => {
+            LimitKind::TokenBucket { rate, per_ms, burst } => {
                 let per_ms = u128::from(per_ms.max(1));
-                (u128::from(burst.max(1)) - 1) * per_ms
-                    >= u128::from(rate) * u128::from(self.edge_ms)
+                (u128::from(burst.max(1)) - 1) * per_ms >= u128::from(rate) * u128::from(self.edge_ms)
             }
             _ => true,
         }
@@ -90,11 +82,7 @@ impl Guard {
     /// The share in millionths.
     pub(super) fn share_ppm(&self) -> u32 {
         const MILLION: f64 = 1_000_000.0;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped to 0..=900000; NaN becomes 0"
-        )]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=900000; NaN becomes 0")]
         let ppm = (self.rate_share.clamp(0.0, 0.9) * MILLION).round() as u32;
         ppm
     }
@@ -102,9 +90,6 @@ impl Guard {
 
 impl Default for Guard {
     fn default() -> Self {
-        Self {
-            rate_share: 0.02,
-            edge_ms: 50,
-        }
+        Self { rate_share: 0.02, edge_ms: 50 }
     }
 }

@@ -61,9 +61,7 @@ impl Turnover {
 
 impl Slots {
     fn free(&self) -> u64 {
-        self.observed_max
-            .map_or(self.max, |m| m.min(self.max))
-            .saturating_sub(self.in_use)
+        self.observed_max.map_or(self.max, |m| m.min(self.max)).saturating_sub(self.in_use)
     }
 
     /// Those that are free, and those that will be by then: at most as many again as there are, so that a destination
@@ -76,49 +74,27 @@ impl Slots {
 impl Limit {
     pub(super) fn new(kind: LimitKind, guard: Guard, now: Mono) -> Self {
         match kind {
-            LimitKind::TokenBucket {
-                rate,
-                per_ms,
-                burst,
-            } => Self::Bucket(Bucket::empty(rate, per_ms, burst, guard, now)),
-            LimitKind::Window { max, window_ms } => {
-                Self::Window(Window::new(max, window_ms, guard))
+            LimitKind::TokenBucket { rate, per_ms, burst } => Self::Bucket(Bucket::empty(rate, per_ms, burst, guard, now)),
+            LimitKind::Window { max, window_ms } => Self::Window(Window::new(max, window_ms, guard)),
+            LimitKind::Concurrency { max } => {
+                Self::Slots(Slots { max: u64::from(max), in_use: 0, observed_max: None, turnover: Turnover::default() })
             }
-            LimitKind::Concurrency { max } => Self::Slots(Slots {
-                max: u64::from(max),
-                in_use: 0,
-                observed_max: None,
-                turnover: Turnover::default(),
-            }),
-            LimitKind::MinInterval { interval_ms } => {
-                Self::Spacing(Spacing::just_used(interval_ms, guard, now))
-            }
+            LimitKind::MinInterval { interval_ms } => Self::Spacing(Spacing::just_used(interval_ms, guard, now)),
         }
     }
 
     /// Takes new sizes and keeps what was used. False: another kind, nothing changed.
     pub(super) fn reshape(&mut self, kind: LimitKind, guard: Guard, now: Mono) -> bool {
         match (self, kind) {
-            (
-                Self::Bucket(bucket),
-                LimitKind::TokenBucket {
-                    rate,
-                    per_ms,
-                    burst,
-                },
-            ) => {
+            (Self::Bucket(bucket), LimitKind::TokenBucket { rate, per_ms, burst }) => {
                 bucket.reshape(rate, per_ms, burst, guard, now);
             }
-            (Self::Window(window), LimitKind::Window { max, window_ms }) => {
-                window.reshape(max, window_ms, guard)
-            }
+            (Self::Window(window), LimitKind::Window { max, window_ms }) => window.reshape(max, window_ms, guard),
             (Self::Slots(slots), LimitKind::Concurrency { max }) => {
                 slots.max = u64::from(max);
                 slots.observed_max = None;
             }
-            (Self::Spacing(spacing), LimitKind::MinInterval { interval_ms }) => {
-                spacing.reshape(interval_ms, guard)
-            }
+            (Self::Spacing(spacing), LimitKind::MinInterval { interval_ms }) => spacing.reshape(interval_ms, guard),
             _ => return false,
         }
         true
@@ -166,19 +142,11 @@ impl Limit {
     }
 
     /// Takes the destination's word where it is tighter.
-    pub(super) fn observe(
-        &mut self,
-        limit: Option<u64>,
-        remaining: Option<u64>,
-        reset_ms: Option<u64>,
-        now: Mono,
-    ) {
+    pub(super) fn observe(&mut self, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
         match self {
             Self::Bucket(bucket) => bucket.observe(limit, remaining, now),
             Self::Window(window) => window.observe(limit, remaining, reset_ms, now),
-            Self::Slots(slots) => {
-                slots.observed_max = limit.filter(|l| *l > 0).or(slots.observed_max)
-            }
+            Self::Slots(slots) => slots.observed_max = limit.filter(|l| *l > 0).or(slots.observed_max),
             Self::Spacing(spacing) => {
                 if let Some(until) = exhausted_until(remaining, reset_ms, now) {
                     spacing.defer(until);
@@ -199,11 +167,7 @@ impl Limit {
 }
 
 /// Until when a limit without a shape of its own is shut by an observation: nothing is left, and the reset is known.
-pub(super) fn exhausted_until(
-    remaining: Option<u64>,
-    reset_ms: Option<u64>,
-    now: Mono,
-) -> Option<Mono> {
+pub(super) fn exhausted_until(remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) -> Option<Mono> {
     let reset_ms = reset_ms.filter(|_| remaining == Some(0))?;
     Some(now.plus_ms(reset_ms.min(OBSERVED_RESET_MAX_MS)))
 }

@@ -33,18 +33,9 @@ impl UsageMeter {
     #[must_use]
     pub fn new(kinds: &[LimitKind], now: Mono) -> Self {
         // A concurrency limit has no rate of its own, and an interval of 0 is none.
-        let shapes = |kind: &&LimitKind| {
-            !matches!(
-                kind,
-                LimitKind::Concurrency { .. } | LimitKind::MinInterval { interval_ms: 0 }
-            )
-        };
+        let shapes = |kind: &&LimitKind| !matches!(kind, LimitKind::Concurrency { .. } | LimitKind::MinInterval { interval_ms: 0 });
         Self {
-            shadow: kinds
-                .iter()
-                .filter(shapes)
-                .map(|kind| Limit::new(*kind, Guard::NONE, now))
-                .collect(),
+            shadow: kinds.iter().filter(shapes).map(|kind| Limit::new(*kind, Guard::NONE, now)).collect(),
             at: now,
             demand: false,
             saturated: false,
@@ -91,9 +82,7 @@ impl UsageMeter {
     pub fn advance(&mut self, now: Mono) {
         let now = now.max(self.at);
         if let Some(from) = self.shadow_draws_from().filter(|from| *from <= now) {
-            self.possible =
-                self.possible
-                    .saturating_add(draw_greedily(&mut self.shadow, from, now));
+            self.possible = self.possible.saturating_add(draw_greedily(&mut self.shadow, from, now));
         }
         self.at = now;
     }
@@ -120,19 +109,14 @@ impl UsageMeter {
 
     /// From when on the shadow draws by itself, as things stand.
     fn shadow_draws_from(&self) -> Option<Mono> {
-        (self.demand && !self.saturated && !self.shadow.is_empty())
-            .then(|| self.closed_until.max(self.at))
+        (self.demand && !self.saturated && !self.shadow.is_empty()).then(|| self.closed_until.max(self.at))
     }
 }
 
 fn draw_greedily(shadow: &mut [Limit], from: Mono, to: Mono) -> u64 {
     let mut now = from;
     for drawn in 0..SHADOW_STEPS_MAX {
-        let next = shadow
-            .iter()
-            .map(|limit| limit.ready(now))
-            .max()
-            .unwrap_or(Mono::FAR);
+        let next = shadow.iter().map(|limit| limit.ready(now)).max().unwrap_or(Mono::FAR);
         if next > to {
             return u64::from(drawn);
         }
@@ -141,11 +125,7 @@ fn draw_greedily(shadow: &mut [Limit], from: Mono, to: Mono) -> u64 {
             limit.draw(now);
         }
     }
-    let rest = shadow
-        .iter()
-        .map(|limit| limit.available(now, to))
-        .min()
-        .unwrap_or(0);
+    let rest = shadow.iter().map(|limit| limit.available(now, to)).min().unwrap_or(0);
     u64::from(SHADOW_STEPS_MAX).saturating_add(rest)
 }
 
@@ -154,11 +134,7 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000;
-    const RATE: LimitKind = LimitKind::TokenBucket {
-        rate: 100,
-        per_ms: 1000,
-        burst: 1,
-    };
+    const RATE: LimitKind = LimitKind::TokenBucket { rate: 100, per_ms: 1000, burst: 1 };
 
     fn at(seconds: u64) -> Mono {
         Mono(seconds * SECOND)
@@ -181,11 +157,7 @@ mod tests {
         meter.demand(at(0), true);
         meter.closed(at(10), at(15));
         meter.advance(at(20));
-        assert_eq!(
-            meter.possible(),
-            1501,
-            "ten seconds, five, and the burst that gathered while closed"
-        );
+        assert_eq!(meter.possible(), 1501, "ten seconds, five, and the burst that gathered while closed");
     }
 
     #[test]
@@ -202,13 +174,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_on_the_pace_all_that_is_drawn_was_possible() {
-        let mut meter = UsageMeter::new(
-            &[
-                LimitKind::Concurrency { max: 2 },
-                LimitKind::MinInterval { interval_ms: 0 },
-            ],
-            at(0),
-        );
+        let mut meter = UsageMeter::new(&[LimitKind::Concurrency { max: 2 }, LimitKind::MinInterval { interval_ms: 0 }], at(0));
         meter.demand(at(0), true);
         meter.drawn(at(5), 500);
         assert_eq!(meter.used(), Some(1.0));
@@ -235,18 +201,10 @@ mod tests {
 
     #[test]
     fn a_long_silence_costs_bounded_work() {
-        let fast = LimitKind::TokenBucket {
-            rate: 1_000_000,
-            per_ms: 1,
-            burst: 10,
-        };
+        let fast = LimitKind::TokenBucket { rate: 1_000_000, per_ms: 1, burst: 10 };
         let mut meter = UsageMeter::new(&[fast], at(0));
         meter.demand(at(0), true);
         meter.advance(at(3600));
-        assert!(
-            meter.possible() >= 3_590_000_000_000,
-            "{}",
-            meter.possible()
-        );
+        assert!(meter.possible() >= 3_590_000_000_000, "{}", meter.possible());
     }
 }

@@ -14,16 +14,8 @@ type Attempt = (u64, u64, u64);
 
 fn kinds() -> impl Strategy<Value = LimitKind> {
     prop_oneof![
-        (
-            1..400_u32,
-            prop_oneof![Just(1000_u64), 100..60_000_u64],
-            1..60_u32
-        )
-            .prop_map(|(rate, per_ms, burst)| LimitKind::TokenBucket {
-                rate,
-                per_ms,
-                burst
-            })
+        (1..400_u32, prop_oneof![Just(1000_u64), 100..60_000_u64], 1..60_u32)
+            .prop_map(|(rate, per_ms, burst)| LimitKind::TokenBucket { rate, per_ms, burst })
             .prop_filter("the guard covers it", |kind| Guard::default().covers(*kind)),
         (1..40_u32, 1..5000_u64).prop_map(|(max, window_ms)| LimitKind::Window { max, window_ms }),
         (1..2000_u64).prop_map(|interval_ms| LimitKind::MinInterval { interval_ms }),
@@ -42,20 +34,12 @@ fn broken_by(kind: LimitKind, arrivals: &[u64]) -> Option<(usize, usize)> {
     let breaks = |(i, j): &(usize, usize)| {
         let (count, span_us) = ((j - i + 1) as u128, u128::from(arrivals[*j] - arrivals[*i]));
         match kind {
-            LimitKind::TokenBucket {
-                rate,
-                per_ms,
-                burst,
-            } => {
+            LimitKind::TokenBucket { rate, per_ms, burst } => {
                 let per_us = u128::from(per_ms) * 1000;
                 count * per_us > u128::from(rate) * span_us + u128::from(burst) * per_us
             }
-            LimitKind::Window { max, window_ms } => {
-                count > u128::from(max) && span_us <= u128::from(window_ms) * 1000
-            }
-            LimitKind::MinInterval { interval_ms } => {
-                count == 2 && span_us < u128::from(interval_ms) * 1000
-            }
+            LimitKind::Window { max, window_ms } => count > u128::from(max) && span_us <= u128::from(window_ms) * 1000,
+            LimitKind::MinInterval { interval_ms } => count == 2 && span_us < u128::from(interval_ms) * 1000,
             LimitKind::Concurrency { .. } => false,
         }
     };
@@ -64,9 +48,7 @@ fn broken_by(kind: LimitKind, arrivals: &[u64]) -> Option<(usize, usize)> {
 
 fn book_of(kinds: &[LimitKind], guard: Guard) -> (LimitBook, Vec<LimitKey>) {
     let mut book = LimitBook::new();
-    let keys: Vec<_> = (0..kinds.len())
-        .map(|i| LimitKey::new(i.to_string()))
-        .collect();
+    let keys: Vec<_> = (0..kinds.len()).map(|i| LimitKey::new(i.to_string())).collect();
     for (key, kind) in keys.iter().zip(kinds) {
         book.define(key.clone(), *kind, guard, Mono(0));
     }
@@ -172,25 +154,12 @@ proptest! {
 
 #[test]
 fn a_greedy_drawer_reaches_95_percent_of_the_possible() {
-    let bucket = |rate, burst| LimitKind::TokenBucket {
-        rate,
-        per_ms: 1000,
-        burst,
-    };
+    let bucket = |rate, burst| LimitKind::TokenBucket { rate, per_ms: 1000, burst };
     let window = |max, window_ms| LimitKind::Window { max, window_ms };
-    for kinds in [
-        vec![bucket(20, 5), window(250, 15_000)],
-        vec![bucket(300, 30)],
-        vec![window(100, 1000)],
-    ] {
+    for kinds in [vec![bucket(20, 5), window(250, 15_000)], vec![bucket(300, 30)], vec![window(100, 1000)]] {
         let drawn = greedy(&kinds, Guard::default(), 200);
         let possible = greedy(&kinds, Guard::NONE, 200);
-        assert!(
-            drawn.len() * 100 >= possible.len() * 95,
-            "{kinds:?}: {} of {}",
-            drawn.len(),
-            possible.len()
-        );
+        assert!(drawn.len() * 100 >= possible.len() * 95, "{kinds:?}: {} of {}", drawn.len(), possible.len());
 
         let mut meter = UsageMeter::new(&kinds, Mono(0));
         meter.demand(Mono(0), true);

@@ -75,10 +75,7 @@ impl Window {
     /// Adds uses of the past.
     pub(super) fn restore(&mut self, past: &[(Mono, u32)]) {
         let mut before = self.forgotten;
-        let mut all: Vec<(Mono, u64)> = past
-            .iter()
-            .map(|(at, count)| (*at, u64::from(*count)))
-            .collect();
+        let mut all: Vec<(Mono, u64)> = past.iter().map(|(at, count)| (*at, u64::from(*count))).collect();
         for known in &self.uses {
             all.push((known.at, known.total - before));
             before = known.total;
@@ -102,11 +99,7 @@ impl Window {
         let Some(foreign) = self.foreign.filter(|f| f.until > now) else {
             return alone;
         };
-        let beside = if foreign.count < max {
-            self.when_alive_at_most(max - 1 - foreign.count, now)
-        } else {
-            Mono::FAR
-        };
+        let beside = if foreign.count < max { self.when_alive_at_most(max - 1 - foreign.count, now) } else { Mono::FAR };
         beside.min(alone.max(foreign.until))
     }
 
@@ -128,10 +121,7 @@ impl Window {
         let span = to.since_us(from);
         // A greedy drawer uses the window up once per whole length; what is still in use at the end of the rest is missing.
         let rest = from.plus_us(span % length);
-        let foreign = self
-            .foreign
-            .filter(|f| f.until > rest)
-            .map_or(0, |f| f.count);
+        let foreign = self.foreign.filter(|f| f.until > rest).map_or(0, |f| f.count);
         let free = max.saturating_sub(self.alive(rest).saturating_add(foreign));
         (span / length).saturating_mul(max).saturating_add(free)
     }
@@ -140,13 +130,7 @@ impl Window {
     ///
     /// An answer describes the past: when it comes in, the host's own uses of then may have left the window. So only
     /// what exceeds the host's highest own use of late is news.
-    pub(super) fn observe(
-        &mut self,
-        limit: Option<u64>,
-        remaining: Option<u64>,
-        reset_ms: Option<u64>,
-        now: Mono,
-    ) {
+    pub(super) fn observe(&mut self, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
         if let Some(limit) = limit.filter(|l| *l > 0) {
             self.observed_max = Some(limit);
         }
@@ -156,18 +140,10 @@ impl Window {
         if used_there <= own {
             return;
         }
-        let reset_us = reset_ms.map_or(u64::MAX, |ms| {
-            ms.saturating_mul(1000).saturating_add(self.edge_us)
-        });
-        let seen = Foreign {
-            count: used_there - own,
-            until: now.plus_us(reset_us.min(self.length_us)),
-        };
+        let reset_us = reset_ms.map_or(u64::MAX, |ms| ms.saturating_mul(1000).saturating_add(self.edge_us));
+        let seen = Foreign { count: used_there - own, until: now.plus_us(reset_us.min(self.length_us)) };
         self.foreign = Some(match self.foreign.filter(|f| f.until > now) {
-            Some(known) => Foreign {
-                count: known.count.max(seen.count),
-                until: known.until.max(seen.until),
-            },
+            Some(known) => Foreign { count: known.count.max(seen.count), until: known.until.max(seen.until) },
             None => seen,
         });
     }
@@ -184,9 +160,7 @@ impl Window {
     /// Uses that count at `at`.
     fn alive(&self, at: Mono) -> u64 {
         let ended = self.uses.partition_point(|u| self.ends(u.at) <= at);
-        let before = ended
-            .checked_sub(1)
-            .map_or(self.forgotten, |i| self.uses[i].total);
+        let before = ended.checked_sub(1).map_or(self.forgotten, |i| self.uses[i].total);
         self.total - before
     }
 
@@ -203,20 +177,13 @@ impl Window {
         self.total += count;
         match self.uses.back_mut() {
             Some(last) if last.at == at => last.total = self.total,
-            _ => self.uses.push_back(Use {
-                at,
-                total: self.total,
-            }),
+            _ => self.uses.push_back(Use { at, total: self.total }),
         }
     }
 
     /// Only the newest `max` uses can ever refuse a draw.
     fn forget_surplus(&mut self) {
-        while self
-            .uses
-            .front()
-            .is_some_and(|u| self.total - u.total >= self.max.max(1))
-        {
+        while self.uses.front().is_some_and(|u| self.total - u.total >= self.max.max(1)) {
             self.forget_front();
         }
     }
@@ -278,11 +245,7 @@ mod tests {
         window.draw(Mono(0));
         window.draw(Mono(900_000));
         window.draw(Mono(1_100_000));
-        assert_eq!(
-            window.ready(Mono(1_100_000)),
-            Mono(1_900_001),
-            "no fixed window that opens at 2 s"
-        );
+        assert_eq!(window.ready(Mono(1_100_000)), Mono(1_900_001), "no fixed window that opens at 2 s");
     }
 
     #[test]
@@ -301,21 +264,13 @@ mod tests {
         window.observe(None, Some(0), Some(300), Mono(0));
         assert_eq!(window.ready(Mono(0)), Mono(300_000));
         window.observe(None, Some(10), Some(1000), Mono(1));
-        assert_eq!(
-            window.ready(Mono(1)),
-            Mono(300_000),
-            "an observation never opens"
-        );
+        assert_eq!(window.ready(Mono(1)), Mono(300_000), "an observation never opens");
         for i in 0..10 {
             window.draw(Mono(300_000 + i));
         }
         let later = Mono(2 * SECOND);
         window.observe(None, Some(0), Some(1000), later);
-        assert_eq!(
-            window.available(later, later),
-            10,
-            "those uses may have been the host's own"
-        );
+        assert_eq!(window.available(later, later), 10, "those uses may have been the host's own");
     }
 
     #[test]
