@@ -1,4 +1,5 @@
-//! Writing that waits for the store: a full disk or a busy database delays an outcome, it does not lose it.
+//! Writing that waits for the store: a full disk, a busy database or an error of the disk delays an outcome, it does not
+//! lose it.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use crate::store::StoreError;
 const FIRST_PAUSE_MS: u64 = 100;
 const LONGEST_PAUSE_MS: u64 = 5000;
 
-/// Tries until the store takes it or refuses for good.
+/// Tries until the store takes it or refuses for good: it is closed, or a row is unreadable. Nobody else would try again before the
+/// next start.
 pub(super) async fn until_taken<T, F>(clock: &Clock, mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -16,7 +18,7 @@ where
     let mut pause_ms = FIRST_PAUSE_MS;
     loop {
         match attempt().await {
-            Err(error) if error.is_transient() => {
+            Err(error) if !matches!(error, StoreError::Closed | StoreError::Corrupt(_)) => {
                 tracing::warn!(%error, pause_ms, "the store does not take a write; trying again");
                 let wake = clock.instant(clock.mono()) + Duration::from_millis(pause_ms);
                 tokio::time::sleep_until(wake).await;

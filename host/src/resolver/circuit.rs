@@ -31,6 +31,11 @@ impl Circuit {
         *self = Self::default();
     }
 
+    /// The request that tried was not sent: the next one tries.
+    pub(super) fn not_tried(&mut self) {
+        self.probing = false;
+    }
+
     /// The source failed; until when its jobs wait. `draw` is uniform in 0..1.
     pub(super) fn failed(&mut self, now: Mono, retry_after_ms: Option<u64>, draw: f64, settings: &ResolverSettings) -> Mono {
         self.failures = self.failures.saturating_add(1);
@@ -64,6 +69,8 @@ mod tests {
         assert_eq!(circuit.try_pass(now, &settings), Err(until));
         assert_eq!(circuit.try_pass(until, &settings), Ok(()));
         assert!(circuit.try_pass(until, &settings).is_err(), "only one tries");
+        circuit.not_tried();
+        assert_eq!(circuit.try_pass(until, &settings), Ok(()), "the next one tries");
         circuit.succeeded();
         assert_eq!(circuit.try_pass(until, &settings), Ok(()));
     }

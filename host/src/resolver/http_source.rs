@@ -113,6 +113,7 @@ impl HttpSource {
             problem: Problem::new("source.circuit_open", "the source failed repeatedly and is left alone for a while"),
         })?;
         let Some(destination) = self.gate.destination(&self.owner) else {
+            lock(&self.circuit).not_tried();
             return Err(Failed::Rejected(ResolveError::Rejected(Problem::new("source.unknown", "the source is not configured any more"))));
         };
         let deadline: Mono = now.plus_ms(self.document.timeout_ms);
@@ -139,8 +140,12 @@ impl HttpSource {
             Ok(answer) => Err(status_failed(answer.status, &answer.headers)),
             Err(error) => Err(send_failed(error)),
         };
-        if !matches!(verdict, Err(Failed::Source { .. })) {
-            lock(&self.circuit).succeeded();
+        match &verdict {
+            // Our own limit had no room, which says nothing about the source.
+            Err(Failed::Source { until: Some(_), .. }) => lock(&self.circuit).not_tried(),
+            // Counted where the wait is drawn.
+            Err(Failed::Source { .. }) => {}
+            _ => lock(&self.circuit).succeeded(),
         }
         verdict
     }
