@@ -56,6 +56,8 @@ struct Engine {
     due: Option<Wall>,
     due_under_way: bool,
     probes: BTreeMap<Mono, Vec<ConnectionId>>,
+    /// Connections whose state is being written, and how often.
+    keeping: HashMap<ConnectionId, u32>,
     /// Sealed executions that are being read, and whether something happened to them meanwhile.
     opening: HashMap<ExecutionSeq, bool>,
     draining: Option<oneshot::Sender<()>>,
@@ -92,6 +94,7 @@ impl Dispatcher {
             due: None,
             due_under_way: false,
             probes: BTreeMap::new(),
+            keeping: HashMap::new(),
             opening: HashMap::new(),
             draining: None,
             parts,
@@ -213,6 +216,7 @@ impl Engine {
             }
             Message::Finished(finished, type_hash) => self.finished(*finished, type_hash, now),
             Message::Probed(connection, probe) => self.probed(connection, probe, now).await,
+            Message::Kept(connection) => self.kept(connection),
             Message::Drain(done) => self.draining = Some(done),
         }
     }
@@ -320,8 +324,8 @@ impl Engine {
             let wanted = gating_of(connection);
             let circuit_open = matches!(scheduler.gating(connection.id), Some(Gating::Circuit(_)));
             match &wanted {
-                // What the host found out by itself stays until a probe says otherwise.
-                Gating::Open if circuit_open => {}
+                // What the host found out by itself stays until a probe says otherwise, also while it is being written down.
+                Gating::Open if circuit_open || self.keeping.contains_key(&connection.id) => {}
                 Gating::Open => {
                     self.health.reopened(connection.id);
                     scheduler.set_gating(connection.id, wanted);
@@ -358,13 +362,27 @@ impl Engine {
         }
     }
 
-    fn keep_state(&self, connection: ConnectionId, state: ConnectionState) {
-        let configuration = Arc::clone(&self.parts.configuration);
+    fn keep_state(&mut self, connection: ConnectionId, state: ConnectionState) {
+        *self.keeping.entry(connection).or_default() += 1;
+        let (configuration, messages) = (Arc::clone(&self.parts.configuration), self.messages.clone());
         tokio::spawn(async move {
             if let Err(error) = configuration.set_connection_state(connection, &state).await {
                 tracing::warn!(%error, %connection, "a connection's state could not be kept");
             }
+            // The dispatcher is gone only when the host stops.
+            let _ = messages.send(Message::Kept(connection)).await;
         });
+    }
+
+    /// A state of a connection was written: from now on the documents are right about it.
+    fn kept(&mut self, connection: ConnectionId) {
+        match self.keeping.get_mut(&connection) {
+            Some(writes) if *writes > 1 => *writes -= 1,
+            _ => {
+                self.keeping.remove(&connection);
+                self.configure();
+            }
+        }
     }
 
     fn start_probes(&mut self, now: Mono) {
@@ -387,12 +405,13 @@ impl Engine {
             Some(Probe::Works(findings)) => {
                 tracing::info!(%connection, account = findings.account, "connection works again");
                 self.health.reopened(connection);
-                let found = self.parts.configuration.catalogue().connection_by_id(connection).map(|entry| gating_of(entry));
+                let catalogue = self.parts.configuration.catalogue();
+                let entry = catalogue.connection_by_id(connection);
                 // A person's pause holds, whatever the probe found.
-                let next = found.clone().filter(|gating| *gating == Gating::Paused).unwrap_or(Gating::Open);
+                let next = entry.map(|entry| gating_of(entry)).filter(|gating| *gating == Gating::Paused).unwrap_or(Gating::Open);
                 let was_parked = matches!(lock(&self.scheduler).gating(connection), Some(Gating::Parked(_)));
                 lock(&self.scheduler).set_gating(connection, next);
-                if was_parked || matches!(found, Some(Gating::Parked(_))) {
+                if was_parked || entry.is_some_and(|entry| matches!(entry.state, ConnectionState::Parked { .. })) {
                     self.keep_state(connection, ConnectionState::Active);
                 }
             }

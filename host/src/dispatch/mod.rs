@@ -56,6 +56,8 @@ enum Message {
     Finished(Box<Finished>, i64),
     /// A connection was probed.
     Probed(ConnectionId, Option<Probe>),
+    /// A connection's state was written.
+    Kept(ConnectionId),
     /// Stop admitting; answered when no call is under way.
     Drain(oneshot::Sender<()>),
 }
