@@ -246,11 +246,13 @@ async fn find_sealed(state: &ApiState, caller: &Caller, id: &str) -> Result<Exec
 /// The tag of what is stored. What follows from the clock (`eta`) or from the scheduler's moment (`waiting`) is left out,
 /// so that a long poll ends with a change of the work.
 fn tag(status: &ExecutionStatus) -> http::HeaderValue {
+    /// Connection, belt, total, states, kinds of waits.
+    type Belt = (i64, u32, u64, [u64; 9], [u64; 5]);
     #[derive(Serialize)]
     struct State<'a> {
         seal: Option<i64>,
         flags: (bool, bool, Option<i64>, Option<i64>),
-        belts: Vec<(i64, u32, u64, [u64; 9], [u64; 5])>,
+        belts: Vec<Belt>,
         errors: Vec<(&'a str, u64)>,
     }
     let row = &status.row;

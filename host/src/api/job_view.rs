@@ -259,7 +259,7 @@ async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, ahead: Option<
 
 /// The stored reason if there is one, else what the scheduler says.
 fn waiting(state: &ApiState, row: &JobRow, ahead: Option<u32>) -> Option<JobWaiting> {
-    if let Some(group) = state.scheduling.job_waiting(row) {
+    if let Some(group) = state.scheduling.job_waiting(row, ahead.unwrap_or(0)) {
         return Some(JobWaiting { kind: group.kind.as_str().to_owned(), key: group.key, until: group.until.map(Wall::to_rfc3339), ahead });
     }
     row.waiting.map(|kind| JobWaiting { kind: kind.as_str().to_owned(), key: None, until: row.due_at.map(Wall::to_rfc3339), ahead })

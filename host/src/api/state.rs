@@ -75,7 +75,7 @@ pub trait Scheduling: Send + Sync {
     /// How much of its limits a connection has used since the host started; none if it is not known.
     fn limit_used(&self, connection: ConnectionId) -> Option<Usage>;
     /// What one waiting job waits for.
-    fn job_waiting(&self, job: &JobRow) -> Option<WaitingGroup>;
+    fn job_waiting(&self, job: &JobRow, ahead: u32) -> Option<WaitingGroup>;
 }
 
 /// What the router is made with.

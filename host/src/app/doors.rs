@@ -51,8 +51,8 @@ impl Scheduling for DispatchDoor {
         self.gate.usage(&format!("connection:{connection}"))
     }
 
-    fn job_waiting(&self, job: &JobRow) -> Option<WaitingGroup> {
-        let (kind, key, until) = self.view.job(job, 0)?;
+    fn job_waiting(&self, job: &JobRow, ahead: u32) -> Option<WaitingGroup> {
+        let (kind, key, until) = self.view.job(job, ahead)?;
         Some(WaitingGroup { kind, key, until, jobs: 1 })
     }
 }

@@ -279,7 +279,7 @@ impl Scheduling for Recorder {
         let group = |jobs| WaitingGroup { kind: WaitingKind::Turn, key: None, until: None, jobs };
         status.progress.iter().filter(|row| row.connection.0 != 0).map(|row| (row.connection, vec![group(row.belt.states[0])])).collect()
     }
-    fn job_waiting(&self, _: &JobRow) -> Option<WaitingGroup> {
+    fn job_waiting(&self, _: &JobRow, _: u32) -> Option<WaitingGroup> {
         None
     }
 }
