@@ -53,3 +53,22 @@ async fn one_key_for_a_whole_channel() {
 async fn one_key_for_each_object() {
     keeps_order("object", "batch", 30, 600, 0.2).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_behind_another_says_so() {
+    let slow = Faults { error_5xx: 1.0, ..Faults::default() };
+    let rig = Layout {
+        scenario: Scenario { faults: slow, ..Scenario::default() },
+        channel: "partition = \"channel\"\nretry = { base_ms = 3600000, max_ms = 7200000 }\n".to_owned(),
+        ..Layout::default()
+    }
+    .start()
+    .await
+    .unwrap();
+    let first = rig.submit(category_job("a", &category("a"))).await.unwrap();
+    rig.until_waits(&first, "retry").await.unwrap();
+    let second = rig.submit(category_job("b", &category("b"))).await.unwrap();
+    let job = rig.until_waits(&second, "partition").await.unwrap();
+    assert_eq!((&job["waiting"]["ahead"], &job["waiting"]["key"]), (&json!(1), &job["partition_key"]), "{job}");
+    assert_eq!(rig.log.writes().await.unwrap().len(), 1, "nothing overtakes it");
+}

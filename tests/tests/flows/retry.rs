@@ -49,7 +49,14 @@ async fn a_5xx_is_tried_again_with_the_same_key() {
     assert_eq!(rig.stages(&job, "sent").await.unwrap(), writes.len());
     assert_eq!(rig.stages(&job, "rescheduled").await.unwrap(), writes.len() - 1);
     assert!(writes.iter().all(|write| write.idempotency_key == writes[0].idempotency_key));
-    let statuses: Vec<_> = rig.events(&job).await.unwrap().iter().filter(|e| e["stage"] == "responded" && e["detail"]["method"] == "PUT").map(|e| e["http_status"].clone()).collect();
+    let statuses: Vec<_> = rig
+        .events(&job)
+        .await
+        .unwrap()
+        .iter()
+        .filter(|e| e["stage"] == "responded" && e["detail"]["method"] == "PUT")
+        .map(|e| e["http_status"].clone())
+        .collect();
     assert_eq!((statuses.first(), statuses.last()), (Some(&json!(503)), Some(&json!(201))));
 }
 
@@ -106,7 +113,11 @@ async fn retry_on_makes_a_refusal_transient() {
     let rig = rig("retry = { base_ms = 10, max_ms = 20, attempts = 2, retry_on = [\"version.exists\"] }\n", Faults::default()).await;
     assert_eq!(rig.deliver(create(&category("one"))).await.unwrap()["state"], "succeeded");
     let job = rig.deliver(create(&category("two"))).await.unwrap();
-    assert_eq!((&job["state"], &job["attempts"], &job["problem"]["code"]), (&json!("failed"), &json!(2), &json!("version.exists")), "{job}");
+    assert_eq!(
+        (&job["state"], &job["attempts"], &job["problem"]["code"]),
+        (&json!("failed"), &json!(2), &json!("version.exists")),
+        "{job}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,4 +172,14 @@ async fn a_delete_of_what_is_gone_is_a_success() {
     let job = rig.deliver(delete("c")).await.unwrap();
     assert_eq!((&job["state"], &job["changed"], &job["remotes"]), (&json!("succeeded"), &json!(true), &json!([])), "{job}");
     assert!(rig.log.objects().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_repeated_with_the_same_bytes_and_key() {
+    let rig = rig(FAST_RETRY, Faults { drop_after_write: 1.0, ..Faults::default() }).await;
+    let job = rig.deliver(category_job("c", &category("c"))).await.unwrap();
+    assert_eq!((&job["state"], &job["attempts"]), (&json!("succeeded"), &json!(2)), "{job}");
+    assert_eq!(rig.stages(&job, "no_answer").await.unwrap(), 1);
+    let report = rig.shop.report();
+    assert_eq!((report.dropped_items, report.repeated_same_key, report.repeated_other_key), (1, 1, 0), "{report:?}");
 }

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
+use egression_sandbox::{Faults, Scenario};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::rig::{Layout, Rig, SOURCE_TOKEN, source};
+use crate::rig::{FAST_RETRY, Layout, Rig, SOURCE_TOKEN, source};
 use crate::wayward::{Manner, Wayward};
 use egression_tests::source::MetadataApi;
 
@@ -116,4 +117,19 @@ async fn a_source_has_its_own_limit_and_circuit() {
     rig.expect_all_succeeded(&execution, 60).await.unwrap();
     assert!(api.at_once() <= 2, "{} requests at once", api.at_once());
     assert_eq!(rig.shop.report().objects["category"], 61);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_has_the_bytes_of_the_first_send_whatever_the_source_says_now() {
+    let api = Wayward::start(Manner::Good(1, "first")).await.unwrap();
+    let faults = Faults { drop_after_write: 1.0, ..Faults::default() };
+    let scenario = Scenario { faults, ..Scenario::default() };
+    let rig = Layout { scenario, channel: FAST_RETRY.to_owned(), more: source(&api.url(), ""), ..Layout::default() }.start().await.unwrap();
+    let execution = rig.submit(job("c")).await.unwrap();
+    rig.until(&execution, |_| rig.shop.report().dropped_calls == 1).await.unwrap();
+    api.behave(Manner::Good(2, "second"));
+    rig.expect_all_succeeded(&execution, 1).await.unwrap();
+    assert_eq!(rig.log.objects().await.unwrap()[0].body["name"]["en"], "c first");
+    let report = rig.shop.report();
+    assert_eq!((report.repeated_same_key, report.repeated_other_key), (1, 0), "{report:?}");
 }

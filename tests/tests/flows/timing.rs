@@ -103,10 +103,7 @@ async fn a_higher_priority_goes_first() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pauses_hold_and_resumes_release() {
     let rig = rig("", 0).await;
-    let places = [
-        format!("/v1/channels/{CHANNEL}"),
-        format!("/v1/channels/{CHANNEL}/connections/{TENANT}"),
-    ];
+    let places = [format!("/v1/channels/{CHANNEL}"), format!("/v1/channels/{CHANNEL}/connections/{TENANT}")];
     for (n, place) in places.iter().enumerate() {
         rig.act(&format!("{place}:pause")).await.unwrap();
         let execution = rig.submit(category_job(&format!("c{n}"), &category("c"))).await.unwrap();

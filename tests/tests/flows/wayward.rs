@@ -50,10 +50,8 @@ impl Wayward {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let desk = Arc::new(Desk { manner: watch::Sender::new(manner), requests: AtomicU64::new(0), under_way: Mutex::default() });
-        let router = Router::new()
-            .route("/objects/{type}/{id}", get(one))
-            .route("/objects:batchGet", post(many))
-            .with_state(Arc::clone(&desk));
+        let router =
+            Router::new().route("/objects/{type}/{id}", get(one)).route("/objects:batchGet", post(many)).with_state(Arc::clone(&desk));
         let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
         Ok(Self { address, desk, server })
     }
