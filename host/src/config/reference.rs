@@ -17,6 +17,13 @@ use super::documents::{AuthDocument, ChannelDocument, ConnectionDocument, Source
 use super::limits::LimitDocument;
 use super::secret::SecretRef;
 use super::server::ServerSettings;
+use crate::api::settings::ApiSettings;
+use crate::dispatch::settings::DispatchSettings;
+use crate::gate::GateSettings;
+use crate::resolver::settings::ResolverSettings;
+use crate::runtime::RuntimeSettings;
+use crate::runtime::settings::LogBounds;
+use crate::store::StoreOptions;
 
 const INTRODUCTION: &str = "\
 # The configuration file
@@ -56,6 +63,13 @@ pub fn markdown() -> String {
         orders: BTreeMap::new(),
     };
     page.table::<ServerSettings>("`[server]`", &defaults::<ServerSettings>(json!({})));
+    page.table::<ApiSettings>("`[server.api]`", &defaults::<ApiSettings>(json!({})));
+    page.table::<StoreOptions>("`[server.store]`", &defaults::<StoreOptions>(json!({})));
+    page.table::<DispatchSettings>("`[server.dispatch]`", &defaults::<DispatchSettings>(json!({})));
+    page.table::<ResolverSettings>("`[server.resolver]`", &defaults::<ResolverSettings>(json!({})));
+    page.table::<GateSettings>("`[server.gate]`", &defaults::<GateSettings>(json!({})));
+    page.table::<RuntimeSettings>("`[server.runtime]`", &defaults::<RuntimeSettings>(json!({})));
+    page.table::<LogBounds>("`[server.runtime.log]`", &defaults::<LogBounds>(json!({})));
     page.table::<SubscriptionDocument>("`[[subscriptions]]`", &defaults::<SubscriptionDocument>(json!({"name": ""})));
     page.table::<SourceDocument>("`[[sources]]`", &defaults::<SourceDocument>(json!({"name": "", "kind": "http"})));
     page.table::<ChannelDocument>("`[[channels]]`", &defaults::<ChannelDocument>(json!({"name": "", "connector": ""})));

@@ -9,23 +9,23 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuntimeSettings {
-    /// Instances that exist at once, running and idle. Default 64.
+    /// Instances that exist at once, running and idle.
     pub slots: u32,
-    /// Threads that guests run on. Default 2.
+    /// Threads that guests run on.
     pub workers: usize,
-    /// The time that a guest may compute in one call; waiting for answers does not count. Default 5,000.
+    /// The time that a guest may compute in one call; waiting for answers does not count.
     pub cpu_budget_ms: u64,
-    /// The linear memory of one instance, all its memories together. Default 128 MiB.
+    /// The linear memory of one instance, all its memories together.
     pub memory_bytes: usize,
-    /// What a guest may hand to the host in one call of an import, and as a result. Default 32 MiB.
+    /// What a guest may hand to the host in one call of an import, and as a result.
     pub transfer_bytes: usize,
-    /// The largest component. Default 64 MiB.
+    /// The largest component.
     pub max_component_bytes: usize,
-    /// How long after a call's deadline a guest may still compute, to hand back what it knows. Default 1,000.
+    /// How long after a call's deadline a guest may still compute, to hand back what it knows.
     pub grace_ms: u64,
-    /// How long `describe` may take at installation. Default 10,000.
+    /// How long `describe` may take at installation.
     pub describe_ms: u64,
-    /// Calls that an instance serves whose connector declares itself reusable. Default 64.
+    /// Calls that an instance serves whose connector declares itself reusable.
     pub calls_per_instance: u32,
     /// What is kept of the lines of one call.
     pub log: LogBounds,
@@ -51,11 +51,11 @@ impl std::fmt::Debug for CacheKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogBounds {
-    /// Lines. Default 200.
+    /// Lines.
     pub lines: u32,
-    /// Bytes of one line. Default 2,048.
+    /// Bytes of one line.
     pub line_bytes: usize,
-    /// Bytes of all lines with their attributes. Default 64 KiB.
+    /// Bytes of all lines with their attributes.
     pub total_bytes: usize,
 }
 
