@@ -90,6 +90,15 @@ pub enum Effect {
     Refused(Problem),
 }
 
+impl Finished {
+    /// A delivery that came to nothing: its jobs leave the scheduler's memory as the store has them.
+    #[must_use]
+    pub fn abandoned(connection: ConnectionId, heads: Vec<Head>) -> Self {
+        let jobs = heads.into_iter().map(|head| (head, Ending::Left)).collect();
+        Self { connection, jobs, changes: Changes::default(), due: None, effect: Effect::None }
+    }
+}
+
 impl Deliverer {
     /// A deliverer over the host's parts. `slots`: guests that the runtime holds at once.
     #[must_use]
@@ -128,8 +137,7 @@ impl Deliverer {
         let mut reserved = Reserved::new(Arc::clone(&self.gate), claim.connection, claim.requests);
         let Some(route) = self.route(claim.connection) else {
             // The connection or its connector is gone; the scheduler is told by the configuration.
-            finished.jobs = claim.heads.into_iter().map(|head| (head, Ending::Left)).collect();
-            return finished;
+            return Finished::abandoned(claim.connection, claim.heads);
         };
         let prepared = self.prepare(&route, &claim, call).await;
         self.settle(&mut finished, prepared.settlements).await;

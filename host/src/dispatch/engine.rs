@@ -176,7 +176,13 @@ impl Engine {
             let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
             let type_hash = claim.heads.first().map_or(0, |head| head.type_hash);
             tokio::spawn(async move {
-                let finished = deliverer.deliver(claim, call).await;
+                let (connection, heads) = (claim.connection, claim.heads.clone());
+                // In a task of its own: a defect in one delivery must not leave its call counted for ever.
+                let delivery = tokio::spawn(async move { deliverer.deliver(claim, call).await });
+                let finished = delivery.await.unwrap_or_else(|error| {
+                    tracing::error!(%error, %connection, call, "a delivery failed; open intents are taken up at the next start");
+                    Finished::abandoned(connection, heads)
+                });
                 // The dispatcher outlives its deliveries.
                 let _ = messages.send(Message::Finished(Box::new(finished), type_hash)).await;
             });
