@@ -15,6 +15,7 @@ use super::verb::{self, Segments};
 use crate::config::catalogue::ConnectionState;
 use crate::config::configuration::Document;
 use crate::config::documents::ConnectionDocument;
+use crate::config::secret::SecretRef;
 use crate::store::documents::{DocumentKind, DocumentName};
 
 /// One connection.
@@ -105,7 +106,28 @@ pub(super) async fn put_connection(
     }
     let (parts, content) = request.into_parts();
     let fixed = [("channel", channel.as_str()), ("subscription", subscription.as_str())];
-    documents::put::<ConnectionDocument>(&state, &parts.headers, content, &fixed, Document::Connection).await
+    let present = catalogue.connection(&subscription, &channel).map(|connection| connection.document.clone());
+    let permit = |asked: &ConnectionDocument| match caller.require_operator() {
+        Ok(()) => Ok(()),
+        Err(_) => permit_tenant(asked, present.as_ref()),
+    };
+    documents::put_permitted(&state, &parts.headers, content, &fixed, permit, Document::Connection).await
+}
+
+/// What a key that is bound to one subscription may not write: references to the host's own environment and files, and
+/// hosts and addresses beyond those that the operator granted.
+fn permit_tenant(asked: &ConnectionDocument, present: Option<&ConnectionDocument>) -> Result<(), ApiError> {
+    let reads_host = |secret: &SecretRef| matches!(secret, SecretRef::Env(_) | SecretRef::File(_));
+    if asked.auth.as_ref().is_some_and(|auth| auth.secrets().iter().any(|named| reads_host(named.reference))) {
+        return Err(ApiError::Forbidden(
+            "secrets from the host's environment or files are the operator's to name; give the value".to_owned(),
+        ));
+    }
+    let (hosts, addresses) = present.map(|p| (p.allow_hosts.clone(), p.allow_addresses.clone())).unwrap_or_default();
+    if asked.allow_hosts != hosts || asked.allow_addresses != addresses {
+        return Err(ApiError::Forbidden("`allow_hosts` and `allow_addresses` are the operator's to change".to_owned()));
+    }
+    Ok(())
 }
 
 /// Remove a connection.

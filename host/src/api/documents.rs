@@ -108,10 +108,27 @@ pub async fn put<T: DeserializeOwned>(
     fixed: &[(&str, &str)],
     wrap: fn(T) -> Document,
 ) -> Result<Response, ApiError> {
+    put_permitted(state, headers, content, fixed, |_| Ok(()), wrap).await
+}
+
+/// The same for a document that the caller may write only in part: `permit` says what it may not.
+///
+/// # Errors
+/// As [`put`], and what `permit` says.
+pub async fn put_permitted<T: DeserializeOwned>(
+    state: &ApiState,
+    headers: &HeaderMap,
+    content: Body,
+    fixed: &[(&str, &str)],
+    permit: impl Fn(&T) -> Result<(), ApiError>,
+    wrap: fn(T) -> Document,
+) -> Result<Response, ApiError> {
     body::require_media_type(headers, "application/json")?;
     let bounds = BodyBounds::from_now(state, state.settings.document_max_bytes, "api.document_max_bytes");
     let (text, _) = body::read_whole(headers, content, bounds).await?;
-    let document = wrap(read(&text, fixed).map_err(ApiError::malformed)?);
+    let asked: T = read(&text, fixed).map_err(ApiError::malformed)?;
+    permit(&asked)?;
+    let document = wrap(asked);
     let if_match = precondition(state, headers, &document.name()).await?;
     let configuration = state.configuration.clone();
     // In a task of its own: a change is written, and its secrets kept, as a whole, even if the client leaves.

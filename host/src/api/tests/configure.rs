@@ -181,5 +181,19 @@ async fn an_admin_of_one_subscription_stays_inside_it() {
         .call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/other", &[], Some(json!({"settings": {"base_url": "https://b.example"}})))
         .await;
     assert_eq!(own.status, 200, "{}", own.text);
+    // What reads the host's own files, or opens private addresses, is the operator's to say.
+    let token = |secret: serde_json::Value| json!({"auth": {"scheme": "bearer", "token": secret}});
+    for (asked, status) in [
+        (token(json!({"file": "/etc/hostname"})), 403),
+        (token(json!({"env": "HOME"})), 403),
+        (json!({"allow_addresses": ["127.0.0.1/32"]}), 403),
+        (json!({"allow_hosts": ["https://c.example"]}), 403),
+        (token(json!({"value": "t0ken-of-its-own"})), 200),
+    ] {
+        let mut document = asked.clone();
+        document["settings"] = json!({"base_url": "https://b.example"});
+        let answer = host.call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/other", &[], Some(document)).await;
+        assert_eq!(answer.status, status, "{asked}");
+    }
     assert_eq!(host.call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/acme", &[], Some(json!({}))).await.status, 404);
 }
