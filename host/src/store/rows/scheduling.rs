@@ -1,0 +1,37 @@
+//! What the scheduler reads.
+
+use super::ProgressRow;
+use egression_core::domain::ids::{ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
+use egression_core::domain::partition::KeyHash;
+
+pub use egression_core::scheduler::{Head as HeadRow, LaneKey};
+
+/// A page of a lane.
+#[derive(Clone, Debug, Default)]
+pub struct LanePage {
+    /// Jobs that are the heads of their keys.
+    pub heads: Vec<HeadRow>,
+    /// Jobs behind an unfinished job of their key: their keys. They come up when that job is done.
+    pub held: Vec<KeyHash>,
+    /// Jobs whose key is blocked; the caller marks them.
+    pub blocked: Vec<JobSeq>,
+    /// The number to go on after; none: the lane is read to its end.
+    pub next: Option<JobSeq>,
+}
+
+/// An execution that has unfinished jobs.
+#[derive(Clone, Debug)]
+pub struct OpenExecution {
+    /// Its number.
+    pub seq: ExecutionSeq,
+    /// Its public id.
+    pub id: ExecutionId,
+    /// Its place among all executions.
+    pub seal: i64,
+    /// Whose it is.
+    pub subscription: SubscriptionId,
+    /// Paused by a person.
+    pub paused: bool,
+    /// Its belts, ascending by connection and belt.
+    pub progress: Vec<ProgressRow>,
+}
