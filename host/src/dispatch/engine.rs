@@ -204,16 +204,7 @@ impl Engine {
             Message::Changed(changes) => self.changed(changes),
             Message::Configured => self.configure(),
             Message::Page(lane, page) => self.page(lane, page, now),
-            Message::Heads(asked, heads) => {
-                let mut scheduler = lock(&self.scheduler);
-                for (connection, key) in asked {
-                    if !heads.iter().any(|head| head.connection == connection && head.key == key) {
-                        scheduler.key_is_empty(connection, key);
-                    }
-                }
-                scheduler.found(&heads, now);
-            }
-            Message::Released(heads) => lock(&self.scheduler).found(&heads, now),
+            Message::Heads(heads) => lock(&self.scheduler).found(&heads, now),
             Message::Due(heads, changes) => {
                 lock(&self.scheduler).found(&heads, now);
                 self.changed(changes);

@@ -15,7 +15,6 @@ mod view;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
-use egression_core::domain::partition::KeyHash;
 use egression_core::scheduler::{Head, LaneKey, Scheduler};
 use egression_core::time::Wall;
 use tokio::sync::{mpsc, oneshot};
@@ -44,10 +43,8 @@ enum Message {
     Opened(ExecutionSeq, Option<Box<OpenExecution>>),
     /// A page was read.
     Page(LaneKey, LanePage),
-    /// Heads of keys were read: what was asked, what was found.
-    Heads(Vec<(ConnectionId, KeyHash)>, Vec<Head>),
-    /// Released jobs were read as heads.
-    Released(Vec<Head>),
+    /// Heads were read: of keys that came free, or jobs whose wait for others ended.
+    Heads(Vec<Head>),
     /// Waits ended by time.
     Due(Vec<Head>, Changes),
     /// When the next wait ends.

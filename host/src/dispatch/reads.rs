@@ -61,7 +61,7 @@ impl Reads {
             let asked = chunk.to_vec();
             self.spawn(move |reads| async move {
                 let heads = reads.ask("heads of keys", || reads.store.heads_of_keys(&asked, reads.clock.wall())).await?;
-                Some(Message::Heads(asked, heads))
+                Some(Message::Heads(heads))
             });
         }
     }
@@ -79,7 +79,7 @@ impl Reads {
         if !jobs.is_empty() {
             self.spawn(move |reads| async move {
                 let heads = reads.ask("released jobs", || reads.store.heads(&jobs)).await?;
-                Some(Message::Released(heads))
+                Some(Message::Heads(heads))
             });
         }
     }

@@ -64,11 +64,6 @@ impl Scheduler {
         }
     }
 
-    /// No ready job of the key was found. Whatever is in front of it there comes back here first.
-    pub fn key_is_empty(&mut self, connection: ConnectionId, key: KeyHash) {
-        let _ = (connection, key);
-    }
-
     /// The heads of these keys could not be read; they are asked for again.
     pub fn heads_failed(&mut self, asked: &[(ConnectionId, KeyHash)]) {
         self.ask(asked.iter().copied());

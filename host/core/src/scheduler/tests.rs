@@ -222,8 +222,7 @@ fn the_next_of_a_key_is_asked_for_after_a_retry() {
     end(&mut s, &claim.heads, Ending::Left);
     let asked = Need::Head { connection: SHOP, key: first.key };
     assert_eq!(s.needs(), [asked]);
-    // It waits for its retry: nothing of the key is ready.
-    s.key_is_empty(SHOP, first.key);
+    // It waits for its retry: nothing of the key is ready, and nothing is told.
     s.found(&[first], T0);
     let claim = s.next(T0, &Free).unwrap();
     end(&mut s, &claim.heads, Ending::Left);

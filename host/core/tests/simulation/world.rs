@@ -262,14 +262,7 @@ impl World {
                 let heads = (!self.chance.percent(self.trouble.unread)).then(|| self.store.heads_of_keys(&keys, self.now));
                 self.soon(8, Event::Heads(keys, heads));
             }
-            Event::Heads(asked, Some(heads)) => {
-                for (connection, key) in asked {
-                    if !heads.iter().any(|head| (head.connection, head.key) == (connection, key)) {
-                        self.scheduler.key_is_empty(connection, key);
-                    }
-                }
-                self.scheduler.found(&heads, self.now);
-            }
+            Event::Heads(_, Some(heads)) => self.scheduler.found(&heads, self.now),
             Event::Heads(asked, None) => self.scheduler.heads_failed(&asked),
             Event::ReadReleased(jobs) => {
                 let heads = self.store.heads(&jobs);
