@@ -38,7 +38,7 @@ async fn a_panic_is_a_500_that_says_nothing_of_its_text() {
         "/boom",
         get(|| async {
             if true {
-                panic!("the secret is 42")
+                panic!("the secret is correct-horse")
             }
         }),
     );
@@ -48,7 +48,7 @@ async fn a_panic_is_a_500_that_says_nothing_of_its_text() {
     let text = response.into_body().collect().await.unwrap().to_bytes();
     let problem: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(problem["code"], "internal");
-    assert!(!problem.to_string().contains("42"));
+    assert!(!problem.to_string().contains("correct-horse"));
     assert_ne!(problem["trace_id"], "0".repeat(32));
 }
 
