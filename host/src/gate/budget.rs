@@ -141,7 +141,7 @@ impl Budget {
 
     /// A request ended.
     pub(super) fn finish(&mut self, owner: &str, draw: Draw, now: Mono) {
-        self.book.finish(draw);
+        self.book.finish(draw, now);
         self.note_saturation(owner, now);
     }
 

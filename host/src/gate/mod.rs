@@ -91,7 +91,7 @@ impl Gate {
         vault: Vault,
         clock: Clock,
     ) -> Result<Arc<Self>, StoreError> {
-        let guard = Guard { rate_share: settings.rate_guard_share, edge_ms: settings.edge_guard_ms };
+        let guard = Guard { rate_share: settings.rate_guard_share, edge_ms: settings.edge_guard_ms, reach_ms: settings.reach_guard_ms };
         let limiter = Limiter::restore(Box::new(facts), guard, clock.clone()).await?;
         Ok(Arc::new(Self {
             pool: Pool::new(&settings),

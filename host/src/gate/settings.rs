@@ -28,6 +28,10 @@ pub struct GateSettings {
     pub rate_guard_share: f64,
     /// How much longer a window is kept than it says, in milliseconds, because requests take unequal time to arrive.
     pub edge_guard_ms: u64,
+    /// For how long a request without an answer is taken to be still on its way, in milliseconds: until then it keeps
+    /// its place in a token bucket's burst, and a window counts it from its answer on. So a stall on the way, which
+    /// bunches requests up, breaks no limit.
+    pub reach_guard_ms: u64,
     /// Requests of one call whose exchange is kept for the history.
     pub max_exchanges_per_call: usize,
     /// How many different lists of allowed addresses keep a connection pool of their own.
@@ -49,6 +53,7 @@ impl Default for GateSettings {
             admission_horizon_ms: 300,
             rate_guard_share: 0.02,
             edge_guard_ms: 50,
+            reach_guard_ms: 1000,
             max_exchanges_per_call: 256,
             max_pools: 256,
             nameservers: Vec::new(),

@@ -48,7 +48,7 @@ impl World {
     pub(crate) fn settle(&mut self, number: u64) {
         let call = self.calls.get_mut(&number).expect("it is under way");
         let (claim, sent, draw) = (call.claim.clone(), std::mem::take(&mut call.sent), call.draw.take());
-        self.destination.finish(draw.expect("it was sent"));
+        self.destination.finish(draw.expect("it was sent"), self.now);
         let outage = self.chance.percent(self.trouble.outage);
         let halve =
             (self.chance.percent(self.trouble.halve) && !sent.is_empty()).then(|| u32::try_from(sent.len() / 2).expect("small").max(1));

@@ -39,8 +39,8 @@ impl Destination {
         self.book.try_draw(&self.bound[&connection], now).map_err(|refusal| refusal.until)
     }
 
-    pub(crate) fn finish(&mut self, draw: Draw) {
-        self.book.finish(draw);
+    pub(crate) fn finish(&mut self, draw: Draw, now: Mono) {
+        self.book.finish(draw, now);
     }
 
     pub(crate) fn throttle(&mut self, connection: ConnectionId, until: Mono) {

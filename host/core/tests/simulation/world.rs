@@ -353,7 +353,7 @@ impl World {
         self.events.retain(|_, event| event.is_outside());
         for (_, call) in std::mem::take(&mut self.calls) {
             if let Some(draw) = call.draw {
-                self.destination.finish(draw);
+                self.destination.finish(draw, self.now);
             }
             for head in call.sent {
                 self.store.waits(head.job, None, None, head.attempts, None);

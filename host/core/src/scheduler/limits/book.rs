@@ -29,9 +29,10 @@ struct Entry {
 #[derive(Debug)]
 #[must_use = "a draw holds its slots of concurrency limits until it is finished"]
 pub struct Draw {
-    /// The instant that the limits count.
+    /// When it was drawn.
     pub at: Mono,
-    held: Vec<(LimitKey, u64)>,
+    /// The limits that it was drawn from, with their generations.
+    from: Vec<(LimitKey, u64)>,
 }
 
 /// At least one limit has no room.
@@ -100,26 +101,25 @@ impl LimitBook {
         if let Some((key, until)) = self.last_to_open(keys, now) {
             return Err(Refusal { until, key });
         }
-        let mut held = Vec::new();
+        let mut from = Vec::with_capacity(keys.len());
         for (i, key) in keys.iter().enumerate() {
             if keys[..i].contains(key) {
                 continue;
             }
             if let Some(entry) = self.limits.get_mut(key) {
                 entry.limit.draw(now);
-                if entry.limit.is_held() {
-                    held.push((key.clone(), entry.generation));
-                }
+                from.push((key.clone(), entry.generation));
             }
         }
-        Ok(Draw { at: now, held })
+        Ok(Draw { at: now, from })
     }
 
-    /// Ends a request: its slots are free again.
-    pub fn finish(&mut self, draw: Draw) {
-        for (key, generation) in draw.held {
+    /// Ends a request at `now`: its slots are free again, and it has arrived, if it ever will.
+    pub fn finish(&mut self, draw: Draw, now: Mono) {
+        let now = self.pass(now);
+        for (key, generation) in draw.from {
             if let Some(entry) = self.limits.get_mut(&key).filter(|e| e.generation == generation) {
-                entry.limit.release();
+                entry.limit.answered(draw.at, now);
             }
         }
     }
@@ -230,7 +230,7 @@ mod tests {
         let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
         assert_eq!(refused, Refusal { until: Mono::FAR, key: key("slots") });
         assert_eq!(book.headroom(&keys, Mono(0), 200).until, Some((key("slots"), Mono::FAR)));
-        book.finish(draw);
+        book.finish(draw, Mono(0));
         let _ = book.try_draw(&keys, Mono(0)).unwrap();
     }
 
@@ -241,7 +241,7 @@ mod tests {
         book.undefine(&keys[0]);
         book.define(keys[0].clone(), LimitKind::Concurrency { max: 1 }, Guard::NONE, Mono(0));
         let _new = book.try_draw(&keys, Mono(0)).unwrap();
-        book.finish(old);
+        book.finish(old, Mono(0));
         assert!(book.is_saturated(&keys));
     }
 

@@ -3,8 +3,15 @@
 //! The level is counted in units so small that a microsecond yields a whole number of them: exact for ever, O(1) a
 //! draw. Why the guard holds: requests that arrive within `w` were drawn within `w + edge`. Of those the bucket
 //! admits at most `rate · (w + edge) + burst - rate · edge`, which is the limit.
+//!
+//! A request may travel longer than the edge. So each one that is on its way keeps its place in the bucket: the
+//! capacity is smaller by a token until the answer shows that it has arrived, as if it were to arrive only then.
+//! Should all of them arrive at once, together with what is drawn by then, the burst still holds them. One token of
+//! capacity always remains, so that a destination that answers slowly gets its whole rate; more requests on their way
+//! than the burst has tokens are beyond this.
 
 use super::kind::Guard;
+use super::underway::UnderWay;
 use crate::time::Mono;
 
 const MILLION: u128 = 1_000_000;
@@ -44,12 +51,14 @@ pub(super) struct Bucket {
     at: Mono,
     /// A smaller burst that the destination told of, in tokens.
     observed_burst: Option<u64>,
+    under_way: UnderWay,
 }
 
 impl Bucket {
     /// An empty bucket. Nothing is known of what was sent before, so it has to fill first.
     pub(super) fn empty(rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) -> Self {
-        Self { shape: Shape::of(rate, per_ms, burst, guard), level: 0, at: now, observed_burst: None }
+        let shape = Shape::of(rate, per_ms, burst, guard);
+        Self { shape, level: 0, at: now, observed_burst: None, under_way: UnderWay::new(guard.reach_ms) }
     }
 
     /// Takes new sizes. The tokens at hand stay, rounded down to millionths and cut to the new capacity.
@@ -57,7 +66,8 @@ impl Bucket {
         let millionths = self.level_at(now).saturating_mul(MILLION) / self.shape.token;
         self.shape = Shape::of(rate, per_ms, burst, guard);
         self.observed_burst = None;
-        self.level = millionths.saturating_mul(self.shape.token / MILLION).min(self.shape.capacity);
+        self.under_way.reshape(guard.reach_ms);
+        self.level = millionths.saturating_mul(self.shape.token / MILLION).min(self.capacity());
         self.at = now;
     }
 
@@ -75,8 +85,15 @@ impl Bucket {
 
     /// Takes a token.
     pub(super) fn draw(&mut self, now: Mono) {
-        self.level = self.level_at(now).saturating_sub(self.shape.token);
-        self.at = self.at.max(now);
+        self.reckon(now);
+        self.level = self.level.saturating_sub(self.shape.token);
+        self.under_way.set_out(now);
+    }
+
+    /// The request that was drawn at `drawn` is answered.
+    pub(super) fn answered(&mut self, drawn: Mono, now: Mono) {
+        self.reckon(now);
+        self.under_way.arrive(drawn);
     }
 
     /// How many draws could be made from `from` up to `to`.
@@ -91,8 +108,15 @@ impl Bucket {
             self.observed_burst = Some(limit);
         }
         let left = remaining.map_or(u128::MAX, |r| u128::from(r).saturating_mul(self.shape.token));
-        self.level = self.level_at(now).min(left);
+        self.reckon(now);
+        self.level = self.level.min(left);
+    }
+
+    /// Brings the level up to `now`, and only then lets go of what has been under way for too long.
+    fn reckon(&mut self, now: Mono) {
+        self.level = self.level_at(now);
         self.at = self.at.max(now);
+        while self.under_way.overdue(now).is_some() {}
     }
 
     fn level_at(&self, now: Mono) -> u128 {
@@ -102,7 +126,9 @@ impl Bucket {
 
     fn capacity(&self) -> u128 {
         let observed = self.observed_burst.map_or(u128::MAX, |b| u128::from(b).saturating_mul(self.shape.token));
-        self.shape.capacity.min(observed)
+        let whole = self.shape.capacity.min(observed);
+        let kept = u128::from(self.under_way.total()).saturating_mul(self.shape.token);
+        whole.saturating_sub(kept).max(self.shape.token)
     }
 }
 
@@ -112,11 +138,15 @@ mod tests {
 
     const SECOND: u64 = 1_000_000;
 
+    /// All that can be drawn at once, each answered at once.
     fn draws_at(bucket: &mut Bucket, now: Mono) -> u32 {
         let mut count = 0;
         while bucket.ready(now) <= now {
             bucket.draw(now);
             count += 1;
+        }
+        for _ in 0..count {
+            bucket.answered(now, now);
         }
         count
     }
@@ -164,6 +194,35 @@ mod tests {
         assert_eq!(bucket.available(later, later), 5);
         bucket.reshape(1, 60_000, 2, Guard::NONE, later);
         assert_eq!(bucket.available(later, later), 2);
+    }
+
+    #[test]
+    fn what_is_under_way_keeps_its_place_in_the_burst() {
+        let guard = Guard { reach_ms: 1000, ..Guard::NONE };
+        let mut bucket = Bucket::empty(10, 1000, 4, guard, Mono(0));
+        let full = Mono(10 * SECOND);
+        bucket.draw(full);
+        bucket.draw(full);
+        let later = full.plus_ms(900);
+        assert_eq!(bucket.available(later, later), 2, "two may still arrive");
+        bucket.answered(full, later);
+        assert_eq!(bucket.available(later, later), 2, "the third place fills at the rate");
+        let filled = later.plus_ms(100);
+        assert_eq!(bucket.available(filled, filled), 3);
+        bucket.observe(None, None, filled);
+        assert_eq!(bucket.available(filled.plus_ms(100), filled.plus_ms(100)), 4, "the other is overdue");
+    }
+
+    #[test]
+    fn a_slow_destination_gets_its_whole_rate() {
+        let guard = Guard { reach_ms: 60_000, ..Guard::NONE };
+        let mut bucket = Bucket::empty(10, 1000, 2, guard, Mono(0));
+        let mut now = Mono(0);
+        for _ in 0..100 {
+            now = bucket.ready(now);
+            bucket.draw(now);
+        }
+        assert_eq!(now, Mono(10 * SECOND), "though none of them is answered");
     }
 
     #[test]

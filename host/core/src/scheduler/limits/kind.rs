@@ -59,11 +59,14 @@ pub struct Guard {
     /// The spread in milliseconds between a draw and its arrival that is reckoned with: it lengthens windows and
     /// intervals, and what arrives in it is cut from a bucket's burst, of which at least 1 is left.
     pub edge_ms: u64,
+    /// For how long, in milliseconds, a request without an answer may still arrive: until then it keeps its place in a
+    /// bucket's burst, and a window counts it from its answer on.
+    pub reach_ms: u64,
 }
 
 impl Guard {
     /// No guard: the limit as the destination defines it.
-    pub const NONE: Self = Self { rate_share: 0.0, edge_ms: 0 };
+    pub const NONE: Self = Self { rate_share: 0.0, edge_ms: 0, reach_ms: 0 };
 
     /// Whether a limit of this kind is kept whatever the spread of arrivals inside `edge_ms`. Only a token bucket
     /// whose burst is smaller than 1 and what arrives in `edge_ms` is not: there is no burst to cut, so requests
@@ -90,6 +93,6 @@ impl Guard {
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { rate_share: 0.02, edge_ms: 50 }
+        Self { rate_share: 0.02, edge_ms: 50, reach_ms: 1000 }
     }
 }

@@ -124,10 +124,13 @@ impl Limit {
         }
     }
 
-    /// Ends a draw that holds a slot.
-    pub(super) fn release(&mut self) {
-        if let Self::Slots(slots) = self {
-            slots.in_use = slots.in_use.saturating_sub(1);
+    /// The request that was drawn at `drawn` is answered.
+    pub(super) fn answered(&mut self, drawn: Mono, now: Mono) {
+        match self {
+            Self::Bucket(bucket) => bucket.answered(drawn, now),
+            Self::Window(window) => window.answered(drawn, now),
+            Self::Slots(slots) => slots.in_use = slots.in_use.saturating_sub(1),
+            Self::Spacing(_) => {}
         }
     }
 
@@ -159,11 +162,6 @@ impl Limit {
     pub(super) fn is_saturated(&self) -> bool {
         matches!(self, Self::Slots(slots) if slots.free() == 0)
     }
-
-    /// Holds a slot for as long as its draw lasts.
-    pub(super) const fn is_held(&self) -> bool {
-        matches!(self, Self::Slots(_))
-    }
 }
 
 /// Until when a limit without a shape of its own is shut by an observation: nothing is left, and the reset is known.
@@ -183,7 +181,7 @@ mod tests {
         // 100 a second, each done at once but the last ten, which hang.
         for _ in 0..100 {
             slots.draw(now);
-            slots.release();
+            slots.answered(now, now);
             now = now.plus_ms(10);
         }
         for _ in 0..10 {

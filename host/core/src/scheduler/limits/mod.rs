@@ -1,7 +1,8 @@
 //! The limits of a destination as pure state machines: token bucket, sliding window, concurrency, minimum interval.
 //!
 //! Promises: what [`LimitBook`] admits keeps every limit as the destination counts it, even when each request
-//! arrives there up to the guard's edge after it was drawn (for which buckets, [`Guard::covers`] says). Several
+//! arrives there up to the guard's edge after it was drawn (for which buckets, [`Guard::covers`] says), and even when
+//! it travels for the guard's reach, as long as no more are on their way than a bucket's burst holds. Several
 //! limits apply at once and all must admit. State is kept in integers, so nothing drifts over days. A `now` that is
 //! earlier than one seen before counts as that one: a clock that steps back opens nothing.
 //!
@@ -15,6 +16,7 @@ mod meter;
 mod spacing;
 #[cfg(test)]
 mod tests;
+mod underway;
 mod window;
 
 pub use book::{Draw, Headroom, LimitBook, Refusal};

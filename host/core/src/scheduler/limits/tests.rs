@@ -61,7 +61,10 @@ fn greedy(kinds: &[LimitKind], guard: Guard, seconds: u64) -> Vec<Mono> {
     let (mut now, mut drawn) = (Mono(0), Vec::new());
     while now < Mono(seconds * 1_000_000) {
         match book.try_draw(&keys, now) {
-            Ok(draw) => drawn.push(draw.at),
+            Ok(draw) => {
+                drawn.push(draw.at);
+                book.finish(draw, now);
+            }
             Err(refusal) => {
                 assert!(refusal.until > now, "a refusal says when to come back");
                 now = refusal.until;
@@ -102,31 +105,80 @@ proptest! {
         prop_assert_eq!(broken_by(kind, &arrivals), None);
     }
 
+    /// Requests that a stall holds up on the way, as many as a concurrency limit lets out at once: each arrives at any
+    /// instant before its answer, and its answer comes within the guard's reach.
+    #[test]
+    fn no_stall_on_the_way_breaks_a_limit(
+        rate in 1..400_u32,
+        burst in 1..60_u32,
+        (max, window_ms) in (1..40_u32, 1..5000_u64),
+        legs in prop::collection::vec((0..30_000_u64, prop_oneof![4 => 0..20_000_u64, 1 => 0..1_000_000_u64], 0..=100_u64), 1..400),
+    ) {
+        let guard = Guard::default();
+        let cut = u64::from(rate) * guard.edge_ms / 1000;
+        let slots = u32::try_from(u64::from(burst).saturating_sub(cut + 1)).unwrap().max(1);
+        let bucket = LimitKind::TokenBucket { rate, per_ms: 1000, burst };
+        prop_assume!(guard.covers(bucket));
+        let window = LimitKind::Window { max, window_ms };
+        for (kind, slots) in [(bucket, slots), (window, 64)] {
+            let (mut book, keys) = book_of(&[kind, LimitKind::Concurrency { max: slots }], guard);
+            let (mut now, mut arrivals) = (0, Vec::new());
+            let mut out: Vec<(u64, Draw)> = Vec::new();
+            for (gap, travel, arrives_after) in &legs {
+                now += gap;
+                out.sort_by_key(|(answer, _)| *answer);
+                while out.first().is_some_and(|(answer, _)| *answer <= now) {
+                    let (answer, draw) = out.remove(0);
+                    book.finish(draw, Mono(answer));
+                }
+                while let Ok(draw) = book.try_draw(&keys, Mono(now)) {
+                    arrivals.push(now + travel * arrives_after / 100);
+                    out.push((now + travel, draw));
+                }
+            }
+            arrivals.sort_unstable();
+            prop_assert_eq!(broken_by(kind, &arrivals), None, "{:?}", kind);
+        }
+    }
+
     #[test]
     fn a_refusal_names_the_earliest_instant(kinds in prop::collection::vec(kinds(), 1..4), attempts in attempts()) {
         let (mut book, keys) = book_of(&kinds, Guard::default());
         let mut now = 0;
         for (gap, ..) in attempts {
             now += gap;
-            let Err(refusal) = book.try_draw(&keys, Mono(now)) else { continue };
+            let refusal = match book.try_draw(&keys, Mono(now)) {
+                Ok(draw) => {
+                    book.finish(draw, Mono(now));
+                    continue;
+                }
+                Err(refusal) => refusal,
+            };
             prop_assert!(refusal.until > Mono(now));
             prop_assert_eq!(book.headroom(&keys, Mono(now), 0).requests, 0);
             now = refusal.until.0 - 1;
             prop_assert!(book.try_draw(&keys, Mono(now)).is_err(), "not a microsecond before");
             now += 1;
-            prop_assert!(book.try_draw(&keys, Mono(now)).is_ok());
+            let draw = book.try_draw(&keys, Mono(now));
+            prop_assert!(draw.is_ok());
+            book.finish(draw.unwrap(), Mono(now));
         }
     }
 
     #[test]
     fn headroom_of_one_limit_is_what_a_greedy_drawer_gets(kind in kinds(), warm_us in 0..5_000_000_u64, horizon_ms in 0..1000_u64) {
         let (mut book, keys) = book_of(&[kind], Guard::default());
-        while book.try_draw(&keys, Mono(warm_us / 2)).is_ok() {}
+        while let Ok(draw) = book.try_draw(&keys, Mono(warm_us / 2)) {
+            book.finish(draw, Mono(warm_us / 2));
+        }
         let forecast = book.headroom(&keys, Mono(warm_us), horizon_ms).requests;
         let (mut now, mut count) = (Mono(warm_us), 0);
         while now <= Mono(warm_us).plus_ms(horizon_ms) {
             match book.try_draw(&keys, now) {
-                Ok(_) => count += 1,
+                Ok(draw) => {
+                    count += 1;
+                    book.finish(draw, now);
+                }
                 Err(refusal) => now = refusal.until,
             }
         }
@@ -145,8 +197,14 @@ proptest! {
             now += gap;
             told.observe(&keys[0], Some(limit), Some(remaining), Some(reset), Mono(now));
             // Greedy counts are the most that a limit admits up to any instant.
-            while deaf.try_draw(&keys, Mono(now)).is_ok() { drawn += 1; }
-            while told.try_draw(&keys, Mono(now)).is_ok() { drawn -= 1; }
+            while let Ok(draw) = deaf.try_draw(&keys, Mono(now)) {
+                deaf.finish(draw, Mono(now));
+                drawn += 1;
+            }
+            while let Ok(draw) = told.try_draw(&keys, Mono(now)) {
+                told.finish(draw, Mono(now));
+                drawn -= 1;
+            }
             prop_assert!(drawn >= 0);
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! Each use is remembered with its instant, uses of one instant together, at most `max` of them. Running totals
 //! beside them make every question a binary search. The guard lengthens the window: two arrivals are at least as
-//! far apart as their draws less the edge.
+//! far apart as their draws less the edge. A request that is on its way counts, and its instant is that of its answer,
+//! the latest at which it can have arrived.
 
 use std::collections::VecDeque;
 
 use super::kind::Guard;
+use super::underway::UnderWay;
 use crate::time::Mono;
 
 /// An answer can be so old when its observation comes in: the default timeout of a connector's own request.
@@ -39,6 +41,7 @@ pub(super) struct Window {
     total: u64,
     /// Those of them that are no longer in `uses`.
     forgotten: u64,
+    under_way: UnderWay,
     peak: Peak,
     foreign: Option<Foreign>,
     /// A smaller maximum that the destination told of.
@@ -55,6 +58,7 @@ impl Window {
             uses: VecDeque::new(),
             total: 0,
             forgotten: 0,
+            under_way: UnderWay::default(),
             peak: Peak::default(),
             foreign: None,
             observed_max: None,
@@ -69,6 +73,7 @@ impl Window {
         self.edge_us = guard.edge_ms.saturating_mul(1000);
         self.length_us = window_ms.saturating_mul(1000).saturating_add(self.edge_us);
         self.observed_max = None;
+        self.under_way.reshape(guard.reach_ms);
         self.forget_surplus();
     }
 
@@ -89,7 +94,7 @@ impl Window {
         self.forget_surplus();
     }
 
-    /// The earliest instant, not before `now`, at which a use has room.
+    /// The earliest instant, not before `now`, at which a use has room if what is under way is answered now.
     pub(super) fn ready(&self, now: Mono) -> Mono {
         let max = self.max_now();
         if max == 0 {
@@ -105,13 +110,35 @@ impl Window {
 
     /// Uses the window once.
     pub(super) fn draw(&mut self, now: Mono) {
+        self.reckon(now);
+        if !self.under_way.set_out(now) {
+            self.use_at(now, 1);
+        }
+        self.peak.note(now, self.total - self.forgotten + self.under_way.total());
+    }
+
+    /// The request that was drawn at `drawn` is answered.
+    pub(super) fn answered(&mut self, drawn: Mono, now: Mono) {
+        self.reckon(now);
+        if self.under_way.arrive(drawn) {
+            self.use_at(now, 1);
+        }
+    }
+
+    /// Forgets what has ended, and gives what has been under way for too long its instant.
+    fn reckon(&mut self, now: Mono) {
+        while let Some((arrived, count)) = self.under_way.overdue(now) {
+            self.use_at(arrived, count);
+        }
         while self.uses.front().is_some_and(|u| self.ends(u.at) <= now) {
             self.forget_front();
         }
-        let at = self.uses.back().map_or(now, |u| u.at.max(now));
-        self.add(at, 1);
+    }
+
+    fn use_at(&mut self, at: Mono, count: u64) {
+        let at = self.uses.back().map_or(at, |u| u.at.max(at));
+        self.add(at, count);
         self.forget_surplus();
-        self.peak.note(now, self.total - self.forgotten);
     }
 
     /// How many draws could be made from `from` up to `to`.
@@ -122,7 +149,9 @@ impl Window {
         // A greedy drawer uses the window up once per whole length; what is still in use at the end of the rest is missing.
         let rest = from.plus_us(span % length);
         let foreign = self.foreign.filter(|f| f.until > rest).map_or(0, |f| f.count);
-        let free = max.saturating_sub(self.alive(rest).saturating_add(foreign));
+        // What is under way counts for a whole length yet; in a longer span it will have ended.
+        let under_way = if span < length { self.under_way.total() } else { 0 };
+        let free = max.saturating_sub(self.settled(rest).saturating_add(under_way).saturating_add(foreign));
         (span / length).saturating_mul(max).saturating_add(free)
     }
 
@@ -157,8 +186,13 @@ impl Window {
         at.plus_us(self.length_us).plus_us(1)
     }
 
-    /// Uses that count at `at`.
+    /// Uses that count at `at`, those under way among them.
     fn alive(&self, at: Mono) -> u64 {
+        self.settled(at) + self.under_way.total()
+    }
+
+    /// Uses with a known instant that count at `at`.
+    fn settled(&self, at: Mono) -> u64 {
         let ended = self.uses.partition_point(|u| self.ends(u.at) <= at);
         let before = ended.checked_sub(1).map_or(self.forgotten, |i| self.uses[i].total);
         self.total - before
@@ -168,7 +202,8 @@ impl Window {
         if self.alive(now) <= allowed {
             return now;
         }
-        let must_end = self.total - allowed;
+        let Some(allowed) = allowed.checked_sub(self.under_way.total()) else { return self.ends(now) };
+        let must_end = self.total.saturating_sub(allowed);
         let last = self.uses.partition_point(|u| u.total < must_end);
         self.uses.get(last).map_or(now, |u| self.ends(u.at))
     }
@@ -232,11 +267,26 @@ mod tests {
     #[test]
     fn the_guard_lengthens_the_window() {
         let mut window = Window::new(2, 1000, Guard::default());
-        window.draw(Mono(0));
-        window.draw(Mono(10));
+        for at in [Mono(0), Mono(10)] {
+            window.draw(at);
+            window.answered(at, at);
+        }
         assert_eq!(window.ready(Mono(20)), Mono(SECOND + 50_001));
         window.draw(Mono(SECOND + 50_001));
         assert_eq!(window.ready(Mono(SECOND + 50_002)), Mono(SECOND + 50_011));
+    }
+
+    #[test]
+    fn the_instant_of_a_use_is_that_of_its_answer() {
+        let mut window = Window::new(2, 1000, Guard { reach_ms: 500, ..Guard::NONE });
+        window.draw(Mono(0));
+        window.draw(Mono(1000));
+        assert_eq!(window.ready(Mono(2000)), Mono(SECOND + 2001), "if one is answered now");
+        window.answered(Mono(1000), Mono(300_000));
+        assert_eq!(window.ready(Mono(300_000)), Mono(SECOND + 300_001));
+        let later = Mono(SECOND + 400_000);
+        window.draw(later);
+        assert_eq!(window.ready(later), Mono(SECOND + 500_001), "the other counts from its 500th millisecond on");
     }
 
     #[test]

@@ -1,0 +1,98 @@
+//! Requests that are on their way: drawn, and neither answered nor too old to be still travelling.
+//!
+//! When such a request arrives is not known: at any instant from its draw to its answer. A limit that reckons with
+//! the worst of them is kept even when a stall on the way bunches requests up.
+
+use std::collections::VecDeque;
+
+use crate::time::Mono;
+
+/// Unanswered requests by the instant of their draw, those of one instant together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UnderWay {
+    /// Oldest first.
+    draws: VecDeque<(Mono, u64)>,
+    total: u64,
+    /// An unanswered request has arrived when this long has passed; 0: none is on its way ever.
+    reach_us: u64,
+}
+
+impl UnderWay {
+    pub(super) fn new(reach_ms: u64) -> Self {
+        Self { reach_us: reach_ms.saturating_mul(1000), ..Self::default() }
+    }
+
+    /// Takes another reach.
+    pub(super) fn reshape(&mut self, reach_ms: u64) {
+        self.reach_us = reach_ms.saturating_mul(1000);
+    }
+
+    /// How many are on their way.
+    pub(super) const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// A request was drawn at `at`, which is not before the last one. False: it counts as arrived at once.
+    pub(super) fn set_out(&mut self, at: Mono) -> bool {
+        if self.reach_us == 0 {
+            return false;
+        }
+        match self.draws.back_mut() {
+            Some((last, count)) if *last >= at => *count += 1,
+            _ => self.draws.push_back((at, 1)),
+        }
+        self.total += 1;
+        true
+    }
+
+    /// The request that was drawn at `at` is answered. False: it counts as arrived already.
+    pub(super) fn arrive(&mut self, at: Mono) -> bool {
+        let Ok(index) = self.draws.binary_search_by_key(&at, |(drawn, _)| *drawn) else { return false };
+        self.draws[index].1 -= 1;
+        if self.draws[index].1 == 0 {
+            self.draws.remove(index);
+        }
+        self.total -= 1;
+        true
+    }
+
+    /// Takes out the oldest if it has been under way for the whole reach: when it counts as arrived, and how many.
+    pub(super) fn overdue(&mut self, now: Mono) -> Option<(Mono, u64)> {
+        let (at, count) = *self.draws.front()?;
+        let arrived = at.plus_us(self.reach_us);
+        if arrived > now {
+            return None;
+        }
+        self.draws.pop_front();
+        self.total -= count;
+        Some((arrived, count))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_under_way_until_its_answer_or_for_the_whole_reach() {
+        let mut way = UnderWay::new(1);
+        for at in [0, 0, 400, 900] {
+            assert!(way.set_out(Mono(at)));
+        }
+        assert!(way.arrive(Mono(400)));
+        assert!(!way.arrive(Mono(400)), "once only");
+        assert_eq!(way.total(), 3);
+        assert_eq!(way.overdue(Mono(999)), None);
+        assert_eq!(way.overdue(Mono(1000)), Some((Mono(1000), 2)));
+        assert!(!way.arrive(Mono(0)), "it counts as arrived");
+        assert_eq!((way.total(), way.overdue(Mono(1000))), (1, None));
+    }
+
+    #[test]
+    fn without_a_reach_nothing_is_under_way() {
+        let mut way = UnderWay::new(0);
+        assert!(!way.set_out(Mono(5)));
+        assert_eq!(way.total(), 0);
+    }
+}
