@@ -76,9 +76,13 @@ async fn collect(mut incoming: mpsc::Receiver<Ask>, source: Arc<HttpSource>, set
         gather(&mut incoming, &mut asks, source.max_batch(), Duration::from_millis(settings.linger_ms)).await;
         let mut slot = Some(slot);
         for group in by_type(asks) {
-            let source = Arc::clone(&source);
+            let (source, slots) = (Arc::clone(&source), Arc::clone(&slots));
             let slot = slot.take();
             tokio::spawn(async move {
+                let slot = match slot {
+                    Some(slot) => Some(slot),
+                    None => slots.acquire_owned().await.ok(),
+                };
                 answer(&source, group).await;
                 drop(slot);
             });

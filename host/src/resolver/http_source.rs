@@ -70,22 +70,41 @@ impl HttpSource {
         }
     }
 
+    /// Reads in batches. One whose answer is cut off, or that the source refuses for what is in it, is read in halves,
+    /// down to the object that is at fault.
     async fn read_batch(&self, url: &str, objects: &[ObjectKey]) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(objects.len());
+        let mut parts = vec![objects];
+        while let Some(part) = parts.pop() {
+            let (first, second) = part.split_at(part.len() / 2);
+            match self.read_part(url, part).await {
+                Part::Read(read) => answers.extend(read),
+                Part::CutOff if part.len() == 1 => answers.push(Err(too_large(&part[0], self.document.max_object_bytes))),
+                Part::Refused(error) if part.len() == 1 => answers.push(Err(error)),
+                Part::CutOff | Part::Refused(_) => parts.extend([second, first]),
+                Part::Failed(error) => answers.extend(part.iter().map(|_| Err(error.clone()))),
+            }
+        }
+        answers
+    }
+
+    async fn read_part(&self, url: &str, objects: &[ObjectKey]) -> Part {
         let ids: Vec<&str> = objects.iter().map(|o| o.id.as_str()).collect();
         let object_type = objects.first().map_or("", |o| o.object_type.as_str());
         let body = serde_json::json!({"type": object_type, "ids": ids}).to_string();
         let cap = (self.document.max_object_bytes + FRAME_BYTES).saturating_mul(objects.len() as u64);
-        let answer = self.request("POST", url.to_owned(), Some(body), cap).await;
-        let read = match answer {
-            Ok((bytes, false)) => batch(objects, &bytes, self.document.max_object_bytes),
-            // Which of them is too large cannot be told from a cut answer: each is read alone.
-            Ok((_, true)) if self.document.object_url.is_some() => return self.read_singly(objects).await,
-            Ok((_, true)) => {
-                Err(ResolveError::rejected(Problem::new("source.too_large", "the batch answer is larger than its bodies may be")))
+        match self.request("POST", url.to_owned(), Some(body), cap).await {
+            Ok((bytes, false)) => match batch(objects, &bytes, self.document.max_object_bytes) {
+                Ok(read) => Part::Read(read),
+                Err(error) => Part::Failed(error),
+            },
+            Ok((_, true)) => Part::CutOff,
+            Err(Failed::Rejected(ResolveError::Rejected(problem))) if problem.http_status.is_some_and(is_about_the_endpoint) => {
+                Part::Failed(self.outcome(Failed::Source { retry_after_ms: None, until: None, problem: *problem }))
             }
-            Err(failed) => Err(self.outcome(failed)),
-        };
-        read.unwrap_or_else(|error| objects.iter().map(|_| Err(error.clone())).collect())
+            Err(Failed::Rejected(error)) => Part::Refused(error),
+            Err(failed) => Part::Failed(self.outcome(failed)),
+        }
     }
 
     async fn read_singly(&self, objects: &[ObjectKey]) -> Vec<Answer> {
@@ -98,7 +117,7 @@ impl HttpSource {
         let Some(template) = &self.document.object_url else {
             return Err(ResolveError::rejected(Problem::new("source.no_url", "the source has neither `object_url` nor `batch_url`")));
         };
-        let url = template.replace("{type}", &encoded(&object.object_type)).replace("{id}", &encoded(&object.id));
+        let url = object_url(template, object)?;
         match self.request("GET", url, None, self.document.max_object_bytes + FRAME_BYTES).await {
             Ok((_, true)) => Err(too_large(object, self.document.max_object_bytes)),
             Ok((bytes, false)) => one(object, &bytes, self.document.max_object_bytes),
@@ -165,6 +184,28 @@ impl HttpSource {
     }
 }
 
+/// One request of a batch read.
+enum Part {
+    /// Answers in the order of the objects.
+    Read(Vec<Answer>),
+    /// The answer is longer than the gate takes, or than so many bodies may be.
+    CutOff,
+    /// The source takes exception to something in the request.
+    Refused(ResolveError),
+    /// All its objects share this.
+    Failed(ResolveError),
+}
+
+/// A batch read that is answered so names an endpoint that is not there: the set-up is wrong, not the objects.
+const fn is_about_the_endpoint(status: u16) -> bool {
+    matches!(status, 300..=399 | 404 | 405 | 410)
+}
+
+/// A segment that a URL's path does not keep: it names the folder itself or the one above (RFC 3986, 5.2.4).
+fn is_dots(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
 /// A status that is not 200. 404 is about the object; 408, 425, 429 and 5xx are about the source; the rest is an answer of another shape.
 fn status_failed(status: u16, headers: &[(String, String)]) -> Failed {
     let problem = Problem::new("source.status", format!("the source answered {status}")).status(status);
@@ -191,6 +232,18 @@ fn send_failed(error: SendError) -> Failed {
     }
 }
 
+/// The address of an object: the template with type and id as segments of its path.
+fn object_url(template: &str, object: &ObjectKey) -> Result<String, ResolveError> {
+    let segments = [&object.object_type, &object.id].map(|text| encoded(text));
+    if segments.iter().any(|segment| is_dots(segment)) {
+        let message = format!("{object} cannot be a segment of a URL's path; a batch read can name it");
+        return Err(ResolveError::rejected(Problem::new("source.id_unaddressable", message)));
+    }
+    let [object_type, id] = segments;
+    // The id last, and braces in either are encoded: nothing that was filled in is filled in again.
+    Ok(template.replace("{type}", &object_type).replace("{id}", &id))
+}
+
 /// Percent-encodes a path segment: everything but RFC 3986's unreserved characters.
 fn encoded(segment: &str) -> String {
     let mut text = String::with_capacity(segment.len());
@@ -207,12 +260,24 @@ fn encoded(segment: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use super::encoded;
+    use super::*;
+
+    fn url(id: &str) -> Result<String, ResolveError> {
+        object_url("https://pim.example/o/{type}/{id}", &ObjectKey::new("product", id))
+    }
 
     #[test]
-    fn segments_are_encoded() {
-        assert_eq!(encoded("10de:1c82/ä?"), "10de%3A1c82%2F%C3%A4%3F");
-        assert_eq!(encoded("../x"), "..%2Fx");
+    fn an_object_is_two_segments_of_the_path_whatever_its_id() {
+        assert_eq!(url("10de:1c82/ä?").unwrap(), "https://pim.example/o/product/10de%3A1c82%2F%C3%A4%3F");
+        assert_eq!(url("../x").unwrap(), "https://pim.example/o/product/..%2Fx");
+        assert_eq!(url("{type}").unwrap(), "https://pim.example/o/product/%7Btype%7D");
+        for dots in [".", ".."] {
+            assert!(
+                matches!(url(dots), Err(ResolveError::Rejected(p)) if p.code == "source.id_unaddressable"),
+                "it would leave its folder"
+            );
+        }
     }
 }

@@ -101,6 +101,32 @@ async fn reads_go_in_batches_shared_by_jobs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_longer_than_an_answer_may_be_is_read_in_halves() {
+    let thing =
+        |name: &str, id: &str| crate::catalogue::Thing { object_type: "brand", id: id.to_owned(), body: json!({"name": {"en": name}}) };
+    let mut brands: Vec<_> = (0..10).map(|n| thing(&"x".repeat(1000), &format!("b{n}"))).collect();
+    brands.push(thing(&"x".repeat(10_000), "huge"));
+    let api = MetadataApi::start(brands.iter().map(|brand| brand.at_source(1)), SOURCE_TOKEN).await.unwrap();
+    let server = format!("{QUICK}[server.gate]\nmax_response_bytes = 5000\n");
+    let rig = Layout { server, more: source(&api.url(), ""), ..Layout::default() }.start().await.unwrap();
+    let ids: Vec<_> = brands.iter().map(|brand| brand.id.as_str()).collect();
+    let execution = rig.bulk(json!({}), vec![json!({"source": "pim", "object_type": "brand", "object_ids": ids})]).await.unwrap();
+    let view = rig.done(&execution).await.unwrap();
+    assert_eq!((&view["counts"]["succeeded"], &view["counts"]["rejected"]), (&json!(10), &json!(1)), "{view}");
+    assert_eq!(view["errors"][0]["code"], "source.too_large", "{view}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_endpoint_that_is_not_there_is_a_source_that_does_not_work() {
+    let api = Wayward::start(Manner::Status(404)).await.unwrap();
+    let rig = rig(&api.url(), "").await;
+    let execution = rig.bulk(json!({}), vec![json!({"source": "pim", "object_type": "category", "object_ids": ["a", "b"]})]).await.unwrap();
+    rig.until(&execution, |view| crate::rig::waiting(view, "source") == 2).await.unwrap();
+    api.behave(Manner::Good(1, "there after all"));
+    rig.expect_all_succeeded(&execution, 2).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_has_its_own_limit_and_circuit() {
     let api = Wayward::start(Manner::Status(500)).await.unwrap();
     let rig = rig(&api.url(), "max_batch = 1\nlimits = [{ kind = \"concurrency\", max = 2 }]").await;
