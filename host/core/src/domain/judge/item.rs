@@ -72,8 +72,9 @@ impl Case<'_> {
         // 5xx and 408 stay what the connector calls them: some destinations answer business errors with 500.
         match self.meaning(&problem) {
             Some(StatusMeaning::AlreadyGone) => self.succeeded(Vec::new(), false, vec![problem]),
+            // What is not there was not updated by an earlier send either: the bytes are free, and go as another action.
             Some(StatusMeaning::MissingThere) if self.input.declares_upsert => {
-                Verdict::Again(Again { act_as: Some(Action::Upsert), problem: Some(problem), ..self.unspent() })
+                Verdict::Again(Again { act_as: Some(Action::Upsert), problem: Some(problem), ..Again::default() })
             }
             Some(StatusMeaning::CredentialRefused) => self.credential_refused(problem),
             Some(StatusMeaning::TooLarge) if self.input.batch_size > 1 => self.too_large(problem),

@@ -77,7 +77,7 @@ fn a_404_or_410_on_update_goes_as_upsert_where_that_is_declared() {
     for status in [404, 410] {
         let update = JudgeInput { action: Action::Update, ..input(rejected(status)) };
         let again = again(judge(update.clone()));
-        assert_eq!((again.act_as, again.attempt_spent), (Some(Action::Upsert), false));
+        assert_eq!((again.act_as, again.attempt_spent, again.keep_pinned), (Some(Action::Upsert), false, false));
         assert!(matches!(judge(JudgeInput { declares_upsert: false, ..update.clone() }), Verdict::Rejected(_)));
         assert!(matches!(judge(JudgeInput { action: Action::Upsert, ..update }), Verdict::Rejected(_)), "only once");
     }

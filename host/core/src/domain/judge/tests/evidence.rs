@@ -80,8 +80,10 @@ proptest! {
         match verdict {
             Verdict::Again(again) => {
                 prop_assert!(!again.answer_lost || again.keep_pinned, "a lost answer pins the bytes");
-                prop_assert!(!answer_lost_before || again.answer_lost, "a lost answer stays lost");
-                prop_assert!(!pinned_before || again.keep_pinned, "pinned bytes stay pinned");
+                let not_there = again.act_as.is_some();
+                prop_assert!(!not_there || !again.keep_pinned, "what goes as another action is not a repeat");
+                prop_assert!(!answer_lost_before || again.answer_lost || not_there, "a lost answer stays lost");
+                prop_assert!(!pinned_before || again.keep_pinned || not_there, "pinned bytes stay pinned");
                 prop_assert!(!said_unknown || (idempotent && again.answer_lost), "unknown repeats only what can be repeated");
                 prop_assert!(!again.attempt_spent || attempts_before + 1 < rules().attempts, "no attempt beyond the last");
                 prop_assert!(again.after_ms <= RETRY_AFTER_MAX_MS);
