@@ -249,7 +249,14 @@ impl Deliverer {
         missing: &mut HashMap<JobSeq, Vec<(ObjectKey, Option<JobSeq>)>>,
     ) {
         for item in work.iter().filter(|item| item.row.pinned.is_none() && !item.row.depends_on.is_empty()) {
-            let known = self.store.remotes(route.connection, &item.row.depends_on).await.unwrap_or_default();
+            let asked = &item.row.depends_on;
+            let known = match persist::until_taken(&self.clock, || self.store.remotes(route.connection, asked)).await {
+                Ok(known) => known,
+                Err(error) => {
+                    tracing::error!(%error, "the id map could not be read; the job goes without waiting");
+                    continue;
+                }
+            };
             for (key, remotes) in item.row.depends_on.iter().zip(known) {
                 let waits_already = missing.get(&item.row.job).is_some_and(|m| m.iter().any(|(k, _)| k == key));
                 if remotes.is_empty() && !waits_already {
@@ -264,7 +271,15 @@ impl Deliverer {
             return;
         }
         let keys: Vec<ObjectKey> = work.iter().flat_map(|item| item.references.iter().map(|(_, key)| key.clone())).collect();
-        let mut remotes = self.store.remotes(route.connection, &keys).await.unwrap_or_default().into_iter();
+        let remotes = match persist::until_taken(&self.clock, || self.store.remotes(route.connection, &keys)).await {
+            Ok(remotes) => remotes,
+            Err(error) => {
+                tracing::error!(%error, "the id map could not be read; nothing is sent");
+                prepared.endings.extend(work.into_iter().map(|item| (item.head, Ending::Left)));
+                return;
+            }
+        };
+        let mut remotes = remotes.into_iter();
         for item in &mut work {
             item.reference_remotes = item.references.iter().map(|_| remotes.next().unwrap_or_default()).collect();
         }
