@@ -27,6 +27,8 @@ pub(crate) enum Behaviour {
     EatMemory,
     /// Logs 100,000 lines of 10 KB, then delivers.
     FloodLog,
+    /// Traps if one of the items has the id `poison`, else delivers them.
+    Poison,
     /// Answers for an index that was not asked, and for no other.
     WrongIndex,
     /// Answers twice for each index: delivered, then rejected.
@@ -53,7 +55,7 @@ pub(crate) fn settings_schema() -> Value {
         "properties": {
             "behave": {
                 "enum": [
-                    "ok", "loop", "trap", "eat_memory", "flood_log", "wrong_index", "twice", "missing_index",
+                    "ok", "loop", "trap", "poison", "eat_memory", "flood_log", "wrong_index", "twice", "missing_index",
                     "sleep", "trap_after_write", "report_then_trap", "echo_secret", "reach"
                 ]
             },

@@ -22,6 +22,8 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         Behaviour::Ok => {}
         Behaviour::Loop => spin(),
         Behaviour::Trap => trap("told to trap"),
+        Behaviour::Poison if items.iter().any(|item| item.object.id == "poison") => trap("swallowed poison"),
+        Behaviour::Poison => {}
         Behaviour::EatMemory => eat_memory(),
         Behaviour::FloodLog => flood_log(call),
         Behaviour::WrongIndex => return Ok(wrong_index()),

@@ -2,7 +2,8 @@
 
 use egression_core::domain::action::Action;
 use egression_core::domain::judge::{
-    Again, CODE_ACCEPTED_NO_POLL, CallFrame, CallVerdict, ConnectionEffect, JudgeInput, Verdict, judge, judge_call, missing_outcome,
+    Again, CODE_ACCEPTED_NO_POLL, CallFrame, CallVerdict, ConnectionEffect, Credential, JudgeInput, Verdict, judge, judge_call,
+    missing_outcome,
 };
 use egression_core::domain::object::Remote;
 use egression_core::domain::outcome::{CallError, Outcome};
@@ -16,12 +17,14 @@ use super::prepare::wait_for;
 use super::run::Ran;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, history, persist};
-use crate::config::documents::OnFailure;
+use crate::config::documents::{AuthDocument, OnFailure};
 use crate::runtime::call::LogLine;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
 /// Exchanges of a call that each of its items keeps in its history; the newest count.
 const EXCHANGES_PER_ITEM: usize = 4;
+/// So many attempts before its last, a job whose calls do not advance goes alone.
+const LAST_ATTEMPTS_ALONE: u32 = 2;
 
 /// What follows from a call.
 #[derive(Debug, Default)]
@@ -50,8 +53,8 @@ struct Bench<'a> {
 pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec<Work>, mut ran: Ran) -> Decided {
     let batch_size = u32::try_from(part.len()).unwrap_or(u32::MAX);
     let refused_whole = matches!(ran.error, Some(CallError::BatchRefused(_))) && batch_size > 1 && !ran.evidence.answer_lost;
-    let has_session = matches!(route.document.auth, Some(crate::config::documents::AuthDocument::Connector { .. }));
-    let frame = CallFrame { evidence: ran.evidence, batch_size, has_session, credential_fresh: ran.session_fresh };
+    let credential = credential_of(route);
+    let frame = CallFrame { evidence: ran.evidence, batch_size, credential, credential_fresh: ran.session_fresh };
     let verdict = ran.error.take().map(|error| judge_call(error, frame));
     let advanced = ran.outcomes.values().any(|outcome| *outcome != Outcome::NotAttempted);
     let mut decided = Decided { effect: effect_of(verdict.as_ref(), &ran), ..Decided::default() };
@@ -68,6 +71,11 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
             continue;
         }
         let verdict = bench.judge(&item, outcome);
+        if let Verdict::Again(Again { credential_refused: true, problem: Some(problem), .. }) = &verdict
+            && credential == Credential::Entered
+        {
+            decided.effect = Effect::Refused(problem.clone());
+        }
         let (settlement, ending) = bench.settlement(&item, index, verdict).await;
         // The scheduler packs by action, so it must know of another one.
         let head = settlement.act_as.map_or(item.head, |action| Head { action, ..item.head });
@@ -238,11 +246,18 @@ impl Bench<'_> {
             keep_pinned: again.keep_pinned,
             answer_lost: again.answer_lost,
         };
+        let call_cap = again.halve.then(|| self.smaller(settlement.attempts));
         if reason.is_some() {
-            return Ending::Left;
+            return Ending::Waits { call_cap };
         }
-        let call_cap = again.halve.then(|| (self.batch_size / 2).max(1));
         Ending::Again { attempts: settlement.attempts, pinned: again.keep_pinned, call_cap }
+    }
+
+    /// Items in the next call of a job whose call did not advance: half as many, and before its attempts are used up
+    /// it goes alone, so that none ends for what another one does to the guest.
+    fn smaller(&self, attempts: u32) -> u32 {
+        let last = attempts.saturating_add(LAST_ATTEMPTS_ALONE) >= self.route.channel.retry.attempts;
+        if last { 1 } else { (self.batch_size / 2).max(1) }
     }
 
     /// For how long the call as a whole closed a limit.
@@ -287,6 +302,14 @@ fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
             Some(error) => Effect::Unavailable(Problem::new("destination.unreachable", error.clone())),
             None => Effect::None,
         },
+    }
+}
+
+fn credential_of(route: &Route) -> Credential {
+    match &route.document.auth {
+        Some(AuthDocument::Connector { .. }) => Credential::Session,
+        Some(AuthDocument::OAuth2ClientCredentials { .. }) => Credential::Token,
+        None | Some(AuthDocument::None | AuthDocument::Bearer { .. }) => Credential::Entered,
     }
 }
 

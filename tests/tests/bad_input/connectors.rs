@@ -170,6 +170,22 @@ async fn what_was_settled_before_a_trap_stays_and_what_was_not_is_never_success(
 }
 
 #[tokio::test]
+async fn a_body_that_traps_the_guest_takes_none_of_its_neighbours_along() -> Result<()> {
+    let server = format!("{ONE_WORKER}[server.dispatch]\ntraps_after = 100\n");
+    let poison = HostileChannel::new("poison").channel("retry = { attempts = 5, base_ms = 1, max_ms = 1 }");
+    let host = hostile::start(&server, &[poison]).await?;
+    let rest = host.rest()?;
+    let ends = in_one_call(&rest, "poison", &["p1", "p2", "p3", "poison", "p5", "p6", "p7", "p8"]).await?;
+    for end in ends {
+        let expected = if end.job["object"]["id"] == "poison" { "failed" } else { "succeeded" };
+        assert_eq!(end.state(), expected, "{:#}", end.job);
+        let last = end.events.iter().rfind(|event| event["stage"] == "sent").context("it was sent")?;
+        assert!(expected == "succeeded" || last["detail"]["items"] == 1, "at last alone: {last:#}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_secret_that_comes_back_is_seen_by_nobody() -> Result<()> {
     const SECRET: &str = "s3cr3t-T0ken-of-the-shop";
     let target = Target::start().await?;
@@ -192,12 +208,14 @@ async fn a_secret_that_comes_back_is_seen_by_nobody() -> Result<()> {
     Ok(())
 }
 
-/// Submits three products that leave together: the channel is paused until all are there.
 async fn three_in_one_call(rest: &Rest, channel: &str) -> Result<Vec<Ended>> {
-    let mut job = upsert(channel, "p1");
-    job["object_ids"] = json!(["p1"]);
+    in_one_call(rest, channel, &["p1", "p2", "p3"]).await
+}
+
+/// Submits products that leave together: the channel is paused until all are there.
+async fn in_one_call(rest: &Rest, channel: &str, ids: &[&str]) -> Result<Vec<Ended>> {
     rest.send(rest.request(reqwest::Method::POST, &format!("/v1/channels/{channel}:pause"))).await?.expect(200)?;
-    let lines: Vec<Value> = ["p1", "p2", "p3"].into_iter().map(|id| upsert(channel, id)).collect();
+    let lines: Vec<Value> = ids.iter().map(|id| upsert(channel, id)).collect();
     let execution = follow::bulk(rest, &lines, "").await?.expect(202)?.json;
     rest.send(rest.request(reqwest::Method::POST, &format!("/v1/channels/{channel}:resume"))).await?.expect(200)?;
     let done = follow::until_done(rest, &execution).await?;
@@ -205,7 +223,7 @@ async fn three_in_one_call(rest: &Rest, channel: &str) -> Result<Vec<Ended>> {
     for job in follow::jobs(rest, &done).await? {
         let end = ended(rest, job).await?;
         let sent = end.events.iter().find(|event| event["stage"] == "sent").context("it was sent")?;
-        assert_eq!(sent["detail"]["items"], 3, "all in one call: {sent:#}");
+        assert_eq!(sent["detail"]["items"], ids.len(), "all in one call: {sent:#}");
         ends.push(end);
     }
     Ok(ends)

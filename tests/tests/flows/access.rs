@@ -15,16 +15,20 @@ async fn with_own_connection(secret: &str) -> Rig {
     // Long between probes: what frees the connection is the new document.
     let server = "[server.dispatch]\nprobe_min_ms = 600000\nprobe_max_ms = 600000\n".to_owned();
     let rig = Layout { more, server, ..Layout::default() }.start().await.unwrap();
-    put_connection(&rig, secret).await.unwrap();
+    put_connection(&rig, client_credentials(&rig, secret)).await.unwrap();
     rig
 }
 
-async fn put_connection(rig: &Rig, secret: &str) -> Result<()> {
+fn client_credentials(rig: &Rig, secret: &str) -> Value {
+    let token_url = format!("http://{}/oauth/token", rig.shop.addr());
+    json!({"scheme": "oauth2_client_credentials", "token_url": token_url, "client_id": "sandbox", "client_secret": {"value": secret}})
+}
+
+async fn put_connection(rig: &Rig, auth: Value) -> Result<()> {
     let shop = format!("http://{}", rig.shop.addr());
     let document = json!({
         "subscription": TENANT, "channel": "own", "settings": {"base_url": shop}, "allow_addresses": ["127.0.0.1/32"],
-        "auth": {"scheme": "oauth2_client_credentials", "token_url": format!("{shop}/oauth/token"), "client_id": "sandbox",
-                 "client_secret": {"value": secret}},
+        "auth": auth,
     });
     let answer = rig.rest.request(Method::PUT, &format!("/v1/channels/own/connections/{TENANT}")).json(&document).send().await?;
     anyhow::ensure!(answer.status().is_success(), "the connection is refused: {}", answer.text().await?);
@@ -57,9 +61,25 @@ async fn a_refused_credential_parks_the_connection_until_it_is_corrected() {
     let connection = until_parked(&rig).await.unwrap();
     assert!(connection["status"]["reason"].as_str().is_some_and(|why| why.contains("invalid_client")), "{connection}");
     assert!(!connection.to_string().contains("wrong"), "a secret is never shown");
-    put_connection(&rig, "sandbox-secret").await.unwrap();
+    put_connection(&rig, client_credentials(&rig, "sandbox-secret")).await.unwrap();
     rig.expect_all_succeeded(&execution, 1).await.unwrap();
     assert_eq!(rig.only_job(&execution).await.unwrap()["attempts"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entered_token_that_is_refused_parks_the_connection() {
+    let rig = with_own_connection("sandbox-secret").await;
+    put_connection(&rig, json!({"scheme": "bearer", "token": {"value": "expired-long-ago"}})).await.unwrap();
+    let mut job = category_job("c", &category("c"));
+    job["channel"] = json!("own");
+    let execution = rig.submit(job).await.unwrap();
+    let waits = rig.until_waits(&execution, "parked").await.unwrap();
+    assert_eq!(waits["attempts"], 0, "{waits}");
+    until_parked(&rig).await.unwrap();
+    let refused = rig.shop.report().by_status.get(&401).copied().unwrap_or_default();
+    assert!((1..=3).contains(&refused), "nobody can renew it, so it is not tried again and again: {refused} calls");
+    put_connection(&rig, client_credentials(&rig, "sandbox-secret")).await.unwrap();
+    rig.expect_all_succeeded(&execution, 1).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

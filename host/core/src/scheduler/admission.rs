@@ -45,8 +45,13 @@ pub struct Claim {
 /// What became of a job of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It ended, or waits for something that the store keeps: forgotten here.
+    /// It ended, or is the store's again: forgotten here.
     Left,
+    /// It waits for something that the store keeps. Only in how large calls it goes then is remembered here.
+    Waits {
+        /// At most so many items in its next call; none: as before.
+        call_cap: Option<u32>,
+    },
     /// It may go again at once, with this many attempts spent, in calls of at most so many items.
     Again {
         /// Attempts spent.

@@ -117,8 +117,8 @@ impl Scheduler {
                     }
                     connection.put_back(Head { attempts: *attempts, pinned: *pinned, ..*head }, now);
                 }
-                // Of a paused execution: it is read when its lane is.
-                Ending::Again { call_cap, .. } => {
+                // One of a paused execution that goes again is read when its lane is.
+                Ending::Again { call_cap, .. } | Ending::Waits { call_cap } => {
                     if let (Some(cap), false) = (call_cap, connection.removed) {
                         connection.call_caps.insert(head.job, (*cap).max(1));
                     }

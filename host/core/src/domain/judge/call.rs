@@ -16,10 +16,21 @@ pub struct CallFrame {
     pub evidence: Evidence,
     /// Items in the call as it was sent.
     pub batch_size: u32,
-    /// The call carried a session of the connector's own; else the host's token, if any, is meant.
-    pub has_session: bool,
+    /// What the call carried to show whose it is.
+    pub credential: Credential,
     /// No call has succeeded with this session or token yet.
     pub credential_fresh: bool,
+}
+
+/// What can be done about a credential that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The connector's own session: another one can be made.
+    Session,
+    /// A token that the host fetched: another one can be fetched.
+    Token,
+    /// What a person entered, or nothing: only a person can change it.
+    Entered,
 }
 
 /// What a call error means.
@@ -80,7 +91,7 @@ pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
     let waits =
         CallVerdict { unsettled: Unsettled::Waits, connection: ConnectionEffect::None, halve: false, guest_failed: false, problem: None };
     let mut verdict = match error {
-        CallError::AuthExpired(p) => CallVerdict { connection: expired(frame), problem: Some(p), ..waits },
+        CallError::AuthExpired(p) => CallVerdict { connection: expired(frame, &p), problem: Some(p), ..waits },
         CallError::AuthRejected(p) | CallError::SettingsInvalid(p) => {
             CallVerdict { connection: ConnectionEffect::Park(p.clone()), problem: Some(p), ..waits }
         }
@@ -156,12 +167,14 @@ impl CallVerdict {
     }
 }
 
-/// A session or token that was good is made anew; one that never was would be refused again at once.
-fn expired(frame: CallFrame) -> ConnectionEffect {
-    match (frame.credential_fresh, frame.has_session) {
-        (true, _) => ConnectionEffect::OpenCircuit { after_ms: FIRST_PROBE_MS },
-        (false, true) => ConnectionEffect::DropSession,
-        (false, false) => ConnectionEffect::DropToken,
+/// A session or token that was good is made anew; one that never was would be refused again at once. What a person
+/// entered stays refused until a person acts, or the destination thinks better of it.
+fn expired(frame: CallFrame, problem: &Problem) -> ConnectionEffect {
+    match (frame.credential, frame.credential_fresh) {
+        (Credential::Entered, _) => ConnectionEffect::Park(problem.clone()),
+        (_, true) => ConnectionEffect::OpenCircuit { after_ms: FIRST_PROBE_MS },
+        (Credential::Session, false) => ConnectionEffect::DropSession,
+        (Credential::Token, false) => ConnectionEffect::DropToken,
     }
 }
 

@@ -12,7 +12,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use call::{CallFrame, CallVerdict, ConnectionEffect, FIRST_PROBE_MS, Unsettled, judge_call, missing_outcome};
+pub use call::{CallFrame, CallVerdict, ConnectionEffect, Credential, FIRST_PROBE_MS, Unsettled, judge_call, missing_outcome};
 pub use item::judge;
 pub use rules::{RuleEffect, rule_for};
 pub use status::{StatusAnswer, StatusMeaning, outcome_from_status, retry_after_ms, status_meaning};

@@ -41,7 +41,7 @@ fn input(outcome: Outcome) -> JudgeInput<'static> {
 }
 
 fn frame(evidence: Evidence, batch_size: u32) -> CallFrame {
-    CallFrame { evidence, batch_size, has_session: true, credential_fresh: false }
+    CallFrame { evidence, batch_size, credential: Credential::Session, credential_fresh: false }
 }
 
 fn problem() -> Problem {

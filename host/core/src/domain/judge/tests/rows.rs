@@ -42,16 +42,18 @@ fn credential_refused_parks_the_connection_and_the_items_wait() {
 
 #[test]
 fn an_expired_credential_is_made_anew_and_a_fresh_one_opens_the_circuit() {
-    let effect = |has_session, credential_fresh| {
-        let frame = CallFrame { has_session, credential_fresh, ..frame(WROTE, 1) };
+    let effect = |credential, credential_fresh| {
+        let frame = CallFrame { credential, credential_fresh, ..frame(WROTE, 1) };
         let verdict = judge_call(CallError::AuthExpired(problem()), frame);
         assert_eq!(verdict.unsettled, Unsettled::Waits);
         verdict.connection
     };
-    assert_eq!(effect(true, false), ConnectionEffect::DropSession);
-    assert_eq!(effect(false, false), ConnectionEffect::DropToken);
-    assert_eq!(effect(true, true), ConnectionEffect::OpenCircuit { after_ms: FIRST_PROBE_MS });
-    assert_eq!(effect(false, true), ConnectionEffect::OpenCircuit { after_ms: FIRST_PROBE_MS });
+    assert_eq!(effect(Credential::Session, false), ConnectionEffect::DropSession);
+    assert_eq!(effect(Credential::Token, false), ConnectionEffect::DropToken);
+    for renewable in [Credential::Session, Credential::Token] {
+        assert_eq!(effect(renewable, true), ConnectionEffect::OpenCircuit { after_ms: FIRST_PROBE_MS });
+    }
+    assert_eq!(effect(Credential::Entered, false), ConnectionEffect::Park(problem()), "nobody can make it anew");
 }
 
 #[test]
