@@ -1,6 +1,6 @@
 //! What an operator enters for a connection. The host has checked it against the schema in `describe`.
 
-use egression_sdk::{ObjectKey, path_segment};
+use egression_sdk::{ObjectKey, Problem, path_segment};
 use serde::Deserialize;
 
 /// The settings of one connection.
@@ -32,13 +32,12 @@ impl Settings {
     }
 
     /// One object's address. An id is data and may hold anything, so it is encoded.
-    pub(crate) fn object_url(&self, object: &ObjectKey) -> String {
-        let object_type = path_segment(&object.object_type);
-        self.url(&format!("{object_type}/{}", path_segment(&object.id)))
+    pub(crate) fn object_url(&self, object: &ObjectKey) -> Result<String, Problem> {
+        Ok(self.url(&format!("{}/{}", object.object_type, path_segment(&object.id)?)))
     }
 
     /// Where a batch of one type goes.
     pub(crate) fn batch_url(&self, object_type: &str) -> String {
-        self.url(&format!("{}/batch", path_segment(object_type)))
+        self.url(&format!("{object_type}/batch"))
     }
 }

@@ -27,9 +27,12 @@ enum Step {
 pub(crate) fn deliver(call: &Call<'_>, access: &Access, settings: &Settings, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
     let mut rest = items.iter();
     for item in rest.by_ref() {
-        let step = match call.send(&request(access, settings, item)) {
-            Ok(response) => answered(&response, item),
-            Err(error) => without_answer(call, &error),
+        let step = match settings.object_url(&item.object) {
+            Ok(url) => match call.send(&request(access, url, item)) {
+                Ok(response) => answered(&response, item),
+                Err(error) => without_answer(call, &error),
+            },
+            Err(problem) => Step::Settled(Outcome::rejected(problem)),
         };
         let (outcome, go_on) = match step {
             Step::Settled(outcome) => (outcome, true),
@@ -46,8 +49,7 @@ pub(crate) fn deliver(call: &Call<'_>, access: &Access, settings: &Settings, ite
 }
 
 /// The action becomes a precondition (RFC 9110, 13.1): the shop has one address for create, update and upsert.
-fn request(access: &Access, settings: &Settings, item: &Item) -> Request {
-    let url = settings.object_url(&item.object);
+fn request(access: &Access, url: String, item: &Item) -> Request {
     let request = match item.action {
         Action::Delete => Request::delete(url),
         Action::Create => Request::put(url).header("if-none-match", "*"),

@@ -150,6 +150,9 @@ impl FromStr for HostPattern {
 /// Parses a URL and refuses what a request must not carry.
 pub(super) fn check_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("the URL cannot be read: {e}"))?;
+    if has_dot_segment(text) {
+        return Err("a URL must not carry a segment `.` or `..`: it would name another folder than the one that is written".to_owned());
+    }
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("the scheme `{}` is not http or https", url.scheme()));
     }
@@ -163,6 +166,18 @@ pub(super) fn check_url(text: &str) -> Result<Url, String> {
         return Err("a URL must not carry a fragment".to_owned());
     }
     Ok(url)
+}
+
+/// Whether the path, as it is written, has a segment that is taken out when the URL is read (WHATWG URL, 'double-dot URL path
+/// segment'). An object's id that was put into a path could so lead somewhere else.
+fn has_dot_segment(text: &str) -> bool {
+    let path = text.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    path.split(['/', '\\']).skip(1).any(|segment| {
+        // Tabs and line ends are taken out when the URL is read.
+        let plain = segment.replace(['\t', '\n', '\r'], "").to_ascii_lowercase().replace("%2e", ".");
+        matches!(plain.as_str(), "." | "..")
+    })
 }
 
 /// The methods that may be used.
@@ -287,6 +302,12 @@ mod tests {
             ["https://user@shop.example/", "https://:pw@shop.example/", "https://shop.example/#a", "file:///etc/passwd", "//shop.example"]
         {
             assert!(check_url(url).is_err(), "{url}");
+        }
+        for path in ["/a/..", "/a/../b", "/./a", "/a/%2e%2E/b", "/a/.%2e", "/a/.\t./b", "/a\\..\\b"] {
+            assert!(check_url(&format!("https://shop.example{path}")).is_err(), "{path}");
+        }
+        for path in ["/a/...", "/a/..b", "/a?b=/../c", "/.well-known/x"] {
+            assert!(check_url(&format!("https://shop.example{path}")).is_ok(), "{path}");
         }
         for method in ["CONNECT", "TRACE", "get", "GET / HTTP/1.1\r\n"] {
             assert!(check_method(method).is_err(), "{method}");

@@ -47,9 +47,10 @@ impl Connector for Feeds {
 impl Settlement for Feeds {
     fn poll(call: &Call<'_>, tokens: &[Pending]) -> Result<Vec<Verdict>, CallError> {
         let verdict = |pending: &Pending| {
-            let token = path_segment(&pending.token);
-            let request = Request::get(format!("{FEEDS}/feeds/{token}"));
-            let done = call.send(&request).is_ok_and(|response| response.status == 200);
+            let done = path_segment(&pending.token).is_ok_and(|token| {
+                let request = Request::get(format!("{FEEDS}/feeds/{token}"));
+                call.send(&request).is_ok_and(|response| response.status == 200)
+            });
             let delivered = Outcome::delivered(Vec::new());
             Verdict {
                 token: pending.token.clone(),

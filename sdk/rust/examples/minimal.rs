@@ -1,7 +1,7 @@
 //! A complete connector: it puts products to a shop that takes them one by one.
 
 use egression_sdk::{
-    Action, Call, CallError, Connector, Description, Item, ItemOutcome, Request, TypeSupport, export_connector, outcome_from_http,
+    Action, Call, CallError, Connector, Description, Item, ItemOutcome, Outcome, Request, TypeSupport, export_connector, outcome_from_http,
     outcome_from_status, path_segment,
 };
 
@@ -17,7 +17,10 @@ impl Connector for Shop {
 
     fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
         let put = |item: &Item| {
-            let id = path_segment(&item.object.id);
+            let id = match path_segment(&item.object.id) {
+                Ok(id) => id,
+                Err(problem) => return Outcome::rejected(problem),
+            };
             let request = Request::put(format!("https://api.shop.example.com/products/{id}"))
                 .header("idempotency-key", &item.idempotency_key)
                 .json_text(item.body.as_deref().unwrap_or_default());

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::Problem;
 use crate::bindings::egression::connector::http::{Header, Request as WireRequest, RequestAuth};
 use crate::{BodyPlaceholders, HttpError, Payload};
 
@@ -206,8 +207,15 @@ impl Request {
 }
 
 /// One segment of a URL's path, percent-encoded (RFC 3986, 3.3): for ids, which may hold a slash or a space.
-pub fn path_segment(text: &str) -> String {
+///
+/// # Errors
+/// The problem `id.unaddressable` for `.` and `..`: no encoding keeps these a segment of their own (WHATWG URL, 'double-dot URL
+/// path segment'), so the request would go to another address. An empty text is none either.
+pub fn path_segment(text: &str) -> Result<String, Problem> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if matches!(text, "" | "." | "..") {
+        return Err(Problem::new("id.unaddressable", format!("`{text}` cannot be a segment of a URL's path")));
+    }
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~:@".contains(&byte) {
@@ -218,7 +226,7 @@ pub fn path_segment(text: &str) -> String {
             segment.push(char::from(HEX[usize::from(byte & 15)]));
         }
     }
-    segment
+    Ok(segment)
 }
 
 #[cfg(test)]
@@ -252,9 +260,12 @@ mod tests {
 
     #[test]
     fn a_segment_stays_one_segment() {
-        assert_eq!(path_segment("8086:1d2e"), "8086:1d2e");
-        assert_eq!(path_segment("a/b c?d#e%"), "a%2Fb%20c%3Fd%23e%25");
-        assert_eq!(path_segment("\u{fc}"), "%C3%BC");
+        for (text, segment) in [("8086:1d2e", "8086:1d2e"), ("a/b c?d#e%", "a%2Fb%20c%3Fd%23e%25"), ("\u{fc}", "%C3%BC"), ("...", "...")] {
+            assert_eq!(path_segment(text).as_deref(), Ok(segment));
+        }
+        for text in [".", "..", ""] {
+            assert!(path_segment(text).is_err_and(|problem| problem.code == "id.unaddressable"), "{text}");
+        }
     }
 
     #[test]

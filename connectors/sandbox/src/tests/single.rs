@@ -56,6 +56,13 @@ fn an_id_is_data_and_stays_in_its_segment() {
     let item = Item::new(Action::Delete, "brand", "a/b c", None);
     let expected = Expected::delete(format!("{SHOP}/brand/a%2Fb%20c"));
     assert_eq!(reported(expected, Reply::status(204), &item), Outcome::delivered(Vec::new()));
+    // These name another folder, however they are written: nothing is sent.
+    for id in [".", ".."] {
+        let channel = ScriptedChannel::new();
+        let returned = deliver(&channel, &connection("single"), None, &[Item::new(Action::Delete, "brand", id, None)]);
+        assert_eq!(returned, Ok(Vec::new()));
+        assert!(matches!(&channel.reports()[0].outcome, Outcome::Rejected(problem) if problem.code == "id.unaddressable"));
+    }
 }
 
 #[test]
