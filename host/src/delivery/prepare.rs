@@ -241,7 +241,7 @@ impl Deliverer {
         *work = going;
     }
 
-    /// `depends_on` without an unfinished job is satisfied only if the id map knows the object.
+    /// `depends_on` without an unfinished job is satisfied only if the object is known to be there.
     async fn add_unknown_dependencies(
         &self,
         route: &Route,
@@ -250,16 +250,16 @@ impl Deliverer {
     ) {
         for item in work.iter().filter(|item| item.row.pinned.is_none() && !item.row.depends_on.is_empty()) {
             let asked = &item.row.depends_on;
-            let known = match persist::until_taken(&self.clock, || self.store.remotes(route.connection, asked)).await {
+            let known = match persist::until_taken(&self.clock, || self.store.are_there(route.connection, asked)).await {
                 Ok(known) => known,
                 Err(error) => {
-                    tracing::error!(%error, "the id map could not be read; the job goes without waiting");
+                    tracing::error!(%error, "what is there could not be read; the job goes without waiting");
                     continue;
                 }
             };
-            for (key, remotes) in item.row.depends_on.iter().zip(known) {
+            for (key, there) in item.row.depends_on.iter().zip(known) {
                 let waits_already = missing.get(&item.row.job).is_some_and(|m| m.iter().any(|(k, _)| k == key));
-                if remotes.is_empty() && !waits_already {
+                if !there && !waits_already {
                     missing.entry(item.row.job).or_default().push((key.clone(), None));
                 }
             }

@@ -45,7 +45,7 @@ async fn claim_chunk(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result<Vec
          r.revision, i.action, i.body, i.body_hash, i.revision, i.idempotency_key, i.answer_lost \
          FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
          LEFT JOIN payload p ON p.job_id = j.id LEFT JOIN job_detail d ON d.job_id = j.id LEFT JOIN intent i ON i.job_id = j.id \
-         LEFT JOIN delivered_revision r ON r.connection_id = j.connection_id AND r.object_type = j.object_type AND r.object_id = j.object_id \
+         LEFT JOIN delivered r ON r.connection_id = j.connection_id AND r.object_type = j.object_type AND r.object_id = j.object_id \
          WHERE j.id IN",
         jobs.iter().copied(),
     );

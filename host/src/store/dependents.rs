@@ -6,6 +6,7 @@ use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
+use egression_core::time::Wall;
 use sqlx::Row as _;
 
 use super::ending::Ending;
@@ -14,7 +15,7 @@ use super::rows::NewEvent;
 use super::statement::{self, CHUNK};
 use super::waits::Wait;
 use super::writer::WriteTx;
-use super::{StoreError, history};
+use super::{StoreError, history, remotes};
 
 /// Which children have something to wait for.
 #[derive(Debug, Default)]
@@ -29,8 +30,9 @@ impl Edges {
     }
 }
 
-/// Notes what the children among the waits wait for. A parent that is through by now is no reason to wait; one that
-/// ended otherwise makes the child an orphan at once; an edge that would close a cycle is left out, with an event.
+/// Notes what the children among the waits wait for. A parent that is through by now is no reason to wait, nor is an
+/// object that got there after the child was sent and refused; a parent that ended otherwise makes the child an orphan
+/// at once; an edge that would close a cycle is left out, with an event.
 /// Earlier edges of the children are forgotten already.
 pub(super) async fn add(tx: &mut WriteTx, act: &mut Act, waits: &[Wait]) -> Result<Edges, StoreError> {
     let mut edges = Edges::default();
@@ -48,6 +50,7 @@ pub(super) async fn add(tx: &mut WriteTx, act: &mut Act, waits: &[Wait]) -> Resu
                     orphan = true;
                     rows.push((object, None));
                 }
+                None if parent.is_none() && arrived_meanwhile(tx, wait, object).await? => continue,
                 None if closes_cycle(tx, wait, object, *parent).await? => history::append(tx, &[(child, cycle_event(act, object))]).await?,
                 None => rows.push((object, *parent)),
             }
@@ -240,6 +243,16 @@ async fn release(tx: &mut WriteTx, act: &mut Act, mut children: BTreeSet<JobSeq>
     act.changes.orphaned.retain(|job| !free.contains(job));
     act.changes.released.extend(moved.iter().map(|(job, _)| job.job));
     act.apply(tx, moved).await
+}
+
+/// Whether the object was delivered after the child's intent was opened: the refusal may be older than that.
+async fn arrived_meanwhile(tx: &mut WriteTx, wait: &Wait, object: &ObjectKey) -> Result<bool, StoreError> {
+    let opened: Option<i64> =
+        sqlx::query_scalar("SELECT opened_at FROM intent WHERE job_id = ?").bind(wait.job.job.0).fetch_optional(&mut tx.conn).await?;
+    match opened {
+        Some(at) => remotes::since(&mut tx.conn, wait.job.connection, object, Wall(at)).await,
+        None => Ok(false),
+    }
 }
 
 /// Whether the parent waits, through whatever many others, for the child.

@@ -1,4 +1,4 @@
-//! The id map: what objects became at a destination, and the newest revision delivered there.
+//! The id map: what objects became at a destination, which of them are there, and in which revision.
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::object::{ObjectKey, Remote};
@@ -20,6 +20,38 @@ impl Store {
         let objects: Vec<_> = objects.iter().map(|object| (connection, object.clone())).collect();
         self.read(move |conn| Box::pin(async move { known(conn, &objects).await })).await
     }
+
+    /// Which of these objects are at the destination, as far as this host knows: delivered, and not deleted since.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn are_there(&self, connection: ConnectionId, objects: &[ObjectKey]) -> Result<Vec<bool>, StoreError> {
+        let objects: Vec<_> = objects.iter().map(|object| (connection, object.clone())).collect();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut there = Vec::with_capacity(objects.len());
+                for (connection, object) in &objects {
+                    there.push(since(conn, *connection, object, Wall(0)).await?);
+                }
+                Ok(there)
+            })
+        })
+        .await
+    }
+}
+
+/// Whether the object is at the destination, and was last delivered at that time or later.
+pub(super) async fn since(conn: &mut SqliteConnection, connection: ConnectionId, object: &ObjectKey, at: Wall) -> Result<bool, StoreError> {
+    let there = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM delivered WHERE connection_id = ? AND object_type = ? AND object_id = ? AND at >= ?)",
+    )
+    .bind(connection.0)
+    .bind(&object.object_type)
+    .bind(&object.id)
+    .bind(at.0)
+    .fetch_one(conn)
+    .await?;
+    Ok(there)
 }
 
 /// What a delivery left at a destination.
@@ -28,7 +60,8 @@ pub(super) struct Delivered {
     pub(super) connection: ConnectionId,
     pub(super) object: ObjectKey,
     pub(super) id_map: IdMapChange,
-    pub(super) revision: Option<u64>,
+    /// It was delivered now, with this revision if its source names one.
+    pub(super) delivered: Option<Option<u64>>,
 }
 
 /// What is known of each of the objects.
@@ -81,8 +114,10 @@ pub(super) async fn record(tx: &mut WriteTx, delivered: Vec<Delivered>, now: Wal
         for part in remotes.chunks(CHUNK) {
             write(tx, part, now).await?;
         }
-        let revisions: Vec<_> = chunk.iter().filter_map(|one| one.revision.map(|revision| (one, revision))).collect();
-        write_revisions(tx, &revisions).await?;
+        let present: Vec<_> = chunk.iter().filter_map(|one| one.delivered.map(|revision| (one, revision))).collect();
+        write_present(tx, &present, now).await?;
+        let absent: Vec<_> = chunk.iter().filter(|one| one.id_map == IdMapChange::Drop).collect();
+        drop_absent(tx, &absent).await?;
     }
     Ok(())
 }
@@ -124,24 +159,40 @@ async fn write(tx: &mut WriteTx, remotes: &[((ConnectionId, &str, &str), &Remote
     Ok(())
 }
 
-async fn write_revisions(tx: &mut WriteTx, revisions: &[(&Delivered, u64)]) -> Result<(), StoreError> {
-    if revisions.is_empty() {
+async fn write_present(tx: &mut WriteTx, present: &[(&Delivered, Option<u64>)], now: Wall) -> Result<(), StoreError> {
+    if present.is_empty() {
         return Ok(());
     }
     let mut insert = statement::values(
-        "INSERT INTO delivered_revision (connection_id, object_type, object_id, revision) ",
-        revisions,
+        "INSERT INTO delivered (connection_id, object_type, object_id, revision, at) ",
+        present,
         |mut row, (one, revision)| {
             row.push_bind(one.connection.0)
                 .push_bind(one.object.object_type.as_str())
                 .push_bind(one.object.id.as_str())
                 // Saturating keeps the order.
-                .push_bind(i64::try_from(*revision).unwrap_or(i64::MAX));
+                .push_bind(revision.map(|revision| i64::try_from(revision).unwrap_or(i64::MAX)))
+                .push_bind(now.0);
         },
     );
     insert.push(
-        " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET revision = max(delivered_revision.revision, excluded.revision)",
+        " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET at = excluded.at, \
+         revision = max(coalesce(delivered.revision, excluded.revision), coalesce(excluded.revision, delivered.revision))",
     );
     statement::run(insert, &mut tx.conn).await?;
+    Ok(())
+}
+
+/// A deleted object that comes back may begin with revision 1 again.
+async fn drop_absent(tx: &mut WriteTx, absent: &[&Delivered]) -> Result<(), StoreError> {
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let head = "DELETE FROM delivered WHERE (connection_id, object_type, object_id) IN (";
+    let mut delete = statement::values(head, absent, |mut row, one| {
+        row.push_bind(one.connection.0).push_bind(one.object.object_type.as_str()).push_bind(one.object.id.as_str());
+    });
+    delete.push(")");
+    statement::run(delete, &mut tx.conn).await?;
     Ok(())
 }

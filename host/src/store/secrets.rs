@@ -47,6 +47,14 @@ impl Store {
         .await
     }
 
+    /// How many secrets are kept, of all owners.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn count_secrets(&self) -> Result<i64, StoreError> {
+        self.read(|conn| Box::pin(async move { Ok(sqlx::query_scalar("SELECT count(*) FROM secret").fetch_one(conn).await?) })).await
+    }
+
     /// The secrets of an owner: (name, generation, ciphertext, bound hosts, expiry).
     ///
     /// # Errors

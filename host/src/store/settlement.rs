@@ -76,9 +76,11 @@ impl Batch {
             self.children.push(job.job);
         }
         self.events.extend(settlement.events.into_iter().map(|event| (job.job, event)));
-        if settlement.id_map != IdMapChange::Keep || settlement.delivered_revision.is_some() {
-            let (id_map, revision) = (settlement.id_map, settlement.delivered_revision);
-            self.delivered.push(Delivered { connection: job.connection, object: job.object.clone(), id_map, revision });
+        let succeeded = matches!(settlement.to, Transition::Ended { state: JobState::Succeeded, .. });
+        let delivered = (succeeded && settlement.id_map != IdMapChange::Drop).then_some(settlement.delivered_revision);
+        if settlement.id_map != IdMapChange::Keep || delivered.is_some() {
+            let id_map = settlement.id_map;
+            self.delivered.push(Delivered { connection: job.connection, object: job.object.clone(), id_map, delivered });
         }
         job.spent(settlement.attempts, settlement.conflicts);
         if let Some(action) = settlement.act_as {

@@ -73,13 +73,18 @@ async fn a_success_is_settled_with_id_map_revision_and_events() {
         ([remote("price", "r2"), remote("product", "r1")].as_slice(), Some(8))
     );
     world.send(6, &[again]).await;
-    let dropped = Settlement { id_map: IdMapChange::Drop, delivered_revision: Some(4), ..ended(again, Some(6), JobState::Succeeded) };
-    world.settle(vec![dropped]).await;
-    assert_eq!(world.store.remotes(SHOP, &[object("a"), object("b")]).await.unwrap(), [vec![], vec![]]);
+    world.settle(vec![Settlement { delivered_revision: Some(4), ..ended(again, Some(6), JobState::Succeeded) }]).await;
     let third = world.submit(vec![job(0, "a")]).await.execution.job(0);
     assert_eq!(world.store.claim(&[third]).await.unwrap()[0].delivered_revision, Some(8), "a lower revision is not the newest");
+    assert_eq!(world.store.are_there(SHOP, &[object("a"), object("b")]).await.unwrap(), [true, false]);
+    world.send(7, &[third]).await;
+    world.settle(vec![Settlement { id_map: IdMapChange::Drop, ..ended(third, Some(7), JobState::Succeeded) }]).await;
+    assert_eq!(world.store.remotes(SHOP, &[object("a"), object("b")]).await.unwrap(), [vec![], vec![]]);
+    assert_eq!(world.store.are_there(SHOP, &[object("a")]).await.unwrap(), [false]);
+    let fourth = world.submit(vec![job(0, "a")]).await.execution.job(0);
+    assert_eq!(world.store.claim(&[fourth]).await.unwrap()[0].delivered_revision, None, "what comes back begins anew");
     let history = world.store.object_jobs(None, &object("a"), None, 10).await.unwrap();
-    assert_eq!(history.iter().map(|row| row.seq).collect::<Vec<_>>(), [third, again, one]);
+    assert_eq!(history.iter().map(|row| row.seq).collect::<Vec<_>>(), [fourth, third, again, one]);
 }
 
 #[tokio::test]

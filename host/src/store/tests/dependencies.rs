@@ -92,6 +92,25 @@ async fn a_parent_that_ended_meanwhile_is_seen_when_the_wait_begins() {
 }
 
 #[tokio::test]
+async fn an_object_that_got_there_while_its_child_was_refused_is_no_reason_to_wait() {
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a"), job(1, "child")]).await.execution;
+    let (a, child) = (seq.job(0), seq.job(1));
+    assert_eq!(world.send(7, &[child]).await, [child]);
+    world.deliver(a, JobState::Succeeded).await;
+    let changes = world.settle(vec![waits_for(child, Some(7), &[("a", None)], LATER)]).await;
+    assert_eq!((world.standing(child).await, changes.released), (READY, vec![child]));
+    // Refused once more although it is there: that is for time to tell.
+    let delivered = world.now();
+    while world.now() <= delivered {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.send(8, &[child]).await, [child]);
+    world.settle(vec![waits_for(child, Some(8), &[("a", None)], LATER)]).await;
+    assert_eq!(world.standing(child).await, WAITS);
+}
+
+#[tokio::test]
 async fn a_cancelled_parent_is_no_success() {
     let world = World::new().await;
     let parent = world.submit(vec![job(0, "a")]).await.execution;
