@@ -15,5 +15,6 @@ pub mod reference;
 pub mod secret;
 pub mod secrets;
 pub mod server;
+mod server_bounds;
 pub mod shelf;
 pub mod validate;

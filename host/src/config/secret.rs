@@ -3,6 +3,7 @@
 //! A reference is read once, when its document is taken in; the value goes to the vault and the document keeps the
 //! reference, or a marker where the value came with the request. Serialising a reference never gives a value away.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -52,6 +53,9 @@ pub enum SecretReadError {
     /// The file is no secret.
     #[error("the file `{}` is larger than {MAX_SECRET_BYTES} bytes, which no secret is", .0.display())]
     TooLarge(PathBuf),
+    /// A folder, a device, a pipe.
+    #[error("`{}` is not a regular file", .0.display())]
+    NotAFile(PathBuf),
     /// There is nothing in it.
     #[error("the secret is empty")]
     Empty,
@@ -107,10 +111,16 @@ impl SecretRef {
 
 fn read_file(path: &Path) -> Result<String, SecretReadError> {
     let unreadable = |source| SecretReadError::Unreadable { path: path.to_owned(), source };
-    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_SECRET_BYTES {
+    // Before it is opened: a pipe would wait for its writer, and a device has no end.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(SecretReadError::NotAFile(path.to_owned()));
+    }
+    let mut text = String::new();
+    let mut file = std::fs::File::open(path).map_err(unreadable)?.take(MAX_SECRET_BYTES + 1);
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_SECRET_BYTES {
         return Err(SecretReadError::TooLarge(path.to_owned()));
     }
-    let mut text = std::fs::read_to_string(path).map_err(unreadable)?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -159,6 +169,8 @@ mod tests {
         assert_eq!(secret.expose_secret(), "hush");
         std::fs::write(&path, "\n").unwrap();
         assert!(matches!(SecretRef::File(path).read(&nothing), Err(SecretReadError::Empty)));
+        let device = SecretRef::File("/dev/zero".into());
+        assert!(matches!(device.read(&nothing), Err(SecretReadError::NotAFile(path)) if path == Path::new("/dev/zero")));
         assert!(matches!(SecretRef::Env("T".into()).read(&nothing), Err(SecretReadError::NotSet(name)) if name == "T"));
         let set = SecretRef::Env("T".into()).read(&|name| Some(format!("{name}-value"))).unwrap().unwrap();
         assert_eq!(set.expose_secret(), "T-value");

@@ -75,6 +75,7 @@ impl ServerSettings {
         if self.data_dir.as_os_str().is_empty() {
             issues.push(super::validate::Issue::new("/server/data_dir", "field.missing", "the data directory is empty"));
         }
+        issues.extend(super::server_bounds::issues(self));
         issues
     }
 }

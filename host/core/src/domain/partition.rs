@@ -54,7 +54,7 @@ impl PartitionRule {
         while let Some(start) = rest.find('{') {
             let end = rest[start..].find('}').ok_or_else(|| format!("partition template `{template}`: a `{{` is not closed"))?;
             let name = &rest[start + 1..start + end];
-            let known = matches!(name, "type" | "id") || name.strip_prefix("id:").is_some_and(|n| n.parse::<usize>().is_ok());
+            let known = matches!(name, "type" | "id") || name.strip_prefix("id:").is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 0));
             if !known {
                 return Err(format!("partition template `{template}`: `{{{name}}}` is not one of {{type}}, {{id}}, {{id:N}}"));
             }
@@ -125,6 +125,7 @@ mod tests {
         assert!(PartitionRule::Template("{shop}".into()).validate().is_err());
         assert!(PartitionRule::Template("objekt".into()).validate().is_err());
         assert!(PartitionRule::Template("{id".into()).validate().is_err());
+        assert!(PartitionRule::Template("{id:0}".into()).validate().is_err());
         assert!(PartitionRule::Template("{type}-{id:3}".into()).validate().is_ok());
     }
 }

@@ -53,7 +53,7 @@ impl std::fmt::Display for Issue {
 }
 
 /// An issue if a number is not within its bounds.
-fn range(pointer: &str, value: u64, least: u64, most: u64, unit: &str) -> Option<Issue> {
+pub(super) fn range(pointer: &str, value: u64, least: u64, most: u64, unit: &str) -> Option<Issue> {
     let wrong = value < least || value > most;
     wrong.then(|| Issue::new(pointer, "value.out_of_range", format!("must be {least} to {most}{unit}, not {value}")))
 }
