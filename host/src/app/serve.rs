@@ -90,9 +90,9 @@ pub async fn serve(settings: ServerSettings, documents: Documents) -> Result<(),
 async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, AppError> {
     let (clock, chance) = (Clock::system(), Chance::system());
     let data_dir = settings.data_dir.clone();
-    std::fs::create_dir_all(&data_dir).map_err(|e| cannot("data directory")(format!("{}: {e}", data_dir.display())))?;
+    create_private(&data_dir).map_err(|e| cannot("data directory")(format!("{}: {e}", data_dir.display())))?;
     let store = Store::open_with(&data_dir, clock.clone(), settings.store).await.map_err(|e| cannot("store")(e.to_string()))?;
-    let key = master_key(&settings, &data_dir)?;
+    let key = master_key(&settings, &data_dir, &store).await?;
     let vault = Vault::new(&key, store.clone(), clock.clone());
     if let Some(file) = first_key::ensure(&store, &clock, &data_dir).await.map_err(|e| cannot("admin key")(e.to_string()))? {
         tracing::info!(file = %file.display(), "made an admin key");
@@ -138,10 +138,30 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     Ok(Host { store, dispatcher, router: api::router(state.clone(), !apart), operations: api::operations(state), ready })
 }
 
-fn master_key(settings: &ServerSettings, data_dir: &Path) -> Result<MasterKey, AppError> {
+async fn master_key(settings: &ServerSettings, data_dir: &Path, store: &Store) -> Result<MasterKey, AppError> {
     let variable = std::env::var("EGRESSION_MASTER_KEY").ok();
-    MasterKey::load_or_create(data_dir, settings.master_key_file.as_deref(), variable.as_deref())
-        .map_err(|e| cannot("master key")(e.to_string()))
+    let file = settings.master_key_file.as_deref();
+    let lost = file.is_none() && variable.is_none() && !MasterKey::is_in(data_dir);
+    let sealed = store.count_secrets().await.map_err(|e| cannot("store")(e.to_string()))?;
+    if lost && sealed > 0 {
+        let text = format!(
+            "{} is gone, and the store holds {sealed} secrets that only it opens; put it back, or name another key with \
+             `--master-key-file` and enter these secrets again",
+            MasterKey::file_in(data_dir).display()
+        );
+        return Err(cannot("master key")(text));
+    }
+    MasterKey::load_or_create(data_dir, file, variable.as_deref()).map_err(|e| cannot("master key")(e.to_string()))
+}
+
+/// Makes the data directory for this user alone: bodies, hashes of keys and sealed secrets lie there. One that is there
+/// already keeps the mode that somebody gave it.
+fn create_private(data_dir: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(data_dir)
 }
 
 async fn open_registry(

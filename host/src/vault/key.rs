@@ -55,11 +55,23 @@ impl MasterKey {
         if let Some(text) = variable {
             return Self::parse(text).ok_or_else(|| KeyError::Shape { origin: "EGRESSION_MASTER_KEY".to_owned() });
         }
-        let path = data_dir.join(FILE_NAME);
+        let path = Self::file_in(data_dir);
         match Self::create(&path) {
             Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Self::read(&path),
             made => made,
         }
+    }
+
+    /// Where the key lies that [`Self::load_or_create`] makes.
+    #[must_use]
+    pub fn file_in(data_dir: &Path) -> PathBuf {
+        data_dir.join(FILE_NAME)
+    }
+
+    /// Whether a key lies there.
+    #[must_use]
+    pub fn is_in(data_dir: &Path) -> bool {
+        Self::file_in(data_dir).exists()
     }
 
     /// A key of these bytes.

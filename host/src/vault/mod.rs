@@ -98,7 +98,8 @@ impl Vault {
     }
 
     /// Keeps a secret and returns its generation. Durable when this returns. `owner`: `connection:7`, `source:3`. What
-    /// is kept already, with the same hosts and expiry, is no new generation: what was made with it stays good.
+    /// is kept already, with the same hosts and expiry, is no new generation: what was made with it stays good. What is
+    /// kept and cannot be opened, because the master key is another one, is replaced.
     ///
     /// # Errors
     /// [`VaultError::Store`], [`VaultError::Seal`].
@@ -112,7 +113,11 @@ impl Vault {
     ) -> Result<i64, VaultError> {
         let sealed = self.inner.cipher.seal(&secret_context(owner, name), value.expose_secret().as_bytes())?;
         let mut owners = self.inner.owners.write().await;
-        self.load(&mut owners, owner).await?;
+        let readable = match self.load(&mut owners, owner).await {
+            Ok(()) => true,
+            Err(VaultError::Unreadable { .. }) => false,
+            Err(other) => return Err(other),
+        };
         if let Some(kept) = owners.get(owner).and_then(|secrets| secrets.get(name))
             && kept.value.expose_secret() == value.expose_secret()
             && kept.bound_hosts == bound_hosts
@@ -121,8 +126,11 @@ impl Vault {
             return Ok(kept.generation);
         }
         let generation = self.inner.facts.put_secret(owner, name, sealed, &bound_hosts, expires_at).await?;
-        let secret = Secret { value, generation, bound_hosts, expires_at };
-        owners.entry(owner.to_owned()).or_default().insert(name.to_owned(), secret);
+        // An owner of whom something cannot be read is read anew when asked for: the rest may be replaced as well by then.
+        if readable {
+            let secret = Secret { value, generation, bound_hosts, expires_at };
+            owners.entry(owner.to_owned()).or_default().insert(name.to_owned(), secret);
+        }
         Ok(generation)
     }
 

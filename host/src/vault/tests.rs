@@ -50,6 +50,21 @@ async fn a_changed_moved_or_foreign_ciphertext_does_not_open() {
 }
 
 #[tokio::test]
+async fn what_another_key_sealed_is_replaced_when_it_is_entered_again() {
+    let rows = SecretsInMemory::default();
+    for name in ["token", "client_secret"] {
+        put(&vault(&rows, 1), "connection:7", name, "old").await;
+    }
+    let other = vault(&rows, 2);
+    put(&other, "connection:7", "token", "new").await;
+    assert!(matches!(other.get("connection:7", "token").await, Err(VaultError::Unreadable { name, .. }) if name == "client_secret"));
+    put(&other, "connection:7", "client_secret", "new").await;
+    for name in ["token", "client_secret"] {
+        assert_eq!(other.get("connection:7", name).await.unwrap().unwrap().value.expose_secret(), "new");
+    }
+}
+
+#[tokio::test]
 async fn a_drop_hits_only_the_generation_that_it_names() {
     let rows = SecretsInMemory::default();
     let vault = vault(&rows, 1);

@@ -114,6 +114,20 @@ async fn a_pause_holds_although_a_probe_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_without_its_master_key_makes_no_other_one() {
+    let mut rig = Layout::default().start().await.unwrap();
+    let key = rig.host.data_dir().join("master.key");
+    let kept = std::fs::read(&key).unwrap();
+    rig.host.kill9().await.unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let refused = rig.host.restart().await.unwrap_err().to_string();
+    assert!(refused.contains("master key") && !key.exists(), "{refused}");
+    std::fs::write(&key, kept).unwrap();
+    rig.restart().await.unwrap();
+    assert_eq!(rig.deliver(category_job("c", &category("c"))).await.unwrap()["state"], "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_is_made_anew_when_it_is_revoked() {
     for login in [true, false] {
         let faults = Faults { token_revocations: vec![10, 25], ..Faults::default() };
