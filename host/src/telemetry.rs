@@ -1,4 +1,10 @@
-//! Logging: to standard error, filtered by `EGRESSION_LOG`, as lines for people or as JSON.
+//! What the host tells about itself: its log, here, and its metrics, in the parts.
+//!
+//! The log goes to standard error, filtered by `EGRESSION_LOG`, as lines for people or as JSON.
+
+pub mod catalogue;
+pub mod exposition;
+pub mod metrics;
 
 use std::io::IsTerminal;
 

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Workspace, run, shown};
 
 /// A document and the command of `egression` that prints it.
-const DOCUMENTS: [(&str, &str); 2] = [("docs/openapi.json", "openapi"), ("docs/configuration.md", "config-reference")];
+const DOCUMENTS: [(&str, &str); 3] =
+    [("docs/openapi.json", "openapi"), ("docs/configuration.md", "config-reference"), ("docs/metrics.md", "metrics-reference")];
 
 /// Builds the binaries that tests and documents need, in the dev profile.
 ///

@@ -27,7 +27,7 @@ enum Task {
     Setup,
     /// Builds the connectors as components.
     Guests,
-    /// Writes the generated documents: docs/openapi.json, docs/configuration.md.
+    /// Writes the generated documents: docs/openapi.json, docs/configuration.md, docs/metrics.md.
     Generate,
     /// Everything that must pass.
     Test(test::TestOptions),

@@ -33,6 +33,6 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<&'static str
 /// Metrics in the text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operate", operation_id = "metrics", security(()), responses((status = 200, description = "All of them.", body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
-    let handle = state.metrics.as_ref().ok_or_else(|| ApiError::NotFound("this host keeps no metrics".to_owned()))?;
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()).into_response())
+    let page = state.metrics.as_ref().ok_or_else(|| ApiError::NotFound("this host keeps no metrics".to_owned()))?;
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page.render()).into_response())
 }

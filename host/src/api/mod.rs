@@ -28,6 +28,7 @@ pub mod jobs;
 pub mod keys;
 pub mod linger;
 pub mod locate;
+pub mod measure;
 pub mod objects;
 pub mod openapi;
 pub mod page;
@@ -134,5 +135,6 @@ fn dressed(routes: Router<ApiState>, state: ApiState) -> Router {
         .layer(CatchPanicLayer::custom(fault::panicked))
         .layer(from_fn(linger::layer))
         .layer(from_fn(trace::layer))
+        .layer(from_fn_with_state(state.clone(), measure::layer))
         .with_state(state)
 }

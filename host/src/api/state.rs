@@ -7,7 +7,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
 use super::idempotency::Receiving;
@@ -21,6 +20,7 @@ use crate::runtime::description::Description;
 use crate::store::connectors::ConnectorRow;
 use crate::store::rows::{Changes, ExecutionStatus, JobRow};
 use crate::store::{Store, StoreError};
+use crate::telemetry::exposition::Exposition;
 
 /// Why a connector was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +94,7 @@ pub struct ApiState {
     /// The scheduler.
     pub scheduling: Arc<dyn Scheduling>,
     /// Renders `/metrics`; none: 404.
-    pub metrics: Option<PrometheusHandle>,
+    pub metrics: Option<Exposition>,
     /// True once the host has started and until it stops: `/readyz`.
     pub ready: watch::Receiver<bool>,
     /// Idempotency keys whose first request is still being received.
@@ -123,7 +123,7 @@ impl ApiState {
         clock: Clock,
         settings: ApiSettings,
         doors: Doors,
-        metrics: Option<PrometheusHandle>,
+        metrics: Option<Exposition>,
         ready: watch::Receiver<bool>,
     ) -> Self {
         let permits = |n: u32| Arc::new(Semaphore::new((n as usize).min(Semaphore::MAX_PERMITS)));

@@ -46,7 +46,7 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
         own_key: LimitKey::new(owner.as_str()),
         connection: Some(connection.id),
         subscription: Some(document.subscription.clone()),
-        channel: Some(document.channel.clone()),
+        channel: Some(document.channel.as_str().into()),
         limits,
         grants: grants_of(connection, description),
         allow_addresses: document.allow_addresses.clone(),

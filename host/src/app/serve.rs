@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::destinations;
 use super::doors::{DispatchDoor, RegistryDoor};
+use super::sampler::sampler;
 use super::vault_sink::VaultSink;
 use crate::api::{self, ApiState, Doors, first_key};
 use crate::chance::Chance;
@@ -25,6 +26,7 @@ use crate::resolver::Resolver;
 use crate::runtime::settings::CacheKey;
 use crate::runtime::{Registry, Runtime};
 use crate::store::Store;
+use crate::telemetry::exposition::Recorder;
 use crate::vault::{MasterKey, Vault};
 
 /// Why the host does not run.
@@ -88,6 +90,8 @@ pub async fn serve(settings: ServerSettings, documents: Documents) -> Result<(),
 }
 
 async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, AppError> {
+    // First of all: what is recorded before is lost.
+    let recorder = Recorder::install();
     let (clock, chance) = (Clock::system(), Chance::system());
     let data_dir = settings.data_dir.clone();
     create_private(&data_dir).map_err(|e| cannot("data directory")(format!("{}: {e}", data_dir.display())))?;
@@ -126,13 +130,14 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     };
     let dispatcher = Dispatcher::start(parts, settings.dispatch.clone()).await.map_err(|e| cannot("dispatcher")(e.to_string()))?;
     let changed = follow(&configuration, configure, dispatcher.clone());
+    let sampler = sampler(store.clone(), Arc::clone(&configuration), Arc::clone(&registry), dispatcher.view(clock.clone()));
+    let metrics = recorder.map(|recorder| recorder.exposition(sampler));
     let doors = Doors {
         configuration,
         connectors: Arc::new(RegistryDoor { registry, changed }),
         scheduling: Arc::new(DispatchDoor { view: dispatcher.view(clock.clone()), dispatcher: dispatcher.clone(), gate }),
     };
     let (ready, is_ready) = watch::channel(false);
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok();
     let apart = settings.operations_listen.is_some();
     let state = ApiState::new(store.clone(), clock, settings.api, doors, metrics, is_ready);
     Ok(Host { store, dispatcher, router: api::router(state.clone(), !apart), operations: api::operations(state), ready })

@@ -1,4 +1,4 @@
-//! Texts that the program makes of itself: completions, the API's description, the reference of the configuration.
+//! Texts that the program makes of itself: completions, the API's description, the references of the configuration and of the metrics.
 
 use std::io::Write;
 
@@ -9,6 +9,7 @@ use super::Cli;
 use super::exit::{CommandError, Exit};
 use crate::app;
 use crate::config::reference;
+use crate::telemetry::catalogue;
 
 /// The arguments of `egression completions`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,10 @@ pub(super) fn openapi() -> Result<Exit, CommandError> {
 
 pub(super) fn config_reference() -> Result<Exit, CommandError> {
     write(reference::markdown().as_bytes())
+}
+
+pub(super) fn metrics_reference() -> Result<Exit, CommandError> {
+    write(catalogue::markdown().as_bytes())
 }
 
 fn write(text: &[u8]) -> Result<Exit, CommandError> {

@@ -92,6 +92,8 @@ enum Command {
     Openapi,
     /// Prints the reference of the configuration file (Markdown).
     ConfigReference,
+    /// Prints the reference of the metrics (Markdown).
+    MetricsReference,
 }
 
 /// Reads the arguments of this process and does what they say.
@@ -151,6 +153,7 @@ async fn run_client(command: Command, global: &Global) -> Result<Exit, CommandEr
         Command::Completions(args) => generate::completions(&args),
         Command::Openapi => generate::openapi(),
         Command::ConfigReference => generate::config_reference(),
+        Command::MetricsReference => generate::metrics_reference(),
         Command::Serve(_) | Command::Sandbox(_) => Ok(Exit::Done),
     }
 }

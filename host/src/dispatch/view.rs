@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
-use egression_core::scheduler::Scheduler;
+use egression_core::scheduler::{Gating, Scheduler};
 use egression_core::time::Wall;
 
 use super::{Dispatcher, lock};
@@ -41,6 +41,13 @@ impl Dispatcher {
 }
 
 impl View {
+    /// Whether each connection may be used, as the scheduler sees it.
+    #[must_use]
+    pub fn gatings(&self) -> Vec<(ConnectionId, Gating)> {
+        let scheduler = lock(&self.scheduler);
+        scheduler.connections().filter_map(|connection| Some((connection, scheduler.gating(connection)?.clone()))).collect()
+    }
+
     /// Why the waiting jobs of an execution wait, by connection. The groups of a connection add up to its waiting jobs.
     #[must_use]
     pub fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {

@@ -1,5 +1,7 @@
 //! What the gate knows of an owner: a connection or a source.
 
+use std::sync::Arc;
+
 use egression_core::domain::ids::ConnectionId;
 use egression_core::scheduler::limits::{LimitKey, LimitKind};
 use ipnet::IpNet;
@@ -16,8 +18,8 @@ pub struct Destination {
     pub connection: Option<ConnectionId>,
     /// The subscription's name; none for a source.
     pub subscription: Option<String>,
-    /// The channel's name; none for a source.
-    pub channel: Option<String>,
+    /// The channel's name, shared with the labels of its metrics; none for a source.
+    pub channel: Option<Arc<str>>,
     /// All apply at once.
     pub limits: Vec<BoundLimit>,
     /// The owner's own key, which a throttle closes that names no limit.

@@ -14,6 +14,7 @@ use super::placeholders::{self, Resolved};
 use super::token::{ClientCredentials, Token};
 use super::transfer::{self, Prepared};
 use crate::config::documents::AuthDocument;
+use crate::telemetry::metrics;
 use crate::vault::Secret;
 
 /// The vault's name of a fixed bearer token.
@@ -26,6 +27,7 @@ pub(super) async fn send(call: &CallState, request: OutgoingRequest) -> Result<A
     let (method, url, write) = (request.method.clone(), placeholders::hidden(&request.url), !request.reads_only);
     let prepared = prepare(call, request).await;
     let (mut prepared, token) = prepared.inspect_err(|error| {
+        metrics::gate_request(call.destination.channel.as_ref(), Err(error), None);
         let error = Some(call.redact(&error.to_string()));
         call.note(Exchange { at, method, url: shown(&url), status: None, duration_ms: 0, error, write });
     })?;

@@ -23,6 +23,7 @@ use super::address::{self, AddressRefused};
 use super::call::{CallState, Flight};
 use super::draw::Refused;
 use super::exchange::{Exchange, SendError};
+use crate::telemetry::metrics;
 
 /// A request as it leaves, secrets in place.
 pub(super) struct Prepared {
@@ -66,14 +67,20 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
         write: request.write,
     };
     // The slot is held until the answer's last byte.
+    let asked = gate.clock.mono();
     let drawn = gate.limiter.draw(&call.destination.owner, &keys, &call.reservation, call.deadline).await;
     let started = gate.clock.mono();
+    let channel = call.destination.channel.as_ref();
+    metrics::limit_waited(channel, started.since_us(asked));
+    let admitted = drawn.is_ok();
     noted.at = gate.clock.wall();
     let result = match drawn {
         Ok(_drawn) => exchange(call, request, started).await,
         Err(refused) => Err(not_drawn(call, refused)),
     };
-    noted.duration_ms = gate.clock.mono().since_ms(started);
+    let took_us = gate.clock.mono().since_us(started);
+    metrics::gate_request(channel, result.as_ref().map(|answer| answer.status), admitted.then_some(took_us));
+    noted.duration_ms = took_us / 1000;
     match &result {
         Ok(answer) => noted.status = Some(answer.status),
         Err(error) => noted.error = Some(call.redact(&error.to_string())),

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::documents::SourceDocument;
 use crate::gate::Gate;
 use crate::gate::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth, SendError};
+use crate::telemetry::metrics;
 
 /// Room for the frame around a body in an answer.
 const FRAME_BYTES: u64 = 4096;
@@ -28,6 +29,8 @@ const FRAME_BYTES: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct HttpSource {
     owner: String,
+    /// Its name, as a label of metrics.
+    name: Arc<str>,
     document: SourceDocument,
     settings: ResolverSettings,
     gate: Arc<Gate>,
@@ -54,7 +57,7 @@ impl HttpSource {
         chance: Chance,
         circuit: Arc<Mutex<Circuit>>,
     ) -> Self {
-        Self { owner: format!("source:{id}"), document, settings, gate, clock, chance, circuit }
+        Self { owner: format!("source:{id}"), name: document.name.as_str().into(), document, settings, gate, clock, chance, circuit }
     }
 
     /// Objects in one batch read; 1 where the source has only single reads.
@@ -64,10 +67,14 @@ impl HttpSource {
 
     /// Reads objects of one type, in their order.
     pub(super) async fn read(&self, objects: &[ObjectKey]) -> Vec<Answer> {
-        match &self.document.batch_url {
+        let answers = match &self.document.batch_url {
             Some(url) if objects.len() > 1 || self.document.object_url.is_none() => self.read_batch(url, objects).await,
             _ => self.read_singly(objects).await,
+        };
+        for answer in &answers {
+            metrics::source_object(&self.name, answer.as_ref().err().map_or("read", ResolveError::as_str));
         }
+        answers
     }
 
     /// Reads in batches. One whose answer is cut off, or that the source refuses for what is in it, is read in halves,
@@ -157,6 +164,7 @@ impl HttpSource {
             max_response_bytes: Some(cap),
         };
         let answer = call.send(request).await;
+        metrics::source_request(&self.name, answer.as_ref().map(|a| a.status), self.clock.mono().since_us(now));
         let verdict = match answer {
             Ok(answer) if answer.status == 200 => Ok((answer.body, answer.truncated)),
             Ok(answer) => Err(status_failed(answer.status, &answer.headers)),

@@ -43,6 +43,14 @@ pub enum ResolveError {
 }
 
 impl ResolveError {
+    /// The word for people.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "rejected",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+
     fn rejected(problem: Problem) -> Self {
         Self::Rejected(Box::new(problem))
     }

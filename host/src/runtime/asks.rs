@@ -15,6 +15,9 @@ pub(super) trait Ask: Send + 'static {
     /// What comes back.
     type Answer: Send + 'static;
 
+    /// The function of the contract, as a label of metrics.
+    fn name(&self) -> &'static str;
+
     /// The item indices that may be answered.
     fn asked(&self) -> Vec<u32> {
         Vec::new()
@@ -30,6 +33,10 @@ pub(super) struct Trial;
 impl Ask for Trial {
     type Answer = ();
 
+    fn name(&self) -> &'static str {
+        "trial"
+    }
+
     async fn ask(self, _guest: &Guest, _store: &mut Store<GuestState>) -> Answered<()> {
         Ok(Ok(()))
     }
@@ -40,6 +47,10 @@ pub(super) struct Describe;
 
 impl Ask for Describe {
     type Answer = Result<Description, Vec<String>>;
+
+    fn name(&self) -> &'static str {
+        "describe"
+    }
 
     async fn ask(self, guest: &Guest, store: &mut Store<GuestState>) -> Answered<Self::Answer> {
         guest.describe(store).await.map(Ok)
@@ -55,6 +66,10 @@ pub(super) struct Authenticate {
 impl Ask for Authenticate {
     type Answer = Session;
 
+    fn name(&self) -> &'static str {
+        "authenticate"
+    }
+
     async fn ask(self, guest: &Guest, store: &mut Store<GuestState>) -> Answered<Session> {
         guest.authenticate(store, &self.frame, self.previous).await
     }
@@ -68,6 +83,10 @@ pub(super) struct Check {
 
 impl Ask for Check {
     type Answer = Findings;
+
+    fn name(&self) -> &'static str {
+        "check"
+    }
 
     async fn ask(self, guest: &Guest, store: &mut Store<GuestState>) -> Answered<Findings> {
         guest.check(store, &self.frame, self.session).await
@@ -84,6 +103,10 @@ pub(super) struct Deliver {
 
 impl Ask for Deliver {
     type Answer = Vec<(u32, Outcome)>;
+
+    fn name(&self) -> &'static str {
+        if self.reconcile { "reconcile" } else { "deliver" }
+    }
 
     fn asked(&self) -> Vec<u32> {
         self.items.iter().map(|item| item.index).collect()
@@ -109,6 +132,10 @@ pub(super) struct Poll {
 impl Ask for Poll {
     type Answer = Vec<Verdict>;
 
+    fn name(&self) -> &'static str {
+        "poll"
+    }
+
     fn asked(&self) -> Vec<u32> {
         self.tokens.iter().flat_map(|pending| pending.items.iter().map(|item| item.index)).collect()
     }
@@ -129,6 +156,10 @@ pub(super) struct MigrateSettings {
 
 impl Ask for MigrateSettings {
     type Answer = String;
+
+    fn name(&self) -> &'static str {
+        "migrate_settings"
+    }
 
     async fn ask(self, guest: &Guest, store: &mut Store<GuestState>) -> Answered<String> {
         guest.migrate_settings(store, &self.from_version, &self.settings_json).await

@@ -30,6 +30,16 @@ pub(super) enum Origin {
     Compiler,
 }
 
+impl Origin {
+    /// The word for people.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Compiler => "compiler",
+        }
+    }
+}
+
 const MAC_BYTES: usize = 32;
 
 impl CodeCache {

@@ -10,10 +10,13 @@ use super::description::Description;
 use super::run::{Frame, run};
 use super::slots::Tenant;
 use super::v0_1::Contract;
+use crate::telemetry::metrics;
 
 /// One version of a connector, compiled and checked. Calls that run keep it alive.
 pub struct Connector {
     digest: Arc<str>,
+    /// Its name, as a label of metrics.
+    name: Arc<str>,
     description: Arc<Description>,
     contract: Arc<Contract>,
     runtime: Arc<Runtime>,
@@ -21,7 +24,7 @@ pub struct Connector {
 
 impl Connector {
     pub(super) fn new(runtime: Arc<Runtime>, digest: Arc<str>, contract: Arc<Contract>, description: Description) -> Self {
-        Self { digest, description: Arc::new(description), contract, runtime }
+        Self { digest, name: description.name.as_str().into(), description: Arc::new(description), contract, runtime }
     }
 
     /// SHA-256 of the component, in hex.
@@ -41,6 +44,7 @@ impl Connector {
     pub async fn deliver(&self, call: Call, items: Vec<Item>) -> DeliveryEnd {
         let Call { abilities, connection, session } = call;
         let frame = self.frame(&connection, abilities);
+        metrics::items_delivered(&self.name, items.len());
         self.run(frame, Deliver { frame: connection, session, items, reconcile: false }).await
     }
 
@@ -93,7 +97,10 @@ impl Connector {
     }
 
     async fn run<A: Ask>(&self, frame: Frame, ask: A) -> CallEnd<A::Answer> {
-        run(&self.runtime, &self.contract, frame, ask).await
+        let (began, call) = (self.runtime.clock.mono(), ask.name());
+        let end = run(&self.runtime, &self.contract, frame, ask).await;
+        metrics::connector_called(&self.name, call, &end.result, self.runtime.clock.mono().since_us(began));
+        end
     }
 }
 

@@ -19,6 +19,7 @@ use super::run::{Frame, run};
 use super::slots::Tenant;
 use super::v0_1::{self, Contract};
 use super::{InstallError, Runtime};
+use crate::telemetry::metrics;
 
 /// The WASI packages that are linked, all of 0.2.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
@@ -80,7 +81,11 @@ impl Runtime {
         let turn = Arc::clone(&self.compiling).lock_owned().await;
         let (runtime, digest) = (Arc::clone(self), Arc::clone(digest));
         let compiling = self.host.spawn_blocking(move || {
+            let began = runtime.clock.mono();
             let compiled = runtime.cache.load(&digest, &wasm);
+            if let Ok((_, origin)) = &compiled {
+                metrics::compiled(origin.as_str(), runtime.clock.mono().since_us(began));
+            }
             drop(turn);
             compiled
         });

@@ -118,10 +118,18 @@ impl Runtime {
         }))
     }
 
-    /// Slots that no instance holds, for metrics.
+    /// Slots that no instance holds.
     #[must_use]
     pub fn free_slots(&self) -> usize {
         self.slots.free()
+    }
+
+    /// Instances in a call, and instances kept for the next one.
+    #[must_use]
+    pub fn instances(&self) -> (u64, u64) {
+        let idle = self.slots.kept();
+        let held = (self.settings.slots as usize).saturating_sub(self.slots.free());
+        (held.saturating_sub(idle) as u64, idle as u64)
     }
 
     const fn guests(&self) -> &Handle {

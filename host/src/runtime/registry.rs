@@ -208,6 +208,12 @@ impl Registry {
         Ok(true)
     }
 
+    /// Instances in a call, and instances kept for the next one, of all connectors.
+    #[must_use]
+    pub fn instances(&self) -> (u64, u64) {
+        self.runtime.instances()
+    }
+
     /// All versions, by name, newest first.
     #[must_use]
     pub fn list(&self) -> Vec<InstalledVersion> {

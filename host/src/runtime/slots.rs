@@ -97,6 +97,11 @@ impl Slots {
         drop(forgotten);
     }
 
+    /// Instances that wait for their tenant's next call.
+    pub(super) fn kept(&self) -> usize {
+        self.idle().instances.len()
+    }
+
     /// Slots that nobody holds.
     pub(super) fn free(&self) -> usize {
         self.free.available_permits()

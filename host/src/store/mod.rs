@@ -106,7 +106,7 @@ impl Store {
         let file = data_dir.join("egression.db");
         let mut conn = connect::writer(&file, &options).await?;
         let last_number = recovery::last_number(&mut conn).await?;
-        let tx = WriteTx::new(conn, last_number, &options);
+        let tx = WriteTx::new(conn, last_number, &options, clock.clone());
         let (queue, waiting) = mpsc::channel(options.write_queue);
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let published = Arc::new(Published { backlog: AtomicI64::new(0), changes });

@@ -1,6 +1,8 @@
 //! Receiving: staging, sealing, idempotency keys.
 
-use egression_core::domain::ids::{ExecutionSeq, SubscriptionId};
+use std::collections::BTreeMap;
+
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, SubscriptionId};
 use egression_core::time::Wall;
 use sqlx::Row as _;
 
@@ -51,6 +53,7 @@ impl Store {
         self.write(1, move |tx| {
             Box::pin(async move {
                 must_be_open(tx, execution).await?;
+                tx.effects.submitted = received(tx, execution).await?;
                 let seal = tx.draw_number();
                 seal_as(tx, Sealed { execution, seal }, mark, now).await
             })
@@ -69,6 +72,10 @@ impl Store {
                 let seal = tx.draw_number();
                 let execution = ExecutionSeq(seal);
                 begin(tx, execution, &new).await?;
+                for item in &items {
+                    let connection = if let StagedItem::Job(job) = item { job.connection } else { ConnectionId(0) };
+                    *tx.effects.submitted.entry(connection).or_default() += 1;
+                }
                 staging::add(tx, execution, items, now).await?;
                 seal_as(tx, Sealed { execution, seal }, mark, now).await
             })
@@ -132,6 +139,15 @@ async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Resul
     .execute(&mut tx.conn)
     .await?;
     Ok(())
+}
+
+/// Items of an execution by connection; 0: refused ones.
+async fn received(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<BTreeMap<ConnectionId, u64>, StoreError> {
+    let rows = sqlx::query("SELECT connection_id, sum(total) FROM progress WHERE execution_seq = ? GROUP BY connection_id")
+        .bind(execution.0)
+        .fetch_all(&mut tx.conn)
+        .await?;
+    rows.iter().map(|row| Ok((ConnectionId(row.try_get(0)?), u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0)))).collect()
 }
 
 async fn must_be_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {

@@ -83,6 +83,13 @@ impl Tally {
         }
         tx.effects.backlog += belts.iter().map(|(_, delta)| delta.open()).sum::<i64>();
         tx.effects.touched.extend(belts.iter().map(|((execution, ..), _)| *execution));
+        for ((_, connection, _), delta) in &belts {
+            for state in JobState::ALL.into_iter().filter(|state| state.is_terminal()) {
+                if let Some(jobs) = u64::try_from(delta.states[state as usize]).ok().filter(|jobs| *jobs > 0) {
+                    *tx.effects.ended.entry((*connection, state)).or_default() += jobs;
+                }
+            }
+        }
         let ripe: Vec<_> = progress.iter().filter(|row| row.belt.states[..3].iter().sum::<u64>() == 0).map(|row| row.execution).collect();
         let completed = complete(tx, ripe, now).await?;
         Ok((progress, completed))

@@ -5,17 +5,20 @@
 //! fails (full, busy), the whole group is undone and each of its callers is told, and the writer goes on. A caller that
 //! goes away after its change is queued cancels nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use egression_core::domain::ids::ExecutionSeq;
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
+use egression_core::domain::state::JobState;
 use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::lock::DirectoryLock;
 use super::{StoreError, StoreOptions};
+use crate::clock::Clock;
+use crate::telemetry::metrics;
 
 /// What a change works with.
 #[derive(Debug)]
@@ -27,17 +30,50 @@ pub(super) struct WriteTx {
     /// How long a finished execution is kept.
     pub(super) retention_ms: i64,
     last_number: i64,
+    clock: Clock,
+    /// The channels of connections, for the metrics. A connection never changes its channel.
+    channels: HashMap<ConnectionId, Arc<str>>,
 }
 
 impl WriteTx {
-    pub(super) fn new(conn: SqliteConnection, last_number: i64, options: &StoreOptions) -> Self {
-        Self { conn, effects: Effects::default(), retention_ms: options.retention_ms, last_number }
+    pub(super) fn new(conn: SqliteConnection, last_number: i64, options: &StoreOptions, clock: Clock) -> Self {
+        let retention_ms = options.retention_ms;
+        Self { conn, effects: Effects::default(), retention_ms, last_number, clock, channels: HashMap::new() }
     }
 
     /// The next number of an execution or a seal. A change that is undone leaves a gap, which does no harm.
     pub(super) const fn draw_number(&mut self) -> i64 {
         self.last_number += 1;
         self.last_number
+    }
+
+    /// The channel of a connection. One that is gone, or cannot be read just now, has none.
+    async fn channel(&mut self, connection: ConnectionId) -> Arc<str> {
+        if let Some(channel) = self.channels.get(&connection) {
+            return Arc::clone(channel);
+        }
+        let name: Result<Option<String>, _> =
+            sqlx::query_scalar("SELECT h.name FROM connection c JOIN channel h ON h.id = c.channel_id WHERE c.id = ?")
+                .bind(connection.0)
+                .fetch_optional(&mut self.conn)
+                .await;
+        let Ok(Some(name)) = name else { return metrics::nobody() };
+        let channel: Arc<str> = name.into();
+        self.channels.insert(connection, Arc::clone(&channel));
+        channel
+    }
+
+    /// Counts what a commit brought.
+    async fn tell(&mut self, effects: &Effects) {
+        for (connection, jobs) in &effects.submitted {
+            match connection {
+                ConnectionId(0) => metrics::items_refused(*jobs),
+                _ => metrics::jobs_submitted(&self.channel(*connection).await, *jobs),
+            }
+        }
+        for ((connection, state), jobs) in &effects.ended {
+            metrics::jobs_ended(&self.channel(*connection).await, *state, *jobs);
+        }
     }
 }
 
@@ -48,6 +84,24 @@ pub(super) struct Effects {
     pub(super) backlog: i64,
     /// Executions whose state changed.
     pub(super) touched: BTreeSet<ExecutionSeq>,
+    /// Jobs that were accepted, by connection; 0: lines that were refused.
+    pub(super) submitted: BTreeMap<ConnectionId, u64>,
+    /// Jobs that ended.
+    pub(super) ended: BTreeMap<(ConnectionId, JobState), u64>,
+}
+
+impl Effects {
+    /// Takes over those of a change.
+    fn absorb(&mut self, mut other: Self) {
+        self.backlog += other.backlog;
+        self.touched.append(&mut other.touched);
+        for (connection, jobs) in other.submitted {
+            *self.submitted.entry(connection).or_default() += jobs;
+        }
+        for (end, jobs) in other.ended {
+            *self.ended.entry(end).or_default() += jobs;
+        }
+    }
 }
 
 /// What the writer makes known outside.
@@ -133,7 +187,7 @@ pub(super) async fn run(
                 next = queue.try_recv().ok();
             }
         }
-        commit(&mut tx, group, &published).await;
+        commit(&mut tx, group, rows, &published).await;
     }
     if let Err(error) = tx.conn.close().await {
         tracing::warn!(%error, "the database did not close cleanly; its log is read at the next start");
@@ -142,13 +196,15 @@ pub(super) async fn run(
 }
 
 /// One group: all or, when the database fails, nothing.
-async fn commit(tx: &mut WriteTx, mut group: Vec<Box<dyn Change>>, published: &Published) {
+async fn commit(tx: &mut WriteTx, mut group: Vec<Box<dyn Change>>, rows: usize, published: &Published) {
     if group.is_empty() {
         return;
     }
     let mut effects = Effects::default();
     let mut ends = Vec::with_capacity(group.len());
+    let began = tx.clock.mono();
     let whole = run_group(tx, &mut group, &mut ends, &mut effects).await;
+    metrics::store_committed(whole.is_ok(), rows, tx.clock.mono().since_us(began));
     tx.effects = Effects::default();
     if let Err(error) = &whole {
         // Some failures have rolled back already, and then there is nothing to roll back.
@@ -159,6 +215,7 @@ async fn commit(tx: &mut WriteTx, mut group: Vec<Box<dyn Change>>, published: &P
         }
         return;
     }
+    tx.tell(&effects).await;
     published.backlog.fetch_add(effects.backlog, Ordering::Relaxed);
     for execution in effects.touched {
         // No receiver is no fault.
@@ -181,10 +238,7 @@ async fn run_group(
         tx.effects = Effects::default();
         let end = change.run(tx).await;
         match &end {
-            Ok(()) => {
-                effects.backlog += tx.effects.backlog;
-                effects.touched.append(&mut tx.effects.touched);
-            }
+            Ok(()) => effects.absorb(std::mem::take(&mut tx.effects)),
             // The database's own trouble is everybody's.
             Err(error @ (StoreError::Full | StoreError::Busy)) => return Err(error.clone()),
             // If the savepoint is gone, SQLite has undone the whole transaction, and so this ends the group.

@@ -127,7 +127,7 @@ fn destination(grants: &[&str]) -> Destination {
         owner: OWNER.to_owned(),
         connection: Some(ConnectionId(7)),
         subscription: Some("acme".to_owned()),
-        channel: Some("shop".to_owned()),
+        channel: Some("shop".into()),
         limits: Vec::new(),
         own_key: LimitKey::new(OWNER),
         grants: grants.iter().map(|g| g.parse().unwrap()).collect(),

@@ -1,0 +1,38 @@
+//! What the metrics show as it stands: asked of the parts when somebody reads the page.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::scheduler::Gating;
+
+use crate::config::configuration::Configuration;
+use crate::dispatch::View;
+use crate::runtime::Registry;
+use crate::store::Store;
+use crate::telemetry::exposition::Sample;
+
+/// A sampler over these parts.
+pub(super) fn sampler(store: Store, configuration: Arc<Configuration>, registry: Arc<Registry>, view: View) -> impl Fn() -> Sample {
+    move || {
+        let gatings: HashMap<ConnectionId, Gating> = view.gatings().into_iter().collect();
+        let mut connections: BTreeMap<(Arc<str>, &'static str), u64> = BTreeMap::new();
+        for connection in configuration.catalogue().connections() {
+            let channel = Arc::from(connection.channel.document.name.as_str());
+            *connections.entry((channel, state(gatings.get(&connection.id)))).or_default() += 1;
+        }
+        let (instances_busy, instances_idle) = registry.instances();
+        Sample { jobs_unfinished: store.backlog(), connections, instances_busy, instances_idle }
+    }
+}
+
+const fn state(gating: Option<&Gating>) -> &'static str {
+    match gating {
+        Some(Gating::Open) => "active",
+        Some(Gating::Paused) => "paused",
+        Some(Gating::Parked(_)) => "parked",
+        Some(Gating::Circuit(_)) => "circuit",
+        // The scheduler learns of a connection with its connector.
+        None => "no_connector",
+    }
+}

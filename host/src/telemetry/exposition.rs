@@ -1,0 +1,98 @@
+//! The page of `/metrics`: the recorder behind it, its buckets, and the gauges that are read when somebody looks.
+//!
+//! Gauges are not kept up to date while nobody asks: a [`Sample`] is taken for each page, so they cannot drift.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::catalogue::{self, name};
+use super::metrics;
+
+/// How often measurements are taken over into their buckets: until then each takes memory.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// Durations, from a commit to a slow destination.
+const SECONDS: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Rows of a group, up to several times the bound of one.
+const ROWS: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0];
+
+/// What stands still for a moment.
+#[derive(Debug, Default)]
+pub struct Sample {
+    /// Jobs that have not ended.
+    pub jobs_unfinished: u64,
+    /// Connections by channel and state.
+    pub connections: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Instances in a call.
+    pub instances_busy: u64,
+    /// Instances kept for the next call.
+    pub instances_idle: u64,
+}
+
+/// Renders the page. Cheap to clone.
+#[derive(Clone)]
+pub struct Exposition {
+    handle: PrometheusHandle,
+    sampler: Arc<dyn Fn() -> Sample + Send + Sync>,
+    /// Channels and states that were shown; what is gone is shown as 0.
+    shown: Arc<Mutex<BTreeMap<(Arc<str>, &'static str), u64>>>,
+}
+
+/// The recorder of this process, installed: what is recorded from now on is kept.
+#[derive(Debug)]
+pub struct Recorder(PrometheusHandle);
+
+impl Recorder {
+    /// Installs it, and keeps its memory bounded on the present runtime. None: another one is installed.
+    #[must_use]
+    pub fn install() -> Option<Self> {
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(name::STORE_COMMIT_ROWS.to_owned()), &ROWS));
+        let handle = builder.and_then(PrometheusBuilder::install_recorder).ok()?;
+        catalogue::describe();
+        metrics::set_build();
+        let kept = handle.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                kept.run_upkeep();
+            }
+        });
+        Some(Self(handle))
+    }
+
+    /// The page, with a sampler for what is read when somebody looks.
+    #[must_use]
+    pub fn exposition(self, sampler: impl Fn() -> Sample + Send + Sync + 'static) -> Exposition {
+        Exposition { handle: self.0, sampler: Arc::new(sampler), shown: Arc::default() }
+    }
+}
+
+impl Exposition {
+    /// The page, in the text format of Prometheus.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let sample = (self.sampler)();
+        metrics::set_unfinished(sample.jobs_unfinished);
+        metrics::set_instances("busy", sample.instances_busy);
+        metrics::set_instances("idle", sample.instances_idle);
+        {
+            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.values_mut().for_each(|count| *count = 0);
+            shown.extend(sample.connections);
+            for ((channel, state), connections) in &*shown {
+                metrics::set_connections(channel, state, *connections);
+            }
+        }
+        self.handle.render()
+    }
+}
+
+impl std::fmt::Debug for Exposition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exposition")
+    }
+}

@@ -1,0 +1,199 @@
+//! What the host counts and measures: one typed function per thing that happens, so that names and labels are in one place.
+//!
+//! Promises names by the conventions of Prometheus (<https://prometheus.io/docs/practices/naming/>) and bounded sets of
+//! label values: channels, connectors, sources, states, classes; never an object, a key or a URL. A label is a static text or
+//! a shared one that its owner keeps. Without a recorder (tests, the command line) every function does nothing. What is
+//! served, and when gauges are read, is in [`super::exposition`]; what each metric says, in [`super::catalogue`].
+
+use std::sync::Arc;
+
+use egression_core::domain::outcome::CallError;
+use egression_core::domain::state::JobState;
+use metrics::{SharedString, counter, gauge, histogram};
+
+use super::catalogue::name;
+use crate::gate::exchange::SendError;
+
+/// The label of what belongs to no configured thing any more.
+const NOBODY: &str = "none";
+
+/// Jobs of a channel were accepted: their submission is durable.
+pub fn jobs_submitted(channel: &Arc<str>, jobs: u64) {
+    counter!(name::JOBS_SUBMITTED, "channel" => shared(channel)).increment(jobs);
+}
+
+/// Lines of submissions were refused one by one, beside others that were accepted.
+pub fn items_refused(items: u64) {
+    counter!(name::ITEMS_REFUSED).increment(items);
+}
+
+/// Jobs of a channel ended in this state.
+pub fn jobs_ended(channel: &Arc<str>, state: JobState, jobs: u64) {
+    counter!(name::JOBS_ENDED, "channel" => shared(channel), "state" => state.as_str()).increment(jobs);
+}
+
+/// A connector was called and came to an end. `call`: the function of the contract.
+pub fn connector_called<T>(connector: &Arc<str>, call: &'static str, result: &Result<T, CallError>, took_us: u64) {
+    let outcome = result.as_ref().err().map_or("answered", call_error);
+    counter!(name::CONNECTOR_CALLS, "connector" => shared(connector), "call" => call, "outcome" => outcome).increment(1);
+    histogram!(name::CONNECTOR_CALL_SECONDS, "connector" => shared(connector), "call" => call).record(seconds(took_us));
+}
+
+/// Items were handed to a connector in one call.
+pub fn items_delivered(connector: &Arc<str>, items: usize) {
+    counter!(name::CONNECTOR_ITEMS, "connector" => shared(connector)).increment(items as u64);
+}
+
+/// A component became code that can be run.
+pub fn compiled(origin: &'static str, took_us: u64) {
+    histogram!(name::COMPILE_SECONDS, "origin" => origin).record(seconds(took_us));
+}
+
+/// A request on a channel's connection was refused by the gate, or was sent and ended. `took_us`: from the first byte out to
+/// the last byte in; none: it did not come to be sent.
+pub fn gate_request(channel: Option<&Arc<str>>, end: Result<u16, &SendError>, took_us: Option<u64>) {
+    // A source's requests are counted where their meaning is known.
+    let Some(channel) = channel else { return };
+    counter!(name::GATE_REQUESTS, "channel" => shared(channel), "status" => request_status(end)).increment(1);
+    if let Some(took_us) = took_us {
+        histogram!(name::GATE_REQUEST_SECONDS, "channel" => shared(channel)).record(seconds(took_us));
+    }
+}
+
+/// A request waited this long for its limits, whether it got through or not.
+pub fn limit_waited(channel: Option<&Arc<str>>, waited_us: u64) {
+    let Some(channel) = channel else { return };
+    histogram!(name::LIMIT_WAIT_SECONDS, "channel" => shared(channel)).record(seconds(waited_us));
+}
+
+/// A request to a source ended; waiting for its limits included.
+pub fn source_request(source: &Arc<str>, end: Result<u16, &SendError>, took_us: u64) {
+    counter!(name::SOURCE_REQUESTS, "source" => shared(source), "status" => request_status(end)).increment(1);
+    histogram!(name::SOURCE_REQUEST_SECONDS, "source" => shared(source)).record(seconds(took_us));
+}
+
+/// Objects were asked of a source; `outcome`: `read`, `rejected`, `unavailable`.
+pub fn source_object(source: &Arc<str>, outcome: &'static str) {
+    counter!(name::SOURCE_OBJECTS, "source" => shared(source), "outcome" => outcome).increment(1);
+}
+
+/// The writer ended a transaction with about this many rows.
+pub fn store_committed(committed: bool, rows: usize, took_us: u64) {
+    counter!(name::STORE_COMMITS, "outcome" => if committed { "committed" } else { "undone" }).increment(1);
+    histogram!(name::STORE_COMMIT_SECONDS).record(seconds(took_us));
+    #[expect(clippy::cast_precision_loss, reason = "the rows of a group are far fewer than 2^52")]
+    histogram!(name::STORE_COMMIT_ROWS).record(rows as f64);
+}
+
+/// A request to the REST API was answered. `route`: its template; none: no such route.
+pub fn http_answered(method: &http::Method, route: Option<String>, status: u16, took_us: u64) {
+    let (method, route) = (method_text(method), route.map_or(SharedString::const_str(NOBODY), SharedString::from));
+    counter!(name::HTTP_REQUESTS, "method" => method, "route" => route.clone(), "status" => status_text(status)).increment(1);
+    histogram!(name::HTTP_REQUEST_SECONDS, "method" => method, "route" => route).record(seconds(took_us));
+}
+
+/// Unfinished jobs, as they stand.
+pub(super) fn set_unfinished(jobs: u64) {
+    gauge!(name::JOBS_UNFINISHED).set(number(jobs));
+}
+
+/// Connections of a channel in a state, as they stand.
+pub(super) fn set_connections(channel: &Arc<str>, state: &'static str, connections: u64) {
+    gauge!(name::CONNECTIONS, "channel" => shared(channel), "state" => state).set(number(connections));
+}
+
+/// Instances of connectors, as they stand.
+pub(super) fn set_instances(state: &'static str, instances: u64) {
+    gauge!(name::INSTANCES, "state" => state).set(number(instances));
+}
+
+/// The program that runs.
+pub(super) fn set_build() {
+    gauge!(name::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// The label of things whose channel is not known any more.
+#[must_use]
+pub fn nobody() -> Arc<str> {
+    Arc::from(NOBODY)
+}
+
+fn shared(text: &Arc<str>) -> SharedString {
+    SharedString::from(Arc::clone(text))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds of a process' life fit into 52 bits")]
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "what is counted here is far less than 2^52")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// The class of an answer, or why there was none.
+const fn request_status(end: Result<u16, &SendError>) -> &'static str {
+    match end {
+        Ok(100..=199) => "1xx",
+        Ok(200..=299) => "2xx",
+        Ok(300..=399) => "3xx",
+        Ok(400..=499) => "4xx",
+        Ok(_) => "5xx",
+        Err(SendError::Denied(_)) => "denied",
+        Err(SendError::Limited { .. }) => "limited",
+        Err(SendError::NeverSent(_)) => "never_sent",
+        Err(SendError::SentWithoutAnswer(_)) => "no_answer",
+        Err(SendError::CredentialRefused(_)) => "credential_refused",
+    }
+}
+
+const fn call_error(error: &CallError) -> &'static str {
+    match error {
+        CallError::AuthExpired(_) => "auth_expired",
+        CallError::AuthRejected(_) => "auth_rejected",
+        CallError::SettingsInvalid(_) => "settings_invalid",
+        CallError::Throttled { .. } => "throttled",
+        CallError::Unavailable { .. } => "unavailable",
+        CallError::BatchRefused(_) => "batch_refused",
+        CallError::Unsupported(_) => "unsupported",
+        CallError::Internal(_) => "internal",
+        CallError::Trapped(_) => "trapped",
+    }
+}
+
+/// Methods that the API knows; what else clients make up is one value.
+fn method_text(method: &http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// The three digits of a status, as a text that lives as long as the program.
+fn status_text(status: u16) -> &'static str {
+    static TEXTS: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| (100..1000_u16).map(|code| code.to_string()).collect());
+    TEXTS.get(usize::from(status).wrapping_sub(100)).map_or(NOBODY, String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_bounded_whatever_a_client_sends() {
+        assert_eq!((status_text(100), status_text(507), status_text(999)), ("100", "507", "999"));
+        assert_eq!((status_text(0), status_text(u16::MAX)), (NOBODY, NOBODY));
+        let made_up = http::Method::from_bytes(b"BREW").expect("a token is a method");
+        assert_eq!((method_text(&http::Method::PUT), method_text(&made_up)), ("PUT", "other"));
+        assert_eq!(request_status(Ok(204)), "2xx");
+        assert_eq!(request_status(Ok(599)), "5xx");
+        assert_eq!(request_status(Err(&SendError::Denied(String::new()))), "denied");
+    }
+}
