@@ -1,6 +1,6 @@
 //! What the metrics show as it stands: asked of the parts when somebody reads the page.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use egression_core::domain::ids::ConnectionId;
@@ -10,13 +10,13 @@ use crate::config::configuration::Configuration;
 use crate::dispatch::View;
 use crate::runtime::Registry;
 use crate::store::Store;
-use crate::telemetry::exposition::Sample;
+use crate::telemetry::exposition::{Connections, Sample};
 
 /// A sampler over these parts.
 pub(super) fn sampler(store: Store, configuration: Arc<Configuration>, registry: Arc<Registry>, view: View) -> impl Fn() -> Sample {
     move || {
         let gatings: HashMap<ConnectionId, Gating> = view.gatings().into_iter().collect();
-        let mut connections: BTreeMap<(Arc<str>, &'static str), u64> = BTreeMap::new();
+        let mut connections = Connections::new();
         for connection in configuration.catalogue().connections() {
             let channel = Arc::from(connection.channel.document.name.as_str());
             *connections.entry((channel, state(gatings.get(&connection.id)))).or_default() += 1;

@@ -72,13 +72,13 @@ pub(super) const ALL: [Metric; 22] = [
         &["connector", "call"],
         "How long calls of connectors took, from asking for an instance to the end.",
     ),
-    metric(name::CONNECTOR_ITEMS, Kind::Counter, &["connector"], "Items handed to connectors by `deliver`; divided by its calls: items per call."),
     metric(
-        name::GATE_REQUESTS,
+        name::CONNECTOR_ITEMS,
         Kind::Counter,
-        &["channel", "status"],
-        "Requests of connections at the gate, those for tokens included.",
+        &["connector"],
+        "Items handed to connectors by `deliver`; divided by its calls: items per call.",
     ),
+    metric(name::GATE_REQUESTS, Kind::Counter, &["channel", "status"], "Requests of connections at the gate, those for tokens included."),
     metric(
         name::GATE_REQUEST_SECONDS,
         Kind::Histogram,
@@ -112,7 +112,12 @@ pub(super) const ALL: [Metric; 22] = [
         &["origin"],
         "How long it took to make a component runnable. `origin`: `compiler`, or `cache`.",
     ),
-    metric(name::STORE_COMMITS, Kind::Counter, &["outcome"], "Transactions of the writer: `committed`, or `undone` by the database's own trouble."),
+    metric(
+        name::STORE_COMMITS,
+        Kind::Counter,
+        &["outcome"],
+        "Transactions of the writer: `committed`, or `undone` by the database's own trouble.",
+    ),
     metric(name::STORE_COMMIT_ROWS, Kind::Histogram, &[], "About how many rows the writer grouped into a transaction."),
     metric(name::STORE_COMMIT_SECONDS, Kind::Histogram, &[], "How long transactions of the writer took, from their begin to the disk."),
     metric(

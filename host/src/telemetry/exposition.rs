@@ -18,13 +18,16 @@ const SECONDS: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 /// Rows of a group, up to several times the bound of one.
 const ROWS: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0];
 
+/// Connections by channel and state.
+pub type Connections = BTreeMap<(Arc<str>, &'static str), u64>;
+
 /// What stands still for a moment.
 #[derive(Debug, Default)]
 pub struct Sample {
     /// Jobs that have not ended.
     pub jobs_unfinished: u64,
     /// Connections by channel and state.
-    pub connections: BTreeMap<(Arc<str>, &'static str), u64>,
+    pub connections: Connections,
     /// Instances in a call.
     pub instances_busy: u64,
     /// Instances kept for the next call.
@@ -37,7 +40,7 @@ pub struct Exposition {
     handle: PrometheusHandle,
     sampler: Arc<dyn Fn() -> Sample + Send + Sync>,
     /// Channels and states that were shown; what is gone is shown as 0.
-    shown: Arc<Mutex<BTreeMap<(Arc<str>, &'static str), u64>>>,
+    shown: Arc<Mutex<Connections>>,
 }
 
 /// The recorder of this process, installed: what is recorded from now on is kept.

@@ -9,6 +9,7 @@ mod belts;
 mod catalogue;
 mod fairness;
 mod faults;
+mod metrics;
 mod order;
 mod parents;
 mod restart;
