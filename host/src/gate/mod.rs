@@ -14,6 +14,7 @@ mod call;
 mod destination;
 mod draw;
 mod encoding;
+mod error;
 pub mod exchange;
 mod facts;
 mod grants;
@@ -35,7 +36,6 @@ mod usage;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use egression_core::scheduler::limits::Guard;
 use egression_core::time::{Mono, Wall};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -44,6 +44,7 @@ pub use address::AddressRefused;
 pub use budget::Headroom;
 pub use call::CallGate;
 pub use destination::{BoundLimit, Destination};
+pub use error::GateError;
 pub use facts::{LimitFacts, SliceRow};
 pub use grants::{Grant, GrantError, HostPattern, Scheme, is_bound_to};
 pub use placeholders::CredentialError;
@@ -84,17 +85,17 @@ impl Gate {
     /// can be sent before [`Self::configure`].
     ///
     /// # Errors
-    /// What the store says.
+    /// What the store says; that the additional authorities cannot be used.
     pub async fn start(
         settings: GateSettings,
         facts: impl LimitFacts + 'static,
         vault: Vault,
         clock: Clock,
-    ) -> Result<Arc<Self>, StoreError> {
-        let guard = Guard { rate_share: settings.rate_guard_share, edge_ms: settings.edge_guard_ms, reach_ms: settings.reach_guard_ms };
-        let limiter = Limiter::restore(Box::new(facts), guard, clock.clone()).await?;
+    ) -> Result<Arc<Self>, GateError> {
+        let pool = Pool::new(&settings)?;
+        let limiter = Limiter::restore(Box::new(facts), settings.guard(), clock.clone()).await?;
         Ok(Arc::new(Self {
-            pool: Pool::new(&settings),
+            pool,
             settings,
             vault,
             clock,

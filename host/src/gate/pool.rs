@@ -5,12 +5,14 @@
 //! other was allowed to open. No proxy, no redirect, no repeat, no decompression, no cookies.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use reqwest::{Client, redirect, retry};
+use reqwest::{Certificate, Client, redirect, retry};
 
+use super::error::GateError;
 use super::resolver::{CheckedNames, Names};
 use super::settings::GateSettings;
 
@@ -22,6 +24,8 @@ pub(super) struct Pool {
     names: Names,
     connect_timeout: Duration,
     max_pools: usize,
+    /// Trusted beside the system's.
+    authorities: Vec<Certificate>,
     clients: Mutex<Clients>,
 }
 
@@ -32,13 +36,20 @@ struct Clients {
 }
 
 impl Pool {
-    pub(super) fn new(settings: &GateSettings) -> Self {
-        Self {
+    /// Fails if the additional authorities cannot be used.
+    pub(super) fn new(settings: &GateSettings) -> Result<Self, GateError> {
+        let pool = Self {
             names: Names::new(&settings.nameservers),
             connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
             max_pools: settings.max_pools.max(1),
+            authorities: settings.extra_ca_file.as_deref().map_or_else(|| Ok(Vec::new()), authorities)?,
             clients: Mutex::default(),
+        };
+        if let Some(path) = &settings.extra_ca_file {
+            // Whether they are certificates shows when a client is made; better now than at the first request.
+            pool.build(Arc::from([])).map_err(|error| unusable(path, &error))?;
         }
+        Ok(pool)
     }
 
     /// The client for a list of ranges, made on its first use. The one unused for longest goes when there are too many.
@@ -75,8 +86,23 @@ impl Pool {
             .tcp_nodelay(true)
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(IDLE)
+            .tls_certs_merge(self.authorities.iter().cloned())
             .build()
     }
+}
+
+fn authorities(path: &Path) -> Result<Vec<Certificate>, GateError> {
+    let text = std::fs::read(path).map_err(|error| unusable(path, &error))?;
+    let authorities = Certificate::from_pem_bundle(&text).map_err(|error| unusable(path, &error))?;
+    if authorities.is_empty() {
+        return Err(GateError::Authorities { path: path.to_owned(), reason: "it holds no certificate (PEM)".to_owned() });
+    }
+    Ok(authorities)
+}
+
+fn unusable(path: &Path, error: &dyn std::error::Error) -> GateError {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    GateError::Authorities { path: path.to_owned(), reason: format!("{error}{cause}") }
 }
 
 #[cfg(test)]
@@ -86,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn pools_are_shared_by_equal_ranges_and_bounded() {
-        let pool = Pool::new(&GateSettings { max_pools: 2, ..GateSettings::default() });
+        let pool = Pool::new(&GateSettings { max_pools: 2, ..GateSettings::default() }).unwrap();
         let ranges = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<IpNet>>();
         pool.client(&ranges(&["127.0.0.1/32", "10.0.0.0/8"])).unwrap();
         pool.client(&ranges(&["10.0.0.0/8", "127.0.0.1/32"])).unwrap();

@@ -1,7 +1,9 @@
 //! The gate's bounds.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use egression_core::scheduler::limits::Guard;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,9 +38,21 @@ pub struct GateSettings {
     pub max_exchanges_per_call: usize,
     /// How many different lists of allowed addresses keep a connection pool of their own.
     pub max_pools: usize,
+    /// A file (PEM) with certificates of authorities that are trusted beside those of the system: for destinations and
+    /// sources behind a private CA. Read at the host's start; one that cannot be read, or holds none, stops it.
+    #[schema(value_type = Option<String>)]
+    pub extra_ca_file: Option<PathBuf>,
     /// Name servers to ask instead of the system's: `127.0.0.1:53`.
     #[schema(value_type = Vec<String>)]
     pub nameservers: Vec<SocketAddr>,
+}
+
+impl GateSettings {
+    /// How far the gate stays from limits.
+    #[must_use]
+    pub const fn guard(&self) -> Guard {
+        Guard { rate_share: self.rate_guard_share, edge_ms: self.edge_guard_ms }
+    }
 }
 
 impl Default for GateSettings {
@@ -56,6 +70,7 @@ impl Default for GateSettings {
             reach_guard_ms: 1000,
             max_exchanges_per_call: 256,
             max_pools: 256,
+            extra_ca_file: None,
             nameservers: Vec::new(),
         }
     }

@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod certificates;
 mod credentials;
+mod kept;
 mod limits;
 mod names;
 mod sending;
 mod server;
+mod tls;
 mod tokens;
 
 use std::collections::BTreeMap;
