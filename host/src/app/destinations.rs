@@ -132,20 +132,14 @@ const fn scope_of(limit: &LimitDocument) -> LimitScope {
 }
 
 fn bound(limit: &LimitDocument, scope: &str, fallback: &str) -> BoundLimit {
-    let (kind, name, operations) = match limit {
-        LimitDocument::TokenBucket { name, rate, per_ms, burst, operations, .. } => {
-            (LimitKind::TokenBucket { rate: *rate, per_ms: *per_ms, burst: *burst }, name, operations)
-        }
-        LimitDocument::Window { name, max, window_ms, operations, .. } => {
-            (LimitKind::Window { max: *max, window_ms: *window_ms }, name, operations)
-        }
-        LimitDocument::Concurrency { name, max, operations, .. } => (LimitKind::Concurrency { max: *max }, name, operations),
-        LimitDocument::MinInterval { name, interval_ms, operations, .. } => {
-            (LimitKind::MinInterval { interval_ms: *interval_ms }, name, operations)
-        }
+    let (name, operations) = match limit {
+        LimitDocument::TokenBucket { name, operations, .. }
+        | LimitDocument::Window { name, operations, .. }
+        | LimitDocument::Concurrency { name, operations, .. }
+        | LimitDocument::MinInterval { name, operations, .. } => (name, operations),
     };
     let label = name.as_deref().unwrap_or(fallback);
-    BoundLimit { key: LimitKey::new(format!("{scope}/{label}")), kind, name: name.clone(), operations: operations.clone() }
+    BoundLimit { key: LimitKey::new(format!("{scope}/{label}")), kind: limit.kind(), name: name.clone(), operations: operations.clone() }
 }
 
 fn bucket_kind(kind: &BucketKind) -> LimitKind {

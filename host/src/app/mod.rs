@@ -2,6 +2,7 @@
 
 mod destinations;
 mod doors;
+mod remarks;
 mod sampler;
 mod serve;
 mod vault_sink;

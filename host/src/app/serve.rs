@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::destinations;
 use super::doors::{DispatchDoor, RegistryDoor};
+use super::remarks::Remarks;
 use super::sampler::sampler;
 use super::vault_sink::VaultSink;
 use crate::api::{self, ApiState, Doors, first_key};
@@ -117,7 +118,7 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
         Arc::new(vault),
         settings.runtime.slots,
     );
-    let configure = configurer(&configuration, &registry, &gate, &resolver);
+    let configure = configurer(&configuration, &registry, &gate, &resolver, Remarks::new(settings.gate.guard()));
     configure();
     let parts = Parts {
         store: store.clone(),
@@ -199,11 +200,13 @@ fn configurer(
     registry: &Arc<Registry>,
     gate: &Arc<Gate>,
     resolver: &Arc<Resolver>,
+    remarks: Remarks,
 ) -> impl Fn() + Send + Sync + 'static {
     let (configuration, registry, gate, resolver) =
         (Arc::clone(configuration), Arc::clone(registry), Arc::clone(gate), Arc::clone(resolver));
     move || {
         let catalogue = configuration.catalogue();
+        remarks.look(&catalogue);
         gate.configure(destinations::all(&catalogue, &registry));
         resolver.configure(&catalogue);
     }

@@ -1,5 +1,6 @@
 //! The shape of a limit, the same in a channel, a connection override, a source and a sandbox scenario.
 
+use egression_core::scheduler::limits::LimitKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -83,6 +84,19 @@ pub enum LimitDocument {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         operations: Vec<String>,
     },
+}
+
+impl LimitDocument {
+    /// How the destination counts.
+    #[must_use]
+    pub const fn kind(&self) -> LimitKind {
+        match *self {
+            Self::TokenBucket { rate, per_ms, burst, .. } => LimitKind::TokenBucket { rate, per_ms, burst },
+            Self::Window { max, window_ms, .. } => LimitKind::Window { max, window_ms },
+            Self::Concurrency { max, .. } => LimitKind::Concurrency { max },
+            Self::MinInterval { interval_ms, .. } => LimitKind::MinInterval { interval_ms },
+        }
+    }
 }
 
 const fn one_second() -> u64 {

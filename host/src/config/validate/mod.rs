@@ -5,6 +5,7 @@
 
 mod channel;
 mod connection;
+mod guard;
 mod hosts;
 mod limits;
 mod names;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 pub use channel::channel;
 pub use connection::connection;
+pub use guard::{unguarded, unguarded_limits};
 pub use hosts::{HostName, HostPattern};
 pub use names::{is_name, subscription};
 pub use set::{complete_set, set};
