@@ -1,7 +1,7 @@
 //! A destination that is scripted by the path of the request, and remembers what reached it.
 //!
 //! `/ok` answers, `/close` answers and hangs up, `/hold` answers once it is released, `/echo` answers with the credential that it was sent, `/redirect?<url>` points
-//! elsewhere.
+//! elsewhere, `/objects/<type>/<id>` answers with an empty object as a Metadata API does.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +25,8 @@ pub struct Arrived {
     pub path: String,
     /// Its `Authorization`, empty if there was none.
     pub authorization: String,
+    /// Its `traceparent`, empty if there was none.
+    pub traceparent: String,
     /// Its body.
     pub body: Vec<u8>,
 }
@@ -92,9 +94,10 @@ impl Drop for Target {
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let told = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let (authorization, traceparent) = (told("authorization"), told("traceparent"));
     let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let request = Arrived { method: method.to_string(), path, authorization: authorization.clone(), body: body.to_vec() };
+    let request = Arrived { method: method.to_string(), path, authorization: authorization.clone(), traceparent, body: body.to_vec() };
     let count = {
         let mut arrived = shared.arrived.lock().unwrap_or_else(PoisonError::into_inner);
         arrived.push(request);
@@ -116,6 +119,9 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, hea
             (StatusCode::FOUND, [(header::LOCATION, to)]).into_response()
         }
         "/close" => ([(header::CONNECTION, "close")], "{}").into_response(),
-        _ => "{}".into_response(),
+        path => match path.strip_prefix("/objects/").and_then(|object| object.split_once('/')) {
+            Some((object_type, id)) => format!(r#"{{"id":"{id}","type":"{object_type}","revision":1,"body":{{}}}}"#).into_response(),
+            None => "{}".into_response(),
+        },
     }
 }

@@ -108,8 +108,7 @@ pub(super) async fn list_events(
     let after = parameters.take("cursor")?.map(|text| cursor::read(List::Events, &text)).transpose()?.unwrap_or(0);
     parameters.finish()?;
     let job = find(&state, &caller, &segments.one()).await?;
-    let execution = state.store.execution(job.seq.execution()).await?;
-    let trace_id = execution.and_then(|e| e.row.traceparent).filter(|t| trace::is_traceparent(t)).map(|t| t[3..35].to_owned());
+    let trace_id = job.traceparent.filter(|t| trace::is_traceparent(t)).map(|t| t[3..35].to_owned());
     let rows = state.store.events(job.seq, u32::try_from(after).unwrap_or(0), limit).await?;
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| cursor::write(List::Events, i64::from(row.seq)));
     let items: Vec<EventView> = rows.into_iter().map(|row| EventView::of(row, trace_id.as_deref())).collect();

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::work::{Route, Work, ends, fails, pin, waits};
 use super::{Deliverer, history, persist, references};
-use crate::resolver::{ResolveError, Resolved};
+use crate::resolver::{Read, ResolveError, Resolved};
 use crate::store::rows::{ClaimRow, NewIntent, Settlement, Transition};
 
 /// A claim made ready.
@@ -76,18 +76,19 @@ impl Deliverer {
 
     /// The bodies of jobs that bring none, by source.
     async fn bodies(&self, wanted: &[(Head, ClaimRow, Action)]) -> HashMap<JobSeq, Result<(Resolved, u64), ResolveError>> {
-        let mut by_source: BTreeMap<SourceId, Vec<(JobSeq, ObjectKey)>> = BTreeMap::new();
+        let mut by_source: BTreeMap<SourceId, Vec<(JobSeq, Read)>> = BTreeMap::new();
         for (_, row, action) in wanted {
             let needs_source = row.pinned.is_none() && row.payload.is_none() && *action != Action::Delete;
             if let (true, Some(source)) = (needs_source, row.source) {
-                by_source.entry(source).or_default().push((row.job, row.object.clone()));
+                let read = Read { object: row.object.clone(), traceparent: row.traceparent.clone() };
+                by_source.entry(source).or_default().push((row.job, read));
             }
         }
         let mut bodies = HashMap::new();
         for (source, asked) in by_source {
             let began = self.clock.mono();
-            let objects: Vec<ObjectKey> = asked.iter().map(|(_, object)| object.clone()).collect();
-            let answers = self.resolver.resolve(source, &objects).await;
+            let reads: Vec<Read> = asked.iter().map(|(_, read)| read.clone()).collect();
+            let answers = self.resolver.resolve(source, reads).await;
             let took_ms = self.clock.mono().since_ms(began);
             bodies.extend(asked.into_iter().zip(answers).map(|((job, _), answer)| (job, answer.map(|body| (body, took_ms)))));
         }

@@ -11,6 +11,7 @@ use super::places::Reserved;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, Finished, decide, masking};
 use crate::gate::exchange::Exchange;
+use crate::resolver::shared_trace;
 use crate::runtime::call::{Call, ConnectionFrame, Item, LogLine, ResolvedReference, Session};
 
 /// How one call ended, with the gate's evidence.
@@ -72,6 +73,10 @@ impl Deliverer {
         let deadline = self.clock.mono().plus_ms(route.channel.call_timeout_ms);
         let estimate = part.first().and_then(|item| item.support(route)).map_or(1, |s| s.requests_per_call.max(1));
         let gate = self.gate.open_call(Arc::clone(&route.destination), call, deadline, estimate);
+        let traceparent = shared_trace(part.iter().map(|item| item.row.traceparent.as_deref())).map(str::to_owned);
+        if let Some(traceparent) = &traceparent {
+            gate.trace(traceparent);
+        }
         let abilities = ConnectionAbilities { connection: route.connection, gate: gate.clone(), store: self.store.clone() };
         let guest_call = Call {
             abilities: Arc::new(abilities),
@@ -81,7 +86,7 @@ impl Deliverer {
                 settings_json: Arc::from(route.document.settings.to_string()),
                 deadline,
                 dry_run: false,
-                traceparent: part.first().and_then(|item| item.row.traceparent.clone()),
+                traceparent,
             },
             session: session.clone(),
         };

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use egression_core::domain::outcome::Evidence;
 use egression_core::time::{Mono, Wall};
 use futures_util::{StreamExt as _, stream};
+use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Gate;
@@ -42,12 +43,20 @@ struct Ledger {
     under_way: Vec<(bool, Arc<AtomicBool>)>,
     exchanges: Vec<Exchange>,
     mask: Mask,
+    /// The caller's W3C Trace Context, for every request that brings none.
+    traceparent: Option<HeaderValue>,
 }
 
 impl CallGate {
     pub(super) fn new(gate: Arc<Gate>, destination: Arc<Destination>, call: i64, deadline: Mono, reservation: Reservation) -> Self {
         let state = CallState { gate, destination, call, deadline, reservation: Mutex::new(reservation), ledger: Mutex::default() };
         Self { state: Arc::new(state) }
+    }
+
+    /// From now on every request that brings no `traceparent` of its own carries this one (W3C Trace Context). A text that
+    /// is no header value is left out.
+    pub fn trace(&self, traceparent: &str) {
+        self.state.ledger().traceparent = HeaderValue::from_str(traceparent).ok();
     }
 
     /// Sends one request and waits for the whole answer. It goes on to its end if the caller stops waiting.
@@ -182,6 +191,10 @@ impl CallState {
 
     pub(super) fn redact(&self, text: &str) -> String {
         placeholders::hidden(&self.with_mask(|mask| mask.text(text)))
+    }
+
+    pub(super) fn traceparent(&self) -> Option<HeaderValue> {
+        self.ledger().traceparent.clone()
     }
 
     /// Keeps an exchange for the history.

@@ -20,6 +20,9 @@ use crate::vault::Secret;
 /// The vault's name of a fixed bearer token.
 pub const BEARER_TOKEN: &str = "token";
 
+/// The header of W3C Trace Context that is passed on.
+const TRACEPARENT: &str = "traceparent";
+
 /// Sends a request and gives the guest what it may see of the answer.
 pub(super) async fn send(call: &CallState, request: OutgoingRequest) -> Result<Answer, SendError> {
     let max_bytes = answer_bound(call, &request);
@@ -78,6 +81,9 @@ async fn prepare(call: &CallState, request: OutgoingRequest) -> Result<(Prepared
     let shown_url = shown(&placeholders::hidden(&super::encoding::readable_braces(url.as_str())));
     resolved.fill_url(&mut url).map_err(denied)?;
     let mut headers = headers(&resolved, &request.headers)?;
+    if let (Some(traceparent), false) = (call.traceparent(), headers.contains_key(TRACEPARENT)) {
+        headers.insert(TRACEPARENT, traceparent);
+    }
     let body = fill_body(&resolved, &request)?;
     check_size(call, body.as_ref())?;
     let token = match request.auth {

@@ -51,7 +51,7 @@ impl GateSettings {
     /// How far the gate stays from limits.
     #[must_use]
     pub const fn guard(&self) -> Guard {
-        Guard { rate_share: self.rate_guard_share, edge_ms: self.edge_guard_ms }
+        Guard { rate_share: self.rate_guard_share, edge_ms: self.edge_guard_ms, reach_ms: self.reach_guard_ms }
     }
 }
 

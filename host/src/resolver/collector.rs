@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::circuit::Circuit;
 use super::http_source::HttpSource;
 use super::settings::ResolverSettings;
-use super::{ResolveError, Resolved};
+use super::{Read, ResolveError, Resolved, shared_trace};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::documents::SourceDocument;
@@ -22,7 +22,7 @@ use crate::gate::Gate;
 pub(super) type Answer = Result<Resolved, ResolveError>;
 
 struct Ask {
-    object: ObjectKey,
+    read: Read,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -57,9 +57,9 @@ impl Collector {
     }
 
     /// Asks for an object; none if too many reads are waiting.
-    pub(super) fn ask(&self, object: ObjectKey) -> Option<oneshot::Receiver<Answer>> {
+    pub(super) fn ask(&self, read: Read) -> Option<oneshot::Receiver<Answer>> {
         let (reply, answer) = oneshot::channel();
-        self.asks.try_send(Ask { object, reply }).ok().map(|()| answer)
+        self.asks.try_send(Ask { read, reply }).ok().map(|()| answer)
     }
 }
 
@@ -106,20 +106,22 @@ async fn gather(incoming: &mut mpsc::Receiver<Ask>, asks: &mut Vec<Ask>, most: u
 fn by_type(asks: Vec<Ask>) -> Vec<Vec<Ask>> {
     let mut groups: BTreeMap<String, Vec<Ask>> = BTreeMap::new();
     for ask in asks {
-        groups.entry(ask.object.object_type.clone()).or_default().push(ask);
+        groups.entry(ask.read.object.object_type.clone()).or_default().push(ask);
     }
     groups.into_values().collect()
 }
 
 async fn answer(source: &HttpSource, group: Vec<Ask>) {
-    let mut waiting: BTreeMap<ObjectKey, Vec<oneshot::Sender<Answer>>> = BTreeMap::new();
+    let mut waiting: BTreeMap<ObjectKey, Vec<Ask>> = BTreeMap::new();
     for ask in group {
-        waiting.entry(ask.object).or_default().push(ask.reply);
+        waiting.entry(ask.read.object.clone()).or_default().push(ask);
     }
     let objects: Vec<ObjectKey> = waiting.keys().cloned().collect();
-    let answers = source.read(&objects).await;
-    for (replies, answer) in waiting.into_values().zip(answers) {
-        for reply in replies {
+    let traces: Vec<Option<String>> =
+        waiting.values().map(|asks| shared_trace(asks.iter().map(|ask| ask.read.traceparent.as_deref())).map(str::to_owned)).collect();
+    let answers = source.read(&objects, &traces).await;
+    for (asks, answer) in waiting.into_values().zip(answers) {
+        for Ask { reply, .. } in asks {
             // Whoever asked may have gone; the others still want to know.
             let _ = reply.send(answer.clone());
         }

@@ -10,11 +10,11 @@ use egression_core::time::{Mono, Wall};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 
-use super::ResolveError;
 use super::answer::{batch, not_found, one, too_large};
 use super::circuit::Circuit;
 use super::collector::{Answer, lock};
 use super::settings::ResolverSettings;
+use super::{ResolveError, shared_trace};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::documents::SourceDocument;
@@ -65,11 +65,11 @@ impl HttpSource {
         self.document.max_batch.max(1) as usize
     }
 
-    /// Reads objects of one type, in their order.
-    pub(super) async fn read(&self, objects: &[ObjectKey]) -> Vec<Answer> {
+    /// Reads objects of one type, each for its trace, in their order.
+    pub(super) async fn read(&self, objects: &[ObjectKey], traces: &[Option<String>]) -> Vec<Answer> {
         let answers = match &self.document.batch_url {
-            Some(url) if objects.len() > 1 || self.document.object_url.is_none() => self.read_batch(url, objects).await,
-            _ => self.read_singly(objects).await,
+            Some(url) if objects.len() > 1 || self.document.object_url.is_none() => self.read_batch(url, objects, traces).await,
+            _ => self.read_singly(objects, traces).await,
         };
         for answer in &answers {
             metrics::source_object(&self.name, answer.as_ref().err().map_or("read", ResolveError::as_str));
@@ -79,28 +79,31 @@ impl HttpSource {
 
     /// Reads in batches. One whose answer is cut off, or that the source refuses for what is in it, is read in halves,
     /// down to the object that is at fault.
-    async fn read_batch(&self, url: &str, objects: &[ObjectKey]) -> Vec<Answer> {
+    async fn read_batch(&self, url: &str, objects: &[ObjectKey], traces: &[Option<String>]) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(objects.len());
-        let mut parts = vec![objects];
-        while let Some(part) = parts.pop() {
-            let (first, second) = part.split_at(part.len() / 2);
-            match self.read_part(url, part).await {
+        let mut parts = vec![(objects, traces)];
+        while let Some((part, traces)) = parts.pop() {
+            let middle = part.len() / 2;
+            let halves = part.split_at(middle);
+            let traces_of_halves = traces.split_at(middle);
+            match self.read_part(url, part, traces).await {
                 Part::Read(read) => answers.extend(read),
                 Part::CutOff if part.len() == 1 => answers.push(Err(too_large(&part[0], self.document.max_object_bytes))),
                 Part::Refused(error) if part.len() == 1 => answers.push(Err(error)),
-                Part::CutOff | Part::Refused(_) => parts.extend([second, first]),
+                Part::CutOff | Part::Refused(_) => parts.extend([(halves.1, traces_of_halves.1), (halves.0, traces_of_halves.0)]),
                 Part::Failed(error) => answers.extend(part.iter().map(|_| Err(error.clone()))),
             }
         }
         answers
     }
 
-    async fn read_part(&self, url: &str, objects: &[ObjectKey]) -> Part {
+    async fn read_part(&self, url: &str, objects: &[ObjectKey], traces: &[Option<String>]) -> Part {
         let ids: Vec<&str> = objects.iter().map(|o| o.id.as_str()).collect();
         let object_type = objects.first().map_or("", |o| o.object_type.as_str());
         let body = serde_json::json!({"type": object_type, "ids": ids}).to_string();
         let cap = (self.document.max_object_bytes + FRAME_BYTES).saturating_mul(objects.len() as u64);
-        match self.request("POST", url.to_owned(), Some(body), cap).await {
+        let trace = shared_trace(traces.iter().map(Option::as_deref));
+        match self.request("POST", url.to_owned(), Some(body), cap, trace).await {
             Ok((bytes, false)) => match batch(objects, &bytes, self.document.max_object_bytes) {
                 Ok(read) => Part::Read(read),
                 Err(error) => Part::Failed(error),
@@ -114,18 +117,19 @@ impl HttpSource {
         }
     }
 
-    async fn read_singly(&self, objects: &[ObjectKey]) -> Vec<Answer> {
+    async fn read_singly(&self, objects: &[ObjectKey], traces: &[Option<String>]) -> Vec<Answer> {
         // Boxed, so that the future does not depend on the lifetimes of the stream's closure.
-        let reads: Vec<BoxFuture<'_, Answer>> = objects.iter().map(|object| self.read_one(object).boxed()).collect();
+        let each = objects.iter().zip(traces);
+        let reads: Vec<BoxFuture<'_, Answer>> = each.map(|(object, trace)| self.read_one(object, trace.as_deref()).boxed()).collect();
         stream::iter(reads).buffered(self.settings.concurrency.max(1)).collect().await
     }
 
-    async fn read_one(&self, object: &ObjectKey) -> Answer {
+    async fn read_one(&self, object: &ObjectKey, trace: Option<&str>) -> Answer {
         let Some(template) = &self.document.object_url else {
             return Err(ResolveError::rejected(Problem::new("source.no_url", "the source has neither `object_url` nor `batch_url`")));
         };
         let url = object_url(template, object)?;
-        match self.request("GET", url, None, self.document.max_object_bytes + FRAME_BYTES).await {
+        match self.request("GET", url, None, self.document.max_object_bytes + FRAME_BYTES, trace).await {
             Ok((_, true)) => Err(too_large(object, self.document.max_object_bytes)),
             Ok((bytes, false)) => one(object, &bytes, self.document.max_object_bytes),
             Err(Failed::Rejected(ResolveError::Rejected(problem))) if problem.http_status == Some(404) => Err(not_found(object)),
@@ -134,7 +138,14 @@ impl HttpSource {
     }
 
     /// One request; the answer's body, and whether it was cut off at `cap` bytes.
-    async fn request(&self, method: &str, url: String, body: Option<String>, cap: u64) -> Result<(Bytes, bool), Failed> {
+    async fn request(
+        &self,
+        method: &str,
+        url: String,
+        body: Option<String>,
+        cap: u64,
+        trace: Option<&str>,
+    ) -> Result<(Bytes, bool), Failed> {
         let now = self.clock.mono();
         lock(&self.circuit).try_pass(now, &self.settings).map_err(|until| Failed::Source {
             retry_after_ms: None,
@@ -147,6 +158,9 @@ impl HttpSource {
         };
         let deadline: Mono = now.plus_ms(self.document.timeout_ms);
         let call = self.gate.open_call(destination, 0, deadline, 1);
+        if let Some(trace) = trace {
+            call.trace(trace);
+        }
         let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
         if body.is_some() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));

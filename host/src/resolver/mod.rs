@@ -28,6 +28,22 @@ use crate::config::catalogue::Catalogue;
 use crate::config::documents::{SourceDocument, SourceKind};
 use crate::gate::Gate;
 
+/// One object to be read, and for whom.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The object.
+    pub object: ObjectKey,
+    /// The job's W3C Trace Context.
+    pub traceparent: Option<String>,
+}
+
+/// The trace that all share. A request for several traces belongs to none of them: it would say of each that the others'
+/// work is its own.
+pub fn shared_trace<'a>(mut traces: impl Iterator<Item = Option<&'a str>>) -> Option<&'a str> {
+    let first = traces.next()??;
+    traces.all(|trace| trace == Some(first)).then_some(first)
+}
+
 /// Why there is no body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolveError {
@@ -93,13 +109,13 @@ impl Resolver {
     }
 
     /// The bodies of these objects as they are now, in their order.
-    pub async fn resolve(&self, source: SourceId, objects: &[ObjectKey]) -> Vec<Result<Resolved, ResolveError>> {
+    pub async fn resolve(&self, source: SourceId, reads: Vec<Read>) -> Vec<Result<Resolved, ResolveError>> {
         let waiting: Vec<Option<oneshot::Receiver<Result<Resolved, ResolveError>>>> = {
             let collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
             let collector = collectors.get(&source);
-            objects.iter().map(|object| collector.and_then(|c| c.ask(object.clone()))).collect()
+            reads.into_iter().map(|read| collector.and_then(|c| c.ask(read))).collect()
         };
-        let mut bodies = Vec::with_capacity(objects.len());
+        let mut bodies = Vec::with_capacity(waiting.len());
         for answer in waiting {
             let body = match answer {
                 Some(answer) => answer.await.ok(),
@@ -114,5 +130,19 @@ impl Resolver {
         let until = self.clock.wall().plus_ms(i64::try_from(self.settings.retry_base_ms).unwrap_or(1000));
         let message = "the source is not configured for reads, or too many reads are waiting for it (bound `resolver.queue`)";
         ResolveError::unavailable(until, Problem::new("source.busy", message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shared_trace;
+
+    #[test]
+    fn a_request_for_several_traces_belongs_to_none() {
+        assert_eq!(shared_trace([Some("a"), Some("a")].into_iter()), Some("a"));
+        assert_eq!(shared_trace([Some("a"), Some("b")].into_iter()), None);
+        assert_eq!(shared_trace([Some("a"), None].into_iter()), None);
+        assert_eq!(shared_trace([None, Some("a")].into_iter()), None);
+        assert_eq!(shared_trace(std::iter::empty()), None);
     }
 }

@@ -17,7 +17,7 @@ const AHEAD_COUNTED: i64 = 1000;
 
 const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, j.object_type, j.object_id, j.partition_key, \
      j.action, j.priority, j.state, j.waiting, j.due_at, j.attempts, j.source_id, j.expires_at, j.finished_at, j.changed, d.problem, \
-     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at \
+     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, x.traceparent) \
      FROM job j JOIN execution x ON x.seq = j.id >> 24 LEFT JOIN job_detail d ON d.job_id = j.id WHERE ";
 
 impl Store {
@@ -230,5 +230,6 @@ fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
         merged_into: row.try_get::<Option<i64>, _>(21)?.map(JobSeq),
         created_at: Wall(row.try_get(22)?),
         scheduled_at: wall(23)?,
+        traceparent: row.try_get(24)?,
     })
 }

@@ -11,4 +11,5 @@ mod lists;
 mod openapi;
 mod preferences;
 mod problems;
+mod trace;
 mod views;

@@ -161,6 +161,8 @@ pub struct JobRow {
     pub created_at: Wall,
     /// Not before.
     pub scheduled_at: Option<Wall>,
+    /// W3C Trace Context of the job, else of its execution.
+    pub traceparent: Option<String>,
 }
 
 /// One line of a job's history.
