@@ -90,7 +90,6 @@ async fn however_a_close_and_the_next_write_race_the_gate_tells_what_happened() 
     let server = Closer::start().await;
     let base = format!("http://127.0.0.1:{}", server.port);
     let gate = house.gate(vec![destination(&[&base])]).await;
-    let mut ends = HashMap::<&str, usize>::new();
     for race in 0..RACES {
         // A read may meet the close of the race before; there is a kept connection when one was answered.
         while open(&gate, OWNER).send(get(&format!("{base}/before/{race}"))).await.is_err() {}
@@ -115,7 +114,5 @@ async fn however_a_close_and_the_next_write_race_the_gate_tells_what_happened() 
             Err(SendError::NeverSent(_)) => assert_eq!((seen, evidence.write_left), (0, false), "{path}"),
             Err(other) => panic!("{path}: {other:?}"),
         }
-        *ends.entry(if result.is_ok() { "answered" } else { "not answered" }).or_default() += 1;
     }
-    assert_eq!(ends.values().sum::<usize>(), RACES);
 }
