@@ -275,6 +275,11 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::StorageFull,
+            StoreError::Disk(reason) => {
+                tracing::error!(reason, trace_id = trace::current(), "the disk refuses");
+                let detail = "the disk of the host refuses; nothing was stored".to_owned();
+                Self::Busy { code: "store_disk", detail, retry_after_s: 5 }
+            }
             StoreError::Busy | StoreError::Overloaded => Self::Busy { code: "store_busy", detail: error.to_string(), retry_after_s: 1 },
             StoreError::Closed => Self::Busy { code: "stopping", detail: "the host is stopping".to_owned(), retry_after_s: 5 },
             StoreError::Held { .. } | StoreError::Database(_) | StoreError::Corrupt(_) => Self::Internal(error.to_string()),
@@ -351,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_and_a_busy_store_say_when_to_come_back() {
-        for error in [StoreError::Full, StoreError::Busy, StoreError::Overloaded, StoreError::Closed] {
+        for error in [StoreError::Full, StoreError::Disk(String::new()), StoreError::Busy, StoreError::Overloaded, StoreError::Closed] {
             let response = ApiError::from(error).into_response();
             assert!(response.headers().contains_key(header::RETRY_AFTER), "{}", response.status());
         }

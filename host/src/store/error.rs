@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The disk is full. Nothing acknowledged is lost; it works again when there is room.
     #[error("the disk is full")]
     Full,
+    /// The disk refuses: a quota, a bound on files, a defect. Nothing acknowledged is lost; it works again when the disk does.
+    #[error("the disk refuses: {0}")]
+    Disk(String),
     /// The database is locked or does not answer in time; worth trying again.
     #[error("the database is busy")]
     Busy,
@@ -33,7 +36,7 @@ impl StoreError {
     /// The same call may work later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Full | Self::Busy | Self::Overloaded)
+        matches!(self, Self::Full | Self::Disk(_) | Self::Busy | Self::Overloaded)
     }
 }
 
@@ -53,10 +56,13 @@ impl From<sqlx::Error> for StoreError {
 fn from_code(code: Option<&str>, message: &str) -> StoreError {
     const BUSY: u32 = 5;
     const LOCKED: u32 = 6;
+    // A quota and a bound on the size of files are this, not `FULL`: only ENOSPC is that.
+    const IOERR: u32 = 10;
     const FULL: u32 = 13;
     match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
         Some(BUSY | LOCKED) => StoreError::Busy,
         Some(FULL) => StoreError::Full,
+        Some(IOERR) => StoreError::Disk(message.to_owned()),
         _ => StoreError::Database(message.to_owned()),
     }
 }

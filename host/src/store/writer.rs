@@ -240,7 +240,7 @@ async fn run_group(
         match &end {
             Ok(()) => effects.absorb(std::mem::take(&mut tx.effects)),
             // The database's own trouble is everybody's.
-            Err(error @ (StoreError::Full | StoreError::Busy)) => return Err(error.clone()),
+            Err(error @ (StoreError::Full | StoreError::Disk(_) | StoreError::Busy)) => return Err(error.clone()),
             // If the savepoint is gone, SQLite has undone the whole transaction, and so this ends the group.
             Err(error) => {
                 sqlx::query("ROLLBACK TO change").execute(&mut tx.conn).await.map_err(|_| error.clone())?;

@@ -129,6 +129,46 @@ async fn a_full_disk_refuses_and_goes_on() {
     let _log: &ShopLog = &rig.log;
 }
 
+/// The host under a bound on the size of its files, as a quota would set one, for as long as the returned file is there.
+fn bounded(directory: &Path) -> Result<(PathBuf, PathBuf)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (script, bound) = (directory.join("bounded"), directory.join("bound"));
+    let host = binary::egression()?;
+    // The system's signal for it would end the host at once; ignored, the write itself fails. 16384 blocks of 512 bytes.
+    let text =
+        format!("#!/bin/sh\nif [ -e '{}' ]; then trap '' XFSZ; ulimit -f 16384; fi\nexec '{}' \"$@\"\n", bound.display(), host.display());
+    std::fs::write(&script, text)?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    std::fs::write(&bound, "")?;
+    Ok((script, bound))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_may_not_grow_refuses_and_a_restart_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (script, bound) = bounded(directory.path()).unwrap();
+    let shop = Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let url = format!("http://{}", shop.addr());
+    let layout = Layout { channel: FAST_RETRY.to_owned(), ..Layout::default() };
+    let host = TestHost::new(script, directory.path().to_owned(), &layout.text(&url)).unwrap();
+    let mut rig = layout.install(host, shop).await.unwrap();
+    let problem = until_full(&rig).await.unwrap();
+    let told = (problem["status"].as_u64(), problem["code"].as_str());
+    assert!([(Some(507), Some("storage_full")), (Some(503), Some("store_disk"))].contains(&told), "{problem}");
+    rig.host.expect_running().unwrap();
+
+    std::fs::remove_file(bound).unwrap();
+    rig.host.kill9().await.unwrap();
+    rig.restart().await.unwrap();
+    let acknowledged: Value = rig.rest.get("/v1/executions?limit=1000").await.unwrap();
+    let acknowledged = acknowledged["items"].as_array().unwrap();
+    assert!(acknowledged.len() > 1, "something was acknowledged before");
+    for execution in acknowledged {
+        let view = rig.done(execution["id"].as_str().unwrap()).await.unwrap();
+        assert_eq!((&view["counts"]["succeeded"], &view["counts"]["total"]), (&json!(50), &json!(50)), "{view}");
+    }
+}
+
 /// Submits until the store refuses; the refusal. What is taken until then is acknowledged, and counts.
 async fn until_full(rig: &Rig) -> Result<Value> {
     for _ in 0..2000 {
