@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_burst_below_what_arrives_in_the_edge_is_remarked_with_the_sizes_that_would_do() {
-        let guard = Guard { rate_share: 0.02, edge_ms: 50 };
+        let guard = Guard::default();
         let window = serde_json::from_value(json!({"kind": "window", "max": 1, "window_ms": 10})).unwrap();
         let remarks = unguarded_limits(&[bucket(20, 5), window, bucket(300, 3)], guard);
         assert_eq!(remarks.len(), 1, "{remarks:?}");
