@@ -11,6 +11,23 @@ pub(crate) struct Settings {
     pub(crate) target_url: String,
     #[serde(default)]
     pub(crate) elsewhere_url: Option<String>,
+    #[serde(default)]
+    pub(crate) recall: Recall,
+}
+
+/// What `reconcile` does.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Recall {
+    /// Says that it cannot.
+    #[default]
+    Unsupported,
+    /// Reads `target_url/ID`: 200 arrived, 404 did not, anything else cannot tell.
+    Look,
+    /// Says that nothing arrived, without asking anybody.
+    Guess,
+    /// Traps at once.
+    Trap,
 }
 
 /// What `deliver` does.
@@ -43,6 +60,8 @@ pub(crate) enum Behaviour {
     ReportThenTrap,
     /// Reads `target_url`, which echoes the credential, and says what it saw: in the log and in a problem.
     EchoSecret,
+    /// Writes `PUT target_url/ID` for each item, and says what came of it.
+    Write,
     /// Reads `elsewhere_url`, or `target_url` without it, and says what came of it in a problem.
     Reach,
 }
@@ -56,9 +75,10 @@ pub(crate) fn settings_schema() -> Value {
             "behave": {
                 "enum": [
                     "ok", "loop", "trap", "poison", "eat_memory", "flood_log", "wrong_index", "twice", "missing_index",
-                    "sleep", "trap_after_write", "report_then_trap", "echo_secret", "reach"
+                    "sleep", "trap_after_write", "report_then_trap", "echo_secret", "write", "reach"
                 ]
             },
+            "recall": { "enum": ["unsupported", "look", "guess", "trap"], "description": "What `reconcile` does." },
             "target_url": { "type": "string", "description": "Where the behaviours that send go to." },
             "elsewhere_url": { "type": "string", "description": "Where `reach` goes instead. Its host is not asked for." }
         }

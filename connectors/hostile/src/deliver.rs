@@ -4,7 +4,10 @@ use std::hint::black_box;
 use std::thread::sleep;
 use std::time::Duration;
 
-use egression_sdk::{Call, CallError, HttpError, Item, ItemOutcome, Level, Outcome, Problem, Request};
+use egression_sdk::{
+    Call, CallError, HttpError, Item, ItemOutcome, Level, Outcome, Problem, Request, call_error_from_http, call_error_from_status,
+    outcome_from_http, outcome_from_status,
+};
 
 use crate::behaviour::{Behaviour, Settings};
 
@@ -34,6 +37,7 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         Behaviour::TrapAfterWrite => trap_after_write(call, &settings.target_url),
         Behaviour::ReportThenTrap => report_then_trap(call, items),
         Behaviour::EchoSecret => return Ok(echo_secret(call, &settings.target_url, items)),
+        Behaviour::Write => return write(call, &settings.target_url, items),
         Behaviour::Reach => {
             let url = settings.elsewhere_url.as_ref();
             return Ok(reach(call, url.unwrap_or(&settings.target_url), items));
@@ -54,7 +58,7 @@ fn spin() {
 }
 
 #[expect(clippy::panic, reason = "the trap is what it is for")]
-fn trap(why: &str) -> ! {
+pub(crate) fn trap(why: &str) -> ! {
     panic!("{why}")
 }
 
@@ -83,6 +87,27 @@ fn twice(items: &[Item]) -> Vec<ItemOutcome> {
     let mut outcomes = delivered(items);
     outcomes.extend(ItemOutcome::for_all(items, &Outcome::rejected(again)));
     outcomes
+}
+
+/// Well-behaved: what follows is the destination's doing.
+fn write(call: &Call<'_>, url: &str, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
+    let mut outcomes = Vec::new();
+    for item in items {
+        let request = Request::put(format!("{url}/{}", item.object.id)).header("idempotency-key", &item.idempotency_key);
+        let request = request.json_text(item.body.as_deref().unwrap_or("{}"));
+        let outcome = match call.send(&request) {
+            Ok(response) => match call_error_from_status(&response, items.len()) {
+                Some(error) => return Err(error),
+                None => outcome_from_status(&response, item),
+            },
+            Err(error) => match call_error_from_http(&error, false, call.now_ms()) {
+                Some(error) => return Err(error),
+                None => outcome_from_http(&error, false, call.now_ms()),
+            },
+        };
+        outcomes.push(item.settled(outcome));
+    }
+    Ok(outcomes)
 }
 
 fn trap_after_write(call: &Call<'_>, url: &str) {

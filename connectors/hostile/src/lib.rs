@@ -1,14 +1,15 @@
 //! A connector that misbehaves as its settings say, to test that a host holds.
 //!
-//! `behave` names what `deliver` does; every other function is well-behaved. See the README for the list.
+//! `behave` names what `deliver` does, `recall` what `reconcile` does; every other function is well-behaved. See the README for the list.
 
 #![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
 
 mod behaviour;
 mod deliver;
+mod recall;
 
 use egression_sdk::{
-    Action, BodyFormat, Call, CallError, Connector, Description, Findings, Item, ItemOutcome, TypeSupport, export_connector,
+    Action, BodyFormat, Call, CallError, Connector, Description, Findings, Item, ItemOutcome, Reconciliation, TypeSupport, export_connector,
 };
 use serde_json::json;
 
@@ -37,4 +38,10 @@ impl Connector for Hostile {
     }
 }
 
-export_connector!(Hostile);
+impl Reconciliation for Hostile {
+    fn reconcile(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
+        recall::reconcile(call, items)
+    }
+}
+
+export_connector!(Hostile, reconciliation);

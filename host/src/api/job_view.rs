@@ -153,7 +153,8 @@ pub struct EventView {
     pub seq: u32,
     /// When.
     pub at: String,
-    /// submitted, resolved, sent, responded, rescheduled, succeeded …
+    /// submitted, resolved, sent, rescheduled, succeeded …; of an exchange: responded, no_answer, never_sent, limited, denied,
+    /// credential_refused.
     #[schema(example = "responded")]
     pub stage: String,
     /// The attempt that it belongs to.

@@ -2,13 +2,12 @@
 
 use egression_core::domain::action::Action;
 use egression_core::domain::judge::{
-    Again, CODE_ACCEPTED_NO_POLL, CallFrame, CallVerdict, ConnectionEffect, Credential, JudgeInput, Verdict, judge, judge_call,
-    missing_outcome,
+    Again, CallFrame, CallVerdict, ConnectionEffect, Credential, JudgeInput, Verdict, judge, judge_call, missing_outcome,
 };
 use egression_core::domain::object::Remote;
 use egression_core::domain::outcome::{CallError, Outcome};
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::{FailureCode, JobState};
+use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::scheduler::{Ending, Head};
 use egression_core::time::Wall;
@@ -16,13 +15,13 @@ use egression_core::time::Wall;
 use super::prepare::wait_for;
 use super::run::Ran;
 use super::work::{Route, Work};
-use super::{Deliverer, Effect, history, persist};
-use crate::config::documents::{AuthDocument, OnFailure};
+use super::{Deliverer, Effect, ending, history, persist};
+use crate::config::documents::AuthDocument;
 use crate::runtime::call::LogLine;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
 /// Exchanges of a call that each of its items keeps in its history; the newest count.
-const EXCHANGES_PER_ITEM: usize = 4;
+pub(super) const EXCHANGES_PER_ITEM: usize = 4;
 /// So many attempts before its last, a job whose calls do not advance goes alone.
 const LAST_ATTEMPTS_ALONE: u32 = 2;
 
@@ -59,7 +58,7 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
     let advanced = ran.outcomes.values().any(|outcome| *outcome != Outcome::NotAttempted);
     let mut decided = Decided { effect: effect_of(verdict.as_ref(), &ran), ..Decided::default() };
     if let Some(verdict) = &verdict {
-        apply_to_connection(host, route, &verdict.connection).await;
+        apply_to_connection(host, route, verdict).await;
     }
     let bench = Bench { host, route, call, ran: &ran, verdict, advanced, batch_size, draw: host.chance.draw(), now: host.clock.wall() };
     let mut again = Vec::new();
@@ -95,6 +94,7 @@ impl Bench<'_> {
             action: item.action,
             idempotent: item.is_idempotent(self.route),
             declares_upsert: item.support(self.route).is_some_and(|s| s.actions.contains(&Action::Upsert)),
+            reconciles: self.route.reconciles(),
             rules: &self.route.channel.retry,
             outcome: outcome.clone().unwrap_or_else(|| missing_outcome(self.ran.evidence)),
             evidence: self.ran.evidence,
@@ -128,7 +128,7 @@ impl Bench<'_> {
         let ending = match verdict {
             Verdict::Again(again) => self.goes_again(item, again, &mut settlement).await,
             ended => {
-                self.ends(item, ended, &mut settlement);
+                ending::end(self.route, item, ended, self.now, &mut settlement);
                 Ending::Left
             }
         };
@@ -151,62 +151,6 @@ impl Bench<'_> {
         let log: Vec<&LogLine> = self.ran.logs.iter().filter(|line| line.item.is_none_or(|i| i == index)).collect();
         events.extend(history::responded(&self.ran.exchanges[from..], &log, item.attempt, self.now));
         events
-    }
-
-    fn ends(&self, item: &Work, verdict: Verdict, settlement: &mut Settlement) {
-        let channel = &self.route.channel;
-        let blocks = |rule: OnFailure, why: &str| (rule == OnFailure::Block).then(|| why.to_owned());
-        let (state, code, problem, changed, block_key) = match verdict {
-            Verdict::Succeeded { remotes, changed, warnings, drop_id_map } => {
-                settlement.id_map = match (drop_id_map, remotes.is_empty()) {
-                    (true, _) => IdMapChange::Drop,
-                    (false, false) => IdMapChange::Replace(remotes),
-                    (false, true) => IdMapChange::Keep,
-                };
-                settlement.delivered_revision = item.pinned.revision.filter(|_| item.action != Action::Delete);
-                if !warnings.is_empty() {
-                    let detail = serde_json::to_string(&warnings).unwrap_or_default();
-                    settlement.events.push(history::note(self.now, "warned", detail));
-                }
-                (JobState::Succeeded, None, None, Some(changed), None)
-            }
-            Verdict::Rejected(problem) => {
-                let block = blocks(channel.on_rejected, "its head was rejected");
-                (JobState::Rejected, Some(problem.code.clone()), Some(problem), None, block)
-            }
-            Verdict::Exhausted { problem } => {
-                if channel.on_exhausted == OnFailure::Block {
-                    self.waits_blocked(problem, settlement);
-                    return;
-                }
-                (JobState::Failed, Some(FailureCode::RetriesExhausted.as_str().to_owned()), Some(problem), None, None)
-            }
-            Verdict::Accepted { token, .. } => {
-                let message = format!("the destination took it as {token} and decides later; this host does not ask for decisions yet");
-                let problem = Problem::new(CODE_ACCEPTED_NO_POLL, message);
-                (JobState::Unknown, Some(problem.code.clone()), Some(problem), None, Some("the outcome of its head is unknown".to_owned()))
-            }
-            Verdict::Unknown(problem) => {
-                let block = Some("the outcome of its head is unknown".to_owned());
-                (JobState::Unknown, Some(problem.code.clone()), Some(problem), None, block)
-            }
-            Verdict::Again(_) => return,
-        };
-        settlement.events.push(history::ended(state, problem.as_ref(), changed, self.now));
-        settlement.to = Transition::Ended { state, code, problem, changed, block_key };
-    }
-
-    /// Its attempts are used up and the channel keeps the key for a person: the job stays waiting at its head.
-    fn waits_blocked(&self, problem: Problem, settlement: &mut Settlement) {
-        settlement.events.push(history::waits(WaitingKind::Blocked, None, Some(&problem), Some(settlement.attempts), self.now));
-        settlement.to = Transition::Waits {
-            reason: Some(WaitingKind::Blocked),
-            until: None,
-            parents: Vec::new(),
-            problem: Some(problem),
-            keep_pinned: true,
-            answer_lost: false,
-        };
     }
 
     async fn goes_again(&self, item: &Work, again: Again, settlement: &mut Settlement) -> Ending {
@@ -262,10 +206,7 @@ impl Bench<'_> {
 
     /// For how long the call as a whole closed a limit.
     fn closed_ms(&self) -> Option<u64> {
-        match self.verdict.as_ref()?.connection {
-            ConnectionEffect::CloseLimit { ms, .. } => Some(ms),
-            _ => None,
-        }
+        closes(&self.verdict.as_ref()?.connection).map(|(_, ms)| ms)
     }
 
     /// The unfinished jobs of the objects that a connector was blocked on.
@@ -289,7 +230,7 @@ fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
     match verdict {
         Some(CallVerdict { guest_failed: true, problem: Some(problem), .. }) => Effect::Trapped(problem.clone()),
         Some(CallVerdict { connection: ConnectionEffect::Park(problem), .. }) => Effect::Refused(problem.clone()),
-        Some(CallVerdict { connection: ConnectionEffect::OpenCircuit { .. }, problem, .. }) => Effect::Unavailable(
+        Some(CallVerdict { connection: ConnectionEffect::Unavailable { .. }, problem, .. }) => Effect::Unavailable(
             problem.clone().unwrap_or_else(|| Problem::new("destination.unavailable", "the destination does not answer")),
         ),
         _ if answered => Effect::Healthy,
@@ -298,7 +239,7 @@ fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
             connection: ConnectionEffect::CloseLimit { .. } | ConnectionEffect::DropSession | ConnectionEffect::DropToken,
             ..
         }) => Effect::None,
-        _ => match ran.exchanges.iter().rev().find_map(|exchange| exchange.error.as_ref()) {
+        _ => match ran.exchanges.iter().rev().filter(|exchange| exchange.end.blames_destination()).find_map(|e| e.error.as_ref()) {
             Some(error) => Effect::Unavailable(Problem::new("destination.unreachable", error.clone())),
             None => Effect::None,
         },
@@ -313,13 +254,24 @@ fn credential_of(route: &Route) -> Credential {
     }
 }
 
-async fn apply_to_connection(host: &Deliverer, route: &Route, effect: &ConnectionEffect) {
-    if let ConnectionEffect::CloseLimit { bucket, ms } = effect {
-        close_limit(host, route, bucket.as_deref(), *ms, None).await;
+/// Closes what the verdict closes. A destination that is down until a time named closes the connection's own limit: no job of it,
+/// and no probe, is sent before.
+async fn apply_to_connection(host: &Deliverer, route: &Route, verdict: &CallVerdict) {
+    if let Some((bucket, ms)) = closes(&verdict.connection) {
+        close_limit(host, route, bucket, ms, verdict.problem.as_ref()).await;
     }
 }
 
-async fn close_limit(host: &Deliverer, route: &Route, bucket: Option<&str>, ms: u64, problem: Option<&Problem>) {
+/// The limit that a call as a whole closes (none: the connection's own), and for how long.
+fn closes(effect: &ConnectionEffect) -> Option<(Option<&str>, u64)> {
+    match effect {
+        ConnectionEffect::CloseLimit { bucket, ms } => Some((bucket.as_deref(), *ms)),
+        ConnectionEffect::Unavailable { not_before_ms } => not_before_ms.map(|ms| (None, ms)),
+        _ => None,
+    }
+}
+
+pub(super) async fn close_limit(host: &Deliverer, route: &Route, bucket: Option<&str>, ms: u64, problem: Option<&Problem>) {
     let until = host.clock.wall().plus_ms(i64::try_from(ms).unwrap_or(i64::MAX));
     let reason = problem.map_or("the destination asked for less", |p| p.message.as_str());
     if let Err(error) = host.gate.throttle(&route.destination.owner, bucket, until, reason).await {

@@ -33,13 +33,12 @@ pub(super) fn responded(exchanges: &[Exchange], log: &[&LogLine], attempt: u32, 
         .map(|exchange| {
             let detail = json!({"method": exchange.method, "url": exchange.url, "error": exchange.error}).to_string();
             let at = exchange.at.plus_ms(i64::try_from(exchange.duration_ms).unwrap_or(0));
-            let stage = if exchange.status.is_some() { "responded" } else { "no_answer" };
             NewEvent {
                 attempt: Some(attempt),
                 http_status: exchange.status,
                 duration_ms: Some(exchange.duration_ms),
                 detail: Some(detail),
-                ..line(at, stage)
+                ..line(at, exchange.end.stage())
             }
         })
         .collect();
@@ -51,6 +50,17 @@ pub(super) fn responded(exchanges: &[Exchange], log: &[&LogLine], attempt: u32, 
         }
     }
     events
+}
+
+/// The connector was asked whether a send arrived whose answer was lost. None: it cannot tell.
+pub(super) fn reconciled(arrived: Option<bool>, problem: Option<&Problem>, attempt: u32, at: Wall) -> NewEvent {
+    let detail = json!({"arrived": arrived, "problem": problem});
+    NewEvent {
+        attempt: Some(attempt),
+        http_status: problem.and_then(|p| p.http_status),
+        detail: Some(detail.to_string()),
+        ..line(at, "reconciled")
+    }
 }
 
 /// The job ended.

@@ -39,6 +39,7 @@ pub(super) fn error(gate: &CallGate, error: CallError) -> CallError {
         CallError::BatchRefused(one) => CallError::BatchRefused(problem(gate, one)),
         CallError::Unsupported(one) => CallError::Unsupported(problem(gate, one)),
         CallError::Internal(one) => CallError::Internal(problem(gate, one)),
+        CallError::NotRun(one) => CallError::NotRun(problem(gate, one)),
         CallError::Trapped(one) => CallError::Trapped(problem(gate, one)),
     }
 }

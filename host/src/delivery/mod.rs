@@ -6,6 +6,7 @@
 
 mod abilities;
 mod decide;
+mod ending;
 mod history;
 mod masking;
 mod names;
@@ -13,6 +14,7 @@ mod persist;
 mod places;
 mod prepare;
 mod probe;
+mod reconcile;
 mod recover;
 mod references;
 mod run;
@@ -142,6 +144,7 @@ impl Deliverer {
         let prepared = self.prepare(&route, &claim, call).await;
         self.settle(&mut finished, prepared.settlements).await;
         finished.jobs.extend(prepared.endings);
+        finished.effect = prepared.effect;
         if !prepared.work.is_empty() {
             self.run(&route, call, prepared.work, &mut finished, &mut reserved).await;
         }

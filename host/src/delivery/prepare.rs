@@ -13,7 +13,7 @@ use egression_core::time::Wall;
 use serde_json::Value;
 
 use super::work::{Route, Work, ends, fails, pin, waits};
-use super::{Deliverer, history, persist, references};
+use super::{Deliverer, Effect, history, persist, references};
 use crate::resolver::{Read, ResolveError, Resolved};
 use crate::store::rows::{ClaimRow, NewIntent, Settlement, Transition};
 
@@ -26,10 +26,12 @@ pub(super) struct Prepared {
     pub(super) settlements: Vec<Settlement>,
     /// What becomes of the jobs that are not in `work`.
     pub(super) endings: Vec<(Head, Ending)>,
+    /// What the connector said of the connection when it was asked for lost sends.
+    pub(super) effect: Effect,
 }
 
 impl Prepared {
-    fn aside(&mut self, head: Head, settlement: Settlement) {
+    pub(super) fn aside(&mut self, head: Head, settlement: Settlement) {
         self.settlements.push(settlement);
         self.endings.push((head, Ending::Left));
     }
@@ -67,7 +69,8 @@ impl Deliverer {
             }
         }
         let bodies = self.bodies(&wanted).await;
-        let mut work = self.check_bodies(route, wanted, bodies, &mut prepared).await;
+        let work = self.check_bodies(route, wanted, bodies, &mut prepared).await;
+        let mut work = self.reconcile(route, call, work, &mut prepared).await;
         self.keep_within_bytes(route, &mut work, &mut prepared);
         self.wait_for_parents(route, &mut work, &mut prepared).await;
         self.open_intents(route, work, call, &mut prepared).await;
@@ -142,7 +145,7 @@ impl Deliverer {
                         references,
                         reference_remotes: Vec::new(),
                         attempt,
-                        resolved,
+                        before: resolved.into_iter().collect(),
                         row,
                     });
                 }
@@ -267,22 +270,25 @@ impl Deliverer {
         }
     }
 
+    /// What is known of the objects that the bodies refer to.
+    pub(super) async fn look_up_references(&self, route: &Route, work: &mut [Work]) -> Result<(), StoreError> {
+        let keys: Vec<ObjectKey> = work.iter().flat_map(|item| item.references.iter().map(|(_, key)| key.clone())).collect();
+        let remotes = persist::until_taken(&self.clock, || self.store.remotes(route.connection, &keys)).await?;
+        let mut remotes = remotes.into_iter();
+        for item in work {
+            item.reference_remotes = item.references.iter().map(|_| remotes.next().unwrap_or_default()).collect();
+        }
+        Ok(())
+    }
+
     async fn open_intents(&self, route: &Route, mut work: Vec<Work>, call: i64, prepared: &mut Prepared) {
         if work.is_empty() {
             return;
         }
-        let keys: Vec<ObjectKey> = work.iter().flat_map(|item| item.references.iter().map(|(_, key)| key.clone())).collect();
-        let remotes = match persist::until_taken(&self.clock, || self.store.remotes(route.connection, &keys)).await {
-            Ok(remotes) => remotes,
-            Err(error) => {
-                tracing::error!(%error, "the id map could not be read; nothing is sent");
-                prepared.endings.extend(work.into_iter().map(|item| (item.head, Ending::Left)));
-                return;
-            }
-        };
-        let mut remotes = remotes.into_iter();
-        for item in &mut work {
-            item.reference_remotes = item.references.iter().map(|_| remotes.next().unwrap_or_default()).collect();
+        if let Err(error) = self.look_up_references(route, &mut work).await {
+            tracing::error!(%error, "the id map could not be read; nothing is sent");
+            prepared.endings.extend(work.into_iter().map(|item| (item.head, Ending::Left)));
+            return;
         }
         let intents: Vec<NewIntent> = work
             .iter()
@@ -291,7 +297,7 @@ impl Deliverer {
                 call,
                 attempt: item.attempt,
                 pinned: item.pinned.clone(),
-                events: item.resolved.clone().into_iter().collect(),
+                events: item.before.clone(),
             })
             .collect();
         match persist::until_taken(&self.clock, || self.store.open_intent(intents.clone())).await {

@@ -78,6 +78,7 @@ fn judge(error: CallError) -> Probe {
         | CallError::Unavailable { problem, .. }
         | CallError::BatchRefused(problem)
         | CallError::Internal(problem)
+        | CallError::NotRun(problem)
         | CallError::Trapped(problem) => Probe::Fails(problem),
     }
 }

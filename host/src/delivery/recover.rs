@@ -6,14 +6,14 @@ use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::{FailureCode, JobState};
 
-use super::work::fails;
+use super::work::{Route, fails};
 use super::{Deliverer, history, persist};
 use crate::store::StoreError;
 use crate::store::rows::{Changes, IdMapChange, OpenIntent, Settlement, Transition};
 
 impl Deliverer {
-    /// Settles what was open when the host died: a repeat of the same bytes where the action is idempotent, else `unknown`
-    /// for a person. Returns how many intents were open, and the children that wait for what ended here.
+    /// Settles what was open when the host died: a repeat of the same bytes where the action is idempotent or the connector
+    /// can be asked first whether they arrived, else `unknown` for a person. Returns how many intents were open, and the children that wait for what ended here.
     ///
     /// # Errors
     /// What the database says.
@@ -34,7 +34,8 @@ impl Deliverer {
                         .as_ref()
                         .and_then(|route| route.description().object_type(&intent.object.object_type))
                         .is_some_and(|support| support.idempotent_actions.contains(&intent.action));
-                    self.lost(&intent, idempotent)
+                    let reconciles = route.as_ref().is_some_and(Route::reconciles);
+                    self.lost(&intent, idempotent || reconciles)
                 })
                 .collect();
             for chunk in settlements.chunks(500) {
@@ -44,11 +45,11 @@ impl Deliverer {
         Ok((count, orphaned))
     }
 
-    fn lost(&self, intent: &OpenIntent, idempotent: bool) -> Settlement {
+    fn lost(&self, intent: &OpenIntent, repeats: bool) -> Settlement {
         let now = self.clock.wall();
         let problem = Problem::new("host.stopped", "the host stopped while the job was being sent; whether it arrived is not known");
-        let event = history::note(now, "recovered", serde_json::json!({"repeats": idempotent}).to_string());
-        let to = if idempotent {
+        let event = history::note(now, "recovered", serde_json::json!({"repeats": repeats}).to_string());
+        let to = if repeats {
             Transition::Waits {
                 reason: None,
                 until: None,

@@ -10,6 +10,7 @@ use super::abilities::ConnectionAbilities;
 use super::places::Reserved;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, Finished, decide, masking};
+use crate::gate::CallGate;
 use crate::gate::exchange::Exchange;
 use crate::resolver::shared_trace;
 use crate::runtime::call::{Call, ConnectionFrame, Item, LogLine, ResolvedReference, Session};
@@ -73,35 +74,15 @@ impl Deliverer {
         let deadline = self.clock.mono().plus_ms(route.channel.call_timeout_ms);
         let estimate = part.first().and_then(|item| item.support(route)).map_or(1, |s| s.requests_per_call.max(1));
         let gate = self.gate.open_call(Arc::clone(&route.destination), call, deadline, estimate);
-        let traceparent = shared_trace(part.iter().map(|item| item.row.traceparent.as_deref())).map(str::to_owned);
-        if let Some(traceparent) = &traceparent {
-            gate.trace(traceparent);
-        }
-        let abilities = ConnectionAbilities { connection: route.connection, gate: gate.clone(), store: self.store.clone() };
-        let guest_call = Call {
-            abilities: Arc::new(abilities),
-            connection: ConnectionFrame {
-                subscription: Arc::from(route.subscription_name.as_str()),
-                channel: Arc::from(route.channel_name.as_str()),
-                settings_json: Arc::from(route.document.settings.to_string()),
-                deadline,
-                dry_run: false,
-                traceparent,
-            },
-            session: session.clone(),
-        };
+        let guest_call = self.guest_call(route, &gate, part, session.clone());
         let end = route.connector.deliver(guest_call, items(part)).await;
         gate.close();
         let (returned, error) = match end.result {
             Ok(returned) => (returned, None),
             Err(error) => (Vec::new(), Some(masking::error(&gate, error))),
         };
-        let mut outcomes: BTreeMap<u32, Outcome> = BTreeMap::new();
-        for (index, outcome) in end.reported.into_iter().chain(returned) {
-            outcomes.entry(index).or_insert_with(|| masking::outcome(&gate, outcome));
-        }
         Ran {
-            outcomes,
+            outcomes: first_answers(&gate, end.reported.into_iter().chain(returned)),
             error,
             evidence: gate.evidence(),
             exchanges: gate.exchanges(),
@@ -109,6 +90,26 @@ impl Deliverer {
             began,
             session,
             session_fresh: false,
+        }
+    }
+
+    /// What the guest of a call with items is given.
+    pub(super) fn guest_call(&self, route: &Route, gate: &CallGate, part: &[Work], session: Option<Session>) -> Call {
+        let traceparent = shared_trace(part.iter().map(|item| item.row.traceparent.as_deref())).map(str::to_owned);
+        if let Some(traceparent) = &traceparent {
+            gate.trace(traceparent);
+        }
+        Call {
+            abilities: Arc::new(ConnectionAbilities { connection: route.connection, gate: gate.clone(), store: self.store.clone() }),
+            connection: ConnectionFrame {
+                subscription: Arc::from(route.subscription_name.as_str()),
+                channel: Arc::from(route.channel_name.as_str()),
+                settings_json: Arc::from(route.document.settings.to_string()),
+                deadline: gate.deadline(),
+                dry_run: false,
+                traceparent,
+            },
+            session,
         }
     }
 
@@ -127,7 +128,16 @@ impl Deliverer {
     }
 }
 
-fn items(part: &[Work]) -> Vec<Item> {
+/// The first answer of each index, masked.
+pub(super) fn first_answers(gate: &CallGate, answers: impl Iterator<Item = (u32, Outcome)>) -> BTreeMap<u32, Outcome> {
+    let mut outcomes: BTreeMap<u32, Outcome> = BTreeMap::new();
+    for (index, outcome) in answers {
+        outcomes.entry(index).or_insert_with(|| masking::outcome(gate, outcome));
+    }
+    outcomes
+}
+
+pub(super) fn items(part: &[Work]) -> Vec<Item> {
     part.iter()
         .enumerate()
         .map(|(index, work)| Item {

@@ -20,6 +20,9 @@ use crate::store::rows::{ClaimRow, IdMapChange, NewEvent, Pinned, Settlement, Tr
 
 use super::{Deliverer, history};
 
+/// The optional interface that tells whether lost sends arrived, by its name in the contract.
+const RECONCILIATION: &str = "reconciliation";
+
 /// Everything that a call on a connection needs, as configured when the call began.
 #[derive(Clone, Debug)]
 pub(super) struct Route {
@@ -35,6 +38,11 @@ pub(super) struct Route {
 impl Route {
     pub(super) fn description(&self) -> &Description {
         self.connector.description()
+    }
+
+    /// The connector can be asked whether a send arrived whose answer was lost.
+    pub(super) fn reconciles(&self) -> bool {
+        self.description().optional_exports.iter().any(|name| name == RECONCILIATION)
     }
 }
 
@@ -72,7 +80,8 @@ pub(super) struct Work {
     pub(super) reference_remotes: Vec<Vec<Remote>>,
     /// The number of this attempt.
     pub(super) attempt: u32,
-    pub(super) resolved: Option<NewEvent>,
+    /// What led to this send, for the history: resolved, reconciled …
+    pub(super) before: Vec<NewEvent>,
 }
 
 impl Work {

@@ -90,6 +90,56 @@ pub enum SendError {
     CredentialRefused(String),
 }
 
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeEnd {
+    /// A whole answer came, whatever its status.
+    Answered,
+    /// It left, and no whole answer came.
+    Unanswered,
+    /// Not allowed; nothing was sent.
+    Denied,
+    /// A limit had no room within the deadline, or is closed; nothing was sent.
+    Limited,
+    /// Nothing was sent: no name, no connection, no time.
+    NeverSent,
+    /// The host's token cannot be had, so nothing was sent.
+    CredentialRefused,
+}
+
+impl From<&SendError> for ExchangeEnd {
+    fn from(error: &SendError) -> Self {
+        match error {
+            SendError::Denied(_) => Self::Denied,
+            SendError::Limited { .. } => Self::Limited,
+            SendError::NeverSent(_) => Self::NeverSent,
+            SendError::SentWithoutAnswer(_) => Self::Unanswered,
+            SendError::CredentialRefused(_) => Self::CredentialRefused,
+        }
+    }
+}
+
+impl ExchangeEnd {
+    /// The word in a job's history.
+    #[must_use]
+    pub const fn stage(self) -> &'static str {
+        match self {
+            Self::Answered => "responded",
+            Self::Unanswered => "no_answer",
+            Self::Denied => "denied",
+            Self::Limited => "limited",
+            Self::NeverSent => "never_sent",
+            Self::CredentialRefused => "credential_refused",
+        }
+    }
+
+    /// The destination was tried, or its name or credential, and nothing came of it. Our own refusals are not the destination's.
+    #[must_use]
+    pub const fn blames_destination(self) -> bool {
+        matches!(self, Self::Unanswered | Self::NeverSent | Self::CredentialRefused)
+    }
+}
+
 /// One exchange as recorded for a job's history, redacted.
 #[derive(Clone, Debug)]
 pub struct Exchange {
@@ -99,6 +149,8 @@ pub struct Exchange {
     pub method: String,
     /// Without secrets.
     pub url: String,
+    /// How it ended.
+    pub end: ExchangeEnd,
     /// The answer's status.
     pub status: Option<u16>,
     /// From the first byte out to the last byte in.

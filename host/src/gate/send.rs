@@ -8,7 +8,7 @@ use url::Url;
 
 use super::answer;
 use super::call::CallState;
-use super::exchange::{Answer, Exchange, OutgoingRequest, RequestAuth, SendError};
+use super::exchange::{Answer, Exchange, ExchangeEnd, OutgoingRequest, RequestAuth, SendError};
 use super::grants;
 use super::placeholders::{self, Resolved};
 use super::token::{ClientCredentials, Token};
@@ -31,8 +31,8 @@ pub(super) async fn send(call: &CallState, request: OutgoingRequest) -> Result<A
     let prepared = prepare(call, request).await;
     let (mut prepared, token) = prepared.inspect_err(|error| {
         metrics::gate_request(call.destination.channel.as_ref(), Err(error), None);
-        let error = Some(call.redact(&error.to_string()));
-        call.note(Exchange { at, method, url: shown(&url), status: None, duration_ms: 0, error, write });
+        let (end, error) = (ExchangeEnd::from(error), Some(call.redact(&error.to_string())));
+        call.note(Exchange { at, method, url: shown(&url), end, status: None, duration_ms: 0, error, write });
     })?;
     prepared.max_bytes = max_bytes.saturating_add(call.with_mask(|mask| mask.overlap_bytes() as u64));
     let outcome = transfer::transfer(call, prepared).await;

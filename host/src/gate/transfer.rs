@@ -22,7 +22,7 @@ use url::{Host, Url};
 use super::address::{self, AddressRefused};
 use super::call::{CallState, Flight};
 use super::draw::Refused;
-use super::exchange::{Exchange, SendError};
+use super::exchange::{Exchange, ExchangeEnd, SendError};
 use crate::telemetry::metrics;
 
 /// A request as it leaves, secrets in place.
@@ -61,6 +61,7 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
         at: gate.clock.wall(),
         method: request.method.to_string(),
         url: request.shown_url.clone(),
+        end: ExchangeEnd::Answered,
         status: None,
         duration_ms: 0,
         error: None,
@@ -83,7 +84,7 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
     noted.duration_ms = took_us / 1000;
     match &result {
         Ok(answer) => noted.status = Some(answer.status),
-        Err(error) => noted.error = Some(call.redact(&error.to_string())),
+        Err(error) => (noted.end, noted.error) = (ExchangeEnd::from(error), Some(call.redact(&error.to_string()))),
     }
     call.note(noted);
     result

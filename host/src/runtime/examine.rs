@@ -117,7 +117,7 @@ fn uncompiled(error: &wasmtime::Error) -> InstallError {
 fn failed(error: CallError, stage: fn(String) -> InstallError) -> InstallError {
     match error {
         CallError::Trapped(problem) => stage(problem.message),
-        CallError::Unavailable { problem, .. } => InstallError::Host(problem.message),
+        CallError::NotRun(problem) => InstallError::Host(problem.message),
         other => stage(format!("{other:?}")),
     }
 }

@@ -137,10 +137,8 @@ fn reason(error: &wasmtime::Error) -> String {
 }
 
 fn no_slot(slots: u32) -> CallError {
-    /// It is the host that is busy, so soon again.
-    const AGAIN_AFTER_MS: u64 = 1_000;
     let message = format!("all {slots} slots were taken until the call's deadline (bound `runtime.slots`)");
-    CallError::Unavailable { after_ms: Some(AGAIN_AFTER_MS), problem: Problem::new("runtime.no_slot", message) }
+    CallError::NotRun(Problem::new("runtime.no_slot", message))
 }
 
 const fn failed<T>(error: CallError) -> CallEnd<T> {

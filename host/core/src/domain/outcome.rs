@@ -81,6 +81,8 @@ pub enum CallError {
     Unsupported(Problem),
     /// The connector is at fault, by its own word.
     Internal(Problem),
+    /// The host had no room to run the connector, so nothing was sent. Only the host says this.
+    NotRun(Problem),
     /// The guest trapped, ran out of its CPU budget, memory or time. Only the host says this.
     Trapped(Problem),
 }

@@ -77,7 +77,7 @@ async fn who_finds_no_slot_within_the_deadline_hears_so() {
     };
     holding.arrived.notified().await;
     let end = connector.deliver(bench.call_until(&behave("ok"), &holding, 20), items([0])).await;
-    assert!(matches!(&end.result, Err(CallError::Unavailable { problem, .. }) if problem.code == "runtime.no_slot"), "{:?}", end.result);
+    assert!(matches!(&end.result, Err(CallError::NotRun(problem)) if problem.code == "runtime.no_slot"), "{:?}", end.result);
     holding.answers.add_permits(1);
     assert!(first.await.unwrap().result.is_ok());
     assert_eq!(bench.runtime.free_slots(), 1);

@@ -35,7 +35,7 @@ async fn a_feed_is_accepted_polled_reconciled_and_migrated() {
 #[tokio::test]
 async fn what_a_connector_does_not_export_is_unsupported() {
     let bench = Bench::new(|_| ());
-    let connector = bench.connector("hostile").await;
+    let connector = bench.connector("sandbox").await;
     let abilities = Scripted::answering("{}");
     let polled = connector.poll(bench.call("{}", &abilities), Vec::new()).await;
     assert!(matches!(polled.result, Err(CallError::Unsupported(_))));

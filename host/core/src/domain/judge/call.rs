@@ -6,9 +6,6 @@ use super::{Again, CODE_ANSWER_LOST, JudgeInput, RETRY_AFTER_MAX_MS, THROTTLE_MI
 use crate::domain::outcome::{CallError, Evidence, Outcome};
 use crate::domain::problem::Problem;
 
-/// The first probe of an open circuit comes after so many milliseconds, unless the destination names a time.
-pub const FIRST_PROBE_MS: u64 = 10_000;
-
 /// What the verdict on a call depends on, besides its error.
 #[derive(Clone, Copy, Debug)]
 pub struct CallFrame {
@@ -68,10 +65,10 @@ pub enum ConnectionEffect {
     DropToken,
     /// The credential or the settings are refused: nothing is sent until `check` passes.
     Park(Problem),
-    /// The destination is probed before anything is sent again.
-    OpenCircuit {
-        /// The first probe, in milliseconds from now.
-        after_ms: u64,
+    /// The destination does not answer as it should: its circuit counts this.
+    Unavailable {
+        /// It named a time: the connection's own limit closes for so many milliseconds, so that nothing is sent before.
+        not_before_ms: Option<u64>,
     },
     /// A limit closes.
     CloseLimit {
@@ -100,9 +97,11 @@ pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
             CallVerdict { connection: ConnectionEffect::CloseLimit { bucket, ms }, problem, ..waits }
         }
         CallError::Unavailable { after_ms, problem } => {
-            let after_ms = after_ms.unwrap_or(FIRST_PROBE_MS).min(RETRY_AFTER_MAX_MS);
-            CallVerdict { connection: ConnectionEffect::OpenCircuit { after_ms }, problem: Some(problem), ..waits }
+            let not_before_ms = after_ms.filter(|ms| *ms > 0).map(|ms| ms.min(RETRY_AFTER_MAX_MS));
+            CallVerdict { connection: ConnectionEffect::Unavailable { not_before_ms }, problem: Some(problem), ..waits }
         }
+        // The host's own want of room says nothing about the destination.
+        CallError::NotRun(p) => CallVerdict { problem: Some(p), ..waits },
         CallError::BatchRefused(p) if frame.batch_size > 1 => CallVerdict { halve: true, problem: Some(p), ..waits },
         CallError::BatchRefused(p) | CallError::Unsupported(p) => {
             CallVerdict { unsettled: Unsettled::Judged(Outcome::Rejected(p.clone())), problem: Some(p), ..waits }
@@ -172,7 +171,7 @@ impl CallVerdict {
 fn expired(frame: CallFrame, problem: &Problem) -> ConnectionEffect {
     match (frame.credential, frame.credential_fresh) {
         (Credential::Entered, _) => ConnectionEffect::Park(problem.clone()),
-        (_, true) => ConnectionEffect::OpenCircuit { after_ms: FIRST_PROBE_MS },
+        (_, true) => ConnectionEffect::Unavailable { not_before_ms: None },
         (Credential::Session, false) => ConnectionEffect::DropSession,
         (Credential::Token, false) => ConnectionEffect::DropToken,
     }

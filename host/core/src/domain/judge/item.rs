@@ -117,9 +117,9 @@ impl Case<'_> {
         self.transient(None, problem, Proof::NotApplied, again)
     }
 
-    /// Sent, and nobody knows whether it was applied.
+    /// Sent, and nobody knows whether it was applied. A connector that can tell is asked before the next send.
     fn answer_lost(&self, problem: Problem) -> Verdict {
-        if !self.input.idempotent {
+        if !self.input.idempotent && !self.input.reconciles {
             return Verdict::Unknown(problem);
         }
         self.transient(None, problem, Proof::AnswerLost, Again { halve: self.halve_after_failure(), ..self.unspent() })
@@ -153,8 +153,12 @@ impl Case<'_> {
         let rules = self.input.rules;
         let spent = self.input.attempts_before.saturating_add(1);
         let answer_lost = again.answer_lost || proof == Proof::AnswerLost;
-        if spent >= rules.attempts.max(1) {
-            return if answer_lost { Verdict::Unknown(used_up_after_lost_answer(problem)) } else { Verdict::Exhausted { problem } };
+        let used_up = spent >= rules.attempts.max(1);
+        if used_up && !answer_lost {
+            return Verdict::Exhausted { problem };
+        }
+        if used_up && !self.input.reconciles {
+            return Verdict::Unknown(used_up_after_lost_answer(problem));
         }
         let after_ms = after_ms.map(|ms| ms.min(RETRY_AFTER_MAX_MS));
         Verdict::Again(Again {

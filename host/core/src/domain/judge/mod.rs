@@ -7,13 +7,15 @@
 
 mod call;
 mod item;
+mod lost;
 mod rules;
 mod status;
 #[cfg(test)]
 mod tests;
 
-pub use call::{CallFrame, CallVerdict, ConnectionEffect, Credential, FIRST_PROBE_MS, Unsettled, judge_call, missing_outcome};
+pub use call::{CallFrame, CallVerdict, ConnectionEffect, Credential, Unsettled, judge_call, missing_outcome};
 pub use item::judge;
+pub use lost::{Followed, LostInput, judge_lost};
 pub use rules::{RuleEffect, rule_for};
 pub use status::{StatusAnswer, StatusMeaning, outcome_from_status, retry_after_ms, status_meaning};
 
@@ -54,6 +56,8 @@ pub struct JudgeInput<'a> {
     pub idempotent: bool,
     /// The connector does `upsert` for this type.
     pub declares_upsert: bool,
+    /// The connector can be asked whether a send arrived whose answer was lost: nothing is decided before it was.
+    pub reconciles: bool,
     /// The channel's rules.
     pub rules: &'a RetryRules,
     /// The connector's word, or the host's in its place.

@@ -4,6 +4,7 @@
 
 mod clauses;
 mod evidence;
+mod lost;
 mod rows;
 mod unsettled;
 
@@ -26,6 +27,7 @@ fn input(outcome: Outcome) -> JudgeInput<'static> {
         action: Action::Upsert,
         idempotent: true,
         declares_upsert: true,
+        reconciles: false,
         rules: rules(),
         outcome,
         evidence: WROTE,

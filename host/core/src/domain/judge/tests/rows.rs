@@ -41,7 +41,7 @@ fn credential_refused_parks_the_connection_and_the_items_wait() {
 }
 
 #[test]
-fn an_expired_credential_is_made_anew_and_a_fresh_one_opens_the_circuit() {
+fn an_expired_credential_is_made_anew_and_a_fresh_one_counts_for_the_circuit() {
     let effect = |credential, credential_fresh| {
         let frame = CallFrame { credential, credential_fresh, ..frame(WROTE, 1) };
         let verdict = judge_call(CallError::AuthExpired(problem()), frame);
@@ -51,18 +51,25 @@ fn an_expired_credential_is_made_anew_and_a_fresh_one_opens_the_circuit() {
     assert_eq!(effect(Credential::Session, false), ConnectionEffect::DropSession);
     assert_eq!(effect(Credential::Token, false), ConnectionEffect::DropToken);
     for renewable in [Credential::Session, Credential::Token] {
-        assert_eq!(effect(renewable, true), ConnectionEffect::OpenCircuit { after_ms: FIRST_PROBE_MS });
+        assert_eq!(effect(renewable, true), ConnectionEffect::Unavailable { not_before_ms: None });
     }
     assert_eq!(effect(Credential::Entered, false), ConnectionEffect::Park(problem()), "nobody can make it anew");
 }
 
 #[test]
-fn unavailable_opens_the_circuit_and_the_items_wait() {
-    for (after_ms, expected) in [(None, FIRST_PROBE_MS), (Some(3000), 3000), (Some(u64::MAX), RETRY_AFTER_MAX_MS)] {
+fn unavailable_counts_for_the_circuit_and_nothing_is_sent_before_the_time_named() {
+    for (after_ms, expected) in [(None, None), (Some(0), None), (Some(3000), Some(3000)), (Some(u64::MAX), Some(RETRY_AFTER_MAX_MS))] {
         let verdict = judge_call(CallError::Unavailable { after_ms, problem: problem() }, frame(WROTE, 50));
-        assert_eq!(verdict.connection, ConnectionEffect::OpenCircuit { after_ms: expected });
+        assert_eq!(verdict.connection, ConnectionEffect::Unavailable { not_before_ms: expected });
         assert!(!again(verdict.judge(input(Outcome::NotAttempted))).attempt_spent);
     }
+}
+
+#[test]
+fn the_hosts_own_want_of_room_says_nothing_about_the_connection() {
+    let verdict = judge_call(CallError::NotRun(problem()), frame(QUIET, 50));
+    assert_eq!((&verdict.connection, verdict.guest_failed, verdict.halve), (&ConnectionEffect::None, false, false));
+    assert_eq!(again(verdict.judge(input(Outcome::NotAttempted))), Again { problem: Some(problem()), ..plain() });
 }
 
 #[test]
