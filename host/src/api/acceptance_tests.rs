@@ -5,19 +5,18 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::state::ConnectorError;
-use crate::store::connectors::ConnectorRow;
+use crate::api::state::{Changed, ConnectorError};
 use crate::store::documents::{DocumentName, ManagedBy, StoredDocument};
 
 struct OneConnector(Arc<Description>);
 
 #[async_trait]
 impl Connectors for OneConnector {
-    async fn install(&self, _: Bytes, _: bool) -> Result<ConnectorRow, ConnectorError> {
+    async fn install(&self, _: Bytes, _: bool) -> Result<Changed, ConnectorError> {
         Err(ConnectorError::Internal("not here".into()))
     }
-    async fn activate(&self, _: &str, _: &str) -> Result<bool, ConnectorError> {
-        Ok(false)
+    async fn activate(&self, _: &str, _: &str) -> Result<Option<Vec<String>>, ConnectorError> {
+        Ok(None)
     }
     fn description(&self, name: &str, _: Option<&str>) -> Option<Arc<Description>> {
         (name == self.0.name).then(|| Arc::clone(&self.0))

@@ -14,7 +14,7 @@ use super::parameters::Parameters;
 use super::problem::{ApiError, FieldError, ProblemDocument};
 use super::state::ApiState;
 use crate::config::catalogue::Catalogue;
-use crate::config::configuration::Document;
+use crate::config::configuration::{Configuration, Document};
 use crate::config::documents::{ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument};
 use crate::config::validate;
 use crate::store::documents::{DocumentError, DocumentName, ManagedBy};
@@ -77,6 +77,7 @@ pub(super) async fn apply_documents(
     let catalogue = state.configuration.catalogue();
     let mut wrong: Vec<FieldError> = validate::set(&documents).into_iter().map(|i| FieldError::new(i.pointer, i.code, i.detail)).collect();
     wrong.extend(dangling(&documents, &catalogue));
+    wrong.extend(misfits(&documents, &catalogue, &state.configuration));
     if !wrong.is_empty() {
         return Err(ApiError::invalid(wrong));
     }
@@ -121,6 +122,19 @@ fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
             let detail = format!("there is no subscription `{subscription}`");
             wrong.push(FieldError::new(format!("/connections/{index}/subscription"), "reference.missing", detail));
         }
+    }
+    wrong
+}
+
+/// Settings that do not fit the connector of their channel, which may be in the text as well.
+fn misfits(documents: &Documents, catalogue: &Catalogue, configuration: &Configuration) -> Vec<FieldError> {
+    let mut wrong = Vec::new();
+    for (index, connection) in documents.connections.iter().enumerate() {
+        let given = documents.channels.iter().find(|channel| channel.name == connection.channel);
+        let in_force = || catalogue.channel(&connection.channel).map(|channel| &channel.document);
+        let Some(channel) = given.or_else(in_force) else { continue };
+        let issues = configuration.settings_issues(channel, connection).into_iter();
+        wrong.extend(issues.map(|i| FieldError::new(format!("/connections/{index}{}", i.pointer), i.code, i.detail)));
     }
     wrong
 }

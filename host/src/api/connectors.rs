@@ -12,7 +12,7 @@ use super::body::{self, BodyBounds};
 use super::page::{self, Page};
 use super::parameters::Parameters;
 use super::problem::{ApiError, FieldError, ProblemDocument};
-use super::state::ApiState;
+use super::state::{ApiState, Changed};
 use super::verb::{self, Segments};
 use crate::runtime::description::Description;
 use crate::store::connectors::ConnectorRow;
@@ -27,6 +27,10 @@ pub struct ConnectorView {
     pub active: Option<String>,
     /// All installed versions, oldest first.
     pub versions: Vec<ConnectorVersion>,
+    /// In the answer to `:activate`: what is other than in the version before, and connections that are parked because their
+    /// settings do not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
 }
 
 /// One version of a connector.
@@ -47,6 +51,10 @@ pub struct ConnectorVersion {
     pub installed_at: String,
     /// What it says about itself.
     pub description: Description,
+    /// In the answer to its installation: what is other than in the version that was active before, and connections that are
+    /// parked because their settings do not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
 }
 
 /// The body of `:activate`.
@@ -88,10 +96,10 @@ pub(super) async fn install_connector(
     let (component, _) = body::read_whole(&parts.headers, content, bounds).await?;
     let connectors = state.connectors.clone();
     let task = tokio::spawn(async move { connectors.install(Bytes::from(component), activate).await });
-    let row = task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    let Changed { row, differences } = task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     tracing::info!(connector = row.name, version = row.version, digest = row.digest, by = caller.key_id, "connector installed");
     let location = HeaderValue::from_str(&format!("/v1/connectors/{}", row.name)).unwrap_or(HeaderValue::from_static("/v1/connectors"));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(version(row)?)).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(ConnectorVersion { differences, ..version(row)? })).into_response())
 }
 
 /// All installed connectors.
@@ -147,13 +155,13 @@ pub(super) async fn activate_connector(state: ApiState, caller: Caller, name: &s
     let before = one(&state, name).await?;
     let (connectors, owned, version) = (state.connectors.clone(), name.to_owned(), wanted.version.clone());
     let task = tokio::spawn(async move { connectors.activate(&owned, &version).await });
-    if !task.await.map_err(|error| ApiError::Internal(error.to_string()))?? {
+    let Some(differences) = task.await.map_err(|error| ApiError::Internal(error.to_string()))?? else {
         let known: Vec<&str> = before.versions.iter().map(|v| v.version.as_str()).collect();
         let detail = format!("version `{}` is not installed, expected one of {}", wanted.version, known.join(", "));
         return Err(ApiError::invalid(vec![FieldError::new("/version", "invalid_value", detail)]));
-    }
+    };
     tracing::info!(connector = name, version = wanted.version, by = caller.key_id, "connector activated");
-    Ok(axum::Json(one(&state, name).await?).into_response())
+    Ok(axum::Json(ConnectorView { differences, ..one(&state, name).await? }).into_response())
 }
 
 /// `POST /v1/connectors/{name}:VERB`.
@@ -186,7 +194,7 @@ async fn all(state: &ApiState) -> Result<Vec<ConnectorView>, ApiError> {
                 connector.active = active.or(connector.active.take());
                 connector.versions.push(version);
             }
-            None => connectors.push(ConnectorView { name: version.name.clone(), active, versions: vec![version] }),
+            None => connectors.push(ConnectorView { name: version.name.clone(), active, versions: vec![version], differences: Vec::new() }),
         }
     }
     Ok(connectors)
@@ -203,5 +211,6 @@ fn version(row: ConnectorRow) -> Result<ConnectorVersion, ApiError> {
         active: row.active,
         installed_at: row.installed_at.to_rfc3339(),
         description,
+        differences: Vec::new(),
     })
 }

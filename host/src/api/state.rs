@@ -51,13 +51,22 @@ impl From<ConnectorError> for ApiError {
     }
 }
 
+/// A version that was installed.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The version.
+    pub row: ConnectorRow,
+    /// What it needs and offers other than the active version before it, and connections whose settings do not fit, one sentence each.
+    pub differences: Vec<String>,
+}
+
 /// The door to the installed connectors.
 #[async_trait]
 pub trait Connectors: Send + Sync {
     /// Validates and stores a component. `activate`: new calls go to it.
-    async fn install(&self, component: Bytes, activate: bool) -> Result<ConnectorRow, ConnectorError>;
-    /// Makes an installed version the active one; false if it is not installed.
-    async fn activate(&self, name: &str, version: &str) -> Result<bool, ConnectorError>;
+    async fn install(&self, component: Bytes, activate: bool) -> Result<Changed, ConnectorError>;
+    /// Makes an installed version the active one, and says what that changes; none if it is not installed.
+    async fn activate(&self, name: &str, version: &str) -> Result<Option<Vec<String>>, ConnectorError>;
     /// What a connector (its active version, or the newest that fits the pin) says about itself.
     fn description(&self, name: &str, pin: Option<&str>) -> Option<Arc<Description>>;
 }

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 
-use crate::api::state::{ConnectorError, Connectors, Scheduling, WaitingGroup};
+use crate::api::state::{Changed, ConnectorError, Connectors, Scheduling, WaitingGroup};
+use crate::config::configuration::Configuration;
 use crate::dispatch::{Dispatcher, View};
 use crate::gate::{Gate, Usage};
 use crate::runtime::description::Description;
 use crate::runtime::{InstallError, Registry};
-use crate::store::connectors::ConnectorRow;
 use crate::store::rows::{Changes, ExecutionStatus, JobRow};
 
 /// Tells the dispatcher, and asks its view.
@@ -60,24 +60,46 @@ impl Scheduling for DispatchDoor {
 /// Installs connectors, and lets the dispatcher know.
 pub(super) struct RegistryDoor {
     pub(super) registry: Arc<Registry>,
+    pub(super) configuration: Arc<Configuration>,
     /// Runs after each change of what is installed.
     pub(super) changed: Arc<dyn Fn() + Send + Sync>,
 }
 
+impl RegistryDoor {
+    /// The connections whose settings do not fit the versions in use now, those of this connector; they are parked.
+    async fn misfits(&self, connector: &str) -> Vec<String> {
+        let catalogue = self.configuration.catalogue();
+        let uses = |channel: &str| catalogue.channel(channel).is_some_and(|channel| channel.document.connector == connector);
+        match self.configuration.judge_settings().await {
+            Ok(misfits) => misfits.iter().filter(|misfit| uses(&misfit.channel)).map(ToString::to_string).collect(),
+            Err(error) => {
+                tracing::warn!(%error, connector, "connections whose settings do not fit could not be parked");
+                Vec::new()
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Connectors for RegistryDoor {
-    async fn install(&self, component: Bytes, activate: bool) -> Result<ConnectorRow, ConnectorError> {
+    async fn install(&self, component: Bytes, activate: bool) -> Result<Changed, ConnectorError> {
         let installed = self.registry.install(component, activate).await.map_err(refused)?;
+        let mut differences = installed.differences;
+        differences.extend(self.misfits(&installed.name).await);
         (self.changed)();
-        self.registry
-            .row(&installed.name, &installed.version)
-            .ok_or_else(|| ConnectorError::Internal("the version that was just installed is not listed".to_owned()))
+        let row = self.registry.row(&installed.name, &installed.version);
+        let row = row.ok_or_else(|| ConnectorError::Internal("the version that was just installed is not listed".to_owned()))?;
+        Ok(Changed { row, differences })
     }
 
-    async fn activate(&self, name: &str, version: &str) -> Result<bool, ConnectorError> {
-        let known = self.registry.activate(name, version).await.map_err(refused)?;
+    async fn activate(&self, name: &str, version: &str) -> Result<Option<Vec<String>>, ConnectorError> {
+        let mut differences = self.registry.differences(name, version);
+        if !self.registry.activate(name, version).await.map_err(refused)? {
+            return Ok(None);
+        }
+        differences.extend(self.misfits(name).await);
         (self.changed)();
-        Ok(known)
+        Ok(Some(differences))
     }
 
     fn description(&self, name: &str, pin: Option<&str>) -> Option<Arc<Description>> {

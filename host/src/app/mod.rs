@@ -4,6 +4,7 @@ mod destinations;
 mod doors;
 mod remarks;
 mod sampler;
+mod schemas;
 mod serve;
 mod vault_sink;
 

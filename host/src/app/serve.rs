@@ -13,6 +13,7 @@ use super::destinations;
 use super::doors::{DispatchDoor, RegistryDoor};
 use super::remarks::Remarks;
 use super::sampler::sampler;
+use super::schemas::RegistrySchemas;
 use super::vault_sink::VaultSink;
 use crate::api::{self, ApiState, Doors, first_key};
 use crate::chance::Chance;
@@ -103,7 +104,7 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
         tracing::info!(file = %file.display(), "made an admin key");
     }
     let registry = open_registry(&settings, &data_dir, &store, &key, &clock).await?;
-    let configuration = open_configuration(&store, &vault, documents).await?;
+    let configuration = open_configuration(&store, &vault, &registry, documents).await?;
     let gate =
         Gate::start(settings.gate.clone(), store.clone(), vault.clone(), clock.clone()).await.map_err(|e| cannot("gate")(e.to_string()))?;
     let resolver = Arc::new(Resolver::new(settings.resolver.clone(), Arc::clone(&gate), clock.clone(), chance.clone()));
@@ -134,8 +135,8 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     let sampler = sampler(store.clone(), Arc::clone(&configuration), Arc::clone(&registry), dispatcher.view(clock.clone()));
     let metrics = recorder.map(|recorder| recorder.exposition(sampler));
     let doors = Doors {
+        connectors: Arc::new(RegistryDoor { registry, configuration: Arc::clone(&configuration), changed }),
         configuration,
-        connectors: Arc::new(RegistryDoor { registry, changed }),
         scheduling: Arc::new(DispatchDoor { view: dispatcher.view(clock.clone()), dispatcher: dispatcher.clone(), gate }),
     };
     let (ready, is_ready) = watch::channel(false);
@@ -185,12 +186,19 @@ async fn open_registry(
     Ok(Arc::new(registry))
 }
 
-async fn open_configuration(store: &Store, vault: &Vault, documents: Documents) -> Result<Arc<Configuration>, AppError> {
+async fn open_configuration(
+    store: &Store,
+    vault: &Vault,
+    registry: &Arc<Registry>,
+    documents: Documents,
+) -> Result<Arc<Configuration>, AppError> {
     let variables: crate::config::configuration::Variables = Arc::new(|name: &str| std::env::var(name).ok());
     let configuration = Configuration::open(Arc::new(store.clone()), Arc::new(VaultSink(vault.clone())), variables)
         .await
-        .map_err(|e| cannot("configuration")(e.to_string()))?;
+        .map_err(|e| cannot("configuration")(e.to_string()))?
+        .with_schemas(Arc::new(RegistrySchemas::new(Arc::clone(registry))));
     configuration.apply_file(documents).await.map_err(|e| cannot("configuration")(e.to_string()))?;
+    configuration.judge_settings().await.map_err(|e| cannot("configuration")(e.to_string()))?;
     Ok(Arc::new(configuration))
 }
 
@@ -221,6 +229,7 @@ fn follow(
     let nudge = Arc::new(tokio::sync::Notify::new());
     let mut documents = configuration.changed();
     let nudged = Arc::clone(&nudge);
+    let configuration = Arc::clone(configuration);
     tokio::spawn(async move {
         loop {
             tokio::select! {
@@ -228,6 +237,10 @@ fn follow(
                 () = nudged.notified() => {}
             }
             documents.mark_unchanged();
+            // A state that this changes wakes this loop once more, which then finds nothing to change.
+            if let Err(error) = configuration.judge_settings().await {
+                tracing::warn!(%error, "a connection's state could not be kept");
+            }
             configure();
             dispatcher.configured().await;
         }

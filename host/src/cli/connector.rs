@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::exit::{CommandError, Exit};
-use super::output::{Column, Output};
+use super::output::{Column, Output, talk};
 
 /// How long an upload may take: the host compiles the component before it answers.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -81,5 +81,8 @@ async fn component(file: &Path) -> Result<Vec<u8>, CommandError> {
 }
 
 fn show(output: &Output, connector: &Value) -> std::io::Result<()> {
+    for difference in connector["differences"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        talk(difference);
+    }
     if output.is_json() { output.document(connector) } else { output.table(COLUMNS, std::slice::from_ref(connector)) }
 }

@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, watch};
 use super::catalogue::{Catalogue, ConnectionState};
 use super::documents::{ChannelDocument, ConnectionDocument, SourceDocument, SubscriptionDocument};
 use super::secrets::{SecretSink, SecretSinkError};
+use super::settings_check::SettingsSchemas;
 use super::shelf::Shelf;
 use super::validate::{self, Issue};
 use crate::store::StoreError;
@@ -80,6 +81,7 @@ pub struct Configuration {
     shelf: Arc<dyn Shelf>,
     secrets: Arc<dyn SecretSink>,
     variables: Variables,
+    pub(super) schemas: Option<Arc<dyn SettingsSchemas>>,
     current: watch::Sender<Arc<Catalogue>>,
     /// Held during a change, from its first read to the published snapshot.
     change: Mutex<()>,
@@ -124,7 +126,13 @@ impl Configuration {
     /// What the store says.
     pub async fn open(shelf: Arc<dyn Shelf>, secrets: Arc<dyn SecretSink>, variables: Variables) -> Result<Self, StoreError> {
         let catalogue = read(shelf.as_ref()).await?;
-        Ok(Self { shelf, secrets, variables, current: watch::Sender::new(Arc::new(catalogue)), change: Mutex::new(()) })
+        Ok(Self { shelf, secrets, variables, schemas: None, current: watch::Sender::new(Arc::new(catalogue)), change: Mutex::new(()) })
+    }
+
+    /// The same with the connectors' schemas: settings are checked from now on.
+    #[must_use]
+    pub fn with_schemas(self, schemas: Arc<dyn SettingsSchemas>) -> Self {
+        Self { schemas: Some(schemas), ..self }
     }
 
     /// What is in force now.

@@ -16,5 +16,6 @@ pub mod secret;
 pub mod secrets;
 pub mod server;
 mod server_bounds;
+pub mod settings_check;
 pub mod shelf;
 pub mod validate;

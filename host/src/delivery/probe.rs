@@ -9,6 +9,7 @@ use egression_core::domain::problem::Problem;
 use super::Deliverer;
 use super::abilities::ConnectionAbilities;
 use super::work::Route;
+use crate::config::settings_check::SETTINGS_INVALID;
 use crate::runtime::call::{Call, ConnectionFrame, Findings, Session};
 
 /// What a probe found.
@@ -26,6 +27,10 @@ impl Deliverer {
     /// Checks a connection; none if it is gone.
     pub async fn check(&self, connection: ConnectionId) -> Option<Probe> {
         let route = self.route(connection)?;
+        if let Some(issue) = self.configuration.settings_issues(&route.channel, &route.document).into_iter().next() {
+            // The connector's own check may not look at every setting.
+            return Some(Probe::Refused(Problem::new(SETTINGS_INVALID, issue.detail).at(issue.pointer)));
+        }
         let session = match self.session(&route, None).await {
             Ok(session) => session,
             Err(error) => return Some(judge(error)),

@@ -214,6 +214,15 @@ impl Registry {
         self.runtime.instances()
     }
 
+    /// What an installed version needs and offers other than the active one, one sentence each.
+    #[must_use]
+    pub fn differences(&self, name: &str, version: &str) -> Vec<String> {
+        match (self.description(name, None), self.description(name, Some(version))) {
+            (Some(active), Some(other)) => differences(&active, &other),
+            _ => Vec::new(),
+        }
+    }
+
     /// All versions, by name, newest first.
     #[must_use]
     pub fn list(&self) -> Vec<InstalledVersion> {

@@ -18,6 +18,7 @@ mod restart;
 mod retry;
 mod rig;
 mod room;
+mod settings;
 mod source;
 mod storage;
 mod timing;

@@ -26,6 +26,7 @@ use tower::ServiceExt as _;
 
 use super::auth::{self, Role};
 use super::keys::new_row;
+use super::state::Changed as ChangedConnector;
 use super::*;
 use crate::clock::Clock;
 use crate::config::configuration::{Configuration, Document};
@@ -242,7 +243,7 @@ struct Sandbox {
 
 #[async_trait]
 impl Connectors for Sandbox {
-    async fn install(&self, component: Bytes, activate: bool) -> Result<ConnectorRow, ConnectorError> {
+    async fn install(&self, component: Bytes, activate: bool) -> Result<ChangedConnector, ConnectorError> {
         if !component.starts_with(b"\0asm") {
             return Err(ConnectorError::Refused { code: "not_a_component".into(), detail: "this is no WebAssembly".into() });
         }
@@ -257,10 +258,10 @@ impl Connectors for Sandbox {
             installed_at: Wall(0),
         };
         self.store.put_connector(row.clone(), activate).await?;
-        Ok(row)
+        Ok(ChangedConnector { row, differences: Vec::new() })
     }
-    async fn activate(&self, name: &str, version: &str) -> Result<bool, ConnectorError> {
-        Ok(self.store.activate_connector(name, version).await?)
+    async fn activate(&self, name: &str, version: &str) -> Result<Option<Vec<String>>, ConnectorError> {
+        Ok(self.store.activate_connector(name, version).await?.then(Vec::new))
     }
     fn description(&self, name: &str, _: Option<&str>) -> Option<Arc<Description>> {
         (name == "sandbox").then(|| Arc::clone(&self.description))

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::{Configuration, ConfigurationError, Document, NEEDS_REENTRY, Put};
 use crate::config::credential::{NamedSecret, hosts_of_connection, hosts_of_source};
-use crate::config::documents::{AuthDocument, ConnectionDocument, SourceDocument};
+use crate::config::documents::{AuthDocument, ChannelDocument, ConnectionDocument, SourceDocument};
 use crate::config::validate::Issue;
 use crate::store::documents::{DocumentName, ManagedBy, StoredDocument};
 use crate::store::{StoreError, documents::DocumentError};
@@ -32,6 +32,10 @@ impl Configuration {
         if let Some(current) = before.as_ref().filter(|before| if_match.is_some_and(|wanted| wanted != before.version)) {
             return Err(DocumentError::Stale { current: current.version }.into());
         }
+        // A file's connection that does not fit is parked instead: one of them must not keep the host from starting.
+        if let (Document::Connection(connection), ManagedBy::Api) = (&document, managed_by) {
+            issues.extend(self.misfits(connection).await?);
+        }
         let entered = self.entered(&document, before.as_ref(), &mut issues).await?;
         if !issues.is_empty() {
             return Err(ConfigurationError::Invalid { issues });
@@ -47,6 +51,13 @@ impl Configuration {
             Document::Connection(connection) => self.settle_connection(connection, stored, before.as_ref(), entered).await?,
         };
         Ok(Put { created: before.is_none(), stored })
+    }
+
+    /// What of a connection's settings its connector does not take. Its channel may have been written just before.
+    async fn misfits(&self, connection: &ConnectionDocument) -> Result<Vec<Issue>, StoreError> {
+        let Some(channel) = self.shelf.document(&DocumentName::Channel(connection.channel.clone())).await? else { return Ok(Vec::new()) };
+        let channel: ChannelDocument = serde_json::from_str(&channel.json).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(self.settings_issues(&channel, connection))
     }
 
     /// Removes a document without publishing.
