@@ -27,6 +27,8 @@ impl Connector for Hostile {
             .auth("static_header", &[])
             .settings(&behaviour::settings_schema())
             .host_of_setting("target_url")
+            .host("needed.example")
+            .host("*.needed.example")
     }
 
     fn check(_call: &Call<'_>) -> Result<Findings, CallError> {

@@ -78,18 +78,15 @@ fn of_source(source: &Source) -> Destination {
     }
 }
 
-/// Where a connection may send to: what the connector needs, as far as a setting or the manifest names it, and what the operator adds.
+/// Where a connection may send to: the hosts of the settings that the connector names, and what the operator adds. A host that the
+/// manifest names by itself is a need and no grant: the operator fixes its scheme, host and port in `allow_hosts`, so that a new
+/// version of a connector reaches nothing that nobody allowed.
 fn grants_of(connection: &Connection, description: &Description) -> Vec<Grant> {
     let mut grants = Vec::new();
     for need in &description.hosts {
-        let grant = match need {
-            HostNeed::Setting(name) => {
-                let url = connection.document.settings.get(name).and_then(|v| v.as_str()).and_then(|text| Url::parse(text).ok());
-                url.and_then(|url| granted(&url))
-            }
-            HostNeed::Name(name) => format!("https://{name}").parse().ok(),
-        };
-        grants.extend(grant);
+        let HostNeed::Setting(name) = need else { continue };
+        let url = connection.document.settings.get(name).and_then(|v| v.as_str()).and_then(|text| Url::parse(text).ok());
+        grants.extend(url.and_then(|url| granted(&url)));
     }
     grants.extend(connection.document.allow_hosts.iter().filter_map(|text| text.parse().ok()));
     grants

@@ -9,6 +9,8 @@ use egression_core::domain::problem::Problem;
 use super::Deliverer;
 use super::abilities::ConnectionAbilities;
 use super::work::Route;
+use crate::config::catalogue::ConnectionState;
+use crate::config::configuration::NEEDS_REENTRY;
 use crate::config::settings_check::SETTINGS_INVALID;
 use crate::runtime::call::{Call, ConnectionFrame, Findings, Session};
 
@@ -27,6 +29,10 @@ impl Deliverer {
     /// Checks a connection; none if it is gone.
     pub async fn check(&self, connection: ConnectionId) -> Option<Probe> {
         let route = self.route(connection)?;
+        if self.needs_reentry(connection) {
+            // A check that passes says nothing about a credential that was entered for other hosts.
+            return Some(Probe::Refused(Problem::new("credential.other_hosts", NEEDS_REENTRY)));
+        }
         if let Some(issue) = self.configuration.settings_issues(&route.channel, &route.document).into_iter().next() {
             // The connector's own check may not look at every setting.
             return Some(Probe::Refused(Problem::new(SETTINGS_INVALID, issue.detail).at(issue.pointer)));
@@ -50,6 +56,12 @@ impl Deliverer {
             }
             Err(error) => Some(judge(error)),
         }
+    }
+
+    fn needs_reentry(&self, connection: ConnectionId) -> bool {
+        let catalogue = self.configuration.catalogue();
+        let state = catalogue.connection_by_id(connection).map(|found| &found.state);
+        matches!(state, Some(ConnectionState::Parked { reason }) if reason == NEEDS_REENTRY)
     }
 
     /// A call that carries no items, with the channel's call timeout.

@@ -6,6 +6,7 @@ mod addresses;
 mod components;
 mod connectors;
 mod cut_off;
+mod hosts;
 mod name_server;
 mod names;
 mod requests;
