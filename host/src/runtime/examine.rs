@@ -1,6 +1,6 @@
 //! From bytes to a connector that can be called: is it a component, a connector, does it ask only for what it is given,
 //! can it be compiled and instantiated, what does it say about itself, and does that make sense. Cheap questions first.
-//! Compiling happens off the request path, one component at a time.
+//! Compiling happens off the request path, one component at a time, after everybody else (`compiler.rs`).
 
 use std::sync::Arc;
 
@@ -78,21 +78,19 @@ impl Runtime {
     }
 
     async fn compile(self: &Arc<Self>, digest: &Arc<str>, wasm: Bytes) -> Result<Component, InstallError> {
-        let turn = Arc::clone(&self.compiling).lock_owned().await;
         let (runtime, digest) = (Arc::clone(self), Arc::clone(digest));
-        let compiling = self.host.spawn_blocking(move || {
+        let compiling = move || {
             let began = runtime.clock.mono();
             let compiled = runtime.cache.load(&digest, &wasm);
             if let Ok((_, origin)) = &compiled {
                 metrics::compiled(origin.as_str(), runtime.clock.mono().since_us(began));
             }
-            drop(turn);
             compiled
-        });
-        match compiling.await {
-            Ok(Ok((component, _origin))) => Ok(component),
-            Ok(Err(error)) => Err(uncompiled(&error)),
-            Err(error) => Err(InstallError::Host(error.to_string())),
+        };
+        match self.compiler.run(compiling).await {
+            Some(Ok((component, _origin))) => Ok(component),
+            Some(Err(error)) => Err(uncompiled(&error)),
+            None => Err(InstallError::Host("the compiler failed; the host's log says how".to_owned())),
         }
     }
 

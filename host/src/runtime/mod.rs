@@ -16,6 +16,7 @@ mod budget;
 pub mod call;
 mod check_description;
 mod compiled;
+mod compiler;
 mod component_files;
 mod connector;
 pub mod description;
@@ -51,6 +52,7 @@ pub use settings::RuntimeSettings;
 
 use crate::clock::Clock;
 use compiled::CodeCache;
+use compiler::Compiler;
 use guest::GuestState;
 use slots::Slots;
 
@@ -62,8 +64,7 @@ pub struct Runtime {
     linker: Linker<GuestState>,
     cache: CodeCache,
     slots: Slots,
-    /// One compilation at a time.
-    compiling: Arc<tokio::sync::Mutex<()>>,
+    compiler: Compiler,
     /// The host's own threads, on which abilities run.
     host: Handle,
     guests: Handle,
@@ -107,7 +108,7 @@ impl Runtime {
         Ok(Arc::new(Self {
             cache: CodeCache::new(&engine, &settings.cache_dir, &settings.cache_key),
             slots: Slots::new(settings.slots),
-            compiling: Arc::default(),
+            compiler: Compiler::start()?,
             host,
             guests: guest_threads.handle().clone(),
             guest_threads: Some(guest_threads),
