@@ -163,7 +163,8 @@ pub struct ConnectionDocument {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitDocument>,
     /// Hosts that the connector may reach, beside the host of the setting that the connector names:
-    /// `https://shop.example`, `https://*.shop.example:8443`. Fixed by the operator.
+    /// `https://shop.example`, `https://*.shop.example:8443`. Fixed by the operator; a host that the connector's manifest names
+    /// by itself is reached only if it is listed here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_hosts: Vec<String>,
     /// Address ranges that may be dialled although they are not public: `127.0.0.1/32`.

@@ -137,7 +137,7 @@ impl Deliverer {
         let mut finished =
             Finished { connection: claim.connection, jobs: Vec::new(), changes: Changes::default(), due: None, effect: Effect::None };
         let mut reserved = Reserved::new(Arc::clone(&self.gate), claim.connection, claim.requests);
-        let Some(route) = self.route(claim.connection) else {
+        let Some(route) = self.route(claim.connection).await else {
             // The connection or its connector is gone; the scheduler is told by the configuration.
             return Finished::abandoned(claim.connection, claim.heads);
         };

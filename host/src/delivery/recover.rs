@@ -26,7 +26,7 @@ impl Deliverer {
             by_connection.entry(intent.connection).or_default().push(intent);
         }
         for (connection, intents) in by_connection {
-            let route = self.route(connection);
+            let route = self.route(connection).await;
             let settlements: Vec<Settlement> = intents
                 .into_iter()
                 .map(|intent| {

@@ -48,11 +48,11 @@ impl Route {
 
 impl Deliverer {
     /// The way to a connection's destination; none if any part of it is gone.
-    pub(super) fn route(&self, connection: ConnectionId) -> Option<Route> {
+    pub(super) async fn route(&self, connection: ConnectionId) -> Option<Route> {
         let catalogue = self.configuration.catalogue();
         let entry = catalogue.connection_by_id(connection)?;
         let channel = &entry.channel;
-        let connector = self.registry.connector(&channel.document.connector, channel.document.version.as_deref())?;
+        let connector = self.registry.connector(&channel.document.connector, channel.document.version.as_deref()).await?;
         let destination = self.gate.destination(&format!("connection:{connection}"))?;
         Some(Route {
             connection,

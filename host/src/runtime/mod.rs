@@ -105,7 +105,7 @@ impl Runtime {
             .global_queue_interval(2)
             .enable_time()
             .build()?;
-        Ok(Arc::new(Self {
+        let runtime = Arc::new(Self {
             cache: CodeCache::new(&engine, &settings.cache_dir, &settings.cache_key),
             slots: Slots::new(settings.slots),
             compiler: Compiler::start()?,
@@ -116,7 +116,22 @@ impl Runtime {
             clock,
             engine,
             linker,
-        }))
+        });
+        runtime.sweep_idle();
+        Ok(runtime)
+    }
+
+    /// Drops instances that are idle for too long, for as long as the runtime is there.
+    fn sweep_idle(self: &Arc<Self>) {
+        let (runtime, clock, idle_ms) = (Arc::downgrade(self), self.clock.clone(), self.settings.idle_instance_ms.max(1));
+        self.guests.spawn(async move {
+            loop {
+                // Half the time, so that none stays for more than one and a half of it.
+                tokio::time::sleep_until(clock.instant(clock.mono().plus_ms(idle_ms.div_ceil(2)))).await;
+                let Some(runtime) = runtime.upgrade() else { return };
+                runtime.slots.drop_idle(clock.mono(), idle_ms);
+            }
+        });
     }
 
     /// Slots that no instance holds.

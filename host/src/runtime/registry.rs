@@ -3,6 +3,9 @@
 //!
 //! A call takes its connector once, at its start; a new version reaches the calls that start later, and the old one
 //! lives until its last call has ended. An installation that fails changes nothing.
+//!
+//! At the host's start the active versions are loaded; another one is loaded when it is activated or first called, as by a channel
+//! that pins it. What a version says about itself is known from its row.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -79,7 +82,7 @@ pub struct InstalledVersion {
     pub installed_at: Wall,
     /// What it says about itself.
     pub description: Arc<Description>,
-    /// Why it cannot be called, if it could not be loaded at the host's start.
+    /// Why it cannot be called, if it could not be loaded.
     pub problem: Option<String>,
 }
 
@@ -106,11 +109,21 @@ struct Family {
 struct Entry {
     row: ConnectorRow,
     description: Arc<Description>,
-    connector: Result<Arc<Connector>, String>,
+    connector: Loading,
+}
+
+/// Whether a version can be called.
+#[derive(Clone)]
+enum Loading {
+    /// Nobody asked for it yet.
+    Unloaded,
+    Loaded(Arc<Connector>),
+    /// It cannot be loaded, and why.
+    Failed(String),
 }
 
 impl Registry {
-    /// Loads every installed version. One that cannot be loaded is listed with its problem and does not stop the others.
+    /// Loads the active versions. One that cannot be loaded is listed with its problem and does not stop the others.
     ///
     /// # Errors
     /// When the store cannot be read or holds a row that no version of this program wrote.
@@ -118,16 +131,10 @@ impl Registry {
         let files = ComponentFiles::new(data_dir);
         let mut families = Families::new();
         for row in store.connectors().await? {
-            let connector = match load(&runtime, &files, &row.digest).await {
-                Ok(connector) => Ok(connector),
-                Err(error) => {
-                    tracing::error!(connector = %row.name, version = %row.version, %error, "an installed connector cannot be loaded");
-                    Err(error.to_string())
-                }
-            };
+            let connector = if row.active { load(&runtime, &files, &row).await } else { Loading::Unloaded };
             let description = match &connector {
-                Ok(connector) => Arc::clone(connector.description()),
-                Err(_) => Arc::new(serde_json::from_str(&row.description).map_err(|error| StoreError::Corrupt(error.to_string()))?),
+                Loading::Loaded(connector) => Arc::clone(connector.description()),
+                _ => Arc::new(serde_json::from_str(&row.description).map_err(|error| StoreError::Corrupt(error.to_string()))?),
             };
             insert(&mut families, Entry { row, description, connector })?;
         }
@@ -169,16 +176,41 @@ impl Registry {
             previous: previous.map(|version| version.to_string()),
             differences,
         };
-        insert(&mut families, Entry { row, description, connector: Ok(connector) })?;
+        insert(&mut families, Entry { row, description, connector: Loading::Loaded(connector) })?;
         self.publish(families);
         Ok(installed)
     }
 
-    /// The connector that a new call takes. `pin`: `1.2` is the newest released 1.2.x, `1.2.3` that one; none: the
-    /// active version. None: there is no such version, or it could not be loaded.
-    #[must_use]
-    pub fn connector(&self, name: &str, pin: Option<&str>) -> Option<Arc<Connector>> {
-        self.resolve(name, pin, |entry| entry.connector.as_ref().ok().cloned()).flatten()
+    /// The connector that a new call takes, loaded if nobody asked for it before. `pin`: `1.2` is the newest released 1.2.x, `1.2.3`
+    /// that one; none: the active version. None: there is no such version, or it cannot be loaded.
+    pub async fn connector(&self, name: &str, pin: Option<&str>) -> Option<Arc<Connector>> {
+        let (version, state) = self.resolve(name, pin, |entry| (entry.row.version.clone(), entry.connector.clone()))?;
+        match state {
+            Loading::Loaded(connector) => Some(connector),
+            Loading::Failed(_) => None,
+            Loading::Unloaded => {
+                let _change = self.changing.lock().await;
+                self.load_now(name, &version).await.ok()
+            }
+        }
+    }
+
+    /// Loads a version, unless somebody did meanwhile. To be called under the lock of changes.
+    async fn load_now(&self, name: &str, version: &str) -> Result<Arc<Connector>, String> {
+        let missing = || format!("{name} {version} is not installed");
+        let version: Version = version.parse().map_err(|_| missing())?;
+        let mut families = Families::clone(&self.snapshot());
+        let entry = families.get_mut(name).and_then(|family| family.versions.get_mut(&version)).ok_or_else(missing)?;
+        if let Loading::Unloaded = entry.connector {
+            entry.connector = load(&self.runtime, &self.files, &entry.row).await;
+        }
+        let state = entry.connector.clone();
+        self.publish(families);
+        match state {
+            Loading::Loaded(connector) => Ok(connector),
+            Loading::Failed(problem) => Err(problem),
+            Loading::Unloaded => Err(missing()),
+        }
     }
 
     /// What the version that a new call takes says about itself.
@@ -193,13 +225,13 @@ impl Registry {
     /// [`InstallError::TrialFailed`] if it could not be loaded; what the store says.
     pub async fn activate(&self, name: &str, version: &str) -> Result<bool, InstallError> {
         let _change = self.changing.lock().await;
+        let Ok(wanted) = version.parse::<Version>() else { return Ok(false) };
+        if self.snapshot().get(name).is_none_or(|family| !family.versions.contains_key(&wanted)) {
+            return Ok(false);
+        }
+        self.load_now(name, version).await.map_err(InstallError::TrialFailed)?;
         let mut families = Families::clone(&self.snapshot());
         let Some(family) = families.get_mut(name) else { return Ok(false) };
-        let Ok(wanted) = version.parse::<Version>() else { return Ok(false) };
-        let Some(entry) = family.versions.get(&wanted) else { return Ok(false) };
-        if let Err(problem) = &entry.connector {
-            return Err(InstallError::TrialFailed(problem.clone()));
-        }
         if !self.store.activate_connector(name, version).await? {
             return Ok(false);
         }
@@ -277,7 +309,10 @@ impl Entry {
             active: self.row.active,
             installed_at: self.row.installed_at,
             description: Arc::clone(&self.description),
-            problem: self.connector.as_ref().err().cloned(),
+            problem: match &self.connector {
+                Loading::Failed(problem) => Some(problem.clone()),
+                Loading::Unloaded | Loading::Loaded(_) => None,
+            },
         }
     }
 }
@@ -297,9 +332,15 @@ fn parse(version: &str) -> Result<Version, InstallError> {
     version.parse().map_err(|error: super::version::VersionError| StoreError::Corrupt(error.to_string()).into())
 }
 
-async fn load(runtime: &Arc<Runtime>, files: &ComponentFiles, digest: &str) -> Result<Arc<Connector>, InstallError> {
-    let wasm = files.read(digest).await?;
-    runtime.load(digest, wasm).await
+async fn load(runtime: &Arc<Runtime>, files: &ComponentFiles, row: &ConnectorRow) -> Loading {
+    let loading = async { runtime.load(&row.digest, files.read(&row.digest).await?).await };
+    match loading.await {
+        Ok(connector) => Loading::Loaded(connector),
+        Err(error) => {
+            tracing::error!(connector = %row.name, version = %row.version, %error, "an installed connector cannot be loaded");
+            Loading::Failed(error.to_string())
+        }
+    }
 }
 
 impl std::fmt::Debug for Registry {

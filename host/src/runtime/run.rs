@@ -70,6 +70,7 @@ async fn perform<A: Ask>(runtime: &Runtime, contract: &Contract, frame: Frame, a
     let end = finish(&mut instance.store, result, instance.calls > 0);
     instance.calls += 1;
     if frame.reusable && !trapped && instance.calls < runtime.settings.calls_per_instance {
+        instance.idle_since = runtime.clock.mono();
         runtime.slots.put_back(instance);
     }
     end
@@ -85,7 +86,7 @@ async fn instantiate(
     begin(runtime, &mut store, frame, Vec::new());
     let meter = store.data().meter.clone();
     match meter.metered(contract.instantiate(&mut store)).await {
-        Ok(guest) => Ok(Instance { tenant: frame.tenant.clone(), guest, store, calls: 0, slot }),
+        Ok(guest) => Ok(Instance { tenant: frame.tenant.clone(), guest, store, calls: 0, idle_since: runtime.clock.mono(), slot }),
         Err(error) => {
             let error = trap(&error, store.data());
             let end = finish(&mut store, Err(error), false);

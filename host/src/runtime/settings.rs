@@ -27,6 +27,8 @@ pub struct RuntimeSettings {
     pub describe_ms: u64,
     /// Calls that an instance serves whose connector declares itself reusable.
     pub calls_per_instance: u32,
+    /// How long an instance of such a connector is kept between two calls; it holds memory and a slot.
+    pub idle_instance_ms: u64,
     /// What is kept of the lines of one call.
     pub log: LogBounds,
     /// Where compiled code is kept; set by the host, in its data directory.
@@ -73,6 +75,7 @@ impl RuntimeSettings {
             grace_ms: 1_000,
             describe_ms: 10_000,
             calls_per_instance: 64,
+            idle_instance_ms: 60_000,
             log: LogBounds::default(),
             cache_dir,
             cache_key,

@@ -1,9 +1,10 @@
 //! Room for instances. Every instance that exists holds one slot of the engine's pool; idle ones of reusable
-//! connectors give theirs up as soon as somebody else needs one.
+//! connectors give theirs up as soon as somebody else needs one, or when nobody used them for a while.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use egression_core::time::Mono;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use wasmtime::Store;
@@ -25,6 +26,8 @@ pub(super) struct Instance {
     pub(super) guest: Guest,
     pub(super) store: Store<GuestState>,
     pub(super) calls: u32,
+    /// When its last call ended.
+    pub(super) idle_since: Mono,
     pub(super) slot: OwnedSemaphorePermit,
 }
 
@@ -84,6 +87,19 @@ impl Slots {
         }
         drop(idle);
         drop(instance);
+    }
+
+    /// Drops instances that nobody used for so long.
+    pub(super) fn drop_idle(&self, now: Mono, idle_ms: u64) {
+        let mut stale = Vec::new();
+        {
+            let mut idle = self.idle();
+            // In the order in which they went idle, so the first that is kept ends it.
+            while idle.instances.front().is_some_and(|instance| now.since_ms(instance.idle_since) >= idle_ms) {
+                stale.extend(idle.instances.pop_front());
+            }
+        }
+        drop(stale);
     }
 
     /// Drops the idle instances of a component.

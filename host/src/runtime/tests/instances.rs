@@ -67,6 +67,18 @@ async fn idle_instances_give_way_to_who_needs_a_slot() {
 }
 
 #[tokio::test]
+async fn an_instance_that_nobody_uses_goes() {
+    let bench = Bench::new(|settings| settings.idle_instance_ms = 20);
+    let sandbox = bench.connector("sandbox").await;
+    let abilities = Scripted::answering("{}");
+    assert!(!reused(&sandbox, bench.call(SETTINGS, &abilities)).await);
+    while bench.runtime.free_slots() < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!reused(&sandbox, bench.call(SETTINGS, &abilities)).await, "its memory and its slot are free");
+}
+
+#[tokio::test]
 async fn who_finds_no_slot_within_the_deadline_hears_so() {
     let bench = Bench::new(|settings| settings.slots = 1);
     let connector = bench.connector("hostile").await;

@@ -62,8 +62,8 @@ async fn open(bench: &Bench, rows: &Arc<Rows>) -> Registry {
     Registry::open(Arc::clone(&bench.runtime), Arc::<Rows>::clone(rows), bench.dir.path()).await.unwrap()
 }
 
-fn taken(registry: &Registry, pin: Option<&str>) -> Option<String> {
-    registry.connector("hostile", pin).map(|connector| connector.description().version.clone())
+async fn taken(registry: &Registry, pin: Option<&str>) -> Option<String> {
+    registry.connector("hostile", pin).await.map(|connector| connector.description().version.clone())
 }
 
 #[tokio::test]
@@ -73,12 +73,11 @@ async fn pins_choose_the_newest_that_they_admit() {
     for (number, activate) in [("1.2.0", true), ("1.2.9", false), ("1.3.0", false), ("2.0.0", false)] {
         registry.install(version(number), activate).await.unwrap();
     }
-    let taken = |pin| taken(&registry, pin);
-    assert_eq!(taken(None).as_deref(), Some("1.2.0"), "the active one");
-    assert_eq!(taken(Some("1.2")).as_deref(), Some("1.2.9"));
-    assert_eq!(taken(Some("1")).as_deref(), Some("1.3.0"));
-    assert_eq!(taken(Some("1.2.0")).as_deref(), Some("1.2.0"));
-    assert_eq!((taken(Some("3")), taken(Some("newest"))), (None, None));
+    assert_eq!(taken(&registry, None).await.as_deref(), Some("1.2.0"), "the active one");
+    assert_eq!(taken(&registry, Some("1.2")).await.as_deref(), Some("1.2.9"));
+    assert_eq!(taken(&registry, Some("1")).await.as_deref(), Some("1.3.0"));
+    assert_eq!(taken(&registry, Some("1.2.0")).await.as_deref(), Some("1.2.0"));
+    assert_eq!((taken(&registry, Some("3")).await, taken(&registry, Some("newest")).await), (None, None));
     assert!(registry.activate("hostile", "2.0.0").await.unwrap());
     assert_eq!(registry.description("hostile", None).unwrap().version, "2.0.0");
     assert!(!registry.activate("hostile", "9.9.9").await.unwrap() && !registry.activate("nobody", "1.0.0").await.unwrap());
@@ -93,14 +92,14 @@ async fn running_calls_finish_on_the_version_they_began_with() {
     let registry = open(&bench, &Arc::default()).await;
     registry.install(version("1.0.0"), true).await.unwrap();
     let abilities = Scripted::holding();
-    let (old, call) = (registry.connector("hostile", None).unwrap(), bench.call(&behave("reach"), &abilities));
+    let (old, call) = (registry.connector("hostile", None).await.unwrap(), bench.call(&behave("reach"), &abilities));
     let running = tokio::spawn(async move { old.deliver(call, items([0])).await });
     abilities.arrived.notified().await;
 
     let installed = registry.install(version("1.1.0"), true).await.unwrap();
     assert_eq!((installed.active, installed.previous.as_deref()), (true, Some("1.0.0")));
     assert_eq!(installed.differences, Vec::<String>::new());
-    let new = registry.connector("hostile", None).unwrap();
+    let new = registry.connector("hostile", None).await.unwrap();
     assert_eq!(new.digest(), installed.digest);
     assert!(new.deliver(bench.call(&behave("ok"), &Scripted::answering("{}")), items([0])).await.result.is_ok());
 
@@ -117,7 +116,7 @@ async fn an_installation_that_fails_changes_nothing() {
     assert!(registry.install(Bytes::from_static(b"no"), true).await.is_err());
     *rows.full.lock().unwrap() = true;
     assert!(matches!(registry.install(version("1.1.0"), true).await, Err(InstallError::Store(StoreError::Full))));
-    assert_eq!((taken(&registry, None).as_deref(), registry.list().len()), (Some("1.0.0"), 1));
+    assert_eq!((taken(&registry, None).await.as_deref(), registry.list().len()), (Some("1.0.0"), 1));
 }
 
 #[tokio::test]
@@ -134,12 +133,29 @@ async fn a_restart_finds_what_was_installed_and_names_what_is_lost() {
     std::fs::write(place(&changed.digest), version("1.0.0")).unwrap();
 
     let registry = open(&bench, &rows).await;
-    assert_eq!(taken(&registry, None).as_deref(), Some("1.0.0"));
-    assert_eq!(taken(&registry, Some("1.1.0")), None);
-    assert!(registry.activate("hostile", "1.1.0").await.is_err(), "what cannot be called is not activated");
-    let problems: Vec<bool> = registry.list().iter().map(|listed| listed.problem.is_some()).collect();
-    assert_eq!(problems, [true, true, false], "newest first");
+    assert_eq!(taken(&registry, None).await.as_deref(), Some("1.0.0"));
+    let problems = |registry: &Registry| -> Vec<bool> { registry.list().iter().map(|listed| listed.problem.is_some()).collect() };
+    assert_eq!(problems(&registry), [false; 3], "nobody asked for the others yet");
+    assert_eq!(taken(&registry, Some("1.1.0")).await, None);
+    assert!(registry.activate("hostile", "1.2.0").await.is_err(), "what cannot be called is not activated");
+    assert_eq!(problems(&registry), [true, true, false], "newest first");
     assert!(registry.list()[0].problem.as_ref().unwrap().contains("has been changed"));
+}
+
+#[tokio::test]
+async fn after_a_restart_a_version_is_loaded_when_it_is_pinned_or_activated() {
+    let bench = Bench::new(|_| ());
+    let rows = Arc::<Rows>::default();
+    let registry = open(&bench, &rows).await;
+    for number in ["1.0.0", "1.1.0", "1.2.0"] {
+        registry.install(version(number), number == "1.0.0").await.unwrap();
+    }
+    drop(registry);
+    let registry = open(&bench, &rows).await;
+    assert_eq!(registry.description("hostile", Some("1.1.0")).unwrap().version, "1.1.0", "known without being loaded");
+    assert_eq!(taken(&registry, Some("1.1")).await.as_deref(), Some("1.1.0"));
+    assert!(registry.activate("hostile", "1.2.0").await.unwrap());
+    assert_eq!(taken(&registry, None).await.as_deref(), Some("1.2.0"));
 }
 
 #[tokio::test]
@@ -148,5 +164,5 @@ async fn the_active_version_stays_active_when_it_is_installed_again() {
     let registry = open(&bench, &Arc::default()).await;
     registry.install(version("1.0.0"), true).await.unwrap();
     assert!(registry.install(version("1.0.0"), false).await.unwrap().active);
-    assert_eq!(taken(&registry, None).as_deref(), Some("1.0.0"));
+    assert_eq!(taken(&registry, None).await.as_deref(), Some("1.0.0"));
 }
