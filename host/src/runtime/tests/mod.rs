@@ -1,6 +1,7 @@
 //! The runtime with real components and scripted abilities.
 
 mod cache;
+mod examples;
 mod hostile;
 mod inspect;
 mod instances;
