@@ -77,7 +77,7 @@ mod tests {
         };
         let before = nice();
         let compiler = Compiler::start().unwrap();
-        assert_eq!(compiler.run(nice).await, Some((before.max(NICE)).min(19)));
+        assert!(compiler.run(nice).await.unwrap() >= NICE);
         assert_eq!(nice(), before);
     }
 
