@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::work::{Route, Work, ends, fails, pin, waits};
 use super::{Deliverer, Effect, history, persist, references};
 use crate::resolver::{Read, ResolveError, Resolved};
+use crate::store::StoreError;
 use crate::store::rows::{ClaimRow, NewIntent, Settlement, Transition};
 
 /// A claim made ready.

@@ -14,6 +14,7 @@ use egression_core::domain::outcome::{CallError, Outcome};
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
+use egression_core::scheduler::Ending;
 use egression_core::time::Wall;
 
 use super::decide::{EXCHANGES_PER_ITEM, close_limit};

@@ -158,6 +158,7 @@ const fn call_error(error: &CallError) -> &'static str {
         CallError::BatchRefused(_) => "batch_refused",
         CallError::Unsupported(_) => "unsupported",
         CallError::Internal(_) => "internal",
+        CallError::NotRun(_) => "not_run",
         CallError::Trapped(_) => "trapped",
     }
 }
