@@ -22,7 +22,7 @@ use crate::store::rows::{Context, ExecutionStatus, ProgressRow};
 pub enum Status {
     /// Its request is still being received.
     Receiving,
-    /// Nothing was sent yet.
+    /// Nothing was sent yet: no intent was ever committed.
     Queued,
     /// Under way.
     Running,
@@ -262,7 +262,7 @@ pub fn derive(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool
         return Status::Receiving;
     }
     if counts.unfinished() > 0 {
-        return unfinished(status, &counts, is_paused);
+        return unfinished(status, is_paused);
     }
     let good = counts.succeeded + counts.superseded;
     let bad = counts.rejected + counts.failed + counts.unknown;
@@ -275,7 +275,7 @@ pub fn derive(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool
     }
 }
 
-fn unfinished(status: &ExecutionStatus, counts: &Counts, is_paused: impl Fn(ConnectionId) -> bool) -> Status {
+fn unfinished(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool) -> Status {
     if status.row.cancel_requested_at.is_some() {
         return Status::Cancelling;
     }
@@ -283,12 +283,7 @@ fn unfinished(status: &ExecutionStatus, counts: &Counts, is_paused: impl Fn(Conn
     if waiting.peek().is_some() && (status.row.paused || waiting.all(|row| is_paused(row.connection))) {
         return Status::Paused;
     }
-    let refused: u64 = status.progress.iter().filter(|row| row.connection.0 == 0).map(|row| row.belt.total).sum();
-    let retrying: u64 = status.progress.iter().map(|row| row.retrying).sum();
-    if counts.waiting + refused + counts.cancelled == counts.total && retrying == 0 {
-        return Status::Queued;
-    }
-    Status::Running
+    if status.progress.iter().any(|row| row.sent) { Status::Running } else { Status::Queued }
 }
 
 /// The execution as shown.

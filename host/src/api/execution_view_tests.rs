@@ -31,6 +31,7 @@ fn status(rows: &[(i64, [u64; 9])]) -> ExecutionStatus {
         retrying: 0,
         sourcing: 0,
         blocked: 0,
+        sent: *connection != 0 && states[1..8].iter().sum::<u64>() > 0,
     });
     ExecutionStatus { row, progress: progress.collect(), errors: Vec::new() }
 }
@@ -47,9 +48,12 @@ fn an_unfinished_execution_is_queued_until_something_was_sent() {
     assert_eq!(derived([0, 0, 1, 0, 0, 0, 0, 0, 0]), Status::Running);
     let with_refused = status(&[(0, [0, 0, 0, 0, 2, 0, 0, 0, 0]), (1, [5, 0, 0, 0, 0, 0, 0, 0, 0])]);
     assert_eq!(derive(&with_refused, |_| false), Status::Queued);
-    let mut retrying = status(&[(1, [5, 0, 0, 0, 0, 0, 0, 0, 0])]);
-    retrying.progress[0].retrying = 1;
-    assert_eq!(derive(&retrying, |_| false), Status::Running);
+    // All of them wait again after an attempt, whatever for.
+    let mut again = status(&[(1, [5, 0, 0, 0, 0, 0, 0, 0, 0])]);
+    again.progress[0].sent = true;
+    assert_eq!(derive(&again, |_| false), Status::Running);
+    let ended_unsent = status(&[(1, [5, 0, 0, 0, 0, 0, 0, 0, 3])]);
+    assert_eq!(derive(&ended_unsent, |_| false), Status::Queued);
 }
 
 #[test]

@@ -262,8 +262,8 @@ async fn find_sealed(state: &ApiState, caller: &Caller, id: &str) -> Result<Exec
 /// The tag of what is stored. What follows from the clock (`eta`) or from the scheduler's moment (`waiting`) is left out,
 /// so that a long poll ends with a change of the work.
 fn tag(status: &ExecutionStatus) -> http::HeaderValue {
-    /// Connection, belt, total, the counters of the states, and those of the stored waiting reasons.
-    type Belt = (i64, u32, u64, [u64; 9], [u64; 5]);
+    /// Connection, belt, total, the counters of the states, those of the stored waiting reasons, and whether something was sent.
+    type Belt = (i64, u32, u64, [u64; 9], [u64; 5], bool);
     #[derive(Serialize)]
     struct State<'a> {
         seal: Option<i64>,
@@ -280,7 +280,7 @@ fn tag(status: &ExecutionStatus) -> http::HeaderValue {
             .iter()
             .map(|p| {
                 let waits = [p.scheduled, p.retrying, p.sourcing, p.blocked, p.belt.set_aside];
-                (p.connection.0, p.belt.belt, p.belt.total, p.belt.states, waits)
+                (p.connection.0, p.belt.belt, p.belt.total, p.belt.states, waits, p.sent)
             })
             .collect(),
         errors: status.errors.iter().map(|group| (group.code.as_str(), group.jobs)).collect(),

@@ -18,7 +18,7 @@ use super::writer::WriteTx;
 /// The columns of a progress row, in the order of [`progress_row`].
 macro_rules! progress_columns {
     () => {
-        "execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, retrying, priorities, opened, sourcing, blocked"
+        "execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, retrying, priorities, opened, sourcing, blocked, sent"
     };
 }
 pub(super) use progress_columns;
@@ -117,7 +117,7 @@ async fn write_chunk(tx: &mut WriteTx, chunk: &[(BeltKey, Delta)]) -> Result<Vec
         "succeeded = succeeded + d.s3, rejected = rejected + d.s4, failed = failed + d.s5, unknown = unknown + d.s6, ",
         "superseded = superseded + d.s7, cancelled = cancelled + d.s8, set_aside = set_aside + d.aside, ",
         "scheduled = progress.scheduled + d.scheduled, retrying = progress.retrying + d.retrying, ",
-        "sourcing = progress.sourcing + d.sourcing, blocked = progress.blocked + d.blocked FROM d ",
+        "sourcing = progress.sourcing + d.sourcing, blocked = progress.blocked + d.blocked, sent = max(progress.sent, d.s1 > 0) FROM d ",
         "WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b RETURNING ",
         progress_columns!()
     ));
@@ -168,5 +168,6 @@ pub(super) fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
         retrying: count(15)?,
         sourcing: count(18)?,
         blocked: count(19)?,
+        sent: row.try_get(20)?,
     })
 }

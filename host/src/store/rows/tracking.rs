@@ -58,6 +58,8 @@ pub struct ProgressRow {
     pub sourcing: u64,
     /// Waiting behind a blocked key, or at its head.
     pub blocked: u64,
+    /// An intent of the belt was ever committed: something of it may have been sent.
+    pub sent: bool,
 }
 
 /// Errors of one kind in an execution.

@@ -207,3 +207,21 @@ async fn problems_are_kept_grouped_and_cleared_by_a_success() {
     world.deliver(jobs[0], JobState::Succeeded).await;
     assert_eq!(world.row(jobs[0]).await.problem, None);
 }
+
+#[tokio::test]
+async fn that_something_was_sent_stays_known_when_all_wait_again() {
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a"), StagedJob { belt: 2, ..job(1, "b") }]).await.execution;
+    let sent = async |world: &World| {
+        let status = world.store.execution(seq).await.unwrap().unwrap();
+        status.progress.iter().map(|row| row.sent).collect::<Vec<_>>()
+    };
+    assert_eq!(sent(&world).await, [false, false]);
+    world.send(1, &[seq.job(0)]).await;
+    assert_eq!(sent(&world).await, [true, false]);
+    world.settle(vec![waits(seq.job(0), Some(1), None, None)]).await;
+    assert_eq!(world.standing(seq.job(0)).await, (JobState::Waiting, None));
+    assert_eq!(sent(&world).await, [true, false]);
+    let world = world.reopen().await;
+    assert_eq!(sent(&world).await, [true, false]);
+}
