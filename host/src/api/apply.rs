@@ -16,7 +16,7 @@ use super::state::ApiState;
 use crate::config::catalogue::Catalogue;
 use crate::config::configuration::{Configuration, Document};
 use crate::config::documents::{ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument};
-use crate::config::validate;
+use crate::config::{position, shape, validate};
 use crate::store::documents::{DocumentError, DocumentName, ManagedBy};
 
 /// What became of a text's documents.
@@ -100,9 +100,12 @@ pub(super) async fn apply_documents(
 }
 
 fn read(text: &[u8]) -> Result<Documents, ApiError> {
-    let malformed = |detail: String| ApiError::malformed(FieldError::new("", "malformed_toml", detail));
-    let text = std::str::from_utf8(text).map_err(|_| malformed("the text is not UTF-8".to_owned()))?;
-    let text: Text = toml::from_str(text).map_err(|error| malformed(error.to_string().trim_end().to_owned()))?;
+    let malformed = |pointer, detail: String| ApiError::malformed(FieldError::new(pointer, "malformed_toml", detail));
+    let text = std::str::from_utf8(text).map_err(|_| malformed(String::new(), "the text is not UTF-8".to_owned()))?;
+    let text: Text = toml::Deserializer::parse(text).and_then(shape::by_name).map_err(|error| {
+        let pointer = error.span().map(|span| position::pointer_at(text, span.start)).unwrap_or_default();
+        malformed(pointer, error.to_string().trim_end().to_owned())
+    })?;
     Ok(Documents { subscriptions: text.subscriptions, sources: text.sources, channels: text.channels, connections: text.connections })
 }
 

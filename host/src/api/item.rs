@@ -167,6 +167,8 @@ mod tests {
             (r#"{"objects":["a"]}"#, "/objects", "unknown field `objects`"),
             (r#"{"depends_on":[{"type":"c","id":"1","x":2}]}"#, "/depends_on/0/x", "unknown field `x`"),
             (r#"{"depends_on":[{"type":"c"}]}"#, "/depends_on/0", "missing field `id`"),
+            (r#"{"depends_on":[{"type":"c","id":"1"},["c","2"]]}"#, "/depends_on/1", "expected an object"),
+            (r#"{"depends_on":[["c","1"]]}"#, "/depends_on/0", "expected an object"),
             (r#"{"priority":1.5}"#, "/priority", "expected i64"),
             (r#"{"revision":-1}"#, "/revision", "expected u64"),
             (r#"{"context":{"a":1}}"#, "/context/a", "expected a string"),

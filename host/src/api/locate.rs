@@ -1,6 +1,7 @@
 //! From a parser's complaint to the place in the document: serde gives line and column, people need a JSON pointer.
 
 use super::problem::FieldError;
+use crate::config::shape;
 
 /// The wrong place of a JSON text that could not be read as `T`, with what was expected there.
 #[must_use]
@@ -19,16 +20,19 @@ pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
 /// # Errors
 /// The place (a JSON pointer) and what was expected there.
 pub fn read<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, FieldError> {
-    // Serde would take a list for a struct, its items for the fields in order.
-    if text.trim_ascii_start().first() == Some(&b'[') {
-        return Err(FieldError::new("", "wrong_type", "expected an object, not a list"));
-    }
-    serde_json::from_slice(text).map_err(|error| match field_error(text, &error) {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let read = shape::by_name(&mut json).and_then(|value| json.end().map(|()| value));
+    read.map_err(|error| match field_error(text, &error) {
         // The parser speaks of the type that it reads into, which means nothing to whoever sent the text.
-        wrong if wrong.pointer.is_empty() && wrong.code == "wrong_type" => FieldError { detail: "expected an object".to_owned(), ..wrong },
+        wrong if wrong.code == "wrong_type" && OBJECTS.iter().any(|words| wrong.detail.contains(words)) => {
+            FieldError { detail: "expected an object".to_owned(), ..wrong }
+        }
         wrong => wrong,
     })
 }
+
+/// What the parser says where it reads a type of ours from an object.
+const OBJECTS: [&str; 4] = ["expected struct ", "expected internally tagged enum ", "expected a map", "expected map"];
 
 fn data_code(detail: &str) -> &'static str {
     const KINDS: [(&str, &str); 5] = [
@@ -180,6 +184,8 @@ mod tests {
             (r#"{"name": "a", "inner": {"flag": true, "more": 1}}"#, "/inner/more", "unknown_field"),
             (r#"{"name": "a", "inner": {"flag": true, "word": "no"}}"#, "/inner/word", "invalid_value"),
             (r#"{"name": "a", "inner": {}, "count": 1}"#, "/inner", "required"),
+            (r#"{"name": "a", "inner": [true, "yes"]}"#, "/inner", "wrong_type"),
+            (r#"{"name": "a", "inner": 7}"#, "/inner", "wrong_type"),
             (r#"{"name": "a", "count": -1}"#, "/count", "invalid_value"),
             (r#"{"name": "a", "name": "b"}"#, "/name", "duplicate_field"),
             (r#"{"ids": []}"#, "", "required"),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::documents::{ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument};
 use super::position::{Position, locate, position};
 use super::server::ServerSettings;
+use super::shape;
 use super::validate::{self, Issue};
 
 /// The most bytes of a configuration file.
@@ -95,7 +96,7 @@ fn read(path: &Path) -> Result<String, FileError> {
 }
 
 fn parse(path: &Path, text: &str, check: fn(&Documents) -> Vec<Issue>) -> Result<(ServerSettings, Documents), FileError> {
-    let file: ConfigurationFile = toml::from_str(text).map_err(|error| {
+    let file: ConfigurationFile = toml::Deserializer::parse(text).and_then(shape::by_name).map_err(|error| {
         let Position { line, column } = position(text, error.span().map_or(0, |span| span.start));
         FileError::Shape { path: path.to_owned(), line, column, message: error.message().to_owned() }
     })?;

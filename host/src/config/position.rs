@@ -1,7 +1,8 @@
-//! Places in a TOML text: where a JSON pointer leads to, as line and column.
+//! Places in a TOML text: where a JSON pointer leads to, as line and column, and the pointer of a place.
 
 use std::ops::Range;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A place in a text, both from 1; the column counts characters.
@@ -40,6 +41,38 @@ pub(super) fn locate(text: &str, pointer: &str) -> Position {
     position(text, found.start)
 }
 
+/// The pointer of what is written at a byte of the text; empty if that is the text as a whole.
+pub(crate) fn pointer_at(text: &str, byte: usize) -> String {
+    let Ok(root) = DeTable::parse(text) else { return String::new() };
+    let segments = path_in_table(root.get_ref(), byte).unwrap_or_default();
+    segments.iter().rev().map(|segment| format!("/{}", segment.replace('~', "~0").replace('/', "~1"))).collect()
+}
+
+/// The names and indexes that lead to a byte, the innermost first.
+fn path_in_table(table: &DeTable<'_>, byte: usize) -> Option<Vec<String>> {
+    table.iter().find_map(|(key, value)| {
+        let inside = if key.span().contains(&byte) { Some(Vec::new()) } else { path_in(value, byte) };
+        inside.map(|path| with(path, key.get_ref().to_string()))
+    })
+}
+
+fn path_in(value: &Spanned<DeValue<'_>>, byte: usize) -> Option<Vec<String>> {
+    let inner = match value.get_ref() {
+        DeValue::Table(table) => path_in_table(table, byte),
+        DeValue::Array(array) => {
+            array.iter().enumerate().find_map(|(index, item)| path_in(item, byte).map(|path| with(path, index.to_string())))
+        }
+        _ => None,
+    };
+    // The table of a header reaches no further than the header; what stands under it is found through its entries.
+    inner.or_else(|| value.span().contains(&byte).then(Vec::new))
+}
+
+fn with(mut path: Vec<String>, outer: String) -> Vec<String> {
+    path.push(outer);
+    path
+}
+
 /// The value of a name; its place is that of the name, where a person looks first.
 fn entry<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<(&'a DeValue<'i>, Range<usize>)> {
     let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
@@ -64,5 +97,17 @@ mod tests {
         assert_eq!(at("/channels/1/limits/0/window_ms"), (10, 3));
         assert_eq!(at("/channels/0"), (5, 1));
         assert_eq!(at("/nowhere"), (1, 1));
+    }
+
+    #[test]
+    fn places_lead_to_pointers() {
+        let at = |written: &str| pointer_at(TEXT, TEXT.rfind(written).unwrap_or(0));
+        assert_eq!(at("listen"), "/server/listen");
+        assert_eq!(at("\"b\""), "/channels/1/name");
+        assert_eq!(at("\"window\""), "/channels/1/limits/0/kind");
+        assert_eq!(at("{ kind"), "/channels/1/limits/0");
+        assert_eq!(at("[\n"), "/channels/1/limits");
+        assert_eq!(at("# "), "");
+        assert_eq!(pointer_at("no toml", 1), "");
     }
 }

@@ -46,6 +46,37 @@ async fn documents_that_are_not_valid_are_refused_with_the_place() {
 }
 
 #[tokio::test]
+async fn a_list_is_no_object_wherever_it_stands() {
+    let host = Host::start().await;
+    let channel = |field: &str, value: Value| ("PUT", "/v1/channels/lists", json!({"connector": "sandbox", field: value}));
+    let connection = |value: Value| ("PUT", "/v1/channels/shop-fr/connections/acme", json!({"auth": value}));
+    for ((method, path, body), pointer) in [
+        (channel("retry", json!([8, 1000])), "/retry"),
+        (channel("limits", json!([["window", 5, 1000]])), "/limits/0"),
+        (connection(json!(["bearer", {"stored": true}])), "/auth"),
+        (connection(json!({"scheme": "bearer", "token": ["env", "TOKEN"]})), "/auth"),
+        (("POST", "/v1/keys", json!(["read"])), ""),
+        (("POST", "/v1/connectors/sandbox:activate", json!(["0.1.0"])), ""),
+    ] {
+        let answer = host.call(method, path, &[], Some(body)).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (400, "malformed_request"), "{}", answer.text);
+        assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{}", answer.text);
+    }
+    for (text, pointer) in [
+        ("[[channels]]\nname = \"a\"\nconnector = \"sandbox\"\nretry = [8, 1000]\n", "/channels/0/retry"),
+        (
+            "[[sources]]\nname = \"a\"\nkind = \"http\"\nlimits = [{kind = \"concurrency\", max = 1}, [\"concurrency\", 1]]\n",
+            "/sources/0/limits/1",
+        ),
+        ("subscriptions = [[\"acme\", 1]]\n", "/subscriptions/0"),
+    ] {
+        let answer = host.raw("/v1/documents:apply", &[("content-type", "application/toml")], text).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (400, "malformed_request"), "{}", answer.text);
+        assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn a_credential_is_taken_and_never_given_back() {
     let host = Host::start().await;
     let path = "/v1/channels/shop-de/connections/acme";
