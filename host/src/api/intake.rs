@@ -18,7 +18,8 @@ use super::splitter::{Piece, SplitError};
 use super::state::ApiState;
 use super::trace;
 use crate::config::catalogue::Catalogue;
-use crate::store::rows::{IdempotencyMark, IdempotencyRecord, NewExecution, StagedItem};
+use crate::store::StoreError;
+use crate::store::rows::{IdempotencyMark, IdempotencyRecord, NewExecution, ProgressRow, Sealed, StagedItem};
 
 /// Items in one write to the store.
 const CHUNK_ITEMS: usize = 1000;
@@ -259,39 +260,57 @@ impl Intake {
             return Err(ApiError::invalid(vec![FieldError::new("/jobs", "required", "at least one job is needed")]));
         };
         if let Some(first) = &open.replay {
-            if first.body_hash != body_hash {
-                return Err(ApiError::KeyReused);
-            }
-            return Ok(Received { execution: first.execution, single: false });
+            return self.replay(first, body_hash).await;
         }
         if self.head.strict && self.refused > 0 {
             return Err(self.all_refusals());
         }
-        let operation = self.head.operation;
-        let mark = self.head.key.clone().map(|key| IdempotencyMark { operation, key, body_hash });
-        let sealed = if self.execution.is_none() {
-            let items = std::mem::take(&mut self.chunk);
-            self.state.store.submit(open.new.clone(), items, mark).await?
-        } else {
-            if !self.chunk.is_empty() {
-                self.stage().await?;
+        let (subscription, new) = (open.subscription, open.new.clone());
+        let sealed = match self.seal(new, body_hash).await {
+            Ok(sealed) => sealed,
+            // Another request was sealed under the key after this one had looked it up.
+            Err(StoreError::KeyUsed) => {
+                self.abandon().await;
+                let key = self.head.key.clone().unwrap_or_default();
+                let first = self.state.store.idempotency(subscription, self.head.operation, &key).await?;
+                return self.replay(&first.ok_or(StoreError::KeyUsed)?, body_hash).await;
             }
-            let Some(execution) = self.execution else {
-                return Err(ApiError::Internal("an execution was staged without a number".to_owned()));
-            };
-            self.state.store.seal(execution, mark).await?
+            Err(error) => return Err(error.into()),
         };
         self.execution = None;
         self.state.scheduling.wake(sealed.execution);
-        let subscription = self.open.as_ref().map(|open| open.subscription);
         tracing::info!(
             execution = sealed.execution.0,
-            subscription = subscription.map(|s| s.0),
+            subscription = subscription.0,
             jobs = self.jobs,
             refused = self.refused,
             "execution accepted"
         );
         Ok(Received { execution: sealed.execution, single: self.jobs == 1 && !self.scheduled_later })
+    }
+
+    async fn seal(&mut self, new: NewExecution, body_hash: [u8; 32]) -> Result<Sealed, StoreError> {
+        let operation = self.head.operation;
+        let mark = self.head.key.clone().map(|key| IdempotencyMark { operation, key, body_hash });
+        let items = std::mem::take(&mut self.chunk);
+        let Some(execution) = self.execution else { return self.state.store.submit(new, items, mark).await };
+        if !items.is_empty() {
+            self.state.store.stage(execution, items).await?;
+        }
+        self.state.store.seal(execution, mark).await
+    }
+
+    /// The execution of the first request with the key, if this is the same request.
+    async fn replay(&self, first: &IdempotencyRecord, body_hash: [u8; 32]) -> Result<Received, ApiError> {
+        if first.body_hash != body_hash {
+            return Err(ApiError::KeyReused);
+        }
+        let status = self.state.store.execution(first.execution).await?;
+        let single = status.is_some_and(|status| {
+            let sum = |count: fn(&ProgressRow) -> u64| status.progress.iter().map(count).sum::<u64>();
+            sum(|row| row.belt.total) == 1 && sum(|row| row.scheduled) == 0
+        });
+        Ok(Received { execution: first.execution, single })
     }
 
     fn all_refusals(&mut self) -> ApiError {

@@ -21,6 +21,9 @@ pub enum StoreError {
     /// Too much is waiting for the writer; worth trying again.
     #[error("too many writes are waiting (bound `store.write_queue`)")]
     Overloaded,
+    /// The idempotency key belongs to another execution, which was sealed first. Nothing of this one was sealed.
+    #[error("the idempotency key was used by another request")]
+    KeyUsed,
     /// The database's own word.
     #[error("database: {0}")]
     Database(String),

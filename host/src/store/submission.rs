@@ -47,7 +47,8 @@ impl Store {
     /// Makes an execution's jobs durable as a whole: counters, idempotency key, seal number, in one small transaction.
     ///
     /// # Errors
-    /// What the database says; [`StoreError::Corrupt`] if the execution is not being received.
+    /// What the database says; [`StoreError::Corrupt`] if the execution is not being received; [`StoreError::KeyUsed`] if
+    /// another one was sealed under the key first: this one is still to be abandoned.
     pub async fn seal(&self, execution: ExecutionSeq, mark: Option<IdempotencyMark>) -> Result<Sealed, StoreError> {
         let now = self.inner.clock.wall();
         self.write(1, move |tx| {
@@ -64,7 +65,7 @@ impl Store {
     /// A small request (at most 1,000 items) in one transaction.
     ///
     /// # Errors
-    /// What the database says.
+    /// What the database says; [`StoreError::KeyUsed`] if another one was sealed under the key first.
     pub async fn submit(&self, new: NewExecution, items: Vec<StagedItem>, mark: Option<IdempotencyMark>) -> Result<Sealed, StoreError> {
         let now = self.inner.clock.wall();
         self.write(items.len() + 1, move |tx| {
@@ -166,9 +167,11 @@ async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>
         .execute(&mut tx.conn)
         .await?;
     if let Some(mark) = mark {
-        sqlx::query(
+        // Who looked the key up before another request was sealed under it learns of that here, and nowhere else.
+        let marked = sqlx::query(
             "INSERT INTO idempotency (subscription_id, operation, key, body_hash, execution_seq, created_at) \
-             SELECT subscription_id, ?, ?, ?, seq, ? FROM execution WHERE seq = ?",
+             SELECT subscription_id, ?, ?, ?, seq, ? FROM execution WHERE seq = ? \
+             ON CONFLICT (subscription_id, operation, key) DO NOTHING",
         )
         .bind(mark.operation)
         .bind(mark.key)
@@ -177,6 +180,9 @@ async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>
         .bind(sealed.execution.0)
         .execute(&mut tx.conn)
         .await?;
+        if marked.rows_affected() == 0 {
+            return Err(StoreError::KeyUsed);
+        }
     }
     // An execution whose items were all refused has nothing to wait for.
     tally::complete(tx, vec![sealed.execution], now).await?;

@@ -240,6 +240,89 @@ async fn a_key_whose_first_request_is_still_received_is_a_conflict() {
     assert_eq!((third.status.as_u16(), host.executions().await), (202, 1));
 }
 
+/// A body that arrives as it is sent.
+fn arriving() -> (mpsc::UnboundedSender<Result<Bytes, std::io::Error>>, Body) {
+    let (send, receive) = mpsc::unbounded_channel();
+    let stream = futures_util::stream::unfold(receive, |mut receive| async move { receive.recv().await.map(|chunk| (chunk, receive)) });
+    (send, Body::from_stream(stream))
+}
+
+#[tokio::test]
+async fn a_request_that_another_overtook_under_its_key_is_a_replay_of_it() {
+    for same_body in [true, false] {
+        let host = Host::start().await;
+        let (send, body) = arriving();
+        // Enough to be staged: by then the key was looked up.
+        let head: String = std::iter::once(json!({"defaults": defaults()}))
+            .chain((0..1000).map(|n| line(&n.to_string())))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        send.send(Ok(Bytes::from(head.clone()))).unwrap();
+        let request = Request::post("/v1/bulk").header("authorization", format!("Bearer {}", host.admin)).header("content-type", NDJSON.1);
+        let late = tokio::spawn(host.router.clone().oneshot(request.header("idempotency-key", "k").body(body).unwrap()));
+        while host.executions().await == 0 {
+            tokio::task::yield_now().await;
+        }
+        // As another node would: this one keeps two requests with one key apart by itself.
+        let hash = if same_body {
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, head.as_bytes()).as_ref().try_into().unwrap()
+        } else {
+            [7; 32]
+        };
+        let new = crate::store::rows::NewExecution {
+            id: ExecutionId(uuid::Uuid::new_v4()),
+            subscription: host.state.configuration.catalogue().subscription("acme").unwrap().id,
+            operation: "bulk",
+            context: None,
+            traceparent: None,
+            created_at: host.state.clock.wall(),
+        };
+        let first = new.id.to_string();
+        let mark = crate::store::rows::IdempotencyMark { operation: "bulk", key: "k".into(), body_hash: hash };
+        host.state.store.submit(new, Vec::new(), Some(mark)).await.unwrap();
+        drop(send);
+        let answer = late.await.unwrap().unwrap();
+        let status = answer.status();
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        let answer: Value = serde_json::from_slice(&text).unwrap();
+        if same_body {
+            assert_eq!((status.as_u16(), &answer["id"]), (202, &json!(first)), "{answer}");
+        } else {
+            assert_eq!((status.as_u16(), &answer["code"]), (422, &json!("idempotency_key_reused")), "{answer}");
+        }
+        assert_eq!(host.executions().await, 1, "what was staged is gone");
+        assert_eq!(host.state.store.backlog(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_at_once_under_one_key_make_one_execution() {
+    let host = Arc::new(Host::start().await);
+    for round in 0..10 {
+        let key = format!("k{round}");
+        let start = Arc::new(tokio::sync::Barrier::new(8));
+        let mut racing = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (host, key, start) = (Arc::clone(&host), key.clone(), Arc::clone(&start));
+            racing.spawn(async move {
+                start.wait().await;
+                host.call("POST", "/v1/jobs", &[("idempotency-key", &key)], Some(job("1"))).await
+            });
+        }
+        let mut ids = std::collections::BTreeSet::new();
+        while let Some(answer) = racing.join_next().await {
+            let answer = answer.unwrap();
+            match answer.status.as_u16() {
+                202 => drop(ids.insert(answer.json()["id"].to_string())),
+                409 => assert_eq!(answer.problem(), "request_in_progress"),
+                other => panic!("{other}: {}", answer.text),
+            }
+        }
+        assert_eq!(ids.len(), 1, "{ids:?}");
+    }
+    assert_eq!(host.executions().await, 10);
+}
+
 #[tokio::test]
 async fn a_full_backlog_says_when_to_come_back() {
     let host = Host::with(ApiSettings { backlog_max: 1, sync_wait_ms: 0, ..ApiSettings::default() }).await;

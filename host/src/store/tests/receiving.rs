@@ -90,7 +90,13 @@ async fn an_abandoned_execution_leaves_nothing_and_its_mark_is_free() {
     let sealed = world.store.submit(execution(), vec![StagedItem::Job(job(0, "a"))], Some(mark("k"))).await.unwrap();
     world.store.abandon(sealed.execution).await.unwrap();
     assert!(world.store.execution(sealed.execution).await.unwrap().is_some(), "a sealed one is not removed");
-    assert!(world.store.submit(execution(), vec![], Some(mark("k"))).await.is_err(), "the key was used");
+    let again = world.store.submit(execution(), vec![StagedItem::Job(job(0, "b"))], Some(mark("k"))).await;
+    assert!(matches!(again, Err(StoreError::KeyUsed)), "{again:?}");
+    let staged = world.store.begin_execution(execution()).await.unwrap();
+    world.store.stage(staged, vec![StagedItem::Job(job(0, "c"))]).await.unwrap();
+    assert!(matches!(world.store.seal(staged, Some(mark("k"))).await, Err(StoreError::KeyUsed)));
+    world.store.abandon(staged).await.unwrap();
+    assert_eq!(world.store.executions(&ExecutionFilter::default(), 10).await.unwrap().len(), 1, "nothing is left of the others");
     world.check().await;
 }
 
