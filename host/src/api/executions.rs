@@ -1,8 +1,11 @@
 //! Executions: the status that clients poll, their list, and the verbs cancel, pause, resume.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use egression_core::domain::ids::{ExecutionId, ExecutionSeq};
+use egression_core::domain::belt::BeltOnFailure;
+use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq};
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 
@@ -174,21 +177,51 @@ pub(super) async fn cancel_execution(state: ApiState, caller: Caller, id: &str) 
     ),
 )]
 pub(super) async fn pause_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
-    set_paused(state, caller, id, true).await
+    let seq = find_under_way(&state, &caller, id).await?.row.seq;
+    let (store, scheduling) = (state.store.clone(), state.scheduling.clone());
+    // In a task of its own: the scheduler must hear of what the store did, even if the client leaves.
+    let task = tokio::spawn(async move {
+        if store.pause_execution(seq).await? {
+            scheduling.paused(seq, true);
+        }
+        Ok::<_, crate::store::StoreError>(())
+    });
+    task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    acted(&state, seq, id).await
 }
 
-/// Resume a paused execution.
+/// Resume an execution: its pause ends, and belts that are held for a person (`belt_on_failure = "hold"`) go.
+///
+/// A belt that was released stays open, and what failed before it holds no later belt; a failure in it or behind it does.
 #[utoipa::path(
     post, path = "/v1/executions/{id}:resume", tag = "act", operation_id = "resumeExecution",
     params(("id" = String, Path, description = "`exe_…`")),
     responses(
-        (status = 200, description = "Goes on.", body = ExecutionView),
+        (status = 200, description = "Goes on, as far as nothing else holds it.", body = ExecutionView),
         (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "It is done, or still being received.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn resume_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
-    set_paused(state, caller, id, false).await
+    let status = find_under_way(&state, &caller, id).await?;
+    let seq = status.row.seq;
+    let catalogue = state.configuration.catalogue();
+    let holds =
+        |id: &ConnectionId| catalogue.connection_by_id(*id).is_some_and(|c| c.channel.document.belt_on_failure == BeltOnFailure::Hold);
+    let holding: BTreeSet<ConnectionId> = status.progress.iter().map(|row| row.connection).filter(holds).collect();
+    let (store, scheduling) = (state.store.clone(), state.scheduling.clone());
+    let task = tokio::spawn(async move {
+        let (was_paused, released) = store.resume_execution(seq, holding.into_iter().collect()).await?;
+        if !released.progress.is_empty() {
+            scheduling.changed(released);
+        }
+        if was_paused {
+            scheduling.paused(seq, false);
+        }
+        Ok::<_, crate::store::StoreError>(())
+    });
+    task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    acted(&state, seq, id).await
 }
 
 /// `POST /v1/executions/{id}:VERB`.
@@ -208,23 +241,14 @@ pub(super) async fn act(
     }
 }
 
-async fn set_paused(state: ApiState, caller: Caller, id: &str, paused: bool) -> Result<Response, ApiError> {
+/// An execution that somebody pauses or resumes.
+async fn find_under_way(state: &ApiState, caller: &Caller, id: &str) -> Result<ExecutionStatus, ApiError> {
     caller.require(Role::Submit)?;
-    let status = find_sealed(&state, &caller, id).await?;
-    let seq = status.row.seq;
+    let status = find_sealed(state, caller, id).await?;
     if execution_view::is_done(&status) {
         return Err(ApiError::Conflict { code: "execution_done", detail: format!("execution `{id}` is done") });
     }
-    let (store, scheduling) = (state.store.clone(), state.scheduling.clone());
-    let task = tokio::spawn(async move {
-        let changed = store.pause_execution(seq, paused).await?;
-        if changed {
-            scheduling.paused(seq, paused);
-        }
-        Ok::<_, crate::store::StoreError>(())
-    });
-    task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
-    acted(&state, seq, id).await
+    Ok(status)
 }
 
 /// An execution after a verb: 202 while a cancel is not through, else 200.

@@ -1,15 +1,17 @@
-//! What people do to executions: cancel, pause. And what the plan does in their place: abort belts.
+//! What people do to executions: cancel, pause, resume. And what the plan does in their place: abort belts.
 
+use egression_core::domain::belt::{BeltGate, BeltOnFailure, gate};
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 
 use super::ending::{self, Ending};
 use super::moves::{self, Act};
-use super::rows::Changes;
+use super::rows::{Changes, ProgressRow};
 use super::statement::{self, Statement};
+use super::tally::{progress_columns, progress_row};
 use super::writer::WriteTx;
-use super::{Store, StoreError};
+use super::{Store, StoreError, scheduling};
 
 /// Jobs that are cancelled in one transaction.
 const AT_ONCE: usize = 1000;
@@ -77,23 +79,28 @@ impl Store {
         self.cancel(Scope::Belts { execution, connection, from: belt }, now).await
     }
 
-    /// Pauses or resumes an execution; false if it stood so already.
+    /// Pauses an execution; false if it stood so already.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn pause_execution(&self, execution: ExecutionSeq, paused: bool) -> Result<bool, StoreError> {
-        self.write(1, move |tx| {
+    pub async fn pause_execution(&self, execution: ExecutionSeq) -> Result<bool, StoreError> {
+        self.write(1, move |tx| Box::pin(async move { set_paused(tx, execution, true).await })).await
+    }
+
+    /// Ends an execution's pause, and releases its held belts on the connections of `holding`, whose channels hold
+    /// belts for a person. Answers whether it was paused, and with the belts that are open now.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn resume_execution(&self, execution: ExecutionSeq, holding: Vec<ConnectionId>) -> Result<(bool, Changes), StoreError> {
+        self.write(1 + holding.len(), move |tx| {
             Box::pin(async move {
-                let changed = sqlx::query("UPDATE execution SET paused = ?1 WHERE seq = ?2 AND paused <> ?1")
-                    .bind(paused)
-                    .bind(execution.0)
-                    .execute(&mut tx.conn)
-                    .await?
-                    .rows_affected();
-                if changed > 0 {
-                    tx.effects.touched.insert(execution);
+                let was_paused = set_paused(tx, execution, false).await?;
+                let mut changes = Changes::default();
+                for connection in holding {
+                    changes.progress.extend(release_belt(tx, execution, connection).await?);
                 }
-                Ok(changed > 0)
+                Ok((was_paused, changes))
             })
         })
         .await
@@ -120,6 +127,37 @@ impl Store {
         })
         .await
     }
+}
+
+async fn set_paused(tx: &mut WriteTx, execution: ExecutionSeq, paused: bool) -> Result<bool, StoreError> {
+    let changed = sqlx::query("UPDATE execution SET paused = ?1 WHERE seq = ?2 AND paused <> ?1")
+        .bind(paused)
+        .bind(execution.0)
+        .execute(&mut tx.conn)
+        .await?
+        .rows_affected();
+    if changed > 0 {
+        tx.effects.touched.insert(execution);
+    }
+    Ok(changed > 0)
+}
+
+/// Opens the belt that is held for a person on a connection, if one is. It stays open, over restarts as well.
+async fn release_belt(tx: &mut WriteTx, execution: ExecutionSeq, connection: ConnectionId) -> Result<Option<ProgressRow>, StoreError> {
+    // Whether it is held is judged here: between the request and this transaction an earlier belt may have come back to life.
+    let rows =
+        sqlx::query(concat!("SELECT ", progress_columns!(), " FROM progress WHERE execution_seq = ? AND connection_id = ? ORDER BY belt"))
+            .bind(execution.0)
+            .bind(connection.0)
+            .fetch_all(&mut tx.conn)
+            .await?;
+    let rows = rows.iter().map(progress_row).collect::<Result<Vec<_>, _>>()?;
+    let belts: Vec<_> = rows.iter().map(|row| row.belt).collect();
+    let Some(held) = (0..belts.len()).find(|index| gate(&belts, *index, BeltOnFailure::Hold) == BeltGate::Held) else { return Ok(None) };
+    let mut row = rows[held];
+    scheduling::mark_open(tx, execution, connection, row.belt.belt).await?;
+    row.belt.opened = true;
+    Ok(Some(row))
 }
 
 async fn waiting_after(scope: Scope, after: JobSeq, conn: &mut sqlx::SqliteConnection) -> Result<Vec<JobSeq>, StoreError> {

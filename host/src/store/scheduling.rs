@@ -7,6 +7,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::rows::{OpenExecution, ProgressRow};
 use super::statement::Statement;
 use super::tally::{progress_columns, progress_row};
+use super::writer::WriteTx;
 use super::{Store, StoreError, tracking};
 
 impl Store {
@@ -31,20 +32,20 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn open_belt(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> Result<(), StoreError> {
-        self.write(1, move |tx| {
-            Box::pin(async move {
-                sqlx::query("UPDATE progress SET opened = 1 WHERE execution_seq = ? AND connection_id = ? AND belt = ?")
-                    .bind(execution.0)
-                    .bind(connection.0)
-                    .bind(belt)
-                    .execute(&mut tx.conn)
-                    .await?;
-                tx.effects.touched.insert(execution);
-                Ok(())
-            })
-        })
-        .await
+        self.write(1, move |tx| Box::pin(async move { mark_open(tx, execution, connection, belt).await })).await
     }
+}
+
+/// Notes that a belt is open.
+pub(super) async fn mark_open(tx: &mut WriteTx, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> Result<(), StoreError> {
+    sqlx::query("UPDATE progress SET opened = 1 WHERE execution_seq = ? AND connection_id = ? AND belt = ?")
+        .bind(execution.0)
+        .bind(connection.0)
+        .bind(belt)
+        .execute(&mut tx.conn)
+        .await?;
+    tx.effects.touched.insert(execution);
+    Ok(())
 }
 
 async fn open(conn: &mut SqliteConnection, only: Option<ExecutionSeq>) -> Result<Vec<OpenExecution>, StoreError> {

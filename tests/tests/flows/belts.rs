@@ -40,14 +40,17 @@ async fn a_belt_opens_when_the_one_before_is_through() {
 }
 
 /// A good and a bad category, and a product behind them.
-async fn with_a_bad_category(on_failure: &str) -> Result<(Rig, String)> {
-    let rig = Layout { channel: format!("{BELTS}belt_on_failure = \"{on_failure}\"\n"), ..Layout::default() }.start().await?;
-    let jobs = vec![
+fn with_a_bad_one() -> Vec<Value> {
+    vec![
         category_job("good", &category("good")),
         category_job("bad", &json!({"name": "no text by language"})),
         json!({"object_type": "product", "object_ids": ["p"], "payload": {"name": {"en": "p"}}}),
-    ];
-    let execution = rig.bulk(json!({}), jobs).await?;
+    ]
+}
+
+async fn with_a_bad_category(on_failure: &str) -> Result<(Rig, String)> {
+    let rig = Layout { channel: format!("{BELTS}belt_on_failure = \"{on_failure}\"\n"), ..Layout::default() }.start().await?;
+    let execution = rig.bulk(json!({}), with_a_bad_one()).await?;
     Ok((rig, execution))
 }
 
@@ -88,4 +91,28 @@ async fn hold_waits_for_a_person() {
     assert_eq!(view["status"], "cancelled");
     assert_eq!(states(&rig, &execution).await, ["succeeded", "rejected", "cancelled"]);
     assert_eq!(rig.shop.report().objects["product"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_lets_a_held_belt_go_and_it_stays_so() {
+    let (mut rig, execution) = with_a_bad_category("hold").await.unwrap();
+    rig.until(&execution, |view| waiting(view, "belt_hold") == 1).await.unwrap();
+    // What was released is known after a power cut, also where it could not go yet.
+    rig.act("/v1/channels/shop:pause").await.unwrap();
+    let view = rig.act(&format!("/v1/executions/{execution}:resume")).await.unwrap();
+    assert_eq!((&view["done"], waiting(&view, "belt")), (&json!(false), 0), "{view}");
+    rig.host.kill9().await.unwrap();
+    rig.restart().await.unwrap();
+    let view = rig.until(&execution, |view| waiting(view, "paused") == 1).await.unwrap();
+    assert_eq!(waiting(&view, "belt_hold"), 0, "{view}");
+    rig.act("/v1/channels/shop:resume").await.unwrap();
+    let view = rig.done(&execution).await.unwrap();
+    expect_sum(&view);
+    assert_eq!(states(&rig, &execution).await, ["succeeded", "rejected", "succeeded"]);
+
+    // Without a restart the dispatcher is told.
+    let again = rig.bulk(json!({}), with_a_bad_one()).await.unwrap();
+    rig.until(&again, |view| waiting(view, "belt_hold") == 1).await.unwrap();
+    rig.act(&format!("/v1/executions/{again}:resume")).await.unwrap();
+    assert_eq!(rig.done(&again).await.unwrap()["counts"]["succeeded"], 2);
 }

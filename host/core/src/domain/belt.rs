@@ -93,9 +93,16 @@ pub fn gate(belts: &[BeltProgress], index: usize, on_failure: BeltOnFailure) -> 
     }
     match on_failure {
         BeltOnFailure::Continue => BeltGate::Open,
+        // What is before a belt that a person released was decided about with it.
+        BeltOnFailure::Hold if earlier[decided(earlier)..].iter().all(BeltProgress::is_clean) => BeltGate::Open,
         BeltOnFailure::Hold => BeltGate::Held,
         BeltOnFailure::Abort => BeltGate::Aborted,
     }
+}
+
+/// The last of the belts that is open, or the first.
+fn decided(belts: &[BeltProgress]) -> usize {
+    belts.iter().rposition(|belt| belt.opened).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -120,6 +127,20 @@ mod tests {
         assert_eq!(gate(&[rejected, second], 1, BeltOnFailure::Abort), BeltGate::Aborted);
         let opened = BeltProgress { opened: true, ..second };
         assert_eq!(gate(&[waiting, opened], 1, BeltOnFailure::Abort), BeltGate::Open);
+    }
+
+    #[test]
+    fn a_released_belt_settles_what_is_before_it() {
+        let bad = BeltProgress { opened: true, ..belt(1, [0, 0, 0, 9, 1, 0, 0, 0, 0], 0) };
+        let held = belt(2, [0, 0, 0, 5, 0, 0, 0, 0, 0], 0);
+        let last = belt(3, [5, 0, 0, 0, 0, 0, 0, 0, 0], 0);
+        assert_eq!(gate(&[bad, held, last], 1, BeltOnFailure::Hold), BeltGate::Held);
+        assert_eq!(gate(&[bad, held, last], 2, BeltOnFailure::Hold), BeltGate::Held);
+        let released = BeltProgress { opened: true, ..held };
+        assert_eq!(gate(&[bad, released, last], 2, BeltOnFailure::Hold), BeltGate::Open);
+        let bad_too = BeltProgress { opened: true, ..belt(2, [0, 0, 0, 4, 0, 1, 0, 0, 0], 0) };
+        assert_eq!(gate(&[bad, bad_too, last], 2, BeltOnFailure::Hold), BeltGate::Held);
+        assert_eq!(gate(&[bad, released, last], 2, BeltOnFailure::Abort), BeltGate::Aborted);
     }
 
     #[test]

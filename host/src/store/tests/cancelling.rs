@@ -77,11 +77,32 @@ async fn belts_are_aborted_from_one_on() {
 async fn a_pause_and_an_open_belt_are_kept() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a")]).await.execution;
-    assert!(world.store.pause_execution(seq, true).await.unwrap());
-    assert!(!world.store.pause_execution(seq, true).await.unwrap());
+    assert!(world.store.pause_execution(seq).await.unwrap());
+    assert!(!world.store.pause_execution(seq).await.unwrap());
     world.store.open_belt(seq, SHOP, 1).await.unwrap();
     let world = world.reopen().await;
     let open = world.store.open_execution(seq).await.unwrap().unwrap();
     assert!(open.paused && open.progress[0].belt.opened);
-    assert!(world.store.pause_execution(seq, false).await.unwrap());
+    assert!(world.store.resume_execution(seq, Vec::new()).await.unwrap().0);
+}
+
+#[tokio::test]
+async fn a_held_belt_is_released_once_and_stays_open() {
+    let world = World::new().await;
+    let on = |index, belt| StagedJob { belt, ..job(index, &format!("p{index}")) };
+    let seq = world.submit(vec![on(0, 1), on(1, 2), on(2, 3)]).await.execution;
+    world.store.open_belt(seq, SHOP, 1).await.unwrap();
+    let release = async |world: &World| {
+        let (_, changes) = world.store.resume_execution(seq, vec![SHOP]).await.unwrap();
+        changes.progress.iter().map(|row| (row.belt.belt, row.belt.opened)).collect::<Vec<_>>()
+    };
+    assert!(release(&world).await.is_empty(), "the first belt is under way: nothing is held");
+    world.deliver(seq.job(0), JobState::Rejected).await;
+    assert_eq!(release(&world).await, [(2, true)]);
+    assert!(release(&world).await.is_empty());
+    world.deliver(seq.job(1), JobState::Succeeded).await;
+    assert!(release(&world).await.is_empty(), "the failure in the first belt was decided about");
+    let world = world.reopen().await;
+    let open = world.store.open_execution(seq).await.unwrap().unwrap();
+    assert_eq!(open.progress.iter().map(|row| row.belt.opened).collect::<Vec<_>>(), [true, true, false]);
 }
