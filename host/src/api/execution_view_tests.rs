@@ -33,7 +33,7 @@ fn status(rows: &[(i64, [u64; 9])]) -> ExecutionStatus {
         blocked: 0,
         sent: *connection != 0 && states[1..8].iter().sum::<u64>() > 0,
     });
-    ExecutionStatus { row, progress: progress.collect(), errors: Vec::new() }
+    ExecutionStatus { row, progress: progress.collect(), errors: Vec::new(), wait_ends: Vec::new() }
 }
 
 fn derived(states: [u64; 9]) -> Status {

@@ -6,6 +6,7 @@ use egression_core::domain::ids::{ConnectionId, JobId};
 use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +15,7 @@ use utoipa::ToSchema;
 use super::execution_view::channel_name;
 use super::item::ObjectReference;
 use super::problem::ApiError;
-use super::state::ApiState;
+use super::state::{ApiState, WaitingGroup};
 use crate::store::rows::{EventRow, JobRow};
 
 /// A job, or a refused item of a bulk request (`channel` null, `belt` 0, with `excerpt`).
@@ -78,11 +79,11 @@ pub struct JobWaiting {
     /// schedule, partition, belt, belt_hold, dependency, source, limit, turn, paused, parked, circuit, retry, blocked, merged.
     #[schema(example = "partition")]
     pub kind: String,
-    /// Which one: the limit, the key, the object.
+    /// Which one: the limit, the key, the object, the source, the bound, the job.
     pub key: Option<String>,
     /// Until when, if that is known.
     pub until: Option<String>,
-    /// Unfinished jobs before it in its key, counted to 1,000; only where a single job is asked for.
+    /// Unfinished jobs before it in its key that hold it, counted to 1,000; in lists to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<u32>,
 }
@@ -195,31 +196,53 @@ impl EventView {
     }
 }
 
-/// Jobs as shown, with what their objects are at the destinations: one question per connection.
+/// Up to how many jobs before one are counted.
+const AHEAD_COUNTED: u32 = 1000;
+/// The same for each job of a list.
+const AHEAD_COUNTED_IN_LISTS: u32 = 100;
+
+/// Jobs as shown, with what their objects are at the destinations (one question per connection) and what is before them.
 ///
 /// # Errors
 /// What the store says.
 pub async fn views(state: &ApiState, rows: Vec<JobRow>) -> Result<Vec<JobView>, ApiError> {
-    let mut remotes = remotes(state, &rows).await?;
-    let mut views = Vec::with_capacity(rows.len());
-    for row in rows {
-        let own = remotes.remove(&row.seq).unwrap_or_default();
-        views.push(one(state, row, own, None).await?);
-    }
-    Ok(views)
+    shown(state, rows, AHEAD_COUNTED_IN_LISTS).await
 }
 
-/// One job as shown, with the jobs ahead of it.
+/// One job as shown.
 ///
 /// # Errors
 /// What the store says.
 pub async fn view(state: &ApiState, row: JobRow) -> Result<JobView, ApiError> {
-    let ahead = if row.state == JobState::Waiting { Some(state.store.ahead(row.seq).await?) } else { None };
-    let own = remotes(state, std::slice::from_ref(&row)).await?.remove(&row.seq).unwrap_or_default();
-    one(state, row, own, ahead).await
+    let mut views = shown(state, vec![row], AHEAD_COUNTED).await?;
+    views.pop().ok_or_else(|| ApiError::Internal("a job without a view".to_owned()))
 }
 
-async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, ahead: Option<u32>) -> Result<JobView, ApiError> {
+async fn shown(state: &ApiState, rows: Vec<JobRow>, ahead_counted: u32) -> Result<Vec<JobView>, ApiError> {
+    let mut remotes = remotes(state, &rows).await?;
+    let waiting = |kind: Option<WaitingKind>| {
+        let of_kind = move |row: &&JobRow| row.state == JobState::Waiting && (kind.is_none() || row.waiting == kind);
+        rows.iter().filter(of_kind).map(|row| row.seq).collect::<Vec<_>>()
+    };
+    let ahead = state.store.ahead(&waiting(None), ahead_counted).await?;
+    let mut awaited = state.store.awaited(&waiting(Some(WaitingKind::Dependency))).await?;
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        let before = Before { ahead: ahead.get(&row.seq).copied(), awaited: awaited.remove(&row.seq) };
+        let own = remotes.remove(&row.seq).unwrap_or_default();
+        views.push(one(state, row, own, before).await?);
+    }
+    Ok(views)
+}
+
+/// What a waiting job has before it.
+struct Before {
+    ahead: Option<u32>,
+    /// An object that it waits for.
+    awaited: Option<ObjectKey>,
+}
+
+async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, before: Before) -> Result<JobView, ApiError> {
     let catalogue = state.configuration.catalogue();
     let id = JobId { execution: row.execution, index: row.seq.index() };
     let superseded_by = match row.merged_into {
@@ -227,7 +250,7 @@ async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, ahead: Option<
         Some(survivor) => state.store.job_id(survivor).await?,
         None => None,
     };
-    let waiting = if row.state == JobState::Waiting { waiting(state, &row, ahead) } else { None };
+    let waiting = if row.state == JobState::Waiting { waiting(state, &row, before, superseded_by.as_ref()) } else { None };
     let entry = catalogue.connection_by_id(row.connection);
     Ok(JobView {
         id: id.to_string(),
@@ -263,12 +286,18 @@ async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, ahead: Option<
     })
 }
 
-/// The stored reason if there is one, else what the scheduler says.
-fn waiting(state: &ApiState, row: &JobRow, ahead: Option<u32>) -> Option<JobWaiting> {
-    if let Some(group) = state.scheduling.job_waiting(row, ahead.unwrap_or(0)) {
-        return Some(JobWaiting { kind: group.kind.as_str().to_owned(), key: group.key, until: group.until.map(Wall::to_rfc3339), ahead });
-    }
-    row.waiting.map(|kind| JobWaiting { kind: kind.as_str().to_owned(), key: None, until: row.due_at.map(Wall::to_rfc3339), ahead })
+/// The stored reason if there is one, else what the scheduler says. `survivor`: the job that it was merged into.
+fn waiting(state: &ApiState, row: &JobRow, before: Before, survivor: Option<&JobId>) -> Option<JobWaiting> {
+    let stored = || row.waiting.map(|kind| WaitingGroup { kind, key: None, until: row.due_at, jobs: 1 });
+    let group = state.scheduling.job_waiting(row, before.ahead.unwrap_or(0)).or_else(stored)?;
+    let catalogue = state.configuration.catalogue();
+    let key = group.key.or_else(|| match group.kind {
+        WaitingKind::Dependency => before.awaited.map(|object| object.to_string()),
+        WaitingKind::Source => row.source.and_then(|id| catalogue.source_by_id(id)).map(|source| source.name.clone()),
+        WaitingKind::Merged => survivor.map(ToString::to_string),
+        _ => None,
+    });
+    Some(JobWaiting { kind: group.kind.as_str().to_owned(), key, until: group.until.map(Wall::to_rfc3339), ahead: before.ahead })
 }
 
 async fn remotes(state: &ApiState, rows: &[JobRow]) -> Result<HashMap<egression_core::domain::ids::JobSeq, Vec<Remote>>, ApiError> {

@@ -60,9 +60,15 @@ impl View {
                     &mut by_connection.last_mut().expect("just pushed").1
                 }
             };
-            for group in self.belt(row) {
-                match groups.iter_mut().find(|g| (g.kind, &g.key, g.until) == (group.kind, &group.key, group.until)) {
-                    Some(same) => same.jobs += group.jobs,
+            for group in self.belt(status, row) {
+                // Belts that wait for the same are one group; what each job waits for alone ends first for the earliest.
+                let same =
+                    |g: &&mut WaitingGroup| g.kind == group.kind && (g.kind.is_stored() || (&g.key, g.until) == (&group.key, group.until));
+                match groups.iter_mut().find(same) {
+                    Some(same) => {
+                        same.jobs += group.jobs;
+                        same.until = same.until.into_iter().chain(group.until).min();
+                    }
                     None => groups.push(group),
                 }
             }
@@ -70,9 +76,9 @@ impl View {
         by_connection
     }
 
-    fn belt(&self, row: &ProgressRow) -> Vec<WaitingGroup> {
+    fn belt(&self, of: &ExecutionStatus, row: &ProgressRow) -> Vec<WaitingGroup> {
         let waiting = row.belt.states[0];
-        let group = |kind, jobs| WaitingGroup { kind, key: None, until: None, jobs };
+        let group = |kind, jobs| WaitingGroup { kind, key: None, until: of.first_end(row, kind), jobs };
         let mut groups = vec![
             group(WaitingKind::Schedule, row.scheduled),
             group(WaitingKind::Retry, row.retrying),
@@ -100,10 +106,14 @@ impl View {
             let key = matches!(kind, WaitingKind::Blocked).then(|| job.partition_key.clone());
             return Some((kind, key, job.due_at));
         }
-        let status = lock(&self.scheduler).lane_status(job.seq.execution(), job.connection, job.belt);
-        let own = matches!(status.blocked.kind, WaitingKind::Paused | WaitingKind::Belt | WaitingKind::BeltHold);
-        if ahead > 0 && !own {
-            return Some((WaitingKind::Partition, Some(job.partition_key.clone()), None));
+        let (status, behind) = {
+            let scheduler = lock(&self.scheduler);
+            let status = scheduler.lane_status(job.seq.execution(), job.connection, job.belt);
+            (status, scheduler.waits_for_object(job.connection, job.seq))
+        };
+        if !status.own && (ahead > 0 || behind) {
+            let key = if ahead > 0 { job.partition_key.clone() } else { job.object.to_string() };
+            return Some((WaitingKind::Partition, Some(key), None));
         }
         let until = status.blocked.until.map(|at| self.clock.wall_of(at));
         Some((status.blocked.kind, status.blocked.key, until))

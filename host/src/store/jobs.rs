@@ -1,4 +1,4 @@
-//! Questions of people about jobs: lists, one job, an object's jobs, what is before a job.
+//! Questions of people about jobs: lists, one job, an object's jobs.
 
 use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobId, JobSeq, SourceId, SubscriptionId};
 use egression_core::domain::object::ObjectKey;
@@ -11,9 +11,6 @@ use sqlx::sqlite::SqliteRow;
 use super::rows::{JobFilter, JobRow};
 use super::statement::Statement;
 use super::{Store, StoreError, moves, tracking};
-
-/// Up to how many jobs before one are counted.
-const AHEAD_COUNTED: i64 = 1000;
 
 const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, j.object_type, j.object_id, j.partition_key, \
      j.action, j.priority, j.state, j.waiting, j.due_at, j.attempts, j.source_id, j.expires_at, j.finished_at, j.changed, d.problem, \
@@ -117,34 +114,6 @@ impl Store {
                 found.sort_unstable_by_key(|job| std::cmp::Reverse(job.seq));
                 found.truncate(limit as usize);
                 Ok(found)
-            })
-        })
-        .await
-    }
-
-    /// Unfinished jobs before this one in its key that hold it, counted to at most 1,000.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn ahead(&self, job: JobSeq) -> Result<u32, StoreError> {
-        self.read(move |conn| {
-            Box::pin(async move {
-                // An execution numbered above a job's seal holds nothing earlier.
-                let count: i64 = sqlx::query_scalar(
-                    "WITH me (c, k, seal, belt, id) AS (SELECT j.connection_id, j.key_hash, CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, \
-                     j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL WHERE j.id = ?1) \
-                     SELECT count(*) FROM (SELECT 1 FROM me JOIN job j ON j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 \
-                     AND j.state <= 2 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 5, 14)) AND (j.id >> 24) <= me.seal \
-                     JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL WHERE (x.seal, j.belt, j.id) < (me.seal, me.belt, me.id) \
-                     UNION ALL SELECT 1 FROM me JOIN job j ON j.connection_id = me.c AND j.key_hash = me.k AND j.seal > 0 \
-                     AND j.state <= 2 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 5, 14)) \
-                     WHERE (j.seal, j.belt, j.id) < (me.seal, me.belt, me.id) LIMIT ?2)",
-                )
-                .bind(job.0)
-                .bind(AHEAD_COUNTED)
-                .fetch_one(conn)
-                .await?;
-                Ok(u32::try_from(count).unwrap_or(u32::MAX))
             })
         })
         .await

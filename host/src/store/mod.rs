@@ -5,6 +5,7 @@
 //! caller that goes away never cancels a statement.
 
 pub mod acts;
+mod before;
 mod blocking;
 mod changes;
 mod connect;

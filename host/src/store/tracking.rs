@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use egression_core::domain::ids::{ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
+use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
+use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::rows::{ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow};
-use super::statement::{self, Statement};
+use super::rows::{ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow, WaitEnd};
+use super::statement::{self, CHUNK, Statement};
 use super::tally::{progress_columns, progress_row};
 use super::{Store, StoreError, moves};
 
 /// Groups of errors that a status shows.
 const GROUPS_SHOWN: i64 = 20;
+
+/// After `WITH w (e, c, b, kind) AS (VALUES …`.
+pub(super) const WAIT_ENDS: &str = ") SELECT e, c, b, kind, (SELECT min(j.due_at) FROM job j WHERE (j.id >> 24) = e \
+     AND j.connection_id = c AND j.belt = b AND j.waiting = kind AND j.state = 0 AND j.due_at IS NOT NULL) FROM w";
 
 const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.operation, x.seal, x.created_at, x.completed_at, x.expires_at, \
      x.paused, x.cancel_requested_at, x.context, x.traceparent, (SELECT o.public_id FROM execution o WHERE o.seq = x.retry_of) \
@@ -49,7 +54,12 @@ impl Store {
                 let mut select = Statement::new(EXECUTION);
                 select.push("x.seq = ").push_bind(seq.0);
                 let Some(row) = select.build().fetch_optional(&mut *conn).await? else { return Ok(None) };
-                let mut status = ExecutionStatus { row: execution(&row)?, progress: Vec::new(), errors: errors(conn, seq).await? };
+                let mut status = ExecutionStatus {
+                    row: execution(&row)?,
+                    progress: Vec::new(),
+                    errors: errors(conn, seq).await?,
+                    wait_ends: Vec::new(),
+                };
                 add_progress(conn, std::slice::from_mut(&mut status)).await?;
                 Ok(Some(status))
             })
@@ -68,7 +78,9 @@ impl Store {
                 let rows = listing(&filter, limit).build().fetch_all(&mut *conn).await?;
                 let mut statuses = rows
                     .iter()
-                    .map(|row| Ok(ExecutionStatus { row: execution(row)?, progress: Vec::new(), errors: Vec::new() }))
+                    .map(|row| {
+                        Ok(ExecutionStatus { row: execution(row)?, progress: Vec::new(), errors: Vec::new(), wait_ends: Vec::new() })
+                    })
                     .collect::<Result<Vec<_>, StoreError>>()?;
                 add_progress(conn, &mut statuses).await?;
                 Ok(statuses)
@@ -122,11 +134,50 @@ async fn add_progress(conn: &mut SqliteConnection, statuses: &mut [ExecutionStat
     }
     select.push(") ORDER BY execution_seq, connection_id, belt");
     let rows = statement::rows(select, conn).await?.iter().map(progress_row).collect::<Result<Vec<_>, StoreError>>()?;
+    let ends = wait_ends(conn, &rows).await?;
     let mut grouped = by_execution(rows);
     for status in statuses {
         status.progress = grouped.remove(&status.row.seq).unwrap_or_default();
+        status.wait_ends = ends.iter().filter(|end| end.execution == status.row.seq).copied().collect();
     }
     Ok(())
+}
+
+/// Looked up in the index `job_wait_ends`, for the kinds that the counters say are there.
+async fn wait_ends(conn: &mut SqliteConnection, rows: &[ProgressRow]) -> Result<Vec<WaitEnd>, StoreError> {
+    let counted = |row: &ProgressRow| {
+        [
+            (WaitingKind::Schedule, row.scheduled),
+            (WaitingKind::Retry, row.retrying),
+            (WaitingKind::Source, row.sourcing),
+            (WaitingKind::Dependency, row.belt.set_aside.saturating_sub(row.blocked)),
+        ]
+    };
+    let wanted: Vec<_> = rows
+        .iter()
+        .flat_map(|row| counted(row).map(move |(kind, jobs)| (row, kind, jobs)))
+        .filter(|(.., jobs)| *jobs > 0)
+        .map(|(row, kind, _)| (row.execution, row.connection, row.belt.belt, kind))
+        .collect();
+    let mut ends = Vec::with_capacity(wanted.len());
+    for chunk in wanted.chunks(CHUNK) {
+        let mut select = statement::values("WITH w (e, c, b, kind) AS (", chunk, |mut row, (execution, connection, belt, kind)| {
+            row.push_bind(execution.0).push_bind(connection.0).push_bind(*belt).push_bind(kind.code());
+        });
+        select.push(WAIT_ENDS);
+        for row in statement::rows(select, conn).await? {
+            let Some(at) = row.try_get::<Option<i64>, _>(4)?.map(Wall) else { continue };
+            let Some(kind) = moves::waiting(row.try_get(3)?)? else { continue };
+            ends.push(WaitEnd {
+                execution: ExecutionSeq(row.try_get(0)?),
+                connection: ConnectionId(row.try_get(1)?),
+                belt: row.try_get(2)?,
+                kind,
+                at,
+            });
+        }
+    }
+    Ok(ends)
 }
 
 async fn errors(conn: &mut SqliteConnection, seq: ExecutionSeq) -> Result<Vec<ErrorGroup>, StoreError> {

@@ -70,5 +70,17 @@ async fn a_job_behind_another_says_so() {
     let second = rig.submit(category_job("b", &category("b"))).await.unwrap();
     let job = rig.until_waits(&second, "partition").await.unwrap();
     assert_eq!((&job["waiting"]["ahead"], &job["waiting"]["key"]), (&json!(1), &job["partition_key"]), "{job}");
+    assert_eq!(rig.jobs(&second).await.unwrap()[0]["waiting"], job["waiting"], "in a list as well");
+    let head = rig.view(&first).await.unwrap();
+    assert_eq!(head["status"], "running", "its only job waits again, and was sent: {head}");
+    let retry = &head["channels"][0]["waiting"][0];
+    assert_eq!((&retry["kind"], &retry["until"]), (&json!("retry"), &rig.only_job(&first).await.unwrap()["waiting"]["until"]));
+    assert!(retry["until"].is_string(), "{retry}");
+    // A pause of its own execution comes first; a pause of its channel does not change what is before it.
+    rig.act(&format!("/v1/executions/{second}:pause")).await.unwrap();
+    rig.until_waits(&second, "paused").await.unwrap();
+    rig.act(&format!("/v1/executions/{second}:resume")).await.unwrap();
+    rig.act("/v1/channels/shop:pause").await.unwrap();
+    rig.until_waits(&second, "partition").await.unwrap();
     assert_eq!(rig.log.writes().await.unwrap().len(), 1, "nothing overtakes it");
 }

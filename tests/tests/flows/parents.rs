@@ -34,6 +34,7 @@ async fn a_child_waits_for_the_job_of_another_request() {
     rig.until_waits(&parent, "dependency").await.unwrap();
     let child = rig.submit(category_job("leaf", &subcategory("leaf", "root"))).await.unwrap();
     let job = rig.until_waits(&child, "dependency").await.unwrap();
+    assert!(job["waiting"]["key"].as_str().is_some_and(|key| key.starts_with("category:")), "the object that it waits for: {job}");
     assert!(job["waiting"]["until"].is_string(), "{job}");
     rig.deliver(json!({"object_type": "brand", "object_ids": ["b"], "payload": {"name": {"en": "b"}}})).await.unwrap();
     rig.expect_all_succeeded(&parent, 1).await.unwrap();

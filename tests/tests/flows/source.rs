@@ -30,6 +30,7 @@ async fn a_source_that_is_down_is_waited_for() {
     let rig = rig(&format!("http://{address}"), "").await;
     let execution = rig.submit(job("c")).await.unwrap();
     let waits = rig.until_waits(&execution, "source").await.unwrap();
+    assert_eq!(waits["waiting"]["key"], "pim", "{waits}");
     assert_eq!((&waits["attempts"], &waits["problem"]["code"]), (&json!(0), &json!("source.unreachable")), "{waits}");
     assert!(waits["waiting"]["until"].is_string(), "{waits}");
     let _api = Wayward::start_on(address, Manner::Good(1, "there")).await.unwrap();

@@ -16,16 +16,17 @@ pub(super) fn admit(connection: &mut Connection, bounds: &SchedulerBounds, now: 
     if let Some(blocked) = gating_reason(&connection.gating) {
         return Err(blocked);
     }
-    let turn = |key: &str, until| Blocked { kind: WaitingKind::Turn, key: Some(key.to_owned()), until };
+    // The key of a turn is the bound that it waits for, by the name that the channel or the manifest has for it.
+    let turn = |key: Option<&str>, until| Blocked { kind: WaitingKind::Turn, key: key.map(str::to_owned), until };
     if connection.loaded == 0 {
-        return Err(turn("nothing_ready", None));
+        return Err(turn(None, None));
     }
     if connection.calls >= connection.rules.max_calls {
-        return Err(turn("max_calls", None));
+        return Err(turn(Some("max_calls"), None));
     }
     let startable = startable(connection, now);
     if startable.kinds.is_empty() {
-        return Err(if startable.filling { turn("max_wait", startable.until) } else { turn("max_in_flight", None) });
+        return Err(if startable.filling { turn(Some("max_wait_ms"), startable.until) } else { turn(Some("max_in_flight"), None) });
     }
     let (requests, limit) = room.headroom(connection.rules.connection, now);
     if requests == 0 {
@@ -37,7 +38,7 @@ pub(super) fn admit(connection: &mut Connection, bounds: &SchedulerBounds, now: 
         .ready
         .front(&startable.kinds, ignore_priority)
         .and_then(|key| connection.lanes.get(&key)?.first_of(&startable.kinds))
-        .ok_or_else(|| turn("nothing_ready", None))?;
+        .ok_or_else(|| turn(None, None))?;
     connection.picks += 1;
     let packing = connection.packing(first.type_hash);
     let heads = fill(connection, first, packing);

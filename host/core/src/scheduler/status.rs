@@ -3,8 +3,9 @@
 use super::admission::Scheduler;
 use super::connection::Gating;
 use super::head::LaneKey;
+use super::window::Stand;
 use crate::domain::belt::BeltGate;
-use crate::domain::ids::{ConnectionId, ExecutionSeq};
+use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use crate::domain::waiting::WaitingKind;
 use crate::time::Mono;
 
@@ -13,7 +14,7 @@ use crate::time::Mono;
 pub struct Blocked {
     /// The reason: limit, turn, paused, parked or circuit.
     pub kind: WaitingKind,
-    /// The limit's key, or what was said.
+    /// The limit's key, what was said of a park, the bound that a turn waits for.
     pub key: Option<String>,
     /// Until when, if known.
     pub until: Option<Mono>,
@@ -24,6 +25,8 @@ pub struct Blocked {
 pub struct LaneStatus {
     /// The reason of those that nothing of their own holds.
     pub blocked: Blocked,
+    /// The reason lies in their execution (a pause, a belt), and so it comes before the order in their keys.
+    pub own: bool,
     /// Jobs that stand behind an unfinished job of their key, as read so far.
     pub held: u64,
 }
@@ -32,16 +35,16 @@ impl Scheduler {
     /// Why ready jobs of a belt are not being sent: its belt, a pause, its connection's gating or limits, or their turn.
     #[must_use]
     pub fn lane_status(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> LaneStatus {
-        let plain = |kind| LaneStatus { blocked: Blocked { kind, key: None, until: None }, held: 0 };
+        let plain = |kind, own| LaneStatus { blocked: Blocked { kind, key: None, until: None }, own, held: 0 };
         let Some(state) = self.connection(connection) else {
-            return plain(WaitingKind::Turn);
+            return plain(WaitingKind::Turn, false);
         };
         if self.executions.get(&execution).is_some_and(|e| e.paused) {
-            return plain(WaitingKind::Paused);
+            return plain(WaitingKind::Paused, true);
         }
         match self.belt_gate(execution, connection, belt) {
-            Some(BeltGate::Closed | BeltGate::Aborted) => return plain(WaitingKind::Belt),
-            Some(BeltGate::Held) => return plain(WaitingKind::BeltHold),
+            Some(BeltGate::Closed | BeltGate::Aborted) => return plain(WaitingKind::Belt, true),
+            Some(BeltGate::Held) => return plain(WaitingKind::BeltHold, true),
             Some(BeltGate::Open) | None => {}
         }
         let held = state
@@ -54,7 +57,14 @@ impl Scheduler {
             key: None,
             until: None,
         });
-        LaneStatus { blocked, held }
+        LaneStatus { blocked, own: false, held }
+    }
+
+    /// Whether a job stands behind another job of its object that has another key, as far as both are loaded.
+    #[must_use]
+    pub fn waits_for_object(&self, connection: ConnectionId, job: JobSeq) -> bool {
+        let slot = self.connection(connection).and_then(|state| state.slots.get(state.jobs.get(&job)?));
+        slot.is_some_and(|slot| slot.stand == Stand::Behind)
     }
 
     /// Heads of a connection that are loaded, and calls of it under way.

@@ -84,6 +84,32 @@ pub struct ExecutionStatus {
     pub progress: Vec<ProgressRow>,
     /// The twenty largest groups.
     pub errors: Vec<ErrorGroup>,
+    /// When stored waits end by themselves, the earliest of each kind in a belt.
+    pub wait_ends: Vec<WaitEnd>,
+}
+
+/// When the earliest wait of a kind ends by itself in a belt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitEnd {
+    /// The execution.
+    pub execution: ExecutionSeq,
+    /// Subscription × channel.
+    pub connection: ConnectionId,
+    /// The belt.
+    pub belt: u32,
+    /// What is waited for.
+    pub kind: WaitingKind,
+    /// Until when.
+    pub at: Wall,
+}
+
+impl ExecutionStatus {
+    /// When the first of a belt's waits of a kind ends by itself, if one does.
+    #[must_use]
+    pub fn first_end(&self, row: &ProgressRow, kind: WaitingKind) -> Option<Wall> {
+        let of_belt = |end: &&WaitEnd| (end.connection, end.belt, end.kind) == (row.connection, row.belt.belt, kind);
+        self.wait_ends.iter().find(of_belt).map(|end| end.at)
+    }
 }
 
 /// Which executions to list, newest first.

@@ -1,11 +1,16 @@
 //! The order in a key, over belts and executions, and who is its head.
 
+use egression_core::domain::ids::JobSeq;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::super::rows::{LaneKey, StagedItem, StagedJob};
-use super::{SHOP, World, execution, job, key, keyed, waits};
+use super::super::rows::{ExecutionFilter, LaneKey, StagedItem, StagedJob};
+use super::{SHOP, World, execution, job, key, keyed, object, waits, waits_for};
+
+async fn ahead(world: &World, job: JobSeq) -> u32 {
+    world.store.ahead(&[job], 1000).await.unwrap()[&job]
+}
 
 #[tokio::test]
 async fn order_follows_the_seal_not_the_begin() {
@@ -18,8 +23,8 @@ async fn order_follows_the_seal_not_the_begin() {
     let page = world.lane(slow, 1).await;
     assert!(page.heads.is_empty());
     assert_eq!(page.held, [key("product:a").1]);
-    assert_eq!(world.store.ahead(slow.job(0)).await.unwrap(), 1);
-    assert_eq!(world.store.ahead(quick.job(0)).await.unwrap(), 0);
+    assert_eq!(ahead(&world, slow.job(0)).await, 1);
+    assert_eq!(ahead(&world, quick.job(0)).await, 0);
 
     world.deliver(quick.job(0), JobState::Succeeded).await;
     let heads = world.store.heads_of_keys(&[key("product:a")], world.now()).await.unwrap();
@@ -42,7 +47,7 @@ async fn an_earlier_execution_sealed_later_waits_for_three_others() {
     for (place, job) in expected.iter().enumerate() {
         let heads = world.store.heads_of_keys(&[key("k")], world.now()).await.unwrap();
         assert_eq!(heads.iter().map(|head| head.job).collect::<Vec<_>>(), [*job], "place {place}");
-        assert_eq!(world.store.ahead(*expected.last().unwrap()).await.unwrap() as usize, expected.len() - 1 - place);
+        assert_eq!(ahead(&world, *expected.last().unwrap()).await as usize, expected.len() - 1 - place);
         world.deliver(*job, JobState::Succeeded).await;
     }
     assert!(world.store.heads_of_keys(&[key("k")], world.now()).await.unwrap().is_empty());
@@ -90,4 +95,43 @@ async fn a_retry_in_flight_or_waiting_holds_its_key() {
     let heads = world.store.heads_of_keys(&[key("k")], due).await.unwrap();
     assert_eq!(heads.iter().map(|head| (head.job, head.attempts)).collect::<Vec<_>>(), [(seq.job(0), 1)]);
     assert_eq!(world.send(2, &[seq.job(0)]).await, [seq.job(0)], "a retry may be cut short");
+}
+
+#[tokio::test]
+async fn what_is_before_is_counted_for_many_at_once_and_to_a_bound() {
+    let world = World::new().await;
+    let seq = world.submit((0..6).map(|i| keyed(i, &format!("o{i}"), "k")).collect()).await.execution;
+    let jobs: Vec<_> = (0..6).map(|i| seq.job(i)).collect();
+    let counts = world.store.ahead(&jobs, 4).await.unwrap();
+    assert_eq!(jobs.iter().map(|job| counts[job]).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 4]);
+    // One that waits for an object lets the others of its key pass, but not those of its own object.
+    let later = world.submit(vec![keyed(0, "o0", "k")]).await.execution.job(0);
+    world.settle(vec![waits_for(jobs[0], None, &[("parent", None)], Wall(i64::MAX))]).await;
+    let counts = world.store.ahead(&[jobs[1], later], 1000).await.unwrap();
+    assert_eq!((counts[&jobs[1]], counts[&later]), (0, 6));
+    for job in &jobs[1..] {
+        world.deliver(*job, JobState::Succeeded).await;
+    }
+    assert_eq!(ahead(&world, later).await, 1);
+    let awaited = world.store.awaited(&jobs).await.unwrap();
+    assert_eq!(awaited.into_iter().collect::<Vec<_>>(), [(jobs[0], object("parent"))]);
+}
+
+#[tokio::test]
+async fn waits_that_end_by_themselves_show_the_earliest_of_a_kind() {
+    let world = World::new().await;
+    let due = |index, at| StagedJob { scheduled_at: Some(Wall(i64::MAX - at)), ..job(index, &format!("s{index}")) };
+    let other = StagedJob { belt: 2, ..due(3, 9) };
+    let seq = world.submit(vec![due(0, 1), due(1, 2), job(2, "r"), other]).await.execution;
+    world.settle(vec![waits(seq.job(2), None, Some(WaitingKind::Retry), Some(Wall(7_000)))]).await;
+    for status in [
+        world.store.execution(seq).await.unwrap().unwrap(),
+        world.store.executions(&ExecutionFilter::default(), 1).await.unwrap().remove(0),
+    ] {
+        let [first, second] = [0, 1].map(|belt| status.progress[belt]);
+        assert_eq!(status.first_end(&first, WaitingKind::Schedule), Some(Wall(i64::MAX - 2)));
+        assert_eq!(status.first_end(&first, WaitingKind::Retry), Some(Wall(7_000)));
+        assert_eq!(status.first_end(&second, WaitingKind::Schedule), Some(Wall(i64::MAX - 9)));
+        assert_eq!(status.first_end(&second, WaitingKind::Retry), None);
+    }
 }

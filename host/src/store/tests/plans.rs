@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::super::{heads, lanes};
+use super::super::{before, heads, lanes, tracking};
 use super::World;
 
 async fn plan(world: &World, question: String) -> String {
@@ -59,6 +59,23 @@ async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
     let question = "WITH e (c, h) AS (VALUES (?, ?), (?, ?)) SELECT DISTINCT d.child_job FROM e JOIN dependency d ON d.connection_id = e.c AND d.parent_hash = e.h";
     let children = plan(&world, question.to_owned()).await;
     assert!(children.contains("PRIMARY KEY (connection_id=? AND parent_hash=?)"), "{children}");
+}
+
+#[tokio::test]
+async fn what_waiting_jobs_show_is_read_from_indexes() {
+    let world = World::new().await;
+    let ahead = plan(&world, format!("WITH wanted (id) AS (VALUES (?), (?){}1000)) FROM me", before::AHEAD)).await;
+    for index in [
+        "INDEX job_key (connection_id=? AND key_hash=? AND <expr><?)",
+        "INDEX job_key_drawn (connection_id=? AND key_hash=?",
+        "INDEX job_waiting_for_object (connection_id=? AND object_hash=?)",
+    ] {
+        assert!(ahead.contains(index), "{index}\n{ahead}");
+    }
+    assert!(!ahead.contains("SCAN j") && !ahead.contains("SCAN x"), "{ahead}");
+    let ends = plan(&world, format!("WITH w (e, c, b, kind) AS (VALUES (?, ?, ?, ?){}", tracking::WAIT_ENDS)).await;
+    let index = "SEARCH j USING COVERING INDEX job_wait_ends (<expr>=? AND connection_id=? AND belt=? AND waiting=?";
+    assert!(ends.contains(index), "{ends}");
 }
 
 #[tokio::test]

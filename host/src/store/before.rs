@@ -1,0 +1,75 @@
+//! What is before jobs: earlier ones of their keys, and the objects that they wait for.
+
+use std::collections::HashMap;
+
+use egression_core::domain::ids::JobSeq;
+use egression_core::domain::object::ObjectKey;
+use sqlx::Row as _;
+
+use super::statement::{self, CHUNK};
+use super::{Store, StoreError};
+
+/// After `WITH wanted (id) AS (VALUES …`, and before the most to count: for each job how many hold it. In the first part
+/// are those with their execution's seal (one numbered above a job's seal holds nothing earlier), in the second those with
+/// a seal of their own, in the third those that wait for an object, which hold later jobs of their own object only.
+pub(super) const AHEAD: &str = "), me (id, c, k, o, seal, belt) AS (SELECT j.id, j.connection_id, j.key_hash, j.object_hash, \
+     CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt \
+     FROM wanted w JOIN job j ON j.id = w.id JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL) \
+     SELECT me.id, (SELECT count(*) FROM (SELECT 1 FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
+     WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 \
+     AND j.state <= 2 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 5, 14)) AND (j.id >> 24) <= me.seal \
+     AND (x.seal, j.belt, j.id) < (me.seal, me.belt, me.id) \
+     UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal > 0 \
+     AND j.state <= 2 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 5, 14)) \
+     AND (j.seal, j.belt, j.id) < (me.seal, me.belt, me.id) \
+     UNION ALL SELECT 1 FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
+     WHERE j.connection_id = me.c AND j.object_hash = me.o AND j.state = 0 AND j.waiting = 5 AND j.key_hash = me.k \
+     AND (CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt, j.id) < (me.seal, me.belt, me.id) LIMIT ";
+
+impl Store {
+    /// For each of these jobs how many unfinished ones of its key are before it and hold it, counted to `most`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn ahead(&self, jobs: &[JobSeq], most: u32) -> Result<HashMap<JobSeq, u32>, StoreError> {
+        let jobs = jobs.to_vec();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut ahead = HashMap::with_capacity(jobs.len());
+                for chunk in jobs.chunks(CHUNK) {
+                    let mut select = statement::values("WITH wanted (id) AS (", chunk, |mut row, job| {
+                        row.push_bind(job.0);
+                    });
+                    select.push(AHEAD).push_bind(most).push(")) FROM me");
+                    for row in statement::rows(select, conn).await? {
+                        ahead.insert(JobSeq(row.try_get(0)?), row.try_get(1)?);
+                    }
+                }
+                Ok(ahead)
+            })
+        })
+        .await
+    }
+
+    /// For each of these jobs that waits for objects, one of them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn awaited(&self, children: &[JobSeq]) -> Result<HashMap<JobSeq, ObjectKey>, StoreError> {
+        let children = children.to_vec();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut awaited = HashMap::new();
+                for chunk in children.chunks(CHUNK) {
+                    let head = "SELECT child_job, parent_type, parent_id FROM dependency WHERE child_job IN";
+                    for row in statement::rows(statement::among(head, chunk.iter().copied()), conn).await? {
+                        let object = ObjectKey { object_type: row.try_get(1)?, id: row.try_get(2)? };
+                        awaited.entry(JobSeq(row.try_get(0)?)).or_insert(object);
+                    }
+                }
+                Ok(awaited)
+            })
+        })
+        .await
+    }
+}
