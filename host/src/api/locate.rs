@@ -12,7 +12,13 @@ pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
         serde_json::error::Category::Data => data_code(detail),
         _ => "malformed_json",
     };
-    FieldError::new(pointer(text, error.line(), error.column()), code, detail)
+    let mut end = end_of(text, error.line(), error.column());
+    // A list or an object of which the parser wanted nothing is still unread.
+    let unread = detail.starts_with("invalid type: sequence") || detail.starts_with("invalid type: map");
+    if unread && matches!(text.get(end), Some(b'[' | b'{')) {
+        end += 1;
+    }
+    FieldError::new(pointer(text, end), code, detail)
 }
 
 /// Reads a JSON object as `T`, or says where it is not one.
@@ -51,11 +57,15 @@ enum Frame {
     Array { index: usize, begun: bool },
 }
 
-/// The JSON pointer of the value (or key) that ends at a line and column as serde_json counts them: both from 1, in bytes.
-fn pointer(text: &[u8], line: usize, column: usize) -> String {
+/// The byte after a line and column as serde_json counts them: both from 1, in bytes.
+fn end_of(text: &[u8], line: usize, column: usize) -> usize {
     let start =
         if line <= 1 { 0 } else { text.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(line - 2).map_or(text.len(), |(i, _)| i + 1) };
-    let end = (start + column).min(text.len());
+    (start + column).min(text.len())
+}
+
+/// The JSON pointer of the value (or key) that ends before a byte, or begins with the one before it.
+fn pointer(text: &[u8], end: usize) -> String {
     let mut stack: Vec<Frame> = Vec::new();
     let mut at = 0;
     while at < end {
@@ -178,6 +188,8 @@ mod tests {
             (r#"{"name": "a", "ids": ["x", 4]}"#, "/ids/1", "wrong_type"),
             (r#"{"name": "a", "ids": [4711]}"#, "/ids/0", "wrong_type"),
             (r#"{"name": "a", "ids": "x"}"#, "/ids", "wrong_type"),
+            (r#"{"name": "a", "ids": [{"x": 1}]}"#, "/ids/0", "wrong_type"),
+            (r#"{"name": "a", "ids": [ ["x"]]}"#, "/ids/0", "wrong_type"),
             (r#"{"name": "a", "idz": ["x"]}"#, "/idz", "unknown_field"),
             (r#"{"name": "a", "a/b~c": 1}"#, "/a~1b~0c", "unknown_field"),
             (r#"{"name": "a", "inner": {"flag": "no"}}"#, "/inner/flag", "wrong_type"),
