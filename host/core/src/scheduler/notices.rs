@@ -70,8 +70,8 @@ impl Scheduler {
     }
 
     /// Jobs ended outside of a call: cancelled, expired. Those that are not in memory may have stood in front of others of
-    /// their keys, which are not known here: the lanes of their connections are read from the start again.
-    /// [`Scheduler::withdrawn`] is cheaper.
+    /// their keys, which are not known here: the lanes of their connections are read from the start again, once for all
+    /// of the jobs. Asking for each of their keys would cost a look-up for each of a million cancelled jobs.
     pub fn gone(&mut self, jobs: &[JobSeq]) {
         let mut again = BTreeSet::new();
         for job in jobs {
@@ -91,14 +91,6 @@ impl Scheduler {
             }
             self.touch(id);
         }
-    }
-
-    /// The same for jobs whose keys the caller knows: only these are asked for.
-    pub fn withdrawn(&mut self, jobs: &[(ConnectionId, KeyHash, JobSeq)]) {
-        for (id, _, job) in jobs {
-            self.withdraw(*id, *job);
-        }
-        self.ask(jobs.iter().map(|(id, key, _)| (*id, *key)));
     }
 
     /// A call ended: what became of its jobs.

@@ -314,8 +314,6 @@ fn a_job_that_is_gone_makes_others_of_its_key_be_looked_for() {
     s.needs();
     s.gone(&[head(1, 0).job]);
     assert_eq!(s.needs(), [Need::Page { lane, after: None }]);
-    s.withdrawn(&[(SHOP, key, head(1, 0).job)]);
-    assert_eq!(s.needs(), [Need::Head { connection: SHOP, key }]);
 }
 
 #[test]

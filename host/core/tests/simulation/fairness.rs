@@ -35,7 +35,7 @@ fn world(items: u32) -> World {
         };
         rules.insert(ConnectionId(id), rule);
     }
-    World::new(1, SchedulerBounds::default(), rules, destination, Trouble { exact: true, ordered: true, ..Trouble::default() }, Chance(1))
+    World::new(1, SchedulerBounds::default(), rules, destination, Trouble { ordered: true, ..Trouble::default() }, Chance(1))
 }
 
 fn single(seq: i64, connection: i64) -> Vec<(Head, Option<Mono>)> {

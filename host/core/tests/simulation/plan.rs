@@ -45,7 +45,6 @@ pub(crate) fn random(seed: u64) -> World {
         halve: chance.below(10),
         outage: chance.below(6),
         unread: chance.below(8),
-        exact: chance.percent(50),
         ordered: chance.percent(70),
     };
     let mut world = World::new(seed, bounds, rules, destination, trouble, chance.clone());

@@ -30,8 +30,6 @@ pub(crate) struct Trouble {
     pub(crate) outage: u64,
     /// Reads that fail.
     pub(crate) unread: u64,
-    /// The host names the keys of jobs that are gone.
-    pub(crate) exact: bool,
     /// The scheduler is told of changes in the order in which the store made them. Counters say nothing of their age, so
     /// that belts are kept for certain only then.
     pub(crate) ordered: bool,
@@ -316,11 +314,7 @@ impl World {
 
     /// What a change in the store means for the scheduler.
     fn changed(&mut self, changes: Changes) {
-        if self.trouble.exact {
-            self.scheduler.withdrawn(&changes.gone);
-        } else {
-            self.scheduler.gone(&changes.gone.iter().map(|(_, _, job)| *job).collect::<Vec<_>>());
-        }
+        self.scheduler.gone(&changes.gone.iter().map(|(_, _, job)| *job).collect::<Vec<_>>());
         self.scheduler.progress_of(changes.progress);
         for seq in changes.completed {
             self.scheduler.close(seq);
