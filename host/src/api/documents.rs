@@ -156,8 +156,9 @@ pub async fn delete(
     let state = state.clone();
     let task = tokio::spawn(async move {
         for (connection, own_name) in cancel.into_iter().flatten() {
-            let changes = state.store.cancel_connection(connection, state.clock.wall()).await?;
+            let (changes, end) = state.store.cancel_connection(connection, state.clock.wall()).await;
             state.scheduling.changed(changes);
+            end?;
             if own_name != name {
                 state.configuration.delete(&own_name, ManagedBy::Api, None).await?;
             }

@@ -160,7 +160,11 @@ pub(super) async fn cancel_execution(state: ApiState, caller: Caller, id: &str) 
     if !execution_view::is_done(&status) {
         let (store, scheduling, now) = (state.store.clone(), state.scheduling.clone(), state.clock.wall());
         // In a task of its own: the scheduler must hear of what the store did, even if the client leaves.
-        let task = tokio::spawn(async move { store.cancel_execution(seq, now).await.map(|changes| scheduling.changed(changes)) });
+        let task = tokio::spawn(async move {
+            let (changes, end) = store.cancel_execution(seq, now).await;
+            scheduling.changed(changes);
+            end
+        });
         task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     }
     acted(&state, seq, id).await

@@ -50,8 +50,14 @@ impl Reads {
                 }),
                 Need::AbortBelts { execution, connection, belt } => self.spawn(move |reads| async move {
                     let now = reads.clock.wall();
-                    let changes = reads.ask("cancelled belts", || reads.store.abort_belts(execution, connection, belt, now)).await?;
-                    Some(Message::Changed(changes))
+                    let abort = || async {
+                        let (changes, end) = reads.store.abort_belts(execution, connection, belt, now).await;
+                        // What was done before it broke off is not found again when it is asked for again.
+                        reads.send(Message::Changed(changes)).await;
+                        end
+                    };
+                    reads.ask("cancelled belts", abort).await?;
+                    None
                 }),
             }
         }

@@ -28,10 +28,9 @@ impl Store {
     /// Cancels the execution's waiting jobs, in bounded transactions; jobs in flight keep their true outcome. If the host
     /// dies in the middle, the next one goes on with it.
     ///
-    /// # Errors
-    /// What the database says.
-    pub async fn cancel_execution(&self, execution: ExecutionSeq, now: Wall) -> Result<Changes, StoreError> {
-        self.write(1, move |tx| {
+    /// Answers with what was done, also where it broke off: the scheduler must hear of that whatever the caller is told.
+    pub async fn cancel_execution(&self, execution: ExecutionSeq, now: Wall) -> (Changes, Result<(), StoreError>) {
+        let asked = self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
                     "UPDATE execution SET cancel_requested_at = ? WHERE seq = ? AND completed_at IS NULL AND cancel_requested_at IS NULL",
@@ -43,9 +42,11 @@ impl Store {
                 tx.effects.touched.insert(execution);
                 Ok(())
             })
-        })
-        .await?;
-        self.cancel(Scope::Execution(execution), now).await
+        });
+        match asked.await {
+            Ok(()) => self.cancel(Scope::Execution(execution), now).await,
+            Err(error) => (Changes::default(), Err(error)),
+        }
     }
 
     /// Cancels one job if it waits; false if it does not.
@@ -57,25 +58,21 @@ impl Store {
         Ok((!changes.gone.is_empty(), changes))
     }
 
-    /// Cancels every waiting job of a connection (its channel or subscription is being deleted).
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn cancel_connection(&self, connection: ConnectionId, now: Wall) -> Result<Changes, StoreError> {
+    /// Cancels every waiting job of a connection (its channel or subscription is being deleted). Answers as
+    /// [`Store::cancel_execution`].
+    pub async fn cancel_connection(&self, connection: ConnectionId, now: Wall) -> (Changes, Result<(), StoreError>) {
         self.cancel(Scope::Connection(connection), now).await
     }
 
-    /// Cancels the waiting jobs of the belts from `belt` on (an earlier one was not clean, `belt_on_failure = "abort"`).
-    ///
-    /// # Errors
-    /// What the database says.
+    /// Cancels the waiting jobs of the belts from `belt` on (an earlier one was not clean, `belt_on_failure = "abort"`). Answers
+    /// as [`Store::cancel_execution`].
     pub async fn abort_belts(
         &self,
         execution: ExecutionSeq,
         connection: ConnectionId,
         belt: u32,
         now: Wall,
-    ) -> Result<Changes, StoreError> {
+    ) -> (Changes, Result<(), StoreError>) {
         self.cancel(Scope::Belts { execution, connection, from: belt }, now).await
     }
 
@@ -106,15 +103,26 @@ impl Store {
         .await
     }
 
-    async fn cancel(&self, scope: Scope, now: Wall) -> Result<Changes, StoreError> {
+    async fn cancel(&self, scope: Scope, now: Wall) -> (Changes, Result<(), StoreError>) {
         let mut changes = Changes::default();
         let mut after = JobSeq(-1);
         loop {
-            let jobs = self.read(move |conn| Box::pin(async move { waiting_after(scope, after, conn).await })).await?;
-            let Some(last) = jobs.last().copied() else { return Ok(changes) };
-            after = last;
-            changes.absorb(self.cancel_these(jobs, now).await?);
+            match self.cancel_some(scope, after, now).await {
+                Ok(Some((last, done))) => {
+                    after = last;
+                    changes.absorb(done);
+                }
+                Ok(None) => return (changes, Ok(())),
+                Err(error) => return (changes, Err(error)),
+            }
         }
+    }
+
+    /// The next waiting jobs; none: there are no more.
+    async fn cancel_some(&self, scope: Scope, after: JobSeq, now: Wall) -> Result<Option<(JobSeq, Changes)>, StoreError> {
+        let jobs = self.read(move |conn| Box::pin(async move { waiting_after(scope, after, conn).await })).await?;
+        let Some(last) = jobs.last().copied() else { return Ok(None) };
+        Ok(Some((last, self.cancel_these(jobs, now).await?)))
     }
 
     async fn cancel_these(&self, jobs: Vec<JobSeq>, now: Wall) -> Result<Changes, StoreError> {

@@ -39,7 +39,7 @@ impl Store {
         }
         let now = self.inner.clock.wall();
         for execution in self.executions_where("completed_at IS NULL AND cancel_requested_at IS NOT NULL").await? {
-            self.cancel_execution(execution, now).await?;
+            self.cancel_execution(execution, now).await.1?;
         }
         Ok(())
     }

@@ -5,8 +5,9 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
+use super::super::StoreError;
 use super::super::rows::{StagedItem, StagedJob, Transition};
-use super::{SHOP, World, ended, execution, job, settlement, waits};
+use super::{SHOP, World, ended, execution, job, settlement, through, waits};
 
 #[tokio::test]
 async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
@@ -18,7 +19,7 @@ async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
     world.store.seal(seq, None).await.unwrap();
     let flying = [seq.job(0), seq.job(1), seq.job(2)];
     world.send(1, &flying).await;
-    let changes = world.store.cancel_execution(seq, world.now()).await.unwrap();
+    let changes = through(world.store.cancel_execution(seq, world.now()).await);
     world.check().await;
     assert_eq!((changes.gone.len(), changes.completed.len(), changes.progress.len()), (2097, 0, 1));
     assert_eq!((changes.progress[0].belt.states[8], changes.progress[0].belt.states[1]), (2097, 3));
@@ -63,14 +64,14 @@ async fn belts_are_aborted_from_one_on() {
     let on = |index: u32, belt: u32| StagedJob { belt, ..job(index, &format!("p{index}")) };
     let elsewhere = StagedJob { connection: ConnectionId(8), ..on(3, 3) };
     let seq = world.submit(vec![on(0, 1), on(1, 2), on(2, 3), elsewhere]).await.execution;
-    let changes = world.store.abort_belts(seq, SHOP, 2, world.now()).await.unwrap();
+    let changes = through(world.store.abort_belts(seq, SHOP, 2, world.now()).await);
     world.check().await;
     assert_eq!(changes.gone, [seq.job(1), seq.job(2)]);
     assert_eq!(world.standing(seq.job(3)).await.0, JobState::Waiting);
-    let changes = world.store.cancel_connection(ConnectionId(8), world.now()).await.unwrap();
+    let changes = through(world.store.cancel_connection(ConnectionId(8), world.now()).await);
     world.check().await;
     assert_eq!(changes.gone, [seq.job(3)]);
-    assert!(world.store.cancel_connection(ConnectionId(8), world.now()).await.unwrap().gone.is_empty());
+    assert!(through(world.store.cancel_connection(ConnectionId(8), world.now()).await).gone.is_empty());
 }
 
 #[tokio::test]
@@ -105,4 +106,27 @@ async fn a_held_belt_is_released_once_and_stays_open() {
     let world = world.reopen().await;
     let open = world.store.open_execution(seq).await.unwrap().unwrap();
     assert_eq!(open.progress.iter().map(|row| row.belt.opened).collect::<Vec<_>>(), [true, true, false]);
+}
+
+#[tokio::test]
+async fn a_cancel_that_breaks_off_tells_what_it_did() {
+    let world = World::new().await;
+    let seq = world.submit((0..2500).map(|i| job(i, &format!("p{i}"))).collect()).await.execution;
+    let change = async |text: &'static str| {
+        let done = world.store.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query(text).execute(&mut tx.conn).await?;
+                Ok(())
+            })
+        });
+        done.await.unwrap();
+    };
+    change("CREATE TRIGGER halt BEFORE UPDATE ON job WHEN NEW.id & 16777215 = 1500 BEGIN SELECT RAISE(ABORT, 'halt'); END").await;
+    let (changes, end) = world.store.cancel_execution(seq, world.now()).await;
+    assert!(matches!(end, Err(StoreError::Database(_))), "{end:?}");
+    assert_eq!((changes.gone.len(), changes.progress[0].belt.states[8]), (1000, 1000));
+    change("DROP TRIGGER halt").await;
+    let changes = through(world.store.cancel_execution(seq, world.now()).await);
+    assert_eq!((changes.gone.len(), changes.completed), (1500, vec![seq]));
+    world.check().await;
 }

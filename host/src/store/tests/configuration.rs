@@ -9,7 +9,7 @@ use super::super::connectors::ConnectorRow;
 use super::super::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy};
 use super::super::keys::KeyRow;
 use super::super::rows::{NewExecution, StagedItem, StagedJob};
-use super::{World, execution, job};
+use super::{World, execution, job, through};
 
 fn subscription() -> DocumentName {
     DocumentName::Subscription("acme".to_owned())
@@ -93,7 +93,7 @@ async fn a_source_is_in_use_while_unfinished_jobs_read_from_it() {
     let item = StagedJob { source: Some(egression_core::domain::ids::SourceId(source.id)), ..job(0, "a") };
     let seq = world.submit(vec![item]).await.execution;
     assert!(matches!(world.store.delete_document(&name, ManagedBy::Api, None).await, Err(DocumentError::InUse(_))));
-    world.store.cancel_execution(seq, world.now()).await.unwrap();
+    through(world.store.cancel_execution(seq, world.now()).await);
     world.store.delete_document(&name, ManagedBy::Api, None).await.unwrap();
 }
 

@@ -5,7 +5,7 @@ use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
 use super::super::rows::StagedItem;
-use super::{SHOP, World, ended, execution, job, key, keyed, object, waits, waits_for};
+use super::{SHOP, World, ended, execution, job, key, keyed, object, through, waits, waits_for};
 
 const LATER: Wall = Wall(i64::MAX);
 const WAITS: (JobState, Option<WaitingKind>) = (JobState::Waiting, Some(WaitingKind::Dependency));
@@ -116,7 +116,7 @@ async fn a_cancelled_parent_is_no_success() {
     let parent = world.submit(vec![job(0, "a")]).await.execution;
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
     world.settle(vec![waits_for(child, None, &[("a", Some(parent.job(0)))], LATER)]).await;
-    let changes = world.store.cancel_execution(parent, world.now()).await.unwrap();
+    let changes = through(world.store.cancel_execution(parent, world.now()).await);
     world.check().await;
     assert_eq!((changes.orphaned.as_slice(), changes.completed.as_slice()), ([child].as_slice(), [parent].as_slice()));
 }

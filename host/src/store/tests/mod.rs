@@ -30,11 +30,11 @@ use egression_core::time::Wall;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::Store;
 use super::rows::{
     Changes, IdMapChange, JobFilter, JobRow, LaneKey, LanePage, NewEvent, NewExecution, NewIntent, Pinned, Sealed, Settlement, StagedItem,
     StagedJob, Transition,
 };
+use super::{Store, StoreError};
 use crate::clock::Clock;
 
 const SHOP: ConnectionId = ConnectionId(7);
@@ -173,6 +173,12 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
         }
     }
     counted
+}
+
+/// What a cancel did that got through.
+fn through((changes, end): (Changes, Result<(), StoreError>)) -> Changes {
+    end.unwrap();
+    changes
 }
 
 fn execution() -> NewExecution {

@@ -14,7 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use sqlx::Row as _;
 
 use super::super::rows::{Changes, Settlement, StagedItem, StagedJob, Transition};
-use super::{SHOP, World, ended, execution, keyed, object, refused, settlement, waits, waits_for};
+use super::{SHOP, World, ended, execution, keyed, object, refused, settlement, through, waits, waits_for};
 
 const STEPS: usize = 250;
 
@@ -193,9 +193,9 @@ impl Run {
         }
         let seq = open[self.rng.random_range(0..open.len())].seq;
         let changes = if self.rng.random() {
-            self.world.store.cancel_execution(seq, self.now).await.unwrap()
+            through(self.world.store.cancel_execution(seq, self.now).await)
         } else {
-            self.world.store.abort_belts(seq, SHOP, 2, self.now).await.unwrap()
+            through(self.world.store.abort_belts(seq, SHOP, 2, self.now).await)
         };
         self.note(changes);
     }
@@ -265,7 +265,7 @@ impl Run {
             std::mem::take(&mut self.flying).into_iter().map(|(job, call)| ended(job, Some(call), JobState::Succeeded)).collect();
         self.world.store.settle(settlements).await.unwrap();
         for open in self.world.store.open_executions().await.unwrap() {
-            self.world.store.cancel_execution(open.seq, self.now).await.unwrap();
+            through(self.world.store.cancel_execution(open.seq, self.now).await);
         }
         self.world.check().await;
         assert!(self.world.store.open_executions().await.unwrap().is_empty());
