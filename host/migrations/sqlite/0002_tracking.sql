@@ -9,3 +9,8 @@ WHERE connection_id <> 0 AND in_flight + accepted + succeeded + rejected + faile
 
 -- When the earliest wait of a kind ends in a belt, without reading its jobs.
 CREATE INDEX job_wait_ends ON job ((id >> 24), connection_id, belt, waiting, due_at) WHERE state = 0 AND due_at IS NOT NULL;
+
+-- What retention asks: the executions that are past their time, oldest first, and what still needs one of them.
+CREATE INDEX execution_expiry ON execution (expires_at, seq) WHERE expires_at IS NOT NULL;
+CREATE INDEX idempotency_of_execution ON idempotency (execution_seq);
+CREATE INDEX blocked_key_head ON blocked_key ((head_job >> 24));

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use egression_core::domain::belt::BeltOnFailure;
 use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq};
+use egression_core::time::Wall;
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 
@@ -267,15 +268,25 @@ async fn acted(state: &ApiState, seq: ExecutionSeq, id: &str) -> Result<Response
 pub(super) async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<ExecutionStatus, ApiError> {
     let missing = || ApiError::not_found("execution", id);
     let public: ExecutionId = id.parse().map_err(|_| missing())?;
-    let seq = state.store.execution_seq(public).await?.ok_or_else(missing)?;
-    let status = state.store.execution(seq).await?.ok_or_else(missing)?;
+    let gone = || ApiError::Gone(format!("execution `{id}` is no longer kept"));
+    let absent = || if is_forgotten(state, public) { gone() } else { missing() };
+    let seq = state.store.execution_seq(public).await?.ok_or_else(absent)?;
+    let status = state.store.execution(seq).await?.ok_or_else(absent)?;
     if !caller.sees(status.row.subscription) {
         return Err(missing());
     }
     if status.row.expires_at.is_some_and(|at| at <= state.clock.wall()) {
-        return Err(ApiError::Gone(format!("execution `{id}` is no longer kept")));
+        return Err(gone());
     }
     Ok(status)
+}
+
+/// Whether an id that is not there is that of an execution that would be forgotten by now. Ids carry their time (UUID version
+/// 7), so that nothing has to be kept of what was removed; one that was made up with a time long past is answered the same.
+pub(super) fn is_forgotten(state: &ApiState, id: ExecutionId) -> bool {
+    let made_ms =
+        id.0.get_timestamp().map(|at| at.to_unix()).and_then(|(s, nanos)| i64::try_from(s * 1000 + u64::from(nanos) / 1_000_000).ok());
+    made_ms.is_some_and(|ms| Wall(ms).plus_ms(state.store.retention_ms()) <= state.clock.wall())
 }
 
 /// The same, once it has been received whole: before that there is nothing to act on.

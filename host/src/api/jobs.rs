@@ -71,6 +71,7 @@ pub(super) async fn list_jobs(
     responses(
         (status = 200, description = "As it stands.", body = JobView),
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 410, description = "It is no longer kept.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn get_job(
@@ -155,11 +156,16 @@ pub(super) async fn act(
     }
 }
 
-/// The job of a public id, if the caller may see it.
+/// The job of a public id, if the caller may see it and it has not expired.
 async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<JobRow, ApiError> {
     let missing = || ApiError::not_found("job", id);
     let public: JobId = id.parse().map_err(|_| missing())?;
-    state.store.job(public).await?.filter(|row| caller.sees(row.subscription)).ok_or_else(missing)
+    match state.store.job(public).await? {
+        Some(row) if !caller.sees(row.subscription) => Err(missing()),
+        Some(row) if row.kept_until.is_none_or(|at| at > state.clock.wall()) => Ok(row),
+        None if !executions::is_forgotten(state, public.execution) => Err(missing()),
+        Some(_) | None => Err(ApiError::Gone(format!("job `{id}` is no longer kept"))),
+    }
 }
 
 fn filter(state: &ApiState, parameters: &mut Parameters) -> Result<JobFilter, ApiError> {

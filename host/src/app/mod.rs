@@ -3,6 +3,7 @@
 mod destinations;
 mod doors;
 mod remarks;
+mod retention;
 mod sampler;
 mod schemas;
 mod serve;

@@ -9,12 +9,12 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::destinations;
 use super::doors::{DispatchDoor, RegistryDoor};
 use super::remarks::Remarks;
 use super::sampler::sampler;
 use super::schemas::RegistrySchemas;
 use super::vault_sink::VaultSink;
+use super::{destinations, retention};
 use crate::api::{self, ApiState, Doors, first_key};
 use crate::chance::Chance;
 use crate::clock::Clock;
@@ -134,6 +134,7 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     let changed = follow(&configuration, configure, dispatcher.clone());
     let sampler = sampler(store.clone(), Arc::clone(&configuration), Arc::clone(&registry), dispatcher.view(clock.clone()));
     let metrics = recorder.map(|recorder| recorder.exposition(sampler));
+    retention::start(store.clone(), clock.clone(), settings.store.removal_interval_ms);
     let doors = Doors {
         connectors: Arc::new(RegistryDoor { registry, configuration: Arc::clone(&configuration), changed }),
         configuration,

@@ -14,7 +14,7 @@ use super::{Store, StoreError, moves, tracking};
 
 const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, j.object_type, j.object_id, j.partition_key, \
      j.action, j.priority, j.state, j.waiting, j.due_at, j.attempts, j.source_id, j.expires_at, j.finished_at, j.changed, d.problem, \
-     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, x.traceparent) \
+     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, x.traceparent), x.expires_at \
      FROM job j JOIN execution x ON x.seq = j.id >> 24 LEFT JOIN job_detail d ON d.job_id = j.id WHERE ";
 
 impl Store {
@@ -81,7 +81,7 @@ impl Store {
         .await
     }
 
-    /// Every job of an object, newest first, before `before`.
+    /// Every job of an object that is still kept, newest first, before `before`.
     ///
     /// # Errors
     /// What the database says.
@@ -93,6 +93,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<JobRow>, StoreError> {
         let object = object.clone();
+        let now = self.inner.clock.wall();
         self.read(move |conn| {
             Box::pin(async move {
                 let mut found = Vec::new();
@@ -103,6 +104,8 @@ impl Store {
                     select.push(" AND j.id < ").push_bind(before.map_or(i64::MAX, |before| before.0));
                     select.push(" AND j.object_type = ").push_bind(object.object_type.as_str());
                     select.push(" AND j.object_id = ").push_bind(object.id.as_str()).push(" AND x.seal IS NOT NULL");
+                    // What is past its time may be removed in part.
+                    select.push(" AND (x.expires_at IS NULL OR x.expires_at > ").push_bind(now.0).push(")");
                     if let Some(subscription) = subscription {
                         select.push(" AND x.subscription_id = ").push_bind(subscription.0);
                     }
@@ -200,5 +203,6 @@ fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
         created_at: Wall(row.try_get(22)?),
         scheduled_at: wall(23)?,
         traceparent: row.try_get(24)?,
+        kept_until: wall(25)?,
     })
 }

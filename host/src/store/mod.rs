@@ -29,6 +29,7 @@ mod options;
 mod parents;
 mod recovery;
 mod remotes;
+mod retention;
 pub mod rows;
 pub mod scheduling;
 pub mod secrets;

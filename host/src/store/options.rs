@@ -15,12 +15,22 @@ pub struct StoreOptions {
     pub busy_timeout_ms: u64,
     /// Connections for questions.
     pub readers: u32,
-    /// How long a finished execution is kept.
+    /// How long a finished execution is kept with its jobs and their histories, in milliseconds. Idempotency keys, and
+    /// the executions that they name, are kept for a day at least.
     pub retention_ms: i64,
+    /// How often executions past their time are looked for and removed, in milliseconds; at the start as well.
+    pub removal_interval_ms: u64,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { write_queue: 1024, group_rows: 2000, busy_timeout_ms: 5000, readers: 4, retention_ms: 30 * 24 * 60 * 60 * 1000 }
+        Self {
+            write_queue: 1024,
+            group_rows: 2000,
+            busy_timeout_ms: 5000,
+            readers: 4,
+            retention_ms: 30 * 24 * 60 * 60 * 1000,
+            removal_interval_ms: 10 * 60 * 1000,
+        }
     }
 }

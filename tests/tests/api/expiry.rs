@@ -1,5 +1,7 @@
 //! What is no longer kept: 410 for an execution that was there once.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use egression_tests::follow::{self, upsert};
 use egression_tests::hostile::{self, HostileChannel};
@@ -16,5 +18,33 @@ async fn an_execution_past_its_time_is_gone() -> Result<()> {
         let answer = rest.send(rest.request(method, &path)).await?.expect(410)?;
         assert_eq!((answer.code(), answer.header("content-type")), ("gone", "application/problem+json"), "{path}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_past_its_time_is_removed_and_stays_gone() -> Result<()> {
+    let host = hostile::start("[server.store]\nretention_ms = 0\nremoval_interval_ms = 100\n", &[HostileChannel::new("ok")]).await?;
+    let rest = host.rest()?;
+    let first = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
+    let job = format!("/v1/jobs/{}", first["jobs"][0]["id"].as_str().unwrap());
+    // The newest stays in the table, so that no number is used twice.
+    follow::submit_and_wait(&rest, &upsert("ok", "p2")).await?;
+    let removed = async {
+        loop {
+            let executions: serde_json::Value = rest.get("/v1/executions").await?;
+            if executions["items"].as_array().is_some_and(|items| items.len() == 1) {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), removed).await??;
+    let path = follow::path_of(&first)?;
+    for path in [path.clone(), format!("{path}/jobs"), job.clone(), format!("{job}/events")] {
+        let answer = rest.send(rest.request(Method::GET, &path)).await?.expect(410)?;
+        assert_eq!(answer.code(), "gone", "{path}");
+    }
+    let history: serde_json::Value = rest.get("/v1/objects?type=product&id=p1").await?;
+    assert_eq!(history["items"], serde_json::json!([]));
     Ok(())
 }

@@ -191,6 +191,8 @@ pub struct JobRow {
     pub scheduled_at: Option<Wall>,
     /// W3C Trace Context of the job, else of its execution.
     pub traceparent: Option<String>,
+    /// When its execution will be forgotten, once that is done.
+    pub kept_until: Option<Wall>,
 }
 
 /// One line of a job's history.

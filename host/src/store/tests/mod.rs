@@ -15,6 +15,7 @@ mod order;
 mod pace;
 mod plans;
 mod receiving;
+mod retention;
 mod sequences;
 
 use std::collections::BTreeMap;

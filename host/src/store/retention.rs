@@ -1,0 +1,124 @@
+//! What is no longer kept: executions past their `expires_at`, with their jobs, events, bodies and logs.
+//!
+//! Promises to remove at most [`AT_ONCE`] rows in one transaction, so that deliveries never wait long for the writer. An
+//! execution that is removed in part is past its time, and nobody is shown anything of it. Only executions that are complete
+//! have such a time: none with waiting, in-flight or accepted jobs. Facts of keys, objects, limits and connections are not
+//! an execution's, and stay: blocked keys, the id map, delivered revisions, instants until which a limit is closed.
+
+use egression_core::domain::ids::ExecutionSeq;
+use egression_core::time::Wall;
+
+use super::writer::WriteTx;
+use super::{Store, StoreError};
+
+/// Rows that are removed in one transaction.
+const AT_ONCE: u64 = 1000;
+/// The same for the writer.
+const ROWS: usize = 1000;
+/// Executions looked up at once.
+const LOOKED_UP: i64 = 100;
+/// How long an idempotency key is kept at least, and its execution with it, however short the retention is.
+const KEY_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// May be removed now (`?1`), unless its key was used after `?2`. The job at the head of a blocked key is what a person
+/// retries. The newest execution stays until there is a newer one: numbers go on after it, and none is used twice.
+const REMOVABLE: &str = "x.expires_at <= ?1 AND x.completed_at IS NOT NULL AND x.seq < (SELECT max(seq) FROM execution) \
+     AND NOT EXISTS (SELECT 1 FROM idempotency i WHERE i.execution_seq = x.seq AND i.created_at > ?2) \
+     AND NOT EXISTS (SELECT 1 FROM blocked_key b WHERE (b.head_job >> 24) = x.seq)";
+
+/// What is an execution's (`?1` its number, `?2` to `?3` the numbers of its jobs), in the order in which it goes: at most `?4`
+/// rows of each.
+const PARTS: [&str; 8] = [
+    "DELETE FROM event WHERE (job_id, seq) IN (SELECT job_id, seq FROM event WHERE job_id >= ?2 AND job_id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
+    "DELETE FROM payload WHERE job_id IN (SELECT job_id FROM payload WHERE job_id >= ?2 AND job_id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
+    "DELETE FROM job_detail WHERE job_id IN (SELECT job_id FROM job_detail WHERE job_id >= ?2 AND job_id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
+    "DELETE FROM intent WHERE job_id IN (SELECT job_id FROM intent WHERE job_id >= ?2 AND job_id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
+    "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE id >= ?2 AND id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
+    "DELETE FROM error_group WHERE execution_seq = ?1 AND (code, state) IN \
+     (SELECT code, state FROM error_group WHERE execution_seq = ?1 AND ?2 < ?3 LIMIT ?4)",
+    "DELETE FROM progress WHERE execution_seq = ?1 AND (connection_id, belt) IN \
+     (SELECT connection_id, belt FROM progress WHERE execution_seq = ?1 AND ?2 < ?3 LIMIT ?4)",
+    "DELETE FROM idempotency WHERE (subscription_id, operation, key) IN \
+     (SELECT subscription_id, operation, key FROM idempotency WHERE execution_seq = ?1 AND ?2 < ?3 LIMIT ?4)",
+];
+
+impl Store {
+    /// Removes the executions whose time has passed, in bounded transactions; answers how many. If it is broken off, the
+    /// next call goes on with it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn remove_expired(&self, now: Wall) -> Result<u64, StoreError> {
+        let (mut removed, mut after) = (0, (i64::MIN, 0));
+        loop {
+            let found = self.expired_after(now, after).await?;
+            let Some(last) = found.last() else { return Ok(removed) };
+            after = *last;
+            for (_, seq) in found {
+                let execution = ExecutionSeq(seq);
+                while self.write(ROWS, move |tx| Box::pin(async move { remove_some(tx, execution, now).await })).await? {}
+                removed += 1;
+            }
+        }
+    }
+
+    /// How long a finished execution is kept, in milliseconds.
+    #[must_use]
+    pub fn retention_ms(&self) -> i64 {
+        self.inner.options.retention_ms
+    }
+
+    /// By expiry and number.
+    async fn expired_after(&self, now: Wall, after: (i64, i64)) -> Result<Vec<(i64, i64)>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let question = format!(
+                    "SELECT x.expires_at, x.seq FROM execution x WHERE x.expires_at IS NOT NULL AND {REMOVABLE} \
+                     AND (x.expires_at, x.seq) > (?3, ?4) ORDER BY x.expires_at, x.seq LIMIT ?5"
+                );
+                let found = sqlx::query_as(sqlx::AssertSqlSafe(question))
+                    .bind(now.0)
+                    .bind(now.0.saturating_sub(KEY_KEPT_MS))
+                    .bind(after.0)
+                    .bind(after.1)
+                    .bind(LOOKED_UP)
+                    .fetch_all(conn)
+                    .await?;
+                Ok(found)
+            })
+        })
+        .await
+    }
+}
+
+/// Removes some rows of an execution; true if there may be more.
+pub(super) async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq, now: Wall) -> Result<bool, StoreError> {
+    // Asked again inside the transaction: a key may have been blocked at one of its jobs meanwhile.
+    let question = format!("SELECT EXISTS (SELECT 1 FROM execution x WHERE x.seq = ?3 AND {REMOVABLE})");
+    let removable: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(question))
+        .bind(now.0)
+        .bind(now.0.saturating_sub(KEY_KEPT_MS))
+        .bind(execution.0)
+        .fetch_one(&mut tx.conn)
+        .await?;
+    if !removable {
+        return Ok(false);
+    }
+    let mut left = AT_ONCE;
+    for part in PARTS {
+        let removed = sqlx::query(part)
+            .bind(execution.0)
+            .bind(execution.job(0).0)
+            .bind(execution.end().0)
+            .bind(i64::try_from(left).unwrap_or(i64::MAX))
+            .execute(&mut tx.conn)
+            .await?
+            .rows_affected();
+        left = left.saturating_sub(removed);
+        if left == 0 {
+            return Ok(true);
+        }
+    }
+    sqlx::query("DELETE FROM execution WHERE seq = ?").bind(execution.0).execute(&mut tx.conn).await?;
+    Ok(false)
+}
