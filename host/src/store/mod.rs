@@ -126,6 +126,12 @@ impl Store {
         self.inner.published.changes.subscribe()
     }
 
+    /// How many listen to [`Store::changes`].
+    #[cfg(test)]
+    pub(crate) fn changes_waited_for(&self) -> usize {
+        self.inner.published.changes.receiver_count()
+    }
+
     /// Unfinished jobs of all subscriptions, those being received included, for the backlog bound. O(1).
     #[must_use]
     pub fn backlog(&self) -> u64 {

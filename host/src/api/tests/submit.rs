@@ -295,6 +295,29 @@ async fn a_request_that_another_overtook_under_its_key_is_a_replay_of_it() {
     }
 }
 
+#[tokio::test]
+async fn a_replayed_bulk_is_waited_for_as_a_fresh_one() {
+    let mut host = Host::start().await;
+    let bulk = json!({"defaults": defaults(), "jobs": [line("1")]});
+    let first = host.call("POST", "/v1/bulk", &[("idempotency-key", "k")], Some(bulk.clone())).await;
+    assert_eq!(first.status, 202, "{}", first.text);
+    let job = host.woken.recv().await.unwrap().job(0);
+    let (store, router, admin) = (host.state.store.clone(), host.router.clone(), host.admin.clone());
+    let request = Request::post("/v1/bulk").header("authorization", format!("Bearer {admin}")).header("content-type", JSON.1);
+    let request = request.header("idempotency-key", "k").header("prefer", "wait=30").body(Body::from(bulk.to_string())).unwrap();
+    let waiting = tokio::spawn(router.oneshot(request));
+    // The job ends only once the replay has been read and waits for it.
+    while store.changes_waited_for() == 0 {
+        tokio::task::yield_now().await;
+    }
+    reject(&store, job).await;
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["preference-applied"].to_str().unwrap()), (200, "wait=30"));
+    let text = answer.into_body().collect().await.unwrap().to_bytes();
+    let view: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!((&view["id"], &view["jobs"][0]["state"]), (&first.json()["id"], &json!("rejected")), "{view}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_requests_at_once_under_one_key_make_one_execution() {
     let host = Arc::new(Host::start().await);
