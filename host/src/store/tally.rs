@@ -18,7 +18,7 @@ use super::writer::WriteTx;
 /// The columns of a progress row, in the order of [`progress_row`].
 macro_rules! progress_columns {
     () => {
-        "execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, retrying, priorities, opened, sourcing, blocked, sent"
+        "execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, retrying, priorities, opened, sourcing, blocked, sent, version"
     };
 }
 pub(super) use progress_columns;
@@ -113,7 +113,7 @@ async fn write_chunk(tx: &mut WriteTx, chunk: &[(BeltKey, Delta)]) -> Result<Vec
         },
     );
     update.push(concat!(
-        ") UPDATE progress SET waiting = waiting + d.s0, in_flight = in_flight + d.s1, accepted = accepted + d.s2, ",
+        ") UPDATE progress SET version = version + 1, waiting = waiting + d.s0, in_flight = in_flight + d.s1, accepted = accepted + d.s2, ",
         "succeeded = succeeded + d.s3, rejected = rejected + d.s4, failed = failed + d.s5, unknown = unknown + d.s6, ",
         "superseded = superseded + d.s7, cancelled = cancelled + d.s8, set_aside = set_aside + d.aside, ",
         "scheduled = progress.scheduled + d.scheduled, retrying = progress.retrying + d.retrying, ",
@@ -163,6 +163,7 @@ pub(super) fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
             set_aside: count(13)?,
             priorities: row.try_get(16)?,
             opened: row.try_get(17)?,
+            version: count(21)?,
         },
         scheduled: count(14)?,
         retrying: count(15)?,

@@ -30,6 +30,8 @@ pub struct BeltProgress {
     pub priorities: u32,
     /// The belt was open before; an open belt stays open.
     pub opened: bool,
+    /// Raised by each change of the counters: of two readings the higher one is newer.
+    pub version: u64,
 }
 
 /// What may happen with a belt now.

@@ -42,8 +42,7 @@ impl Scheduler {
     /// New counters of belts that changed together. They are looked at together too: one job's end can finish a belt and
     /// release a job of the next, and half of that would open the belt behind.
     ///
-    /// Counters that are older than what is known, because two answers of the store overtook each other, are left out as
-    /// far as that shows: what ended stays ended.
+    /// Counters that are older than what is known, because two answers of the store overtook each other, are left out.
     pub fn progress_of(&mut self, belts: impl IntoIterator<Item = (ExecutionSeq, ConnectionId, BeltProgress)>) {
         let facts = |b: &BeltProgress| (b.is_through(), b.is_clean(), b.opened, b.finished() >= b.total);
         let mut changed = BTreeSet::new();
@@ -135,7 +134,7 @@ fn place(belts: &mut Vec<BeltProgress>, belt: BeltProgress) -> &BeltProgress {
     let index = match belts.binary_search_by_key(&belt.belt, |b| b.belt) {
         Ok(index) => {
             let opened = belts[index].opened || belt.opened;
-            if belt.finished() >= belts[index].finished() {
+            if (belt.version, belt.finished()) >= (belts[index].version, belts[index].finished()) {
                 belts[index] = belt;
             }
             belts[index].opened = opened;
