@@ -325,7 +325,7 @@ impl Intake {
     pub async fn abandon(&mut self) {
         let Some(execution) = self.execution.take() else { return };
         if let Err(error) = self.state.store.abandon(execution).await {
-            // The store removes unsealed executions itself after `body_timeout`.
+            // What is left of it is looked for every `store.removal_interval_ms`.
             tracing::warn!(execution = execution.0, %error, "an unfinished submission was not removed at once");
         }
     }

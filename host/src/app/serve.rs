@@ -134,7 +134,7 @@ async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, A
     let changed = follow(&configuration, configure, dispatcher.clone());
     let sampler = sampler(store.clone(), Arc::clone(&configuration), Arc::clone(&registry), dispatcher.view(clock.clone()));
     let metrics = recorder.map(|recorder| recorder.exposition(sampler));
-    retention::start(store.clone(), clock.clone(), settings.store.removal_interval_ms);
+    retention::start(store.clone(), clock.clone(), settings.store.removal_interval_ms, settings.api.body_timeout_ms);
     let doors = Doors {
         connectors: Arc::new(RegistryDoor { registry, configuration: Arc::clone(&configuration), changed }),
         configuration,

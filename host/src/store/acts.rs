@@ -2,11 +2,13 @@
 
 use egression_core::domain::belt::{BeltGate, BeltOnFailure, gate};
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
 use super::ending::{self, Ending};
-use super::moves::{self, Act};
+use super::moves::{self, Act, JobNow};
 use super::rows::{Changes, ProgressRow};
 use super::statement::{self, Statement};
 use super::tally::{progress_columns, progress_row};
@@ -24,8 +26,27 @@ enum Scope {
     Belts { execution: ExecutionSeq, connection: ConnectionId, from: u32 },
 }
 
+/// What becomes of jobs that are sent again because it is not known whether they were applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeats {
+    /// They go on until it is known.
+    GoOn,
+    /// They end: their connection goes.
+    End,
+}
+
+impl Scope {
+    const fn repeats(self) -> Repeats {
+        match self {
+            Self::Execution(_) | Self::Belts { .. } => Repeats::GoOn,
+            Self::Connection(_) => Repeats::End,
+        }
+    }
+}
+
 impl Store {
-    /// Cancels the execution's waiting jobs, in bounded transactions; jobs in flight keep their true outcome. If the host
+    /// Cancels the execution's waiting jobs, in bounded transactions; jobs in flight, and those that are
+    /// repeated because it is not known whether they were applied, keep their true outcome. If the host
     /// dies in the middle, the next one goes on with it.
     ///
     /// Answers with what was done, also where it broke off: the scheduler must hear of that whatever the caller is told.
@@ -54,7 +75,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn cancel_job(&self, job: JobSeq, now: Wall) -> Result<(bool, Changes), StoreError> {
-        let changes = self.cancel_these(vec![job], now).await?;
+        let changes = self.cancel_these(vec![job], Repeats::GoOn, now).await?;
         Ok((!changes.gone.is_empty(), changes))
     }
 
@@ -122,14 +143,14 @@ impl Store {
     async fn cancel_some(&self, scope: Scope, after: JobSeq, now: Wall) -> Result<Option<(JobSeq, Changes)>, StoreError> {
         let jobs = self.read(move |conn| Box::pin(async move { waiting_after(scope, after, conn).await })).await?;
         let Some(last) = jobs.last().copied() else { return Ok(None) };
-        Ok(Some((last, self.cancel_these(jobs, now).await?)))
+        Ok(Some((last, self.cancel_these(jobs, scope.repeats(), now).await?)))
     }
 
-    async fn cancel_these(&self, jobs: Vec<JobSeq>, now: Wall) -> Result<Changes, StoreError> {
+    async fn cancel_these(&self, jobs: Vec<JobSeq>, repeats: Repeats, now: Wall) -> Result<Changes, StoreError> {
         self.write(jobs.len(), move |tx| {
             Box::pin(async move {
                 let mut act = Act::at(now);
-                cancel_waiting(tx, &mut act, &jobs).await?;
+                cancel_waiting(tx, &mut act, &jobs, repeats).await?;
                 act.finish(tx).await
             })
         })
@@ -191,13 +212,31 @@ async fn waiting_after(scope: Scope, after: JobSeq, conn: &mut sqlx::SqliteConne
     rows.iter().map(|row| Ok(JobSeq(sqlx::Row::try_get(row, 0)?))).collect()
 }
 
-async fn cancel_waiting(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq]) -> Result<(), StoreError> {
+async fn cancel_waiting(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq], repeats: Repeats) -> Result<(), StoreError> {
     let endings: Vec<_> = moves::load(&mut tx.conn, jobs)
         .await?
         .into_iter()
-        .filter(|job| job.standing.state == JobState::Waiting)
-        .map(|job| Ending { job, state: JobState::Cancelled, code: None, problem: None, changed: None, block_key: None })
+        .filter(|job| job.standing.state == JobState::Waiting && !(repeats == Repeats::GoOn && is_repeated(job)))
+        .map(taken_back)
         .collect();
     act.changes.gone.extend(endings.iter().map(|ending| ending.job.job));
     ending::end(tx, act, endings).await
+}
+
+/// What was sent may have been applied, and goes again by itself until that is known: like a job in flight, it keeps its
+/// true outcome.
+const fn is_repeated(job: &JobNow) -> bool {
+    job.intent.is_some() && matches!(job.standing.waiting, None | Some(WaitingKind::Retry | WaitingKind::Source))
+}
+
+/// Nobody will repeat it any more, so a lost answer stays lost.
+fn taken_back(job: JobNow) -> Ending {
+    if job.answer_lost {
+        let message = "it was cancelled after an answer was lost: it may have arrived";
+        let problem = Problem::new("answer.lost", message);
+        let code = Some(problem.code.clone());
+        let block_key = Some(message.to_owned());
+        return Ending { job, state: JobState::Unknown, code, problem: Some(problem), changed: None, block_key };
+    }
+    Ending { job, state: JobState::Cancelled, code: None, problem: None, changed: None, block_key: None }
 }

@@ -9,11 +9,11 @@ use super::moves::{self, Act, Standing};
 use super::rows::{NewIntent, OpenIntent};
 use super::statement::{self, CHUNK};
 use super::writer::WriteTx;
-use super::{Store, StoreError, history};
+use super::{Store, StoreError, history, scheduling};
 
 impl Store {
-    /// Opens intents, in one transaction, for those of the jobs that still wait (ready, or for a retry or a source) and
-    /// whose key is not blocked; answers with these, after the commit.
+    /// Opens intents, in one transaction, for those of the jobs that still wait (ready, or for a retry or a source),
+    /// whose key is not blocked, and whose execution, connection and channel are not paused; answers with these, after the commit.
     ///
     /// # Errors
     /// What the database says.
@@ -30,7 +30,7 @@ impl Store {
         self.read(|conn| {
             Box::pin(async move {
                 let rows = sqlx::query(
-                    "SELECT i.job_id, j.connection_id, i.call_id, i.attempt, j.object_type, j.object_id, i.action \
+                    "SELECT i.job_id, j.connection_id, i.call_id, i.attempt, j.object_type, j.object_id, i.action, j.conflicts \
                      FROM intent i JOIN job j ON j.id = i.job_id WHERE i.open = 1 ORDER BY i.job_id",
                 )
                 .fetch_all(conn)
@@ -44,6 +44,7 @@ impl Store {
                             attempt: row.try_get(3)?,
                             object: ObjectKey { object_type: row.try_get(4)?, id: row.try_get(5)? },
                             action: moves::action(row.try_get(6)?)?,
+                            conflicts: row.try_get(7)?,
                         })
                     })
                     .collect()
@@ -67,7 +68,9 @@ impl Store {
 async fn open(tx: &mut WriteTx, mut act: Act, intents: Vec<NewIntent>) -> Result<Vec<JobSeq>, StoreError> {
     let wanted: Vec<_> = intents.iter().map(|intent| intent.job).collect();
     let mut jobs = moves::load(&mut tx.conn, &wanted).await?;
-    jobs.retain(moves::JobNow::may_be_sent);
+    // The scheduler hears of a pause after the caller does; what it claimed in between is not sent.
+    let paused = scheduling::paused_among(tx, &jobs).await?;
+    jobs.retain(|job| job.may_be_sent() && !paused.contains(&(job.job.execution(), job.connection)));
     let opened: Vec<_> = jobs.iter().map(|job| job.job).collect();
     let moved = jobs
         .into_iter()

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use egression_core::domain::ids::ExecutionSeq;
+use egression_core::time::Wall;
 use sqlx::SqliteConnection;
 
 use super::{Store, StoreError};
@@ -34,12 +35,30 @@ impl Store {
             })
             .await?;
         self.inner.published.backlog.store(open, Ordering::Relaxed);
-        for execution in self.executions_where("seal IS NULL").await? {
-            self.abandon(execution).await?;
-        }
+        self.abandon_begun_before(Wall(i64::MAX)).await?;
         let now = self.inner.clock.wall();
         for execution in self.executions_where("completed_at IS NULL AND cancel_requested_at IS NOT NULL").await? {
             self.cancel_execution(execution, now).await.1?;
+        }
+        Ok(())
+    }
+
+    /// Removes executions that were begun before then and never sealed: what is left of requests that broke off while
+    /// the store could not write.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn abandon_begun_before(&self, before: Wall) -> Result<(), StoreError> {
+        let begun: Vec<i64> = self
+            .read(move |conn| {
+                Box::pin(async move {
+                    let select = "SELECT seq FROM execution WHERE seal IS NULL AND completed_at IS NULL AND created_at < ? ORDER BY seq";
+                    Ok(sqlx::query_scalar(select).bind(before.0).fetch_all(conn).await?)
+                })
+            })
+            .await?;
+        for execution in begun {
+            self.abandon(ExecutionSeq(execution)).await?;
         }
         Ok(())
     }

@@ -1,11 +1,14 @@
 //! What the scheduler starts from: executions with unfinished jobs, and the belts that are open.
 
+use std::collections::BTreeSet;
+
 use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, SubscriptionId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
+use super::moves::JobNow;
 use super::rows::{OpenExecution, ProgressRow};
-use super::statement::Statement;
+use super::statement::{self, CHUNK, Statement};
 use super::tally::{progress_columns, progress_row};
 use super::writer::WriteTx;
 use super::{Store, StoreError, tracking};
@@ -34,6 +37,26 @@ impl Store {
     pub async fn open_belt(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> Result<(), StoreError> {
         self.write(1, move |tx| Box::pin(async move { mark_open(tx, execution, connection, belt).await })).await
     }
+}
+
+/// Of the executions and connections of these jobs, the pairs of which either, or the channel, is paused.
+pub(super) async fn paused_among(tx: &mut WriteTx, jobs: &[JobNow]) -> Result<BTreeSet<(ExecutionSeq, ConnectionId)>, StoreError> {
+    let pairs: BTreeSet<_> = jobs.iter().map(|job| (job.job.execution(), job.connection)).collect();
+    let pairs: Vec<_> = pairs.into_iter().collect();
+    let mut paused = BTreeSet::new();
+    for chunk in pairs.chunks(CHUNK) {
+        let mut select = statement::values("WITH w (e, c) AS (", chunk, |mut row, (execution, connection)| {
+            row.push_bind(execution.0).push_bind(connection.0);
+        });
+        select.push(
+            ") SELECT w.e, w.c FROM w JOIN execution x ON x.seq = w.e LEFT JOIN connection n ON n.id = w.c \
+             LEFT JOIN channel h ON h.id = n.channel_id WHERE x.paused = 1 OR n.state = 'paused' OR h.paused = 1",
+        );
+        for row in statement::rows(select, &mut tx.conn).await? {
+            paused.insert((ExecutionSeq(row.try_get(0)?), ConnectionId(row.try_get(1)?)));
+        }
+    }
+    Ok(paused)
 }
 
 /// Notes that a belt is open.

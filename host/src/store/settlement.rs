@@ -26,9 +26,22 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
+        self.settle_those(settlements, |_| true).await
+    }
+
+    /// The same for jobs that wait for an object: one that does so no longer is stale.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn settle_children(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
+        self.settle_those(settlements, |job| job.standing.waiting == Some(WaitingKind::Dependency)).await
+    }
+
+    async fn settle_those(&self, settlements: Vec<Settlement>, only: fn(&JobNow) -> bool) -> Result<Changes, StoreError> {
         let now = self.inner.clock.wall();
-        let changes =
-            self.write(settlements.len() * 4, move |tx| Box::pin(async move { settle(tx, Act::at(now), settlements).await })).await?;
+        let settled =
+            self.write(settlements.len() * 4, move |tx| Box::pin(async move { settle(tx, Act::at(now), settlements, only).await }));
+        let changes = settled.await?;
         Ok(self.set_rest_aside(changes).await)
     }
 }
@@ -46,13 +59,13 @@ struct Batch {
     other_actions: Vec<(JobSeq, Action)>,
 }
 
-async fn settle(tx: &mut WriteTx, mut act: Act, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
+async fn settle(tx: &mut WriteTx, mut act: Act, settlements: Vec<Settlement>, only: fn(&JobNow) -> bool) -> Result<Changes, StoreError> {
     let wanted: Vec<_> = settlements.iter().map(|settlement| settlement.job).collect();
     let mut jobs: HashMap<JobSeq, JobNow> = moves::load(&mut tx.conn, &wanted).await?.into_iter().map(|job| (job.job, job)).collect();
     let mut batch = Batch::default();
     for settlement in settlements {
         // Taking the job out makes a second settlement of it in the same batch stale.
-        match jobs.remove(&settlement.job).filter(|job| applies(job, settlement.call)) {
+        match jobs.remove(&settlement.job).filter(|job| applies(job, settlement.call) && only(job)) {
             Some(job) => batch.add(&mut act, job, settlement),
             None => act.changes.stale.push(settlement.job),
         }

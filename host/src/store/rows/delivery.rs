@@ -181,4 +181,6 @@ pub struct OpenIntent {
     pub object: ObjectKey,
     /// What was sent as.
     pub action: Action,
+    /// Conflicts handed back so far.
+    pub conflicts: u32,
 }

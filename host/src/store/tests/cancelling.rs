@@ -35,8 +35,44 @@ async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
         .await;
     assert_eq!(changes.gone, [flying[1]], "what would wait again is cancelled");
     assert_eq!(world.standing(flying[1]).await.0, JobState::Cancelled);
+    assert!(through(world.store.cancel_execution(seq, world.now()).await).gone.is_empty());
+    let world = world.reopen().await;
     assert_eq!(world.standing(flying[2]).await.0, JobState::Waiting, "its outcome is not known: it is repeated");
     assert_eq!(world.deliver(flying[2], JobState::Succeeded).await.completed, [seq]);
+}
+
+#[tokio::test]
+async fn nothing_of_a_paused_execution_is_sent_any_more() {
+    let world = World::new().await;
+    let (paused, other) = (world.submit(vec![job(0, "a")]).await.execution, world.submit(vec![job(0, "b")]).await.execution);
+    assert!(world.store.pause_execution(paused).await.unwrap());
+    let claimed = [paused.job(0), other.job(0)];
+    assert_eq!(world.send(1, &claimed).await, [other.job(0)], "though both were claimed before");
+}
+
+#[tokio::test]
+async fn an_unfinished_request_is_removed_when_its_time_is_over() {
+    let world = World::new().await;
+    let seq = world.store.begin_execution(execution()).await.unwrap();
+    world.store.stage(seq, vec![StagedItem::Job(job(0, "a"))]).await.unwrap();
+    world.store.abandon_begun_before(Wall(0)).await.unwrap();
+    assert_eq!(world.store.backlog(), 1, "it may still be arriving");
+    world.store.abandon_begun_before(world.now().plus_ms(1)).await.unwrap();
+    assert_eq!(world.store.backlog(), 0);
+    world.check().await;
+}
+
+#[tokio::test]
+async fn what_may_have_arrived_is_unknown_when_its_connection_goes() {
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
+    let (lost, never_sent) = (seq.job(0), seq.job(1));
+    world.send(1, &[lost]).await;
+    let repeat = Transition::Waits { reason: None, until: None, parents: vec![], problem: None, keep_pinned: true, answer_lost: true };
+    world.settle(vec![settlement(lost, Some(1), repeat)]).await;
+    through(world.store.cancel_connection(SHOP, world.now()).await);
+    world.check().await;
+    assert_eq!((world.standing(lost).await.0, world.standing(never_sent).await.0), (JobState::Unknown, JobState::Cancelled));
 }
 
 #[tokio::test]

@@ -267,6 +267,8 @@ impl Run {
         for open in self.world.store.open_executions().await.unwrap() {
             through(self.world.store.cancel_execution(open.seq, self.now).await);
         }
+        // What is repeated because it may have arrived goes with its connection only.
+        through(self.world.store.cancel_connection(SHOP, self.now).await);
         self.world.check().await;
         assert!(self.world.store.open_executions().await.unwrap().is_empty());
         assert_eq!(self.world.store.backlog(), 0);
