@@ -64,6 +64,10 @@ impl Abilities for ConnectionAbilities {
     fn redact(&self, text: &str) -> String {
         self.gate.redact(text)
     }
+
+    fn stop_wanted(&self) -> bool {
+        self.gate.is_nearly_over()
+    }
 }
 
 fn refused(error: gate::CredentialError) -> CredentialError {

@@ -1,5 +1,7 @@
 //! From what a call brought to settlements: each item judged by the core, written down, and handed back.
 
+use std::collections::BTreeMap;
+
 use egression_core::domain::action::Action;
 use egression_core::domain::judge::{
     Again, CallFrame, CallVerdict, ConnectionEffect, Credential, JudgeInput, Verdict, judge, judge_call, missing_outcome,
@@ -61,7 +63,7 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
         apply_to_connection(host, route, verdict).await;
     }
     let bench = Bench { host, route, call, ran: &ran, verdict, advanced, batch_size, draw: host.chance.draw(), now: host.clock.wall() };
-    let mut again = Vec::new();
+    let (mut again, mut judged) = (Vec::new(), Vec::with_capacity(part.len()));
     for (index, item) in part.into_iter().enumerate() {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let outcome = ran.outcomes.get(&index).cloned();
@@ -75,6 +77,10 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
         {
             decided.effect = Effect::Refused(problem.clone());
         }
+        judged.push((index, item, verdict));
+    }
+    bench.follow_up(judged.iter().map(|(_, _, verdict)| verdict)).await;
+    for (index, item, verdict) in judged {
         let (settlement, ending) = bench.settlement(&item, index, verdict).await;
         // The scheduler packs by action, so it must know of another one.
         let head = settlement.act_as.map_or(item.head, |action| Head { action, ..item.head });
@@ -88,6 +94,28 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
 }
 
 impl Bench<'_> {
+    /// What the verdicts mean for the connection, once for all items: each closed limit is a commit.
+    async fn follow_up(&self, verdicts: impl Iterator<Item = &Verdict>) {
+        let mut closures: BTreeMap<Option<&str>, (u64, Option<&Problem>)> = BTreeMap::new();
+        let mut refused = false;
+        for verdict in verdicts {
+            let Verdict::Again(again) = verdict else { continue };
+            refused |= again.credential_refused;
+            if let Some((bucket, ms)) = &again.close_limit {
+                let longest = closures.entry(bucket.as_deref()).or_default();
+                if *ms >= longest.0 {
+                    *longest = (*ms, again.problem.as_ref());
+                }
+            }
+        }
+        for (bucket, (ms, problem)) in closures {
+            close_limit(self.host, self.route, bucket, ms, problem).await;
+        }
+        if refused {
+            self.host.drop_session(self.route, self.ran.session.as_ref()).await;
+        }
+    }
+
     fn judge(&self, item: &Work, outcome: Option<Outcome>) -> Verdict {
         let pinned_before = item.row.pinned.is_some();
         let input = JudgeInput {
@@ -156,12 +184,6 @@ impl Bench<'_> {
     async fn goes_again(&self, item: &Work, again: Again, settlement: &mut Settlement) -> Ending {
         settlement.attempts = item.row.attempts + u32::from(again.attempt_spent);
         settlement.conflicts = item.row.conflicts + u32::from(again.conflict);
-        if let Some((bucket, ms)) = &again.close_limit {
-            close_limit(self.host, self.route, bucket.as_deref(), *ms, again.problem.as_ref()).await;
-        }
-        if again.credential_refused {
-            self.host.drop_session(self.route, self.ran.session.as_ref()).await;
-        }
         settlement.id_map = match (&again.act_as, &again.there) {
             (Some(_), _) => IdMapChange::Drop,
             (None, Some(there)) => IdMapChange::Replace(with(&item.row.remotes, there)),

@@ -138,17 +138,29 @@ impl Deliverer {
             Finished { connection: claim.connection, jobs: Vec::new(), changes: Changes::default(), due: None, effect: Effect::None };
         let mut reserved = Reserved::new(Arc::clone(&self.gate), claim.connection, claim.requests);
         let Some(route) = self.route(claim.connection).await else {
-            // The connection or its connector is gone; the scheduler is told by the configuration.
-            return Finished::abandoned(claim.connection, claim.heads);
+            let effect = self.unloaded(claim.connection).await.map_or(Effect::None, Effect::Refused);
+            return Finished { effect, ..Finished::abandoned(claim.connection, claim.heads) };
         };
         let prepared = self.prepare(&route, &claim, call).await;
         self.settle(&mut finished, prepared.settlements).await;
         finished.jobs.extend(prepared.endings);
         finished.effect = prepared.effect;
         if !prepared.work.is_empty() {
-            self.run(&route, call, prepared.work, &mut finished, &mut reserved).await;
+            self.run(&route, call, (prepared.work, prepared.place), &mut finished, &mut reserved).await;
         }
         finished
+    }
+
+    /// Why a connection that is configured has no connector to run; none: it has, or is gone itself, which the scheduler is
+    /// told by the configuration.
+    pub(crate) async fn unloaded(&self, connection: ConnectionId) -> Option<Problem> {
+        let catalogue = self.configuration.catalogue();
+        let document = &catalogue.connection_by_id(connection)?.channel.document;
+        if self.registry.connector(&document.connector, document.version.as_deref()).await.is_some() {
+            return None;
+        }
+        let message = format!("the connector {} cannot be loaded; the host's log says why", document.connector);
+        Some(Problem::new("connector.not_loaded", message))
     }
 
     /// Writes settlements, for as long as it takes, and takes over what they changed.

@@ -9,6 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::gate::Gate;
 
+/// A guest's place, given back when it is dropped.
+pub(super) type Place = OwnedSemaphorePermit;
+
 /// The guests of each connection that may run at once.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -23,7 +26,7 @@ impl Places {
     }
 
     /// Waits for a place.
-    pub(super) async fn take(&self, connection: ConnectionId) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn take(&self, connection: ConnectionId) -> Option<Place> {
         let places = {
             let mut by_connection = self.by_connection.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(by_connection.entry(connection).or_insert_with(|| Arc::new(Semaphore::new(self.most))))

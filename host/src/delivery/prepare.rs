@@ -12,6 +12,7 @@ use egression_core::scheduler::{Claim, Ending, Head};
 use egression_core::time::Wall;
 use serde_json::Value;
 
+use super::places::Place;
 use super::work::{Route, Work, ends, fails, pin, waits};
 use super::{Deliverer, Effect, history, persist, references};
 use crate::resolver::{Read, ResolveError, Resolved};
@@ -29,6 +30,8 @@ pub(super) struct Prepared {
     pub(super) endings: Vec<(Head, Ending)>,
     /// What the connector said of the connection when it was asked for lost sends.
     pub(super) effect: Effect,
+    /// Where the guest will run.
+    pub(super) place: Option<Place>,
 }
 
 impl Prepared {
@@ -69,8 +72,17 @@ impl Deliverer {
                 None => prepared.endings.push((*head, Ending::Left)),
             }
         }
+        let began = self.clock.mono();
         let bodies = self.bodies(&wanted).await;
-        let work = self.check_bodies(route, wanted, bodies, &mut prepared).await;
+        let mut work = self.check_bodies(route, wanted, bodies, &mut prepared).await;
+        if work.is_empty() {
+            return prepared;
+        }
+        // Waiting for a place may take as long as the calls before it do.
+        prepared.place = self.places.take(route.connection).await;
+        if self.clock.mono().since_ms(began) > route.channel.payload_max_age_ms {
+            work = self.read_again(route, work, &mut prepared).await;
+        }
         let mut work = self.reconcile(route, call, work, &mut prepared).await;
         self.keep_within_bytes(route, &mut work, &mut prepared);
         self.wait_for_parents(route, &mut work, &mut prepared).await;
@@ -78,12 +90,22 @@ impl Deliverer {
         prepared
     }
 
+    /// Reads bodies anew that are older than the channel allows.
+    async fn read_again(&self, route: &Route, work: Vec<Work>, prepared: &mut Prepared) -> Vec<Work> {
+        let (old, mut kept): (Vec<Work>, Vec<Work>) = work.into_iter().partition(|item| is_read(&item.row, item.action));
+        let wanted: Vec<_> = old.into_iter().map(|item| (item.head, item.row, item.action)).collect();
+        let bodies = self.bodies(&wanted).await;
+        kept.extend(self.check_bodies(route, wanted, bodies, prepared).await);
+        // In the order of the claim, which is that of their keys.
+        kept.sort_by_key(|item| item.head.order());
+        kept
+    }
+
     /// The bodies of jobs that bring none, by source.
     async fn bodies(&self, wanted: &[(Head, ClaimRow, Action)]) -> HashMap<JobSeq, Result<(Resolved, u64), ResolveError>> {
         let mut by_source: BTreeMap<SourceId, Vec<(JobSeq, Read)>> = BTreeMap::new();
         for (_, row, action) in wanted {
-            let needs_source = row.pinned.is_none() && row.payload.is_none() && *action != Action::Delete;
-            if let (true, Some(source)) = (needs_source, row.source) {
+            if let (true, Some(source)) = (is_read(row, *action), row.source) {
                 let read = Read { object: row.object.clone(), traceparent: row.traceparent.clone() };
                 by_source.entry(source).or_default().push((row.job, read));
             }
@@ -317,6 +339,11 @@ impl Deliverer {
             }
         }
     }
+}
+
+/// Whether a job's body comes from a source.
+fn is_read(row: &ClaimRow, action: Action) -> bool {
+    row.pinned.is_none() && row.payload.is_none() && action != Action::Delete
 }
 
 /// Whether a job may still go, and as what.

@@ -28,7 +28,9 @@ pub enum Probe {
 impl Deliverer {
     /// Checks a connection; none if it is gone.
     pub async fn check(&self, connection: ConnectionId) -> Option<Probe> {
-        let route = self.route(connection).await?;
+        let Some(route) = self.route(connection).await else {
+            return self.unloaded(connection).await.map(Probe::Fails);
+        };
         if self.needs_reentry(connection) {
             // A check that passes says nothing about a credential that was entered for other hosts.
             return Some(Probe::Refused(Problem::new("credential.other_hosts", NEEDS_REENTRY)));

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::{FailureCode, JobState};
+use egression_core::time::Wall;
 
-use super::work::{Route, fails};
+use super::work::{Route, ends, fails};
 use super::{Deliverer, history, persist};
 use crate::store::StoreError;
-use crate::store::rows::{Changes, IdMapChange, OpenIntent, Settlement, Transition};
+use crate::store::rows::{Changes, ClaimRow, IdMapChange, OpenIntent, Settlement, Transition};
 
 impl Deliverer {
     /// Settles what was open when the host died: a repeat of the same bytes where the action is idempotent or the connector
-    /// can be asked first whether they arrived, else `unknown` for a person. Returns how many intents were open, and the children that wait for what ended here.
+    /// can be asked first whether they arrived, else `unknown` for a person. Where the connector cannot be asked what it is, its
+    /// jobs wait for it. Returns how many intents were open, and the children that wait for what ended here.
     ///
     /// # Errors
     /// What the database says.
@@ -34,7 +36,7 @@ impl Deliverer {
                         .as_ref()
                         .and_then(|route| route.description().object_type(&intent.object.object_type))
                         .is_some_and(|support| support.idempotent_actions.contains(&intent.action));
-                    let reconciles = route.as_ref().is_some_and(Route::reconciles);
+                    let reconciles = route.as_ref().is_none_or(Route::reconciles);
                     self.lost(&intent, idempotent || reconciles)
                 })
                 .collect();
@@ -72,7 +74,7 @@ impl Deliverer {
             call: Some(intent.call),
             to,
             attempts: intent.attempt,
-            conflicts: 0,
+            conflicts: intent.conflicts,
             id_map: IdMapChange::Keep,
             act_as: None,
             delivered_revision: None,
@@ -90,12 +92,9 @@ impl Deliverer {
             }
         };
         let now = self.clock.wall();
-        let settlements: Vec<Settlement> = rows
-            .iter()
-            .filter(|row| row.state == JobState::Waiting)
-            .map(|row| fails(row, FailureCode::DependencyFailed, "an object that it refers to did not get there", now))
-            .collect();
-        match persist::until_taken(&self.clock, || self.store.settle(settlements.clone())).await {
+        let settlements: Vec<Settlement> =
+            rows.iter().filter(|row| row.state == JobState::Waiting).map(|row| orphan_ends(row, now)).collect();
+        match persist::until_taken(&self.clock, || self.store.settle_children(settlements.clone())).await {
             Ok(mut changes) => {
                 // They ended outside of a call, so the scheduler looks for who stood behind them.
                 let ended = settlements.iter().map(|s| s.job).filter(|job| !changes.stale.contains(job));
@@ -109,4 +108,18 @@ impl Deliverer {
             }
         }
     }
+}
+
+/// A child whose parent did not get there fails; if one of its own sends may have arrived, that is for a person to find out.
+fn orphan_ends(row: &ClaimRow, now: Wall) -> Settlement {
+    let code = FailureCode::DependencyFailed;
+    if row.pinned.as_ref().is_some_and(|pinned| pinned.answer_lost) {
+        let message = "an object that it refers to did not get there, after an answer was lost: it may have arrived itself";
+        let mut settlement = ends(row, JobState::Unknown, Problem::new(code.as_str(), message), now);
+        if let Transition::Ended { block_key, .. } = &mut settlement.to {
+            *block_key = Some("the outcome of its head is unknown".to_owned());
+        }
+        return settlement;
+    }
+    fails(row, code, "an object that it refers to did not get there", now)
 }

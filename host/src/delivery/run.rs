@@ -7,7 +7,7 @@ use egression_core::domain::outcome::{CallError, Evidence, Outcome};
 use egression_core::time::Wall;
 
 use super::abilities::ConnectionAbilities;
-use super::places::Reserved;
+use super::places::{Place, Reserved};
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, Finished, decide, masking};
 use crate::gate::CallGate;
@@ -33,10 +33,21 @@ pub(super) struct Ran {
 
 impl Deliverer {
     /// Runs the work of a call; what the destination refused as a whole runs again in halves.
-    pub(super) async fn run(&self, route: &Route, call: i64, work: Vec<Work>, finished: &mut Finished, reserved: &mut Reserved) {
+    /// The first part has its place already.
+    pub(super) async fn run(
+        &self,
+        route: &Route,
+        call: i64,
+        (work, mut place): (Vec<Work>, Option<Place>),
+        finished: &mut Finished,
+        reserved: &mut Reserved,
+    ) {
         let mut parts = vec![work];
         while let Some(part) = parts.pop() {
-            let place = self.places.take(route.connection).await;
+            let place = match place.take() {
+                Some(place) => Some(place),
+                None => self.places.take(route.connection).await,
+            };
             let session = self.session(route, None).await;
             let ran = match session {
                 Ok(session) => {
@@ -46,9 +57,13 @@ impl Deliverer {
                 Err(error) => self.no_session(error),
             };
             drop(place);
-            let ran = self.note_session(route, ran).await;
+            let (ran, works) = self.note_session(route, ran).await;
             let decided = decide::decide(self, route, call, part, ran).await;
             self.settle(finished, decided.settlements).await;
+            if let Some(session) = works {
+                // After the settlement, for somebody may hold the session while another one is made.
+                self.session_works(route, &session).await;
+            }
             finished.jobs.extend(decided.endings);
             if finished.effect == Effect::None || decided.effect != Effect::None {
                 finished.effect = decided.effect;
@@ -57,16 +72,17 @@ impl Deliverer {
         }
     }
 
-    /// What the call says about the session that it was given.
-    async fn note_session(&self, route: &Route, mut ran: Ran) -> Ran {
-        let Some(session) = &ran.session else { return ran };
+    /// What the call says about the session that it was given; one that works is handed back.
+    async fn note_session(&self, route: &Route, mut ran: Ran) -> (Ran, Option<Session>) {
+        let Some(session) = &ran.session else { return (ran, None) };
         if matches!(ran.error, Some(CallError::AuthExpired(_))) {
             ran.session_fresh = self.is_session_fresh(route, session).await;
             self.drop_session(route, Some(session)).await;
         } else if ran.exchanges.iter().any(|exchange| exchange.status.is_some_and(|status| (200..300).contains(&status))) {
-            self.session_works(route, session).await;
+            let works = ran.session.clone();
+            return (ran, works);
         }
-        ran
+        (ran, None)
     }
 
     async fn call_guest(&self, route: &Route, call: i64, part: &[Work], session: Option<Session>) -> Ran {

@@ -1,6 +1,6 @@
 //! The loop: what happened goes into the scheduler, what it chooses is started.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
@@ -58,7 +58,8 @@ struct Engine {
     /// When the next stored wait ends.
     due: Option<Wall>,
     due_under_way: bool,
-    probes: BTreeMap<Mono, Vec<ConnectionId>>,
+    /// When connections are checked; each at most once.
+    probes: BTreeSet<(Mono, ConnectionId)>,
     /// Connections whose state is being written, and how often.
     keeping: HashMap<ConnectionId, u32>,
     /// Sealed executions that are being read, and whether something happened to them meanwhile.
@@ -96,7 +97,7 @@ impl Dispatcher {
             running: 0,
             due: None,
             due_under_way: false,
-            probes: BTreeMap::new(),
+            probes: BTreeSet::new(),
             keeping: HashMap::new(),
             opening: HashMap::new(),
             draining: None,
@@ -142,7 +143,7 @@ impl Engine {
 
     fn next_wake(&self) -> Mono {
         let due = self.due.filter(|_| !self.due_under_way).map(|at| self.parts.clock.mono_of(at));
-        let probe = self.probes.first_key_value().map(|(at, _)| *at);
+        let probe = self.probes.first().map(|(at, _)| *at);
         let alarm = lock(&self.scheduler).alarm();
         [due, probe, alarm].into_iter().flatten().min().unwrap_or(Mono::FAR)
     }
@@ -330,7 +331,7 @@ impl Engine {
                 }
                 Gating::Parked(_) if !self.health.is_closed(connection.id) => {
                     let at = self.health.found_parked(connection.id, now, self.parts.chance.draw());
-                    self.probes.entry(at).or_default().push(connection.id);
+                    plan_probe(&mut self.probes, at, connection.id);
                     scheduler.set_gating(connection.id, wanted);
                 }
                 _ => scheduler.set_gating(connection.id, wanted),
@@ -348,12 +349,12 @@ impl Engine {
             Step::Nothing => {}
             Step::OpenCircuit(until) => {
                 tracing::warn!(%connection, ?effect, "circuit opened");
-                self.probes.entry(until).or_default().push(connection);
+                plan_probe(&mut self.probes, until, connection);
                 lock(&self.scheduler).set_gating(connection, Gating::Circuit(until));
             }
             Step::Park(reason, probe_at) => {
                 tracing::warn!(%connection, reason, "connection parked");
-                self.probes.entry(probe_at).or_default().push(connection);
+                plan_probe(&mut self.probes, probe_at, connection);
                 lock(&self.scheduler).set_gating(connection, Gating::Parked(reason.clone()));
                 self.keep_state(connection, ConnectionState::Parked { reason });
             }
@@ -384,16 +385,17 @@ impl Engine {
     }
 
     fn start_probes(&mut self, now: Mono) {
-        while self.probes.first_key_value().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, connections)) = self.probes.pop_first() else { return };
-            for connection in connections.into_iter().filter(|c| self.health.is_closed(*c)) {
-                let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
-                tokio::spawn(async move {
-                    let probe = deliverer.check(connection).await;
-                    // The dispatcher is gone only when the host stops.
-                    let _ = messages.send(Message::Probed(connection, probe)).await;
-                });
+        while let Some((at, connection)) = self.probes.first().copied().filter(|(at, _)| *at <= now) {
+            self.probes.remove(&(at, connection));
+            if !self.health.is_closed(connection) {
+                continue;
             }
+            let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
+            tokio::spawn(async move {
+                let probe = deliverer.check(connection).await;
+                // The dispatcher is gone only when the host stops.
+                let _ = messages.send(Message::Probed(connection, probe)).await;
+            });
         }
     }
 
@@ -416,7 +418,7 @@ impl Engine {
             Some(Probe::Fails(problem) | Probe::Refused(problem)) => {
                 let at = self.health.probe_failed(connection, now, self.parts.chance.draw());
                 tracing::warn!(%connection, problem = problem.message, "connection still does not work");
-                self.probes.entry(at).or_default().push(connection);
+                plan_probe(&mut self.probes, at, connection);
                 let mut scheduler = lock(&self.scheduler);
                 if matches!(scheduler.gating(connection), Some(Gating::Circuit(_))) {
                     scheduler.set_gating(connection, Gating::Circuit(at));
@@ -424,4 +426,10 @@ impl Engine {
             }
         }
     }
+}
+
+/// The next check of a connection, in place of one that was planned before.
+fn plan_probe(probes: &mut BTreeSet<(Mono, ConnectionId)>, at: Mono, connection: ConnectionId) {
+    probes.retain(|(_, planned)| *planned != connection);
+    probes.insert((at, connection));
 }

@@ -31,6 +31,7 @@ pub(super) struct CallState {
     pub(super) gate: Arc<Gate>,
     pub(super) destination: Arc<Destination>,
     pub(super) call: i64,
+    opened: Mono,
     pub(super) deadline: Mono,
     pub(super) reservation: Mutex<Reservation>,
     ledger: Mutex<Ledger>,
@@ -49,7 +50,8 @@ struct Ledger {
 
 impl CallGate {
     pub(super) fn new(gate: Arc<Gate>, destination: Arc<Destination>, call: i64, deadline: Mono, reservation: Reservation) -> Self {
-        let state = CallState { gate, destination, call, deadline, reservation: Mutex::new(reservation), ledger: Mutex::default() };
+        let opened = gate.clock.mono();
+        let state = CallState { gate, destination, call, opened, deadline, reservation: Mutex::new(reservation), ledger: Mutex::default() };
         Self { state: Arc::new(state) }
     }
 
@@ -57,6 +59,13 @@ impl CallGate {
     /// is no header value is left out.
     pub fn trace(&self, traceparent: &str) {
         self.state.ledger().traceparent = HeaderValue::from_str(traceparent).ok();
+    }
+
+    /// Less than a tenth of the call's time is left.
+    #[must_use]
+    pub fn is_nearly_over(&self) -> bool {
+        let left_us = self.state.deadline.since_us(self.state.gate.clock.mono());
+        left_us.saturating_mul(10) < self.state.deadline.since_us(self.state.opened)
     }
 
     /// Sends one request and waits for the whole answer. It goes on to its end if the caller stops waiting.

@@ -45,7 +45,8 @@ impl Head {
     }
 
     /// Its place in its key and, for jobs of one object, in its object.
-    pub(super) const fn order(&self) -> (i64, u32, JobSeq) {
+    #[must_use]
+    pub const fn order(&self) -> (i64, u32, JobSeq) {
         (self.seal, self.belt, self.job)
     }
 

@@ -128,3 +128,16 @@ async fn several_are_sent_at_once_within_the_bound_and_answered_in_order() {
     }
     assert!(server.seen().iter().all(|seen| seen.under_way <= 3));
 }
+
+#[tokio::test]
+async fn the_last_tenth_of_a_call_is_told() {
+    let house = House::new();
+    let gate = house.gate(vec![destination(&[])]).await;
+    assert!(!open(&gate, OWNER).is_nearly_over());
+    let deadline = gate.clock.mono().plus_ms(1);
+    let short = gate.open_call(gate.destination(OWNER).unwrap(), 1, deadline, 1);
+    while gate.clock.mono() < deadline {
+        tokio::task::yield_now().await;
+    }
+    assert!(short.is_nearly_over());
+}
