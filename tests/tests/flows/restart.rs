@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use egression_sandbox::{Faults, Latency, Scenario};
+use egression_sandbox::{Faults, Latency, Scenario, ScenarioChange};
 use futures_util::stream;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
@@ -14,9 +14,12 @@ use tokio::sync::mpsc;
 
 use crate::rig::{FAST_RETRY, Layout, Rig, category, category_job};
 
+fn slow(ms: u64) -> Faults {
+    Faults { latency: Latency { share: 1.0, ms }, ..Faults::default() }
+}
+
 async fn slow_shop(mode: &'static str) -> Rig {
-    let faults = Faults { latency: Latency { share: 1.0, ms: 300 }, ..Faults::default() };
-    let scenario = Scenario { faults, ..Scenario::default() };
+    let scenario = Scenario { faults: slow(300), ..Scenario::default() };
     Layout { scenario, mode, channel: format!("max_items = 5\nmax_calls = 4\n{FAST_RETRY}"), ..Layout::default() }.start().await.unwrap()
 }
 
@@ -52,8 +55,13 @@ async fn a_killed_host_repeats_its_open_intents_under_the_same_keys() {
     for mode in ["batch", "single"] {
         let mut rig = slow_shop(mode).await;
         let execution = rig.bulk(json!({}), jobs(60)).await.unwrap();
-        rig.until(&execution, |view| view["counts"]["in_flight"].as_u64() >= Some(5) && rig.shop.report().calls > 3).await.unwrap();
+        rig.until(&execution, |view| view["counts"]["succeeded"].as_u64() >= Some(5)).await.unwrap();
+        // All four calls hang when the host dies.
+        rig.log.change(&ScenarioChange { faults: Some(slow(60_000)), ..ScenarioChange::default() }).await.unwrap();
+        let before = rig.shop.report().calls;
+        rig.until(&execution, |_| rig.shop.report().calls >= before + 4).await.unwrap();
         rig.host.kill9().await.unwrap();
+        rig.log.change(&ScenarioChange { faults: Some(Faults::default()), ..ScenarioChange::default() }).await.unwrap();
         let open = open_intents(&rig).await.unwrap();
         assert!(open > 0, "the host was killed in the middle");
         rig.restart().await.unwrap();
