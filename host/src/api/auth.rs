@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::ApiError;
+use super::share::{Holder, Serving};
 use super::state::ApiState;
 
 /// What a key may do. Each role includes those before it.
@@ -83,6 +84,8 @@ pub struct Caller {
     pub role: Role,
     /// The only subscription that it sees; none: all.
     pub subscription: Option<SubscriptionId>,
+    /// The places that its request holds.
+    pub serving: Serving,
 }
 
 impl Caller {
@@ -109,6 +112,12 @@ impl Caller {
         Err(ApiError::Forbidden("this needs an admin key that is not bound to one subscription".to_owned()))
     }
 
+    /// Whose share of the host's bounds its requests take.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        self.subscription.map_or_else(|| Holder::Key(self.key_id.clone()), Holder::Subscription)
+    }
+
     /// Whether what belongs to this subscription exists for the caller.
     #[must_use]
     pub fn sees(&self, subscription: SubscriptionId) -> bool {
@@ -126,7 +135,16 @@ impl FromRequestParts<ApiState> for Caller {
         let key = bearer(text.expose_secret()).ok_or(ApiError::Unauthenticated("expected `Authorization: Bearer egk_…`"))?;
         let row = state.store.key(hash(key)).await?.ok_or(ApiError::Unauthenticated("the API key is not known or was revoked"))?;
         let role = Role::parse(&row.role).ok_or_else(|| ApiError::Internal(format!("key {} has the unknown role {}", row.id, row.role)))?;
-        Ok(Self { key_id: row.id, role, subscription: row.subscription })
+        let serving = parts.extensions.get::<Serving>().cloned().unwrap_or_default();
+        let caller = Self { key_id: row.id, role, subscription: row.subscription, serving };
+        let max = state.settings.requests_per_key;
+        let share = state.request_shares.take(caller.holder()).ok_or_else(|| ApiError::TooMany {
+            code: "too_many_requests_of_key",
+            detail: format!("{max} requests of this API key are being served (bound `api.requests_per_key`)"),
+            retry_after_s: 1,
+        })?;
+        caller.serving.count_for(share);
+        Ok(caller)
     }
 }
 
@@ -163,7 +181,7 @@ mod tests {
     #[test]
     fn roles_include_those_below_and_a_binding_hides_the_rest() {
         let caller =
-            |role, subscription: Option<i64>| Caller { key_id: String::new(), role, subscription: subscription.map(SubscriptionId) };
+            |role, subscription: Option<i64>| Caller { key_id: String::new(), role, subscription: subscription.map(SubscriptionId), serving: Serving::default() };
         assert!(caller(Role::Submit, None).require(Role::Read).is_ok());
         assert!(caller(Role::Submit, None).require(Role::Admin).is_err());
         assert!(caller(Role::Admin, Some(1)).require_operator().is_err());

@@ -55,19 +55,24 @@ pub(super) async fn get_execution(
     let id = segments.one();
     let status = find(&state, &caller, &id).await?;
     let preferences = Preferences::of(&headers);
-    let wait_ms = preferences.wait_ms(0, state.settings.max_wait_ms);
+    let asked_ms = preferences.wait_ms(0, state.settings.max_wait_ms);
     let seen = |status: &ExecutionStatus| etag::is_known(&headers, &tag(status));
     let conditional = headers.contains_key(header::IF_NONE_MATCH);
     // Without a tag to compare with, waiting is for the end.
-    let enough = |status: &ExecutionStatus| if conditional { !seen(status) } else { execution_view::is_done(status) };
-    let status = if wait_ms == 0 || enough(&status) {
+    // What is done does not change any more, so there is nothing to wait for, whatever the caller has seen.
+    let enough = |status: &ExecutionStatus| execution_view::is_done(status) || (conditional && !seen(status));
+    let mut applied = asked_ms > 0;
+    let status = if asked_ms == 0 || enough(&status) {
         status
+    } else if let Some(_place) = wait::place(&state, &caller, asked_ms) {
+        wait::until(&state, status.row.seq, asked_ms, enough).await?.ok_or_else(|| ApiError::not_found("execution", &id))?
     } else {
-        wait::until(&state, status.row.seq, wait_ms, enough).await?.ok_or_else(|| ApiError::not_found("execution", &id))?
+        applied = false;
+        status
     };
     let mut answer = HeaderMap::new();
     answer.insert(header::ETAG, tag(&status));
-    if let Some(applied) = preferences.applied(wait_ms > 0) {
+    if let Some(applied) = preferences.applied(applied) {
         answer.insert("preference-applied", applied);
     }
     let view = execution_view::view(&state, &status);

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, Uri, header};
 
 use super::problem::ApiError;
+use super::share::Serving;
 use super::state::ApiState;
 
 /// No such path.
@@ -28,13 +29,26 @@ pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::Internal(format!("panicked: {}", text.unwrap_or("without a text"))).into_response()
 }
 
-/// Serves at most `request_concurrency` requests at once.
-pub async fn bound_concurrency(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    let Ok(_permit) = Arc::clone(&state.requests).try_acquire_owned() else {
+/// Serves at most `request_concurrency` requests at once. One that only waits is not counted: it gives its place up.
+pub async fn bound_concurrency(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+    let Ok(permit) = Arc::clone(&state.requests).try_acquire_owned() else {
         let detail = format!("{} requests are being served (bound `api.request_concurrency`)", state.settings.request_concurrency);
         return ApiError::Busy { code: "too_many_requests", detail, retry_after_s: 1 }.into_response();
     };
+    let serving = Serving::new(permit);
+    request.extensions_mut().insert(serving.clone());
+    // Given up here at the latest, and when the client leaves.
+    let _end = EndOfServing(serving);
     next.run(request).await
+}
+
+/// Gives up a request's places when it is dropped.
+struct EndOfServing(Serving);
+
+impl Drop for EndOfServing {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// The last resort: an error that came from below the handlers without a problem document gets one.

@@ -36,6 +36,7 @@ pub mod parameters;
 pub mod prefer;
 pub mod problem;
 pub mod settings;
+pub mod share;
 pub mod sources;
 pub mod splitter;
 pub mod state;
@@ -71,7 +72,8 @@ pub use state::{ApiState, ConnectorError, Connectors, Doors, Scheduling, Waiting
 pub fn router(state: ApiState, with_operations: bool) -> Router {
     let (routes, _) = documented().split_for_parts();
     let docs: Router<ApiState> = SwaggerUi::new("/docs").url("/v1/openapi.json", openapi()).into();
-    let mut all = routes.merge(docs);
+    // Health and metrics are never refused for what callers do; they stay outside of the bound.
+    let mut all = routes.merge(docs).layer(from_fn_with_state(state.clone(), fault::bound_concurrency));
     if with_operations {
         all = all.merge(operational().split_for_parts().0);
     }
@@ -130,7 +132,6 @@ fn dressed(routes: Router<ApiState>, state: ApiState) -> Router {
     routes
         .fallback(fault::not_found)
         .method_not_allowed_fallback(fault::method_not_allowed)
-        .layer(from_fn_with_state(state.clone(), fault::bound_concurrency))
         .layer(from_fn(fault::dress))
         .layer(CatchPanicLayer::custom(fault::panicked))
         .layer(from_fn(linger::layer))

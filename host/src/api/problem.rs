@@ -156,6 +156,16 @@ pub enum ApiError {
         /// When trying again makes sense.
         retry_after_s: u64,
     },
+    /// A bound on what one key may do.
+    #[error("{detail}")]
+    TooMany {
+        /// Which bound.
+        code: &'static str,
+        /// In words, with the bound's name.
+        detail: String,
+        /// When trying again makes sense.
+        retry_after_s: u64,
+    },
     /// The disk is full.
     #[error("the disk is full; nothing acknowledged is lost, and it works again when there is room")]
     StorageFull,
@@ -214,6 +224,7 @@ impl ApiError {
             Self::UnsupportedType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::KeyReused | Self::ConnectorRefused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -239,6 +250,7 @@ impl ApiError {
             Self::KeyReused => ("idempotency_key_reused", "The Idempotency-Key belongs to another body"),
             Self::ConnectorRefused { code, .. } => (code, "The connector is refused"),
             Self::Busy { code, .. } => (code, "Busy: try again later"),
+            Self::TooMany { code, .. } => (code, "Too much at once from this API key"),
             Self::StorageFull => ("storage_full", "The disk is full"),
             Self::Internal(_) => ("internal", "The host failed"),
         }
@@ -311,7 +323,7 @@ impl IntoResponse for ApiError {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match &self {
             Self::Internal(reason) => tracing::error!(reason, trace_id = trace::current(), "request failed"),
-            Self::Busy { retry_after_s, .. } => {
+            Self::Busy { retry_after_s, .. } | Self::TooMany { retry_after_s, .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
             Self::StorageFull => {

@@ -38,10 +38,18 @@ pub struct ApiSettings {
     pub page_limit: u32,
     /// Unfinished jobs of all subscriptions above which submissions are refused with 503.
     pub backlog_max: u64,
-    /// Requests served at once, waiting ones included; more are refused with 503.
+    /// Requests served at once; more are refused with 503. Those that only wait (`Prefer: wait`) are not among them.
     pub request_concurrency: u32,
+    /// Requests served at once for one API key; more are refused with 429. Keys that are bound to one subscription count
+    /// as one, here and below.
+    pub requests_per_key: u32,
+    /// Requests of one API key that wait at once (`Prefer: wait`, and the default wait of `POST /v1/jobs`); more are
+    /// answered at once, as if they had not asked to wait.
+    pub waits_per_key: u32,
     /// Submissions received at once; more are refused with 503.
     pub receive_concurrency: u32,
+    /// Submissions received at once from one API key; more are refused with 429.
+    pub receive_per_key: u32,
     /// Bytes of an uploaded connector.
     pub connector_max_bytes: u64,
     /// Bytes of a document, and of the text of `documents:apply`.
@@ -66,7 +74,10 @@ impl Default for ApiSettings {
             page_limit: 1000,
             backlog_max: 5_000_000,
             request_concurrency: 1024,
+            requests_per_key: 256,
+            waits_per_key: 256,
             receive_concurrency: 32,
+            receive_per_key: 8,
             connector_max_bytes: 64 * 1024 * 1024,
             document_max_bytes: 1024 * 1024,
         }
@@ -88,7 +99,9 @@ impl ApiSettings {
             ("/page_default", u64::from(self.page_default), 1, u64::from(self.page_limit)),
             ("/backlog_max", self.backlog_max, 1, u64::MAX),
             ("/request_concurrency", u64::from(self.request_concurrency), 1, u64::MAX),
+            ("/requests_per_key", u64::from(self.requests_per_key), 1, u64::MAX),
             ("/receive_concurrency", u64::from(self.receive_concurrency), 1, u64::MAX),
+            ("/receive_per_key", u64::from(self.receive_per_key), 1, u64::MAX),
         ];
         let wrong = bounds.into_iter().filter(|(_, value, least, most)| !(least..=most).contains(&value));
         wrong

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use super::idempotency::Receiving;
 use super::problem::ApiError;
 use super::settings::ApiSettings;
+use super::share::Shares;
 use crate::clock::Clock;
 use crate::config::configuration::Configuration;
 pub use crate::dispatch::WaitingGroup;
@@ -112,6 +113,12 @@ pub struct ApiState {
     pub(super) requests: Arc<Semaphore>,
     /// A permit per submission being received.
     pub(super) submissions: Arc<Semaphore>,
+    /// What each caller has of the requests being served.
+    pub(super) request_shares: Arc<Shares>,
+    /// What each caller has of the submissions being received.
+    pub(super) submission_shares: Arc<Shares>,
+    /// What each caller has of the waits under way.
+    pub(super) waits: Arc<Shares>,
 }
 
 /// The doors, put together by `app.rs`.
@@ -141,6 +148,9 @@ impl ApiState {
             clock,
             requests: permits(settings.request_concurrency),
             submissions: permits(settings.receive_concurrency),
+            request_shares: Shares::new(settings.requests_per_key),
+            submission_shares: Shares::new(settings.receive_per_key),
+            waits: Shares::new(settings.waits_per_key),
             settings: Arc::new(settings),
             configuration: doors.configuration,
             connectors: doors.connectors,

@@ -46,6 +46,7 @@ use crate::store::rows::JobFilter;
         (status = 413, description = "Too large.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON, or an unknown content coding.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The Idempotency-Key was used with another body.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many submissions of this API key are being received.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
         (status = 503, description = "The backlog is full.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
     ),
 )]
@@ -62,9 +63,9 @@ pub(super) async fn submit_job(
     body::require_media_type(&parts.headers, "application/json")?;
     // One submission that cannot be done leaves nothing to do: it is refused as a whole.
     let head = Head { strict: true, ..head("jobs", &parts.headers, preferences)? };
-    let received = detached(&state, caller, head, parts.headers, body, receive_one).await?;
+    let received = detached(&state, caller.clone(), head, parts.headers, body, receive_one).await?;
     let default_ms = if received.single { state.settings.sync_wait_ms } else { 0 };
-    answer(&state, received, preferences, Waits::Always { default_ms }).await
+    answer(&state, &caller, received, preferences, Waits::Always { default_ms }).await
 }
 
 /// Submit thousands at once.
@@ -91,6 +92,7 @@ pub(super) async fn submit_job(
         (status = 413, description = "Too large, before or after decoding.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "Neither JSON nor NDJSON, or an unknown content coding.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The Idempotency-Key was used with another body.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many submissions of this API key are being received.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
         (status = 503, description = "The backlog is full.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
     ),
 )]
@@ -106,8 +108,8 @@ pub(super) async fn submit_bulk(
     let preferences = Preferences::of(&parts.headers);
     framing(&parts.headers)?;
     let head = head("bulk", &parts.headers, preferences)?;
-    let received = detached(&state, caller, head, parts.headers, body, receive_many).await?;
-    answer(&state, received, preferences, Waits::Asked).await
+    let received = detached(&state, caller.clone(), head, parts.headers, body, receive_many).await?;
+    answer(&state, &caller, received, preferences, Waits::Asked).await
 }
 
 /// When the end of the work is part of the answer.
@@ -159,6 +161,11 @@ where
     F: FnOnce(ApiState, Intake, HeaderMap, Body) -> R,
     R: Future<Output = Result<Received, ApiError>> + Send + 'static,
 {
+    let share = state.submission_shares.take(caller.holder()).ok_or_else(|| ApiError::TooMany {
+        code: "too_many_submissions_of_key",
+        detail: format!("{} submissions of this API key are being received (bound `api.receive_per_key`)", state.settings.receive_per_key),
+        retry_after_s: 1,
+    })?;
     let permit = std::sync::Arc::clone(&state.submissions).try_acquire_owned().map_err(|_| ApiError::Busy {
         code: "too_many_submissions",
         detail: format!("{} submissions are being received (bound `api.receive_concurrency`)", state.settings.receive_concurrency),
@@ -167,7 +174,7 @@ where
     let intake = Intake::new(state.clone(), caller, head)?;
     let receiving = receive(state.clone(), intake, headers, body);
     let task = tokio::spawn(async move {
-        let _permit = permit;
+        let _places = (permit, share);
         receiving.await
     });
     task.await.map_err(|error| ApiError::Internal(format!("receiving a submission failed: {error}")))?
@@ -213,10 +220,19 @@ async fn receive_pieces(state: &ApiState, intake: &mut Intake, headers: &HeaderM
 }
 
 /// Waits as preferred and answers with the execution as it stands then.
-async fn answer(state: &ApiState, received: Received, preferences: Preferences, waits: Waits) -> Result<Response, ApiError> {
+async fn answer(
+    state: &ApiState,
+    caller: &Caller,
+    received: Received,
+    preferences: Preferences,
+    waits: Waits,
+) -> Result<Response, ApiError> {
     let default_ms = if let Waits::Always { default_ms } = waits { default_ms } else { 0 };
-    let wait_ms = preferences.wait_ms(default_ms, state.settings.max_wait_ms);
+    let asked_ms = preferences.wait_ms(default_ms, state.settings.max_wait_ms);
+    let place = wait::place(state, caller, asked_ms);
+    let wait_ms = if place.is_some() { asked_ms } else { 0 };
     let status = wait::until(state, received.execution, wait_ms, execution_view::is_done).await?;
+    drop(place);
     let status = status.ok_or_else(|| ApiError::Internal(format!("execution {} is not there after its seal", received.execution)))?;
     let done = execution_view::is_done(&status);
     let finished_in_time = done && (waits != Waits::Asked || wait_ms > 0);

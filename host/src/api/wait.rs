@@ -6,12 +6,23 @@ use egression_core::domain::ids::ExecutionSeq;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
+use super::auth::Caller;
 use super::problem::ApiError;
+use super::share::Share;
 use super::state::ApiState;
 use crate::store::rows::ExecutionStatus;
 
 /// How long changes are collected before the state is read again, in milliseconds. A busy execution changes often.
 const SETTLE_MS: u64 = 25;
+
+/// A place among those of the caller that wait, for as long as the request does, which holds no other place then. None: nothing
+/// is to be waited for (0 ms), or too many wait already (`waits_per_key`), and the answer is given at once.
+#[must_use]
+pub fn place(state: &ApiState, caller: &Caller, wait_ms: u64) -> Option<Share> {
+    let place = state.waits.take(caller.holder()).filter(|_| wait_ms > 0)?;
+    caller.serving.end();
+    Some(place)
+}
 
 /// The execution as soon as `enough`, or as it stands after `wait_ms`. None: there is no such execution.
 ///

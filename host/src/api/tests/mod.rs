@@ -4,6 +4,7 @@
 mod configure;
 mod edges;
 mod follow;
+mod shares;
 mod submit;
 
 use std::sync::{Arc, Mutex};
