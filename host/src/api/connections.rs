@@ -14,6 +14,7 @@ use super::state::ApiState;
 use super::verb::{self, Segments};
 use crate::config::catalogue::ConnectionState;
 use crate::config::configuration::Document;
+use crate::config::credential::places_of_hosts;
 use crate::config::documents::ConnectionDocument;
 use crate::config::secret::SecretRef;
 use crate::store::documents::{DocumentKind, DocumentName};
@@ -127,7 +128,20 @@ fn permit_tenant(asked: &ConnectionDocument, present: Option<&ConnectionDocument
     if asked.allow_hosts != hosts || asked.allow_addresses != addresses {
         return Err(ApiError::Forbidden("`allow_hosts` and `allow_addresses` are the operator's to change".to_owned()));
     }
-    Ok(())
+    // What the operator opened was opened for the hosts that were there then: an address that is not public has more than one service.
+    let moved = present.filter(|_| !addresses.is_empty() || !hosts.is_empty()).and_then(|present| moved(asked, present));
+    match moved {
+        None => Ok(()),
+        Some(place) => Err(ApiError::Forbidden(format!(
+            "{place}: leads to another host, and with `allow_hosts` or `allow_addresses` the hosts of a connection are the operator's to change"
+        ))),
+    }
+}
+
+/// The place of a document that leads to another host than it did, if there is one.
+fn moved(asked: &ConnectionDocument, present: &ConnectionDocument) -> Option<String> {
+    let (asked, present) = (places_of_hosts(asked), places_of_hosts(present));
+    asked.into_iter().find(|(place, origin)| present.get(place) != Some(origin)).map(|(place, _)| place)
 }
 
 /// Remove a connection.

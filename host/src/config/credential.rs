@@ -3,6 +3,8 @@
 //! A credential belongs to the hosts that were named when it was entered. The vault keeps them beside the secret; here
 //! they are found in the documents.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use url::Url;
 
@@ -72,6 +74,17 @@ pub fn hosts_of_connection(document: &ConnectionDocument) -> Vec<String> {
     hosts
 }
 
+/// Where a connection's own text leads to: the origin of each setting that is an HTTP URL and of the token endpoint, by its
+/// place in the document (RFC 6901).
+#[must_use]
+pub fn places_of_hosts(document: &ConnectionDocument) -> BTreeMap<String, String> {
+    let settings = document.settings.as_object().into_iter().flatten();
+    let mut texts: Vec<(String, &str)> =
+        settings.filter_map(|(name, value)| Some((format!("/settings/{}", pointer_segment(name)), value.as_str()?))).collect();
+    texts.extend(document.auth.as_ref().and_then(AuthDocument::token_url).map(|url| ("/auth/token_url".to_owned(), url)));
+    texts.into_iter().filter_map(|(place, text)| Some((place, origin(text)?))).collect()
+}
+
 /// The origins that a source's credential is entered for: those of its URLs and of the token endpoint.
 #[must_use]
 pub fn hosts_of_source(document: &SourceDocument) -> Vec<String> {
@@ -85,14 +98,16 @@ pub(super) fn pointer_segment(name: &str) -> String {
 }
 
 fn origins<'a>(urls: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut origins: Vec<String> = urls
-        .filter_map(|text| Url::parse(text).ok())
-        .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .map(|url| url.origin().ascii_serialization())
-        .collect();
+    let mut origins: Vec<String> = urls.filter_map(origin).collect();
     origins.sort();
     origins.dedup();
     origins
+}
+
+/// The origin of an HTTP URL.
+fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    Some(url.origin().ascii_serialization())
 }
 
 #[cfg(test)]

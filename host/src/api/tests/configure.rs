@@ -228,3 +228,29 @@ async fn an_admin_of_one_subscription_stays_inside_it() {
     }
     assert_eq!(host.call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/acme", &[], Some(json!({}))).await.status, 404);
 }
+
+#[tokio::test]
+async fn what_the_operator_opened_is_for_the_hosts_that_were_there() {
+    let host = Host::start().await;
+    let bound = key(&host.state, Role::Admin, Some("other")).await;
+    let path = "/v1/channels/shop-fr/connections/other";
+    let document = |settings: Value| json!({"settings": settings, "allow_addresses": ["10.0.0.5/32"]});
+    let opened = document(json!({"base_url": "http://erp.example:8080/a", "locale": "de"}));
+    assert_eq!(host.call("PUT", path, &[], Some(opened)).await.status, 200);
+    for (settings, status) in [
+        (json!({"base_url": "http://erp.example:8080/b", "locale": "fr"}), 200),
+        (json!({"base_url": "http://erp.example:9200/b"}), 403),
+        (json!({"base_url": "https://erp.example:8080/b"}), 403),
+        (json!({"base_url": "http://vault.example:8080/b"}), 403),
+        (json!({"base_url": "http://erp.example:8080/b", "copy_url": "http://vault.example"}), 403),
+        // Taken out it is no way to put in another one.
+        (json!({"locale": "fr"}), 200),
+        (json!({"base_url": "http://vault.example:8080/b"}), 403),
+    ] {
+        let answer = host.call_as(&bound, "PUT", path, &[], Some(document(settings.clone()))).await;
+        assert_eq!(answer.status, status, "{settings}: {}", answer.text);
+        assert!(status != 403 || answer.json()["detail"].as_str().unwrap().starts_with("/settings/"), "{}", answer.text);
+    }
+    let moved = document(json!({"base_url": "http://vault.example:8080/b"}));
+    assert_eq!(host.call("PUT", path, &[], Some(moved)).await.status, 200, "the operator may");
+}
