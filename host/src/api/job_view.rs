@@ -48,6 +48,11 @@ pub struct JobView {
     /// waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled.
     #[schema(example = "succeeded")]
     pub state: String,
+    /// The code that groups it in `errors` of its execution and is found by the filter `code`: how it ended, where it ended badly
+    /// (`retries_exhausted`, `dependency_failed`, `expired`; else that of its problem), or what went wrong last. Why is in `problem`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "retries_exhausted")]
+    pub code: Option<String>,
     /// Attempts spent.
     pub attempts: u32,
     /// Of a succeeded job: false when it was there already, the same.
@@ -264,6 +269,7 @@ async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, before: Before
         belt: row.belt,
         partition_key: row.partition_key,
         state: row.state.as_str().to_owned(),
+        code: row.code,
         attempts: row.attempts,
         changed: row.changed,
         waiting,

@@ -134,6 +134,7 @@ pub(super) const JOB_COLUMNS: &[Column] = &[
     ("ATTEMPTS", "/attempts"),
     ("WAITS FOR", "/waiting/kind"),
     ("UNTIL", "/waiting/until"),
+    ("CODE", "/code"),
     ("PROBLEM", "/problem/code"),
     ("MESSAGE", "/problem/message"),
 ];

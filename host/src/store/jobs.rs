@@ -14,7 +14,8 @@ use super::{Store, StoreError, moves, tracking};
 
 const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, j.object_type, j.object_id, j.partition_key, \
      j.action, j.priority, j.state, j.waiting, j.due_at, j.attempts, j.source_id, j.expires_at, j.finished_at, j.changed, d.problem, \
-     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, x.traceparent), x.expires_at \
+     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, x.traceparent), x.expires_at, \
+     j.problem_code \
      FROM job j JOIN execution x ON x.seq = j.id >> 24 LEFT JOIN job_detail d ON d.job_id = j.id WHERE ";
 
 impl Store {
@@ -204,5 +205,6 @@ fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
         scheduled_at: wall(23)?,
         traceparent: row.try_get(24)?,
         kept_until: wall(25)?,
+        code: row.try_get(26)?,
     })
 }

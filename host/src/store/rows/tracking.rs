@@ -177,6 +177,8 @@ pub struct JobRow {
     pub finished_at: Option<Wall>,
     /// False: it was there already, the same.
     pub changed: Option<bool>,
+    /// The code under which its execution's errors count it: of its end, or of what went wrong last.
+    pub code: Option<String>,
     /// What went wrong last.
     pub problem: Option<Problem>,
     /// The caller's own word for the job.
