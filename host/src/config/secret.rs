@@ -6,7 +6,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -90,6 +90,7 @@ impl SecretRef {
         let text = match self {
             Self::Env(name) => variable(name).ok_or_else(|| SecretReadError::NotSet(name.clone()))?,
             Self::File(path) => read_file(path)?,
+            Self::Value(value) if value.expose_secret().is_empty() => return Err(SecretReadError::Empty),
             Self::Value(value) => return Ok(Some(value.clone())),
             Self::Stored(Kept) => return Ok(None),
         };
@@ -133,8 +134,6 @@ fn read_file(path: &Path) -> Result<String, SecretReadError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     fn nothing(_: &str) -> Option<String> {

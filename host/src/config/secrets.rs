@@ -12,11 +12,11 @@ pub struct SecretSinkError(pub String);
 #[async_trait]
 pub trait SecretSink: Send + Sync {
     /// Keeps a value for these hosts (origins, `https://shop.example:8443`), durable when this returns. The value that is
-    /// kept already is no new generation: tokens that were made with it stay good.
+    /// kept already is no new generation: tokens that were made with it stay good. Answers whether it is a new one.
     ///
     /// # Errors
     /// It was not kept.
-    async fn put(&self, owner: &str, name: &str, value: SecretString, bound_hosts: &[String]) -> Result<(), SecretSinkError>;
+    async fn put(&self, owner: &str, name: &str, value: SecretString, bound_hosts: &[String]) -> Result<bool, SecretSinkError>;
 
     /// The hosts that the value was entered for; none if there is no value.
     ///

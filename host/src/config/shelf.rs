@@ -23,6 +23,12 @@ pub trait Shelf: Send + Sync {
         if_match: Option<i64>,
     ) -> Result<StoredDocument, DocumentError>;
 
+    /// Counts a document's version up: a secret beside it is another one. Answers with the new version.
+    ///
+    /// # Errors
+    /// As [`Store::renew_document`].
+    async fn renew(&self, name: &DocumentName) -> Result<i64, StoreError>;
+
     /// One document.
     ///
     /// # Errors
@@ -64,6 +70,10 @@ impl Shelf for Store {
         if_match: Option<i64>,
     ) -> Result<StoredDocument, DocumentError> {
         self.put_document(name, json, managed_by, if_match).await
+    }
+
+    async fn renew(&self, name: &DocumentName) -> Result<i64, StoreError> {
+        self.renew_document(name).await
     }
 
     async fn document(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {

@@ -155,6 +155,45 @@ impl Store {
         self.write(1, move |tx| Box::pin(async move { ended(put(tx, &name, &json, managed_by, if_match, now).await) })).await?
     }
 
+    /// Counts a document's version up although its JSON is the same, because a secret that it names is another one. Answers
+    /// with the new version.
+    ///
+    /// # Errors
+    /// What the database says, also of a document that is not there.
+    pub async fn renew_document(&self, name: &DocumentName) -> Result<i64, StoreError> {
+        let name = name.clone();
+        let now = self.inner.clock.wall().0;
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                let gone = || StoreError::Corrupt(format!("{name} is gone"));
+                let old = find(&mut tx.conn, &name).await?.ok_or_else(gone)?;
+                update(tx, &old, &old.json, old.managed_by, 1, now).await?;
+                Ok(old.version + 1)
+            })
+        })
+        .await
+    }
+
+    /// Jobs of a connection that are in flight, or that the destination decides about: they cannot be cancelled.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn jobs_under_way(&self, connection: ConnectionId) -> Result<u64, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let jobs: i64 = sqlx::query_scalar(
+                    "SELECT coalesce(sum(p.in_flight + p.accepted), 0) FROM execution x JOIN progress p ON p.execution_seq = x.seq \
+                     WHERE x.completed_at IS NULL AND p.connection_id = ?",
+                )
+                .bind(connection.0)
+                .fetch_one(conn)
+                .await?;
+                Ok(u64::try_from(jobs).unwrap_or(0))
+            })
+        })
+        .await
+    }
+
     /// One document.
     ///
     /// # Errors
@@ -301,7 +340,7 @@ async fn put(
     may_touch(old.as_ref(), by, if_match)?;
     if let Some(old) = old {
         if old.json != json || old.managed_by != by {
-            change(tx, &old, json, by, now).await?;
+            update(tx, &old, json, by, i64::from(old.json != json), now).await?;
         }
     } else {
         insert(tx, name, json, by, now).await?;
@@ -309,7 +348,8 @@ async fn put(
     find(&mut tx.conn, name).await?.ok_or_else(|| StoreError::Corrupt(format!("{name} is gone")).into())
 }
 
-async fn change(tx: &mut WriteTx, old: &StoredDocument, json: &str, by: ManagedBy, now: i64) -> Result<(), StoreError> {
+/// Writes over a document. `step`: how far its version goes on.
+async fn update(tx: &mut WriteTx, old: &StoredDocument, json: &str, by: ManagedBy, step: i64, now: i64) -> Result<(), StoreError> {
     let update = match old.name.kind() {
         DocumentKind::Subscription => {
             "UPDATE subscription SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?"
@@ -320,7 +360,7 @@ async fn change(tx: &mut WriteTx, old: &StoredDocument, json: &str, by: ManagedB
             "UPDATE connection SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?"
         }
     };
-    sqlx::query(update).bind(json).bind(i64::from(old.json != json)).bind(manager(by)).bind(now).bind(old.id).execute(&mut tx.conn).await?;
+    sqlx::query(update).bind(json).bind(step).bind(manager(by)).bind(now).bind(old.id).execute(&mut tx.conn).await?;
     Ok(())
 }
 

@@ -163,6 +163,10 @@ async fn reject(store: &Store, job: JobSeq) {
         changed: None,
         block_key: None,
     };
+    settle(store, job, to).await;
+}
+
+async fn settle(store: &Store, job: JobSeq, to: Transition) {
     let settlement = Settlement {
         job,
         call: None,
@@ -225,8 +229,8 @@ struct Secrets;
 
 #[async_trait]
 impl SecretSink for Secrets {
-    async fn put(&self, _: &str, _: &str, _: SecretString, _: &[String]) -> Result<(), SecretSinkError> {
-        Ok(())
+    async fn put(&self, _: &str, _: &str, _: SecretString, _: &[String]) -> Result<bool, SecretSinkError> {
+        Ok(true)
     }
     async fn bound_hosts(&self, _: &str, _: &str) -> Result<Option<Vec<String>>, SecretSinkError> {
         Ok(None)

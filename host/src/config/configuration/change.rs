@@ -41,11 +41,11 @@ impl Configuration {
             return Err(ConfigurationError::Invalid { issues });
         }
         let json = json(&document)?;
-        let stored = self.shelf.put(&name, &json, managed_by, if_match).await?;
+        let mut stored = self.shelf.put(&name, &json, managed_by, if_match).await?;
         let stored = match &document {
             Document::Subscription(_) | Document::Channel(_) => stored,
             Document::Source(source) => {
-                self.move_secrets(&stored, before.as_ref(), entered, &hosts_of_source(source)).await?;
+                self.move_secrets(&mut stored, before.as_ref(), entered, &hosts_of_source(source)).await?;
                 stored
             }
             Document::Connection(connection) => self.settle_connection(connection, stored, before.as_ref(), entered).await?,
@@ -108,16 +108,18 @@ impl Configuration {
         Ok(entered)
     }
 
-    /// Values go to the vault, bound to these hosts; what the document names no more is forgotten.
+    /// Values go to the vault, bound to these hosts; what the document names no more is forgotten. Another value is a change
+    /// of the document although its text is the same: `If-Match` guards a rotation as well.
     async fn move_secrets(
         &self,
-        stored: &StoredDocument,
+        stored: &mut StoredDocument,
         before: Option<&StoredDocument>,
         entered: Vec<Entered>,
         hosts: &[String],
     ) -> Result<Credential, ConfigurationError> {
         let owner = owner(stored);
         let mut credential = Credential::Good;
+        let mut renewed = false;
         for old in before.map(secret_names).unwrap_or_default() {
             if !entered.iter().any(|secret| secret.name == old) {
                 self.secrets.forget(&owner, &old).await?;
@@ -125,7 +127,7 @@ impl Configuration {
         }
         for Entered { name, value } in entered {
             if let Some(value) = value {
-                self.secrets.put(&owner, &name, value, hosts).await?;
+                renewed |= self.secrets.put(&owner, &name, value, hosts).await?;
             } else {
                 // Asked of the vault, not of the document before: two changes in a row must not launder a credential.
                 let bound = self.secrets.bound_hosts(&owner, &name).await?.unwrap_or_default();
@@ -134,6 +136,9 @@ impl Configuration {
                 }
             }
         }
+        if renewed && before.is_some_and(|before| before.version == stored.version) {
+            stored.version = self.shelf.renew(&stored.name).await?;
+        }
         Ok(credential)
     }
 
@@ -141,13 +146,13 @@ impl Configuration {
     async fn settle_connection(
         &self,
         document: &ConnectionDocument,
-        stored: StoredDocument,
+        mut stored: StoredDocument,
         before: Option<&StoredDocument>,
         entered: Vec<Entered>,
     ) -> Result<StoredDocument, ConfigurationError> {
         let renewed = entered.iter().any(|secret| secret.value.is_some());
         let changed = before.is_none_or(|before| before.version != stored.version);
-        let (state, reason) = match self.move_secrets(&stored, before, entered, &hosts_of_connection(document)).await? {
+        let (state, reason) = match self.move_secrets(&mut stored, before, entered, &hosts_of_connection(document)).await? {
             // A person's pause stays; the vault refuses the credential for the new host anyway.
             Credential::NeedsReentry if stored.state != "paused" => ("parked", Some(NEEDS_REENTRY)),
             Credential::Good if stored.state == "parked" && (renewed || changed) => ("active", None),

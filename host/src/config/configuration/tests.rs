@@ -72,6 +72,13 @@ impl Shelf for Shelved {
         Ok(())
     }
 
+    async fn renew(&self, name: &DocumentName) -> Result<i64, StoreError> {
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows.get_mut(name).unwrap();
+        row.version += 1;
+        Ok(row.version)
+    }
+
     async fn pause_channel(&self, channel: &str, paused: bool) -> Result<bool, StoreError> {
         let mut rows = self.rows.lock().unwrap();
         Ok(rows.get_mut(&DocumentName::Channel(channel.to_owned())).map(|row| row.paused = paused).is_some())
@@ -94,10 +101,10 @@ struct Safe(Lock<Kept>);
 
 #[async_trait]
 impl SecretSink for Safe {
-    async fn put(&self, owner: &str, name: &str, value: SecretString, bound_hosts: &[String]) -> Result<(), SecretSinkError> {
+    async fn put(&self, owner: &str, name: &str, value: SecretString, bound_hosts: &[String]) -> Result<bool, SecretSinkError> {
         let entry = (value.expose_secret().to_owned(), bound_hosts.to_vec());
-        self.0.lock().unwrap().insert((owner.to_owned(), name.to_owned()), entry);
-        Ok(())
+        let before = self.0.lock().unwrap().insert((owner.to_owned(), name.to_owned()), entry.clone());
+        Ok(before != Some(entry))
     }
 
     async fn bound_hosts(&self, owner: &str, name: &str) -> Result<Option<Vec<String>>, SecretSinkError> {
@@ -304,4 +311,21 @@ async fn the_api_does_not_change_what_the_file_manages() {
     assert!(matches!(error, ConfigurationError::Document(DocumentError::ManagedByFile)));
     assert!(desk.configuration.pause_channel("a", true).await.unwrap());
     assert!(desk.configuration.catalogue().channel("a").unwrap().paused);
+}
+
+#[tokio::test]
+async fn another_value_of_a_secret_is_another_version_and_the_same_is_not() {
+    let desk = Desk::with_channel().await;
+    let host = "https://shop.example";
+    let version = async |token: Value| desk.connect(host, token).await.unwrap().stored.version;
+    let first = version(json!({"value": "one"})).await;
+    assert_eq!(version(json!({"value": "one"})).await, first);
+    assert_eq!(version(json!({"stored": true})).await, first);
+    let second = version(json!({"value": "two"})).await;
+    assert_eq!(second, first + 1);
+    let name = DocumentName::Connection { channel: "shop".to_owned(), subscription: "acme".to_owned() };
+    assert_eq!(desk.shelf.document(&name).await.unwrap().unwrap().version, second, "what is read next says so as well");
+    let refused = desk.connect(host, json!({"value": ""})).await.unwrap_err();
+    let ConfigurationError::Invalid { issues } = refused else { panic!("{refused:?}") };
+    assert_eq!((issues[0].pointer.as_str(), issues[0].code), ("/auth/token", "secret.unreadable"));
 }
