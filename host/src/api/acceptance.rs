@@ -119,7 +119,7 @@ impl Acceptance {
         Ok(Accepted { targets, object_ids, object_type, model, fixed_key: item.partition_key })
     }
 
-    /// Where the body is read: none for a delete and with a payload.
+    /// Where the body is read. With a payload, and for a delete, nothing is read, and it is kept to be shown.
     fn source(&self, item: &Submission, check: &mut Check) -> Option<SourceId> {
         let found = item.source.as_deref().map(|name| (name, self.catalogue.source(name).map(|source| (source.id, source.kind))));
         if let Some((name, None)) = found {
@@ -128,7 +128,7 @@ impl Acceptance {
         }
         let reads = item.payload.is_none() && item.action != Some(Action::Delete);
         match found {
-            _ if !reads => None,
+            _ if !reads => found.and_then(|(_, found)| found.map(|(id, _)| id)),
             None => {
                 check.wrong("/source", "required", "a source is needed, or `payload`".to_owned());
                 None

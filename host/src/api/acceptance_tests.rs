@@ -163,13 +163,13 @@ fn a_submission_becomes_a_job_per_object_and_channel() {
 }
 
 #[test]
-fn deletes_and_inline_bodies_read_no_source() {
+fn deletes_and_inline_bodies_need_no_source_and_keep_the_one_that_is_named() {
     let delete = door().accept(submission(json!({"action": "delete", "source": null}))).ok().unwrap();
     assert_eq!(delete.expand(0).next().unwrap().source, None);
     let inline =
         door().accept(submission(json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]}, "full": true, "revision": 7}))).ok().unwrap();
     let job = inline.expand(0).next().unwrap();
-    assert_eq!((job.source, job.payload.as_deref(), job.full, job.revision), (None, Some("{\"a\":[1,\"\u{e9}\"]}"), true, Some(7)));
+    assert_eq!((job.source, job.payload.as_deref(), job.full, job.revision), (Some(SourceId(6)), Some("{\"a\":[1,\"\u{e9}\"]}"), true, Some(7)));
 }
 
 #[test]

@@ -20,6 +20,9 @@ const DECODE_STEP_BYTES: usize = 2048;
 /// Below this size the expansion ratio does not matter.
 const RATIO_FREE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// U+FEFF in UTF-8.
+pub const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+
 /// The bounds of one body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyBounds {
@@ -166,6 +169,12 @@ pub async fn read_whole(headers: &HeaderMap, body: Body, bounds: BodyBounds) -> 
     Ok((whole, reader.finish()))
 }
 
+/// A text without the byte order mark that some writers put before it (RFC 8259, section 8.1: a parser may ignore it).
+#[must_use]
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(text)
+}
+
 /// The media type of the body in lower case, without parameters.
 #[must_use]
 pub fn media_type(headers: &HeaderMap) -> String {
@@ -193,7 +202,7 @@ pub async fn read_json<T: serde::de::DeserializeOwned>(state: &ApiState, headers
     require_media_type(headers, "application/json")?;
     let bounds = BodyBounds::from_now(state, state.settings.document_max_bytes, "api.document_max_bytes");
     let (bytes, _) = read_whole(headers, body, bounds).await?;
-    super::locate::read(&bytes).map_err(ApiError::malformed)
+    super::locate::read(without_mark(&bytes)).map_err(ApiError::malformed)
 }
 
 fn too_large(bounds: &BodyBounds) -> ApiError {

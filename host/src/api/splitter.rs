@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::body::BYTE_ORDER_MARK;
 use super::locate;
 use super::problem::FieldError;
 
@@ -50,6 +51,8 @@ pub struct Splitter {
     framing: Framing,
     max_item_bytes: usize,
     at: Place,
+    /// How much of a byte order mark was read; none: it has ended, or there was none.
+    mark: Option<usize>,
     scan: Scan,
     current: Vec<u8>,
     items: u64,
@@ -83,6 +86,7 @@ impl Splitter {
             framing,
             max_item_bytes: usize::try_from(max_item_bytes).unwrap_or(usize::MAX),
             at: Place::Start,
+            mark: Some(0),
             scan: Scan::default(),
             current: Vec::new(),
             items: 0,
@@ -96,6 +100,7 @@ impl Splitter {
     /// # Errors
     /// When the frame is broken or an item too large. The splitter cannot go on after that.
     pub fn feed(&mut self, bytes: &[u8], pieces: &mut Vec<Piece>) -> Result<(), SplitError> {
+        let bytes = self.behind_mark(bytes)?;
         match self.framing {
             Framing::Json => self.feed_json(bytes, pieces),
             Framing::Lines => self.feed_lines(bytes, pieces),
@@ -112,6 +117,21 @@ impl Splitter {
             Framing::Json => Err(SplitError::CutOff { pointer: self.pointer() }),
             Framing::Lines => self.end_line(pieces),
         }
+    }
+
+    /// What is behind a byte order mark at the very beginning, which may come in pieces.
+    fn behind_mark<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8], SplitError> {
+        while let (Some(at), Some(first)) = (self.mark, bytes.first()) {
+            if BYTE_ORDER_MARK.get(at) == Some(first) {
+                self.mark = Some(at + 1);
+                bytes = &bytes[1..];
+            } else if at == 0 || at == BYTE_ORDER_MARK.len() {
+                self.mark = None;
+            } else {
+                return Err(self.unexpected(Place::Start, BYTE_ORDER_MARK[0]));
+            }
+        }
+        Ok(bytes)
     }
 
     fn feed_lines(&mut self, mut bytes: &[u8], pieces: &mut Vec<Piece>) -> Result<(), SplitError> {

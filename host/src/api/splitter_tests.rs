@@ -78,7 +78,6 @@ fn a_broken_frame_is_refused_with_the_place() {
         ("{\"jobs\" []}", "", "malformed_json"),
         ("{\"jobs\":[]]", "", "malformed_json"),
         ("{jobs:[]}", "", "malformed_json"),
-        ("\u{feff}{}", "", "malformed_json"),
     ] {
         match split(Framing::Json, body.as_bytes(), 3) {
             Err(SplitError::Malformed(error)) => assert_eq!((error.pointer.as_str(), error.code.as_str()), (pointer, code), "{body}"),
@@ -105,4 +104,25 @@ fn an_item_beyond_the_bound_is_refused_before_it_is_whole() {
 #[test]
 fn a_defaults_line_takes_nothing_beside() {
     assert!(matches!(split(Framing::Lines, b"{\"defaults\":{},\"x\":1}\n", 4), Err(SplitError::Malformed(e)) if e.pointer == "/x"));
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped_once_and_in_pieces() {
+    let whole = |framing, text: &[u8], step: usize| {
+        let (mut splitter, mut pieces) = (Splitter::new(framing, 1000), Vec::new());
+        for piece in text.chunks(step) {
+            splitter.feed(piece, &mut pieces)?;
+        }
+        splitter.finish(&mut pieces)?;
+        Ok::<_, SplitError>(pieces)
+    };
+    let item = || vec![Piece::Item(b"{\"a\":1}".to_vec())];
+    for step in [1, 2, 100] {
+        assert_eq!(whole(Framing::Lines, b"\xEF\xBB\xBF{\"a\":1}\n", step).unwrap(), item());
+        assert_eq!(whole(Framing::Json, b"\xEF\xBB\xBF{\"jobs\":[{\"a\":1}]}", step).unwrap(), item());
+        let defaults = whole(Framing::Lines, b"\xEF\xBB\xBF{\"defaults\":{}}\n{\"a\":1}", step).unwrap();
+        assert_eq!(defaults[0], Piece::Defaults(b"{}".to_vec()));
+        assert!(whole(Framing::Json, b"\xEF\xBB\xBF\xEF\xBB\xBF{\"jobs\":[]}", step).is_err(), "one is enough");
+        assert!(whole(Framing::Json, b"\xEF\xBB{\"jobs\":[]}", step).is_err(), "half of one is none");
+    }
 }

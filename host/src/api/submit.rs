@@ -183,7 +183,7 @@ where
 async fn receive_one(state: ApiState, mut intake: Intake, headers: HeaderMap, body: Body) -> Result<Received, ApiError> {
     let bounds = BodyBounds::from_now(&state, state.settings.max_item_bytes, "api.max_item_bytes");
     let (text, hash) = body::read_whole(&headers, body, bounds).await?;
-    let received = match intake.only(&text).await {
+    let received = match intake.only(body::without_mark(&text)).await {
         Ok(()) => intake.finish(hash).await,
         Err(error) => Err(error),
     };

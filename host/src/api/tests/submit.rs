@@ -367,3 +367,30 @@ async fn a_client_that_leaves_after_its_last_byte_cancels_nothing() {
     let status = host.state.store.execution(execution).await.unwrap().unwrap();
     assert_eq!(status.progress[0].belt.states[JobState::Waiting as usize], 1);
 }
+
+#[tokio::test]
+async fn a_byte_order_mark_before_a_body_is_ignored() {
+    let host = Host::start().await;
+    let marked = |text: String| format!("\u{feff}{text}");
+    assert_eq!(host.raw("/v1/jobs", &[JSON], marked(job("1").to_string())).await.status, 202);
+    let bulk = json!({"defaults": defaults(), "jobs": [line("2")]}).to_string();
+    assert_eq!(host.raw("/v1/bulk", &[JSON], marked(bulk)).await.status, 202);
+    let lines = format!("{}\n{}\n", json!({"defaults": defaults()}), line("3"));
+    assert_eq!(host.raw("/v1/bulk", &[("content-type", "application/x-ndjson")], marked(lines)).await.status, 202);
+    assert_eq!(host.raw("/v1/keys", &[JSON], marked(json!({"role": "read"}).to_string())).await.status, 201);
+}
+
+#[tokio::test]
+async fn the_source_is_shown_as_it_was_given() {
+    let host = Host::start().await;
+    let inline = json!({"kind": "inline"});
+    assert_eq!(host.call("PUT", "/v1/sources/inline", &[], Some(inline)).await.status, 201);
+    for (source, payload) in [(json!("inline"), json!({})), (json!("pim"), json!({})), (Value::Null, json!({}))] {
+        let mut job = job("1");
+        job["source"] = source.clone();
+        job["payload"] = payload;
+        let execution = host.post("/v1/jobs", job).await.json();
+        let jobs = host.get(&format!("/v1/executions/{}/jobs", execution["id"].as_str().unwrap())).await.json();
+        assert_eq!(jobs["items"][0]["source"], source, "{jobs}");
+    }
+}
