@@ -51,7 +51,7 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
         grants: grants_of(connection, description),
         allow_addresses: document.allow_addresses.clone(),
         auth: document.auth.clone(),
-        request_timeout_ms: channel.request_timeout_ms,
+        request_timeout_ms: channel.request_timeout_ms(),
         max_response_bytes: 0,
         owner,
     }

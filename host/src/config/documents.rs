@@ -116,9 +116,9 @@ pub struct ChannelDocument {
     /// The whole of one call to the connector, in milliseconds.
     #[serde(default = "default_call_timeout_ms")]
     pub call_timeout_ms: u64,
-    /// One request of the connector, in milliseconds.
-    #[serde(default = "default_request_timeout_ms")]
-    pub request_timeout_ms: u64,
+    /// One request of the connector, in milliseconds; at most `call_timeout_ms`. None: 15 s, or all of a shorter call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_timeout_ms: Option<u64>,
     /// Calls of one connection that are being prepared or under way at once.
     #[serde(default = "default_max_calls")]
     pub max_calls: u32,
@@ -131,6 +131,14 @@ pub struct ChannelDocument {
     /// How long the destination may take to decide what it accepted, in milliseconds.
     #[serde(default = "default_settle_within_ms")]
     pub settle_within_ms: u64,
+}
+
+impl ChannelDocument {
+    /// How long one request of the connector may take, in milliseconds.
+    #[must_use]
+    pub fn request_timeout_ms(&self) -> u64 {
+        self.request_timeout_ms.unwrap_or_else(|| DEFAULT_REQUEST_TIMEOUT_MS.min(self.call_timeout_ms))
+    }
 }
 
 /// What a partition key does behind a job that did not succeed.
@@ -218,6 +226,9 @@ pub struct Documents {
     pub connections: Vec<ConnectionDocument>,
 }
 
+/// One request of a connector whose channel does not say, in milliseconds.
+const DEFAULT_REQUEST_TIMEOUT_MS: u64 = 15_000;
+
 fn no_settings() -> Value {
     Value::Object(serde_json::Map::new())
 }
@@ -241,9 +252,6 @@ const fn default_parent_wait_ms() -> u64 {
 }
 const fn default_call_timeout_ms() -> u64 {
     30_000
-}
-const fn default_request_timeout_ms() -> u64 {
-    15_000
 }
 const fn default_max_calls() -> u32 {
     128
