@@ -156,7 +156,7 @@ fn moved(asked: &ConnectionDocument, present: &ConnectionDocument) -> Option<Str
     responses(
         (status = 204, description = "Removed."),
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "Unfinished jobs need it, or the configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Unfinished jobs need it (with `cancel_jobs` only those in flight: ask again after `Retry-After`), or the configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]

@@ -126,7 +126,7 @@ pub async fn put_permitted<T: DeserializeOwned>(
     body::require_media_type(headers, "application/json")?;
     let bounds = BodyBounds::from_now(state, state.settings.document_max_bytes, "api.document_max_bytes");
     let (text, _) = body::read_whole(headers, content, bounds).await?;
-    let asked: T = read(&text, fixed).map_err(ApiError::malformed)?;
+    let asked: T = read(body::without_mark(&text), fixed).map_err(ApiError::malformed)?;
     permit(&asked)?;
     let document = wrap(asked);
     let if_match = precondition(state, headers, &document.name()).await?;
@@ -141,7 +141,7 @@ pub async fn put_permitted<T: DeserializeOwned>(
 /// Removes a document. With `cancel`, the waiting jobs of these connections are cancelled first, and the connections go too.
 ///
 /// # Errors
-/// 404, 409 while unfinished jobs or other documents need it, 412.
+/// 404, 409 while unfinished jobs or other documents need it (with `cancel` only for as long as jobs are in flight), 412.
 pub async fn delete(
     state: &ApiState,
     headers: &HeaderMap,
@@ -159,6 +159,11 @@ pub async fn delete(
             let (changes, end) = state.store.cancel_connection(connection, state.clock.wall()).await;
             state.scheduling.changed(changes);
             end?;
+            // What is being sent has its true outcome first.
+            let jobs = state.store.jobs_under_way(connection).await?;
+            if jobs > 0 {
+                return Err(ApiError::UnderWay { name: own_name.to_string(), jobs });
+            }
             if own_name != name {
                 state.configuration.delete(&own_name, ManagedBy::Api, None).await?;
             }

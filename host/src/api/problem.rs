@@ -126,6 +126,14 @@ pub enum ApiError {
         /// In words.
         detail: String,
     },
+    /// Jobs that cannot be cancelled any more keep a thing from being removed, for a moment.
+    #[error("{name}: {jobs} jobs are in flight; the waiting ones are cancelled, ask again")]
+    UnderWay {
+        /// What they need.
+        name: String,
+        /// How many.
+        jobs: u64,
+    },
     /// `If-Match` or `If-None-Match` does not hold.
     #[error("{0}")]
     Precondition(String),
@@ -218,7 +226,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Gone(_) => StatusCode::GONE,
-            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::Conflict { .. } | Self::UnderWay { .. } => StatusCode::CONFLICT,
             Self::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -244,6 +252,7 @@ impl ApiError {
             Self::CutOff(_) => ("body_cut_off", "The body was cut off"),
             Self::Gone(_) => ("gone", "No longer kept"),
             Self::Conflict { code, .. } => (code, "The state of the thing does not allow this"),
+            Self::UnderWay { .. } => ("jobs_in_flight", "Jobs are in flight"),
             Self::Precondition(_) => ("precondition_failed", "A precondition does not hold"),
             Self::TooLarge(_) => ("too_large", "Too large"),
             Self::UnsupportedType(_) => ("unsupported_media_type", "Unsupported media type or content coding"),
@@ -325,6 +334,9 @@ impl IntoResponse for ApiError {
             Self::Internal(reason) => tracing::error!(reason, trace_id = trace::current(), "request failed"),
             Self::Busy { retry_after_s, .. } | Self::TooMany { retry_after_s, .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+            }
+            Self::UnderWay { .. } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
             Self::StorageFull => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(30));

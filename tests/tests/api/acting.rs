@@ -87,3 +87,31 @@ async fn a_pause_holds_and_says_so_and_ends() -> Result<()> {
     assert_eq!(follow::until_done(&rest, &held).await?["status"], "succeeded");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_in_flight_keeps_a_connection_until_its_end_and_says_so() -> Result<()> {
+    let target = Target::start().await?;
+    let host = hostile::start("", &[]).await?;
+    let rest = host.rest()?;
+    let channel = json!({"connector": "hostile", "retry": {"attempts": 1}, "partition": "channel", "max_items": 1});
+    rest.send(rest.request(Method::PUT, "/v1/channels/reach").json(&channel)).await?.expect(201)?;
+    let path = "/v1/channels/reach/connections/acme";
+    let settings = json!({"behave": "reach", "target_url": target.url("/hold")});
+    let connection = json!({"settings": settings, "allow_addresses": ["127.0.0.1/32"]});
+    rest.send(rest.request(Method::PUT, path).json(&connection)).await?.expect(201)?;
+    let lines: Vec<Value> = ["p1", "p2"].into_iter().map(|id| upsert("reach", id)).collect();
+    let execution = follow::bulk(&rest, &lines, "").await?.expect(202)?.json;
+    target.until_arrived(1).await;
+    follow::until_in_flight(&rest, &execution).await?;
+
+    let removing = format!("{path}?cancel_jobs=true");
+    let refused = rest.send(rest.request(Method::DELETE, &removing)).await?.expect(409)?;
+    assert_eq!((refused.code(), refused.header("retry-after")), ("jobs_in_flight", "1"));
+    let detail = refused.json["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("1 jobs are in flight") && detail.contains("ask again"), "{detail}");
+    target.release();
+    let done = follow::until_done(&rest, &execution).await?;
+    assert_eq!((&done["counts"]["rejected"], &done["counts"]["cancelled"]), (&json!(1), &json!(1)), "{done:#}");
+    rest.send(rest.request(Method::DELETE, &removing)).await?.expect(204)?;
+    Ok(())
+}
