@@ -20,10 +20,12 @@ mod submit;
 mod views;
 mod watch;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use secrecy::SecretString;
 use url::Url;
 
@@ -32,6 +34,7 @@ use crate::telemetry::{self, LogFormat};
 use client::Client;
 use exit::{CommandError, Exit};
 use output::{Format, Output, talk};
+use serve::DataDir;
 
 /// Ships commerce data to sales channels through sandboxed output connectors.
 #[derive(Debug, Parser)]
@@ -99,8 +102,8 @@ enum Command {
 /// Reads the arguments of this process and does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let (cli, data_dir_source) = match parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version go to standard output and are no error; clap knows which is which.
             let _ = error.print();
@@ -114,7 +117,7 @@ pub fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let exit = runtime.block_on(run(cli)).unwrap_or_else(|error| {
+    let exit = runtime.block_on(run(cli, data_dir_source)).unwrap_or_else(|error| {
         if !error.is_silent() {
             talk(&format!("error: {error}"));
         }
@@ -125,14 +128,22 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-async fn run(cli: Cli) -> Result<Exit, CommandError> {
+/// The arguments, and whether the data directory is that of an option or of the environment.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Cli, Option<ValueSource>), clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((cli, matches.value_source("data_dir")))
+}
+
+async fn run(cli: Cli, data_dir_source: Option<ValueSource>) -> Result<Exit, CommandError> {
     let Cli { global, command } = cli;
     let is_server = matches!(command, Command::Serve(_) | Command::Sandbox(_));
     let filter = std::env::var(telemetry::FILTER_VARIABLE).ok();
     telemetry::init(global.log_format, filter.as_deref(), if is_server { "info" } else { "warn" })?;
     match command {
         // These two end by a signal in their own good time.
-        Command::Serve(args) => serve::run(args, global.data_dir).await,
+        Command::Serve(args) => serve::run(args, said(global.data_dir, data_dir_source)).await,
         Command::Sandbox(args) => sandbox::run(args, &global.output()).await,
         command => tokio::select! {
             outcome = run_client(command, &global) => outcome,
@@ -155,6 +166,14 @@ async fn run_client(command: Command, global: &Global) -> Result<Exit, CommandEr
         Command::ConfigReference => generate::config_reference(),
         Command::MetricsReference => generate::metrics_reference(),
         Command::Serve(_) | Command::Sandbox(_) => Ok(Exit::Done),
+    }
+}
+
+/// Who said where the data are: a host's configuration file stands between the two.
+fn said(data_dir: Option<PathBuf>, source: Option<ValueSource>) -> DataDir {
+    match source {
+        Some(ValueSource::EnvVariable) => DataDir { option: None, variable: data_dir },
+        _ => DataDir { option: data_dir, variable: None },
     }
 }
 

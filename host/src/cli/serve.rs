@@ -27,7 +27,16 @@ pub(super) struct ServeArgs {
     master_key_file: Option<PathBuf>,
 }
 
-pub(super) async fn run(args: ServeArgs, data_dir: Option<PathBuf>) -> Result<Exit, CommandError> {
+/// Where the data are, by whom it was said.
+#[derive(Debug, Default)]
+pub(super) struct DataDir {
+    /// The option.
+    pub(super) option: Option<PathBuf>,
+    /// The environment variable.
+    pub(super) variable: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: ServeArgs, data_dir: DataDir) -> Result<Exit, CommandError> {
     let (settings, documents) = settings(args, data_dir)?;
     if let Some(issue) = settings.issues().first() {
         return Err(CommandError::Usage(issue.to_string()));
@@ -36,16 +45,20 @@ pub(super) async fn run(args: ServeArgs, data_dir: Option<PathBuf>) -> Result<Ex
     Ok(Exit::Done)
 }
 
-/// An option goes before the file, the file before the default.
-fn settings(args: ServeArgs, data_dir: Option<PathBuf>) -> Result<(ServerSettings, Documents), FileError> {
+/// An option goes before the file, the file before the environment's data directory, and that before the default.
+fn settings(args: ServeArgs, data_dir: DataDir) -> Result<(ServerSettings, Documents), FileError> {
     let (mut settings, documents) = match &args.config {
-        Some(path) => file::load(path)?,
-        None => Default::default(),
+        Some(path) => file::load(path, data_dir.variable)?,
+        None => {
+            let mut settings = ServerSettings::default();
+            settings.data_dir = data_dir.variable.unwrap_or(settings.data_dir);
+            (settings, Documents::default())
+        }
     };
     if let Some(listen) = args.listen {
         settings.listen = listen;
     }
-    if let Some(data_dir) = data_dir {
+    if let Some(data_dir) = data_dir.option {
         settings.data_dir = data_dir;
     }
     settings.operations_listen = args.operations_listen.or(settings.operations_listen);
@@ -69,9 +82,17 @@ mod tests {
             operations_listen: None,
             master_key_file: None,
         };
-        let (settings, _) = super::settings(args(Some("127.0.0.1:2")), Some("from-option".into())).unwrap();
+        let said = |option: Option<&str>, variable: Option<&str>| DataDir { option: option.map(Into::into), variable: variable.map(Into::into) };
+        let (settings, _) = super::settings(args(Some("127.0.0.1:2")), said(Some("from-option"), Some("from-variable"))).unwrap();
         assert_eq!((settings.listen.port(), settings.data_dir), (2, PathBuf::from("from-option")));
-        let (settings, _) = super::settings(args(None), None).unwrap();
+        let (settings, _) = super::settings(args(None), said(None, Some("from-variable"))).unwrap();
         assert_eq!((settings.listen.port(), settings.data_dir, settings.master_key_file), (1, "from-file".into(), Some("m".into())));
+
+        std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\n").unwrap();
+        let data_dir = |said: DataDir| super::settings(args(None), said).unwrap().0.data_dir;
+        assert_eq!(data_dir(said(None, Some("from-variable"))), PathBuf::from("from-variable"));
+        assert_eq!(data_dir(said(None, None)), ServerSettings::default().data_dir);
+        std::fs::write(&path, "[server]\ndata_dir = \"egression-data\"\n").unwrap();
+        assert_eq!(data_dir(said(None, Some("from-variable"))), PathBuf::from("egression-data"), "the file said so");
     }
 }

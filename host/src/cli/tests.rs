@@ -1,8 +1,6 @@
 //! The command line as a person meets it.
 #![allow(clippy::unwrap_used)]
 
-use clap::CommandFactory;
-
 use super::*;
 
 /// The help of a command and of all below it.
@@ -36,6 +34,17 @@ fn the_definition_is_sound() {
 fn options_may_come_after_the_command() {
     let cli = Cli::try_parse_from(["egression", "execution", "list", "--url", "http://127.0.0.1:7", "--output", "json"]).unwrap();
     assert_eq!((cli.global.url.port(), cli.global.output), (Some(7), Format::Json));
+}
+
+#[test]
+fn the_data_directory_of_an_option_is_told_from_that_of_the_environment() {
+    let parsed = |args: &[&str]| parse(args.iter().map(OsString::from)).unwrap();
+    for args in [["egression", "--data-dir", "d", "serve"], ["egression", "serve", "--data-dir", "d"]] {
+        let (cli, source) = parsed(&args);
+        assert_eq!(said(cli.global.data_dir, source).option, Some("d".into()), "{args:?}");
+    }
+    let variable = said(Some("v".into()), Some(ValueSource::EnvVariable));
+    assert_eq!((variable.option, variable.variable), (None, Some("v".into())));
 }
 
 #[test]

@@ -71,12 +71,23 @@ struct ConfigurationFile {
     connections: Vec<ConnectionDocument>,
 }
 
-/// Reads a file for `egression serve`: it must be complete in itself.
+/// Reads a file for `egression serve`: it must be complete in itself. `data_dir`: where the data are if the file does not say.
 ///
 /// # Errors
 /// The file cannot be read, is no TOML, holds unknown fields or makes no sense.
-pub fn load(path: &Path) -> Result<(ServerSettings, Documents), FileError> {
-    parse(path, &read(path)?, validate::complete_set)
+pub fn load(path: &Path, data_dir: Option<PathBuf>) -> Result<(ServerSettings, Documents), FileError> {
+    let text = read(path)?;
+    let (mut server, documents) = parse(path, &text, validate::complete_set)?;
+    if let Some(data_dir) = data_dir.filter(|_| !names_data_dir(&text)) {
+        server.data_dir = data_dir;
+    }
+    Ok((server, documents))
+}
+
+/// Whether a text that was parsed says where the data are, be it with the words of the default.
+fn names_data_dir(text: &str) -> bool {
+    let table: toml::Table = toml::from_str(text).unwrap_or_default();
+    table.get("server").is_some_and(|server| server.get("data_dir").is_some())
 }
 
 /// Reads a file for `egression apply`: what its documents name may be on the host already.
@@ -181,7 +192,7 @@ allow_addresses = ["127.0.0.1/32"]
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = load(Path::new("nowhere/egression.toml")).unwrap_err().to_string();
+        let error = load(Path::new("nowhere/egression.toml"), None).unwrap_err().to_string();
         assert!(error.starts_with("nowhere/egression.toml: "), "{error}");
     }
 }
