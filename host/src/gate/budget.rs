@@ -10,12 +10,16 @@ use super::destination::Destination;
 use super::slices::{Slices, Used};
 use super::usage::Usage;
 
+/// How far ahead it is said when a limit has room again, in milliseconds.
+const LONGEST_FORECAST_MS: u64 = 24 * 3_600_000;
+
 /// How many requests admission may still count on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headroom {
     /// Requests that could be drawn within the horizon and are not set aside for calls already admitted.
     pub calls: u32,
-    /// If there are none because of a limit: which, and until when ([`Mono::FAR`]: until a request ends).
+    /// If there are none because of a limit, or of what is set aside of it: which, and until when ([`Mono::FAR`]: until a
+    /// request ends).
     pub until: Option<(String, Mono)>,
 }
 
@@ -234,14 +238,39 @@ impl Budget {
         for key in &ledger.keys {
             let room = self.book.headroom(std::slice::from_ref(key), now, horizon_ms);
             let set_aside = self.reserved.get(key).copied().unwrap_or(0);
-            calls = calls.min(room.requests.saturating_sub(set_aside));
-            if let Some((key, at)) = room.until
+            let left = room.requests.saturating_sub(set_aside);
+            calls = calls.min(left);
+            // Where all that could be drawn is set aside for calls already admitted, the limit has room, and yet it is what is
+            // waited for.
+            let taken = || (left == 0).then(|| (key.clone(), self.beyond(key, set_aside, now, horizon_ms)));
+            if let Some((key, at)) = room.until.or_else(taken)
                 && until.as_ref().is_none_or(|(_, latest)| at > *latest)
             {
                 until = Some((key, at));
             }
         }
         Headroom { calls, until: until.filter(|_| calls == 0).map(|(key, at)| (key.0.to_string(), at)) }
+    }
+
+    /// When one request more than those set aside could be drawn, as a limit of rate goes on by itself; [`Mono::FAR`]: when
+    /// a request ends, or not within a day.
+    fn beyond(&self, key: &LimitKey, set_aside: u32, now: Mono, horizon_ms: u64) -> Mono {
+        if matches!(self.kinds.get(key), None | Some(LimitKind::Concurrency { .. })) {
+            return Mono::FAR;
+        }
+        let enough = |ms| self.book.headroom(std::slice::from_ref(key), now, ms).requests > set_aside;
+        let (mut low, mut high) = (horizon_ms, horizon_ms.max(1));
+        while !enough(high) {
+            if high >= LONGEST_FORECAST_MS {
+                return Mono::FAR;
+            }
+            (low, high) = (high, high * 2);
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            (low, high) = if enough(middle) { (low, middle) } else { (middle, high) };
+        }
+        now.plus_ms(high)
     }
 
     /// Which of these keys has no room now, and until when.

@@ -137,11 +137,27 @@ async fn headroom_leaves_out_what_is_set_aside_and_gets_it_back() {
     assert_eq!(gate.headroom(OWNER).calls, 8);
     gate.limited().notified().await;
     gate.reserve(OWNER, 8);
-    assert_eq!(gate.headroom(OWNER), Headroom { calls: 0, until: None });
+    assert_eq!(gate.headroom(OWNER), Headroom { calls: 0, until: Some(("limit:0".to_owned(), Mono::FAR)) });
     gate.unreserve(OWNER, 8);
     drop(gate.open_call(gate.destination(OWNER).unwrap(), 2, house.clock.mono().plus_ms(LONG_MS), 8));
     assert_eq!(gate.headroom(OWNER).calls, 8);
     assert_eq!(gate.headroom("connection:99").calls, 0);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_all_set_aside_is_named_with_the_time_at_which_it_has_more() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let bucket = LimitKind::TokenBucket { rate: 10, per_ms: 1000, burst: 5 };
+    let gate = house.gate(vec![limited(destination(&[&server.url("")]), &[bucket])]).await;
+    let name = gate.destination(OWNER).unwrap().common_limits().next().unwrap().key.0.to_string();
+    // More than the horizon (300 ms) ever holds; three seconds of the rate.
+    gate.reserve(OWNER, 30);
+    let before = house.clock.mono();
+    let (key, until) = gate.headroom(OWNER).until.unwrap();
+    assert_eq!((gate.headroom(OWNER).calls, key), (0, name));
+    let ahead_ms = until.since_ms(before);
+    assert!((2000..=3500).contains(&ahead_ms), "{ahead_ms}");
 }
 
 #[tokio::test]
