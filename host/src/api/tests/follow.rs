@@ -38,6 +38,11 @@ async fn an_unchanged_execution_is_a_304_and_a_long_poll_ends_with_a_change() {
         json!([{"code": "source.not_found", "state": "rejected", "count": 2, "example": format!("job_{}00000", &execution["id"].as_str().unwrap()[4..])}])
     );
     assert_eq!(done.json()["links"]["cancel"], Value::Null);
+    // What is done does not change any more: there is nothing to wait for. (A wait would outlast the test's own patience.)
+    let last = done.header("etag").to_owned();
+    let known = [("if-none-match", last.as_str()), ("prefer", "wait=60")];
+    let again = tokio::time::timeout(std::time::Duration::from_secs(30), host.call("GET", &path(&execution), &known, None)).await.unwrap();
+    assert_eq!((again.status.as_u16(), again.header("etag")), (304, last.as_str()));
 }
 
 #[tokio::test]
@@ -172,4 +177,25 @@ async fn another_tenants_things_do_not_exist() {
     own["channels"] = json!(["shop-fr"]);
     let answer = host.call_as(&other, "POST", "/v1/jobs", &[], Some(own)).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["subscription"]), (202, &json!("other")), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_job_shows_the_code_that_groups_it() {
+    let mut host = Host::start().await;
+    let execution = submit(&host, &["1"]).await;
+    let job = host.woken.recv().await.unwrap().job(0);
+    let to = Transition::Ended {
+        state: JobState::Failed,
+        code: Some("retries_exhausted".into()),
+        problem: Some(Problem::new("server.error", "the destination answered 500")),
+        changed: None,
+        block_key: None,
+    };
+    settle(&host.state.store, job, to).await;
+    let path = path(&execution);
+    let group = host.get(&path).await.json()["errors"][0]["code"].clone();
+    let jobs = host.get(&format!("{path}/jobs?code={}", group.as_str().unwrap())).await.json();
+    let shown = &jobs["items"][0];
+    assert_eq!((&shown["state"], &shown["code"]), (&json!("failed"), &group));
+    assert_eq!((&group, &shown["problem"]["code"]), (&json!("retries_exhausted"), &json!("server.error")), "the cause stays beside it");
 }
