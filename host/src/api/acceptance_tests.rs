@@ -169,7 +169,10 @@ fn deletes_and_inline_bodies_need_no_source_and_keep_the_one_that_is_named() {
     let inline =
         door().accept(submission(json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]}, "full": true, "revision": 7}))).ok().unwrap();
     let job = inline.expand(0).next().unwrap();
-    assert_eq!((job.source, job.payload.as_deref(), job.full, job.revision), (Some(SourceId(6)), Some("{\"a\":[1,\"\u{e9}\"]}"), true, Some(7)));
+    assert_eq!(
+        (job.source, job.payload.as_deref(), job.full, job.revision),
+        (Some(SourceId(6)), Some("{\"a\":[1,\"\u{e9}\"]}"), true, Some(7))
+    );
 }
 
 #[test]

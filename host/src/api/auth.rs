@@ -180,8 +180,12 @@ mod tests {
 
     #[test]
     fn roles_include_those_below_and_a_binding_hides_the_rest() {
-        let caller =
-            |role, subscription: Option<i64>| Caller { key_id: String::new(), role, subscription: subscription.map(SubscriptionId), serving: Serving::default() };
+        let caller = |role, subscription: Option<i64>| Caller {
+            key_id: String::new(),
+            role,
+            subscription: subscription.map(SubscriptionId),
+            serving: Serving::default(),
+        };
         assert!(caller(Role::Submit, None).require(Role::Read).is_ok());
         assert!(caller(Role::Submit, None).require(Role::Admin).is_err());
         assert!(caller(Role::Admin, Some(1)).require_operator().is_err());

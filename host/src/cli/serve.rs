@@ -82,7 +82,8 @@ mod tests {
             operations_listen: None,
             master_key_file: None,
         };
-        let said = |option: Option<&str>, variable: Option<&str>| DataDir { option: option.map(Into::into), variable: variable.map(Into::into) };
+        let said =
+            |option: Option<&str>, variable: Option<&str>| DataDir { option: option.map(Into::into), variable: variable.map(Into::into) };
         let (settings, _) = super::settings(args(Some("127.0.0.1:2")), said(Some("from-option"), Some("from-variable"))).unwrap();
         assert_eq!((settings.listen.port(), settings.data_dir), (2, PathBuf::from("from-option")));
         let (settings, _) = super::settings(args(None), said(None, Some("from-variable"))).unwrap();

@@ -23,7 +23,9 @@ pub fn channel(document: &ChannelDocument) -> Vec<Issue> {
         document.partition.validate().err().map(|detail| Issue::new("/partition", "partition.invalid", detail)),
         range("/parent_wait_ms", document.parent_wait_ms, 0, 48 * HOUR_MS, " ms"),
         range("/call_timeout_ms", document.call_timeout_ms, 1, 15 * MINUTE_MS, " ms"),
-        document.request_timeout_ms.and_then(|ms| range("/request_timeout_ms", ms, 1, document.call_timeout_ms.max(1), " ms (`call_timeout_ms`)")),
+        document
+            .request_timeout_ms
+            .and_then(|ms| range("/request_timeout_ms", ms, 1, document.call_timeout_ms.max(1), " ms (`call_timeout_ms`)")),
         range("/max_calls", document.max_calls.into(), 1, 4096, ""),
         document.max_items.and_then(|items| range("/max_items", items.into(), 1, 100_000, "")),
         range("/payload_max_age_ms", document.payload_max_age_ms, 1, 24 * HOUR_MS, " ms"),

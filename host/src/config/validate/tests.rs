@@ -219,7 +219,8 @@ fn a_file_is_complete_and_holds_no_secret() {
 
 #[test]
 fn a_shorter_call_has_shorter_requests() {
-    let channel: ChannelDocument = serde_json::from_value(json!({"name": "shop", "connector": "sandbox", "call_timeout_ms": 5000})).unwrap();
+    let channel: ChannelDocument =
+        serde_json::from_value(json!({"name": "shop", "connector": "sandbox", "call_timeout_ms": 5000})).unwrap();
     assert_eq!(super::channel(&channel), []);
     assert_eq!(channel.request_timeout_ms(), 5000);
     let plain: ChannelDocument = serde_json::from_value(json!({"name": "shop", "connector": "sandbox"})).unwrap();
