@@ -56,7 +56,7 @@ async fn a_host_that_the_manifest_names_is_reached_only_as_an_operator_fixed_it(
 }
 
 #[tokio::test]
-async fn a_setting_that_a_tenant_turns_elsewhere_does_not_take_the_operators_secret_along() -> Result<()> {
+async fn a_setting_that_is_turned_elsewhere_does_not_take_the_secret_along() -> Result<()> {
     let (target, elsewhere) = (Target::start().await?, Target::start().await?);
     // Probes come fast: a check that passes must not free the connection.
     let server = "[server.dispatch]\nprobe_min_ms = 50\nprobe_max_ms = 50\n";
@@ -78,7 +78,10 @@ async fn a_setting_that_a_tenant_turns_elsewhere_does_not_take_the_operators_sec
     let tenant = operator.with_key(key["key"].as_str());
     document["settings"]["target_url"] = json!(elsewhere.url("/ok"));
     document["auth"]["token"] = json!({"stored": true});
-    let turned = put(&tenant, &document).await?.expect(200)?;
+    // To where the operator opened private addresses no tenant turns it by itself.
+    let refused = put(&tenant, &document).await?.expect(403)?;
+    assert!(refused.json["detail"].as_str().is_some_and(|detail| detail.contains("allow_addresses")), "{}", refused.text);
+    let turned = put(&operator, &document).await?.expect(200)?;
     assert_eq!(
         (&turned.json["status"]["state"], &turned.json["status"]["reason"]),
         (&json!("parked"), &json!("credential needs re-entry"))
