@@ -56,6 +56,11 @@ impl UnderWay {
         true
     }
 
+    /// Whether one has been under way for the whole reach.
+    pub(super) fn is_overdue(&self, now: Mono) -> bool {
+        self.draws.front().is_some_and(|(at, _)| at.plus_us(self.reach_us) <= now)
+    }
+
     /// Takes out the oldest if it has been under way for the whole reach: when it counts as arrived, and how many.
     pub(super) fn overdue(&mut self, now: Mono) -> Option<(Mono, u64)> {
         let (at, count) = *self.draws.front()?;

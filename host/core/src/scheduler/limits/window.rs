@@ -5,6 +5,7 @@
 //! far apart as their draws less the edge. A request that is on its way counts, and its instant is that of its answer,
 //! the latest at which it can have arrived.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::kind::Guard;
@@ -100,11 +101,12 @@ impl Window {
         if max == 0 {
             return Mono::FAR;
         }
-        let alone = self.when_alive_at_most(max - 1, now);
-        let Some(foreign) = self.foreign.filter(|f| f.until > now) else {
+        let window = self.reckoned(now);
+        let alone = window.when_alive_at_most(max - 1, now);
+        let Some(foreign) = window.foreign.filter(|f| f.until > now) else {
             return alone;
         };
-        let beside = if foreign.count < max { self.when_alive_at_most(max - 1 - foreign.count, now) } else { Mono::FAR };
+        let beside = if foreign.count < max { window.when_alive_at_most(max - 1 - foreign.count, now) } else { Mono::FAR };
         beside.min(alone.max(foreign.until))
     }
 
@@ -123,6 +125,16 @@ impl Window {
         if self.under_way.arrive(drawn) {
             self.use_at(now, 1);
         }
+    }
+
+    /// The window as it is now. Nobody may have drawn from it since the last of what is under way became overdue.
+    fn reckoned(&self, now: Mono) -> Cow<'_, Self> {
+        if !self.under_way.is_overdue(now) {
+            return Cow::Borrowed(self);
+        }
+        let mut window = self.clone();
+        window.reckon(now);
+        Cow::Owned(window)
     }
 
     /// Forgets what has ended, and gives what has been under way for too long its instant.
@@ -150,8 +162,9 @@ impl Window {
         let rest = from.plus_us(span % length);
         let foreign = self.foreign.filter(|f| f.until > rest).map_or(0, |f| f.count);
         // What is under way counts for a whole length yet; in a longer span it will have ended.
-        let under_way = if span < length { self.under_way.total() } else { 0 };
-        let free = max.saturating_sub(self.settled(rest).saturating_add(under_way).saturating_add(foreign));
+        let window = self.reckoned(from);
+        let under_way = if span < length { window.under_way.total() } else { 0 };
+        let free = max.saturating_sub(window.settled(rest).saturating_add(under_way).saturating_add(foreign));
         (span / length).saturating_mul(max).saturating_add(free)
     }
 
@@ -287,6 +300,17 @@ mod tests {
         let later = Mono(SECOND + 400_000);
         window.draw(later);
         assert_eq!(window.ready(later), Mono(SECOND + 500_001), "the other counts from its 500th millisecond on");
+    }
+
+    #[test]
+    fn requests_that_hang_do_not_hold_it_shut_for_ever() {
+        let mut window = Window::new(2, 1000, Guard { reach_ms: 500, ..Guard::NONE });
+        window.draw(Mono(0));
+        window.draw(Mono(0));
+        let almost = Mono(SECOND + 500_000);
+        assert_eq!((window.ready(almost), window.available(almost, almost)), (almost.plus_us(1), 0));
+        let over = almost.plus_us(1);
+        assert_eq!((window.ready(over), window.available(over, over)), (over, 2), "though nobody drew meanwhile");
     }
 
     #[test]
