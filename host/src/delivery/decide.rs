@@ -72,12 +72,12 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
             continue;
         }
         let verdict = bench.judge(&item, outcome);
-        if let Verdict::Again(Again { credential_refused: true, problem: Some(problem), .. }) = &verdict
-            && credential == Credential::Entered
-        {
-            decided.effect = Effect::Refused(problem.clone());
-        }
         judged.push((index, item, verdict));
+    }
+    if credential == Credential::Entered
+        && let Some(problem) = refused_to_all(judged.iter().map(|(_, _, verdict)| verdict))
+    {
+        decided.effect = Effect::Refused(problem.clone());
     }
     bench.follow_up(judged.iter().map(|(_, _, verdict)| verdict)).await;
     for (index, item, verdict) in judged {
@@ -266,6 +266,16 @@ fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
             None => Effect::None,
         },
     }
+}
+
+/// Why the credential was refused, if it was to every item: to one among others it says something of that item.
+fn refused_to_all<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> Option<&'a Problem> {
+    let mut refused = None;
+    for verdict in verdicts {
+        let Verdict::Again(Again { credential_refused: true, problem: Some(problem), .. }) = verdict else { return None };
+        refused = Some(problem);
+    }
+    refused
 }
 
 fn credential_of(route: &Route) -> Credential {

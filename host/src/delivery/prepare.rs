@@ -36,8 +36,10 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn aside(&mut self, head: Head, settlement: Settlement) {
+        let waits = matches!(settlement.to, Transition::Waits { .. });
         self.settlements.push(settlement);
-        self.endings.push((head, Ending::Left));
+        // What waits goes later as it would have gone now, alone if it must.
+        self.endings.push((head, if waits { Ending::Waits { call_cap: None } } else { Ending::Left }));
     }
 
     fn later(&mut self, head: Head, row: &ClaimRow) {
@@ -74,16 +76,16 @@ impl Deliverer {
         }
         let began = self.clock.mono();
         let bodies = self.bodies(&wanted).await;
-        let mut work = self.check_bodies(route, wanted, bodies, &mut prepared).await;
+        let work = self.check_bodies(route, wanted, bodies, &mut prepared).await;
         if work.is_empty() {
             return prepared;
         }
-        // Waiting for a place may take as long as the calls before it do.
+        // Waiting for a place may take as long as the calls before it do, and a question as long as a call.
         prepared.place = self.places.take(route.connection).await;
+        let mut work = self.reconcile(route, call, work, &mut prepared).await;
         if self.clock.mono().since_ms(began) > route.channel.payload_max_age_ms {
             work = self.read_again(route, work, &mut prepared).await;
         }
-        let mut work = self.reconcile(route, call, work, &mut prepared).await;
         self.keep_within_bytes(route, &mut work, &mut prepared);
         self.wait_for_parents(route, &mut work, &mut prepared).await;
         self.open_intents(route, work, call, &mut prepared).await;

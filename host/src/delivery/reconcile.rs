@@ -44,9 +44,7 @@ impl Deliverer {
         }
         if !route.reconciles() {
             // What may be repeated just is. The rest would have ended when its answer was lost, but the connector could tell then.
-            let (repeats, ends): (Vec<Work>, Vec<Work>) = lost.into_iter().partition(|item| item.is_idempotent(route));
-            going.extend(repeats);
-            going.extend(ends.into_iter().enumerate().filter_map(|(i, item)| self.follow(route, item, index(i), None, prepared)));
+            going.extend(lost.into_iter().enumerate().filter_map(|(i, item)| self.follow(route, item, index(i), None, prepared)));
             return going;
         }
         if let Err(error) = self.look_up_references(route, &mut lost).await {
@@ -66,17 +64,16 @@ impl Deliverer {
         going
     }
 
-    /// Asks the connector, once more with a new session if the old one expired.
+    /// Asks the connector, once more with a new session if the old one expired. The guest runs in the place that the
+    /// preparation holds: to wait for another one here would be to wait for oneself.
     async fn ask(&self, route: &Route, call: i64, lost: &[Work]) -> Found {
         let mut stale = None;
         loop {
-            let place = self.places.take(route.connection).await;
             let session = match self.session(route, stale.as_ref()).await {
                 Ok(session) => session,
                 Err(error) => return Found { error: Some(error), ..Found::default() },
             };
             let found = self.ask_with(route, call, lost, session.clone()).await;
-            drop(place);
             match (&found.error, session) {
                 (Some(CallError::AuthExpired(_)), Some(session)) if stale.is_none() => {
                     self.drop_session(route, Some(&session)).await;

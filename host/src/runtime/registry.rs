@@ -187,8 +187,8 @@ impl Registry {
         let (version, state) = self.resolve(name, pin, |entry| (entry.row.version.clone(), entry.connector.clone()))?;
         match state {
             Loading::Loaded(connector) => Some(connector),
-            Loading::Failed(_) => None,
-            Loading::Unloaded => {
+            // What failed may have failed for want of something that is there again.
+            Loading::Failed(_) | Loading::Unloaded => {
                 let _change = self.changing.lock().await;
                 self.load_now(name, &version).await.ok()
             }
@@ -201,7 +201,7 @@ impl Registry {
         let version: Version = version.parse().map_err(|_| missing())?;
         let mut families = Families::clone(&self.snapshot());
         let entry = families.get_mut(name).and_then(|family| family.versions.get_mut(&version)).ok_or_else(missing)?;
-        if let Loading::Unloaded = entry.connector {
+        if !matches!(entry.connector, Loading::Loaded(_)) {
             entry.connector = load(&self.runtime, &self.files, &entry.row).await;
         }
         let state = entry.connector.clone();

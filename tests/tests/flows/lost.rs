@@ -67,6 +67,14 @@ async fn what_did_not_arrive_is_sent_again_under_the_same_key_although_the_actio
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_with_room_for_one_guest_asks_and_sends() {
+    let keeper = Keeper::start(&[Write::LostUnanswered], Read::Truly).await.unwrap();
+    let host = hostile::start("[server.runtime]\nslots = 1\n", &[channel(&keeper, "look")]).await.unwrap();
+    let (job, events, asked) = deliver(&host, &create("n1")).await.unwrap();
+    assert_eq!((&job["state"], asked), (&json!("succeeded"), vec![json!(false)]), "{job:#} {events:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_never_arrives_fails_when_its_attempts_are_used_up() {
     let keeper = Keeper::start(&[Write::LostUnanswered; 3], Read::Truly).await.unwrap();
     let host = host(&keeper, "look").await.unwrap();
