@@ -14,4 +14,8 @@ CREATE TABLE delivered (
 INSERT INTO delivered (connection_id, object_type, object_id, revision, at)
     SELECT connection_id, object_type, object_id, revision, 0 FROM delivered_revision;
 
+-- Objects without a revision are known by what they became.
+INSERT OR IGNORE INTO delivered (connection_id, object_type, object_id, revision, at)
+    SELECT DISTINCT connection_id, object_type, object_id, NULL, 0 FROM remote;
+
 DROP TABLE delivered_revision;

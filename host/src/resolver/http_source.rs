@@ -109,9 +109,6 @@ impl HttpSource {
                 Err(error) => Part::Failed(error),
             },
             Ok((_, true)) => Part::CutOff,
-            Err(Failed::Rejected(ResolveError::Rejected(problem))) if problem.http_status.is_some_and(is_about_the_endpoint) => {
-                Part::Failed(self.outcome(Failed::Source { retry_after_ms: None, until: None, problem: *problem }))
-            }
             Err(Failed::Rejected(error)) => Part::Refused(error),
             Err(failed) => Part::Failed(self.outcome(failed)),
         }
@@ -177,11 +174,12 @@ impl HttpSource {
             timeout_ms: Some(self.document.timeout_ms),
             max_response_bytes: Some(cap),
         };
+        let batch = request.method == "POST";
         let answer = call.send(request).await;
         metrics::source_request(&self.name, answer.as_ref().map(|a| a.status), self.clock.mono().since_us(now));
         let verdict = match answer {
             Ok(answer) if answer.status == 200 => Ok((answer.body, answer.truncated)),
-            Ok(answer) => Err(status_failed(answer.status, &answer.headers)),
+            Ok(answer) => Err(status_failed(answer.status, &answer.headers, batch)),
             Err(error) => Err(send_failed(error)),
         };
         match &verdict {
@@ -229,7 +227,7 @@ fn is_dots(segment: &str) -> bool {
 }
 
 /// A status that is not 200. 404 is about the object; 408, 425, 429 and 5xx are about the source; the rest is an answer of another shape.
-fn status_failed(status: u16, headers: &[(String, String)]) -> Failed {
+fn status_failed(status: u16, headers: &[(String, String)], batch: bool) -> Failed {
     let problem = Problem::new("source.status", format!("the source answered {status}")).status(status);
     let retry_after_ms = headers
         .iter()
@@ -239,6 +237,7 @@ fn status_failed(status: u16, headers: &[(String, String)]) -> Failed {
     match status {
         // 401 and 403 wait as well: the credential is the operator's to mend, and no job is lost meanwhile.
         401 | 403 | 408 | 425 | 429 | 500..=599 => Failed::Source { retry_after_ms, until: None, problem },
+        _ if batch && is_about_the_endpoint(status) => Failed::Source { retry_after_ms, until: None, problem },
         _ => Failed::Rejected(ResolveError::rejected(problem)),
     }
 }
