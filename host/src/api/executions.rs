@@ -169,6 +169,7 @@ pub(super) async fn cancel_execution(state: ApiState, caller: Caller, id: &str) 
         let task = tokio::spawn(async move {
             let (changes, end) = store.cancel_execution(seq, now).await;
             scheduling.changed(changes);
+            scheduling.paused(seq, false);
             end
         });
         task.await.map_err(|error| ApiError::Internal(error.to_string()))??;

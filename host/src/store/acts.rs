@@ -46,7 +46,8 @@ impl Scope {
 
 impl Store {
     /// Cancels the execution's waiting jobs, in bounded transactions; jobs in flight, and those that are
-    /// repeated because it is not known whether they were applied, keep their true outcome. If the host
+    /// repeated because it is not known whether they were applied, keep their true outcome; a pause ends, for nothing is to
+    /// keep these. If the host
     /// dies in the middle, the next one goes on with it.
     ///
     /// Answers with what was done, also where it broke off: the scheduler must hear of that whatever the caller is told.
@@ -54,7 +55,7 @@ impl Store {
         let asked = self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "UPDATE execution SET cancel_requested_at = ? WHERE seq = ? AND completed_at IS NULL AND cancel_requested_at IS NULL",
+                    "UPDATE execution SET cancel_requested_at = coalesce(cancel_requested_at, ?), paused = 0 WHERE seq = ? AND completed_at IS NULL",
                 )
                 .bind(now.0)
                 .bind(execution.0)
@@ -230,7 +231,7 @@ const fn is_repeated(job: &JobNow) -> bool {
 }
 
 /// Nobody will repeat it any more, so a lost answer stays lost.
-fn taken_back(job: JobNow) -> Ending {
+pub(super) fn taken_back(job: JobNow) -> Ending {
     if job.answer_lost {
         let message = "it was cancelled after an answer was lost: it may have arrived";
         let problem = Problem::new("answer.lost", message);

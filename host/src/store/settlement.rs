@@ -13,7 +13,7 @@ use super::remotes::Delivered;
 use super::rows::{Changes, IdMapChange, NewEvent, Settlement, Transition};
 use super::waits::{self, Wait};
 use super::writer::WriteTx;
-use super::{Store, StoreError, dependents, history, remotes};
+use super::{Store, StoreError, acts, dependents, history, remotes};
 
 impl Store {
     /// Settles jobs with id map, counters, events, error groups, blocked keys and dependents, in one transaction.
@@ -102,6 +102,11 @@ impl Batch {
         match settlement.to {
             Transition::Ended { state, code, problem, changed, block_key } => {
                 self.endings.push(Ending { job, state, code, problem, changed, block_key });
+            }
+            // Its attempts are used up and it would wait for a person, who does not want it any more.
+            Transition::Waits { reason: Some(WaitingKind::Blocked), .. } if job.cancelling => {
+                act.changes.gone.push(job.job);
+                self.endings.push(acts::taken_back(job));
             }
             Transition::Waits { keep_pinned: false, problem, .. } if job.cancelling => {
                 act.changes.gone.push(job.job);

@@ -124,7 +124,7 @@ async fn cancel_and_pause_reach_the_scheduler() {
     assert_eq!((cancelled.status.as_u16(), &cancelled.json()["state"]), (200, &json!("cancelled")), "{}", cancelled.text);
     let all = host.call("POST", &format!("{at}:cancel"), &[], None).await;
     assert_eq!((all.status.as_u16(), &all.json()["status"], &all.json()["counts"]["cancelled"]), (200, &json!("cancelled"), &json!(3)));
-    assert_eq!(host.acts.lock().unwrap().as_slice(), ["paused true", "paused false", "changed 1", "changed 2"]);
+    assert_eq!(host.acts.lock().unwrap().as_slice(), ["paused true", "paused false", "changed 1", "changed 2", "paused false"]);
     assert_eq!(host.call("POST", &format!("{at}:cancel"), &[], None).await.status, 200);
     assert_eq!(host.call("POST", &format!("{at}:pause"), &[], None).await.problem(), "execution_done");
     assert_eq!(host.call("POST", &format!("{at}:explode"), &[], None).await.status, 404);

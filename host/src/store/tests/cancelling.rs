@@ -51,6 +51,21 @@ async fn nothing_of_a_paused_execution_is_sent_any_more() {
 }
 
 #[tokio::test]
+async fn a_cancel_ends_a_pause_and_what_would_wait_for_a_person() {
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
+    let (repeated, used_up) = (seq.job(0), seq.job(1));
+    world.send(1, &[repeated, used_up]).await;
+    let repeat = |reason| Transition::Waits { reason, until: None, parents: vec![], problem: None, keep_pinned: true, answer_lost: false };
+    world.settle(vec![settlement(repeated, Some(1), repeat(None))]).await;
+    assert!(world.store.pause_execution(seq).await.unwrap());
+    assert!(through(world.store.cancel_execution(seq, world.now()).await).gone.is_empty());
+    let changes = world.settle(vec![settlement(used_up, Some(1), repeat(Some(WaitingKind::Blocked)))]).await;
+    assert_eq!((changes.gone, world.standing(used_up).await.0), (vec![used_up], JobState::Cancelled));
+    assert_eq!(world.deliver(repeated, JobState::Succeeded).await.completed, [seq], "no pause keeps it");
+}
+
+#[tokio::test]
 async fn an_unfinished_request_is_removed_when_its_time_is_over() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
