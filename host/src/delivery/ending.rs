@@ -13,7 +13,7 @@ use crate::config::documents::OnFailure;
 use crate::store::rows::{IdMapChange, Settlement, Transition};
 
 /// Why the key of an `unknown` head is blocked.
-const UNKNOWN_HEAD: &str = "the outcome of its head is unknown";
+pub(super) const UNKNOWN_HEAD: &str = "the outcome of its head is unknown";
 
 /// Writes the end into a settlement. A verdict that the job goes again is no end and changes nothing.
 pub(super) fn end(route: &Route, item: &Work, verdict: Verdict, now: Wall, settlement: &mut Settlement) {

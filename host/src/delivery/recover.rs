@@ -7,6 +7,7 @@ use egression_core::domain::problem::Problem;
 use egression_core::domain::state::{FailureCode, JobState};
 use egression_core::time::Wall;
 
+use super::ending::UNKNOWN_HEAD;
 use super::work::{Route, ends, fails};
 use super::{Deliverer, history, persist};
 use crate::store::StoreError;
@@ -66,7 +67,7 @@ impl Deliverer {
                 code: Some(problem.code.clone()),
                 problem: Some(problem),
                 changed: None,
-                block_key: Some("the outcome of its head is unknown".to_owned()),
+                block_key: Some(UNKNOWN_HEAD.to_owned()),
             }
         };
         Settlement {
@@ -117,7 +118,7 @@ fn orphan_ends(row: &ClaimRow, now: Wall) -> Settlement {
         let message = "an object that it refers to did not get there, after an answer was lost: it may have arrived itself";
         let mut settlement = ends(row, JobState::Unknown, Problem::new(code.as_str(), message), now);
         if let Transition::Ended { block_key, .. } = &mut settlement.to {
-            *block_key = Some("the outcome of its head is unknown".to_owned());
+            *block_key = Some(UNKNOWN_HEAD.to_owned());
         }
         return settlement;
     }
