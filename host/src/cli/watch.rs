@@ -11,8 +11,10 @@ use super::views::Execution;
 
 /// How long one poll may wait for news, in seconds.
 const POLL_S: u64 = 30;
-/// Polls in a row, one a second, that may fail before following ends: a host that is restarted is waited for.
+/// Polls in a row that may fail before following ends: a host that is restarted is waited for.
 const PATIENCE: u32 = 30;
+/// The least time from a poll that failed to the next one.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Follows an execution until it is done, or for `at_most`. Returns its last known state.
 pub(super) async fn follow(
@@ -64,6 +66,7 @@ async fn to_the_end(client: &Client, latest: &mut Value, progress: &mut Progress
             Err(error) if error.is_passing() && failures < PATIENCE => {
                 failures += 1;
                 progress.lost(&error);
+                pace.reset_after(AFTER_FAILURE);
             }
             Err(error) => {
                 progress.finish();
