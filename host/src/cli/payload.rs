@@ -12,6 +12,9 @@ use super::exit::CommandError;
 /// The beginning of a file that is looked at.
 pub(super) const PREFIX_BYTES: usize = 64 * 1024;
 
+/// What some editors write before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The form of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -58,21 +61,18 @@ pub(super) fn travel(name: &Path, prefix: &[u8], whole: bool) -> Result<Travel, 
     Ok(Travel { form, gzip })
 }
 
-/// A first line that is a whole JSON object without `jobs` is a line of NDJSON; several lines that make one such object
-/// are a single job; anything else is a bulk request, and the host says what is wrong with it.
+/// A text that is one JSON object without `jobs` and `defaults` is a single job, whether it has one line or several. A first
+/// line that is a whole object without `jobs`, with more behind it, is a line of NDJSON; anything else is a bulk request, and
+/// the host says what is wrong with it. A byte order mark says nothing: the host leaves it out, too.
 fn form(text: &[u8], whole: bool) -> Form {
-    let is_job = |value: &Value| value.is_object() && value.get("jobs").is_none();
-    let begin = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(text.len());
-    let text = &text[begin..];
-    let line_end = text.iter().position(|byte| *byte == b'\n');
-    let first = line_end.map(|end| &text[..end]).or_else(|| whole.then_some(text));
-    if first.is_some_and(|first| serde_json::from_slice::<Value>(first).is_ok_and(|value| is_job(&value))) {
-        return Form::Lines;
-    }
-    if whole && serde_json::from_slice::<Value>(text).is_ok_and(|value| is_job(&value)) {
+    let object = |text: &[u8]| serde_json::from_slice::<Value>(text).ok().filter(|value| value.is_object() && value.get("jobs").is_none());
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_ascii_start();
+    if whole && object(text).is_some_and(|job| job.get("defaults").is_none()) {
         return Form::Single;
     }
-    Form::Bulk
+    let line_end = text.iter().position(|byte| *byte == b'\n');
+    let first = line_end.map(|end| &text[..end]).or_else(|| whole.then_some(text));
+    if first.is_some_and(|first| object(first).is_some()) { Form::Lines } else { Form::Bulk }
 }
 
 /// The beginning of a compressed text. A stream that is cut off gives what it holds.
@@ -104,7 +104,10 @@ mod tests {
         let bulk = r#"{"defaults":{},"jobs":[{}]}"#;
         assert_eq!(form_of("-", bulk, true), Form::Bulk);
         assert_eq!(form_of("-", &format!("{job}\n{job}\n"), true), Form::Lines);
-        assert_eq!(form_of("jobs.json", job, true), Form::Lines);
+        assert_eq!(form_of("jobs.json", job, true), Form::Single);
+        assert_eq!(form_of("jobs.json", &format!("\u{feff}{job}\n"), true), Form::Single);
+        assert_eq!(form_of("jobs.json", &format!("\u{feff}{job}\n{job}\n"), true), Form::Lines);
+        assert_eq!(form_of("jobs.ndjson", job, true), Form::Lines);
         assert_eq!(form_of("jobs.json", "{\n \"subscription\": \"acme\"\n}\n", true), Form::Single);
         assert_eq!(form_of("jobs.json", "{\n \"jobs\": [", false), Form::Bulk);
         assert_eq!(form_of("jobs.ndjson", bulk, true), Form::Lines);
