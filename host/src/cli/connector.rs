@@ -59,7 +59,14 @@ pub(super) async fn run(command: ConnectorCommand, client: &Client, output: &Out
         }
         ConnectorCommand::Activate { name, version } => {
             let request = client.request(Method::POST, &["v1", "connectors", &format!("{name}:activate")], &[]);
-            show(output, &request.json(&json!({ "version": version })).send().await?.body)?;
+            let connector = request.json(&json!({ "version": version })).send().await?.body;
+            tell_differences(&connector);
+            if output.is_json() {
+                output.document(&connector)?;
+            } else {
+                let active = |entry: &Value| entry["version"] == connector["active"];
+                output.table(COLUMNS, &versions(vec![connector.clone()]).into_iter().filter(active).collect::<Vec<_>>())?;
+            }
         }
     }
     Ok(Exit::Done)
@@ -80,9 +87,14 @@ async fn component(file: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(bytes)
 }
 
-fn show(output: &Output, connector: &Value) -> std::io::Result<()> {
-    for difference in connector["differences"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+fn tell_differences(answer: &Value) {
+    for difference in answer["differences"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         talk(difference);
     }
+}
+
+/// A version that was installed.
+fn show(output: &Output, connector: &Value) -> std::io::Result<()> {
+    tell_differences(connector);
     if output.is_json() { output.document(connector) } else { output.table(COLUMNS, std::slice::from_ref(connector)) }
 }

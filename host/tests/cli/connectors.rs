@@ -15,7 +15,9 @@ async fn cli_connectors_are_uploaded_and_activated() {
         Reply::new(200, json!({"items": [{"name": "sandbox", "active": "0.1.0", "versions": [version]}], "next": null})),
     );
     host.on("POST /v1/connectors", Reply::new(201, version.clone()));
-    host.on("POST /v1/connectors/sandbox:activate", Reply::new(200, version));
+    let other = json!({"name": "sandbox", "version": "0.2.0", "active": false, "digest": "cd", "installed_at": "2026-11-21T12:00:01.000Z"});
+    let activated = json!({"name": "sandbox", "active": "0.1.0", "versions": [version, other], "differences": ["it needs less"]});
+    host.on("POST /v1/connectors/sandbox:activate", Reply::new(200, activated));
     place.write("sandbox.wasm", b"\0asm\x0d\0\x01\0");
     place.write("text.wasm", "hello");
     let ended = place.run(&["connector", "install", "sandbox.wasm", "--no-activate", "--url", &host.url]).await;
@@ -24,7 +26,8 @@ async fn cli_connectors_are_uploaded_and_activated() {
         (ended.code, ended.stdout.as_str()),
         (Some(0), "NAME\tVERSION\tACTIVE\tDIGEST\tINSTALLED\nsandbox\t0.1.0\ttrue\tab\t2026-11-21T12:00:00.000Z\n")
     );
-    assert_eq!(place.run(&["connector", "activate", "sandbox", "0.1.0", "--url", &host.url]).await.code, Some(0));
+    let activated = place.run(&["connector", "activate", "sandbox", "0.1.0", "--url", &host.url]).await;
+    assert_eq!((activated.code, activated.stdout, activated.stderr.as_str()), (Some(0), ended.stdout, "it needs less\n"));
     let refused = place.run(&["connector", "install", "text.wasm", "--url", &host.url]).await;
     assert_eq!((refused.code, refused.stderr.as_str()), (Some(2), "error: text.wasm: not a WebAssembly file\n"));
     let asked = host.asked();
