@@ -22,4 +22,5 @@ mod settings;
 mod source;
 mod storage;
 mod timing;
+mod tour;
 mod wayward;
