@@ -1,4 +1,4 @@
-//! Connections over HTTP, with pause and resume. Credentials are write-only. An admin key that is bound to a
+//! Connections over HTTP, with pause, resume and check. Credentials are write-only. An admin key that is bound to a
 //! subscription may change its own connections.
 
 use axum::extract::{Request, State};
@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::{HeaderMap, Uri};
 
 use super::auth::{Caller, Role};
+use super::connection_check;
 use super::documents::{self, DocumentView};
 use super::page::Page;
 use super::parameters::Parameters;
@@ -215,7 +216,8 @@ pub(super) async fn act(
     match verb::split(&segment)? {
         (subscription, "pause") => pause_connection(state, caller, channel, subscription).await,
         (subscription, "resume") => resume_connection(state, caller, channel, subscription).await,
-        (_, other) => Err(verb::unknown(other, "`:pause` or `:resume`")),
+        (subscription, "check") => connection_check::check_connection(state, caller, channel, subscription).await,
+        (_, other) => Err(verb::unknown(other, "`:check`, `:pause` or `:resume`")),
     }
 }
 
@@ -237,7 +239,7 @@ async fn set_state(state: ApiState, caller: Caller, ends: (String, String), next
 }
 
 /// The name of a connection (channel, subscription) that is there and the caller's to see.
-fn visible(state: &ApiState, caller: &Caller, (channel, subscription): (String, String)) -> Result<DocumentName, ApiError> {
+pub(super) fn visible(state: &ApiState, caller: &Caller, (channel, subscription): (String, String)) -> Result<DocumentName, ApiError> {
     let catalogue = state.configuration.catalogue();
     let found = catalogue.connection(&subscription, &channel).is_some_and(|connection| caller.sees(connection.subscription.id));
     let name = DocumentName::Connection { channel, subscription };

@@ -9,6 +9,7 @@ pub mod apply;
 pub mod auth;
 pub mod body;
 pub mod channels;
+pub mod connection_check;
 pub mod connections;
 pub mod connectors;
 pub mod cursor;

@@ -6,7 +6,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 
 use super::problem::{FieldError, ProblemDocument};
-use super::{channels, connections, connectors, executions, jobs};
+use super::{channels, connection_check, connections, connectors, executions, jobs};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -19,7 +19,7 @@ use super::{channels, connections, connectors, executions, jobs};
     tags(
         (name = "submit", description = "Hand over work."),
         (name = "follow", description = "See where it stands."),
-        (name = "act", description = "Cancel, pause, resume."),
+        (name = "act", description = "Cancel, pause, resume, check."),
         (name = "configure", description = "Subscriptions, sources, channels, connections, connectors, keys."),
         (name = "operate", description = "Health and metrics; no key."),
     ),
@@ -30,6 +30,7 @@ use super::{channels, connections, connectors, executions, jobs};
         jobs::cancel_job,
         channels::pause_channel,
         channels::resume_channel,
+        connection_check::check_connection,
         connections::pause_connection,
         connections::resume_connection,
         connectors::activate_connector,

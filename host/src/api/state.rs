@@ -15,6 +15,7 @@ use super::settings::ApiSettings;
 use super::share::Shares;
 use crate::clock::Clock;
 use crate::config::configuration::Configuration;
+pub use crate::delivery::Probe;
 pub use crate::dispatch::WaitingGroup;
 use crate::gate::Usage;
 use crate::runtime::description::Description;
@@ -73,6 +74,7 @@ pub trait Connectors: Send + Sync {
 }
 
 /// The door to the scheduler.
+#[async_trait]
 pub trait Scheduling: Send + Sync {
     /// A new execution is sealed.
     fn wake(&self, execution: ExecutionSeq);
@@ -84,6 +86,8 @@ pub trait Scheduling: Send + Sync {
     fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)>;
     /// How much of its limits a connection has used since the host started; none if it is not known.
     fn limit_used(&self, connection: ConnectionId) -> Option<Usage>;
+    /// Checks a connection, and lets it go on if it was closed and works; none if it is gone, or the host is stopping.
+    async fn check(&self, connection: ConnectionId) -> Option<Probe>;
     /// What one waiting job waits for.
     fn job_waiting(&self, job: &JobRow, ahead: u32) -> Option<WaitingGroup>;
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 
-use crate::api::state::{Changed, ConnectorError, Connectors, Scheduling, WaitingGroup};
+use crate::api::state::{Changed, ConnectorError, Connectors, Probe, Scheduling, WaitingGroup};
 use crate::config::configuration::Configuration;
 use crate::dispatch::{Dispatcher, View};
 use crate::gate::{Gate, Usage};
@@ -30,6 +30,7 @@ impl DispatchDoor {
     }
 }
 
+#[async_trait]
 impl Scheduling for DispatchDoor {
     fn wake(&self, execution: ExecutionSeq) {
         self.tell(move |dispatcher| async move { dispatcher.sealed(execution).await });
@@ -49,6 +50,10 @@ impl Scheduling for DispatchDoor {
 
     fn limit_used(&self, connection: ConnectionId) -> Option<Usage> {
         self.gate.usage(&format!("connection:{connection}"))
+    }
+
+    async fn check(&self, connection: ConnectionId) -> Option<Probe> {
+        self.dispatcher.check(connection).await
     }
 
     fn job_waiting(&self, job: &JobRow, ahead: u32) -> Option<WaitingGroup> {

@@ -216,6 +216,7 @@ impl Engine {
                 self.note_due(at);
             }
             Message::Finished(finished, type_hash) => self.finished(*finished, type_hash, now),
+            Message::Check(connection, asked) => self.probe(connection, Some(asked)),
             Message::Probed(connection, probe) => self.probed(connection, probe, now).await,
             Message::Kept(connection) => self.kept(connection),
             Message::Drain(done) => self.draining = Some(done),
@@ -390,13 +391,22 @@ impl Engine {
             if !self.health.is_closed(connection) {
                 continue;
             }
-            let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
-            tokio::spawn(async move {
-                let probe = deliverer.check(connection).await;
-                // The dispatcher is gone only when the host stops.
-                let _ = messages.send(Message::Probed(connection, probe)).await;
-            });
+            self.probe(connection, None);
         }
+    }
+
+    /// Checks a connection, and tells who asked for it.
+    fn probe(&self, connection: ConnectionId, asked: Option<oneshot::Sender<Option<Probe>>>) {
+        let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
+        tokio::spawn(async move {
+            let probe = deliverer.check(connection).await;
+            // The dispatcher is gone only when the host stops.
+            let _ = messages.send(Message::Probed(connection, probe.clone())).await;
+            if let Some(asked) = asked {
+                // Whoever asked may have left.
+                let _ = asked.send(probe);
+            }
+        });
     }
 
     async fn probed(&mut self, connection: ConnectionId, probe: Option<Probe>, now: Mono) {

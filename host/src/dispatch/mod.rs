@@ -51,6 +51,8 @@ enum Message {
     NextDue(Option<Wall>),
     /// A call ended.
     Finished(Box<Finished>, i64),
+    /// A person asks whether a connection works; answered when it is known here, too.
+    Check(ConnectionId, oneshot::Sender<Option<Probe>>),
     /// A connection was probed.
     Probed(ConnectionId, Option<Probe>),
     /// A connection's state was written.
@@ -85,6 +87,13 @@ impl Dispatcher {
     /// The configuration changed: documents, pauses, connectors.
     pub async fn configured(&self) {
         self.tell(Message::Configured).await;
+    }
+
+    /// Checks a connection, and lets it go on if it was closed and works; none if it is gone, or the dispatcher is.
+    pub async fn check(&self, connection: ConnectionId) -> Option<Probe> {
+        let (found, answer) = oneshot::channel();
+        self.tell(Message::Check(connection, found)).await;
+        answer.await.ok().flatten()
     }
 
     /// Stops admitting and waits for the calls under way.

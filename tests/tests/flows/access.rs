@@ -197,3 +197,27 @@ async fn a_destination_that_is_down_opens_the_circuit_and_a_probe_closes_it() {
     away.expect_all_succeeded(&execution, 10).await.unwrap();
     assert_eq!(back.report().objects["category"], 10);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_checks_a_connection_and_it_goes_on() {
+    // Long between probes: what frees the connection is the person's check.
+    let server = "[server.dispatch]\nprobe_min_ms = 600000\nprobe_max_ms = 600000\n".to_owned();
+    let rig = Layout { server, ..Layout::default() }.start().await.unwrap();
+    let credentials =
+        |secret: &str| egression_sandbox::Credentials { client_secret: secret.to_owned(), ..egression_sandbox::Credentials::default() };
+    let change = |secret: &str| ScenarioChange { credentials: Some(credentials(secret)), ..ScenarioChange::default() };
+    let check = format!("/v1/channels/{CHANNEL}/connections/{TENANT}:check");
+    rig.log.change(&change("another")).await.unwrap();
+    let execution = rig.submit(category_job("c", &category("c"))).await.unwrap();
+    rig.until_waits(&execution, "parked").await.unwrap();
+    let found = rig.act(&check).await.unwrap();
+    assert_eq!(found["works"], json!(false), "{found}");
+    assert!(found["problems"][0]["message"].as_str().is_some_and(|why| why.contains("invalid_client")), "{found}");
+    rig.log.change(&change("sandbox-secret")).await.unwrap();
+    let found = rig.act(&check).await.unwrap();
+    assert_eq!((&found["works"], &found["problems"]), (&json!(true), &json!([])), "{found}");
+    rig.expect_all_succeeded(&execution, 1).await.unwrap();
+
+    let nobody = rig.rest.post(&format!("/v1/channels/{CHANNEL}/connections/nobody:check"), &json!({})).await.unwrap();
+    assert_eq!(nobody.0, 404);
+}

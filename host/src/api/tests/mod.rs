@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 
 use super::auth::{self, Role};
 use super::keys::new_row;
-use super::state::Changed as ChangedConnector;
+use super::state::{Changed as ChangedConnector, Probe};
 use super::*;
 use crate::clock::Clock;
 use crate::config::configuration::{Configuration, Document};
@@ -279,6 +279,7 @@ struct Recorder {
     acts: Arc<Mutex<Vec<String>>>,
 }
 
+#[async_trait]
 impl Scheduling for Recorder {
     fn limit_used(&self, _connection: ConnectionId) -> Option<crate::gate::Usage> {
         None
@@ -296,6 +297,10 @@ impl Scheduling for Recorder {
     fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {
         let group = |jobs| WaitingGroup { kind: WaitingKind::Turn, key: None, until: None, jobs };
         status.progress.iter().filter(|row| row.connection.0 != 0).map(|row| (row.connection, vec![group(row.belt.states[0])])).collect()
+    }
+    async fn check(&self, connection: ConnectionId) -> Option<Probe> {
+        self.acts.lock().unwrap().push(format!("check {connection}"));
+        None
     }
     fn job_waiting(&self, _: &JobRow, _: u32) -> Option<WaitingGroup> {
         None
