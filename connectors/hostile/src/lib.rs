@@ -24,7 +24,7 @@ impl Connector for Hostile {
             .object_type(TypeSupport::new("product", &actions, any_body()).idempotent(&actions).batch(10, 1024 * 1024).example(&json!({})))
             .object_type(TypeSupport::new("notice", &[Action::Create], any_body()).batch(10, 1024 * 1024).example(&json!({})))
             .auth("none", &[])
-            .auth("static_header", &[])
+            .auth("bearer", &[])
             .settings(&behaviour::settings_schema())
             .host_of_setting("target_url")
             .host("needed.example")

@@ -30,7 +30,7 @@ pub(crate) fn describe() -> Description {
             supported("offer", include_str!("../../../wit/schemas/standard-0.1/examples/offer.json")).reference("/product", "product"),
         )
         // The first three are the host's work; `connector` means `authenticate` in `session.rs`.
-        .auth("static_header", &[])
+        .auth("bearer", &[])
         .auth("oauth2_client_credentials", &[])
         .auth("connector", &["api_key"])
         .settings(&settings_schema())

@@ -11,7 +11,7 @@ impl Connector for Shop {
     fn describe() -> Description {
         Description::new("shop", "0.1.0", "A shop")
             .object_type(TypeSupport::standard("product", &[Action::Upsert]).idempotent(&[Action::Upsert]))
-            .auth("static_header", &[])
+            .auth("bearer", &[])
             .host("api.shop.example.com")
     }
 
