@@ -100,7 +100,7 @@ pub struct ChannelDocument {
     #[serde(default)]
     #[schema(value_type = String)]
     pub belt_on_failure: BeltOnFailure,
-    /// Whether the newest of several waiting jobs of one object is sent for all.
+    /// Whether the newest of several waiting jobs of one object is sent for all. Kept, and not in force yet: each is sent.
     #[serde(default = "yes")]
     pub merge: bool,
     /// Attempts and backoff.
@@ -128,7 +128,8 @@ pub struct ChannelDocument {
     /// How long before its send a body may be read, in milliseconds.
     #[serde(default = "default_payload_max_age_ms")]
     pub payload_max_age_ms: u64,
-    /// How long the destination may take to decide what it accepted, in milliseconds.
+    /// How long the destination may take to decide what it accepted, in milliseconds. Kept, and not in force yet: nothing is
+    /// polled.
     #[serde(default = "default_settle_within_ms")]
     pub settle_within_ms: u64,
 }
