@@ -14,6 +14,7 @@ use super::job_view::{self, EventView, JobView};
 use super::page::{self, Page};
 use super::parameters::Parameters;
 use super::problem::{ApiError, ProblemDocument};
+use super::share::Places;
 use super::state::ApiState;
 use super::verb::{self, Segments};
 use super::{executions, trace};
@@ -57,7 +58,7 @@ pub(super) async fn list_jobs(
     let filter = filter(&state, &mut parameters)?;
     parameters.finish()?;
     if headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains("application/x-ndjson")) {
-        return Ok(stream(state, execution, filter, after));
+        return Ok(stream(state, caller.serving.hand_over(), execution, filter, after));
     }
     let rows = state.store.jobs(execution, &filter, after, limit).await?;
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| cursor::write(List::Jobs, row.seq.0));
@@ -193,12 +194,13 @@ fn filter(state: &ApiState, parameters: &mut Parameters) -> Result<JobFilter, Ap
     })
 }
 
-/// All jobs, one a line. An error in the middle breaks the connection, so that a part is never taken for the whole.
-fn stream(state: ApiState, execution: ExecutionSeq, filter: JobFilter, after: Option<JobSeq>) -> Response {
-    let steps = futures_util::stream::unfold(Some((state, filter, after)), move |at| async move {
-        let (state, filter, after) = at?;
+/// All jobs, one a line. An error in the middle breaks the connection, so that a part is never taken for the whole. The request
+/// keeps its places until the last line is out.
+fn stream(state: ApiState, places: Places, execution: ExecutionSeq, filter: JobFilter, after: Option<JobSeq>) -> Response {
+    let steps = futures_util::stream::unfold(Some((state, places, filter, after)), move |at| async move {
+        let (state, places, filter, after) = at?;
         match lines(&state, execution, &filter, after).await {
-            Ok((text, last)) => Some((Ok(text), last.map(|last| (state, filter, Some(last))))),
+            Ok((text, last)) => Some((Ok(text), last.map(|last| (state, places, filter, Some(last))))),
             Err(error) => {
                 tracing::error!(%error, "a stream of jobs broke off");
                 Some((Err(std::io::Error::other(error.to_string())), None))

@@ -72,7 +72,10 @@ impl Drop for Share {
 
 /// The places that a request holds while it is being served. A request that only waits gives them up.
 #[derive(Clone, Debug, Default)]
-pub struct Serving(Arc<Mutex<(Option<OwnedSemaphorePermit>, Option<Share>)>>);
+pub struct Serving(Arc<Mutex<Places>>);
+
+/// What a request holds: a place among all that are being served, and one of its caller's.
+pub type Places = (Option<OwnedSemaphorePermit>, Option<Share>);
 
 impl Serving {
     /// A request that was let in.
@@ -88,7 +91,13 @@ impl Serving {
 
     /// Gives its places up.
     pub fn end(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (None, None);
+        drop(self.hand_over());
+    }
+
+    /// Hands its places to what goes on when the answer has begun: a stream.
+    #[must_use]
+    pub fn hand_over(&self) -> Places {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

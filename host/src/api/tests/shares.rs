@@ -89,3 +89,23 @@ async fn one_key_has_no_more_than_its_share_of_requests() {
     receiving.await.unwrap_err();
     assert_eq!(host.call_as(&slow, "GET", "/v1/executions", &[], None).await.status, 200, "who leaves gives the place back");
 }
+
+#[tokio::test]
+async fn a_stream_holds_its_place_until_it_has_ended() {
+    let host = Host::with(ApiSettings { requests_per_key: 1, ..settings() }).await;
+    let reader = key(&host.state, Role::Read, Some("acme")).await;
+    let defaults = json!({"subscription": "acme", "source": "pim", "channel": "shop-de", "action": "update", "object_type": "product"});
+    let ids: Vec<String> = (0..600).map(|id| id.to_string()).collect();
+    let execution = host.post("/v1/bulk", json!({"defaults": defaults, "jobs": [{"object_ids": ids}]})).await.json();
+    let path = format!("/v1/executions/{}/jobs", execution["id"].as_str().unwrap());
+    let request = Request::get(&path).header("authorization", format!("Bearer {reader}")).header("accept", "application/x-ndjson");
+    let answer = host.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(
+        host.call_as(&reader, "GET", &path, &[], None).await.problem(),
+        "too_many_requests_of_key",
+        "more than a step is left of it"
+    );
+    let text = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 600);
+    assert_eq!(host.call_as(&reader, "GET", &path, &[], None).await.status, 200);
+}
