@@ -24,6 +24,8 @@ use crate::store::rows::{ExecutionFilter, ExecutionStatus};
 
 /// Executions read at most to fill one page of a list that is filtered by status.
 const MAX_SCANNED: usize = 2000;
+/// Executions read at least in one step of such a list.
+const LEAST_READ: usize = 100;
 
 /// The status of an execution.
 ///
@@ -124,7 +126,8 @@ pub(super) async fn list_executions(
     let mut items = Vec::new();
     let mut scanned = 0;
     let more = loop {
-        let want = limit.min(state.settings.page_limit as usize);
+        // A small page with a rare status is found in few steps all the same.
+        let want = if statuses.is_empty() { limit } else { limit.max(LEAST_READ) }.min(state.settings.page_limit as usize);
         let rows = state.store.executions(&filter, u32::try_from(want).unwrap_or(u32::MAX)).await?;
         let full = rows.len() == want;
         for row in rows {
