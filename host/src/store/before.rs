@@ -6,25 +6,44 @@ use egression_core::domain::ids::JobSeq;
 use egression_core::domain::object::ObjectKey;
 use sqlx::Row as _;
 
+use super::heads::holds;
 use super::statement::{self, CHUNK};
 use super::{Store, StoreError};
 
-/// After `WITH wanted (id) AS (VALUES …`, and before the most to count: for each job how many hold it. In the first part
-/// are those with their execution's seal (one numbered above a job's seal holds nothing earlier), in the second those with
-/// a seal of their own, in the third those that wait for an object, which hold later jobs of their own object only.
-pub(super) const AHEAD: &str = "), me (id, c, k, o, seal, belt) AS (SELECT j.id, j.connection_id, j.key_hash, j.object_hash, \
-     CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt \
-     FROM wanted w JOIN job j ON j.id = w.id JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL) \
-     SELECT me.id, (SELECT count(*) FROM (SELECT 1 FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
-     WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 \
-     AND j.state <= 2 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 5, 14)) AND (j.id >> 24) <= me.seal \
-     AND (x.seal, j.belt, j.id) < (me.seal, me.belt, me.id) \
-     UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal > 0 \
-     AND j.state <= 2 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 5, 14)) \
-     AND (j.seal, j.belt, j.id) < (me.seal, me.belt, me.id) \
-     UNION ALL SELECT 1 FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
-     WHERE j.connection_id = me.c AND j.object_hash = me.o AND j.state = 0 AND j.waiting = 5 AND j.key_hash = me.k \
-     AND (CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt, j.id) < (me.seal, me.belt, me.id) LIMIT ";
+/// After `WITH wanted (id) AS (VALUES …`, and before the most to count: for each job how many hold it. Each part is bounded by
+/// an index, so that what stands behind the job costs nothing, and nothing is read once the most is counted:
+///
+/// 1. of its own execution, those of its belt with smaller numbers;
+/// 2. those of the belts before;
+/// 3. of the executions sealed before its seal, all. They are stepped over one by one, so that of one that is still being
+///    received, or was sealed later, a single job is read. One numbered above the seal holds nothing earlier;
+/// 4. those with a seal of their own, of which no two are the same;
+/// 5. those that wait for an object, which hold later jobs of their own object only.
+pub(super) const AHEAD: &str = concat!(
+    "), me (id, c, k, o, seal, belt, own) AS (SELECT j.id, j.connection_id, j.key_hash, j.object_hash, ",
+    "CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt, CASE j.seal WHEN 0 THEN x.seq END ",
+    "FROM wanted w JOIN job j ON j.id = w.id JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL) ",
+    "SELECT me.id, (SELECT count(*) FROM (SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 AND ",
+    holds!("j"),
+    " AND (j.id >> 24) = me.own AND j.belt = me.belt AND j.id < me.id ",
+    "UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 AND ",
+    holds!("j"),
+    " AND (j.id >> 24) = me.own AND j.belt < me.belt ",
+    "UNION ALL SELECT 1 FROM (WITH RECURSIVE walk (n) AS (VALUES (-1) UNION ALL SELECT (SELECT f.id >> 24 FROM job f ",
+    "WHERE f.connection_id = me.c AND f.key_hash = me.k AND f.seal = 0 AND ",
+    holds!("f"),
+    " AND (f.id >> 24) > walk.n AND (f.id >> 24) <= me.seal ORDER BY (f.id >> 24) LIMIT 1) FROM walk WHERE walk.n IS NOT NULL) ",
+    "SELECT n FROM walk) w CROSS JOIN execution x ON x.seq = w.n AND x.seal < me.seal ",
+    "CROSS JOIN job j ON j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 AND ",
+    holds!("j"),
+    " AND (j.id >> 24) = w.n ",
+    "UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal > 0 AND ",
+    holds!("j"),
+    " AND j.seal < me.seal ",
+    "UNION ALL SELECT 1 FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
+    "WHERE j.connection_id = me.c AND j.object_hash = me.o AND j.state = 0 AND j.waiting = 5 AND j.key_hash = me.k ",
+    "AND (CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt, j.id) < (me.seal, me.belt, me.id) LIMIT "
+);
 
 impl Store {
     /// For each of these jobs how many unfinished ones of its key are before it and hold it, counted to `most`.

@@ -29,6 +29,8 @@ macro_rules! holds {
     };
 }
 
+pub(super) use holds;
+
 /// No earlier job of the same key and object waits for another object.
 macro_rules! not_behind_its_object {
     () => {

@@ -118,6 +118,35 @@ async fn what_is_before_is_counted_for_many_at_once_and_to_a_bound() {
 }
 
 #[tokio::test]
+async fn what_is_before_is_what_was_sealed_before_and_of_earlier_belts() {
+    let world = World::new().await;
+    let received = world.store.begin_execution(execution()).await.unwrap();
+    world.store.stage(received, (0..3).map(|i| StagedItem::Job(keyed(i, &format!("r{i}"), "k"))).collect()).await.unwrap();
+    let due = world.now().plus_ms(60_000);
+    let scheduled = StagedJob { scheduled_at: Some(due), ..keyed(0, "later", "k") };
+    let belts = |index, belt| StagedJob { belt, ..keyed(index, &format!("b{index}"), "k") };
+    let first = world.submit(vec![scheduled, belts(1, 2), belts(2, 1), belts(3, 2)]).await.execution;
+    let second = world.submit(vec![keyed(0, "s", "k")]).await.execution.job(0);
+    let counts = |jobs: Vec<JobSeq>| {
+        let store = world.store.clone();
+        async move {
+            let counts = store.ahead(&jobs, 1000).await.unwrap();
+            jobs.iter().map(|job| counts[job]).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(counts(vec![first.job(1), first.job(2), first.job(3), second]).await, [1, 0, 2, 3], "what is being received holds nothing");
+    world.store.seal(received, None).await.unwrap();
+    world.store.open_belt(first, SHOP, 2).await.unwrap();
+    for index in 1..4 {
+        world.deliver(first.job(index), JobState::Succeeded).await;
+    }
+    world.store.fall_due(due, 10).await.unwrap();
+    // The scheduled one drew its place behind all that was there.
+    let last = world.submit(vec![keyed(0, "last", "k")]).await.execution.job(0);
+    assert_eq!(counts(vec![second, received.job(2), first.job(0), last]).await, [0, 3, 4, 5]);
+}
+
+#[tokio::test]
 async fn waits_that_end_by_themselves_show_the_earliest_of_a_kind() {
     let world = World::new().await;
     let due = |index, at| StagedJob { scheduled_at: Some(Wall(i64::MAX - at)), ..job(index, &format!("s{index}")) };
