@@ -13,6 +13,9 @@ use super::{Deliverer, history, persist};
 use crate::store::StoreError;
 use crate::store::rows::{Changes, ClaimRow, IdMapChange, OpenIntent, Settlement, Transition};
 
+/// Jobs that are settled in one transaction.
+const SETTLED_AT_ONCE: usize = 500;
+
 impl Deliverer {
     /// Settles what was open when the host died: a repeat of the same bytes where the action is idempotent or the connector
     /// can be asked first whether they arrived, else `unknown` for a person. Where the connector cannot be asked what it is, its
@@ -41,7 +44,7 @@ impl Deliverer {
                     self.lost(&intent, idempotent || reconciles)
                 })
                 .collect();
-            for chunk in settlements.chunks(500) {
+            for chunk in settlements.chunks(SETTLED_AT_ONCE) {
                 orphaned.extend(self.store.settle(chunk.to_vec()).await?.orphaned);
             }
         }
@@ -85,6 +88,15 @@ impl Deliverer {
 
     /// Ends children whose parents did not get there in time, or at all.
     pub async fn fail_orphans(&self, orphans: &[JobSeq]) -> Changes {
+        let mut changes = Changes::default();
+        // Any number of children may have waited for one object: no transaction has them all.
+        for chunk in orphans.chunks(SETTLED_AT_ONCE) {
+            changes.absorb(self.fail_some(chunk).await);
+        }
+        changes
+    }
+
+    async fn fail_some(&self, orphans: &[JobSeq]) -> Changes {
         let rows = match persist::until_taken(&self.clock, || self.store.claim(orphans)).await {
             Ok(rows) => rows,
             Err(error) => {

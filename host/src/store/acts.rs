@@ -77,6 +77,7 @@ impl Store {
     /// What the database says.
     pub async fn cancel_job(&self, job: JobSeq, now: Wall) -> Result<(bool, Changes), StoreError> {
         let changes = self.cancel_these(vec![job], Repeats::GoOn, now).await?;
+        let changes = self.tell_rest(changes).await;
         Ok((!changes.gone.is_empty(), changes))
     }
 
@@ -134,7 +135,7 @@ impl Store {
                     after = last;
                     changes.absorb(done);
                 }
-                Ok(None) => return (changes, Ok(())),
+                Ok(None) => return (self.tell_rest(changes).await, Ok(())),
                 Err(error) => return (changes, Err(error)),
             }
         }

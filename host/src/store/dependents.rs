@@ -1,21 +1,18 @@
-//! Children that wait for an object at their destination, and what the end of its job means for them.
+//! Children that wait for an object at their destination. What the end of its job means for them is in `parent_ends.rs`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
-use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::Row as _;
 
-use super::ending::Ending;
-use super::moves::{self, Act};
+use super::moves::Act;
 use super::rows::NewEvent;
 use super::statement::{self, CHUNK};
 use super::waits::Wait;
 use super::writer::WriteTx;
-use super::{StoreError, history, remotes};
+use super::{StoreError, history, parent_ends, remotes};
 
 /// Which children have something to wait for.
 #[derive(Debug, Default)]
@@ -38,7 +35,7 @@ pub(super) async fn add(tx: &mut WriteTx, act: &mut Act, waits: &[Wait]) -> Resu
     let mut edges = Edges::default();
     let children: Vec<_> = waits.iter().filter(|wait| wait.reason == Some(WaitingKind::Dependency)).collect();
     let parents: Vec<_> = children.iter().flat_map(|wait| wait.parents.iter().filter_map(|(_, job)| *job)).collect();
-    let ends = ends(tx, &parents).await?;
+    let ends = parent_ends::ends(tx, &parents).await?;
     for wait in children {
         let child = wait.job.job;
         let mut orphan = false;
@@ -78,110 +75,6 @@ pub(super) async fn forget(tx: &mut WriteTx, children: &[JobSeq]) -> Result<(), 
     Ok(())
 }
 
-/// Tells the children of ended jobs: after a success the edge goes and a child without edges is ready; otherwise the
-/// child goes on waiting for a newer unfinished job of the object, and is an orphan if there is none.
-pub(super) async fn parents_ended(tx: &mut WriteTx, act: &mut Act, endings: &[Ending]) -> Result<(), StoreError> {
-    let ended_children: Vec<_> =
-        endings.iter().filter(|ending| ending.job.standing.waiting == Some(WaitingKind::Dependency)).map(|ending| ending.job.job).collect();
-    forget(tx, &ended_children).await?;
-    let ended: HashMap<_, _> =
-        endings.iter().map(|ending| ((ending.job.connection, &ending.job.object), (ending.job.job, is_success(ending.state)))).collect();
-    let edges = edges_to(tx, endings).await?;
-    if edges.is_empty() {
-        return Ok(());
-    }
-    let others: Vec<_> = edges.iter().filter_map(|edge| edge.parent).collect();
-    let ends = ends(tx, &others).await?;
-    let mut loosened = BTreeSet::new();
-    for edge in edges {
-        let Some((parent, success)) = ended.get(&(edge.connection, &edge.object)) else { continue };
-        // A newer unfinished job of the object is known: it decides.
-        if edge.parent.is_some_and(|known| known != *parent && !ends.contains_key(&known)) {
-            continue;
-        }
-        if *success {
-            remove(tx, &edge).await?;
-            loosened.insert(edge.child);
-        } else if let Some(newer) = newest_unfinished(tx, &edge).await? {
-            point_to(tx, &edge, newer).await?;
-        } else if !act.changes.orphaned.contains(&edge.child) {
-            act.changes.orphaned.push(edge.child);
-        }
-    }
-    release(tx, act, loosened).await
-}
-
-const fn is_success(state: JobState) -> bool {
-    matches!(state, JobState::Succeeded | JobState::Superseded)
-}
-
-/// A child that waits for an object.
-struct Edge {
-    connection: ConnectionId,
-    object: ObjectKey,
-    child: JobSeq,
-    parent: Option<JobSeq>,
-}
-
-async fn edges_to(tx: &mut WriteTx, endings: &[Ending]) -> Result<Vec<Edge>, StoreError> {
-    let mut edges = Vec::new();
-    for chunk in endings.chunks(CHUNK) {
-        let mut select = statement::values("WITH e (c, h) AS (", chunk, |mut row, ending| {
-            row.push_bind(ending.job.connection.0).push_bind(ending.job.object_hash.0);
-        });
-        // DISTINCT: several jobs of an object may end at once.
-        select.push(
-            ") SELECT DISTINCT d.connection_id, d.parent_type, d.parent_id, d.child_job, d.parent_job \
-             FROM e JOIN dependency d ON d.connection_id = e.c AND d.parent_hash = e.h ORDER BY d.child_job",
-        );
-        for row in statement::rows(select, &mut tx.conn).await? {
-            edges.push(Edge {
-                connection: ConnectionId(row.try_get(0)?),
-                object: ObjectKey { object_type: row.try_get(1)?, id: row.try_get(2)? },
-                child: JobSeq(row.try_get(3)?),
-                parent: row.try_get::<Option<i64>, _>(4)?.map(JobSeq),
-            });
-        }
-    }
-    Ok(edges)
-}
-
-/// Of these jobs, the ended (or forgotten) ones, and whether that was a success.
-async fn ends(tx: &mut WriteTx, jobs: &[JobSeq]) -> Result<HashMap<JobSeq, bool>, StoreError> {
-    let distinct: BTreeSet<_> = jobs.iter().copied().collect();
-    let distinct: Vec<_> = distinct.into_iter().collect();
-    // A job that is gone has ended well: what ended badly would have told its children.
-    let mut ends: HashMap<_, _> = distinct.iter().map(|job| (*job, true)).collect();
-    for chunk in distinct.chunks(CHUNK) {
-        for row in statement::rows(statement::among("SELECT id, state FROM job WHERE id IN", chunk.iter().copied()), &mut tx.conn).await? {
-            let job = JobSeq(row.try_get(0)?);
-            let state = moves::state(row.try_get(1)?)?;
-            if state.is_terminal() {
-                ends.insert(job, is_success(state));
-            } else {
-                ends.remove(&job);
-            }
-        }
-    }
-    Ok(ends)
-}
-
-async fn newest_unfinished(tx: &mut WriteTx, edge: &Edge) -> Result<Option<JobSeq>, StoreError> {
-    let newest: Option<i64> = sqlx::query_scalar(
-        "SELECT j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
-         WHERE j.connection_id = ? AND j.object_hash = ? AND (j.state > 2) = 0 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 14)) \
-         AND j.object_type = ? AND j.object_id = ? AND j.id <> ? ORDER BY j.id DESC LIMIT 1",
-    )
-    .bind(edge.connection.0)
-    .bind(edge.object.hash().0)
-    .bind(&edge.object.object_type)
-    .bind(&edge.object.id)
-    .bind(edge.child.0)
-    .fetch_optional(&mut tx.conn)
-    .await?;
-    Ok(newest.map(JobSeq))
-}
-
 async fn write(tx: &mut WriteTx, connection: ConnectionId, child: JobSeq, rows: &[(&ObjectKey, Option<JobSeq>)]) -> Result<(), StoreError> {
     let mut insert = statement::values(
         "INSERT INTO dependency (connection_id, parent_hash, child_job, parent_job, parent_type, parent_id) ",
@@ -198,51 +91,6 @@ async fn write(tx: &mut WriteTx, connection: ConnectionId, child: JobSeq, rows: 
     insert.push(" ON CONFLICT (connection_id, parent_hash, child_job) DO UPDATE SET parent_job = excluded.parent_job");
     statement::run(insert, &mut tx.conn).await?;
     Ok(())
-}
-
-async fn point_to(tx: &mut WriteTx, edge: &Edge, parent: JobSeq) -> Result<(), StoreError> {
-    sqlx::query("UPDATE dependency SET parent_job = ? WHERE connection_id = ? AND parent_hash = ? AND child_job = ?")
-        .bind(parent.0)
-        .bind(edge.connection.0)
-        .bind(edge.object.hash().0)
-        .bind(edge.child.0)
-        .execute(&mut tx.conn)
-        .await?;
-    Ok(())
-}
-
-async fn remove(tx: &mut WriteTx, edge: &Edge) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM dependency WHERE connection_id = ? AND parent_hash = ? AND child_job = ?")
-        .bind(edge.connection.0)
-        .bind(edge.object.hash().0)
-        .bind(edge.child.0)
-        .execute(&mut tx.conn)
-        .await?;
-    Ok(())
-}
-
-/// Makes those of the children ready that have nothing left to wait for.
-async fn release(tx: &mut WriteTx, act: &mut Act, mut children: BTreeSet<JobSeq>) -> Result<(), StoreError> {
-    let all: Vec<_> = children.iter().copied().collect();
-    for chunk in all.chunks(CHUNK) {
-        let select = statement::among("SELECT DISTINCT child_job FROM dependency WHERE child_job IN", chunk.iter().copied());
-        for row in statement::rows(select, &mut tx.conn).await? {
-            children.remove(&JobSeq(row.try_get(0)?));
-        }
-    }
-    let free: Vec<_> = children.into_iter().collect();
-    let moved: Vec<_> = moves::load(&mut tx.conn, &free)
-        .await?
-        .into_iter()
-        .filter(|job| job.standing.state == JobState::Waiting && job.standing.waiting == Some(WaitingKind::Dependency))
-        .map(|job| {
-            let next = job.standing.waits(None, None);
-            (job, next)
-        })
-        .collect();
-    act.changes.orphaned.retain(|job| !free.contains(job));
-    act.changes.released.extend(moved.iter().map(|(job, _)| job.job));
-    act.apply(tx, moved).await
 }
 
 /// Whether the object was delivered after the child's intent was opened: the refusal may be older than that.

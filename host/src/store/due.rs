@@ -15,7 +15,7 @@ use super::writer::WriteTx;
 use super::{Store, StoreError, heads};
 
 /// When a child whose wait is over is told again, if nobody acted on it: the host may have died in between.
-const ORPHAN_AGAIN_MS: i64 = 30_000;
+pub(super) const ORPHAN_AGAIN_MS: i64 = 30_000;
 
 impl Store {
     /// Ends waits whose time has come, at most `limit`, oldest first. A scheduled job draws its seal. Scheduled, retrying
@@ -25,7 +25,9 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn fall_due(&self, now: Wall, limit: u32) -> Result<(Vec<HeadRow>, Changes), StoreError> {
-        self.write(limit as usize, move |tx| Box::pin(async move { fall_due(tx, Act::at(now), limit).await })).await
+        let due = self.write(limit as usize, move |tx| Box::pin(async move { fall_due(tx, Act::at(now), limit).await }));
+        let (heads, changes) = due.await?;
+        Ok((heads, self.follow(changes).await))
     }
 
     /// When the next wait ends by itself or the next job expires.
@@ -61,7 +63,7 @@ impl Store {
     /// What the database says.
     pub async fn expire(&self, now: Wall, limit: u32) -> Result<Changes, StoreError> {
         let changes = self.write(limit as usize, move |tx| Box::pin(async move { expire(tx, Act::at(now), limit).await })).await?;
-        Ok(self.set_rest_aside(changes).await)
+        Ok(self.follow(changes).await)
     }
 }
 

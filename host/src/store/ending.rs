@@ -10,7 +10,7 @@ use egression_core::domain::state::JobState;
 use super::moves::{Act, JobNow};
 use super::statement::{self, CHUNK};
 use super::writer::WriteTx;
-use super::{StoreError, blocking, dependents, intents};
+use super::{StoreError, blocking, intents, parent_ends};
 
 /// The end of one job.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(super) async fn end(tx: &mut WriteTx, act: &mut Act, endings: Vec<Ending>) -
             blocking::block(tx, act, &ending.job, reason).await?;
         }
     }
-    dependents::parents_ended(tx, act, &endings).await
+    parent_ends::tell(tx, act, &endings).await
 }
 
 /// Drops intents. The inline bodies of jobs that did not succeed are kept: a retry makes new jobs of them.

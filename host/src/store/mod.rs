@@ -26,6 +26,7 @@ pub mod limits;
 mod lock;
 mod moves;
 mod options;
+mod parent_ends;
 mod parents;
 mod recovery;
 mod remotes;
@@ -111,7 +112,7 @@ impl Store {
         let tx = WriteTx::new(conn, last_number, &options, clock.clone());
         let (queue, waiting) = mpsc::channel(options.write_queue);
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        let published = Arc::new(Published { backlog: AtomicI64::new(0), changes });
+        let published = Arc::new(Published { backlog: AtomicI64::new(0), untold: AtomicI64::new(0), changes });
         let writer = tokio::spawn(writer::run(tx, waiting, Arc::clone(&published), options.group_rows, lock));
         let readers = connect::readers(&file, &options);
         let writer = tokio::sync::Mutex::new(Some(writer));

@@ -1,5 +1,5 @@
-//! What is put right at the start: numbers go on after the largest used, what was received in part is removed, and
-//! cancellations that were interrupted go on.
+//! What is put right at the start: numbers go on after the largest used, what was received in part is removed, the children of
+//! ended parents are told, and cancellations that were interrupted go on.
 
 use std::sync::atomic::Ordering;
 
@@ -7,6 +7,7 @@ use egression_core::domain::ids::ExecutionSeq;
 use egression_core::time::Wall;
 use sqlx::SqliteConnection;
 
+use super::rows::Changes;
 use super::{Store, StoreError};
 
 /// The largest number that an execution or a seal has. Seals of jobs that have ended order nothing any more.
@@ -25,17 +26,21 @@ pub(super) async fn last_number(conn: &mut SqliteConnection) -> Result<i64, Stor
 
 impl Store {
     pub(super) async fn recover(&self) -> Result<(), StoreError> {
-        let open: i64 = self
+        let (open, untold): (i64, i64) = self
             .read(|conn| {
                 Box::pin(async move {
                     let sum = "SELECT coalesce(sum(p.waiting + p.in_flight + p.accepted), 0) FROM progress p \
                          JOIN execution x ON x.seq = p.execution_seq WHERE x.completed_at IS NULL";
-                    Ok(sqlx::query_scalar(sum).fetch_one(conn).await?)
+                    let open = sqlx::query_scalar(sum).fetch_one(&mut *conn).await?;
+                    Ok((open, sqlx::query_scalar("SELECT count(*) FROM parent_over").fetch_one(conn).await?))
                 })
             })
             .await?;
         self.inner.published.backlog.store(open, Ordering::Relaxed);
+        self.inner.published.untold.store(untold, Ordering::Relaxed);
         self.abandon_begun_before(Wall(i64::MAX)).await?;
+        // Nobody listens yet: the scheduler reads who is ready.
+        self.tell_rest(Changes::default()).await;
         let now = self.inner.clock.wall();
         for execution in self.executions_where("completed_at IS NULL AND cancel_requested_at IS NOT NULL").await? {
             self.cancel_execution(execution, now).await.1?;

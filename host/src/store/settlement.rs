@@ -42,7 +42,15 @@ impl Store {
         let settled =
             self.write(settlements.len() * 4, move |tx| Box::pin(async move { settle(tx, Act::at(now), settlements, only).await }));
         let changes = settled.await?;
-        Ok(self.set_rest_aside(changes).await)
+        Ok(self.follow(changes).await)
+    }
+}
+
+impl Store {
+    /// Does what a transaction that ended jobs left to bounded ones of their own.
+    pub(super) async fn follow(&self, changes: Changes) -> Changes {
+        let changes = self.set_rest_aside(changes).await;
+        self.tell_rest(changes).await
     }
 }
 
@@ -59,7 +67,13 @@ struct Batch {
     other_actions: Vec<(JobSeq, Action)>,
 }
 
-async fn settle(tx: &mut WriteTx, mut act: Act, settlements: Vec<Settlement>, only: fn(&JobNow) -> bool) -> Result<Changes, StoreError> {
+/// Settles inside the writer's transaction; what is left to others is done by [`Store::follow`].
+pub(super) async fn settle(
+    tx: &mut WriteTx,
+    mut act: Act,
+    settlements: Vec<Settlement>,
+    only: fn(&JobNow) -> bool,
+) -> Result<Changes, StoreError> {
     let wanted: Vec<_> = settlements.iter().map(|settlement| settlement.job).collect();
     let mut jobs: HashMap<JobSeq, JobNow> = moves::load(&mut tx.conn, &wanted).await?.into_iter().map(|job| (job.job, job)).collect();
     let mut batch = Batch::default();

@@ -88,12 +88,15 @@ pub(super) struct Effects {
     pub(super) submitted: BTreeMap<ConnectionId, u64>,
     /// Jobs that ended.
     pub(super) ended: BTreeMap<(ConnectionId, JobState), u64>,
+    /// By how many the ended parents grow whose children are still to be told.
+    pub(super) untold: i64,
 }
 
 impl Effects {
     /// Takes over those of a change.
     fn absorb(&mut self, mut other: Self) {
         self.backlog += other.backlog;
+        self.untold += other.untold;
         self.touched.append(&mut other.touched);
         for (connection, jobs) in other.submitted {
             *self.submitted.entry(connection).or_default() += jobs;
@@ -109,6 +112,8 @@ impl Effects {
 pub(super) struct Published {
     /// Unfinished jobs.
     pub(super) backlog: AtomicI64,
+    /// Ended parents whose children are still to be told.
+    pub(super) untold: AtomicI64,
     /// Executions whose state changed.
     pub(super) changes: broadcast::Sender<ExecutionSeq>,
 }
@@ -217,6 +222,7 @@ async fn commit(tx: &mut WriteTx, mut group: Vec<Box<dyn Change>>, rows: usize, 
     }
     tx.tell(&effects).await;
     published.backlog.fetch_add(effects.backlog, Ordering::Relaxed);
+    published.untold.fetch_add(effects.untold, Ordering::Relaxed);
     for execution in effects.touched {
         // No receiver is no fault.
         drop(published.changes.send(execution));

@@ -59,6 +59,17 @@ async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
     let question = "WITH e (c, h) AS (VALUES (?, ?), (?, ?)) SELECT DISTINCT d.child_job FROM e JOIN dependency d ON d.connection_id = e.c AND d.parent_hash = e.h";
     let children = plan(&world, question.to_owned()).await;
     assert!(children.contains("PRIMARY KEY (connection_id=? AND parent_hash=?)"), "{children}");
+    let question = "SELECT child_job, parent_job FROM dependency WHERE connection_id = ? AND parent_hash = ? AND child_job > ? \
+         AND parent_type = ? AND parent_id = ? ORDER BY child_job LIMIT ?";
+    let next = plan(&world, question.to_owned()).await;
+    assert!(next.contains("PRIMARY KEY (connection_id=? AND parent_hash=? AND child_job>?)") && !next.contains("TEMP B-TREE"), "{next}");
+    let delete = "DELETE FROM dependency WHERE child_job IN (?, ?) AND connection_id = ? AND parent_hash = ?";
+    let delete = plan(&world, delete.to_owned()).await;
+    assert!(delete.contains("PRIMARY KEY (connection_id=? AND parent_hash=? AND child_job=?)"), "{delete}");
+    let update = "WITH n (c, h, child, parent) AS (VALUES (?, ?, ?, ?), (?, ?, ?, ?)) UPDATE dependency SET parent_job = n.parent FROM n \
+         WHERE connection_id = n.c AND parent_hash = n.h AND child_job = n.child";
+    let update = plan(&world, update.to_owned()).await;
+    assert!(update.contains("SEARCH dependency") && !update.contains("SCAN dependency"), "{update}");
 }
 
 #[tokio::test]
