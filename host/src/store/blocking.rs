@@ -5,7 +5,9 @@ use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
+use super::heads::holds;
 use super::moves::{self, Act, JobNow};
 use super::rows::Changes;
 use super::writer::WriteTx;
@@ -58,13 +60,12 @@ impl Store {
     /// none of them can be sent.
     pub(super) async fn set_rest_aside(&self, mut changes: Changes) -> Changes {
         for (connection, key) in changes.blocked.clone() {
-            loop {
-                match self.set_some_aside(connection, key).await {
-                    Ok((marked, later)) => {
+            let mut after = Some(Place::default());
+            while let Some(from) = after {
+                match self.set_some_aside(connection, key, from).await {
+                    Ok((next, later)) => {
                         changes.absorb(later);
-                        if marked < AT_ONCE {
-                            break;
-                        }
+                        after = next;
                     }
                     Err(error) => {
                         tracing::warn!(%error, %connection, "jobs of a blocked key are not set aside yet");
@@ -76,14 +77,17 @@ impl Store {
         changes
     }
 
-    async fn set_some_aside(&self, connection: ConnectionId, key: KeyHash) -> Result<(usize, Changes), StoreError> {
+    /// The place to go on after; none: that was all.
+    async fn set_some_aside(&self, connection: ConnectionId, key: KeyHash, after: Place) -> Result<(Option<Place>, Changes), StoreError> {
         let now = self.inner.clock.wall();
         self.write(AT_ONCE, move |tx| {
             Box::pin(async move {
                 let mut act = Act::at(now);
-                let ready = ready_in_key(tx, connection, key).await?;
-                set_aside(tx, &mut act, &ready).await?;
-                Ok((ready.len(), act.finish(tx).await?))
+                let ready = ready_in_key(tx, connection, key, after).await?;
+                let jobs: Vec<_> = ready.iter().map(|place| JobSeq(place.job)).collect();
+                set_aside(tx, &mut act, &jobs).await?;
+                let next = ready.last().filter(|_| ready.len() == AT_ONCE).copied();
+                Ok((next, act.finish(tx).await?))
             })
         })
         .await
@@ -123,19 +127,56 @@ async fn set_aside(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq]) -> Result<(
     act.apply(tx, moved).await
 }
 
-async fn ready_in_key(tx: &mut WriteTx, connection: ConnectionId, key: KeyHash) -> Result<Vec<JobSeq>, StoreError> {
-    // Both halves walk an index of unfinished jobs of the key.
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "SELECT j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
-         WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.state = 0 AND j.waiting IS NULL \
-         AND j.seal = 0 AND j.state <= 2 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 5, 14)) \
-         UNION ALL SELECT j.id FROM job j WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.state = 0 AND j.waiting IS NULL \
-         AND j.seal > 0 AND j.state <= 2 AND (j.waiting IS NULL OR j.waiting NOT IN (1, 5, 14)) LIMIT ?3",
-    )
-    .bind(connection.0)
-    .bind(key.0)
-    .bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
-    .fetch_all(&mut tx.conn)
-    .await?;
-    Ok(ids.into_iter().map(JobSeq).collect())
+/// Where a job stands in the indexes of its key: those with their execution's seal first, by execution, belt and number, then
+/// those with a seal of their own.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    seal: i64,
+    execution: i64,
+    belt: i64,
+    job: i64,
+}
+
+impl Default for Place {
+    /// Before all.
+    fn default() -> Self {
+        Self { seal: 0, execution: -1, belt: -1, job: -1 }
+    }
+}
+
+/// After `?3` (seal), `?4` (execution), `?5` (belt) and `?6` (job), at most `?7`. Each part goes on in an index of the unfinished
+/// jobs of the key where the last page ended: what is set aside already stays in these indexes, and is not read again.
+pub(super) const READY: &str = concat!(
+    "SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
+    "WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
+    holds!("j"),
+    " AND ?3 = 0 AND (j.id >> 24) = ?4 AND j.belt = ?5 AND j.id > ?6 ORDER BY j.id LIMIT ?7) ",
+    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
+    "WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
+    holds!("j"),
+    " AND ?3 = 0 AND (j.id >> 24) = ?4 AND j.belt > ?5 ORDER BY j.belt, j.id LIMIT ?7) ",
+    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
+    "WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
+    holds!("j"),
+    " AND ?3 = 0 AND (j.id >> 24) > ?4 ORDER BY (j.id >> 24), j.belt, j.id LIMIT ?7) ",
+    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j ",
+    "WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.waiting IS NULL AND j.state = 0 AND j.seal > 0 AND ",
+    holds!("j"),
+    " AND j.seal > ?3 ORDER BY j.seal LIMIT ?7) LIMIT ?7",
+);
+
+async fn ready_in_key(tx: &mut WriteTx, connection: ConnectionId, key: KeyHash, after: Place) -> Result<Vec<Place>, StoreError> {
+    let rows = sqlx::query(READY)
+        .bind(connection.0)
+        .bind(key.0)
+        .bind(after.seal)
+        .bind(after.execution)
+        .bind(after.belt)
+        .bind(after.job)
+        .bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
+        .fetch_all(&mut tx.conn)
+        .await?;
+    let place =
+        |row: &SqliteRow| Ok(Place { seal: row.try_get(0)?, execution: row.try_get(1)?, belt: row.try_get(2)?, job: row.try_get(3)? });
+    rows.iter().map(place).collect()
 }

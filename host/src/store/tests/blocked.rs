@@ -4,7 +4,7 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::super::rows::{StagedItem, Transition};
+use super::super::rows::{StagedItem, StagedJob, Transition};
 use super::{World, ended, execution, key, keyed, settlement, waits};
 
 const BLOCKED: (JobState, Option<WaitingKind>) = (JobState::Waiting, Some(WaitingKind::Blocked));
@@ -92,4 +92,29 @@ async fn a_key_with_more_jobs_than_one_transaction_takes_is_set_aside_as_a_whole
     let changes = world.settle(vec![unknown(seq.job(0), 1)]).await;
     assert_eq!((changes.progress.len(), changes.progress[0].belt.set_aside), (1, 2699));
     assert!(world.settle(vec![ended(seq.job(5), None, JobState::Failed)]).await.stale.is_empty(), "a person may end a blocked job");
+}
+
+#[tokio::test]
+async fn a_blocked_key_is_gone_through_over_belts_executions_and_drawn_places() {
+    let world = World::new().await;
+    let due = world.now().plus_ms(60_000);
+    let first = world.store.begin_execution(execution()).await.unwrap();
+    let second = world.store.begin_execution(execution()).await.unwrap();
+    for seq in [first, second] {
+        // Belts against the numbers, and more in each than one transaction takes.
+        for (chunk, belt) in [(0, 3), (1, 3), (2, 1), (3, 1)] {
+            let jobs = (0..700).map(|i| StagedItem::Job(StagedJob { belt, ..keyed(chunk * 700 + i, "x", "k") })).collect();
+            world.store.stage(seq, jobs).await.unwrap();
+        }
+        let later = StagedJob { belt: 4, scheduled_at: Some(due), ..keyed(2800, "later", "k") };
+        world.store.stage(seq, vec![StagedItem::Job(later)]).await.unwrap();
+        world.store.seal(seq, None).await.unwrap();
+    }
+    world.store.fall_due(due, 10).await.unwrap();
+    let head = first.job(1400);
+    world.send(1, &[head]).await;
+    let changes = world.settle(vec![unknown(head, 1)]).await;
+    let set_aside: u64 = changes.progress.iter().map(|row| row.belt.set_aside).sum();
+    assert_eq!(set_aside, 2 * 2801 - 1);
+    assert_eq!(world.standing(second.job(2800)).await, BLOCKED);
 }

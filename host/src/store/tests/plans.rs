@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::super::{before, heads, lanes, tracking};
+use super::super::{before, blocking, heads, lanes, tracking};
 use super::World;
 
 async fn plan(world: &World, question: String) -> String {
@@ -70,6 +70,21 @@ async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
          WHERE connection_id = n.c AND parent_hash = n.h AND child_job = n.child";
     let update = plan(&world, update.to_owned()).await;
     assert!(update.contains("SEARCH dependency") && !update.contains("SCAN dependency"), "{update}");
+}
+
+#[tokio::test]
+async fn a_key_is_set_aside_without_reading_again_what_is_set_aside() {
+    let world = World::new().await;
+    let ready = plan(&world, blocking::READY.to_owned()).await;
+    for index in [
+        "INDEX job_key (connection_id=? AND key_hash=? AND <expr>=? AND belt=? AND id>?)",
+        "INDEX job_key (connection_id=? AND key_hash=? AND <expr>=? AND belt>?)",
+        "INDEX job_key (connection_id=? AND key_hash=? AND <expr>>?)",
+        "INDEX job_key_drawn (connection_id=? AND key_hash=? AND seal>?)",
+    ] {
+        assert!(ready.contains(index), "{index}\n{ready}");
+    }
+    assert!(!ready.contains("SCAN j") && !ready.contains("SCAN x") && !ready.contains("TEMP B-TREE"), "{ready}");
 }
 
 #[tokio::test]
