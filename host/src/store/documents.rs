@@ -112,6 +112,21 @@ macro_rules! connection_sql {
          JOIN channel h ON h.id = c.channel_id JOIN subscription s ON s.id = c.subscription_id"
     };
 }
+
+// Only executions that are unfinished or being received are looked at, never the history: CROSS JOIN keeps the order, and the `+`
+// keeps the planner from an index of its own over all jobs.
+
+/// Jobs of a connection that cannot be cancelled.
+pub(super) const UNDER_WAY: &str = "SELECT coalesce(sum(p.in_flight + p.accepted), 0) FROM execution x \
+     CROSS JOIN progress p ON p.execution_seq = x.seq WHERE x.completed_at IS NULL AND p.connection_id = ?1";
+/// Whether a connection has unfinished jobs.
+pub(super) const USES_CONNECTION: &str = "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN progress p ON p.execution_seq = x.seq \
+     WHERE x.completed_at IS NULL AND p.connection_id = ?1 AND p.waiting + p.in_flight + p.accepted > 0)";
+/// Whether unfinished jobs read from a source.
+pub(super) const USES_SOURCE: &str = "SELECT EXISTS (SELECT 1 FROM execution x \
+     CROSS JOIN job j ON j.id >= x.seq << 24 AND j.id < (x.seq + 1) << 24 \
+     WHERE x.completed_at IS NULL AND j.state <= 2 AND +j.source_id = ?1)";
+
 impl DocumentName {
     /// Its kind.
     #[must_use]
@@ -181,13 +196,7 @@ impl Store {
     pub async fn jobs_under_way(&self, connection: ConnectionId) -> Result<u64, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let jobs: i64 = sqlx::query_scalar(
-                    "SELECT coalesce(sum(p.in_flight + p.accepted), 0) FROM execution x JOIN progress p ON p.execution_seq = x.seq \
-                     WHERE x.completed_at IS NULL AND p.connection_id = ?",
-                )
-                .bind(connection.0)
-                .fetch_one(conn)
-                .await?;
+                let jobs: i64 = sqlx::query_scalar(UNDER_WAY).bind(connection.0).fetch_one(conn).await?;
                 Ok(u64::try_from(jobs).unwrap_or(0))
             })
         })
@@ -421,7 +430,6 @@ async fn delete(tx: &mut WriteTx, name: &DocumentName, by: ManagedBy, if_match: 
 
 /// Who needs the document, in words.
 async fn user_of(tx: &mut WriteTx, document: &StoredDocument) -> Result<Option<String>, StoreError> {
-    // Only executions that are unfinished or being received are looked at, never the history.
     let (question, reason) = match document.name.kind() {
         DocumentKind::Subscription => (
             "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = ?1) \
@@ -429,16 +437,8 @@ async fn user_of(tx: &mut WriteTx, document: &StoredDocument) -> Result<Option<S
             "it has connections or unfinished jobs",
         ),
         DocumentKind::Channel => ("SELECT EXISTS (SELECT 1 FROM connection WHERE channel_id = ?1)", "it has connections"),
-        DocumentKind::Connection => (
-            "SELECT EXISTS (SELECT 1 FROM execution x JOIN progress p ON p.execution_seq = x.seq \
-             WHERE x.completed_at IS NULL AND p.connection_id = ?1 AND p.waiting + p.in_flight + p.accepted > 0)",
-            "it has unfinished jobs",
-        ),
-        DocumentKind::Source => (
-            "SELECT EXISTS (SELECT 1 FROM execution x JOIN job j ON j.id >= x.seq << 24 AND j.id < (x.seq + 1) << 24 \
-             WHERE x.completed_at IS NULL AND j.state <= 2 AND j.source_id = ?1)",
-            "unfinished jobs read from it",
-        ),
+        DocumentKind::Connection => (USES_CONNECTION, "it has unfinished jobs"),
+        DocumentKind::Source => (USES_SOURCE, "unfinished jobs read from it"),
     };
     let used: bool = sqlx::query_scalar(question).bind(document.id).fetch_one(&mut tx.conn).await?;
     Ok(used.then(|| reason.to_owned()))

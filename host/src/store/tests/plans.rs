@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::super::{before, blocking, heads, lanes, tracking};
+use super::super::{before, blocking, documents, heads, lanes, tracking};
 use super::World;
 
 async fn plan(world: &World, question: String) -> String {
@@ -85,6 +85,20 @@ async fn a_key_is_set_aside_without_reading_again_what_is_set_aside() {
         assert!(ready.contains(index), "{index}\n{ready}");
     }
     assert!(!ready.contains("SCAN j") && !ready.contains("SCAN x") && !ready.contains("TEMP B-TREE"), "{ready}");
+}
+
+#[tokio::test]
+async fn who_needs_a_document_is_asked_of_open_executions_only() {
+    let world = World::new().await;
+    for (question, search) in [
+        (documents::UNDER_WAY, "SEARCH p USING PRIMARY KEY (execution_seq=? AND connection_id=?)"),
+        (documents::USES_CONNECTION, "SEARCH p USING PRIMARY KEY (execution_seq=? AND connection_id=?)"),
+        (documents::USES_SOURCE, "SEARCH j USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+    ] {
+        let plan = plan(&world, question.to_owned()).await;
+        assert!(plan.contains("SCAN x USING INDEX execution_open") && plan.contains(search), "{plan}");
+        assert!(!plan.contains("AUTOMATIC") && !plan.contains("SCAN j") && !plan.contains("SCAN p"), "{plan}");
+    }
 }
 
 #[tokio::test]
