@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::super::{before, blocking, documents, heads, lanes, tracking};
+use super::super::{before, blocking, documents, heads, lanes, retention, tracking};
 use super::World;
 
 async fn plan(world: &World, question: String) -> String {
@@ -99,6 +99,21 @@ async fn who_needs_a_document_is_asked_of_open_executions_only() {
         assert!(plan.contains("SCAN x USING INDEX execution_open") && plan.contains(search), "{plan}");
         assert!(!plan.contains("AUTOMATIC") && !plan.contains("SCAN j") && !plan.contains("SCAN p"), "{plan}");
     }
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_found_from_indexes() {
+    let world = World::new().await;
+    let question = format!("SELECT x.seq FROM execution x WHERE x.expires_at IS NOT NULL AND {}", retention::REMOVABLE);
+    let plan = plan(&world, question).await;
+    for index in [
+        "INDEX execution_expiry (expires_at>? AND expires_at<?)",
+        "INDEX idempotency_of_execution (execution_seq=?)",
+        "INDEX blocked_key_head (<expr>=?)",
+    ] {
+        assert!(plan.contains(index), "{index}\n{plan}");
+    }
+    assert!(!plan.contains("SCAN b") && !plan.contains("SCAN i"), "{plan}");
 }
 
 #[tokio::test]
