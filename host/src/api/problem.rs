@@ -303,6 +303,9 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Busy | StoreError::Overloaded => Self::Busy { code: "store_busy", detail: error.to_string(), retry_after_s: 1 },
             StoreError::KeyUsed => Self::Conflict { code: "request_in_progress", detail: error.to_string() },
+            StoreError::ConnectionGone => {
+                Self::Conflict { code: "connection_removed", detail: format!("{error}; nothing was stored, send it again") }
+            }
             StoreError::Closed => Self::Busy { code: "stopping", detail: "the host is stopping".to_owned(), retry_after_s: 5 },
             StoreError::Held { .. } | StoreError::Database(_) | StoreError::Corrupt(_) => Self::Internal(error.to_string()),
         }

@@ -24,6 +24,9 @@ pub enum StoreError {
     /// The idempotency key belongs to another execution, which was sealed first. Nothing of this one was sealed.
     #[error("the idempotency key was used by another request")]
     KeyUsed,
+    /// A connection that jobs of the execution go to was removed while it was received. Nothing of it was sealed.
+    #[error("a connection of the request's jobs was removed while the request was received")]
+    ConnectionGone,
     /// The database's own word.
     #[error("database: {0}")]
     Database(String),

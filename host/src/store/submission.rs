@@ -48,7 +48,7 @@ impl Store {
     ///
     /// # Errors
     /// What the database says; [`StoreError::Corrupt`] if the execution is not being received; [`StoreError::KeyUsed`] if
-    /// another one was sealed under the key first: this one is still to be abandoned.
+    /// another one was sealed under the key first, and [`StoreError::ConnectionGone`]: this one is still to be abandoned.
     pub async fn seal(&self, execution: ExecutionSeq, mark: Option<IdempotencyMark>) -> Result<Sealed, StoreError> {
         let now = self.inner.clock.wall();
         self.write(1, move |tx| {
@@ -65,7 +65,8 @@ impl Store {
     /// A small request (at most 1,000 items) in one transaction.
     ///
     /// # Errors
-    /// What the database says; [`StoreError::KeyUsed`] if another one was sealed under the key first.
+    /// What the database says; [`StoreError::KeyUsed`] if another one was sealed under the key first;
+    /// [`StoreError::ConnectionGone`].
     pub async fn submit(&self, new: NewExecution, items: Vec<StagedItem>, mark: Option<IdempotencyMark>) -> Result<Sealed, StoreError> {
         let now = self.inner.clock.wall();
         self.write(items.len() + 1, move |tx| {
@@ -159,7 +160,20 @@ async fn must_be_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), S
     if open { Ok(()) } else { Err(StoreError::Corrupt(format!("execution {execution} is not being received"))) }
 }
 
+/// A connection may be removed while jobs for it arrive: nothing would ever send them.
+async fn connections_must_be_there(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
+    let gone: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = ? AND connection_id > 0 \
+         AND connection_id NOT IN (SELECT id FROM connection))",
+    )
+    .bind(execution.0)
+    .fetch_one(&mut tx.conn)
+    .await?;
+    if gone { Err(StoreError::ConnectionGone) } else { Ok(()) }
+}
+
 async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>, now: Wall) -> Result<Sealed, StoreError> {
+    connections_must_be_there(tx, sealed.execution).await?;
     sqlx::query("UPDATE execution SET seal = ?, sealed_at = ? WHERE seq = ? AND seal IS NULL")
         .bind(sealed.seal)
         .bind(now.0)

@@ -6,6 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
+use crate::store::documents::DocumentName;
 
 fn lines(lines: &[Value]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
@@ -393,4 +394,17 @@ async fn the_source_is_shown_as_it_was_given() {
         let jobs = host.get(&format!("/v1/executions/{}/jobs", execution["id"].as_str().unwrap())).await.json();
         assert_eq!(jobs["items"][0]["source"], source, "{jobs}");
     }
+}
+
+#[tokio::test]
+async fn jobs_for_a_connection_that_was_removed_meanwhile_are_refused_as_a_whole() {
+    let host = Host::start().await;
+    // Behind the back of the documents in force, as a removal between the first byte of a request and its last would.
+    let name = DocumentName::Connection { channel: "shop-de".to_owned(), subscription: "acme".to_owned() };
+    host.state.store.delete_document(&name, ManagedBy::Api, None).await.unwrap();
+    for (path, body) in [("/v1/jobs", job("1")), ("/v1/bulk", json!({"defaults": defaults(), "jobs": [line("1"), line("2")]}))] {
+        let answer = host.post(path, body).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (409, "connection_removed"), "{}", answer.text);
+    }
+    assert_eq!((host.executions().await, host.state.store.backlog()), (0, 0));
 }

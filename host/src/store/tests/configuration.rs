@@ -30,7 +30,7 @@ async fn configure(store: &Store) -> (SubscriptionId, ConnectionId) {
 
 #[tokio::test]
 async fn documents_have_versions_and_managers() {
-    let world = World::new().await;
+    let world = World::empty().await;
     let store = &world.store;
     let missing = store.put_document(&connection(), "{}", ManagedBy::Api, None).await;
     assert!(matches!(missing, Err(DocumentError::Missing(what)) if what.contains("acme")));
@@ -64,7 +64,7 @@ async fn documents_have_versions_and_managers() {
 
 #[tokio::test]
 async fn a_document_in_use_is_not_removed_and_its_number_never_comes_again() {
-    let world = World::new().await;
+    let world = World::empty().await;
     let store = &world.store;
     let (acme, shop) = configure(store).await;
     store.put_secret(&format!("connection:{shop}"), "token", vec![1], &[], None).await.unwrap();
@@ -99,7 +99,7 @@ async fn a_source_is_in_use_while_unfinished_jobs_read_from_it() {
 
 #[tokio::test]
 async fn secrets_have_generations() {
-    let world = World::new().await;
+    let world = World::empty().await;
     let store = &world.store;
     let hosts = ["shop.example".to_owned()];
     let first = store.put_secret("connection:1", "token", vec![1, 2], &hosts, Some(Wall(9))).await.unwrap();
@@ -117,7 +117,7 @@ async fn secrets_have_generations() {
 
 #[tokio::test]
 async fn activating_a_version_drops_the_sessions_of_its_channels() {
-    let world = World::new().await;
+    let world = World::empty().await;
     let store = &world.store;
     let (_, shop) = configure(store).await;
     let version = |version: &str, at: i64| ConnectorRow {
@@ -145,7 +145,7 @@ async fn activating_a_version_drops_the_sessions_of_its_channels() {
 
 #[tokio::test]
 async fn keys_are_found_by_their_hash_until_revoked() {
-    let world = World::new().await;
+    let world = World::empty().await;
     let store = &world.store;
     let (acme, _) = configure(store).await;
     let key = KeyRow {

@@ -47,10 +47,40 @@ struct World {
 }
 
 impl World {
+    /// With connections 7 (the shop) and 8.
     async fn new() -> Self {
+        let world = Self::empty().await;
+        world.connect().await;
+        world
+    }
+
+    /// Without documents.
+    async fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Clock::system()).await.unwrap();
         Self { directory, store }
+    }
+
+    async fn connect(&self) {
+        self.raw("INSERT INTO subscription (id, name, document, managed_by, updated_at) VALUES (1, 'acme', '{}', 'api', 0)").await;
+        for id in [SHOP.0, 8] {
+            self.raw(&format!("INSERT INTO channel (id, name, document, managed_by, updated_at) VALUES ({id}, 'c{id}', '{{}}', 'api', 0)"))
+                .await;
+            let insert = "INSERT INTO connection (id, subscription_id, channel_id, document, managed_by, updated_at)";
+            self.raw(&format!("{insert} VALUES ({id}, 1, {id}, '{{}}', 'api', 0)")).await;
+        }
+    }
+
+    /// A statement of the test's own.
+    async fn raw(&self, statement: &str) {
+        let statement = statement.to_owned();
+        let run = self.store.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut tx.conn).await?;
+                Ok(())
+            })
+        });
+        run.await.unwrap();
     }
 
     async fn reopen(self) -> Self {

@@ -133,3 +133,20 @@ async fn executions_are_found_by_their_context_newest_first() {
     assert_eq!(world.store.job(job_id).await.unwrap().unwrap().partition_key, "product:a");
     assert!(world.store.job(JobId { index: 1, ..job_id }).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn nothing_is_sealed_for_a_connection_that_was_removed_meanwhile() {
+    let world = World::new().await;
+    let seq = world.store.begin_execution(execution()).await.unwrap();
+    world.raw("DELETE FROM connection WHERE id = 8").await;
+    let gone = StagedJob { connection: ConnectionId(8), ..job(1, "b") };
+    world.store.stage(seq, vec![StagedItem::Job(job(0, "a")), StagedItem::Job(gone.clone()), refused(2, "bad")]).await.unwrap();
+    assert!(matches!(world.store.seal(seq, Some(mark("k"))).await, Err(StoreError::ConnectionGone)));
+    world.store.abandon(seq).await.unwrap();
+    let small = world.store.submit(execution(), vec![StagedItem::Job(gone)], Some(mark("k"))).await;
+    assert!(matches!(small, Err(StoreError::ConnectionGone)), "{small:?}");
+    world.check().await;
+    assert!(world.store.executions(&ExecutionFilter::default(), 10).await.unwrap().is_empty());
+    assert!(world.store.idempotency(ACME, "bulk", "k").await.unwrap().is_none());
+    world.store.submit(execution(), vec![StagedItem::Job(job(0, "a")), refused(1, "bad")], Some(mark("k"))).await.unwrap();
+}

@@ -103,6 +103,7 @@ async fn an_idempotency_key_lives_a_day_however_short_the_retention_is() {
     let options = StoreOptions { retention_ms: 0, ..StoreOptions::default() };
     let store = super::Store::open_with(directory.path(), super::Clock::system(), options).await.unwrap();
     let world = World { directory, store };
+    world.connect().await;
     let mark = IdempotencyMark { operation: "jobs", key: "k".to_owned(), body_hash: [4; 32] };
     let seq = world.store.submit(execution(), vec![StagedItem::Job(job(0, "a"))], Some(mark)).await.unwrap().execution;
     fail(&world, seq, 1).await;
