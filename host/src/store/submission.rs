@@ -152,12 +152,13 @@ async fn received(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<BTreeMap<
     rows.iter().map(|row| Ok((ConnectionId(row.try_get(0)?), u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0)))).collect()
 }
 
+async fn is_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
+    let open = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM execution WHERE seq = ? AND seal IS NULL)");
+    Ok(open.bind(execution.0).fetch_one(&mut tx.conn).await?)
+}
+
 async fn must_be_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
-    let open: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM execution WHERE seq = ? AND seal IS NULL)")
-        .bind(execution.0)
-        .fetch_one(&mut tx.conn)
-        .await?;
-    if open { Ok(()) } else { Err(StoreError::Corrupt(format!("execution {execution} is not being received"))) }
+    if is_open(tx, execution).await? { Ok(()) } else { Err(StoreError::Corrupt(format!("execution {execution} is not being received"))) }
 }
 
 /// A connection may be removed while jobs for it arrive: nothing would ever send them.
@@ -206,7 +207,7 @@ async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>
 
 /// Removes some rows of an unsealed execution; true if there may be more.
 async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
-    if must_be_open(tx, execution).await.is_err() {
+    if !is_open(tx, execution).await? {
         return Ok(false);
     }
     let (first, end) = (execution.job(0).0, execution.end().0);

@@ -150,3 +150,16 @@ async fn nothing_is_sealed_for_a_connection_that_was_removed_meanwhile() {
     assert!(world.store.idempotency(ACME, "bulk", "k").await.unwrap().is_none());
     world.store.submit(execution(), vec![StagedItem::Job(job(0, "a")), refused(1, "bad")], Some(mark("k"))).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_abandon_that_the_database_refuses_is_not_taken_for_done() {
+    let world = World::new().await;
+    let seq = world.store.begin_execution(execution()).await.unwrap();
+    world.store.stage(seq, vec![StagedItem::Job(job(0, "a"))]).await.unwrap();
+    world.raw("ALTER TABLE execution RENAME COLUMN seal TO hidden").await;
+    let refused = world.store.abandon(seq).await;
+    assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
+    world.raw("ALTER TABLE execution RENAME COLUMN hidden TO seal").await;
+    world.store.abandon(seq).await.unwrap();
+    assert_eq!(world.store.backlog(), 0);
+}
