@@ -42,6 +42,11 @@ const PARTS: [&str; 8] = [
      (SELECT subscription_id, operation, key FROM idempotency WHERE execution_seq = ?1 AND ?2 < ?3 LIMIT ?4)",
 ];
 
+/// Keys that were used after this instant are kept, with their executions.
+pub(super) const fn keys_kept_since(now: Wall) -> i64 {
+    now.0.saturating_sub(KEY_KEPT_MS)
+}
+
 impl Store {
     /// Removes the executions whose time has passed, in bounded transactions; answers how many. If it is broken off, the
     /// next call goes on with it.
@@ -78,7 +83,7 @@ impl Store {
                 );
                 let found = sqlx::query_as(sqlx::AssertSqlSafe(question))
                     .bind(now.0)
-                    .bind(now.0.saturating_sub(KEY_KEPT_MS))
+                    .bind(keys_kept_since(now))
                     .bind(after.0)
                     .bind(after.1)
                     .bind(LOOKED_UP)
@@ -97,7 +102,7 @@ pub(super) async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq, now: 
     let question = format!("SELECT EXISTS (SELECT 1 FROM execution x WHERE x.seq = ?3 AND {REMOVABLE})");
     let removable: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(question))
         .bind(now.0)
-        .bind(now.0.saturating_sub(KEY_KEPT_MS))
+        .bind(keys_kept_since(now))
         .bind(execution.0)
         .fetch_one(&mut tx.conn)
         .await?;

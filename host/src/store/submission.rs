@@ -6,6 +6,7 @@ use egression_core::domain::ids::{ConnectionId, ExecutionSeq, SubscriptionId};
 use egression_core::time::Wall;
 use sqlx::Row as _;
 
+use super::retention::keys_kept_since;
 use super::rows::{IdempotencyMark, IdempotencyRecord, NewExecution, Sealed, StagedItem};
 use super::writer::WriteTx;
 use super::{Store, StoreError, staging, tally};
@@ -94,7 +95,7 @@ impl Store {
         Ok(())
     }
 
-    /// What a key was used for.
+    /// What a key was used for. An execution that is no longer kept frees its key, as soon as a key need not be kept.
     ///
     /// # Errors
     /// What the database says.
@@ -105,15 +106,22 @@ impl Store {
         key: &str,
     ) -> Result<Option<IdempotencyRecord>, StoreError> {
         let (operation, key) = (operation.to_owned(), key.to_owned());
+        let now = self.inner.clock.wall();
         self.read(move |conn| {
             Box::pin(async move {
-                let row =
-                    sqlx::query("SELECT execution_seq, body_hash FROM idempotency WHERE subscription_id = ? AND operation = ? AND key = ?")
-                        .bind(subscription.0)
-                        .bind(operation)
-                        .bind(key)
-                        .fetch_optional(conn)
-                        .await?;
+                // What is past its time may be removed in part.
+                let row = sqlx::query(
+                    "SELECT i.execution_seq, i.body_hash FROM idempotency i JOIN execution x ON x.seq = i.execution_seq \
+                     WHERE i.subscription_id = ? AND i.operation = ? AND i.key = ? \
+                     AND (x.expires_at IS NULL OR x.expires_at > ? OR i.created_at > ?)",
+                )
+                .bind(subscription.0)
+                .bind(operation)
+                .bind(key)
+                .bind(now.0)
+                .bind(keys_kept_since(now))
+                .fetch_optional(conn)
+                .await?;
                 row.map(|row| Ok(IdempotencyRecord { execution: ExecutionSeq(row.try_get(0)?), body_hash: hash(row.try_get(1)?)? }))
                     .transpose()
             })
@@ -186,13 +194,17 @@ async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>
         let marked = sqlx::query(
             "INSERT INTO idempotency (subscription_id, operation, key, body_hash, execution_seq, created_at) \
              SELECT subscription_id, ?, ?, ?, seq, ? FROM execution WHERE seq = ? \
-             ON CONFLICT (subscription_id, operation, key) DO NOTHING",
+             ON CONFLICT (subscription_id, operation, key) DO UPDATE SET body_hash = excluded.body_hash, \
+             execution_seq = excluded.execution_seq, created_at = excluded.created_at WHERE idempotency.created_at <= ? \
+             AND NOT EXISTS (SELECT 1 FROM execution x WHERE x.seq = idempotency.execution_seq AND (x.expires_at IS NULL OR x.expires_at > ?))",
         )
         .bind(mark.operation)
         .bind(mark.key)
         .bind(mark.body_hash.as_slice())
         .bind(now.0)
         .bind(sealed.execution.0)
+        .bind(keys_kept_since(now))
+        .bind(now.0)
         .execute(&mut tx.conn)
         .await?;
         if marked.rows_affected() == 0 {

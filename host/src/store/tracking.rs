@@ -67,15 +67,16 @@ impl Store {
         .await
     }
 
-    /// Executions, newest first, with their counters (errors empty).
+    /// Executions that are still kept, newest first, with their counters (errors empty).
     ///
     /// # Errors
     /// What the database says.
     pub async fn executions(&self, filter: &ExecutionFilter, limit: u32) -> Result<Vec<ExecutionStatus>, StoreError> {
         let filter = filter.clone();
+        let now = self.inner.clock.wall();
         self.read(move |conn| {
             Box::pin(async move {
-                let rows = listing(&filter, limit).build().fetch_all(&mut *conn).await?;
+                let rows = listing(&filter, limit, now).build().fetch_all(&mut *conn).await?;
                 let mut statuses = rows
                     .iter()
                     .map(|row| {
@@ -104,9 +105,11 @@ pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
     Uuid::from_slice(bytes).map_err(|error| StoreError::Corrupt(format!("public id: {error}")))
 }
 
-fn listing(filter: &ExecutionFilter, limit: u32) -> Statement {
+fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
     let mut select = Statement::new(EXECUTION);
     select.push("x.seq < ").push_bind(filter.before.map_or(i64::MAX, |before| before.0));
+    // What is past its time may be removed in part.
+    select.push(" AND (x.expires_at IS NULL OR x.expires_at > ").push_bind(now.0).push(")");
     if let Some(subscription) = filter.subscription {
         select.push(" AND x.subscription_id = ").push_bind(subscription.0);
     }

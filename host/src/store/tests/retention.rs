@@ -6,7 +6,7 @@ use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 
 use super::super::StoreOptions;
-use super::super::rows::{IdMapChange, IdempotencyMark, StagedItem, StagedJob, Transition};
+use super::super::rows::{ExecutionFilter, IdMapChange, IdempotencyMark, StagedItem, StagedJob, Transition};
 use super::{SHOP, World, ended, execution, job, keyed, object, settlement, through};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -113,4 +113,30 @@ async fn an_idempotency_key_lives_a_day_however_short_the_retention_is() {
     assert!(world.store.idempotency(super::ACME, "jobs", "k").await.unwrap().is_some());
     assert_eq!(world.store.remove_expired(soon.plus_ms(DAY_MS)).await.unwrap(), 1);
     assert!(world.store.idempotency(super::ACME, "jobs", "k").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_past_its_time_is_not_shown_and_its_key_is_free() {
+    let world = World::new().await;
+    let mark = |hash| IdempotencyMark { operation: "jobs", key: "k".to_owned(), body_hash: [hash; 32] };
+    let submit = async |hash| world.store.submit(execution(), vec![StagedItem::Job(job(0, "a"))], Some(mark(hash))).await;
+    let first = submit(4).await.unwrap().execution;
+    fail(&world, first, 1).await;
+    let listed = async || {
+        let list = world.store.executions(&ExecutionFilter::default(), 10).await.unwrap();
+        list.iter().map(|status| status.row.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [first]);
+    world.raw(&format!("UPDATE execution SET expires_at = {}", world.now().0)).await;
+    assert_eq!(listed().await, []);
+    // The key is kept for a day, and what it names is kept whole as long.
+    assert_eq!(world.store.idempotency(super::ACME, "jobs", "k").await.unwrap().unwrap().execution, first);
+    assert!(matches!(submit(5).await, Err(super::StoreError::KeyUsed)));
+    world.raw(&format!("UPDATE idempotency SET created_at = {}", world.now().0 - DAY_MS)).await;
+    assert!(world.store.idempotency(super::ACME, "jobs", "k").await.unwrap().is_none());
+    let second = submit(5).await.unwrap().execution;
+    let record = world.store.idempotency(super::ACME, "jobs", "k").await.unwrap().unwrap();
+    assert_eq!((record.execution, record.body_hash), (second, [5; 32]));
+    world.store.remove_expired(later(&world)).await.unwrap();
+    assert_eq!(world.store.idempotency(super::ACME, "jobs", "k").await.unwrap().unwrap().execution, second, "the new one's mark stays");
 }
