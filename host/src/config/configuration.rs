@@ -180,7 +180,25 @@ impl Configuration {
         Ok(known)
     }
 
-    /// Sets whether a connection may be used.
+    /// Keeps what the host found out about a connection; a person's pause stays. `judged`: how it stood when that was found out;
+    /// if it stands otherwise by now, somebody knows better. Whether it was kept.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn keep_connection_state(
+        &self,
+        connection: ConnectionId,
+        found: &ConnectionState,
+        judged: Option<&ConnectionState>,
+    ) -> Result<bool, StoreError> {
+        let _one_at_a_time = self.change.lock().await;
+        let judged = judged.map(|judged| (judged.as_str(), judged.reason()));
+        let kept = self.shelf.keep_connection_state(connection, (found.as_str(), found.reason()), judged).await?;
+        self.publish().await?;
+        Ok(kept)
+    }
+
+    /// Sets whether a connection may be used, as a person says.
     ///
     /// # Errors
     /// What the store says.

@@ -58,8 +58,10 @@ impl Configuration {
         let mut misfits = Vec::new();
         for connection in catalogue.connections() {
             let issues = self.settings_issues(&connection.channel.document, &connection.document);
-            if let Some(state) = next_state(connection, &issues) {
-                self.set_connection_state(connection.id, &state).await?;
+            // What was read may be old by now: a person may have paused it, or its document is another one.
+            if let Some(state) = next_state(connection, &issues)
+                && self.keep_connection_state(connection.id, &state, Some(&connection.state)).await?
+            {
                 note(connection.id, connection, &state);
             }
             if !issues.is_empty() {

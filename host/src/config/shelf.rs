@@ -58,6 +58,17 @@ pub trait Shelf: Send + Sync {
     /// # Errors
     /// As [`Store::set_connection_state`].
     async fn set_connection_state(&self, connection: ConnectionId, state: &str, reason: Option<&str>) -> Result<(), StoreError>;
+
+    /// Keeps what the host found out about a connection.
+    ///
+    /// # Errors
+    /// As [`Store::keep_connection_state`].
+    async fn keep_connection_state(
+        &self,
+        connection: ConnectionId,
+        found: (&str, Option<&str>),
+        judged: Option<(&str, Option<&str>)>,
+    ) -> Result<bool, StoreError>;
 }
 
 #[async_trait]
@@ -94,5 +105,14 @@ impl Shelf for Store {
 
     async fn set_connection_state(&self, connection: ConnectionId, state: &str, reason: Option<&str>) -> Result<(), StoreError> {
         Self::set_connection_state(self, connection, state, reason).await
+    }
+
+    async fn keep_connection_state(
+        &self,
+        connection: ConnectionId,
+        found: (&str, Option<&str>),
+        judged: Option<(&str, Option<&str>)>,
+    ) -> Result<bool, StoreError> {
+        Self::keep_connection_state(self, connection, found, judged).await
     }
 }

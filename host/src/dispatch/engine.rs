@@ -346,6 +346,11 @@ impl Engine {
     }
 
     fn take_step(&mut self, connection: ConnectionId, step: Step, effect: &Effect) {
+        if step != Step::Nothing && matches!(lock(&self.scheduler).gating(connection), Some(Gating::Paused)) {
+            // A person's pause holds. Whether it works shows when it goes on.
+            self.health.reopened(connection);
+            return;
+        }
         match step {
             Step::Nothing => {}
             Step::OpenCircuit(until) => {
@@ -366,7 +371,7 @@ impl Engine {
         *self.keeping.entry(connection).or_default() += 1;
         let (configuration, messages) = (Arc::clone(&self.parts.configuration), self.messages.clone());
         tokio::spawn(async move {
-            if let Err(error) = configuration.set_connection_state(connection, &state).await {
+            if let Err(error) = configuration.keep_connection_state(connection, &state, None).await {
                 tracing::warn!(%error, %connection, "a connection's state could not be kept");
             }
             // The dispatcher is gone only when the host stops.

@@ -257,7 +257,40 @@ impl Store {
         .await
     }
 
-    /// Sets a connection's state (active, paused, parked) with the reason.
+    /// Keeps what the host found out about a connection (active, parked), unless a person paused it meanwhile, or it stands
+    /// otherwise by now than it was judged (`judged`: state and reason). Whether it was kept.
+    ///
+    /// # Errors
+    /// What the database says, also of another word.
+    pub async fn keep_connection_state(
+        &self,
+        connection: ConnectionId,
+        (state, reason): (&str, Option<&str>),
+        judged: Option<(&str, Option<&str>)>,
+    ) -> Result<bool, StoreError> {
+        let owned = |(state, reason): (&str, Option<&str>)| (state.to_owned(), reason.map(str::to_owned));
+        let ((state, reason), judged) = (owned((state, reason)), judged.map(owned));
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                let (was, because) = judged.unzip();
+                let kept = sqlx::query(
+                    "UPDATE connection SET state = ?1, state_reason = ?2 WHERE id = ?3 AND state <> 'paused' \
+                     AND (?4 IS NULL OR (state = ?4 AND state_reason IS ?5))",
+                )
+                .bind(state)
+                .bind(reason)
+                .bind(connection.0)
+                .bind(was)
+                .bind(because.flatten())
+                .execute(&mut tx.conn)
+                .await?;
+                Ok(kept.rows_affected() == 1)
+            })
+        })
+        .await
+    }
+
+    /// Sets a connection's state (active, paused, parked) with the reason, as a person says.
     ///
     /// # Errors
     /// What the database says, also of another word.

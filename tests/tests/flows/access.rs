@@ -114,6 +114,37 @@ async fn a_pause_holds_although_a_probe_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_holds_although_a_refusal_comes_late() {
+    let rig = with_own_connection("sandbox-secret").await;
+    // A token endpoint that answers when the test says so.
+    let tokens = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut auth = client_credentials(&rig, "another");
+    auth["token_url"] = json!(format!("http://{}/oauth/token", tokens.local_addr().unwrap()));
+    put_connection(&rig, auth).await.unwrap();
+    let mut job = category_job("c", &category("c"));
+    job["channel"] = json!("own");
+    let execution = rig.submit(job).await.unwrap();
+    let (mut asked, _) = tokio::time::timeout(PATIENCE, tokens.accept()).await.unwrap().unwrap();
+    let connection = format!("/v1/channels/own/connections/{TENANT}");
+    rig.act(&format!("{connection}:pause")).await.unwrap();
+    let refusal = "{\"error\":\"invalid_client\"}";
+    let answer = format!(
+        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{refusal}",
+        refusal.len()
+    );
+    tokio::io::AsyncReadExt::read(&mut asked, &mut [0; 16_384]).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut asked, answer.as_bytes()).await.unwrap();
+    let waits = rig.until_waits(&execution, "paused").await.unwrap();
+    assert_eq!(waits["attempts"], 0, "{waits}");
+    let view: Value = rig.rest.get(&connection).await.unwrap();
+    assert_eq!(view["status"]["state"], "paused", "{view}");
+    // Going on, it is found out what it is worth.
+    rig.act(&format!("{connection}:resume")).await.unwrap();
+    put_connection(&rig, client_credentials(&rig, "sandbox-secret")).await.unwrap();
+    rig.expect_all_succeeded(&execution, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_without_its_master_key_makes_no_other_one() {
     let mut rig = Layout::default().start().await.unwrap();
     let key = rig.host.data_dir().join("master.key");

@@ -91,6 +91,23 @@ impl Shelf for Shelved {
         row.state_reason = reason.map(ToOwned::to_owned);
         Ok(())
     }
+
+    async fn keep_connection_state(
+        &self,
+        connection: ConnectionId,
+        (state, reason): (&str, Option<&str>),
+        judged: Option<(&str, Option<&str>)>,
+    ) -> Result<bool, StoreError> {
+        let stands = {
+            let rows = self.rows.lock().unwrap();
+            let row = rows.values().find(|row| row.id == connection.0).unwrap();
+            row.state != "paused" && judged.is_none_or(|judged| judged == (row.state.as_str(), row.state_reason.as_deref()))
+        };
+        if stands {
+            self.set_connection_state(connection, state, reason).await?;
+        }
+        Ok(stands)
+    }
 }
 
 /// A value and its hosts by owner and name.

@@ -63,6 +63,33 @@ async fn documents_have_versions_and_managers() {
 }
 
 #[tokio::test]
+async fn what_the_host_finds_out_ends_no_pause() {
+    let world = World::empty().await;
+    let store = &world.store;
+    let (_, id) = configure(store).await;
+    let stands = async || {
+        let row = store.document(&connection()).await.unwrap().unwrap();
+        (row.state, row.state_reason)
+    };
+    let parked = |reason: &str| ("parked".to_owned(), Some(reason.to_owned()));
+    assert!(store.keep_connection_state(id, ("parked", Some("401")), None).await.unwrap());
+    assert_eq!(stands().await, parked("401"));
+    store.set_connection_state(id, "paused", None).await.unwrap();
+    for found in [("parked", Some("a late 401")), ("active", None)] {
+        assert!(!store.keep_connection_state(id, found, None).await.unwrap());
+        assert_eq!(stands().await, ("paused".to_owned(), None));
+    }
+    // A person's word holds at once, and only what was judged is freed.
+    store.set_connection_state(id, "active", None).await.unwrap();
+    store.set_connection_state(id, "parked", Some("401")).await.unwrap();
+    assert!(!store.keep_connection_state(id, ("active", None), Some(("parked", Some("settings-invalid")))).await.unwrap());
+    assert!(!store.keep_connection_state(id, ("parked", Some("settings-invalid")), Some(("active", None))).await.unwrap());
+    assert_eq!(stands().await, parked("401"));
+    assert!(store.keep_connection_state(id, ("active", None), Some(("parked", Some("401")))).await.unwrap());
+    assert_eq!(stands().await, ("active".to_owned(), None));
+}
+
+#[tokio::test]
 async fn a_document_in_use_is_not_removed_and_its_number_never_comes_again() {
     let world = World::empty().await;
     let store = &world.store;
