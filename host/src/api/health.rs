@@ -26,6 +26,9 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<&'static str
     if !*state.ready.borrow() {
         return Err(ApiError::Busy { code: "not_ready", detail: "the host is starting or stopping".to_owned(), retry_after_s: 1 });
     }
+    if !state.store.takes_writes() {
+        return Err(ApiError::Busy { code: "not_ready", detail: "the store takes no more writes".to_owned(), retry_after_s: 1 });
+    }
     state.store.documents(DocumentKind::Subscription).await?;
     Ok("ok\n")
 }

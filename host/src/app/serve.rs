@@ -40,6 +40,9 @@ pub enum AppError {
     /// It stopped serving.
     #[error("serving stopped: {0}")]
     Serve(std::io::Error),
+    /// The store's writer ended.
+    #[error("the store takes no more writes, because of a defect that the log shows; what was acknowledged is kept, start again")]
+    Writer,
 }
 
 fn cannot(what: &'static str) -> impl Fn(String) -> AppError {
@@ -56,7 +59,8 @@ struct Host {
 }
 
 /// Runs the host until it is asked to stop (SIGINT, SIGTERM): then nothing more is admitted, calls under way finish, and the
-/// store closes.
+/// store closes. It stops by itself when nothing can be written any more: its calls could not be settled, and another host may
+/// have the data directory.
 ///
 /// # Errors
 /// The host cannot start or cannot go on.
@@ -76,11 +80,15 @@ pub async fn serve(settings: ServerSettings, documents: Documents) -> Result<(),
         tokio::spawn(axum::serve(listener, host.operations).with_graceful_shutdown(until_set(stopped)).into_future())
     });
     host.ready.send_replace(true);
-    tell_to_stop().await;
-    tracing::info!("stopping: calls under way finish first");
+    let end = the_end(tell_to_stop(), &host.store).await;
     host.ready.send_replace(false);
     stop.send_replace(true);
-    if tokio::time::timeout(drain, host.dispatcher.drain()).await.is_err() {
+    if let Err(error) = &end {
+        tracing::error!(%error, "stopping at once");
+    } else {
+        tracing::info!("stopping: calls under way finish first");
+    }
+    if end.is_ok() && tokio::time::timeout(drain, host.dispatcher.drain()).await.is_err() {
         tracing::warn!("calls are still under way; their intents are taken up at the next start");
     }
     // Long polls hold connections open; whoever waits reads the state from the next host.
@@ -88,7 +96,15 @@ pub async fn serve(settings: ServerSettings, documents: Documents) -> Result<(),
         task.abort();
     }
     host.store.close().await;
-    Ok(())
+    end
+}
+
+/// Waits until somebody asks for the end, or the store makes one.
+async fn the_end(asked: impl Future<Output = ()>, store: &Store) -> Result<(), AppError> {
+    tokio::select! {
+        () = asked => Ok(()),
+        () = store.writer_ended() => Err(AppError::Writer),
+    }
 }
 
 async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, AppError> {
@@ -277,5 +293,21 @@ async fn tell_to_stop() {
         Err(_) => {
             let _ = interrupted.await;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_whose_store_takes_no_more_writes_stops_with_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Clock::system()).await.unwrap();
+        the_end(std::future::ready(()), &store).await.unwrap();
+        store.break_writer().await;
+        let end = the_end(std::future::pending(), &store).await;
+        assert!(matches!(end, Err(AppError::Writer)), "{end:?}");
     }
 }

@@ -139,6 +139,25 @@ impl Store {
         u64::try_from(self.inner.published.backlog.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
+    /// Whether changes are still taken: not once the store is closing, or its writer has ended.
+    #[must_use]
+    pub fn takes_writes(&self) -> bool {
+        !self.inner.queue.is_closed()
+    }
+
+    /// Waits until no more changes are taken. Before [`Store::close`] that is a defect: a change has broken the writer, and only a
+    /// new start helps.
+    pub async fn writer_ended(&self) {
+        self.inner.queue.closed().await;
+    }
+
+    /// Breaks the writer as a defect in a change would.
+    #[cfg(test)]
+    pub(crate) async fn break_writer(&self) {
+        let broken: Result<(), _> = self.write(1, |_| Box::pin(async { panic!("a defect") })).await;
+        assert!(broken.is_err());
+    }
+
     /// Waits for writes under way and closes the database. Changes asked for afterwards answer [`StoreError::Closed`].
     pub async fn close(&self) {
         if let Some(writer) = self.inner.writer.lock().await.take() {

@@ -74,6 +74,15 @@ async fn health_needs_no_key() {
 }
 
 #[tokio::test]
+async fn a_host_that_cannot_write_is_not_ready() {
+    let host = Host::start().await;
+    host.state.store.break_writer().await;
+    let answer = host.get("/readyz").await;
+    assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (503, "not_ready"));
+    assert_eq!(host.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
 async fn the_documentation_is_served_without_a_network() {
     let host = Host::start().await;
     let served = host.get("/v1/openapi.json").await;
