@@ -4,6 +4,7 @@
 
 use super::server::ServerSettings;
 use super::validate::{Issue, range};
+use crate::store::FIRST_KEPT;
 
 /// The largest number of what costs memory or threads for each.
 const MANY: u64 = 1 << 20;
@@ -32,6 +33,7 @@ fn numbers(server: &ServerSettings) -> Vec<(&'static str, u64, u64, u64)> {
         ("/server/store/readers", store.readers.into(), 1, 1024),
         ("/server/store/retention_ms", u64::try_from(store.retention_ms).unwrap_or(u64::MAX), 0, 100 * YEAR_MS),
         ("/server/store/removal_interval_ms", store.removal_interval_ms, 1, YEAR_MS),
+        ("/server/store/events_per_job", store.events_per_job.into(), 2 * u64::from(FIRST_KEPT), MANY),
         ("/server/dispatch/window", of(dispatch.window), 1, MANY),
         ("/server/dispatch/page", of(dispatch.page), 1, MANY),
         ("/server/dispatch/probe_min_ms", dispatch.probe_min_ms, 1, dispatch.probe_max_ms),

@@ -1,4 +1,7 @@
-//! A job's history. Its first line, `submitted`, is not stored: it follows from the execution, and a bulk is faster without it.
+//! A job's history, which is bounded: a job may wait, and be looked at, for as long as its source or its destination makes it.
+//! Its first line, `submitted`, is not stored: it follows from the execution, and a bulk is faster without it.
+
+use std::collections::BTreeMap;
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::time::Wall;
@@ -12,6 +15,8 @@ use super::{Store, StoreError};
 
 /// The number of the line that is not stored.
 const SUBMITTED: u32 = 1;
+/// Lines of a job's history that are kept however long it gets: how it began.
+pub const FIRST_KEPT: u32 = 20;
 
 impl Store {
     /// Adds to a job's history.
@@ -51,7 +56,7 @@ impl Store {
     }
 }
 
-/// Appends events to the jobs' histories.
+/// Appends events to the jobs' histories. Of one that gets longer than the bound the oldest lines go, but for the first.
 pub(super) async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> Result<(), StoreError> {
     // A statement sees the table as it was before it: the place among a job's new lines is added to its largest number.
     for chunk in events.chunks(CHUNK) {
@@ -79,9 +84,31 @@ pub(super) async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> R
         insert.push(
             ") INSERT INTO event (job_id, seq, at, stage, attempt, http_status, duration_ms, detail, log) \
              SELECT job, coalesce((SELECT max(seq) FROM event WHERE job_id = n.job), 1) + place, \
-             at, stage, attempt, http_status, duration_ms, detail, log FROM n",
+             at, stage, attempt, http_status, duration_ms, detail, log FROM n RETURNING job_id, seq",
         );
-        statement::run(insert, &mut tx.conn).await?;
+        let mut long = BTreeMap::new();
+        for row in statement::rows(insert, &mut tx.conn).await? {
+            let (job, seq): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            if seq > i64::from(tx.events_per_job) {
+                let last = long.entry(job).or_insert(seq);
+                *last = seq.max(*last);
+            }
+        }
+        shorten(tx, long).await?;
+    }
+    Ok(())
+}
+
+/// By job the number of its last line, which is beyond the bound. Each line is removed once, from a range of the table's key.
+async fn shorten(tx: &mut WriteTx, long: BTreeMap<i64, i64>) -> Result<(), StoreError> {
+    let newest = i64::from(tx.events_per_job.saturating_sub(FIRST_KEPT));
+    for (job, last) in long {
+        sqlx::query("DELETE FROM event WHERE job_id = ? AND seq > ? AND seq <= ?")
+            .bind(job)
+            .bind(FIRST_KEPT)
+            .bind(last - newest)
+            .execute(&mut tx.conn)
+            .await?;
     }
     Ok(())
 }

@@ -58,6 +58,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
 pub use error::StoreError;
+pub use history::FIRST_KEPT;
 pub use options::StoreOptions;
 
 use crate::clock::Clock;

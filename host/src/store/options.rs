@@ -20,6 +20,8 @@ pub struct StoreOptions {
     pub retention_ms: i64,
     /// How often executions past their time are looked for and removed, in milliseconds; at the start as well.
     pub removal_interval_ms: u64,
+    /// Events that are kept of one job. Of a longer history the first 20 are kept and the newest; the numbers show the gap.
+    pub events_per_job: u32,
 }
 
 impl Default for StoreOptions {
@@ -31,6 +33,7 @@ impl Default for StoreOptions {
             readers: 4,
             retention_ms: 30 * 24 * 60 * 60 * 1000,
             removal_interval_ms: 10 * 60 * 1000,
+            events_per_job: 500,
         }
     }
 }

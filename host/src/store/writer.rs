@@ -29,6 +29,8 @@ pub(super) struct WriteTx {
     pub(super) effects: Effects,
     /// How long a finished execution is kept.
     pub(super) retention_ms: i64,
+    /// Events that are kept of one job.
+    pub(super) events_per_job: u32,
     last_number: i64,
     clock: Clock,
     /// The channels of connections, for the metrics. A connection never changes its channel.
@@ -37,8 +39,8 @@ pub(super) struct WriteTx {
 
 impl WriteTx {
     pub(super) fn new(conn: SqliteConnection, last_number: i64, options: &StoreOptions, clock: Clock) -> Self {
-        let retention_ms = options.retention_ms;
-        Self { conn, effects: Effects::default(), retention_ms, last_number, clock, channels: HashMap::new() }
+        let StoreOptions { retention_ms, events_per_job, .. } = *options;
+        Self { conn, effects: Effects::default(), retention_ms, events_per_job, last_number, clock, channels: HashMap::new() }
     }
 
     /// The next number of an execution or a seal. A change that is undone leaves a gap, which does no harm.

@@ -1,8 +1,9 @@
-//! Limits as facts.
+//! Facts: limits, and what is kept of a job's history.
 
 use egression_core::time::Wall;
 
-use super::World;
+use super::super::{FIRST_KEPT, StoreOptions};
+use super::{World, event, job};
 
 #[tokio::test]
 async fn a_closed_limit_stays_closed_over_a_restart_and_only_gets_later() {
@@ -29,4 +30,28 @@ async fn slices_of_a_window_are_durable() {
     assert_eq!(world.store.slices().await.unwrap(), expected);
     world.store.drop_slices("w", Wall(16)).await.unwrap();
     assert_eq!(world.store.slices().await.unwrap(), expected[1..], "an open slice is kept");
+}
+
+#[tokio::test]
+async fn a_history_keeps_its_beginning_and_its_end() {
+    let bound = StoreOptions::default().events_per_job;
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
+    let numbers = async |job| {
+        let events = world.store.events(job, 0, 5000).await.unwrap();
+        events.iter().map(|event| event.seq).collect::<Vec<_>>()
+    };
+    // Up to the bound nothing goes, the line that is not stored included.
+    world.store.add_events(seq.job(0), vec![event("sent"); bound as usize - 1]).await.unwrap();
+    world.store.add_events(seq.job(1), vec![event("sent"); 3]).await.unwrap();
+    assert_eq!(numbers(seq.job(0)).await, (1..=bound).collect::<Vec<_>>());
+    let longer = [1, 7, 700];
+    for more in longer {
+        world.store.add_events(seq.job(0), vec![event("looked at"); more]).await.unwrap();
+    }
+    let last = bound + 708;
+    let kept = (1..=FIRST_KEPT).chain(last - (bound - FIRST_KEPT) + 1..=last).collect::<Vec<_>>();
+    assert_eq!(numbers(seq.job(0)).await, kept);
+    assert_eq!(kept.len(), bound as usize);
+    assert_eq!(numbers(seq.job(1)).await, [1, 2, 3, 4], "others are as they were");
 }
