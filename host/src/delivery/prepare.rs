@@ -140,11 +140,11 @@ impl Deliverer {
             let read = bodies.remove(&row.job);
             let made = match (row.pinned.clone(), row.payload.clone(), read) {
                 (Some(pinned), _, _) => Ok((pinned, None)),
-                (None, _, _) if action == Action::Delete => Ok((pin(job_id, action, None, row.revision), None)),
-                (None, Some(payload), _) => Ok((pin(job_id, action, Some(payload), row.revision), None)),
+                (None, _, _) if action == Action::Delete => Ok((pin(job_id, &row, action, None, row.revision), None)),
+                (None, Some(payload), _) => Ok((pin(job_id, &row, action, Some(payload), row.revision), None)),
                 (None, None, Some(Ok((body, took_ms)))) => {
                     let event = history::resolved(now, took_ms, body.body.len(), body.revision);
-                    Ok((pin(job_id, action, Some(body.body), body.revision), Some(event)))
+                    Ok((pin(job_id, &row, action, Some(body.body), body.revision), Some(event)))
                 }
                 (None, None, Some(Err(ResolveError::Rejected(problem)))) => Err(Box::new(ends(&row, JobState::Rejected, *problem, now))),
                 (None, None, Some(Err(ResolveError::Unavailable { until, problem }))) => {

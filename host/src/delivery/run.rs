@@ -162,7 +162,7 @@ pub(super) fn items(part: &[Work]) -> Vec<Item> {
             object: work.row.object.clone(),
             action: work.action,
             body: work.pinned.body.clone(),
-            revision: work.pinned.revision,
+            revision: work.pinned.revision.or(work.pinned.counted),
             idempotency_key: work.pinned.idempotency_key.clone(),
             attempt: work.attempt,
             remotes: work.row.remotes.clone(),

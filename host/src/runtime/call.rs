@@ -76,7 +76,7 @@ pub struct Item {
     pub action: Action,
     /// JSON text; none for a delete.
     pub body: Option<String>,
-    /// The source's revision.
+    /// The source's revision, else the number of the delivery.
     pub revision: Option<u64>,
     /// The same for every repeat of the same bytes.
     pub idempotency_key: String,

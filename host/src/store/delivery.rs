@@ -42,7 +42,7 @@ async fn claim_chunk(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result<Vec
     let select = statement::among(
         "SELECT j.id, j.connection_id, j.state, j.object_type, j.object_id, j.action, j.attempts, j.conflicts, j.source_id, j.expires_at, \
          j.waits_since, p.body, d.revision, d.depends_on, coalesce(d.traceparent, x.traceparent), \
-         r.revision, i.action, i.body, i.body_hash, i.revision, i.idempotency_key, i.answer_lost \
+         r.revision, i.action, i.body, i.body_hash, i.revision, i.idempotency_key, i.answer_lost, i.counted, coalesce(r.counted, 0) \
          FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
          LEFT JOIN payload p ON p.job_id = j.id LEFT JOIN job_detail d ON d.job_id = j.id LEFT JOIN intent i ON i.job_id = j.id \
          LEFT JOIN delivered r ON r.connection_id = j.connection_id AND r.object_type = j.object_type AND r.object_id = j.object_id \
@@ -75,6 +75,7 @@ fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
         pinned: pinned(row)?,
         remotes: Vec::new(),
         delivered_revision: number(15)?,
+        deliveries: number(23)?.unwrap_or(0),
     })
 }
 
@@ -85,6 +86,7 @@ fn pinned(row: &SqliteRow) -> Result<Option<Pinned>, StoreError> {
         body: row.try_get(17)?,
         body_hash: hash(row.try_get(18)?)?,
         revision: row.try_get::<Option<i64>, _>(19)?.map(i64::cast_unsigned),
+        counted: row.try_get::<Option<i64>, _>(22)?.map(i64::cast_unsigned),
         idempotency_key: row.try_get(20)?,
         answer_lost: row.try_get(21)?,
     }))

@@ -93,7 +93,7 @@ async fn open(tx: &mut WriteTx, mut act: Act, intents: Vec<NewIntent>) -> Result
 
 async fn write(tx: &mut WriteTx, intents: &[NewIntent], now: i64) -> Result<(), StoreError> {
     let mut insert = statement::values(
-        "INSERT INTO intent (job_id, call_id, attempt, open, answer_lost, action, body_hash, body, revision, idempotency_key, opened_at) ",
+        "INSERT INTO intent (job_id, call_id, attempt, open, answer_lost, action, body_hash, body, revision, counted, idempotency_key, opened_at) ",
         intents,
         |mut row, intent| {
             row.push_bind(intent.job.0)
@@ -105,6 +105,7 @@ async fn write(tx: &mut WriteTx, intents: &[NewIntent], now: i64) -> Result<(), 
                 .push_bind(intent.pinned.body_hash.as_slice())
                 .push_bind(intent.pinned.body.as_deref())
                 .push_bind(intent.pinned.revision.map(u64::cast_signed))
+                .push_bind(intent.pinned.counted.map(u64::cast_signed))
                 .push_bind(intent.pinned.idempotency_key.as_str())
                 .push_bind(now);
         },
@@ -113,7 +114,7 @@ async fn write(tx: &mut WriteTx, intents: &[NewIntent], now: i64) -> Result<(), 
     insert.push(
         " ON CONFLICT (job_id) DO UPDATE SET call_id = excluded.call_id, attempt = excluded.attempt, open = 1, \
          answer_lost = max(intent.answer_lost, excluded.answer_lost), action = excluded.action, body_hash = excluded.body_hash, \
-         body = excluded.body, revision = excluded.revision, idempotency_key = excluded.idempotency_key, opened_at = excluded.opened_at",
+         body = excluded.body, revision = excluded.revision, counted = excluded.counted, idempotency_key = excluded.idempotency_key, opened_at = excluded.opened_at",
     );
     statement::run(insert, &mut tx.conn).await?;
     Ok(())

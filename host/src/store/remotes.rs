@@ -164,7 +164,7 @@ async fn write_present(tx: &mut WriteTx, present: &[(&Delivered, Option<u64>)], 
         return Ok(());
     }
     let mut insert = statement::values(
-        "INSERT INTO delivered (connection_id, object_type, object_id, revision, at) ",
+        "INSERT INTO delivered (connection_id, object_type, object_id, revision, at, counted) ",
         present,
         |mut row, (one, revision)| {
             row.push_bind(one.connection.0)
@@ -172,11 +172,12 @@ async fn write_present(tx: &mut WriteTx, present: &[(&Delivered, Option<u64>)], 
                 .push_bind(one.object.id.as_str())
                 // Saturating keeps the order.
                 .push_bind(revision.map(|revision| i64::try_from(revision).unwrap_or(i64::MAX)))
-                .push_bind(now.0);
+                .push_bind(now.0)
+                .push("1");
         },
     );
     insert.push(
-        " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET at = excluded.at, \
+        " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET at = excluded.at, counted = delivered.counted + 1, \
          revision = max(coalesce(delivered.revision, excluded.revision), coalesce(excluded.revision, delivered.revision))",
     );
     statement::run(insert, &mut tx.conn).await?;

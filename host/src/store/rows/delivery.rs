@@ -45,6 +45,8 @@ pub struct ClaimRow {
     pub remotes: Vec<Remote>,
     /// The newest revision delivered there.
     pub delivered_revision: Option<u64>,
+    /// How often it was delivered there.
+    pub deliveries: u64,
 }
 
 /// The bytes of an attempt whose outcome is not known to be 'not applied': a repeat sends the same.
@@ -58,6 +60,8 @@ pub struct Pinned {
     pub body_hash: [u8; 32],
     /// The body's revision.
     pub revision: Option<u64>,
+    /// Where nobody names revisions of the object: the number of this delivery. Compared with no revision.
+    pub counted: Option<u64>,
     /// The same for every repeat.
     pub idempotency_key: String,
     /// An answer was lost before.

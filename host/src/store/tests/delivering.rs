@@ -9,7 +9,7 @@ use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
 use super::super::rows::{IdMapChange, JobFilter, Settlement, StagedJob, Transition};
-use super::{SHOP, World, ended, event, intent, job, object, settlement, waits};
+use super::{SHOP, World, ended, event, intent, job, keyed, object, settlement, waits};
 
 fn remote(kind: &str, id: &str) -> Remote {
     Remote { kind: kind.to_owned(), id: id.to_owned(), version: Some("3".to_owned()), url: None, sub_id: None }
@@ -85,6 +85,32 @@ async fn a_success_is_settled_with_id_map_revision_and_events() {
     assert_eq!(world.store.claim(&[fourth]).await.unwrap()[0].delivered_revision, None, "what comes back begins anew");
     let history = world.store.object_jobs(None, &object("a"), None, 10).await.unwrap();
     assert_eq!(history.iter().map(|row| row.seq).collect::<Vec<_>>(), [fourth, third, again, one]);
+}
+
+#[tokio::test]
+async fn deliveries_are_counted_apart_from_revisions() {
+    let world = World::new().await;
+    let counts = async |job| {
+        let claim = world.store.claim(&[job]).await.unwrap().remove(0);
+        (claim.deliveries, claim.delivered_revision)
+    };
+    for delivered in 0..3 {
+        let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
+        assert_eq!((counts(seq.job(0)).await, counts(seq.job(1)).await), ((delivered, None), (0, None)));
+        world.deliver(seq.job(0), JobState::Succeeded).await;
+        world.deliver(seq.job(1), JobState::Rejected).await;
+    }
+    let repeated = world.submit(vec![job(0, "a")]).await.execution.job(0);
+    let mut first = intent(repeated, 9);
+    (first.pinned.revision, first.pinned.counted) = (None, Some(4));
+    world.store.open_intent(vec![first.clone()]).await.unwrap();
+    let lost = Transition::Waits { reason: None, until: None, parents: vec![], problem: None, keep_pinned: true, answer_lost: true };
+    world.settle(vec![settlement(repeated, Some(9), lost)]).await;
+    // Another job of the object, with a key of its own, may get there before the repeat.
+    let other = world.submit(vec![keyed(0, "a", "other")]).await.execution.job(0);
+    world.deliver(other, JobState::Succeeded).await;
+    let claim = world.store.claim(&[repeated]).await.unwrap().remove(0);
+    assert_eq!((claim.deliveries, claim.pinned.unwrap().counted), (4, Some(4)), "the repeat keeps its number");
 }
 
 #[tokio::test]

@@ -276,6 +276,7 @@ fn intent(job: JobSeq, call: i64) -> NewIntent {
             body: Some(format!("{{\"job\":{job}}}")),
             body_hash: [9; 32],
             revision: Some(3),
+            counted: None,
             idempotency_key: format!("key-{job}"),
             answer_lost: false,
         },
