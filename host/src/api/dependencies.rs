@@ -7,6 +7,8 @@ use egression_core::domain::object::ObjectHash;
 
 /// Objects visited at most in the search for one cycle; a deeper chain is refused.
 const MAX_STEPS: usize = 10_000;
+/// Steps of all searches of one request; after that whatever may close a cycle is refused.
+const MAX_REQUEST_STEPS: usize = 1_000_000;
 
 type Node = (ConnectionId, ObjectHash);
 
@@ -17,6 +19,8 @@ pub struct Dependencies {
     /// Objects that somebody depends on: only these can close a cycle.
     depended_on: HashSet<Node>,
     edges: usize,
+    /// Steps of the searches so far.
+    steps: usize,
 }
 
 /// Why a dependency is not taken.
@@ -24,7 +28,7 @@ pub struct Dependencies {
 pub enum DependencyError {
     /// It closes a cycle.
     Cycle,
-    /// The chain behind it is too long to be searched.
+    /// The chain behind it is too long to be searched, or the request's searches together are.
     TooDeep,
     /// The request has too many.
     TooMany,
@@ -58,12 +62,16 @@ impl Dependencies {
     }
 
     /// Looks for `child` among the ancestors of its parents to be.
-    fn search(&self, connection: ConnectionId, child: ObjectHash, parents: &[ObjectHash]) -> Result<(), DependencyError> {
+    fn search(&mut self, connection: ConnectionId, child: ObjectHash, parents: &[ObjectHash]) -> Result<(), DependencyError> {
         let mut open: Vec<ObjectHash> = parents.to_vec();
         let mut seen: HashSet<ObjectHash> = HashSet::new();
         while let Some(object) = open.pop() {
             if object == child {
                 return Err(DependencyError::Cycle);
+            }
+            self.steps += 1;
+            if self.steps > MAX_REQUEST_STEPS {
+                return Err(DependencyError::TooDeep);
             }
             if !seen.insert(object) {
                 continue;
@@ -112,6 +120,25 @@ mod tests {
         for i in (0..50_000).rev() {
             assert_eq!(add(&mut backwards, i, &[i - 1]), Ok(()));
         }
+    }
+
+    #[test]
+    fn all_searches_of_a_request_together_are_bounded() {
+        let mut dependencies = Dependencies::default();
+        for i in 0..9_999 {
+            assert_eq!(add(&mut dependencies, i + 1, &[i]), Ok(()));
+        }
+        // Each of these is depended on, and has the whole chain behind it.
+        let mut taken = 0;
+        for i in 20_000..30_000 {
+            assert_eq!(add(&mut dependencies, i + 100_000, &[i]), Ok(()));
+            match add(&mut dependencies, i, &[9_999]) {
+                Ok(()) => taken += 1,
+                Err(error) => assert_eq!(error, DependencyError::TooDeep),
+            }
+        }
+        assert_eq!(taken, MAX_REQUEST_STEPS / 10_000);
+        assert_eq!(add(&mut dependencies, 50_000, &[9_999]), Ok(()), "what nobody depends on needs no search");
     }
 
     #[test]
