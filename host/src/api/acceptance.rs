@@ -10,6 +10,7 @@ use egression_core::domain::ids::{ConnectionId, SourceId};
 use egression_core::domain::object::{ObjectHash, ObjectKey};
 use egression_core::time::Wall;
 
+use super::check::{Check, shown};
 use super::dependencies::{Dependencies, DependencyError};
 use super::item::Submission;
 use super::problem::FieldError;
@@ -19,16 +20,7 @@ use super::trace;
 use crate::config::catalogue::{Catalogue, Channel};
 use crate::config::documents::SourceKind;
 use crate::runtime::description::Description;
-use crate::store::rows::{Context, StagedJob};
-
-/// The longest object id and object type in bytes.
-pub const MAX_OBJECT_ID_BYTES: usize = 512;
-/// The longest partition key and `client_ref` in bytes.
-pub const MAX_WORD_BYTES: usize = 200;
-/// Pairs of a context, those of the execution included.
-pub const MAX_CONTEXT_PAIRS: usize = 10;
-/// The longest name or value in a context, in bytes.
-pub const MAX_CONTEXT_BYTES: usize = 256;
+use crate::store::rows::StagedJob;
 
 /// Takes the items of one request.
 pub struct Acceptance {
@@ -94,7 +86,7 @@ impl Acceptance {
         check.payload(&item, self.settings.max_payload_bytes);
         let depends_on: Vec<ObjectKey> = check.depends_on(&item, self.settings.max_depends_on);
         let targets = self.targets(&item, object_type.as_deref(), action, &mut check);
-        let (Some(action), Some(object_type), true) = (action, object_type, check.errors.is_empty()) else { return Err(check.errors) };
+        let (Some(action), Some(object_type), true) = (action, object_type, check.is_good()) else { return Err(check.into_errors()) };
         self.depend(&targets, &object_type, &object_ids, &depends_on)?;
         let traceparent = item.context.as_ref().and_then(|c| c.get("traceparent")).filter(|t| trace::is_traceparent(t)).cloned();
         let model = StagedJob {
@@ -123,7 +115,7 @@ impl Acceptance {
     fn source(&self, item: &Submission, check: &mut Check) -> Option<SourceId> {
         let found = item.source.as_deref().map(|name| (name, self.catalogue.source(name).map(|source| (source.id, source.kind))));
         if let Some((name, None)) = found {
-            check.wrong("/source", "unknown_source", format!("there is no source `{name}`"));
+            check.wrong("/source", "unknown_source", format!("there is no source `{}`", shown(name)));
             return None;
         }
         let reads = item.payload.is_none() && item.action != Some(Action::Delete);
@@ -148,51 +140,52 @@ impl Acceptance {
         action: Option<Action>,
         check: &mut Check,
     ) -> Vec<(Arc<Target>, u32)> {
-        let named: Vec<(String, String)> = match (&item.channels, &item.channel) {
+        let named: &[String] = match (&item.channels, &item.channel) {
             (Some(_), Some(_)) => {
                 check.wrong("/channel", "invalid_value", "expected either `channel` or `channels`".to_owned());
                 return Vec::new();
             }
-            (Some(names), None) => names.iter().enumerate().map(|(i, name)| (format!("/channels/{i}"), name.clone())).collect(),
-            (None, Some(name)) => vec![("/channel".to_owned(), name.clone())],
-            (None, None) => Vec::new(),
+            (Some(names), None) => names,
+            (None, Some(name)) => std::slice::from_ref(name),
+            (None, None) => &[],
         };
         if named.is_empty() {
             check.wrong("/channels", "required", "at least one channel is needed".to_owned());
         }
-        let mut targets: Vec<(Arc<Target>, u32)> = Vec::with_capacity(named.len());
-        for (pointer, name) in named {
-            match self.target(&name) {
+        let mut targets: Vec<(Arc<Target>, u32)> = Vec::new();
+        for (index, name) in named.iter().enumerate() {
+            let pointer = || if item.channel.is_some() { "/channel".to_owned() } else { format!("/channels/{index}") };
+            match self.target(name) {
                 Ok(target) if targets.iter().any(|(t, _)| t.connection == target.connection) => {
-                    check.wrong(&pointer, "duplicate_value", format!("channel `{name}` is named twice"));
+                    check.wrong(&pointer(), "duplicate_value", format!("channel `{}` is named twice", shown(name)));
                 }
                 Ok(target) => {
                     if let (Some(object_type), Some(action)) = (object_type, action) {
-                        target.supports(&name, object_type, action, check);
+                        target.supports(name, object_type, action, check);
                         let belt = belt_of(&target.channel.document.belts, object_type);
                         targets.push((target, belt));
                     }
                 }
-                Err((code, detail)) => check.wrong(&pointer, code, detail),
+                Err((code, detail)) => check.wrong(&pointer(), code, detail),
             }
         }
         targets
     }
 
     fn target(&mut self, channel: &str) -> Result<Arc<Target>, (&'static str, String)> {
+        // Only channels that are there are remembered: a body full of wrong names fills no memory.
+        let Some(entry) = self.catalogue.channel(channel) else {
+            return Err(("unknown_channel", format!("there is no channel `{}`", shown(channel))));
+        };
         if let Some(known) = self.targets.get(channel) {
             return known.clone();
         }
-        let found = self.find(channel);
-        // The bound keeps a body full of wrong names from filling memory.
-        if self.targets.len() < 10_000 {
-            self.targets.insert(channel.to_owned(), found.clone());
-        }
+        let found = self.find(channel, entry);
+        self.targets.insert(channel.to_owned(), found.clone());
         found
     }
 
-    fn find(&self, channel: &str) -> Result<Arc<Target>, (&'static str, String)> {
-        let entry = self.catalogue.channel(channel).ok_or_else(|| ("unknown_channel", format!("there is no channel `{channel}`")))?;
+    fn find(&self, channel: &str, entry: &Arc<Channel>) -> Result<Arc<Target>, (&'static str, String)> {
         let connection = self
             .catalogue
             .connection(&self.subscription, channel)
@@ -234,7 +227,8 @@ impl Target {
             None => {
                 let known: Vec<_> = self.description.object_types.iter().map(|t| t.object_type.as_str()).collect();
                 let detail = format!(
-                    "channel `{channel}` (connector `{connector}`) does not deliver `{object_type}`, expected one of {}",
+                    "channel `{channel}` (connector `{connector}`) does not deliver `{}`, expected one of {}",
+                    shown(object_type),
                     known.join(", ")
                 );
                 check.wrong("/object_type", "unknown_object_type", detail);
@@ -299,122 +293,6 @@ fn dependency_error(child: &ObjectKey, error: DependencyError, max: u32) -> Fiel
             let detail = format!("the request has more than {max} dependencies (bound `api.max_dependencies_per_request`)");
             FieldError::new("/depends_on", "too_many_dependencies", detail)
         }
-    }
-}
-
-/// Collects what is wrong with one submission.
-#[derive(Default)]
-struct Check {
-    errors: Vec<FieldError>,
-}
-
-impl Check {
-    fn wrong(&mut self, pointer: &str, code: &str, detail: String) {
-        self.errors.push(FieldError::new(pointer, code, detail));
-    }
-
-    fn need<T>(&mut self, pointer: &str, value: Option<T>) -> Option<T> {
-        if value.is_none() {
-            self.wrong(pointer, "required", format!("`{}` is required", &pointer[1..]));
-        }
-        value
-    }
-
-    fn object_ids(&mut self, ids: Option<Vec<String>>) -> Vec<String> {
-        let ids = self.need("/object_ids", ids).unwrap_or_default();
-        if ids.is_empty() && self.errors.last().is_none_or(|e| e.pointer != "/object_ids") {
-            self.wrong("/object_ids", "required", "at least one object id is needed".to_owned());
-        }
-        if let Some(at) = ids.iter().position(|id| id.is_empty() || id.len() > MAX_OBJECT_ID_BYTES || id.chars().any(char::is_control)) {
-            let detail = format!("expected 1 to {MAX_OBJECT_ID_BYTES} bytes without control characters");
-            self.wrong(&format!("/object_ids/{at}"), "invalid_value", detail);
-        }
-        ids
-    }
-
-    fn instant(&mut self, pointer: &str, text: Option<&str>) -> Option<Wall> {
-        let text = text?;
-        let instant = Wall::parse_rfc3339(text).ok();
-        if instant.is_none() {
-            self.wrong(
-                pointer,
-                "invalid_value",
-                format!("`{}` is no instant, expected RFC 3339 like 2026-11-21T08:00:00Z", super::item::excerpt(text.as_bytes(), 60)),
-            );
-        }
-        instant
-    }
-
-    fn times(&mut self, item: &Submission) -> (Option<Wall>, Option<Wall>) {
-        let scheduled = self.instant("/scheduled_at", item.scheduled_at.as_deref());
-        let expires = self.instant("/expires_at", item.expires_at.as_deref());
-        if let (Some(scheduled), Some(expires)) = (scheduled, expires)
-            && expires <= scheduled
-        {
-            self.wrong("/expires_at", "invalid_value", "expected an instant after `scheduled_at`".to_owned());
-        }
-        (scheduled, expires)
-    }
-
-    fn priority(&mut self, priority: Option<i64>) -> i8 {
-        let priority = priority.unwrap_or(0);
-        if !(-10..=10).contains(&priority) {
-            self.wrong("/priority", "invalid_value", format!("{priority} is out of range, expected -10 to 10"));
-        }
-        i8::try_from(priority).unwrap_or(0)
-    }
-
-    fn words(&mut self, item: &Submission) {
-        for (pointer, word) in [("/partition_key", &item.partition_key), ("/client_ref", &item.client_ref)] {
-            if word.as_ref().is_some_and(|w| w.is_empty() || w.len() > MAX_WORD_BYTES) {
-                self.wrong(pointer, "invalid_value", format!("expected 1 to {MAX_WORD_BYTES} bytes"));
-            }
-        }
-    }
-
-    fn context(&mut self, context: Option<&Context>, shared: usize) {
-        let Some(context) = context else { return };
-        if context.len() + shared > MAX_CONTEXT_PAIRS {
-            self.wrong("/context", "too_many", format!("expected at most {MAX_CONTEXT_PAIRS} pairs, those of `defaults` included"));
-        }
-        if context.iter().any(|(name, value)| name.is_empty() || name.len() > MAX_CONTEXT_BYTES || value.len() > MAX_CONTEXT_BYTES) {
-            self.wrong(
-                "/context",
-                "invalid_value",
-                format!("expected names of 1 to {MAX_CONTEXT_BYTES} bytes and values of at most {MAX_CONTEXT_BYTES}"),
-            );
-        }
-    }
-
-    fn payload(&mut self, item: &Submission, max_bytes: u64) {
-        let Some(payload) = &item.payload else { return };
-        if !payload.get().starts_with('{') {
-            self.wrong("/payload", "wrong_type", "expected an object".to_owned());
-        }
-        if payload.get().len() as u64 > max_bytes {
-            self.wrong("/payload", "too_large", format!("the body is larger than {max_bytes} bytes (bound `api.max_payload_bytes`)"));
-        }
-        if item.object_ids.as_ref().is_some_and(|ids| ids.len() > 1) {
-            self.wrong("/payload", "invalid_value", "an inline body goes with exactly one object id".to_owned());
-        }
-        if item.action == Some(Action::Delete) {
-            self.wrong("/payload", "invalid_value", "a delete has no body".to_owned());
-        }
-    }
-
-    fn depends_on(&mut self, item: &Submission, max: u32) -> Vec<ObjectKey> {
-        let objects = item.depends_on.clone().unwrap_or_default();
-        if objects.len() > max as usize {
-            self.wrong("/depends_on", "too_many", format!("expected at most {max} objects (bound `api.max_depends_on`)"));
-        }
-        if let Some(at) = objects.iter().position(|o| o.id.is_empty() || o.object_type.is_empty() || o.id.len() > MAX_OBJECT_ID_BYTES) {
-            self.wrong(
-                &format!("/depends_on/{at}"),
-                "invalid_value",
-                format!("expected a type and an id of 1 to {MAX_OBJECT_ID_BYTES} bytes"),
-            );
-        }
-        objects.into_iter().map(ObjectKey::from).collect()
     }
 }
 

@@ -131,6 +131,7 @@ fn what_cannot_be_done_is_refused_with_the_place() {
         (json!({"payload": {"a": "x".repeat(100)}}), "/payload", "too_large"),
         (json!({"depends_on": [{"type": "product", "id": "1"}]}), "/depends_on", "dependency_cycle"),
         (json!({"depends_on": [{"type": "brand", "id": ""}]}), "/depends_on/0", "invalid_value"),
+        (json!({"depends_on": [{"type": "x".repeat(513), "id": "1"}]}), "/depends_on/0", "invalid_value"),
         (
             json!({"depends_on": (0..3).map(|i| json!({"type": "brand", "id": i.to_string()})).collect::<Vec<_>>()}),
             "/depends_on",

@@ -1,7 +1,7 @@
 //! Receives one request's submissions: from the body's pieces into staging, and at the end one seal.
 //!
 //! Promises that nothing is visible before the seal, that a body that breaks off leaves nothing, and that memory holds
-//! at most one chunk (1,000 items or `stage_max_bytes`) beside the item being read.
+//! at most one chunk (`staging.rs`) beside the item being read.
 
 use std::sync::Arc;
 
@@ -9,24 +9,22 @@ use egression_core::domain::ids::{ExecutionId, ExecutionSeq, MAX_JOBS_PER_EXECUT
 use egression_core::domain::problem::Problem;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::acceptance::{Acceptance, Accepted, MAX_CONTEXT_PAIRS};
+use super::acceptance::{Acceptance, Accepted};
 use super::auth::Caller;
+use super::check::{self, MAX_CONTEXT_BYTES, MAX_CONTEXT_PAIRS};
 use super::idempotency::Held;
 use super::item::{self, Submission};
 use super::problem::{ApiError, FieldError, MAX_LISTED_ERRORS};
 use super::splitter::{Piece, SplitError};
+use super::staging::Chunk;
 use super::state::ApiState;
 use super::trace;
 use crate::config::catalogue::Catalogue;
 use crate::store::StoreError;
 use crate::store::rows::{IdempotencyMark, IdempotencyRecord, NewExecution, ProgressRow, Sealed, StagedItem};
 
-/// Items in one write to the store.
-const CHUNK_ITEMS: usize = 1000;
 /// Bytes of a refused item that are kept.
 const EXCERPT_BYTES: usize = 200;
-/// What an item without a body is counted as, towards `stage_max_bytes`.
-const ITEM_BYTES: u64 = 300;
 
 /// What the request's head says.
 #[derive(Clone, Debug)]
@@ -46,8 +44,12 @@ pub struct Head {
 pub struct Received {
     /// The execution: new, or that of the first request with the same key.
     pub execution: ExecutionSeq,
+    /// Its public id.
+    pub id: ExecutionId,
     /// One object on one channel, due now: worth waiting for.
     pub single: bool,
+    /// It is the execution of an earlier request.
+    pub replayed: bool,
 }
 
 /// One request being received.
@@ -58,8 +60,7 @@ pub struct Intake {
     defaults: Submission,
     open: Option<Open>,
     execution: Option<ExecutionSeq>,
-    chunk: Vec<StagedItem>,
-    chunk_bytes: u64,
+    chunk: Chunk,
     items: u64,
     jobs: u32,
     refused: u64,
@@ -94,8 +95,7 @@ impl Intake {
             defaults: Submission::default(),
             open: None,
             execution: None,
-            chunk: Vec::new(),
-            chunk_bytes: 0,
+            chunk: Chunk::default(),
             items: 0,
             jobs: 0,
             refused: 0,
@@ -135,7 +135,7 @@ impl Intake {
     async fn submission(&mut self, submission: Submission, pointer: &str, text: &[u8]) -> Result<(), ApiError> {
         self.items += 1;
         let submission = submission.over(&self.defaults);
-        let object = submission.object();
+        let object = submission.object().filter(check::is_nameable);
         if self.open.is_none() {
             self.open = Some(self.begin(submission.subscription.as_deref(), pointer).await?);
         }
@@ -201,9 +201,7 @@ impl Intake {
         let first = self.jobs;
         self.jobs = u32::try_from(total).unwrap_or(max);
         for job in accepted.expand(first) {
-            self.chunk_bytes += ITEM_BYTES + job.payload.as_ref().map_or(0, |p| p.len() as u64);
-            self.chunk.push(StagedItem::Job(job));
-            self.stage_if_full().await?;
+            self.push(StagedItem::Job(job)).await?;
         }
         Ok(())
     }
@@ -226,16 +224,12 @@ impl Intake {
             return Err(ApiError::TooLarge("the request has too many items (bound `api.max_jobs_per_request`)".to_owned()));
         }
         self.jobs += 1;
-        self.chunk_bytes += ITEM_BYTES;
-        self.chunk.push(StagedItem::Refused { index, excerpt: item::excerpt(text, EXCERPT_BYTES), object, problem });
-        self.stage_if_full().await
+        self.push(StagedItem::Refused { index, excerpt: item::excerpt(text, EXCERPT_BYTES), object, problem }).await
     }
 
-    async fn stage_if_full(&mut self) -> Result<(), ApiError> {
-        if self.chunk.len() < CHUNK_ITEMS && self.chunk_bytes < self.state.settings.stage_max_bytes {
-            return Ok(());
-        }
-        self.stage().await
+    async fn push(&mut self, item: StagedItem) -> Result<(), ApiError> {
+        self.chunk.push(item, self.state.settings.expanded_max_bytes)?;
+        if self.chunk.is_full(self.state.settings.stage_max_bytes) { self.stage().await } else { Ok(()) }
     }
 
     async fn stage(&mut self) -> Result<(), ApiError> {
@@ -245,8 +239,7 @@ impl Intake {
             None => self.state.store.begin_execution(open.new.clone()).await?,
         };
         self.execution = Some(execution);
-        self.chunk_bytes = 0;
-        let chunk = std::mem::take(&mut self.chunk);
+        let chunk = self.chunk.take();
         self.state.store.stage(execution, chunk).await?;
         Ok(())
     }
@@ -265,7 +258,7 @@ impl Intake {
         if self.head.strict && self.refused > 0 {
             return Err(self.all_refusals());
         }
-        let (subscription, new) = (open.subscription, open.new.clone());
+        let (subscription, new, id) = (open.subscription, open.new.clone(), open.new.id);
         let sealed = match self.seal(new, body_hash).await {
             Ok(sealed) => sealed,
             // Another request was sealed under the key after this one had looked it up.
@@ -286,13 +279,14 @@ impl Intake {
             refused = self.refused,
             "execution accepted"
         );
-        Ok(Received { execution: sealed.execution, single: self.jobs == 1 && !self.scheduled_later })
+        let single = self.jobs == 1 && !self.scheduled_later;
+        Ok(Received { execution: sealed.execution, id, single, replayed: false })
     }
 
     async fn seal(&mut self, new: NewExecution, body_hash: [u8; 32]) -> Result<Sealed, StoreError> {
         let operation = self.head.operation;
         let mark = self.head.key.clone().map(|key| IdempotencyMark { operation, key, body_hash });
-        let items = std::mem::take(&mut self.chunk);
+        let items = self.chunk.take();
         let Some(execution) = self.execution else { return self.state.store.submit(new, items, mark).await };
         if !items.is_empty() {
             self.state.store.stage(execution, items).await?;
@@ -305,12 +299,11 @@ impl Intake {
         if first.body_hash != body_hash {
             return Err(ApiError::KeyReused);
         }
-        let status = self.state.store.execution(first.execution).await?;
-        let single = status.is_some_and(|status| {
-            let sum = |count: fn(&ProgressRow) -> u64| status.progress.iter().map(count).sum::<u64>();
-            sum(|row| row.belt.total) == 1 && sum(|row| row.scheduled) == 0
-        });
-        Ok(Received { execution: first.execution, single })
+        let gone = || ApiError::Gone("the execution of this Idempotency-Key is no longer kept".to_owned());
+        let status = self.state.store.execution(first.execution).await?.ok_or_else(gone)?;
+        let sum = |count: fn(&ProgressRow) -> u64| status.progress.iter().map(count).sum::<u64>();
+        let single = sum(|row| row.belt.total) == 1 && sum(|row| row.scheduled) == 0;
+        Ok(Received { execution: first.execution, id: status.row.id, single, replayed: true })
     }
 
     fn all_refusals(&mut self) -> ApiError {
@@ -352,7 +345,7 @@ fn subscription(catalogue: &Catalogue, caller: &Caller, named: Option<&str>) -> 
         (None, None) => Err(("required", "`subscription` is required with a key that is not bound to one".to_owned())),
         (Some(name), _) => match catalogue.subscription(name).map(|found| found.id) {
             Some(id) if caller.sees(id) => Ok((id, name.to_owned())),
-            _ => Err(("unknown_subscription", format!("there is no subscription `{name}`"))),
+            _ => Err(("unknown_subscription", format!("there is no subscription `{}`", check::shown(name)))),
         },
     }
 }
@@ -360,7 +353,7 @@ fn subscription(catalogue: &Catalogue, caller: &Caller, named: Option<&str>) -> 
 /// The execution's own context, as one pair too many spoils it whole.
 fn check_context(context: Option<&crate::store::rows::Context>, operation: &str) -> Result<(), ApiError> {
     let Some(context) = context else { return Ok(()) };
-    let max = super::acceptance::MAX_CONTEXT_BYTES;
+    let max = MAX_CONTEXT_BYTES;
     let fits = context.iter().all(|(name, value)| !name.is_empty() && name.len() <= max && value.len() <= max);
     if context.len() <= MAX_CONTEXT_PAIRS && fits {
         return Ok(());

@@ -24,6 +24,9 @@ pub struct ApiSettings {
     pub max_depends_on: u32,
     /// `depends_on` references in one request, over all its jobs.
     pub max_dependencies_per_request: u32,
+    /// Bytes of bodies, ids and other texts of all jobs of one request, once each job has its own copy of what `defaults` gives
+    /// and each channel its own job.
+    pub expanded_max_bytes: u64,
     /// Bytes of staged items that are put into one write, whatever their number (at most 1,000).
     pub stage_max_bytes: u64,
     /// How long the body of a submission may take to arrive, in milliseconds.
@@ -66,6 +69,7 @@ impl Default for ApiSettings {
             max_jobs_per_request: 1_000_000,
             max_depends_on: 100,
             max_dependencies_per_request: 200_000,
+            expanded_max_bytes: 1024 * 1024 * 1024,
             stage_max_bytes: 4 * 1024 * 1024,
             body_timeout_ms: 120_000,
             sync_wait_ms: 1000,
@@ -94,6 +98,7 @@ impl ApiSettings {
             ("/max_item_bytes", self.max_item_bytes, 1, self.bulk_max_bytes),
             ("/max_payload_bytes", self.max_payload_bytes, 1, self.max_item_bytes),
             ("/max_jobs_per_request", u64::from(self.max_jobs_per_request), 1, u64::from(MAX_JOBS_PER_EXECUTION)),
+            ("/expanded_max_bytes", self.expanded_max_bytes, 1, u64::MAX),
             ("/body_timeout_ms", self.body_timeout_ms, 1, u64::MAX),
             ("/sync_wait_ms", self.sync_wait_ms, 0, self.max_wait_ms),
             ("/page_default", u64::from(self.page_default), 1, u64::from(self.page_limit)),
