@@ -6,7 +6,7 @@
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::auth::{Caller, Role};
 use super::body::{self, BodyBounds, BodyReader};
@@ -21,6 +21,9 @@ use super::splitter::{Framing, Splitter};
 use super::state::ApiState;
 use super::{job_view, trace, wait};
 use crate::store::rows::JobFilter;
+
+/// Where to follow an operation (Azure REST guidelines, long-running operations).
+const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
 
 /// Submit one piece of work.
 ///
@@ -39,7 +42,7 @@ use crate::store::rows::JobFilter;
     responses(
         (status = 200, description = "Finished in time: the execution with its jobs' outcomes.", body = ExecutionView,
             headers(("Preference-Applied" = String), ("Location" = String))),
-        (status = 202, description = "Durable, not finished: follow `Operation-Location`.", body = ExecutionView,
+        (status = 202, description = "Durable, not finished: follow `Operation-Location`. If the state could not be read after the commit, the body has `id` and `links.jobs` only.", body = ExecutionView,
             headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32, description = "seconds"))),
         (status = 400, description = "Malformed, or it cannot be done.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "The first request with this Idempotency-Key is still being received, or a connection of its jobs was removed meanwhile.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -65,7 +68,7 @@ pub(super) async fn submit_job(
     let head = Head { strict: true, ..head("jobs", &parts.headers, preferences)? };
     let received = detached(&state, caller.clone(), head, parts.headers, body, receive_one).await?;
     let default_ms = if received.single { state.settings.sync_wait_ms } else { 0 };
-    answer(&state, &caller, received, preferences, Waits::Always { default_ms }).await
+    Ok(answer(&state, &caller, received, preferences, Waits::Always { default_ms }).await)
 }
 
 /// Submit thousands at once.
@@ -84,7 +87,7 @@ pub(super) async fn submit_job(
     request_body(description = "`application/json`: `{\"defaults\":{…},\"jobs\":[…]}`. `application/x-ndjson`: one job a line, an optional first line `{\"defaults\":{…}}`.",
         content((BulkBody = "application/json"), (Submission = "application/x-ndjson"))),
     responses(
-        (status = 202, description = "Durable: sent after the commit.", body = ExecutionView,
+        (status = 202, description = "Durable: sent after the commit. If the state could not be read then, the body has `id` and `links.jobs` only.", body = ExecutionView,
             headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32, description = "seconds"))),
         (status = 200, description = "Finished within `Prefer: wait`, or a replay of what is finished.", body = ExecutionView),
         (status = 400, description = "Malformed or cut off; or strict, and some items are refused.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -109,12 +112,12 @@ pub(super) async fn submit_bulk(
     framing(&parts.headers)?;
     let head = head("bulk", &parts.headers, preferences)?;
     let received = detached(&state, caller.clone(), head, parts.headers, body, receive_many).await?;
-    answer(&state, &caller, received, preferences, Waits::Asked).await
+    Ok(answer(&state, &caller, received, preferences, Waits::Asked).await)
 }
 
 /// When the end of the work is part of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waits {
+pub(super) enum Waits {
     /// Whenever it is there in time; waited for this long unless asked otherwise.
     Always {
         /// Milliseconds.
@@ -219,13 +222,30 @@ async fn receive_pieces(state: &ApiState, intake: &mut Intake, headers: &HeaderM
     intake.finish(reader.finish()).await
 }
 
-/// Waits as preferred and answers with the execution as it stands then.
-async fn answer(
+/// Waits as preferred and answers with the execution as it stands then. It is durable by now, so whatever goes wrong here is no
+/// refusal: the answer says where to follow it.
+pub(super) async fn answer(state: &ApiState, caller: &Caller, received: Received, preferences: Preferences, waits: Waits) -> Response {
+    let path = format!("/v1/executions/{}", received.id);
+    let location = HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/v1/executions"));
+    match as_it_stands(state, caller, received, preferences, waits, location.clone()).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::warn!(%error, execution = received.execution.0, trace_id = trace::current(), "accepted, but its state was not read");
+            let headers =
+                [(header::LOCATION, location.clone()), (OPERATION_LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(1))];
+            let body = serde_json::json!({"id": received.id.to_string(), "links": {"jobs": format!("{path}/jobs")}});
+            (StatusCode::ACCEPTED, headers, axum::Json(body)).into_response()
+        }
+    }
+}
+
+async fn as_it_stands(
     state: &ApiState,
     caller: &Caller,
     received: Received,
     preferences: Preferences,
     waits: Waits,
+    location: HeaderValue,
 ) -> Result<Response, ApiError> {
     let default_ms = if let Waits::Always { default_ms } = waits { default_ms } else { 0 };
     let asked_ms = preferences.wait_ms(default_ms, state.settings.max_wait_ms);
@@ -235,23 +255,23 @@ async fn answer(
     drop(place);
     let status = status.ok_or_else(|| ApiError::Internal(format!("execution {} is not there after its seal", received.execution)))?;
     let done = execution_view::is_done(&status);
-    let finished_in_time = done && (waits != Waits::Asked || wait_ms > 0);
+    // A replay is answered with the execution as it stands now, waited for or not.
+    let is_whole = done && (waits != Waits::Asked || wait_ms > 0 || received.replayed);
     let mut view = execution_view::view(state, &status);
     let total = view.counts.total;
-    if finished_in_time && total <= u64::from(state.settings.page_default) {
+    if is_whole && total <= u64::from(state.settings.page_default) {
         let jobs = state.store.jobs(received.execution, &JobFilter::default(), None, state.settings.page_default).await?;
         view.jobs = Some(job_view::views(state, jobs).await?);
     }
     let mut headers = HeaderMap::new();
-    let location = HeaderValue::from_str(&format!("/v1/executions/{}", view.id)).unwrap_or(HeaderValue::from_static("/v1/executions"));
     headers.insert(header::LOCATION, location.clone());
     if let Some(applied) = preferences.applied(wait_ms > 0) {
         headers.insert("preference-applied", applied);
     }
-    if finished_in_time {
+    if is_whole {
         return Ok((StatusCode::OK, headers, axum::Json(view)).into_response());
     }
-    headers.insert("operation-location", location);
+    headers.insert(OPERATION_LOCATION, location);
     if !done {
         headers.insert(header::RETRY_AFTER, execution_view::retry_after(state, &view));
     }

@@ -67,7 +67,7 @@ async fn health_needs_no_key() {
     for (path, status) in [("/livez", 200), ("/readyz", 200), ("/metrics", 404)] {
         assert_eq!(host.send(Request::get(path).body(Body::empty()).unwrap()).await.status, status, "{path}");
     }
-    host._ready.send_replace(false);
+    host.ready.send_replace(false);
     assert_eq!(host.get("/readyz").await.problem(), "not_ready");
     let apart = operations(host.state.clone()).oneshot(Request::get("/livez").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(apart.status(), 200);

@@ -5,6 +5,7 @@ mod configure;
 mod edges;
 mod follow;
 mod shares;
+mod sizes;
 mod submit;
 
 use std::sync::{Arc, Mutex};
@@ -45,7 +46,7 @@ struct Host {
     admin: String,
     woken: mpsc::UnboundedReceiver<ExecutionSeq>,
     acts: Arc<Mutex<Vec<String>>>,
-    _ready: watch::Sender<bool>,
+    ready: watch::Sender<bool>,
     _dir: tempfile::TempDir,
 }
 
@@ -99,11 +100,11 @@ impl Host {
             connectors: Arc::new(Sandbox { description: Arc::new(super::acceptance::tests::description()), store: store.clone() }),
             scheduling: Arc::new(Recorder { wake, acts: Arc::clone(&acts) }),
         };
-        let (ready, is_ready) = watch::channel(true);
-        let state = ApiState::new(store, clock, settings, doors, None, is_ready);
+        let (ready, isready) = watch::channel(true);
+        let state = ApiState::new(store, clock, settings, doors, None, isready);
         let router = router(state.clone(), true);
         let admin = key(&state, Role::Admin, None).await;
-        Self { router, state, admin, woken, acts, _ready: ready, _dir: dir }
+        Self { router, state, admin, woken, acts, ready: ready, _dir: dir }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
