@@ -3,19 +3,21 @@
 //! A reference is read once, when its document is taken in; the value goes to the vault and the document keeps the
 //! reference, or a marker where the value came with the request. Serialising a reference never gives a value away.
 
+use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// The most bytes that a file with a secret may have. A larger one is a mistaken path.
 pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// A reference to a secret in a document.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SecretRef {
     /// Read from this environment variable of the host when the document is loaded.
@@ -32,8 +34,7 @@ pub enum SecretRef {
 }
 
 /// The marker of a value that the host keeps: `true`, and nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "bool")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept;
 
 /// Why a secret was not read. Never carries the secret.
@@ -61,11 +62,77 @@ pub enum SecretReadError {
     Empty,
 }
 
-impl TryFrom<bool> for Kept {
-    type Error = &'static str;
+/// Read by hand: what is written in the wrong form may be the secret itself, and serde's own readers would repeat it in what
+/// they complain of, which goes to answers and logs.
+impl<'de> Deserialize<'de> for SecretRef {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // Not asked for as a map: the format would refuse a string by itself, and repeat it.
+        from.deserialize_any(Reference)
+    }
+}
 
-    fn try_from(kept: bool) -> Result<Self, &'static str> {
-        if kept { Ok(Self) } else { Err("`stored` can only be true; leave the credential out to forget it") }
+const EXPECTED: &str = "expected a secret as one of {env = \"NAME\"}, {file = \"PATH\"}, {value = \"…\"}, {stored = true}";
+
+/// What stands behind the one name of a reference.
+enum Word {
+    Text(String),
+    Flag(bool),
+}
+
+macro_rules! never_repeated {
+    ($($method:ident: $type:ty,)*) => {
+        $(fn $method<E: Error>(self, _: $type) -> Result<Self::Value, E> {
+            Err(E::custom(EXPECTED))
+        })*
+    };
+}
+
+struct Reference;
+
+impl<'de> Visitor<'de> for Reference {
+    type Value = SecretRef;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a secret")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<SecretRef, A::Error> {
+        let wrong = || A::Error::custom(EXPECTED);
+        let Some((Word::Text(name), word)) = entries.next_entry::<Word, Word>()? else { return Err(wrong()) };
+        let reference = match (name.as_str(), word) {
+            ("env", Word::Text(name)) => SecretRef::Env(name),
+            ("file", Word::Text(path)) => SecretRef::File(path.into()),
+            ("value", Word::Text(value)) => SecretRef::Value(value.into()),
+            ("stored", Word::Flag(true)) => SecretRef::Stored(Kept),
+            ("stored", Word::Flag(false)) => {
+                return Err(A::Error::custom("`stored` can only be true; leave the credential out to forget it"));
+            }
+            _ => return Err(wrong()),
+        };
+        if entries.next_key::<Word>()?.is_some() { Err(wrong()) } else { Ok(reference) }
+    }
+
+    never_repeated! { visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_char: char, visit_str: &str, visit_bytes: &[u8], }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Word, E> {
+                Ok(Word::Text(text.to_owned()))
+            }
+            fn visit_bool<E: Error>(self, flag: bool) -> Result<Word, E> {
+                Ok(Word::Flag(flag))
+            }
+            never_repeated! { visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_bytes: &[u8], }
+        }
+        from.deserialize_any(Any)
     }
 }
 
@@ -157,6 +224,34 @@ mod tests {
         for text in [r#"{"stored":false}"#, r#"{"text":"hush"}"#, r#""hush""#] {
             assert!(serde_json::from_str::<SecretRef>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_in_the_wrong_form_is_not_repeated() {
+        #[derive(Debug, Deserialize)]
+        struct Document {
+            #[serde(rename = "auth")]
+            _auth: crate::config::documents::AuthDocument,
+        }
+        for token in [
+            "\"hush\"",
+            "'hush'",
+            "{ hush = \"x\" }",
+            "{ value = [\"hush\"] }",
+            "{ value = \"hush\", other = \"hush\" }",
+            "{ value = { text = \"hush\" } }",
+            "{ stored = \"hush\" }",
+            "{ value = 4711 }",
+            "4711",
+            "[\"hush\"]",
+        ] {
+            for text in [format!("auth = {{ scheme = \"bearer\", token = {token} }}"), format!("auth = {token}")] {
+                let error = toml::Deserializer::parse(&text).and_then(crate::config::shape::by_name::<Document, _>).unwrap_err();
+                assert!(!error.message().contains("hush") && !error.message().contains("4711"), "{text}: {}", error.message());
+            }
+        }
+        let error = serde_json::from_str::<SecretRef>("\"hush\"").unwrap_err().to_string();
+        assert!(error.contains("{env = \"NAME\"}") && !error.contains("hush"), "{error}");
     }
 
     #[test]

@@ -110,9 +110,21 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
 macro_rules! value_passed_on {
     ($($method:ident: $type:ty,)*) => {
         $(fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
-            self.0.$method(value)
+            if self.is_tagged() { Err(self.not_repeated()) } else { self.0.$method(value) }
         })*
     };
+}
+
+impl<'de, V: Visitor<'de>, const FOR: u8> ByName<V, FOR> {
+    /// Whether this reads an internally tagged enum.
+    fn is_tagged(&self) -> bool {
+        FOR == ANY && Expected(&self.0).to_string().starts_with(TAGGED)
+    }
+
+    /// A plain value in place of an object. It may be a secret, so it does not stand in the complaint.
+    fn not_repeated<E: Error>(&self) -> E {
+        E::invalid_type(Unexpected::Other("plain value"), &self.0)
+    }
 }
 
 impl<'de, V: Visitor<'de>, const FOR: u8> Visitor<'de> for ByName<V, FOR> {
@@ -146,7 +158,7 @@ impl<'de, V: Visitor<'de>, const FOR: u8> Visitor<'de> for ByName<V, FOR> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
-        if FOR == OBJECT || FOR == ANY && Expected(&self.0).to_string().starts_with(TAGGED) {
+        if FOR == OBJECT || self.is_tagged() {
             return Err(A::Error::invalid_type(Unexpected::Seq, &self.0));
         }
         self.0.visit_seq(plain(items))
