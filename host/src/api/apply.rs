@@ -1,7 +1,7 @@
 //! `POST /v1/documents:apply`: the text of a configuration file, put in force as documents that the API manages.
 //!
-//! The whole text is checked before anything is written: shape, sense, references, and whether the file of the host
-//! looks after one of them. A `[server]` table is read over: it is for the host's own start.
+//! The whole text is checked before anything is written: shape, sense, references, secrets, and whether the file of the
+//! host looks after one of them. A `[server]` table is read over: it is for the host's own start.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -14,10 +14,10 @@ use super::parameters::Parameters;
 use super::problem::{ApiError, FieldError, ProblemDocument};
 use super::state::ApiState;
 use crate::config::catalogue::Catalogue;
-use crate::config::configuration::{Configuration, Document};
+use crate::config::configuration::{Configuration, Document, Put};
 use crate::config::documents::{ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument};
 use crate::config::{position, shape, validate};
-use crate::store::documents::{DocumentError, DocumentName, ManagedBy};
+use crate::store::documents::DocumentName;
 
 /// What became of a text's documents.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -82,20 +82,14 @@ pub(super) async fn apply_documents(
         return Err(ApiError::invalid(wrong));
     }
     let ordered = in_order(documents);
-    if ordered.iter().any(|(_, document)| is_from_file(&catalogue, &document.name())) {
-        return Err(DocumentError::ManagedByFile.into());
-    }
     // In a task of its own: the set is written as a whole, even if the client leaves.
-    let task = tokio::spawn(async move {
-        let mut applied = Vec::new();
-        for (pointer, document) in ordered {
-            let put = state.configuration.put(document, ManagedBy::Api, None).await.map_err(|error| under(error.into(), &pointer))?;
-            let (kind, name) = shown(put.stored.name);
-            applied.push(AppliedDocument { kind: kind.to_owned(), name, version: put.stored.version, created: put.created });
-        }
-        Ok::<_, ApiError>(applied)
-    });
-    let applied = task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    let task = tokio::spawn(async move { state.configuration.put_set(ordered).await });
+    let puts = task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    let applied = |put: Put| {
+        let (kind, name) = shown(put.stored.name);
+        AppliedDocument { kind: kind.to_owned(), name, version: put.stored.version, created: put.created }
+    };
+    let applied = puts.into_iter().map(applied).collect();
     Ok(axum::Json(AppliedView { applied }).into_response())
 }
 
@@ -103,8 +97,11 @@ fn read(text: &[u8]) -> Result<Documents, ApiError> {
     let malformed = |pointer, detail: String| ApiError::malformed(FieldError::new(pointer, "malformed_toml", detail));
     let text = std::str::from_utf8(text).map_err(|_| malformed(String::new(), "the text is not UTF-8".to_owned()))?;
     let text: Text = toml::Deserializer::parse(text).and_then(shape::by_name).map_err(|error| {
-        let pointer = error.span().map(|span| position::pointer_at(text, span.start)).unwrap_or_default();
-        malformed(pointer, error.to_string().trim_end().to_owned())
+        let start = error.span().map(|span| span.start);
+        let pointer = start.map(|start| position::pointer_at(text, start)).unwrap_or_default();
+        // The message alone: the error's own text repeats the line, and a secret may stand in it.
+        let line = text.as_bytes().iter().take(start.unwrap_or(0)).filter(|byte| **byte == b'\n').count() + 1;
+        malformed(pointer, format!("line {line}: {}", error.message()))
     })?;
     Ok(Documents { subscriptions: text.subscriptions, sources: text.sources, channels: text.channels, connections: text.connections })
 }
@@ -152,23 +149,6 @@ fn in_order(documents: Documents) -> Vec<(String, Document)> {
         .chain(placed("channels", documents.channels, Document::Channel))
         .chain(placed("connections", documents.connections, Document::Connection))
         .collect()
-}
-
-fn is_from_file(catalogue: &Catalogue, name: &DocumentName) -> bool {
-    let managed_by = match name {
-        DocumentName::Subscription(name) => catalogue.subscription(name).map(|d| d.managed_by),
-        DocumentName::Source(name) => catalogue.source(name).map(|d| d.managed_by),
-        DocumentName::Channel(name) => catalogue.channel(name).map(|d| d.managed_by),
-        DocumentName::Connection { channel, subscription } => catalogue.connection(subscription, channel).map(|d| d.managed_by),
-    };
-    managed_by == Some(ManagedBy::File)
-}
-
-fn under(error: ApiError, pointer: &str) -> ApiError {
-    match error {
-        ApiError::Invalid { errors, .. } => ApiError::invalid(errors.into_iter().map(|error| error.under(pointer)).collect()),
-        other => other,
-    }
 }
 
 fn shown(name: DocumentName) -> (&'static str, String) {

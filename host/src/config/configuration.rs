@@ -158,6 +158,19 @@ impl Configuration {
         put
     }
 
+    /// Writes documents as the API's, none naming a later one, with their pointers. What can be known to be wrong with one of
+    /// them — a secret that is not there, or a file that looks after it — is found before any is written.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub async fn put_set(&self, documents: Vec<(String, Document)>) -> Result<Vec<Put>, ConfigurationError> {
+        let _one_at_a_time = self.change.lock().await;
+        self.check_set(&documents).await?;
+        let puts = self.write_set(documents).await;
+        self.publish().await?;
+        puts
+    }
+
     /// Removes a document that nothing needs, with its secrets. `by`: who asks.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ impl Configuration {
         let mut named = BTreeSet::new();
         for (pointer, document) in documents {
             named.insert(document.name());
-            self.write(document, ManagedBy::File, None).await.map_err(|error| under(error, &pointer))?;
+            self.write(document, ManagedBy::File, None).await.map_err(|error| error.under(&pointer))?;
             applied.put += 1;
         }
         for kind in [DocumentKind::Connection, DocumentKind::Channel, DocumentKind::Source, DocumentKind::Subscription] {
@@ -87,12 +87,13 @@ impl Configuration {
     }
 }
 
-fn under(error: ConfigurationError, pointer: &str) -> ConfigurationError {
-    match error {
-        ConfigurationError::Invalid { issues } => {
-            ConfigurationError::Invalid { issues: issues.into_iter().map(|issue: Issue| issue.under(pointer)).collect() }
+impl ConfigurationError {
+    /// The same seen from the set that the document is in.
+    pub(super) fn under(self, pointer: &str) -> Self {
+        match self {
+            Self::Invalid { issues } => Self::Invalid { issues: issues.into_iter().map(|issue: Issue| issue.under(pointer)).collect() },
+            other => other,
         }
-        other => other,
     }
 }
 

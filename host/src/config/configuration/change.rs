@@ -53,6 +53,30 @@ impl Configuration {
         Ok(Put { created: before.is_none(), stored })
     }
 
+    /// Whether a set of documents can be written, as far as that can be known before.
+    pub(super) async fn check_set(&self, documents: &[(String, Document)]) -> Result<(), ConfigurationError> {
+        let mut wrong = Vec::new();
+        for (pointer, document) in documents {
+            let before = self.shelf.document(&document.name()).await?;
+            if before.as_ref().is_some_and(|before| before.managed_by == ManagedBy::File) {
+                return Err(DocumentError::ManagedByFile.into());
+            }
+            let mut issues = document.issues();
+            self.entered(document, before.as_ref(), &mut issues).await?;
+            wrong.extend(issues.into_iter().map(|issue| issue.under(pointer)));
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(ConfigurationError::Invalid { issues: wrong }) }
+    }
+
+    /// Writes documents as the API's, without publishing.
+    pub(super) async fn write_set(&self, documents: Vec<(String, Document)>) -> Result<Vec<Put>, ConfigurationError> {
+        let mut puts = Vec::with_capacity(documents.len());
+        for (pointer, document) in documents {
+            puts.push(self.write(document, ManagedBy::Api, None).await.map_err(|error| error.under(&pointer))?);
+        }
+        Ok(puts)
+    }
+
     /// What of a connection's settings its connector does not take. Its channel may have been written just before.
     async fn misfits(&self, connection: &ConnectionDocument) -> Result<Vec<Issue>, StoreError> {
         let Some(channel) = self.shelf.document(&DocumentName::Channel(connection.channel.clone())).await? else { return Ok(Vec::new()) };
