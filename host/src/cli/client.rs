@@ -149,13 +149,23 @@ impl Client {
         loop {
             let mut page = request.send().await?.body;
             items.extend(page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default());
-            let next = page.get("next").and_then(Value::as_str).and_then(|next| self.base.join(next).ok());
-            // The key goes to this host only, wherever a link may lead.
-            let Some(next) = next.filter(|next| items.len() < limit && next.origin() == self.base.origin()) else { break };
+            let next = page.get("next").and_then(Value::as_str).and_then(|next| self.following(next));
+            let Some(next) = next.filter(|_| items.len() < limit) else { break };
             request = self.request_to(Method::GET, next);
         }
         items.truncate(limit);
         Ok(items)
+    }
+
+    /// Where a link of the host leads. It knows nothing of the path under which a proxy shows it.
+    fn following(&self, link: &str) -> Option<Url> {
+        let mut url = self.base.join(link).ok()?;
+        let prefix = self.base.path().trim_end_matches('/');
+        if !url.path().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')) {
+            url.set_path(&format!("{prefix}{}", url.path()));
+        }
+        // The key goes to this host only, wherever a link may lead.
+        (url.origin() == self.base.origin()).then_some(url)
     }
 
     fn request_to(&self, method: Method, url: Url) -> Request {
@@ -306,6 +316,10 @@ mod tests {
         assert_eq!(url.as_str(), "http://127.0.0.1:1/hub/v1/executions/exe_1:cancel?a+b=c%26d");
         let url = client.request(Method::GET, &["v1", "jobs", "../x/y"], &[]).url;
         assert_eq!(url.path(), "/hub/v1/jobs/..%2Fx%2Fy");
+        let next = |link: &str| client.following(link).map(String::from);
+        assert_eq!(next("/v1/objects?id=a%2Fb&cursor=x").as_deref(), Some("http://127.0.0.1:1/hub/v1/objects?id=a%2Fb&cursor=x"));
+        assert_eq!(next("http://127.0.0.1:1/hub/v1/keys?cursor=x").as_deref(), Some("http://127.0.0.1:1/hub/v1/keys?cursor=x"));
+        assert_eq!(next("http://elsewhere.example/v1/keys"), None);
     }
 
     #[test]

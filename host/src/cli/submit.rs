@@ -54,7 +54,7 @@ pub(super) async fn run(args: SubmitArgs, client: &Client, output: &Output) -> R
         request = request.header("content-encoding", "gzip");
     }
     if let Some(key) = &args.idempotency_key {
-        request = request.header("idempotency-key", &format!("\"{}\"", key.replace(['\\', '"'], "")));
+        request = request.header("idempotency-key", &quoted(key));
     }
     let accepted = request.body(body).send().await?.body;
     conclude(&args, accepted, client, output).await
@@ -73,6 +73,11 @@ async fn conclude(args: &SubmitArgs, accepted: Value, client: &Client, output: &
     Ok(watch::verdict(&last))
 }
 
+/// A key as a string of structured fields (RFC 9651, section 3.3.3).
+fn quoted(key: &str) -> String {
+    format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 /// The file as a stream, with its form told from its beginning.
 async fn open(file: &Path) -> Result<(Form, reqwest::Body, bool), CommandError> {
     let read = |source| CommandError::Read { path: file.display().to_string(), source };
@@ -87,4 +92,19 @@ async fn open(file: &Path) -> Result<(Form, reqwest::Body, bool), CommandError> 
     }
     let beginning = futures_util::stream::iter([Ok(bytes::Bytes::from(prefix))]);
     Ok((form, reqwest::Body::wrap_stream(beginning.chain(ReaderStream::new(reader))), gzip))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::api::idempotency;
+
+    #[test]
+    fn the_host_reads_the_key_that_was_given() {
+        for key in ["run-7", r#"a"b"#, r"a\b", r#"\"#, r#"\""#, r#""\\"#] {
+            let headers = http::HeaderMap::from_iter([(http::HeaderName::from_static("idempotency-key"), quoted(key).parse().unwrap())]);
+            assert_eq!(idempotency::key(&headers).unwrap().as_deref(), Some(key));
+        }
+    }
 }
