@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::doors::{DispatchDoor, RegistryDoor};
 use super::remarks::Remarks;
@@ -58,13 +60,14 @@ struct Host {
     ready: watch::Sender<bool>,
 }
 
-/// Runs the host until it is asked to stop (SIGINT, SIGTERM): then nothing more is admitted, calls under way finish, and the
-/// store closes. It stops by itself when nothing can be written any more: its calls could not be settled, and another host may
-/// have the data directory.
+/// Runs the host until it is asked to stop (SIGINT, SIGTERM): then nothing more is admitted, whoever waits is answered, calls and
+/// requests under way finish within `dispatch.drain_ms`, and the store closes. It stops by itself when nothing can be written any
+/// more: its calls could not be settled, and another host may have the data directory. `documents`: those of the configuration
+/// file, if there is one.
 ///
 /// # Errors
 /// The host cannot start or cannot go on.
-pub async fn serve(settings: ServerSettings, documents: Documents) -> Result<(), AppError> {
+pub async fn serve(settings: ServerSettings, documents: Option<Documents>) -> Result<(), AppError> {
     let api = bind(settings.listen).await?;
     let operations = match settings.operations_listen {
         Some(address) => Some(bind(address).await?),
@@ -72,6 +75,8 @@ pub async fn serve(settings: ServerSettings, documents: Documents) -> Result<(),
     };
     let drain = Duration::from_millis(settings.dispatch.drain_ms);
     let host = start(settings, documents).await?;
+    // Before the address is told: whoever has read it may ask the host to stop.
+    let asked_to_stop = Signals::install().map_err(|e| cannot("signals")(e.to_string()))?;
     announce("listening", &api);
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(axum::serve(api, host.router).with_graceful_shutdown(until_set(stopped.clone())).into_future());
@@ -80,23 +85,41 @@ pub async fn serve(settings: ServerSettings, documents: Documents) -> Result<(),
         tokio::spawn(axum::serve(listener, host.operations).with_graceful_shutdown(until_set(stopped)).into_future())
     });
     host.ready.send_replace(true);
-    let end = the_end(tell_to_stop(), &host.store).await;
+    let end = the_end(asked_to_stop.received(), &host.store).await;
+    // Ends the waits as well: whoever waits is answered with the state as it stands.
     host.ready.send_replace(false);
     stop.send_replace(true);
+    let mut servers: Vec<_> = [Some(serving), operating].into_iter().flatten().collect();
     if let Err(error) = &end {
         tracing::error!(%error, "stopping at once");
     } else {
-        tracing::info!("stopping: calls under way finish first");
+        tracing::info!("stopping: calls and requests under way finish first");
+        finish(&host.dispatcher, &mut servers, drain).await;
     }
-    if end.is_ok() && tokio::time::timeout(drain, host.dispatcher.drain()).await.is_err() {
-        tracing::warn!("calls are still under way; their intents are taken up at the next start");
-    }
-    // Long polls hold connections open; whoever waits reads the state from the next host.
-    for task in [Some(serving), operating].into_iter().flatten() {
-        task.abort();
+    for server in servers {
+        server.abort();
     }
     host.store.close().await;
     end
+}
+
+/// Lets calls and requests under way end by themselves, for at most so long.
+async fn finish(dispatcher: &Dispatcher, servers: &mut [JoinHandle<std::io::Result<()>>], at_most: Duration) {
+    let mut drained = false;
+    let draining = async {
+        dispatcher.drain().await;
+        drained = true;
+        // Uploads that are being received, and answers on their way.
+        for server in servers {
+            // A server that failed has nobody to serve.
+            let _ = server.await;
+        }
+    };
+    match tokio::time::timeout(at_most, draining).await {
+        Ok(()) => {}
+        Err(_) if drained => tracing::warn!("requests are still under way and are cut off; unsealed submissions leave nothing"),
+        Err(_) => tracing::warn!("calls are still under way; their intents are taken up at the next start"),
+    }
 }
 
 /// Waits until somebody asks for the end, or the store makes one.
@@ -107,7 +130,7 @@ async fn the_end(asked: impl Future<Output = ()>, store: &Store) -> Result<(), A
     }
 }
 
-async fn start(settings: ServerSettings, documents: Documents) -> Result<Host, AppError> {
+async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result<Host, AppError> {
     // First of all: what is recorded before is lost.
     let recorder = Recorder::install();
     let (clock, chance) = (Clock::system(), Chance::system());
@@ -207,14 +230,17 @@ async fn open_configuration(
     store: &Store,
     vault: &Vault,
     registry: &Arc<Registry>,
-    documents: Documents,
+    documents: Option<Documents>,
 ) -> Result<Arc<Configuration>, AppError> {
     let variables: crate::config::configuration::Variables = Arc::new(|name: &str| std::env::var(name).ok());
     let configuration = Configuration::open(Arc::new(store.clone()), Arc::new(VaultSink(vault.clone())), variables)
         .await
         .map_err(|e| cannot("configuration")(e.to_string()))?
         .with_schemas(Arc::new(RegistrySchemas::new(Arc::clone(registry))));
-    configuration.apply_file(documents).await.map_err(|e| cannot("configuration")(e.to_string()))?;
+    // Only a file can say that a document vanished from it.
+    if let Some(documents) = documents {
+        configuration.apply_file(documents).await.map_err(|e| cannot("configuration")(e.to_string()))?;
+    }
     configuration.judge_settings().await.map_err(|e| cannot("configuration")(e.to_string()))?;
     Ok(Arc::new(configuration))
 }
@@ -282,16 +308,21 @@ async fn until_set(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn tell_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupted = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => tokio::select! {
-            _ = interrupted => {}
-            _ = terminated.recv() => {}
-        },
-        Err(_) => {
-            let _ = interrupted.await;
+/// What asks the host to stop: kept from now on, so that it is not missed, and does not end the process by itself.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn received(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
 }

@@ -46,13 +46,17 @@ pub(super) async fn run(args: ServeArgs, data_dir: DataDir) -> Result<Exit, Comm
 }
 
 /// An option goes before the file, the file before the environment's data directory, and that before the default.
-fn settings(args: ServeArgs, data_dir: DataDir) -> Result<(ServerSettings, Documents), FileError> {
+fn settings(args: ServeArgs, data_dir: DataDir) -> Result<(ServerSettings, Option<Documents>), FileError> {
     let (mut settings, documents) = match &args.config {
-        Some(path) => file::load(path, data_dir.variable)?,
+        Some(path) => {
+            let (settings, documents) = file::load(path, data_dir.variable)?;
+            (settings, Some(documents))
+        }
         None => {
             let mut settings = ServerSettings::default();
             settings.data_dir = data_dir.variable.unwrap_or(settings.data_dir);
-            (settings, Documents::default())
+            // No file is not an empty one: what an earlier file brought stays.
+            (settings, None)
         }
     };
     if let Some(listen) = args.listen {
@@ -89,7 +93,10 @@ mod tests {
         let (settings, _) = super::settings(args(None), said(None, Some("from-variable"))).unwrap();
         assert_eq!((settings.listen.port(), settings.data_dir, settings.master_key_file), (1, "from-file".into(), Some("m".into())));
 
+        let without = ServeArgs { config: None, ..args(None) };
+        assert!(super::settings(without, said(None, None)).unwrap().1.is_none(), "no file is not an empty one");
         std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\n").unwrap();
+        assert!(super::settings(args(None), said(None, None)).unwrap().1.is_some());
         let data_dir = |said: DataDir| super::settings(args(None), said).unwrap().0.data_dir;
         assert_eq!(data_dir(said(None, Some("from-variable"))), PathBuf::from("from-variable"));
         assert_eq!(data_dir(said(None, None)), ServerSettings::default().data_dir);

@@ -11,5 +11,6 @@ mod lists;
 mod openapi;
 mod preferences;
 mod problems;
+mod stopping;
 mod trace;
 mod views;
