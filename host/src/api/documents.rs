@@ -155,9 +155,19 @@ pub async fn delete(
     }
     let state = state.clone();
     let task = tokio::spawn(async move {
+    // Everything that can refuse is asked before the first job is cancelled.
+    if let Some(wanted) = if_match.filter(|wanted| *wanted != stored.version) {
+        return Err(ApiError::Precondition(format!("it is at version {}, not {wanted}", stored.version)));
+    }
         for (connection, own_name) in cancel.into_iter().flatten() {
             let (changes, end) = state.store.cancel_connection(connection, state.clock.wall()).await;
             state.scheduling.changed(changes);
+    for (_, own_name) in cancel.iter().flatten() {
+        if state.store.document(own_name).await?.is_some_and(|own| own.managed_by == ManagedBy::File) {
+            let detail = format!("the configuration file looks after {own_name}; remove it there first");
+            return Err(ApiError::Conflict { code: "managed_by_file", detail });
+        }
+    }
             end?;
             // What is being sent has its true outcome first.
             let jobs = state.store.jobs_under_way(connection).await?;
@@ -194,7 +204,8 @@ async fn precondition(state: &ApiState, headers: &HeaderMap, name: &DocumentName
     }
     let current = state.store.document(name).await?.map(|document| document.version);
     match (if_match, current) {
-        (IfMatch::Absent, None) => Ok(None),
+        // The store takes version 0 as "is not there": of two that make it at once, one finds that it is.
+        (IfMatch::Absent, None) => Ok(Some(0)),
         (IfMatch::Absent, Some(version)) => Err(ApiError::Precondition(format!("it is there already, at version {version}"))),
         (_, None) => Err(ApiError::Precondition("it is not there".to_owned())),
         (IfMatch::Exists, Some(version)) => Ok(Some(version)),
