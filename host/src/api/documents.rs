@@ -108,10 +108,11 @@ pub async fn put<T: DeserializeOwned>(
     fixed: &[(&str, &str)],
     wrap: fn(T) -> Document,
 ) -> Result<Response, ApiError> {
-    put_permitted(state, headers, content, fixed, |_| Ok(()), wrap).await
+    put_permitted(state, headers, content, fixed, |_| Ok(None), wrap).await
 }
 
-/// The same for a document that the caller may write only in part: `permit` says what it may not.
+/// The same for a document that the caller may write only in part: `permit` says what it may not, once the body is here, and
+/// which version it compared the document with (0: none is there). Over another one it is not written.
 ///
 /// # Errors
 /// As [`put`], and what `permit` says.
@@ -120,16 +121,20 @@ pub async fn put_permitted<T: DeserializeOwned>(
     headers: &HeaderMap,
     content: Body,
     fixed: &[(&str, &str)],
-    permit: impl Fn(&T) -> Result<(), ApiError>,
+    permit: impl Fn(&T) -> Result<Option<i64>, ApiError>,
     wrap: fn(T) -> Document,
 ) -> Result<Response, ApiError> {
     body::require_media_type(headers, "application/json")?;
     let bounds = BodyBounds::from_now(state, state.settings.document_max_bytes, "api.document_max_bytes");
     let (text, _) = body::read_whole(headers, content, bounds).await?;
     let asked: T = read(body::without_mark(&text), fixed).map_err(ApiError::malformed)?;
-    permit(&asked)?;
+    let compared = permit(&asked)?;
     let document = wrap(asked);
-    let if_match = precondition(state, headers, &document.name()).await?;
+    let wanted = precondition(state, headers, &document.name()).await?;
+    if compared.is_some() && wanted.is_some() && compared != wanted {
+        return Err(ApiError::Precondition("it was changed meanwhile; read it again".to_owned()));
+    }
+    let if_match = wanted.or(compared);
     let configuration = state.configuration.clone();
     // In a task of its own: a change is written, and its secrets kept, as a whole, even if the client leaves.
     let task = tokio::spawn(async move { configuration.put(document, ManagedBy::Api, if_match).await });
