@@ -6,7 +6,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use egression_core::domain::ids::ConnectionId;
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,7 +24,7 @@ use crate::store::documents::{DocumentError, DocumentKind, DocumentName, Managed
 /// What the host knows of a document beside what it says.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DocumentStatus {
-    /// Counts changes; the `ETag`.
+    /// Counts changes; what `If-Match` looks at. The `ETag` changes with `paused` and `state` as well.
     pub version: i64,
     /// `file` or `api`. What the file looks after cannot be changed here.
     #[schema(example = "api")]
@@ -75,7 +75,7 @@ impl From<ConfigurationError> for ApiError {
 /// 404.
 pub async fn get(state: &ApiState, name: &DocumentName, headers: &HeaderMap) -> Result<Response, ApiError> {
     let stored = state.store.document(name).await?.ok_or_else(|| missing(name))?;
-    let tag = etag::of_version(stored.version);
+    let tag = tag(&stored);
     if etag::is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
@@ -140,7 +140,7 @@ pub async fn put_permitted<T: DeserializeOwned>(
     let task = tokio::spawn(async move { configuration.put(document, ManagedBy::Api, if_match).await });
     let put = task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     let code = if put.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((code, [(header::ETAG, etag::of_version(put.stored.version))], axum::Json(view(&put.stored)?)).into_response())
+    Ok((code, [(header::ETAG, tag(&put.stored))], axum::Json(view(&put.stored)?)).into_response())
 }
 
 /// Removes a document. With `cancel`, the waiting jobs of these connections are cancelled first, and the connections go too.
@@ -155,24 +155,24 @@ pub async fn delete(
 ) -> Result<Response, ApiError> {
     let stored = state.store.document(&name).await?.ok_or_else(|| missing(&name))?;
     let if_match = precondition(state, headers, &name).await?;
-    if stored.managed_by == ManagedBy::File {
-        return Err(DocumentError::ManagedByFile.into());
-    }
-    let state = state.clone();
-    let task = tokio::spawn(async move {
     // Everything that can refuse is asked before the first job is cancelled.
     if let Some(wanted) = if_match.filter(|wanted| *wanted != stored.version) {
         return Err(ApiError::Precondition(format!("it is at version {}, not {wanted}", stored.version)));
     }
-        for (connection, own_name) in cancel.into_iter().flatten() {
-            let (changes, end) = state.store.cancel_connection(connection, state.clock.wall()).await;
-            state.scheduling.changed(changes);
+    if stored.managed_by == ManagedBy::File {
+        return Err(DocumentError::ManagedByFile.into());
+    }
     for (_, own_name) in cancel.iter().flatten() {
         if state.store.document(own_name).await?.is_some_and(|own| own.managed_by == ManagedBy::File) {
             let detail = format!("the configuration file looks after {own_name}; remove it there first");
             return Err(ApiError::Conflict { code: "managed_by_file", detail });
         }
     }
+    let state = state.clone();
+    let task = tokio::spawn(async move {
+        for (connection, own_name) in cancel.into_iter().flatten() {
+            let (changes, end) = state.store.cancel_connection(connection, state.clock.wall()).await;
+            state.scheduling.changed(changes);
             end?;
             // What is being sent has its true outcome first.
             let jobs = state.store.jobs_under_way(connection).await?;
@@ -216,6 +216,18 @@ async fn precondition(state: &ApiState, headers: &HeaderMap, name: &DocumentName
         (IfMatch::Exists, Some(version)) => Ok(Some(version)),
         (IfMatch::Version(wanted), Some(_)) => Ok(Some(wanted)),
     }
+}
+
+/// The entity tag of a document with its status.
+fn tag(stored: &StoredDocument) -> HeaderValue {
+    let state = match stored.name {
+        DocumentName::Channel(_) if stored.paused => "paused".to_owned(),
+        DocumentName::Connection { .. } if stored.state != "active" => {
+            format!("{} {}", stored.state, stored.state_reason.as_deref().unwrap_or_default())
+        }
+        _ => String::new(),
+    };
+    etag::of_document(stored.version, &state)
 }
 
 /// A stored document with its status.

@@ -4,17 +4,22 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::problem::ApiError;
 
-/// The strong tag of a document's version.
+/// The strong tag of a document: its version, and a digest of its state where that is not the ordinary one (empty). `If-Match`
+/// looks at the version only: a pause changes what is answered, and nothing that somebody wrote.
 #[must_use]
-pub fn of_version(version: i64) -> HeaderValue {
-    HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
+pub fn of_document(version: i64, state: &str) -> HeaderValue {
+    let text = if state.is_empty() { format!("\"{version}\"") } else { format!("\"{version}-{}\"", &digest(state.as_bytes())[..12]) };
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
 }
 
 /// The weak tag of a state: equal texts have equal tags.
 #[must_use]
 pub fn of_state(state: &[u8]) -> HeaderValue {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, state);
-    HeaderValue::from_str(&format!("W/\"{}\"", hex::encode(&digest.as_ref()[..12]))).unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
+    HeaderValue::from_str(&format!("W/\"{}\"", digest(state))).unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
+}
+
+fn digest(text: &[u8]) -> String {
+    hex::encode(&aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text).as_ref()[..12])
 }
 
 /// What `If-Match` asks of a document.
@@ -40,7 +45,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
     }
     text.strip_prefix('"')
         .and_then(|t| t.strip_suffix('"'))
-        .and_then(|t| t.parse().ok())
+        .and_then(|t| t.split_once('-').map_or(t, |(version, _)| version).parse().ok())
         .map(IfMatch::Version)
         .ok_or_else(|| ApiError::Precondition(format!("If-Match {text} is not an ETag of this document")))
 }
@@ -78,7 +83,11 @@ mod tests {
         assert_eq!(if_match(&HeaderMap::new()).unwrap(), IfMatch::Absent);
         assert_eq!(if_match(&headers(header::IF_MATCH, "*")).unwrap(), IfMatch::Exists);
         assert_eq!(if_match(&headers(header::IF_MATCH, "\"7\"")).unwrap(), IfMatch::Version(7));
+        let paused = of_document(7, "paused");
+        assert_ne!(paused, of_document(7, ""));
+        assert_eq!(if_match(&headers(header::IF_MATCH, paused.to_str().unwrap())).unwrap(), IfMatch::Version(7));
         assert!(if_match(&headers(header::IF_MATCH, "7")).is_err());
+        assert!(if_match(&headers(header::IF_MATCH, "\"-7\"")).is_err());
         assert!(if_match(&headers(header::IF_MATCH, "W/\"7\"")).is_err());
     }
 

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use egression_core::domain::belt::BeltOnFailure;
 use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq};
+use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
@@ -20,6 +21,7 @@ use super::problem::{ApiError, FieldError, ProblemDocument};
 use super::state::ApiState;
 use super::verb::{self, Segments};
 use super::{etag, wait};
+use crate::config::catalogue::{Catalogue, Connection, ConnectionState};
 use crate::store::rows::{ExecutionFilter, ExecutionStatus};
 
 /// Executions read at most to fill one page of a list that is filtered by status.
@@ -58,7 +60,7 @@ pub(super) async fn get_execution(
     let status = find(&state, &caller, &id).await?;
     let preferences = Preferences::of(&headers);
     let asked_ms = preferences.wait_ms(0, state.settings.max_wait_ms);
-    let seen = |status: &ExecutionStatus| etag::is_known(&headers, &tag(status));
+    let seen = |status: &ExecutionStatus| etag::is_known(&headers, &tag(&state.configuration.catalogue(), status));
     let conditional = headers.contains_key(header::IF_NONE_MATCH);
     // Without a tag to compare with, waiting is for the end.
     // What is done does not change any more, so there is nothing to wait for, whatever the caller has seen.
@@ -73,7 +75,8 @@ pub(super) async fn get_execution(
         status
     };
     let mut answer = HeaderMap::new();
-    answer.insert(header::ETAG, tag(&status));
+    // Before the view: a change in between makes the next poll ask again, and never hides itself.
+    answer.insert(header::ETAG, tag(&state.configuration.catalogue(), &status));
     if let Some(applied) = preferences.applied(applied) {
         answer.insert("preference-applied", applied);
     }
@@ -307,9 +310,9 @@ async fn find_sealed(state: &ApiState, caller: &Caller, id: &str) -> Result<Exec
     Ok(status)
 }
 
-/// The tag of what is stored. What follows from the clock (`eta`) or from the scheduler's moment (`waiting`) is left out,
-/// so that a long poll ends with a change of the work.
-fn tag(status: &ExecutionStatus) -> http::HeaderValue {
+/// The tag of what is stored, pauses and parked connections included. What follows from the clock (`eta`) or from the
+/// scheduler's moment (the rest of `waiting`) is left out, so that a long poll ends with a change of the work.
+fn tag(catalogue: &Catalogue, status: &ExecutionStatus) -> http::HeaderValue {
     /// Connection, belt, total, the counters of the states, those of the stored waiting reasons, and whether something was sent.
     type Belt = (i64, u32, u64, [u64; 9], [u64; 5], bool);
     #[derive(Serialize)]
@@ -317,10 +320,16 @@ fn tag(status: &ExecutionStatus) -> http::HeaderValue {
         seal: Option<i64>,
         flags: (bool, bool, Option<i64>, Option<i64>),
         belts: Vec<Belt>,
+        /// Connections whose jobs wait for a person: whether the channel is paused, and the connection's own state.
+        held: Vec<(i64, bool, &'a str)>,
         errors: Vec<(&'a str, u64)>,
     }
     let row = &status.row;
+    let holds = |connection: &Connection| connection.channel.paused || connection.state != ConnectionState::Active;
+    let waiting = status.progress.iter().filter(|row| row.belt.states[JobState::Waiting as usize] > 0);
+    let held = waiting.filter_map(|row| catalogue.connection_by_id(row.connection)).filter(|connection| holds(connection));
     let state = State {
+        held: held.map(|c| (c.id.0, c.channel.paused, c.state.as_str())).collect(),
         seal: row.seal,
         flags: (row.paused, row.cancel_requested_at.is_some(), row.completed_at.map(|at| at.0), row.expires_at.map(|at| at.0)),
         belts: status

@@ -1,10 +1,12 @@
-//! Waits for an execution to change, on the store's announcements. Holds no worker, and ends with the client's patience.
+//! Waits for an execution to change, on the announcements of store and configuration. Holds no worker, and ends with the
+//! client's patience, or when the host stops.
 
 use std::time::Duration;
 
 use egression_core::domain::ids::ExecutionSeq;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::auth::Caller;
 use super::problem::ApiError;
@@ -36,6 +38,8 @@ pub async fn until(
 ) -> Result<Option<ExecutionStatus>, ApiError> {
     // Listening begins before the first look, so that no change falls between the two.
     let mut changes = state.store.changes();
+    let mut configured = state.configuration.changed();
+    let mut ready = state.ready.clone();
     let deadline = state.clock.instant(state.clock.mono().plus_ms(wait_ms));
     let mut first = true;
     loop {
@@ -48,24 +52,36 @@ pub async fn until(
         }
         first = false;
         loop {
-            match timeout_at(deadline, changes.recv()).await {
-                Err(_) => return Ok(state.store.execution(execution).await?),
-                Ok(Ok(changed)) if changed != execution => {}
-                Ok(Ok(_) | Err(RecvError::Lagged(_))) => break,
-                // The store is closing; what it says next says so.
-                Ok(Err(RecvError::Closed)) => return Ok(status),
+            tokio::select! {
+                () = sleep_until(deadline) => return Ok(state.store.execution(execution).await?),
+                // The store closes only after this, so whoever waits still gets an answer.
+                () = stopping(&mut ready) => return Ok(status),
+                // A pause is a change of what the execution waits for.
+                Ok(()) = configured.changed() => break,
+                change = changes.recv() => match change {
+                    Ok(changed) if changed != execution => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => break,
+                    // The store is closing; what it says next says so.
+                    Err(RecvError::Closed) => return Ok(status),
+                },
             }
         }
     }
+}
+
+/// The host does not serve any more, or not yet.
+async fn stopping(ready: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is the end as well.
+    let _ = ready.wait_for(|ready| !ready).await;
 }
 
 /// Lets changes collect; false if the deadline comes first.
 async fn pause(state: &ApiState, deadline: Instant) -> bool {
     let end = state.clock.instant(state.clock.mono()) + Duration::from_millis(SETTLE_MS);
     if end >= deadline {
-        tokio::time::sleep_until(deadline).await;
+        sleep_until(deadline).await;
         return false;
     }
-    tokio::time::sleep_until(end).await;
+    sleep_until(end).await;
     true
 }

@@ -104,6 +104,52 @@ async fn what_is_needed_stays_unless_its_jobs_are_cancelled() {
 }
 
 #[tokio::test]
+async fn a_removal_that_is_refused_has_cancelled_nothing() {
+    let host = Host::start().await;
+    let execution = host.post("/v1/jobs", job("1")).await.json();
+    let connection = host.get("/v1/channels/shop-de/connections/acme").await.json();
+    let document = json!({"channel": "shop-de", "subscription": "acme", "settings": connection["settings"]});
+    let path = "/v1/channels/shop-de?cancel_jobs=true";
+    assert_eq!(host.call("DELETE", path, &[("if-match", "\"9\"")], None).await.problem(), "precondition_failed");
+    let document = Document::Connection(serde_json::from_value(document).unwrap());
+    host.state.configuration.put(document, ManagedBy::File, None).await.unwrap();
+    assert_eq!(host.call("DELETE", path, &[], None).await.problem(), "managed_by_file");
+    assert_eq!(host.call("DELETE", "/v1/subscriptions/acme?cancel_jobs=true", &[], None).await.problem(), "managed_by_file");
+    let after = host.get(&format!("/v1/executions/{}", execution["id"].as_str().unwrap())).await.json();
+    assert_eq!(after["counts"]["waiting"], 1, "{after}");
+}
+
+#[tokio::test]
+async fn of_many_that_make_a_document_at_once_one_succeeds() {
+    let host = Host::start().await;
+    let make = || host.call("PUT", "/v1/channels/new", &[("if-none-match", "*")], Some(json!({"connector": "sandbox"})));
+    let answers = futures_util::future::join_all((0..8).map(|_| make())).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 412, 412, 412, 412, 412, 412, 412]);
+}
+
+#[tokio::test]
+async fn the_tag_changes_with_a_pause_and_still_names_the_version() {
+    let host = Host::start().await;
+    for path in ["/v1/channels/shop-de", "/v1/channels/shop-de/connections/acme"] {
+        let known = host.get(path).await.header("etag").to_owned();
+        let paused = host.call("POST", &format!("{path}:pause"), &[], None).await;
+        let again = host.call("GET", path, &[("if-none-match", &known)], None).await;
+        assert_eq!((again.status.as_u16(), again.header("etag")), (200, paused.header("etag")));
+        let mut document = again.json();
+        document["labels"] = Value::Null;
+        document.as_object_mut().unwrap().remove("labels");
+        // Somebody who read it before the pause may write: nothing that was written has changed.
+        for tag in [known.as_str(), again.header("etag")] {
+            let put = host.call("PUT", path, &[("if-match", tag)], Some(document.clone())).await;
+            assert_eq!(put.status, 200, "{tag} {}", put.text);
+        }
+        assert_eq!(host.call("POST", &format!("{path}:resume"), &[], None).await.header("etag"), known);
+    }
+}
+
+#[tokio::test]
 async fn what_the_file_looks_after_is_not_changed_here() {
     let host = Host::start().await;
     let subscription = serde_json::from_value(json!({"name": "filed"})).unwrap();
@@ -131,6 +177,21 @@ async fn a_text_is_applied_as_a_whole_or_not_at_all() {
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(answer.json()["applied"][1], json!({"kind": "connection", "name": "shop-de/fresh", "version": 1, "created": true}));
     assert_eq!(host.raw("/v1/documents:apply", &[toml], "[[subscriptions]").await.status, 400);
+    // A secret that is not there is found before the documents in front of it are written.
+    for (secret, code) in [("{ env = \"NOT_SET\" }", "secret.unreadable"), ("{ stored = true }", "secret.not_stored")] {
+        let later = format!(
+            "[[subscriptions]]\nname = \"later\"\n[[connections]]\nsubscription = \"later\"\nchannel = \"shop-de\"\n\
+             settings = {{ base_url = \"https://shop.example\" }}\nauth = {{ scheme = \"bearer\", token = {secret} }}\n"
+        );
+        let answer = host.raw("/v1/documents:apply", &[toml], later).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["errors"][0]["code"]), (400, &json!(code)), "{}", answer.text);
+        assert_eq!(answer.json()["errors"][0]["pointer"], "/connections/0/auth/token");
+        assert_eq!(host.get("/v1/subscriptions/later").await.status, 404, "nothing was written");
+    }
+    let typed = "[[sources]]\nname = \"a\"\nkind = \"inline\"\nauth = { scheme = \"bearer\", token = \"hush-hush\" }\n";
+    let answer = host.raw("/v1/documents:apply", &[toml], typed).await;
+    assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (400, "malformed_request"));
+    assert!(!answer.text.contains("hush") && answer.text.contains("line 4"), "{}", answer.text);
     assert_eq!(host.raw("/v1/documents:apply", &[("content-type", "application/json")], "{}").await.status, 415);
 }
 
@@ -161,6 +222,7 @@ async fn connectors_are_installed_listed_and_activated() {
     assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (422, "not_a_component"));
     assert_eq!(host.raw("/v1/connectors", &[wasm], vec![0u8; 101]).await.status, 413);
     assert_eq!(host.raw("/v1/connectors", &[], "\0asm").await.status, 415);
+    assert_eq!(host.raw("/v1/connectors?activate=no", &[wasm], "\0asm....").await.status, 400);
     let installed = host.raw("/v1/connectors?activate=false", &[wasm], "\0asm....").await;
     assert_eq!((installed.status.as_u16(), installed.header("location")), (201, "/v1/connectors/sandbox"), "{}", installed.text);
     assert_eq!(host.get("/v1/connectors/sandbox").await.json()["active"], Value::Null);
@@ -169,6 +231,18 @@ async fn connectors_are_installed_listed_and_activated() {
     assert_eq!(host.post("/v1/connectors/sandbox:activate", json!({"version": "0.1.0"})).await.json()["active"], "0.1.0");
     assert_eq!(host.get("/v1/connectors").await.json()["items"][0]["versions"][0]["description"]["title"], "Sandbox");
     assert_eq!(host.get("/v1/connectors/other").await.status, 404);
+    let tenant = key(&host.state, Role::Read, Some("acme")).await;
+    host.state
+        .configuration
+        .put(Document::Subscription(serde_json::from_value(json!({"name": "none"})).unwrap()), ManagedBy::Api, None)
+        .await
+        .unwrap();
+    let without = key(&host.state, Role::Read, Some("none")).await;
+    for (key, status, seen) in [(tenant, 200, 1), (without, 404, 0)] {
+        assert_eq!(host.call_as(&key, "GET", "/v1/connectors/sandbox", &[], None).await.status, status);
+        let list = host.call_as(&key, "GET", "/v1/connectors", &[], None).await.json();
+        assert_eq!(list["items"].as_array().unwrap().len(), seen, "{list}");
+    }
 }
 
 #[tokio::test]
@@ -227,6 +301,27 @@ async fn an_admin_of_one_subscription_stays_inside_it() {
         assert_eq!(answer.status, status, "{asked}");
     }
     assert_eq!(host.call_as(&bound, "PUT", "/v1/channels/shop-fr/connections/acme", &[], Some(json!({}))).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_the_operator_takes_back_is_not_brought_back_by_a_slow_body() {
+    let host = Host::start().await;
+    let bound = key(&host.state, Role::Admin, Some("other")).await;
+    let path = "/v1/channels/shop-fr/connections/other";
+    let document = |addresses: Value| json!({"channel": "shop-fr", "subscription": "other", "settings": {"base_url": "https://b.example"}, "allow_addresses": addresses});
+    let open = document(json!(["10.0.0.5/32"]));
+    assert_eq!(host.call("PUT", path, &[], Some(open.clone())).await.status, 200);
+    let closed = Document::Connection(serde_json::from_value(document(json!([]))).unwrap());
+    let configuration = Arc::clone(&host.state.configuration);
+    // The operator acts after the head of the request was read, and before its body is there.
+    let body = Body::from_stream(futures_util::stream::once(async move {
+        configuration.put(closed, ManagedBy::Api, None).await.unwrap();
+        Ok::<_, std::io::Error>(Bytes::from(open.to_string()))
+    }));
+    let request = Request::builder().method("PUT").uri(path).header("authorization", format!("Bearer {bound}"));
+    let answer = host.send(request.header("content-type", "application/json").body(body).unwrap()).await;
+    assert_eq!(answer.status, 403, "{}", answer.text);
+    assert_eq!(host.get(path).await.json().get("allow_addresses"), None);
 }
 
 #[tokio::test]

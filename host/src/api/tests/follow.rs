@@ -161,6 +161,7 @@ async fn another_tenants_things_do_not_exist() {
         ("GET", "/v1/subscriptions/acme".to_owned()),
         ("GET", "/v1/sources/pim".to_owned()),
         ("GET", "/v1/channels/shop-de".to_owned()),
+        ("GET", "/v1/channels/shop-de/connections".to_owned()),
         ("GET", "/v1/channels/shop-fr/connections/acme".to_owned()),
         ("POST", "/v1/channels/shop-fr/connections/acme:pause".to_owned()),
     ] {
@@ -198,4 +199,46 @@ async fn a_job_shows_the_code_that_groups_it() {
     let shown = &jobs["items"][0];
     assert_eq!((&shown["state"], &shown["code"]), (&json!("failed"), &group));
     assert_eq!((&group, &shown["problem"]["code"]), (&json!("retries_exhausted"), &json!("server.error")), "the cause stays beside it");
+}
+
+/// Within less than the wait that was asked for: a wait that nothing ends would pass by running out.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(std::time::Duration::from_secs(20), future).await.expect("the wait ends with the change")
+}
+
+#[tokio::test]
+async fn a_pause_is_a_change_for_whoever_polls() {
+    let host = Host::start().await;
+    let execution = submit(&host, &["1"]).await;
+    let path = path(&execution);
+    for act in ["/v1/channels/shop-de", "/v1/channels/shop-de/connections/acme"] {
+        for (verb, status) in [("pause", "paused"), ("resume", "queued")] {
+            let known = host.get(&path).await.header("etag").to_owned();
+            let headers = [("if-none-match", known.as_str()), ("prefer", "wait=60")];
+            let (polled, acted) = soon(futures_util::future::join(
+                host.call("GET", &path, &headers, None),
+                host.call("POST", &format!("{act}:{verb}"), &[], None),
+            ))
+            .await;
+            assert_eq!(acted.status, 200);
+            assert_eq!((polled.status.as_u16(), &polled.json()["status"]), (200, &json!(status)), "{act}:{verb}");
+            let known = host.call("GET", &path, &[("if-none-match", &known)], None).await;
+            assert_eq!((known.status.as_u16(), &known.json()["status"]), (200, &json!(status)), "{act}:{verb}");
+        }
+    }
+    let known = host.get(&path).await.header("etag").to_owned();
+    let id = host.state.configuration.catalogue().connection("acme", "shop-de").unwrap().id;
+    let parked = crate::config::catalogue::ConnectionState::Parked { reason: "credential".into() };
+    host.state.configuration.set_connection_state(id, &parked).await.unwrap();
+    assert_eq!(host.call("GET", &path, &[("if-none-match", &known)], None).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_waits_is_answered_when_the_host_stops() {
+    let host = Host::start().await;
+    let execution = submit(&host, &["1"]).await;
+    let path = path(&execution);
+    let stop = async { host.ready.send_replace(false) };
+    let (waited, _) = soon(futures_util::future::join(host.call("GET", &path, &[("prefer", "wait=60")], None), stop)).await;
+    assert_eq!((waited.status.as_u16(), &waited.json()["done"]), (200, &json!(false)), "{}", waited.text);
 }
