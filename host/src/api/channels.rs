@@ -182,7 +182,7 @@ async fn set_paused(state: ApiState, caller: Caller, name: &str, paused: bool) -
 }
 
 /// An unbound key sees every channel, a bound one those that it has a connection into.
-fn sees(state: &ApiState, caller: &Caller, channel: &str) -> bool {
+pub(super) fn sees(state: &ApiState, caller: &Caller, channel: &str) -> bool {
     let catalogue = state.configuration.catalogue();
     match caller.subscription {
         None => catalogue.channel(channel).is_some(),

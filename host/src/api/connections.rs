@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::{HeaderMap, Uri};
 
 use super::auth::{Caller, Role};
+use super::channels;
 use super::connection_check;
 use super::documents::{self, DocumentView};
 use super::page::Page;
@@ -46,7 +47,10 @@ pub(super) async fn get_connection(
 #[utoipa::path(
     get, path = "/v1/channels/{name}/connections", tag = "configure", operation_id = "listConnections",
     params(("name" = String, Path, description = "The channel.")),
-    responses((status = 200, description = "All of them.", body = Page<DocumentView<ConnectionDocument>>)),
+    responses(
+        (status = 200, description = "All of them.", body = Page<DocumentView<ConnectionDocument>>),
+        (status = 404, description = "The channel is not known, or the key does not see it.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
 )]
 pub(super) async fn list_connections(
     State(state): State<ApiState>,
@@ -58,7 +62,7 @@ pub(super) async fn list_connections(
     parameters.finish()?;
     let wanted = segments.one();
     let catalogue = state.configuration.catalogue();
-    if catalogue.channel(&wanted).is_none() {
+    if !channels::sees(&state, &caller, &wanted) {
         return Err(documents::missing(&DocumentName::Channel(wanted)));
     }
     let keep = |name: &DocumentName| match name {

@@ -87,7 +87,7 @@ pub(super) async fn install_connector(
     mut parameters: Parameters,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let activate = parameters.take("activate")?.as_deref() != Some("false");
+    let activate = parameters.flag_or("activate", true)?;
     parameters.finish()?;
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
@@ -102,19 +102,21 @@ pub(super) async fn install_connector(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(ConnectorVersion { differences, ..version(row)? })).into_response())
 }
 
-/// All installed connectors.
+/// All installed connectors; with a key that is bound to a subscription, those that its channels use.
 #[utoipa::path(
     get, path = "/v1/connectors", tag = "configure", operation_id = "listConnectors",
     responses((status = 200, description = "All of them, by name.", body = Page<ConnectorView>)),
 )]
 pub(super) async fn list_connectors(
     State(state): State<ApiState>,
-    _caller: Caller,
+    caller: Caller,
     parameters: Parameters,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     parameters.finish()?;
-    Ok(page::answer(&uri, all(&state).await?, None))
+    let mut connectors = all(&state).await?;
+    connectors.retain(|connector| sees(&state, &caller, &connector.name));
+    Ok(page::answer(&uri, connectors, None))
 }
 
 /// One connector with its versions.
@@ -123,17 +125,20 @@ pub(super) async fn list_connectors(
     params(("name" = String, Path)),
     responses(
         (status = 200, description = "With all its versions.", body = ConnectorView),
-        (status = 404, description = "Not installed.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "Not installed, or used by no channel of the key's subscription.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn get_connector(
     State(state): State<ApiState>,
-    _caller: Caller,
+    caller: Caller,
     parameters: Parameters,
     segments: Segments,
 ) -> Result<Response, ApiError> {
     parameters.finish()?;
     let name = segments.one();
+    if !sees(&state, &caller, &name) {
+        return Err(ApiError::not_found("connector", name));
+    }
     Ok(axum::Json(one(&state, &name).await?).into_response())
 }
 
@@ -178,6 +183,13 @@ pub(super) async fn act(
         (name, "activate") => activate_connector(state, caller, name, request).await,
         (_, other) => Err(verb::unknown(other, "`:activate`")),
     }
+}
+
+/// An unbound key sees every connector, a bound one those of the channels that it has a connection into.
+fn sees(state: &ApiState, caller: &Caller, connector: &str) -> bool {
+    let Some(own) = caller.subscription else { return true };
+    let catalogue = state.configuration.catalogue();
+    catalogue.connections().any(|c| c.subscription.id == own && c.channel.document.connector == connector)
 }
 
 async fn one(state: &ApiState, name: &str) -> Result<ConnectorView, ApiError> {

@@ -60,8 +60,17 @@ impl Parameters {
     /// # Errors
     /// 400 for another word.
     pub fn flag(&mut self, name: &str) -> Result<bool, ApiError> {
+        self.flag_or(name, false)
+    }
+
+    /// The same with another word for absent.
+    ///
+    /// # Errors
+    /// 400 for another word.
+    pub fn flag_or(&mut self, name: &str, absent: bool) -> Result<bool, ApiError> {
         match self.take(name)?.as_deref() {
-            None | Some("false") => Ok(false),
+            None => Ok(absent),
+            Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(ApiError::parameter(name, "invalid_value", "expected `true` or `false`")),
         }
@@ -127,6 +136,8 @@ mod tests {
         assert_eq!(parameters("").limit().unwrap(), 100);
         assert!(parameters("f=yes").flag("f").is_err());
         assert!(parameters("f=true").flag("f").unwrap());
+        assert!(parameters("f=no").flag_or("f", true).is_err());
+        assert!(parameters("").flag_or("f", true).unwrap() && !parameters("f=false").flag_or("f", true).unwrap());
         assert!(parameters("").need("id").is_err());
     }
 }
