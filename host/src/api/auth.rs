@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::ApiError;
+use super::quota::Exceeded;
 use super::share::{Holder, Serving};
 use super::state::ApiState;
 
@@ -137,6 +138,11 @@ impl FromRequestParts<ApiState> for Caller {
         let role = Role::parse(&row.role).ok_or_else(|| ApiError::Internal(format!("key {} has the unknown role {}", row.id, row.role)))?;
         let serving = parts.extensions.get::<Serving>().cloned().unwrap_or_default();
         let caller = Self { key_id: row.id, role, subscription: row.subscription, serving };
+        if let Some(quotas) = &state.quotas {
+            let drawn = quotas.draw(&caller.holder(), state.clock.mono());
+            caller.serving.stands(drawn.unwrap_or_else(|exceeded| exceeded.standing));
+            drawn.map_err(|exceeded| quota_exceeded(state, exceeded))?;
+        }
         let max = state.settings.requests_per_key;
         let share = state.request_shares.take(caller.holder()).ok_or_else(|| ApiError::TooMany {
             code: "too_many_requests_of_key",
@@ -145,6 +151,15 @@ impl FromRequestParts<ApiState> for Caller {
         })?;
         caller.serving.count_for(share);
         Ok(caller)
+    }
+}
+
+fn quota_exceeded(state: &ApiState, exceeded: Exceeded) -> ApiError {
+    let (requests, window_ms) = (state.settings.quota_requests, state.settings.quota_window_ms);
+    ApiError::TooMany {
+        code: "quota_exceeded",
+        detail: format!("this API key made {requests} requests in {window_ms} ms (bounds `api.quota_requests`, `api.quota_window_ms`)"),
+        retry_after_s: exceeded.retry_after_s,
     }
 }
 

@@ -29,7 +29,8 @@ pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::Internal(format!("panicked: {}", text.unwrap_or("without a text"))).into_response()
 }
 
-/// Serves at most `request_concurrency` requests at once. One that only waits is not counted: it gives its place up.
+/// Serves at most `request_concurrency` requests at once. One that only waits is not counted: it gives its place up. The answer
+/// says what is left of the caller's quota.
 pub async fn bound_concurrency(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let Ok(permit) = Arc::clone(&state.requests).try_acquire_owned() else {
         let detail = format!("{} requests are being served (bound `api.request_concurrency`)", state.settings.request_concurrency);
@@ -38,8 +39,12 @@ pub async fn bound_concurrency(State(state): State<ApiState>, mut request: Reque
     let serving = Serving::new(permit);
     request.extensions_mut().insert(serving.clone());
     // Given up here at the latest, and when the client leaves.
-    let _end = EndOfServing(serving);
-    next.run(request).await
+    let end = EndOfServing(serving);
+    let mut response = next.run(request).await;
+    if let Some(standing) = end.0.standing() {
+        standing.write(response.headers_mut());
+    }
+    response
 }
 
 /// Gives up a request's places when it is dropped.

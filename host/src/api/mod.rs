@@ -37,6 +37,7 @@ pub mod page;
 pub mod parameters;
 pub mod prefer;
 pub mod problem;
+pub mod quota;
 pub mod settings;
 pub mod share;
 pub mod sources;

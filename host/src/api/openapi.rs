@@ -14,7 +14,7 @@ use super::{channels, connection_check, connections, connectors, executions, job
         title = "Egression",
         description = "Ships commerce data to sales channels: jobs in, delivered in order, within limits, with every state known.\n\n\
             Times are RFC 3339 in UTC, ids are prefixed and sort by time, every error is a problem document (RFC 9457) with a stable `code`. \
-            Unknown fields and parameters are refused.",
+            Unknown fields and parameters are refused. Answers to a key say what is left of its quota: `RateLimit-Policy` and `RateLimit`.",
     ),
     tags(
         (name = "submit", description = "Hand over work."),
@@ -69,9 +69,10 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
 }
 
 fn add_refusals(operation: &mut Operation) {
-    const COMMON: [(&str, &str); 3] = [
+    const COMMON: [(&str, &str); 4] = [
         ("401", "No key, or one that is not known."),
         ("403", "The key's role or subscription does not allow it."),
+        ("429", "Too many requests of this API key, at once or over time: `Retry-After` says when to come back."),
         ("default", "Any other refusal: the problem says which."),
     ];
     for (status, description) in COMMON {

@@ -6,6 +6,11 @@ use utoipa::ToSchema;
 
 use crate::config::validate::Issue;
 
+/// The largest quota: more in the shortest window is none.
+const MAX_QUOTA_REQUESTS: u64 = 1_000_000;
+/// The longest window of a quota, in milliseconds: a day.
+const MAX_QUOTA_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// The table `[server.api]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -46,6 +51,11 @@ pub struct ApiSettings {
     /// Requests served at once for one API key; more are refused with 429. Keys that are bound to one subscription count
     /// as one, here and below.
     pub requests_per_key: u32,
+    /// Requests of one API key in `quota_window_ms`: so many at once, and on average; more are refused with 429
+    /// (`quota_exceeded`), and every answer says what is left (`RateLimit`). 0: no quota.
+    pub quota_requests: u32,
+    /// In what time a quota that was used up is whole again, in milliseconds.
+    pub quota_window_ms: u64,
     /// Requests of one API key that wait at once (`Prefer: wait`, and the default wait of `POST /v1/jobs`); more are
     /// answered at once, as if they had not asked to wait.
     pub waits_per_key: u32,
@@ -79,6 +89,8 @@ impl Default for ApiSettings {
             backlog_max: 5_000_000,
             request_concurrency: 1024,
             requests_per_key: 256,
+            quota_requests: 60_000,
+            quota_window_ms: 60_000,
             waits_per_key: 256,
             receive_concurrency: 32,
             receive_per_key: 8,
@@ -105,6 +117,8 @@ impl ApiSettings {
             ("/backlog_max", self.backlog_max, 1, u64::MAX),
             ("/request_concurrency", u64::from(self.request_concurrency), 1, u64::MAX),
             ("/requests_per_key", u64::from(self.requests_per_key), 1, u64::MAX),
+            ("/quota_requests", u64::from(self.quota_requests), 0, MAX_QUOTA_REQUESTS),
+            ("/quota_window_ms", self.quota_window_ms, 1000, MAX_QUOTA_WINDOW_MS),
             ("/receive_concurrency", u64::from(self.receive_concurrency), 1, u64::MAX),
             ("/receive_per_key", u64::from(self.receive_per_key), 1, u64::MAX),
         ];

@@ -5,10 +5,12 @@
 //! and `submit.rs`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use egression_core::domain::ids::SubscriptionId;
 use tokio::sync::OwnedSemaphorePermit;
+
+use super::quota::Standing;
 
 /// Whose share it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +74,10 @@ impl Drop for Share {
 
 /// The places that a request holds while it is being served. A request that only waits gives them up.
 #[derive(Clone, Debug, Default)]
-pub struct Serving(Arc<Mutex<Places>>);
+pub struct Serving {
+    places: Arc<Mutex<Places>>,
+    standing: Arc<OnceLock<Standing>>,
+}
 
 /// What a request holds: a place among all that are being served, and one of its caller's.
 pub type Places = (Option<OwnedSemaphorePermit>, Option<Share>);
@@ -81,12 +86,24 @@ impl Serving {
     /// A request that was let in.
     #[must_use]
     pub fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new(Mutex::new((Some(permit), None))))
+        Self { places: Arc::new(Mutex::new((Some(permit), None))), standing: Arc::default() }
     }
 
     /// Its caller is known now, and has a place for it.
     pub fn count_for(&self, share: Share) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(share);
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(share);
+    }
+
+    /// What its caller has left of its quota, to be said in the answer.
+    pub fn stands(&self, standing: Standing) {
+        // A request draws once.
+        let _ = self.standing.set(standing);
+    }
+
+    /// What its caller has left, if it has drawn.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        self.standing.get().copied()
     }
 
     /// Gives its places up.
@@ -97,7 +114,7 @@ impl Serving {
     /// Hands its places to what goes on when the answer has begun: a stream.
     #[must_use]
     pub fn hand_over(&self) -> Places {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.places.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

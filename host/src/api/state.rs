@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::idempotency::Receiving;
 use super::problem::ApiError;
+use super::quota::Quotas;
 use super::settings::ApiSettings;
 use super::share::Shares;
 use crate::clock::Clock;
@@ -119,6 +120,8 @@ pub struct ApiState {
     pub(super) submissions: Arc<Semaphore>,
     /// What each caller has of the requests being served.
     pub(super) request_shares: Arc<Shares>,
+    /// What each caller has left of its quota; none: there is no quota.
+    pub(super) quotas: Option<Arc<Quotas>>,
     /// What each caller has of the submissions being received.
     pub(super) submission_shares: Arc<Shares>,
     /// What each caller has of the waits under way.
@@ -147,9 +150,11 @@ impl ApiState {
         ready: watch::Receiver<bool>,
     ) -> Self {
         let permits = |n: u32| Arc::new(Semaphore::new((n as usize).min(Semaphore::MAX_PERMITS)));
+        let quotas = Quotas::new(settings.quota_requests, settings.quota_window_ms, clock.mono()).map(Arc::new);
         Self {
             store,
             clock,
+            quotas,
             requests: permits(settings.request_concurrency),
             submissions: permits(settings.receive_concurrency),
             request_shares: Shares::new(settings.requests_per_key),

@@ -104,7 +104,7 @@ impl Host {
         let state = ApiState::new(store, clock, settings, doors, None, isready);
         let router = router(state.clone(), true);
         let admin = key(&state, Role::Admin, None).await;
-        Self { router, state, admin, woken, acts, ready: ready, _dir: dir }
+        Self { router, state, admin, woken, acts, ready, _dir: dir }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

@@ -109,3 +109,24 @@ async fn a_stream_holds_its_place_until_it_has_ended() {
     assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 600);
     assert_eq!(host.call_as(&reader, "GET", &path, &[], None).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_caller_has_a_quota_and_is_told_what_is_left_of_it() {
+    let host = Host::with(ApiSettings { quota_requests: 3, quota_window_ms: 3_600_000, ..settings() }).await;
+    let keys = [key(&host.state, Role::Read, Some("acme")).await, key(&host.state, Role::Read, Some("acme")).await];
+    let path = "/v1/executions";
+    for (left, key) in [(2, &keys[0]), (1, &keys[1]), (0, &keys[0])] {
+        let answer = host.call_as(key, "GET", path, &[], None).await;
+        let said = format!("\"default\";r={left};t={}", (3 - left) * 1200);
+        assert_eq!((answer.status.as_u16(), answer.header("ratelimit-policy")), (200, "\"default\";q=3;w=3600"));
+        assert_eq!(answer.header("ratelimit"), said, "keys of one subscription are one caller");
+    }
+    let refused = host.call_as(&keys[0], "GET", path, &[], None).await;
+    assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (429, "quota_exceeded"));
+    assert_eq!((refused.header("retry-after"), refused.header("ratelimit")), ("1200", "\"default\";r=0;t=3600"));
+    assert!(refused.text.contains("api.quota_requests"), "{}", refused.text);
+    assert_eq!(host.get(path).await.status, 200, "another caller has its own");
+    assert_eq!(host.get("/livez").await.header("ratelimit"), "", "what needs no key draws nothing");
+    let off = Host::with(ApiSettings { quota_requests: 0, ..settings() }).await;
+    assert_eq!((off.get(path).await.status.as_u16(), off.get(path).await.header("ratelimit")), (200, ""));
+}
