@@ -13,7 +13,7 @@ pub(crate) mod memory;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use egression_core::time::Wall;
 use secrecy::{ExposeSecret, SecretString};
@@ -64,6 +64,12 @@ pub enum VaultError {
     /// Bytes other than a secret cannot be opened.
     #[error("sealed bytes cannot be opened with this master key")]
     Tampered,
+    /// The owner has as many secrets as it may have.
+    #[error("there are {most} secrets already; raise `gate.max_secrets_per_connection`")]
+    Many {
+        /// How many it may have.
+        most: usize,
+    },
     /// The system gives no randomness, or the text is longer than the cipher takes.
     #[error("sealing failed")]
     Seal,
@@ -79,9 +85,13 @@ struct Inner {
     cipher: Cipher,
     facts: Box<dyn SecretFacts>,
     clock: Clock,
-    /// Secrets by owner, then name. Writers hold the lock over the store's answer so that memory never runs ahead of it.
-    owners: RwLock<HashMap<String, HashMap<String, Secret>>>,
+    /// A lock for each owner: whoever writes holds it over the store's answer, so that memory never runs ahead of it, and
+    /// nobody waits for what another owner writes.
+    owners: Mutex<HashMap<String, Arc<RwLock<Secrets>>>>,
 }
+
+/// An owner's secrets by name; none: not read yet.
+type Secrets = Option<HashMap<String, Secret>>;
 
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -93,7 +103,7 @@ impl Vault {
     /// A vault over the store's rows.
     #[must_use]
     pub fn new(key: &MasterKey, facts: impl SecretFacts + 'static, clock: Clock) -> Self {
-        let inner = Inner { cipher: Cipher::new(key), facts: Box::new(facts), clock, owners: RwLock::default() };
+        let inner = Inner { cipher: Cipher::new(key), facts: Box::new(facts), clock, owners: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -111,25 +121,46 @@ impl Vault {
         bound_hosts: Vec<String>,
         expires_at: Option<Wall>,
     ) -> Result<i64, VaultError> {
+        self.put_within(owner, name, value, bound_hosts, expires_at, usize::MAX).await
+    }
+
+    /// The same, where the owner may have `most` secrets.
+    ///
+    /// # Errors
+    /// [`VaultError::Many`] for one more than those; as [`Self::put`].
+    pub async fn put_within(
+        &self,
+        owner: &str,
+        name: &str,
+        value: SecretString,
+        bound_hosts: Vec<String>,
+        expires_at: Option<Wall>,
+        most: usize,
+    ) -> Result<i64, VaultError> {
         let sealed = self.inner.cipher.seal(&secret_context(owner, name), value.expose_secret().as_bytes())?;
-        let mut owners = self.inner.owners.write().await;
-        let readable = match self.load(&mut owners, owner).await {
-            Ok(()) => true,
-            Err(VaultError::Unreadable { .. }) => false,
+        let slot = self.slot(owner);
+        let mut secrets = slot.write().await;
+        match self.load(&mut secrets, owner).await {
+            Ok(()) | Err(VaultError::Unreadable { .. }) => {}
             Err(other) => return Err(other),
-        };
-        if let Some(kept) = owners.get(owner).and_then(|secrets| secrets.get(name))
-            && kept.value.expose_secret() == value.expose_secret()
-            && kept.bound_hosts == bound_hosts
-            && kept.expires_at == expires_at
-        {
-            return Ok(kept.generation);
+        }
+        if let Some(known) = &*secrets {
+            let kept = known.get(name);
+            if let Some(kept) = kept
+                && kept.value.expose_secret() == value.expose_secret()
+                && kept.bound_hosts == bound_hosts
+                && kept.expires_at == expires_at
+            {
+                return Ok(kept.generation);
+            }
+            if kept.is_none() && known.len() >= most {
+                return Err(VaultError::Many { most });
+            }
         }
         let generation = self.inner.facts.put_secret(owner, name, sealed, &bound_hosts, expires_at).await?;
         // An owner of whom something cannot be read is read anew when asked for: the rest may be replaced as well by then.
-        if readable {
-            let secret = Secret { value, generation, bound_hosts, expires_at };
-            owners.entry(owner.to_owned()).or_default().insert(name.to_owned(), secret);
+        if let Some(known) = &mut *secrets {
+            known.insert(name.to_owned(), Secret { value, generation, bound_hosts, expires_at });
         }
         Ok(generation)
     }
@@ -139,12 +170,13 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Store`], [`VaultError::Unreadable`].
     pub async fn get(&self, owner: &str, name: &str) -> Result<Option<Secret>, VaultError> {
-        if let Some(secrets) = self.inner.owners.read().await.get(owner) {
-            return Ok(secrets.get(name).cloned());
+        let slot = self.slot(owner);
+        if let Some(known) = &*slot.read().await {
+            return Ok(known.get(name).cloned());
         }
-        let mut owners = self.inner.owners.write().await;
-        self.load(&mut owners, owner).await?;
-        Ok(owners.get(owner).and_then(|secrets| secrets.get(name)).cloned())
+        let mut secrets = slot.write().await;
+        self.load(&mut secrets, owner).await?;
+        Ok(secrets.as_ref().and_then(|known| known.get(name)).cloned())
     }
 
     /// Forgets a secret if it is still this generation (any if none).
@@ -152,12 +184,13 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Store`].
     pub async fn drop(&self, owner: &str, name: &str, generation: Option<i64>) -> Result<(), VaultError> {
-        let mut owners = self.inner.owners.write().await;
+        let slot = self.slot(owner);
+        let mut secrets = slot.write().await;
         self.inner.facts.drop_secret(owner, name, generation).await?;
-        if let Some(secrets) = owners.get_mut(owner)
-            && secrets.get(name).is_some_and(|s| generation.is_none_or(|g| g == s.generation))
+        if let Some(known) = &mut *secrets
+            && known.get(name).is_some_and(|s| generation.is_none_or(|g| g == s.generation))
         {
-            secrets.remove(name);
+            known.remove(name);
         }
         Ok(())
     }
@@ -185,9 +218,14 @@ impl Vault {
         self.inner.cipher.open(&format!("bytes\0{context}"), sealed).ok_or(VaultError::Tampered)
     }
 
+    fn slot(&self, owner: &str) -> Arc<RwLock<Secrets>> {
+        let mut owners = self.inner.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(owners.entry(owner.to_owned()).or_default())
+    }
+
     /// Reads an owner's secrets into memory if they are not there.
-    async fn load(&self, owners: &mut HashMap<String, HashMap<String, Secret>>, owner: &str) -> Result<(), VaultError> {
-        if owners.contains_key(owner) {
+    async fn load(&self, known: &mut Secrets, owner: &str) -> Result<(), VaultError> {
+        if known.is_some() {
             return Ok(());
         }
         let now = self.inner.clock.wall();
@@ -203,7 +241,7 @@ impl Vault {
             };
             secrets.insert(name, Secret { value: SecretString::from(plain), generation, bound_hosts, expires_at });
         }
-        owners.insert(owner.to_owned(), secrets);
+        *known = Some(secrets);
         Ok(())
     }
 }

@@ -134,3 +134,48 @@ fn a_key_comes_from_the_file_named_then_from_the_variable() {
     assert!(matches!(absent, Err(KeyError::File { .. })));
     assert!(!directory.path().join("master.key").exists());
 }
+
+/// Rows that do not answer for one owner until they are told to.
+struct Held {
+    rows: SecretsInMemory,
+    until: tokio::sync::Semaphore,
+    writing: tokio::sync::Semaphore,
+}
+
+#[async_trait::async_trait]
+impl SecretFacts for std::sync::Arc<Held> {
+    async fn put_secret(&self, owner: &str, name: &str, text: Vec<u8>, hosts: &[String], at: Option<Wall>) -> Result<i64, StoreError> {
+        if owner == "connection:7" {
+            self.writing.add_permits(1);
+            self.until.acquire().await.unwrap().forget();
+        }
+        self.rows.put_secret(owner, name, text, hosts, at).await
+    }
+
+    async fn secrets(&self, owner: &str) -> Result<Vec<SecretRow>, StoreError> {
+        self.rows.secrets(owner).await
+    }
+
+    async fn drop_secret(&self, owner: &str, name: &str, generation: Option<i64>) -> Result<(), StoreError> {
+        self.rows.drop_secret(owner, name, generation).await
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_another_owner_writes() {
+    let semaphore = || tokio::sync::Semaphore::new(0);
+    let held = std::sync::Arc::new(Held { rows: SecretsInMemory::default(), until: semaphore(), writing: semaphore() });
+    let vault = Vault::new(&MasterKey::from_bytes([1; 32]), std::sync::Arc::clone(&held), Clock::system());
+    let theirs = vault.clone();
+    let writing = tokio::spawn(async move { put(&theirs, "connection:7", "key", "hunter2").await });
+    held.writing.acquire().await.unwrap().forget();
+    let mine = async {
+        put(&vault, "connection:8", "key", "mine").await;
+        vault.get("connection:8", "key").await.unwrap().is_some()
+    };
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(20), mine).await.unwrap());
+    assert!(!writing.is_finished());
+    held.until.add_permits(1);
+    writing.await.unwrap();
+    assert!(vault.get("connection:7", "key").await.unwrap().is_some());
+}
