@@ -8,6 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
+/// Where Azure's virtual machines find their platform: keys, certificates, health. A public address that leads to the host's
+/// own surroundings (Microsoft, 'What is IP address 168.63.129.16?').
+const CLOUD_PLATFORM: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 /// An address is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the address {address} is {kind} and its range is not allowed")]
@@ -64,6 +68,9 @@ fn special(address: IpAddr) -> Option<&'static str> {
 
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
     let [a, b, c, _] = address.octets();
+    if address == CLOUD_PLATFORM {
+        return Some("a cloud's platform service (Azure's 168.63.129.16)");
+    }
     match (a, b, c) {
         (0, ..) => Some("unspecified or of this network (RFC 1122)"),
         (10, ..) | (172, 16..=31, _) | (192, 168, _) => Some("private (RFC 1918)"),
@@ -130,6 +137,8 @@ mod tests {
             "127.0.0.1",
             "127.255.255.255",
             "169.254.169.254",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
             "172.16.0.1",
             "172.31.255.255",
             "192.0.0.170",
@@ -182,6 +191,8 @@ mod tests {
             "8.8.8.8",
             "100.63.255.255",
             "100.128.0.1",
+            "168.63.129.15",
+            "168.63.129.17",
             "172.15.255.255",
             "172.32.0.1",
             "192.0.1.1",
