@@ -86,7 +86,12 @@ impl Budget {
             self.define(key, *kind, now);
         }
         self.kinds = wanted;
-        self.owners.retain(|owner, _| destinations.iter().any(|d| d.owner == *owner));
+        let gone: Vec<Ledger> =
+            self.owners.extract_if(|owner, _| !destinations.iter().any(|d| d.owner == *owner)).map(|(_, l)| l).collect();
+        for ledger in gone {
+            // What was set aside for a call that is not open yet; an open one gives its own back.
+            self.give_back(&ledger.keys, ledger.unclaimed);
+        }
         for destination in destinations {
             self.configure_owner(destination, now);
         }

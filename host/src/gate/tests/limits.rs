@@ -200,3 +200,17 @@ async fn an_observation_tightens() {
     assert!(matches!(call.send(get(&server.url("/"))).await, Err(SendError::Limited { .. })));
     assert_eq!(server.hits(), 0);
 }
+
+#[tokio::test]
+async fn what_was_set_aside_for_an_owner_that_goes_is_free_for_those_who_stay() {
+    let house = House::new();
+    let of = |owner: &str| Destination { owner: owner.to_owned(), own_key: LimitKey::new(owner), ..limited(destination(&[]), &[SLOTS]) };
+    let gate = house.gate(vec![of(OWNER), of("connection:8")]).await;
+    gate.reserve("connection:8", 5);
+    assert_eq!(gate.headroom(OWNER).calls, 3);
+    gate.configure(vec![of(OWNER)]);
+    assert_eq!(gate.headroom(OWNER).calls, 8);
+    // What it still hands back belongs to nobody.
+    gate.unreserve("connection:8", 5);
+    assert_eq!(gate.headroom(OWNER).calls, 8);
+}
