@@ -79,8 +79,9 @@ impl Limiter {
         }
         for (key, slice, units, _, closed_at) in facts.slices().await? {
             let used = match closed_at {
-                // A wall clock that was set back must not put a use into the future.
-                Some(at) => clock.mono_of(at).min(now),
+                // It was noted as it was drawn, and the destination may have counted it as late as the guard believes it was
+                // on its way. A wall clock that was set back must not put a use into the future.
+                Some(at) => clock.mono_of(at).plus_ms(guard.reach_ms).min(now),
                 None => {
                     facts.close_slice(&key, slice, wall).await?;
                     now
@@ -142,6 +143,8 @@ impl Limiter {
             }
             tokio::select! {
                 () = self.timer.wait_until(refusal.until.min(deadline)) => {}
+                // The call ends at its deadline, also if the timer's thread does not.
+                () = tokio::time::sleep_until(end) => {}
                 () = freed => {}
             }
             if self.clock.mono() >= deadline {

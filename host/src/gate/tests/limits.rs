@@ -214,3 +214,17 @@ async fn what_was_set_aside_for_an_owner_that_goes_is_free_for_those_who_stay() 
     gate.unreserve("connection:8", 5);
     assert_eq!(gate.headroom(OWNER).calls, 8);
 }
+
+#[tokio::test]
+async fn a_restored_use_counts_from_when_it_may_have_arrived() {
+    const WINDOW_MS: u64 = 600_000;
+    let mut house = House::new();
+    house.settings.reach_guard_ms = 60_000;
+    let owner = limited(destination(&[]), &[LimitKind::Window { max: 1, window_ms: WINDOW_MS }]);
+    let drawn = house.clock.wall().plus_ms(-300_000);
+    house.limits.slices.lock().unwrap().insert(("limit:0".to_owned(), 0), ("limit:0".to_owned(), 0, 1, drawn, Some(drawn)));
+    let gate = house.gate(vec![owner]).await;
+    let (_, until) = gate.headroom(OWNER).until.unwrap();
+    let again_ms = until.since_ms(house.clock.mono());
+    assert!((350_000..=361_000).contains(&again_ms), "{again_ms}: the window and the guard from the draw on");
+}
