@@ -1,4 +1,10 @@
 //! From documents and manifests to the gate's destinations: grants, limits with their keys, credentials by name.
+//!
+//! A limit's key is `SCOPE/ORIGIN:NAME`: who shares it, who wrote it (`channel`, `own`, `manifest`), and what it is called; one
+//! without a name has its place instead (`SCOPE/ORIGIN#PLACE`). So no limit takes another one's place, whatever its name.
+//! Facts in the store go by these keys.
+
+use std::collections::HashMap;
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::scheduler::limits::{LimitKey, LimitKind};
@@ -19,7 +25,35 @@ pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination
         Some(of_connection(connection, &description))
     });
     let sources = catalogue.sources().filter(|source| source.document.kind == SourceKind::Http).map(|source| of_source(source));
-    connections.chain(sources).collect()
+    let mut destinations: Vec<Destination> = connections.chain(sources).collect();
+    agree(&mut destinations);
+    destinations
+}
+
+/// Where a key that several share is defined in different ways (two channels of one connector, two versions of a manifest), each
+/// of them draws from all of these: the tightest holds for all. The first keeps the key, so that its state lasts.
+fn agree(destinations: &mut [Destination]) {
+    let mut kinds: HashMap<LimitKey, Vec<LimitKind>> = HashMap::new();
+    for limit in destinations.iter().flat_map(|destination| &destination.limits) {
+        let known = kinds.entry(limit.key.clone()).or_default();
+        if !known.contains(&limit.kind) {
+            known.push(limit.kind);
+        }
+    }
+    kinds.retain(|_, known| known.len() > 1);
+    let variant = |key: &LimitKey, place: usize| if place == 0 { key.clone() } else { LimitKey::new(format!("{key}~{}", place + 1)) };
+    for destination in destinations {
+        destination.limits = std::mem::take(&mut destination.limits)
+            .into_iter()
+            .flat_map(|limit| match kinds.get(&limit.key) {
+                None => vec![limit],
+                Some(known) => {
+                    let variants = known.iter().enumerate();
+                    variants.map(|(place, &kind)| BoundLimit { key: variant(&limit.key, place), kind, ..limit.clone() }).collect()
+                }
+            })
+            .collect();
+    }
 }
 
 fn of_connection(connection: &Connection, description: &Description) -> Destination {
@@ -28,15 +62,15 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
     let owner = format!("connection:{}", connection.id);
     let mut limits: Vec<BoundLimit> = Vec::new();
     for (index, limit) in channel.limits.iter().enumerate() {
-        limits.push(bound(limit, &scope_key(limit, connection.id, &channel.name, &channel.connector), &format!("channel-{}", index + 1)));
+        limits.push(bound(limit, &scope_key(limit, connection.id, &channel.name, &channel.connector), "channel", index));
     }
     for (index, limit) in document.limits.iter().enumerate() {
-        limits.push(bound(limit, &owner, &format!("own-{}", index + 1)));
+        limits.push(bound(limit, &owner, "own", index));
     }
     for bucket in &description.buckets {
         let scope = bucket_scope(&bucket.scope, connection, &channel.name, &channel.connector);
         limits.push(BoundLimit {
-            key: LimitKey::new(format!("{scope}/{}", bucket.name)),
+            key: LimitKey::new(format!("{scope}/manifest:{}", bucket.name)),
             kind: bucket_kind(&bucket.kind),
             name: Some(bucket.name.clone()),
             operations: bucket.operations.clone(),
@@ -68,7 +102,7 @@ fn of_source(source: &Source) -> Destination {
         connection: None,
         subscription: None,
         channel: None,
-        limits: document.limits.iter().enumerate().map(|(i, limit)| bound(limit, &owner, &format!("own-{}", i + 1))).collect(),
+        limits: document.limits.iter().enumerate().map(|(i, limit)| bound(limit, &owner, "own", i)).collect(),
         grants,
         allow_addresses: document.allow_addresses.clone(),
         auth: document.auth.clone(),
@@ -111,12 +145,18 @@ fn bucket_scope(scope: &str, connection: &Connection, channel: &str, connector: 
         "connector" => format!("connector:{connector}"),
         other => match other.strip_prefix("setting:") {
             Some(name) => {
-                let value = connection.document.settings.get(name).map(ToString::to_string).unwrap_or_default();
+                let value = connection.document.settings.get(name).map(shared_value).unwrap_or_default();
                 format!("connector:{connector}/{name}={value}")
             }
             None => format!("connection:{}", connection.id),
         },
     }
+}
+
+/// What of a setting's value says who shares a limit: of a URL the place that it leads to, else all of it.
+fn shared_value(value: &serde_json::Value) -> String {
+    let url = value.as_str().and_then(|text| Url::parse(text).ok()).filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.map_or_else(|| value.to_string(), |url| url.origin().ascii_serialization())
 }
 
 const fn scope_of(limit: &LimitDocument) -> LimitScope {
@@ -128,14 +168,14 @@ const fn scope_of(limit: &LimitDocument) -> LimitScope {
     }
 }
 
-fn bound(limit: &LimitDocument, scope: &str, fallback: &str) -> BoundLimit {
+fn bound(limit: &LimitDocument, scope: &str, origin: &str, index: usize) -> BoundLimit {
     let (name, operations) = match limit {
         LimitDocument::TokenBucket { name, operations, .. }
         | LimitDocument::Window { name, operations, .. }
         | LimitDocument::Concurrency { name, operations, .. }
         | LimitDocument::MinInterval { name, operations, .. } => (name, operations),
     };
-    let label = name.as_deref().unwrap_or(fallback);
+    let label = name.as_ref().map_or_else(|| format!("{origin}#{}", index + 1), |name| format!("{origin}:{name}"));
     BoundLimit { key: LimitKey::new(format!("{scope}/{label}")), kind: limit.kind(), name: name.clone(), operations: operations.clone() }
 }
 
@@ -147,3 +187,7 @@ fn bucket_kind(kind: &BucketKind) -> LimitKind {
         BucketKind::MinInterval { interval_ms } => LimitKind::MinInterval { interval_ms: *interval_ms },
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

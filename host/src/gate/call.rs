@@ -126,8 +126,9 @@ impl CallGate {
     /// Tightens, never widens.
     pub fn observe(&self, bucket: Option<&str>, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>) {
         let gate = &self.state.gate;
-        let key = self.state.destination.bucket(bucket);
-        gate.limiter.budget().observe(key, limit, remaining, reset_ms, gate.clock.mono());
+        for key in self.state.destination.buckets(bucket) {
+            gate.limiter.budget().observe(key, limit, remaining, reset_ms, gate.clock.mono());
+        }
     }
 
     /// What left the host so far. A request under way counts as left without an answer.

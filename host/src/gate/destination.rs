@@ -66,9 +66,15 @@ impl Destination {
         self.limits.iter().filter(|limit| limit.operations.is_empty())
     }
 
-    /// The key of a named limit; the own key if none is named or the name is not known.
+    /// The keys of all limits of a name, whoever gave it: the destination says no to all of them. The own key if none is
+    /// named or the name is not known.
     #[must_use]
-    pub fn bucket(&self, name: Option<&str>) -> &LimitKey {
-        name.and_then(|name| self.limits.iter().find(|limit| limit.name.as_deref() == Some(name))).map_or(&self.own_key, |limit| &limit.key)
+    pub fn buckets(&self, name: Option<&str>) -> Vec<&LimitKey> {
+        let named = |limit: &&BoundLimit| name.is_some() && limit.name.as_deref() == name;
+        let mut keys: Vec<&LimitKey> = self.limits.iter().filter(named).map(|limit| &limit.key).collect();
+        if keys.is_empty() {
+            keys.push(&self.own_key);
+        }
+        keys
     }
 }

@@ -148,14 +148,18 @@ impl Gate {
         self.limiter.budget().headroom(owner, self.clock.mono(), self.settings.admission_horizon_ms)
     }
 
-    /// Closes a limit of an owner until then: the named one, or the owner's own key. In force at once, and durable when
+    /// Closes limits of an owner until then: all of the name, or the owner's own key. In force at once, and durable when
     /// this returns. An owner that is not known any more has nothing to close.
     ///
     /// # Errors
     /// What the store says; the limit is closed in this run all the same.
     pub async fn throttle(&self, owner: &str, bucket: Option<&str>, until: Wall, reason: &str) -> Result<(), StoreError> {
         let Some(destination) = self.destination(owner) else { return Ok(()) };
-        self.limiter.close(destination.bucket(bucket), until, reason).await
+        let mut closed = Ok(());
+        for key in destination.buckets(bucket) {
+            closed = closed.and(self.limiter.close(key, until, reason).await);
+        }
+        closed
     }
 
     /// Whether an owner has a job that could be sent but for its limits. The meter runs while it has.

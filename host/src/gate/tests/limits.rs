@@ -216,6 +216,16 @@ async fn what_was_set_aside_for_an_owner_that_goes_is_free_for_those_who_stay() 
 }
 
 #[tokio::test]
+async fn a_throttle_closes_every_limit_of_its_name() {
+    let house = House::new();
+    let mut owner = limited(destination(&[]), &[SLOTS, SLOTS, SLOTS]);
+    owner.limits[1].name = owner.limits[0].name.clone();
+    let gate = house.gate(vec![owner]).await;
+    gate.throttle(OWNER, Some("bucket-0"), house.clock.wall().plus_ms(3_600_000), "429").await.unwrap();
+    assert_eq!(house.limits.closed.lock().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), ["limit:0", "limit:1"]);
+}
+
+#[tokio::test]
 async fn a_restored_use_counts_from_when_it_may_have_arrived() {
     const WINDOW_MS: u64 = 600_000;
     let mut house = House::new();
