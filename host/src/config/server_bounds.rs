@@ -8,6 +8,8 @@ use crate::store::FIRST_KEPT;
 
 /// The largest number of what costs memory or threads for each.
 const MANY: u64 = 1 << 20;
+/// The most headers of a request that the HTTP engine is sure to hold; above 24,576 it breaks down.
+const MOST_HEADERS: u64 = 16_384;
 /// The longest time that is believed, in milliseconds: a year.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 
@@ -48,9 +50,13 @@ fn numbers(server: &ServerSettings) -> Vec<(&'static str, u64, u64, u64)> {
         ("/server/gate/connect_timeout_ms", gate.connect_timeout_ms, 1, YEAR_MS),
         ("/server/gate/default_request_timeout_ms", gate.default_request_timeout_ms, 1, YEAR_MS),
         ("/server/gate/max_request_bytes", gate.max_request_bytes, 1, u64::MAX),
+        ("/server/gate/max_request_headers_bytes", gate.max_request_headers_bytes, 1, u64::MAX),
+        ("/server/gate/max_request_headers", of(gate.max_request_headers), 1, MOST_HEADERS),
+        ("/server/gate/max_sign_bytes", gate.max_sign_bytes, 1, u64::MAX),
         ("/server/gate/max_response_bytes", gate.max_response_bytes, 1, u64::MAX),
         ("/server/gate/max_response_headers_bytes", gate.max_response_headers_bytes, 1, u64::MAX),
         ("/server/gate/send_all_concurrency", of(gate.send_all_concurrency), 1, MANY),
+        ("/server/gate/send_all_requests", of(gate.send_all_requests), 1, MANY),
         ("/server/gate/max_pools", of(gate.max_pools), 1, MANY),
         ("/server/runtime/slots", runtime.slots.into(), 1, 65_536),
         ("/server/runtime/workers", of(runtime.workers), 1, 1024),

@@ -13,11 +13,19 @@ use super::Gate;
 use super::budget::Reservation;
 use super::destination::Destination;
 use super::exchange::{Answer, Exchange, OutgoingRequest, SendError};
+use super::filling::Resolved;
 use super::masking::Mask;
-use super::placeholders::{self, CredentialError, Resolved};
-use super::send;
+use super::placeholders::{self, CredentialError, Wanted};
+use super::send::{self, Shown};
 use super::sign::{self, SignRequest};
 use super::transfer::RawAnswer;
+use crate::config::secret::MAX_SECRET_BYTES;
+
+/// The setting that bounds what is signed.
+const MAX_SIGN: &str = "gate.max_sign_bytes";
+
+/// Bytes kept of an exchange's error.
+const MAX_NOTED_ERROR_BYTES: usize = 1024;
 
 /// A call's way out. Cheap to clone; clones share the ledger. When the last one goes, what the call had set aside and
 /// did not use goes back.
@@ -43,6 +51,7 @@ struct Ledger {
     /// Requests under way: whether each may write, and whether it left.
     under_way: Vec<(bool, Arc<AtomicBool>)>,
     exchanges: Vec<Exchange>,
+    deposits: usize,
     mask: Mask,
     /// The caller's W3C Trace Context, for every request that brings none.
     traceparent: Option<HeaderValue>,
@@ -73,16 +82,31 @@ impl CallGate {
     /// # Errors
     /// [`SendError`]: says for certain whether anything was sent.
     pub async fn send(&self, request: OutgoingRequest) -> Result<Answer, SendError> {
-        let state = Arc::clone(&self.state);
+        let (state, left) = (Arc::clone(&self.state), Arc::new(AtomicBool::new(false)));
+        let (noted, its_left) = (Shown::of(&self.state, &request), Arc::clone(&left));
         // On the gate's own runtime: a guest that computes must not hold up answers, nor take a request along when it ends.
-        let sending = self.state.gate.handle.spawn(async move { Box::pin(send::send(&state, request)).await });
-        sending.await.unwrap_or_else(|error| Err(SendError::SentWithoutAnswer(format!("the host is stopping: {error}"))))
+        let sending = self.state.gate.handle.spawn(async move { Box::pin(send::send(&state, request, its_left)).await });
+        sending.await.unwrap_or_else(|error| {
+            let why = format!("the host broke off: {error}");
+            let left = left.load(Ordering::Acquire);
+            let error = if left { SendError::SentWithoutAnswer(why) } else { SendError::NeverSent(why) };
+            noted.note(&self.state, &error);
+            Err(error)
+        })
     }
 
-    /// Sends several, as many at once as the gate's settings allow. Answers are in the order of the requests.
-    pub async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
-        let at_once = self.state.gate.settings.send_all_concurrency.max(1);
-        stream::iter(requests).map(|request| self.send(request)).buffered(at_once).collect().await
+    /// Sends several, as many at once as the gate's settings allow. Answers are in the order of the requests. Requests and
+    /// bytes of answers beyond the bounds of one such call are denied and left out.
+    pub async fn send_all(&self, mut requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
+        let settings = &self.state.gate.settings;
+        let (count, most) = (requests.len(), settings.send_all_requests);
+        requests.truncate(most);
+        let mut left = settings.send_all_response_bytes;
+        let sends = stream::iter(requests).map(|request| self.send(request)).buffered(settings.send_all_concurrency.max(1));
+        let mut answers: Vec<_> = sends.map(|answer| answer.map(|answer| answer.within(&mut left))).collect().await;
+        let beyond = || SendError::Denied(format!("one `send-all` has at most {most} requests; raise `gate.send_all_requests`"));
+        answers.resize_with(count, || Err(beyond()));
+        answers
     }
 
     /// A text that stands for a secret of the owner: the same until the secret changes.
@@ -91,7 +115,7 @@ impl CallGate {
     /// [`CredentialError`].
     pub async fn placeholder(&self, name: &str) -> Result<String, CredentialError> {
         let gate = &self.state.gate;
-        placeholders::text_for(&gate.vault, &gate.clock, &self.state.destination.owner, name).await
+        placeholders::text_for(&gate.vault, &gate.clock, &self.state.destination, name).await
     }
 
     /// Signs with the owner's secrets.
@@ -100,12 +124,20 @@ impl CallGate {
     /// [`CredentialError`].
     pub async fn sign(&self, request: SignRequest) -> Result<String, CredentialError> {
         let gate = &self.state.gate;
-        let texts = [request.key.as_str(), request.data.as_str()];
-        let resolved = Resolved::look_up(&gate.vault, &self.state.destination.owner, texts.into_iter()).await;
+        let most = gate.settings.max_sign_bytes;
+        let attrs: usize = request.attrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let bytes = (request.key.len() + request.data.len() + attrs) as u64;
+        if bytes > most {
+            return Err(CredentialError::Invalid(format!("{bytes} bytes are to be signed and {most} are allowed; raise `{MAX_SIGN}`")));
+        }
+        let mut wanted = Wanted::new(gate.settings.max_placeholders);
+        wanted.read(&request.key).and_then(|()| wanted.read(&request.data)).map_err(CredentialError::Invalid)?;
+        let resolved = Resolved::look_up(&gate.vault, &self.state.destination, wanted).await;
         let resolved = resolved.map_err(CredentialError::Invalid)?;
         self.state.mask_also(resolved.secrets().map(|(_, secret)| &secret.value));
-        let key = resolved.fill_plain(&request.key);
-        let data = resolved.fill_plain(&request.data);
+        let key = resolved.fill_plain(&request.key, most, MAX_SIGN).map_err(CredentialError::Invalid)?;
+        let left = most.saturating_sub(key.expose_secret().len() as u64);
+        let data = resolved.fill_plain(&request.data, left, MAX_SIGN).map_err(CredentialError::Invalid)?;
         sign::sign(&request, key.expose_secret(), data.expose_secret())
     }
 
@@ -114,11 +146,17 @@ impl CallGate {
     /// # Errors
     /// [`CredentialError::Invalid`] for a name that cannot be, or if it could not be stored.
     pub async fn deposit(&self, name: &str, value: SecretString, expires_at: Option<Wall>) -> Result<(), CredentialError> {
-        placeholders::check_name(name)?;
         let destination = &self.state.destination;
+        placeholders::check_owned(destination, name)?;
+        let bytes = value.expose_secret().len() as u64;
+        if bytes > MAX_SECRET_BYTES {
+            return Err(CredentialError::Invalid(format!("a secret has at most {MAX_SECRET_BYTES} bytes, not {bytes}")));
+        }
+        self.state.count_deposit()?;
         let hosts = destination.grants.iter().map(ToString::to_string).collect();
         self.state.mask_also([&value]);
-        self.state.gate.vault.put(&destination.owner, name, value, hosts, expires_at).await?;
+        let most = self.state.gate.settings.max_secrets_per_connection;
+        self.state.gate.vault.put_within(&destination.owner, name, value, hosts, expires_at, most).await?;
         Ok(())
     }
 
@@ -194,6 +232,18 @@ impl CallState {
         }
     }
 
+    /// Counts one secret to keep. Each is a commit, and masked in all its forms from then on.
+    fn count_deposit(&self) -> Result<(), CredentialError> {
+        let most = self.gate.settings.max_deposits_per_call;
+        let mut ledger = self.ledger();
+        if ledger.deposits >= most {
+            let why = format!("a call keeps at most {most} secrets; raise `gate.max_deposits_per_call`");
+            return Err(CredentialError::Invalid(why));
+        }
+        ledger.deposits += 1;
+        Ok(())
+    }
+
     /// Works with the secrets of the call.
     pub(super) fn with_mask<T>(&self, work: impl FnOnce(&Mask) -> T) -> T {
         work(&self.ledger().mask)
@@ -208,7 +258,10 @@ impl CallState {
     }
 
     /// Keeps an exchange for the history.
-    pub(super) fn note(&self, exchange: Exchange) {
+    pub(super) fn note(&self, mut exchange: Exchange) {
+        if let Some(error) = &mut exchange.error {
+            error.truncate(error.floor_char_boundary(MAX_NOTED_ERROR_BYTES));
+        }
         let mut ledger = self.ledger();
         if ledger.exchanges.len() < self.gate.settings.max_exchanges_per_call {
             ledger.exchanges.push(exchange);

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 /// Percent-encoded but for the unreserved characters (RFC 3986, 2.3).
-pub(super) fn percent(text: &str) -> String {
+pub(super) fn percent(text: impl AsRef<[u8]>) -> String {
+    let text = text.as_ref();
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    for &byte in text {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {

@@ -65,6 +65,19 @@ pub struct Answer {
     pub duration_ms: u64,
 }
 
+impl Answer {
+    /// The answer, if it fits into the bytes that are left; else without its body.
+    pub(super) fn within(mut self, left: &mut u64) -> Self {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let after = left.saturating_sub(headers as u64);
+        match after.checked_sub(self.body.len() as u64) {
+            Some(rest) => *left = rest,
+            None => (*left, self.body, self.truncated) = (after, Bytes::new(), true),
+        }
+        self
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {

@@ -232,7 +232,13 @@ pub(super) fn check_header_name(text: &str) -> Result<HeaderName, String> {
 
 /// The bytes that an answer's headers take: names, values, and the separators of HTTP/1.1.
 pub(super) fn header_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+    headers.iter().map(|(name, value)| line_bytes(name.as_str(), value.len())).sum()
+}
+
+/// The bytes that one header takes.
+pub(super) const fn line_bytes(name: &str, value_bytes: usize) -> usize {
+    const SEPARATORS: usize = ": \r\n".len();
+    name.len() + value_bytes + SEPARATORS
 }
 
 fn has_userinfo(url: &Url) -> bool {

@@ -17,6 +17,7 @@ mod encoding;
 mod error;
 pub mod exchange;
 mod facts;
+mod filling;
 mod grants;
 mod masking;
 mod placeholders;

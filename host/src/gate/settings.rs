@@ -18,12 +18,28 @@ pub struct GateSettings {
     pub default_request_timeout_ms: u64,
     /// The largest request body in bytes.
     pub max_request_bytes: u64,
+    /// The URL and the names and values of a request's headers together, in bytes, with their secrets.
+    pub max_request_headers_bytes: u64,
+    /// Headers of one request.
+    pub max_request_headers: usize,
+    /// Different placeholders of secrets in one request or one text to sign.
+    pub max_placeholders: usize,
+    /// The key and the data of one `sign` together, in bytes, with their secrets.
+    pub max_sign_bytes: u64,
+    /// Secrets that a connector may keep in one call.
+    pub max_deposits_per_call: usize,
+    /// Secrets that a connection may have, those that a connector keeps included.
+    pub max_secrets_per_connection: usize,
     /// The largest answer's body in bytes; what is longer is cut off and says so.
     pub max_response_bytes: u64,
     /// Names and values of an answer's headers together, in bytes; what is beyond is left out.
     pub max_response_headers_bytes: u64,
     /// Requests of one `send-all` that are under way at once.
     pub send_all_concurrency: usize,
+    /// Requests of one `send-all`; those beyond are denied.
+    pub send_all_requests: usize,
+    /// The answers of one `send-all` together, in bytes; those beyond come without their bodies and say so.
+    pub send_all_response_bytes: u64,
     /// How far ahead admission looks for room in a limit, in milliseconds.
     pub admission_horizon_ms: u64,
     /// The part of a token bucket's rate that is left unused, because the destination's clock is not ours.
@@ -61,9 +77,17 @@ impl Default for GateSettings {
             connect_timeout_ms: 5000,
             default_request_timeout_ms: 15_000,
             max_request_bytes: 32 * 1024 * 1024,
+            max_request_headers_bytes: 64 * 1024,
+            max_request_headers: 256,
+            max_placeholders: 32,
+            max_sign_bytes: 1024 * 1024,
+            max_deposits_per_call: 16,
+            max_secrets_per_connection: 64,
             max_response_bytes: 8 * 1024 * 1024,
             max_response_headers_bytes: 64 * 1024,
             send_all_concurrency: 8,
+            send_all_requests: 256,
+            send_all_response_bytes: 32 * 1024 * 1024,
             admission_horizon_ms: 300,
             rate_guard_share: 0.02,
             edge_guard_ms: 50,

@@ -261,6 +261,7 @@ fn token_request(call: &CallState, asked: &ClientCredentials<'_>, secret: &Secre
         operation: None,
         timeout_ms: call.gate.settings.default_request_timeout_ms,
         max_bytes: MAX_ANSWER_BYTES,
+        left: Arc::default(),
     })
 }
 

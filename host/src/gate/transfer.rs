@@ -38,6 +38,8 @@ pub(super) struct Prepared {
     pub(super) timeout_ms: u64,
     /// Bytes of the answer's body to read.
     pub(super) max_bytes: u64,
+    /// Set as the first byte is written.
+    pub(super) left: Arc<AtomicBool>,
 }
 
 /// An answer with nothing masked.
@@ -114,7 +116,7 @@ async fn exchange(call: &CallState, request: Prepared, started: Mono) -> Result<
         return Err(SendError::NeverSent("the call's deadline has passed".to_owned()));
     }
     let client = gate.pool.client(&call.destination.allow_addresses).map_err(|e| SendError::NeverSent(describe(&e)))?;
-    let left = Arc::new(AtomicBool::new(false));
+    let left = request.left;
     let flight = Flight::begin(call, request.write, Arc::clone(&left));
     let max_bytes = request.max_bytes;
     let outgoing = client

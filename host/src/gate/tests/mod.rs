@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod bounds;
 mod certificates;
 mod credentials;
 mod kept;

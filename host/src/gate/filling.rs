@@ -1,0 +1,202 @@
+//! Secrets put into a request as it leaves: into header values, query values, and on request into the string values of
+//! a JSON body or the values of a form; nowhere else. What cannot be replaced is refused, never sent as it is.
+//!
+//! A placeholder may stand in a text as often as one likes and a secret may be long, so what is filled is bounded while
+//! it grows: no more is built than may be sent.
+
+use std::collections::HashMap;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::destination::Destination;
+use super::encoding;
+use super::exchange::BodyPlaceholders;
+use super::placeholders::{Wanted, check_owned, next_placeholder, occurs_in};
+use crate::vault::{Secret, Vault};
+
+/// How many generations back a placeholder is still known.
+const MAX_GENERATIONS_BACK: i64 = 64;
+/// Bytes that are encoded at once.
+const CHUNK_BYTES: usize = 4096;
+
+/// A text that grows up to a bound.
+pub(super) struct Filled {
+    text: String,
+    most: usize,
+    setting: &'static str,
+}
+
+impl Filled {
+    /// Nothing yet, of at most `most` bytes. `setting` is what raises the bound.
+    pub(super) fn new(most: u64, setting: &'static str) -> Self {
+        Self { text: String::new(), most: usize::try_from(most).unwrap_or(usize::MAX), setting }
+    }
+
+    /// The text.
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    fn push(&mut self, piece: &str) -> Result<(), String> {
+        if piece.len() > self.most - self.text.len() {
+            return Err(format!("with its secrets it is longer than allowed; raise `{}`", self.setting));
+        }
+        self.text.push_str(piece);
+        Ok(())
+    }
+
+    fn push_percent(&mut self, piece: &str) -> Result<(), String> {
+        piece.as_bytes().chunks(CHUNK_BYTES).try_for_each(|chunk| self.push(&encoding::percent(chunk)))
+    }
+}
+
+/// The secrets behind the placeholders of one request.
+#[derive(Default)]
+pub(super) struct Resolved {
+    by_text: HashMap<String, (String, Secret)>,
+}
+
+impl Resolved {
+    /// Looks up what a request wants. Unknown placeholders are an error: a made-up tag, another owner's. One of an older
+    /// generation stands for the newest secret: a call that began before a token was renewed goes on with the new one.
+    /// Whether a secret has expired is the destination's to say: its 401 renews the session, a refusal here would not.
+    pub(super) async fn look_up(vault: &Vault, destination: &Destination, wanted: Wanted) -> Result<Self, String> {
+        let owner = &destination.owner;
+        let mut resolved = Self::default();
+        for (text, (name, tag)) in wanted.by_text {
+            check_owned(destination, &name).map_err(|error| error.to_string())?;
+            let secret = vault.get(owner, &name).await.map_err(|e| e.to_string())?;
+            let secret = secret
+                .filter(|s| generations(s).any(|generation| is_same(&vault.tag(owner, &name, generation), &tag)))
+                .ok_or_else(|| format!("a placeholder of `{name}` stands for no secret of this owner"))?;
+            resolved.by_text.insert(text, (name, secret));
+        }
+        Ok(resolved)
+    }
+
+    /// No secret is put in.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_text.is_empty()
+    }
+
+    /// The secrets with their names.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &(String, Secret)> {
+        self.by_text.values()
+    }
+
+    /// A text with its secrets as they are, of at most `most` bytes.
+    pub(super) fn fill_plain(&self, text: &str, most: u64, setting: &'static str) -> Result<SecretString, String> {
+        let mut filled = Filled::new(most, setting);
+        self.fill(text, &mut filled, Filled::push, Filled::push)?;
+        Ok(SecretString::from(filled.into_text()))
+    }
+
+    /// Puts the secrets into the query values of a URL of at most `most` bytes.
+    pub(super) fn fill_url(&self, url: &mut Url, most: u64, setting: &'static str) -> Result<(), String> {
+        if occurs_in(&encoding::decode_form(url.path())) {
+            return Err("a placeholder cannot stand in a path".to_owned());
+        }
+        let Some(query) = url.query() else { return Ok(()) };
+        if !occurs_in(&encoding::decode_form(query)) {
+            return Ok(());
+        }
+        let mut filled = Filled::new(most, setting);
+        self.fill_pairs(query, &mut filled)?;
+        url.set_query(Some(&filled.into_text()));
+        Ok(())
+    }
+
+    /// Puts the secrets into a body.
+    pub(super) fn fill_body(&self, body: &str, place: BodyPlaceholders, mut filled: Filled) -> Result<String, String> {
+        match place {
+            BodyPlaceholders::None => filled.push(body)?,
+            BodyPlaceholders::Form => self.fill_pairs(body, &mut filled)?,
+            BodyPlaceholders::Json => self.fill_json(body, &mut filled)?,
+        }
+        Ok(filled.into_text())
+    }
+
+    /// Appends a text: what is not a placeholder by `plain`, each secret by `secret`.
+    fn fill(
+        &self,
+        text: &str,
+        filled: &mut Filled,
+        plain: impl Fn(&mut Filled, &str) -> Result<(), String>,
+        secret: impl Fn(&mut Filled, &str) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut rest = text;
+        while let Some((before, placeholder, behind)) = next_placeholder(rest) {
+            plain(filled, before)?;
+            match self.by_text.get(placeholder) {
+                Some((_, known)) => secret(filled, known.value.expose_secret())?,
+                None => plain(filled, placeholder)?,
+            }
+            rest = behind;
+        }
+        plain(filled, rest)
+    }
+
+    /// Pairs as in a query. What holds no placeholder stays as it was written.
+    fn fill_pairs(&self, text: &str, filled: &mut Filled) -> Result<(), String> {
+        for (index, pair) in text.split('&').enumerate() {
+            if index > 0 {
+                filled.push("&")?;
+            }
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if occurs_in(&encoding::decode_form(name)) {
+                return Err("a placeholder cannot stand in a parameter's name".to_owned());
+            }
+            let decoded = encoding::decode_form(value);
+            if occurs_in(&decoded) {
+                filled.push(name)?;
+                filled.push("=")?;
+                self.fill(&decoded, filled, Filled::push_percent, Filled::push_percent)?;
+            } else {
+                filled.push(pair)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// String values of a JSON text. All other bytes stay as they are: numbers and the order of members matter.
+    fn fill_json(&self, text: &str, filled: &mut Filled) -> Result<(), String> {
+        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|e| format!("the body is no JSON: {e}"))?;
+        let mut rest = text;
+        while let Some(start) = rest.find('"') {
+            let inside = &rest[start + 1..];
+            let end = string_end(inside).ok_or_else(|| "the body is no JSON".to_owned())?;
+            let (string, behind) = (&inside[..end], &inside[end + 1..]);
+            let is_name = behind.trim_start_matches([' ', '\t', '\n', '\r']).starts_with(':');
+            if is_name && occurs_in(string) {
+                return Err("a placeholder cannot stand in a member's name".to_owned());
+            }
+            filled.push(&rest[..=start])?;
+            self.fill(string, filled, Filled::push, |filled, secret| filled.push(&encoding::json_content(secret)))?;
+            filled.push("\"")?;
+            rest = behind;
+        }
+        filled.push(rest)
+    }
+}
+
+/// The generations whose placeholders stand for a secret, its own first.
+fn generations(secret: &Secret) -> impl Iterator<Item = i64> + use<> {
+    let newest = secret.generation;
+    (newest.saturating_sub(MAX_GENERATIONS_BACK).max(0)..=newest).rev()
+}
+
+/// Where a JSON string ends.
+fn string_end(inside: &str) -> Option<usize> {
+    let mut escaped = false;
+    inside.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })
+}
+
+/// In a time that does not tell how much of a guess was right.
+fn is_same(tag: &str, given: &str) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(tag.as_bytes(), given.as_bytes()).is_ok()
+}
