@@ -160,7 +160,7 @@ pub struct EventView {
     /// When.
     pub at: String,
     /// submitted, resolved, sent, rescheduled, succeeded …; of an exchange: responded, no_answer, never_sent, limited, denied,
-    /// credential_refused.
+    /// unrecorded, credential_refused.
     #[schema(example = "responded")]
     pub stage: String,
     /// The attempt that it belongs to.

@@ -95,6 +95,14 @@ pub enum SendError {
     /// Nothing was sent.
     #[error("never sent: {0}")]
     NeverSent(String),
+    /// The host could not note the use of a limit, so nothing was sent.
+    #[error("never sent, the use of a limit could not be stored: {why}")]
+    Unrecorded {
+        /// Not worth trying before.
+        until: Wall,
+        /// What the store says.
+        why: String,
+    },
     /// It left, and no whole answer came.
     #[error("sent without an answer: {0}")]
     SentWithoutAnswer(String),
@@ -116,6 +124,8 @@ pub enum ExchangeEnd {
     Limited,
     /// Nothing was sent: no name, no connection, no time.
     NeverSent,
+    /// The host could not note the use of a limit, so nothing was sent.
+    Unrecorded,
     /// The host's token cannot be had, so nothing was sent.
     CredentialRefused,
 }
@@ -126,6 +136,7 @@ impl From<&SendError> for ExchangeEnd {
             SendError::Denied(_) => Self::Denied,
             SendError::Limited { .. } => Self::Limited,
             SendError::NeverSent(_) => Self::NeverSent,
+            SendError::Unrecorded { .. } => Self::Unrecorded,
             SendError::SentWithoutAnswer(_) => Self::Unanswered,
             SendError::CredentialRefused(_) => Self::CredentialRefused,
         }
@@ -142,6 +153,7 @@ impl ExchangeEnd {
             Self::Denied => "denied",
             Self::Limited => "limited",
             Self::NeverSent => "never_sent",
+            Self::Unrecorded => "unrecorded",
             Self::CredentialRefused => "credential_refused",
         }
     }

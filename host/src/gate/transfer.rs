@@ -25,6 +25,9 @@ use super::draw::Refused;
 use super::exchange::{Exchange, ExchangeEnd, SendError};
 use crate::telemetry::metrics;
 
+/// How long a request whose use of a limit could not be stored rests at least, in milliseconds.
+const UNRECORDED_REST_MS: i64 = 1000;
+
 /// A request as it leaves, secrets in place.
 pub(super) struct Prepared {
     pub(super) method: Method,
@@ -95,7 +98,7 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
 fn not_drawn(call: &CallState, refused: Refused) -> SendError {
     match refused {
         Refused::Limited { until, key } => SendError::Limited { until: call.gate.clock.wall_of(until), key: key.to_string() },
-        Refused::Unrecorded(why) => SendError::NeverSent(format!("a limit's use could not be stored: {why}")),
+        Refused::Unrecorded(why) => SendError::Unrecorded { until: call.gate.clock.wall().plus_ms(UNRECORDED_REST_MS), why },
     }
 }
 

@@ -51,7 +51,7 @@ const fn metric(name: &'static str, kind: Kind, labels: &'static [&'static str],
     Metric { name, kind, labels, help }
 }
 
-const REQUEST_STATUS: &str = "`status`: the class of the answer (`2xx` …), or why there was none: `denied`, `limited`, `never_sent`, \
+const REQUEST_STATUS: &str = "`status`: the class of the answer (`2xx` …), or why there was none: `denied`, `limited`, `unrecorded`, `never_sent`, \
      `no_answer`, `credential_refused`.";
 
 /// All of them, in the order of the documents.

@@ -143,6 +143,7 @@ const fn request_status(end: Result<u16, &SendError>) -> &'static str {
         Err(SendError::Denied(_)) => "denied",
         Err(SendError::Limited { .. }) => "limited",
         Err(SendError::NeverSent(_)) => "never_sent",
+        Err(SendError::Unrecorded { .. }) => "unrecorded",
         Err(SendError::SentWithoutAnswer(_)) => "no_answer",
         Err(SendError::CredentialRefused(_)) => "credential_refused",
     }

@@ -95,7 +95,8 @@ pub(super) fn answer(answer: Result<Answer, SendError>) -> Result<http::Response
 fn send_error(error: SendError) -> http::HttpError {
     match error {
         SendError::Denied(why) => http::HttpError::Denied(why),
-        SendError::Limited { until, .. } => http::HttpError::Limited(instant(until)),
+        // The host's own trouble with a limit must not pass for a destination that cannot be reached.
+        SendError::Limited { until, .. } | SendError::Unrecorded { until, .. } => http::HttpError::Limited(instant(until)),
         SendError::NeverSent(why) => http::HttpError::NeverSent(why),
         SendError::SentWithoutAnswer(why) => http::HttpError::SentWithoutAnswer(why),
         // The contract has no word of its own for it: nothing was sent, and another try of the guest changes nothing.
