@@ -13,7 +13,7 @@ use egression_core::time::Wall;
 use serde_json::Value;
 
 use super::places::Place;
-use super::work::{Route, Work, ends, fails, pin, waits};
+use super::work::{Route, Work, ends, fails, pin, waits, waits_for_source};
 use super::{Deliverer, Effect, history, persist, references};
 use crate::resolver::{Read, ResolveError, Resolved};
 use crate::store::StoreError;
@@ -148,7 +148,7 @@ impl Deliverer {
                 }
                 (None, None, Some(Err(ResolveError::Rejected(problem)))) => Err(Box::new(ends(&row, JobState::Rejected, *problem, now))),
                 (None, None, Some(Err(ResolveError::Unavailable { until, problem }))) => {
-                    Err(Box::new(waits(&row, WaitingKind::Source, Some(until), *problem, now)))
+                    Err(Box::new(waits_for_source(&row, until, *problem, now)))
                 }
                 (None, None, None) => {
                     let problem = Problem::new("body.missing", "the job brings no body and names no source to read it from");

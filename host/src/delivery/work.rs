@@ -131,6 +131,17 @@ pub(super) fn fails(row: &ClaimRow, code: FailureCode, message: &str, now: Wall)
     ends(row, JobState::Failed, Problem::new(code.as_str(), message), now)
 }
 
+/// A job that waits for its source. One that has waited for the same before goes on waiting: a source that is down for
+/// hours writes no history by the minute.
+pub(super) fn waits_for_source(row: &ClaimRow, until: Wall, problem: Problem, now: Wall) -> Settlement {
+    let goes_on = row.problem_code.as_ref() == Some(&problem.code);
+    let mut settlement = waits(row, WaitingKind::Source, Some(until), problem, now);
+    if goes_on {
+        settlement.events.clear();
+    }
+    settlement
+}
+
 /// A job that waits, before any intent of this call.
 pub(super) fn waits(row: &ClaimRow, reason: WaitingKind, until: Option<Wall>, problem: Problem, now: Wall) -> Settlement {
     Settlement {

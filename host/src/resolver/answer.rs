@@ -1,6 +1,6 @@
 //! What a Metadata API answers, read strictly: one object, or a batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
@@ -19,20 +19,25 @@ pub struct Resolved {
     pub revision: Option<u64>,
 }
 
+/// An object as it came. Each member is read by itself, so that an odd one spoils nothing else.
 #[derive(Deserialize)]
-struct ObjectAnswer {
-    id: Option<Id>,
-    #[serde(rename = "type")]
-    object_type: Option<String>,
-    revision: Option<Revision>,
-    body: Option<Box<RawValue>>,
+struct ObjectAnswer<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    object_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    revision: Option<&'a RawValue>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct BatchAnswer {
-    objects: Vec<ObjectAnswer>,
-    #[serde(default)]
-    missing: Vec<Id>,
+struct BatchAnswer<'a> {
+    #[serde(borrow)]
+    objects: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    missing: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -47,15 +52,13 @@ enum Id {
 enum Revision {
     Number(u64),
     Text(String),
-    Other(serde::de::IgnoredAny),
 }
 
-impl Id {
-    fn text(self) -> String {
-        match self {
-            Self::Text(text) => text,
-            Self::Number(number) => number.to_string(),
-        }
+/// An id is a text, or a number that stands for one.
+fn id_of(raw: &RawValue) -> Option<String> {
+    match serde_json::from_str(raw.get()).ok()? {
+        Id::Text(text) => Some(text),
+        Id::Number(number) => Some(number.to_string()),
     }
 }
 
@@ -64,33 +67,40 @@ impl Revision {
         match self {
             Self::Number(number) => Some(*number),
             Self::Text(text) => text.parse().ok().or_else(|| Wall::parse_rfc3339(text).ok().and_then(|w| u64::try_from(w.0).ok())),
-            Self::Other(_) => None,
         }
     }
 }
 
-/// Reads the answer to a read of one object.
-pub(super) fn one(asked: &ObjectKey, bytes: &[u8], max_bytes: u64) -> Result<Resolved, ResolveError> {
-    let answer: ObjectAnswer = serde_json::from_slice(bytes).map_err(|e| shape(&e.to_string()))?;
-    if answer.id.is_some_and(|id| id.text() != asked.id) {
-        return Err(shape("it answered for another id"));
+/// Reads the answer to a read of one object. The problem is the source's: what it sent is no object at all.
+pub(super) fn one(asked: &ObjectKey, bytes: &[u8], max_bytes: u64) -> Result<Result<Resolved, ResolveError>, Problem> {
+    let answer: ObjectAnswer<'_> = serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
+    if answer.id.is_none() && answer.body.is_none() {
+        return Err(no_answer("it has neither `id` nor `body`"));
     }
-    take(asked, answer.object_type.as_deref(), answer.revision.as_ref(), answer.body, max_bytes)
+    if answer.id.is_some_and(|id| id_of(id).as_ref() != Some(&asked.id)) {
+        return Ok(Err(shape("it answered for another id")));
+    }
+    Ok(take(asked, &answer, max_bytes))
 }
 
-/// Reads the answer to a batch read, for each object asked. An object that is neither there nor missing is an answer of another shape.
-pub(super) fn batch(asked: &[ObjectKey], bytes: &[u8], max_bytes: u64) -> Result<Vec<Result<Resolved, ResolveError>>, ResolveError> {
-    let answer: BatchAnswer = serde_json::from_slice(bytes).map_err(|e| shape(&e.to_string()))?;
-    let missing: std::collections::HashSet<String> = answer.missing.into_iter().map(Id::text).collect();
-    let mut objects: HashMap<String, ObjectAnswer> = HashMap::with_capacity(answer.objects.len());
-    for mut object in answer.objects {
-        let id = object.id.take().ok_or_else(|| shape("an object of the batch has no id"))?.text();
-        objects.insert(id, object);
+/// Reads the answer to a batch read, for each object asked. The problem is the source's: what it sent is no batch at all. An
+/// object that is neither there nor missing is an answer of another shape, for that object only.
+pub(super) fn batch(asked: &[ObjectKey], bytes: &[u8], max_bytes: u64) -> Result<Vec<Result<Resolved, ResolveError>>, Problem> {
+    let answer: BatchAnswer<'_> = serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
+    let missing: HashSet<String> = answer.missing.into_iter().filter_map(id_of).collect();
+    let mut objects: HashMap<String, ObjectAnswer<'_>> = HashMap::with_capacity(answer.objects.len());
+    for raw in answer.objects {
+        // One without an id stands for none that was asked.
+        if let Ok(object) = serde_json::from_str::<ObjectAnswer<'_>>(raw.get())
+            && let Some(id) = object.id.and_then(id_of)
+        {
+            objects.insert(id, object);
+        }
     }
     Ok(asked
         .iter()
-        .map(|key| match objects.remove(&key.id) {
-            Some(object) => take(key, object.object_type.as_deref(), object.revision.as_ref(), object.body, max_bytes),
+        .map(|key| match objects.get(&key.id) {
+            Some(object) => take(key, object, max_bytes),
             None if missing.contains(&key.id) => Err(not_found(key)),
             None => Err(shape("the batch names the object neither in `objects` nor in `missing`")),
         })
@@ -110,24 +120,24 @@ pub(super) fn too_large(key: &ObjectKey, max_bytes: u64) -> ResolveError {
     ))
 }
 
-fn take(
-    key: &ObjectKey,
-    object_type: Option<&str>,
-    revision: Option<&Revision>,
-    body: Option<Box<RawValue>>,
-    max_bytes: u64,
-) -> Result<Resolved, ResolveError> {
-    if object_type.is_some_and(|t| t != key.object_type) {
+fn take(key: &ObjectKey, answer: &ObjectAnswer<'_>, max_bytes: u64) -> Result<Resolved, ResolveError> {
+    if answer.object_type.is_some_and(|raw| id_of(raw).as_ref() != Some(&key.object_type)) {
         return Err(shape("it answered for another type"));
     }
-    let body = body.ok_or_else(|| shape("`body` is missing"))?;
-    if body.get().len() as u64 > max_bytes {
+    let body = answer.body.ok_or_else(|| shape("`body` is missing"))?.get();
+    if body.len() as u64 > max_bytes {
         return Err(too_large(key, max_bytes));
     }
-    if !body.get().starts_with('{') {
+    if !body.starts_with('{') {
         return Err(shape("`body` is not a JSON object"));
     }
-    Ok(Resolved { body: String::from(Box::<str>::from(body)), revision: revision.and_then(Revision::number) })
+    let revision = answer.revision.and_then(|raw| serde_json::from_str::<Revision>(raw.get()).ok());
+    Ok(Resolved { body: body.to_owned(), revision: revision.and_then(|revision| revision.number()) })
+}
+
+/// What came is no answer to a read: a page in the place of the source, perhaps.
+fn no_answer(what: &str) -> Problem {
+    Problem::new("source.no_answer", format!("the source answered 200 with what is no answer to a read: {what}"))
 }
 
 fn shape(what: &str) -> ResolveError {
@@ -141,26 +151,25 @@ mod tests {
     #[test]
     fn an_answer_is_read_strictly() {
         let key = ObjectKey::new("product", "1");
-        let good = one(&key, br#"{"id":"1","type":"product","revision":7,"body":{"a":1}}"#, 100).unwrap();
+        let good = one(&key, br#"{"id":"1","type":"product","revision":7,"body":{"a":1}}"#, 100).unwrap().unwrap();
         assert_eq!(good, Resolved { body: r#"{"a":1}"#.into(), revision: Some(7) });
-        let stamped = one(&key, br#"{"id":1,"revision":"2026-01-01T00:00:00Z","body":{}}"#, 100).unwrap();
+        let stamped = one(&key, br#"{"id":1,"revision":"2026-01-01T00:00:00Z","body":{}}"#, 100).unwrap().unwrap();
         assert_eq!(stamped.revision, Some(1_767_225_600_000));
-        for bad in [
-            "{}",
-            "[]",
+        for odd in [
             r#"{"id":"2","body":{}}"#,
+            r#"{"id":["1"],"body":{}}"#,
             r#"{"id":"1","type":"offer","body":{}}"#,
             r#"{"id":"1","body":null}"#,
             r#"{"id":"1","body":"x"}"#,
-            "<html>",
         ] {
-            assert!(
-                matches!(one(&key, bad.as_bytes(), 100), Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"),
-                "{bad}"
-            );
+            let answer = one(&key, odd.as_bytes(), 100).unwrap();
+            assert!(matches!(answer, Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"), "{odd}");
+        }
+        for none in ["{}", r#"{"hello":"world"}"#, "[]", "<html>", ""] {
+            assert_eq!(one(&key, none.as_bytes(), 100).unwrap_err().code, "source.no_answer", "{none}");
         }
         assert!(
-            matches!(one(&key, br#"{"id":"1","body":{"a":"0123456789"}}"#, 10), Err(ResolveError::Rejected(p)) if p.code == "source.too_large")
+            matches!(one(&key, br#"{"id":"1","body":{"a":"0123456789"}}"#, 10), Ok(Err(ResolveError::Rejected(p))) if p.code == "source.too_large")
         );
     }
 
@@ -171,6 +180,19 @@ mod tests {
         assert!(matches!(&answers[0], Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"));
         assert!(matches!(&answers[1], Err(ResolveError::Rejected(p)) if p.code == "source.not_found"));
         assert!(answers[2].is_ok());
-        assert!(batch(&asked, b"{}", 100).is_err());
+        for none in ["{}", "<html>", r#"{"objects":"soon"}"#] {
+            assert_eq!(batch(&asked, none.as_bytes(), 100).unwrap_err().code, "source.no_answer", "{none}");
+        }
+    }
+
+    #[test]
+    fn an_odd_object_of_a_batch_spoils_no_other() {
+        let asked: Vec<_> = ["1", "2", "3"].map(|id| ObjectKey::new("product", id)).into();
+        for odd in [r#"{"body":{}}"#, r#"{"id":"2","type":7,"body":{}}"#, r#"{"id":{},"body":{}}"#, "7", "null"] {
+            let text = format!(r#"{{"objects":[{{"id":"1","body":{{}}}},{odd},{{"id":"3","body":{{}}}}],"missing":[{{}}]}}"#);
+            let answers = batch(&asked, text.as_bytes(), 100).unwrap();
+            assert!(answers[0].is_ok() && answers[2].is_ok(), "{odd}");
+            assert!(matches!(&answers[1], Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"), "{odd}");
+        }
     }
 }

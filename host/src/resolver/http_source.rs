@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use egression_core::domain::ids::SourceId;
+use egression_core::domain::judge::retry_after_ms;
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
 use egression_core::time::{Mono, Wall};
@@ -47,6 +48,13 @@ enum Failed {
     Source { retry_after_ms: Option<u64>, until: Option<Wall>, problem: Problem },
 }
 
+impl Failed {
+    /// The source failed and does not say for how long.
+    const fn by_itself(problem: Problem) -> Self {
+        Self::Source { retry_after_ms: None, until: None, problem }
+    }
+}
+
 impl HttpSource {
     pub(super) fn new(
         id: SourceId,
@@ -62,7 +70,7 @@ impl HttpSource {
 
     /// Objects in one batch read; 1 where the source has only single reads.
     pub(super) fn max_batch(&self) -> usize {
-        self.document.max_batch.max(1) as usize
+        if self.document.batch_url.is_some() { self.document.max_batch.max(1) as usize } else { 1 }
     }
 
     /// Reads objects of one type, each for its trace, in their order.
@@ -105,10 +113,16 @@ impl HttpSource {
         let trace = shared_trace(traces.iter().map(Option::as_deref));
         match self.request("POST", url.to_owned(), Some(body), cap, trace).await {
             Ok((bytes, false)) => match batch(objects, &bytes, self.document.max_object_bytes) {
-                Ok(read) => Part::Read(read),
-                Err(error) => Part::Failed(error),
+                Ok(read) => {
+                    self.answered();
+                    Part::Read(read)
+                }
+                Err(problem) => Part::Failed(self.outcome(Failed::by_itself(problem))),
             },
-            Ok((_, true)) => Part::CutOff,
+            Ok((_, true)) => {
+                self.answered();
+                Part::CutOff
+            }
             Err(Failed::Rejected(error)) => Part::Refused(error),
             Err(failed) => Part::Failed(self.outcome(failed)),
         }
@@ -127,14 +141,24 @@ impl HttpSource {
         };
         let url = object_url(template, object)?;
         match self.request("GET", url, None, self.document.max_object_bytes + FRAME_BYTES, trace).await {
-            Ok((_, true)) => Err(too_large(object, self.document.max_object_bytes)),
-            Ok((bytes, false)) => one(object, &bytes, self.document.max_object_bytes),
+            Ok((_, true)) => {
+                self.answered();
+                Err(too_large(object, self.document.max_object_bytes))
+            }
+            Ok((bytes, false)) => match one(object, &bytes, self.document.max_object_bytes) {
+                Ok(read) => {
+                    self.answered();
+                    read
+                }
+                Err(problem) => Err(self.outcome(Failed::by_itself(problem))),
+            },
             Err(Failed::Rejected(ResolveError::Rejected(problem))) if problem.http_status == Some(404) => Err(not_found(object)),
             Err(failed) => Err(self.outcome(failed)),
         }
     }
 
-    /// One request; the answer's body, and whether it was cut off at `cap` bytes.
+    /// One request; the answer's body, and whether it was cut off at `cap` bytes. Whoever reads the body says whether the
+    /// source works: an answer of status 200 may be a page that says that it does not.
     async fn request(
         &self,
         method: &str,
@@ -144,7 +168,8 @@ impl HttpSource {
         trace: Option<&str>,
     ) -> Result<(Bytes, bool), Failed> {
         let now = self.clock.mono();
-        lock(&self.circuit).try_pass(now, &self.settings).map_err(|until| Failed::Source {
+        let deadline: Mono = now.plus_ms(self.document.timeout_ms);
+        lock(&self.circuit).try_pass(now, deadline).map_err(|until| Failed::Source {
             retry_after_ms: None,
             until: Some(self.clock.wall_of(until)),
             problem: Problem::new("source.circuit_open", "the source failed repeatedly and is left alone for a while"),
@@ -153,7 +178,6 @@ impl HttpSource {
             lock(&self.circuit).not_tried();
             return Err(Failed::Rejected(ResolveError::rejected(Problem::new("source.unknown", "the source is not configured any more"))));
         };
-        let deadline: Mono = now.plus_ms(self.document.timeout_ms);
         let call = self.gate.open_call(destination, 0, deadline, 1);
         if let Some(trace) = trace {
             call.trace(trace);
@@ -179,17 +203,21 @@ impl HttpSource {
         metrics::source_request(&self.name, answer.as_ref().map(|a| a.status), self.clock.mono().since_us(now));
         let verdict = match answer {
             Ok(answer) if answer.status == 200 => Ok((answer.body, answer.truncated)),
-            Ok(answer) => Err(status_failed(answer.status, &answer.headers, batch)),
+            Ok(answer) => Err(status_failed(answer.status, &answer.headers, batch, self.clock.wall())),
             Err(error) => Err(send_failed(error)),
         };
         match &verdict {
             // Our own limit had no room, which says nothing about the source.
             Err(Failed::Source { until: Some(_), .. }) => lock(&self.circuit).not_tried(),
-            // Counted where the wait is drawn.
-            Err(Failed::Source { .. }) => {}
-            _ => lock(&self.circuit).succeeded(),
+            // Counted where the wait is drawn, and where the body is read.
+            Err(Failed::Source { .. }) | Ok(_) => {}
+            Err(Failed::Rejected(_)) => self.answered(),
         }
         verdict
+    }
+
+    fn answered(&self) {
+        lock(&self.circuit).succeeded();
     }
 
     fn outcome(&self, failed: Failed) -> ResolveError {
@@ -216,40 +244,36 @@ enum Part {
     Failed(ResolveError),
 }
 
-/// A batch read that is answered so names an endpoint that is not there: the set-up is wrong, not the objects.
-const fn is_about_the_endpoint(status: u16) -> bool {
-    matches!(status, 300..=399 | 404 | 405 | 410)
-}
-
 /// A segment that a URL's path does not keep: it names the folder itself or the one above (RFC 3986, 5.2.4).
 fn is_dots(segment: &str) -> bool {
     matches!(segment, "." | "..")
 }
 
-/// A status that is not 200. 404 is about the object; 408, 425, 429 and 5xx are about the source; the rest is an answer of another shape.
-fn status_failed(status: u16, headers: &[(String, String)], batch: bool) -> Failed {
+/// A status that is not 200. Of a single read, 404 is about the object; what is no answer to a read, and what says that there
+/// is none now, is about the source; other refusals may be about what was asked.
+fn status_failed(status: u16, headers: &[(String, String)], batch: bool, now: Wall) -> Failed {
     let problem = Problem::new("source.status", format!("the source answered {status}")).status(status);
-    let retry_after_ms = headers
-        .iter()
-        .find(|(name, _)| name == "retry-after")
-        .and_then(|(_, value)| value.trim().parse::<u64>().ok())
-        .map(|seconds| seconds.saturating_mul(1000));
+    let retry_after_ms = headers.iter().find(|(name, _)| name == "retry-after").and_then(|(_, value)| retry_after_ms(value, now));
     match status {
         // 401 and 403 wait as well: the credential is the operator's to mend, and no job is lost meanwhile.
-        401 | 403 | 408 | 425 | 429 | 500..=599 => Failed::Source { retry_after_ms, until: None, problem },
-        _ if batch && is_about_the_endpoint(status) => Failed::Source { retry_after_ms, until: None, problem },
+        200..=399 | 401 | 403 | 405 | 408 | 425 | 429 | 500..=599 => Failed::Source { retry_after_ms, until: None, problem },
+        // A batch read names no object in its address: the endpoint is not there, so the set-up is wrong.
+        404 | 410 if batch => Failed::Source { retry_after_ms, until: None, problem },
         _ => Failed::Rejected(ResolveError::rejected(problem)),
     }
 }
 
 fn send_failed(error: SendError) -> Failed {
-    match error {
+    match &error {
         SendError::Limited { until, key } => Failed::Source {
             retry_after_ms: None,
-            until: Some(until),
+            until: Some(*until),
             problem: Problem::new("source.limited", format!("the source's limit {key} has no room")),
         },
-        other => Failed::Source { retry_after_ms: None, until: None, problem: Problem::new("source.unreachable", other.to_string()) },
+        SendError::Unrecorded { until, .. } => {
+            Failed::Source { retry_after_ms: None, until: Some(*until), problem: Problem::new("source.limited", error.to_string()) }
+        }
+        other => Failed::by_itself(Problem::new("source.unreachable", other.to_string())),
     }
 }
 
@@ -300,5 +324,19 @@ mod tests {
                 "it would leave its folder"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_answer_to_a_read_is_the_sources_failure() {
+        let now = Wall(784_111_770_000);
+        let date = [("retry-after".to_owned(), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned())];
+        assert!(matches!(status_failed(503, &date, false, now), Failed::Source { retry_after_ms: Some(7000), .. }));
+        for status in [204, 301, 302, 405, 429] {
+            assert!(matches!(status_failed(status, &[], false, now), Failed::Source { .. }), "{status}");
+        }
+        for status in [400, 404, 410, 413, 422] {
+            assert!(matches!(status_failed(status, &[], false, now), Failed::Rejected(_)), "{status}");
+        }
+        assert!(matches!(status_failed(404, &[], true, now), Failed::Source { .. }));
     }
 }

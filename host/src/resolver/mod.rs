@@ -1,7 +1,8 @@
 //! What is sent: bodies, read at send time through a source's Metadata API, in batches shared by all channels.
 //!
-//! A body that came with the request never passes here. A source that does not answer makes jobs wait; an object that
-//! is not there, too large or of another shape makes its job `rejected`; nothing ever turns into an empty body.
+//! A body that came with the request never passes here. A source that does not answer, or not as a source does, makes jobs
+//! wait; an object that is not there, too large or of another shape makes its job `rejected`; nothing ever turns into an
+//! empty body.
 
 mod answer;
 mod circuit;

@@ -42,7 +42,8 @@ async fn claim_chunk(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result<Vec
     let select = statement::among(
         "SELECT j.id, j.connection_id, j.state, j.object_type, j.object_id, j.action, j.attempts, j.conflicts, j.source_id, j.expires_at, \
          j.waits_since, p.body, d.revision, d.depends_on, coalesce(d.traceparent, x.traceparent), \
-         r.revision, i.action, i.body, i.body_hash, i.revision, i.idempotency_key, i.answer_lost, i.counted, coalesce(r.counted, 0) \
+         r.revision, i.action, i.body, i.body_hash, i.revision, i.idempotency_key, i.answer_lost, i.counted, coalesce(r.counted, 0), \
+         j.problem_code \
          FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
          LEFT JOIN payload p ON p.job_id = j.id LEFT JOIN job_detail d ON d.job_id = j.id LEFT JOIN intent i ON i.job_id = j.id \
          LEFT JOIN delivered r ON r.connection_id = j.connection_id AND r.object_type = j.object_type AND r.object_id = j.object_id \
@@ -67,6 +68,7 @@ fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
         conflicts: row.try_get(7)?,
         source: row.try_get::<Option<i64>, _>(8)?.map(SourceId),
         expires_at: wall(9)?,
+        problem_code: row.try_get(24)?,
         waits_since: wall(10)?,
         payload: row.try_get(11)?,
         revision: number(12)?,

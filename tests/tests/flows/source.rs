@@ -56,10 +56,7 @@ async fn what_is_no_object_is_rejected() {
     let huge = format!(r#"{{"id":"c","type":"category","revision":1,"body":{{"name":{{"en":"{}"}}}}}}"#, "x".repeat(5 * 1024 * 1024));
     let answers = [
         (Manner::Status(404), "source.not_found"),
-        (Manner::Status(204), "source.status"),
-        (Manner::Text("{\"hello\":\"world\"}".to_owned()), "source.unexpected_answer"),
-        (Manner::Text(String::new()), "source.unexpected_answer"),
-        (Manner::Text("<html></html>".to_owned()), "source.unexpected_answer"),
+        (Manner::Status(400), "source.status"),
         (Manner::Text(r#"{"id":"c","type":"category","revision":1,"body":null}"#.to_owned()), "source.unexpected_answer"),
         (Manner::Text(r#"{"id":"other","type":"category","revision":1,"body":{}}"#.to_owned()), "source.unexpected_answer"),
         (Manner::Text(r#"{"id":"c","type":"category","revision":1,"body":{}}"#.to_owned()), "body.schema"),
@@ -71,6 +68,51 @@ async fn what_is_no_object_is_rejected() {
         assert_eq!((&job["state"], &job["problem"]["code"]), (&json!("rejected"), &json!(code)), "{:.80} {job}", format!("{manner:?}"));
     }
     assert!(rig.log.writes().await.unwrap().is_empty(), "nothing was sent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_answer_of_a_source_is_waited_for() {
+    let api = Wayward::start(Manner::Status(204)).await.unwrap();
+    let rig = rig(&api.url(), "").await;
+    let text = |text: &str| Manner::Text(text.to_owned());
+    let answers = [
+        (Manner::Status(204), "source.status"),
+        (Manner::Status(302), "source.status"),
+        (Manner::Status(405), "source.status"),
+        (text("{\"hello\":\"world\"}"), "source.no_answer"),
+        (text(""), "source.no_answer"),
+        (text("<html></html>"), "source.no_answer"),
+    ];
+    for (manner, code) in answers {
+        api.behave(manner.clone());
+        // One object is read singly, two in a batch; a page in the place of the source rejects neither.
+        let single = rig.submit(job("c")).await.unwrap();
+        let two = rig.bulk(json!({}), vec![json!({"source": "pim", "object_type": "category", "object_ids": ["a", "b"]})]).await.unwrap();
+        rig.until(&single, |view| crate::rig::waiting(view, "source") == 1).await.unwrap();
+        rig.until(&two, |view| crate::rig::waiting(view, "source") == 2).await.unwrap();
+        let waits = rig.only_job(&single).await.unwrap();
+        let said = waits["problem"]["code"].as_str().unwrap_or_default();
+        assert!([code, "source.circuit_open"].contains(&said), "{manner:?} {waits}");
+        api.behave(Manner::Good(1, "well again"));
+        rig.expect_all_succeeded(&single, 1).await.unwrap();
+        rig.expect_all_succeeded(&two, 2).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_outage_writes_no_history_by_the_minute() {
+    let api = Wayward::start(Manner::Status(500)).await.unwrap();
+    let rig = rig(&api.url(), "").await;
+    let execution = rig.submit(job("c")).await.unwrap();
+    // Alone it is the one that tries, each time.
+    rig.until(&execution, |_| api.requests() >= 8).await.unwrap();
+    api.behave(Manner::Good(1, "well again"));
+    rig.expect_all_succeeded(&execution, 1).await.unwrap();
+    let job = rig.only_job(&execution).await.unwrap();
+    let events = rig.events(&job).await.unwrap();
+    let waits: Vec<_> =
+        events.iter().filter(|event| event["stage"] == "rescheduled").map(|event| event["detail"]["problem"]["code"].clone()).collect();
+    assert!(!waits.is_empty() && waits.windows(2).all(|two| two[0] != two[1]), "{events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

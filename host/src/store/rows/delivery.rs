@@ -35,6 +35,8 @@ pub struct ClaimRow {
     pub depends_on: Vec<ObjectKey>,
     /// Not after.
     pub expires_at: Option<Wall>,
+    /// What it waited for last, or ended with.
+    pub problem_code: Option<String>,
     /// Since when it waits for other objects; kept over repeats.
     pub waits_since: Option<Wall>,
     /// W3C Trace Context of the job or its execution.
