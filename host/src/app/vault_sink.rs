@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use crate::config::secrets::{SecretSink, SecretSinkError};
-use crate::vault::{Vault, VaultError};
+use crate::vault::Vault;
 
 /// Puts the secrets of documents into the vault.
 pub(super) struct VaultSink(pub(super) Vault);
@@ -12,15 +12,7 @@ pub(super) struct VaultSink(pub(super) Vault);
 #[async_trait]
 impl SecretSink for VaultSink {
     async fn put(&self, owner: &str, name: &str, value: SecretString, bound_hosts: &[String]) -> Result<bool, SecretSinkError> {
-        // What cannot be opened, because the master key is another one, is replaced.
-        let kept = match self.0.get(owner, name).await {
-            Ok(kept) => kept.map(|secret| secret.generation),
-            Err(VaultError::Unreadable { .. }) => None,
-            Err(error) => return Err(refused(error)),
-        };
-        // The same value for the same hosts is no new generation: tokens made with it stay good over a restart.
-        let generation = self.0.put(owner, name, value, bound_hosts.to_vec(), None).await.map_err(refused)?;
-        Ok(kept != Some(generation))
+        self.0.enter(owner, name, value, bound_hosts).await.map_err(refused)
     }
 
     async fn bound_hosts(&self, owner: &str, name: &str) -> Result<Option<Vec<String>>, SecretSinkError> {

@@ -11,8 +11,9 @@ pub struct SecretSinkError(pub String);
 /// Keeps secrets by owner (`connection:7`, `source:3`) and name.
 #[async_trait]
 pub trait SecretSink: Send + Sync {
-    /// Keeps a value for these hosts (origins, `https://shop.example:8443`), durable when this returns. The value that is
-    /// kept already is no new generation: tokens that were made with it stay good. Answers whether it is a new one.
+    /// Keeps a value for these hosts (origins, `https://shop.example:8443`), durable when this returns. The value that was
+    /// entered before is no new generation: tokens that were made with it stay good, and what a connector renewed stays in
+    /// its place. Answers whether something changed.
     ///
     /// # Errors
     /// It was not kept.

@@ -1,8 +1,12 @@
 //! Sessions: what a connector's `authenticate` made, kept encrypted, made once for all calls of a connection.
+//!
+//! A session belongs to what it was made of: connector, settings, auth document and the secrets that were entered. When one
+//! of these is another one, so is the session. Secrets that the connector itself deposits do not end it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::outcome::CallError;
 use egression_core::time::Wall;
@@ -31,7 +35,8 @@ pub(super) struct Sessions {
 #[derive(Debug, Default)]
 struct Slot {
     read: bool,
-    digest: String,
+    /// A digest of what it was made of.
+    origin: String,
     session: Option<Session>,
     /// A call with it succeeded, or an earlier run left it.
     proven: bool,
@@ -47,20 +52,33 @@ impl Sessions {
         Arc::clone(slots.entry(connection).or_default())
     }
 
-    async fn read(&self, connection: ConnectionId, digest: &str) -> Option<Session> {
-        let (stored_digest, ciphertext, expires_at, account) = self.store.session(connection).await.ok().flatten()?;
-        if stored_digest != digest {
+    /// A digest of what a session is made of now.
+    async fn origin(&self, route: &Route) -> String {
+        let document = &route.document;
+        let mut entries = Vec::new();
+        for secret in document.auth.iter().flat_map(AuthDocument::secrets) {
+            // What cannot be read cannot be used either: `authenticate` says why.
+            let entry = self.vault.entry(&route.destination.owner, secret.name).await.ok().flatten();
+            entries.push((secret.name, entry));
+        }
+        let parts = serde_json::json!([route.connector.digest(), document.settings, document.auth, entries]).to_string();
+        hex::encode(digest(&SHA256, parts.as_bytes()))
+    }
+
+    async fn read(&self, connection: ConnectionId, origin: &str) -> Option<Session> {
+        let (stored, ciphertext, expires_at, account) = self.store.session(connection).await.ok().flatten()?;
+        if stored != origin {
             return None;
         }
         let data = self.vault.open_bytes(&aad(connection), &ciphertext).ok()?;
         Some(Session { data, expires_at, account })
     }
 
-    async fn keep(&self, connection: ConnectionId, digest: &str, session: &Session) {
+    async fn keep(&self, connection: ConnectionId, origin: &str, session: &Session) {
         let kept = match self.vault.seal_bytes(&aad(connection), &session.data) {
             Ok(ciphertext) => {
                 let account = session.account.as_deref();
-                self.store.put_session(connection, digest, ciphertext, session.expires_at, account).await.map_err(|e| e.to_string())
+                self.store.put_session(connection, origin, ciphertext, session.expires_at, account).await.map_err(|e| e.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
@@ -87,9 +105,10 @@ impl Deliverer {
         }
         let slot = self.sessions.slot(route.connection);
         let mut slot = slot.lock().await;
-        if !slot.read || slot.digest != route.connector.digest() {
-            slot.session = self.sessions.read(route.connection, route.connector.digest()).await;
-            route.connector.digest().clone_into(&mut slot.digest);
+        let origin = self.sessions.origin(route).await;
+        if !slot.read || slot.origin != origin {
+            slot.session = self.sessions.read(route.connection, &origin).await;
+            slot.origin.clone_from(&origin);
             slot.proven = slot.session.is_some();
             slot.read = true;
         }
@@ -99,7 +118,7 @@ impl Deliverer {
         }
         let call = self.plain_call(route, None);
         let session = route.connector.authenticate(call, current).await.result?;
-        self.sessions.keep(route.connection, route.connector.digest(), &session).await;
+        self.sessions.keep(route.connection, &origin, &session).await;
         slot.session = Some(session.clone());
         slot.proven = false;
         Ok(Some(session))

@@ -189,6 +189,7 @@ mod tests {
             conflicts: 0,
             source: None,
             expires_at: None,
+            problem_code: None,
             waits_since: None,
             payload: None,
             revision: None,

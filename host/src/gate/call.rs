@@ -141,7 +141,8 @@ impl CallGate {
         sign::sign(&request, key.expose_secret(), data.expose_secret())
     }
 
-    /// Keeps a secret that the destination handed out as a new generation of `name`, bound to the granted hosts.
+    /// Keeps a secret that the destination handed out as a new generation of `name`: bound to the hosts of the entered one
+    /// that it succeeds, else to the granted hosts.
     ///
     /// # Errors
     /// [`CredentialError::Invalid`] for a name that cannot be, or if it could not be stored.
@@ -155,8 +156,14 @@ impl CallGate {
         self.state.count_deposit()?;
         let hosts = destination.grants.iter().map(ToString::to_string).collect();
         self.state.mask_also([&value]);
-        let most = self.state.gate.settings.max_secrets_per_connection;
-        self.state.gate.vault.put_within(&destination.owner, name, value, hosts, expires_at, most).await?;
+        let vault = &self.state.gate.vault;
+        let entered = destination.auth.as_ref().is_some_and(|auth| auth.secrets().iter().any(|secret| secret.name == name));
+        if entered {
+            vault.renew(&destination.owner, name, value, expires_at, hosts).await?;
+        } else {
+            let most = self.state.gate.settings.max_secrets_per_connection;
+            vault.put_within(&destination.owner, name, value, hosts, expires_at, most).await?;
+        }
         Ok(())
     }
 

@@ -1,12 +1,14 @@
 //! Tokens that the host fetches by itself: OAuth2 client credentials (RFC 6749, 4.4).
 //!
 //! One fetch at a time per owner. A token has a generation; a 401 drops only the generation that it answered, so that
-//! late answers to an old token do not throw away the new one. A token that was never good for anything makes the next
+//! late answers to an old token do not throw away the new one. It belongs to the endpoint, client, scope and secret that it
+//! was fetched with. A token that was never good for anything makes the next
 //! fetch wait, longer each time. The token is kept in the vault and outlives a restart.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -44,6 +46,15 @@ pub(super) struct ClientCredentials<'a> {
     pub(super) scope: Option<&'a str>,
 }
 
+impl ClientCredentials<'_> {
+    /// A digest of all that a token is fetched with: one that was fetched with something else is another account's, or may
+    /// do something else.
+    fn origin(&self, secret_generation: i64) -> String {
+        let parts = serde_json::json!([self.token_url, self.client_id, self.scope, secret_generation]).to_string();
+        hex::encode(digest(&SHA256, parts.as_bytes()))
+    }
+}
+
 /// A token in use.
 #[derive(Clone)]
 pub(super) struct Token {
@@ -51,8 +62,8 @@ pub(super) struct Token {
     pub(super) generation: i64,
     pub(super) bound_hosts: Vec<String>,
     renew_at: Option<Wall>,
-    /// The generation of the client secret that it was fetched with; none: an earlier run fetched it.
-    fetched_with: Option<i64>,
+    /// What it was fetched with; none: that was not kept.
+    origin: Option<String>,
 }
 
 /// The tokens of all owners.
@@ -99,8 +110,9 @@ impl Tokens {
         let vault = &call.gate.vault;
         let secret = vault.get(owner, CLIENT_SECRET).await.map_err(|e| SendError::NeverSent(e.to_string()))?;
         let secret = secret.ok_or_else(|| SendError::CredentialRefused("no client secret is entered".to_owned()))?;
+        let origin = asked.origin(secret.generation);
         let wall = || call.gate.clock.wall();
-        if let Some(token) = slot.state().good(wall(), secret.generation) {
+        if let Some(token) = slot.state().good(wall(), &origin) {
             return Ok(token);
         }
         let end = call.gate.clock.instant(call.deadline);
@@ -110,7 +122,7 @@ impl Tokens {
         slot.look_into(vault, owner).await?;
         let rest_until = {
             let mut state = slot.state();
-            if let Some(token) = state.good(wall(), secret.generation) {
+            if let Some(token) = state.good(wall(), &origin) {
                 return Ok(token);
             }
             state.token = None;
@@ -124,7 +136,7 @@ impl Tokens {
         let lifetime_ms = granted.expires_in.map(|s| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1000));
         let expires_at = lifetime_ms.map(|ms| wall().plus_ms(ms));
         let generation = vault
-            .put(owner, ACCESS_TOKEN, granted.access_token.clone(), secret.bound_hosts.clone(), expires_at)
+            .put_from(owner, ACCESS_TOKEN, granted.access_token.clone(), secret.bound_hosts.clone(), expires_at, Some(origin.clone()))
             .await
             .map_err(|e| SendError::NeverSent(format!("the token could not be kept: {e}")))?;
         let ahead_ms = lifetime_ms.map_or(0, |ms| RENEW_AHEAD_MS.min(ms / 4));
@@ -133,7 +145,7 @@ impl Tokens {
             generation,
             bound_hosts: secret.bound_hosts,
             renew_at: expires_at.map(|at| at.plus_ms(-ahead_ms)),
-            fetched_with: Some(secret.generation),
+            origin: Some(origin),
         };
         let mut state = slot.state();
         state.token = Some(token.clone());
@@ -174,10 +186,8 @@ impl Tokens {
 }
 
 impl State {
-    fn good(&self, now: Wall, secret_generation: i64) -> Option<Token> {
-        let fits = |token: &&Token| {
-            token.renew_at.is_none_or(|at| now < at) && token.fetched_with.is_none_or(|generation| generation == secret_generation)
-        };
+    fn good(&self, now: Wall, origin: &str) -> Option<Token> {
+        let fits = |token: &&Token| token.renew_at.is_none_or(|at| now < at) && token.origin.as_deref() == Some(origin);
         self.token.as_ref().filter(fits).cloned()
     }
 }
@@ -197,7 +207,7 @@ impl Slot {
             generation: secret.generation,
             bound_hosts: secret.bound_hosts,
             renew_at: secret.expires_at.map(|at| at.plus_ms(-RENEW_AHEAD_MS)),
-            fetched_with: None,
+            origin: secret.origin,
         });
         Ok(())
     }

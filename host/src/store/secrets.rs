@@ -4,6 +4,7 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::time::Wall;
 use sqlx::Row as _;
 
+use super::rows::{NewSecret, SecretRow};
 use super::{Store, StoreError};
 
 impl Store {
@@ -12,32 +13,27 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn put_secret(
-        &self,
-        owner: &str,
-        name: &str,
-        ciphertext: Vec<u8>,
-        bound_hosts: &[String],
-        expires_at: Option<Wall>,
-    ) -> Result<i64, StoreError> {
+    pub async fn put_secret(&self, owner: &str, name: &str, secret: NewSecret) -> Result<i64, StoreError> {
         let (owner, name) = (owner.to_owned(), name.to_owned());
-        let hosts = serde_json::to_string(bound_hosts).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let hosts = serde_json::to_string(&secret.bound_hosts).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let now = self.inner.clock.wall();
         self.write(1, move |tx| {
             Box::pin(async move {
                 let number = tx.draw_number();
                 let generation = sqlx::query_scalar(
-                    "INSERT INTO secret (owner, name, generation, ciphertext, bound_hosts, expires_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) \
+                    "INSERT INTO secret (owner, name, generation, ciphertext, bound_hosts, expires_at, origin, updated_at) \
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
                      ON CONFLICT (owner, name) DO UPDATE SET generation = max(secret.generation + 1, excluded.generation), \
                      ciphertext = excluded.ciphertext, bound_hosts = excluded.bound_hosts, expires_at = excluded.expires_at, \
-                     updated_at = excluded.updated_at RETURNING generation",
+                     origin = excluded.origin, updated_at = excluded.updated_at RETURNING generation",
                 )
                 .bind(owner)
                 .bind(name)
                 .bind(number)
-                .bind(ciphertext)
+                .bind(secret.ciphertext)
                 .bind(hosts)
-                .bind(expires_at.map(|at| at.0))
+                .bind(secret.expires_at.map(|at| at.0))
+                .bind(secret.origin)
                 .bind(now.0)
                 .fetch_one(&mut tx.conn)
                 .await?;
@@ -55,25 +51,30 @@ impl Store {
         self.read(|conn| Box::pin(async move { Ok(sqlx::query_scalar("SELECT count(*) FROM secret").fetch_one(conn).await?) })).await
     }
 
-    /// The secrets of an owner: (name, generation, ciphertext, bound hosts, expiry).
+    /// The secrets of an owner.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn secrets(&self, owner: &str) -> Result<Vec<(String, i64, Vec<u8>, Vec<String>, Option<Wall>)>, StoreError> {
+    pub async fn secrets(&self, owner: &str) -> Result<Vec<SecretRow>, StoreError> {
         let owner = owner.to_owned();
         self.read(move |conn| {
             Box::pin(async move {
-                let rows =
-                    sqlx::query("SELECT name, generation, ciphertext, bound_hosts, expires_at FROM secret WHERE owner = ? ORDER BY name")
-                        .bind(owner)
-                        .fetch_all(conn)
-                        .await?;
+                let select =
+                    "SELECT name, generation, ciphertext, bound_hosts, expires_at, origin FROM secret WHERE owner = ? ORDER BY name";
+                let rows = sqlx::query(select).bind(owner).fetch_all(conn).await?;
                 rows.iter()
                     .map(|row| {
-                        let hosts =
+                        let bound_hosts =
                             serde_json::from_str(row.try_get(3)?).map_err(|error| StoreError::Corrupt(format!("bound_hosts: {error}")))?;
                         let expires_at: Option<i64> = row.try_get(4)?;
-                        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, hosts, expires_at.map(Wall)))
+                        Ok(SecretRow {
+                            name: row.try_get(0)?,
+                            generation: row.try_get(1)?,
+                            ciphertext: row.try_get(2)?,
+                            bound_hosts,
+                            expires_at: expires_at.map(Wall),
+                            origin: row.try_get(5)?,
+                        })
                     })
                     .collect()
             })

@@ -1,12 +1,9 @@
 //! What the vault asks of the store. The store implements it; tests use one in memory.
 
 use async_trait::async_trait;
-use egression_core::time::Wall;
 
+use crate::store::rows::{NewSecret, SecretRow};
 use crate::store::{Store, StoreError};
-
-/// A row: (name, generation, ciphertext, bound hosts, expiry).
-pub type SecretRow = (String, i64, Vec<u8>, Vec<String>, Option<Wall>);
 
 /// Rows of encrypted secrets.
 #[async_trait]
@@ -15,14 +12,7 @@ pub trait SecretFacts: Send + Sync {
     ///
     /// # Errors
     /// What the database says.
-    async fn put_secret(
-        &self,
-        owner: &str,
-        name: &str,
-        ciphertext: Vec<u8>,
-        bound_hosts: &[String],
-        expires_at: Option<Wall>,
-    ) -> Result<i64, StoreError>;
+    async fn put_secret(&self, owner: &str, name: &str, secret: NewSecret) -> Result<i64, StoreError>;
 
     /// The secrets of an owner.
     ///
@@ -39,15 +29,8 @@ pub trait SecretFacts: Send + Sync {
 
 #[async_trait]
 impl SecretFacts for Store {
-    async fn put_secret(
-        &self,
-        owner: &str,
-        name: &str,
-        ciphertext: Vec<u8>,
-        bound_hosts: &[String],
-        expires_at: Option<Wall>,
-    ) -> Result<i64, StoreError> {
-        Self::put_secret(self, owner, name, ciphertext, bound_hosts, expires_at).await
+    async fn put_secret(&self, owner: &str, name: &str, secret: NewSecret) -> Result<i64, StoreError> {
+        Self::put_secret(self, owner, name, secret).await
     }
 
     async fn secrets(&self, owner: &str) -> Result<Vec<SecretRow>, StoreError> {

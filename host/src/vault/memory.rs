@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use egression_core::time::Wall;
 
-use super::{SecretFacts, SecretRow};
+use super::SecretFacts;
 use crate::store::StoreError;
+use crate::store::rows::{NewSecret, SecretRow};
 
 /// Rows with their owner. Cheap to clone; clones share the rows.
 #[derive(Clone, Default)]
@@ -17,18 +17,12 @@ pub(crate) struct SecretsInMemory {
 #[async_trait]
 #[allow(clippy::unwrap_used)]
 impl SecretFacts for SecretsInMemory {
-    async fn put_secret(
-        &self,
-        owner: &str,
-        name: &str,
-        ciphertext: Vec<u8>,
-        bound_hosts: &[String],
-        expires_at: Option<Wall>,
-    ) -> Result<i64, StoreError> {
+    async fn put_secret(&self, owner: &str, name: &str, secret: NewSecret) -> Result<i64, StoreError> {
         let mut rows = self.rows.lock().unwrap();
-        let at = rows.iter().position(|(o, r)| o == owner && r.0 == name);
-        let generation = at.map_or(1, |i| rows[i].1.1 + 1);
-        let row = (owner.to_owned(), (name.to_owned(), generation, ciphertext, bound_hosts.to_vec(), expires_at));
+        let at = rows.iter().position(|(o, r)| o == owner && r.name == name);
+        let generation = at.map_or(1, |i| rows[i].1.generation + 1);
+        let NewSecret { ciphertext, bound_hosts, expires_at, origin } = secret;
+        let row = (owner.to_owned(), SecretRow { name: name.to_owned(), generation, ciphertext, bound_hosts, expires_at, origin });
         match at {
             Some(i) => rows[i] = row,
             None => rows.push(row),
@@ -41,7 +35,7 @@ impl SecretFacts for SecretsInMemory {
     }
 
     async fn drop_secret(&self, owner: &str, name: &str, generation: Option<i64>) -> Result<(), StoreError> {
-        self.rows.lock().unwrap().retain(|(o, r)| !(o == owner && r.0 == name && generation.is_none_or(|g| g == r.1)));
+        self.rows.lock().unwrap().retain(|(o, r)| !(o == owner && r.name == name && generation.is_none_or(|g| g == r.generation)));
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! generation and cannot be guessed. Who may use a secret, and towards which host, is the gate's decision.
 
 mod cipher;
+mod entered;
 mod facts;
 mod key;
 #[cfg(test)]
@@ -19,11 +20,12 @@ use egression_core::time::Wall;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::RwLock;
 
-pub use facts::{SecretFacts, SecretRow};
+pub use facts::SecretFacts;
 pub use key::{KeyError, MasterKey};
 
 use crate::clock::Clock;
 use crate::store::StoreError;
+use crate::store::rows::{NewSecret, SecretRow};
 use cipher::Cipher;
 
 /// A secret in use.
@@ -37,6 +39,25 @@ pub struct Secret {
     pub bound_hosts: Vec<String>,
     /// Not good after.
     pub expires_at: Option<Wall>,
+    /// What it comes from, as a digest: the value that was entered, or what a token was fetched with.
+    pub origin: Option<String>,
+}
+
+/// A secret on its way in.
+pub(super) struct Fresh {
+    pub(super) value: SecretString,
+    pub(super) bound_hosts: Vec<String>,
+    pub(super) expires_at: Option<Wall>,
+    pub(super) origin: Option<String>,
+}
+
+impl Fresh {
+    fn is(&self, kept: &Secret) -> bool {
+        kept.value.expose_secret() == self.value.expose_secret()
+            && kept.bound_hosts == self.bound_hosts
+            && kept.expires_at == self.expires_at
+            && kept.origin == self.origin
+    }
 }
 
 impl Secret {
@@ -137,32 +158,80 @@ impl Vault {
         expires_at: Option<Wall>,
         most: usize,
     ) -> Result<i64, VaultError> {
-        let sealed = self.inner.cipher.seal(&secret_context(owner, name), value.expose_secret().as_bytes())?;
+        let fresh = Fresh { value, bound_hosts, expires_at, origin: None };
+        Ok(self.replace(owner, name, most, |_| fresh).await?.0)
+    }
+
+    /// As [`Self::put`], for what comes from something that is known by a digest.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`], [`VaultError::Seal`].
+    pub async fn put_from(
+        &self,
+        owner: &str,
+        name: &str,
+        value: SecretString,
+        bound_hosts: Vec<String>,
+        expires_at: Option<Wall>,
+        origin: Option<String>,
+    ) -> Result<i64, VaultError> {
+        let fresh = Fresh { value, bound_hosts, expires_at, origin };
+        Ok(self.replace(owner, name, usize::MAX, |_| fresh).await?.0)
+    }
+
+    /// Keeps what is made of the one that is kept; its generation, and whether that is a new one.
+    async fn replace(
+        &self,
+        owner: &str,
+        name: &str,
+        most: usize,
+        make: impl FnOnce(Option<&Secret>) -> Fresh + Send,
+    ) -> Result<(i64, bool), VaultError> {
         let slot = self.slot(owner);
         let mut secrets = slot.write().await;
         match self.load(&mut secrets, owner).await {
             Ok(()) | Err(VaultError::Unreadable { .. }) => {}
             Err(other) => return Err(other),
         }
-        if let Some(known) = &*secrets {
-            let kept = known.get(name);
-            if let Some(kept) = kept
-                && kept.value.expose_secret() == value.expose_secret()
-                && kept.bound_hosts == bound_hosts
-                && kept.expires_at == expires_at
-            {
-                return Ok(kept.generation);
-            }
-            if kept.is_none() && known.len() >= most {
-                return Err(VaultError::Many { most });
-            }
+        let kept = secrets.as_ref().and_then(|known| known.get(name));
+        let fresh = make(kept);
+        if let Some(kept) = kept.filter(|kept| fresh.is(kept)) {
+            return Ok((kept.generation, false));
         }
-        let generation = self.inner.facts.put_secret(owner, name, sealed, &bound_hosts, expires_at).await?;
+        if kept.is_none() && secrets.as_ref().is_some_and(|known| known.len() >= most) {
+            return Err(VaultError::Many { most });
+        }
+        let Fresh { value, bound_hosts, expires_at, origin } = fresh;
+        let sealed = self.inner.cipher.seal(&secret_context(owner, name), value.expose_secret().as_bytes())?;
+        let row = NewSecret { ciphertext: sealed, bound_hosts: bound_hosts.clone(), expires_at, origin: origin.clone() };
+        let generation = self.inner.facts.put_secret(owner, name, row).await?;
         // An owner of whom something cannot be read is read anew when asked for: the rest may be replaced as well by then.
         if let Some(known) = &mut *secrets {
-            known.insert(name.to_owned(), Secret { value, generation, bound_hosts, expires_at });
+            known.insert(name.to_owned(), Secret { value, generation, bound_hosts, expires_at, origin });
         }
-        Ok(generation)
+        Ok((generation, true))
+    }
+
+    /// The values of an owner's secrets.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`], [`VaultError::Unreadable`].
+    pub async fn values(&self, owner: &str) -> Result<Vec<SecretString>, VaultError> {
+        if let Some(values) = self.values_in_memory(owner) {
+            return Ok(values);
+        }
+        let slot = self.slot(owner);
+        let mut secrets = slot.write().await;
+        self.load(&mut secrets, owner).await?;
+        Ok(secrets.iter().flat_map(HashMap::values).map(|secret| secret.value.clone()).collect())
+    }
+
+    /// The same without waiting; none if they are not in memory, or are being changed.
+    #[must_use]
+    pub fn values_in_memory(&self, owner: &str) -> Option<Vec<SecretString>> {
+        let slot = self.slot(owner);
+        let secrets = slot.try_read().ok()?;
+        Some(secrets.as_ref()?.values().map(|secret| secret.value.clone()).collect())
     }
 
     /// A secret; none if the owner has none of that name. An expired one is given too: see [`Secret::is_expired`].
@@ -230,7 +299,8 @@ impl Vault {
         }
         let now = self.inner.clock.wall();
         let mut secrets = HashMap::new();
-        for (name, generation, sealed, bound_hosts, expires_at) in self.inner.facts.secrets(owner).await? {
+        for row in self.inner.facts.secrets(owner).await? {
+            let SecretRow { name, generation, ciphertext: sealed, bound_hosts, expires_at, origin } = row;
             let plain = self.inner.cipher.open(&secret_context(owner, &name), &sealed).and_then(|p| String::from_utf8(p).ok());
             let Some(plain) = plain else {
                 // A token that would be fetched anew anyway must not stand in the way of the rest.
@@ -239,7 +309,7 @@ impl Vault {
                 }
                 return Err(VaultError::Unreadable { owner: owner.to_owned(), name });
             };
-            secrets.insert(name, Secret { value: SecretString::from(plain), generation, bound_hosts, expires_at });
+            secrets.insert(name, Secret { value: SecretString::from(plain), generation, bound_hosts, expires_at, origin });
         }
         *known = Some(secrets);
         Ok(())

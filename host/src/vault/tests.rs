@@ -19,7 +19,7 @@ async fn put(vault: &Vault, owner: &str, name: &str, value: &str) -> i64 {
 async fn a_secret_survives_a_restart_and_is_not_stored_in_the_clear() {
     let rows = SecretsInMemory::default();
     assert_eq!(put(&vault(&rows, 1), "connection:7", "token", "hunter2-hunter2").await, 1);
-    let stored = rows.rows.lock().unwrap()[0].1.2.clone();
+    let stored = rows.rows.lock().unwrap()[0].1.ciphertext.clone();
     assert!(!stored.windows(7).any(|w| w == b"hunter2"));
 
     let again = vault(&rows, 1);
@@ -36,8 +36,8 @@ async fn a_changed_moved_or_foreign_ciphertext_does_not_open() {
     put(&vault(&rows, 1), "connection:7", "token", "hunter2").await;
     let original = rows.rows.lock().unwrap()[0].clone();
 
-    for byte in 0..original.1.2.len() {
-        rows.rows.lock().unwrap()[0].1.2[byte] ^= 1;
+    for byte in 0..original.1.ciphertext.len() {
+        rows.rows.lock().unwrap()[0].1.ciphertext[byte] ^= 1;
         let opened = vault(&rows, 1).get("connection:7", "token").await;
         assert!(matches!(opened, Err(VaultError::Unreadable { .. })), "byte {byte}");
         rows.rows.lock().unwrap()[0] = original.clone();
@@ -144,12 +144,12 @@ struct Held {
 
 #[async_trait::async_trait]
 impl SecretFacts for std::sync::Arc<Held> {
-    async fn put_secret(&self, owner: &str, name: &str, text: Vec<u8>, hosts: &[String], at: Option<Wall>) -> Result<i64, StoreError> {
+    async fn put_secret(&self, owner: &str, name: &str, row: NewSecret) -> Result<i64, StoreError> {
         if owner == "connection:7" {
             self.writing.add_permits(1);
             self.until.acquire().await.unwrap().forget();
         }
-        self.rows.put_secret(owner, name, text, hosts, at).await
+        self.rows.put_secret(owner, name, row).await
     }
 
     async fn secrets(&self, owner: &str) -> Result<Vec<SecretRow>, StoreError> {
@@ -178,4 +178,50 @@ async fn nobody_waits_for_what_another_owner_writes() {
     held.until.add_permits(1);
     writing.await.unwrap();
     assert!(vault.get("connection:7", "key").await.unwrap().is_some());
+}
+
+async fn enter(vault: &Vault, value: &str, host: &str) -> bool {
+    vault.enter("connection:7", "refresh_token", SecretString::from(value), &[host.to_owned()]).await.unwrap()
+}
+
+async fn kept(vault: &Vault) -> String {
+    vault.get("connection:7", "refresh_token").await.unwrap().unwrap().value.expose_secret().to_owned()
+}
+
+async fn entry(vault: &Vault) -> Option<String> {
+    vault.entry("connection:7", "refresh_token").await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_connector_renewed_is_not_put_back_by_the_document_that_entered_it() {
+    let rows = SecretsInMemory::default();
+    let first = vault(&rows, 1);
+    assert!(enter(&first, "entered", "shop.example").await);
+    assert!(!enter(&first, "entered", "shop.example").await, "the same is no change");
+    let before = entry(&first).await;
+    first.renew("connection:7", "refresh_token", SecretString::from("rotated"), None, Vec::new()).await.unwrap();
+    assert_eq!(entry(&first).await, before, "a renewal is the connector's own");
+
+    let restarted = vault(&rows, 1);
+    assert!(!enter(&restarted, "entered", "shop.example").await);
+    assert_eq!((kept(&restarted).await, entry(&restarted).await), ("rotated".to_owned(), before.clone()));
+    // For other hosts it is entered anew, and what succeeded it goes along.
+    assert!(enter(&restarted, "entered", "other.example").await);
+    assert_eq!(kept(&restarted).await, "rotated");
+    assert_ne!(entry(&restarted).await, before);
+    assert!(enter(&restarted, "another", "shop.example").await);
+    assert_eq!(kept(&restarted).await, "another");
+    assert_ne!(entry(&restarted).await, before);
+}
+
+#[tokio::test]
+async fn a_secret_from_before_there_were_digests_stays_what_it_is() {
+    let rows = SecretsInMemory::default();
+    let vault = vault(&rows, 1);
+    vault.put("connection:7", "refresh_token", SecretString::from("old"), vec!["shop.example".to_owned()], None).await.unwrap();
+    let before = entry(&vault).await;
+    assert!(!enter(&vault, "old", "shop.example").await, "tokens that were made with it stay good");
+    vault.renew("connection:7", "refresh_token", SecretString::from("rotated"), None, Vec::new()).await.unwrap();
+    assert!(!enter(&vault, "old", "shop.example").await);
+    assert_eq!((kept(&vault).await, entry(&vault).await), ("rotated".to_owned(), before));
 }

@@ -252,3 +252,64 @@ async fn a_person_checks_a_connection_and_it_goes_on() {
     let nobody = rig.rest.post(&format!("/v1/channels/{CHANNEL}/connections/nobody:check"), &json!({})).await.unwrap();
     assert_eq!(nobody.0, 404);
 }
+
+/// The document of an own connection that logs in with this key.
+async fn put_login(rig: &Rig, url: &str, key: &str) -> Result<()> {
+    let document = json!({
+        "subscription": TENANT, "channel": "own", "settings": {"base_url": url, "login": true}, "allow_addresses": ["127.0.0.1/32"],
+        "auth": {"scheme": "connector", "secrets": {"api_key": {"value": key}}},
+    });
+    let answer = rig.rest.request(Method::PUT, &format!("/v1/channels/own/connections/{TENANT}")).json(&document).send().await?;
+    anyhow::ensure!(answer.status().is_success(), "the connection is refused: {}", answer.text().await?);
+    Ok(())
+}
+
+async fn deliver_own(rig: &Rig, id: &str) -> Result<()> {
+    let mut job = category_job(id, &category(id));
+    job["channel"] = json!("own");
+    let job = rig.deliver(job).await?;
+    anyhow::ensure!(job["state"] == "succeeded", "{job}");
+    Ok(())
+}
+
+async fn logins(rig: &Rig) -> Result<usize> {
+    Ok(rig.log.calls().await?.iter().filter(|call| call.path == "/v1/login" && call.status == 200).count())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_belongs_to_the_credential_and_the_address_that_it_was_made_with() {
+    let mut rig = with_own_connection("unused").await;
+    let shop = format!("http://{}", rig.shop.addr());
+    let take = |key: &str| ScenarioChange {
+        credentials: Some(egression_sandbox::Credentials { api_key: key.to_owned(), ..egression_sandbox::Credentials::default() }),
+        ..ScenarioChange::default()
+    };
+    put_login(&rig, &shop, "sandbox-key").await.unwrap();
+    deliver_own(&rig, "one").await.unwrap();
+    put_login(&rig, &shop, "sandbox-key").await.unwrap();
+    deliver_own(&rig, "two").await.unwrap();
+    assert_eq!(logins(&rig).await.unwrap(), 1, "the same credential again is no other one");
+
+    // The shop takes the old session still: it is another account's, which only the host can know.
+    rig.log.change(&take("second-key")).await.unwrap();
+    put_login(&rig, &shop, "second-key").await.unwrap();
+    deliver_own(&rig, "three").await.unwrap();
+    assert_eq!(logins(&rig).await.unwrap(), 2, "another credential");
+
+    rig.host.kill9().await.unwrap();
+    rig.restart().await.unwrap();
+    deliver_own(&rig, "four").await.unwrap();
+    assert_eq!(logins(&rig).await.unwrap(), 2, "a session outlives a restart");
+
+    rig.log.change(&take("third-key")).await.unwrap();
+    put_login(&rig, &shop, "third-key").await.unwrap();
+    rig.host.kill9().await.unwrap();
+    rig.restart().await.unwrap();
+    deliver_own(&rig, "five").await.unwrap();
+    assert_eq!(logins(&rig).await.unwrap(), 3, "nor does a stored one outlive its credential");
+
+    let moved = Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    put_login(&rig, &format!("http://{}", moved.addr()), "sandbox-key").await.unwrap();
+    deliver_own(&rig, "six").await.unwrap();
+    assert_eq!(moved.report().objects["category"], 1);
+}

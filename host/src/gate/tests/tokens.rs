@@ -165,3 +165,36 @@ async fn a_client_secret_goes_to_the_endpoint_that_it_was_entered_for() {
     assert!(matches!(result, Err(SendError::CredentialRefused(_))), "{result:?}");
     assert_eq!(server.hits(), 0);
 }
+
+#[tokio::test]
+async fn a_token_belongs_to_what_it_was_fetched_with() {
+    let (house, realm) = (House::new(), Realm::new());
+    let (server, owner) = start(&house, &realm).await;
+    let auth = |client: &str, scope: &str, path: &str| json!({"scheme": "oauth2_client_credentials", "token_url": server.url(path), "client_id": client, "client_secret": {"env": "UNUSED"}, "scope": scope});
+    let documents = [
+        auth("me", "a b", "/oauth/token"),
+        auth("you", "a b", "/oauth/token"),
+        auth("you", "a", "/oauth/token"),
+        auth("you", "a", "/oauth/token/other"),
+    ];
+    // Each in a running gate, and each in one that is started on the rows of the last.
+    let gate = house.gate(vec![owner.clone()]).await;
+    for (fetched, document) in documents.iter().enumerate() {
+        gate.configure(vec![with_auth(owner.clone(), document.clone())]);
+        for _ in 0..2 {
+            assert_eq!(open(&gate, OWNER).send(get(&server.url("/"))).await.unwrap().status, 200);
+            assert_eq!(fetches(&server), fetched + 1, "{document}");
+        }
+    }
+    for (fetched, document) in documents.iter().enumerate() {
+        for _ in 0..2 {
+            let call = house.call(with_auth(owner.clone(), document.clone())).await;
+            assert_eq!(call.send(get(&server.url("/"))).await.unwrap().status, 200);
+            assert_eq!(fetches(&server), documents.len() + fetched + 1, "{document}");
+        }
+    }
+    house.keep("client_secret", "renewed", &["127.0.0.1"]).await;
+    let call = house.call(with_auth(owner, documents[3].clone())).await;
+    assert_eq!(call.send(get(&server.url("/"))).await.unwrap().status, 200);
+    assert_eq!(fetches(&server), 2 * documents.len() + 1, "another secret, over a restart");
+}

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod scheduling;
+mod secrets;
 mod submission;
 mod tracking;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 
 pub use delivery::*;
 pub use scheduling::*;
+pub use secrets::*;
 pub use submission::*;
 pub use tracking::*;
 

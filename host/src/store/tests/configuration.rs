@@ -8,7 +8,7 @@ use super::super::Store;
 use super::super::connectors::ConnectorRow;
 use super::super::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy};
 use super::super::keys::KeyRow;
-use super::super::rows::{NewExecution, StagedItem, StagedJob};
+use super::super::rows::{NewExecution, NewSecret, SecretRow, StagedItem, StagedJob};
 use super::{World, execution, job, through};
 
 fn subscription() -> DocumentName {
@@ -94,7 +94,7 @@ async fn a_document_in_use_is_not_removed_and_its_number_never_comes_again() {
     let world = World::empty().await;
     let store = &world.store;
     let (acme, shop) = configure(store).await;
-    store.put_secret(&format!("connection:{shop}"), "token", vec![1], &[], None).await.unwrap();
+    store.put_secret(&format!("connection:{shop}"), "token", secret(1)).await.unwrap();
     let item = StagedJob { connection: shop, ..job(0, "a") };
     let seq = store.submit(NewExecution { subscription: acme, ..execution() }, vec![StagedItem::Job(item)], None).await.unwrap().execution;
     for name in [subscription(), channel(), connection()] {
@@ -124,19 +124,27 @@ async fn a_source_is_in_use_while_unfinished_jobs_read_from_it() {
     world.store.delete_document(&name, ManagedBy::Api, None).await.unwrap();
 }
 
+fn secret(byte: u8) -> NewSecret {
+    NewSecret { ciphertext: vec![byte], bound_hosts: vec!["shop.example".to_owned()], ..NewSecret::default() }
+}
+
 #[tokio::test]
 async fn secrets_have_generations() {
     let world = World::empty().await;
     let store = &world.store;
-    let hosts = ["shop.example".to_owned()];
-    let first = store.put_secret("connection:1", "token", vec![1, 2], &hosts, Some(Wall(9))).await.unwrap();
-    let second = store.put_secret("connection:1", "token", vec![3], &hosts, None).await.unwrap();
+    let first = store
+        .put_secret("connection:1", "token", NewSecret { expires_at: Some(Wall(9)), origin: Some("o".to_owned()), ..secret(1) })
+        .await
+        .unwrap();
+    let second = store.put_secret("connection:1", "token", secret(3)).await.unwrap();
     assert!(second > first);
     store.drop_secret("connection:1", "token", Some(first)).await.unwrap();
-    assert_eq!(store.secrets("connection:1").await.unwrap(), [("token".to_owned(), second, vec![3], hosts.to_vec(), None)]);
+    let NewSecret { ciphertext, bound_hosts, .. } = secret(3);
+    let kept = SecretRow { name: "token".to_owned(), generation: second, ciphertext, bound_hosts, expires_at: None, origin: None };
+    assert_eq!(store.secrets("connection:1").await.unwrap(), [kept]);
     store.drop_secret("connection:1", "token", Some(second)).await.unwrap();
     assert!(store.secrets("connection:1").await.unwrap().is_empty());
-    let third = store.put_secret("connection:1", "token", vec![4], &[], None).await.unwrap();
+    let third = store.put_secret("connection:1", "token", secret(4)).await.unwrap();
     assert!(third > second, "a dropped generation does not come again");
     store.drop_secret("connection:1", "token", None).await.unwrap();
     assert!(store.secrets("connection:1").await.unwrap().is_empty());
