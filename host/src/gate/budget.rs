@@ -12,6 +12,8 @@ use super::usage::Usage;
 
 /// How far ahead it is said when a limit has room again, in milliseconds.
 const LONGEST_FORECAST_MS: u64 = 24 * 3_600_000;
+/// A closure that ends so much later than the one before is stored anew: not each answer of a destination writes a row.
+const CLOSED_AGAIN_AFTER_MS: u64 = 1000;
 
 /// How many requests admission may still count on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,12 +173,20 @@ impl Budget {
         }
     }
 
-    /// Takes over what the destination says of a limit.
-    pub(super) fn observe(&mut self, key: &LimitKey, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
+    /// Takes over what the destination says of a limit. Until when that closes it, if a restart must know.
+    pub(super) fn observe(
+        &mut self,
+        key: &LimitKey,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+        now: Mono,
+    ) -> Option<Mono> {
+        let before = self.book.closed(std::slice::from_ref(key), now);
         self.book.observe(key, limit, remaining, reset_ms, now);
-        if let Some((key, until)) = self.book.closed(std::slice::from_ref(key), now) {
-            self.note_closure(&key, until, now);
-        }
+        let (key, until) = self.book.closed(std::slice::from_ref(key), now)?;
+        self.note_closure(&key, until, now);
+        before.is_none_or(|(_, known)| until > known.plus_ms(CLOSED_AGAIN_AFTER_MS)).then_some(until)
     }
 
     /// The windows of these keys of which no unit is leased.

@@ -172,7 +172,7 @@ impl CallGate {
     pub fn observe(&self, bucket: Option<&str>, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>) {
         let gate = &self.state.gate;
         for key in self.state.destination.buckets(bucket) {
-            gate.limiter.budget().observe(key, limit, remaining, reset_ms, gate.clock.mono());
+            gate.limiter.observe(key, limit, remaining, reset_ms);
         }
     }
 

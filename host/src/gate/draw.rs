@@ -115,6 +115,17 @@ impl Limiter {
         self.facts.close_limit(&key.0, until, reason).await
     }
 
+    /// Takes over what the destination says of a limit. A closure is in force at once and stored soon.
+    pub(super) fn observe(self: &Arc<Self>, key: &LimitKey, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>) {
+        let Some(until) = self.budget().observe(key, limit, remaining, reset_ms, self.clock.mono()) else { return };
+        let (limiter, key, until) = (Arc::clone(self), key.clone(), self.clock.wall_of(until));
+        self.handle.spawn(async move {
+            if let Err(error) = limiter.facts.close_limit(&key.0, until, "the destination says that nothing remains").await {
+                tracing::warn!(limit = %key, %error, "a closed limit could not be kept");
+            }
+        });
+    }
+
     /// Waits for its turn and for room in all of `keys`, and draws.
     pub(super) async fn draw(
         self: &Arc<Self>,

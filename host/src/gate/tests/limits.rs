@@ -115,7 +115,9 @@ async fn nothing_is_sent_that_the_store_did_not_note() {
     let gate = house.gate(vec![limited(destination(&[&server.url("")]), &[LimitKind::Window { max: 10, window_ms: 1000 }])]).await;
     let short = gate.open_call(gate.destination(OWNER).unwrap(), 1, house.clock.mono().plus_ms(300), 1);
     let result = short.send(get(&server.url("/"))).await;
-    assert!(matches!(&result, Err(SendError::NeverSent(why)) if why.contains("full")), "{result:?}");
+    assert!(matches!(&result, Err(SendError::Unrecorded { why, .. }) if why.contains("full")), "{result:?}");
+    let end = short.exchanges()[0].end;
+    assert!(!end.blames_destination(), "{end:?}");
     assert_eq!(server.hits(), 0);
     *house.limits.refuse_leases.lock().unwrap() = false;
     open(&gate, OWNER).send(get(&server.url("/"))).await.unwrap();
@@ -237,4 +239,17 @@ async fn a_restored_use_counts_from_when_it_may_have_arrived() {
     let (_, until) = gate.headroom(OWNER).until.unwrap();
     let again_ms = until.since_ms(house.clock.mono());
     assert!((350_000..=361_000).contains(&again_ms), "{again_ms}: the window and the guard from the draw on");
+}
+
+#[tokio::test]
+async fn what_an_observation_closes_stays_closed_over_a_restart() {
+    let house = House::new();
+    let call = house.call(destination(&["https://shop.example"])).await;
+    for reset_ms in [600_000, 600_010, 1000] {
+        call.observe(None, None, Some(0), Some(reset_ms));
+    }
+    house.limits.stored.notified().await;
+    let again = house.gate(vec![destination(&["https://shop.example"])]).await;
+    assert_eq!(again.headroom(OWNER).calls, 0);
+    assert_eq!(*house.limits.closings.lock().unwrap(), 1, "an answer that says the same writes nothing");
 }

@@ -39,6 +39,9 @@ struct LimitsInMemory {
     closed: Arc<Mutex<BTreeMap<String, Wall>>>,
     slices: Arc<Mutex<BTreeMap<(String, i64), SliceRow>>>,
     refuse_leases: Arc<Mutex<bool>>,
+    closings: Arc<Mutex<usize>>,
+    /// Told of each closing that is stored.
+    stored: Arc<Notify>,
 }
 
 #[async_trait]
@@ -51,6 +54,8 @@ impl LimitFacts for LimitsInMemory {
         let mut closed = self.closed.lock().unwrap();
         let end = closed.entry(key.to_owned()).or_insert(until);
         *end = until.max(*end);
+        *self.closings.lock().unwrap() += 1;
+        self.stored.notify_one();
         Ok(())
     }
 
