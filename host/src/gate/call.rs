@@ -53,6 +53,8 @@ struct Ledger {
     exchanges: Vec<Exchange>,
     deposits: usize,
     mask: Mask,
+    /// The mask has all of the owner's secrets.
+    knows_secrets: bool,
     /// The caller's W3C Trace Context, for every request that brings none.
     traceparent: Option<HeaderValue>,
 }
@@ -60,7 +62,12 @@ struct Ledger {
 impl CallGate {
     pub(super) fn new(gate: Arc<Gate>, destination: Arc<Destination>, call: i64, deadline: Mono, reservation: Reservation) -> Self {
         let opened = gate.clock.mono();
-        let state = CallState { gate, destination, call, opened, deadline, reservation: Mutex::new(reservation), ledger: Mutex::default() };
+        // A secret that an earlier call used may come back in an answer to this one.
+        let secrets = gate.vault.values_in_memory(&destination.owner);
+        let ledger = Ledger { knows_secrets: secrets.is_some(), ..Ledger::default() };
+        let state =
+            CallState { gate, destination, call, opened, deadline, reservation: Mutex::new(reservation), ledger: Mutex::new(ledger) };
+        state.mask_also(secrets.iter().flatten());
         Self { state: Arc::new(state) }
     }
 
@@ -249,6 +256,18 @@ impl CallState {
         }
         ledger.deposits += 1;
         Ok(())
+    }
+
+    /// Masks the owner's secrets if they could not be had when the call was opened.
+    pub(super) async fn know_secrets(&self) {
+        if self.ledger().knows_secrets {
+            return;
+        }
+        // What cannot be read is said where it is used.
+        if let Ok(secrets) = self.gate.vault.values(&self.destination.owner).await {
+            self.mask_also(&secrets);
+            self.ledger().knows_secrets = true;
+        }
     }
 
     /// Works with the secrets of the call.

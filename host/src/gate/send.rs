@@ -94,6 +94,7 @@ fn shown(url: &str) -> String {
 /// Everything that is decided before a limit is asked. The token that was put in comes along.
 async fn prepare(call: &CallState, request: OutgoingRequest, left: Arc<AtomicBool>) -> Result<(Prepared, Option<Token>), SendError> {
     check_time(call)?;
+    call.know_secrets().await;
     let denied = SendError::Denied;
     check_head(call, &request)?;
     let method = grants::check_method(&request.method).map_err(denied)?;

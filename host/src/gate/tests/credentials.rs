@@ -1,5 +1,6 @@
 //! Secrets on their way out and back.
 
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::server::{Reply, Seen, Server};
@@ -140,4 +141,38 @@ async fn the_host_attaches_a_bearer_token_where_it_is_bound_and_only_there() {
     let doubled = OutgoingRequest { headers: vec![("Authorization".into(), "x".into())], ..get(&server.url("/")) };
     assert!(matches!(call.send(doubled).await, Err(SendError::Denied(_))));
     assert_eq!(server.hits(), 2);
+}
+
+#[tokio::test]
+async fn a_secret_that_an_earlier_call_used_is_masked_in_a_later_one() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok(&format!("{{\"api_key\": {}}}", json!(SECRET)))).await;
+    house.keep("key", SECRET, &["127.0.0.1"]).await;
+    let gate = house.gate(vec![destination(&[&server.url("")])]).await;
+    // The first after the start, when the secret is not in memory yet, and one when it is.
+    for _ in 0..2 {
+        let call = open(&gate, OWNER);
+        let answer = call.send(get(&server.url("/account"))).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer.body), "{\"api_key\": \"***\"}");
+    }
+    assert_eq!(open(&gate, OWNER).redact(&format!("it is {SECRET}")), "it is ***", "before anything is sent");
+}
+
+#[tokio::test]
+async fn a_renewed_secret_stays_bound_to_the_hosts_of_the_one_that_it_succeeds() {
+    let house = House::new();
+    let vault = house.vault();
+    let entered = ["https://shop.example".to_owned()];
+    vault.enter(OWNER, "refresh_token", SecretString::from("entered"), &entered).await.unwrap();
+    let auth = json!({"scheme": "connector", "secrets": {"refresh_token": {"env": "R"}}});
+    let call = house.call(with_auth(destination(&["https://*.shop.example"]), auth)).await;
+    call.deposit("refresh_token", SecretString::from("rotated"), None).await.unwrap();
+    call.deposit("session", SecretString::from("handed-out"), None).await.unwrap();
+
+    let vault = house.vault();
+    assert_eq!(vault.get(OWNER, "refresh_token").await.unwrap().unwrap().bound_hosts, entered);
+    assert_eq!(vault.get(OWNER, "session").await.unwrap().unwrap().bound_hosts, ["https://*.shop.example"]);
+    // What the document says at the next start was entered before.
+    assert!(!vault.enter(OWNER, "refresh_token", SecretString::from("entered"), &entered).await.unwrap());
+    assert_eq!(vault.get(OWNER, "refresh_token").await.unwrap().unwrap().value.expose_secret(), "rotated");
 }
