@@ -72,7 +72,7 @@ impl Revision {
 }
 
 /// Reads the answer to a read of one object. The problem is the source's: what it sent is no object at all.
-pub(super) fn one(asked: &ObjectKey, bytes: &[u8], max_bytes: u64) -> Result<Result<Resolved, ResolveError>, Problem> {
+pub(super) fn one(asked: &ObjectKey, bytes: &[u8], max_bytes: u64) -> Result<Result<Resolved, ResolveError>, Box<Problem>> {
     let answer: ObjectAnswer<'_> = serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
     if answer.id.is_none() && answer.body.is_none() {
         return Err(no_answer("it has neither `id` nor `body`"));
@@ -85,7 +85,7 @@ pub(super) fn one(asked: &ObjectKey, bytes: &[u8], max_bytes: u64) -> Result<Res
 
 /// Reads the answer to a batch read, for each object asked. The problem is the source's: what it sent is no batch at all. An
 /// object that is neither there nor missing is an answer of another shape, for that object only.
-pub(super) fn batch(asked: &[ObjectKey], bytes: &[u8], max_bytes: u64) -> Result<Vec<Result<Resolved, ResolveError>>, Problem> {
+pub(super) fn batch(asked: &[ObjectKey], bytes: &[u8], max_bytes: u64) -> Result<Vec<Result<Resolved, ResolveError>>, Box<Problem>> {
     let answer: BatchAnswer<'_> = serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
     let missing: HashSet<String> = answer.missing.into_iter().filter_map(id_of).collect();
     let mut objects: HashMap<String, ObjectAnswer<'_>> = HashMap::with_capacity(answer.objects.len());
@@ -136,8 +136,8 @@ fn take(key: &ObjectKey, answer: &ObjectAnswer<'_>, max_bytes: u64) -> Result<Re
 }
 
 /// What came is no answer to a read: a page in the place of the source, perhaps.
-fn no_answer(what: &str) -> Problem {
-    Problem::new("source.no_answer", format!("the source answered 200 with what is no answer to a read: {what}"))
+fn no_answer(what: &str) -> Box<Problem> {
+    Box::new(Problem::new("source.no_answer", format!("the source answered 200 with what is no answer to a read: {what}")))
 }
 
 fn shape(what: &str) -> ResolveError {

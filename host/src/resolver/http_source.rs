@@ -117,7 +117,7 @@ impl HttpSource {
                     self.answered();
                     Part::Read(read)
                 }
-                Err(problem) => Part::Failed(self.outcome(Failed::by_itself(problem))),
+                Err(problem) => Part::Failed(self.outcome(Failed::by_itself(*problem))),
             },
             Ok((_, true)) => {
                 self.answered();
@@ -150,7 +150,7 @@ impl HttpSource {
                     self.answered();
                     read
                 }
-                Err(problem) => Err(self.outcome(Failed::by_itself(problem))),
+                Err(problem) => Err(self.outcome(Failed::by_itself(*problem))),
             },
             Err(Failed::Rejected(ResolveError::Rejected(problem))) if problem.http_status == Some(404) => Err(not_found(object)),
             Err(failed) => Err(self.outcome(failed)),
