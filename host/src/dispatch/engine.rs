@@ -219,7 +219,10 @@ impl Engine {
             Message::Check(connection, asked) => self.probe(connection, Some(asked)),
             Message::Probed(connection, probe) => self.probed(connection, probe, now).await,
             Message::Kept(connection) => self.kept(connection),
-            Message::Drain(done) => self.draining = Some(done),
+            Message::Drain(done) => {
+                self.draining = Some(done);
+                self.parts.gate.ask_to_stop();
+            }
         }
     }
 

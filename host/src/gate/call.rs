@@ -77,9 +77,12 @@ impl CallGate {
         self.state.ledger().traceparent = HeaderValue::from_str(traceparent).ok();
     }
 
-    /// Less than a tenth of the call's time is left.
+    /// Less than a tenth of the call's time is left, or the host shuts down.
     #[must_use]
     pub fn is_nearly_over(&self) -> bool {
+        if self.state.gate.stopping.load(Ordering::Acquire) {
+            return true;
+        }
         let left_us = self.state.deadline.since_us(self.state.gate.clock.mono());
         left_us.saturating_mul(10) < self.state.deadline.since_us(self.state.opened)
     }

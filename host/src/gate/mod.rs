@@ -35,6 +35,7 @@ mod transfer;
 mod usage;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use egression_core::time::{Mono, Wall};
@@ -71,6 +72,8 @@ pub struct Gate {
     pool: Pool,
     tokens: Tokens,
     destinations: RwLock<HashMap<String, Arc<Destination>>>,
+    /// The host shuts down: calls are asked to end early.
+    stopping: AtomicBool,
     /// Requests run here, whichever runtime asks.
     handle: Handle,
 }
@@ -103,6 +106,7 @@ impl Gate {
             limiter,
             tokens: Tokens::default(),
             destinations: RwLock::default(),
+            stopping: AtomicBool::new(false),
             handle: Handle::current(),
         }))
     }
@@ -115,6 +119,11 @@ impl Gate {
         *known = destinations.into_iter().map(|d| (d.owner.clone(), Arc::new(d))).collect();
         drop(known);
         self.limiter.limited.notify_one();
+    }
+
+    /// The host shuts down: from now on every call hears that it should end early.
+    pub fn ask_to_stop(&self) {
+        self.stopping.store(true, Ordering::Release);
     }
 
     /// The destination of an owner.

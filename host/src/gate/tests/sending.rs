@@ -130,6 +130,16 @@ async fn several_are_sent_at_once_within_the_bound_and_answered_in_order() {
 }
 
 #[tokio::test]
+async fn a_host_that_shuts_down_asks_calls_to_end_early() {
+    let house = House::new();
+    let gate = house.gate(vec![destination(&[])]).await;
+    let call = open(&gate, OWNER);
+    assert!(!call.is_nearly_over());
+    gate.ask_to_stop();
+    assert!(call.is_nearly_over() && open(&gate, OWNER).is_nearly_over());
+}
+
+#[tokio::test]
 async fn the_last_tenth_of_a_call_is_told() {
     let house = House::new();
     let gate = house.gate(vec![destination(&[])]).await;
