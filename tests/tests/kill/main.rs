@@ -24,6 +24,7 @@ use egression_tests::shop::ShopLog;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use killer::Killed;
 use plan::Plan;
 use submitter::Progress;
 
@@ -33,7 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(240);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn short() {
     let plan = Plan { objects: 40, updates: 10, kills: 4, seed: seed() };
-    timeout(DEADLINE, run(plan)).await.expect("the kill test ends").unwrap();
+    timeout(DEADLINE, proven(plan)).await.expect("the kill test ends").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,10 +42,26 @@ async fn short() {
 async fn whole() {
     let kills = from_environment("EGRESSION_KILLS").unwrap_or(20);
     let plan = Plan { objects: 200, updates: 10, kills: usize::try_from(kills).unwrap(), seed: seed() };
-    timeout(DEADLINE * 3, run(plan)).await.expect("the kill test ends").unwrap();
+    timeout(DEADLINE * 3, proven(plan)).await.expect("the kill test ends").unwrap();
 }
 
-async fn run(plan: Plan) -> Result<()> {
+/// Runs that may be over before the last kill, or find nothing under way at any, before the test gives up.
+const RUNS: u64 = 3;
+
+/// Runs until the host was killed as planned. Every run must be clean.
+async fn proven(plan: Plan) -> Result<()> {
+    for run_number in 0..RUNS {
+        let plan = Plan { seed: plan.seed.wrapping_add(run_number), ..plan.clone() };
+        let killed = run(plan.clone()).await?;
+        if verdict::is_as_planned(&plan, &killed) {
+            return Ok(());
+        }
+        eprintln!("not as planned, the next seed: {killed:?}");
+    }
+    anyhow::bail!("{RUNS} runs, and in none was the host killed as planned with something under way")
+}
+
+async fn run(plan: Plan) -> Result<Killed> {
     eprintln!("kill test: seed {}, {} objects × {} updates, {} kills", plan.seed, plan.objects, plan.updates, plan.kills);
     let directory = tempfile::tempdir()?;
     let shops = [shop(&plan, 1).await?, shop(&plan, 2).await?];
@@ -57,7 +74,7 @@ async fn run(plan: Plan) -> Result<()> {
     outcome
 }
 
-async fn worked(plan: &Plan, host: &mut TestHost, shops: &[egression_sandbox::RunningShop; 2], directory: &Path) -> Result<()> {
+async fn worked(plan: &Plan, host: &mut TestHost, shops: &[egression_sandbox::RunningShop; 2], directory: &Path) -> Result<Killed> {
     host.restart().await?;
     host.install_connector(&binary::connector("sandbox")?).await?;
     let (running, seen) = watch::channel(Some(host.rest()?));
@@ -71,7 +88,7 @@ async fn worked(plan: &Plan, host: &mut TestHost, shops: &[egression_sandbox::Ru
     let verdict = verdict::judge(plan, &logs, &killed).await?;
     eprintln!("{verdict}");
     anyhow::ensure!(verdict.is_clean(), "not clean, seed {}: {verdict}", plan.seed);
-    Ok(())
+    Ok(killed)
 }
 
 /// A friendly shop, but for a wait that lets calls be under way when the host is killed.

@@ -33,10 +33,11 @@ impl Plan {
         all.chunks(PER_SUBMISSION).map(<[_]>::to_vec).collect()
     }
 
-    /// The fractions settled at which the host is killed, in order.
+    /// The fractions settled at which the host is killed, in order: while there is something under way, and far enough from
+    /// the end that it is not reached before.
     pub fn moments(&self) -> Vec<f64> {
         let mut chance = StdRng::seed_from_u64(self.seed);
-        let mut moments: Vec<f64> = (0..self.kills).map(|_| chance.random_range(0.0..0.97)).collect();
+        let mut moments: Vec<f64> = (0..self.kills).map(|_| chance.random_range(0.02..0.9)).collect();
         moments.sort_by(f64::total_cmp);
         moments
     }

@@ -37,6 +37,11 @@ impl Verdict {
     }
 }
 
+/// Whether the host was killed as often as planned, and at least once with something under way: else nothing is proven.
+pub const fn is_as_planned(plan: &Plan, killed: &Killed) -> bool {
+    killed.kills == plan.kills as u64 && killed.open_intents > 0
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} kills, {} open intents at them", self.killed.kills, self.killed.open_intents)?;
