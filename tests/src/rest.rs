@@ -122,6 +122,14 @@ impl Rest {
         text.lines().map(parse).collect()
     }
 
+    /// The host's metrics, as text.
+    ///
+    /// # Errors
+    /// No success.
+    pub async fn metrics(&self) -> Result<String> {
+        self.get_text("/metrics").await
+    }
+
     async fn get_text(&self, path: &str) -> Result<String> {
         let answer = self.request(Method::GET, path).send().await.with_context(|| format!("GET {path}"))?;
         let status = answer.status();

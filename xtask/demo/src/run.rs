@@ -121,5 +121,19 @@ async fn submit(host: &TestHost, file: &Path) -> Result<Value> {
 /// What the host itself says of its use of a connection's limits.
 async fn host_usage(host: &TestHost, channel: &str) -> Result<HostUsage> {
     let connection: Value = host.rest()?.get(&format!("/v1/channels/{channel}/connections/{SUBSCRIPTION}")).await?;
-    serde_json::from_value(connection["status"]["limit_used"].clone()).with_context(|| format!("{channel} has no limit_used: {connection}"))
+    let usage: HostUsage = serde_json::from_value(connection["status"]["limit_used"].clone())
+        .with_context(|| format!("{channel} has no limit_used: {connection}"))?;
+    Ok(HostUsage { never_sent: never_sent(host, channel).await?, ..usage })
+}
+
+/// Requests of a channel that found no way out, by the host's metrics.
+async fn never_sent(host: &TestHost, channel: &str) -> Result<u64> {
+    let page = host.rest()?.metrics().await?;
+    let labels = [format!("channel=\"{channel}\""), "status=\"never_sent\"".to_owned()];
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("egression_gate_requests_total{") && labels.iter().all(|label| line.contains(label.as_str())));
+    // A status that never was has no line.
+    let value = line.and_then(|line| line.rsplit_once(' ')).map_or("0", |(_, value)| value);
+    value.parse().with_context(|| format!("{line:?} is no count"))
 }

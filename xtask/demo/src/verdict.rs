@@ -15,9 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalogue::Object;
+use crate::configuration::CHANNELS;
 
 /// While work waits for a limit, at least this share of it is used.
 const LEAST_USED: f64 = 0.95;
+
+/// From so many counted calls on the host must say which share it used.
+const LEAST_JUDGED: u64 = 500;
 
 /// All that one shop knows.
 pub(crate) struct Evidence {
@@ -41,6 +45,9 @@ pub(crate) struct HostUsage {
     pub(crate) possible: f64,
     /// Requests ÷ possible, null below 500.
     pub(crate) used: Option<f64>,
+    /// Requests that found no way out, of those too that were not reckoned.
+    #[serde(skip)]
+    pub(crate) never_sent: u64,
 }
 
 /// One shop's part.
@@ -125,7 +132,17 @@ fn judge_shop(objects: &[Object], digests: &HashMap<(&str, &str), String>, evide
 }
 
 impl HostUsage {
-    const NONE: Self = Self { requests: 0, possible: 0.0, used: None };
+    const NONE: Self = Self { requests: 0, possible: 0.0, used: None, never_sent: 0 };
+
+    /// What the shop's own count has against it: the share used is reckoned by the host, from its own count.
+    fn objection(&self, name: &str, calls: u64, counted: u64) -> Option<String> {
+        let (requests, never_sent) = (self.requests, self.never_sent);
+        if calls > requests || requests - calls > never_sent {
+            return Some(format!("the host reckons with {requests} requests to {name}, {never_sent} never sent; the shop saw {calls}"));
+        }
+        (self.used.is_none() && counted >= LEAST_JUDGED)
+            .then(|| format!("limit_used of {name} is null, although the shop counted {counted} calls"))
+    }
 }
 
 impl ShopVerdict {
@@ -163,6 +180,9 @@ impl Verdict {
             if used.is_some_and(|used| used < LEAST_USED) {
                 objections.push(format!("limit_used of {name} is {:.3}, must be at least {LEAST_USED}", used.unwrap_or_default()));
             }
+        }
+        for (name, shop) in CHANNELS.iter().zip(&self.shops) {
+            objections.extend(shop.usage.objection(name, shop.report.calls, shop.report.counted_calls));
         }
         for shop in self.shops.iter().filter(|shop| shop.delivered.repeated_same_key > shop.repeats_explained()) {
             let (repeats, explained) = (shop.delivered.repeated_same_key, shop.repeats_explained());
@@ -207,4 +227,21 @@ impl Verdict {
 /// Rounded down: 0.9499 is not 0.95.
 fn thousandths(number: f64) -> f64 {
     (number * 1_000.0).floor() / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HostUsage;
+
+    #[test]
+    fn the_hosts_count_is_held_against_the_shops() {
+        let usage = HostUsage { requests: 600, possible: 610.0, used: Some(0.98), never_sent: 3 };
+        assert_eq!(usage.objection("a", 600, 590), None);
+        assert_eq!(usage.objection("a", 597, 590), None);
+        assert!(usage.objection("a", 596, 590).is_some(), "more than those never sent explain");
+        assert!(usage.objection("a", 601, 590).is_some(), "a call that the host does not know of");
+        let silent = HostUsage { used: None, ..usage };
+        assert!(silent.objection("a", 600, 500).is_some());
+        assert_eq!(silent.objection("a", 600, 499), None);
+    }
 }
