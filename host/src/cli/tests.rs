@@ -20,6 +20,9 @@ fn help_of_every_command() {
     let mut found = Vec::new();
     helps(&mut command, "egression", &mut found);
     assert!(found.len() > 20, "{}", found.len());
+    let kept = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/snapshots")).unwrap();
+    let kept = kept.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("__help_")).count();
+    assert_eq!(kept, found.len(), "a snapshot of a command that is gone");
     for (name, text) in found {
         insta::assert_snapshot!(format!("help_{name}"), text);
     }
