@@ -123,6 +123,12 @@ impl TestHost {
         self.running.as_mut().context("the host is not running")?.expect_running()
     }
 
+    /// The number of its process; none if it is not running.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.running.as_ref().and_then(Running::id)
+    }
+
     /// Where it listens: `http://127.0.0.1:…`, another one after each start.
     ///
     /// # Errors
