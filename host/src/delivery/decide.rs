@@ -19,7 +19,6 @@ use super::run::Ran;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, ending, history, persist};
 use crate::config::documents::AuthDocument;
-use crate::runtime::call::LogLine;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
 /// Exchanges of a call that each of its items keeps in its history; the newest count.
@@ -176,7 +175,7 @@ impl Bench<'_> {
             &connector,
         ));
         let from = self.ran.exchanges.len().saturating_sub(EXCHANGES_PER_ITEM);
-        let log: Vec<&LogLine> = self.ran.logs.iter().filter(|line| line.item.is_none_or(|i| i == index)).collect();
+        let log = history::kept_lines(&self.ran.logs, index, self.batch_size);
         events.extend(history::responded(&self.ran.exchanges[from..], &log, item.attempt, self.now));
         events
     }

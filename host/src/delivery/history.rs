@@ -1,5 +1,7 @@
 //! The lines that a delivery adds to a job's history.
 
+use std::borrow::Cow;
+
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
@@ -7,7 +9,7 @@ use egression_core::time::Wall;
 use serde_json::json;
 
 use crate::gate::exchange::Exchange;
-use crate::runtime::call::LogLine;
+use crate::runtime::call::{LogLevel, LogLine};
 use crate::store::rows::NewEvent;
 
 fn line(at: Wall, stage: &'static str) -> NewEvent {
@@ -26,8 +28,44 @@ pub(super) fn sent(at: Wall, attempt: u32, call: i64, items: usize, idempotency_
     NewEvent { attempt: Some(attempt), detail: Some(detail), ..line(at, "sent") }
 }
 
+/// The least that an item keeps of the lines that are about its whole call, in bytes.
+const LEAST_SHARED_BYTES: usize = 1024;
+
+/// The lines of a call that one of its `items` keeps: its own, and of those about the whole call the last ones within its share.
+/// Each of many items would otherwise write the same lines. What is left out is counted.
+pub(super) fn kept_lines(lines: &[LogLine], index: u32, items: u32) -> Vec<Cow<'_, LogLine>> {
+    let shared: usize = lines.iter().filter(|line| line.item.is_none()).map(bytes).sum();
+    let mut left = (shared / items.max(1) as usize).max(LEAST_SHARED_BYTES);
+    let mut left_out = 0;
+    let mut kept = Vec::new();
+    for line in lines.iter().rev().filter(|line| line.item.is_none_or(|item| item == index)) {
+        if line.item.is_some() {
+            kept.push(Cow::Borrowed(line));
+        } else if left == 0 {
+            left_out += 1;
+        } else if let Some(rest) = left.checked_sub(bytes(line)) {
+            left = rest;
+            kept.push(Cow::Borrowed(line));
+        } else {
+            let message = line.message[..line.message.floor_char_boundary(left)].to_owned();
+            kept.push(Cow::Owned(LogLine { message, attrs: Vec::new(), ..line.clone() }));
+            left = 0;
+        }
+    }
+    if left_out > 0 {
+        let message = format!("… {left_out} lines about the whole call left out");
+        kept.push(Cow::Owned(LogLine { level: LogLevel::Warn, message, item: None, attrs: Vec::new() }));
+    }
+    kept.reverse();
+    kept
+}
+
+fn bytes(line: &LogLine) -> usize {
+    line.message.len() + line.attrs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
+}
+
 /// The exchanges of the call, one line each, and the connector's own lines with the last.
-pub(super) fn responded(exchanges: &[Exchange], log: &[&LogLine], attempt: u32, now: Wall) -> Vec<NewEvent> {
+pub(super) fn responded(exchanges: &[Exchange], log: &[Cow<'_, LogLine>], attempt: u32, now: Wall) -> Vec<NewEvent> {
     let mut events: Vec<NewEvent> = exchanges
         .iter()
         .map(|exchange| {
@@ -84,4 +122,37 @@ pub(super) fn waits(reason: WaitingKind, until: Option<Wall>, problem: Option<&P
 /// Something that the host did or noticed.
 pub(super) fn note(at: Wall, stage: &'static str, detail: String) -> NewEvent {
     NewEvent { detail: Some(detail), ..line(at, stage) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(item: Option<u32>, message: &str) -> LogLine {
+        LogLine { level: LogLevel::Info, message: message.to_owned(), item, attrs: Vec::new() }
+    }
+
+    fn messages(lines: &[LogLine], index: u32, items: u32) -> Vec<String> {
+        kept_lines(lines, index, items).into_iter().map(|line| line.into_owned().message).collect()
+    }
+
+    #[test]
+    fn a_single_item_keeps_all_lines_and_of_others_none() {
+        let lines = [line(None, &"a".repeat(4000)), line(Some(1), "other"), line(Some(0), "own"), line(None, "end")];
+        assert_eq!(messages(&lines, 0, 1), [&"a".repeat(4000), "own", "end"]);
+    }
+
+    #[test]
+    fn many_items_share_the_lines_about_their_call_and_keep_their_own() {
+        let mut lines: Vec<LogLine> = (0..100).map(|i| line(None, &format!("{i:0600}"))).collect();
+        lines.insert(0, line(Some(7), &"own".repeat(1000)));
+        for (items, most) in [(2, 30_000), (10, 6000), (5000, 1024)] {
+            let kept = messages(&lines, 7, items);
+            assert_eq!(kept[1], "own".repeat(1000), "its own are all there");
+            assert_eq!(kept[0], format!("… {} lines about the whole call left out", 102 - kept.len()));
+            let shared: usize = kept[2..].iter().map(String::len).sum();
+            assert_eq!(shared, most, "{items} items");
+            assert_eq!(kept.last().map(String::as_str), Some(format!("{:0600}", 99).as_str()), "the newest count");
+        }
+    }
 }

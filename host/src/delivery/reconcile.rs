@@ -33,6 +33,8 @@ struct Found {
     error: Option<CallError>,
     exchanges: Vec<Exchange>,
     logs: Vec<LogLine>,
+    /// How many were asked for together.
+    items: u32,
 }
 
 impl Deliverer {
@@ -102,7 +104,7 @@ impl Deliverer {
         let exchanges = gate.exchanges();
         let evident = exchanges.iter().any(|exchange| exchange.status.is_some()) && !gate.evidence().write_left;
         let answers = end.reported.into_iter().chain(returned).filter(|_| evident);
-        Found { outcomes: first_answers(&gate, answers), error, exchanges, logs: end.logs }
+        Found { outcomes: first_answers(&gate, answers), error, exchanges, logs: end.logs, items: index(lost.len()) }
     }
 
     /// The question could not be answered now: the jobs wait and are asked for again.
@@ -192,7 +194,7 @@ const fn asks_again(error: &CallError) -> bool {
 /// The exchanges and lines of the question.
 fn events(found: &Found, index: u32, item: &Work, now: Wall) -> Vec<NewEvent> {
     let from = found.exchanges.len().saturating_sub(EXCHANGES_PER_ITEM);
-    let log: Vec<&LogLine> = found.logs.iter().filter(|line| line.item.is_none_or(|i| i == index)).collect();
+    let log = history::kept_lines(&found.logs, index, found.items);
     history::responded(&found.exchanges[from..], &log, item.row.attempts, now)
 }
 
