@@ -17,6 +17,12 @@ const MAX_CODE_BYTES: usize = 256;
 const MAX_MESSAGE_BYTES: usize = 4_096;
 /// Warnings, remarks and scopes kept.
 const MAX_REMARKS: usize = 50;
+/// What one object may be at the destination.
+const MAX_REMOTES: usize = 100;
+/// Objects that one item waits for.
+const MAX_BLOCKED_ON: usize = 1_000;
+/// Bytes of an id, a kind, a version or a token. It is sent back as it came, so it is not cut.
+const MAX_ID_BYTES: usize = 1_024;
 
 pub(super) fn instant(ms: u64) -> Wall {
     Wall(i64::try_from(ms).unwrap_or(i64::MAX))
@@ -51,14 +57,55 @@ fn problems(list: Vec<wit::Problem>) -> Vec<Problem> {
 }
 
 fn remote(remote: wit::Remote) -> Remote {
-    Remote { kind: remote.kind, id: remote.id, version: remote.version, url: remote.url, sub_id: remote.sub_id }
+    // For people only; half of it leads nowhere.
+    let url = remote.url.filter(|url| url.len() <= MAX_MESSAGE_BYTES);
+    Remote { kind: remote.kind, id: remote.id, version: remote.version, url, sub_id: remote.sub_id }
 }
 
 pub(super) fn outcomes(list: Vec<wit::ItemOutcome>) -> Vec<(u32, Outcome)> {
     list.into_iter().map(|settled| (settled.index, outcome(settled.outcome))).collect()
 }
 
+/// The name of a limit. One that is longer than any is the name of none.
+fn bucket(name: Option<String>) -> Option<String> {
+    name.filter(|name| name.len() <= MAX_CODE_BYTES)
+}
+
+/// Beyond the bounds nobody can keep what the destination said, so what came of the item is not known.
 fn outcome(outcome: wit::Outcome) -> Outcome {
+    match too_large(&outcome) {
+        Some(why) => Outcome::Unknown(Problem::new("guest.outcome_too_large", why)),
+        None => within_bounds(outcome),
+    }
+}
+
+fn too_large(outcome: &wit::Outcome) -> Option<String> {
+    let long = |what: &str, text: &str| {
+        (text.len() > MAX_ID_BYTES).then(|| format!("{what} of the outcome has {} bytes; {MAX_ID_BYTES} are kept", text.len()))
+    };
+    let long_remote = |remote: &wit::Remote| {
+        let parts = [Some(&remote.kind), Some(&remote.id), remote.version.as_ref(), remote.sub_id.as_ref()];
+        parts.into_iter().flatten().find_map(|text| long("a remote id, kind or version", text))
+    };
+    match outcome {
+        wit::Outcome::Delivered(delivery) if delivery.remotes.len() > MAX_REMOTES => {
+            Some(format!("the outcome names {} remote ids; {MAX_REMOTES} are kept", delivery.remotes.len()))
+        }
+        wit::Outcome::Delivered(delivery) => delivery.remotes.iter().find_map(long_remote),
+        wit::Outcome::Conflict(there) => long_remote(there),
+        wit::Outcome::Accepted(acceptance) => long("the token", &acceptance.token),
+        wit::Outcome::BlockedOn(keys) => {
+            keys.iter().find_map(|key| long("the type of an object", &key.object_type).or_else(|| long("the id of an object", &key.id)))
+        }
+        wit::Outcome::Throttled(_)
+        | wit::Outcome::Rejected(_)
+        | wit::Outcome::Retryable(_)
+        | wit::Outcome::Unknown(_)
+        | wit::Outcome::NotAttempted => None,
+    }
+}
+
+fn within_bounds(outcome: wit::Outcome) -> Outcome {
     match outcome {
         wit::Outcome::Delivered(delivery) => Outcome::Delivered {
             remotes: delivery.remotes.into_iter().map(remote).collect(),
@@ -68,10 +115,13 @@ fn outcome(outcome: wit::Outcome) -> Outcome {
         wit::Outcome::Accepted(acceptance) => Outcome::Accepted { token: acceptance.token, again_after_ms: acceptance.again_after },
         wit::Outcome::Rejected(why) => Outcome::Rejected(problem(why)),
         wit::Outcome::Retryable(retry) => Outcome::Retryable { after_ms: retry.after, problem: problem(retry.problem) },
-        wit::Outcome::Throttled(throttle) => {
-            Outcome::Throttled { bucket: throttle.bucket, retry_after_ms: throttle.retry_after, problem: throttle.problem.map(problem) }
-        }
-        wit::Outcome::BlockedOn(keys) => Outcome::BlockedOn(keys.into_iter().map(key).collect()),
+        wit::Outcome::Throttled(throttle) => Outcome::Throttled {
+            bucket: bucket(throttle.bucket),
+            retry_after_ms: throttle.retry_after,
+            problem: throttle.problem.map(problem),
+        },
+        // When those are done the item goes again, and the connector names the rest.
+        wit::Outcome::BlockedOn(keys) => Outcome::BlockedOn(keys.into_iter().take(MAX_BLOCKED_ON).map(key).collect()),
         wit::Outcome::Conflict(there) => Outcome::Conflict(remote(there)),
         wit::Outcome::Unknown(why) => Outcome::Unknown(problem(why)),
         wit::Outcome::NotAttempted => Outcome::NotAttempted,
@@ -83,9 +133,11 @@ pub(super) fn call_error(error: wit::CallError) -> CallError {
         wit::CallError::AuthExpired(why) => CallError::AuthExpired(problem(why)),
         wit::CallError::AuthRejected(why) => CallError::AuthRejected(problem(why)),
         wit::CallError::SettingsInvalid(why) => CallError::SettingsInvalid(problem(why)),
-        wit::CallError::Throttled(throttle) => {
-            CallError::Throttled { bucket: throttle.bucket, retry_after_ms: throttle.retry_after, problem: throttle.problem.map(problem) }
-        }
+        wit::CallError::Throttled(throttle) => CallError::Throttled {
+            bucket: bucket(throttle.bucket),
+            retry_after_ms: throttle.retry_after,
+            problem: throttle.problem.map(problem),
+        },
         wit::CallError::Unavailable(retry) => CallError::Unavailable { after_ms: retry.after, problem: problem(retry.problem) },
         wit::CallError::BatchRefused(why) => CallError::BatchRefused(problem(why)),
         wit::CallError::Unsupported(why) => CallError::Unsupported(problem(why)),
@@ -113,4 +165,48 @@ pub(super) fn findings(findings: wit::Findings) -> Findings {
 
 pub(super) fn verdict(verdict: settlement::Verdict) -> Verdict {
     Verdict { token: verdict.token, settled: outcomes(verdict.settled), again_after_ms: verdict.again_after, finished: verdict.finished }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivered(remotes: Vec<wit::Remote>) -> wit::Outcome {
+        wit::Outcome::Delivered(wit::Delivery { remotes, changed: true, warnings: Vec::new() })
+    }
+
+    fn remote(id: usize, url: Option<usize>) -> wit::Remote {
+        let url = url.map(|bytes| "u".repeat(bytes));
+        wit::Remote { kind: "product".to_owned(), id: "i".repeat(id), version: None, url, sub_id: None }
+    }
+
+    fn object(bytes: usize) -> wit::ObjectKey {
+        wit::ObjectKey { object_type: "product".to_owned(), id: "i".repeat(bytes) }
+    }
+
+    #[test]
+    fn an_outcome_within_its_bounds_stays_what_it_is() {
+        let Outcome::Delivered { remotes, .. } = outcome(delivered(vec![remote(1024, Some(5000)); 100])) else {
+            panic!("it is delivered");
+        };
+        assert_eq!((remotes.len(), remotes[0].id.len(), &remotes[0].url), (100, 1024, &None));
+        let Outcome::BlockedOn(keys) = outcome(wit::Outcome::BlockedOn(vec![object(9); 5000])) else { panic!("it is blocked") };
+        assert_eq!(keys.len(), 1000);
+    }
+
+    #[test]
+    fn an_outcome_that_nobody_can_keep_is_unknown_and_says_so() {
+        let token = "t".repeat(1025);
+        for large in [
+            delivered(vec![remote(9, None); 101]),
+            delivered(vec![remote(9, None), remote(1025, None)]),
+            wit::Outcome::Conflict(remote(1025, None)),
+            wit::Outcome::Accepted(wit::Acceptance { token, again_after: None }),
+            wit::Outcome::BlockedOn(vec![object(1025)]),
+        ] {
+            let Outcome::Unknown(problem) = outcome(large) else { panic!("it is not known") };
+            assert_eq!(problem.code, "guest.outcome_too_large");
+            assert!(problem.message.contains("are kept") && problem.message.len() < 100, "{}", problem.message);
+        }
+    }
 }
