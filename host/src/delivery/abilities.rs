@@ -61,8 +61,8 @@ impl Abilities for ConnectionAbilities {
         known
     }
 
-    fn redact(&self, text: &str) -> String {
-        self.gate.redact(text)
+    fn redact(&self, text: &str, keep_bytes: usize) -> String {
+        self.gate.redact_start(text, keep_bytes)
     }
 
     fn stop_wanted(&self) -> bool {

@@ -212,6 +212,12 @@ impl CallGate {
         self.state.redact(text)
     }
 
+    /// The first `keep_bytes` of a text with the secrets of this call masked; one that begins before the cut is masked whole.
+    #[must_use]
+    pub fn redact_start(&self, text: &str, keep_bytes: usize) -> String {
+        placeholders::hidden(&self.state.with_mask(|mask| mask.start(text, keep_bytes)))
+    }
+
     /// The owner's destination as it was when the call was opened.
     #[must_use]
     pub fn destination(&self) -> &Arc<Destination> {

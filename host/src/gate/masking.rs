@@ -49,6 +49,13 @@ impl Mask {
         String::from_utf8_lossy(&self.bytes(text.as_bytes(), text.len())).into_owned()
     }
 
+    /// Masks the first `keep` bytes of a text and looks at no more than that takes.
+    pub(super) fn start(&self, text: &str, keep: usize) -> String {
+        let keep = text.floor_char_boundary(keep);
+        let known = &text.as_bytes()[..text.len().min(keep.saturating_add(self.overlap_bytes()))];
+        String::from_utf8_lossy(&self.bytes(known, keep)).into_owned()
+    }
+
     /// Masks the first `keep` of these bytes. A secret that starts before the cut is masked whole.
     pub(super) fn bytes(&self, bytes: &[u8], keep: usize) -> Vec<u8> {
         let keep = keep.min(bytes.len());
@@ -175,6 +182,15 @@ mod tests {
         assert_eq!(mask.overlap_bytes(), hex::encode("hunter2-hunter2").len());
         assert_eq!(mask.bytes(b"abc hunter2-hunter2 def", 8), b"abc ***");
         assert_eq!(mask.bytes(b"abc hunter2-hunter2 def", 4), b"abc ");
+    }
+
+    #[test]
+    fn the_start_of_a_long_text_is_masked_by_looking_at_little_more_than_it() {
+        let mask = mask("hunter2-hunter2");
+        assert_eq!(mask.start("abc hunter2-hunter2 def", 8), "abc ***");
+        assert_eq!(mask.start("abc hunter2-hunter2 def", 100), "abc *** def");
+        assert_eq!(mask.start("äöü", 3), "ä", "no half of a character");
+        assert_eq!(Mask::default().start("äöü", 3), "ä");
     }
 
     #[test]

@@ -47,8 +47,9 @@ pub trait Abilities: Send + Sync + 'static {
     /// What the id map knows of these objects, one list per key in their order.
     async fn lookup(&self, keys: Vec<ObjectKey>) -> Vec<Vec<Remote>>;
 
-    /// The text with every secret of this call masked.
-    fn redact(&self, text: &str) -> String;
+    /// The text's first `keep_bytes` with every secret of this call masked; one that begins before the cut is masked whole. Costs
+    /// no more for a longer text.
+    fn redact(&self, text: &str, keep_bytes: usize) -> String;
 
     /// True: the guest is asked to stop early, at its next report.
     fn stop_wanted(&self) -> bool {
@@ -163,7 +164,7 @@ impl Abilities for NoAbilities {
         keys.iter().map(|_| Vec::new()).collect()
     }
 
-    fn redact(&self, text: &str) -> String {
-        text.to_owned()
+    fn redact(&self, text: &str, keep_bytes: usize) -> String {
+        text[..text.floor_char_boundary(keep_bytes)].to_owned()
     }
 }

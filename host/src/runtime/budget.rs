@@ -3,7 +3,8 @@
 //! The engine's epoch advances every [`TICK_MS`]. A guest looks at it in every loop and function; past a tick it
 //! yields, so that its neighbours on the same thread run, and traps when its budget is used or its deadline is long over.
 //! Time is counted in segments: from the moment a guest is resumed to its next tick, yield or wait. A segment counts
-//! for a tick at most, so that a guest does not pay for a machine that takes its thread away.
+//! for a tick at most, so that a guest does not pay for a machine that takes its thread away. What the host computes for it
+//! (a signature, a line to redact) is counted as well.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -87,6 +88,32 @@ impl Meter {
         Metered { meter: self.clone(), guest: Box::pin(guest) }
     }
 
+    /// Does what the guest asked for on its own thread. Counted whole: the guest passes no tick meanwhile.
+    pub(super) fn on_its_thread<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.end_segment();
+        let began = self.clock.mono();
+        let done = work();
+        self.charge(began);
+        self.start_segment();
+        done
+    }
+
+    /// Does what the guest asked for on another thread. Counted is what it computes there, not what it waits for.
+    pub(super) async fn elsewhere<F: Future>(self, work: F) -> F::Output {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| {
+            let began = self.clock.mono();
+            let polled = work.as_mut().poll(cx);
+            self.charge(began);
+            polled
+        })
+        .await
+    }
+
+    fn charge(&self, began: Mono) {
+        self.shared.used_us.fetch_add(self.clock.mono().since_us(began), Ordering::Relaxed);
+    }
+
     fn start_segment(&self) {
         self.shared.segment_start_us.store(self.clock.mono().0, Ordering::Relaxed);
     }
@@ -111,5 +138,32 @@ impl<F: Future> Future for Metered<F> {
         let polled = self.guest.as_mut().poll(cx);
         self.meter.end_segment();
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than what a segment counts for.
+    const WORK_US: u64 = 3 * TICK_MS * 1_000;
+
+    fn work(clock: &Clock) {
+        let began = clock.mono();
+        while clock.mono().since_us(began) < WORK_US {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_host_computes_for_a_guest_is_counted_whole() {
+        let clock = Clock::system();
+        let meter = Meter::new(clock.clone());
+        meter.begin(1_000, Mono::FAR);
+        meter.metered(async { meter.on_its_thread(|| work(&clock)) }).await;
+        assert!(meter.used_us() >= WORK_US, "{}", meter.used_us());
+        meter.begin(1_000, Mono::FAR);
+        meter.clone().elsewhere(async { work(&clock) }).await;
+        assert!(meter.used_us() >= WORK_US, "{}", meter.used_us());
     }
 }

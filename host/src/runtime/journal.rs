@@ -1,5 +1,6 @@
 //! The lines of one call: what a guest logs, and what it writes to standard output and error. Bounded in number and
-//! length whatever the guest does, and redacted before anything is cut, so that no half of a secret survives.
+//! length whatever the guest does, and redacted up to where it is cut and a secret's length beyond, so that no half of a
+//! secret survives and no more is looked at than is kept.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -96,12 +97,10 @@ impl Lines {
             self.dropped += 1;
             return;
         }
-        let message = cut(self.redactor.redact(message), self.bounds.line_bytes);
-        let attrs: Vec<(String, String)> = attrs
-            .iter()
-            .take(MAX_ATTRS)
-            .map(|(key, value)| (cut(self.redactor.redact(key), MAX_ATTR_BYTES), cut(self.redactor.redact(value), MAX_ATTR_BYTES)))
-            .collect();
+        let kept = |text: &str, most: usize| cut(self.redactor.redact(text, most), most);
+        let message = kept(message, self.bounds.line_bytes);
+        let attrs: Vec<(String, String)> =
+            attrs.iter().take(MAX_ATTRS).map(|(key, value)| (kept(key, MAX_ATTR_BYTES), kept(value, MAX_ATTR_BYTES))).collect();
         let size = message.len() + attrs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         if self.bytes + size > self.bounds.total_bytes {
             self.dropped += 1;

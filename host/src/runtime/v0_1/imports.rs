@@ -73,7 +73,8 @@ impl credentials::Host for GuestState {
     async fn sign(&mut self, request: credentials::SignRequest) -> wasmtime::Result<Result<String, credentials::CredentialError>> {
         let abilities = Arc::clone(&self.abilities);
         let request = sign_request(request);
-        let signature = self.on_host(async move { abilities.sign(request).await }).await?;
+        let signing = self.meter.clone().elsewhere(async move { abilities.sign(request).await });
+        let signature = self.on_host(signing).await?;
         Ok(signature.map_err(outgoing::credential_error))
     }
 
@@ -117,7 +118,7 @@ fn sign_request(request: credentials::SignRequest) -> SignRequest {
 
 impl settle::Host for GuestState {
     fn report(&mut self, outcomes: Vec<model::ItemOutcome>) -> wasmtime::Result<bool> {
-        self.settle(incoming::outcomes(outcomes));
+        self.meter.clone().on_its_thread(|| self.settle(incoming::outcomes(outcomes)));
         Ok(self.abilities.stop_wanted())
     }
 }
@@ -153,8 +154,10 @@ impl log::Host for GuestState {
             log::Level::Warn => LogLevel::Warn,
             log::Level::Error => LogLevel::Error,
         };
-        let attrs: Vec<(&str, &str)> = attrs.iter().map(|attr| (attr.key.as_str(), attr.value.as_str())).collect();
-        self.journal.push(level, &message, item, &attrs);
+        self.meter.on_its_thread(|| {
+            let attrs: Vec<(&str, &str)> = attrs.iter().map(|attr| (attr.key.as_str(), attr.value.as_str())).collect();
+            self.journal.push(level, &message, item, &attrs);
+        });
         Ok(())
     }
 }
