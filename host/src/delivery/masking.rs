@@ -5,6 +5,7 @@ use egression_core::domain::outcome::{CallError, Outcome};
 use egression_core::domain::problem::Problem;
 
 use crate::gate::CallGate;
+use crate::runtime::call::Findings;
 
 /// The outcome without the secrets of the call.
 pub(super) fn outcome(gate: &CallGate, outcome: Outcome) -> Outcome {
@@ -41,6 +42,15 @@ pub(super) fn error(gate: &CallGate, error: CallError) -> CallError {
         CallError::Internal(one) => CallError::Internal(problem(gate, one)),
         CallError::NotRun(one) => CallError::NotRun(problem(gate, one)),
         CallError::Trapped(one) => CallError::Trapped(problem(gate, one)),
+    }
+}
+
+/// What a check found without the secrets of the call.
+pub(super) fn findings(gate: &CallGate, found: Findings) -> Findings {
+    Findings {
+        account: found.account.map(|text| gate.redact(&text)),
+        scopes: found.scopes.into_iter().map(|text| gate.redact(&text)).collect(),
+        remarks: found.remarks.into_iter().map(|one| problem(gate, one)).collect(),
     }
 }
 

@@ -6,12 +6,13 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::outcome::CallError;
 use egression_core::domain::problem::Problem;
 
-use super::Deliverer;
 use super::abilities::ConnectionAbilities;
 use super::work::Route;
+use super::{Deliverer, masking};
 use crate::config::catalogue::ConnectionState;
 use crate::config::configuration::NEEDS_REENTRY;
 use crate::config::settings_check::SETTINGS_INVALID;
+use crate::gate::CallGate;
 use crate::runtime::call::{Call, ConnectionFrame, Findings, Session};
 
 /// What a probe found.
@@ -43,13 +44,12 @@ impl Deliverer {
             Ok(session) => session,
             Err(error) => return Some(judge(error)),
         };
-        let call = self.plain_call(&route, session.clone());
-        match route.connector.check(call).await.result {
+        match self.asked(&route, session.clone()).await {
             Ok(findings) => Some(Probe::Works(findings)),
             Err(CallError::AuthExpired(_)) if session.is_some() => {
                 self.drop_session(&route, session.as_ref()).await;
                 match self.session(&route, session.as_ref()).await {
-                    Ok(fresh) => Some(match route.connector.check(self.plain_call(&route, fresh)).await.result {
+                    Ok(fresh) => Some(match self.asked(&route, fresh).await {
                         Ok(findings) => Probe::Works(findings),
                         Err(error) => judge(error),
                     }),
@@ -60,18 +60,27 @@ impl Deliverer {
         }
     }
 
+    /// What the connector's own check says, without the secrets of its call.
+    async fn asked(&self, route: &Route, session: Option<Session>) -> Result<Findings, CallError> {
+        let (call, gate) = self.plain_call(route, session);
+        match route.connector.check(call).await.result {
+            Ok(findings) => Ok(masking::findings(&gate, findings)),
+            Err(error) => Err(masking::error(&gate, error)),
+        }
+    }
+
     fn needs_reentry(&self, connection: ConnectionId) -> bool {
         let catalogue = self.configuration.catalogue();
         let state = catalogue.connection_by_id(connection).map(|found| &found.state);
         matches!(state, Some(ConnectionState::Parked { reason }) if reason == NEEDS_REENTRY)
     }
 
-    /// A call that carries no items, with the channel's call timeout.
-    pub(super) fn plain_call(&self, route: &Route, session: Option<Session>) -> Call {
+    /// A call that carries no items, with the channel's call timeout, and its way out, which knows its secrets.
+    pub(super) fn plain_call(&self, route: &Route, session: Option<Session>) -> (Call, CallGate) {
         let deadline = self.clock.mono().plus_ms(route.channel.call_timeout_ms);
         let gate = self.gate.open_call(Arc::clone(&route.destination), 0, deadline, 1);
-        Call {
-            abilities: Arc::new(ConnectionAbilities { connection: route.connection, gate, store: self.store.clone() }),
+        let call = Call {
+            abilities: Arc::new(ConnectionAbilities { connection: route.connection, gate: gate.clone(), store: self.store.clone() }),
             connection: ConnectionFrame {
                 subscription: Arc::from(route.subscription_name.as_str()),
                 channel: Arc::from(route.channel_name.as_str()),
@@ -81,7 +90,8 @@ impl Deliverer {
                 traceparent: None,
             },
             session,
-        }
+        };
+        (call, gate)
     }
 }
 

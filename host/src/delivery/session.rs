@@ -11,8 +11,8 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::outcome::CallError;
 use egression_core::time::Wall;
 
-use super::Deliverer;
 use super::work::Route;
+use super::{Deliverer, masking};
 use crate::clock::Clock;
 use crate::config::documents::AuthDocument;
 use crate::runtime::call::Session;
@@ -116,8 +116,9 @@ impl Deliverer {
         if let Some(session) = current.as_ref().filter(|s| Some(*s) != stale && self.sessions.is_good(s)) {
             return Ok(Some(session.clone()));
         }
-        let call = self.plain_call(route, None);
-        let session = route.connector.authenticate(call, current).await.result?;
+        let (call, gate) = self.plain_call(route, None);
+        let made = route.connector.authenticate(call, current).await.result.map_err(|error| masking::error(&gate, error))?;
+        let session = Session { account: made.account.map(|text| gate.redact(&text)), ..made };
         self.sessions.keep(route.connection, &origin, &session).await;
         slot.session = Some(session.clone());
         slot.proven = false;
