@@ -13,6 +13,19 @@ pub(crate) struct Settings {
     pub(crate) elsewhere_url: Option<String>,
     #[serde(default)]
     pub(crate) recall: Recall,
+    #[serde(default)]
+    pub(crate) check: Check,
+}
+
+/// What `check` does.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Check {
+    /// Says that the connection works.
+    #[default]
+    Works,
+    /// Keeps a secret, and tells it as the account's name.
+    Tell,
 }
 
 /// What `reconcile` does.
@@ -64,6 +77,20 @@ pub(crate) enum Behaviour {
     Write,
     /// Reads `elsewhere_url`, or `target_url` without it, and says what came of it in a problem.
     Reach,
+    /// Keeps a secret of a megabyte, and a thousand short ones.
+    HugeDeposit,
+    /// Digests four megabytes.
+    HugeSign,
+    /// Digests a megabyte again and again, for ever.
+    SignForever,
+    /// Reads `target_url` 3,000 times in one `send-all`.
+    SendThousands,
+    /// Sends `PUT target_url` with 30,000 headers.
+    ManyHeaders,
+    /// Keeps a secret of 60 KB and sends `PUT target_url` with 100,000 placeholders of it.
+    PlaceholderBody,
+    /// Delivers each item with 200,000 remote ids.
+    ManyRemotes,
 }
 
 /// The JSON Schema of the settings.
@@ -75,10 +102,12 @@ pub(crate) fn settings_schema() -> Value {
             "behave": {
                 "enum": [
                     "ok", "loop", "trap", "poison", "eat_memory", "flood_log", "wrong_index", "twice", "missing_index",
-                    "sleep", "trap_after_write", "report_then_trap", "echo_secret", "write", "reach"
+                    "sleep", "trap_after_write", "report_then_trap", "echo_secret", "write", "reach",
+                    "huge_deposit", "huge_sign", "sign_forever", "send_thousands", "many_headers", "placeholder_body", "many_remotes"
                 ]
             },
             "recall": { "enum": ["unsupported", "look", "guess", "trap"], "description": "What `reconcile` does." },
+            "check": { "enum": ["works", "tell"], "description": "What `check` does." },
             "target_url": { "type": "string", "description": "Where the behaviours that send go to." },
             "elsewhere_url": { "type": "string", "description": "Where `reach` goes instead. Its host is not asked for." }
         }

@@ -9,6 +9,7 @@ use egression_sdk::{
     outcome_from_http, outcome_from_status,
 };
 
+use crate::attack;
 use crate::behaviour::{Behaviour, Settings};
 
 /// How many lines `flood_log` writes, and how long each is.
@@ -42,6 +43,13 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
             let url = settings.elsewhere_url.as_ref();
             return Ok(reach(call, url.unwrap_or(&settings.target_url), items));
         }
+        Behaviour::HugeDeposit => return Ok(attack::deposit(call, items)),
+        Behaviour::HugeSign => return Ok(attack::sign(call, items)),
+        Behaviour::SignForever => attack::sign_forever(call),
+        Behaviour::SendThousands => return Ok(attack::send_all(call, &settings.target_url, items)),
+        Behaviour::ManyHeaders => return Ok(attack::headers(call, &settings.target_url, items)),
+        Behaviour::PlaceholderBody => return Ok(attack::placeholders(call, &settings.target_url, items)),
+        Behaviour::ManyRemotes => return Ok(attack::remotes(items)),
     }
     Ok(delivered(items))
 }

@@ -1,10 +1,12 @@
 //! A connector that misbehaves as its settings say, to test that a host holds.
 //!
-//! `behave` names what `deliver` does, `recall` what `reconcile` does; every other function is well-behaved. See the README for the list.
+//! `behave` names what `deliver` does, `recall` what `reconcile` does, `check` what `check` does; every other function is well-behaved. See the README for the list.
 
 #![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
 
+mod attack;
 mod behaviour;
+mod check;
 mod deliver;
 mod recall;
 
@@ -31,8 +33,8 @@ impl Connector for Hostile {
             .host("*.needed.example")
     }
 
-    fn check(_call: &Call<'_>) -> Result<Findings, CallError> {
-        Ok(Findings::new(None, Vec::new()))
+    fn check(call: &Call<'_>) -> Result<Findings, CallError> {
+        check::check(call)
     }
 
     fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {

@@ -70,8 +70,9 @@ async fn each_ends_by_the_rules_and_its_history_says_how() -> Result<()> {
 
     // A gigabyte of lines: whether the budget or the guest ends first is the machine's affair, what is kept is not.
     assert!(flood.state() == "succeeded" || flood.code() == "guest.cpu_budget", "{:#}", flood.job);
-    assert_eq!(flood.log.len(), kept_lines(&flood.log), "{}", flood.log.len());
-    assert!(flood.log.iter().all(|line| line.len() <= 2048));
+    // Lines of 10 KB are cut to 2,048 bytes: the 64 KiB of a call hold 32 of them, and one says how many were dropped.
+    assert_eq!(flood.log.len(), 33, "{:?}", flood.log.iter().map(String::len).collect::<Vec<_>>());
+    assert!(flood.log[..32].iter().all(|line| *line == "x".repeat(2048)));
     assert!(flood.log.last().is_some_and(|line| line.contains("lines dropped")), "{:?}", flood.log.last());
 
     assert_eq!((index.state(), index.code()), ("failed", "call.not_attempted"));
@@ -83,13 +84,6 @@ async fn each_ends_by_the_rules_and_its_history_says_how() -> Result<()> {
 
     assert_eq!((ok.state(), ok.log.len()), ("succeeded", 0));
     Ok(())
-}
-
-/// At most 200 lines and 64 KiB, and one that says how many were dropped: here the bytes run out first.
-fn kept_lines(log: &[String]) -> usize {
-    let bytes: usize = log.iter().map(String::len).sum();
-    assert!(log.len() <= 201 && bytes <= 64 * 1024 + 100, "{} lines, {bytes} bytes", log.len());
-    log.len()
 }
 
 #[tokio::test]
@@ -205,6 +199,22 @@ async fn a_secret_that_comes_back_is_seen_by_nobody() -> Result<()> {
     for text in seen.into_iter().chain([std::fs::read_to_string(host.directory().join("host.log"))?]) {
         assert!(!text.contains(SECRET), "{text}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_a_check_tells_is_seen_by_nobody() -> Result<()> {
+    const TOLD: &str = "t0ld-S3cret-of-the-guest";
+    let server = "[server.dispatch]\ntraps_after = 1\nprobe_min_ms = 1\nprobe_max_ms = 1\n";
+    let host = hostile::start(server, &[HostileChannel::new("trap").setting("check", "tell")]).await?;
+    let rest = host.rest()?;
+    // The trap stops the connection, and only a check lets the second job go.
+    follow::submit_and_wait(&rest, &upsert("trap", "p1")).await?;
+    follow::submit_and_wait(&rest, &upsert("trap", "p2")).await?;
+    let log = std::fs::read_to_string(host.directory().join("host.log"))?;
+    let works = log.lines().find(|line| line.contains("connection works again")).context("it was checked")?;
+    assert!(works.contains("the account of ***"), "{works}");
+    assert!(!log.contains(TOLD));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test, not a library")]
 
 mod addresses;
+mod attacks;
 mod components;
 mod connectors;
 mod cut_off;

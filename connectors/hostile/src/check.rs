@@ -1,0 +1,20 @@
+//! What `check` does: whether the connection works.
+
+use egression_sdk::{Call, CallError, Findings};
+
+use crate::behaviour::{Check, Settings};
+
+/// The secret that `tell` keeps and tells.
+const TOLD: &str = "t0ld-S3cret-of-the-guest";
+
+/// Behaves as told.
+pub(crate) fn check(call: &Call<'_>) -> Result<Findings, CallError> {
+    let settings: Settings = call.settings()?;
+    match settings.check {
+        Check::Works => Ok(Findings::new(None, Vec::new())),
+        Check::Tell => {
+            call.channel().deposit("told", TOLD, None).map_err(CallError::from_credential)?;
+            Ok(Findings::new(Some(format!("the account of {TOLD}")), Vec::new()))
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Connectors that ask the host for too much through its own calls: refused by the name of a bound, and the host goes on.
+
+use anyhow::Result;
+use egression_tests::follow::{self, upsert};
+use egression_tests::hostile::{self, HostileChannel};
+use egression_tests::rest::Rest;
+use egression_tests::target::Target;
+use serde_json::Value;
+
+/// The most requests of one `send-all`, by default.
+const SEND_ALL_REQUESTS: usize = 256;
+
+async fn end(rest: &Rest, channel: &str) -> Result<Value> {
+    let execution = follow::submit_and_wait(rest, &upsert(channel, "p1")).await?;
+    let mut jobs = follow::jobs(rest, &execution).await?;
+    anyhow::ensure!(jobs.len() == 1, "{jobs:#?}");
+    Ok(jobs.remove(0))
+}
+
+fn told(job: &Value) -> (&str, &str, &str) {
+    let problem = &job["problem"];
+    (job["state"].as_str().unwrap_or(""), problem["code"].as_str().unwrap_or(""), problem["message"].as_str().unwrap_or(""))
+}
+
+#[tokio::test]
+async fn each_is_refused_and_the_host_goes_on() -> Result<()> {
+    let target = Target::start().await?;
+    let refused = [
+        ("huge_deposit", "16 kept; a secret has at most 65536 bytes"),
+        ("huge_sign", "gate.max_sign_bytes"),
+        ("send_thousands", "256 answered; "),
+        ("many_headers", "gate.max_request_headers"),
+        ("placeholder_body", "gate.max_request_bytes"),
+    ];
+    let others = ["many_remotes", "sign_forever", "ok"];
+    let channels: Vec<HostileChannel> = refused
+        .iter()
+        .map(|(behave, _)| *behave)
+        .chain(others)
+        .map(|behave| {
+            HostileChannel::new(behave).setting("target_url", &target.url("/ok")).connection("allow_addresses = [\"127.0.0.1/32\"]")
+        })
+        .collect();
+    let host = hostile::start("[server.runtime]\nworkers = 1\n", &channels).await?;
+    let rest = host.rest()?;
+    for (behave, why) in refused {
+        let job = end(&rest, &behave.replace('_', "-")).await?;
+        let (state, code, message) = told(&job);
+        assert_eq!((state, code), ("rejected", "attack.refused"), "{behave}: {job:#}");
+        assert!(message.contains(why), "{behave}: {message}");
+        assert_eq!(told(&end(&rest, "ok").await?).0, "succeeded", "after {behave}");
+    }
+    assert_eq!(target.arrived().len(), SEND_ALL_REQUESTS, "nothing else left");
+
+    let job = end(&rest, "many-remotes").await?;
+    assert_eq!(told(&job).0, "unknown", "{job:#}");
+    let events = follow::events(&rest, &job).await?;
+    assert!(events.iter().any(|event| event["detail"]["problem"]["code"] == "guest.outcome_too_large"), "{events:#?}");
+    assert_eq!(told(&end(&rest, "ok").await?).0, "succeeded", "after many_remotes");
+
+    // What the host computes for a guest is the guest's time.
+    let job = end(&rest, "sign-forever").await?;
+    assert_eq!((told(&job).0, told(&job).1), ("failed", "guest.cpu_budget"), "{job:#}");
+    assert_eq!(told(&end(&rest, "ok").await?).0, "succeeded", "after sign_forever");
+    Ok(())
+}
