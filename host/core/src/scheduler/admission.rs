@@ -88,17 +88,22 @@ impl Scheduler {
     pub fn connect(&mut self, rules: ConnectionRules) {
         let id = rules.connection;
         let bounds = self.bounds;
+        let known = self.connections.get(&id).filter(|connection| !connection.removed);
+        let belts_as_before = known.is_some_and(|connection| connection.rules.belt_on_failure == rules.belt_on_failure);
         let connection = self.connections.entry(id).or_insert_with(|| Connection::new(rules.clone(), bounds.window));
         if connection.rules.subscription != rules.subscription {
             self.turns.disarm(connection.rules.subscription, id);
         }
         connection.removed = false;
         connection.adopt(rules, bounds.low_water);
+        self.touch(id);
+        if belts_as_before {
+            return;
+        }
         let executions: Vec<_> = self.executions.iter().filter(|(_, e)| e.belts.contains_key(&id)).map(|(seq, _)| *seq).collect();
         for execution in executions {
             self.review_belts(execution, id);
         }
-        self.touch(id);
     }
 
     /// Removes a connection. Its unfinished jobs stay in the store; its calls under way end as they end.

@@ -234,6 +234,17 @@ impl Connection {
         }
     }
 
+    /// Whether the window takes one more head; one that stands for its key already, or takes another's place, needs no more room.
+    pub(super) fn has_room_for(&self, head: &Head) -> bool {
+        self.loaded < self.window || self.slots.contains_key(&head.key)
+    }
+
+    /// Reads a lane from its start again, and makes it if it is not there.
+    pub(super) fn read_lane_again(&mut self, key: LaneKey) {
+        self.lanes.entry(key).or_default().restart();
+        self.reconsider(key);
+    }
+
     /// Reads all lanes from their start again: jobs may have come up that nobody told of.
     pub(super) fn read_again(&mut self) {
         let keys: Vec<_> = self.lanes.keys().copied().collect();

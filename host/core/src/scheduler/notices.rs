@@ -59,7 +59,12 @@ impl Scheduler {
             if let Some(lane) = connection.lanes.get_mut(&head.lane()) {
                 lane.held = lane.held.saturating_sub(1);
             }
-            connection.add(*head, now);
+            if connection.has_room_for(head) {
+                connection.add(*head, now);
+            } else {
+                // A hundred thousand jobs may fall due at once. They are read with their lane, when there is room again.
+                connection.read_lane_again(head.lane());
+            }
             self.touch(head.connection);
         }
     }

@@ -1,15 +1,18 @@
 //! Which lanes of a connection are read next.
 //!
-//! Two queues, first come, first served. Lanes with nothing loaded are read while the connection's window has room;
-//! lanes that only run low are refilled while less than half of it is used, and what they load is their share of that
+//! Two queues. Lanes with nothing loaded are read while the connection's window has room, the highest priority first, else first
+//! come, first served, as every tenth is whatever its priority; lanes that only run low are refilled while less than half of it is used, and what they load is their share of that
 //! half. So a new execution finds room however many large ones are being worked through.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
 use super::head::LaneKey;
 
 /// Heads that a lane may load however many lanes there are.
 const LEAST_SHARE: usize = 4;
+/// Every so many reads, the lane that has waited longest is next whatever its priority.
+const IGNORES_PRIORITY: u64 = 10;
 
 /// A lane's place among those that wait to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub(super) enum Appetite {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     hungry: BTreeMap<u64, LaneKey>,
+    /// The same, by priority.
+    urgent: BTreeMap<(Reverse<i8>, u64), LaneKey>,
+    /// Hungry lanes that were read.
+    fed: u64,
     low: BTreeMap<u64, LaneKey>,
     tickets: u64,
     /// Lanes that are not read to their end.
@@ -49,20 +56,38 @@ impl Reading {
         }
         if let Some(ticket) = before {
             self.of(ticket.appetite).remove(&ticket.number);
+            if ticket.appetite == Appetite::Hungry {
+                self.urgent.remove(&(Reverse(key.priority), ticket.number));
+            }
         }
         let appetite = appetite?;
         self.tickets += 1;
         let number = self.tickets;
         self.of(appetite).insert(number, key);
+        if appetite == Appetite::Hungry {
+            self.urgent.insert((Reverse(key.priority), number), key);
+        }
         Some(Ticket { appetite, number })
     }
 
     /// The next lane to read, if the window has room for one more page.
     pub(super) fn next(&mut self, loaded: usize, window: usize, page: usize) -> Option<LaneKey> {
         let expected = loaded + self.under_way * page.max(1);
-        let hungry = (expected < window.max(1)).then(|| self.hungry.pop_first()).flatten();
-        let (_, key) = hungry.or_else(|| (expected < window / 2).then(|| self.low.pop_first()).flatten())?;
+        let hungry = (expected < window.max(1)).then(|| self.next_hungry()).flatten();
+        let key = hungry.or_else(|| (expected < window / 2).then(|| self.low.pop_first()).flatten().map(|(_, key)| key))?;
         self.under_way += 1;
+        Some(key)
+    }
+
+    fn next_hungry(&mut self) -> Option<LaneKey> {
+        let number = if (self.fed + 1).is_multiple_of(IGNORES_PRIORITY) {
+            *self.hungry.first_key_value()?.0
+        } else {
+            self.urgent.first_key_value()?.0.1
+        };
+        let key = self.hungry.remove(&number)?;
+        self.urgent.remove(&(Reverse(key.priority), number));
+        self.fed += 1;
         Some(key)
     }
 

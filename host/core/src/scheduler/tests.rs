@@ -328,3 +328,41 @@ fn belts_that_change_together_are_looked_at_together() {
     s.progress_of([(ExecutionSeq(1), SHOP, done), (ExecutionSeq(1), SHOP, released)]);
     assert!(!s.needs().iter().any(|need| matches!(need, Need::OpenBelt { belt: 3, .. })));
 }
+
+#[test]
+fn heads_that_come_up_at_once_fill_the_window_and_not_the_memory() {
+    let mut s = Scheduler::new(SchedulerBounds { window: 4, page: 2, ..SchedulerBounds::default() });
+    s.connect(rules(packing(1)));
+    s.open(ExecutionSeq(1), false, [(SHOP, belt(1, 100, &[0]))]);
+    s.needs();
+    let lane = head(1, 0).lane();
+    s.page(lane, &[], &[], None, T0);
+    s.found(&heads(1, 100), T0);
+    assert_eq!(s.connections[&SHOP].loaded, 4);
+    assert_eq!(s.needs(), [], "there is no room to read anything");
+    for index in 0..4 {
+        let claim = s.next(T0, &Free).unwrap();
+        assert_eq!(jobs(Some(claim.clone())), [(1, index)]);
+        end(&mut s, &claim.heads, Ending::Left);
+    }
+    assert!(s.needs().contains(&Need::Page { lane, after: None }), "what was turned away is read");
+}
+
+#[test]
+fn the_lane_of_an_urgent_job_is_read_before_those_that_waited_longer() {
+    let mut s = Scheduler::new(SchedulerBounds { window: 1, page: 1, ..SchedulerBounds::default() });
+    s.connect(rules(packing(1)));
+    for seq in 1..=40 {
+        s.open(ExecutionSeq(seq), false, [(SHOP, belt(1, 1, &[if seq <= 20 { 0 } else { 10 }]))]);
+    }
+    let mut read = Vec::new();
+    for _ in 0..20 {
+        let pages: Vec<_> =
+            s.needs().into_iter().filter_map(|need| if let Need::Page { lane, .. } = need { Some(lane) } else { None }).collect();
+        let [lane] = pages[..] else { panic!("one read at a time: {pages:?}") };
+        read.push(lane.priority);
+        s.page(lane, &[], &[], None, T0);
+    }
+    assert_eq!(read.iter().filter(|priority| **priority == 10).count(), 18, "every tenth is the one that waited longest: {read:?}");
+    assert_eq!((read[9], read[19]), (0, 0));
+}
