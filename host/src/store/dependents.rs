@@ -6,6 +6,7 @@ use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
+use sqlx::SqliteConnection;
 
 use super::moves::Act;
 use super::rows::NewEvent;
@@ -48,7 +49,9 @@ pub(super) async fn add(tx: &mut WriteTx, act: &mut Act, waits: &[Wait]) -> Resu
                     rows.push((object, None));
                 }
                 None if parent.is_none() && arrived_meanwhile(tx, wait, object).await? => continue,
-                None if closes_cycle(tx, wait, object, *parent).await? => history::append(tx, &[(child, cycle_event(act, object))]).await?,
+                None if closes_cycle(&mut tx.conn, wait.job.connection, child, object, *parent).await? => {
+                    history::append(tx, &[(child, cycle_event(act, object))]).await?
+                }
                 None => rows.push((object, *parent)),
             }
         }
@@ -93,18 +96,22 @@ async fn write(tx: &mut WriteTx, connection: ConnectionId, child: JobSeq, rows: 
     Ok(())
 }
 
-/// Whether the object was delivered after the child's intent was opened: the refusal may be older than that.
+/// Whether the object was delivered after the child's intent was opened: the refusal may be older than that. A child that was not
+/// sent waits for an object that was not known to be there when somebody looked: it may be by now, and nobody would tell the child.
 async fn arrived_meanwhile(tx: &mut WriteTx, wait: &Wait, object: &ObjectKey) -> Result<bool, StoreError> {
     let opened: Option<i64> =
         sqlx::query_scalar("SELECT opened_at FROM intent WHERE job_id = ?").bind(wait.job.job.0).fetch_optional(&mut tx.conn).await?;
-    match opened {
-        Some(at) => remotes::since(&mut tx.conn, wait.job.connection, object, Wall(at)).await,
-        None => Ok(false),
-    }
+    remotes::since(&mut tx.conn, wait.job.connection, object, Wall(opened.unwrap_or(0))).await
 }
 
 /// Whether the parent waits, through whatever many others, for the child.
-async fn closes_cycle(tx: &mut WriteTx, wait: &Wait, object: &ObjectKey, parent: Option<JobSeq>) -> Result<bool, StoreError> {
+pub(super) async fn closes_cycle(
+    conn: &mut SqliteConnection,
+    connection: ConnectionId,
+    child: JobSeq,
+    object: &ObjectKey,
+    parent: Option<JobSeq>,
+) -> Result<bool, StoreError> {
     let found: bool = sqlx::query_scalar(
         "WITH RECURSIVE up (job) AS (\
          SELECT j.id FROM job j WHERE j.connection_id = ?1 AND j.object_hash = ?2 AND (j.state > 2) = 0 AND (?3 IS NULL OR j.id = ?3) \
@@ -112,11 +119,11 @@ async fn closes_cycle(tx: &mut WriteTx, wait: &Wait, object: &ObjectKey, parent:
          JOIN job p ON p.connection_id = d.connection_id AND p.object_hash = d.parent_hash AND (p.state > 2) = 0 \
          AND (d.parent_job IS NULL OR p.id = d.parent_job)) SELECT EXISTS (SELECT 1 FROM up WHERE job = ?4)",
     )
-    .bind(wait.job.connection.0)
+    .bind(connection.0)
     .bind(object.hash().0)
     .bind(parent.map(|parent| parent.0))
-    .bind(wait.job.job.0)
-    .fetch_one(&mut tx.conn)
+    .bind(child.0)
+    .fetch_one(conn)
     .await?;
     Ok(found)
 }

@@ -15,7 +15,7 @@ use sqlx::Row as _;
 
 use super::due::ORPHAN_AGAIN_MS;
 use super::ending::Ending;
-use super::moves::{self, Act};
+use super::moves::{self, Act, Standing};
 use super::rows::Changes;
 use super::statement::{self, CHUNK};
 use super::writer::WriteTx;
@@ -346,7 +346,8 @@ async fn release(tx: &mut WriteTx, act: &mut Act, mut children: BTreeSet<JobSeq>
         .into_iter()
         .filter(|job| job.standing.state == JobState::Waiting && job.standing.waiting == Some(WaitingKind::Dependency))
         .map(|job| {
-            let next = job.standing.waits(None, None);
+            // The bound is on one wait: should it wait again, that is another one.
+            let next = Standing { waits_since: None, ..job.standing.waits(None, None) };
             (job, next)
         })
         .collect();

@@ -5,7 +5,7 @@ use egression_core::domain::object::ObjectKey;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::statement::{self, CHUNK};
-use super::{Store, StoreError};
+use super::{Store, StoreError, dependents};
 
 impl Store {
     /// For each of `objects` (with the child that refers to it): the newest unfinished job of that object on this connection
@@ -27,6 +27,29 @@ impl Store {
                     find(conn, connection, chunk, found).await?;
                 }
                 Ok(parents)
+            })
+        })
+        .await
+    }
+
+    /// For each child with an object that it would wait for (and the unfinished job of that, if one is known): whether that waits,
+    /// through whatever many others, for the child.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn close_circles(
+        &self,
+        connection: ConnectionId,
+        pairs: &[(JobSeq, ObjectKey, Option<JobSeq>)],
+    ) -> Result<Vec<bool>, StoreError> {
+        let pairs = pairs.to_vec();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut close = Vec::with_capacity(pairs.len());
+                for (child, object, parent) in &pairs {
+                    close.push(dependents::closes_cycle(conn, connection, *child, object, *parent).await?);
+                }
+                Ok(close)
             })
         })
         .await

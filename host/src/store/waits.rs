@@ -44,9 +44,8 @@ pub(super) async fn begin(tx: &mut WriteTx, act: &mut Act, waits: Vec<Wait>) -> 
                 }
                 reason => wait.job.standing.waits(reason, wait.until),
             };
-            if next.waiting == Some(WaitingKind::Dependency) {
-                next.waits_since = next.waits_since.or(Some(act.now));
-            }
+            let since = next.waits_since.or(Some(act.now));
+            next.waits_since = since.filter(|_| next.waiting == Some(WaitingKind::Dependency));
             next.problem_code = wait.problem.as_ref().map(|problem| problem.code.clone());
             (wait.job.clone(), next)
         })

@@ -37,7 +37,7 @@ pub struct ClaimRow {
     pub expires_at: Option<Wall>,
     /// What it waited for last, or ended with.
     pub problem_code: Option<String>,
-    /// Since when it waits for other objects; kept over repeats.
+    /// Since when it waits for other objects; none: it does not.
     pub waits_since: Option<Wall>,
     /// W3C Trace Context of the job or its execution.
     pub traceparent: Option<String>,

@@ -22,11 +22,12 @@ async fn a_success_releases_a_child_when_nothing_is_left_to_wait_for() {
     let (a, b, child) = (seq.job(0), seq.job(1), seq.job(2));
     world.settle(vec![waits_for(child, None, &[("a", Some(a)), ("b", Some(b))], LATER)]).await;
     assert_eq!(world.standing(child).await, WAITS);
+    assert!(world.store.claim(&[child]).await.unwrap()[0].waits_since.is_some());
     assert_eq!(world.store.open_execution(seq).await.unwrap().unwrap().progress[0].belt.set_aside, 1);
     assert!(world.deliver(a, JobState::Succeeded).await.released.is_empty());
     assert_eq!(world.deliver(b, JobState::Succeeded).await.released, [child]);
     assert_eq!(world.standing(child).await, READY);
-    assert!(world.store.claim(&[child]).await.unwrap()[0].waits_since.is_some(), "kept over repeats");
+    assert_eq!(world.store.claim(&[child]).await.unwrap()[0].waits_since, None, "another wait would be bounded by itself");
 }
 
 #[tokio::test]
@@ -136,6 +137,28 @@ async fn the_edge_that_closes_a_cycle_is_ignored_with_an_event() {
     let stages: Vec<_> = world.store.events(c, 0, 9).await.unwrap().into_iter().map(|event| event.stage).collect();
     assert!(stages.contains(&"reference_ignored".to_owned()), "{stages:?}");
     assert_eq!(world.deliver(c, JobState::Succeeded).await.released, [b]);
+}
+
+#[tokio::test]
+async fn what_waits_for_the_child_is_seen_before_it_waits_in_turn() {
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a"), job(1, "b"), job(2, "c")]).await.execution;
+    let (a, b, c) = (seq.job(0), seq.job(1), seq.job(2));
+    world.settle(vec![waits_for(a, None, &[("b", Some(b))], LATER), waits_for(b, None, &[("c", None)], LATER)]).await;
+    let pairs = [(c, object("a"), Some(a)), (c, object("b"), None), (c, object("none"), None), (a, object("c"), Some(c))];
+    assert_eq!(world.store.close_circles(SHOP, &pairs).await.unwrap(), [true, true, false, false]);
+}
+
+#[tokio::test]
+async fn an_object_that_got_there_before_the_wait_was_written_is_no_reason_to_wait() {
+    let world = World::new().await;
+    let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
+    assert_eq!(world.store.are_there(SHOP, &[object("a")]).await.unwrap(), [false]);
+    // Accepted after the child, and through before the child's wait is written: nobody would release the child later.
+    let parent = world.submit(vec![job(0, "a")]).await.execution.job(0);
+    world.deliver(parent, JobState::Succeeded).await;
+    let changes = world.settle(vec![waits_for(child, None, &[("a", None)], LATER)]).await;
+    assert_eq!((world.standing(child).await, changes.released), (READY, vec![child]));
 }
 
 #[tokio::test]
