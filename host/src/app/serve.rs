@@ -157,6 +157,7 @@ async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result
         Arc::clone(&configuration),
         Arc::new(vault),
         settings.runtime.slots,
+        settings.dispatch.probe_min_ms,
     );
     let configure = configurer(&configuration, &registry, &gate, &resolver, Remarks::new(settings.gate.guard()));
     configure();

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use egression_core::domain::action::Action;
+use egression_core::domain::ids::JobSeq;
 use egression_core::domain::judge::{
-    Again, CallFrame, CallVerdict, ConnectionEffect, Credential, JudgeInput, Verdict, judge, judge_call, missing_outcome,
+    Again, CallFrame, CallVerdict, ConnectionEffect, Credential, CredentialCheck, JudgeInput, Verdict, judge, judge_call, missing_outcome,
 };
-use egression_core::domain::object::Remote;
+use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::domain::outcome::{CallError, Outcome};
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
@@ -16,9 +17,11 @@ use egression_core::time::Wall;
 
 use super::prepare::wait_for;
 use super::run::Ran;
+use super::trail::Trail;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, ending, history, persist};
 use crate::config::documents::AuthDocument;
+use crate::gate::exchange::ExchangeEnd;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
 /// Exchanges of a call that each of its items keeps in its history; the newest count.
@@ -43,11 +46,24 @@ struct Bench<'a> {
     call: i64,
     ran: &'a Ran,
     verdict: Option<CallVerdict>,
+    /// The session or token is no longer good, says the call as a whole.
+    expired: bool,
+    /// What was found out about the credential since.
+    credential: CredentialCheck,
+    /// That check.
+    check: Trail,
+    /// A limit of some operations had no room, and the destination did not ask for less: nothing is to be closed.
+    limited_here: bool,
+    /// The unfinished jobs of the objects that items are blocked on, by index.
+    parents: BTreeMap<u32, Parents>,
     advanced: bool,
     batch_size: u32,
     draw: f64,
     now: Wall,
 }
+
+/// Objects, with the unfinished job of each if one is known.
+type Parents = Vec<(ObjectKey, Option<JobSeq>)>;
 
 /// Judges every item of a call.
 pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec<Work>, mut ran: Ran) -> Decided {
@@ -55,32 +71,49 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
     let refused_whole = matches!(ran.error, Some(CallError::BatchRefused(_))) && batch_size > 1 && !ran.evidence.answer_lost;
     let credential = credential_of(route);
     let frame = CallFrame { evidence: ran.evidence, batch_size, credential, credential_fresh: ran.session_fresh };
+    let expired = ran.sent && matches!(ran.error, Some(CallError::AuthExpired(_)));
     let verdict = ran.error.take().map(|error| judge_call(error, frame));
     let advanced = ran.outcomes.values().any(|outcome| *outcome != Outcome::NotAttempted);
     let mut decided = Decided { effect: effect_of(verdict.as_ref(), &ran), ..Decided::default() };
-    if let Some(verdict) = &verdict {
-        apply_to_connection(host, route, verdict).await;
-    }
-    let bench = Bench { host, route, call, ran: &ran, verdict, advanced, batch_size, draw: host.chance.draw(), now: host.clock.wall() };
+    let parents = find_parents(host, route, &part, &mut ran.outcomes).await;
+    let mut bench = Bench {
+        host,
+        route,
+        call,
+        ran: &ran,
+        verdict,
+        expired,
+        credential: CredentialCheck::NotMade,
+        check: Trail::default(),
+        limited_here: is_limited_here(route, &ran),
+        parents,
+        advanced,
+        batch_size,
+        draw: host.chance.draw(),
+        now: host.clock.wall(),
+    };
     let (mut again, mut judged) = (Vec::new(), Vec::with_capacity(part.len()));
     for (index, item) in part.into_iter().enumerate() {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let outcome = ran.outcomes.get(&index).cloned();
-        if refused_whole && outcome.is_none() {
+        if refused_whole && !ran.outcomes.contains_key(&index) {
             again.push(item);
             continue;
         }
-        let verdict = bench.judge(&item, outcome);
+        let verdict = bench.judge(&item, index);
         judged.push((index, item, verdict));
     }
-    if credential == Credential::Entered
-        && let Some(problem) = refused_to_all(judged.iter().map(|(_, _, verdict)| verdict))
+    if again.is_empty()
+        && let Some(effect) = bench.look_whose_fault(&mut judged).await
+        && !matches!(decided.effect, Effect::Trapped(_))
     {
-        decided.effect = Effect::Refused(problem.clone());
+        decided.effect = effect;
+    }
+    if let Some(verdict) = &bench.verdict {
+        bench.apply_to_connection(verdict).await;
     }
     bench.follow_up(judged.iter().map(|(_, _, verdict)| verdict)).await;
     for (index, item, verdict) in judged {
-        let (settlement, ending) = bench.settlement(&item, index, verdict).await;
+        let (settlement, ending) = bench.settlement(&item, index, verdict);
         // The scheduler packs by action, so it must know of another one.
         let head = settlement.act_as.map_or(item.head, |action| Head { action, ..item.head });
         decided.settlements.push(settlement);
@@ -93,6 +126,87 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
 }
 
 impl Bench<'_> {
+    /// Where the destination refused every item with 401 or 403, the connection is checked, and the items are judged anew by what
+    /// that found. A 401 that may be that of an expired session or token is not asked about the first times; one among items that
+    /// got through is the item's own. Returns what it means for the connection.
+    async fn look_whose_fault(&mut self, judged: &mut [(u32, Work, Verdict)]) -> Option<Effect> {
+        let renewable = credential_of(self.route) != Credential::Entered;
+        let refused: Vec<Option<Refusal>> = judged.iter().map(|(index, _, verdict)| self.refusal(*index, verdict)).collect();
+        let of = |place: usize| refused.get(place).copied().flatten();
+        let others = judged.iter().enumerate().filter(|(place, _)| of(*place) != Some(Refusal::Unauthorized));
+        self.host.refusals.forget(others.map(|(_, (_, item, _))| item.row.job));
+        if refused.iter().all(Option::is_none) {
+            return None;
+        }
+        // Every job is told, so none of them is passed over.
+        let told = judged.iter().enumerate().filter(|(place, _)| of(*place) == Some(Refusal::Unauthorized));
+        let first: Vec<bool> = told.map(|(_, (_, item, _))| !self.host.refusals.again(item.row.job)).collect();
+        let first = renewable && first.into_iter().any(|first| first);
+        let works = judged.iter().any(|(_, _, verdict)| matches!(verdict, Verdict::Succeeded { .. }));
+        // A session that expired in the middle of a call held until then, and the rest of the items goes on with another one.
+        let went_on = works && self.expired;
+        if first || went_on || (!works && refused.iter().any(Option::is_none)) {
+            return None;
+        }
+        let effect = if works {
+            self.credential = CredentialCheck::Works;
+            None
+        } else {
+            let (found, effect) = self.host.whose_fault(self.route, &mut self.check).await;
+            self.credential = found;
+            Some(effect)
+        };
+        match self.credential {
+            CredentialCheck::NotMade => {
+                // Without a check nobody can tell; what a person entered is refused to all.
+                let problem = refused_to_all(judged.iter().map(|(_, _, verdict)| verdict)).filter(|_| !renewable);
+                return problem.map(|problem| Effect::Refused(problem.clone()));
+            }
+            CredentialCheck::Works if self.expired => self.verdict = self.verdict.take().map(CallVerdict::of_items),
+            _ => {}
+        }
+        for (place, (index, item, verdict)) in judged.iter_mut().enumerate() {
+            if of(place).is_some() {
+                *verdict = self.judge(item, *index);
+            }
+        }
+        effect
+    }
+
+    /// How the destination refused an item, if it did.
+    fn refusal(&self, index: u32, verdict: &Verdict) -> Option<Refusal> {
+        match verdict {
+            Verdict::Again(again) if again.credential_refused => Some(Refusal::Unauthorized),
+            Verdict::Again(_) if self.expired && !self.ran.evidence.answer_lost && !self.ran.outcomes.contains_key(&index) => {
+                Some(Refusal::Unauthorized)
+            }
+            Verdict::Rejected(problem) if problem.http_status == Some(403) => Some(Refusal::Forbidden),
+            _ => None,
+        }
+    }
+
+    /// Closes what the verdict closes. A destination that is down until a time named closes the connection's own limit: no job of
+    /// it, and no probe, is sent before.
+    async fn apply_to_connection(&self, verdict: &CallVerdict) {
+        if let Some((bucket, ms)) = closes(&verdict.connection).filter(|(bucket, _)| !self.keeps_open(*bucket)) {
+            close_limit(self.host, self.route, bucket, ms, verdict.problem.as_ref()).await;
+        }
+    }
+
+    /// The destination did not ask for less: a limit of this host had no room, and it knows that by itself.
+    fn keeps_open(&self, bucket: Option<&str>) -> bool {
+        bucket.is_none() && self.limited_here
+    }
+
+    /// Admission does not see why this item cannot go: it looks at the limits that cover every request. So the store holds it.
+    fn is_unseen(&self, bucket: Option<&str>) -> bool {
+        let of_operations = |name: &str| {
+            let limits = &self.route.destination.limits;
+            limits.iter().any(|limit| limit.name.as_deref() == Some(name) && !limit.operations.is_empty())
+        };
+        self.keeps_open(bucket) || bucket.is_some_and(of_operations)
+    }
+
     /// What the verdicts mean for the connection, once for all items: each closed limit is a commit.
     async fn follow_up(&self, verdicts: impl Iterator<Item = &Verdict>) {
         let mut closures: BTreeMap<Option<&str>, (u64, Option<&Problem>)> = BTreeMap::new();
@@ -107,7 +221,7 @@ impl Bench<'_> {
                 }
             }
         }
-        for (bucket, (ms, problem)) in closures {
+        for (bucket, (ms, problem)) in closures.into_iter().filter(|(bucket, _)| !self.keeps_open(*bucket)) {
             close_limit(self.host, self.route, bucket, ms, problem).await;
         }
         if refused {
@@ -115,7 +229,8 @@ impl Bench<'_> {
         }
     }
 
-    fn judge(&self, item: &Work, outcome: Option<Outcome>) -> Verdict {
+    fn judge(&self, item: &Work, index: u32) -> Verdict {
+        let outcome = self.ran.outcomes.get(&index).cloned();
         let pinned_before = item.row.pinned.is_some();
         let input = JudgeInput {
             action: item.action,
@@ -132,6 +247,7 @@ impl Bench<'_> {
             batch_size: self.batch_size,
             advanced: self.advanced,
             guest_failed: false,
+            credential: self.credential,
             draw: self.draw,
         };
         match (&self.verdict, outcome) {
@@ -140,7 +256,7 @@ impl Bench<'_> {
         }
     }
 
-    async fn settlement(&self, item: &Work, index: u32, verdict: Verdict) -> (Settlement, Ending) {
+    fn settlement(&self, item: &Work, index: u32, verdict: Verdict) -> (Settlement, Ending) {
         let mut settlement = Settlement {
             job: item.row.job,
             call: Some(self.call),
@@ -153,7 +269,7 @@ impl Bench<'_> {
             events: self.events(item, index),
         };
         let ending = match verdict {
-            Verdict::Again(again) => self.goes_again(item, again, &mut settlement).await,
+            Verdict::Again(again) => self.goes_again(item, index, again, &mut settlement),
             ended => {
                 ending::end(self.route, item, ended, self.now, &mut settlement);
                 Ending::Left
@@ -163,24 +279,27 @@ impl Bench<'_> {
     }
 
     fn events(&self, item: &Work, index: u32) -> Vec<NewEvent> {
-        let mut events = Vec::with_capacity(4);
+        let mut events = self.ran.login.events(self.batch_size, item.attempt, self.now);
         let description = self.route.description();
         let connector = format!("{} {}", description.name, description.version);
-        events.push(history::sent(
-            self.ran.began,
-            item.attempt,
-            self.call,
-            self.batch_size as usize,
-            &item.pinned.idempotency_key,
-            &connector,
-        ));
+        if self.ran.sent {
+            events.push(history::sent(
+                self.ran.began,
+                item.attempt,
+                self.call,
+                self.batch_size as usize,
+                &item.pinned.idempotency_key,
+                &connector,
+            ));
+        }
         let from = self.ran.exchanges.len().saturating_sub(EXCHANGES_PER_ITEM);
         let log = history::kept_lines(&self.ran.logs, index, self.batch_size);
         events.extend(history::responded(&self.ran.exchanges[from..], &log, item.attempt, self.now));
+        events.extend(self.check.events(self.batch_size, item.attempt, self.now));
         events
     }
 
-    async fn goes_again(&self, item: &Work, again: Again, settlement: &mut Settlement) -> Ending {
+    fn goes_again(&self, item: &Work, index: u32, again: Again, settlement: &mut Settlement) -> Ending {
         settlement.attempts = item.row.attempts + u32::from(again.attempt_spent);
         settlement.conflicts = item.row.conflicts + u32::from(again.conflict);
         settlement.id_map = match (&again.act_as, &again.there) {
@@ -190,18 +309,20 @@ impl Bench<'_> {
         };
         settlement.act_as = again.act_as;
         if !again.parents.is_empty() {
-            let parents = self.unfinished(item, &again).await;
+            let parents = self.parents.get(&index).cloned().unwrap_or_default();
             let waiting = wait_for(self.route, &item.row, parents, self.now);
             settlement.events.extend(waiting.events);
             settlement.to = waiting.to;
             return Ending::Left;
         }
-        let wait_ms = i64::try_from(again.after_ms).unwrap_or(i64::MAX);
-        let reason = again.reason.filter(|_| wait_ms > 0);
+        let closes = again.close_limit.as_ref().map(|(bucket, ms)| (bucket.as_deref(), *ms)).or_else(|| self.closed());
+        let unseen_ms = closes.filter(|(bucket, _)| self.is_unseen(*bucket)).map_or(0, |(_, ms)| ms);
+        let own = again.reason.filter(|_| again.after_ms > 0);
+        let wait_ms = i64::try_from(again.after_ms.max(unseen_ms)).unwrap_or(i64::MAX);
+        let reason = own.or((unseen_ms > 0).then_some(WaitingKind::Retry));
         let until = reason.map(|_| self.now.plus_ms(wait_ms));
-        let closed_ms = again.close_limit.as_ref().map(|(_, ms)| *ms).or_else(|| self.closed_ms());
-        let closed = closed_ms.map(|ms| self.now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
-        let shown = reason.or(closed.map(|_| WaitingKind::Limit)).unwrap_or(WaitingKind::Turn);
+        let closed = closes.map(|(_, ms)| self.now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
+        let shown = own.or(closed.map(|_| WaitingKind::Limit)).unwrap_or(WaitingKind::Turn);
         settlement.events.push(history::waits(shown, until.or(closed), again.problem.as_ref(), Some(item.attempt), self.now));
         settlement.to = Transition::Waits {
             reason,
@@ -225,24 +346,48 @@ impl Bench<'_> {
         if last { 1 } else { (self.batch_size / 2).max(1) }
     }
 
-    /// For how long the call as a whole closed a limit.
-    fn closed_ms(&self) -> Option<u64> {
-        closes(&self.verdict.as_ref()?.connection).map(|(_, ms)| ms)
+    /// The limit that the call as a whole closed, and for how long.
+    fn closed(&self) -> Option<(Option<&str>, u64)> {
+        closes(&self.verdict.as_ref()?.connection)
     }
+}
 
-    /// The unfinished jobs of the objects that a connector was blocked on.
-    async fn unfinished(
-        &self,
-        item: &Work,
-        again: &Again,
-    ) -> Vec<(egression_core::domain::object::ObjectKey, Option<egression_core::domain::ids::JobSeq>)> {
-        let asked: Vec<_> = again.parents.iter().map(|key| (item.row.job, key.clone())).collect();
-        let connection = self.route.connection;
-        let found =
-            persist::until_taken(&self.host.clock, || self.host.store.unfinished_parents(connection, &asked)).await.unwrap_or_default();
+/// How a destination refuses an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// 401.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+}
+
+/// The unfinished jobs of the objects that items are blocked on. An item cannot wait for itself, nor for what waits for it: where
+/// nothing else is named, it is blocked on nothing.
+async fn find_parents(host: &Deliverer, route: &Route, part: &[Work], outcomes: &mut BTreeMap<u32, Outcome>) -> BTreeMap<u32, Parents> {
+    let mut parents = BTreeMap::new();
+    for (index, outcome) in outcomes {
+        let Outcome::BlockedOn(objects) = outcome else { continue };
+        let Some(item) = usize::try_from(*index).ok().and_then(|place| part.get(place)) else { continue };
+        objects.retain(|object| *object != item.row.object);
+        let asked: Vec<_> = objects.iter().map(|object| (item.row.job, object.clone())).collect();
+        let found = persist::until_taken(&host.clock, || host.store.unfinished_parents(route.connection, &asked)).await.unwrap_or_default();
         let mut found = found.into_iter();
-        asked.into_iter().map(|(_, key)| (key, found.next().flatten())).collect()
+        let pairs: Vec<_> = asked.into_iter().map(|(job, object)| (job, object, found.next().flatten())).collect();
+        let circles = host.circles(route, &pairs).await;
+        objects.retain(|object| circles.iter().all(|(_, other)| other != object));
+        let kept = pairs.into_iter().filter(|(_, object, _)| objects.contains(object));
+        parents.insert(*index, kept.map(|(_, object, parent)| (object, parent)).collect());
     }
+    parents
+}
+
+/// Whether it may be a limit of some operations only that refused a request of the call, and the destination did not ask for less.
+fn is_limited_here(route: &Route, ran: &Ran) -> bool {
+    if route.destination.limits.iter().all(|limit| limit.operations.is_empty()) {
+        return false;
+    }
+    let limited = ran.exchanges.iter().any(|exchange| exchange.end == ExchangeEnd::Limited);
+    limited && !ran.exchanges.iter().any(|exchange| matches!(exchange.status, Some(429 | 503)))
 }
 
 /// What the call says about its connection.
@@ -256,10 +401,7 @@ fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
         ),
         _ if answered => Effect::Healthy,
         // Our own limit had no room, or a credential is renewed: that says nothing about the destination.
-        Some(CallVerdict {
-            connection: ConnectionEffect::CloseLimit { .. } | ConnectionEffect::DropSession | ConnectionEffect::DropToken,
-            ..
-        }) => Effect::None,
+        Some(CallVerdict { connection: ConnectionEffect::CloseLimit { .. } | ConnectionEffect::Renew, .. }) => Effect::None,
         _ => match ran.exchanges.iter().rev().filter(|exchange| exchange.end.blames_destination()).find_map(|e| e.error.as_ref()) {
             Some(error) => Effect::Unavailable(Problem::new("destination.unreachable", error.clone())),
             None => Effect::None,
@@ -277,7 +419,7 @@ fn refused_to_all<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> Option<&'a
     refused
 }
 
-fn credential_of(route: &Route) -> Credential {
+pub(super) fn credential_of(route: &Route) -> Credential {
     match &route.document.auth {
         Some(AuthDocument::Connector { .. }) => Credential::Session,
         Some(AuthDocument::OAuth2ClientCredentials { .. }) => Credential::Token,
@@ -285,16 +427,8 @@ fn credential_of(route: &Route) -> Credential {
     }
 }
 
-/// Closes what the verdict closes. A destination that is down until a time named closes the connection's own limit: no job of it,
-/// and no probe, is sent before.
-async fn apply_to_connection(host: &Deliverer, route: &Route, verdict: &CallVerdict) {
-    if let Some((bucket, ms)) = closes(&verdict.connection) {
-        close_limit(host, route, bucket, ms, verdict.problem.as_ref()).await;
-    }
-}
-
 /// The limit that a call as a whole closes (none: the connection's own), and for how long.
-fn closes(effect: &ConnectionEffect) -> Option<(Option<&str>, u64)> {
+pub(super) fn closes(effect: &ConnectionEffect) -> Option<(Option<&str>, u64)> {
     match effect {
         ConnectionEffect::CloseLimit { bucket, ms } => Some((bucket.as_deref(), *ms)),
         ConnectionEffect::Unavailable { not_before_ms } => not_before_ms.map(|ms| (None, ms)),

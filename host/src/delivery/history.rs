@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
@@ -99,6 +100,11 @@ pub(super) fn reconciled(arrived: Option<bool>, problem: Option<&Problem>, attem
         detail: Some(detail.to_string()),
         ..line(at, "reconciled")
     }
+}
+
+/// A reference is not waited for.
+pub(super) fn reference_ignored(object: &ObjectKey, at: Wall) -> NewEvent {
+    note(at, "reference_ignored", format!("{object} waits for this object in turn; it is not waited for"))
 }
 
 /// The job ended.

@@ -17,11 +17,14 @@ mod probe;
 mod reconcile;
 mod recover;
 mod references;
+mod refusals;
 mod run;
 mod schema;
 mod session;
+mod trail;
 mod work;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
@@ -42,6 +45,7 @@ use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 use names::Names;
 use places::{Places, Reserved};
+use refusals::Refusals;
 use schema::Schemas;
 use session::Sessions;
 
@@ -59,6 +63,7 @@ pub struct Deliverer {
     schemas: Arc<Schemas>,
     names: Arc<Names>,
     places: Arc<Places>,
+    refusals: Arc<Refusals>,
 }
 
 /// What a delivery left behind.
@@ -102,7 +107,8 @@ impl Finished {
 }
 
 impl Deliverer {
-    /// A deliverer over the host's parts. `slots`: guests that the runtime holds at once.
+    /// A deliverer over the host's parts. `slots`: guests that the runtime holds at once; `check_holds_ms`: how long a check that
+    /// passed answers whose fault a refusal is.
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "the parts of the host that meet in a delivery, each by its own type")]
     pub fn new(
@@ -115,6 +121,7 @@ impl Deliverer {
         configuration: Arc<Configuration>,
         vault: Arc<Vault>,
         slots: u32,
+        check_holds_ms: u64,
     ) -> Self {
         let sessions = Arc::new(Sessions::new(store.clone(), vault, clock.clone()));
         Self {
@@ -129,7 +136,18 @@ impl Deliverer {
             schemas: Arc::new(Schemas::standard()),
             names: Arc::default(),
             places: Arc::new(Places::of_slots(slots)),
+            refusals: Arc::new(Refusals::new(check_holds_ms)),
         }
+    }
+
+    /// Forgets what it knows of connections and channels that are not configured any more.
+    pub(crate) fn configured(&self) {
+        let catalogue = self.configuration.catalogue();
+        let connections: HashSet<ConnectionId> = catalogue.connections().map(|connection| connection.id).collect();
+        let channels: HashSet<&str> = catalogue.connections().map(|connection| connection.document.channel.as_str()).collect();
+        self.places.keep_only(&connections, &channels);
+        self.refusals.keep_only(&connections);
+        self.sessions.keep_only(&connections);
     }
 
     /// Delivers the jobs of a claim in call number `call`.

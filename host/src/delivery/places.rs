@@ -1,38 +1,64 @@
-//! Places to run: a connection's calls never hold all of the runtime's slots, so that one whose destination hangs leaves
-//! the others theirs; and what admission reserved for a call goes back if the call is not made.
+//! Places to run: the calls of a connection, and those of a channel over all its connections, never hold all of the runtime's slots,
+//! so that a destination that hangs leaves the others theirs; and what admission reserved for a call goes back if the call is not made.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use egression_core::domain::ids::ConnectionId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::work::Route;
 use crate::gate::Gate;
 
 /// A guest's place, given back when it is dropped.
-pub(super) type Place = OwnedSemaphorePermit;
+#[derive(Debug)]
+pub(super) struct Place {
+    _of_connection: OwnedSemaphorePermit,
+    _of_channel: OwnedSemaphorePermit,
+}
 
-/// The guests of each connection that may run at once.
+/// The guests of each connection and channel that may run at once.
 #[derive(Debug)]
 pub(super) struct Places {
     most: usize,
-    by_connection: Mutex<HashMap<ConnectionId, Arc<Semaphore>>>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    connections: HashMap<ConnectionId, Arc<Semaphore>>,
+    channels: HashMap<String, Arc<Semaphore>>,
 }
 
 impl Places {
-    /// Half of the runtime's slots for each connection.
+    /// Half of the runtime's slots for each connection and each channel.
     pub(super) fn of_slots(slots: u32) -> Self {
-        Self { most: (slots as usize / 2).max(1), by_connection: Mutex::default() }
+        Self { most: (slots as usize / 2).max(1), counts: Mutex::default() }
     }
 
     /// Waits for a place.
-    pub(super) async fn take(&self, connection: ConnectionId) -> Option<Place> {
-        let places = {
-            let mut by_connection = self.by_connection.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(by_connection.entry(connection).or_insert_with(|| Arc::new(Semaphore::new(self.most))))
+    pub(super) async fn take(&self, route: &Route) -> Option<Place> {
+        self.take_of(route.connection, &route.channel_name).await
+    }
+
+    async fn take_of(&self, connection: ConnectionId, channel: &str) -> Option<Place> {
+        let (of_connection, of_channel) = {
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            let fresh = || Arc::new(Semaphore::new(self.most));
+            let of_connection = Arc::clone(counts.connections.entry(connection).or_insert_with(fresh));
+            (of_connection, Arc::clone(counts.channels.entry(channel.to_owned()).or_insert_with(fresh)))
         };
-        // Never closed, so there is always a permit in the end.
-        places.acquire_owned().await.ok()
+        // Always in this order, and never closed, so there is a permit of each in the end. What waits for its channel
+        // holds up its own connection only.
+        let of_connection = of_connection.acquire_owned().await.ok()?;
+        Some(Place { _of_connection: of_connection, _of_channel: of_channel.acquire_owned().await.ok()? })
+    }
+
+    /// Forgets connections and channels that are gone. Who holds a place of them keeps it.
+    pub(super) fn keep_only(&self, connections: &HashSet<ConnectionId>, channels: &HashSet<&str>) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.connections.retain(|connection, _| connections.contains(connection));
+        counts.channels.retain(|channel, _| channels.contains(channel.as_str()));
     }
 }
 
@@ -59,6 +85,42 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         if self.requests > 0 {
             self.gate.unreserve(&self.owner, self.requests);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_connections_of_a_channel_leave_slots_to_other_channels() {
+        let places = Places::of_slots(4);
+        let held = (places.take_of(ConnectionId(1), "slow").await, places.take_of(ConnectionId(2), "slow").await);
+        let third = at_once(places.take_of(ConnectionId(3), "slow"));
+        assert!(third.is_none(), "another tenant of the channel waits");
+        assert!(at_once(places.take_of(ConnectionId(4), "quick")).is_some());
+        drop(held);
+        assert!(at_once(places.take_of(ConnectionId(3), "slow")).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_is_forgotten() {
+        let places = Places::of_slots(4);
+        for connection in 1..=2 {
+            drop(places.take_of(ConnectionId(connection), if connection == 1 { "a" } else { "b" }).await);
+        }
+        places.keep_only(&HashSet::from([ConnectionId(1)]), &HashSet::from(["a"]));
+        let counts = places.counts.lock().unwrap();
+        assert_eq!((counts.connections.len(), counts.channels.len()), (1, 1));
+    }
+
+    /// What a future gives without waiting.
+    fn at_once<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(future).poll(&mut context) {
+            std::task::Poll::Ready(value) => value,
+            std::task::Poll::Pending => None,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Deliverer {
             return prepared;
         }
         // Waiting for a place may take as long as the calls before it do, and a question as long as a call.
-        prepared.place = self.places.take(route.connection).await;
+        prepared.place = self.places.take(route).await;
         let mut work = self.reconcile(route, call, work, &mut prepared).await;
         if self.clock.mono().since_ms(began) > route.channel.payload_max_age_ms {
             work = self.read_again(route, work, &mut prepared).await;
@@ -219,10 +219,11 @@ impl Deliverer {
         let mut kept = Vec::with_capacity(work.len());
         for item in work.drain(..) {
             let bound = item.support(route).map_or(0, |s| s.max_bytes);
-            total += item.bytes();
-            if bound > 0 && total > bound && !kept.is_empty() {
+            let with_it = total + item.bytes();
+            if bound > 0 && with_it > bound && !kept.is_empty() {
                 prepared.later(item.head, &item.row);
             } else {
+                total = with_it;
                 kept.push(item);
             }
         }
@@ -259,6 +260,7 @@ impl Deliverer {
             }
         }
         self.add_unknown_dependencies(route, work, &mut missing).await;
+        self.ignore_circles(route, work, &mut missing).await;
         let now = self.clock.wall();
         let mut going = Vec::with_capacity(work.len());
         for item in work.drain(..) {
@@ -291,6 +293,35 @@ impl Deliverer {
                 if !there && !waits_already {
                     missing.entry(item.row.job).or_default().push((key.clone(), None));
                 }
+            }
+        }
+    }
+
+    /// What waits for a job in turn is not waited for.
+    async fn ignore_circles(&self, route: &Route, work: &mut [Work], missing: &mut HashMap<JobSeq, Vec<(ObjectKey, Option<JobSeq>)>>) {
+        let pairs: Vec<_> = missing.iter().flat_map(|(job, of)| of.iter().map(|(key, parent)| (*job, key.clone(), *parent))).collect();
+        let now = self.clock.wall();
+        for (job, key) in self.circles(route, &pairs).await {
+            if let Some(item) = work.iter_mut().find(|item| item.row.job == job) {
+                item.before.push(history::reference_ignored(&key, now));
+            }
+            if let Some(parents) = missing.get_mut(&job) {
+                parents.retain(|(other, _)| *other != key);
+            }
+        }
+        missing.retain(|_, parents| !parents.is_empty());
+    }
+
+    /// Those of the pairs of a child and what it would wait for that close a circle.
+    pub(super) async fn circles(&self, route: &Route, pairs: &[(JobSeq, ObjectKey, Option<JobSeq>)]) -> Vec<(JobSeq, ObjectKey)> {
+        if pairs.is_empty() {
+            return Vec::new();
+        }
+        match persist::until_taken(&self.clock, || self.store.close_circles(route.connection, pairs)).await {
+            Ok(close) => pairs.iter().zip(close).filter(|(_, close)| *close).map(|((job, key, _), _)| (*job, key.clone())).collect(),
+            Err(error) => {
+                tracing::error!(%error, "who waits for whom could not be read");
+                Vec::new()
             }
         }
     }

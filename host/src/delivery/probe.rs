@@ -7,6 +7,7 @@ use egression_core::domain::outcome::CallError;
 use egression_core::domain::problem::Problem;
 
 use super::abilities::ConnectionAbilities;
+use super::trail::Trail;
 use super::work::Route;
 use super::{Deliverer, masking};
 use crate::config::catalogue::ConnectionState;
@@ -40,30 +41,31 @@ impl Deliverer {
             // The connector's own check may not look at every setting.
             return Some(Probe::Refused(Problem::new(SETTINGS_INVALID, issue.detail).at(issue.pointer)));
         }
-        let session = match self.session(&route, None).await {
-            Ok(session) => session,
-            Err(error) => return Some(judge(error)),
-        };
-        match self.asked(&route, session.clone()).await {
-            Ok(findings) => Some(Probe::Works(findings)),
+        Some(match self.look(&route, &mut Trail::default()).await {
+            Ok(findings) => Probe::Works(findings),
+            Err(error) => judge(error),
+        })
+    }
+
+    /// Asks the connector, once more with a new session if the old one expired.
+    pub(super) async fn look(&self, route: &Route, trail: &mut Trail) -> Result<Findings, CallError> {
+        let session = self.session(route, None, trail).await?;
+        match self.look_with(route, session.clone(), trail).await {
             Err(CallError::AuthExpired(_)) if session.is_some() => {
-                self.drop_session(&route, session.as_ref()).await;
-                match self.session(&route, session.as_ref()).await {
-                    Ok(fresh) => Some(match self.asked(&route, fresh).await {
-                        Ok(findings) => Probe::Works(findings),
-                        Err(error) => judge(error),
-                    }),
-                    Err(error) => Some(judge(error)),
-                }
+                self.drop_session(route, session.as_ref()).await;
+                let fresh = self.session(route, session.as_ref(), trail).await?;
+                self.look_with(route, fresh, trail).await
             }
-            Err(error) => Some(judge(error)),
+            looked => looked,
         }
     }
 
     /// What the connector's own check says, without the secrets of its call.
-    async fn asked(&self, route: &Route, session: Option<Session>) -> Result<Findings, CallError> {
+    async fn look_with(&self, route: &Route, session: Option<Session>, trail: &mut Trail) -> Result<Findings, CallError> {
         let (call, gate) = self.plain_call(route, session);
-        match route.connector.check(call).await.result {
+        let end = route.connector.check(call).await;
+        trail.note(&gate, end.logs);
+        match end.result {
             Ok(findings) => Ok(masking::findings(&gate, findings)),
             Err(error) => Err(masking::error(&gate, error)),
         }

@@ -9,17 +9,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use egression_core::domain::judge::{Followed, LostInput, judge_lost};
-use egression_core::domain::outcome::{CallError, Outcome};
+use egression_core::domain::judge::{CallFrame, ConnectionEffect, Followed, LostInput, judge_call, judge_lost};
+use egression_core::domain::outcome::{CallError, Evidence, Outcome};
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::scheduler::Ending;
 use egression_core::time::Wall;
 
-use super::decide::{EXCHANGES_PER_ITEM, close_limit};
+use super::decide::{EXCHANGES_PER_ITEM, close_limit, closes, credential_of};
 use super::prepare::Prepared;
 use super::run::{first_answers, items};
+use super::trail::Trail;
 use super::work::{Route, Work, waits};
 use super::{Deliverer, Effect, ending, history, masking};
 use crate::gate::exchange::Exchange;
@@ -35,6 +36,8 @@ struct Found {
     logs: Vec<LogLine>,
     /// How many were asked for together.
     items: u32,
+    /// The login before the question.
+    login: Trail,
 }
 
 impl Deliverer {
@@ -71,16 +74,18 @@ impl Deliverer {
     async fn ask(&self, route: &Route, call: i64, lost: &[Work]) -> Found {
         let mut stale = None;
         loop {
-            let session = match self.session(route, stale.as_ref()).await {
+            let mut login = Trail::default();
+            let session = match self.session(route, stale.as_ref(), &mut login).await {
                 Ok(session) => session,
-                Err(error) => return Found { error: Some(error), ..Found::default() },
+                Err(error) => return Found { error: Some(error), login, ..Found::default() },
             };
-            let found = self.ask_with(route, call, lost, session.clone()).await;
-            match (&found.error, session) {
-                (Some(CallError::AuthExpired(_)), Some(session)) if stale.is_none() => {
-                    self.drop_session(route, Some(&session)).await;
-                    stale = Some(session);
-                }
+            let found = Found { login, ..self.ask_with(route, call, lost, session.clone()).await };
+            if !matches!(found.error, Some(CallError::AuthExpired(_))) {
+                return found;
+            }
+            self.drop_session(route, session.as_ref()).await;
+            match session {
+                Some(session) if stale.is_none() => stale = Some(session),
                 _ => return found,
             }
         }
@@ -104,32 +109,27 @@ impl Deliverer {
         let exchanges = gate.exchanges();
         let evident = exchanges.iter().any(|exchange| exchange.status.is_some()) && !gate.evidence().write_left;
         let answers = end.reported.into_iter().chain(returned).filter(|_| evident);
-        Found { outcomes: first_answers(&gate, answers), error, exchanges, logs: end.logs, items: index(lost.len()) }
+        let login = Trail::default();
+        Found { outcomes: first_answers(&gate, answers), error, exchanges, logs: end.logs, items: index(lost.len()), login }
     }
 
     /// The question could not be answered now: the jobs wait and are asked for again.
     async fn wait_to_ask(&self, route: &Route, lost: Vec<Work>, found: &Found, error: &CallError, prepared: &mut Prepared) {
-        let (after_ms, problem) = match error {
-            CallError::Throttled { bucket, retry_after_ms, problem } => {
-                close_limit(self, route, bucket.as_deref(), *retry_after_ms, problem.as_ref()).await;
-                let problem = problem.clone().unwrap_or_else(|| Problem::new("destination.throttled", "the destination asks for less"));
-                (Some(*retry_after_ms), problem)
-            }
-            CallError::Unavailable { after_ms, problem } => {
-                prepared.effect = Effect::Unavailable(problem.clone());
-                (*after_ms, problem.clone())
-            }
-            CallError::AuthRejected(problem) | CallError::SettingsInvalid(problem) => {
-                prepared.effect = Effect::Refused(problem.clone());
-                (None, problem.clone())
-            }
-            CallError::AuthExpired(problem)
-            | CallError::NotRun(problem)
-            | CallError::BatchRefused(problem)
-            | CallError::Unsupported(problem)
-            | CallError::Internal(problem)
-            | CallError::Trapped(problem) => (None, problem.clone()),
-        };
+        let batch_size = u32::try_from(lost.len()).unwrap_or(u32::MAX);
+        // It was asked with a new session already, if there is such a thing.
+        let frame = CallFrame { evidence: Evidence::default(), batch_size, credential: credential_of(route), credential_fresh: true };
+        let verdict = judge_call(error.clone(), frame);
+        let closed = closes(&verdict.connection);
+        if let Some((bucket, ms)) = closed {
+            close_limit(self, route, bucket, ms, verdict.problem.as_ref()).await;
+        }
+        let after_ms = closed.map(|(_, ms)| ms);
+        let problem = verdict.problem.unwrap_or_else(|| Problem::new("destination.throttled", "the destination asks for less"));
+        match verdict.connection {
+            ConnectionEffect::Park(problem) => prepared.effect = Effect::Refused(problem),
+            ConnectionEffect::Unavailable { .. } => prepared.effect = Effect::Unavailable(problem.clone()),
+            ConnectionEffect::None | ConnectionEffect::Renew | ConnectionEffect::CloseLimit { .. } => {}
+        }
         let (now, draw) = (self.clock.wall(), self.chance.draw());
         for (i, item) in lost.into_iter().enumerate() {
             let wait_ms = route.channel.retry.backoff_ms(item.row.attempts.max(1), after_ms, draw);
@@ -195,7 +195,9 @@ const fn asks_again(error: &CallError) -> bool {
 fn events(found: &Found, index: u32, item: &Work, now: Wall) -> Vec<NewEvent> {
     let from = found.exchanges.len().saturating_sub(EXCHANGES_PER_ITEM);
     let log = history::kept_lines(&found.logs, index, found.items);
-    history::responded(&found.exchanges[from..], &log, item.row.attempts, now)
+    let mut events = found.login.events(found.items, item.row.attempts, now);
+    events.extend(history::responded(&found.exchanges[from..], &log, item.row.attempts, now));
+    events
 }
 
 fn reconciled(told: Option<&Outcome>, error: Option<&CallError>, attempt: u32, now: Wall) -> NewEvent {

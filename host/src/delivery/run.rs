@@ -8,6 +8,7 @@ use egression_core::time::Wall;
 
 use super::abilities::ConnectionAbilities;
 use super::places::{Place, Reserved};
+use super::trail::Trail;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, Finished, decide, masking};
 use crate::gate::CallGate;
@@ -29,6 +30,10 @@ pub(super) struct Ran {
     pub(super) session: Option<Session>,
     /// The session was refused before any call succeeded with it.
     pub(super) session_fresh: bool,
+    /// The guest ran with the items: they were sent, as far as the host can tell.
+    pub(super) sent: bool,
+    /// The login before the call.
+    pub(super) login: Trail,
 }
 
 impl Deliverer {
@@ -46,10 +51,10 @@ impl Deliverer {
         while let Some(part) = parts.pop() {
             let place = match place.take() {
                 Some(place) => Some(place),
-                None => self.places.take(route.connection).await,
+                None => self.places.take(route).await,
             };
-            let session = self.session(route, None).await;
-            let ran = match session {
+            let mut login = Trail::default();
+            let ran = match self.session(route, None, &mut login).await {
                 Ok(session) => {
                     reserved.hand_over();
                     self.call_guest(route, call, &part, session).await
@@ -57,6 +62,7 @@ impl Deliverer {
                 Err(error) => self.no_session(error),
             };
             drop(place);
+            let ran = Ran { login, ..ran };
             let (ran, works) = self.note_session(route, ran).await;
             let decided = decide::decide(self, route, call, part, ran).await;
             self.settle(finished, decided.settlements).await;
@@ -97,6 +103,7 @@ impl Deliverer {
             Ok(returned) => (returned, None),
             Err(error) => (Vec::new(), Some(masking::error(&gate, error))),
         };
+        let sent = !matches!(error, Some(CallError::NotRun(_)));
         Ran {
             outcomes: first_answers(&gate, end.reported.into_iter().chain(returned)),
             error,
@@ -106,6 +113,8 @@ impl Deliverer {
             began,
             session,
             session_fresh: false,
+            sent,
+            login: Trail::default(),
         }
     }
 
@@ -139,7 +148,10 @@ impl Deliverer {
             logs: Vec::new(),
             began: self.clock.wall(),
             session: None,
-            session_fresh: false,
+            // The login itself was refused: another one would be as well.
+            session_fresh: true,
+            sent: false,
+            login: Trail::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A session belongs to what it was made of: connector, settings, auth document and the secrets that were entered. When one
 //! of these is another one, so is the session. Secrets that the connector itself deposits do not end it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,6 +11,7 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::outcome::CallError;
 use egression_core::time::Wall;
 
+use super::trail::Trail;
 use super::work::Route;
 use super::{Deliverer, masking};
 use crate::clock::Clock;
@@ -45,6 +46,11 @@ struct Slot {
 impl Sessions {
     pub(super) fn new(store: Store, vault: Arc<Vault>, clock: Clock) -> Self {
         Self { store, vault, clock, slots: Mutex::default() }
+    }
+
+    /// Forgets connections that are gone.
+    pub(super) fn keep_only(&self, here: &HashSet<ConnectionId>) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|connection, _| here.contains(connection));
     }
 
     fn slot(&self, connection: ConnectionId) -> Arc<tokio::sync::Mutex<Slot>> {
@@ -99,7 +105,8 @@ fn aad(connection: ConnectionId) -> String {
 
 impl Deliverer {
     /// The session for a call; none where the connection's scheme needs none. `stale` is the session that was found expired.
-    pub(super) async fn session(&self, route: &Route, stale: Option<&Session>) -> Result<Option<Session>, CallError> {
+    /// The login, if there is one, goes into the trail.
+    pub(super) async fn session(&self, route: &Route, stale: Option<&Session>, trail: &mut Trail) -> Result<Option<Session>, CallError> {
         if !matches!(route.document.auth, Some(AuthDocument::Connector { .. })) {
             return Ok(None);
         }
@@ -117,7 +124,9 @@ impl Deliverer {
             return Ok(Some(session.clone()));
         }
         let (call, gate) = self.plain_call(route, None);
-        let made = route.connector.authenticate(call, current).await.result.map_err(|error| masking::error(&gate, error))?;
+        let end = route.connector.authenticate(call, current).await;
+        trail.note(&gate, end.logs);
+        let made = end.result.map_err(|error| masking::error(&gate, error))?;
         let session = Session { account: made.account.map(|text| gate.redact(&text)), ..made };
         self.sessions.keep(route.connection, &origin, &session).await;
         slot.session = Some(session.clone());

@@ -199,8 +199,9 @@ impl Engine {
             }
             Message::Opened(execution, open) => self.opened(execution, open),
             Message::Paused(execution, paused) => {
-                self.outdate(execution);
                 lock(&self.scheduler).pause(execution, paused);
+                // Two of these may come in another order than they were written in: the store has the last word.
+                self.look_at(execution);
             }
             Message::Changed(changes) => self.changed(changes),
             Message::Configured => self.configure(),
@@ -234,6 +235,17 @@ impl Engine {
             // Its jobs may be scheduled, or expire.
             self.reads.when_due();
             self.open(*open);
+        }
+    }
+
+    /// Reads an execution, again if it is being read.
+    fn look_at(&mut self, execution: ExecutionSeq) {
+        match self.opening.get_mut(&execution) {
+            Some(outdated) => *outdated = true,
+            None => {
+                self.opening.insert(execution, false);
+                self.reads.sealed(execution);
+            }
         }
     }
 
@@ -330,7 +342,10 @@ impl Engine {
                 // What the host found out by itself stays until a probe says otherwise, also while it is being written down.
                 Gating::Open if circuit_open || self.keeping.contains_key(&connection.id) => {}
                 Gating::Open => {
-                    self.health.reopened(connection.id);
+                    // What a healthy connection counts is not forgotten for a change of documents.
+                    if self.health.is_closed(connection.id) {
+                        self.health.reopened(connection.id);
+                    }
                     scheduler.set_gating(connection.id, wanted);
                 }
                 Gating::Parked(_) if !self.health.is_closed(connection.id) => {
@@ -346,6 +361,8 @@ impl Engine {
         for gone in known.into_iter().filter(|id| !present.contains(id)) {
             scheduler.disconnect(gone);
         }
+        drop(scheduler);
+        self.parts.deliverer.configured();
     }
 
     fn take_step(&mut self, connection: ConnectionId, step: Step, effect: &Effect) {
@@ -419,7 +436,12 @@ impl Engine {
 
     async fn probed(&mut self, connection: ConnectionId, probe: Option<Probe>, now: Mono) {
         match probe {
-            None => self.health.reopened(connection),
+            // It was not there when it was looked at: gone for good, or about to come.
+            None if self.parts.configuration.catalogue().connection_by_id(connection).is_none() => self.health.reopened(connection),
+            None => {
+                let at = self.health.probe_failed(connection, now, self.parts.chance.draw());
+                plan_probe(&mut self.probes, at, connection);
+            }
             Some(Probe::Works(findings)) => {
                 tracing::info!(%connection, account = findings.account, "connection works again");
                 self.health.reopened(connection);

@@ -14,6 +14,7 @@ mod lost;
 mod metrics;
 mod order;
 mod parents;
+mod refusals;
 mod restart;
 mod retry;
 mod rig;

@@ -5,6 +5,7 @@ use super::item::judge;
 use super::{Again, CODE_ANSWER_LOST, JudgeInput, RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS, Verdict};
 use crate::domain::outcome::{CallError, Evidence, Outcome};
 use crate::domain::problem::Problem;
+use crate::domain::waiting::WaitingKind;
 
 /// What the verdict on a call depends on, besides its error.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,6 @@ pub struct CallVerdict {
     pub unsettled: Unsettled,
     /// For the connection.
     pub connection: ConnectionEffect,
-    /// The next calls with these items are at most half as large.
-    pub halve: bool,
     /// The guest is at fault: its breaker counts this.
     pub guest_failed: bool,
     /// What happened, for people.
@@ -50,7 +49,7 @@ pub struct CallVerdict {
 pub enum Unsettled {
     /// It is judged as if the connector had said this.
     Judged(Outcome),
-    /// It goes again without spending an attempt; the connection's effect holds it back.
+    /// It goes again without spending an attempt. The connection's effect holds it back, or else a backoff.
     Waits,
 }
 
@@ -59,10 +58,8 @@ pub enum Unsettled {
 pub enum ConnectionEffect {
     /// Nothing.
     None,
-    /// The connector's session is dropped, and the next call authenticates anew.
-    DropSession,
-    /// The generation of the host's token that the call used is dropped.
-    DropToken,
+    /// The session or token is made anew with the next call.
+    Renew,
     /// The credential or the settings are refused: nothing is sent until `check` passes.
     Park(Problem),
     /// The destination does not answer as it should: its circuit counts this.
@@ -85,8 +82,7 @@ pub enum ConnectionEffect {
 /// but where the gate saw a write whose answer was lost, the unsettled items are `unknown` whatever the connector says.
 #[must_use]
 pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
-    let waits =
-        CallVerdict { unsettled: Unsettled::Waits, connection: ConnectionEffect::None, halve: false, guest_failed: false, problem: None };
+    let waits = CallVerdict { unsettled: Unsettled::Waits, connection: ConnectionEffect::None, guest_failed: false, problem: None };
     let mut verdict = match error {
         CallError::AuthExpired(p) => CallVerdict { connection: expired(frame, &p), problem: Some(p), ..waits },
         CallError::AuthRejected(p) | CallError::SettingsInvalid(p) => {
@@ -102,17 +98,14 @@ pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
         }
         // The host's own want of room says nothing about the destination.
         CallError::NotRun(p) => CallVerdict { problem: Some(p), ..waits },
-        CallError::BatchRefused(p) if frame.batch_size > 1 => CallVerdict { halve: true, problem: Some(p), ..waits },
+        // Its halves go at once; that is the caller's to do.
+        CallError::BatchRefused(p) if frame.batch_size > 1 => CallVerdict { problem: Some(p), ..waits },
         CallError::BatchRefused(p) | CallError::Unsupported(p) => {
             CallVerdict { unsettled: Unsettled::Judged(Outcome::Rejected(p.clone())), problem: Some(p), ..waits }
         }
-        CallError::Internal(p) | CallError::Trapped(p) => CallVerdict {
-            unsettled: Unsettled::Judged(missing_outcome(frame.evidence)),
-            halve: frame.batch_size > 1,
-            guest_failed: true,
-            problem: Some(p),
-            ..waits
-        },
+        CallError::Internal(p) | CallError::Trapped(p) => {
+            CallVerdict { unsettled: Unsettled::Judged(missing_outcome(frame.evidence)), guest_failed: true, problem: Some(p), ..waits }
+        }
     };
     if frame.evidence.answer_lost {
         verdict.unsettled = Unsettled::Judged(lost_answer());
@@ -143,13 +136,19 @@ impl CallVerdict {
                 let verdict = judge(JudgeInput { outcome: outcome.clone(), guest_failed: self.guest_failed, ..input });
                 self.explained(verdict)
             }
-            Unsettled::Waits => Verdict::Again(Again {
-                keep_pinned: input.pinned_before || input.answer_lost_before,
-                answer_lost: input.answer_lost_before,
-                halve: self.halve,
-                problem: self.problem.clone(),
-                ..Again::default()
-            }),
+            Unsettled::Waits => {
+                // Nothing else holds it back, and the circuit takes a while to open.
+                let held = self.connection != ConnectionEffect::Unavailable { not_before_ms: None };
+                let after_ms = if held { 0 } else { input.rules.backoff_ms(input.attempts_before.saturating_add(1), None, input.draw) };
+                Verdict::Again(Again {
+                    reason: (!held).then_some(WaitingKind::Retry),
+                    after_ms,
+                    keep_pinned: input.pinned_before || input.answer_lost_before,
+                    answer_lost: input.answer_lost_before,
+                    problem: self.problem.clone(),
+                    ..Again::default()
+                })
+            }
         }
     }
 
@@ -172,8 +171,20 @@ fn expired(frame: CallFrame, problem: &Problem) -> ConnectionEffect {
     match (frame.credential, frame.credential_fresh) {
         (Credential::Entered, _) => ConnectionEffect::Park(problem.clone()),
         (_, true) => ConnectionEffect::Unavailable { not_before_ms: None },
-        (Credential::Session, false) => ConnectionEffect::DropSession,
-        (Credential::Token, false) => ConnectionEffect::DropToken,
+        (Credential::Session | Credential::Token, false) => ConnectionEffect::Renew,
+    }
+}
+
+impl CallVerdict {
+    /// The credential was refused to the whole call, and the connection works: some item of the call is at fault.
+    #[must_use]
+    pub fn of_items(mut self) -> Self {
+        if let (Unsettled::Waits, Some(problem)) = (&self.unsettled, &self.problem) {
+            let refused = Problem { http_status: Some(401), ..problem.clone() };
+            self.unsettled = Unsettled::Judged(Outcome::Retryable { after_ms: None, problem: refused });
+            self.connection = ConnectionEffect::None;
+        }
+        self
     }
 }
 

@@ -3,8 +3,8 @@
 use super::rules::{RuleEffect, rule_for};
 use super::status::{StatusMeaning, status_meaning};
 use super::{
-    Again, CODE_ANSWER_LOST, CODE_BLOCKED_ON_NOTHING, CODE_CONFLICT, CODE_NOT_ATTEMPTED, CONFLICTS_AT_ONCE, JudgeInput, RETRY_AFTER_MAX_MS,
-    THROTTLE_MIN_MS, Verdict,
+    Again, CODE_ANSWER_LOST, CODE_BLOCKED_ON_NOTHING, CODE_CONFLICT, CODE_NOT_ATTEMPTED, CONFLICTS_AT_ONCE, CredentialCheck, JudgeInput,
+    RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS, Verdict,
 };
 use crate::domain::action::Action;
 use crate::domain::object::Remote;
@@ -77,6 +77,7 @@ impl Case<'_> {
                 Verdict::Again(Again { act_as: Some(Action::Upsert), problem: Some(problem), ..Again::default() })
             }
             Some(StatusMeaning::CredentialRefused) => self.credential_refused(problem),
+            Some(StatusMeaning::Forbidden) if self.input.credential == CredentialCheck::Refused => self.waits_for_credential(problem),
             Some(StatusMeaning::TooLarge) if self.input.batch_size > 1 => self.too_large(problem),
             Some(StatusMeaning::Throttled | StatusMeaning::Later) => self.transient(None, problem, Proof::NotApplied, self.unspent()),
             _ => Verdict::Rejected(problem),
@@ -92,18 +93,21 @@ impl Case<'_> {
             None | Some(StatusMeaning::ProvesNothing | StatusMeaning::Applied) => Proof::Nothing,
             Some(_) => Proof::NotApplied,
         };
+        let may_do_harm = proof == Proof::Nothing && self.input.evidence.write_left && !self.input.idempotent;
         match rule_for(self.input.rules, &problem) {
             Some(RuleEffect::Succeed) => return self.succeeded(Vec::new(), false, vec![problem]),
-            Some(RuleEffect::Retry) => {
+            // That a destination's 503 or 408 means 'not taken' is for the operator to know. Where it answered success, or its
+            // answer is not shown, there is nothing to know it by.
+            Some(RuleEffect::Retry) if !may_do_harm || self.meaning(&problem) == Some(StatusMeaning::ProvesNothing) => {
                 return self.transient(after_ms, problem, proof, self.unspent());
             }
             Some(RuleEffect::Reject) => return Verdict::Rejected(problem),
-            None => {}
+            Some(RuleEffect::Retry) | None => {}
         }
         match self.meaning(&problem) {
             Some(StatusMeaning::CredentialRefused) => self.credential_refused(problem),
             Some(StatusMeaning::TooLarge) if self.input.batch_size > 1 => self.too_large(problem),
-            Some(StatusMeaning::ProvesNothing) if self.input.evidence.write_left && !self.input.idempotent => self.answer_lost(problem),
+            _ if may_do_harm => self.answer_lost(problem),
             _ => self.transient(after_ms, problem, proof, self.unspent()),
         }
     }
@@ -139,6 +143,15 @@ impl Case<'_> {
     }
 
     fn credential_refused(&self, problem: Problem) -> Verdict {
+        if self.input.credential == CredentialCheck::Works {
+            // The item's own fault, and as likely that of another item of a call that was refused as a whole.
+            let again = Again { halve: self.input.batch_size > 1, ..self.unspent() };
+            return self.transient(None, problem, Proof::NotApplied, again);
+        }
+        self.waits_for_credential(problem)
+    }
+
+    fn waits_for_credential(&self, problem: Problem) -> Verdict {
         let after_ms = self.input.rules.backoff_ms(1, None, self.input.draw);
         let reason = Some(WaitingKind::Retry);
         Verdict::Again(Again { reason, after_ms, credential_refused: true, problem: Some(problem), ..self.unspent() })

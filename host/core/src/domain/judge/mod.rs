@@ -29,7 +29,7 @@ use super::waiting::WaitingKind;
 /// How often a conflict is handed back at once; the next ones count as transient.
 pub const CONFLICTS_AT_ONCE: u32 = 3;
 /// The longest wait, in milliseconds, that a destination or connector can ask for; a longer one is cut to this.
-pub const RETRY_AFTER_MAX_MS: u64 = 86_400_000;
+pub const RETRY_AFTER_MAX_MS: u64 = 31 * 86_400_000;
 /// The shortest closure, in milliseconds, after a throttle; a shorter one is lengthened to this, so that a
 /// throttle without a time is no busy loop.
 pub const THROTTLE_MIN_MS: u64 = 100;
@@ -78,8 +78,22 @@ pub struct JudgeInput<'a> {
     pub advanced: bool,
     /// The guest trapped, or says that it is at fault ([`CallVerdict::guest_failed`]).
     pub guest_failed: bool,
+    /// What was found out about the credential after the call.
+    pub credential: CredentialCheck,
     /// Uniform in 0..1, drawn once per call, so that the items of a call stay together.
     pub draw: f64,
+}
+
+/// Where the destination answered 401 or 403: whose fault it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CredentialCheck {
+    /// Nobody looked: a 401 is the credential's, a 403 the item's.
+    #[default]
+    NotMade,
+    /// The connection works: it is the item's.
+    Works,
+    /// It does not: it is the credential's.
+    Refused,
 }
 
 /// What becomes of a job.

@@ -31,7 +31,9 @@ pub enum StatusMeaning {
     Later,
     /// 408, 5xx, and what is no final answer to a write (1xx, 3xx): it may have been applied.
     ProvesNothing,
-    /// Other 4xx. A 403 too: some destinations answer it for an item that is missing.
+    /// 403: of the item, for some destinations answer it for one that is missing, or of what the credential may do.
+    Forbidden,
+    /// Other 4xx.
     Refused,
 }
 
@@ -43,6 +45,7 @@ pub const fn status_meaning(action: Action, status: u16) -> StatusMeaning {
         (404 | 410, Action::Delete) => StatusMeaning::AlreadyGone,
         (404 | 410, Action::Update) => StatusMeaning::MissingThere,
         (401, _) => StatusMeaning::CredentialRefused,
+        (403, _) => StatusMeaning::Forbidden,
         (409 | 412, _) => StatusMeaning::Conflict,
         (413, _) => StatusMeaning::TooLarge,
         (423 | 425, _) => StatusMeaning::Later,
@@ -79,7 +82,9 @@ pub fn outcome_from_status(action: Action, answer: StatusAnswer) -> Outcome {
         (StatusMeaning::Throttled, _) => {
             Outcome::Throttled { bucket: None, retry_after_ms: after_ms.unwrap_or(THROTTLE_DEFAULT_MS), problem: Some(problem) }
         }
-        (StatusMeaning::MissingThere | StatusMeaning::TooLarge | StatusMeaning::Refused, _) => Outcome::Rejected(problem),
+        (StatusMeaning::MissingThere | StatusMeaning::TooLarge | StatusMeaning::Forbidden | StatusMeaning::Refused, _) => {
+            Outcome::Rejected(problem)
+        }
         (StatusMeaning::Conflict | StatusMeaning::CredentialRefused | StatusMeaning::Later | StatusMeaning::ProvesNothing, _) => {
             Outcome::Retryable { after_ms, problem }
         }
@@ -113,7 +118,7 @@ mod tests {
             (302, StatusMeaning::ProvesNothing),
             (400, StatusMeaning::Refused),
             (401, StatusMeaning::CredentialRefused),
-            (403, StatusMeaning::Refused),
+            (403, StatusMeaning::Forbidden),
             (404, StatusMeaning::Refused),
             (408, StatusMeaning::ProvesNothing),
             (409, StatusMeaning::Conflict),

@@ -48,6 +48,21 @@ fn a_408_or_5xx_on_a_write_is_a_lost_answer_unless_idempotent() {
 }
 
 #[test]
+fn a_retryable_without_a_refusal_is_a_lost_answer_unless_idempotent() {
+    let told = RetryRules { retry_on: vec!["some.code".into(), "2xx".into()], ..rules().clone() };
+    for status in [None, Some(200), Some(202)] {
+        let repeated = again(judge(input(retryable(status))));
+        assert!(repeated.keep_pinned && repeated.attempt_spent, "{status:?}");
+        let create = JudgeInput { idempotent: false, action: Action::Create, ..input(retryable(status)) };
+        assert!(matches!(judge(create.clone()), Verdict::Unknown(_)), "{status:?}");
+        assert!(matches!(judge(JudgeInput { rules: &told, ..create.clone() }), Verdict::Unknown(_)), "no rule makes it better: {status:?}");
+        assert!(again(judge(JudgeInput { evidence: QUIET, ..create.clone() })).attempt_spent, "no write left: {status:?}");
+        let asked = again(judge(JudgeInput { reconciles: true, ..create }));
+        assert!(asked.answer_lost && asked.keep_pinned, "the connector is asked first: {status:?}");
+    }
+}
+
+#[test]
 fn a_423_425_or_429_is_transient_and_proves_that_nothing_was_applied() {
     for status in [423, 425, 429] {
         for outcome in [retryable(Some(status)), rejected(status)] {
@@ -64,6 +79,29 @@ fn a_401_costs_no_attempt_and_drops_the_credential() {
         assert!(again.credential_refused && !again.attempt_spent && !again.keep_pinned);
         assert_eq!((again.reason, again.after_ms), (Some(WaitingKind::Retry), 1000), "no busy loop");
     }
+}
+
+#[test]
+fn a_401_on_a_connection_that_works_is_the_items_and_ends() {
+    for outcome in [retryable(Some(401)), rejected(401)] {
+        let item = JudgeInput { credential: CredentialCheck::Works, ..input(outcome) };
+        let spent = again(judge(item.clone()));
+        assert!(spent.attempt_spent && !spent.credential_refused && !spent.keep_pinned);
+        assert!(matches!(judge(JudgeInput { attempts_before: 2, ..item }), Verdict::Exhausted { .. }));
+    }
+    let verdict = judge_call(CallError::AuthExpired(problem()), frame(WROTE, 2)).of_items();
+    let item = JudgeInput { credential: CredentialCheck::Works, batch_size: 2, ..input(Outcome::NotAttempted) };
+    let spent = again(verdict.judge(item));
+    assert!(spent.attempt_spent && spent.halve, "another item of the call may be at fault");
+    assert_eq!(verdict.connection, ConnectionEffect::None);
+}
+
+#[test]
+fn a_403_on_a_connection_that_is_refused_waits_unspent() {
+    let refused = |credential| judge(JudgeInput { attempts_before: 99, credential, ..input(rejected(403)) });
+    assert!(matches!(refused(CredentialCheck::Works), Verdict::Rejected(_)));
+    let waits = again(refused(CredentialCheck::Refused));
+    assert!(!waits.attempt_spent && waits.reason == Some(WaitingKind::Retry));
 }
 
 #[test]

@@ -73,6 +73,9 @@ proptest! {
         let answer_lost = write_left && lost;
         let evidence = Evidence { write_left, answer_lost, anything_left: write_left };
         let said_unknown = matches!(outcome, Outcome::Unknown(_));
+        // A status that refuses proves that nothing was applied; so does 423, 425 or 429.
+        let proves_nothing = matches!(&outcome, Outcome::Retryable { problem, .. }
+            if problem.http_status.is_none_or(|status| status < 400 || status >= 500 || status == 408));
         let verdict = judge(JudgeInput {
             action, idempotent, declares_upsert, evidence, attempts_before, conflicts_before, answer_lost_before,
             pinned_before, batch_size, advanced, guest_failed, ..input(outcome)
@@ -83,6 +86,8 @@ proptest! {
                 let not_there = again.act_as.is_some();
                 prop_assert!(!not_there || !again.keep_pinned, "what goes as another action is not a repeat");
                 prop_assert!(!answer_lost_before || again.answer_lost || not_there, "a lost answer stays lost");
+                let harmless = idempotent || !write_left || again.answer_lost;
+                prop_assert!(!proves_nothing || harmless, "what may have been applied is not done twice");
                 prop_assert!(!pinned_before || again.keep_pinned || not_there, "pinned bytes stay pinned");
                 prop_assert!(!said_unknown || (idempotent && again.answer_lost), "unknown repeats only what can be repeated");
                 prop_assert!(!again.attempt_spent || attempts_before + 1 < rules().attempts, "no attempt beyond the last");

@@ -38,6 +38,7 @@ fn input(outcome: Outcome) -> JudgeInput<'static> {
         batch_size: 1,
         advanced: true,
         guest_failed: false,
+        credential: CredentialCheck::NotMade,
         draw: 1.0,
     }
 }

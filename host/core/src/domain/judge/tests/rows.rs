@@ -48,9 +48,8 @@ fn an_expired_credential_is_made_anew_and_a_fresh_one_counts_for_the_circuit() {
         assert_eq!(verdict.unsettled, Unsettled::Waits);
         verdict.connection
     };
-    assert_eq!(effect(Credential::Session, false), ConnectionEffect::DropSession);
-    assert_eq!(effect(Credential::Token, false), ConnectionEffect::DropToken);
     for renewable in [Credential::Session, Credential::Token] {
+        assert_eq!(effect(renewable, false), ConnectionEffect::Renew);
         assert_eq!(effect(renewable, true), ConnectionEffect::Unavailable { not_before_ms: None });
     }
     assert_eq!(effect(Credential::Entered, false), ConnectionEffect::Park(problem()), "nobody can make it anew");
@@ -61,14 +60,17 @@ fn unavailable_counts_for_the_circuit_and_nothing_is_sent_before_the_time_named(
     for (after_ms, expected) in [(None, None), (Some(0), None), (Some(3000), Some(3000)), (Some(u64::MAX), Some(RETRY_AFTER_MAX_MS))] {
         let verdict = judge_call(CallError::Unavailable { after_ms, problem: problem() }, frame(WROTE, 50));
         assert_eq!(verdict.connection, ConnectionEffect::Unavailable { not_before_ms: expected });
-        assert!(!again(verdict.judge(input(Outcome::NotAttempted))).attempt_spent);
+        let again = again(verdict.judge(input(Outcome::NotAttempted)));
+        assert!(!again.attempt_spent);
+        let waits = if expected.is_none() { (Some(WaitingKind::Retry), 1000) } else { (None, 0) };
+        assert_eq!((again.reason, again.after_ms), waits, "no busy loop");
     }
 }
 
 #[test]
 fn the_hosts_own_want_of_room_says_nothing_about_the_connection() {
     let verdict = judge_call(CallError::NotRun(problem()), frame(QUIET, 50));
-    assert_eq!((&verdict.connection, verdict.guest_failed, verdict.halve), (&ConnectionEffect::None, false, false));
+    assert_eq!((&verdict.connection, verdict.guest_failed), (&ConnectionEffect::None, false));
     assert_eq!(again(verdict.judge(input(Outcome::NotAttempted))), Again { problem: Some(problem()), ..plain() });
 }
 

@@ -45,7 +45,7 @@ fn not_attempted_without_any_advance_spends_halves_and_backs_off() {
 fn trapped_before_any_write_is_not_attempted_and_the_poison_is_cornered() {
     let verdict = judge_call(CallError::Trapped(problem()), frame(QUIET, 50));
     assert_eq!(verdict.unsettled, Unsettled::Judged(Outcome::NotAttempted));
-    assert!(verdict.halve && verdict.guest_failed);
+    assert!(verdict.guest_failed);
     let item = JudgeInput { batch_size: 50, evidence: QUIET, ..input(Outcome::NotAttempted) };
     let item_again = again(verdict.judge(item.clone()));
     assert!(item_again.attempt_spent && item_again.halve && !item_again.keep_pinned, "though others advanced");
@@ -68,7 +68,7 @@ fn trapped_after_a_write_takes_the_row_of_the_lost_answer() {
 #[test]
 fn internal_before_any_write_spends_like_a_trap() {
     let verdict = judge_call(CallError::Internal(problem()), frame(QUIET, 1));
-    assert!(!verdict.halve && verdict.guest_failed);
+    assert!(verdict.guest_failed);
     assert!(again(verdict.judge(JudgeInput { evidence: QUIET, ..input(Outcome::NotAttempted) })).attempt_spent);
 }
 
@@ -79,12 +79,12 @@ fn accepted_is_left_to_the_caller() {
 }
 
 #[test]
-fn a_refused_batch_is_halved_unspent_and_rejected_when_alone() {
+fn a_refused_batch_goes_again_unspent_and_is_rejected_when_alone() {
     let refused = |batch_size| judge_call(CallError::BatchRefused(problem()), frame(WROTE, batch_size));
     let many = refused(50);
-    assert!(many.halve && !many.guest_failed);
-    let halved = again(many.judge(JudgeInput { batch_size: 50, attempts_before: 99, ..input(Outcome::NotAttempted) }));
-    assert_eq!(halved, Again { halve: true, problem: Some(problem()), ..plain() });
+    assert!(!many.guest_failed);
+    let unspent = again(many.judge(JudgeInput { batch_size: 50, attempts_before: 99, ..input(Outcome::NotAttempted) }));
+    assert_eq!(unspent, Again { problem: Some(problem()), ..plain() });
     assert_eq!(refused(1).judge(input(Outcome::NotAttempted)), Verdict::Rejected(problem()));
 }
 

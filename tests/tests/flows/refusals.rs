@@ -1,0 +1,138 @@
+//! Whose fault a 401 or a 403 is: the credential's or the item's.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::rig::{Layout, Rig, TENANT, category, category_job};
+
+/// A guard before the shop: what has this text in its path is answered with this status, the rest goes through.
+struct Guard {
+    address: SocketAddr,
+    desk: Arc<Desk>,
+    server: JoinHandle<()>,
+}
+
+struct Desk {
+    shop: SocketAddr,
+    client: reqwest::Client,
+    refuses: Mutex<Option<(&'static str, u16)>>,
+}
+
+impl Guard {
+    async fn start(shop: SocketAddr, refuses: Option<(&'static str, u16)>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let desk = Arc::new(Desk { shop, client: reqwest::Client::new(), refuses: Mutex::new(refuses) });
+        let router = Router::new().fallback(pass).with_state(Arc::clone(&desk));
+        let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        Ok(Self { address, desk, server })
+    }
+
+    fn refuse(&self, what: Option<(&'static str, u16)>) {
+        *self.desk.refuses.lock().unwrap() = what;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn pass(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    let refuses = *desk.refuses.lock().unwrap();
+    if let Some((_, status)) = refuses.filter(|(text, _)| path.contains(text)) {
+        return StatusCode::from_u16(status).unwrap().into_response();
+    }
+    desk.forward(request, &path).await.unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
+}
+
+impl Desk {
+    async fn forward(&self, request: Request, path: &str) -> Result<Response> {
+        let (parts, body) = request.into_parts();
+        let mut headers = parts.headers;
+        headers.remove("host");
+        let url = format!("http://{}{path}", self.shop);
+        let body = to_bytes(body, 1 << 20).await?;
+        let answer = self.client.request(parts.method, url).headers(headers).body(body).send().await?;
+        let mut response = Response::builder().status(answer.status());
+        if let Some(headers) = response.headers_mut() {
+            headers.extend(answer.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
+            headers.remove("transfer-encoding");
+        }
+        Ok(response.body(Body::from(answer.bytes().await?))?)
+    }
+}
+
+/// A connection through the guard, item by item, with a token of the host's or one that was entered.
+async fn rig(refuses: Option<(&'static str, u16)>, entered: bool) -> Result<(Rig, Guard)> {
+    let more = "[[channels]]\nname = \"own\"\nconnector = \"sandbox\"\nretry = { base_ms = 1, max_ms = 5, attempts = 3 }\n".to_owned();
+    let server = "[server.dispatch]\nprobe_min_ms = 100\nprobe_max_ms = 100\n".to_owned();
+    let rig = Layout { more, server, ..Layout::default() }.start().await?;
+    let guard = Guard::start(rig.shop.addr(), refuses).await?;
+    let token_url = format!("http://{}/oauth/token", rig.shop.addr());
+    let auth = if entered {
+        let grant = "grant_type=client_credentials&client_id=sandbox&client_secret=sandbox-secret";
+        let request = reqwest::Client::new().post(&token_url).header("content-type", "application/x-www-form-urlencoded").body(grant);
+        let answer: Value = serde_json::from_str(&request.send().await?.text().await?)?;
+        json!({"scheme": "bearer", "token": {"value": answer["access_token"]}})
+    } else {
+        let secret = json!({"value": "sandbox-secret"});
+        json!({"scheme": "oauth2_client_credentials", "token_url": token_url, "client_id": "sandbox", "client_secret": secret})
+    };
+    let document = json!({
+        "subscription": TENANT, "channel": "own", "allow_addresses": ["127.0.0.1/32"], "auth": auth,
+        "settings": {"base_url": format!("http://{}", guard.address), "mode": "single"},
+    });
+    let answer = rig.rest.request(Method::PUT, &format!("/v1/channels/own/connections/{TENANT}")).json(&document).send().await?;
+    anyhow::ensure!(answer.status().is_success(), "the connection is refused: {}", answer.text().await?);
+    Ok((rig, guard))
+}
+
+fn own(id: &str) -> Value {
+    let mut job = category_job(id, &category(id));
+    job["channel"] = json!("own");
+    job
+}
+
+async fn state(rig: &Rig) -> Value {
+    let connection: Value = rig.rest.get(&format!("/v1/channels/own/connections/{TENANT}")).await.unwrap();
+    connection["status"]["state"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_401_on_one_object_ends_whoever_made_the_token() {
+    for entered in [true, false] {
+        let (rig, _guard) = rig(Some(("cursed", 401)), entered).await.unwrap();
+        let job = rig.deliver(own("cursed")).await.unwrap();
+        assert_eq!((&job["state"], &job["attempts"]), (&json!("failed"), &json!(3)), "{job}");
+        assert_eq!(rig.deliver(own("blessed")).await.unwrap()["state"], "succeeded");
+        assert_eq!(state(&rig).await, "active");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_403_parks_the_connection_only_if_its_check_fails_too() {
+    let (rig, guard) = rig(Some(("", 403)), true).await.unwrap();
+    let execution = rig.submit(own("blessed")).await.unwrap();
+    let waits = rig.until_waits(&execution, "parked").await.unwrap();
+    assert_eq!(waits["attempts"], 0, "{waits}");
+    guard.refuse(Some(("cursed", 403)));
+    rig.expect_all_succeeded(&execution, 1).await.unwrap();
+    let job = rig.deliver(own("cursed")).await.unwrap();
+    assert_eq!((&job["state"], &job["attempts"]), (&json!("rejected"), &json!(1)), "{job}");
+    assert!(rig.stages(&job, "responded").await.unwrap() >= 2, "the check is in its history");
+    assert_eq!(state(&rig).await, "active");
+}
