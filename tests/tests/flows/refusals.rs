@@ -113,14 +113,12 @@ async fn state(rig: &Rig) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_401_on_one_object_ends_whoever_made_the_token() {
-    for entered in [true, false] {
-        let (rig, _guard) = rig(Some(("cursed", 401)), entered).await.unwrap();
-        let job = rig.deliver(own("cursed")).await.unwrap();
-        assert_eq!((&job["state"], &job["attempts"]), (&json!("failed"), &json!(3)), "{job}");
-        assert_eq!(rig.deliver(own("blessed")).await.unwrap()["state"], "succeeded");
-        assert_eq!(state(&rig).await, "active");
-    }
+async fn a_401_on_one_object_ends_where_a_person_entered_the_token() {
+    let (rig, _guard) = rig(Some(("cursed", 401)), true).await.unwrap();
+    let job = rig.deliver(own("cursed")).await.unwrap();
+    assert_eq!((&job["state"], &job["attempts"]), (&json!("failed"), &json!(3)), "{job}");
+    assert_eq!(rig.deliver(own("blessed")).await.unwrap()["state"], "succeeded");
+    assert_eq!(state(&rig).await, "active");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
