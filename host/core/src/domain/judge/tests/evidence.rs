@@ -75,7 +75,7 @@ proptest! {
         let said_unknown = matches!(outcome, Outcome::Unknown(_));
         // A status that refuses proves that nothing was applied; so does 423, 425 or 429.
         let proves_nothing = matches!(&outcome, Outcome::Retryable { problem, .. }
-            if problem.http_status.is_none_or(|status| status < 400 || status >= 500 || status == 408));
+            if problem.http_status.is_none_or(|status| !(400..500).contains(&status) || status == 408));
         let verdict = judge(JudgeInput {
             action, idempotent, declares_upsert, evidence, attempts_before, conflicts_before, answer_lost_before,
             pinned_before, batch_size, advanced, guest_failed, ..input(outcome)
