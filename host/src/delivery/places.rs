@@ -20,7 +20,8 @@ pub(super) struct Place {
 /// The guests of each connection and channel that may run at once.
 #[derive(Debug)]
 pub(super) struct Places {
-    most: usize,
+    of_connection: usize,
+    of_channel: usize,
     counts: Mutex<Counts>,
 }
 
@@ -31,9 +32,11 @@ struct Counts {
 }
 
 impl Places {
-    /// Half of the runtime's slots for each connection and each channel.
+    /// Half of the runtime's slots for each connection, three quarters for each channel: one connection that hangs leaves places to
+    /// the others of its channel, and one channel that hangs to the other channels.
     pub(super) fn of_slots(slots: u32) -> Self {
-        Self { most: (slots as usize / 2).max(1), counts: Mutex::default() }
+        let slots = slots as usize;
+        Self { of_connection: (slots / 2).max(1), of_channel: (slots * 3 / 4).max(1), counts: Mutex::default() }
     }
 
     /// Waits for a place.
@@ -44,9 +47,9 @@ impl Places {
     async fn take_of(&self, connection: ConnectionId, channel: &str) -> Option<Place> {
         let (of_connection, of_channel) = {
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            let fresh = || Arc::new(Semaphore::new(self.most));
-            let of_connection = Arc::clone(counts.connections.entry(connection).or_insert_with(fresh));
-            (of_connection, Arc::clone(counts.channels.entry(channel.to_owned()).or_insert_with(fresh)))
+            let fresh = |most| move || Arc::new(Semaphore::new(most));
+            let of_connection = Arc::clone(counts.connections.entry(connection).or_insert_with(fresh(self.of_connection)));
+            (of_connection, Arc::clone(counts.channels.entry(channel.to_owned()).or_insert_with(fresh(self.of_channel))))
         };
         // Always in this order, and never closed, so there is a permit of each in the end. What waits for its channel
         // holds up its own connection only.
@@ -94,11 +97,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_connections_of_a_channel_leave_slots_to_other_channels() {
+    async fn a_channel_leaves_slots_to_others_and_a_connection_to_others_of_its_channel() {
         let places = Places::of_slots(4);
-        let held = (places.take_of(ConnectionId(1), "slow").await, places.take_of(ConnectionId(2), "slow").await);
-        let third = at_once(places.take_of(ConnectionId(3), "slow"));
-        assert!(third.is_none(), "another tenant of the channel waits");
+        let first = (places.take_of(ConnectionId(1), "slow").await, places.take_of(ConnectionId(1), "slow").await);
+        assert!(at_once(places.take_of(ConnectionId(1), "slow")).is_none(), "half of them");
+        let held = (first, at_once(places.take_of(ConnectionId(2), "slow")));
+        assert!(held.1.is_some(), "another tenant of the channel has its place");
+        assert!(at_once(places.take_of(ConnectionId(3), "slow")).is_none(), "three quarters of them");
         assert!(at_once(places.take_of(ConnectionId(4), "quick")).is_some());
         drop(held);
         assert!(at_once(places.take_of(ConnectionId(3), "slow")).is_some());
