@@ -156,14 +156,17 @@ impl Bench<'_> {
             self.credential = found;
             Some(effect)
         };
-        match self.credential {
-            CredentialCheck::NotMade => {
-                // Without a check nobody can tell; what a person entered is refused to all.
-                let problem = refused_to_all(judged.iter().map(|(_, _, verdict)| verdict)).filter(|_| !renewable);
+        if self.credential == CredentialCheck::NotMade {
+            // Without a check nobody can tell. What a person entered is refused to all; what was made anew again and again in vain
+            // is as if it worked, for that comes to an end.
+            if !renewable {
+                let problem = refused_to_all(judged.iter().map(|(_, _, verdict)| verdict));
                 return problem.map(|problem| Effect::Refused(problem.clone()));
             }
-            CredentialCheck::Works if self.expired => self.verdict = self.verdict.take().map(CallVerdict::of_items),
-            _ => {}
+            self.credential = CredentialCheck::Works;
+        }
+        if self.credential == CredentialCheck::Works && self.expired {
+            self.verdict = self.verdict.take().map(CallVerdict::of_items);
         }
         for (place, (index, item, verdict)) in judged.iter_mut().enumerate() {
             if of(place).is_some() {

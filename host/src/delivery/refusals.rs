@@ -81,7 +81,7 @@ impl Deliverer {
         let found = self.refusals.of(route.connection);
         let mut found = found.lock().await;
         if let Some((at, check, effect)) = found.as_ref() {
-            let holds = *check == CredentialCheck::Works && self.clock.mono().since_ms(*at) < self.refusals.holds_ms;
+            let holds = *check != CredentialCheck::Refused && self.clock.mono().since_ms(*at) < self.refusals.holds_ms;
             if *at >= asked || holds {
                 return (*check, effect.clone());
             }
@@ -91,17 +91,20 @@ impl Deliverer {
         drop(place);
         let (check, effect) = match looked {
             Ok(_) => (CredentialCheck::Works, Effect::Healthy),
-            // It has no check: nobody knows.
-            Err(CallError::Unsupported(_)) => (CredentialCheck::NotMade, Effect::None),
+            // It has no check, or none could be made: our own limit or room, or the check itself is at fault. Nobody knows.
+            Err(
+                CallError::Unsupported(_)
+                | CallError::Throttled { .. }
+                | CallError::NotRun(_)
+                | CallError::Internal(_)
+                | CallError::Trapped(_),
+            ) => (CredentialCheck::NotMade, Effect::None),
             Err(CallError::AuthRejected(problem) | CallError::SettingsInvalid(problem)) => {
                 (CredentialCheck::Refused, Effect::Refused(problem))
             }
             Err(CallError::AuthExpired(problem)) if credential_of(route) == Credential::Entered => {
                 (CredentialCheck::Refused, Effect::Refused(problem))
             }
-            // Our own limit or room, not the destination's word.
-            Err(CallError::Throttled { .. } | CallError::NotRun(_)) => (CredentialCheck::Refused, Effect::None),
-            Err(CallError::Internal(problem) | CallError::Trapped(problem)) => (CredentialCheck::Refused, Effect::Trapped(problem)),
             Err(CallError::AuthExpired(problem) | CallError::Unavailable { problem, .. } | CallError::BatchRefused(problem)) => {
                 (CredentialCheck::Refused, Effect::Unavailable(problem))
             }
