@@ -81,6 +81,8 @@ struct Inner {
     readers: SqlitePool,
     queue: mpsc::Sender<Option<Box<dyn Change>>>,
     published: Arc<Published>,
+    /// Held by whoever tells the children of ended jobs.
+    telling: tokio::sync::Mutex<()>,
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -117,7 +119,8 @@ impl Store {
         let writer = tokio::spawn(writer::run(tx, waiting, Arc::clone(&published), options.group_rows, lock));
         let readers = connect::readers(&file, &options);
         let writer = tokio::sync::Mutex::new(Some(writer));
-        let store = Self { inner: Arc::new(Inner { clock, options, readers, queue, published, writer }) };
+        let store =
+            Self { inner: Arc::new(Inner { clock, options, readers, queue, published, telling: tokio::sync::Mutex::default(), writer }) };
         store.recover().await?;
         Ok(store)
     }

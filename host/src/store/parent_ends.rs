@@ -37,24 +37,21 @@ type Ended<'a> = HashMap<(ConnectionId, &'a ObjectKey), (JobSeq, bool)>;
 
 impl Store {
     /// Tells the children that the transactions before left untold, in bounded transactions. What led here is committed, and so
-    /// is what is still to be told: if this fails, or the host dies in the middle, it is gone on with later.
+    /// is what is still to be told: if this fails, or the host dies in the middle, it is gone on with later. One caller does it
+    /// for all: whoever finds another one at it goes its way, for that one looks again before it stops.
     pub(super) async fn tell_rest(&self, mut changes: Changes) -> Changes {
-        while self.inner.published.untold.load(Ordering::Relaxed) > 0 {
+        while self.inner.published.untold.load(Ordering::SeqCst) > 0 {
+            let Ok(_telling) = self.inner.telling.try_lock() else { break };
             let now = self.inner.clock.wall();
             let told = self.write(AT_ONCE, move |tx| {
                 Box::pin(async move {
                     let mut act = Act::at(now);
-                    let more = tell_some(tx, &mut act).await?;
-                    Ok((more, act.finish(tx).await?))
+                    tell_some(tx, &mut act).await?;
+                    act.finish(tx).await
                 })
             });
             match told.await {
-                Ok((more, later)) => {
-                    changes.absorb(later);
-                    if !more {
-                        break;
-                    }
-                }
+                Ok(later) => changes.absorb(later),
                 Err(error) => {
                     tracing::warn!(%error, "children of an ended job are not told yet");
                     break;
@@ -163,15 +160,12 @@ async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Tells the next children of what is kept; false if there are no more.
-pub(super) async fn tell_some(tx: &mut WriteTx, act: &mut Act) -> Result<bool, StoreError> {
-    let (mut left, mut more) = (AT_ONCE, true);
+/// Tells the next children of what is kept.
+pub(super) async fn tell_some(tx: &mut WriteTx, act: &mut Act) -> Result<(), StoreError> {
+    let mut left = AT_ONCE;
     while left > 0 {
         let next = "SELECT seq, connection_id, object_type, object_id, job_id, success, told_to FROM parent_over ORDER BY seq LIMIT 1";
-        let Some(row) = sqlx::query(next).fetch_optional(&mut tx.conn).await? else {
-            more = false;
-            break;
-        };
+        let Some(row) = sqlx::query(next).fetch_optional(&mut tx.conn).await? else { break };
         let seq: i64 = row.try_get(0)?;
         let connection = ConnectionId(row.try_get(1)?);
         let object = ObjectKey { object_type: row.try_get(2)?, id: row.try_get(3)? };
@@ -191,8 +185,7 @@ pub(super) async fn tell_some(tx: &mut WriteTx, act: &mut Act) -> Result<bool, S
         judge(tx, act, edges, &ended).await?;
         left -= told;
     }
-    tell_again(tx, act).await?;
-    Ok(more)
+    tell_again(tx, act).await
 }
 
 async fn edges_after(
