@@ -135,6 +135,12 @@ fn take(key: &ObjectKey, answer: &ObjectAnswer<'_>, max_bytes: u64) -> Result<Re
     Ok(Resolved { body: body.to_owned(), revision: revision.and_then(|revision| revision.number()) })
 }
 
+/// Whether this begins as an object in JSON and is none: something in the middle of it is broken.
+pub(super) fn is_broken_object(bytes: &[u8]) -> bool {
+    let begun = bytes.trim_ascii_start().starts_with(b"{");
+    begun && std::str::from_utf8(bytes).map_or(true, |text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_err())
+}
+
 /// What came is no answer to a read: a page in the place of the source, perhaps.
 fn no_answer(what: &str) -> Box<Problem> {
     Box::new(Problem::new("source.no_answer", format!("the source answered 200 with what is no answer to a read: {what}")))
@@ -171,6 +177,17 @@ mod tests {
         assert!(
             matches!(one(&key, br#"{"id":"1","body":{"a":"0123456789"}}"#, 10), Ok(Err(ResolveError::Rejected(p))) if p.code == "source.too_large")
         );
+    }
+
+    #[test]
+    fn an_object_that_is_broken_in_the_middle_is_told_from_a_page_in_its_place() {
+        let not_text = [br#"{"objects":[{"id":"1","body":{"a":""#.as_slice(), b"\xff", br#""}}]}"#].concat();
+        for broken in [br#"{"id":"1","body":{"a":NaN}}"#.as_slice(), b" {\"id\":\"1\"", &not_text] {
+            assert!(is_broken_object(broken), "{}", String::from_utf8_lossy(broken));
+        }
+        for whole in [b"<html>".as_slice(), b"", b"[1", b"{}", br#"{"error":"soon"}"#] {
+            assert!(!is_broken_object(whole), "{}", String::from_utf8_lossy(whole));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use egression_core::time::{Mono, Wall};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 
-use super::answer::{batch, not_found, one, too_large};
+use super::answer::{batch, is_broken_object, not_found, one, too_large};
 use super::circuit::Circuit;
 use super::collector::{Answer, lock};
 use super::settings::ResolverSettings;
@@ -117,6 +117,11 @@ impl HttpSource {
                     self.answered();
                     Part::Read(read)
                 }
+                // JSON that breaks off in the middle is one object's: the halves find it.
+                Err(problem) if is_broken_object(&bytes) => {
+                    self.answered();
+                    Part::Refused(ResolveError::Rejected(problem))
+                }
                 Err(problem) => Part::Failed(self.outcome(Failed::by_itself(*problem))),
             },
             Ok((_, true)) => {
@@ -149,6 +154,10 @@ impl HttpSource {
                 Ok(read) => {
                     self.answered();
                     read
+                }
+                Err(problem) if is_broken_object(&bytes) => {
+                    self.answered();
+                    Err(ResolveError::Rejected(problem))
                 }
                 Err(problem) => Err(self.outcome(Failed::by_itself(*problem))),
             },
