@@ -18,7 +18,7 @@ pub(crate) fn deposit(call: &Call<'_>, items: &[Item]) -> Vec<ItemOutcome> {
 
 /// Signs more than may be signed at once.
 pub(crate) fn sign(call: &Call<'_>, items: &[Item]) -> Vec<ItemOutcome> {
-    say(items, told(call.channel().sign(&digest(4 * MIB))))
+    say(items, told(call.channel().sign(&digest(12 * MIB))))
 }
 
 /// Signs as much as may be signed at once, for ever.

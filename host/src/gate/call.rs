@@ -67,7 +67,7 @@ impl CallGate {
         let ledger = Ledger { knows_secrets: secrets.is_some(), ..Ledger::default() };
         let state =
             CallState { gate, destination, call, opened, deadline, reservation: Mutex::new(reservation), ledger: Mutex::new(ledger) };
-        state.mask_also(secrets.iter().flatten());
+        state.mask_unused(secrets.iter().flatten());
         Self { state: Arc::new(state) }
     }
 
@@ -105,8 +105,8 @@ impl CallGate {
         })
     }
 
-    /// Sends several, as many at once as the gate's settings allow. Answers are in the order of the requests. Requests and
-    /// bytes of answers beyond the bounds of one such call are denied and left out.
+    /// Sends several, as many at once as the gate's settings allow. Answers are in the order of the requests. Requests beyond
+    /// the bound of one such call are not sent, and bytes of answers beyond it are left out.
     pub async fn send_all(&self, mut requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
         let settings = &self.state.gate.settings;
         let (count, most) = (requests.len(), settings.send_all_requests);
@@ -114,7 +114,7 @@ impl CallGate {
         let mut left = settings.send_all_response_bytes;
         let sends = stream::iter(requests).map(|request| self.send(request)).buffered(settings.send_all_concurrency.max(1));
         let mut answers: Vec<_> = sends.map(|answer| answer.map(|answer| answer.within(&mut left))).collect().await;
-        let beyond = || SendError::Denied(format!("one `send-all` has at most {most} requests; raise `gate.send_all_requests`"));
+        let beyond = || SendError::NeverSent(format!("one `send-all` has at most {most} requests; raise `gate.send_all_requests`"));
         answers.resize_with(count, || Err(beyond()));
         answers
     }
@@ -267,6 +267,14 @@ impl CallState {
         Ok(())
     }
 
+    /// Masks these, whether the call uses them or not.
+    fn mask_unused<'a>(&self, secrets: impl IntoIterator<Item = &'a SecretString>) {
+        let mut ledger = self.ledger();
+        for secret in secrets {
+            ledger.mask.add_unused(secret);
+        }
+    }
+
     /// Masks the owner's secrets if they could not be had when the call was opened.
     pub(super) async fn know_secrets(&self) {
         if self.ledger().knows_secrets {
@@ -274,7 +282,7 @@ impl CallState {
         }
         // What cannot be read is said where it is used.
         if let Ok(secrets) = self.gate.vault.values(&self.destination.owner).await {
-            self.mask_also(&secrets);
+            self.mask_unused(&secrets);
             self.ledger().knows_secrets = true;
         }
     }

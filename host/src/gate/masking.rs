@@ -11,6 +11,8 @@ use super::encoding;
 
 /// Secrets shorter than this are not looked for: they would be found everywhere.
 const SHORTEST_BYTES: usize = 4;
+/// The same for those that the call has not put in.
+const SHORTEST_UNUSED_BYTES: usize = 12;
 const MASK: &[u8] = b"***";
 
 /// The secrets of a call in all their forms.
@@ -21,8 +23,21 @@ pub(super) struct Mask {
 }
 
 impl Mask {
-    /// Adds a secret.
+    /// Adds a secret that the call itself puts in.
     pub(super) fn add(&mut self, secret: &SecretString) {
+        self.add_from(secret, SHORTEST_BYTES);
+    }
+
+    /// Adds a secret of the owner that the call may never use. A short one, a user's name, an account's number, would be found in
+    /// answers that have nothing to do with it, and what stands in its place is no number, and no id.
+    pub(super) fn add_unused(&mut self, secret: &SecretString) {
+        self.add_from(secret, SHORTEST_UNUSED_BYTES);
+    }
+
+    fn add_from(&mut self, secret: &SecretString, shortest: usize) {
+        if secret.expose_secret().len() < shortest {
+            return;
+        }
         for form in forms(secret.expose_secret()) {
             if form.len() >= SHORTEST_BYTES && !self.forms.iter().any(|f| f.expose_secret() == form) {
                 self.forms.push(form.into());
@@ -196,5 +211,16 @@ mod tests {
     #[test]
     fn very_short_secrets_are_left() {
         assert_eq!(mask("ab").text("abab"), "abab");
+        assert_eq!(mask("ab").text("6162 YWI="), "6162 YWI=", "in no form");
+    }
+
+    #[test]
+    fn short_secrets_that_a_call_does_not_use_are_left() {
+        let mut mask = Mask::default();
+        mask.add_unused(&SecretString::from("4711"));
+        mask.add_unused(&SecretString::from("hunter2-hunter2"));
+        assert_eq!(mask.text(r#"{"id":4711,"key":"hunter2-hunter2"}"#), r#"{"id":4711,"key":"***"}"#);
+        mask.add(&SecretString::from("4711"));
+        assert_eq!(mask.text("4711"), "***", "now it is used");
     }
 }

@@ -80,7 +80,7 @@ impl Default for GateSettings {
             max_request_headers_bytes: 64 * 1024,
             max_request_headers: 256,
             max_placeholders: 32,
-            max_sign_bytes: 1024 * 1024,
+            max_sign_bytes: 8 * 1024 * 1024,
             max_deposits_per_call: 16,
             max_secrets_per_connection: 64,
             max_response_bytes: 8 * 1024 * 1024,

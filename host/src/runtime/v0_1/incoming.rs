@@ -18,11 +18,13 @@ const MAX_MESSAGE_BYTES: usize = 4_096;
 /// Warnings, remarks and scopes kept.
 const MAX_REMARKS: usize = 50;
 /// What one object may be at the destination.
-const MAX_REMOTES: usize = 100;
+const MAX_REMOTES: usize = 4_096;
 /// Objects that one item waits for.
 const MAX_BLOCKED_ON: usize = 1_000;
-/// Bytes of an id, a kind, a version or a token. It is sent back as it came, so it is not cut.
+/// Bytes of an id, a kind or a version. It is sent back as it came, so it is not cut.
 const MAX_ID_BYTES: usize = 1_024;
+/// The same for a token, which may be a signed URL.
+const MAX_TOKEN_BYTES: usize = 8_192;
 
 pub(super) fn instant(ms: u64) -> Wall {
     Wall(i64::try_from(ms).unwrap_or(i64::MAX))
@@ -71,18 +73,22 @@ fn bucket(name: Option<String>) -> Option<String> {
     name.filter(|name| name.len() <= MAX_CODE_BYTES)
 }
 
-/// Beyond the bounds nobody can keep what the destination said, so what came of the item is not known.
+/// Beyond the bounds nobody can keep what the destination said, so what came of the item is not known. A conflict, and what must
+/// be there first, say that nothing was applied: these are refused.
 fn outcome(outcome: wit::Outcome) -> Outcome {
-    match too_large(&outcome) {
-        Some(why) => Outcome::Unknown(Problem::new("guest.outcome_too_large", why)),
-        None => within_bounds(outcome),
+    let Some(why) = too_large(&outcome) else { return within_bounds(outcome) };
+    let problem = Problem::new("guest.outcome_too_large", why);
+    match outcome {
+        wit::Outcome::Conflict(_) | wit::Outcome::BlockedOn(_) => Outcome::Rejected(problem),
+        _ => Outcome::Unknown(problem),
     }
 }
 
 fn too_large(outcome: &wit::Outcome) -> Option<String> {
-    let long = |what: &str, text: &str| {
-        (text.len() > MAX_ID_BYTES).then(|| format!("{what} of the outcome has {} bytes; {MAX_ID_BYTES} are kept", text.len()))
+    let longer = |what: &str, text: &str, most: usize| {
+        (text.len() > most).then(|| format!("{what} of the outcome has {} bytes; {most} are kept", text.len()))
     };
+    let long = |what: &str, text: &str| longer(what, text, MAX_ID_BYTES);
     let long_remote = |remote: &wit::Remote| {
         let parts = [Some(&remote.kind), Some(&remote.id), remote.version.as_ref(), remote.sub_id.as_ref()];
         parts.into_iter().flatten().find_map(|text| long("a remote id, kind or version", text))
@@ -93,7 +99,7 @@ fn too_large(outcome: &wit::Outcome) -> Option<String> {
         }
         wit::Outcome::Delivered(delivery) => delivery.remotes.iter().find_map(long_remote),
         wit::Outcome::Conflict(there) => long_remote(there),
-        wit::Outcome::Accepted(acceptance) => long("the token", &acceptance.token),
+        wit::Outcome::Accepted(acceptance) => longer("the token", &acceptance.token, MAX_TOKEN_BYTES),
         wit::Outcome::BlockedOn(keys) => {
             keys.iter().find_map(|key| long("the type of an object", &key.object_type).or_else(|| long("the id of an object", &key.id)))
         }
@@ -195,16 +201,20 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_that_nobody_can_keep_is_unknown_and_says_so() {
-        let token = "t".repeat(1025);
-        for large in [
-            delivered(vec![remote(9, None); 101]),
-            delivered(vec![remote(9, None), remote(1025, None)]),
-            wit::Outcome::Conflict(remote(1025, None)),
-            wit::Outcome::Accepted(wit::Acceptance { token, again_after: None }),
-            wit::Outcome::BlockedOn(vec![object(1025)]),
+    fn an_outcome_that_nobody_can_keep_is_unknown_or_refused_and_says_so() {
+        let token = "t".repeat(8193);
+        for (large, applied) in [
+            (delivered(vec![remote(9, None); 4097]), true),
+            (delivered(vec![remote(9, None), remote(1025, None)]), true),
+            (wit::Outcome::Accepted(wit::Acceptance { token, again_after: None }), true),
+            (wit::Outcome::Conflict(remote(1025, None)), false),
+            (wit::Outcome::BlockedOn(vec![object(1025)]), false),
         ] {
-            let Outcome::Unknown(problem) = outcome(large) else { panic!("it is not known") };
+            let problem = match outcome(large) {
+                Outcome::Unknown(problem) if applied => problem,
+                Outcome::Rejected(problem) if !applied => problem,
+                other => panic!("{other:?}"),
+            };
             assert_eq!(problem.code, "guest.outcome_too_large");
             assert!(problem.message.contains("are kept") && problem.message.len() < 100, "{}", problem.message);
         }
