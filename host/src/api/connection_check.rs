@@ -10,6 +10,7 @@ use super::documents;
 use super::job_view::JobProblem;
 use super::problem::{ApiError, ProblemDocument};
 use super::state::{ApiState, Probe};
+use crate::store::StoreError;
 
 /// What a check found.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -57,8 +58,8 @@ pub(super) async fn check_connection(state: ApiState, caller: Caller, channel: S
     let name = visible(&state, &caller, (channel.clone(), subscription.to_owned()))?;
     let id = state.configuration.catalogue().connection(subscription, &channel).map(|found| found.id);
     let id = id.ok_or_else(|| documents::missing(&name))?;
-    // A check may take as long as a call: like other waits it holds no place of those being served.
-    caller.serving.end();
-    let found = state.scheduling.check(id).await.ok_or_else(|| documents::missing(&name))?;
+    // It keeps its places while it lasts: a check is a call, and nobody makes more of them at once than requests.
+    let found = state.scheduling.check(id).await;
+    let found = found.ok_or_else(|| if *state.ready.borrow() { documents::missing(&name) } else { StoreError::Closed.into() })?;
     Ok(axum::Json(ConnectionCheck::from(found)).into_response())
 }

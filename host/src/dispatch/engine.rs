@@ -425,8 +425,11 @@ impl Engine {
         let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
         tokio::spawn(async move {
             let probe = deliverer.check(connection).await;
-            // The dispatcher is gone only when the host stops.
-            let _ = messages.send(Message::Probed(connection, probe.clone())).await;
+            // A failure that a person asked for changes nothing: neither when the next probe is made, nor what is open.
+            if asked.is_none() || matches!(probe, Some(Probe::Works(_))) {
+                // The dispatcher is gone only when the host stops.
+                let _ = messages.send(Message::Probed(connection, probe.clone())).await;
+            }
             if let Some(asked) = asked {
                 // Whoever asked may have left.
                 let _ = asked.send(probe);
