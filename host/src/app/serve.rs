@@ -33,6 +33,9 @@ use crate::store::Store;
 use crate::telemetry::exposition::Recorder;
 use crate::vault::{MasterKey, Vault};
 
+/// How long requests that are being served may take once the calls under way have ended.
+const REQUESTS_END_WITHIN: Duration = Duration::from_secs(5);
+
 /// Why the host does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -105,20 +108,19 @@ pub async fn serve(settings: ServerSettings, documents: Option<Documents>) -> Re
 
 /// Lets calls and requests under way end by themselves, for at most so long.
 async fn finish(dispatcher: &Dispatcher, servers: &mut [JoinHandle<std::io::Result<()>>], at_most: Duration) {
-    let mut drained = false;
-    let draining = async {
-        dispatcher.drain().await;
-        drained = true;
-        // Uploads that are being received, and answers on their way.
+    if tokio::time::timeout(at_most, dispatcher.drain()).await.is_err() {
+        tracing::warn!("calls are still under way; their intents are taken up at the next start");
+        return;
+    }
+    // Uploads that are being received, and answers on their way. Who reads or sends slowly does not hold up the end.
+    let ending = async {
         for server in servers {
             // A server that failed has nobody to serve.
             let _ = server.await;
         }
     };
-    match tokio::time::timeout(at_most, draining).await {
-        Ok(()) => {}
-        Err(_) if drained => tracing::warn!("requests are still under way and are cut off; unsealed submissions leave nothing"),
-        Err(_) => tracing::warn!("calls are still under way; their intents are taken up at the next start"),
+    if tokio::time::timeout(REQUESTS_END_WITHIN, ending).await.is_err() {
+        tracing::warn!("requests are still under way and are cut off; unsealed submissions leave nothing");
     }
 }
 
