@@ -65,6 +65,8 @@ pub struct Intake {
     jobs: u32,
     refused: u64,
     refusals: Vec<FieldError>,
+    /// What is wrong with the first item, while none has named a subscription that is known.
+    unowned: Vec<FieldError>,
     scheduled_later: bool,
 }
 
@@ -100,6 +102,7 @@ impl Intake {
             jobs: 0,
             refused: 0,
             refusals: Vec::new(),
+            unowned: Vec::new(),
             scheduled_later: false,
         })
     }
@@ -137,7 +140,17 @@ impl Intake {
         let submission = submission.over(&self.defaults);
         let object = submission.object().filter(check::is_nameable);
         if self.open.is_none() {
-            self.open = Some(self.begin(submission.subscription.as_deref(), pointer).await?);
+            match self.owner(submission.subscription.as_deref(), pointer) {
+                Ok((subscription, name)) => self.open = Some(self.begin(subscription, name).await?),
+                // The request is of the subscription that the first item with a known one names.
+                Err(errors) if self.head.operation == "bulk" && self.defaults.subscription.is_none() => {
+                    if self.unowned.is_empty() {
+                        self.unowned.clone_from(&errors);
+                    }
+                    return self.refuse(errors, object, text).await;
+                }
+                Err(errors) => return Err(ApiError::invalid(errors)),
+            }
         }
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         if open.replay.is_some() {
@@ -152,14 +165,18 @@ impl Intake {
         }
     }
 
-    /// The subscription is known now, by the defaults, the first item or the key: looks whether this is a replay.
-    async fn begin(&self, named: Option<&str>, pointer: &str) -> Result<Open, ApiError> {
+    /// Whose the request is, by the defaults, an item or the key.
+    fn owner(&self, named: Option<&str>, pointer: &str) -> Result<(SubscriptionId, String), Vec<FieldError>> {
         let catalogue = self.state.configuration.catalogue();
         let named = self.defaults.subscription.as_deref().or(named);
         let place =
             if self.defaults.subscription.is_some() { "/defaults/subscription".to_owned() } else { format!("{pointer}/subscription") };
-        let (subscription, name) = subscription(&catalogue, &self.caller, named)
-            .map_err(|(code, detail)| ApiError::invalid(vec![FieldError::new(place, code, detail)]))?;
+        subscription(&catalogue, &self.caller, named).map_err(|(code, detail)| vec![FieldError::new(place, code, detail)])
+    }
+
+    /// The subscription is known now: looks whether this is a replay.
+    async fn begin(&self, subscription: SubscriptionId, name: String) -> Result<Open, ApiError> {
+        let catalogue = self.state.configuration.catalogue();
         check_context(self.defaults.context.as_ref(), self.head.operation)?;
         let (held, replay) = match &self.head.key {
             None => (None, None),
@@ -229,7 +246,14 @@ impl Intake {
 
     async fn push(&mut self, item: StagedItem) -> Result<(), ApiError> {
         self.chunk.push(item, self.state.settings.expanded_max_bytes)?;
-        if self.chunk.is_full(self.state.settings.stage_max_bytes) { self.stage().await } else { Ok(()) }
+        if !self.chunk.is_full(self.state.settings.stage_max_bytes) {
+            return Ok(());
+        }
+        if self.open.is_none() {
+            // Nothing can be staged for nobody, and memory does not grow with the body.
+            return Err(ApiError::invalid(self.unowned.clone()));
+        }
+        self.stage().await
     }
 
     async fn stage(&mut self) -> Result<(), ApiError> {
@@ -250,7 +274,11 @@ impl Intake {
     /// What spoils the request as a whole; call [`Self::abandon`] then.
     pub async fn finish(&mut self, body_hash: [u8; 32]) -> Result<Received, ApiError> {
         let Some(open) = &self.open else {
-            return Err(ApiError::invalid(vec![FieldError::new("/jobs", "required", "at least one job is needed")]));
+            return Err(match (self.items, self.head.strict) {
+                (0, _) => ApiError::invalid(vec![FieldError::new("/jobs", "required", "at least one job is needed")]),
+                (_, true) => self.all_refusals(),
+                (_, false) => ApiError::invalid(self.unowned.clone()),
+            });
         };
         if let Some(first) = &open.replay {
             return self.replay(first, body_hash).await;

@@ -81,15 +81,25 @@ async fn unknown_names_refuse_their_item_or_with_strict_handling_the_whole() -> 
     whole_requests(&rest).await
 }
 
-/// What spoils a request as a whole: the subscription of a bulk, and everything about a single submission.
+/// What spoils a request as a whole: that no item of a bulk is of a known subscription, and everything about a single submission.
 async fn whole_requests(rest: &egression_tests::rest::Rest) -> Result<()> {
     let mut stranger = upsert("ok", "p1");
     stranger["subscription"] = json!("stranger");
-    let answer = follow::bulk(rest, &[stranger.clone(), upsert("ok", "p2")], "handling=lenient").await?.expect(400)?;
-    assert_eq!(
-        (&answer.json["errors"][0]["pointer"], &answer.json["errors"][0]["code"]),
-        (&json!("/jobs/0/subscription"), &json!("unknown_subscription"))
-    );
+    for handling in ["handling=lenient", "handling=strict"] {
+        let answer = follow::bulk(rest, &[stranger.clone(), stranger.clone()], handling).await?.expect(400)?;
+        assert_eq!(
+            (&answer.json["errors"][0]["pointer"], &answer.json["errors"][0]["code"]),
+            (&json!("/jobs/0/subscription"), &json!("unknown_subscription"))
+        );
+    }
+    // The first that is known decides whose it is; the rest is refused one by one.
+    let mixed = [stranger.clone(), upsert("ok", "p2"), stranger.clone()];
+    follow::bulk(rest, &mixed, "handling=strict").await?.expect(400)?;
+    let accepted = follow::bulk(rest, &mixed, "handling=lenient").await?.expect(202)?;
+    assert_eq!((&accepted.json["subscription"], &accepted.json["counts"]["rejected"]), (&json!("acme"), &json!(2)), "{}", accepted.text);
+    let done = follow::until_done(rest, &accepted.json).await?;
+    let states: Vec<Value> = follow::jobs(rest, &done).await?.into_iter().map(|job| job["state"].clone()).collect();
+    assert_eq!(states, ["rejected", "succeeded", "rejected"]);
     for (job, pointer, code) in [
         (stranger, "/subscription", "unknown_subscription"),
         (upsert("nowhere", "p1"), "/channel", "unknown_channel"),
@@ -101,6 +111,6 @@ async fn whole_requests(rest: &egression_tests::rest::Rest) -> Result<()> {
         assert_eq!((first["pointer"].as_str(), first["code"].as_str()), (Some(pointer), Some(code)), "{}", answer.text);
     }
     let executions: Value = rest.get("/v1/executions").await?;
-    assert_eq!(executions["items"].as_array().map(Vec::len), Some(1), "only the lenient bulk");
+    assert_eq!(executions["items"].as_array().map(Vec::len), Some(2), "only the lenient bulks");
     Ok(())
 }
