@@ -1,9 +1,12 @@
 //! A source's circuit: after failures in a row it is left alone for a while that doubles, then one read tries again.
 
-use egression_core::domain::judge::RETRY_AFTER_MAX_MS;
 use egression_core::time::Mono;
 
 use super::settings::ResolverSettings;
+
+/// The longest that a source is left alone because it asked for it, in milliseconds: a day. A destination's quota may be for a month; a
+/// source that names a later time has most likely the wrong one, and holds every channel that reads from it.
+const LONGEST_AWAY_MS: u64 = 86_400_000;
 
 /// Whether a source is asked.
 #[derive(Debug, Default)]
@@ -52,7 +55,7 @@ impl Circuit {
             reason = "a jitter need not be exact"
         )]
         let wait_ms = ceiling / 2 + ((ceiling as f64 / 2.0) * draw.clamp(0.0, 1.0)) as u64;
-        let until = now.plus_ms(wait_ms.max(retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS)));
+        let until = now.plus_ms(wait_ms.max(retry_after_ms.unwrap_or(0).min(LONGEST_AWAY_MS)));
         if self.failures >= settings.circuit_after || retry_after_ms.is_some() {
             self.open_until = Some(until);
         }
@@ -86,6 +89,6 @@ mod tests {
     #[test]
     fn a_source_is_not_left_alone_for_longer_than_a_day() {
         let until = Circuit::default().failed(Mono(0), Some(u64::MAX), 0.0, &ResolverSettings::default());
-        assert_eq!(until, Mono(0).plus_ms(RETRY_AFTER_MAX_MS));
+        assert_eq!(until, Mono(0).plus_ms(24 * 3_600_000));
     }
 }
