@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use egression_core::time::{Mono, Wall};
+use egression_core::time::{Mono, Wall, WallOffset};
 
 /// What the monotonic clock shows at the process' start, in microseconds: 400 days, so that uses of a window from
 /// before a restart have readings of their own.
@@ -34,6 +34,12 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn wall(&self) -> Wall {
         Wall(jiff::Timestamp::now().as_millisecond())
+    }
+
+    /// How wall time relates to monotonic time now.
+    #[must_use]
+    pub fn wall_offset(&self) -> WallOffset {
+        WallOffset::of(self.mono(), self.wall())
     }
 
     /// The runtime's instant of a monotonic reading, for timers. [`Mono::FAR`] becomes an instant about 30 years away.

@@ -61,7 +61,9 @@ pub(crate) fn deliver(call: &Call<'_>, access: &Access, url: String, items: &[It
     if sent.is_empty() {
         return Ok(outcomes);
     }
-    let request = access.on(Request::post(url).json(&Batch { items: parts }));
+    // A shop may count items instead of requests: a limit with `counts = "items"` is drawn from by what a batch carries.
+    let items_sent = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let request = access.on(Request::post(url).json(&Batch { items: parts })).cost("items", items_sent);
     let answered = match call.send(&request) {
         Ok(response) => judge(&response, &sent)?,
         Err(error) => without_answer(call, &error, &sent)?,

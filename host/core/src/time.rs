@@ -74,3 +74,41 @@ impl Wall {
         text.parse::<jiff::Timestamp>().map(|t| Self(t.as_millisecond()))
     }
 }
+
+/// How wall time relates to the monotonic clock at present: what to add to a monotonic reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WallOffset {
+    us: i64,
+}
+
+impl WallOffset {
+    /// From a reading of both clocks at one moment.
+    #[must_use]
+    pub const fn of(mono: Mono, wall: Wall) -> Self {
+        Self { us: wall.0.saturating_mul(1000).saturating_sub(signed(mono.0)) }
+    }
+
+    /// The wall time of a monotonic reading, in microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn wall_us(self, at: Mono) -> i64 {
+        signed(at.0).saturating_add(self.us)
+    }
+
+    /// The monotonic reading of a wall time in microseconds since the Unix epoch; the clock's origin if it lies before that.
+    #[must_use]
+    pub const fn mono_of_us(self, wall_us: i64) -> Mono {
+        let us = wall_us.saturating_sub(self.us);
+        Mono(if us < 0 { 0 } else { us.unsigned_abs() })
+    }
+
+    /// How far two relations are apart, in milliseconds, rounded down.
+    #[must_use]
+    pub const fn differs_ms(self, other: Self) -> u64 {
+        self.us.abs_diff(other.us) / 1000
+    }
+}
+
+#[expect(clippy::cast_possible_wrap, reason = "checked against the largest")]
+const fn signed(us: u64) -> i64 {
+    if us > i64::MAX as u64 { i64::MAX } else { us as i64 }
+}

@@ -33,23 +33,28 @@ pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination
 /// Where a key that several share is defined in different ways (two channels of one connector, two versions of a manifest), each
 /// of them draws from all of these: the tightest holds for all. The first keeps the key, so that its state lasts.
 fn agree(destinations: &mut [Destination]) {
-    let mut kinds: HashMap<LimitKey, Vec<LimitKind>> = HashMap::new();
+    let mut defined: HashMap<LimitKey, Vec<(LimitKind, Option<String>)>> = HashMap::new();
     for limit in destinations.iter().flat_map(|destination| &destination.limits) {
-        let known = kinds.entry(limit.key.clone()).or_default();
-        if !known.contains(&limit.kind) {
-            known.push(limit.kind);
+        let known = defined.entry(limit.key.clone()).or_default();
+        if !known.iter().any(|(kind, counts)| *kind == limit.kind && *counts == limit.counts) {
+            known.push((limit.kind, limit.counts.clone()));
         }
     }
-    kinds.retain(|_, known| known.len() > 1);
+    defined.retain(|_, known| known.len() > 1);
     let variant = |key: &LimitKey, place: usize| if place == 0 { key.clone() } else { LimitKey::new(format!("{key}~{}", place + 1)) };
     for destination in destinations {
         destination.limits = std::mem::take(&mut destination.limits)
             .into_iter()
-            .flat_map(|limit| match kinds.get(&limit.key) {
+            .flat_map(|limit| match defined.get(&limit.key) {
                 None => vec![limit],
                 Some(known) => {
-                    let variants = known.iter().enumerate();
-                    variants.map(|(place, &kind)| BoundLimit { key: variant(&limit.key, place), kind, ..limit.clone() }).collect()
+                    let bound = |(place, (kind, counts)): (usize, &(LimitKind, Option<String>))| BoundLimit {
+                        key: variant(&limit.key, place),
+                        kind: *kind,
+                        counts: counts.clone(),
+                        ..limit.clone()
+                    };
+                    known.iter().enumerate().map(bound).collect()
                 }
             })
             .collect();
@@ -73,6 +78,7 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
             key: LimitKey::new(format!("{scope}/manifest:{}", bucket.name)),
             kind: bucket_kind(&bucket.kind),
             name: Some(bucket.name.clone()),
+            counts: bucket.counts.clone(),
             operations: bucket.operations.clone(),
         });
     }
@@ -176,13 +182,22 @@ fn bound(limit: &LimitDocument, scope: &str, origin: &str, index: usize) -> Boun
         | LimitDocument::MinInterval { name, operations, .. } => (name, operations),
     };
     let label = name.as_ref().map_or_else(|| format!("{origin}#{}", index + 1), |name| format!("{origin}:{name}"));
-    BoundLimit { key: LimitKey::new(format!("{scope}/{label}")), kind: limit.kind(), name: name.clone(), operations: operations.clone() }
+    BoundLimit {
+        key: LimitKey::new(format!("{scope}/{label}")),
+        kind: limit.kind(),
+        name: name.clone(),
+        counts: limit.counts().map(str::to_owned),
+        operations: operations.clone(),
+    }
 }
 
 fn bucket_kind(kind: &BucketKind) -> LimitKind {
     match kind {
         BucketKind::TokenBucket { rate, per_ms, burst } => LimitKind::TokenBucket { rate: *rate, per_ms: *per_ms, burst: *burst },
-        BucketKind::Window { max, window_ms } => LimitKind::Window { max: *max, window_ms: *window_ms },
+        BucketKind::Window { max, window_ms, anchor: None } => LimitKind::Window { max: *max, window_ms: *window_ms },
+        BucketKind::Window { max, window_ms, anchor: Some(anchor) } => {
+            LimitKind::FixedWindow { max: *max, window_ms: *window_ms, anchor: *anchor }
+        }
         BucketKind::Concurrency { max } => LimitKind::Concurrency { max: *max },
         BucketKind::MinInterval { interval_ms } => LimitKind::MinInterval { interval_ms: *interval_ms },
     }

@@ -3,17 +3,20 @@
 
 use std::collections::HashMap;
 
-use egression_core::scheduler::limits::{Draw, Guard, LimitBook, LimitKey, LimitKind, Refusal, UsageMeter};
-use egression_core::time::Mono;
+use egression_core::scheduler::limits::{Draw, Guard, LimitBook, LimitKey, LimitKind, Refusal, Share, UsageMeter};
+use egression_core::time::{Mono, WallOffset};
 
-use super::destination::Destination;
-use super::slices::{Slices, Used};
+use super::cost::Typical;
+use super::destination::{BoundLimit, Destination};
+use super::slices::{Slices, UsedUp};
 use super::usage::Usage;
 
 /// How far ahead it is said when a limit has room again, in milliseconds.
 const LONGEST_FORECAST_MS: u64 = 24 * 3_600_000;
 /// A closure that ends so much later than the one before is stored anew: not each answer of a destination writes a row.
 const CLOSED_AGAIN_AFTER_MS: u64 = 1000;
+/// The two clocks are read one after the other, and wall time in whole milliseconds: less than this is no step.
+const CLOCK_STEP_MS: u64 = 5;
 
 /// How many requests admission may still count on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,17 +33,24 @@ pub(super) struct Budget {
     book: LimitBook,
     guard: Guard,
     kinds: HashMap<LimitKey, LimitKind>,
+    /// What requests took of late of limits that count a cost.
+    typical: HashMap<LimitKey, Typical>,
     windows: HashMap<LimitKey, Slices>,
     /// Windows of the last run that are not defined yet: uses, and the first free slice number.
     past: HashMap<LimitKey, (Vec<(Mono, u32)>, i64)>,
     reserved: HashMap<LimitKey, u32>,
     owners: HashMap<String, Ledger>,
+    /// How wall time relates to monotonic time; fixed windows go by it.
+    offset: WallOffset,
 }
 
 /// What an owner's admission and meter go by.
 struct Ledger {
+    /// The own key comes last.
     keys: Vec<LimitKey>,
     kinds: Vec<LimitKind>,
+    /// The places of limits that count a cost.
+    costing: Vec<usize>,
     unclaimed: u32,
     meter: UsageMeter,
 }
@@ -52,6 +62,9 @@ pub(super) struct Reservation {
     left: u32,
 }
 
+/// A window, and its slices that a draw used up.
+pub(super) type WindowUse = (LimitKey, Vec<UsedUp>);
+
 impl Budget {
     /// Nothing is limited yet.
     pub(super) fn new(guard: Guard) -> Self {
@@ -59,10 +72,24 @@ impl Budget {
             book: LimitBook::default(),
             guard,
             kinds: HashMap::new(),
+            typical: HashMap::new(),
             windows: HashMap::new(),
             past: HashMap::new(),
             reserved: HashMap::new(),
             owners: HashMap::new(),
+            offset: WallOffset::default(),
+        }
+    }
+
+    /// How wall time relates to monotonic time now.
+    pub(super) fn set_wall(&mut self, offset: WallOffset, now: Mono) {
+        if offset.differs_ms(self.offset) < CLOCK_STEP_MS {
+            return;
+        }
+        self.offset = offset;
+        self.book.set_wall(offset);
+        for ledger in self.owners.values_mut() {
+            ledger.meter.set_wall(now, offset);
         }
     }
 
@@ -80,13 +107,14 @@ impl Budget {
             wanted.insert(limit.key.clone(), limit.kind);
         }
         // A window that goes stays in the book: should it come back, what was used of it is not forgotten.
-        let gone = |(key, kind): &(&LimitKey, &LimitKind)| !wanted.contains_key(*key) && !matches!(kind, LimitKind::Window { .. });
+        let gone = |(key, kind): &(&LimitKey, &LimitKind)| !wanted.contains_key(*key) && !kind.is_window();
         for (key, _) in self.kinds.iter().filter(gone) {
             self.book.undefine(key);
         }
         for (key, kind) in &wanted {
             self.define(key, *kind, now);
         }
+        self.typical.retain(|key, _| wanted.contains_key(key));
         self.kinds = wanted;
         let gone: Vec<Ledger> =
             self.owners.extract_if(|owner, _| !destinations.iter().any(|d| d.owner == *owner)).map(|(_, l)| l).collect();
@@ -101,7 +129,7 @@ impl Budget {
 
     fn define(&mut self, key: &LimitKey, kind: LimitKind, now: Mono) {
         self.book.define(key.clone(), kind, self.guard, now);
-        let LimitKind::Window { max, window_ms } = kind else { return };
+        let (LimitKind::Window { max, window_ms } | LimitKind::FixedWindow { max, window_ms, .. }) = kind else { return };
         if let Some(slices) = self.windows.get_mut(key) {
             slices.resize(max, window_ms);
             return;
@@ -114,10 +142,11 @@ impl Budget {
 
     fn configure_owner(&mut self, destination: &Destination, now: Mono) {
         let kinds: Vec<LimitKind> = destination.common_limits().map(|limit| limit.kind).collect();
+        let costing: Vec<usize> = places(destination.common_limits(), |limit| limit.counts.is_some());
         let mut keys: Vec<LimitKey> = destination.common_limits().map(|limit| limit.key.clone()).collect();
         keys.push(destination.own_key.clone());
         let unclaimed = match self.owners.get_mut(&destination.owner) {
-            Some(ledger) if ledger.keys == keys && ledger.kinds == kinds => return,
+            Some(ledger) if ledger.keys == keys && ledger.kinds == kinds && ledger.costing == costing => return,
             Some(ledger) => ledger.unclaimed,
             None => 0,
         };
@@ -125,26 +154,32 @@ impl Budget {
             self.give_back(&old.keys, unclaimed);
         }
         self.set_aside(&keys, unclaimed);
-        let mut meter = UsageMeter::new(&kinds, now);
+        let mut meter = UsageMeter::new(&kinds, &costing, now, self.offset);
         if let Some((_, until)) = self.book.closed(&keys, now) {
             meter.closed(now, until);
         }
-        self.owners.insert(destination.owner.clone(), Ledger { keys, kinds, unclaimed, meter });
+        self.owners.insert(destination.owner.clone(), Ledger { keys, kinds, costing, unclaimed, meter });
     }
 
-    /// Draws one request, all keys or none. The slices that are used up are returned with their keys.
-    pub(super) fn try_draw(&mut self, owner: &str, keys: &[LimitKey], now: Mono) -> Result<(Draw, Vec<(LimitKey, Used)>), Refusal> {
-        let draw = self.book.try_draw(keys, now)?;
+    /// Draws one request, of all these limits or of none. The windows that were drawn from are returned.
+    pub(super) fn try_draw(&mut self, owner: &str, shares: &[Share], now: Mono) -> Result<(Draw, Vec<WindowUse>), Refusal> {
+        let draw = self.book.try_take(shares, now)?;
         let mut used = Vec::new();
-        for key in keys {
+        for Share { key, units } in shares {
             if self.is_window(key)
                 && let Some(slices) = self.windows.get_mut(key)
             {
-                used.push((key.clone(), slices.take()));
+                used.push((key.clone(), slices.take(*units)));
             }
         }
         if let Some(ledger) = self.owners.get_mut(owner) {
-            ledger.meter.drawn(now, 1);
+            let units_of = |key: &LimitKey| shares.iter().find(|share| share.key == *key).map_or(1, |share| share.units);
+            let units: Vec<u32> = ledger.keys.iter().map(units_of).collect();
+            for &place in &ledger.costing {
+                let (Some(key), Some(&units)) = (ledger.keys.get(place), units.get(place)) else { continue };
+                self.typical.entry(key.clone()).and_modify(|typical| typical.note(units)).or_insert(Typical::first(units));
+            }
+            ledger.meter.drawn(now, &units);
         }
         self.note_saturation(owner, now);
         Ok((draw, used))
@@ -189,13 +224,19 @@ impl Budget {
         before.is_none_or(|(_, known)| until > known.plus_ms(CLOSED_AGAIN_AFTER_MS)).then_some(until)
     }
 
-    /// The windows of these keys of which no unit is leased.
-    pub(super) fn without_unit<'a>(&self, keys: &'a [LimitKey]) -> impl Iterator<Item = &'a LimitKey> {
-        keys.iter().filter(|key| self.is_window(key) && self.windows.get(key).is_some_and(|slices| !slices.has_unit()))
+    /// The windows among these of which not so many units are leased.
+    pub(super) fn without_units<'a>(&self, shares: &'a [Share]) -> impl Iterator<Item = &'a Share> {
+        let lacks = |share: &Share| self.windows.get(&share.key).is_some_and(|slices| !slices.has(share.units));
+        shares.iter().filter(move |share| self.is_window(&share.key) && lacks(share))
     }
 
     fn is_window(&self, key: &LimitKey) -> bool {
-        matches!(self.kinds.get(key), Some(LimitKind::Window { .. }))
+        self.kinds.get(key).is_some_and(LimitKind::is_window)
+    }
+
+    /// The first of these limits that never admits so much at once, and the most that it does.
+    pub(super) fn exceeds<'a>(&self, shares: &'a [Share]) -> Option<(&'a Share, u64)> {
+        self.book.exceeds(shares)
     }
 
     /// The leases of a window.
@@ -253,7 +294,7 @@ impl Budget {
         for key in &ledger.keys {
             let room = self.book.headroom(std::slice::from_ref(key), now, horizon_ms);
             let set_aside = self.reserved.get(key).copied().unwrap_or(0);
-            let left = room.requests.saturating_sub(set_aside);
+            let left = self.requests_in(key, room.units).saturating_sub(set_aside);
             calls = calls.min(left);
             // Where all that could be drawn is set aside for calls already admitted, the limit has room, and yet it is what is
             // waited for.
@@ -273,7 +314,7 @@ impl Budget {
         if matches!(self.kinds.get(key), None | Some(LimitKind::Concurrency { .. })) {
             return Mono::FAR;
         }
-        let enough = |ms| self.book.headroom(std::slice::from_ref(key), now, ms).requests > set_aside;
+        let enough = |ms| self.requests_in(key, self.book.headroom(std::slice::from_ref(key), now, ms).units) > set_aside;
         let (mut low, mut high) = (horizon_ms, horizon_ms.max(1));
         while !enough(high) {
             if high >= LONGEST_FORECAST_MS {
@@ -288,9 +329,14 @@ impl Budget {
         now.plus_ms(high)
     }
 
-    /// Which of these keys has no room now, and until when.
-    pub(super) fn headroom_of(&self, keys: &[LimitKey], now: Mono) -> Option<(LimitKey, Mono)> {
-        self.book.headroom(keys, now, 0).until
+    /// For how many requests such units of a limit are enough, if they cost what they did of late.
+    fn requests_in(&self, key: &LimitKey, units: u32) -> u32 {
+        self.typical.get(key).map_or(units, |typical| typical.requests_in(units))
+    }
+
+    /// Which of these limits has no room now, and until when.
+    pub(super) fn refusal(&self, shares: &[Share], now: Mono) -> Option<Refusal> {
+        self.book.refusal(shares, now)
     }
 
     /// Whether an owner has work for its limits.
@@ -324,4 +370,9 @@ impl Budget {
             }
         }
     }
+}
+
+/// The places of those that it holds for.
+fn places<'a>(limits: impl Iterator<Item = &'a BoundLimit>, holds: impl Fn(&BoundLimit) -> bool) -> Vec<usize> {
+    limits.enumerate().filter(|(_, limit)| holds(limit)).map(|(place, _)| place).collect()
 }

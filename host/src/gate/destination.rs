@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use egression_core::domain::ids::ConnectionId;
-use egression_core::scheduler::limits::{LimitKey, LimitKind};
+use egression_core::scheduler::limits::{LimitKey, LimitKind, Share};
 use ipnet::IpNet;
 
+use super::cost::{self, Cost};
 use super::grants::Grant;
 use crate::config::documents::AuthDocument;
 
@@ -46,19 +47,22 @@ pub struct BoundLimit {
     pub kind: LimitKind,
     /// The name that a throttle or an observation can refer to.
     pub name: Option<String>,
+    /// What it counts: the cost of this name, as requests state it; none: requests.
+    pub counts: Option<String>,
     /// The operations that it covers; empty: every request.
     pub operations: Vec<String>,
 }
 
 impl Destination {
-    /// The keys that a request of this operation draws from. The own key comes last.
+    /// What a request of this operation and with these costs takes of which limits. The own key comes last.
     #[must_use]
-    pub fn keys(&self, operation: Option<&str>) -> Vec<LimitKey> {
+    pub fn shares(&self, operation: Option<&str>, costs: &[Cost]) -> Vec<Share> {
         let covers =
             |limit: &&BoundLimit| limit.operations.is_empty() || operation.is_some_and(|op| limit.operations.iter().any(|o| o == op));
-        let mut keys: Vec<LimitKey> = self.limits.iter().filter(covers).map(|limit| limit.key.clone()).collect();
-        keys.push(self.own_key.clone());
-        keys
+        let share = |limit: &BoundLimit| Share { key: limit.key.clone(), units: cost::of(limit.counts.as_deref(), costs) };
+        let mut shares: Vec<Share> = self.limits.iter().filter(covers).map(share).collect();
+        shares.push(Share::one(self.own_key.clone()));
+        shares
     }
 
     /// The limits that cover every request: what admission can know before a connector has said what it will do.

@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use egression_core::scheduler::limits::{Draw, Guard, LimitKey};
+use egression_core::scheduler::limits::{Draw, Guard, LimitKey, Refusal, Share};
 use egression_core::time::{Mono, Wall};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as Turnstile, Notify};
 
 use super::budget::{Budget, Reservation};
 use super::facts::LimitFacts;
-use super::slices::Used;
+use super::slices::UsedUp;
 use super::timer::Timer;
 use crate::clock::Clock;
 use crate::store::StoreError;
@@ -46,6 +46,8 @@ pub(super) struct Limiter {
 pub(super) enum Refused {
     /// No room before the deadline.
     Limited { until: Mono, key: LimitKey },
+    /// It costs more than a limit ever admits at once.
+    TooCostly { key: LimitKey, units: u32, most: u64 },
     /// The store could not note a use.
     Unrecorded(String),
 }
@@ -74,6 +76,7 @@ impl Limiter {
     pub(super) async fn restore(facts: Box<dyn LimitFacts>, guard: Guard, clock: Clock) -> Result<Arc<Self>, StoreError> {
         let (now, wall) = (clock.mono(), clock.wall());
         let mut budget = Budget::new(guard);
+        budget.set_wall(clock.wall_offset(), now);
         for (key, until) in facts.closed_limits(wall).await? {
             budget.close(&LimitKey::new(key), clock.mono_of(until), now);
         }
@@ -126,25 +129,37 @@ impl Limiter {
         });
     }
 
-    /// Waits for its turn and for room in all of `keys`, and draws.
+    /// The state, with fixed windows where the wall clock has them now.
+    pub(super) fn budget_of_now(&self) -> MutexGuard<'_, Budget> {
+        let (offset, now) = (self.clock.wall_offset(), self.clock.mono());
+        let mut budget = self.budget();
+        budget.set_wall(offset, now);
+        budget
+    }
+
+    /// Waits for its turn and for room in all of these limits, and draws.
     pub(super) async fn draw(
         self: &Arc<Self>,
         owner: &str,
-        keys: &[LimitKey],
+        shares: &[Share],
         reservation: &Mutex<Reservation>,
         deadline: Mono,
     ) -> Result<Drawn, Refused> {
-        let turnstile = self.turnstile(keys);
+        let turnstile = self.turnstile(shares.iter().map(|share| share.key.clone()).collect());
         let end = self.clock.instant(deadline);
         let Ok(_turn) = tokio::time::timeout_at(end, turnstile.lock()).await else {
-            return Err(self.limited_now(keys, deadline));
+            return Err(self.limited_now(shares, deadline));
         };
         loop {
-            self.have_units(keys, deadline).await?;
+            // Each time: the limits may have been changed while it waited.
+            if let Some((share, most)) = self.budget().exceeds(shares) {
+                return Err(Refused::TooCostly { key: share.key.clone(), units: share.units, most });
+            }
+            self.have_units(shares, deadline).await?;
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            let refusal = match self.try_draw(owner, keys, reservation) {
+            let refusal = match self.try_draw(owner, shares, reservation) {
                 None => continue,
                 Some(Ok(drawn)) => return Ok(drawn),
                 Some(Err(refusal)) => refusal,
@@ -159,71 +174,70 @@ impl Limiter {
                 () = freed => {}
             }
             if self.clock.mono() >= deadline {
-                return Err(self.limited_now(keys, deadline));
+                return Err(self.limited_now(shares, deadline));
             }
         }
     }
 
-    /// None: another turnstile took the last unit of a window.
-    fn try_draw(
-        self: &Arc<Self>,
-        owner: &str,
-        keys: &[LimitKey],
-        reservation: &Mutex<Reservation>,
-    ) -> Option<Result<Drawn, egression_core::scheduler::limits::Refusal>> {
-        let mut budget = self.budget();
-        if budget.without_unit(keys).next().is_some() {
+    /// None: another turnstile took the last units of a window.
+    fn try_draw(self: &Arc<Self>, owner: &str, shares: &[Share], reservation: &Mutex<Reservation>) -> Option<Result<Drawn, Refusal>> {
+        let mut budget = self.budget_of_now();
+        if budget.without_units(shares).next().is_some() {
             return None;
         }
-        let (draw, used) = match budget.try_draw(owner, keys, self.clock.mono()) {
+        let (draw, used) = match budget.try_draw(owner, shares, self.clock.mono()) {
             Ok(drawn) => drawn,
             Err(refusal) => return Some(Err(refusal)),
         };
         budget.spend(&mut reservation.lock().unwrap_or_else(PoisonError::into_inner));
         drop(budget);
-        for (key, used) in used {
-            self.note_use(&key, used);
+        for (key, used_up) in used {
+            self.note_use(&key, used_up);
         }
         Some(Ok(Drawn { limiter: Arc::clone(self), owner: owner.to_owned(), draw: Some(draw) }))
     }
 
     /// What to answer when the time is up.
-    fn limited_now(&self, keys: &[LimitKey], deadline: Mono) -> Refused {
-        let room = self.budget().headroom_of(keys, self.clock.mono());
-        let (key, until) = room.unwrap_or_else(|| (keys.first().cloned().unwrap_or_else(|| LimitKey::new("")), deadline));
+    fn limited_now(&self, shares: &[Share], deadline: Mono) -> Refused {
+        let refusal = self.budget_of_now().refusal(shares, self.clock.mono());
+        let (key, until) = match (refusal, shares.first()) {
+            (Some(refusal), _) => (refusal.key, refusal.until),
+            (None, Some(share)) => (share.key.clone(), deadline),
+            (None, None) => (LimitKey::new(""), deadline),
+        };
         // Until when a running request lasts is not known; the deadline is as good a time to ask again as any.
         Refused::Limited { until: if until == Mono::FAR { deadline } else { until.max(deadline) }, key }
     }
 
-    fn turnstile(&self, keys: &[LimitKey]) -> Arc<Turnstile<()>> {
+    fn turnstile(&self, keys: Vec<LimitKey>) -> Arc<Turnstile<()>> {
         let mut turnstiles = self.turnstiles.lock().unwrap_or_else(PoisonError::into_inner);
         if turnstiles.len() > TURNSTILES_BEFORE_REMOVAL {
             turnstiles.retain(|_, turnstile| Arc::strong_count(turnstile) > 1);
         }
-        Arc::clone(turnstiles.entry(keys.to_vec()).or_default())
+        Arc::clone(turnstiles.entry(keys).or_default())
     }
 
-    /// Returns when every window among `keys` has a leased unit.
-    async fn have_units(self: &Arc<Self>, keys: &[LimitKey], deadline: Mono) -> Result<(), Refused> {
+    /// Returns when of every window among these so many units are leased.
+    async fn have_units(self: &Arc<Self>, shares: &[Share], deadline: Mono) -> Result<(), Refused> {
         loop {
             let leased = self.leased.notified();
             tokio::pin!(leased);
             leased.as_mut().enable();
-            let missing: Vec<LimitKey> = self.budget().without_unit(keys).cloned().collect();
+            let missing: Vec<Share> = self.budget().without_units(shares).cloned().collect();
             let Some(first) = missing.first() else { return Ok(()) };
-            for key in &missing {
-                self.lease(key);
+            for share in &missing {
+                self.lease(&share.key, share.units);
             }
             if tokio::time::timeout_at(self.clock.instant(deadline), leased).await.is_err() {
-                let error = self.budget().slices(first).and_then(|s| s.error().map(str::to_owned));
+                let error = self.budget().slices(&first.key).and_then(|s| s.error().map(str::to_owned));
                 return Err(Refused::Unrecorded(error.unwrap_or_else(|| "the store did not answer in time".to_owned())));
             }
         }
     }
 
-    /// Leases a slice of a window if it needs one.
-    fn lease(self: &Arc<Self>, key: &LimitKey) {
-        let Some((slice, units)) = self.budget().slices(key).and_then(super::slices::Slices::begin_lease) else { return };
+    /// Leases a slice of a window if it needs one to have so many units.
+    fn lease(self: &Arc<Self>, key: &LimitKey, units: u32) {
+        let Some((slice, units)) = self.budget().slices(key).and_then(|slices| slices.begin_lease(units)) else { return };
         let limiter = Arc::clone(self);
         let key = key.clone();
         self.handle.spawn(async move {
@@ -240,21 +254,25 @@ impl Limiter {
     }
 
     /// Tells the store of slices that are used up, and leases ahead.
-    fn note_use(self: &Arc<Self>, key: &LimitKey, used: Used) {
-        self.lease(key);
-        let Used::Closed { slice, remove_before_ms } = used else { return };
+    fn note_use(self: &Arc<Self>, key: &LimitKey, used_up: Vec<UsedUp>) {
+        self.lease(key, 0);
+        if used_up.is_empty() {
+            return;
+        }
         let limiter = Arc::clone(self);
         let key = key.clone();
         let at = self.clock.wall();
         // If this is lost in a crash the slice counts as used at the restart: later than it was, so on the safe side.
         self.handle.spawn(async move {
-            let mut result = limiter.facts.close_slice(&key.0, slice, at).await;
-            if let (Ok(()), Some(before_ms)) = (&result, remove_before_ms) {
-                let before = at.plus_ms(-i64::try_from(before_ms).unwrap_or(i64::MAX));
-                result = limiter.facts.drop_slices(&key.0, before).await;
-            }
-            if let Err(error) = result {
-                tracing::warn!(limit = %key, %error, "a used slice of a limit could not be noted");
+            for UsedUp { slice, remove_before_ms } in used_up {
+                let mut result = limiter.facts.close_slice(&key.0, slice, at).await;
+                if let (Ok(()), Some(before_ms)) = (&result, remove_before_ms) {
+                    let before = at.plus_ms(-i64::try_from(before_ms).unwrap_or(i64::MAX));
+                    result = limiter.facts.drop_slices(&key.0, before).await;
+                }
+                if let Err(error) = result {
+                    tracing::warn!(limit = %key, %error, "a used slice of a limit could not be noted");
+                }
             }
         });
     }

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use egression_core::time::Wall;
 
+use super::cost::Cost;
+
 /// A request that wants to leave.
 #[derive(Clone, Debug)]
 pub struct OutgoingRequest {
@@ -22,6 +24,8 @@ pub struct OutgoingRequest {
     pub auth: RequestAuth,
     /// Which operation this is, for limits that cover only some.
     pub operation: Option<String>,
+    /// What it costs, for limits that count something else than requests.
+    pub costs: Vec<Cost>,
     /// None: the default. Never beyond the call's deadline.
     pub timeout_ms: Option<u64>,
     /// None: the default.

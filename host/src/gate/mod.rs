@@ -11,6 +11,7 @@ mod address;
 mod answer;
 mod budget;
 mod call;
+mod cost;
 mod destination;
 mod draw;
 mod encoding;
@@ -45,6 +46,7 @@ use tokio::sync::Notify;
 pub use address::AddressRefused;
 pub use budget::Headroom;
 pub use call::CallGate;
+pub use cost::Cost;
 pub use destination::{BoundLimit, Destination};
 pub use error::GateError;
 pub use facts::{LimitFacts, SliceRow};
@@ -115,7 +117,7 @@ impl Gate {
     /// destination that they were opened with.
     pub fn configure(&self, destinations: Vec<Destination>) {
         let mut known = self.destinations.write().unwrap_or_else(PoisonError::into_inner);
-        self.limiter.budget().configure(&destinations, self.clock.mono());
+        self.limiter.budget_of_now().configure(&destinations, self.clock.mono());
         *known = destinations.into_iter().map(|d| (d.owner.clone(), Arc::new(d))).collect();
         drop(known);
         self.limiter.limited.notify_one();
@@ -155,7 +157,7 @@ impl Gate {
     /// every request count: which operations a connector will use is not known before. Unknown owner: none.
     #[must_use]
     pub fn headroom(&self, owner: &str) -> Headroom {
-        self.limiter.budget().headroom(owner, self.clock.mono(), self.settings.admission_horizon_ms)
+        self.limiter.budget_of_now().headroom(owner, self.clock.mono(), self.settings.admission_horizon_ms)
     }
 
     /// Closes limits of an owner until then: all of the name, or the owner's own key. In force at once, and durable when

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::answer;
 use super::call::CallState;
+use super::cost;
 use super::exchange::{Answer, BodyPlaceholders, Exchange, ExchangeEnd, OutgoingRequest, RequestAuth, SendError};
 use super::filling::{Filled, Resolved};
 use super::grants;
@@ -104,6 +105,7 @@ async fn prepare(call: &CallState, request: OutgoingRequest, left: Arc<AtomicBoo
         grants::check_header_name(name).map_err(denied)?;
     }
     check_size(call, request.body.as_ref())?;
+    cost::check(&request.costs, call.gate.settings.max_request_costs).map_err(denied)?;
     // Once more at the dial; here so that no secret is looked up for an address that is refused.
     transfer::check_literal_address(call, &url)?;
 
@@ -137,7 +139,19 @@ async fn prepare(call: &CallState, request: OutgoingRequest, left: Arc<AtomicBoo
     let own_timeout = Some(call.destination.request_timeout_ms).filter(|&ms| ms > 0);
     let timeout_ms = request.timeout_ms.or(own_timeout).unwrap_or(call.gate.settings.default_request_timeout_ms);
     let write = !request.reads_only;
-    let prepared = Prepared { method, url, shown_url, headers, body, write, operation: request.operation, timeout_ms, max_bytes: 0, left };
+    let prepared = Prepared {
+        method,
+        url,
+        shown_url,
+        headers,
+        body,
+        write,
+        operation: request.operation,
+        costs: request.costs,
+        timeout_ms,
+        max_bytes: 0,
+        left,
+    };
     Ok((prepared, token))
 }
 

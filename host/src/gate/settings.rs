@@ -22,6 +22,8 @@ pub struct GateSettings {
     pub max_request_headers_bytes: u64,
     /// Headers of one request.
     pub max_request_headers: usize,
+    /// Costs that one request may state.
+    pub max_request_costs: usize,
     /// Different placeholders of secrets in one request or one text to sign.
     pub max_placeholders: usize,
     /// The key and the data of one `sign` together, in bytes, with their secrets.
@@ -79,6 +81,7 @@ impl Default for GateSettings {
             max_request_bytes: 32 * 1024 * 1024,
             max_request_headers_bytes: 64 * 1024,
             max_request_headers: 256,
+            max_request_costs: 16,
             max_placeholders: 32,
             max_sign_bytes: 8 * 1024 * 1024,
             max_deposits_per_call: 16,

@@ -2,7 +2,7 @@
 //!
 //! A window's uses must survive a restart, and a write per request would be too slow. So units are leased in slices
 //! before they are used; after a restart an open slice counts as used at that moment. What a restart can forfeit is
-//! at most two slices, 8 % of the window.
+//! at most two slices, 8 % of the window, or the cost of one request if that is more.
 
 use std::collections::VecDeque;
 
@@ -24,18 +24,13 @@ pub(super) struct Slices {
     error: Option<String>,
 }
 
-/// What a used unit asks of the store.
+/// A slice that is used up, for the store to note.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Used {
-    /// Nothing.
-    InSlice,
-    /// This slice is used up.
-    Closed {
-        /// Its number.
-        slice: i64,
-        /// Remove what was closed longer ago than this, in milliseconds.
-        remove_before_ms: Option<u64>,
-    },
+pub(super) struct UsedUp {
+    /// Its number.
+    pub(super) slice: i64,
+    /// Remove what was closed longer ago than this, in milliseconds.
+    pub(super) remove_before_ms: Option<u64>,
 }
 
 impl Slices {
@@ -50,21 +45,27 @@ impl Slices {
         self.window_ms = self.window_ms.max(window_ms);
     }
 
-    /// A unit can be used.
-    pub(super) fn has_unit(&self) -> bool {
-        !self.open.is_empty()
+    /// So many units can be used.
+    pub(super) fn has(&self, units: u32) -> bool {
+        self.left() >= u64::from(units)
     }
 
-    /// The slice to lease now, if less than a whole one is at hand and none is being leased.
-    pub(super) fn begin_lease(&mut self) -> Option<(i64, u32)> {
-        let left: u32 = self.open.iter().map(|(_, left)| left).sum();
-        if self.leasing || left >= self.size {
+    /// The slice to lease now, if less than a whole one or than `units` is at hand and none is being leased.
+    pub(super) fn begin_lease(&mut self, units: u32) -> Option<(i64, u32)> {
+        let left = self.left();
+        if self.leasing || left >= u64::from(self.size.max(units)) {
             return None;
         }
         self.leasing = true;
         let slice = self.next;
         self.next += 1;
-        Some((slice, self.size))
+        // A request may take more than a slice.
+        let missing = u32::try_from(u64::from(units).saturating_sub(left)).unwrap_or(u32::MAX);
+        Some((slice, self.size.max(missing)))
+    }
+
+    fn left(&self) -> u64 {
+        self.open.iter().map(|(_, left)| u64::from(*left)).sum()
     }
 
     /// The store's answer to a lease.
@@ -84,19 +85,26 @@ impl Slices {
         self.error.as_deref()
     }
 
-    /// Uses a unit. Only called when there is one.
-    pub(super) fn take(&mut self) -> Used {
-        let Some((slice, left)) = self.open.front_mut() else { return Used::InSlice };
-        *left -= 1;
-        if *left > 0 {
-            return Used::InSlice;
+    /// Uses so many units, and tells which slices that uses up. Only called when there are so many.
+    pub(super) fn take(&mut self, units: u32) -> Vec<UsedUp> {
+        let (mut used_up, mut missing) = (Vec::new(), units);
+        while let Some((slice, left)) = self.open.front_mut() {
+            let taken = missing.min(*left);
+            (*left, missing) = (*left - taken, missing - taken);
+            if *left > 0 {
+                break;
+            }
+            let slice = *slice;
+            self.open.pop_front();
+            self.closed += 1;
+            let remove = self.closed.is_multiple_of(CLOSED_PER_REMOVAL);
+            // A day more than the window, in case the wall clock is set back and forth.
+            used_up.push(UsedUp { slice, remove_before_ms: remove.then(|| self.window_ms + 24 * 60 * 60 * 1000) });
+            if missing == 0 {
+                break;
+            }
         }
-        let slice = *slice;
-        self.open.pop_front();
-        self.closed += 1;
-        let remove = self.closed.is_multiple_of(CLOSED_PER_REMOVAL);
-        // A day more than the window, in case the wall clock is set back and forth.
-        Used::Closed { slice, remove_before_ms: remove.then(|| self.window_ms + 24 * 60 * 60 * 1000) }
+        used_up
     }
 }
 
@@ -108,40 +116,56 @@ mod tests {
     #[test]
     fn at_most_two_slices_are_open_and_the_next_is_asked_for_before_the_last_unit() {
         let mut slices = Slices::new(250, 15_000, 7);
-        assert!(!slices.has_unit());
-        assert_eq!(slices.begin_lease(), Some((7, 10)));
-        assert_eq!(slices.begin_lease(), None);
+        assert!(!slices.has(1));
+        assert_eq!(slices.begin_lease(1), Some((7, 10)));
+        assert_eq!(slices.begin_lease(1), None);
         slices.leased(7, 10, Ok(()));
-        assert_eq!(slices.begin_lease(), None);
-        assert_eq!(slices.take(), Used::InSlice);
-        assert_eq!(slices.begin_lease(), Some((8, 10)));
+        assert_eq!(slices.begin_lease(1), None);
+        assert_eq!(slices.take(1), []);
+        assert_eq!(slices.begin_lease(1), Some((8, 10)));
         slices.leased(8, 10, Ok(()));
         for _ in 0..8 {
-            assert_eq!(slices.take(), Used::InSlice);
+            assert_eq!(slices.take(1), []);
         }
-        assert_eq!(slices.begin_lease(), None);
-        assert_eq!(slices.take(), Used::Closed { slice: 7, remove_before_ms: None });
-        assert!(slices.has_unit());
+        assert_eq!(slices.begin_lease(1), None);
+        assert_eq!(slices.take(1), [UsedUp { slice: 7, remove_before_ms: None }]);
+        assert!(slices.has(10));
+    }
+
+    #[test]
+    fn a_request_takes_what_it_costs_across_slices() {
+        let mut slices = Slices::new(250, 15_000, 1);
+        slices.begin_lease(1);
+        slices.leased(1, 10, Ok(()));
+        assert!(!slices.has(35));
+        assert_eq!(slices.begin_lease(35), Some((2, 25)), "what is missing at once");
+        slices.leased(2, 25, Ok(()));
+        slices.begin_lease(36);
+        slices.leased(3, 10, Ok(()));
+        let numbers = |used_up: Vec<UsedUp>| used_up.iter().map(|used| used.slice).collect::<Vec<_>>();
+        assert_eq!(numbers(slices.take(35)), [1, 2]);
+        assert_eq!(slices.take(4), []);
+        assert!(slices.has(6) && !slices.has(7));
     }
 
     #[test]
     fn a_failed_lease_is_tried_again_under_a_new_number() {
         let mut slices = Slices::new(10, 1000, 1);
-        assert_eq!(slices.begin_lease(), Some((1, 1)));
+        assert_eq!(slices.begin_lease(1), Some((1, 1)));
         slices.leased(1, 1, Err("busy".to_owned()));
         assert_eq!(slices.error(), Some("busy"));
-        assert_eq!(slices.begin_lease(), Some((2, 1)));
+        assert_eq!(slices.begin_lease(1), Some((2, 1)));
         slices.leased(2, 1, Ok(()));
-        assert_eq!((slices.error(), slices.has_unit()), (None, true));
+        assert_eq!((slices.error(), slices.has(1)), (None, true));
     }
 
     #[test]
     fn old_slices_are_removed_now_and_then() {
         let mut slices = Slices::new(1, 1000, 1);
         let removals = (0..50).filter(|_| {
-            let (slice, units) = slices.begin_lease().unwrap();
+            let (slice, units) = slices.begin_lease(1).unwrap();
             slices.leased(slice, units, Ok(()));
-            matches!(slices.take(), Used::Closed { remove_before_ms: Some(before), .. } if before > 1000)
+            slices.take(1).iter().any(|used_up| used_up.remove_before_ms.is_some_and(|before| before > 1000))
         });
         assert_eq!(removals.count(), 2);
     }

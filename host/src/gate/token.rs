@@ -269,6 +269,7 @@ fn token_request(call: &CallState, asked: &ClientCredentials<'_>, secret: &Secre
         body: Some(Bytes::from(body)),
         write: false,
         operation: None,
+        costs: Vec::new(),
         timeout_ms: call.gate.settings.default_request_timeout_ms,
         max_bytes: MAX_ANSWER_BYTES,
         left: Arc::default(),

@@ -21,6 +21,7 @@ use url::{Host, Url};
 
 use super::address::{self, AddressRefused};
 use super::call::{CallState, Flight};
+use super::cost::{self, Cost};
 use super::draw::Refused;
 use super::exchange::{Exchange, ExchangeEnd, SendError};
 use crate::telemetry::metrics;
@@ -38,6 +39,7 @@ pub(super) struct Prepared {
     pub(super) body: Option<Bytes>,
     pub(super) write: bool,
     pub(super) operation: Option<String>,
+    pub(super) costs: Vec<Cost>,
     pub(super) timeout_ms: u64,
     /// Bytes of the answer's body to read.
     pub(super) max_bytes: u64,
@@ -61,7 +63,7 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
     let gate = &call.gate;
     // Every request passes here, those that the host makes for itself as well.
     check_literal_address(call, &request.url)?;
-    let keys = call.destination.keys(request.operation.as_deref());
+    let shares = call.destination.shares(request.operation.as_deref(), &request.costs);
     let mut noted = Exchange {
         at: gate.clock.wall(),
         method: request.method.to_string(),
@@ -74,7 +76,7 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
     };
     // The slot is held until the answer's last byte.
     let asked = gate.clock.mono();
-    let drawn = gate.limiter.draw(&call.destination.owner, &keys, &call.reservation, call.deadline).await;
+    let drawn = gate.limiter.draw(&call.destination.owner, &shares, &call.reservation, call.deadline).await;
     let started = gate.clock.mono();
     let channel = call.destination.channel.as_ref();
     metrics::limit_waited(channel, started.since_us(asked));
@@ -98,6 +100,7 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
 fn not_drawn(call: &CallState, refused: Refused) -> SendError {
     match refused {
         Refused::Limited { until, key } => SendError::Limited { until: call.gate.clock.wall_of(until), key: key.to_string() },
+        Refused::TooCostly { key, units, most } => SendError::Denied(cost::too_costly(&key, units, most)),
         Refused::Unrecorded(why) => SendError::Unrecorded { until: call.gate.clock.wall().plus_ms(UNRECORDED_REST_MS), why },
     }
 }

@@ -204,6 +204,7 @@ impl HttpSource {
             reads_only: true,
             auth: RequestAuth::Connection,
             operation: None,
+            costs: Vec::new(),
             timeout_ms: Some(self.document.timeout_ms),
             max_response_bytes: Some(cap),
         };

@@ -10,6 +10,8 @@ use super::version::Version;
 
 /// Characters of a name.
 const MAX_NAME_CHARS: usize = 64;
+/// The shortest window with an anchor: clocks agree to some milliseconds only.
+const MIN_FIXED_WINDOW_MS: u64 = 1000;
 /// The standard bodies that this host knows.
 const STANDARD_BODIES: [&str; 1] = ["standard@0.1"];
 
@@ -102,10 +104,24 @@ fn bucket(bucket: &Bucket, settings: Option<&HashSet<String>>, wrong: &mut Vec<S
     }
     let admits_nothing = match bucket.kind {
         BucketKind::TokenBucket { rate, per_ms, burst } => rate == 0 || per_ms == 0 || burst == 0,
-        BucketKind::Window { max, window_ms } => max == 0 || window_ms == 0,
+        BucketKind::Window { max, window_ms, .. } => max == 0 || window_ms == 0,
         BucketKind::Concurrency { max } => max == 0,
         BucketKind::MinInterval { interval_ms } => interval_ms == 0,
     };
+    if let BucketKind::Window { window_ms, anchor: Some(_), .. } = bucket.kind
+        && window_ms < MIN_FIXED_WINDOW_MS
+    {
+        wrong.push(format!("the bucket `{name}` has an anchor and a window of less than {MIN_FIXED_WINDOW_MS} ms"));
+    }
+    match &bucket.counts {
+        Some(_) if matches!(bucket.kind, BucketKind::Concurrency { .. } | BucketKind::MinInterval { .. }) => {
+            wrong.push(format!("the bucket `{name}` counts a cost; only a token bucket and a window can"));
+        }
+        Some(cost) if !is_name(cost, |c| matches!(c, '_' | '-' | '.')) => {
+            wrong.push(format!("the cost `{cost}` of the bucket `{name}` is no name of lower-case letters, digits, `_`, `-` and `.`"));
+        }
+        _ => {}
+    }
     if admits_nothing {
         wrong.push(format!("the bucket `{name}` has a number that is 0"));
     }
@@ -171,6 +187,7 @@ fn is_pointer(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use egression_core::time::Wall;
     use serde_json::json;
 
     use super::*;
@@ -203,6 +220,7 @@ mod tests {
                 name: "api".to_owned(),
                 scope: "setting:base_url".to_owned(),
                 kind: BucketKind::Concurrency { max: 2 },
+                counts: None,
                 operations: Vec::new(),
             }],
             auth_schemes: vec![AuthScheme { scheme: "none".to_owned(), secrets: Vec::new() }],
@@ -244,6 +262,10 @@ mod tests {
         refused(|d| d.buckets[0].scope = "planet".to_owned(), "planet");
         refused(|d| d.buckets[0].scope = "setting:shop".to_owned(), "`shop`");
         refused(|d| d.buckets[0].kind = BucketKind::Concurrency { max: 0 }, "is 0");
+        refused(|d| d.buckets[0].counts = Some("points".to_owned()), "only a token bucket and a window");
+        let window = |window_ms| BucketKind::Window { max: 9, window_ms, anchor: Some(Wall(0)) };
+        refused(|d| d.buckets[0].kind = window(999), "less than 1000 ms");
+        refused(|d| (d.buckets[0].kind, d.buckets[0].counts) = (window(1000), Some("Points".to_owned())), "is no name");
         refused(|d| d.hosts[0] = HostNeed::Setting("nowhere".to_owned()), "`nowhere`");
         refused(|d| d.hosts[1] = HostNeed::Name("*.com".to_owned()), "`*.com`");
     }

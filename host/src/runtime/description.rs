@@ -1,6 +1,7 @@
 //! What a connector says about itself, in the host's own words: free of the contract's version and of the engine.
 
 use egression_core::domain::action::Action;
+use egression_core::time::Wall;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -99,6 +100,9 @@ pub struct Bucket {
     pub scope: String,
     /// How it fills.
     pub kind: BucketKind,
+    /// What it counts: the cost of this name; none: requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<String>,
     /// What it covers; empty: every request.
     pub operations: Vec<String>,
 }
@@ -109,19 +113,23 @@ pub struct Bucket {
 pub enum BucketKind {
     /// At most `rate` per `per_ms`, and `burst` at once.
     TokenBucket {
-        /// Requests per `per_ms`.
+        /// Requests, or what they cost, per `per_ms`.
         rate: u32,
         /// Milliseconds.
         per_ms: u64,
-        /// Requests at once.
+        /// As many at once.
         burst: u32,
     },
-    /// At most `max` in any `window_ms`.
+    /// At most `max` in any `window_ms`, or with an anchor in each of the windows that follow one another.
     Window {
-        /// Requests.
+        /// Requests, or what they cost.
         max: u32,
         /// Milliseconds.
         window_ms: u64,
+        /// An instant at which a window begins, in milliseconds since the Unix epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<i64>)]
+        anchor: Option<Wall>,
     },
     /// At most `max` at once.
     Concurrency {

@@ -188,13 +188,21 @@ impl TypeSupport {
 impl Bucket {
     /// A limit of the connection that covers every request.
     pub fn new(name: impl Into<String>, kind: BucketKind) -> Self {
-        Self { name: name.into(), scope: "connection".to_owned(), kind, operations: Vec::new() }
+        Self { name: name.into(), scope: "connection".to_owned(), kind, counts: None, operations: Vec::new() }
     }
 
     /// Who shares it: `connection`, `channel`, `connector` or `setting:NAME`.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = scope.into();
+        self
+    }
+
+    /// Counts what requests cost under this name ([`Request::cost`](crate::Request::cost)) instead of requests. For token
+    /// buckets and windows.
+    #[must_use]
+    pub fn counts(mut self, cost: impl Into<String>) -> Self {
+        self.counts = Some(cost.into());
         self
     }
 
@@ -214,6 +222,12 @@ impl BucketKind {
 
     /// At most `max` in any `window_ms`.
     pub fn sliding(max: u32, window_ms: u64) -> Self {
-        Self::Window(Window { max, window: window_ms })
+        Self::Window(Window { max, window: window_ms, anchor: None })
+    }
+
+    /// At most `max` in each of the windows that follow one another, of which one begins at `anchor_ms` (since the Unix
+    /// epoch): a quota that starts anew every midnight. At least a second long.
+    pub fn fixed(max: u32, window_ms: u64, anchor_ms: u64) -> Self {
+        Self::Window(Window { max, window: window_ms, anchor: Some(anchor_ms) })
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::Problem;
-use crate::bindings::egression::connector::http::{Header, Request as WireRequest, RequestAuth};
+use crate::bindings::egression::connector::http::{Cost, Header, Request as WireRequest, RequestAuth};
 use crate::{BodyPlaceholders, HttpError, Payload};
 
 /// One HTTP request as the host's gate takes it.
@@ -31,6 +31,7 @@ impl Request {
                 reads_only,
                 auth: RequestAuth::Connection,
                 operation: None,
+                costs: Vec::new(),
                 timeout: None,
                 max_response_bytes: None,
                 attrs: Vec::new(),
@@ -139,6 +140,16 @@ impl Request {
         self
     }
 
+    /// Says what it costs, for limits that count something else than requests (see [`Bucket::counts`](crate::Bucket)). Said
+    /// again of a name, the last holds. A cost that is not said is 1.
+    #[must_use]
+    pub fn cost(mut self, name: impl Into<String>, units: u32) -> Self {
+        let name = name.into();
+        self.wire.costs.retain(|cost| cost.name != name);
+        self.wire.costs.push(Cost { name, units });
+        self
+    }
+
     /// Waits at most this long for the answer; never beyond the call's deadline.
     #[must_use]
     pub fn timeout_ms(mut self, timeout_ms: u64) -> Self {
@@ -184,6 +195,11 @@ impl Request {
     /// Whether the host attaches the connection's own credential.
     pub fn uses_connection_auth(&self) -> bool {
         matches!(self.wire.auth, RequestAuth::Connection)
+    }
+
+    /// What it says that it costs under this name.
+    pub fn cost_of(&self, name: &str) -> Option<u32> {
+        self.wire.costs.iter().find(|cost| cost.name == name).map(|cost| cost.units)
     }
 
     /// Whether it says that it changes nothing there.

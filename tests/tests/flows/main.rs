@@ -10,6 +10,7 @@ mod catalogue;
 mod fairness;
 mod faults;
 mod keeper;
+mod limits;
 mod lost;
 mod metrics;
 mod order;

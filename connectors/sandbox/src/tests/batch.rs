@@ -51,6 +51,7 @@ fn items_travel_together_and_are_answered_one_by_one() {
         outcomes,
         Ok(vec![items[0].settled(Outcome::delivered(remote("p0", "8"))), items[1].settled(Outcome::unchanged(remote("p1", "3"))),])
     );
+    assert_eq!(channel.requests()[0].cost_of("items"), Some(2));
 }
 
 #[test]

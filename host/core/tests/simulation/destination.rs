@@ -60,6 +60,6 @@ impl Room for Destination {
         let headroom = self.book.headroom(keys, now, HORIZON_MS);
         let shared = self.bound.iter().filter(|(_, other)| other.iter().any(|key| keys.contains(key)));
         let reserved: u32 = shared.filter_map(|(id, _)| self.reserved.get(id)).sum();
-        (headroom.requests.saturating_sub(reserved), headroom.until.map(|(key, until)| (key.to_string(), until)))
+        (headroom.units.saturating_sub(reserved), headroom.until.map(|(key, until)| (key.to_string(), until)))
     }
 }

@@ -33,6 +33,7 @@ fn connected(channels: &[(&str, Value, Value, Value)]) -> Vec<Destination> {
         name: name.to_owned(),
         scope: scope.to_owned(),
         kind: BucketKind::Concurrency { max: 9 },
+        counts: None,
         operations: Vec::new(),
     };
     let description = Description {

@@ -115,6 +115,20 @@ fn limits_hold_no_zeros() {
 }
 
 #[test]
+fn fixed_windows_have_an_instant_and_a_length_that_clocks_can_tell() {
+    let limits = json!({"limits": [
+        {"kind": "window", "max": 1, "window_ms": 86_400_000, "anchor": "midnight"},
+        {"kind": "window", "max": 1, "window_ms": 999, "anchor": "2026-01-01T00:00:00-08:00"},
+        {"kind": "window", "max": 1, "window_ms": 1000, "anchor": "2026-01-01T00:00:00Z", "counts": "points"},
+        {"kind": "token_bucket", "rate": 1, "burst": 1, "counts": "Query points"},
+    ]});
+    assert_eq!(
+        found(&channel_with(limits)),
+        [("/limits/0/anchor", "limit.anchor"), ("/limits/1/window_ms", "value.out_of_range"), ("/limits/3/counts", "name.invalid")]
+    );
+}
+
+#[test]
 fn source_urls_are_absolute_templates() {
     let refused = [
         "pim/{type}/{id}",

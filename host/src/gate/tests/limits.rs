@@ -253,3 +253,107 @@ async fn what_an_observation_closes_stays_closed_over_a_restart() {
     assert_eq!(again.headroom(OWNER).calls, 0);
     assert_eq!(*house.limits.closings.lock().unwrap(), 1, "an answer that says the same writes nothing");
 }
+
+fn costing(owner: Destination, counts: &str) -> Destination {
+    let limits = owner.limits.into_iter().map(|limit| BoundLimit { counts: Some(counts.to_owned()), ..limit }).collect();
+    Destination { limits, ..owner }
+}
+
+/// A request that costs so many points. The destination reads them in the path.
+fn points(server: &Server, units: u32) -> OutgoingRequest {
+    let costs = vec![Cost { name: "points".to_owned(), units }];
+    OutgoingRequest { costs, ..get(&server.url(&format!("/{units}"))) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_requests_cost_keeps_the_limit_that_counts_it() {
+    let mut house = House::new();
+    house.settings.edge_guard_ms = 200;
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let bucket = LimitKind::TokenBucket { rate: 1000, per_ms: 1000, burst: 400 };
+    let window = LimitKind::Window { max: 600, window_ms: 500 };
+    let gate = house.gate(vec![costing(limited(destination(&[&server.url("")]), &[bucket, window]), "points")]).await;
+    let call = open(&gate, OWNER);
+    let costs: Vec<u32> = (0..60).map(|i| [1, 10, 40, 90, 250, 400][i % 6]).collect();
+    let sends = costs.iter().map(|&units| {
+        let (call, request) = (call.clone(), points(&server, units));
+        tokio::spawn(async move { call.send(request).await })
+    });
+    for sent in sends.collect::<Vec<_>>() {
+        sent.await.unwrap().unwrap();
+    }
+    let mut seen: Vec<(Mono, u64)> = server.seen().iter().map(|s| (s.at, units_in(s))).collect();
+    seen.sort_unstable();
+    assert_eq!(seen.iter().map(|(_, units)| units).sum::<u64>(), costs.iter().map(|units| u64::from(*units)).sum::<u64>());
+    for i in 0..seen.len() {
+        let mut units = 0;
+        for j in i..seen.len() {
+            units += seen[j].1;
+            let us = seen[j].0.since_us(seen[i].0);
+            assert!(units <= us / 1000 + 400, "{units} points in {us} µs");
+            assert!(units <= 600 || us > 500_000, "{units} points in one window, {us} µs");
+        }
+    }
+    let usage = gate.usage(OWNER).unwrap();
+    assert_eq!(usage.requests, 60);
+}
+
+fn units_in(seen: &Seen) -> u64 {
+    seen.line.split('/').nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_cost_beyond_all_that_a_limit_admits_is_denied() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let kind = LimitKind::Window { max: 100, window_ms: 3_600_000 };
+    let call = house.call(costing(limited(destination(&[&server.url("")]), &[kind]), "points")).await;
+    let result = call.send(points(&server, 101)).await;
+    assert!(matches!(&result, Err(SendError::Denied(why)) if why.contains("takes 101") && why.contains("at most 100")), "{result:?}");
+    call.send(points(&server, 100)).await.unwrap();
+    assert!(matches!(call.send(get(&server.url("/1"))).await, Err(SendError::Limited { .. })), "a cost that is not stated is 1");
+    let twice = OutgoingRequest { costs: [points(&server, 1).costs, points(&server, 2).costs].concat(), ..get(&server.url("/1")) };
+    assert!(matches!(call.send(twice).await, Err(SendError::Denied(why)) if why.contains("stated twice")));
+    assert_eq!(server.hits(), 1);
+}
+
+#[tokio::test]
+async fn admission_reckons_with_what_requests_cost_of_late() {
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let kind = LimitKind::Window { max: 100, window_ms: 3_600_000 };
+    let gate = house.gate(vec![costing(limited(destination(&[&server.url("")]), &[kind]), "points")]).await;
+    assert_eq!(gate.headroom(OWNER).calls, 100);
+    open(&gate, OWNER).send(points(&server, 20)).await.unwrap();
+    assert_eq!(gate.headroom(OWNER).calls, 4);
+    gate.reserve(OWNER, 3);
+    assert_eq!(gate.headroom(OWNER).calls, 1);
+    gate.unreserve(OWNER, 3);
+    open(&gate, OWNER).send(points(&server, 70)).await.unwrap();
+    let left = gate.headroom(OWNER);
+    assert_eq!(left.calls, 0, "ten points are left, and requests cost more");
+    assert_eq!(left.until.unwrap().0, "limit:0");
+}
+
+#[tokio::test]
+async fn a_fixed_window_opens_where_its_anchor_says_and_outlives_a_restart() {
+    const DAY_MS: i64 = 86_400_000;
+    let house = House::new();
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    // It began 23 hours ago.
+    let anchor = house.clock.wall().plus_ms(-23 * 3_600_000 - 5 * DAY_MS);
+    let kind = LimitKind::FixedWindow { max: 3, window_ms: DAY_MS.unsigned_abs(), anchor };
+    let owner = limited(destination(&[&server.url("")]), &[kind]);
+    let gate = house.gate(vec![owner.clone()]).await;
+    for _ in 0..3 {
+        open(&gate, OWNER).send(get(&server.url("/"))).await.unwrap();
+    }
+    let opens = anchor.plus_ms(6 * DAY_MS + 50);
+    for gate in [gate, house.gate(vec![owner]).await] {
+        let result = open(&gate, OWNER).send(get(&server.url("/"))).await;
+        let Err(SendError::Limited { until, key }) = result else { panic!("{result:?}") };
+        assert_eq!(key, "limit:0");
+        assert!(until.since_ms(opens).abs() <= 20, "{until:?} {opens:?}");
+    }
+    assert_eq!(server.hits(), 3);
+}

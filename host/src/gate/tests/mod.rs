@@ -155,6 +155,7 @@ fn limited(mut destination: Destination, kinds: &[LimitKind]) -> Destination {
             key: LimitKey::new(format!("limit:{i}")),
             kind,
             name: Some(format!("bucket-{i}")),
+            counts: None,
             operations: Vec::new(),
         })
         .collect();
@@ -176,6 +177,7 @@ fn get(url: &str) -> OutgoingRequest {
         reads_only: true,
         auth: RequestAuth::Connection,
         operation: None,
+        costs: Vec::new(),
         timeout_ms: None,
         max_response_bytes: None,
     }

@@ -12,6 +12,7 @@ use super::super::guest::GuestState;
 use super::bindings::OutputConnectorFull;
 use super::bindings::egression::connector::{credentials, http, ids, log, manifest, model, rate, settle};
 use super::{incoming, outgoing};
+use crate::gate::Cost;
 use crate::gate::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth};
 
 /// Adds the contract's imports.
@@ -58,6 +59,7 @@ fn outgoing_request(request: http::Request) -> OutgoingRequest {
             http::RequestAuth::None => RequestAuth::None,
         },
         operation: request.operation,
+        costs: request.costs.into_iter().map(|cost| Cost { name: cost.name, units: cost.units }).collect(),
         timeout_ms: request.timeout,
         max_response_bytes: request.max_response_bytes,
     }

@@ -1,6 +1,7 @@
 //! From the guest's description to ours. What cannot be read at all is an error here; what can be read but makes no
 //! sense is the business of `check_description`.
 
+use egression_core::time::Wall;
 use serde_json::Value;
 
 use super::super::description::{AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer, TypeSupport};
@@ -76,11 +77,15 @@ fn type_support(given: wit::TypeSupport, wrong: &mut Vec<String>) -> TypeSupport
 fn bucket(given: wit::Bucket) -> Bucket {
     let kind = match given.kind {
         wit::BucketKind::TokenBucket(bucket) => BucketKind::TokenBucket { rate: bucket.rate, per_ms: bucket.per, burst: bucket.burst },
-        wit::BucketKind::Window(window) => BucketKind::Window { max: window.max, window_ms: window.window },
+        wit::BucketKind::Window(window) => {
+            // An instant that is beyond every clock is none.
+            let anchor = window.anchor.and_then(|at| i64::try_from(at).ok()).map(Wall);
+            BucketKind::Window { max: window.max, window_ms: window.window, anchor }
+        }
         wit::BucketKind::Concurrency(max) => BucketKind::Concurrency { max },
         wit::BucketKind::MinInterval(interval_ms) => BucketKind::MinInterval { interval_ms },
     };
-    Bucket { name: given.name, scope: given.scope, kind, operations: given.operations }
+    Bucket { name: given.name, scope: given.scope, kind, counts: given.counts, operations: given.operations }
 }
 
 fn host_need(given: wit::HostNeed) -> HostNeed {

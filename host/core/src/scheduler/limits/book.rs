@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::kind::{Guard, LimitKey, LimitKind};
+use super::kind::{Guard, LimitKey, LimitKind, Share};
 use super::limit::{Limit, exhausted_until};
-use crate::time::Mono;
+use crate::time::{Mono, WallOffset};
 
 /// The limits and closures by key. A key that is neither defined nor closed admits everything.
 #[derive(Debug, Default)]
@@ -14,6 +14,7 @@ pub struct LimitBook {
     /// The latest instant seen; an earlier `now` counts as this.
     latest: Mono,
     generations: u64,
+    offset: WallOffset,
 }
 
 #[derive(Debug)]
@@ -31,8 +32,8 @@ struct Entry {
 pub struct Draw {
     /// When it was drawn.
     pub at: Mono,
-    /// The limits that it was drawn from, with their generations.
-    from: Vec<(LimitKey, u64)>,
+    /// What it took of which limits, with their generations.
+    from: Vec<(Share, u64)>,
 }
 
 /// At least one limit has no room.
@@ -48,8 +49,8 @@ pub struct Refusal {
 /// How much could be drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headroom {
-    /// Requests.
-    pub requests: u32,
+    /// Requests that cost nothing special; of a limit that counts a cost, its units.
+    pub units: u32,
     /// Only if that is 0: the limit that opens last, and when, as in [`Refusal`].
     pub until: Option<(LimitKey, Mono)>,
 }
@@ -59,6 +60,15 @@ impl LimitBook {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// How wall time relates to the monotonic clock from now on. Fixed windows begin by it; until it is told, both clocks
+    /// are taken for one.
+    pub fn set_wall(&mut self, offset: WallOffset) {
+        self.offset = offset;
+        for entry in self.limits.values_mut() {
+            entry.limit.set_offset(offset);
+        }
     }
 
     /// Sets a limit. The same definition again changes nothing; other sizes of the same kind keep what was used (a
@@ -76,7 +86,7 @@ impl LimitBook {
             }
         }
         self.generations += 1;
-        let entry = Entry { kind, guard, limit: Limit::new(kind, guard, now), generation: self.generations };
+        let entry = Entry { kind, guard, limit: Limit::new(kind, guard, now, self.offset), generation: self.generations };
         self.limits.insert(key, entry);
     }
 
@@ -87,39 +97,66 @@ impl LimitBook {
 
     /// Adds uses of the past to a window, each with its count. Nothing happens if `key` is no window.
     pub fn restore_window(&mut self, key: &LimitKey, uses: &[(Mono, u32)]) {
-        if let Some(Entry { limit: Limit::Window(window), .. }) = self.limits.get_mut(key) {
-            window.restore(uses);
+        match self.limits.get_mut(key).map(|entry| &mut entry.limit) {
+            Some(Limit::Window(window)) => window.restore(uses),
+            Some(Limit::Fixed(fixed)) => fixed.restore(uses),
+            _ => {}
         }
     }
 
-    /// Admits one request: all of `keys` or none. A key given twice counts once.
+    /// Admits one request that costs nothing special: all of `keys` or none. A key given twice counts once.
     ///
     /// # Errors
     /// When a limit has no room or is closed, with the instant at which all could admit.
     pub fn try_draw(&mut self, keys: &[LimitKey], now: Mono) -> Result<Draw, Refusal> {
+        let shares: Vec<Share> = keys.iter().cloned().map(Share::one).collect();
+        self.try_take(&shares, now)
+    }
+
+    /// Admits one request with its costs: all of `shares` or none. Of a key given twice the first counts.
+    ///
+    /// # Errors
+    /// When a limit has no room or is closed, with the instant at which all could admit. Of a request that costs more than
+    /// a limit ever admits ([`Self::exceeds`]) that is never.
+    pub fn try_take(&mut self, shares: &[Share], now: Mono) -> Result<Draw, Refusal> {
         let now = self.pass(now);
-        if let Some((key, until)) = self.last_to_open(keys, now) {
-            return Err(Refusal { until, key });
+        if let Some(refusal) = self.refusal(shares, now) {
+            return Err(refusal);
         }
-        let mut from = Vec::with_capacity(keys.len());
-        for (i, key) in keys.iter().enumerate() {
-            if keys[..i].contains(key) {
+        let mut from = Vec::with_capacity(shares.len());
+        for (i, share) in shares.iter().enumerate() {
+            if shares[..i].iter().any(|earlier| earlier.key == share.key) {
                 continue;
             }
-            if let Some(entry) = self.limits.get_mut(key) {
-                entry.limit.draw(now);
-                from.push((key.clone(), entry.generation));
+            if let Some(entry) = self.limits.get_mut(&share.key) {
+                entry.limit.draw(now, units_of(share));
+                from.push((share.clone(), entry.generation));
             }
         }
         Ok(Draw { at: now, from })
     }
 
+    /// Why such a request is not admitted now; none if it is.
+    #[must_use]
+    pub fn refusal(&self, shares: &[Share], now: Mono) -> Option<Refusal> {
+        let now = now.max(self.latest);
+        let wanted = shares.iter().map(|share| (&share.key, units_of(share)));
+        self.last_to_open(wanted, now).map(|(key, until)| Refusal { until, key })
+    }
+
+    /// The first of these limits that never admits so much at once, and the most that it does.
+    #[must_use]
+    pub fn exceeds<'a>(&self, shares: &'a [Share]) -> Option<(&'a Share, u64)> {
+        let most = |share: &Share| self.limits.get(&share.key).map_or(u64::MAX, |entry| entry.limit.most());
+        shares.iter().map(|share| (share, most(share))).find(|(share, most)| units_of(share) > *most)
+    }
+
     /// Ends a request at `now`: its slots are free again, and it has arrived, if it ever will.
     pub fn finish(&mut self, draw: Draw, now: Mono) {
         let now = self.pass(now);
-        for (key, generation) in draw.from {
-            if let Some(entry) = self.limits.get_mut(&key).filter(|e| e.generation == generation) {
-                entry.limit.answered(draw.at, now);
+        for (share, generation) in draw.from {
+            if let Some(entry) = self.limits.get_mut(&share.key).filter(|e| e.generation == generation) {
+                entry.limit.answered(draw.at, now, units_of(&share));
             }
         }
     }
@@ -152,8 +189,8 @@ impl LimitBook {
         }
     }
 
-    /// How many draws could be made up to `now + horizon_ms`, each limit taken for itself: a forecast, and never
-    /// too small for limits of rate. Slots that are in use count as far as they come free at the pace of the last moments.
+    /// How many draws of one unit could be made up to `now + horizon_ms`, each limit taken for itself: a forecast, and
+    /// never too small for limits of rate. Slots that are in use count as far as they come free at the pace of the last moments.
     /// Work does not grow with the answer.
     #[must_use]
     pub fn headroom(&self, keys: &[LimitKey], now: Mono, horizon_ms: u64) -> Headroom {
@@ -161,9 +198,9 @@ impl LimitBook {
         let end = now.plus_ms(horizon_ms);
         let open = self.closed(keys, now).map_or(now, |(_, until)| until);
         let free = |key| self.limits.get(key).map_or(u64::MAX, |e| e.limit.available(open, end));
-        let requests = if open > end { 0 } else { keys.iter().map(free).min().unwrap_or(u64::MAX) };
-        let until = if requests == 0 { self.last_to_open(keys, now) } else { None };
-        Headroom { requests: u32::try_from(requests).unwrap_or(u32::MAX), until }
+        let units = if open > end { 0 } else { keys.iter().map(free).min().unwrap_or(u64::MAX) };
+        let until = if units == 0 { self.last_to_open(keys.iter().map(|key| (key, 1)), now) } else { None };
+        Headroom { units: u32::try_from(units).unwrap_or(u32::MAX), until }
     }
 
     /// Whether a concurrency limit among `keys` has no free slot.
@@ -173,12 +210,12 @@ impl LimitBook {
     }
 
     /// The key that admits last and when, if that is later than now.
-    fn last_to_open(&self, keys: &[LimitKey], now: Mono) -> Option<(LimitKey, Mono)> {
-        let ready = |key: &LimitKey| {
-            let room = self.limits.get(key).map_or(now, |e| e.limit.ready(now));
+    fn last_to_open<'a>(&self, wanted: impl Iterator<Item = (&'a LimitKey, u64)>, now: Mono) -> Option<(LimitKey, Mono)> {
+        let ready = |key: &LimitKey, units: u64| {
+            let room = self.limits.get(key).map_or(now, |e| e.limit.ready(now, units));
             self.closed.get(key).map_or(room, |end| room.max(*end))
         };
-        let (key, until) = keys.iter().map(|key| (key, ready(key))).max_by_key(|(_, until)| *until)?;
+        let (key, until) = wanted.map(|(key, units)| (key, ready(key, units))).max_by_key(|(_, until)| *until)?;
         (until > now).then(|| (key.clone(), until))
     }
 
@@ -186,6 +223,10 @@ impl LimitBook {
         self.latest = self.latest.max(now);
         self.latest
     }
+}
+
+fn units_of(share: &Share) -> u64 {
+    u64::from(share.units.max(1))
 }
 
 #[cfg(test)]
@@ -249,13 +290,13 @@ mod tests {
     fn a_key_that_was_never_defined_can_be_closed_and_only_for_longer() {
         let (mut book, mut keys) = book(&[]);
         keys.push(key("own"));
-        assert_eq!(book.headroom(&keys, Mono(0), 200).requests, u32::MAX);
+        assert_eq!(book.headroom(&keys, Mono(0), 200).units, u32::MAX);
         book.close(key("own"), Mono(3 * SECOND));
         book.close(key("own"), Mono(2 * SECOND));
         assert_eq!(book.closed(&keys, Mono(0)), Some((key("own"), Mono(3 * SECOND))));
         assert_eq!(book.try_draw(&keys, Mono(SECOND)).unwrap_err().until, Mono(3 * SECOND));
         let headroom = book.headroom(&keys, Mono(SECOND), 200);
-        assert_eq!(headroom, Headroom { requests: 0, until: Some((key("own"), Mono(3 * SECOND))) });
+        assert_eq!(headroom, Headroom { units: 0, until: Some((key("own"), Mono(3 * SECOND))) });
         let _ = book.try_draw(&keys, Mono(3 * SECOND)).unwrap();
         assert_eq!(book.closed(&keys, Mono(3 * SECOND)), None);
     }
@@ -265,7 +306,7 @@ mod tests {
         let (mut book, keys) = book(&[("window", LimitKind::Window { max: 1, window_ms: 1000 })]);
         let _ = book.try_draw(&keys, Mono(10 * SECOND)).unwrap();
         assert_eq!(book.try_draw(&keys, Mono(0)).unwrap_err().until, Mono(11 * SECOND + 1));
-        assert_eq!(book.headroom(&keys, Mono(0), 200).requests, 0);
+        assert_eq!(book.headroom(&keys, Mono(0), 200).units, 0);
         let draw = book.try_draw(&keys, Mono(11 * SECOND + 1)).unwrap();
         assert_eq!(draw.at, Mono(11 * SECOND + 1));
         book.close(keys[0].clone(), Mono(20 * SECOND));
@@ -277,22 +318,22 @@ mod tests {
         let (mut book, keys) = book(&[("limit", BUCKET)]);
         let full = Mono(SECOND);
         book.define(keys[0].clone(), BUCKET, Guard::NONE, full);
-        assert_eq!(book.headroom(&keys, full, 0).requests, 5);
+        assert_eq!(book.headroom(&keys, full, 0).units, 5);
         book.define(keys[0].clone(), LimitKind::TokenBucket { rate: 10, per_ms: 1000, burst: 2 }, Guard::NONE, full);
-        assert_eq!(book.headroom(&keys, full, 0).requests, 2);
+        assert_eq!(book.headroom(&keys, full, 0).units, 2);
         book.define(keys[0].clone(), WINDOW, Guard::NONE, full);
-        assert_eq!(book.headroom(&keys, full, 0).requests, 3);
+        assert_eq!(book.headroom(&keys, full, 0).units, 3);
         book.define(keys[0].clone(), BUCKET, Guard::NONE, full);
-        assert_eq!(book.headroom(&keys, full, 0).requests, 0);
+        assert_eq!(book.headroom(&keys, full, 0).units, 0);
     }
 
     #[test]
     fn headroom_looks_ahead_to_the_horizon() {
         let (mut book, keys) = book(&[("bucket", BUCKET), ("window", WINDOW)]);
-        assert_eq!(book.headroom(&keys, Mono(0), 200).requests, 2);
-        assert_eq!(book.headroom(&keys, Mono(0), 1000).requests, 3);
+        assert_eq!(book.headroom(&keys, Mono(0), 200).units, 2);
+        assert_eq!(book.headroom(&keys, Mono(0), 1000).units, 3);
         book.close(keys[1].clone(), Mono(150_000));
-        assert_eq!(book.headroom(&keys, Mono(0), 200).requests, 2, "the bucket fills while the window is closed");
+        assert_eq!(book.headroom(&keys, Mono(0), 200).units, 2, "the bucket fills while the window is closed");
         assert_eq!(book.headroom(&keys, Mono(0), 100).until, Some((key("window"), Mono(150_000))));
     }
 
@@ -312,7 +353,7 @@ mod tests {
         book.observe(&keys[0], None, Some(0), Some(700), now);
         assert_eq!(book.try_draw(&keys, now).unwrap_err().until, Mono(1_700_000));
         book.observe(&keys[1], Some(2), None, None, now);
-        assert_eq!(book.headroom(&keys[1..], now, 0).requests, 2);
+        assert_eq!(book.headroom(&keys[1..], now, 0).units, 2);
         book.observe(&key("own"), Some(5), Some(1), Some(700), now);
         assert_eq!(book.closed(&[key("own")], now), None);
         book.observe(&key("own"), None, Some(0), Some(u64::MAX), now);

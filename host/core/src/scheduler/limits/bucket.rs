@@ -1,43 +1,52 @@
-//! A token bucket: at most `rate · w + burst` in any `w`.
+//! A token bucket: at most `rate · w + burst` in any `w`. A request takes one token, or as many as it costs.
 //!
-//! The level is counted in units so small that a microsecond yields a whole number of them: exact for ever, O(1) a
+//! The level is counted in grains so small that a microsecond yields a whole number of them: exact for ever, O(1) a
 //! draw. Why the guard holds: requests that arrive within `w` were drawn within `w + edge`. Of those the bucket
 //! admits at most `rate · (w + edge) + burst - rate · edge`, which is the limit.
 //!
+//! A request may cost more than the burst that the guard leaves, up to the whole burst. While nothing is on its way the
+//! level goes on rising past what is left, so such a request only waits a little longer. Whatever a draw takes, it takes
+//! from a level that is cut first, if need be into debt; so the sum above holds for any mix of costs: with draws
+//! `n1 … nk`, `nk ≤ burst - rate · edge - n1 - … + rate · (tk - t1)`.
+//!
 //! A request may travel longer than the edge. So each one that is on its way keeps its place in the bucket: the
-//! capacity is smaller by a token until the answer shows that it has arrived, as if it were to arrive only then.
-//! Should all of them arrive at once, together with what is drawn by then, the burst still holds them. One token of
-//! capacity always remains, so that a destination that answers slowly gets its whole rate; more requests on their way
-//! than the burst has tokens are beyond this.
+//! capacity is smaller by what it took until the answer shows that it has arrived, as if it were to arrive only then.
+//! Should all of them arrive at once, together with what is drawn by then, the burst still holds them. The capacity for
+//! one request (the costliest so far) always remains, so that a destination that answers slowly gets its whole rate; more
+//! on their way than the burst has tokens is beyond this.
 
 use super::kind::Guard;
 use super::underway::UnderWay;
 use crate::time::Mono;
 
-const MILLION: u128 = 1_000_000;
+const MILLION: i128 = 1_000_000;
 
-/// A bucket's sizes, the guard included, in units.
+/// A bucket's sizes, the guard included, in grains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
-    /// Units that arrive in a microsecond.
-    gain: u128,
-    /// Units of one token.
-    token: u128,
-    /// The most units that the bucket holds; at least one token.
-    capacity: u128,
+    /// Grains that arrive in a microsecond.
+    gain: i128,
+    /// Grains of one token.
+    token: i128,
+    /// The burst as the destination defines it, in tokens; at least 1.
+    burst: u64,
+    /// The grains of the burst that the guard leaves; at least one token.
+    capacity: i128,
 }
 
 impl Shape {
     fn of(rate: u32, per_ms: u64, burst: u32, guard: Guard) -> Self {
-        let per_us = u128::from(per_ms.max(1)) * 1000;
-        let rate = u128::from(rate);
-        let edge_us = u128::from(guard.edge_ms) * 1000;
-        let token = per_us * MILLION;
-        let cut = rate * edge_us * MILLION;
+        let per_us = i128::from(per_ms.max(1)).saturating_mul(1000);
+        let rate = i128::from(rate);
+        let edge_us = i128::from(guard.edge_ms) * 1000;
+        let token = per_us.saturating_mul(MILLION);
+        let cut = (rate * MILLION).saturating_mul(edge_us);
+        let burst = u64::from(burst.max(1));
         Self {
-            gain: rate * (MILLION - u128::from(guard.share_ppm())),
+            gain: rate * (MILLION - i128::from(guard.share_ppm())),
             token,
-            capacity: (u128::from(burst) * token).saturating_sub(cut).max(token),
+            burst,
+            capacity: token.saturating_mul(i128::from(burst)).saturating_sub(cut).max(token),
         }
     }
 }
@@ -46,60 +55,85 @@ impl Shape {
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     shape: Shape,
-    level: u128,
+    /// Below zero after a request that cost more than the guard leaves of the burst.
+    level: i128,
     /// When the level was reckoned.
     at: Mono,
     /// A smaller burst that the destination told of, in tokens.
     observed_burst: Option<u64>,
     under_way: UnderWay,
+    /// The most tokens that a request has taken.
+    costliest: u64,
 }
 
 impl Bucket {
     /// An empty bucket. Nothing is known of what was sent before, so it has to fill first.
     pub(super) fn empty(rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) -> Self {
         let shape = Shape::of(rate, per_ms, burst, guard);
-        Self { shape, level: 0, at: now, observed_burst: None, under_way: UnderWay::new(guard.reach_ms) }
+        Self { shape, level: 0, at: now, observed_burst: None, under_way: UnderWay::new(guard.reach_ms), costliest: 1 }
     }
 
     /// Takes new sizes. The tokens at hand stay, rounded down to millionths and cut to the new capacity.
     pub(super) fn reshape(&mut self, rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) {
-        let millionths = self.level_at(now).saturating_mul(MILLION) / self.shape.token;
+        let millionths = self.standing(now).0.saturating_mul(MILLION).div_euclid(self.shape.token);
         self.shape = Shape::of(rate, per_ms, burst, guard);
         self.observed_burst = None;
         self.under_way.reshape(guard.reach_ms);
-        self.level = millionths.saturating_mul(self.shape.token / MILLION).min(self.capacity());
+        self.level = millionths.saturating_mul(self.shape.token / MILLION).min(self.capacity(self.under_way.total()));
         self.at = now;
     }
 
-    /// The earliest instant, not before `now`, at which a token is there.
-    pub(super) fn ready(&self, now: Mono) -> Mono {
-        let missing = self.shape.token.saturating_sub(self.level_at(now));
-        if missing == 0 {
-            return now;
+    /// The most tokens that one request can ever take.
+    pub(super) const fn most(&self) -> u64 {
+        self.shape.burst
+    }
+
+    /// The earliest instant, not before `now`, at which so many tokens are there, if nothing is answered before.
+    pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
+        if units > self.most() {
+            return Mono::FAR;
+        }
+        let needed = self.grains(units.min(self.burst()));
+        let (mut at, (mut level, mut under_way)) = (now, self.standing(now));
+        // What is on its way keeps the level down until it counts as arrived.
+        for (arrived, its_units) in self.under_way.arrivals().filter(|(arrived, _)| *arrived > now) {
+            if needed <= self.ceiling(under_way) {
+                break;
+            }
+            level = level.saturating_add(self.gained(at, arrived)).min(self.ceiling(under_way));
+            (at, under_way) = (arrived, under_way - its_units);
+        }
+        let missing = needed.saturating_sub(level);
+        if missing <= 0 {
+            return at;
         }
         if self.shape.gain == 0 {
             return Mono::FAR;
         }
-        now.plus_us(u64::try_from(missing.div_ceil(self.shape.gain)).unwrap_or(u64::MAX))
+        // Rounded up; both are positive.
+        let wait_us = (missing - 1) / self.shape.gain + 1;
+        at.plus_us(u64::try_from(wait_us).unwrap_or(u64::MAX))
     }
 
-    /// Takes a token.
-    pub(super) fn draw(&mut self, now: Mono) {
+    /// Takes so many tokens.
+    pub(super) fn draw(&mut self, now: Mono, units: u64) {
         self.reckon(now);
-        self.level = self.level.saturating_sub(self.shape.token);
-        self.under_way.set_out(now);
+        self.level = self.level.min(self.capacity(0)).saturating_sub(self.grains(units));
+        self.under_way.set_out(now, units);
+        self.costliest = self.costliest.max(units);
     }
 
-    /// The request that was drawn at `drawn` is answered.
-    pub(super) fn answered(&mut self, drawn: Mono, now: Mono) {
+    /// The request of so many tokens that was drawn at `drawn` is answered.
+    pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         self.reckon(now);
-        self.under_way.arrive(drawn);
+        self.under_way.arrive(drawn, units);
     }
 
-    /// How many draws could be made from `from` up to `to`.
+    /// How many tokens could be drawn from `from` up to `to`, one by one.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
-        let units = self.level_at(from).saturating_add(self.shape.gain * u128::from(to.since_us(from)));
-        u64::try_from(units / self.shape.token).unwrap_or(u64::MAX)
+        let (level, under_way) = self.standing(from);
+        let grains = level.min(self.capacity(under_way)).saturating_add(self.gained(from, to));
+        u64::try_from(grains.max(0) / self.shape.token).unwrap_or(u64::MAX)
     }
 
     /// Cuts the level to what the destination says is left, and the capacity to the limit it says it has.
@@ -107,28 +141,51 @@ impl Bucket {
         if let Some(limit) = limit.filter(|l| *l > 0) {
             self.observed_burst = Some(limit);
         }
-        let left = remaining.map_or(u128::MAX, |r| u128::from(r).saturating_mul(self.shape.token));
+        let left = remaining.map_or(i128::MAX, |r| self.grains(r));
         self.reckon(now);
         self.level = self.level.min(left);
     }
 
-    /// Brings the level up to `now`, and only then lets go of what has been under way for too long.
+    /// Brings the level up to `now`, and lets go of what has been under way for too long.
     fn reckon(&mut self, now: Mono) {
-        self.level = self.level_at(now);
+        (self.level, _) = self.standing(now);
         self.at = self.at.max(now);
         while self.under_way.overdue(now).is_some() {}
     }
 
-    fn level_at(&self, now: Mono) -> u128 {
-        let gained = self.shape.gain.saturating_mul(u128::from(now.since_us(self.at)));
-        self.level.saturating_add(gained).min(self.capacity())
+    /// The level at `now`, and what is still on its way then. What counts as arrived before lets the level rise from there on.
+    fn standing(&self, now: Mono) -> (i128, u64) {
+        let (mut at, mut level, mut under_way) = (self.at, self.level, self.under_way.total());
+        let overdue = self.under_way.arrivals().take_while(|(arrived, _)| *arrived <= now);
+        for (until, arriving) in overdue.chain(std::iter::once((now, 0))) {
+            level = level.saturating_add(self.gained(at, until)).min(self.ceiling(under_way));
+            (at, under_way) = (until.max(at), under_way - arriving);
+        }
+        (level, under_way)
     }
 
-    fn capacity(&self) -> u128 {
-        let observed = self.observed_burst.map_or(u128::MAX, |b| u128::from(b).saturating_mul(self.shape.token));
-        let whole = self.shape.capacity.min(observed);
-        let kept = u128::from(self.under_way.total()).saturating_mul(self.shape.token);
-        whole.saturating_sub(kept).max(self.shape.token)
+    fn gained(&self, from: Mono, to: Mono) -> i128 {
+        self.shape.gain.saturating_mul(i128::from(to.since_us(from)))
+    }
+
+    fn grains(&self, tokens: u64) -> i128 {
+        self.shape.token.saturating_mul(i128::from(tokens))
+    }
+
+    /// The burst in tokens: the destination's own, or a smaller one that it told of.
+    fn burst(&self) -> u64 {
+        self.observed_burst.map_or(self.shape.burst, |observed| observed.min(self.shape.burst))
+    }
+
+    /// How far the level rises: past the guard's cut only while nothing is on its way.
+    fn ceiling(&self, under_way: u64) -> i128 {
+        if under_way == 0 { self.grains(self.burst()).max(self.shape.token) } else { self.capacity(under_way) }
+    }
+
+    /// What is left of the burst, with so many tokens on their way.
+    fn capacity(&self, under_way: u64) -> i128 {
+        let whole = self.shape.capacity.min(self.grains(self.burst()));
+        whole.saturating_sub(self.grains(under_way)).max(self.grains(self.costliest).min(whole)).max(self.shape.token)
     }
 }
 
@@ -141,12 +198,12 @@ mod tests {
     /// All that can be drawn at once, each answered at once.
     fn draws_at(bucket: &mut Bucket, now: Mono) -> u32 {
         let mut count = 0;
-        while bucket.ready(now) <= now {
-            bucket.draw(now);
+        while bucket.ready(now, 1) <= now {
+            bucket.draw(now, 1);
             count += 1;
         }
         for _ in 0..count {
-            bucket.answered(now, now);
+            bucket.answered(now, now, 1);
         }
         count
     }
@@ -154,7 +211,7 @@ mod tests {
     #[test]
     fn starts_empty_and_fills_to_the_burst_less_what_arrives_in_the_edge() {
         let mut bucket = Bucket::empty(20, 1000, 5, Guard::default(), Mono(0));
-        assert_eq!(bucket.ready(Mono(0)), Mono(51_021), "the first token at 98 % of the rate, rounded up");
+        assert_eq!(bucket.ready(Mono(0), 1), Mono(51_021), "the first token at 98 % of the rate, rounded up");
         assert_eq!(draws_at(&mut bucket, Mono(60 * SECOND)), 4);
         let mut small = Bucket::empty(20, 1000, 1, Guard::default(), Mono(0));
         assert_eq!(draws_at(&mut small, Mono(60 * SECOND)), 1, "at least 1 is left");
@@ -201,11 +258,11 @@ mod tests {
         let guard = Guard { reach_ms: 1000, ..Guard::NONE };
         let mut bucket = Bucket::empty(10, 1000, 4, guard, Mono(0));
         let full = Mono(10 * SECOND);
-        bucket.draw(full);
-        bucket.draw(full);
+        bucket.draw(full, 1);
+        bucket.draw(full, 1);
         let later = full.plus_ms(900);
         assert_eq!(bucket.available(later, later), 2, "two may still arrive");
-        bucket.answered(full, later);
+        bucket.answered(full, later, 1);
         assert_eq!(bucket.available(later, later), 2, "the third place fills at the rate");
         let filled = later.plus_ms(100);
         assert_eq!(bucket.available(filled, filled), 3);
@@ -219,15 +276,65 @@ mod tests {
         let mut bucket = Bucket::empty(10, 1000, 2, guard, Mono(0));
         let mut now = Mono(0);
         for _ in 0..100 {
-            now = bucket.ready(now);
-            bucket.draw(now);
+            now = bucket.ready(now, 1);
+            bucket.draw(now, 1);
         }
         assert_eq!(now, Mono(10 * SECOND), "though none of them is answered");
     }
 
     #[test]
+    fn a_request_takes_as_many_tokens_as_it_costs() {
+        let mut bucket = Bucket::empty(10, 1000, 20, Guard::NONE, Mono(0));
+        assert_eq!(bucket.ready(Mono(0), 15), Mono(3 * SECOND / 2));
+        let full = Mono(10 * SECOND);
+        bucket.draw(full, 15);
+        assert_eq!(bucket.available(full, full), 5);
+        assert_eq!(bucket.ready(full, 20), full.plus_ms(1500));
+        assert_eq!(bucket.ready(full, 21), Mono::FAR, "more than the burst ever holds");
+    }
+
+    #[test]
+    fn what_the_guard_cuts_from_the_burst_is_waited_for_by_a_request_that_needs_it_and_owed_afterwards() {
+        let guard = Guard { edge_ms: 100, ..Guard::NONE };
+        let mut bucket = Bucket::empty(10, 1000, 5, guard, Mono(0));
+        assert_eq!(bucket.ready(Mono(0), 4), Mono(2 * SECOND / 5), "the cut is one token");
+        assert_eq!(bucket.ready(Mono(0), 5), Mono(SECOND / 2));
+        let full = Mono(SECOND / 2);
+        bucket.draw(full, 5);
+        assert_eq!(bucket.ready(full, 1), full.plus_ms(200), "a token is owed");
+    }
+
+    #[test]
+    fn a_costly_request_waits_until_what_is_under_way_has_arrived() {
+        let guard = Guard { reach_ms: 1000, ..Guard::NONE };
+        let mut bucket = Bucket::empty(10, 1000, 10, guard, Mono(0));
+        let full = Mono(10 * SECOND);
+        bucket.draw(full, 4);
+        assert_eq!(bucket.ready(full, 6), full);
+        // Ten tokens would be there after 400 ms, were it not for the four that may still arrive until the reach is over.
+        assert_eq!(bucket.ready(full, 10), full.plus_ms(1400));
+        let mut answered = bucket.clone();
+        answered.answered(full, full.plus_ms(100), 4);
+        assert_eq!(answered.ready(full.plus_ms(100), 10), full.plus_ms(500), "six were left of the level, four come in 400 ms");
+    }
+
+    #[test]
+    fn a_slow_destination_gets_its_whole_rate_of_costly_requests_too() {
+        let guard = Guard { reach_ms: 60_000, ..Guard::NONE };
+        let mut bucket = Bucket::empty(10, 1000, 12, guard, Mono(0));
+        let first = bucket.ready(Mono(0), 5);
+        bucket.draw(first, 5);
+        let mut now = first;
+        for _ in 0..100 {
+            now = bucket.ready(now, 5);
+            bucket.draw(now, 5);
+        }
+        assert_eq!(now, first.plus_us(50 * SECOND), "though none of them is answered");
+    }
+
+    #[test]
     fn a_rate_of_nothing_admits_nothing() {
         let bucket = Bucket::empty(0, 1000, 5, Guard::NONE, Mono(0));
-        assert_eq!(bucket.ready(Mono(SECOND)), Mono::FAR);
+        assert_eq!(bucket.ready(Mono(SECOND), 1), Mono::FAR);
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::time::Wall;
+
 /// The name of one limit in the [`LimitBook`](super::LimitBook). Whoever shares a limit uses the same key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LimitKey(pub Arc<str>);
@@ -23,21 +25,30 @@ impl fmt::Display for LimitKey {
 /// How the destination counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LimitKind {
-    /// At most `rate · w / per_ms + burst` requests in any `w` milliseconds.
+    /// At most `rate · w / per_ms + burst` in any `w` milliseconds.
     TokenBucket {
-        /// Requests per `per_ms`; 0: none ever.
+        /// Requests, or what they cost, per `per_ms`; 0: none ever.
         rate: u32,
         /// The length of time for `rate`, in milliseconds; 0 counts as 1.
         per_ms: u64,
-        /// Requests at once after a pause; 0 counts as 1.
+        /// As many at once after a pause; 0 counts as 1.
         burst: u32,
     },
-    /// At most `max` requests in any `window_ms`, wherever it begins.
+    /// At most `max` in any `window_ms`, wherever it begins.
     Window {
-        /// Requests; 0: none ever.
+        /// Requests, or what they cost; 0: none ever.
         max: u32,
         /// The window's length in milliseconds.
         window_ms: u64,
+    },
+    /// At most `max` in each of the windows that follow one another.
+    FixedWindow {
+        /// Requests, or what they cost; 0: none ever.
+        max: u32,
+        /// The length of each window in milliseconds; 0 counts as 1.
+        window_ms: u64,
+        /// An instant at which one of them begins.
+        anchor: Wall,
     },
     /// At most `max` requests that are not answered yet.
     Concurrency {
@@ -51,13 +62,39 @@ pub enum LimitKind {
     },
 }
 
+impl LimitKind {
+    /// Whether it counts what was used in a stretch of time, which is to outlive a restart.
+    #[must_use]
+    pub const fn is_window(&self) -> bool {
+        matches!(self, Self::Window { .. } | Self::FixedWindow { .. })
+    }
+}
+
+/// What a request takes of one limit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Share {
+    /// The limit.
+    pub key: LimitKey,
+    /// One, or what the request costs there; 0 counts as 1. A limit on requests at once, or on the time between two, takes
+    /// each request as one, whatever it costs.
+    pub units: u32,
+}
+
+impl Share {
+    /// One request, which costs nothing special.
+    #[must_use]
+    pub const fn one(key: LimitKey) -> Self {
+        Self { key, units: 1 }
+    }
+}
+
 /// How far the host stays from a limit, because a request arrives later than it was drawn and clocks differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guard {
     /// The share of a token bucket's rate that is not used, from 0 to 0.9.
     pub rate_share: f64,
     /// The spread in milliseconds between a draw and its arrival that is reckoned with: it lengthens windows and
-    /// intervals, and what arrives in it is cut from a bucket's burst, of which at least 1 is left.
+    /// intervals (a fixed window at both ends), and what arrives in it is cut from a bucket's burst, of which at least 1 is left.
     pub edge_ms: u64,
     /// For how long, in milliseconds, a request without an answer may still arrive: until then it keeps its place in a
     /// bucket's burst, and a window counts it from its answer on.

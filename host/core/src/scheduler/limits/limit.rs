@@ -1,10 +1,11 @@
 //! One limit of any kind behind one set of questions.
 
 use super::bucket::Bucket;
+use super::fixed::FixedWindow;
 use super::kind::{Guard, LimitKind};
 use super::spacing::Spacing;
 use super::window::Window;
-use crate::time::Mono;
+use crate::time::{Mono, WallOffset};
 
 /// The longest reset that is believed, in milliseconds. A longer one is a connector that mistakes an instant for a duration.
 const OBSERVED_RESET_MAX_MS: u64 = 3_600_000;
@@ -14,6 +15,7 @@ const OBSERVED_RESET_MAX_MS: u64 = 3_600_000;
 pub(super) enum Limit {
     Bucket(Bucket),
     Window(Window),
+    Fixed(FixedWindow),
     Slots(Slots),
     Spacing(Spacing),
 }
@@ -72,10 +74,11 @@ impl Slots {
 }
 
 impl Limit {
-    pub(super) fn new(kind: LimitKind, guard: Guard, now: Mono) -> Self {
+    pub(super) fn new(kind: LimitKind, guard: Guard, now: Mono, offset: WallOffset) -> Self {
         match kind {
             LimitKind::TokenBucket { rate, per_ms, burst } => Self::Bucket(Bucket::empty(rate, per_ms, burst, guard, now)),
             LimitKind::Window { max, window_ms } => Self::Window(Window::new(max, window_ms, guard)),
+            LimitKind::FixedWindow { max, window_ms, anchor } => Self::Fixed(FixedWindow::new(max, window_ms, anchor, guard, offset)),
             LimitKind::Concurrency { max } => {
                 Self::Slots(Slots { max: u64::from(max), in_use: 0, observed_max: None, turnover: Turnover::default() })
             }
@@ -90,6 +93,9 @@ impl Limit {
                 bucket.reshape(rate, per_ms, burst, guard, now);
             }
             (Self::Window(window), LimitKind::Window { max, window_ms }) => window.reshape(max, window_ms, guard),
+            (Self::Fixed(fixed), LimitKind::FixedWindow { max, window_ms, anchor }) => {
+                fixed.reshape(max, window_ms, anchor, guard, now);
+            }
             (Self::Slots(slots), LimitKind::Concurrency { max }) => {
                 slots.max = u64::from(max);
                 slots.observed_max = None;
@@ -100,22 +106,42 @@ impl Limit {
         true
     }
 
-    /// The earliest instant, not before `now`, at which one draw could be made; [`Mono::FAR`]: no instant helps.
-    pub(super) fn ready(&self, now: Mono) -> Mono {
+    /// How wall time relates to the monotonic clock from now on.
+    pub(super) const fn set_offset(&mut self, offset: WallOffset) {
+        if let Self::Fixed(fixed) = self {
+            fixed.set_offset(offset);
+        }
+    }
+
+    /// The most units that one request can ever take.
+    pub(super) const fn most(&self) -> u64 {
         match self {
-            Self::Bucket(bucket) => bucket.ready(now),
-            Self::Window(window) => window.ready(now),
+            Self::Bucket(bucket) => bucket.most(),
+            Self::Window(window) => window.most(),
+            Self::Fixed(fixed) => fixed.most(),
+            Self::Slots(_) | Self::Spacing(_) => u64::MAX,
+        }
+    }
+
+    /// The earliest instant, not before `now`, at which a request of so many units could be drawn; [`Mono::FAR`]: no
+    /// instant helps.
+    pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
+        match self {
+            Self::Bucket(bucket) => bucket.ready(now, units),
+            Self::Window(window) => window.ready(now, units),
+            Self::Fixed(fixed) => fixed.ready(now, units),
             Self::Slots(slots) if slots.free() > 0 => now,
             Self::Slots(_) => Mono::FAR,
             Self::Spacing(spacing) => spacing.ready(now),
         }
     }
 
-    /// Draws one request.
-    pub(super) fn draw(&mut self, now: Mono) {
+    /// Draws one request of so many units.
+    pub(super) fn draw(&mut self, now: Mono, units: u64) {
         match self {
-            Self::Bucket(bucket) => bucket.draw(now),
-            Self::Window(window) => window.draw(now),
+            Self::Bucket(bucket) => bucket.draw(now, units),
+            Self::Window(window) => window.draw(now, units),
+            Self::Fixed(fixed) => fixed.draw(now, units),
             Self::Slots(slots) => {
                 slots.in_use += 1;
                 slots.turnover.take(now);
@@ -124,21 +150,23 @@ impl Limit {
         }
     }
 
-    /// The request that was drawn at `drawn` is answered.
-    pub(super) fn answered(&mut self, drawn: Mono, now: Mono) {
+    /// The request of so many units that was drawn at `drawn` is answered.
+    pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         match self {
-            Self::Bucket(bucket) => bucket.answered(drawn, now),
-            Self::Window(window) => window.answered(drawn, now),
+            Self::Bucket(bucket) => bucket.answered(drawn, now, units),
+            Self::Window(window) => window.answered(drawn, now, units),
+            Self::Fixed(fixed) => fixed.answered(drawn, now, units),
             Self::Slots(slots) => slots.in_use = slots.in_use.saturating_sub(1),
             Self::Spacing(_) => {}
         }
     }
 
-    /// How many draws could be made from `from` up to `to`.
+    /// How many units could be drawn from `from` up to `to`, one by one.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.available(from, to),
             Self::Window(window) => window.available(from, to),
+            Self::Fixed(fixed) => fixed.available(from, to),
             Self::Slots(slots) => slots.available(from, to),
             Self::Spacing(spacing) => spacing.available(from, to),
         }
@@ -149,6 +177,7 @@ impl Limit {
         match self {
             Self::Bucket(bucket) => bucket.observe(limit, remaining, now),
             Self::Window(window) => window.observe(limit, remaining, reset_ms, now),
+            Self::Fixed(fixed) => fixed.observe(limit, remaining, reset_ms, now),
             Self::Slots(slots) => slots.observed_max = limit.filter(|l| *l > 0).or(slots.observed_max),
             Self::Spacing(spacing) => {
                 if let Some(until) = exhausted_until(remaining, reset_ms, now) {
@@ -176,16 +205,16 @@ mod tests {
 
     #[test]
     fn slots_in_use_count_as_far_as_they_come_free() {
-        let mut slots = Limit::new(LimitKind::Concurrency { max: 10 }, Guard::NONE, Mono(0));
+        let mut slots = Limit::new(LimitKind::Concurrency { max: 10 }, Guard::NONE, Mono(0), WallOffset::default());
         let mut now = Mono(0);
         // 100 a second, each done at once but the last ten, which hang.
         for _ in 0..100 {
-            slots.draw(now);
-            slots.answered(now, now);
+            slots.draw(now, 1);
+            slots.answered(now, now, 1);
             now = now.plus_ms(10);
         }
         for _ in 0..10 {
-            slots.draw(now);
+            slots.draw(now, 1);
         }
         assert!(slots.is_saturated());
         assert_eq!(slots.available(now, now.plus_ms(50)), 5, "at the pace of the last moments");

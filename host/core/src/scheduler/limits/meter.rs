@@ -2,7 +2,7 @@
 
 use super::kind::{Guard, LimitKind};
 use super::limit::Limit;
-use crate::time::Mono;
+use crate::time::{Mono, WallOffset};
 
 /// Below this many requests no share is given: start and end weigh too much.
 pub const MIN_JUDGED_REQUESTS: u64 = 500;
@@ -13,12 +13,13 @@ const SHADOW_STEPS_MAX: u32 = 100_000;
 /// Measures the share of the possible requests that were made.
 ///
 /// The possible is what a shadow with the same limits, without a guard and just as empty at the start, draws as soon
-/// as it can while there is demand. There is demand while a job could be sent but for these limits. Closures bind the
+/// as it can while there is demand. Each of its requests costs what the real ones cost on average; until the first of them
+/// is known, it draws nothing from limits that count a cost. There is demand while a job could be sent but for these limits. Closures bind the
 /// shadow too. What is made while there is no demand, during a closure, or while a concurrency limit is full counts
 /// as possible one to one: at such times it is not the limiter that decides.
 #[derive(Clone, Debug)]
 pub struct UsageMeter {
-    shadow: Vec<Limit>,
+    shadow: Vec<Shadow>,
     /// Reckoned up to here.
     at: Mono,
     demand: bool,
@@ -28,14 +29,71 @@ pub struct UsageMeter {
     possible: u64,
 }
 
+/// A limit of the shadow.
+#[derive(Clone, Debug)]
+struct Shadow {
+    /// Which of the meter's limits it is.
+    place: usize,
+    limit: Limit,
+    cost: Cost,
+}
+
+/// What requests cost on average.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    counted: bool,
+    units: u64,
+    requests: u64,
+    /// The fraction of a unit, in parts of `requests`, that the shadow's last request was too cheap by.
+    rest: u64,
+}
+
+impl Cost {
+    fn note(&mut self, units: u32) {
+        if self.counted {
+            self.units += u64::from(units.max(1));
+            self.requests += 1;
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        !self.counted || self.requests > 0
+    }
+
+    /// What the shadow's next request costs, so that all of them together cost the average.
+    fn next(&mut self) -> u64 {
+        if self.requests == 0 {
+            return 1;
+        }
+        let due = self.units % self.requests + self.rest;
+        self.rest = due % self.requests;
+        self.units / self.requests + due / self.requests
+    }
+
+    /// So many units in requests.
+    fn requests_of(&self, units: u64) -> u64 {
+        if self.requests == 0 {
+            return units;
+        }
+        let requests = u128::from(units) * u128::from(self.requests) / u128::from(self.units.max(1));
+        u64::try_from(requests).unwrap_or(u64::MAX)
+    }
+}
+
 impl UsageMeter {
-    /// A meter of these limits, with empty buckets at `now`.
+    /// A meter of these limits, with empty buckets at `now`. Those at a place in `costing` count what requests cost.
     #[must_use]
-    pub fn new(kinds: &[LimitKind], now: Mono) -> Self {
+    pub fn new(kinds: &[LimitKind], costing: &[usize], now: Mono, offset: WallOffset) -> Self {
         // A concurrency limit has no rate of its own, and an interval of 0 is none.
-        let shapes = |kind: &&LimitKind| !matches!(kind, LimitKind::Concurrency { .. } | LimitKind::MinInterval { interval_ms: 0 });
+        let shapes =
+            |(_, kind): &(usize, &LimitKind)| !matches!(kind, LimitKind::Concurrency { .. } | LimitKind::MinInterval { interval_ms: 0 });
+        let shadow = |(place, kind): (usize, &LimitKind)| Shadow {
+            place,
+            limit: Limit::new(*kind, Guard::NONE, now, offset),
+            cost: Cost { counted: costing.contains(&place), ..Cost::default() },
+        };
         Self {
-            shadow: kinds.iter().filter(shapes).map(|kind| Limit::new(*kind, Guard::NONE, now)).collect(),
+            shadow: kinds.iter().enumerate().filter(shapes).map(shadow).collect(),
             at: now,
             demand: false,
             saturated: false,
@@ -51,19 +109,28 @@ impl UsageMeter {
         self.demand = demand;
     }
 
-    /// `count` requests are made now.
-    pub fn drawn(&mut self, now: Mono, count: u32) {
+    /// How wall time relates to the monotonic clock from now on.
+    pub fn set_wall(&mut self, now: Mono, offset: WallOffset) {
         self.advance(now);
-        self.requests += u64::from(count);
-        if self.shadow_draws_from().is_some_and(|from| from <= self.at) {
-            return;
+        for shadow in &mut self.shadow {
+            shadow.limit.set_offset(offset);
         }
-        self.possible += u64::from(count);
-        for limit in &mut self.shadow {
-            for _ in 0..count {
-                limit.draw(self.at);
+    }
+
+    /// A request is made now, and takes so many units of each of the meter's limits, in their order; one of those that
+    /// are missing.
+    pub fn drawn(&mut self, now: Mono, units: &[u32]) {
+        self.advance(now);
+        self.requests += 1;
+        let draws_by_itself = self.shadow_draws_from().is_some_and(|from| from <= self.at);
+        for shadow in &mut self.shadow {
+            let units = units.get(shadow.place).copied().unwrap_or(1).max(1);
+            shadow.cost.note(units);
+            if !draws_by_itself {
+                shadow.limit.draw(self.at, u64::from(units));
             }
         }
+        self.possible += u64::from(!draws_by_itself);
     }
 
     /// A limit is closed until then.
@@ -109,23 +176,27 @@ impl UsageMeter {
 
     /// From when on the shadow draws by itself, as things stand.
     fn shadow_draws_from(&self) -> Option<Mono> {
-        (self.demand && !self.saturated && !self.shadow.is_empty()).then(|| self.closed_until.max(self.at))
+        let known = self.shadow.iter().all(|shadow| shadow.cost.is_known());
+        (self.demand && !self.saturated && known && !self.shadow.is_empty()).then(|| self.closed_until.max(self.at))
     }
 }
 
-fn draw_greedily(shadow: &mut [Limit], from: Mono, to: Mono) -> u64 {
+fn draw_greedily(shadow: &mut [Shadow], from: Mono, to: Mono) -> u64 {
     let mut now = from;
     for drawn in 0..SHADOW_STEPS_MAX {
-        let next = shadow.iter().map(|limit| limit.ready(now)).max().unwrap_or(Mono::FAR);
+        // A cost is taken from the average once its request is possible, not each time that is asked.
+        let wanted = |shadow: &Shadow| { shadow.cost }.next().min(shadow.limit.most());
+        let next = shadow.iter().map(|s| s.limit.ready(now, wanted(s))).max().unwrap_or(Mono::FAR);
         if next > to {
             return u64::from(drawn);
         }
         now = next;
-        for limit in shadow.iter_mut() {
-            limit.draw(now);
+        for shadow in shadow.iter_mut() {
+            let units = shadow.cost.next().min(shadow.limit.most());
+            shadow.limit.draw(now, units);
         }
     }
-    let rest = shadow.iter().map(|limit| limit.available(now, to)).min().unwrap_or(0);
+    let rest = shadow.iter().map(|shadow| shadow.cost.requests_of(shadow.limit.available(now, to))).min().unwrap_or(0);
     u64::from(SHADOW_STEPS_MAX).saturating_add(rest)
 }
 
@@ -136,13 +207,23 @@ mod tests {
     const SECOND: u64 = 1_000_000;
     const RATE: LimitKind = LimitKind::TokenBucket { rate: 100, per_ms: 1000, burst: 1 };
 
+    fn meter_of(kinds: &[LimitKind]) -> UsageMeter {
+        UsageMeter::new(kinds, &[], at(0), WallOffset::default())
+    }
+
+    fn draws(meter: &mut UsageMeter, now: Mono, count: u32) {
+        for _ in 0..count {
+            meter.drawn(now, &[]);
+        }
+    }
+
     fn at(seconds: u64) -> Mono {
         Mono(seconds * SECOND)
     }
 
     #[test]
     fn only_intervals_of_demand_count() {
-        let mut meter = UsageMeter::new(&[RATE], at(0));
+        let mut meter = meter_of(&[RATE]);
         meter.advance(at(10));
         assert_eq!(meter.possible(), 0);
         meter.demand(at(10), true);
@@ -153,7 +234,7 @@ mod tests {
 
     #[test]
     fn closures_do_not_count() {
-        let mut meter = UsageMeter::new(&[RATE], at(0));
+        let mut meter = meter_of(&[RATE]);
         meter.demand(at(0), true);
         meter.closed(at(10), at(15));
         meter.advance(at(20));
@@ -162,11 +243,11 @@ mod tests {
 
     #[test]
     fn while_a_concurrency_limit_is_full_only_what_is_drawn_was_possible() {
-        let mut meter = UsageMeter::new(&[RATE, LimitKind::Concurrency { max: 2 }], at(0));
+        let mut meter = meter_of(&[RATE, LimitKind::Concurrency { max: 2 }]);
         meter.demand(at(0), true);
         meter.saturated(at(0), true);
         for second in 1..=600 {
-            meter.drawn(at(second), 1);
+            draws(&mut meter, at(second), 1);
         }
         assert_eq!((meter.requests(), meter.possible()), (600, 600));
         assert_eq!(meter.used(), Some(1.0));
@@ -174,27 +255,42 @@ mod tests {
 
     #[test]
     fn without_a_limit_on_the_pace_all_that_is_drawn_was_possible() {
-        let mut meter = UsageMeter::new(&[LimitKind::Concurrency { max: 2 }, LimitKind::MinInterval { interval_ms: 0 }], at(0));
+        let mut meter = meter_of(&[LimitKind::Concurrency { max: 2 }, LimitKind::MinInterval { interval_ms: 0 }]);
         meter.demand(at(0), true);
-        meter.drawn(at(5), 500);
+        draws(&mut meter, at(5), 500);
         assert_eq!(meter.used(), Some(1.0));
     }
 
     #[test]
     fn no_share_below_the_least_that_is_judged() {
-        let mut meter = UsageMeter::new(&[RATE], at(0));
-        meter.drawn(at(1), 499);
+        let mut meter = meter_of(&[RATE]);
+        draws(&mut meter, at(1), 499);
         assert_eq!(meter.used(), None);
-        meter.drawn(at(1), 1);
+        draws(&mut meter, at(1), 1);
         assert_eq!(meter.used(), Some(1.0));
     }
 
     #[test]
+    fn requests_that_cost_are_judged_by_what_they_cost() {
+        let points = LimitKind::TokenBucket { rate: 100, per_ms: 1000, burst: 50 };
+        let mut meter = UsageMeter::new(&[points, LimitKind::MinInterval { interval_ms: 1 }], &[0], at(0), WallOffset::default());
+        meter.demand(at(0), true);
+        meter.advance(at(1));
+        assert_eq!(meter.possible(), 0, "what a request costs is not known yet");
+        // 30 points each on average, every 400 ms: 75 of the 100 points of a second.
+        for i in 0..1000_u64 {
+            meter.drawn(Mono(SECOND + i * 400_000), &[if i % 2 == 0 { 20 } else { 40 }]);
+        }
+        let used = meter.used().unwrap_or_default();
+        assert!((0.74..=0.76).contains(&used), "{used}");
+    }
+
+    #[test]
     fn half_the_pace_is_half_the_use() {
-        let mut meter = UsageMeter::new(&[RATE], at(0));
+        let mut meter = meter_of(&[RATE]);
         meter.demand(at(0), true);
         for i in 1..=5000 {
-            meter.drawn(Mono(i * 20_000), 1);
+            draws(&mut meter, Mono(i * 20_000), 1);
         }
         assert_eq!(meter.used(), Some(0.5));
     }
@@ -202,7 +298,7 @@ mod tests {
     #[test]
     fn a_long_silence_costs_bounded_work() {
         let fast = LimitKind::TokenBucket { rate: 1_000_000, per_ms: 1, burst: 10 };
-        let mut meter = UsageMeter::new(&[fast], at(0));
+        let mut meter = meter_of(&[fast]);
         meter.demand(at(0), true);
         meter.advance(at(3600));
         assert!(meter.possible() >= 3_590_000_000_000, "{}", meter.possible());

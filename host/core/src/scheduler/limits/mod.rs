@@ -1,4 +1,5 @@
-//! The limits of a destination as pure state machines: token bucket, sliding window, concurrency, minimum interval.
+//! The limits of a destination as pure state machines: token bucket, sliding and fixed window, concurrency, minimum
+//! interval. The first three count requests or what they cost.
 //!
 //! Promises: what [`LimitBook`] admits keeps every limit as the destination counts it, even when each request
 //! arrives there up to the guard's edge after it was drawn (for which buckets, [`Guard::covers`] says), and even when
@@ -10,6 +11,7 @@
 
 mod book;
 mod bucket;
+mod fixed;
 mod kind;
 mod limit;
 mod meter;
@@ -20,5 +22,5 @@ mod underway;
 mod window;
 
 pub use book::{Draw, Headroom, LimitBook, Refusal};
-pub use kind::{Guard, LimitKey, LimitKind};
+pub use kind::{Guard, LimitKey, LimitKind, Share};
 pub use meter::{MIN_JUDGED_REQUESTS, UsageMeter};

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::time::Mono;
+use crate::time::{Mono, Wall, WallOffset};
 
 const EDGE_US: u64 = 50_000;
 
@@ -18,6 +18,11 @@ fn kinds() -> impl Strategy<Value = LimitKind> {
             .prop_map(|(rate, per_ms, burst)| LimitKind::TokenBucket { rate, per_ms, burst })
             .prop_filter("the guard covers it", |kind| Guard::default().covers(*kind)),
         (1..40_u32, 1..5000_u64).prop_map(|(max, window_ms)| LimitKind::Window { max, window_ms }),
+        (1..40_u32, 101..5000_u64, -9000..9000_i64).prop_map(|(max, window_ms, anchor)| LimitKind::FixedWindow {
+            max,
+            window_ms,
+            anchor: Wall(anchor)
+        }),
         (1..2000_u64).prop_map(|interval_ms| LimitKind::MinInterval { interval_ms }),
     ]
 }
@@ -28,22 +33,39 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
     prop::collection::vec((gap, back, 0..EDGE_US), 1..600)
 }
 
-/// The limit as the destination defines it, asked of the instants at which requests arrived there.
-fn broken_by(kind: LimitKind, arrivals: &[u64]) -> Option<(usize, usize)> {
+/// The limit as the destination defines it, asked of the instants at which requests arrived there with their units, in order.
+fn broken_by(kind: LimitKind, arrivals: &[(u64, u32)]) -> Option<(usize, usize)> {
+    let before: Vec<u128> = std::iter::once(0)
+        .chain(arrivals.iter().scan(0, |sum, (_, units)| {
+            *sum += u128::from(*units);
+            Some(*sum)
+        }))
+        .collect();
     let pairs = (0..arrivals.len()).flat_map(|i| (i..arrivals.len()).map(move |j| (i, j)));
     let breaks = |(i, j): &(usize, usize)| {
-        let (count, span_us) = ((j - i + 1) as u128, u128::from(arrivals[*j] - arrivals[*i]));
+        let (first, last) = (arrivals[*i].0, arrivals[*j].0);
+        let (units, span_us) = (before[j + 1] - before[*i], u128::from(last - first));
         match kind {
             LimitKind::TokenBucket { rate, per_ms, burst } => {
                 let per_us = u128::from(per_ms) * 1000;
-                count * per_us > u128::from(rate) * span_us + u128::from(burst) * per_us
+                units * per_us > u128::from(rate) * span_us + u128::from(burst) * per_us
             }
-            LimitKind::Window { max, window_ms } => count > u128::from(max) && span_us <= u128::from(window_ms) * 1000,
-            LimitKind::MinInterval { interval_ms } => count == 2 && span_us < u128::from(interval_ms) * 1000,
+            LimitKind::Window { max, window_ms } => units > u128::from(max) && span_us <= u128::from(window_ms) * 1000,
+            LimitKind::FixedWindow { max, window_ms, anchor } => {
+                let number = |at: u64| (i128::from(at) - i128::from(anchor.0) * 1000).div_euclid(i128::from(window_ms) * 1000);
+                units > u128::from(max) && number(first) == number(last)
+            }
+            LimitKind::MinInterval { interval_ms } => j == &(i + 1) && span_us < u128::from(interval_ms) * 1000,
             LimitKind::Concurrency { .. } => false,
         }
     };
     pairs.into_iter().find(breaks)
+}
+
+/// Arrivals of requests that cost nothing special, in order.
+fn plain(mut arrivals: Vec<u64>) -> Vec<(u64, u32)> {
+    arrivals.sort_unstable();
+    arrivals.into_iter().map(|at| (at, 1)).collect()
 }
 
 fn book_of(kinds: &[LimitKind], guard: Guard) -> (LimitBook, Vec<LimitKey>) {
@@ -90,7 +112,7 @@ proptest! {
                 arrivals.push(draw.at.0 + travel);
             }
         }
-        arrivals.sort_unstable();
+        let arrivals = plain(arrivals);
         for kind in kinds {
             prop_assert_eq!(broken_by(kind, &arrivals), None, "{:?}", kind);
         }
@@ -100,7 +122,45 @@ proptest! {
     #[test]
     fn a_greedy_drawer_with_any_delay_breaks_no_limit(kind in kinds(), travel in prop::collection::vec(0..EDGE_US, 50)) {
         let drawn = greedy(&[kind], Guard::default(), 3);
-        let mut arrivals: Vec<u64> = drawn.iter().zip(travel.iter().cycle()).map(|(at, t)| at.0 + t).take(400).collect();
+        let arrivals = plain(drawn.iter().zip(travel.iter().cycle()).map(|(at, t)| at.0 + t).take(400).collect());
+        prop_assert_eq!(broken_by(kind, &arrivals), None);
+    }
+
+    /// Requests that cost differently, up to all that a limit holds, delayed inside the edge.
+    #[test]
+    fn whatever_requests_cost_no_limit_is_broken(
+        kind in kinds(),
+        costs in prop::collection::vec((1..=100_u32, 0..EDGE_US, prop_oneof![3 => Just(0_u64), 1 => 0..500_000_u64]), 1..300),
+    ) {
+        let (mut book, keys) = book_of(&[kind], Guard::default());
+        let most = match kind {
+            LimitKind::TokenBucket { burst, .. } => burst,
+            LimitKind::Window { max, .. } | LimitKind::FixedWindow { max, .. } => max,
+            LimitKind::Concurrency { .. } | LimitKind::MinInterval { .. } => 1,
+        };
+        let (mut now, mut arrivals) = (Mono(0), Vec::new());
+        for (percent, travel, gap) in costs {
+            let units = (u64::from(most) * u64::from(percent)).div_ceil(100);
+            let share = [Share { key: keys[0].clone(), units: u32::try_from(units).unwrap() }];
+            prop_assert_eq!(book.exceeds(&share), None);
+            now = now.plus_us(gap);
+            // What is on its way moves the instant: each refusal says when to ask again, and some day it is time.
+            let draw = loop {
+                match book.try_take(&share, now) {
+                    Ok(draw) => break draw,
+                    Err(refusal) => {
+                        prop_assert!(refusal.until > now && refusal.until != Mono::FAR);
+                        now = refusal.until;
+                    }
+                }
+            };
+            arrivals.push((draw.at.0 + travel, share[0].units));
+            // Some are answered at once, the others never.
+            if travel % 3 == 0 {
+                now = now.plus_us(travel);
+                book.finish(draw, now);
+            }
+        }
         arrivals.sort_unstable();
         prop_assert_eq!(broken_by(kind, &arrivals), None);
     }
@@ -120,7 +180,8 @@ proptest! {
         let bucket = LimitKind::TokenBucket { rate, per_ms: 1000, burst };
         prop_assume!(guard.covers(bucket));
         let window = LimitKind::Window { max, window_ms };
-        for (kind, slots) in [(bucket, slots), (window, 64)] {
+        let fixed = LimitKind::FixedWindow { max, window_ms, anchor: Wall(-7) };
+        for (kind, slots) in [(bucket, slots), (window, 64), (fixed, 64)] {
             let (mut book, keys) = book_of(&[kind, LimitKind::Concurrency { max: slots }], guard);
             let (mut now, mut arrivals) = (0, Vec::new());
             let mut out: Vec<(u64, Draw)> = Vec::new();
@@ -136,8 +197,7 @@ proptest! {
                     out.push((now + travel, draw));
                 }
             }
-            arrivals.sort_unstable();
-            prop_assert_eq!(broken_by(kind, &arrivals), None, "{:?}", kind);
+            prop_assert_eq!(broken_by(kind, &plain(arrivals)), None, "{:?}", kind);
         }
     }
 
@@ -155,7 +215,7 @@ proptest! {
                 Err(refusal) => refusal,
             };
             prop_assert!(refusal.until > Mono(now));
-            prop_assert_eq!(book.headroom(&keys, Mono(now), 0).requests, 0);
+            prop_assert_eq!(book.headroom(&keys, Mono(now), 0).units, 0);
             now = refusal.until.0 - 1;
             prop_assert!(book.try_draw(&keys, Mono(now)).is_err(), "not a microsecond before");
             now += 1;
@@ -171,7 +231,7 @@ proptest! {
         while let Ok(draw) = book.try_draw(&keys, Mono(warm_us / 2)) {
             book.finish(draw, Mono(warm_us / 2));
         }
-        let forecast = book.headroom(&keys, Mono(warm_us), horizon_ms).requests;
+        let forecast = book.headroom(&keys, Mono(warm_us), horizon_ms).units;
         let (mut now, mut count) = (Mono(warm_us), 0);
         while now <= Mono(warm_us).plus_ms(horizon_ms) {
             match book.try_draw(&keys, now) {
@@ -214,15 +274,16 @@ proptest! {
 fn a_greedy_drawer_reaches_95_percent_of_the_possible() {
     let bucket = |rate, burst| LimitKind::TokenBucket { rate, per_ms: 1000, burst };
     let window = |max, window_ms| LimitKind::Window { max, window_ms };
-    for kinds in [vec![bucket(20, 5), window(250, 15_000)], vec![bucket(300, 30)], vec![window(100, 1000)]] {
+    let fixed = |max, window_ms| LimitKind::FixedWindow { max, window_ms, anchor: Wall(0) };
+    for kinds in [vec![bucket(20, 5), window(250, 15_000)], vec![bucket(300, 30)], vec![window(100, 1000)], vec![fixed(500, 10_000)]] {
         let drawn = greedy(&kinds, Guard::default(), 200);
         let possible = greedy(&kinds, Guard::NONE, 200);
         assert!(drawn.len() * 100 >= possible.len() * 95, "{kinds:?}: {} of {}", drawn.len(), possible.len());
 
-        let mut meter = UsageMeter::new(&kinds, Mono(0));
+        let mut meter = UsageMeter::new(&kinds, &[], Mono(0), WallOffset::default());
         meter.demand(Mono(0), true);
         for at in drawn {
-            meter.drawn(at, 1);
+            meter.drawn(at, &[]);
         }
         let used = meter.used().unwrap();
         assert!((0.95..=1.000_001).contains(&used), "{kinds:?}: {used}");
@@ -239,7 +300,7 @@ proptest! {
         steps in prop::collection::vec((0..100_000_u64, any::<bool>(), prop::option::weighted(0.1, 0..500_000_u64)), 1..400),
     ) {
         let (mut book, keys) = book_of(&kinds, Guard::default());
-        let mut meter = UsageMeter::new(&kinds, Mono(0));
+        let mut meter = UsageMeter::new(&kinds, &[], Mono(0), WallOffset::default());
         let mut now = 0;
         for (gap, demand, closure) in steps {
             now += gap;
@@ -249,7 +310,7 @@ proptest! {
                 meter.closed(Mono(now), Mono(now + length));
             }
             while let Ok(draw) = book.try_draw(&keys, Mono(now)) {
-                meter.drawn(draw.at, 1);
+                meter.drawn(draw.at, &[]);
             }
             prop_assert!(meter.requests() <= meter.possible(), "{} of {}", meter.requests(), meter.possible());
         }

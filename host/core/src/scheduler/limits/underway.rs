@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use crate::time::Mono;
 
-/// Unanswered requests by the instant of their draw, those of one instant together.
+/// What unanswered requests have taken of a limit, in its units, by the instant of their draw, those of one instant
+/// together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnderWay {
     /// Oldest first.
@@ -27,50 +28,56 @@ impl UnderWay {
         self.reach_us = reach_ms.saturating_mul(1000);
     }
 
-    /// How many are on their way.
+    /// The units that are on their way.
     pub(super) const fn total(&self) -> u64 {
         self.total
     }
 
-    /// A request was drawn at `at`, which is not before the last one. False: it counts as arrived at once.
-    pub(super) fn set_out(&mut self, at: Mono) -> bool {
+    /// A request of so many units was drawn at `at`, which is not before the last one. False: it counts as arrived at once.
+    pub(super) fn set_out(&mut self, at: Mono, units: u64) -> bool {
         if self.reach_us == 0 {
             return false;
         }
         match self.draws.back_mut() {
-            Some((last, count)) if *last >= at => *count += 1,
-            _ => self.draws.push_back((at, 1)),
+            Some((last, known)) if *last >= at => *known += units,
+            _ => self.draws.push_back((at, units)),
         }
-        self.total += 1;
+        self.total += units;
         true
     }
 
-    /// The request that was drawn at `at` is answered. False: it counts as arrived already.
-    pub(super) fn arrive(&mut self, at: Mono) -> bool {
+    /// The request of so many units that was drawn at `at` is answered. False: it counts as arrived already.
+    pub(super) fn arrive(&mut self, at: Mono, units: u64) -> bool {
         let Ok(index) = self.draws.binary_search_by_key(&at, |(drawn, _)| *drawn) else { return false };
-        self.draws[index].1 -= 1;
-        if self.draws[index].1 == 0 {
+        let known = &mut self.draws[index].1;
+        let units = units.min(*known);
+        *known -= units;
+        if *known == 0 {
             self.draws.remove(index);
         }
-        self.total -= 1;
+        self.total -= units;
         true
     }
 
-    /// Whether one has been under way for the whole reach.
-    pub(super) fn is_overdue(&self, now: Mono) -> bool {
-        self.draws.front().is_some_and(|(at, _)| at.plus_us(self.reach_us) <= now)
+    /// When, and how many units, each that is still on its way counts as arrived, the oldest first.
+    pub(super) fn arrivals(&self) -> impl Iterator<Item = (Mono, u64)> {
+        self.draws.iter().map(|(at, units)| (at.plus_us(self.reach_us), *units))
     }
 
-    /// Takes out the oldest if it has been under way for the whole reach: when it counts as arrived, and how many.
+    /// When the oldest counts as arrived, if that is past.
+    pub(super) fn oldest_overdue(&self, now: Mono) -> Option<Mono> {
+        self.arrivals().map(|(arrived, _)| arrived).next().filter(|arrived| *arrived <= now)
+    }
+
+    /// Takes out the oldest if it has been under way for the whole reach: when it counts as arrived, and its units.
     pub(super) fn overdue(&mut self, now: Mono) -> Option<(Mono, u64)> {
-        let (at, count) = *self.draws.front()?;
-        let arrived = at.plus_us(self.reach_us);
+        let (arrived, units) = self.arrivals().next()?;
         if arrived > now {
             return None;
         }
         self.draws.pop_front();
-        self.total -= count;
-        Some((arrived, count))
+        self.total -= units;
+        Some((arrived, units))
     }
 }
 
@@ -83,21 +90,29 @@ mod tests {
     fn a_request_is_under_way_until_its_answer_or_for_the_whole_reach() {
         let mut way = UnderWay::new(1);
         for at in [0, 0, 400, 900] {
-            assert!(way.set_out(Mono(at)));
+            assert!(way.set_out(Mono(at), 1));
         }
-        assert!(way.arrive(Mono(400)));
-        assert!(!way.arrive(Mono(400)), "once only");
+        assert!(way.arrive(Mono(400), 1));
+        assert!(!way.arrive(Mono(400), 1), "once only");
         assert_eq!(way.total(), 3);
         assert_eq!(way.overdue(Mono(999)), None);
         assert_eq!(way.overdue(Mono(1000)), Some((Mono(1000), 2)));
-        assert!(!way.arrive(Mono(0)), "it counts as arrived");
+        assert!(!way.arrive(Mono(0), 1), "it counts as arrived");
         assert_eq!((way.total(), way.overdue(Mono(1000))), (1, None));
+    }
+
+    #[test]
+    fn requests_of_one_instant_are_answered_one_by_one_with_their_units() {
+        let mut way = UnderWay::new(1);
+        assert!(way.set_out(Mono(0), 7) && way.set_out(Mono(0), 5));
+        assert!(way.arrive(Mono(0), 5));
+        assert_eq!((way.total(), way.arrivals().next()), (7, Some((Mono(1000), 7))));
     }
 
     #[test]
     fn without_a_reach_nothing_is_under_way() {
         let mut way = UnderWay::new(0);
-        assert!(!way.set_out(Mono(5)));
+        assert!(!way.set_out(Mono(5), 1));
         assert_eq!(way.total(), 0);
     }
 }

@@ -1,4 +1,5 @@
-//! A sliding window: at most `max` in any window of its length, wherever it begins.
+//! A sliding window: at most `max` in any window of its length, wherever it begins. A request takes one, or as many as
+//! it costs.
 //!
 //! Each use is remembered with its instant, uses of one instant together, at most `max` of them. Running totals
 //! beside them make every question a binary search. The guard lengthens the window: two arrivals are at least as
@@ -95,41 +96,48 @@ impl Window {
         self.forget_surplus();
     }
 
-    /// The earliest instant, not before `now`, at which a use has room if what is under way is answered now.
-    pub(super) fn ready(&self, now: Mono) -> Mono {
+    /// The most that one request can ever take.
+    pub(super) const fn most(&self) -> u64 {
+        self.max
+    }
+
+    /// The earliest instant, not before `now`, at which so many have room if what is under way is answered now.
+    pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
         let max = self.max_now();
-        if max == 0 {
+        if max == 0 || units > self.max {
             return Mono::FAR;
         }
+        // A request that is larger than all that the destination says it admits goes when the window is empty.
+        let allowed = max.saturating_sub(units);
         let window = self.reckoned(now);
-        let alone = window.when_alive_at_most(max - 1, now);
+        let alone = window.when_alive_at_most(allowed, now);
         let Some(foreign) = window.foreign.filter(|f| f.until > now) else {
             return alone;
         };
-        let beside = if foreign.count < max { window.when_alive_at_most(max - 1 - foreign.count, now) } else { Mono::FAR };
+        let beside = allowed.checked_sub(foreign.count).map_or(Mono::FAR, |allowed| window.when_alive_at_most(allowed, now));
         beside.min(alone.max(foreign.until))
     }
 
-    /// Uses the window once.
-    pub(super) fn draw(&mut self, now: Mono) {
+    /// Uses so many of the window.
+    pub(super) fn draw(&mut self, now: Mono, units: u64) {
         self.reckon(now);
-        if !self.under_way.set_out(now) {
-            self.use_at(now, 1);
+        if !self.under_way.set_out(now, units) {
+            self.use_at(now, units);
         }
         self.peak.note(now, self.total - self.forgotten + self.under_way.total());
     }
 
-    /// The request that was drawn at `drawn` is answered.
-    pub(super) fn answered(&mut self, drawn: Mono, now: Mono) {
+    /// The request of so many that was drawn at `drawn` is answered.
+    pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         self.reckon(now);
-        if self.under_way.arrive(drawn) {
-            self.use_at(now, 1);
+        if self.under_way.arrive(drawn, units) {
+            self.use_at(now, units);
         }
     }
 
     /// The window as it is now. Nobody may have drawn from it since the last of what is under way became overdue.
     fn reckoned(&self, now: Mono) -> Cow<'_, Self> {
-        if !self.under_way.is_overdue(now) {
+        if self.under_way.oldest_overdue(now).is_none() {
             return Cow::Borrowed(self);
         }
         let mut window = self.clone();
@@ -281,54 +289,54 @@ mod tests {
     fn the_guard_lengthens_the_window() {
         let mut window = Window::new(2, 1000, Guard::default());
         for at in [Mono(0), Mono(10)] {
-            window.draw(at);
-            window.answered(at, at);
+            window.draw(at, 1);
+            window.answered(at, at, 1);
         }
-        assert_eq!(window.ready(Mono(20)), Mono(SECOND + 50_001));
-        window.draw(Mono(SECOND + 50_001));
-        assert_eq!(window.ready(Mono(SECOND + 50_002)), Mono(SECOND + 50_011));
+        assert_eq!(window.ready(Mono(20), 1), Mono(SECOND + 50_001));
+        window.draw(Mono(SECOND + 50_001), 1);
+        assert_eq!(window.ready(Mono(SECOND + 50_002), 1), Mono(SECOND + 50_011));
     }
 
     #[test]
     fn the_instant_of_a_use_is_that_of_its_answer() {
         let mut window = Window::new(2, 1000, Guard { reach_ms: 500, ..Guard::NONE });
-        window.draw(Mono(0));
-        window.draw(Mono(1000));
-        assert_eq!(window.ready(Mono(2000)), Mono(SECOND + 2001), "if one is answered now");
-        window.answered(Mono(1000), Mono(300_000));
-        assert_eq!(window.ready(Mono(300_000)), Mono(SECOND + 300_001));
+        window.draw(Mono(0), 1);
+        window.draw(Mono(1000), 1);
+        assert_eq!(window.ready(Mono(2000), 1), Mono(SECOND + 2001), "if one is answered now");
+        window.answered(Mono(1000), Mono(300_000), 1);
+        assert_eq!(window.ready(Mono(300_000), 1), Mono(SECOND + 300_001));
         let later = Mono(SECOND + 400_000);
-        window.draw(later);
-        assert_eq!(window.ready(later), Mono(SECOND + 500_001), "the other counts from its 500th millisecond on");
+        window.draw(later, 1);
+        assert_eq!(window.ready(later, 1), Mono(SECOND + 500_001), "the other counts from its 500th millisecond on");
     }
 
     #[test]
     fn requests_that_hang_do_not_hold_it_shut_for_ever() {
         let mut window = Window::new(2, 1000, Guard { reach_ms: 500, ..Guard::NONE });
-        window.draw(Mono(0));
-        window.draw(Mono(0));
+        window.draw(Mono(0), 1);
+        window.draw(Mono(0), 1);
         let almost = Mono(SECOND + 500_000);
-        assert_eq!((window.ready(almost), window.available(almost, almost)), (almost.plus_us(1), 0));
+        assert_eq!((window.ready(almost, 1), window.available(almost, almost)), (almost.plus_us(1), 0));
         let over = almost.plus_us(1);
-        assert_eq!((window.ready(over), window.available(over, over)), (over, 2), "though nobody drew meanwhile");
+        assert_eq!((window.ready(over, 1), window.available(over, over)), (over, 2), "though nobody drew meanwhile");
     }
 
     #[test]
     fn it_slides() {
         let mut window = Window::new(2, 1000, Guard::NONE);
-        window.draw(Mono(0));
-        window.draw(Mono(900_000));
-        window.draw(Mono(1_100_000));
-        assert_eq!(window.ready(Mono(1_100_000)), Mono(1_900_001), "no fixed window that opens at 2 s");
+        window.draw(Mono(0), 1);
+        window.draw(Mono(900_000), 1);
+        window.draw(Mono(1_100_000), 1);
+        assert_eq!(window.ready(Mono(1_100_000), 1), Mono(1_900_001), "no fixed window that opens at 2 s");
     }
 
     #[test]
     fn restored_uses_count_and_only_the_newest_are_kept() {
         let mut window = Window::new(3, 1000, Guard::NONE);
-        window.draw(Mono(500_000));
+        window.draw(Mono(500_000), 1);
         window.restore(&[(Mono(400_000), 2), (Mono(0), 4)]);
         assert_eq!(window.uses.len(), 2);
-        assert_eq!(window.ready(Mono(600_000)), Mono(1_400_001));
+        assert_eq!(window.ready(Mono(600_000), 1), Mono(1_400_001));
         assert_eq!(window.available(Mono(1_400_001), Mono(1_400_001)), 2);
     }
 
@@ -336,11 +344,11 @@ mod tests {
     fn others_uses_count_until_the_reset_and_stale_news_does_not() {
         let mut window = Window::new(10, 1000, Guard::NONE);
         window.observe(None, Some(0), Some(300), Mono(0));
-        assert_eq!(window.ready(Mono(0)), Mono(300_000));
+        assert_eq!(window.ready(Mono(0), 1), Mono(300_000));
         window.observe(None, Some(10), Some(1000), Mono(1));
-        assert_eq!(window.ready(Mono(1)), Mono(300_000), "an observation never opens");
+        assert_eq!(window.ready(Mono(1), 1), Mono(300_000), "an observation never opens");
         for i in 0..10 {
-            window.draw(Mono(300_000 + i));
+            window.draw(Mono(300_000 + i), 1);
         }
         let later = Mono(2 * SECOND);
         window.observe(None, Some(0), Some(1000), later);
@@ -357,15 +365,32 @@ mod tests {
     }
 
     #[test]
+    fn a_request_takes_as_many_uses_as_it_costs() {
+        let mut window = Window::new(10, 1000, Guard { reach_ms: 500, ..Guard::NONE });
+        window.draw(Mono(0), 6);
+        window.draw(Mono(100_000), 3);
+        window.answered(Mono(0), Mono(10), 6);
+        window.answered(Mono(100_000), Mono(100_010), 3);
+        let now = Mono(200_000);
+        assert_eq!((window.ready(now, 1), window.available(now, now)), (now, 1));
+        assert_eq!(window.ready(now, 2), Mono(SECOND + 11), "when the six have ended");
+        assert_eq!(window.ready(now, 7), Mono(SECOND + 11));
+        assert_eq!(window.ready(now, 8), Mono(SECOND + 100_011), "when all have ended");
+        assert_eq!(window.ready(now, 11), Mono::FAR, "more than the window ever holds");
+        window.observe(Some(4), None, None, now);
+        assert_eq!(window.ready(now, 8), Mono(SECOND + 100_011), "more than the destination says that it admits: alone");
+    }
+
+    #[test]
     fn a_long_horizon_counts_every_turn_of_the_window() {
         let mut window = Window::new(3, 1, Guard::NONE);
-        window.draw(Mono(0));
+        window.draw(Mono(0), 1);
         let mut greedy = window.clone();
         let mut count = 0;
         let (mut now, end) = (Mono(0), Mono(10_500));
-        while greedy.ready(now) <= end {
-            now = greedy.ready(now);
-            greedy.draw(now);
+        while greedy.ready(now, 1) <= end {
+            now = greedy.ready(now, 1);
+            greedy.draw(now, 1);
             count += 1;
         }
         assert_eq!(window.available(Mono(0), end), count);

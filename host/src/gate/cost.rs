@@ -1,0 +1,101 @@
+//! What requests cost: destinations that count points, rows or items instead of requests.
+
+use egression_core::scheduler::limits::LimitKey;
+
+/// How much the last request weighs in the average: a sixteenth.
+const DECAY: u64 = 16;
+/// The average is kept in parts of a unit.
+const PARTS: u64 = 1024;
+
+/// What a request takes of the limits that count it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// As limits name it in `counts`.
+    pub name: String,
+    /// Units; 0 counts as 1.
+    pub units: u32,
+}
+
+/// The units that a request takes of a limit that counts `counts`. A cost that it does not state is 1.
+pub(super) fn of(counts: Option<&str>, costs: &[Cost]) -> u32 {
+    let stated = |name: &str| costs.iter().find(|cost| cost.name == name).map(|cost| cost.units.max(1));
+    counts.and_then(stated).unwrap_or(1)
+}
+
+/// Checks what a request states.
+///
+/// # Errors
+/// With the reason: too many costs, or one of them twice.
+pub(super) fn check(costs: &[Cost], most: usize) -> Result<(), String> {
+    if costs.len() > most {
+        return Err(format!("there are {} costs and {most} are allowed; raise `gate.max_request_costs`", costs.len()));
+    }
+    let twice = costs.iter().enumerate().find(|(i, cost)| costs[..*i].iter().any(|earlier| earlier.name == cost.name));
+    twice.map_or(Ok(()), |(_, cost)| Err(format!("the cost `{}` is stated twice", shown(&cost.name))))
+}
+
+/// Why a request with such a cost never leaves.
+pub(super) fn too_costly(key: &LimitKey, units: u32, most: u64) -> String {
+    format!("the request takes {units} of the limit `{key}`, which admits at most {most} at once")
+}
+
+fn shown(name: &str) -> String {
+    const MAX_CHARS: usize = 64;
+    name.chars().take(MAX_CHARS).collect()
+}
+
+/// What requests took of a limit of late, on average: what admission reckons with before a request states its own cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Typical {
+    parts: u64,
+}
+
+impl Typical {
+    /// The first request is all that is known.
+    pub(super) const fn first(units: u32) -> Self {
+        Self { parts: units as u64 * PARTS }
+    }
+
+    /// One more request.
+    pub(super) fn note(&mut self, units: u32) {
+        self.parts = (self.parts * (DECAY - 1) + u64::from(units) * PARTS) / DECAY;
+    }
+
+    /// How many requests such units are enough for.
+    pub(super) fn requests_in(self, units: u32) -> u32 {
+        u32::try_from(u64::from(units) * PARTS / self.parts.max(PARTS)).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn cost(name: &str, units: u32) -> Cost {
+        Cost { name: name.to_owned(), units }
+    }
+
+    #[test]
+    fn a_limit_takes_the_cost_that_it_counts_and_at_least_one() {
+        let costs = [cost("points", 50), cost("rows", 0)];
+        assert_eq!([None, Some("points"), Some("rows"), Some("items")].map(|counts| of(counts, &costs)), [1, 50, 1, 1]);
+    }
+
+    #[test]
+    fn costs_are_few_and_stated_once() {
+        assert!(check(&[cost("points", 1), cost("rows", 1)], 2).is_ok());
+        assert!(check(&[cost("points", 1), cost("rows", 1)], 1).unwrap_err().contains("gate.max_request_costs"));
+        assert_eq!(check(&[cost("points", 1), cost("points", 2)], 2).unwrap_err(), "the cost `points` is stated twice");
+    }
+
+    #[test]
+    fn the_typical_cost_follows_the_requests() {
+        let mut typical = Typical::first(50);
+        assert_eq!(typical.requests_in(500), 10);
+        for _ in 0..200 {
+            typical.note(10);
+        }
+        assert!((48..=50).contains(&typical.requests_in(500)), "{typical:?}");
+    }
+}

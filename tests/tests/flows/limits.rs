@@ -1,0 +1,83 @@
+//! Limits that count something else than requests, or in fixed windows.
+
+use egression_sandbox::{Limit, Scenario};
+use serde_json::{Value, json};
+
+use crate::rig::{CHANNEL, Layout, category, category_job, waiting};
+
+const OBJECTS: usize = 300;
+
+/// A shop that admits so many items, whatever the requests: it counts them in its log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_on_items_is_kept_by_batches_of_any_size() {
+    const MAX: u64 = 60;
+    const WINDOW_MS: u64 = 1000;
+    let rig = Layout {
+        // Many requests would be no harm here.
+        scenario: Scenario { limits: vec![Limit::Concurrency { max: 64 }], ..Scenario::default() },
+        channel: format!("limits = [{{ kind = \"window\", counts = \"items\", max = {MAX}, window_ms = {WINDOW_MS} }}]\n"),
+        ..Layout::default()
+    }
+    .start()
+    .await
+    .unwrap();
+    let jobs: Vec<Value> = (0..OBJECTS).map(|i| category_job(&format!("c{i}"), &category("x"))).collect();
+    let execution = rig.bulk(json!({}), jobs).await.unwrap();
+    rig.done(&execution).await.unwrap();
+    rig.expect_all_succeeded(&execution, OBJECTS as u64).await.unwrap();
+
+    let calls: Vec<(u64, u64)> =
+        rig.log.calls().await.unwrap().iter().filter(|call| call.counted).map(|call| (call.at_us, call.items.max(1))).collect();
+    assert!(calls.iter().any(|(_, items)| *items > 25), "batches carry many items: {calls:?}");
+    for (at, _) in &calls {
+        let in_window = calls.iter().filter(|(other, _)| (*at..*at + WINDOW_MS * 1000).contains(other));
+        let items: u64 = in_window.map(|(_, items)| items).sum();
+        assert!(items <= MAX, "{items} items in a window: {calls:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_costs_more_than_a_limit_ever_admits_is_denied_with_the_reason() {
+    let rig = Layout {
+        channel: "limits = [{ kind = \"window\", counts = \"items\", max = 10, window_ms = 1000 }]\n".to_owned(),
+        ..Layout::default()
+    }
+    .start()
+    .await
+    .unwrap();
+    let jobs: Vec<Value> = (0..50).map(|i| category_job(&format!("c{i}"), &category("x"))).collect();
+    let execution = rig.bulk(json!({}), jobs).await.unwrap();
+    rig.until(&execution, |view| waiting(view, "parked") == 50).await.unwrap();
+    let job = rig.jobs(&execution).await.unwrap().into_iter().find(|job| job["problem"].is_object()).unwrap();
+    let said = job["problem"]["detail"].as_str().or_else(|| job["problem"]["message"].as_str()).unwrap_or_default();
+    assert!(said.contains("takes 50 of the limit") && said.contains("at most 10"), "{job:#}");
+}
+
+/// Until the next hour begins nothing more is sent, and the host says until when.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_used_fixed_window_waits_for_the_next_one_also_after_a_restart() {
+    let mut rig = Layout {
+        // A quota that starts anew on Mondays at midnight on the west coast.
+        channel: "limits = [{ kind = \"window\", max = 5, window_ms = 604800000, anchor = \"2026-01-05T00:00:00-08:00\" }]\n".to_owned(),
+        mode: "single",
+        ..Layout::default()
+    }
+    .start()
+    .await
+    .unwrap();
+    let job = |i: usize| category_job(&format!("c{i}"), &category("x"));
+    let execution = rig.bulk(json!({}), (0..8).map(job).collect()).await.unwrap();
+    let view = rig.until(&execution, |view| waiting(view, "limit") == 4).await.unwrap();
+    assert!(until(&view).contains("T08:00:0"), "{view:#}");
+    assert_eq!(rig.log.objects().await.unwrap().len(), 4, "the fifth request was for the token");
+    rig.restart().await.unwrap();
+    let view = rig.until(&execution, |view| waiting(view, "limit") == 4).await.unwrap();
+    assert!(until(&view).contains("T08:00:0"), "{view:#}");
+    assert_eq!(rig.log.objects().await.unwrap().len(), 4, "what was used before counts");
+}
+
+fn until(view: &Value) -> String {
+    let groups = view["channels"].as_array().into_iter().flatten().filter(|channel| channel["channel"] == CHANNEL);
+    let groups = groups.flat_map(|channel| channel["waiting"].as_array().into_iter().flatten());
+    groups.filter_map(|group| group["until"].as_str()).collect()
+}
