@@ -133,7 +133,11 @@ impl Bench<'_> {
         let renewable = credential_of(self.route) != Credential::Entered;
         let refused: Vec<Option<Refusal>> = judged.iter().map(|(index, _, verdict)| self.refusal(*index, verdict)).collect();
         let of = |place: usize| refused.get(place).copied().flatten();
-        let others = judged.iter().enumerate().filter(|(place, _)| of(*place) != Some(Refusal::Unauthorized));
+        // An item of which the destination was not asked (a limit, a token that rests) is as refused as it was before.
+        let others = judged
+            .iter()
+            .enumerate()
+            .filter(|(place, (_, _, verdict))| of(*place) != Some(Refusal::Unauthorized) && says_something(verdict));
         self.host.refusals.forget(others.map(|(_, (_, item, _))| item.row.job));
         if refused.iter().all(Option::is_none) {
             return None;
@@ -410,6 +414,13 @@ fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
             None => Effect::None,
         },
     }
+}
+
+/// Whether the destination was asked about the item.
+fn says_something(verdict: &Verdict) -> bool {
+    let Verdict::Again(again) = verdict else { return true };
+    let answered = again.problem.as_ref().is_some_and(|problem| problem.http_status.is_some());
+    answered || again.attempt_spent || again.conflict || !again.parents.is_empty()
 }
 
 /// Why the credential was refused, if it was to every item: to one among others it says something of that item.

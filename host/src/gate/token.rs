@@ -180,7 +180,7 @@ impl Tokens {
         let mut state = slot.state();
         if state.token.as_ref().is_some_and(|token| token.generation == generation) {
             state.proven = true;
-            state.refusals = 0;
+            (state.refusals, state.rest_until) = (0, Mono::default());
         }
     }
 }

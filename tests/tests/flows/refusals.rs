@@ -76,25 +76,40 @@ impl Desk {
     }
 }
 
-/// A connection through the guard, item by item, with a token of the host's or one that was entered.
-async fn rig(refuses: Option<(&'static str, u16)>, entered: bool) -> Result<(Rig, Guard)> {
-    let more = "[[channels]]\nname = \"own\"\nconnector = \"sandbox\"\nretry = { base_ms = 1, max_ms = 5, attempts = 3 }\n".to_owned();
+/// What a connection presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Credential {
+    /// A token that a person entered.
+    Entered,
+    /// A token that the host fetches.
+    Fetched,
+    /// A session that the connector makes.
+    Session,
+}
+
+/// A connection through the guard, item by item.
+async fn rig(refuses: Option<(&'static str, u16)>, credential: Credential) -> Result<(Rig, Guard)> {
+    let more = "[[channels]]\nname = \"own\"\nconnector = \"sandbox\"\nretry = { base_ms = 1, max_ms = 5, attempts = 2 }\n".to_owned();
     let server = "[server.dispatch]\nprobe_min_ms = 100\nprobe_max_ms = 100\n".to_owned();
     let rig = Layout { more, server, ..Layout::default() }.start().await?;
     let guard = Guard::start(rig.shop.addr(), refuses).await?;
     let token_url = format!("http://{}/oauth/token", rig.shop.addr());
-    let auth = if entered {
-        let grant = "grant_type=client_credentials&client_id=sandbox&client_secret=sandbox-secret";
-        let request = reqwest::Client::new().post(&token_url).header("content-type", "application/x-www-form-urlencoded").body(grant);
-        let answer: Value = serde_json::from_str(&request.send().await?.text().await?)?;
-        json!({"scheme": "bearer", "token": {"value": answer["access_token"]}})
-    } else {
-        let secret = json!({"value": "sandbox-secret"});
-        json!({"scheme": "oauth2_client_credentials", "token_url": token_url, "client_id": "sandbox", "client_secret": secret})
+    let auth = match credential {
+        Credential::Entered => {
+            let grant = "grant_type=client_credentials&client_id=sandbox&client_secret=sandbox-secret";
+            let request = reqwest::Client::new().post(&token_url).header("content-type", "application/x-www-form-urlencoded").body(grant);
+            let answer: Value = serde_json::from_str(&request.send().await?.text().await?)?;
+            json!({"scheme": "bearer", "token": {"value": answer["access_token"]}})
+        }
+        Credential::Fetched => {
+            let secret = json!({"value": "sandbox-secret"});
+            json!({"scheme": "oauth2_client_credentials", "token_url": token_url, "client_id": "sandbox", "client_secret": secret})
+        }
+        Credential::Session => json!({"scheme": "connector", "secrets": {"api_key": {"value": "sandbox-key"}}}),
     };
     let document = json!({
         "subscription": TENANT, "channel": "own", "allow_addresses": ["127.0.0.1/32"], "auth": auth,
-        "settings": {"base_url": format!("http://{}", guard.address), "mode": "single"},
+        "settings": {"base_url": format!("http://{}", guard.address), "mode": "single", "login": credential == Credential::Session},
     });
     let answer = rig.rest.request(Method::PUT, &format!("/v1/channels/own/connections/{TENANT}")).json(&document).send().await?;
     anyhow::ensure!(answer.status().is_success(), "the connection is refused: {}", answer.text().await?);
@@ -113,17 +128,19 @@ async fn state(rig: &Rig) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_401_on_one_object_ends_where_a_person_entered_the_token() {
-    let (rig, _guard) = rig(Some(("cursed", 401)), true).await.unwrap();
-    let job = rig.deliver(own("cursed")).await.unwrap();
-    assert_eq!((&job["state"], &job["attempts"]), (&json!("failed"), &json!(3)), "{job}");
-    assert_eq!(rig.deliver(own("blessed")).await.unwrap()["state"], "succeeded");
-    assert_eq!(state(&rig).await, "active");
+async fn a_401_on_one_object_ends_whatever_the_credential() {
+    for credential in [Credential::Entered, Credential::Fetched, Credential::Session] {
+        let (rig, _guard) = rig(Some(("cursed", 401)), credential).await.unwrap();
+        let job = rig.deliver(own("cursed")).await.unwrap();
+        assert_eq!((&job["state"], &job["attempts"]), (&json!("failed"), &json!(2)), "{credential:?}: {job}");
+        assert_eq!(rig.deliver(own("blessed")).await.unwrap()["state"], "succeeded", "{credential:?}");
+        assert_eq!(state(&rig).await, "active", "{credential:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_403_parks_the_connection_only_if_its_check_fails_too() {
-    let (rig, guard) = rig(Some(("", 403)), true).await.unwrap();
+    let (rig, guard) = rig(Some(("", 403)), Credential::Entered).await.unwrap();
     let execution = rig.submit(own("blessed")).await.unwrap();
     let waits = rig.until_waits(&execution, "parked").await.unwrap();
     assert_eq!(waits["attempts"], 0, "{waits}");
