@@ -244,6 +244,8 @@ async fn a_person_checks_a_connection_and_it_goes_on() {
     let found = rig.act(&check).await.unwrap();
     assert_eq!(found["works"], json!(false), "{found}");
     assert!(found["problems"][0]["message"].as_str().is_some_and(|why| why.contains("invalid_client")), "{found}");
+    let connection: Value = rig.rest.get(&format!("/v1/channels/{CHANNEL}/connections/{TENANT}")).await.unwrap();
+    assert_eq!(connection["status"]["state"], "parked", "a check that fails changes nothing: {connection}");
     rig.log.change(&change("sandbox-secret")).await.unwrap();
     let found = rig.act(&check).await.unwrap();
     assert_eq!((&found["works"], &found["problems"]), (&json!(true), &json!([])), "{found}");
