@@ -36,10 +36,21 @@ impl Clock {
         Wall(jiff::Timestamp::now().as_millisecond())
     }
 
-    /// How wall time relates to monotonic time now.
+    /// How wall time relates to monotonic time now. The thread may be halted between two readings: then they are taken anew.
     #[must_use]
     pub fn wall_offset(&self) -> WallOffset {
-        WallOffset::of(self.mono(), self.wall())
+        const READINGS: usize = 4;
+        const TOGETHER_US: u64 = 1000;
+        let mut before = self.mono();
+        for _ in 1..READINGS {
+            let wall = self.wall();
+            let after = self.mono();
+            if after.since_us(before) <= TOGETHER_US {
+                return WallOffset::of(before, wall);
+            }
+            before = after;
+        }
+        WallOffset::of(before, self.wall())
     }
 
     /// The runtime's instant of a monotonic reading, for timers. [`Mono::FAR`] becomes an instant about 30 years away.

@@ -2,7 +2,8 @@
 //!
 //! A limit's key is `SCOPE/ORIGIN:NAME`: who shares it, who wrote it (`channel`, `own`, `manifest`), and what it is called; one
 //! without a name has its place instead (`SCOPE/ORIGIN#PLACE`). So no limit takes another one's place, whatever its name.
-//! Facts in the store go by these keys.
+//! What it counts, if not requests, comes last (`SCOPE/ORIGIN:NAME (items)`): what was used of one does not tell what would
+//! have been used of the other. Facts in the store go by these keys.
 
 use std::collections::HashMap;
 
@@ -33,28 +34,23 @@ pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination
 /// Where a key that several share is defined in different ways (two channels of one connector, two versions of a manifest), each
 /// of them draws from all of these: the tightest holds for all. The first keeps the key, so that its state lasts.
 fn agree(destinations: &mut [Destination]) {
-    let mut defined: HashMap<LimitKey, Vec<(LimitKind, Option<String>)>> = HashMap::new();
+    let mut kinds: HashMap<LimitKey, Vec<LimitKind>> = HashMap::new();
     for limit in destinations.iter().flat_map(|destination| &destination.limits) {
-        let known = defined.entry(limit.key.clone()).or_default();
-        if !known.iter().any(|(kind, counts)| *kind == limit.kind && *counts == limit.counts) {
-            known.push((limit.kind, limit.counts.clone()));
+        let known = kinds.entry(limit.key.clone()).or_default();
+        if !known.contains(&limit.kind) {
+            known.push(limit.kind);
         }
     }
-    defined.retain(|_, known| known.len() > 1);
+    kinds.retain(|_, known| known.len() > 1);
     let variant = |key: &LimitKey, place: usize| if place == 0 { key.clone() } else { LimitKey::new(format!("{key}~{}", place + 1)) };
     for destination in destinations {
         destination.limits = std::mem::take(&mut destination.limits)
             .into_iter()
-            .flat_map(|limit| match defined.get(&limit.key) {
+            .flat_map(|limit| match kinds.get(&limit.key) {
                 None => vec![limit],
                 Some(known) => {
-                    let bound = |(place, (kind, counts)): (usize, &(LimitKind, Option<String>))| BoundLimit {
-                        key: variant(&limit.key, place),
-                        kind: *kind,
-                        counts: counts.clone(),
-                        ..limit.clone()
-                    };
-                    known.iter().enumerate().map(bound).collect()
+                    let variants = known.iter().enumerate();
+                    variants.map(|(place, &kind)| BoundLimit { key: variant(&limit.key, place), kind, ..limit.clone() }).collect()
                 }
             })
             .collect();
@@ -75,7 +71,7 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
     for bucket in &description.buckets {
         let scope = bucket_scope(&bucket.scope, connection, &channel.name, &channel.connector);
         limits.push(BoundLimit {
-            key: LimitKey::new(format!("{scope}/manifest:{}", bucket.name)),
+            key: key(&scope, &format!("manifest:{}", bucket.name), bucket.counts.as_deref()),
             kind: bucket_kind(&bucket.kind),
             name: Some(bucket.name.clone()),
             counts: bucket.counts.clone(),
@@ -183,12 +179,16 @@ fn bound(limit: &LimitDocument, scope: &str, origin: &str, index: usize) -> Boun
     };
     let label = name.as_ref().map_or_else(|| format!("{origin}#{}", index + 1), |name| format!("{origin}:{name}"));
     BoundLimit {
-        key: LimitKey::new(format!("{scope}/{label}")),
+        key: key(scope, &label, limit.counts()),
         kind: limit.kind(),
         name: name.clone(),
         counts: limit.counts().map(str::to_owned),
         operations: operations.clone(),
     }
+}
+
+fn key(scope: &str, label: &str, counts: Option<&str>) -> LimitKey {
+    LimitKey::new(counts.map_or_else(|| format!("{scope}/{label}"), |counts| format!("{scope}/{label} ({counts})")))
 }
 
 fn bucket_kind(kind: &BucketKind) -> LimitKind {

@@ -13,6 +13,9 @@ const MOST_HEADERS: u64 = 16_384;
 /// The longest time that is believed, in milliseconds: a year.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 
+/// The longest that a request may be on its way, in milliseconds: an hour.
+const MOST_GUARD_MS: u64 = 60 * 60 * 1000;
+
 /// All numbers that are out of their bounds, with pointers from `/server` on.
 pub(super) fn issues(server: &ServerSettings) -> Vec<Issue> {
     let mut issues: Vec<Issue> = server.api.issues().into_iter().map(|issue| issue.under("/server/api")).collect();
@@ -57,6 +60,8 @@ fn numbers(server: &ServerSettings) -> Vec<(&'static str, u64, u64, u64)> {
         ("/server/gate/max_response_headers_bytes", gate.max_response_headers_bytes, 1, u64::MAX),
         ("/server/gate/send_all_concurrency", of(gate.send_all_concurrency), 1, MANY),
         ("/server/gate/send_all_requests", of(gate.send_all_requests), 1, MANY),
+        ("/server/gate/edge_guard_ms", gate.edge_guard_ms, 0, MOST_GUARD_MS),
+        ("/server/gate/reach_guard_ms", gate.reach_guard_ms, 0, MOST_GUARD_MS),
         ("/server/gate/max_pools", of(gate.max_pools), 1, MANY),
         ("/server/runtime/slots", runtime.slots.into(), 1, 65_536),
         ("/server/runtime/workers", of(runtime.workers), 1, 1024),

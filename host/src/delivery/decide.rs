@@ -21,11 +21,15 @@ use super::trail::Trail;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, ending, history, persist};
 use crate::config::documents::AuthDocument;
+use crate::gate::BoundLimit;
 use crate::gate::exchange::ExchangeEnd;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
 /// Exchanges of a call that each of its items keeps in its history; the newest count.
 pub(super) const EXCHANGES_PER_ITEM: usize = 4;
+/// A job that a limit holds back of which admission does not know all is looked at again after this long, in milliseconds: the
+/// limit may have been changed.
+const LOOKED_AT_AGAIN_MS: u64 = 5 * 60 * 1000;
 /// So many attempts before its last, a job whose calls do not advance goes alone.
 const LAST_ATTEMPTS_ALONE: u32 = 2;
 
@@ -52,7 +56,7 @@ struct Bench<'a> {
     credential: CredentialCheck,
     /// That check.
     check: Trail,
-    /// A limit of some operations had no room, and the destination did not ask for less: nothing is to be closed.
+    /// A limit of some operations, or by cost, had no room, and the destination did not ask for less: nothing is to be closed.
     limited_here: bool,
     /// The unfinished jobs of the objects that items are blocked on, by index.
     parents: BTreeMap<u32, Parents>,
@@ -68,6 +72,13 @@ type Parents = Vec<(ObjectKey, Option<JobSeq>)>;
 /// Judges every item of a call.
 pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec<Work>, mut ran: Ran) -> Decided {
     let batch_size = u32::try_from(part.len()).unwrap_or(u32::MAX);
+    if batch_size > 1 && is_too_costly(&ran) {
+        // Fewer items cost less.
+        ran.error = ran.error.take().map(|error| match error {
+            CallError::SettingsInvalid(problem) => CallError::BatchRefused(problem),
+            other => other,
+        });
+    }
     let refused_whole = matches!(ran.error, Some(CallError::BatchRefused(_))) && batch_size > 1 && !ran.evidence.answer_lost;
     let credential = credential_of(route);
     let frame = CallFrame { evidence: ran.evidence, batch_size, credential, credential_fresh: ran.session_fresh };
@@ -205,13 +216,14 @@ impl Bench<'_> {
         bucket.is_none() && self.limited_here
     }
 
-    /// Admission does not see why this item cannot go: it looks at the limits that cover every request. So the store holds it.
+    /// Admission does not see why this item cannot go: it looks at the limits that cover every request, and knows the cost of
+    /// none. So the store holds it.
     fn is_unseen(&self, bucket: Option<&str>) -> bool {
-        let of_operations = |name: &str| {
+        let in_part = |name: &str| {
             let limits = &self.route.destination.limits;
             limits.iter().any(|limit| limit.name.as_deref() == Some(name) && !limit.operations.is_empty())
         };
-        self.keeps_open(bucket) || bucket.is_some_and(of_operations)
+        self.keeps_open(bucket) || bucket.is_some_and(in_part)
     }
 
     /// What the verdicts mean for the connection, once for all items: each closed limit is a commit.
@@ -323,10 +335,10 @@ impl Bench<'_> {
             return Ending::Left;
         }
         let closes = again.close_limit.as_ref().map(|(bucket, ms)| (bucket.as_deref(), *ms)).or_else(|| self.closed());
-        let unseen_ms = closes.filter(|(bucket, _)| self.is_unseen(*bucket)).map_or(0, |(_, ms)| ms);
+        let unseen_ms = closes.filter(|(bucket, _)| self.is_unseen(*bucket)).map_or(0, |(_, ms)| ms.min(LOOKED_AT_AGAIN_MS));
         let own = again.reason.filter(|_| again.after_ms > 0);
         let wait_ms = i64::try_from(again.after_ms.max(unseen_ms)).unwrap_or(i64::MAX);
-        let reason = own.or((unseen_ms > 0).then_some(WaitingKind::Retry));
+        let reason = own.or((unseen_ms > 0).then_some(WaitingKind::Limit));
         let until = reason.map(|_| self.now.plus_ms(wait_ms));
         let closed = closes.map(|(_, ms)| self.now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
         let shown = own.or(closed.map(|_| WaitingKind::Limit)).unwrap_or(WaitingKind::Turn);
@@ -388,9 +400,20 @@ async fn find_parents(host: &Deliverer, route: &Route, part: &[Work], outcomes: 
     parents
 }
 
-/// Whether it may be a limit of some operations only that refused a request of the call, and the destination did not ask for less.
+/// A limit of which admission does not know what a call will take.
+fn is_foreseen_in_part(limit: &BoundLimit) -> bool {
+    !limit.operations.is_empty() || limit.counts.is_some()
+}
+
+/// Whether nothing left of the call because a request costs more than a limit ever admits.
+fn is_too_costly(ran: &Ran) -> bool {
+    ran.exchanges.iter().any(|exchange| exchange.end == ExchangeEnd::TooCostly) && !ran.evidence.write_left
+}
+
+/// Whether it may be a limit of some operations only, or what the request costs there, that refused a request of the call, and
+/// the destination did not ask for less.
 fn is_limited_here(route: &Route, ran: &Ran) -> bool {
-    if route.destination.limits.iter().all(|limit| limit.operations.is_empty()) {
+    if !route.destination.limits.iter().any(is_foreseen_in_part) {
         return false;
     }
     let limited = ran.exchanges.iter().any(|exchange| exchange.end == ExchangeEnd::Limited);

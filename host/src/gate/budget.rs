@@ -1,17 +1,18 @@
 //! The limiter's state: the book of limits, what is leased of windows, what admission has set aside, and the meters.
 //! Pure: the clock's reading is passed in and what the store must be told is handed back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use egression_core::scheduler::limits::{Draw, Guard, LimitBook, LimitKey, LimitKind, Refusal, Share, UsageMeter};
 use egression_core::time::{Mono, WallOffset};
 
 use super::cost::Typical;
 use super::destination::{BoundLimit, Destination};
+use super::queues::Queues;
 use super::slices::{Slices, UsedUp};
 use super::usage::Usage;
 
-/// How far ahead it is said when a limit has room again, in milliseconds.
+/// How far ahead it is reckoned when a limit has room again, in milliseconds; then it is asked anew.
 const LONGEST_FORECAST_MS: u64 = 24 * 3_600_000;
 /// A closure that ends so much later than the one before is stored anew: not each answer of a destination writes a row.
 const CLOSED_AGAIN_AFTER_MS: u64 = 1000;
@@ -35,11 +36,15 @@ pub(super) struct Budget {
     kinds: HashMap<LimitKey, LimitKind>,
     /// What requests took of late of limits that count a cost.
     typical: HashMap<LimitKey, Typical>,
+    /// Limits that count what a request did not state, since they were configured.
+    unstated: HashSet<LimitKey>,
     windows: HashMap<LimitKey, Slices>,
     /// Windows of the last run that are not defined yet: uses, and the first free slice number.
-    past: HashMap<LimitKey, (Vec<(Mono, u32)>, i64)>,
+    past: HashMap<LimitKey, (Vec<(Mono, u64)>, i64)>,
     reserved: HashMap<LimitKey, u32>,
     owners: HashMap<String, Ledger>,
+    /// Who waits for more than one unit.
+    pub(super) queues: Queues,
     /// How wall time relates to monotonic time; fixed windows go by it.
     offset: WallOffset,
 }
@@ -73,30 +78,33 @@ impl Budget {
             guard,
             kinds: HashMap::new(),
             typical: HashMap::new(),
+            unstated: HashSet::new(),
             windows: HashMap::new(),
             past: HashMap::new(),
             reserved: HashMap::new(),
             owners: HashMap::new(),
+            queues: Queues::default(),
             offset: WallOffset::default(),
         }
     }
 
-    /// How wall time relates to monotonic time now.
-    pub(super) fn set_wall(&mut self, offset: WallOffset, now: Mono) {
+    /// How wall time relates to monotonic time now. True: it changed, so there may be room where there was none.
+    pub(super) fn set_wall(&mut self, offset: WallOffset, now: Mono) -> bool {
         if offset.differs_ms(self.offset) < CLOCK_STEP_MS {
-            return;
+            return false;
         }
         self.offset = offset;
         self.book.set_wall(offset);
         for ledger in self.owners.values_mut() {
             ledger.meter.set_wall(now, offset);
         }
+        true
     }
 
     /// A window's uses before the restart, to be taken over when it is defined.
     pub(super) fn remember(&mut self, key: LimitKey, slice: i64, used: Mono, units: u32) {
         let (uses, next) = self.past.entry(key).or_default();
-        uses.push((used, units));
+        uses.push((used, u64::from(units)));
         *next = (*next).max(slice + 1);
     }
 
@@ -115,6 +123,7 @@ impl Budget {
             self.define(key, *kind, now);
         }
         self.typical.retain(|key, _| wanted.contains_key(key));
+        self.unstated.retain(|key| wanted.contains_key(key));
         self.kinds = wanted;
         let gone: Vec<Ledger> =
             self.owners.extract_if(|owner, _| !destinations.iter().any(|d| d.owner == *owner)).map(|(_, l)| l).collect();
@@ -173,16 +182,20 @@ impl Budget {
             }
         }
         if let Some(ledger) = self.owners.get_mut(owner) {
-            let units_of = |key: &LimitKey| shares.iter().find(|share| share.key == *key).map_or(1, |share| share.units);
-            let units: Vec<u32> = ledger.keys.iter().map(units_of).collect();
-            for &place in &ledger.costing {
-                let (Some(key), Some(&units)) = (ledger.keys.get(place), units.get(place)) else { continue };
-                self.typical.entry(key.clone()).and_modify(|typical| typical.note(units)).or_insert(Typical::first(units));
-            }
+            let units: Vec<u32> = ledger.keys.iter().map(|key| units_of(shares, key)).collect();
             ledger.meter.drawn(now, &units);
         }
         self.note_saturation(owner, now);
         Ok((draw, used))
+    }
+
+    /// A request wants to leave: what it costs is what others may cost, whether it leaves or not.
+    pub(super) fn note_costs(&mut self, owner: &str, shares: &[Share]) {
+        let Some(ledger) = self.owners.get(owner) else { return };
+        for key in ledger.costing.iter().filter_map(|&place| ledger.keys.get(place)) {
+            let units = units_of(shares, key);
+            self.typical.entry(key.clone()).and_modify(|typical| typical.note(units)).or_insert(Typical::first(units));
+        }
     }
 
     /// A request ended.
@@ -232,6 +245,11 @@ impl Budget {
 
     fn is_window(&self, key: &LimitKey) -> bool {
         self.kinds.get(key).is_some_and(LimitKind::is_window)
+    }
+
+    /// Notes that a request did not state what this limit counts. True: it is the first.
+    pub(super) fn is_new_unstated(&mut self, key: &LimitKey) -> bool {
+        !self.unstated.contains(key) && self.unstated.insert(key.clone())
     }
 
     /// The first of these limits that never admits so much at once, and the most that it does.
@@ -294,11 +312,18 @@ impl Budget {
         for key in &ledger.keys {
             let room = self.book.headroom(std::slice::from_ref(key), now, horizon_ms);
             let set_aside = self.reserved.get(key).copied().unwrap_or(0);
-            let left = self.requests_in(key, room.units).saturating_sub(set_aside);
+            let requests = self.requests_in(key, room.units);
+            // More than a limit's units of now may be had by a request that waits for all of them.
+            let alone = if requests == 0 { self.alone(key, now) } else { None };
+            let requests = if alone.is_some_and(|at| at <= now.plus_ms(horizon_ms)) { 1 } else { requests };
+            let left = requests.saturating_sub(set_aside);
             calls = calls.min(left);
             // Where all that could be drawn is set aside for calls already admitted, the limit has room, and yet it is what is
             // waited for.
-            let taken = || (left == 0).then(|| (key.clone(), self.beyond(key, set_aside, now, horizon_ms)));
+            let taken = || {
+                let beyond = || self.beyond(key, set_aside, now, horizon_ms);
+                (left == 0).then(|| (key.clone(), alone.filter(|_| set_aside == 0).unwrap_or_else(beyond)))
+            };
             if let Some((key, at)) = room.until.or_else(taken)
                 && until.as_ref().is_none_or(|(_, latest)| at > *latest)
             {
@@ -308,8 +333,16 @@ impl Budget {
         Headroom { calls, until: until.filter(|_| calls == 0).map(|(key, at)| (key.0.to_string(), at)) }
     }
 
-    /// When one request more than those set aside could be drawn, as a limit of rate goes on by itself; [`Mono::FAR`]: when
-    /// a request ends, or not within a day.
+    /// When a request that costs as much as those of late could be drawn, of a limit that counts a cost and is not closed.
+    fn alone(&self, key: &LimitKey, now: Mono) -> Option<Mono> {
+        let typical = self.typical.get(key)?;
+        let most = u32::try_from(self.book.most(key)).unwrap_or(u32::MAX);
+        let share = Share { key: key.clone(), units: typical.units().min(most) };
+        Some(self.book.refusal(std::slice::from_ref(&share), now).map_or(now, |refusal| refusal.until))
+    }
+
+    /// When one request more than those set aside could be drawn, as a limit of rate goes on by itself, at most a day from
+    /// now; [`Mono::FAR`]: when a request ends.
     fn beyond(&self, key: &LimitKey, set_aside: u32, now: Mono, horizon_ms: u64) -> Mono {
         if matches!(self.kinds.get(key), None | Some(LimitKind::Concurrency { .. })) {
             return Mono::FAR;
@@ -318,7 +351,7 @@ impl Budget {
         let (mut low, mut high) = (horizon_ms, horizon_ms.max(1));
         while !enough(high) {
             if high >= LONGEST_FORECAST_MS {
-                return Mono::FAR;
+                return now.plus_ms(LONGEST_FORECAST_MS);
             }
             (low, high) = (high, high * 2);
         }
@@ -370,6 +403,11 @@ impl Budget {
             }
         }
     }
+}
+
+/// What a request takes of a limit.
+fn units_of(shares: &[Share], key: &LimitKey) -> u32 {
+    shares.iter().find(|share| share.key == *key).map_or(1, |share| share.units)
 }
 
 /// The places of those that it holds for.

@@ -61,6 +61,11 @@ impl Typical {
         self.parts = (self.parts * (DECAY - 1) + u64::from(units) * PARTS) / DECAY;
     }
 
+    /// The average, rounded up.
+    pub(super) fn units(self) -> u32 {
+        u32::try_from(self.parts.div_ceil(PARTS)).unwrap_or(u32::MAX)
+    }
+
     /// How many requests such units are enough for.
     pub(super) fn requests_in(self, units: u32) -> u32 {
         u32::try_from(u64::from(units) * PARTS / self.parts.max(PARTS)).unwrap_or(u32::MAX)

@@ -57,12 +57,21 @@ impl Destination {
     /// What a request of this operation and with these costs takes of which limits. The own key comes last.
     #[must_use]
     pub fn shares(&self, operation: Option<&str>, costs: &[Cost]) -> Vec<Share> {
-        let covers =
-            |limit: &&BoundLimit| limit.operations.is_empty() || operation.is_some_and(|op| limit.operations.iter().any(|o| o == op));
         let share = |limit: &BoundLimit| Share { key: limit.key.clone(), units: cost::of(limit.counts.as_deref(), costs) };
-        let mut shares: Vec<Share> = self.limits.iter().filter(covers).map(share).collect();
+        let mut shares: Vec<Share> = self.covering(operation).map(share).collect();
         shares.push(Share::one(self.own_key.clone()));
         shares
+    }
+
+    /// The limits that count a cost which such a request does not state.
+    pub fn unstated<'a>(&'a self, operation: Option<&'a str>, costs: &'a [Cost]) -> impl Iterator<Item = &'a BoundLimit> {
+        let states = |name: &str| costs.iter().any(|cost| cost.name == name);
+        self.covering(operation).filter(move |limit| limit.counts.as_deref().is_some_and(|counts| !states(counts)))
+    }
+
+    fn covering<'a>(&'a self, operation: Option<&'a str>) -> impl Iterator<Item = &'a BoundLimit> {
+        let named = move |limit: &BoundLimit| operation.is_some_and(|op| limit.operations.iter().any(|o| o == op));
+        self.limits.iter().filter(move |limit| limit.operations.is_empty() || named(limit))
     }
 
     /// The limits that cover every request: what admission can know before a connector has said what it will do.

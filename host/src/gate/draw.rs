@@ -2,9 +2,11 @@
 //!
 //! Requests that draw from the same limits pass a turnstile one after the other, so they leave in the order in which
 //! they came, and only the first of them waits on a timer. It waits until the instant that the limits name, or until
-//! another request ends, and never past its deadline. Closed limits and used window units are facts in the store.
+//! another request ends, and never past its deadline. Where others share one of the limits, a request that needs several
+//! units of it keeps a place: who comes later does not take them one by one before its eyes. Closed limits and used window units are facts in the store.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use egression_core::scheduler::limits::{Draw, Guard, LimitKey, Refusal, Share};
@@ -37,6 +39,7 @@ pub(super) struct Limiter {
     facts: Box<dyn LimitFacts>,
     clock: Clock,
     timer: Timer,
+    next_place: AtomicU64,
     /// Leases are taken here, so that a caller that goes away does not take them along.
     handle: Handle,
 }
@@ -66,6 +69,28 @@ impl Drop for Drawn {
             self.limiter.budget().finish(&self.owner, draw, now);
             self.limiter.freed.notify_waiters();
             self.limiter.limited.notify_one();
+        }
+    }
+}
+
+/// The place of a waiting request in the queues of costly ones. It leaves them when this is dropped.
+struct Place<'a> {
+    limiter: &'a Limiter,
+    number: u64,
+}
+
+impl Place<'_> {
+    /// Those that come later must not take what a costly request waits for.
+    fn take(&self, shares: &[Share], refusal: &Refusal) {
+        let waits_for = shares.iter().find(|share| share.key == refusal.key && share.units > 1);
+        self.limiter.budget().queues.set(self.number, waits_for.map(|_| refusal.clone()));
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.limiter.budget().queues.leave(self.number) {
+            self.limiter.freed.notify_waiters();
         }
     }
 }
@@ -100,6 +125,7 @@ impl Limiter {
             limited: Notify::new(),
             facts,
             timer: Timer::start(clock.clone()),
+            next_place: AtomicU64::new(0),
             clock,
             handle: Handle::current(),
         }))
@@ -133,7 +159,9 @@ impl Limiter {
     pub(super) fn budget_of_now(&self) -> MutexGuard<'_, Budget> {
         let (offset, now) = (self.clock.wall_offset(), self.clock.mono());
         let mut budget = self.budget();
-        budget.set_wall(offset, now);
+        if budget.set_wall(offset, now) {
+            self.limited.notify_one();
+        }
         budget
     }
 
@@ -150,23 +178,32 @@ impl Limiter {
         let Ok(_turn) = tokio::time::timeout_at(end, turnstile.lock()).await else {
             return Err(self.limited_now(shares, deadline));
         };
+        self.budget().note_costs(owner, shares);
+        let place = Place { limiter: self, number: self.next_place.fetch_add(1, Ordering::Relaxed) };
         loop {
             // Each time: the limits may have been changed while it waited.
             if let Some((share, most)) = self.budget().exceeds(shares) {
                 return Err(Refused::TooCostly { key: share.key.clone(), units: share.units, most });
             }
-            self.have_units(shares, deadline).await?;
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            let refusal = match self.try_draw(owner, shares, reservation) {
-                None => continue,
-                Some(Ok(drawn)) => return Ok(drawn),
-                Some(Err(refusal)) => refusal,
+            let refusal = match self.refusal(shares, place.number) {
+                Some(refusal) => refusal,
+                // Only when there is room: what is leased and not used is forfeit in a restart.
+                None => {
+                    self.have_units(shares, deadline).await?;
+                    match self.try_draw(owner, shares, reservation) {
+                        None => continue,
+                        Some(Ok(drawn)) => return Ok(drawn),
+                        Some(Err(refusal)) => refusal,
+                    }
+                }
             };
             if refusal.until != Mono::FAR && refusal.until > deadline {
                 return Err(Refused::Limited { until: refusal.until, key: refusal.key });
             }
+            place.take(shares, &refusal);
             tokio::select! {
                 () = self.timer.wait_until(refusal.until.min(deadline)) => {}
                 // The call ends at its deadline, also if the timer's thread does not.
@@ -177,6 +214,15 @@ impl Limiter {
                 return Err(self.limited_now(shares, deadline));
             }
         }
+    }
+
+    /// Why a request in this place of the queues has to wait; none: it need not.
+    fn refusal(&self, shares: &[Share], place: u64) -> Option<Refusal> {
+        let now = self.clock.mono();
+        let budget = self.budget_of_now();
+        let own = budget.refusal(shares, now);
+        // The instant that the older one waits for may be now, and it has yet to wake.
+        own.or_else(|| budget.queues.older(shares, place).map(|older| Refusal { until: older.until.max(now.plus_ms(1)), ..older }))
     }
 
     /// None: another turnstile took the last units of a window.

@@ -88,6 +88,9 @@ pub enum SendError {
     /// Not allowed; nothing was sent.
     #[error("denied: {0}")]
     Denied(String),
+    /// It costs more than a limit ever admits at once; nothing was sent.
+    #[error("denied: {0}")]
+    TooCostly(String),
     /// A limit has no room within the deadline, or is closed; nothing was sent.
     #[error("limited until {}", until.to_rfc3339())]
     Limited {
@@ -124,6 +127,8 @@ pub enum ExchangeEnd {
     Unanswered,
     /// Not allowed; nothing was sent.
     Denied,
+    /// Not allowed, for it costs more than a limit ever admits at once; nothing was sent.
+    TooCostly,
     /// A limit had no room within the deadline, or is closed; nothing was sent.
     Limited,
     /// Nothing was sent: no name, no connection, no time.
@@ -138,6 +143,7 @@ impl From<&SendError> for ExchangeEnd {
     fn from(error: &SendError) -> Self {
         match error {
             SendError::Denied(_) => Self::Denied,
+            SendError::TooCostly(_) => Self::TooCostly,
             SendError::Limited { .. } => Self::Limited,
             SendError::NeverSent(_) => Self::NeverSent,
             SendError::Unrecorded { .. } => Self::Unrecorded,
@@ -154,7 +160,7 @@ impl ExchangeEnd {
         match self {
             Self::Answered => "responded",
             Self::Unanswered => "no_answer",
-            Self::Denied => "denied",
+            Self::Denied | Self::TooCostly => "denied",
             Self::Limited => "limited",
             Self::NeverSent => "never_sent",
             Self::Unrecorded => "unrecorded",

@@ -23,6 +23,7 @@ mod grants;
 mod masking;
 mod placeholders;
 mod pool;
+mod queues;
 mod resolver;
 mod send;
 mod settings;

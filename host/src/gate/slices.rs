@@ -2,7 +2,7 @@
 //!
 //! A window's uses must survive a restart, and a write per request would be too slow. So units are leased in slices
 //! before they are used; after a restart an open slice counts as used at that moment. What a restart can forfeit is
-//! at most two slices, 8 % of the window, or the cost of one request if that is more.
+//! at most two slices: 8 % of the window, or two units of a small one, or the cost of one request if that is more.
 
 use std::collections::VecDeque;
 

@@ -64,6 +64,9 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
     // Every request passes here, those that the host makes for itself as well.
     check_literal_address(call, &request.url)?;
     let shares = call.destination.shares(request.operation.as_deref(), &request.costs);
+    if request.write {
+        remark_unstated(call, &request);
+    }
     let mut noted = Exchange {
         at: gate.clock.wall(),
         method: request.method.to_string(),
@@ -97,10 +100,21 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
     result
 }
 
+/// A limit that counts what no request states would let through more than the destination does: the operator should know.
+fn remark_unstated(call: &CallState, request: &Prepared) {
+    for limit in call.destination.unstated(request.operation.as_deref(), &request.costs) {
+        if call.gate.limiter.budget().is_new_unstated(&limit.key) {
+            let counts = limit.counts.as_deref().unwrap_or_default();
+            let owner = &call.destination.owner;
+            tracing::warn!(limit = %limit.key, counts, owner, "a request states no such cost and counts as 1; is the name right?");
+        }
+    }
+}
+
 fn not_drawn(call: &CallState, refused: Refused) -> SendError {
     match refused {
         Refused::Limited { until, key } => SendError::Limited { until: call.gate.clock.wall_of(until), key: key.to_string() },
-        Refused::TooCostly { key, units, most } => SendError::Denied(cost::too_costly(&key, units, most)),
+        Refused::TooCostly { key, units, most } => SendError::TooCostly(cost::too_costly(&key, units, most)),
         Refused::Unrecorded(why) => SendError::Unrecorded { until: call.gate.clock.wall().plus_ms(UNRECORDED_REST_MS), why },
     }
 }

@@ -140,7 +140,7 @@ const fn request_status(end: Result<u16, &SendError>) -> &'static str {
         Ok(300..=399) => "3xx",
         Ok(400..=499) => "4xx",
         Ok(_) => "5xx",
-        Err(SendError::Denied(_)) => "denied",
+        Err(SendError::Denied(_) | SendError::TooCostly(_)) => "denied",
         Err(SendError::Limited { .. }) => "limited",
         Err(SendError::NeverSent(_)) => "never_sent",
         Err(SendError::Unrecorded { .. }) => "unrecorded",

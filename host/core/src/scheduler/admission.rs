@@ -12,6 +12,9 @@ use super::turns::Turns;
 use crate::domain::ids::{ConnectionId, ExecutionSeq};
 use crate::time::Mono;
 
+/// A blocked connection is asked again after this long at the latest, in milliseconds.
+const ASKED_AGAIN_MS: u64 = 60_000;
+
 /// Bounds of the scheduler's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SchedulerBounds {
@@ -219,10 +222,11 @@ impl Scheduler {
         }
     }
 
-    /// The connection's one alarm. An instant that is not after `now` would only ask the same again, and again.
+    /// The connection's one alarm. An instant that is not after `now` would only ask the same again, and again; one that is far
+    /// away may come earlier, if it goes by a wall clock that is set.
     fn set_alarm(&mut self, id: ConnectionId, until: Option<Mono>, now: Mono) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let until = until.map(|at| at.max(now.plus_ms(1)));
+        let until = until.map(|at| at.clamp(now.plus_ms(1), now.plus_ms(ASKED_AGAIN_MS)));
         if let Some(before) = std::mem::replace(&mut connection.alarm, until) {
             self.alarms.remove(&(before, id));
         }

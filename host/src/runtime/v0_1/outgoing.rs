@@ -94,7 +94,7 @@ pub(super) fn answer(answer: Result<Answer, SendError>) -> Result<http::Response
 
 fn send_error(error: SendError) -> http::HttpError {
     match error {
-        SendError::Denied(why) => http::HttpError::Denied(why),
+        SendError::Denied(why) | SendError::TooCostly(why) => http::HttpError::Denied(why),
         // The host's own trouble with a limit must not pass for a destination that cannot be reached.
         SendError::Limited { until, .. } | SendError::Unrecorded { until, .. } => http::HttpError::Limited(instant(until)),
         SendError::NeverSent(why) => http::HttpError::NeverSent(why),

@@ -72,7 +72,7 @@ impl LimitBook {
     }
 
     /// Sets a limit. The same definition again changes nothing; other sizes of the same kind keep what was used (a
-    /// bucket's level is cut to the new capacity); a new limit or another kind starts as if its room were used up:
+    /// bucket's level is cut to the new capacity), and so do windows of one kind that become windows of the other; a new limit or another kind starts as if its room were used up:
     /// a bucket empty, an interval just begun. A window starts without uses: see [`Self::restore_window`].
     pub fn define(&mut self, key: LimitKey, kind: LimitKind, guard: Guard, now: Mono) {
         let now = self.pass(now);
@@ -80,7 +80,7 @@ impl LimitBook {
             if entry.kind == kind && entry.guard == guard {
                 return;
             }
-            if entry.limit.reshape(kind, guard, now) {
+            if entry.limit.reshape(kind, guard, now, self.offset) {
                 (entry.kind, entry.guard) = (kind, guard);
                 return;
             }
@@ -96,7 +96,7 @@ impl LimitBook {
     }
 
     /// Adds uses of the past to a window, each with its count. Nothing happens if `key` is no window.
-    pub fn restore_window(&mut self, key: &LimitKey, uses: &[(Mono, u32)]) {
+    pub fn restore_window(&mut self, key: &LimitKey, uses: &[(Mono, u64)]) {
         match self.limits.get_mut(key).map(|entry| &mut entry.limit) {
             Some(Limit::Window(window)) => window.restore(uses),
             Some(Limit::Fixed(fixed)) => fixed.restore(uses),
@@ -144,11 +144,16 @@ impl LimitBook {
         self.last_to_open(wanted, now).map(|(key, until)| Refusal { until, key })
     }
 
+    /// The most units that one request can ever take of a limit.
+    #[must_use]
+    pub fn most(&self, key: &LimitKey) -> u64 {
+        self.limits.get(key).map_or(u64::MAX, |entry| entry.limit.most())
+    }
+
     /// The first of these limits that never admits so much at once, and the most that it does.
     #[must_use]
     pub fn exceeds<'a>(&self, shares: &'a [Share]) -> Option<(&'a Share, u64)> {
-        let most = |share: &Share| self.limits.get(&share.key).map_or(u64::MAX, |entry| entry.limit.most());
-        shares.iter().map(|share| (share, most(share))).find(|(share, most)| units_of(share) > *most)
+        shares.iter().map(|share| (share, self.most(&share.key))).find(|(share, most)| units_of(share) > *most)
     }
 
     /// Ends a request at `now`: its slots are free again, and it has arrived, if it ever will.
@@ -179,7 +184,7 @@ impl LimitBook {
 
     /// Takes what the destination says of a limit where it is tighter than what the host reckons with; it never
     /// widens. `limit`: the size (0 is taken for not given). `remaining`: requests left. `reset_ms`: until all are
-    /// back, at most an hour is believed. A key that is not defined is closed until the reset if nothing remains.
+    /// back; a window believes its own length at most, other limits an hour. A key that is not defined is closed until the reset if nothing remains.
     pub fn observe(&mut self, key: &LimitKey, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
         let now = self.pass(now);
         if let Some(entry) = self.limits.get_mut(key) {
@@ -190,7 +195,7 @@ impl LimitBook {
     }
 
     /// How many draws of one unit could be made up to `now + horizon_ms`, each limit taken for itself: a forecast, and
-    /// never too small for limits of rate. Slots that are in use count as far as they come free at the pace of the last moments.
+    /// never too small for limits of rate (a bucket gives a draw of several units more, up to its whole burst). Slots that are in use count as far as they come free at the pace of the last moments.
     /// Work does not grow with the answer.
     #[must_use]
     pub fn headroom(&self, keys: &[LimitKey], now: Mono, horizon_ms: u64) -> Headroom {
@@ -358,5 +363,22 @@ mod tests {
         assert_eq!(book.closed(&[key("own")], now), None);
         book.observe(&key("own"), None, Some(0), Some(u64::MAX), now);
         assert_eq!(book.closed(&[key("own")], now), Some((key("own"), Mono(3601 * SECOND))));
+    }
+
+    #[test]
+    fn a_window_keeps_its_uses_when_it_gets_an_anchor_or_loses_it() {
+        let window = LimitKind::Window { max: 10, window_ms: 60_000 };
+        let fixed = LimitKind::FixedWindow { max: 10, window_ms: 60_000, anchor: crate::time::Wall(0) };
+        let (mut book, keys) = book(&[("window", window)]);
+        let draws: Vec<Draw> = (0..6).map(|i| book.try_draw(&keys, Mono(i)).unwrap()).collect();
+        for kind in [fixed, window, fixed] {
+            book.define(keys[0].clone(), kind, Guard::NONE, Mono(SECOND));
+            assert_eq!(book.headroom(&keys, Mono(SECOND), 0).units, 4, "{kind:?}");
+        }
+        for draw in draws {
+            book.finish(draw, Mono(SECOND));
+        }
+        assert_eq!(book.headroom(&keys, Mono(SECOND), 0).units, 4, "the answers belong to another limit");
+        assert_eq!(book.headroom(&keys, Mono(60 * SECOND), 0).units, 10);
     }
 }

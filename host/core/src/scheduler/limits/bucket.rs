@@ -12,8 +12,8 @@
 //! A request may travel longer than the edge. So each one that is on its way keeps its place in the bucket: the
 //! capacity is smaller by what it took until the answer shows that it has arrived, as if it were to arrive only then.
 //! Should all of them arrive at once, together with what is drawn by then, the burst still holds them. The capacity for
-//! one request (the costliest so far) always remains, so that a destination that answers slowly gets its whole rate; more
-//! on their way than the burst has tokens is beyond this.
+//! one request (the costliest of late) always remains, so that a destination that answers slowly gets its whole rate; what is
+//! on its way, and such a request beside it, may then be more than the burst holds, and is beyond this.
 
 use super::kind::Guard;
 use super::underway::UnderWay;
@@ -62,15 +62,46 @@ pub(super) struct Bucket {
     /// A smaller burst that the destination told of, in tokens.
     observed_burst: Option<u64>,
     under_way: UnderWay,
-    /// The most tokens that a request has taken.
-    costliest: u64,
+    costliest: Costliest,
+}
+
+/// The most tokens that a request took in the last one to two times the guard's reach.
+#[derive(Clone, Copy, Debug)]
+struct Costliest {
+    current: u64,
+    previous: u64,
+    since: Mono,
+    reach_us: u64,
+}
+
+impl Costliest {
+    fn new(guard: Guard) -> Self {
+        Self { current: 1, previous: 1, since: Mono::default(), reach_us: guard.reach_ms.saturating_mul(1000).max(1) }
+    }
+
+    fn note(&mut self, now: Mono, tokens: u64) {
+        let age = now.since_us(self.since) / self.reach_us;
+        if age >= 1 {
+            self.previous = if age == 1 { self.current } else { 1 };
+            (self.current, self.since) = (1, now);
+        }
+        self.current = self.current.max(tokens);
+    }
+
+    fn at(&self, now: Mono) -> u64 {
+        match now.since_us(self.since) / self.reach_us {
+            0 => self.current.max(self.previous),
+            1 => self.current,
+            _ => 1,
+        }
+    }
 }
 
 impl Bucket {
     /// An empty bucket. Nothing is known of what was sent before, so it has to fill first.
     pub(super) fn empty(rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) -> Self {
         let shape = Shape::of(rate, per_ms, burst, guard);
-        Self { shape, level: 0, at: now, observed_burst: None, under_way: UnderWay::new(guard.reach_ms), costliest: 1 }
+        Self { shape, level: 0, at: now, observed_burst: None, under_way: UnderWay::new(guard.reach_ms), costliest: Costliest::new(guard) }
     }
 
     /// Takes new sizes. The tokens at hand stay, rounded down to millionths and cut to the new capacity.
@@ -79,7 +110,8 @@ impl Bucket {
         self.shape = Shape::of(rate, per_ms, burst, guard);
         self.observed_burst = None;
         self.under_way.reshape(guard.reach_ms);
-        self.level = millionths.saturating_mul(self.shape.token / MILLION).min(self.capacity(self.under_way.total()));
+        self.costliest = Costliest::new(guard);
+        self.level = millionths.saturating_mul(self.shape.token / MILLION).min(self.capacity(self.under_way.total(), now));
         self.at = now;
     }
 
@@ -97,10 +129,10 @@ impl Bucket {
         let (mut at, (mut level, mut under_way)) = (now, self.standing(now));
         // What is on its way keeps the level down until it counts as arrived.
         for (arrived, its_units) in self.under_way.arrivals().filter(|(arrived, _)| *arrived > now) {
-            if needed <= self.ceiling(under_way) {
+            if needed <= self.ceiling(under_way, at) {
                 break;
             }
-            level = level.saturating_add(self.gained(at, arrived)).min(self.ceiling(under_way));
+            level = level.saturating_add(self.gained(at, arrived)).min(self.ceiling(under_way, at));
             (at, under_way) = (arrived, under_way - its_units);
         }
         let missing = needed.saturating_sub(level);
@@ -118,9 +150,9 @@ impl Bucket {
     /// Takes so many tokens.
     pub(super) fn draw(&mut self, now: Mono, units: u64) {
         self.reckon(now);
-        self.level = self.level.min(self.capacity(0)).saturating_sub(self.grains(units));
+        self.level = self.level.min(self.capacity(0, now)).saturating_sub(self.grains(units));
         self.under_way.set_out(now, units);
-        self.costliest = self.costliest.max(units);
+        self.costliest.note(now, units);
     }
 
     /// The request of so many tokens that was drawn at `drawn` is answered.
@@ -132,7 +164,7 @@ impl Bucket {
     /// How many tokens could be drawn from `from` up to `to`, one by one.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         let (level, under_way) = self.standing(from);
-        let grains = level.min(self.capacity(under_way)).saturating_add(self.gained(from, to));
+        let grains = level.min(self.capacity(under_way, from)).saturating_add(self.gained(from, to));
         u64::try_from(grains.max(0) / self.shape.token).unwrap_or(u64::MAX)
     }
 
@@ -158,7 +190,7 @@ impl Bucket {
         let (mut at, mut level, mut under_way) = (self.at, self.level, self.under_way.total());
         let overdue = self.under_way.arrivals().take_while(|(arrived, _)| *arrived <= now);
         for (until, arriving) in overdue.chain(std::iter::once((now, 0))) {
-            level = level.saturating_add(self.gained(at, until)).min(self.ceiling(under_way));
+            level = level.saturating_add(self.gained(at, until)).min(self.ceiling(under_way, at));
             (at, under_way) = (until.max(at), under_way - arriving);
         }
         (level, under_way)
@@ -178,14 +210,15 @@ impl Bucket {
     }
 
     /// How far the level rises: past the guard's cut only while nothing is on its way.
-    fn ceiling(&self, under_way: u64) -> i128 {
-        if under_way == 0 { self.grains(self.burst()).max(self.shape.token) } else { self.capacity(under_way) }
+    fn ceiling(&self, under_way: u64, now: Mono) -> i128 {
+        if under_way == 0 { self.grains(self.burst()).max(self.shape.token) } else { self.capacity(under_way, now) }
     }
 
     /// What is left of the burst, with so many tokens on their way.
-    fn capacity(&self, under_way: u64) -> i128 {
+    fn capacity(&self, under_way: u64, now: Mono) -> i128 {
         let whole = self.shape.capacity.min(self.grains(self.burst()));
-        whole.saturating_sub(self.grains(under_way)).max(self.grains(self.costliest).min(whole)).max(self.shape.token)
+        let one_request = self.grains(self.costliest.at(now)).min(whole);
+        whole.saturating_sub(self.grains(under_way)).max(one_request).max(self.shape.token)
     }
 }
 
@@ -330,6 +363,25 @@ mod tests {
             bucket.draw(now, 5);
         }
         assert_eq!(now, first.plus_us(50 * SECOND), "though none of them is answered");
+    }
+
+    #[test]
+    fn one_costly_request_does_not_free_the_cheap_ones_that_come_later() {
+        let guard = Guard { reach_ms: 1000, ..Guard::NONE };
+        let mut bucket = Bucket::empty(100, 1000, 100, guard, Mono(0));
+        let first = Mono(10 * SECOND);
+        bucket.draw(first, 100);
+        bucket.answered(first, first, 100);
+        let later = Mono(70 * SECOND);
+        for _ in 0..45 {
+            bucket.draw(later, 1);
+        }
+        // They stall, arrive together and are answered: with what is drawn now, no more than the burst arrives at once.
+        let answered = later.plus_ms(600);
+        for _ in 0..45 {
+            bucket.answered(later, answered, 1);
+        }
+        assert_eq!(bucket.available(answered, answered), 55);
     }
 
     #[test]

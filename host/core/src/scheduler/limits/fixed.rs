@@ -4,8 +4,8 @@
 //! Where the windows begin is a matter of wall time, so the limit is told how wall time relates to the monotonic clock.
 //! A request may arrive in the window after the one in which it was drawn, and the destination's clock may differ from
 //! the host's by the guard's edge. So a request counts in every window that touches its time on the way, an edge longer at
-//! both ends. Windows are numbered from the anchor, and the newest that was ever seen stays: a wall clock that steps back
-//! opens nothing.
+//! both ends. Windows are numbered from the anchor, and the newest that was seen stays: a wall clock that steps back opens
+//! nothing. If it was ahead by more than a window, what was used counts in the window of now and the next one.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ impl FixedWindow {
             let used = self.used.values().copied().max().unwrap_or(0);
             self.shape = shape;
             self.newest = self.last(now);
-            self.used = (self.first(now)..=self.newest).map(|number| (number, used)).collect();
+            self.used = (self.first_kept(now)..=self.newest).map(|number| (number, used)).collect();
         }
     }
 
@@ -96,12 +96,18 @@ impl FixedWindow {
         self.offset = offset;
     }
 
+    /// What was used of the present windows, for a limit of another kind that takes over.
+    pub(super) fn used_now(&mut self, now: Mono) -> u64 {
+        self.reckon(now);
+        self.used.values().copied().max().unwrap_or(0)
+    }
+
     /// Adds uses of the past.
-    pub(super) fn restore(&mut self, past: &[(Mono, u32)]) {
+    pub(super) fn restore(&mut self, past: &[(Mono, u64)]) {
         for (at, units) in past {
             self.newest = self.newest.max(self.last(*at));
-            for number in self.first(*at)..=self.last(*at) {
-                *self.used.entry(number).or_default() += u64::from(*units);
+            for number in self.first(*at).max(self.last(*at).saturating_sub(KEPT))..=self.last(*at) {
+                *self.used.entry(number).or_default() += *units;
             }
         }
     }
@@ -128,7 +134,7 @@ impl FixedWindow {
     /// Uses so many of the windows of now.
     pub(super) fn draw(&mut self, now: Mono, units: u64) {
         self.reckon(now);
-        for number in self.first(now).max(self.newest.saturating_sub(KEPT))..=self.newest {
+        for number in self.first_kept(now)..=self.newest {
             *self.used.entry(number).or_default() += units;
         }
         self.under_way.set_out(now, units);
@@ -205,6 +211,11 @@ impl FixedWindow {
         self.shape.number(self.offset.wall_us(at).saturating_sub(self.edge_us))
     }
 
+    /// The same, if so many windows are kept.
+    fn first_kept(&self, now: Mono) -> i64 {
+        self.first(now).max(self.newest.saturating_sub(KEPT))
+    }
+
     /// The last window that a request of this instant may be counted in, if it arrives at once.
     const fn last(&self, at: Mono) -> i64 {
         self.shape.number(self.offset.wall_us(at).saturating_add(self.edge_us))
@@ -217,7 +228,8 @@ impl FixedWindow {
 
     /// The windows as they are now. Nobody may have drawn from them since one of them began.
     fn reckoned(&self, now: Mono) -> Cow<'_, Self> {
-        if self.last(now) <= self.newest && self.under_way.oldest_overdue(now).is_none() {
+        let last = self.last(now);
+        if last <= self.newest && !self.is_ahead(last) && self.under_way.oldest_overdue(now).is_none() {
             return Cow::Borrowed(self);
         }
         let mut windows = self.clone();
@@ -236,9 +248,23 @@ impl FixedWindow {
         self.used.retain(|number, _| *number >= first);
     }
 
+    /// The wall clock was ahead by more than a window and is set right.
+    const fn is_ahead(&self, last: i64) -> bool {
+        last < self.newest.saturating_sub(1)
+    }
+
     /// What is under way may arrive in every window that has begun by now.
     fn begin(&mut self, now: Mono) {
         let last = self.last(now);
+        if self.is_ahead(last) {
+            let ahead = self.used.split_off(&last.saturating_add(1));
+            let used = ahead.into_values().max().unwrap_or(0);
+            self.newest = last.saturating_add(1);
+            for number in [last, self.newest] {
+                let known = self.used.entry(number).or_default();
+                *known = used.max(*known);
+            }
+        }
         if last <= self.newest {
             return;
         }
@@ -317,6 +343,17 @@ mod tests {
         // It was an hour slow all the time.
         window.set_offset(WallOffset::of(Mono(20), NEW_YEAR.plus_ms(24 * 3_600_000)));
         assert_eq!(window.available(Mono(20), Mono(20)), 10);
+    }
+
+    #[test]
+    fn a_clock_that_was_a_year_ahead_shuts_nothing_for_a_year() {
+        let mut window = a_day(Guard::NONE);
+        window.set_offset(WallOffset::of(Mono(0), NEW_YEAR.plus_ms(365 * 86_400_000)));
+        window.draw(Mono(0), 4);
+        window.set_offset(WallOffset::of(Mono(0), NEW_YEAR.plus_ms(23 * 3_600_000)));
+        assert_eq!(window.available(Mono(10), Mono(10)), 6, "what was used counts");
+        window.draw(Mono(10), 6);
+        assert_eq!(window.ready(Mono(20), 1), MIDNIGHT.plus_ms(DAY_MS), "in the window of now and the next one");
     }
 
     #[test]

@@ -86,9 +86,20 @@ impl Limit {
         }
     }
 
-    /// Takes new sizes and keeps what was used. False: another kind, nothing changed.
-    pub(super) fn reshape(&mut self, kind: LimitKind, guard: Guard, now: Mono) -> bool {
-        match (self, kind) {
+    /// Takes new sizes and keeps what was used, also where a window is to begin at fixed times from now on or nowhere in
+    /// particular. False: another kind, nothing changed.
+    pub(super) fn reshape(&mut self, kind: LimitKind, guard: Guard, now: Mono, offset: WallOffset) -> bool {
+        match (&mut *self, kind) {
+            (Self::Window(window), LimitKind::FixedWindow { max, window_ms, anchor }) => {
+                let mut fixed = FixedWindow::new(max, window_ms, anchor, guard, offset);
+                fixed.restore(&window.uses_now(now));
+                *self = Self::Fixed(fixed);
+            }
+            (Self::Fixed(fixed), LimitKind::Window { max, window_ms }) => {
+                let mut window = Window::new(max, window_ms, guard);
+                window.restore(&[(now, fixed.used_now(now))]);
+                *self = Self::Window(window);
+            }
             (Self::Bucket(bucket), LimitKind::TokenBucket { rate, per_ms, burst }) => {
                 bucket.reshape(rate, per_ms, burst, guard, now);
             }

@@ -80,13 +80,9 @@ impl Window {
     }
 
     /// Adds uses of the past.
-    pub(super) fn restore(&mut self, past: &[(Mono, u32)]) {
-        let mut before = self.forgotten;
-        let mut all: Vec<(Mono, u64)> = past.iter().map(|(at, count)| (*at, u64::from(*count))).collect();
-        for known in &self.uses {
-            all.push((known.at, known.total - before));
-            before = known.total;
-        }
+    pub(super) fn restore(&mut self, past: &[(Mono, u64)]) {
+        let mut all = past.to_vec();
+        all.extend(self.uses());
         all.sort_unstable_by_key(|(at, _)| *at);
         self.uses.clear();
         self.total = self.forgotten;
@@ -94,6 +90,17 @@ impl Window {
             self.add(at, count);
         }
         self.forget_surplus();
+    }
+
+    /// What counts now, for a limit of another kind that takes over: what is under way counts from now on.
+    pub(super) fn uses_now(&mut self, now: Mono) -> Vec<(Mono, u64)> {
+        self.reckon(now);
+        self.uses().chain(std::iter::once((now, self.under_way.total()))).filter(|(_, units)| *units > 0).collect()
+    }
+
+    fn uses(&self) -> impl Iterator<Item = (Mono, u64)> {
+        let before = std::iter::once(self.forgotten).chain(self.uses.iter().map(|known| known.total));
+        self.uses.iter().zip(before).map(|(known, before)| (known.at, known.total - before))
     }
 
     /// The most that one request can ever take.
