@@ -9,7 +9,7 @@ use super::super::connectors::ConnectorRow;
 use super::super::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy};
 use super::super::keys::KeyRow;
 use super::super::rows::{NewExecution, NewSecret, SecretRow, StagedItem, StagedJob};
-use super::{World, execution, job, through};
+use super::{SHOP, World, execution, job, through};
 
 fn subscription() -> DocumentName {
     DocumentName::Subscription("acme".to_owned())
@@ -60,6 +60,30 @@ async fn documents_have_versions_and_managers() {
     let all = store.documents(DocumentKind::Connection).await.unwrap();
     assert_eq!((all.len(), all[0].state.as_str(), all[0].state_reason.as_deref()), (1, "parked", Some("refused")));
     assert!(store.documents(DocumentKind::Source).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_document_of_each_kind_can_be_changed_and_renewed() {
+    let world = World::empty().await;
+    let store = &world.store;
+    configure(store).await;
+    let source = DocumentName::Source("pim".to_owned());
+    store.put_document(&source, "{}", ManagedBy::Api, None).await.unwrap();
+    for name in [subscription(), channel(), connection(), source] {
+        let changed = store.put_document(&name, r#"{"name":"other"}"#, ManagedBy::Api, Some(1)).await.unwrap();
+        assert_eq!((changed.version, changed.json.as_str()), (2, r#"{"name":"other"}"#), "{name}");
+        assert_eq!(store.renew_document(&name).await.unwrap(), 3, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn jobs_under_way_are_those_in_flight() {
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
+    assert_eq!(world.store.jobs_under_way(SHOP).await.unwrap(), 0);
+    world.send(1, &[seq.job(0)]).await;
+    assert_eq!(world.store.jobs_under_way(SHOP).await.unwrap(), 1);
+    assert_eq!(world.store.jobs_under_way(ConnectionId(8)).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -142,6 +166,7 @@ async fn secrets_have_generations() {
     let NewSecret { ciphertext, bound_hosts, .. } = secret(3);
     let kept = SecretRow { name: "token".to_owned(), generation: second, ciphertext, bound_hosts, expires_at: None, origin: None };
     assert_eq!(store.secrets("connection:1").await.unwrap(), [kept]);
+    assert_eq!(store.count_secrets().await.unwrap(), 1);
     store.drop_secret("connection:1", "token", Some(second)).await.unwrap();
     assert!(store.secrets("connection:1").await.unwrap().is_empty());
     let third = store.put_secret("connection:1", "token", secret(4)).await.unwrap();

@@ -88,6 +88,16 @@ async fn a_success_is_settled_with_id_map_revision_and_events() {
 }
 
 #[tokio::test]
+async fn a_job_goes_on_as_another_action() {
+    let world = World::new().await;
+    let seq = world.submit(vec![job(0, "a")]).await.execution;
+    let one = seq.job(0);
+    world.send(5, &[one]).await;
+    world.settle(vec![Settlement { act_as: Some(Action::Create), ..waits(one, Some(5), None, None) }]).await;
+    assert_eq!(world.row(one).await.action, Action::Create);
+}
+
+#[tokio::test]
 async fn deliveries_are_counted_apart_from_revisions() {
     let world = World::new().await;
     let counts = async |job| {
