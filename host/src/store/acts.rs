@@ -7,6 +7,7 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
+use super::dialect::DbConnection;
 use super::ending::{self, Ending};
 use super::moves::{self, Act, JobNow};
 use super::rows::{Changes, ProgressRow};
@@ -55,7 +56,7 @@ impl Store {
         let asked = self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "UPDATE execution SET cancel_requested_at = coalesce(cancel_requested_at, ?), paused = 0 WHERE seq = ? AND completed_at IS NULL",
+                    "UPDATE execution SET cancel_requested_at = coalesce(cancel_requested_at, $1), paused = FALSE WHERE seq = $2 AND completed_at IS NULL",
                 )
                 .bind(now.0)
                 .bind(execution.0)
@@ -161,7 +162,7 @@ impl Store {
 }
 
 async fn set_paused(tx: &mut WriteTx, execution: ExecutionSeq, paused: bool) -> Result<bool, StoreError> {
-    let changed = sqlx::query("UPDATE execution SET paused = ?1 WHERE seq = ?2 AND paused <> ?1")
+    let changed = sqlx::query("UPDATE execution SET paused = $1 WHERE seq = $2 AND paused <> $1")
         .bind(paused)
         .bind(execution.0)
         .execute(&mut tx.conn)
@@ -176,12 +177,15 @@ async fn set_paused(tx: &mut WriteTx, execution: ExecutionSeq, paused: bool) -> 
 /// Opens the belt that is held for a person on a connection, if one is. It stays open, over restarts as well.
 async fn release_belt(tx: &mut WriteTx, execution: ExecutionSeq, connection: ConnectionId) -> Result<Option<ProgressRow>, StoreError> {
     // Whether it is held is judged here: between the request and this transaction an earlier belt may have come back to life.
-    let rows =
-        sqlx::query(concat!("SELECT ", progress_columns!(), " FROM progress WHERE execution_seq = ? AND connection_id = ? ORDER BY belt"))
-            .bind(execution.0)
-            .bind(connection.0)
-            .fetch_all(&mut tx.conn)
-            .await?;
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        progress_columns!(),
+        " FROM progress WHERE execution_seq = $1 AND connection_id = $2 ORDER BY belt"
+    ))
+    .bind(execution.0)
+    .bind(connection.0)
+    .fetch_all(&mut tx.conn)
+    .await?;
     let rows = rows.iter().map(progress_row).collect::<Result<Vec<_>, _>>()?;
     let belts: Vec<_> = rows.iter().map(|row| row.belt).collect();
     let Some(held) = (0..belts.len()).find(|index| gate(&belts, *index, BeltOnFailure::Hold) == BeltGate::Held) else { return Ok(None) };
@@ -191,7 +195,7 @@ async fn release_belt(tx: &mut WriteTx, execution: ExecutionSeq, connection: Con
     Ok(Some(row))
 }
 
-async fn waiting_after(scope: Scope, after: JobSeq, conn: &mut sqlx::SqliteConnection) -> Result<Vec<JobSeq>, StoreError> {
+async fn waiting_after(scope: Scope, after: JobSeq, conn: &mut DbConnection) -> Result<Vec<JobSeq>, StoreError> {
     let mut select = Statement::new("SELECT j.id FROM job j WHERE j.state = 0 AND j.id > ");
     select.push_bind(after.0);
     match scope {

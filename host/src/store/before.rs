@@ -6,7 +6,7 @@ use egression_core::domain::ids::JobSeq;
 use egression_core::domain::object::ObjectKey;
 use sqlx::Row as _;
 
-use super::heads::holds;
+use super::heads::{before_all, holds};
 use super::statement::{self, CHUNK};
 use super::{Store, StoreError};
 
@@ -29,12 +29,14 @@ pub(super) const AHEAD: &str = concat!(
     "UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 AND ",
     holds!("j"),
     " AND (j.id >> 24) = me.own AND j.belt < me.belt ",
-    "UNION ALL SELECT 1 FROM (WITH RECURSIVE walk (n) AS (VALUES (-1) UNION ALL SELECT (SELECT f.id >> 24 FROM job f ",
+    "UNION ALL SELECT 1 FROM (WITH RECURSIVE walk (n) AS (VALUES (",
+    before_all!(),
+    ") UNION ALL SELECT (SELECT f.id >> 24 FROM job f ",
     "WHERE f.connection_id = me.c AND f.key_hash = me.k AND f.seal = 0 AND ",
     holds!("f"),
     " AND (f.id >> 24) > walk.n AND (f.id >> 24) <= me.seal ORDER BY (f.id >> 24) LIMIT 1) FROM walk WHERE walk.n IS NOT NULL) ",
-    "SELECT n FROM walk) w CROSS JOIN execution x ON x.seq = w.n AND x.seal < me.seal ",
-    "CROSS JOIN job j ON j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 AND ",
+    "SELECT n FROM walk) w CROSS JOIN execution x CROSS JOIN job j WHERE x.seq = w.n AND x.seal < me.seal ",
+    "AND j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 AND ",
     holds!("j"),
     " AND (j.id >> 24) = w.n ",
     "UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal > 0 AND ",
@@ -56,10 +58,10 @@ impl Store {
             Box::pin(async move {
                 let mut ahead = HashMap::with_capacity(jobs.len());
                 for chunk in jobs.chunks(CHUNK) {
-                    let mut select = statement::values("WITH wanted (id) AS (", chunk, |mut row, job| {
+                    let mut select = statement::values("WITH wanted (id) AS (", chunk, |row, job| {
                         row.push_bind(job.0);
                     });
-                    select.push(AHEAD).push_bind(most).push(")) FROM me");
+                    select.push(AHEAD).push_bind(most).push(") AS held) FROM me");
                     for row in statement::rows(select, conn).await? {
                         ahead.insert(JobSeq(row.try_get(0)?), row.try_get(1)?);
                     }

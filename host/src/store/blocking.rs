@@ -5,8 +5,8 @@ use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use super::dialect::DbRow;
 use super::heads::holds;
 use super::moves::{self, Act, JobNow};
 use super::rows::Changes;
@@ -97,7 +97,7 @@ impl Store {
 /// Blocks the key behind `head`; its ready jobs are set aside by [`Store::set_rest_aside`].
 pub(super) async fn block(tx: &mut WriteTx, act: &mut Act, head: &JobNow, reason: &str) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO blocked_key (connection_id, key_hash, partition_key, reason, head_job, since) VALUES (?, ?, ?, ?, ?, ?) \
+        "INSERT INTO blocked_key (connection_id, key_hash, partition_key, reason, head_job, since) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (connection_id, key_hash) DO NOTHING",
     )
     .bind(head.connection.0)
@@ -144,25 +144,25 @@ impl Default for Place {
     }
 }
 
-/// After `?3` (seal), `?4` (execution), `?5` (belt) and `?6` (job), at most `?7`. Each part goes on in an index of the unfinished
+/// After `$3` (seal), `$4` (execution), `$5` (belt) and `$6` (job), at most `$7`. Each part goes on in an index of the unfinished
 /// jobs of the key where the last page ended: what is set aside already stays in these indexes, and is not read again.
 pub(super) const READY: &str = concat!(
     "SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
-    "WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
+    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
     holds!("j"),
-    " AND ?3 = 0 AND (j.id >> 24) = ?4 AND j.belt = ?5 AND j.id > ?6 ORDER BY j.id LIMIT ?7) ",
+    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt = $5 AND j.id > $6 ORDER BY j.id LIMIT $7) AS in_belt ",
     "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
-    "WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
+    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
     holds!("j"),
-    " AND ?3 = 0 AND (j.id >> 24) = ?4 AND j.belt > ?5 ORDER BY j.belt, j.id LIMIT ?7) ",
+    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt > $5 ORDER BY j.belt, j.id LIMIT $7) AS in_execution ",
     "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
-    "WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
+    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
     holds!("j"),
-    " AND ?3 = 0 AND (j.id >> 24) > ?4 ORDER BY (j.id >> 24), j.belt, j.id LIMIT ?7) ",
+    " AND $3 = 0 AND (j.id >> 24) > $4 ORDER BY (j.id >> 24), j.belt, j.id LIMIT $7) AS in_key ",
     "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j ",
-    "WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.waiting IS NULL AND j.state = 0 AND j.seal > 0 AND ",
+    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal > 0 AND ",
     holds!("j"),
-    " AND j.seal > ?3 ORDER BY j.seal LIMIT ?7) LIMIT ?7",
+    " AND j.seal > $3 ORDER BY j.seal LIMIT $7) AS drawn LIMIT $7",
 );
 
 async fn ready_in_key(tx: &mut WriteTx, connection: ConnectionId, key: KeyHash, after: Place) -> Result<Vec<Place>, StoreError> {
@@ -176,7 +176,6 @@ async fn ready_in_key(tx: &mut WriteTx, connection: ConnectionId, key: KeyHash, 
         .bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
         .fetch_all(&mut tx.conn)
         .await?;
-    let place =
-        |row: &SqliteRow| Ok(Place { seal: row.try_get(0)?, execution: row.try_get(1)?, belt: row.try_get(2)?, job: row.try_get(3)? });
+    let place = |row: &DbRow| Ok(Place { seal: row.try_get(0)?, execution: row.try_get(1)?, belt: row.try_get(2)?, job: row.try_get(3)? });
     rows.iter().map(place).collect()
 }

@@ -2,8 +2,8 @@
 
 use egression_core::time::Wall;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use super::dialect::{DbRow, json_pairs};
 use super::writer::WriteTx;
 use super::{Store, StoreError};
 
@@ -36,7 +36,7 @@ impl Store {
         self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO connector (name, version, digest, description, size_bytes, installed_at) VALUES (?, ?, ?, ?, ?, ?) \
+                    "INSERT INTO connector (name, version, digest, description, size_bytes, installed_at) VALUES ($1, $2, $3, $4, $5, $6) \
                      ON CONFLICT (name, version) DO UPDATE SET digest = excluded.digest, description = excluded.description, \
                      size_bytes = excluded.size_bytes, installed_at = excluded.installed_at",
                 )
@@ -83,7 +83,7 @@ impl Store {
         let (name, version) = (name.to_owned(), version.to_owned());
         self.write(1, move |tx| {
             Box::pin(async move {
-                let installed: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM connector WHERE name = ? AND version = ?)")
+                let installed: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM connector WHERE name = $1 AND version = $2)")
                     .bind(&name)
                     .bind(&version)
                     .fetch_one(&mut tx.conn)
@@ -100,19 +100,25 @@ impl Store {
 
 async fn make_active(tx: &mut WriteTx, name: &str, version: &str) -> Result<(), StoreError> {
     // Two steps, because at no moment may two versions be active.
-    sqlx::query("UPDATE connector SET active = 0 WHERE name = ? AND active = 1").bind(name).execute(&mut tx.conn).await?;
-    sqlx::query("UPDATE connector SET active = 1 WHERE name = ? AND version = ?").bind(name).bind(version).execute(&mut tx.conn).await?;
-    sqlx::query(
-        "DELETE FROM session WHERE connection_id IN (SELECT c.id FROM connection c JOIN channel h ON h.id = c.channel_id \
-         WHERE json_extract(h.document, '$.connector') = ?)",
-    )
+    sqlx::query("UPDATE connector SET active = FALSE WHERE name = $1 AND active = TRUE").bind(name).execute(&mut tx.conn).await?;
+    sqlx::query("UPDATE connector SET active = TRUE WHERE name = $1 AND version = $2")
+        .bind(name)
+        .bind(version)
+        .execute(&mut tx.conn)
+        .await?;
+    sqlx::query(concat!(
+        "DELETE FROM session WHERE connection_id IN (SELECT c.id FROM connection c JOIN channel h ON h.id = c.channel_id WHERE EXISTS ",
+        "(SELECT 1 FROM ",
+        json_pairs!("h.document"),
+        " WHERE key = 'connector' AND value = $1))",
+    ))
     .bind(name)
     .execute(&mut tx.conn)
     .await?;
     Ok(())
 }
 
-fn connector(row: &SqliteRow) -> Result<ConnectorRow, StoreError> {
+fn connector(row: &DbRow) -> Result<ConnectorRow, StoreError> {
     Ok(ConnectorRow {
         name: row.try_get(0)?,
         version: row.try_get(1)?,

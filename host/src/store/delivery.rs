@@ -3,9 +3,9 @@
 use egression_core::domain::ids::{ConnectionId, JobSeq, SourceId};
 use egression_core::domain::object::ObjectKey;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
+use super::dialect::{DbConnection, DbRow};
 use super::rows::{ClaimRow, Pinned};
 use super::statement::{self, CHUNK};
 use super::submission::hash;
@@ -38,7 +38,7 @@ impl Store {
     }
 }
 
-async fn claim_chunk(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result<Vec<(ConnectionId, ClaimRow)>, StoreError> {
+async fn claim_chunk(conn: &mut DbConnection, jobs: &[JobSeq]) -> Result<Vec<(ConnectionId, ClaimRow)>, StoreError> {
     let select = statement::among(
         "SELECT j.id, j.connection_id, j.state, j.object_type, j.object_id, j.action, j.attempts, j.conflicts, j.source_id, j.expires_at, \
          j.waits_since, p.body, d.revision, d.depends_on, coalesce(d.traceparent, x.traceparent), \
@@ -53,7 +53,7 @@ async fn claim_chunk(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result<Vec
     statement::rows(select, conn).await?.iter().map(|row| Ok((ConnectionId(row.try_get(1)?), claim(row)?))).collect()
 }
 
-fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
+fn claim(row: &DbRow) -> Result<ClaimRow, StoreError> {
     let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
     let number = |index: usize| -> Result<Option<u64>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(i64::cast_unsigned)) };
     let depends_on: Option<&str> = row.try_get(13)?;
@@ -81,7 +81,7 @@ fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
     })
 }
 
-fn pinned(row: &SqliteRow) -> Result<Option<Pinned>, StoreError> {
+fn pinned(row: &DbRow) -> Result<Option<Pinned>, StoreError> {
     let Some(action) = row.try_get::<Option<i64>, _>(16)? else { return Ok(None) };
     Ok(Some(Pinned {
         action: moves::action(action)?,

@@ -6,8 +6,8 @@ use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::SqliteConnection;
 
+use super::dialect::DbConnection;
 use super::moves::Act;
 use super::rows::NewEvent;
 use super::statement::{self, CHUNK};
@@ -82,7 +82,7 @@ async fn write(tx: &mut WriteTx, connection: ConnectionId, child: JobSeq, rows: 
     let mut insert = statement::values(
         "INSERT INTO dependency (connection_id, parent_hash, child_job, parent_job, parent_type, parent_id) ",
         rows,
-        |mut row, (object, parent)| {
+        |row, (object, parent)| {
             row.push_bind(connection.0)
                 .push_bind(object.hash().0)
                 .push_bind(child.0)
@@ -100,13 +100,13 @@ async fn write(tx: &mut WriteTx, connection: ConnectionId, child: JobSeq, rows: 
 /// sent waits for an object that was not known to be there when somebody looked: it may be by now, and nobody would tell the child.
 async fn arrived_meanwhile(tx: &mut WriteTx, wait: &Wait, object: &ObjectKey) -> Result<bool, StoreError> {
     let opened: Option<i64> =
-        sqlx::query_scalar("SELECT opened_at FROM intent WHERE job_id = ?").bind(wait.job.job.0).fetch_optional(&mut tx.conn).await?;
+        sqlx::query_scalar("SELECT opened_at FROM intent WHERE job_id = $1").bind(wait.job.job.0).fetch_optional(&mut tx.conn).await?;
     remotes::since(&mut tx.conn, wait.job.connection, object, Wall(opened.unwrap_or(0))).await
 }
 
 /// Whether the parent waits, through whatever many others, for the child.
 pub(super) async fn closes_cycle(
-    conn: &mut SqliteConnection,
+    conn: &mut DbConnection,
     connection: ConnectionId,
     child: JobSeq,
     object: &ObjectKey,
@@ -114,10 +114,10 @@ pub(super) async fn closes_cycle(
 ) -> Result<bool, StoreError> {
     let found: bool = sqlx::query_scalar(
         "WITH RECURSIVE up (job) AS (\
-         SELECT j.id FROM job j WHERE j.connection_id = ?1 AND j.object_hash = ?2 AND (j.state > 2) = 0 AND (?3 IS NULL OR j.id = ?3) \
+         SELECT j.id FROM job j WHERE j.connection_id = $1 AND j.object_hash = $2 AND (j.state > 2) = FALSE AND (j.id = $3 OR $3 IS NULL) \
          UNION SELECT p.id FROM up JOIN dependency d ON d.child_job = up.job \
-         JOIN job p ON p.connection_id = d.connection_id AND p.object_hash = d.parent_hash AND (p.state > 2) = 0 \
-         AND (d.parent_job IS NULL OR p.id = d.parent_job)) SELECT EXISTS (SELECT 1 FROM up WHERE job = ?4)",
+         JOIN job p ON p.connection_id = d.connection_id AND p.object_hash = d.parent_hash AND (p.state > 2) = FALSE \
+         AND (d.parent_job IS NULL OR p.id = d.parent_job)) SELECT EXISTS (SELECT 1 FROM up WHERE job = $4)",
     )
     .bind(connection.0)
     .bind(object.hash().0)

@@ -1,9 +1,9 @@
 //! Documents: subscriptions, sources, channels, connections.
 
 use egression_core::domain::ids::ConnectionId;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
+use super::dialect::{DbConnection, DbRow};
 use super::writer::WriteTx;
 use super::{Store, StoreError};
 
@@ -117,15 +117,14 @@ macro_rules! connection_sql {
 // keeps the planner from an index of its own over all jobs.
 
 /// Jobs of a connection that cannot be cancelled.
-pub(super) const UNDER_WAY: &str = "SELECT coalesce(sum(p.in_flight + p.accepted), 0) FROM execution x \
-     CROSS JOIN progress p ON p.execution_seq = x.seq WHERE x.completed_at IS NULL AND p.connection_id = ?1";
+pub(super) const UNDER_WAY: &str = "SELECT CAST(coalesce(sum(p.in_flight + p.accepted), 0) AS BIGINT) FROM execution x \
+     CROSS JOIN progress p WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND p.connection_id = $1";
 /// Whether a connection has unfinished jobs.
-pub(super) const USES_CONNECTION: &str = "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN progress p ON p.execution_seq = x.seq \
-     WHERE x.completed_at IS NULL AND p.connection_id = ?1 AND p.waiting + p.in_flight + p.accepted > 0)";
+pub(super) const USES_CONNECTION: &str = "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN progress p \
+     WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND p.connection_id = $1 AND p.waiting + p.in_flight + p.accepted > 0)";
 /// Whether unfinished jobs read from a source.
-pub(super) const USES_SOURCE: &str = "SELECT EXISTS (SELECT 1 FROM execution x \
-     CROSS JOIN job j ON j.id >= x.seq << 24 AND j.id < (x.seq + 1) << 24 \
-     WHERE x.completed_at IS NULL AND j.state <= 2 AND +j.source_id = ?1)";
+pub(super) const USES_SOURCE: &str = "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN job j \
+     WHERE j.id >= x.seq << 24 AND j.id < (x.seq + 1) << 24 AND x.completed_at IS NULL AND j.state <= 2 AND +j.source_id = $1)";
 
 impl DocumentName {
     /// Its kind.
@@ -250,7 +249,7 @@ impl Store {
         self.write(1, move |tx| {
             Box::pin(async move {
                 let found =
-                    sqlx::query("UPDATE channel SET paused = ? WHERE name = ?").bind(paused).bind(channel).execute(&mut tx.conn).await?;
+                    sqlx::query("UPDATE channel SET paused = $1 WHERE name = $2").bind(paused).bind(channel).execute(&mut tx.conn).await?;
                 Ok(found.rows_affected() == 1)
             })
         })
@@ -274,8 +273,8 @@ impl Store {
             Box::pin(async move {
                 let (was, because) = judged.unzip();
                 let kept = sqlx::query(
-                    "UPDATE connection SET state = ?1, state_reason = ?2 WHERE id = ?3 AND state <> 'paused' \
-                     AND (?4 IS NULL OR (state = ?4 AND state_reason IS ?5))",
+                    "UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3 AND state <> 'paused' \
+                     AND ((state = $4 AND state_reason IS NOT DISTINCT FROM $5) OR $4 IS NULL)",
                 )
                 .bind(state)
                 .bind(reason)
@@ -298,7 +297,7 @@ impl Store {
         let (state, reason) = (state.to_owned(), reason.map(str::to_owned));
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("UPDATE connection SET state = ?, state_reason = ? WHERE id = ?")
+                sqlx::query("UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3")
                     .bind(state)
                     .bind(reason)
                     .bind(connection.0)
@@ -319,19 +318,19 @@ fn ended<T>(end: Result<T, DocumentError>) -> Result<Result<T, DocumentError>, S
     }
 }
 
-async fn find(conn: &mut SqliteConnection, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
+async fn find(conn: &mut DbConnection, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
     let one = match name {
-        DocumentName::Subscription(name) => sqlx::query(concat!(subscription_sql!(), " WHERE name = ?")).bind(name),
-        DocumentName::Source(name) => sqlx::query(concat!(source_sql!(), " WHERE name = ?")).bind(name),
-        DocumentName::Channel(name) => sqlx::query(concat!(channel_sql!(), " WHERE name = ?")).bind(name),
+        DocumentName::Subscription(name) => sqlx::query(concat!(subscription_sql!(), " WHERE name = $1")).bind(name),
+        DocumentName::Source(name) => sqlx::query(concat!(source_sql!(), " WHERE name = $1")).bind(name),
+        DocumentName::Channel(name) => sqlx::query(concat!(channel_sql!(), " WHERE name = $1")).bind(name),
         DocumentName::Connection { channel, subscription } => {
-            sqlx::query(concat!(connection_sql!(), " WHERE h.name = ? AND s.name = ?")).bind(channel).bind(subscription)
+            sqlx::query(concat!(connection_sql!(), " WHERE h.name = $1 AND s.name = $2")).bind(channel).bind(subscription)
         }
     };
     one.fetch_optional(conn).await?.map(|row| stored(name.kind(), &row)).transpose()
 }
 
-fn stored(kind: DocumentKind, row: &SqliteRow) -> Result<StoredDocument, StoreError> {
+fn stored(kind: DocumentKind, row: &DbRow) -> Result<StoredDocument, StoreError> {
     let first: String = row.try_get(4)?;
     let name = match kind {
         DocumentKind::Subscription => DocumentName::Subscription(first),
@@ -394,12 +393,12 @@ async fn put(
 async fn update(tx: &mut WriteTx, old: &StoredDocument, json: &str, by: ManagedBy, step: i64, now: i64) -> Result<(), StoreError> {
     let update = match old.name.kind() {
         DocumentKind::Subscription => {
-            "UPDATE subscription SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?"
+            "UPDATE subscription SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
         }
-        DocumentKind::Source => "UPDATE source SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?",
-        DocumentKind::Channel => "UPDATE channel SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?",
+        DocumentKind::Source => "UPDATE source SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5",
+        DocumentKind::Channel => "UPDATE channel SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5",
         DocumentKind::Connection => {
-            "UPDATE connection SET document = ?, version = version + ?, managed_by = ?, updated_at = ? WHERE id = ?"
+            "UPDATE connection SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
         }
     };
     sqlx::query(update).bind(json).bind(step).bind(manager(by)).bind(now).bind(old.id).execute(&mut tx.conn).await?;
@@ -409,10 +408,10 @@ async fn update(tx: &mut WriteTx, old: &StoredDocument, json: &str, by: ManagedB
 async fn insert(tx: &mut WriteTx, name: &DocumentName, json: &str, by: ManagedBy, now: i64) -> Result<(), DocumentError> {
     let plain = match name {
         DocumentName::Subscription(name) => {
-            Some(("INSERT INTO subscription (name, document, managed_by, updated_at) VALUES (?, ?, ?, ?)", name))
+            Some(("INSERT INTO subscription (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)", name))
         }
-        DocumentName::Source(name) => Some(("INSERT INTO source (name, document, managed_by, updated_at) VALUES (?, ?, ?, ?)", name)),
-        DocumentName::Channel(name) => Some(("INSERT INTO channel (name, document, managed_by, updated_at) VALUES (?, ?, ?, ?)", name)),
+        DocumentName::Source(name) => Some(("INSERT INTO source (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)", name)),
+        DocumentName::Channel(name) => Some(("INSERT INTO channel (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)", name)),
         DocumentName::Connection { .. } => None,
     };
     if let Some((insert, name)) = plain {
@@ -421,7 +420,7 @@ async fn insert(tx: &mut WriteTx, name: &DocumentName, json: &str, by: ManagedBy
     if let DocumentName::Connection { channel, subscription } = name {
         let subscription = must_exist(tx, DocumentName::Subscription(subscription.clone())).await?;
         let channel = must_exist(tx, DocumentName::Channel(channel.clone())).await?;
-        sqlx::query("INSERT INTO connection (subscription_id, channel_id, document, managed_by, updated_at) VALUES (?, ?, ?, ?, ?)")
+        sqlx::query("INSERT INTO connection (subscription_id, channel_id, document, managed_by, updated_at) VALUES ($1, $2, $3, $4, $5)")
             .bind(subscription)
             .bind(channel)
             .bind(json)
@@ -446,13 +445,13 @@ async fn delete(tx: &mut WriteTx, name: &DocumentName, by: ManagedBy, if_match: 
         return Err(DocumentError::InUse(format!("{name} is needed: {reason}")));
     }
     let deletes: &[&'static str] = match name.kind() {
-        DocumentKind::Subscription => &["DELETE FROM subscription WHERE id = ?"],
-        DocumentKind::Source => &["DELETE FROM secret WHERE owner = 'source:' || ?", "DELETE FROM source WHERE id = ?"],
-        DocumentKind::Channel => &["DELETE FROM channel WHERE id = ?"],
+        DocumentKind::Subscription => &["DELETE FROM subscription WHERE id = $1"],
+        DocumentKind::Source => &["DELETE FROM secret WHERE owner = 'source:' || $1", "DELETE FROM source WHERE id = $1"],
+        DocumentKind::Channel => &["DELETE FROM channel WHERE id = $1"],
         DocumentKind::Connection => &[
-            "DELETE FROM secret WHERE owner = 'connection:' || ?",
-            "DELETE FROM blocked_key WHERE connection_id = ?",
-            "DELETE FROM connection WHERE id = ?",
+            "DELETE FROM secret WHERE owner = 'connection:' || $1",
+            "DELETE FROM blocked_key WHERE connection_id = $1",
+            "DELETE FROM connection WHERE id = $1",
         ],
     };
     for delete in deletes {
@@ -465,11 +464,11 @@ async fn delete(tx: &mut WriteTx, name: &DocumentName, by: ManagedBy, if_match: 
 async fn user_of(tx: &mut WriteTx, document: &StoredDocument) -> Result<Option<String>, StoreError> {
     let (question, reason) = match document.name.kind() {
         DocumentKind::Subscription => (
-            "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = ?1) \
-             OR EXISTS (SELECT 1 FROM execution WHERE completed_at IS NULL AND subscription_id = ?1)",
+            "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = $1) \
+             OR EXISTS (SELECT 1 FROM execution WHERE completed_at IS NULL AND subscription_id = $1)",
             "it has connections or unfinished jobs",
         ),
-        DocumentKind::Channel => ("SELECT EXISTS (SELECT 1 FROM connection WHERE channel_id = ?1)", "it has connections"),
+        DocumentKind::Channel => ("SELECT EXISTS (SELECT 1 FROM connection WHERE channel_id = $1)", "it has connections"),
         DocumentKind::Connection => (USES_CONNECTION, "it has unfinished jobs"),
         DocumentKind::Source => (USES_SOURCE, "unfinished jobs read from it"),
     };

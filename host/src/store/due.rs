@@ -6,8 +6,8 @@ use egression_core::domain::problem::Problem;
 use egression_core::domain::state::{FailureCode, JobState};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::SqliteConnection;
 
+use super::dialect::DbConnection;
 use super::ending::{self, Ending};
 use super::moves::{self, Act, JobNow};
 use super::rows::{Changes, HeadRow};
@@ -69,8 +69,8 @@ impl Store {
 
 async fn fall_due(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<(Vec<HeadRow>, Changes), StoreError> {
     let due: Vec<i64> = sqlx::query_scalar(
-        "SELECT id FROM job WHERE state = 0 AND due_at IS NOT NULL AND due_at <= ? \
-         AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) ORDER BY due_at, id LIMIT ?",
+        "SELECT id FROM job WHERE state = 0 AND due_at IS NOT NULL AND due_at <= $1 \
+         AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) ORDER BY due_at, id LIMIT $2",
     )
     .bind(act.now.0)
     .bind(limit)
@@ -106,7 +106,7 @@ async fn fall_due(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<(Vec<Hea
 /// seal it would stand, in a coarse key, behind the very jobs that wait for its belt.
 async fn holds_later_belts(tx: &mut WriteTx, job: &moves::JobNow) -> Result<bool, StoreError> {
     let later: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = ? AND connection_id = ? AND belt > ? AND waiting + in_flight + accepted > 0)",
+        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = $1 AND connection_id = $2 AND belt > $3 AND waiting + in_flight + accepted > 0)",
     )
     .bind(job.job.execution().0)
     .bind(job.connection.0)
@@ -118,8 +118,8 @@ async fn holds_later_belts(tx: &mut WriteTx, job: &moves::JobNow) -> Result<bool
 
 async fn expire(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<Changes, StoreError> {
     let over: Vec<i64> = sqlx::query_scalar(
-        "SELECT id FROM job WHERE state = 0 AND expires_at IS NOT NULL AND expires_at <= ? \
-         AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) ORDER BY expires_at, id LIMIT ?",
+        "SELECT id FROM job WHERE state = 0 AND expires_at IS NOT NULL AND expires_at <= $1 \
+         AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) ORDER BY expires_at, id LIMIT $2",
     )
     .bind(act.now.0)
     .bind(limit)
@@ -145,7 +145,7 @@ fn expired(job: JobNow) -> Ending {
 
 /// Keys of jobs; for those who need heads after a change.
 pub(super) async fn keys_of(
-    conn: &mut SqliteConnection,
+    conn: &mut DbConnection,
     jobs: &[JobSeq],
 ) -> Result<Vec<(egression_core::domain::ids::ConnectionId, KeyHash)>, StoreError> {
     let mut keys: Vec<_> = moves::load(conn, jobs).await?.into_iter().map(|job| (job.connection, job.key)).collect();

@@ -82,7 +82,7 @@ pub(super) async fn keep_problems(tx: &mut WriteTx, jobs: impl Iterator<Item = (
         }
     }
     for chunk in problems.chunks(CHUNK) {
-        let mut insert = statement::values("INSERT INTO job_detail (job_id, problem) ", chunk, |mut row, (job, problem)| {
+        let mut insert = statement::values("INSERT INTO job_detail (job_id, problem) ", chunk, |row, (job, problem)| {
             row.push_bind(job.0).push_bind(problem.as_str());
         });
         insert.push(" ON CONFLICT (job_id) DO UPDATE SET problem = excluded.problem");
@@ -118,7 +118,7 @@ pub(super) async fn write_groups(
         let mut insert = statement::values(
             "INSERT INTO error_group (execution_seq, code, state, jobs, example_job) ",
             chunk,
-            |mut row, ((execution, code, state), (jobs, example))| {
+            |row, ((execution, code, state), (jobs, example))| {
                 row.push_bind(execution.0).push_bind(code.as_str()).push_bind(*state).push_bind(*jobs).push_bind(example.0);
             },
         );

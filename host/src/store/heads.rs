@@ -15,9 +15,9 @@ use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
+use super::dialect::{DbConnection, DbRow};
 use super::rows::HeadRow;
 use super::statement::{self, CHUNK};
 use super::{Store, StoreError, due, moves};
@@ -30,6 +30,23 @@ macro_rules! holds {
 }
 
 pub(super) use holds;
+
+/// A number before those of all executions. It is this large because PostgreSQL makes an `INTEGER` of a smaller one, which a
+/// recursive question may not mix with the `BIGINT` of a column; a cast would take SQLite's indexes by expression away.
+macro_rules! before_all {
+    () => {
+        "-9223372036854775807"
+    };
+}
+
+pub(super) use before_all;
+
+/// The smaller one of the seal that is the best so far and the one just found, which may be null.
+macro_rules! nearer_seal {
+    () => {
+        "CASE WHEN x.seal < w.best THEN x.seal ELSE w.best END"
+    };
+}
 
 /// No earlier job of the same key and object waits for another object.
 macro_rules! not_behind_its_object {
@@ -52,11 +69,16 @@ macro_rules! head_columns {
 /// After `WITH RECURSIVE wanted (c, k) AS (VALUES …)`: for each key its first job of each execution that could hold the
 /// head, and its first job with a seal of its own.
 pub(super) const WALK: &str = concat!(
-    "), walk (c, k, n, best) AS (SELECT c, k, -1, 9223372036854775807 FROM wanted UNION ALL ",
+    "), walk (c, k, n, best) AS (SELECT c, k, ",
+    before_all!(),
+    ", 9223372036854775807 FROM wanted UNION ALL ",
     "SELECT w.c, w.k, (SELECT f.id >> 24 FROM job f WHERE f.connection_id = w.c AND f.key_hash = w.k AND f.seal = 0 AND ",
     holds!("f"),
-    " AND (f.id >> 24) > w.n AND (f.id >> 24) <= min(w.best, coalesce(x.seal, w.best)) ORDER BY (f.id >> 24) LIMIT 1), ",
-    "min(w.best, coalesce(x.seal, w.best)) FROM walk w LEFT JOIN execution x ON x.seq = w.n AND EXISTS (",
+    " AND (f.id >> 24) > w.n AND (f.id >> 24) <= ",
+    nearer_seal!(),
+    " ORDER BY (f.id >> 24) LIMIT 1), ",
+    nearer_seal!(),
+    " FROM walk w LEFT JOIN execution x ON x.seq = w.n AND EXISTS (",
     "SELECT 1 FROM job f WHERE f.connection_id = w.c AND f.key_hash = w.k AND f.seal = 0 AND ",
     holds!("f"),
     " AND (f.id >> 24) = w.n AND ",
@@ -130,7 +152,7 @@ impl Head {
 }
 
 /// Those of the jobs that are ready heads of keys that are not blocked.
-pub(super) async fn of_jobs(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result<Vec<HeadRow>, StoreError> {
+pub(super) async fn of_jobs(conn: &mut DbConnection, jobs: &[JobSeq]) -> Result<Vec<HeadRow>, StoreError> {
     let keys = due::keys_of(conn, jobs).await?;
     let free = not_blocked(conn, &keys).await?;
     let heads = of_keys(conn, &free).await?;
@@ -140,12 +162,12 @@ pub(super) async fn of_jobs(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Res
 
 /// The head of each key that has one, ready or not.
 pub(super) async fn of_keys(
-    conn: &mut SqliteConnection,
+    conn: &mut DbConnection,
     keys: &[(ConnectionId, KeyHash)],
 ) -> Result<HashMap<(ConnectionId, KeyHash), Head>, StoreError> {
     let mut heads: HashMap<_, Head> = HashMap::with_capacity(keys.len());
     for chunk in keys.chunks(CHUNK) {
-        let mut select = statement::values(WANTED, chunk, |mut row, (connection, key)| {
+        let mut select = statement::values(WANTED, chunk, |row, (connection, key)| {
             row.push_bind(connection.0).push_bind(key.0);
         });
         select.push(WALK);
@@ -163,12 +185,12 @@ pub(super) async fn of_keys(
 
 /// Those of the keys that are not blocked, each once, in order.
 pub(super) async fn not_blocked(
-    conn: &mut SqliteConnection,
+    conn: &mut DbConnection,
     keys: &[(ConnectionId, KeyHash)],
 ) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
     let mut free: std::collections::BTreeSet<_> = keys.iter().copied().collect();
     for chunk in keys.chunks(CHUNK) {
-        let mut select = statement::values("WITH w (c, k) AS (", chunk, |mut row, (connection, key)| {
+        let mut select = statement::values("WITH w (c, k) AS (", chunk, |row, (connection, key)| {
             row.push_bind(connection.0).push_bind(key.0);
         });
         select.push(") SELECT b.connection_id, b.key_hash FROM w JOIN blocked_key b ON b.connection_id = c AND b.key_hash = k");
@@ -180,7 +202,7 @@ pub(super) async fn not_blocked(
 }
 
 /// A row of [`head_columns`] and the seal.
-fn candidate(row: &SqliteRow) -> Result<Head, StoreError> {
+fn candidate(row: &DbRow) -> Result<Head, StoreError> {
     let object_type: &str = row.try_get(5)?;
     Ok(Head {
         row: HeadRow {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use egression_core::domain::ids::JobSeq;
 use egression_core::time::Wall;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use super::dialect::DbRow;
 use super::rows::{EventRow, NewEvent};
 use super::statement::{self, CHUNK};
 use super::writer::WriteTx;
@@ -35,13 +35,13 @@ impl Store {
     pub async fn events(&self, job: JobSeq, after: u32, limit: u32) -> Result<Vec<EventRow>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let submitted: Option<i64> = sqlx::query_scalar("SELECT x.created_at FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = ?")
+                let submitted: Option<i64> = sqlx::query_scalar("SELECT x.created_at FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = $1")
                     .bind(job.0)
                     .fetch_optional(&mut *conn)
                     .await?;
                 let Some(submitted) = submitted else { return Ok(Vec::new()) };
                 let stored = sqlx::query(
-                    "SELECT seq, at, stage, attempt, http_status, duration_ms, detail, log FROM event WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                    "SELECT seq, at, stage, attempt, http_status, duration_ms, detail, log FROM event WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
                 )
                 .bind(job.0)
                 .bind(after)
@@ -69,7 +69,7 @@ pub(super) async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> R
         let mut insert = statement::values(
             "WITH n (job, place, at, stage, attempt, http_status, duration_ms, detail, log) AS (",
             numbered,
-            |mut row, (job, place, event)| {
+            |row, (job, place, event)| {
                 row.push_bind(job)
                     .push_bind(place)
                     .push_bind(event.at.0)
@@ -103,7 +103,7 @@ pub(super) async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> R
 async fn shorten(tx: &mut WriteTx, long: BTreeMap<i64, i64>) -> Result<(), StoreError> {
     let newest = i64::from(tx.events_per_job.saturating_sub(FIRST_KEPT));
     for (job, last) in long {
-        sqlx::query("DELETE FROM event WHERE job_id = ? AND seq > ? AND seq <= ?")
+        sqlx::query("DELETE FROM event WHERE job_id = $1 AND seq > $2 AND seq <= $3")
             .bind(job)
             .bind(FIRST_KEPT)
             .bind(last - newest)
@@ -126,7 +126,7 @@ fn submitted_row(at: Wall) -> EventRow {
     }
 }
 
-fn event_row(row: &SqliteRow) -> Result<EventRow, StoreError> {
+fn event_row(row: &DbRow) -> Result<EventRow, StoreError> {
     Ok(EventRow {
         seq: row.try_get(0)?,
         at: Wall(row.try_get(1)?),

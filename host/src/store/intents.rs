@@ -31,7 +31,7 @@ impl Store {
             Box::pin(async move {
                 let rows = sqlx::query(
                     "SELECT i.job_id, j.connection_id, i.call_id, i.attempt, j.object_type, j.object_id, i.action, j.conflicts \
-                     FROM intent i JOIN job j ON j.id = i.job_id WHERE i.open = 1 ORDER BY i.job_id",
+                     FROM intent i JOIN job j ON j.id = i.job_id WHERE i.open = TRUE ORDER BY i.job_id",
                 )
                 .fetch_all(conn)
                 .await?;
@@ -95,7 +95,7 @@ async fn write(tx: &mut WriteTx, intents: &[NewIntent], now: i64) -> Result<(), 
     let mut insert = statement::values(
         "INSERT INTO intent (job_id, call_id, attempt, open, answer_lost, action, body_hash, body, revision, counted, idempotency_key, opened_at) ",
         intents,
-        |mut row, intent| {
+        |row, intent| {
             row.push_bind(intent.job.0)
                 .push_bind(intent.call)
                 .push_bind(intent.attempt)
@@ -112,8 +112,8 @@ async fn write(tx: &mut WriteTx, intents: &[NewIntent], now: i64) -> Result<(), 
     );
     // That an answer was lost is never forgotten while the bytes are pinned.
     insert.push(
-        " ON CONFLICT (job_id) DO UPDATE SET call_id = excluded.call_id, attempt = excluded.attempt, open = 1, \
-         answer_lost = max(intent.answer_lost, excluded.answer_lost), action = excluded.action, body_hash = excluded.body_hash, \
+        " ON CONFLICT (job_id) DO UPDATE SET call_id = excluded.call_id, attempt = excluded.attempt, open = TRUE, \
+         answer_lost = (intent.answer_lost OR excluded.answer_lost), action = excluded.action, body_hash = excluded.body_hash, \
          body = excluded.body, revision = excluded.revision, counted = excluded.counted, idempotency_key = excluded.idempotency_key, opened_at = excluded.opened_at",
     );
     statement::run(insert, &mut tx.conn).await?;
@@ -134,9 +134,9 @@ pub(super) async fn keep(tx: &mut WriteTx, jobs: &[(JobSeq, bool)]) -> Result<()
         let jobs: Vec<_> = jobs.iter().filter(|(_, answer_lost)| *answer_lost == lost).map(|(job, _)| *job).collect();
         for chunk in jobs.chunks(CHUNK) {
             let head = if lost {
-                "UPDATE intent SET open = 0, answer_lost = 1 WHERE job_id IN"
+                "UPDATE intent SET open = FALSE, answer_lost = TRUE WHERE job_id IN"
             } else {
-                "UPDATE intent SET open = 0 WHERE job_id IN"
+                "UPDATE intent SET open = FALSE WHERE job_id IN"
             };
             statement::run(statement::among(head, chunk.iter().copied()), &mut tx.conn).await?;
         }

@@ -6,8 +6,8 @@ use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use super::dialect::DbRow;
 use super::rows::{JobFilter, JobRow};
 use super::statement::Statement;
 use super::{Store, StoreError, moves, tracking};
@@ -72,7 +72,7 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let id: Option<Vec<u8>> =
-                    sqlx::query_scalar("SELECT x.public_id FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = ?")
+                    sqlx::query_scalar("SELECT x.public_id FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = $1")
                         .bind(seq.0)
                         .fetch_optional(conn)
                         .await?;
@@ -99,7 +99,7 @@ impl Store {
             Box::pin(async move {
                 let mut found = Vec::new();
                 // The index has an object's unfinished jobs and its history apart.
-                for ended in [0, 1] {
+                for ended in [false, true] {
                     let mut select = Statement::new(JOB);
                     select.push("j.object_hash = ").push_bind(object.hash().0).push(" AND (j.state > 2) = ").push_bind(ended);
                     select.push(" AND j.id < ").push_bind(before.map_or(i64::MAX, |before| before.0));
@@ -172,7 +172,7 @@ fn push_in(select: &mut Statement, column: &'static str, values: impl Iterator<I
     select.push(")");
 }
 
-fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
+fn job(row: &DbRow) -> Result<JobRow, StoreError> {
     let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
     let object = ObjectKey { object_type: row.try_get(5)?, id: row.try_get(6)? };
     let problem: Option<&str> = row.try_get(18)?;

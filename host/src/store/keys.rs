@@ -3,8 +3,8 @@
 use egression_core::domain::ids::SubscriptionId;
 use egression_core::time::Wall;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use super::dialect::DbRow;
 use super::{Store, StoreError};
 
 /// An API key without the key.
@@ -30,15 +30,17 @@ impl Store {
     pub async fn put_key(&self, key: KeyRow, hash: [u8; 32]) -> Result<(), StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("INSERT INTO api_key (public_id, hash, role, subscription_id, label, created_at) VALUES (?, ?, ?, ?, ?, ?)")
-                    .bind(key.id)
-                    .bind(hash.as_slice())
-                    .bind(key.role)
-                    .bind(key.subscription.map(|subscription| subscription.0))
-                    .bind(key.label)
-                    .bind(key.created_at.0)
-                    .execute(&mut tx.conn)
-                    .await?;
+                sqlx::query(
+                    "INSERT INTO api_key (public_id, hash, role, subscription_id, label, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                )
+                .bind(key.id)
+                .bind(hash.as_slice())
+                .bind(key.role)
+                .bind(key.subscription.map(|subscription| subscription.0))
+                .bind(key.label)
+                .bind(key.created_at.0)
+                .execute(&mut tx.conn)
+                .await?;
                 Ok(())
             })
         })
@@ -53,7 +55,7 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let row = sqlx::query(
-                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE hash = ? AND revoked_at IS NULL",
+                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE hash = $1 AND revoked_at IS NULL",
                 )
                 .bind(hash.as_slice())
                 .fetch_optional(conn)
@@ -90,7 +92,7 @@ impl Store {
         let id = id.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                let revoked = sqlx::query("UPDATE api_key SET revoked_at = ? WHERE public_id = ? AND revoked_at IS NULL")
+                let revoked = sqlx::query("UPDATE api_key SET revoked_at = $1 WHERE public_id = $2 AND revoked_at IS NULL")
                     .bind(now.0)
                     .bind(id)
                     .execute(&mut tx.conn)
@@ -102,7 +104,7 @@ impl Store {
     }
 }
 
-fn key_row(row: &SqliteRow) -> Result<KeyRow, StoreError> {
+fn key_row(row: &DbRow) -> Result<KeyRow, StoreError> {
     Ok(KeyRow {
         id: row.try_get(0)?,
         role: row.try_get(1)?,

@@ -3,18 +3,18 @@
 use std::collections::HashSet;
 
 use egression_core::domain::ids::JobSeq;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::partition::KeyHash;
 
+use super::dialect::{DbConnection, DbRow};
 use super::rows::{LaneKey, LanePage};
 use super::{Store, StoreError, heads};
 
 /// Ready jobs of a lane, by the index `job_lane`.
-pub(super) const READY: &str = "SELECT id, key_hash FROM job WHERE connection_id = ? AND belt = ? AND priority = ? \
-     AND id > ? AND id < ? AND state = 0 AND waiting IS NULL ORDER BY id LIMIT ?";
+pub(super) const READY: &str = "SELECT id, key_hash FROM job WHERE connection_id = $1 AND belt = $2 AND priority = $3 \
+     AND id > $4 AND id < $5 AND state = 0 AND waiting IS NULL ORDER BY id LIMIT $6";
 
 impl Store {
     /// The next ready jobs of a lane, in the order of their numbers: heads of their keys, those behind others (their keys,
@@ -27,7 +27,7 @@ impl Store {
     }
 }
 
-async fn page(conn: &mut SqliteConnection, lane: LaneKey, after: Option<JobSeq>, limit: u32) -> Result<LanePage, StoreError> {
+async fn page(conn: &mut DbConnection, lane: LaneKey, after: Option<JobSeq>, limit: u32) -> Result<LanePage, StoreError> {
     let start = after.unwrap_or(JobSeq(lane.execution.job(0).0 - 1));
     let rows = sqlx::query(READY)
         .bind(lane.connection.0)
@@ -60,6 +60,6 @@ async fn page(conn: &mut SqliteConnection, lane: LaneKey, after: Option<JobSeq>,
     Ok(page)
 }
 
-fn job_and_key(connection: ConnectionId, row: &SqliteRow) -> Result<(JobSeq, (ConnectionId, KeyHash)), StoreError> {
+fn job_and_key(connection: ConnectionId, row: &DbRow) -> Result<(JobSeq, (ConnectionId, KeyHash)), StoreError> {
     Ok((JobSeq(row.try_get(0)?), (connection, KeyHash(row.try_get(1)?))))
 }

@@ -13,7 +13,7 @@ impl Store {
     pub async fn closed_limits(&self, now: Wall) -> Result<Vec<(String, Wall)>, StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM closed_until WHERE until <= ?").bind(now.0).execute(&mut tx.conn).await?;
+                sqlx::query("DELETE FROM closed_until WHERE until <= $1").bind(now.0).execute(&mut tx.conn).await?;
                 let rows = sqlx::query("SELECT limit_key, until FROM closed_until ORDER BY limit_key").fetch_all(&mut tx.conn).await?;
                 rows.iter().map(|row| Ok((row.try_get(0)?, Wall(row.try_get(1)?)))).collect()
             })
@@ -30,7 +30,7 @@ impl Store {
         self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO closed_until (limit_key, until, reason) VALUES (?, ?, ?) ON CONFLICT (limit_key) DO UPDATE \
+                    "INSERT INTO closed_until (limit_key, until, reason) VALUES ($1, $2, $3) ON CONFLICT (limit_key) DO UPDATE \
                      SET until = excluded.until, reason = excluded.reason WHERE excluded.until > closed_until.until",
                 )
                 .bind(key)
@@ -52,7 +52,7 @@ impl Store {
         let key = key.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("INSERT INTO window_slice (limit_key, slice, units, leased_at) VALUES (?, ?, ?, ?)")
+                sqlx::query("INSERT INTO window_slice (limit_key, slice, units, leased_at) VALUES ($1, $2, $3, $4)")
                     .bind(key)
                     .bind(slice)
                     .bind(units)
@@ -73,7 +73,7 @@ impl Store {
         let key = key.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("UPDATE window_slice SET closed_at = ? WHERE limit_key = ? AND slice = ? AND closed_at IS NULL")
+                sqlx::query("UPDATE window_slice SET closed_at = $1 WHERE limit_key = $2 AND slice = $3 AND closed_at IS NULL")
                     .bind(at.0)
                     .bind(key)
                     .bind(slice)
@@ -114,7 +114,7 @@ impl Store {
         let key = key.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM window_slice WHERE limit_key = ? AND closed_at < ?")
+                sqlx::query("DELETE FROM window_slice WHERE limit_key = $1 AND closed_at < $2")
                     .bind(key)
                     .bind(before.0)
                     .execute(&mut tx.conn)

@@ -1,4 +1,5 @@
-//! All SQL: one function per question asked. The only place that knows the database.
+//! All SQL: one function per question asked. The only place that knows the database. Statements are written as SQLite and
+//! PostgreSQL both understand them; what differs is in `dialect.rs`.
 //!
 //! Writes go through one writer that groups them into transactions (`BEGIN IMMEDIATE`, `synchronous=FULL`) and
 //! answers after the commit. Reads use short-lived reader connections. Database work runs in tasks of its own: a
@@ -12,6 +13,7 @@ mod connect;
 pub mod connectors;
 pub mod delivery;
 mod dependents;
+mod dialect;
 pub mod documents;
 mod due;
 mod ending;
@@ -52,8 +54,6 @@ use std::time::Duration;
 
 use egression_core::domain::ids::ExecutionSeq;
 use futures_util::future::BoxFuture;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqlitePool;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
@@ -62,6 +62,7 @@ pub use history::FIRST_KEPT;
 pub use options::StoreOptions;
 
 use crate::clock::Clock;
+use dialect::{DbConnection, DbPool};
 use lock::DirectoryLock;
 use writer::{Change, Published, Queued, WriteTx};
 
@@ -78,7 +79,7 @@ pub struct Store {
 struct Inner {
     clock: Clock,
     options: StoreOptions,
-    readers: SqlitePool,
+    readers: DbPool,
     queue: mpsc::Sender<Option<Box<dyn Change>>>,
     published: Arc<Published>,
     /// Held by whoever tells the children of ended jobs.
@@ -191,7 +192,7 @@ impl Store {
     async fn read<T, F>(&self, question: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a mut SqliteConnection) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+        F: for<'a> FnOnce(&'a mut DbConnection) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
     {
         let readers = self.inner.readers.clone();
         let task = tokio::spawn(async move {

@@ -8,10 +8,10 @@ use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
 use super::StoreError;
+use super::dialect::{DbConnection, DbRow};
 use super::rows::Changes;
 use super::statement::{self, CHUNK};
 use super::tally::Tally;
@@ -134,7 +134,7 @@ async fn write(tx: &mut WriteTx, moves: &[(JobNow, Standing)]) -> Result<(), Sto
     let mut update = statement::values(
         "WITH n (id, was, was_waiting, state, waiting, due_at, waits_since, attempts, conflicts, seal, finished_at, changed, code) AS (",
         moves,
-        |mut row, (job, next)| {
+        |row, (job, next)| {
             row.push_bind(job.job.0)
                 .push_bind(job.standing.state.code())
                 .push_bind(job.standing.waiting.map(WaitingKind::code))
@@ -153,7 +153,7 @@ async fn write(tx: &mut WriteTx, moves: &[(JobNow, Standing)]) -> Result<(), Sto
     update.push(concat!(
         ") UPDATE job SET state = n.state, waiting = n.waiting, due_at = n.due_at, waits_since = n.waits_since, ",
         "attempts = n.attempts, conflicts = n.conflicts, seal = n.seal, finished_at = n.finished_at, changed = n.changed, ",
-        "problem_code = n.code FROM n WHERE job.id = n.id AND job.state = n.was AND job.waiting IS n.was_waiting",
+        "problem_code = n.code FROM n WHERE job.id = n.id AND job.state = n.was AND job.waiting IS NOT DISTINCT FROM n.was_waiting",
     ));
     let written = statement::run(update, &mut tx.conn).await?.rows_affected();
     if written == moves.len() as u64 {
@@ -164,7 +164,7 @@ async fn write(tx: &mut WriteTx, moves: &[(JobNow, Standing)]) -> Result<(), Sto
 }
 
 /// The jobs of sealed executions among these, in the order asked for; each once.
-pub(super) async fn load(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result<Vec<JobNow>, StoreError> {
+pub(super) async fn load(conn: &mut DbConnection, jobs: &[JobSeq]) -> Result<Vec<JobNow>, StoreError> {
     let mut loaded = Vec::with_capacity(jobs.len());
     for chunk in jobs.chunks(CHUNK) {
         let select = statement::among(
@@ -185,7 +185,7 @@ pub(super) async fn load(conn: &mut SqliteConnection, jobs: &[JobSeq]) -> Result
     Ok(jobs.iter().filter_map(|job| found.remove(job)).collect())
 }
 
-fn job_now(row: &SqliteRow) -> Result<JobNow, StoreError> {
+fn job_now(row: &DbRow) -> Result<JobNow, StoreError> {
     let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
     let call: Option<i64> = row.try_get(18)?;
     let open: Option<bool> = row.try_get(19)?;

@@ -13,6 +13,7 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use sqlx::Row as _;
 
+use super::dialect::DbRow;
 use super::due::ORPHAN_AGAIN_MS;
 use super::ending::Ending;
 use super::moves::{self, Act, Standing};
@@ -112,12 +113,12 @@ async fn edges_to(tx: &mut WriteTx, endings: &[Ending], most: usize) -> Result<V
     let places: BTreeSet<_> = endings.iter().map(|ending| (ending.job.connection.0, ending.job.object_hash.0)).collect();
     let places: Vec<_> = places.into_iter().collect();
     for chunk in places.chunks(CHUNK) {
-        let mut select = statement::values("WITH e (c, h) AS (", chunk, |mut row, (connection, hash)| {
+        let mut select = statement::values("WITH e (c, h) AS (", chunk, |row, (connection, hash)| {
             row.push_bind(*connection).push_bind(*hash);
         });
         select.push(
             ") SELECT d.connection_id, d.parent_type, d.parent_id, d.child_job, d.parent_job \
-             FROM e CROSS JOIN dependency d ON d.connection_id = e.c AND d.parent_hash = e.h LIMIT ",
+             FROM e CROSS JOIN dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h LIMIT ",
         );
         select.push_bind(i64::try_from(most - edges.len()).unwrap_or(i64::MAX));
         for row in statement::rows(select, &mut tx.conn).await? {
@@ -142,7 +143,7 @@ async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
     ended.sort_unstable_by_key(|(_, (job, _))| *job);
     for chunk in ended.chunks(CHUNK) {
         let mut insert =
-            statement::values("WITH e (c, h, t, o, job, success) AS (", chunk, |mut row, ((connection, object), (job, success))| {
+            statement::values("WITH e (c, h, t, o, job, success) AS (", chunk, |row, ((connection, object), (job, success))| {
                 row.push_bind(connection.0)
                     .push_bind(object.hash().0)
                     .push_bind(object.object_type.as_str())
@@ -174,11 +175,11 @@ pub(super) async fn tell_some(tx: &mut WriteTx, act: &mut Act) -> Result<(), Sto
         let told = edges.len();
         match edges.last() {
             Some(last) if told == left => {
-                let step = sqlx::query("UPDATE parent_over SET told_to = ? WHERE seq = ?").bind(last.child.0).bind(seq);
+                let step = sqlx::query("UPDATE parent_over SET told_to = $1 WHERE seq = $2").bind(last.child.0).bind(seq);
                 step.execute(&mut tx.conn).await?;
             }
             _ => {
-                sqlx::query("DELETE FROM parent_over WHERE seq = ?").bind(seq).execute(&mut tx.conn).await?;
+                sqlx::query("DELETE FROM parent_over WHERE seq = $1").bind(seq).execute(&mut tx.conn).await?;
                 tx.effects.untold -= 1;
             }
         }
@@ -196,8 +197,8 @@ async fn edges_after(
     most: usize,
 ) -> Result<Vec<Edge>, StoreError> {
     let rows = sqlx::query(
-        "SELECT child_job, parent_job FROM dependency WHERE connection_id = ? AND parent_hash = ? AND child_job > ? \
-         AND parent_type = ? AND parent_id = ? ORDER BY child_job LIMIT ?",
+        "SELECT child_job, parent_job FROM dependency WHERE connection_id = $1 AND parent_hash = $2 AND child_job > $3 \
+         AND parent_type = $4 AND parent_id = $5 ORDER BY child_job LIMIT $6",
     )
     .bind(connection.0)
     .bind(object.hash().0)
@@ -207,7 +208,7 @@ async fn edges_after(
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
     .fetch_all(&mut tx.conn)
     .await?;
-    let edge = |row: &sqlx::sqlite::SqliteRow| {
+    let edge = |row: &DbRow| {
         let (child, parent) = (JobSeq(row.try_get(0)?), row.try_get::<Option<i64>, _>(1)?.map(JobSeq));
         Ok(Edge { connection, object: object.clone(), child, parent })
     };
@@ -270,7 +271,7 @@ async fn newest_unfinished(tx: &mut WriteTx, edges: &[Edge]) -> Result<HashMap<(
     let mut newest: HashMap<_, Vec<_>> = HashMap::with_capacity(places.len());
     for chunk in places.chunks(CHUNK) {
         let mut select =
-            statement::values("WITH w (i, c, h, t, o) AS (", chunk.iter().enumerate(), |mut row, (index, (connection, object))| {
+            statement::values("WITH w (i, c, h, t, o) AS (", chunk.iter().enumerate(), |row, (index, (connection, object))| {
                 row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
                     .push_bind(*connection)
                     .push_bind(object.hash().0)
@@ -278,8 +279,8 @@ async fn newest_unfinished(tx: &mut WriteTx, edges: &[Edge]) -> Result<HashMap<(
                     .push_bind(object.id.as_str());
             });
         select.push(concat!(
-            ") SELECT w.i, j.id FROM w CROSS JOIN job j ON j.id IN (SELECT n.id FROM job n JOIN execution x ON x.seq = n.id >> 24 ",
-            "AND x.seal IS NOT NULL WHERE n.connection_id = w.c AND n.object_hash = w.h AND (n.state > 2) = 0 ",
+            ") SELECT w.i, j.id FROM w CROSS JOIN job j WHERE j.id IN (SELECT n.id FROM job n JOIN execution x ON x.seq = n.id >> 24 ",
+            "AND x.seal IS NOT NULL WHERE n.connection_id = w.c AND n.object_hash = w.h AND (n.state > 2) = FALSE ",
             "AND (n.waiting IS NULL OR n.waiting NOT IN (1, 14)) AND n.object_type = w.t AND n.object_id = w.o ",
             "ORDER BY n.id DESC LIMIT 2) ORDER BY w.i, j.id DESC",
         ));
@@ -295,7 +296,7 @@ async fn newest_unfinished(tx: &mut WriteTx, edges: &[Edge]) -> Result<HashMap<(
 
 async fn point_to(tx: &mut WriteTx, edges: &[(Edge, JobSeq)]) -> Result<(), StoreError> {
     for chunk in edges.chunks(CHUNK) {
-        let mut update = statement::values("WITH n (c, h, child, parent) AS (", chunk, |mut row, (edge, parent)| {
+        let mut update = statement::values("WITH n (c, h, child, parent) AS (", chunk, |row, (edge, parent)| {
             row.push_bind(edge.connection.0).push_bind(edge.object.hash().0).push_bind(edge.child.0).push_bind(parent.0);
         });
         update.push(

@@ -2,8 +2,9 @@
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
+use super::dialect::DbConnection;
 use super::statement::{self, CHUNK};
 use super::{Store, StoreError, dependents};
 
@@ -57,13 +58,13 @@ impl Store {
 }
 
 async fn find(
-    conn: &mut SqliteConnection,
+    conn: &mut DbConnection,
     connection: ConnectionId,
     objects: &[(JobSeq, ObjectKey)],
     found: &mut [Option<JobSeq>],
 ) -> Result<(), StoreError> {
     let mut select =
-        statement::values("WITH w (i, child, hash, type, oid) AS (", objects.iter().enumerate(), |mut row, (index, (child, object))| {
+        statement::values("WITH w (i, child, hash, type, oid) AS (", objects.iter().enumerate(), |row, (index, (child, object))| {
             row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
                 .push_bind(child.0)
                 .push_bind(object.hash().0)
@@ -73,7 +74,7 @@ async fn find(
     select
         .push(
             ") SELECT w.i, (SELECT p.id FROM job p JOIN execution px ON px.seq = p.id >> 24 AND px.seal IS NOT NULL \
-             WHERE p.object_hash = w.hash AND (p.state > 2) = 0 AND (p.waiting IS NULL OR p.waiting NOT IN (1, 14)) \
+             WHERE p.object_hash = w.hash AND (p.state > 2) = FALSE AND (p.waiting IS NULL OR p.waiting NOT IN (1, 14)) \
              AND p.object_type = w.type AND p.object_id = w.oid AND p.id <> w.child \
              AND CASE p.seal WHEN 0 THEN px.seal ELSE p.seal END <= CASE c.seal WHEN 0 THEN cx.seal ELSE c.seal END \
              AND p.connection_id = ",

@@ -5,17 +5,18 @@ use std::sync::atomic::Ordering;
 
 use egression_core::domain::ids::ExecutionSeq;
 use egression_core::time::Wall;
-use sqlx::SqliteConnection;
 
+use super::dialect::DbConnection;
 use super::rows::Changes;
 use super::{Store, StoreError};
 
 /// The largest number that an execution or a seal has. Seals of jobs that have ended order nothing any more.
-pub(super) async fn last_number(conn: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let executions: i64 =
-        sqlx::query_scalar("SELECT max(coalesce((SELECT max(seq) FROM execution), 0), coalesce((SELECT max(seal) FROM execution), 0))")
-            .fetch_one(&mut *conn)
-            .await?;
+pub(super) async fn last_number(conn: &mut DbConnection) -> Result<i64, StoreError> {
+    let executions: i64 = sqlx::query_scalar(
+        "SELECT coalesce(max(n), 0) FROM (SELECT max(seq) AS n FROM execution UNION ALL SELECT max(seal) FROM execution) AS most",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
     let jobs: Option<i64> =
         sqlx::query_scalar("SELECT max(seal) FROM job WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14))")
             .fetch_one(&mut *conn)
@@ -29,7 +30,7 @@ impl Store {
         let (open, untold): (i64, i64) = self
             .read(|conn| {
                 Box::pin(async move {
-                    let sum = "SELECT coalesce(sum(p.waiting + p.in_flight + p.accepted), 0) FROM progress p \
+                    let sum = "SELECT CAST(coalesce(sum(p.waiting + p.in_flight + p.accepted), 0) AS BIGINT) FROM progress p \
                          JOIN execution x ON x.seq = p.execution_seq WHERE x.completed_at IS NULL";
                     let open = sqlx::query_scalar(sum).fetch_one(&mut *conn).await?;
                     Ok((open, sqlx::query_scalar("SELECT count(*) FROM parent_over").fetch_one(conn).await?))
@@ -57,7 +58,7 @@ impl Store {
         let begun: Vec<i64> = self
             .read(move |conn| {
                 Box::pin(async move {
-                    let select = "SELECT seq FROM execution WHERE seal IS NULL AND completed_at IS NULL AND created_at < ? ORDER BY seq";
+                    let select = "SELECT seq FROM execution WHERE seal IS NULL AND completed_at IS NULL AND created_at < $1 ORDER BY seq";
                     Ok(sqlx::query_scalar(select).bind(before.0).fetch_all(conn).await?)
                 })
             })

@@ -3,9 +3,9 @@
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
+use super::dialect::{DbConnection, DbRow};
 use super::rows::IdMapChange;
 use super::statement::{self, CHUNK};
 use super::writer::WriteTx;
@@ -41,9 +41,9 @@ impl Store {
 }
 
 /// Whether the object is at the destination, and was last delivered at that time or later.
-pub(super) async fn since(conn: &mut SqliteConnection, connection: ConnectionId, object: &ObjectKey, at: Wall) -> Result<bool, StoreError> {
+pub(super) async fn since(conn: &mut DbConnection, connection: ConnectionId, object: &ObjectKey, at: Wall) -> Result<bool, StoreError> {
     let there = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM delivered WHERE connection_id = ? AND object_type = ? AND object_id = ? AND at >= ?)",
+        "SELECT EXISTS (SELECT 1 FROM delivered WHERE connection_id = $1 AND object_type = $2 AND object_id = $3 AND at >= $4)",
     )
     .bind(connection.0)
     .bind(&object.object_type)
@@ -65,16 +65,15 @@ pub(super) struct Delivered {
 }
 
 /// What is known of each of the objects.
-pub(super) async fn known(conn: &mut SqliteConnection, objects: &[(ConnectionId, ObjectKey)]) -> Result<Vec<Vec<Remote>>, StoreError> {
+pub(super) async fn known(conn: &mut DbConnection, objects: &[(ConnectionId, ObjectKey)]) -> Result<Vec<Vec<Remote>>, StoreError> {
     let mut remotes = vec![Vec::new(); objects.len()];
     for (chunk, found) in objects.chunks(CHUNK).zip(remotes.chunks_mut(CHUNK)) {
-        let mut select =
-            statement::values("WITH w (i, c, t, o) AS (", chunk.iter().enumerate(), |mut row, (index, (connection, object))| {
-                row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
-                    .push_bind(connection.0)
-                    .push_bind(object.object_type.as_str())
-                    .push_bind(object.id.as_str());
-            });
+        let mut select = statement::values("WITH w (i, c, t, o) AS (", chunk.iter().enumerate(), |row, (index, (connection, object))| {
+            row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
+                .push_bind(connection.0)
+                .push_bind(object.object_type.as_str())
+                .push_bind(object.id.as_str());
+        });
         select.push(
             ") SELECT w.i, r.kind, r.sub_id, r.remote_id, r.version, r.url FROM w \
              JOIN remote r ON r.connection_id = w.c AND r.object_type = w.t AND r.object_id = w.o ORDER BY w.i, r.kind, r.sub_id",
@@ -89,7 +88,7 @@ pub(super) async fn known(conn: &mut SqliteConnection, objects: &[(ConnectionId,
     Ok(remotes)
 }
 
-fn remote(row: &SqliteRow) -> Result<Remote, StoreError> {
+fn remote(row: &DbRow) -> Result<Remote, StoreError> {
     Ok(Remote {
         kind: row.try_get(1)?,
         // The key of the table cannot hold a null.
@@ -126,7 +125,7 @@ async fn drop_old(tx: &mut WriteTx, changed: &[&Delivered]) -> Result<(), StoreE
     if changed.is_empty() {
         return Ok(());
     }
-    let mut delete = statement::values("DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (", changed, |mut row, one| {
+    let mut delete = statement::values("DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (", changed, |row, one| {
         row.push_bind(one.connection.0).push_bind(one.object.object_type.as_str()).push_bind(one.object.id.as_str());
     });
     delete.push(")");
@@ -138,7 +137,7 @@ async fn write(tx: &mut WriteTx, remotes: &[((ConnectionId, &str, &str), &Remote
     let mut insert = statement::values(
         "INSERT INTO remote (connection_id, object_type, object_id, kind, sub_id, remote_id, version, url, updated_at) ",
         remotes,
-        |mut row, ((connection, object_type, object_id), remote)| {
+        |row, ((connection, object_type, object_id), remote)| {
             row.push_bind(connection.0)
                 .push_bind(*object_type)
                 .push_bind(*object_id)
@@ -166,7 +165,7 @@ async fn write_present(tx: &mut WriteTx, present: &[(&Delivered, Option<u64>)], 
     let mut insert = statement::values(
         "INSERT INTO delivered (connection_id, object_type, object_id, revision, at, counted) ",
         present,
-        |mut row, (one, revision)| {
+        |row, (one, revision)| {
             row.push_bind(one.connection.0)
                 .push_bind(one.object.object_type.as_str())
                 .push_bind(one.object.id.as_str())
@@ -178,7 +177,7 @@ async fn write_present(tx: &mut WriteTx, present: &[(&Delivered, Option<u64>)], 
     );
     insert.push(
         " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET at = excluded.at, counted = delivered.counted + 1, \
-         revision = max(coalesce(delivered.revision, excluded.revision), coalesce(excluded.revision, delivered.revision))",
+         revision = CASE WHEN excluded.revision IS NULL OR delivered.revision > excluded.revision THEN delivered.revision ELSE excluded.revision END",
     );
     statement::run(insert, &mut tx.conn).await?;
     Ok(())
@@ -190,7 +189,7 @@ async fn drop_absent(tx: &mut WriteTx, absent: &[&Delivered]) -> Result<(), Stor
         return Ok(());
     }
     let head = "DELETE FROM delivered WHERE (connection_id, object_type, object_id) IN (";
-    let mut delete = statement::values(head, absent, |mut row, one| {
+    let mut delete = statement::values(head, absent, |row, one| {
         row.push_bind(one.connection.0).push_bind(one.object.object_type.as_str()).push_bind(one.object.id.as_str());
     });
     delete.push(")");

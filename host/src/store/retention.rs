@@ -20,26 +20,29 @@ const LOOKED_UP: i64 = 100;
 /// How long an idempotency key is kept at least, and its execution with it, however short the retention is.
 const KEY_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// May be removed now (`?1`), unless its key was used after `?2`. The job at the head of a blocked key is what a person
+/// May be removed now (`$1`), unless its key was used after `$2`. The job at the head of a blocked key is what a person
 /// retries (the `+` takes the affinity of `seq` away, which an expression's index cannot serve). The newest execution stays until there is a newer one: numbers go on after it, and none is used twice.
-pub(super) const REMOVABLE: &str = "x.expires_at <= ?1 AND x.completed_at IS NOT NULL AND x.seq < (SELECT max(seq) FROM execution WHERE seal IS NOT NULL) \
-     AND NOT EXISTS (SELECT 1 FROM idempotency i WHERE i.execution_seq = x.seq AND i.created_at > ?2) \
+pub(super) const REMOVABLE: &str = "x.expires_at <= $1 AND x.completed_at IS NOT NULL AND x.seq < (SELECT max(seq) FROM execution WHERE seal IS NOT NULL) \
+     AND NOT EXISTS (SELECT 1 FROM idempotency i WHERE i.execution_seq = x.seq AND i.created_at > $2) \
      AND NOT EXISTS (SELECT 1 FROM blocked_key b WHERE (b.head_job >> 24) = +x.seq)";
 
-/// What is an execution's (`?1` its number, `?2` to `?3` the numbers of its jobs), in the order in which it goes: at most `?4`
-/// rows of each.
-const PARTS: [&str; 8] = [
-    "DELETE FROM event WHERE (job_id, seq) IN (SELECT job_id, seq FROM event WHERE job_id >= ?2 AND job_id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
-    "DELETE FROM payload WHERE job_id IN (SELECT job_id FROM payload WHERE job_id >= ?2 AND job_id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
-    "DELETE FROM job_detail WHERE job_id IN (SELECT job_id FROM job_detail WHERE job_id >= ?2 AND job_id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
-    "DELETE FROM intent WHERE job_id IN (SELECT job_id FROM intent WHERE job_id >= ?2 AND job_id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
-    "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE id >= ?2 AND id < ?3 AND ?1 IS NOT NULL LIMIT ?4)",
-    "DELETE FROM error_group WHERE execution_seq = ?1 AND (code, state) IN \
-     (SELECT code, state FROM error_group WHERE execution_seq = ?1 AND ?2 < ?3 LIMIT ?4)",
-    "DELETE FROM progress WHERE execution_seq = ?1 AND (connection_id, belt) IN \
-     (SELECT connection_id, belt FROM progress WHERE execution_seq = ?1 AND ?2 < ?3 LIMIT ?4)",
+/// What belongs to an execution's jobs (`$1` to `$2` their numbers), in the order in which it goes: at most `$3` rows of each.
+const OF_JOBS: [&str; 5] = [
+    "DELETE FROM event WHERE (job_id, seq) IN (SELECT job_id, seq FROM event WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
+    "DELETE FROM payload WHERE job_id IN (SELECT job_id FROM payload WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
+    "DELETE FROM job_detail WHERE job_id IN (SELECT job_id FROM job_detail WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
+    "DELETE FROM intent WHERE job_id IN (SELECT job_id FROM intent WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
+    "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE id >= $1 AND id < $2 LIMIT $3)",
+];
+
+/// What is its own (`$1` its number), after that: at most `$2` rows of each.
+const OWN: [&str; 3] = [
+    "DELETE FROM error_group WHERE execution_seq = $1 AND (code, state) IN \
+     (SELECT code, state FROM error_group WHERE execution_seq = $1 LIMIT $2)",
+    "DELETE FROM progress WHERE execution_seq = $1 AND (connection_id, belt) IN \
+     (SELECT connection_id, belt FROM progress WHERE execution_seq = $1 LIMIT $2)",
     "DELETE FROM idempotency WHERE (subscription_id, operation, key) IN \
-     (SELECT subscription_id, operation, key FROM idempotency WHERE execution_seq = ?1 AND ?2 < ?3 LIMIT ?4)",
+     (SELECT subscription_id, operation, key FROM idempotency WHERE execution_seq = $1 LIMIT $2)",
 ];
 
 /// Keys that were used after this instant are kept, with their executions.
@@ -79,7 +82,7 @@ impl Store {
             Box::pin(async move {
                 let question = format!(
                     "SELECT x.expires_at, x.seq FROM execution x WHERE x.expires_at IS NOT NULL AND {REMOVABLE} \
-                     AND (x.expires_at, x.seq) > (?3, ?4) ORDER BY x.expires_at, x.seq LIMIT ?5"
+                     AND (x.expires_at, x.seq) > ($3, $4) ORDER BY x.expires_at, x.seq LIMIT $5"
                 );
                 let found = sqlx::query_as(sqlx::AssertSqlSafe(question))
                     .bind(now.0)
@@ -99,7 +102,7 @@ impl Store {
 /// Removes some rows of an execution; true if there may be more.
 pub(super) async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq, now: Wall) -> Result<bool, StoreError> {
     // Asked again inside the transaction: a key may have been blocked at one of its jobs meanwhile.
-    let question = format!("SELECT EXISTS (SELECT 1 FROM execution x WHERE x.seq = ?3 AND {REMOVABLE})");
+    let question = format!("SELECT EXISTS (SELECT 1 FROM execution x WHERE x.seq = $3 AND {REMOVABLE})");
     let removable: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(question))
         .bind(now.0)
         .bind(keys_kept_since(now))
@@ -110,20 +113,16 @@ pub(super) async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq, now: 
         return Ok(false);
     }
     let mut left = AT_ONCE;
-    for part in PARTS {
-        let removed = sqlx::query(part)
-            .bind(execution.0)
-            .bind(execution.job(0).0)
-            .bind(execution.end().0)
-            .bind(i64::try_from(left).unwrap_or(i64::MAX))
-            .execute(&mut tx.conn)
-            .await?
-            .rows_affected();
+    let of_jobs = OF_JOBS.map(|part| sqlx::query(part).bind(execution.job(0).0).bind(execution.end().0));
+    let own = OWN.map(|part| sqlx::query(part).bind(execution.0));
+    for part in of_jobs.into_iter().chain(own) {
+        let most = i64::try_from(left).unwrap_or(i64::MAX);
+        let removed = part.bind(most).execute(&mut tx.conn).await?.rows_affected();
         left = left.saturating_sub(removed);
         if left == 0 {
             return Ok(true);
         }
     }
-    sqlx::query("DELETE FROM execution WHERE seq = ?").bind(execution.0).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM execution WHERE seq = $1").bind(execution.0).execute(&mut tx.conn).await?;
     Ok(false)
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, SubscriptionId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
+use super::dialect::{DbConnection, DbRow};
 use super::moves::JobNow;
 use super::rows::{OpenExecution, ProgressRow};
 use super::statement::{self, CHUNK, Statement};
@@ -45,12 +45,12 @@ pub(super) async fn paused_among(tx: &mut WriteTx, jobs: &[JobNow]) -> Result<BT
     let pairs: Vec<_> = pairs.into_iter().collect();
     let mut paused = BTreeSet::new();
     for chunk in pairs.chunks(CHUNK) {
-        let mut select = statement::values("WITH w (e, c) AS (", chunk, |mut row, (execution, connection)| {
+        let mut select = statement::values("WITH w (e, c) AS (", chunk, |row, (execution, connection)| {
             row.push_bind(execution.0).push_bind(connection.0);
         });
         select.push(
             ") SELECT w.e, w.c FROM w JOIN execution x ON x.seq = w.e LEFT JOIN connection n ON n.id = w.c \
-             LEFT JOIN channel h ON h.id = n.channel_id WHERE x.paused = 1 OR n.state = 'paused' OR h.paused = 1",
+             LEFT JOIN channel h ON h.id = n.channel_id WHERE x.paused = TRUE OR n.state = 'paused' OR h.paused = TRUE",
         );
         for row in statement::rows(select, &mut tx.conn).await? {
             paused.insert((ExecutionSeq(row.try_get(0)?), ConnectionId(row.try_get(1)?)));
@@ -61,7 +61,7 @@ pub(super) async fn paused_among(tx: &mut WriteTx, jobs: &[JobNow]) -> Result<BT
 
 /// Notes that a belt is open.
 pub(super) async fn mark_open(tx: &mut WriteTx, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> Result<(), StoreError> {
-    sqlx::query("UPDATE progress SET opened = 1 WHERE execution_seq = ? AND connection_id = ? AND belt = ?")
+    sqlx::query("UPDATE progress SET opened = TRUE WHERE execution_seq = $1 AND connection_id = $2 AND belt = $3")
         .bind(execution.0)
         .bind(connection.0)
         .bind(belt)
@@ -71,7 +71,7 @@ pub(super) async fn mark_open(tx: &mut WriteTx, execution: ExecutionSeq, connect
     Ok(())
 }
 
-async fn open(conn: &mut SqliteConnection, only: Option<ExecutionSeq>) -> Result<Vec<OpenExecution>, StoreError> {
+async fn open(conn: &mut DbConnection, only: Option<ExecutionSeq>) -> Result<Vec<OpenExecution>, StoreError> {
     let mut select = Statement::new(
         "SELECT seq, public_id, seal, subscription_id, paused FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL",
     );
@@ -96,7 +96,7 @@ async fn open(conn: &mut SqliteConnection, only: Option<ExecutionSeq>) -> Result
     Ok(executions)
 }
 
-fn execution(row: &SqliteRow) -> Result<OpenExecution, StoreError> {
+fn execution(row: &DbRow) -> Result<OpenExecution, StoreError> {
     Ok(OpenExecution {
         seq: ExecutionSeq(row.try_get(0)?),
         id: ExecutionId(tracking::uuid(row.try_get(1)?)?),

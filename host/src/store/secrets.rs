@@ -22,8 +22,9 @@ impl Store {
                 let number = tx.draw_number();
                 let generation = sqlx::query_scalar(
                     "INSERT INTO secret (owner, name, generation, ciphertext, bound_hosts, expires_at, origin, updated_at) \
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
-                     ON CONFLICT (owner, name) DO UPDATE SET generation = max(secret.generation + 1, excluded.generation), \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                     ON CONFLICT (owner, name) DO UPDATE SET generation = CASE WHEN secret.generation >= excluded.generation \
+                     THEN secret.generation + 1 ELSE excluded.generation END, \
                      ciphertext = excluded.ciphertext, bound_hosts = excluded.bound_hosts, expires_at = excluded.expires_at, \
                      origin = excluded.origin, updated_at = excluded.updated_at RETURNING generation",
                 )
@@ -60,7 +61,7 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let select =
-                    "SELECT name, generation, ciphertext, bound_hosts, expires_at, origin FROM secret WHERE owner = ? ORDER BY name";
+                    "SELECT name, generation, ciphertext, bound_hosts, expires_at, origin FROM secret WHERE owner = $1 ORDER BY name";
                 let rows = sqlx::query(select).bind(owner).fetch_all(conn).await?;
                 rows.iter()
                     .map(|row| {
@@ -90,7 +91,7 @@ impl Store {
         let (owner, name) = (owner.to_owned(), name.to_owned());
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM secret WHERE owner = ?1 AND name = ?2 AND (?3 IS NULL OR generation = ?3)")
+                sqlx::query("DELETE FROM secret WHERE owner = $1 AND name = $2 AND (generation = $3 OR $3 IS NULL)")
                     .bind(owner)
                     .bind(name)
                     .bind(generation)
@@ -119,7 +120,7 @@ impl Store {
         self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO session (connection_id, digest, ciphertext, expires_at, account, updated_at) VALUES (?, ?, ?, ?, ?, ?) \
+                    "INSERT INTO session (connection_id, digest, ciphertext, expires_at, account, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
                      ON CONFLICT (connection_id) DO UPDATE SET digest = excluded.digest, ciphertext = excluded.ciphertext, \
                      expires_at = excluded.expires_at, account = excluded.account, updated_at = excluded.updated_at",
                 )
@@ -144,7 +145,7 @@ impl Store {
     pub async fn session(&self, connection: ConnectionId) -> Result<Option<(String, Vec<u8>, Option<Wall>, Option<String>)>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let row = sqlx::query("SELECT digest, ciphertext, expires_at, account FROM session WHERE connection_id = ?")
+                let row = sqlx::query("SELECT digest, ciphertext, expires_at, account FROM session WHERE connection_id = $1")
                     .bind(connection.0)
                     .fetch_optional(conn)
                     .await?;
@@ -165,7 +166,7 @@ impl Store {
     pub async fn drop_session(&self, connection: ConnectionId) -> Result<(), StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM session WHERE connection_id = ?").bind(connection.0).execute(&mut tx.conn).await?;
+                sqlx::query("DELETE FROM session WHERE connection_id = $1").bind(connection.0).execute(&mut tx.conn).await?;
                 Ok(())
             })
         })

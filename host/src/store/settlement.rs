@@ -135,7 +135,7 @@ impl Batch {
 
 /// From now on the job is this action.
 async fn act_as(tx: &mut WriteTx, job: JobSeq, action: Action) -> Result<(), StoreError> {
-    sqlx::query("UPDATE job SET action = ? WHERE id = ?").bind(action.code()).bind(job.0).execute(&mut tx.conn).await?;
+    sqlx::query("UPDATE job SET action = $1 WHERE id = $2").bind(action.code()).bind(job.0).execute(&mut tx.conn).await?;
     Ok(())
 }
 

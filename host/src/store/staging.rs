@@ -67,7 +67,7 @@ async fn write_jobs(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[StagedJob
         "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, waiting, action, priority, source_id, due_at, \
          expires_at, object_type, object_id, partition_key) ",
         jobs,
-        |mut row, job| {
+        |row, job| {
             let own_key = job.object.to_string();
             let key = job.partition_key.as_deref().filter(|key| *key != own_key);
             let due = due(job, now);
@@ -98,9 +98,9 @@ async fn write_details(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[Staged
         let texts: Vec<_> =
             chunk.iter().map(|job| Ok((json_of(job.context.as_ref())?, depends_on(job)?))).collect::<Result<_, StoreError>>()?;
         let insert = statement::values(
-            "INSERT INTO job_detail (job_id, client_ref, context, depends_on, scheduled_at, revision, full, traceparent) ",
+            "INSERT INTO job_detail (job_id, client_ref, context, depends_on, scheduled_at, revision, \"full\", traceparent) ",
             chunk.iter().zip(texts),
-            |mut row, (job, (context, depends_on))| {
+            |row, (job, (context, depends_on))| {
                 row.push_bind(execution.job(job.index).0)
                     .push_bind(job.client_ref.as_deref())
                     .push_bind(context)
@@ -138,7 +138,7 @@ pub(super) fn json_of<T: serde::Serialize>(value: Option<&T>) -> Result<Option<S
 async fn write_payloads(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[StagedJob]) -> Result<(), StoreError> {
     let bodies: Vec<_> = jobs.iter().filter_map(|job| job.payload.as_deref().map(|body| (job.index, body))).collect();
     for chunk in bodies.chunks(CHUNK) {
-        let insert = statement::values("INSERT INTO payload (job_id, body) ", chunk, |mut row, (index, body)| {
+        let insert = statement::values("INSERT INTO payload (job_id, body) ", chunk, |row, (index, body)| {
             row.push_bind(execution.job(*index).0).push_bind(*body);
         });
         statement::run(insert, &mut tx.conn).await?;
@@ -151,7 +151,7 @@ async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Resu
         let insert = statement::values(
             "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, action, object_type, object_id, finished_at, problem_code) ",
             chunk,
-            |mut row, line| {
+            |row, line| {
                 // What it asked for may not have been readable: any action will do.
                 row.push_bind(line.job.0).push("0").push("0").push("0");
                 row.push_bind(line.object.as_ref().map_or(0, |object| object.hash().0))
@@ -165,13 +165,10 @@ async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Resu
         );
         statement::run(insert, &mut tx.conn).await?;
         let problems: Vec<_> = chunk.iter().map(|line| json_of(Some(&line.problem))).collect::<Result<_, _>>()?;
-        let insert = statement::values(
-            "INSERT INTO job_detail (job_id, excerpt, problem) ",
-            chunk.iter().zip(problems),
-            |mut row, (line, problem)| {
+        let insert =
+            statement::values("INSERT INTO job_detail (job_id, excerpt, problem) ", chunk.iter().zip(problems), |row, (line, problem)| {
                 row.push_bind(line.job.0).push_bind(line.excerpt.as_str()).push_bind(problem);
-            },
-        );
+            });
         statement::run(insert, &mut tx.conn).await?;
     }
     Ok(())
@@ -200,7 +197,7 @@ async fn write_counters(tx: &mut WriteTx, belts: BTreeMap<BeltKey, Received>) ->
         let mut insert: Statement = statement::values(
             "INSERT INTO progress (execution_seq, connection_id, belt, total, waiting, rejected, scheduled, priorities) ",
             chunk,
-            |mut row, ((execution, connection, belt), received)| {
+            |row, ((execution, connection, belt), received)| {
                 row.push_bind(execution.0)
                     .push_bind(connection.0)
                     .push_bind(*belt)

@@ -4,36 +4,51 @@
 
 use egression_core::domain::ids::JobSeq;
 use sqlx::query_builder::Separated;
-use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{Encode, QueryBuilder, Type};
 
 use super::StoreError;
+use super::dialect::{Db, DbConnection, DbDone, DbRow};
 
 /// A statement being put together.
-pub(super) type Statement = QueryBuilder<Sqlite>;
+pub(super) type Statement = QueryBuilder<Db>;
 
 /// Rows in one statement. Small enough for SQLite's bound on placeholders whatever the columns, large enough to pay.
 pub(super) const CHUNK: usize = 500;
 
+/// A row of values being put together.
+pub(super) struct ValueRow<'a> {
+    list: Separated<'a, Db, &'static str>,
+}
+
+impl ValueRow<'_> {
+    /// Adds a value.
+    pub(super) fn push_bind<'t, T: Encode<'t, Db> + Type<Db>>(&mut self, value: T) -> &mut Self {
+        self.list.push_bind(value);
+        self
+    }
+
+    /// Adds what is the same in every row.
+    pub(super) fn push(&mut self, constant: &'static str) -> &mut Self {
+        self.list.push(constant);
+        self
+    }
+}
+
 /// `head VALUES (…), (…)`. There must be at least one row.
-pub(super) fn values<R>(
-    head: &str,
-    rows: impl IntoIterator<Item = R>,
-    push: impl FnMut(Separated<'_, Sqlite, &'static str>, R),
-) -> Statement {
+pub(super) fn values<R>(head: &str, rows: impl IntoIterator<Item = R>, mut push: impl FnMut(&mut ValueRow<'_>, R)) -> Statement {
     let mut statement = Statement::new(head);
-    statement.push_values(rows, push);
+    statement.push_values(rows, |list, values| push(&mut ValueRow { list }, values));
     statement
 }
 
-/// `head (?, ?, …)`.
+/// `head ($1, $2, …)`.
 pub(super) fn among(head: &str, jobs: impl IntoIterator<Item = JobSeq>) -> Statement {
     let mut statement = Statement::new(head);
     push_among(&mut statement, jobs);
     statement
 }
 
-/// `(?, ?, …)`.
+/// `($1, $2, …)`.
 pub(super) fn push_among(statement: &mut Statement, jobs: impl IntoIterator<Item = JobSeq>) {
     statement.push(" (");
     let mut list = statement.separated(", ");
@@ -44,11 +59,11 @@ pub(super) fn push_among(statement: &mut Statement, jobs: impl IntoIterator<Item
 }
 
 /// Runs a statement whose text will hardly come again, so that it does not push others out of the cache.
-pub(super) async fn run(mut statement: Statement, conn: &mut SqliteConnection) -> Result<SqliteQueryResult, StoreError> {
+pub(super) async fn run(mut statement: Statement, conn: &mut DbConnection) -> Result<DbDone, StoreError> {
     Ok(statement.build().persistent(false).execute(conn).await?)
 }
 
 /// The same for its rows.
-pub(super) async fn rows(mut statement: Statement, conn: &mut SqliteConnection) -> Result<Vec<SqliteRow>, StoreError> {
+pub(super) async fn rows(mut statement: Statement, conn: &mut DbConnection) -> Result<Vec<DbRow>, StoreError> {
     Ok(statement.build().persistent(false).fetch_all(conn).await?)
 }

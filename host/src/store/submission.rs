@@ -112,8 +112,8 @@ impl Store {
                 // What is past its time may be removed in part.
                 let row = sqlx::query(
                     "SELECT i.execution_seq, i.body_hash FROM idempotency i JOIN execution x ON x.seq = i.execution_seq \
-                     WHERE i.subscription_id = ? AND i.operation = ? AND i.key = ? \
-                     AND (x.expires_at IS NULL OR x.expires_at > ? OR i.created_at > ?)",
+                     WHERE i.subscription_id = $1 AND i.operation = $2 AND i.key = $3 \
+                     AND (x.expires_at IS NULL OR x.expires_at > $4 OR i.created_at > $5)",
                 )
                 .bind(subscription.0)
                 .bind(operation)
@@ -137,7 +137,7 @@ pub(super) fn hash(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
 
 async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO execution (seq, public_id, subscription_id, operation, created_at, context, traceparent) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO execution (seq, public_id, subscription_id, operation, created_at, context, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(seq.0)
     .bind(new.id.0.as_bytes().as_slice())
@@ -153,15 +153,16 @@ async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Resul
 
 /// Items of an execution by connection; 0: refused ones.
 async fn received(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<BTreeMap<ConnectionId, u64>, StoreError> {
-    let rows = sqlx::query("SELECT connection_id, sum(total) FROM progress WHERE execution_seq = ? GROUP BY connection_id")
-        .bind(execution.0)
-        .fetch_all(&mut tx.conn)
-        .await?;
+    let rows =
+        sqlx::query("SELECT connection_id, CAST(sum(total) AS BIGINT) FROM progress WHERE execution_seq = $1 GROUP BY connection_id")
+            .bind(execution.0)
+            .fetch_all(&mut tx.conn)
+            .await?;
     rows.iter().map(|row| Ok((ConnectionId(row.try_get(0)?), u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0)))).collect()
 }
 
 async fn is_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
-    let open = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM execution WHERE seq = ? AND seal IS NULL)");
+    let open = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM execution WHERE seq = $1 AND seal IS NULL)");
     Ok(open.bind(execution.0).fetch_one(&mut tx.conn).await?)
 }
 
@@ -172,7 +173,7 @@ async fn must_be_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), S
 /// A connection may be removed while jobs for it arrive: nothing would ever send them.
 async fn connections_must_be_there(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
     let gone: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = ? AND connection_id > 0 \
+        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = $1 AND connection_id > 0 \
          AND connection_id NOT IN (SELECT id FROM connection))",
     )
     .bind(execution.0)
@@ -183,7 +184,7 @@ async fn connections_must_be_there(tx: &mut WriteTx, execution: ExecutionSeq) ->
 
 async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>, now: Wall) -> Result<Sealed, StoreError> {
     connections_must_be_there(tx, sealed.execution).await?;
-    sqlx::query("UPDATE execution SET seal = ?, sealed_at = ? WHERE seq = ? AND seal IS NULL")
+    sqlx::query("UPDATE execution SET seal = $1, sealed_at = $2 WHERE seq = $3 AND seal IS NULL")
         .bind(sealed.seal)
         .bind(now.0)
         .bind(sealed.execution.0)
@@ -193,10 +194,10 @@ async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>
         // Who looked the key up before another request was sealed under it learns of that here, and nowhere else.
         let marked = sqlx::query(
             "INSERT INTO idempotency (subscription_id, operation, key, body_hash, execution_seq, created_at) \
-             SELECT subscription_id, ?, ?, ?, seq, ? FROM execution WHERE seq = ? \
+             SELECT subscription_id, $1, $2, $3, seq, $4 FROM execution WHERE seq = $5 \
              ON CONFLICT (subscription_id, operation, key) DO UPDATE SET body_hash = excluded.body_hash, \
-             execution_seq = excluded.execution_seq, created_at = excluded.created_at WHERE idempotency.created_at <= ? \
-             AND NOT EXISTS (SELECT 1 FROM execution x WHERE x.seq = idempotency.execution_seq AND (x.expires_at IS NULL OR x.expires_at > ?))",
+             execution_seq = excluded.execution_seq, created_at = excluded.created_at WHERE idempotency.created_at <= $6 \
+             AND NOT EXISTS (SELECT 1 FROM execution x WHERE x.seq = idempotency.execution_seq AND (x.expires_at IS NULL OR x.expires_at > $7))",
         )
         .bind(mark.operation)
         .bind(mark.key)
@@ -223,25 +224,25 @@ async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, 
         return Ok(false);
     }
     let (first, end) = (execution.job(0).0, execution.end().0);
-    let last: Option<i64> = sqlx::query_scalar("SELECT id FROM job WHERE id >= ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?")
+    let last: Option<i64> = sqlx::query_scalar("SELECT id FROM job WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1 OFFSET $3")
         .bind(first)
         .bind(end)
         .bind(AT_ONCE)
         .fetch_optional(&mut tx.conn)
         .await?;
     let until = last.unwrap_or(end);
-    sqlx::query("DELETE FROM payload WHERE job_id >= ? AND job_id < ?").bind(first).bind(until).execute(&mut tx.conn).await?;
-    sqlx::query("DELETE FROM job_detail WHERE job_id >= ? AND job_id < ?").bind(first).bind(until).execute(&mut tx.conn).await?;
-    sqlx::query("DELETE FROM job WHERE id >= ? AND id < ?").bind(first).bind(until).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM payload WHERE job_id >= $1 AND job_id < $2").bind(first).bind(until).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM job_detail WHERE job_id >= $1 AND job_id < $2").bind(first).bind(until).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM job WHERE id >= $1 AND id < $2").bind(first).bind(until).execute(&mut tx.conn).await?;
     if last.is_some() {
         return Ok(true);
     }
-    let waiting: i64 = sqlx::query_scalar("SELECT coalesce(sum(waiting), 0) FROM progress WHERE execution_seq = ?")
+    let waiting: i64 = sqlx::query_scalar("SELECT CAST(coalesce(sum(waiting), 0) AS BIGINT) FROM progress WHERE execution_seq = $1")
         .bind(execution.0)
         .fetch_one(&mut tx.conn)
         .await?;
     tx.effects.backlog -= waiting;
     // Counters and grouped errors go with it.
-    sqlx::query("DELETE FROM execution WHERE seq = ? AND seal IS NULL").bind(execution.0).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM execution WHERE seq = $1 AND seal IS NULL").bind(execution.0).execute(&mut tx.conn).await?;
     Ok(false)
 }

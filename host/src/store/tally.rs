@@ -8,9 +8,9 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use super::StoreError;
+use super::dialect::DbRow;
 use super::rows::ProgressRow;
 use super::statement::{self, CHUNK};
 use super::writer::WriteTx;
@@ -96,11 +96,11 @@ impl Tally {
     }
 }
 
-async fn write_chunk(tx: &mut WriteTx, chunk: &[(BeltKey, Delta)]) -> Result<Vec<SqliteRow>, StoreError> {
+async fn write_chunk(tx: &mut WriteTx, chunk: &[(BeltKey, Delta)]) -> Result<Vec<DbRow>, StoreError> {
     let mut update = statement::values(
-        "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, aside, scheduled, retrying, sourcing, blocked) AS (",
+        "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, d_aside, d_scheduled, d_retrying, d_sourcing, d_blocked) AS (",
         chunk,
-        |mut row, ((execution, connection, belt), delta)| {
+        |row, ((execution, connection, belt), delta)| {
             row.push_bind(execution.0).push_bind(connection.0).push_bind(i64::from(*belt));
             for count in delta.states {
                 row.push_bind(count);
@@ -115,9 +115,9 @@ async fn write_chunk(tx: &mut WriteTx, chunk: &[(BeltKey, Delta)]) -> Result<Vec
     update.push(concat!(
         ") UPDATE progress SET version = version + 1, waiting = waiting + d.s0, in_flight = in_flight + d.s1, accepted = accepted + d.s2, ",
         "succeeded = succeeded + d.s3, rejected = rejected + d.s4, failed = failed + d.s5, unknown = unknown + d.s6, ",
-        "superseded = superseded + d.s7, cancelled = cancelled + d.s8, set_aside = set_aside + d.aside, ",
-        "scheduled = progress.scheduled + d.scheduled, retrying = progress.retrying + d.retrying, ",
-        "sourcing = progress.sourcing + d.sourcing, blocked = progress.blocked + d.blocked, sent = max(progress.sent, d.s1 > 0) FROM d ",
+        "superseded = superseded + d.s7, cancelled = cancelled + d.s8, set_aside = set_aside + d_aside, ",
+        "scheduled = scheduled + d_scheduled, retrying = retrying + d_retrying, sourcing = sourcing + d_sourcing, ",
+        "blocked = blocked + d_blocked, sent = (sent OR d.s1 > 0) FROM d ",
         "WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b RETURNING ",
         progress_columns!()
     ));
@@ -131,7 +131,7 @@ pub(super) async fn complete(tx: &mut WriteTx, mut executions: Vec<ExecutionSeq>
     let mut completed = Vec::new();
     for execution in executions {
         let done = sqlx::query(
-            "UPDATE execution SET completed_at = ?, expires_at = ? WHERE seq = ? AND seal IS NOT NULL AND completed_at IS NULL \
+            "UPDATE execution SET completed_at = $1, expires_at = $2 WHERE seq = $3 AND seal IS NOT NULL AND completed_at IS NULL \
              AND NOT EXISTS (SELECT 1 FROM progress WHERE execution_seq = seq AND waiting + in_flight + accepted > 0)",
         )
         .bind(now.0)
@@ -147,7 +147,7 @@ pub(super) async fn complete(tx: &mut WriteTx, mut executions: Vec<ExecutionSeq>
 }
 
 /// A row of [`progress_columns`].
-pub(super) fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
+pub(super) fn progress_row(row: &DbRow) -> Result<ProgressRow, StoreError> {
     let count = |index: usize| -> Result<u64, StoreError> { Ok(u64::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0)) };
     let mut states = [0; 9];
     for (index, state) in states.iter_mut().enumerate() {

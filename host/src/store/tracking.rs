@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 use uuid::Uuid;
 
+use super::dialect::{DbConnection, DbRow, json_pairs};
 use super::rows::{ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow, WaitEnd};
 use super::statement::{self, CHUNK, Statement};
 use super::tally::{progress_columns, progress_row};
@@ -33,7 +33,7 @@ impl Store {
     pub async fn execution_seq(&self, id: ExecutionId) -> Result<Option<ExecutionSeq>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let seq = sqlx::query_scalar("SELECT seq FROM execution WHERE public_id = ?")
+                let seq = sqlx::query_scalar("SELECT seq FROM execution WHERE public_id = $1")
                     .bind(id.0.as_bytes().to_vec())
                     .fetch_optional(conn)
                     .await?;
@@ -119,14 +119,14 @@ fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
         None => &mut select,
     };
     for (name, value) in &filter.context {
-        select.push(" AND EXISTS (SELECT 1 FROM json_each(x.context) WHERE key = ").push_bind(name.as_str());
+        select.push(concat!(" AND EXISTS (SELECT 1 FROM ", json_pairs!("x.context"), " WHERE key = ")).push_bind(name.as_str());
         select.push(" AND value = ").push_bind(value.as_str()).push(")");
     }
     select.push(" ORDER BY x.seq DESC LIMIT ").push_bind(limit);
     select
 }
 
-async fn add_progress(conn: &mut SqliteConnection, statuses: &mut [ExecutionStatus]) -> Result<(), StoreError> {
+async fn add_progress(conn: &mut DbConnection, statuses: &mut [ExecutionStatus]) -> Result<(), StoreError> {
     if statuses.is_empty() {
         return Ok(());
     }
@@ -147,7 +147,7 @@ async fn add_progress(conn: &mut SqliteConnection, statuses: &mut [ExecutionStat
 }
 
 /// Looked up in the index `job_wait_ends`, for the kinds that the counters say are there.
-async fn wait_ends(conn: &mut SqliteConnection, rows: &[ProgressRow]) -> Result<Vec<WaitEnd>, StoreError> {
+async fn wait_ends(conn: &mut DbConnection, rows: &[ProgressRow]) -> Result<Vec<WaitEnd>, StoreError> {
     let counted = |row: &ProgressRow| {
         [
             (WaitingKind::Schedule, row.scheduled),
@@ -164,7 +164,7 @@ async fn wait_ends(conn: &mut SqliteConnection, rows: &[ProgressRow]) -> Result<
         .collect();
     let mut ends = Vec::with_capacity(wanted.len());
     for chunk in wanted.chunks(CHUNK) {
-        let mut select = statement::values("WITH w (e, c, b, kind) AS (", chunk, |mut row, (execution, connection, belt, kind)| {
+        let mut select = statement::values("WITH w (e, c, b, kind) AS (", chunk, |row, (execution, connection, belt, kind)| {
             row.push_bind(execution.0).push_bind(connection.0).push_bind(*belt).push_bind(kind.code());
         });
         select.push(WAIT_ENDS);
@@ -183,9 +183,9 @@ async fn wait_ends(conn: &mut SqliteConnection, rows: &[ProgressRow]) -> Result<
     Ok(ends)
 }
 
-async fn errors(conn: &mut SqliteConnection, seq: ExecutionSeq) -> Result<Vec<ErrorGroup>, StoreError> {
+async fn errors(conn: &mut DbConnection, seq: ExecutionSeq) -> Result<Vec<ErrorGroup>, StoreError> {
     let rows = sqlx::query(
-        "SELECT code, state, jobs, example_job FROM error_group WHERE execution_seq = ? ORDER BY jobs DESC, code, state LIMIT ?",
+        "SELECT code, state, jobs, example_job FROM error_group WHERE execution_seq = $1 ORDER BY jobs DESC, code, state LIMIT $2",
     )
     .bind(seq.0)
     .bind(GROUPS_SHOWN)
@@ -203,7 +203,7 @@ async fn errors(conn: &mut SqliteConnection, seq: ExecutionSeq) -> Result<Vec<Er
         .collect()
 }
 
-fn execution(row: &SqliteRow) -> Result<ExecutionRow, StoreError> {
+fn execution(row: &DbRow) -> Result<ExecutionRow, StoreError> {
     let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
     let context: Option<&str> = row.try_get(10)?;
     let retry_of: Option<&[u8]> = row.try_get(12)?;

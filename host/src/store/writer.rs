@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::domain::state::JobState;
 use futures_util::future::BoxFuture;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::Connection as _;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::dialect::{self, DbConnection};
 use super::lock::DirectoryLock;
 use super::{StoreError, StoreOptions};
 use crate::clock::Clock;
@@ -24,7 +25,7 @@ use crate::telemetry::metrics;
 #[derive(Debug)]
 pub(super) struct WriteTx {
     /// Inside a transaction of the writer.
-    pub(super) conn: SqliteConnection,
+    pub(super) conn: DbConnection,
     /// What the commit of the change will make known.
     pub(super) effects: Effects,
     /// How long a finished execution is kept.
@@ -38,7 +39,7 @@ pub(super) struct WriteTx {
 }
 
 impl WriteTx {
-    pub(super) fn new(conn: SqliteConnection, last_number: i64, options: &StoreOptions, clock: Clock) -> Self {
+    pub(super) fn new(conn: DbConnection, last_number: i64, options: &StoreOptions, clock: Clock) -> Self {
         let StoreOptions { retention_ms, events_per_job, .. } = *options;
         Self { conn, effects: Effects::default(), retention_ms, events_per_job, last_number, clock, channels: HashMap::new() }
     }
@@ -55,7 +56,7 @@ impl WriteTx {
             return Arc::clone(channel);
         }
         let name: Result<Option<String>, _> =
-            sqlx::query_scalar("SELECT h.name FROM connection c JOIN channel h ON h.id = c.channel_id WHERE c.id = ?")
+            sqlx::query_scalar("SELECT h.name FROM connection c JOIN channel h ON h.id = c.channel_id WHERE c.id = $1")
                 .bind(connection.0)
                 .fetch_optional(&mut self.conn)
                 .await;
@@ -240,7 +241,7 @@ async fn run_group(
     ends: &mut Vec<Result<(), StoreError>>,
     effects: &mut Effects,
 ) -> Result<(), StoreError> {
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut tx.conn).await?;
+    sqlx::query(dialect::BEGIN).execute(&mut tx.conn).await?;
     for change in group {
         sqlx::query("SAVEPOINT change").execute(&mut tx.conn).await?;
         tx.effects = Effects::default();

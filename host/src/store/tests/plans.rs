@@ -29,7 +29,7 @@ async fn a_lane_is_read_from_its_index_in_its_order() {
 #[tokio::test]
 async fn a_head_is_found_from_the_indexes_of_its_key() {
     let world = World::new().await;
-    let plan = plan(&world, format!("{}VALUES (?, ?), (?, ?){}", heads::WANTED, heads::WALK)).await;
+    let plan = plan(&world, format!("{}VALUES ($1, $2), ($3, $4){}", heads::WANTED, heads::WALK)).await;
     for index in [
         "INDEX job_key (connection_id=? AND key_hash=? AND <expr>>? AND <expr><?)",
         "INDEX job_key (connection_id=? AND key_hash=? AND <expr>=?)",
@@ -53,7 +53,7 @@ async fn what_falls_due_is_read_from_its_index() {
 #[tokio::test]
 async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
     let world = World::new().await;
-    let question = "SELECT p.id FROM job p WHERE p.object_hash = ? AND (p.state > 2) = 0";
+    let question = "SELECT p.id FROM job p WHERE p.object_hash = ? AND (p.state > 2) = FALSE";
     let parents = plan(&world, question.to_owned()).await;
     assert!(parents.contains("INDEX job_object (object_hash=? AND <expr>=?)"), "{parents}");
     let question = "WITH e (c, h) AS (VALUES (?, ?), (?, ?)) SELECT DISTINCT d.child_job FROM e JOIN dependency d ON d.connection_id = e.c AND d.parent_hash = e.h";
