@@ -39,7 +39,19 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         }
     }
     tool(workspace, &NEXTEST)?;
-    tool(workspace, &DENY)
+    tool(workspace, &DENY)?;
+    postgresql(workspace)
+}
+
+/// A test of the store has PostgreSQL read its statements. Debian keeps the programs off the path.
+fn postgresql(workspace: &Workspace) -> Result<()> {
+    let has_programs =
+        |version: std::io::Result<std::fs::DirEntry>| version.is_ok_and(|version| version.path().join("bin/initdb").is_file());
+    let of_debian = std::fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.any(has_programs));
+    if !of_debian && !succeeds(&mut workspace.command("initdb", &["--version"])) {
+        bail!("PostgreSQL is missing. Debian, Ubuntu: sudo apt-get install postgresql; elsewhere the package that has `initdb`");
+    }
+    Ok(())
 }
 
 /// What a build of host and guests needs.

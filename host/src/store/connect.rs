@@ -42,5 +42,10 @@ pub(super) fn readers(file: &Path, options: &StoreOptions) -> SqlitePool {
 }
 
 fn base(file: &Path, options: &StoreOptions) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_millis(options.busy_timeout_ms)).disable_statement_logging()
+    let connect = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_millis(options.busy_timeout_ms));
+    #[cfg(test)]
+    if super::tests::noting::begun() {
+        return connect;
+    }
+    connect.disable_statement_logging()
 }

@@ -18,12 +18,19 @@ pub(super) const CHUNK: usize = 500;
 /// A row of values being put together.
 pub(super) struct ValueRow<'a> {
     list: Separated<'a, Db, &'static str>,
+    /// What a driver says of the values: a database that checks types has nothing else to tell by in a list of values.
+    #[cfg(test)]
+    types: Vec<String>,
 }
 
 impl ValueRow<'_> {
     /// Adds a value.
     pub(super) fn push_bind<'t, T: Encode<'t, Db> + Type<Db>>(&mut self, value: T) -> &mut Self {
         self.list.push_bind(value);
+        #[cfg(test)]
+        if super::tests::noting::begun() {
+            self.types.push(sqlx::TypeInfo::name(&T::type_info()).to_owned());
+        }
         self
     }
 
@@ -37,7 +44,16 @@ impl ValueRow<'_> {
 /// `head VALUES (…), (…)`. There must be at least one row.
 pub(super) fn values<R>(head: &str, rows: impl IntoIterator<Item = R>, mut push: impl FnMut(&mut ValueRow<'_>, R)) -> Statement {
     let mut statement = Statement::new(head);
-    statement.push_values(rows, |list, values| push(&mut ValueRow { list }, values));
+    statement.push_values(rows, |list, values| {
+        let mut row = ValueRow {
+            list,
+            #[cfg(test)]
+            types: Vec::new(),
+        };
+        push(&mut row, values);
+        #[cfg(test)]
+        super::tests::noting::types(head, &row.types);
+    });
     statement
 }
 

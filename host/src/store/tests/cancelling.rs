@@ -98,7 +98,7 @@ async fn a_cancel_that_was_interrupted_goes_on_at_the_next_start() {
         .store
         .write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("UPDATE execution SET cancel_requested_at = 5").execute(&mut tx.conn).await?;
+                sqlx::query(own!("UPDATE execution SET cancel_requested_at = 5")).execute(&mut tx.conn).await?;
                 Ok(())
             })
         })

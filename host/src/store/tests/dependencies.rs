@@ -234,7 +234,7 @@ async fn ready(world: &World, children: &[JobSeq]) -> usize {
 }
 
 async fn untold(world: &World) -> i64 {
-    let count = "SELECT count(*) FROM parent_over";
+    let count = own!("SELECT count(*) FROM parent_over");
     world.store.read(move |conn| Box::pin(async move { Ok(sqlx::query_scalar(count).fetch_one(conn).await?) })).await.unwrap()
 }
 

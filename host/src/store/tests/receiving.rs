@@ -66,7 +66,7 @@ async fn what_was_never_sealed_is_gone_after_a_restart() {
         .store
         .read(|conn| {
             Box::pin(async move {
-                Ok(sqlx::query_scalar("SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM job_detail) + (SELECT count(*) FROM payload) + (SELECT count(*) FROM progress) + (SELECT count(*) FROM error_group)")
+                Ok(sqlx::query_scalar(own!("SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM job_detail) + (SELECT count(*) FROM payload) + (SELECT count(*) FROM progress) + (SELECT count(*) FROM error_group)"))
                     .fetch_one(conn)
                     .await?)
             })

@@ -12,9 +12,11 @@ use super::{SHOP, World, ended, execution, job, keyed, object, settlement, throu
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 async fn rows(world: &World) -> Vec<i64> {
-    let question = "SELECT count(*) FROM job UNION ALL SELECT count(*) FROM job_detail UNION ALL SELECT count(*) FROM payload \
+    let question = own!(
+        "SELECT count(*) FROM job UNION ALL SELECT count(*) FROM job_detail UNION ALL SELECT count(*) FROM payload \
          UNION ALL SELECT count(*) FROM event UNION ALL SELECT count(*) FROM progress UNION ALL SELECT count(*) FROM error_group \
-         UNION ALL SELECT count(*) FROM idempotency UNION ALL SELECT count(*) FROM execution";
+         UNION ALL SELECT count(*) FROM idempotency UNION ALL SELECT count(*) FROM execution"
+    );
     world.store.read(move |conn| Box::pin(async move { Ok(sqlx::query_scalar(question).fetch_all(conn).await?) })).await.unwrap()
 }
 

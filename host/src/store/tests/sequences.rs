@@ -231,10 +231,10 @@ impl Run {
             .store
             .read(|conn| {
                 Box::pin(async move {
-                    Ok(sqlx::query(
+                    Ok(sqlx::query(own!(
                         "SELECT j.key_hash, CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END AS place, j.belt, j.id, j.waiting, j.object_hash \
-                         FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE x.seal IS NOT NULL AND j.state <= 2 ORDER BY 2, 3, 4",
-                    )
+                         FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE x.seal IS NOT NULL AND j.state <= 2 ORDER BY 2, 3, 4"
+                    ))
                     .fetch_all(conn)
                     .await?)
                 })
