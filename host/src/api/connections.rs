@@ -24,11 +24,9 @@ use crate::store::documents::{DocumentKind, DocumentName};
 /// One connection.
 #[utoipa::path(
     get, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "getConnection",
-    params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path), ("If-None-Match" = Option<String>, Header, description = "The `ETag` known.")),
+    params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
     responses(
         (status = 200, description = "As it stands. A marker stands for each secret.", body = DocumentView<ConnectionDocument>, headers(("ETag" = String))),
-        (status = 304, description = "As known."),
-        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn get_connection(
@@ -80,17 +78,12 @@ pub(super) async fn list_connections(
     params(
         ("name" = String, Path, description = "The channel."),
         ("subscription" = String, Path),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have, or `*`."),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: it must be new."),
     ),
     request_body(content = ConnectionDocument, description = "`channel` and `subscription` may be left out: the path gives them."),
     responses(
         (status = 200, description = "Changed.", body = DocumentView<ConnectionDocument>, headers(("ETag" = String))),
         (status = 201, description = "Made.", body = DocumentView<ConnectionDocument>, headers(("ETag" = String))),
-        (status = 400, description = "Not valid.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The channel or the subscription is not known.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn put_connection(
@@ -160,14 +153,12 @@ fn moved(asked: &ConnectionDocument, present: &ConnectionDocument) -> Option<Str
     params(
         ("name" = String, Path, description = "The channel."),
         ("subscription" = String, Path),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have."),
         ("cancel_jobs" = Option<bool>, Query, description = "Cancels its waiting jobs."),
     ),
     responses(
         (status = 204, description = "Removed."),
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Unfinished jobs need it (with `cancel_jobs` only those in flight: ask again after `Retry-After`), or the configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn delete_connection(

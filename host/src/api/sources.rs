@@ -18,11 +18,9 @@ use crate::store::documents::{DocumentKind, DocumentName};
 /// One source.
 #[utoipa::path(
     get, path = "/v1/sources/{name}", tag = "configure", operation_id = "getSource",
-    params(("name" = String, Path), ("If-None-Match" = Option<String>, Header, description = "The `ETag` known.")),
+    params(("name" = String, Path)),
     responses(
         (status = 200, description = "As it stands.", body = DocumentView<SourceDocument>, headers(("ETag" = String))),
-        (status = 304, description = "As known."),
-        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn get_source(
@@ -60,16 +58,11 @@ pub(super) async fn list_sources(
     put, path = "/v1/sources/{name}", tag = "configure", operation_id = "putSource",
     params(
         ("name" = String, Path),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have, or `*`."),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: it must be new."),
     ),
     request_body(content = SourceDocument, description = "`name` may be left out: the path gives it."),
     responses(
         (status = 200, description = "Changed.", body = DocumentView<SourceDocument>, headers(("ETag" = String))),
         (status = 201, description = "Made.", body = DocumentView<SourceDocument>, headers(("ETag" = String))),
-        (status = 400, description = "Not valid.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn put_source(
@@ -90,13 +83,11 @@ pub(super) async fn put_source(
     delete, path = "/v1/sources/{name}", tag = "configure", operation_id = "deleteSource",
     params(
         ("name" = String, Path),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have."),
     ),
     responses(
         (status = 204, description = "Removed."),
         (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Unfinished jobs need it, or the configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn delete_source(

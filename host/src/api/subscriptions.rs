@@ -18,11 +18,9 @@ use crate::store::documents::{DocumentKind, DocumentName};
 /// One subscription.
 #[utoipa::path(
     get, path = "/v1/subscriptions/{name}", tag = "configure", operation_id = "getSubscription",
-    params(("name" = String, Path), ("If-None-Match" = Option<String>, Header, description = "The `ETag` known.")),
+    params(("name" = String, Path)),
     responses(
         (status = 200, description = "As it stands.", body = DocumentView<SubscriptionDocument>, headers(("ETag" = String))),
-        (status = 304, description = "As known."),
-        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn get_subscription(
@@ -62,16 +60,11 @@ pub(super) async fn list_subscriptions(
     put, path = "/v1/subscriptions/{name}", tag = "configure", operation_id = "putSubscription",
     params(
         ("name" = String, Path),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have, or `*`."),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: it must be new."),
     ),
     request_body(content = SubscriptionDocument, description = "`name` may be left out: the path gives it."),
     responses(
         (status = 200, description = "Changed.", body = DocumentView<SubscriptionDocument>, headers(("ETag" = String))),
         (status = 201, description = "Made.", body = DocumentView<SubscriptionDocument>, headers(("ETag" = String))),
-        (status = 400, description = "Not valid.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn put_subscription(
@@ -92,14 +85,12 @@ pub(super) async fn put_subscription(
     delete, path = "/v1/subscriptions/{name}", tag = "configure", operation_id = "deleteSubscription",
     params(
         ("name" = String, Path),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that it must have."),
         ("cancel_jobs" = Option<bool>, Query, description = "Cancels its waiting jobs and removes its connections."),
     ),
     responses(
         (status = 204, description = "Removed."),
         (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Unfinished jobs or connections need it, or the configuration file looks after it.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 412, description = "A precondition does not hold.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn delete_subscription(
