@@ -48,6 +48,13 @@ pub(crate) fn headers(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOut
     say(items, sent(call.send(&request)))
 }
 
+/// Sends a request that states more costs than any limit counts.
+pub(crate) fn costs(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
+    const MANY: u32 = 1_000;
+    let request = (0..MANY).fold(Request::put(url), |request, number| request.cost(format!("cost-{number}"), 1));
+    say(items, sent(call.send(&request)))
+}
+
 /// Sends a body that a long secret would make into gigabytes.
 pub(crate) fn placeholders(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: usize = 100_000;

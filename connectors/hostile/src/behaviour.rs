@@ -75,6 +75,8 @@ pub(crate) enum Behaviour {
     EchoSecret,
     /// Writes `PUT target_url/ID` for each item, and says what came of it.
     Write,
+    /// The same, with each item's id, a number, as the cost `weight` of its request.
+    Weigh,
     /// Reads `elsewhere_url`, or `target_url` without it, and says what came of it in a problem.
     Reach,
     /// Keeps a secret of a megabyte, and a thousand short ones.
@@ -87,6 +89,8 @@ pub(crate) enum Behaviour {
     SendThousands,
     /// Sends `PUT target_url` with 30,000 headers.
     ManyHeaders,
+    /// Sends `PUT target_url` with 1,000 costs.
+    ManyCosts,
     /// Keeps a secret of 60 KB and sends `PUT target_url` with 100,000 placeholders of it.
     PlaceholderBody,
     /// Delivers each item with 200,000 remote ids.
@@ -102,8 +106,8 @@ pub(crate) fn settings_schema() -> Value {
             "behave": {
                 "enum": [
                     "ok", "loop", "trap", "poison", "eat_memory", "flood_log", "wrong_index", "twice", "missing_index",
-                    "sleep", "trap_after_write", "report_then_trap", "echo_secret", "write", "reach",
-                    "huge_deposit", "huge_sign", "sign_forever", "send_thousands", "many_headers", "placeholder_body", "many_remotes"
+                    "sleep", "trap_after_write", "report_then_trap", "echo_secret", "write", "weigh", "reach",
+                    "huge_deposit", "huge_sign", "sign_forever", "send_thousands", "many_headers", "many_costs", "placeholder_body", "many_remotes"
                 ]
             },
             "recall": { "enum": ["unsupported", "look", "guess", "trap"], "description": "What `reconcile` does." },

@@ -38,7 +38,8 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         Behaviour::TrapAfterWrite => trap_after_write(call, &settings.target_url),
         Behaviour::ReportThenTrap => report_then_trap(call, items),
         Behaviour::EchoSecret => return Ok(echo_secret(call, &settings.target_url, items)),
-        Behaviour::Write => return write(call, &settings.target_url, items),
+        Behaviour::Write => return write(call, &settings.target_url, items, |_| None),
+        Behaviour::Weigh => return write(call, &settings.target_url, items, |item| item.object.id.parse().ok()),
         Behaviour::Reach => {
             let url = settings.elsewhere_url.as_ref();
             return Ok(reach(call, url.unwrap_or(&settings.target_url), items));
@@ -48,6 +49,7 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         Behaviour::SignForever => attack::sign_forever(call),
         Behaviour::SendThousands => return Ok(attack::send_all(call, &settings.target_url, items)),
         Behaviour::ManyHeaders => return Ok(attack::headers(call, &settings.target_url, items)),
+        Behaviour::ManyCosts => return Ok(attack::costs(call, &settings.target_url, items)),
         Behaviour::PlaceholderBody => return Ok(attack::placeholders(call, &settings.target_url, items)),
         Behaviour::ManyRemotes => return Ok(attack::remotes(items)),
     }
@@ -98,11 +100,15 @@ fn twice(items: &[Item]) -> Vec<ItemOutcome> {
 }
 
 /// Well-behaved: what follows is the destination's doing.
-fn write(call: &Call<'_>, url: &str, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
+fn write(call: &Call<'_>, url: &str, items: &[Item], weight: impl Fn(&Item) -> Option<u32>) -> Result<Vec<ItemOutcome>, CallError> {
     let mut outcomes = Vec::new();
     for item in items {
         let request = Request::put(format!("{url}/{}", item.object.id)).header("idempotency-key", &item.idempotency_key);
         let request = request.json_text(item.body.as_deref().unwrap_or("{}"));
+        let request = match weight(item) {
+            Some(weight) => request.cost("weight", weight),
+            None => request,
+        };
         let outcome = match call.send(&request) {
             Ok(response) => match call_error_from_status(&response, items.len()) {
                 Some(error) => return Err(error),

@@ -31,29 +31,30 @@ pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination
     destinations
 }
 
-/// Where a key that several share is defined in different ways (two channels of one connector, two versions of a manifest), each
+/// Gives limits the keys under which they are counted. Where a key that several share is defined in different ways (two channels of one connector, two versions of a manifest), each
 /// of them draws from all of these: the tightest holds for all. The first keeps the key, so that its state lasts.
 fn agree(destinations: &mut [Destination]) {
-    let mut kinds: HashMap<LimitKey, Vec<LimitKind>> = HashMap::new();
+    let mut definitions: HashMap<LimitKey, Vec<(LimitKind, Option<String>)>> = HashMap::new();
     for limit in destinations.iter().flat_map(|destination| &destination.limits) {
-        let known = kinds.entry(limit.key.clone()).or_default();
-        if !known.contains(&limit.kind) {
-            known.push(limit.kind);
+        let known = definitions.entry(limit.key.clone()).or_default();
+        let definition = (limit.kind, limit.counts.clone());
+        if !known.contains(&definition) {
+            known.push(definition);
         }
     }
-    kinds.retain(|_, known| known.len() > 1);
-    let variant = |key: &LimitKey, place: usize| if place == 0 { key.clone() } else { LimitKey::new(format!("{key}~{}", place + 1)) };
+    let variant = |limit: &BoundLimit, place: usize, kind: LimitKind, counts: Option<&str>| {
+        let number = if place == 0 { String::new() } else { format!("~{}", place + 1) };
+        let counted = counts.map_or_else(String::new, |counts| format!(" ({counts})"));
+        let key = LimitKey::new(format!("{}{number}{counted}", limit.key));
+        BoundLimit { key, kind, counts: counts.map(str::to_owned), ..limit.clone() }
+    };
     for destination in destinations {
-        destination.limits = std::mem::take(&mut destination.limits)
-            .into_iter()
-            .flat_map(|limit| match kinds.get(&limit.key) {
-                None => vec![limit],
-                Some(known) => {
-                    let variants = known.iter().enumerate();
-                    variants.map(|(place, &kind)| BoundLimit { key: variant(&limit.key, place), kind, ..limit.clone() }).collect()
-                }
-            })
-            .collect();
+        let limits = std::mem::take(&mut destination.limits);
+        let all = limits.iter().flat_map(|limit| {
+            let known = definitions.get(&limit.key).into_iter().flatten().enumerate();
+            known.map(move |(place, (kind, counts))| variant(limit, place, *kind, counts.as_deref()))
+        });
+        destination.limits = all.collect();
     }
 }
 
@@ -71,7 +72,7 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
     for bucket in &description.buckets {
         let scope = bucket_scope(&bucket.scope, connection, &channel.name, &channel.connector);
         limits.push(BoundLimit {
-            key: key(&scope, &format!("manifest:{}", bucket.name), bucket.counts.as_deref()),
+            key: LimitKey::new(format!("{scope}/manifest:{}", bucket.name)),
             kind: bucket_kind(&bucket.kind),
             name: Some(bucket.name.clone()),
             counts: bucket.counts.clone(),
@@ -179,16 +180,12 @@ fn bound(limit: &LimitDocument, scope: &str, origin: &str, index: usize) -> Boun
     };
     let label = name.as_ref().map_or_else(|| format!("{origin}#{}", index + 1), |name| format!("{origin}:{name}"));
     BoundLimit {
-        key: key(scope, &label, limit.counts()),
+        key: LimitKey::new(format!("{scope}/{label}")),
         kind: limit.kind(),
         name: name.clone(),
         counts: limit.counts().map(str::to_owned),
         operations: operations.clone(),
     }
-}
-
-fn key(scope: &str, label: &str, counts: Option<&str>) -> LimitKey {
-    LimitKey::new(counts.map_or_else(|| format!("{scope}/{label}"), |counts| format!("{scope}/{label} ({counts})")))
 }
 
 fn bucket_kind(kind: &BucketKind) -> LimitKind {

@@ -27,8 +27,8 @@ use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
 /// Exchanges of a call that each of its items keeps in its history; the newest count.
 pub(super) const EXCHANGES_PER_ITEM: usize = 4;
-/// A job that a limit holds back of which admission does not know all is looked at again after this long, in milliseconds: the
-/// limit may have been changed.
+/// A job that a limit holds back of which admission does not know all is looked at again after this long, in milliseconds, or a
+/// twentieth of the time that the limit names: it may have been changed.
 const LOOKED_AT_AGAIN_MS: u64 = 5 * 60 * 1000;
 /// So many attempts before its last, a job whose calls do not advance goes alone.
 const LAST_ATTEMPTS_ALONE: u32 = 2;
@@ -72,12 +72,8 @@ type Parents = Vec<(ObjectKey, Option<JobSeq>)>;
 /// Judges every item of a call.
 pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec<Work>, mut ran: Ran) -> Decided {
     let batch_size = u32::try_from(part.len()).unwrap_or(u32::MAX);
-    if batch_size > 1 && is_too_costly(&ran) {
-        // Fewer items cost less.
-        ran.error = ran.error.take().map(|error| match error {
-            CallError::SettingsInvalid(problem) => CallError::BatchRefused(problem),
-            other => other,
-        });
+    if is_too_costly(&ran) {
+        blame_the_cost(&mut ran, batch_size);
     }
     let refused_whole = matches!(ran.error, Some(CallError::BatchRefused(_))) && batch_size > 1 && !ran.evidence.answer_lost;
     let credential = credential_of(route);
@@ -335,10 +331,10 @@ impl Bench<'_> {
             return Ending::Left;
         }
         let closes = again.close_limit.as_ref().map(|(bucket, ms)| (bucket.as_deref(), *ms)).or_else(|| self.closed());
-        let unseen_ms = closes.filter(|(bucket, _)| self.is_unseen(*bucket)).map_or(0, |(_, ms)| ms.min(LOOKED_AT_AGAIN_MS));
+        let unseen_ms = closes.filter(|(bucket, _)| self.is_unseen(*bucket)).map_or(0, |(_, ms)| ms.min(LOOKED_AT_AGAIN_MS.max(ms / 20)));
         let own = again.reason.filter(|_| again.after_ms > 0);
         let wait_ms = i64::try_from(again.after_ms.max(unseen_ms)).unwrap_or(i64::MAX);
-        let reason = own.or((unseen_ms > 0).then_some(WaitingKind::Limit));
+        let reason = own.or((unseen_ms > 0).then_some(WaitingKind::Retry));
         let until = reason.map(|_| self.now.plus_ms(wait_ms));
         let closed = closes.map(|(_, ms)| self.now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
         let shown = own.or(closed.map(|_| WaitingKind::Limit)).unwrap_or(WaitingKind::Turn);
@@ -398,6 +394,33 @@ async fn find_parents(host: &Deliverer, route: &Route, part: &[Work], outcomes: 
         parents.insert(*index, kept.map(|(_, object, parent)| (object, parent)).collect());
     }
     parents
+}
+
+/// What a connector made of a request that costs too much, whether of the call or of each item, says nothing of the settings.
+/// Fewer items cost less; one alone is tried again, for a limit can be changed, and keeps nobody else.
+fn blame_the_cost(ran: &mut Ran, batch_size: u32) {
+    let problem = match &ran.error {
+        Some(CallError::SettingsInvalid(problem)) => problem.clone(),
+        None => {
+            let each = ran.outcomes.values().map(|outcome| match outcome {
+                Outcome::Retryable { problem, .. } => Some(problem),
+                _ => None,
+            });
+            let Some(Some(problem)) = each.collect::<Option<Vec<_>>>().map(|problems| problems.first().map(|problem| (*problem).clone()))
+            else {
+                return;
+            };
+            problem
+        }
+        Some(_) => return,
+    };
+    if batch_size > 1 {
+        ran.outcomes.retain(|_, outcome| !matches!(outcome, Outcome::Retryable { .. }));
+        ran.error = Some(CallError::BatchRefused(problem));
+    } else {
+        ran.error = None;
+        ran.outcomes.insert(0, Outcome::Retryable { after_ms: None, problem });
+    }
 }
 
 /// A limit of which admission does not know what a call will take.

@@ -3,7 +3,8 @@
 //! Requests that draw from the same limits pass a turnstile one after the other, so they leave in the order in which
 //! they came, and only the first of them waits on a timer. It waits until the instant that the limits name, or until
 //! another request ends, and never past its deadline. Where others share one of the limits, a request that needs several
-//! units of it keeps a place: who comes later does not take them one by one before its eyes. Closed limits and used window units are facts in the store.
+//! units of it keeps a place while it waits: who comes later does not take them one by one before its eyes. One that the limit
+//! puts off until after its deadline waits nowhere, and finds what others have left when it comes again. Closed limits and used window units are facts in the store.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,8 @@ use crate::store::StoreError;
 
 /// Turnstiles above which those that nobody uses are removed.
 const TURNSTILES_BEFORE_REMOVAL: usize = 1024;
+/// How long a request waits at least for one that came before, unless that tells that it goes, in milliseconds.
+const OLDER_GOES_MS: u64 = 50;
 /// How long a lease that the store refused rests before it is tried again, in milliseconds.
 const LEASE_RETRY_MS: u64 = 100;
 
@@ -83,7 +86,9 @@ impl Place<'_> {
     /// Those that come later must not take what a costly request waits for.
     fn take(&self, shares: &[Share], refusal: &Refusal) {
         let waits_for = shares.iter().find(|share| share.key == refusal.key && share.units > 1);
-        self.limiter.budget().queues.set(self.number, waits_for.map(|_| refusal.clone()));
+        if self.limiter.budget().queues.set(self.number, waits_for.map(|_| refusal.clone())) {
+            self.limiter.freed.notify_waiters();
+        }
     }
 }
 
@@ -176,7 +181,7 @@ impl Limiter {
         let turnstile = self.turnstile(shares.iter().map(|share| share.key.clone()).collect());
         let end = self.clock.instant(deadline);
         let Ok(_turn) = tokio::time::timeout_at(end, turnstile.lock()).await else {
-            return Err(self.limited_now(shares, deadline));
+            return Err(Self::limited_now(self.budget_of_now().refusal(shares, self.clock.mono()), shares, deadline));
         };
         self.budget().note_costs(owner, shares);
         let place = Place { limiter: self, number: self.next_place.fetch_add(1, Ordering::Relaxed) };
@@ -211,7 +216,7 @@ impl Limiter {
                 () = freed => {}
             }
             if self.clock.mono() >= deadline {
-                return Err(self.limited_now(shares, deadline));
+                return Err(Self::limited_now(self.refusal(shares, place.number), shares, deadline));
             }
         }
     }
@@ -221,8 +226,10 @@ impl Limiter {
         let now = self.clock.mono();
         let budget = self.budget_of_now();
         let own = budget.refusal(shares, now);
-        // The instant that the older one waits for may be now, and it has yet to wake.
-        own.or_else(|| budget.queues.older(shares, place).map(|older| Refusal { until: older.until.max(now.plus_ms(1)), ..older }))
+        // The older one may be past its instant, and only wait for the store. When it goes, it tells.
+        own.or_else(|| {
+            budget.queues.older(shares, place).map(|older| Refusal { until: older.until.max(now.plus_ms(OLDER_GOES_MS)), ..older })
+        })
     }
 
     /// None: another turnstile took the last units of a window.
@@ -244,8 +251,7 @@ impl Limiter {
     }
 
     /// What to answer when the time is up.
-    fn limited_now(&self, shares: &[Share], deadline: Mono) -> Refused {
-        let refusal = self.budget_of_now().refusal(shares, self.clock.mono());
+    fn limited_now(refusal: Option<Refusal>, shares: &[Share], deadline: Mono) -> Refused {
         let (key, until) = match (refusal, shares.first()) {
             (Some(refusal), _) => (refusal.key, refusal.until),
             (None, Some(share)) => (share.key.clone(), deadline),

@@ -14,12 +14,16 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// What the request in this place waits for from now on; none: nothing that others could take.
-    pub(super) fn set(&mut self, place: u64, refusal: Option<Refusal>) {
+    /// What the request in this place waits for from now on; none: nothing that others could take. True: it waited for something
+    /// else before, and others may have waited for that.
+    pub(super) fn set(&mut self, place: u64, refusal: Option<Refusal>) -> bool {
+        let before = self.places.get(&place).cloned();
         self.leave(place);
-        let Some(refusal) = refusal else { return };
+        let left = before.is_some_and(|before| refusal.as_ref().is_none_or(|now| now.key != before));
+        let Some(refusal) = refusal else { return left };
         self.places.insert(place, refusal.key.clone());
         self.waiting.entry(refusal.key.clone()).or_default().insert(place, refusal);
+        left
     }
 
     /// It waits no longer. True: others may have waited for that.
@@ -55,11 +59,11 @@ mod tests {
         let refusal = |key: &str| Refusal { until: Mono(5), key: LimitKey::new(key) };
         let shares = ["own", "shared"].map(|key| Share::one(LimitKey::new(key)));
         let mut queues = Queues::default();
-        queues.set(7, Some(refusal("shared")));
+        assert!(!queues.set(7, Some(refusal("shared"))) && !queues.set(7, Some(refusal("shared"))));
         assert_eq!(queues.older(&shares, 8).unwrap(), refusal("shared"));
         assert_eq!((queues.older(&shares, 7), queues.older(&shares, 3)), (None, None), "nobody waits for who came later");
         assert_eq!(queues.older(&shares[..1], 8), None);
-        queues.set(7, Some(refusal("another")));
+        assert!(queues.set(7, Some(refusal("another"))));
         assert_eq!(queues.older(&shares, 8), None);
         assert!(queues.leave(7) && !queues.leave(7));
         assert!(queues.waiting.is_empty() && queues.places.is_empty());

@@ -64,9 +64,7 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
     // Every request passes here, those that the host makes for itself as well.
     check_literal_address(call, &request.url)?;
     let shares = call.destination.shares(request.operation.as_deref(), &request.costs);
-    if request.write {
-        remark_unstated(call, &request);
-    }
+    remark_unstated(call, &request);
     let mut noted = Exchange {
         at: gate.clock.wall(),
         method: request.method.to_string(),
@@ -100,8 +98,12 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
     result
 }
 
-/// A limit that counts what no request states would let through more than the destination does: the operator should know.
+/// A limit that counts what a request does not state, though it states other costs, may be misspelt: it would let through more
+/// than the destination does.
 fn remark_unstated(call: &CallState, request: &Prepared) {
+    if request.costs.is_empty() {
+        return;
+    }
     for limit in call.destination.unstated(request.operation.as_deref(), &request.costs) {
         if call.gate.limiter.budget().is_new_unstated(&limit.key) {
             let counts = limit.counts.as_deref().unwrap_or_default();

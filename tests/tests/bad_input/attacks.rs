@@ -30,6 +30,7 @@ async fn each_is_refused_and_the_host_goes_on() -> Result<()> {
         ("huge_sign", "gate.max_sign_bytes"),
         ("send_thousands", "256 answered; "),
         ("many_headers", "gate.max_request_headers"),
+        ("many_costs", "gate.max_request_costs"),
         ("placeholder_body", "gate.max_request_bytes"),
     ];
     let others = ["many_remotes", "sign_forever", "ok"];

@@ -1,11 +1,15 @@
 //! Limits that count something else than requests, or in fixed windows.
 
 use egression_sandbox::{Limit, Scenario};
+use egression_tests::follow::{self, upsert};
+use egression_tests::hostile::{self, HostileChannel};
+use egression_tests::target::Target;
 use serde_json::{Value, json};
 
 use crate::rig::{CHANNEL, Layout, category, category_job, waiting};
 
 const OBJECTS: usize = 300;
+const LOOPBACK: &str = "allow_addresses = [\"127.0.0.1/32\"]";
 
 /// A shop that admits so many items, whatever the requests: it counts them in its log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,6 +54,46 @@ async fn a_batch_that_costs_more_than_a_limit_ever_admits_is_halved() {
     rig.expect_all_succeeded(&execution, 50).await.unwrap();
     let calls = rig.log.calls().await.unwrap();
     assert!(calls.iter().all(|call| call.items <= 20), "{calls:?}");
+}
+
+/// What a call could not send waits, with its outcomes written, and the rest of the connection goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_without_room_until_tomorrow_waits_and_is_not_lost() {
+    let rig = Layout {
+        channel: "limits = [{ kind = \"window\", counts = \"items\", max = 60, window_ms = 86400000 }]\n".to_owned(),
+        ..Layout::default()
+    }
+    .start()
+    .await
+    .unwrap();
+    let jobs = |name: &str, count: usize| (0..count).map(|i| category_job(&format!("{name}{i}"), &category("x"))).collect::<Vec<Value>>();
+    let small = rig.bulk(json!({}), jobs("a", 20)).await.unwrap();
+    rig.expect_all_succeeded(&small, 20).await.unwrap();
+    // Twenty cost twenty, so there is room for two such calls, as far as admission can tell; this one needs fifty.
+    let large = rig.bulk(json!({}), jobs("b", 50)).await.unwrap();
+    let view = rig.until(&large, |view| waiting(view, "retry") == 50).await.unwrap();
+    assert_eq!((&view["counts"]["waiting"], &view["counts"]["in_flight"]), (&json!(50), &json!(0)), "{view}");
+    let job = rig.jobs(&large).await.unwrap().remove(0);
+    assert_eq!(job["attempts"], 0, "nothing left: {job}");
+    assert!(rig.stages(&job, "limited").await.unwrap() >= 1, "{job}");
+    assert_eq!(rig.log.objects().await.unwrap().len(), 20);
+}
+
+/// An object that alone costs more than a limit admits fails alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_object_that_costs_too_much_keeps_nobody_else() {
+    let channel = "retry = { base_ms = 1, max_ms = 5, attempts = 2 }\nlimits = [{ kind = \"window\", counts = \"weight\", max = 5, window_ms = 1000 }]";
+    let target = Target::start().await.unwrap();
+    let weighs = HostileChannel::new("weigh").channel(channel).setting("target_url", &target.url("")).connection(LOOPBACK);
+    let host = hostile::start("", &[weighs]).await.unwrap();
+    let rest = host.rest().unwrap();
+    let heavy = follow::submit_and_wait(&rest, &upsert("weigh", "6")).await.unwrap();
+    assert_eq!(heavy["status"], "failed", "{heavy:#}");
+    let job = follow::jobs(&rest, &heavy).await.unwrap().remove(0);
+    assert_eq!((&job["state"], &job["attempts"]), (&json!("failed"), &json!(2)), "{job:#}");
+    assert!(job["problem"].to_string().contains("takes 6 of the limit"), "{job:#}");
+    let light = follow::submit_and_wait(&rest, &upsert("weigh", "5")).await.unwrap();
+    assert_eq!(light["status"], "succeeded", "{light:#}");
 }
 
 /// Until the next week begins nothing more is sent, and the host says until when.

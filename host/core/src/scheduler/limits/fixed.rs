@@ -5,7 +5,8 @@
 //! A request may arrive in the window after the one in which it was drawn, and the destination's clock may differ from
 //! the host's by the guard's edge. So a request counts in every window that touches its time on the way, an edge longer at
 //! both ends. Windows are numbered from the anchor, and the newest that was seen stays: a wall clock that steps back opens
-//! nothing. If it was ahead by more than a window, what was used counts in the window of now and the next one.
+//! nothing. If it was ahead by more than a window, what was used meanwhile counts in the window of now and the next one (what
+//! was used before it went ahead is forgotten).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
