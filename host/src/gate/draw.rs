@@ -2,9 +2,11 @@
 //!
 //! Requests that draw from the same limits pass a turnstile one after the other, so they leave in the order in which
 //! they came, and only the first of them waits on a timer. It waits until the instant that the limits name, or until
-//! another request ends, and never past its deadline. Where others share one of the limits, a request that needs several
-//! units of it keeps a place while it waits: who comes later does not take them one by one before its eyes. One that the limit
-//! puts off until after its deadline waits nowhere, and finds what others have left when it comes again. Closed limits and used window units are facts in the store.
+//! another request ends, and never past its deadline. Closed limits and used window units are facts in the store.
+//!
+//! Where others share one of the limits, a request that needs several units of it keeps a place while it waits: who comes
+//! later does not take them one by one before its eyes. One that the limit puts off until after its deadline waits
+//! nowhere, and finds what others have left when it comes again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
