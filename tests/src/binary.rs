@@ -1,7 +1,7 @@
 //! Where the built things are: the `egression` executable and the connectors.
 //!
-//! Cargo builds another package's binary for no test, so `cargo xtask test` builds both before it starts the tests. A single test by hand
-//! needs the same once: `cargo build -p egression-host --bin egression && cargo xtask guests`.
+//! Cargo builds another package's binary for no test, so `cargo xtask test` builds both before it starts the tests. A single
+//! test by hand needs the same once: `cargo build -p egression-host --bin egression && cargo xtask guests`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 /// Names the executable, where it is not beside the running one.
 pub const BINARY_VARIABLE: &str = "EGRESSION_BIN";
 
-/// The `egression` executable: the one that [`BINARY_VARIABLE`] names, else the one in the target directory of the running executable.
+/// The `egression` executable: the one that [`BINARY_VARIABLE`] names, else the one in the target directory of the running
+/// executable.
 ///
 /// # Errors
 /// It has not been built; the message says how.

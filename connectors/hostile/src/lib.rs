@@ -1,6 +1,7 @@
 //! A connector that misbehaves as its settings say, to test that a host holds.
 //!
-//! `behave` names what `deliver` does, `recall` what `reconcile` does, `check` what `check` does; every other function is well-behaved. See the README for the list.
+//! `behave` names what `deliver` does, `recall` what `reconcile` does, `check` what `check` does; every other function is
+//! well-behaved. See the README for the list.
 
 #![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
 

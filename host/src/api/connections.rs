@@ -131,7 +131,8 @@ fn permit_tenant(asked: &ConnectionDocument, present: Option<&ConnectionDocument
     if asked.allow_hosts != hosts || asked.allow_addresses != addresses {
         return Err(ApiError::Forbidden("`allow_hosts` and `allow_addresses` are the operator's to change".to_owned()));
     }
-    // What the operator opened was opened for the hosts that were there then: an address that is not public has more than one service.
+    // What the operator opened was opened for the hosts that were there then: an address that is not public has more than one
+    // service.
     let moved = present.filter(|_| !addresses.is_empty() || !hosts.is_empty()).and_then(|present| moved(asked, present));
     match moved {
         None => Ok(()),

@@ -48,8 +48,9 @@ pub struct JobView {
     /// waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled.
     #[schema(example = "succeeded")]
     pub state: String,
-    /// The code that groups it in `errors` of its execution and is found by the filter `code`: how it ended, where it ended badly
-    /// (`retries_exhausted`, `dependency_failed`, `expired`; else that of its problem), or what went wrong last. Why is in `problem`.
+    /// The code that groups it in `errors` of its execution and is found by the filter `code`: how it ended, where it ended
+    /// badly (`retries_exhausted`, `dependency_failed`, `expired`; else that of its problem), or what went wrong last. Why is
+    /// in `problem`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "retries_exhausted")]
     pub code: Option<String>,

@@ -1,5 +1,5 @@
-//! What is left of a refused request is still read for a while and dropped: whoever is in the middle of sending it would otherwise meet a
-//! closed connection, and never see why it was refused (RFC 9112, section 9.6).
+//! What is left of a refused request is still read for a while and dropped: whoever is in the middle of sending it would
+//! otherwise meet a closed connection, and never see why it was refused (RFC 9112, section 9.6).
 //!
 //! The answer does not wait for this. A request that asked first (`Expect: 100-continue`) is told no before it sends anything.
 

@@ -59,7 +59,8 @@ impl From<ConnectorError> for ApiError {
 pub struct Changed {
     /// The version.
     pub row: ConnectorRow,
-    /// What it needs and offers other than the active version before it, and connections whose settings do not fit, one sentence each.
+    /// What it needs and offers other than the active version before it, and connections whose settings do not fit, one
+    /// sentence each.
     pub differences: Vec<String>,
 }
 

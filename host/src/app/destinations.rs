@@ -31,8 +31,9 @@ pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination
     destinations
 }
 
-/// Gives limits the keys under which they are counted. Where a key that several share is defined in different ways (two channels of one connector, two versions of a manifest), each
-/// of them draws from all of these: the tightest holds for all. The first keeps the key, so that its state lasts.
+/// Gives limits the keys under which they are counted. Where a key that several share is defined in different ways (two
+/// channels of one connector, two versions of a manifest), each of them draws from all of these: the tightest holds for all.
+/// The first keeps the key, so that its state lasts.
 fn agree(destinations: &mut [Destination]) {
     let mut definitions: HashMap<LimitKey, Vec<(LimitKind, Option<String>)>> = HashMap::new();
     for limit in destinations.iter().flat_map(|destination| &destination.limits) {

@@ -12,7 +12,8 @@ const LEAST_PAUSE_MS: u64 = 100;
 /// A request that began so many times the time for a body ago is over, whatever became of it.
 const RECEIVING_TIMES: u64 = 2;
 
-/// Works until the store is closed. `interval_ms`: the pause between two rounds. `body_timeout_ms`: how long a request may take to arrive.
+/// Works until the store is closed. `interval_ms`: the pause between two rounds. `body_timeout_ms`: how long a request may
+/// take to arrive.
 pub(super) fn start(store: Store, clock: Clock, interval_ms: u64, body_timeout_ms: u64) {
     let receiving_ms = i64::try_from(body_timeout_ms.saturating_mul(RECEIVING_TIMES)).unwrap_or(i64::MAX);
     tokio::spawn(async move {

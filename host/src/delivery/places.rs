@@ -1,5 +1,6 @@
-//! Places to run: the calls of a connection, and those of a channel over all its connections, never hold all of the runtime's slots,
-//! so that a destination that hangs leaves the others theirs; and what admission reserved for a call goes back if the call is not made.
+//! Places to run: the calls of a connection, and those of a channel over all its connections, never hold all of the runtime's
+//! slots, so that a destination that hangs leaves the others theirs; and what admission reserved for a call goes back if the
+//! call is not made.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

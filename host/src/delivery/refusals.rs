@@ -1,9 +1,9 @@
 //! Whose fault a 401 or a 403 is: where the destination refused every item of a call, the connection is checked before the items
 //! are judged.
 //!
-//! A session or token may just have expired, so the first 401s of a job only renew it. What a check found holds for a while, so that a
-//! catalogue of refused items does not double the calls; that a credential is refused is not remembered, for a person may have entered
-//! another one.
+//! A session or token may just have expired, so the first 401s of a job only renew it. What a check found holds for a while,
+//! so that a catalogue of refused items does not double the calls; that a credential is refused is not remembered, for a
+//! person may have entered another one.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! What the calls around a delivery left behind: the login before it, and the check after it. It belongs to the history of the items
-//! for which they were made, else nobody would see why nothing was sent.
+//! What the calls around a delivery left behind: the login before it, and the check after it. It belongs to the history of the
+//! items for which they were made, else nobody would see why nothing was sent.
 
 use egression_core::time::Wall;
 

@@ -96,7 +96,8 @@ impl View {
         groups
     }
 
-    /// Why a waiting job waits, as far as the store's row does not say: kind, key, until. `ahead`: unfinished jobs before it in its key.
+    /// Why a waiting job waits, as far as the store's row does not say: kind, key, until. `ahead`: unfinished jobs before it
+    /// in its key.
     #[must_use]
     pub fn job(&self, job: &JobRow, ahead: u32) -> Option<(WaitingKind, Option<String>, Option<Wall>)> {
         if job.state != JobState::Waiting {

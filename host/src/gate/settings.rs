@@ -46,7 +46,8 @@ pub struct GateSettings {
     pub admission_horizon_ms: u64,
     /// The part of a token bucket's rate that is left unused, because the destination's clock is not ours.
     pub rate_guard_share: f64,
-    /// How much longer a window is kept than it says (one with an anchor at both ends), in milliseconds, because requests take unequal time to arrive.
+    /// How much longer a window is kept than it says (one with an anchor at both ends), in milliseconds, because requests take
+    /// unequal time to arrive.
     pub edge_guard_ms: u64,
     /// For how long a request without an answer is taken to be still on its way, in milliseconds: until then it keeps
     /// its place in a token bucket's burst, and a window counts it from its answer on. So a stall on the way, which

@@ -1,8 +1,9 @@
 //! Waiting for an instant more exactly than the runtime does.
 //!
-//! The runtime's timers fire on whole milliseconds, up to two too late. Where a limit admits one request at a time
-//! every such delay is lost for good: at 100 requests a second and a burst of 5, 88 % of a limit were used with the
-//! runtime's timers and 96 % with these. So one thread sleeps to the microsecond for all that wait. Where it cannot be had, waiting falls back to the runtime's timers.
+//! The runtime's timers fire on whole milliseconds, up to two too late. Where a limit admits one request at a time every such
+//! delay is lost for good: at 100 requests a second and a burst of 5, 88 % of a limit were used with the runtime's timers and
+//! 96 % with these. So one thread sleeps to the microsecond for all that wait. Where it cannot be had, waiting falls back to
+//! the runtime's timers.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -4,8 +4,8 @@ use egression_core::time::Mono;
 
 use super::settings::ResolverSettings;
 
-/// The longest that a source is left alone because it asked for it, in milliseconds: a day. A destination's quota may be for a month; a
-/// source that names a later time has most likely the wrong one, and holds every channel that reads from it.
+/// The longest that a source is left alone because it asked for it, in milliseconds: a day. A destination's quota may be for a
+/// month; a source that names a later time has most likely the wrong one, and holds every channel that reads from it.
 const LONGEST_AWAY_MS: u64 = 86_400_000;
 
 /// Whether a source is asked.

@@ -181,8 +181,8 @@ impl Registry {
         Ok(installed)
     }
 
-    /// The connector that a new call takes, loaded if nobody asked for it before. `pin`: `1.2` is the newest released 1.2.x, `1.2.3`
-    /// that one; none: the active version. None: there is no such version, or it cannot be loaded.
+    /// The connector that a new call takes, loaded if nobody asked for it before. `pin`: `1.2` is the newest released 1.2.x,
+    /// `1.2.3` that one; none: the active version. None: there is no such version, or it cannot be loaded.
     pub async fn connector(&self, name: &str, pin: Option<&str>) -> Option<Arc<Connector>> {
         let (version, state) = self.resolve(name, pin, |entry| (entry.row.version.clone(), entry.connector.clone()))?;
         match state {

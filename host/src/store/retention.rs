@@ -21,7 +21,8 @@ const LOOKED_UP: i64 = 100;
 const KEY_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// May be removed now (`$1`), unless its key was used after `$2`. The job at the head of a blocked key is what a person
-/// retries (the `+` takes the affinity of `seq` away, which an expression's index cannot serve). The newest execution stays until there is a newer one: numbers go on after it, and none is used twice.
+/// retries (the `+` takes the affinity of `seq` away, which an expression's index cannot serve). The newest execution stays
+/// until there is a newer one: numbers go on after it, and none is used twice.
 pub(super) const REMOVABLE: &str = "x.expires_at <= $1 AND x.completed_at IS NOT NULL AND x.seq < (SELECT max(seq) FROM execution WHERE seal IS NOT NULL) \
      AND NOT EXISTS (SELECT 1 FROM idempotency i WHERE i.execution_seq = x.seq AND i.created_at > $2) \
      AND NOT EXISTS (SELECT 1 FROM blocked_key b WHERE (b.head_job >> 24) = +x.seq)";

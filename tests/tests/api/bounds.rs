@@ -38,7 +38,8 @@ async fn too_much_at_once_is_sent_away_with_the_name_of_the_bound() -> Result<()
     Ok(())
 }
 
-/// A body that does not end yet. Nobody tells when it has its place, so another request tries for one; if that was first, both begin anew.
+/// A body that does not end yet. Nobody tells when it has its place, so another request tries for one; if that was first, both
+/// begin anew.
 async fn holding_the_only_place(rest: &Rest, lines: &str) -> Result<Wire> {
     let is_taken = async || anyhow::Ok(rest.send(rest.request(Method::POST, "/v1/jobs").json(&json!({}))).await?.status == 503);
     loop {

@@ -68,8 +68,8 @@ async fn a_repeat_beside_the_first_is_told_to_come_back() -> Result<()> {
     let (first_line, second_line) = (format!("{}\n", upsert("ok", "p1")), format!("{}\n", upsert("ok", "p2")));
     let whole = format!("{first_line}{second_line}");
     let length = whole.len().to_string();
-    // Nobody tells when the host holds a key, which is when it has read the first line. Where the other request was read first, it is
-    // refused for its own second line, and both begin anew under another key.
+    // Nobody tells when the host holds a key, which is when it has read the first line. Where the other request was read
+    // first, it is refused for its own second line, and both begin anew under another key.
     let mut attempt = 0;
     let (key, mut first, conflict) = loop {
         attempt += 1;

@@ -1,4 +1,5 @@
-//! Names that nobody knows, and actions that a connector does not do: one refused item in a lenient bulk, a 400 with the list in a strict one.
+//! Names that nobody knows, and actions that a connector does not do: one refused item in a lenient bulk, a 400 with the list
+//! in a strict one.
 
 use anyhow::Result;
 use egression_tests::follow::{self, upsert};

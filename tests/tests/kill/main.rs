@@ -1,8 +1,10 @@
-//! The kill test: only the host is killed, with SIGKILL, at moments drawn by the fraction settled, and started again on its data each time.
+//! The kill test: only the host is killed, with SIGKILL, at moments drawn by the fraction settled, and started again on its
+//! data each time.
 //!
-//! 200 objects × 10 updates each, merging off, on two channels: one key per object on the first, one key for everything on the second. Each
-//! submission that got no answer is repeated with its Idempotency-Key. At the end the shops' own logs are asked: nothing acknowledged is
-//! lost, no inversion, and repeats only under the same key and no more than there were open intents at the kills.
+//! 200 objects × 10 updates each, merging off, on two channels: one key per object on the first, one key for everything on the
+//! second. Each submission that got no answer is repeated with its Idempotency-Key. At the end the shops' own logs are asked:
+//! nothing acknowledged is lost, no inversion, and repeats only under the same key and no more than there were open intents at
+//! the kills.
 //!
 //! `EGRESSION_SEED` and `EGRESSION_KILLS` decide the moments; both are printed. `cargo xtask kill-test` runs the whole one.
 #![allow(clippy::unwrap_used, clippy::print_stderr, unreachable_pub, missing_docs, reason = "a test, not a library")]

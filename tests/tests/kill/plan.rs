@@ -42,7 +42,8 @@ impl Plan {
         moments
     }
 
-    /// Each channel's keys with their jobs in the order of acceptance. Submissions are sent one after the other, which makes that order.
+    /// Each channel's keys with their jobs in the order of acceptance. Submissions are sent one after the other, which makes
+    /// that order.
     pub fn order(&self, channel: &str) -> AcceptedOrder {
         let mut order = AcceptedOrder::default();
         for (object, update) in self.submissions().into_iter().flatten() {

@@ -1,4 +1,5 @@
-//! Sends the submissions one after the other; what got no answer is sent again with the same Idempotency-Key, to the host's next life.
+//! Sends the submissions one after the other; what got no answer is sent again with the same Idempotency-Key, to the host's
+//! next life.
 
 use std::sync::{Arc, Mutex};
 

@@ -63,8 +63,9 @@ pub(crate) fn whole(seed: u64) -> Vec<Object> {
 
 /// `count` objects, closed under references.
 ///
-/// Products are taken from all over the catalogue, each with its offer and with the brand and the categories that it refers to, as long as
-/// there is room for all of these; what is left is filled with classes, subclasses and brands that nothing refers to.
+/// Products are taken from all over the catalogue, each with its offer and with the brand and the categories that it refers
+/// to, as long as there is room for all of these; what is left is filled with classes, subclasses and brands that nothing
+/// refers to.
 pub(crate) fn part(seed: u64, count: usize) -> Vec<Object> {
     let whole = whole(seed);
     if count >= whole.len() {

@@ -1,11 +1,12 @@
 //! Which category a device belongs to.
 //!
-//! The PCI database names devices and classes but gives a device no class, so one is guessed from words of the device's name. The rules are
-//! read from top to bottom and the first that matches counts: special words stand above general ones ('usb' above 'controller', 'sata raid'
-//! above 'sata'). What no rule knows is an 'Unclassified device' (class 00). The guess need not be right, only the same every time.
+//! The PCI database names devices and classes but gives a device no class, so one is guessed from words of the device's name.
+//! The rules are read from top to bottom and the first that matches counts: special words stand above general ones ('usb'
+//! above 'controller', 'sata raid' above 'sata'). What no rule knows is an 'Unclassified device' (class 00). The guess need
+//! not be right, only the same every time.
 //!
-//! A word matches where it begins at the beginning of a word of the name, in any case: 'bridge' matches 'PCI Bridge' and 'Bridges', not
-//! 'Cambridge'.
+//! A word matches where it begins at the beginning of a word of the name, in any case: 'bridge' matches 'PCI Bridge' and
+//! 'Bridges', not 'Cambridge'.
 
 /// Words, and the class and subclass for devices that have one of them.
 type Rule = (&'static [&'static str], u8, Option<u8>);

@@ -14,7 +14,8 @@ pub(crate) const SOURCE: &str = "pim";
 pub(crate) const CHANNELS: [&str; 2] = ["shop-a", "shop-b"];
 /// Objects in one read of the source.
 const SOURCE_BATCH: u32 = 200;
-/// Items in one call of channel B's connector, which sends them one after the other. Few, so that a slow answer keeps few others waiting.
+/// Items in one call of channel B's connector, which sends them one after the other. Few, so that a slow answer keeps few
+/// others waiting.
 const ITEMS_B: u32 = 4;
 /// Above the shops' latency of 2 s.
 const REQUEST_TIMEOUT_MS: u64 = 10_000;

@@ -1,10 +1,11 @@
 //! The demo: a real catalogue travels belt by belt into two shops, within their limits, through faults; then the shops are asked.
 //!
-//! The shops and the host are child processes, started and ended here; the Metadata API is this process. It promises to end by itself and
-//! to end its children, whatever happens; the exit code is 0 only for a clean verdict, 2 for one that is not, 1 if there is none.
+//! The shops and the host are child processes, started and ended here; the Metadata API is this process. It promises to end by
+//! itself and to end its children, whatever happens; the exit code is 0 only for a clean verdict, 2 for one that is not, 1 if
+//! there is none.
 //!
-//! The files in the order of what happens: [`catalogue`] and [`classification`] make the objects, [`scenario`] the shops' limits and
-//! faults, [`configuration`] the host's set-up, [`run`] does it, [`verdict`] judges, [`print`](mod@print) shows.
+//! The files in the order of what happens: [`catalogue`] and [`classification`] make the objects, [`scenario`] the shops'
+//! limits and faults, [`configuration`] the host's set-up, [`run`] does it, [`verdict`] judges, [`print`](mod@print) shows.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the demo talks to the person who started it")]
 
 mod catalogue;

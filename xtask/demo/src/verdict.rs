@@ -1,9 +1,10 @@
 //! The verdict, from the shops' own logs at the end.
 //!
-//! The words: *expected*: objects × channels; *present*: of those, found in the shop; *lost*: not there; *wrong*: there with other content
-//! than the source's last version; *inversion*: a first delivery before the first delivery of an earlier job of its key; *limit exceeded*:
-//! requests beyond a limit's definition as stamped when the head arrives; *missing reference*: calls refused because a referenced object was
-//! not there; *repeated, same key* and *other key*: the same object and bytes again, under the same idempotency key or another one.
+//! The words: *expected*: objects × channels; *present*: of those, found in the shop; *lost*: not there; *wrong*: there with
+//! other content than the source's last version; *inversion*: a first delivery before the first delivery of an earlier job of
+//! its key; *limit exceeded*: requests beyond a limit's definition as stamped when the head arrives; *missing reference*:
+//! calls refused because a referenced object was not there; *repeated, same key* and *other key*: the same object and bytes
+//! again, under the same idempotency key or another one.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,9 @@
 //! Which lanes of a connection are read next.
 //!
-//! Two queues. Lanes with nothing loaded are read while the connection's window has room, the highest priority first, else first
-//! come, first served, as every tenth is whatever its priority; lanes that only run low are refilled while less than half of it is used, and what they load is their share of that
-//! half. So a new execution finds room however many large ones are being worked through.
+//! Two queues. Lanes with nothing loaded are read while the connection's window has room, the highest priority first, else
+//! first come, first served, as every tenth is whatever its priority; lanes that only run low are refilled while less than
+//! half of it is used, and what they load is their share of that half. So a new execution finds room however many large ones
+//! are being worked through.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};

@@ -1,4 +1,5 @@
-//! Examples are what authors copy, so they are valid: those of the standard bodies, and those of every connector in this repository.
+//! Examples are what authors copy, so they are valid: those of the standard bodies, and those of every connector in this
+//! repository.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

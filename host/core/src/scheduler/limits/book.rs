@@ -71,9 +71,10 @@ impl LimitBook {
         }
     }
 
-    /// Sets a limit. The same definition again changes nothing; other sizes of the same kind keep what was used (a
-    /// bucket's level is cut to the new capacity), and so do windows of one kind that become windows of the other; a new limit or another kind starts as if its room were used up:
-    /// a bucket empty, an interval just begun. A window starts without uses: see [`Self::restore_window`].
+    /// Sets a limit. The same definition again changes nothing; other sizes of the same kind keep what was used (a bucket's
+    /// level is cut to the new capacity), and so do windows of one kind that become windows of the other; a new limit or
+    /// another kind starts as if its room were used up: a bucket empty, an interval just begun. A window starts without uses:
+    /// see [`Self::restore_window`].
     pub fn define(&mut self, key: LimitKey, kind: LimitKind, guard: Guard, now: Mono) {
         let now = self.pass(now);
         if let Some(entry) = self.limits.get_mut(&key) {
@@ -182,9 +183,10 @@ impl LimitBook {
         ends.filter(|(_, end)| *end > now).max_by_key(|(_, end)| *end).map(|(key, end)| (key.clone(), end))
     }
 
-    /// Takes what the destination says of a limit where it is tighter than what the host reckons with; it never
-    /// widens. `limit`: the size (0 is taken for not given). `remaining`: requests left. `reset_ms`: until all are
-    /// back; a window believes its own length at most, other limits an hour. A key that is not defined is closed until the reset if nothing remains.
+    /// Takes what the destination says of a limit where it is tighter than what the host reckons with; it never widens.
+    /// `limit`: the size (0 is taken for not given). `remaining`: requests left. `reset_ms`: until all are back; a window
+    /// believes its own length at most, other limits an hour. A key that is not defined is closed until the reset if nothing
+    /// remains.
     pub fn observe(&mut self, key: &LimitKey, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
         let now = self.pass(now);
         if let Some(entry) = self.limits.get_mut(key) {
@@ -194,9 +196,9 @@ impl LimitBook {
         }
     }
 
-    /// How many draws of one unit could be made up to `now + horizon_ms`, each limit taken for itself: a forecast, and
-    /// never too small for limits of rate (a bucket gives a draw of several units more, up to its whole burst). Slots that are in use count as far as they come free at the pace of the last moments.
-    /// Work does not grow with the answer.
+    /// How many draws of one unit could be made up to `now + horizon_ms`, each limit taken for itself: a forecast, and never
+    /// too small for limits of rate (a bucket gives a draw of several units more, up to its whole burst). Slots that are in
+    /// use count as far as they come free at the pace of the last moments. Work does not grow with the answer.
     #[must_use]
     pub fn headroom(&self, keys: &[LimitKey], now: Mono, horizon_ms: u64) -> Headroom {
         let now = now.max(self.latest);

@@ -12,11 +12,11 @@ const SHADOW_STEPS_MAX: u32 = 100_000;
 
 /// Measures the share of the possible requests that were made.
 ///
-/// The possible is what a shadow with the same limits, without a guard and just as empty at the start, draws as soon
-/// as it can while there is demand. Each of its requests costs what the real ones cost on average; until the first of them
-/// is known, it draws nothing from limits that count a cost. There is demand while a job could be sent but for these limits. Closures bind the
-/// shadow too. What is made while there is no demand, during a closure, or while a concurrency limit is full counts
-/// as possible one to one: at such times it is not the limiter that decides.
+/// The possible is what a shadow with the same limits, without a guard and just as empty at the start, draws as soon as it can
+/// while there is demand. Each of its requests costs what the real ones cost on average; until the first of them is known, it
+/// draws nothing from limits that count a cost. There is demand while a job could be sent but for these limits. Closures bind
+/// the shadow too. What is made while there is no demand, during a closure, or while a concurrency limit is full counts as
+/// possible one to one: at such times it is not the limiter that decides.
 #[derive(Clone, Debug)]
 pub struct UsageMeter {
     shadow: Vec<Shadow>,
