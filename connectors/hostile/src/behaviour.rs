@@ -15,6 +15,19 @@ pub(crate) struct Settings {
     pub(crate) recall: Recall,
     #[serde(default)]
     pub(crate) check: Check,
+    #[serde(default)]
+    pub(crate) login: Login,
+}
+
+/// What `authenticate` does.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Login {
+    /// Makes an empty session.
+    #[default]
+    Works,
+    /// Keeps a secret, and tells it as the reason why it is refused.
+    Tell,
 }
 
 /// What `check` does.
@@ -112,6 +125,7 @@ pub(crate) fn settings_schema() -> Value {
             },
             "recall": { "enum": ["unsupported", "look", "guess", "trap"], "description": "What `reconcile` does." },
             "check": { "enum": ["works", "tell"], "description": "What `check` does." },
+            "login": { "enum": ["works", "tell"], "description": "What `authenticate` does." },
             "target_url": { "type": "string", "description": "Where the behaviours that send go to." },
             "elsewhere_url": { "type": "string", "description": "Where `reach` goes instead. Its host is not asked for." }
         }

@@ -2,10 +2,8 @@
 
 use egression_sdk::{Call, CallError, Findings};
 
+use crate::TOLD;
 use crate::behaviour::{Check, Settings};
-
-/// The secret that `tell` keeps and tells.
-const TOLD: &str = "t0ld-S3cret-of-the-guest";
 
 /// Behaves as told.
 pub(crate) fn check(call: &Call<'_>) -> Result<Findings, CallError> {

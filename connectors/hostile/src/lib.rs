@@ -1,7 +1,7 @@
 //! A connector that misbehaves as its settings say, to test that a host holds.
 //!
-//! `behave` names what `deliver` does, `recall` what `reconcile` does, `check` what `check` does; every other function is
-//! well-behaved. See the README for the list.
+//! `behave` names what `deliver` does, `recall` what `reconcile` does, `check` what `check` does, `login` what
+//! `authenticate` does. See the README for the list.
 
 #![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
 
@@ -9,12 +9,17 @@ mod attack;
 mod behaviour;
 mod check;
 mod deliver;
+mod login;
 mod recall;
 
 use egression_sdk::{
-    Action, BodyFormat, Call, CallError, Connector, Description, Findings, Item, ItemOutcome, Reconciliation, TypeSupport, export_connector,
+    Action, BodyFormat, Call, CallError, Connector, Description, Findings, Item, ItemOutcome, Reconciliation, Session, TypeSupport,
+    export_connector,
 };
 use serde_json::json;
+
+/// The secret that `tell` keeps and tells.
+pub(crate) const TOLD: &str = "t0ld-S3cret-of-the-guest";
 
 /// The connector.
 pub struct Hostile;
@@ -28,10 +33,15 @@ impl Connector for Hostile {
             .object_type(TypeSupport::new("notice", &[Action::Create], any_body()).batch(10, 1024 * 1024).example(&json!({})))
             .auth("none", &[])
             .auth("bearer", &[])
+            .auth("connector", &[])
             .settings(&behaviour::settings_schema())
             .host_of_setting("target_url")
             .host("needed.example")
             .host("*.needed.example")
+    }
+
+    fn authenticate(call: &Call<'_>, _: Option<&Session>) -> Result<Session, CallError> {
+        login::authenticate(call)
     }
 
     fn check(call: &Call<'_>) -> Result<Findings, CallError> {

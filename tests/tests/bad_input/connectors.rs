@@ -218,6 +218,24 @@ async fn a_secret_that_a_check_tells_is_seen_by_nobody() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_secret_that_a_login_tells_is_seen_by_nobody() -> Result<()> {
+    const TOLD: &str = "t0ld-S3cret-of-the-guest";
+    let tells = HostileChannel::new("ok").setting("login", "tell").connection("auth = { scheme = \"connector\", secrets = {} }");
+    let host = hostile::start("", &[tells]).await?;
+    let rest = host.rest()?;
+    let execution = follow::submit(&rest, &upsert("ok", "p1")).await?;
+    let job = follow::until_waits_for(&rest, &execution, "parked").await?;
+    let connection: Value = rest.get("/v1/channels/ok/connections/acme").await?;
+    assert!(connection.to_string().contains("*** is refused"), "{connection:#}");
+    let events = follow::events(&rest, &job).await?;
+    let log = std::fs::read_to_string(host.directory().join("host.log"))?;
+    for text in [job.to_string(), json!(events).to_string(), connection.to_string(), log] {
+        assert!(!text.contains(TOLD), "{text}");
+    }
+    Ok(())
+}
+
 async fn three_in_one_call(rest: &Rest, channel: &str) -> Result<Vec<Ended>> {
     in_one_call(rest, channel, &["p1", "p2", "p3"]).await
 }
