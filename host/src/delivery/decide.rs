@@ -1,6 +1,6 @@
 //! From what a call brought to settlements: each item judged by the core, written down, and handed back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use egression_core::domain::action::Action;
 use egression_core::domain::ids::JobSeq;
@@ -25,8 +25,6 @@ use crate::gate::BoundLimit;
 use crate::gate::exchange::ExchangeEnd;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
-/// Exchanges of a call that each of its items keeps in its history; the newest count.
-pub(super) const EXCHANGES_PER_ITEM: usize = 4;
 /// A job that a limit holds back of which admission does not know all is looked at again after this long, in milliseconds, or a
 /// twentieth of the time that the limit names: it may have been changed.
 const LOOKED_AT_AGAIN_MS: u64 = 5 * 60 * 1000;
@@ -119,8 +117,10 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
         bench.apply_to_connection(verdict).await;
     }
     bench.follow_up(judged.iter().map(|(_, _, verdict)| verdict)).await;
+    let keys: HashSet<String> = judged.iter().map(|(_, item, _)| item.pinned.idempotency_key.clone()).collect();
+    let keys: HashSet<&str> = keys.iter().map(String::as_str).collect();
     for (index, item, verdict) in judged {
-        let (settlement, ending) = bench.settlement(&item, index, verdict);
+        let (settlement, ending) = bench.settlement(&item, index, verdict, &keys);
         // The scheduler packs by action, so it must know of another one.
         let head = settlement.act_as.map_or(item.head, |action| Head { action, ..item.head });
         decided.settlements.push(settlement);
@@ -271,7 +271,7 @@ impl Bench<'_> {
         }
     }
 
-    fn settlement(&self, item: &Work, index: u32, verdict: Verdict) -> (Settlement, Ending) {
+    fn settlement(&self, item: &Work, index: u32, verdict: Verdict, keys: &HashSet<&str>) -> (Settlement, Ending) {
         let mut settlement = Settlement {
             job: item.row.job,
             call: Some(self.call),
@@ -281,7 +281,7 @@ impl Bench<'_> {
             id_map: IdMapChange::Keep,
             act_as: None,
             delivered_revision: None,
-            events: self.events(item, index),
+            events: self.events(item, index, keys),
         };
         let ending = match verdict {
             Verdict::Again(again) => self.goes_again(item, index, again, &mut settlement),
@@ -293,7 +293,7 @@ impl Bench<'_> {
         (settlement, ending)
     }
 
-    fn events(&self, item: &Work, index: u32) -> Vec<NewEvent> {
+    fn events(&self, item: &Work, index: u32, keys: &HashSet<&str>) -> Vec<NewEvent> {
         let mut events = self.ran.login.events(self.batch_size, item.attempt, self.now);
         let description = self.route.description();
         let connector = format!("{} {}", description.name, description.version);
@@ -307,9 +307,9 @@ impl Bench<'_> {
                 &connector,
             ));
         }
-        let from = self.ran.exchanges.len().saturating_sub(EXCHANGES_PER_ITEM);
         let log = history::kept_lines(&self.ran.logs, index, self.batch_size);
-        events.extend(history::responded(&self.ran.exchanges[from..], &log, item.attempt, self.now));
+        let exchanges = history::exchanges_of(&self.ran.exchanges, &item.pinned.idempotency_key, keys);
+        events.extend(history::responded(exchanges, &log, item.attempt, self.now));
         events.extend(self.check.events(self.batch_size, item.attempt, self.now));
         events
     }

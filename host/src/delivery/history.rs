@@ -1,6 +1,7 @@
 //! The lines that a delivery adds to a job's history.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
@@ -29,6 +30,8 @@ pub(super) fn sent(at: Wall, attempt: u32, call: i64, items: usize, idempotency_
     NewEvent { attempt: Some(attempt), detail: Some(detail), ..line(at, "sent") }
 }
 
+/// Exchanges of a call that each of its items keeps in its history; the newest count.
+pub(super) const EXCHANGES_PER_ITEM: usize = 4;
 /// The least that an item keeps of the lines that are about its whole call, in bytes.
 const LEAST_SHARED_BYTES: usize = 1024;
 
@@ -65,10 +68,24 @@ fn bytes(line: &LogLine) -> usize {
     line.message.len() + line.attrs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
 }
 
-/// The exchanges of the call, one line each, and the connector's own lines with the last.
-pub(super) fn responded(exchanges: &[Exchange], log: &[Cow<'_, LogLine>], attempt: u32, now: Wall) -> Vec<NewEvent> {
+/// The exchanges of a call that are an item's: those with its key, and those that are no other item's of the call. The newest
+/// count.
+pub(super) fn exchanges_of<'a>(exchanges: &'a [Exchange], own: &str, keys: &HashSet<&str>) -> impl Iterator<Item = &'a Exchange> {
+    let of_item = |exchange: &&Exchange| exchange.idempotency_key.as_deref().is_none_or(|key| key == own || !keys.contains(key));
+    let mut newest: Vec<&Exchange> = exchanges.iter().rev().filter(of_item).take(EXCHANGES_PER_ITEM).collect();
+    newest.reverse();
+    newest.into_iter()
+}
+
+/// Exchanges, one line each, and the connector's own lines with the last.
+pub(super) fn responded<'a>(
+    exchanges: impl IntoIterator<Item = &'a Exchange>,
+    log: &[Cow<'_, LogLine>],
+    attempt: u32,
+    now: Wall,
+) -> Vec<NewEvent> {
     let mut events: Vec<NewEvent> = exchanges
-        .iter()
+        .into_iter()
         .map(|exchange| {
             let detail = json!({"method": exchange.method, "url": exchange.url, "error": exchange.error}).to_string();
             let at = exchange.at.plus_ms(i64::try_from(exchange.duration_ms).unwrap_or(0));

@@ -17,7 +17,7 @@ use egression_core::domain::waiting::WaitingKind;
 use egression_core::scheduler::Ending;
 use egression_core::time::Wall;
 
-use super::decide::{EXCHANGES_PER_ITEM, close_limit, closes, credential_of};
+use super::decide::{close_limit, closes, credential_of};
 use super::prepare::Prepared;
 use super::run::{first_answers, items};
 use super::trail::Trail;
@@ -193,7 +193,7 @@ const fn asks_again(error: &CallError) -> bool {
 
 /// The exchanges and lines of the question.
 fn events(found: &Found, index: u32, item: &Work, now: Wall) -> Vec<NewEvent> {
-    let from = found.exchanges.len().saturating_sub(EXCHANGES_PER_ITEM);
+    let from = found.exchanges.len().saturating_sub(history::EXCHANGES_PER_ITEM);
     let log = history::kept_lines(&found.logs, index, found.items);
     let mut events = found.login.events(found.items, item.row.attempts, now);
     events.extend(history::responded(&found.exchanges[from..], &log, item.row.attempts, now));

@@ -3,8 +3,7 @@
 
 use egression_core::time::Wall;
 
-use super::decide::EXCHANGES_PER_ITEM;
-use super::history;
+use super::history::{self, EXCHANGES_PER_ITEM};
 use crate::gate::CallGate;
 use crate::gate::exchange::Exchange;
 use crate::runtime::call::LogLine;

@@ -194,4 +194,6 @@ pub struct Exchange {
     pub error: Option<String>,
     /// It may have changed something there.
     pub write: bool,
+    /// What its header `Idempotency-Key` says: which item it was for, if a connector sends one for each.
+    pub idempotency_key: Option<String>,
 }

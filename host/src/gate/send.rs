@@ -78,12 +78,20 @@ impl Shown {
             duration_ms: 0,
             error: None,
             write: !request.reads_only,
+            idempotency_key: key_of(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))),
         })
     }
 
     pub(super) fn note(self, call: &CallState, error: &SendError) {
         call.note(Exchange { end: ExchangeEnd::from(error), error: Some(call.redact(&error.to_string())), ..self.0 });
     }
+}
+
+/// The value of a request's `Idempotency-Key` (the IETF's draft of that name), if it is short enough for one.
+pub(super) fn key_of<'a>(mut headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option<String> {
+    const MAX_BYTES: usize = 255;
+    let (_, value) = headers.find(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"))?;
+    std::str::from_utf8(value).ok().filter(|key| key.len() <= MAX_BYTES).map(str::to_owned)
 }
 
 /// A URL for people: at most so much of it.

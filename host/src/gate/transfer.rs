@@ -24,6 +24,7 @@ use super::call::{CallState, Flight};
 use super::cost::{self, Cost};
 use super::draw::Refused;
 use super::exchange::{Exchange, ExchangeEnd, SendError};
+use super::send::key_of;
 use crate::telemetry::metrics;
 
 /// How long a request whose use of a limit could not be stored rests at least, in milliseconds.
@@ -74,6 +75,7 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
         duration_ms: 0,
         error: None,
         write: request.write,
+        idempotency_key: key_of(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))),
     };
     // The slot is held until the answer's last byte.
     let asked = gate.clock.mono();

@@ -6,7 +6,7 @@ use egression_sandbox::{Faults, Scenario, canonical_digest};
 use egression_tests::order::{AcceptedOrder, Delivered};
 use serde_json::json;
 
-use crate::rig::{FAST_RETRY, Layout, category, category_job};
+use crate::rig::{CHANNEL, FAST_RETRY, Layout, category, category_job};
 
 /// Updates of some objects in turn, all in one key or in one key each.
 async fn keeps_order(partition: &str, mode: &'static str, objects: usize, jobs: usize, share: f64) {
@@ -83,4 +83,38 @@ async fn a_job_behind_another_says_so() {
     rig.act("/v1/channels/shop:pause").await.unwrap();
     rig.until_waits(&second, "partition").await.unwrap();
     assert_eq!(rig.log.writes().await.unwrap().len(), 1, "nothing overtakes it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejected_head_blocks_its_key_where_the_channel_says_so() {
+    let rig = Layout { channel: "on_rejected = \"block\"\nmerge = false\n".to_owned(), ..Layout::default() }.start().await.unwrap();
+    let create = |text: &str| {
+        let mut job = category_job("c", &category(text));
+        job["action"] = json!("create");
+        job
+    };
+    assert_eq!(rig.deliver(create("first")).await.unwrap()["state"], "succeeded");
+    let refused = rig.deliver(create("again")).await.unwrap();
+    assert_eq!((&refused["state"], &refused["problem"]["code"]), (&json!("rejected"), &json!("version.exists")), "{refused}");
+    let next = rig.submit(category_job("c", &category("next"))).await.unwrap();
+    rig.until_waits(&next, "blocked").await.unwrap();
+    assert_eq!(rig.deliver(category_job("d", &category("another key"))).await.unwrap()["state"], "succeeded");
+}
+
+/// A connector that sends item by item names each in `Idempotency-Key`, so each job has its own request in its history.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jobs_history_has_its_own_request_and_no_others() {
+    let rig = Layout { mode: "single", ..Layout::default() }.start().await.unwrap();
+    rig.act(&format!("/v1/channels/{CHANNEL}:pause")).await.unwrap();
+    let jobs = (0..12).map(|n| category_job(&format!("own-{n:02}"), &category("x"))).collect();
+    let execution = rig.bulk(json!({}), jobs).await.unwrap();
+    rig.act(&format!("/v1/channels/{CHANNEL}:resume")).await.unwrap();
+    rig.expect_all_succeeded(&execution, 12).await.unwrap();
+    for job in rig.jobs(&execution).await.unwrap() {
+        let id = job["object"]["id"].as_str().unwrap().to_owned();
+        let events = rig.events(&job).await.unwrap();
+        let urls = events.iter().filter(|event| event["stage"] == "responded").filter_map(|event| event["detail"]["url"].as_str());
+        let objects: Vec<&str> = urls.filter(|url| url.contains("own-")).collect();
+        assert!(objects.len() == 1 && objects[0].ends_with(&id), "{id}: {objects:?}");
+    }
 }
