@@ -69,7 +69,8 @@ pub struct ActivateRequest {
 /// Install a connector: a WebAssembly component of the world `egression:connector`.
 ///
 /// It is validated (`describe`, its imports against the granted ones, a trial instantiation), kept by digest, and
-/// becomes a version. What is refused leaves the running version untouched.
+/// becomes a version. A version never changes: other bytes need another one. What is refused leaves the running version
+/// untouched.
 #[utoipa::path(
     post, path = "/v1/connectors", tag = "configure", operation_id = "installConnector",
     params(("activate" = Option<bool>, Query, description = "`false` only installs; by default new calls go to the version at once.")),
@@ -78,7 +79,7 @@ pub struct ActivateRequest {
         (status = 201, description = "Installed.", body = ConnectorVersion, headers(("Location" = String))),
         (status = 413, description = "Too large.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "Not application/wasm.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "Refused, with what is wrong: no component, the wrong world, imports that are not granted, a trap.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "Refused, with what is wrong: no component, the wrong world, imports that are not granted, a trap, a version that is there with other bytes.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn install_connector(

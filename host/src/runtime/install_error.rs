@@ -54,6 +54,19 @@ pub enum InstallError {
     /// Its description makes no sense.
     #[error("the description is not valid: {}", .0.join("; "))]
     Description(Vec<String>),
+    /// Its version is there, with other bytes.
+    #[error(
+        "{name} {version} is installed with other bytes (digest {digest}), which running jobs may rely on and a return to it would \
+         need; give what has changed a version of its own"
+    )]
+    VersionTaken {
+        /// The connector.
+        name: String,
+        /// The version.
+        version: String,
+        /// Of the bytes that are there.
+        digest: String,
+    },
     /// The bytes are not those of the digest.
     #[error("the stored component has been changed: its digest is {found}, not {expected}")]
     Changed {
@@ -89,6 +102,7 @@ impl InstallError {
             Self::TrialFailed(_) => "connector.trial_failed",
             Self::DescribeFailed(_) => "connector.describe_failed",
             Self::Description(_) => "connector.description_invalid",
+            Self::VersionTaken { .. } => "connector.version_taken",
             Self::Changed { .. } => "connector.changed_on_disk",
             Self::Io(_) | Self::Store(_) | Self::Host(_) => "internal",
         }

@@ -141,8 +141,8 @@ impl Registry {
         Ok(Self { runtime, store, files, families: RwLock::new(Arc::new(families)), changing: tokio::sync::Mutex::default() })
     }
 
-    /// Checks, stores and adds a version. `activate`: new calls take it. A version that is active already and is
-    /// installed again, stays active.
+    /// Checks, stores and adds a version. `activate`: new calls take it. The same bytes again change nothing, and a version that
+    /// is active stays active; other bytes under a version that is there are refused.
     ///
     /// # Errors
     /// Why it is not installed; nothing has changed then.
@@ -153,6 +153,11 @@ impl Registry {
         let description = Arc::clone(connector.description());
         let (name, version) = (description.name.clone(), parse(&description.version)?);
         let mut families = Families::clone(&self.snapshot());
+        let known = families.get(&name).and_then(|family| family.versions.get(&version));
+        if let Some(other) = known.filter(|entry| entry.row.digest != connector.digest()) {
+            let digest = other.row.digest.clone();
+            return Err(InstallError::VersionTaken { name, version: version.to_string(), digest });
+        }
         let previous = families.get(&name).and_then(|family| family.active.clone());
         let active = activate || previous.as_ref() == Some(&version);
         let differences = self.description(&name, None).map_or_else(Vec::new, |old| differences(&old, &description));

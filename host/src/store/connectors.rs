@@ -27,7 +27,7 @@ pub struct ConnectorRow {
 }
 
 impl Store {
-    /// Adds a version (replacing the same version). `activate`: makes it the active one, in the same transaction, and drops
+    /// Adds a version (what is known of the same version is brought up to date). `activate`: makes it the active one, in the same transaction, and drops
     /// the sessions of connections whose channel uses this connector.
     ///
     /// # Errors

@@ -166,3 +166,19 @@ async fn the_active_version_stays_active_when_it_is_installed_again() {
     assert!(registry.install(version("1.0.0"), false).await.unwrap().active);
     assert_eq!(taken(&registry, None).await.as_deref(), Some("1.0.0"));
 }
+
+#[tokio::test]
+async fn a_version_never_changes() {
+    let bench = Bench::new(|_| ());
+    let registry = open(&bench, &Arc::default()).await;
+    let digest = registry.install(version("1.0.0"), true).await.unwrap().digest;
+    // A custom section more: another build of the same connector.
+    let other: Bytes = [version("1.0.0").as_ref(), &[0, 5, 4, b'n', b'o', b't', b'e']].concat().into();
+    for activate in [true, false] {
+        let refused = registry.install(other.clone(), activate).await.unwrap_err();
+        assert_eq!(refused.code(), "connector.version_taken");
+        assert!(refused.to_string().contains(&digest), "{refused}");
+    }
+    let listed: Vec<_> = registry.list().into_iter().map(|version| (version.version, version.digest)).collect();
+    assert_eq!(listed, [("1.0.0".to_owned(), digest)]);
+}
