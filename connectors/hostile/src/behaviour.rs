@@ -106,6 +106,8 @@ pub(crate) enum Behaviour {
     ManyCosts,
     /// Keeps a secret of 60 KB and sends `PUT target_url` with 100,000 placeholders of it.
     PlaceholderBody,
+    /// Says of each item that the destination took it and decides later.
+    Accept,
     /// Delivers each item with 200,000 remote ids.
     ManyRemotes,
 }
@@ -119,7 +121,7 @@ pub(crate) fn settings_schema() -> Value {
             "behave": {
                 "enum": [
                     "ok", "loop", "trap", "poison", "eat_memory", "flood_log", "wrong_index", "twice", "missing_index",
-                    "sleep", "trap_after_write", "report_then_trap", "echo_secret", "write", "weigh", "reach",
+                    "sleep", "trap_after_write", "report_then_trap", "accept", "echo_secret", "write", "weigh", "reach",
                     "huge_deposit", "huge_sign", "sign_forever", "send_thousands", "many_headers", "many_costs", "placeholder_body", "many_remotes"
                 ]
             },

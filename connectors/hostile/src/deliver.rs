@@ -51,6 +51,7 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         Behaviour::ManyHeaders => return Ok(attack::headers(call, &settings.target_url, items)),
         Behaviour::ManyCosts => return Ok(attack::costs(call, &settings.target_url, items)),
         Behaviour::PlaceholderBody => return Ok(attack::placeholders(call, &settings.target_url, items)),
+        Behaviour::Accept => return Ok(ItemOutcome::for_all(items, &Outcome::accepted("feed-7", None))),
         Behaviour::ManyRemotes => return Ok(attack::remotes(items)),
     }
     Ok(delivered(items))

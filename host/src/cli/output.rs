@@ -80,9 +80,16 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
+/// Columns of a terminal that a table takes at least.
+const LEAST_WIDTH: u16 = 60;
+
 fn drawn(titles: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    // A terminal that does not tell its width, or tells none, is no reason for columns of one letter.
+    if table.width().is_some_and(|width| width < LEAST_WIDTH) {
+        table.set_width(LEAST_WIDTH);
+    }
     table.set_header(titles.to_vec()).add_rows(rows);
     table.trim_fmt()
 }

@@ -92,7 +92,8 @@ pub struct ChannelDocument {
     /// What a key does when a job has used up its attempts.
     #[serde(default)]
     pub on_exhausted: OnFailure,
-    /// What a key does when a job is rejected.
+    /// What a key does when the destination rejects a job. (What its source does not have, or a body against the schema, never
+    /// blocks a key.)
     #[serde(default)]
     pub on_rejected: OnFailure,
     /// What later belts do when an earlier one is not clean: `continue`, `hold` (for a person) or `abort` (the rest ends

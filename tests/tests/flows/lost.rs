@@ -127,3 +127,17 @@ async fn after_a_kill_the_connector_is_asked_before_anything_is_repeated() {
     assert_eq!((keeper.writes().len(), asked), (1, vec![json!(true)]), "{events:#?}");
     assert!(events.iter().any(|event| event["stage"] == "recovered"), "{events:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_destination_decides_later_is_unknown_as_long_as_nobody_asks_it() {
+    let host = hostile::start("", &[HostileChannel::new("accept")]).await.unwrap();
+    let rest = host.rest().unwrap();
+    let done = follow::submit_and_wait(&rest, &upsert("accept", "p1")).await.unwrap();
+    let job = follow::jobs(&rest, &done).await.unwrap().remove(0);
+    assert_eq!((&job["state"], &job["problem"]["code"]), (&json!("unknown"), &json!("accepted.no_poll")), "{job:#}");
+    assert!(job["problem"]["message"].as_str().is_some_and(|why| why.contains("feed-7")), "{job:#}");
+    // What became of it is a person's to find out, and nothing of its key goes before.
+    let second = follow::submit(&rest, &upsert("accept", "p1")).await.unwrap();
+    follow::until_waits_for(&rest, &second, "blocked").await.unwrap();
+    assert_eq!(follow::submit_and_wait(&rest, &upsert("accept", "p2")).await.unwrap()["counts"]["unknown"], 1);
+}
