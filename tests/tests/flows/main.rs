@@ -14,6 +14,7 @@ mod limits;
 mod lost;
 mod metrics;
 mod order;
+mod pace;
 mod parents;
 mod refusals;
 mod restart;
