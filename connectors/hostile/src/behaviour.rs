@@ -94,7 +94,7 @@ pub(crate) enum Behaviour {
     Reach,
     /// Keeps a secret of a megabyte, and a thousand short ones.
     HugeDeposit,
-    /// Digests four megabytes.
+    /// Digests twelve megabytes.
     HugeSign,
     /// Digests a megabyte again and again, for ever.
     SignForever,

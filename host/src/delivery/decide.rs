@@ -19,15 +19,10 @@ use super::prepare::wait_for;
 use super::run::Ran;
 use super::trail::Trail;
 use super::work::{Route, Work};
-use super::{Deliverer, Effect, ending, history, persist};
+use super::{Deliverer, Effect, ending, history, own_limits, persist};
 use crate::config::documents::AuthDocument;
-use crate::gate::BoundLimit;
-use crate::gate::exchange::ExchangeEnd;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
-/// A job that a limit holds back of which admission does not know all is looked at again after this long, in milliseconds, or a
-/// twentieth of the time that the limit names: it may have been changed.
-const LOOKED_AT_AGAIN_MS: u64 = 5 * 60 * 1000;
 /// So many attempts before its last, a job whose calls do not advance goes alone.
 const LAST_ATTEMPTS_ALONE: u32 = 2;
 
@@ -58,6 +53,8 @@ struct Bench<'a> {
     limited_here: bool,
     /// The unfinished jobs of the objects that items are blocked on, by index.
     parents: BTreeMap<u32, Parents>,
+    /// The idempotency keys of its items.
+    keys: HashSet<String>,
     advanced: bool,
     batch_size: u32,
     draw: f64,
@@ -70,9 +67,7 @@ type Parents = Vec<(ObjectKey, Option<JobSeq>)>;
 /// Judges every item of a call.
 pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec<Work>, mut ran: Ran) -> Decided {
     let batch_size = u32::try_from(part.len()).unwrap_or(u32::MAX);
-    if is_too_costly(&ran) {
-        blame_the_cost(&mut ran, batch_size);
-    }
+    own_limits::blame_the_cost(&mut ran, batch_size);
     let refused_whole = matches!(ran.error, Some(CallError::BatchRefused(_))) && batch_size > 1 && !ran.evidence.answer_lost;
     let credential = credential_of(route);
     let frame = CallFrame { evidence: ran.evidence, batch_size, credential, credential_fresh: ran.session_fresh };
@@ -90,8 +85,9 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
         expired,
         credential: CredentialCheck::NotMade,
         check: Trail::default(),
-        limited_here: is_limited_here(route, &ran),
+        limited_here: own_limits::held_back(route, &ran),
         parents,
+        keys: part.iter().map(|item| item.pinned.idempotency_key.clone()).collect(),
         advanced,
         batch_size,
         draw: host.chance.draw(),
@@ -117,10 +113,8 @@ pub(super) async fn decide(host: &Deliverer, route: &Route, call: i64, part: Vec
         bench.apply_to_connection(verdict).await;
     }
     bench.follow_up(judged.iter().map(|(_, _, verdict)| verdict)).await;
-    let keys: HashSet<String> = judged.iter().map(|(_, item, _)| item.pinned.idempotency_key.clone()).collect();
-    let keys: HashSet<&str> = keys.iter().map(String::as_str).collect();
     for (index, item, verdict) in judged {
-        let (settlement, ending) = bench.settlement(&item, index, verdict, &keys);
+        let (settlement, ending) = bench.settlement(&item, index, verdict);
         // The scheduler packs by action, so it must know of another one.
         let head = settlement.act_as.map_or(item.head, |action| Head { action, ..item.head });
         decided.settlements.push(settlement);
@@ -271,7 +265,7 @@ impl Bench<'_> {
         }
     }
 
-    fn settlement(&self, item: &Work, index: u32, verdict: Verdict, keys: &HashSet<&str>) -> (Settlement, Ending) {
+    fn settlement(&self, item: &Work, index: u32, verdict: Verdict) -> (Settlement, Ending) {
         let mut settlement = Settlement {
             job: item.row.job,
             call: Some(self.call),
@@ -281,7 +275,7 @@ impl Bench<'_> {
             id_map: IdMapChange::Keep,
             act_as: None,
             delivered_revision: None,
-            events: self.events(item, index, keys),
+            events: self.events(item, index),
         };
         let ending = match verdict {
             Verdict::Again(again) => self.goes_again(item, index, again, &mut settlement),
@@ -293,7 +287,7 @@ impl Bench<'_> {
         (settlement, ending)
     }
 
-    fn events(&self, item: &Work, index: u32, keys: &HashSet<&str>) -> Vec<NewEvent> {
+    fn events(&self, item: &Work, index: u32) -> Vec<NewEvent> {
         let mut events = self.ran.login.events(self.batch_size, item.attempt, self.now);
         let description = self.route.description();
         let connector = format!("{} {}", description.name, description.version);
@@ -308,7 +302,7 @@ impl Bench<'_> {
             ));
         }
         let log = history::kept_lines(&self.ran.logs, index, self.batch_size);
-        let exchanges = history::exchanges_of(&self.ran.exchanges, &item.pinned.idempotency_key, keys);
+        let exchanges = history::exchanges_of(&self.ran.exchanges, &item.pinned.idempotency_key, &self.keys);
         events.extend(history::responded(exchanges, &log, item.attempt, self.now));
         events.extend(self.check.events(self.batch_size, item.attempt, self.now));
         events
@@ -331,7 +325,7 @@ impl Bench<'_> {
             return Ending::Left;
         }
         let closes = again.close_limit.as_ref().map(|(bucket, ms)| (bucket.as_deref(), *ms)).or_else(|| self.closed());
-        let unseen_ms = closes.filter(|(bucket, _)| self.is_unseen(*bucket)).map_or(0, |(_, ms)| ms.min(LOOKED_AT_AGAIN_MS.max(ms / 20)));
+        let unseen_ms = closes.filter(|(bucket, _)| self.is_unseen(*bucket)).map_or(0, |(_, ms)| own_limits::wait_ms(ms));
         let own = again.reason.filter(|_| again.after_ms > 0);
         let wait_ms = i64::try_from(again.after_ms.max(unseen_ms)).unwrap_or(i64::MAX);
         let reason = own.or((unseen_ms > 0).then_some(WaitingKind::Retry));
@@ -394,53 +388,6 @@ async fn find_parents(host: &Deliverer, route: &Route, part: &[Work], outcomes: 
         parents.insert(*index, kept.map(|(_, object, parent)| (object, parent)).collect());
     }
     parents
-}
-
-/// What a connector made of a request that costs too much, whether of the call or of each item, says nothing of the settings.
-/// Fewer items cost less; one alone is tried again, for a limit can be changed, and keeps nobody else.
-fn blame_the_cost(ran: &mut Ran, batch_size: u32) {
-    let problem = match &ran.error {
-        Some(CallError::SettingsInvalid(problem)) => problem.clone(),
-        None => {
-            let each = ran.outcomes.values().map(|outcome| match outcome {
-                Outcome::Retryable { problem, .. } => Some(problem),
-                _ => None,
-            });
-            let Some(Some(problem)) = each.collect::<Option<Vec<_>>>().map(|problems| problems.first().map(|problem| (*problem).clone()))
-            else {
-                return;
-            };
-            problem
-        }
-        Some(_) => return,
-    };
-    if batch_size > 1 {
-        ran.outcomes.retain(|_, outcome| !matches!(outcome, Outcome::Retryable { .. }));
-        ran.error = Some(CallError::BatchRefused(problem));
-    } else {
-        ran.error = None;
-        ran.outcomes.insert(0, Outcome::Retryable { after_ms: None, problem });
-    }
-}
-
-/// A limit of which admission does not know what a call will take.
-fn is_foreseen_in_part(limit: &BoundLimit) -> bool {
-    !limit.operations.is_empty() || limit.counts.is_some()
-}
-
-/// Whether nothing left of the call because a request costs more than a limit ever admits.
-fn is_too_costly(ran: &Ran) -> bool {
-    ran.exchanges.iter().any(|exchange| exchange.end == ExchangeEnd::TooCostly) && !ran.evidence.write_left
-}
-
-/// Whether it may be a limit of some operations only, or what the request costs there, that refused a request of the call, and
-/// the destination did not ask for less.
-fn is_limited_here(route: &Route, ran: &Ran) -> bool {
-    if !route.destination.limits.iter().any(is_foreseen_in_part) {
-        return false;
-    }
-    let limited = ran.exchanges.iter().any(|exchange| exchange.end == ExchangeEnd::Limited);
-    limited && !ran.exchanges.iter().any(|exchange| matches!(exchange.status, Some(429 | 503)))
 }
 
 /// What the call says about its connection.

@@ -31,7 +31,7 @@ pub(super) fn sent(at: Wall, attempt: u32, call: i64, items: usize, idempotency_
 }
 
 /// Exchanges of a call that each of its items keeps in its history; the newest count.
-pub(super) const EXCHANGES_PER_ITEM: usize = 4;
+const EXCHANGES_PER_ITEM: usize = 4;
 /// The least that an item keeps of the lines that are about its whole call, in bytes.
 const LEAST_SHARED_BYTES: usize = 1024;
 
@@ -70,11 +70,16 @@ fn bytes(line: &LogLine) -> usize {
 
 /// The exchanges of a call that are an item's: those with its key, and those that are no other item's of the call. The newest
 /// count.
-pub(super) fn exchanges_of<'a>(exchanges: &'a [Exchange], own: &str, keys: &HashSet<&str>) -> impl Iterator<Item = &'a Exchange> {
+pub(super) fn exchanges_of<'a>(exchanges: &'a [Exchange], own: &str, keys: &HashSet<String>) -> impl Iterator<Item = &'a Exchange> {
     let of_item = |exchange: &&Exchange| exchange.idempotency_key.as_deref().is_none_or(|key| key == own || !keys.contains(key));
     let mut newest: Vec<&Exchange> = exchanges.iter().rev().filter(of_item).take(EXCHANGES_PER_ITEM).collect();
     newest.reverse();
     newest.into_iter()
+}
+
+/// The newest exchanges of a call without items, or of a question about them.
+pub(super) fn newest(exchanges: &[Exchange]) -> &[Exchange] {
+    &exchanges[exchanges.len().saturating_sub(EXCHANGES_PER_ITEM)..]
 }
 
 /// Exchanges, one line each, and the connector's own lines with the last.

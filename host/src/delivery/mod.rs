@@ -10,6 +10,7 @@ mod ending;
 mod history;
 mod masking;
 mod names;
+mod own_limits;
 mod persist;
 mod places;
 mod prepare;

@@ -193,10 +193,9 @@ const fn asks_again(error: &CallError) -> bool {
 
 /// The exchanges and lines of the question.
 fn events(found: &Found, index: u32, item: &Work, now: Wall) -> Vec<NewEvent> {
-    let from = found.exchanges.len().saturating_sub(history::EXCHANGES_PER_ITEM);
     let log = history::kept_lines(&found.logs, index, found.items);
     let mut events = found.login.events(found.items, item.row.attempts, now);
-    events.extend(history::responded(&found.exchanges[from..], &log, item.row.attempts, now));
+    events.extend(history::responded(history::newest(&found.exchanges), &log, item.row.attempts, now));
     events
 }
 

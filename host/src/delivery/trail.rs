@@ -3,7 +3,7 @@
 
 use egression_core::time::Wall;
 
-use super::history::{self, EXCHANGES_PER_ITEM};
+use super::history;
 use crate::gate::CallGate;
 use crate::gate::exchange::Exchange;
 use crate::runtime::call::LogLine;
@@ -26,9 +26,8 @@ impl Trail {
 
     /// Its lines in the history of one of so many items, which share them; the newest exchanges count.
     pub(super) fn events(&self, items: u32, attempt: u32, now: Wall) -> Vec<NewEvent> {
-        let from = self.exchanges.len().saturating_sub(EXCHANGES_PER_ITEM);
         // None of them speaks of an item: there was none.
         let log = history::kept_lines(&self.logs, u32::MAX, items);
-        history::responded(&self.exchanges[from..], &log, attempt, now)
+        history::responded(history::newest(&self.exchanges), &log, attempt, now)
     }
 }

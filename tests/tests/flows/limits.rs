@@ -1,33 +1,32 @@
 //! Limits that count something else than requests, or in fixed windows.
 
-use egression_sandbox::{Limit, Scenario};
 use egression_tests::follow::{self, upsert};
 use egression_tests::hostile::{self, HostileChannel};
 use egression_tests::target::Target;
 use serde_json::{Value, json};
 
-use crate::rig::{CHANNEL, Layout, category, category_job, waiting};
+use crate::rig::{CHANNEL, Layout, Rig, category, category_job, waiting};
 
 const OBJECTS: usize = 300;
 const LOOPBACK: &str = "allow_addresses = [\"127.0.0.1/32\"]";
+
+/// A channel whose limit counts items.
+async fn of_items(max: u64, window_ms: u64) -> Rig {
+    let channel = format!("limits = [{{ kind = \"window\", counts = \"items\", max = {max}, window_ms = {window_ms} }}]\n");
+    Layout { channel, ..Layout::default() }.start().await.unwrap()
+}
+
+fn jobs(name: &str, count: usize) -> Vec<Value> {
+    (0..count).map(|i| category_job(&format!("{name}{i}"), &category("x"))).collect()
+}
 
 /// A shop that admits so many items, whatever the requests: it counts them in its log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limit_on_items_is_kept_by_batches_of_any_size() {
     const MAX: u64 = 60;
     const WINDOW_MS: u64 = 1000;
-    let rig = Layout {
-        // Many requests would be no harm here.
-        scenario: Scenario { limits: vec![Limit::Concurrency { max: 64 }], ..Scenario::default() },
-        channel: format!("limits = [{{ kind = \"window\", counts = \"items\", max = {MAX}, window_ms = {WINDOW_MS} }}]\n"),
-        ..Layout::default()
-    }
-    .start()
-    .await
-    .unwrap();
-    let jobs: Vec<Value> = (0..OBJECTS).map(|i| category_job(&format!("c{i}"), &category("x"))).collect();
-    let execution = rig.bulk(json!({}), jobs).await.unwrap();
-    rig.done(&execution).await.unwrap();
+    let rig = of_items(MAX, WINDOW_MS).await;
+    let execution = rig.bulk(json!({}), jobs("c", OBJECTS)).await.unwrap();
     rig.expect_all_succeeded(&execution, OBJECTS as u64).await.unwrap();
 
     let calls: Vec<(u64, u64)> =
@@ -42,31 +41,17 @@ async fn a_limit_on_items_is_kept_by_batches_of_any_size() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_costs_more_than_a_limit_ever_admits_is_halved() {
-    let rig = Layout {
-        channel: "limits = [{ kind = \"window\", counts = \"items\", max = 20, window_ms = 1000 }]\n".to_owned(),
-        ..Layout::default()
-    }
-    .start()
-    .await
-    .unwrap();
-    let jobs: Vec<Value> = (0..50).map(|i| category_job(&format!("c{i}"), &category("x"))).collect();
-    let execution = rig.bulk(json!({}), jobs).await.unwrap();
+    let rig = of_items(20, 1000).await;
+    let execution = rig.bulk(json!({}), jobs("c", 50)).await.unwrap();
     rig.expect_all_succeeded(&execution, 50).await.unwrap();
     let calls = rig.log.calls().await.unwrap();
     assert!(calls.iter().all(|call| call.items <= 20), "{calls:?}");
 }
 
-/// What a call could not send waits, with its outcomes written, and the rest of the connection goes on.
+/// What a call could not send waits, with its outcomes written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_without_room_until_tomorrow_waits_and_is_not_lost() {
-    let rig = Layout {
-        channel: "limits = [{ kind = \"window\", counts = \"items\", max = 60, window_ms = 86400000 }]\n".to_owned(),
-        ..Layout::default()
-    }
-    .start()
-    .await
-    .unwrap();
-    let jobs = |name: &str, count: usize| (0..count).map(|i| category_job(&format!("{name}{i}"), &category("x"))).collect::<Vec<Value>>();
+    let rig = of_items(60, 86_400_000).await;
     let small = rig.bulk(json!({}), jobs("a", 20)).await.unwrap();
     rig.expect_all_succeeded(&small, 20).await.unwrap();
     // Twenty cost twenty, so there is room for two such calls, as far as admission can tell; this one needs fifty.
@@ -108,8 +93,7 @@ async fn a_used_fixed_window_waits_for_the_next_one_also_after_a_restart() {
     .start()
     .await
     .unwrap();
-    let job = |i: usize| category_job(&format!("c{i}"), &category("x"));
-    let execution = rig.bulk(json!({}), (0..8).map(job).collect()).await.unwrap();
+    let execution = rig.bulk(json!({}), jobs("c", 8)).await.unwrap();
     let view = rig.until(&execution, |view| waiting(view, "limit") == 4).await.unwrap();
     assert!(until(&view).contains("T08:00:0"), "{view:#}");
     assert_eq!(rig.log.objects().await.unwrap().len(), 4, "the fifth request was for the token");

@@ -16,6 +16,7 @@
 //! on its way, and such a request beside it, may then be more than the burst holds, and is beyond this.
 
 use super::kind::Guard;
+use super::peak::Peak;
 use super::underway::UnderWay;
 use crate::time::Mono;
 
@@ -62,46 +63,15 @@ pub(super) struct Bucket {
     /// A smaller burst that the destination told of, in tokens.
     observed_burst: Option<u64>,
     under_way: UnderWay,
-    costliest: Costliest,
-}
-
-/// The most tokens that a request took in the last one to two times the guard's reach.
-#[derive(Clone, Copy, Debug)]
-struct Costliest {
-    current: u64,
-    previous: u64,
-    since: Mono,
-    reach_us: u64,
-}
-
-impl Costliest {
-    fn new(guard: Guard) -> Self {
-        Self { current: 1, previous: 1, since: Mono::default(), reach_us: guard.reach_ms.saturating_mul(1000).max(1) }
-    }
-
-    fn note(&mut self, now: Mono, tokens: u64) {
-        let age = now.since_us(self.since) / self.reach_us;
-        if age >= 1 {
-            self.previous = if age == 1 { self.current } else { 1 };
-            (self.current, self.since) = (1, now);
-        }
-        self.current = self.current.max(tokens);
-    }
-
-    fn at(&self, now: Mono) -> u64 {
-        match now.since_us(self.since) / self.reach_us {
-            0 => self.current.max(self.previous),
-            1 => self.current,
-            _ => 1,
-        }
-    }
+    /// The most tokens that a request took in the last one to two times the guard's reach.
+    costliest: Peak,
 }
 
 impl Bucket {
     /// An empty bucket. Nothing is known of what was sent before, so it has to fill first.
     pub(super) fn empty(rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) -> Self {
         let shape = Shape::of(rate, per_ms, burst, guard);
-        Self { shape, level: 0, at: now, observed_burst: None, under_way: UnderWay::new(guard.reach_ms), costliest: Costliest::new(guard) }
+        Self { shape, level: 0, at: now, observed_burst: None, under_way: UnderWay::new(guard.reach_ms), costliest: costliest(guard) }
     }
 
     /// Takes new sizes. The tokens at hand stay, rounded down to millionths and cut to the new capacity.
@@ -110,7 +80,7 @@ impl Bucket {
         self.shape = Shape::of(rate, per_ms, burst, guard);
         self.observed_burst = None;
         self.under_way.reshape(guard.reach_ms);
-        self.costliest = Costliest::new(guard);
+        self.costliest = costliest(guard);
         self.level = millionths.saturating_mul(self.shape.token / MILLION).min(self.capacity(self.under_way.total(), now));
         self.at = now;
     }
@@ -217,9 +187,13 @@ impl Bucket {
     /// What is left of the burst, with so many tokens on their way.
     fn capacity(&self, under_way: u64, now: Mono) -> i128 {
         let whole = self.shape.capacity.min(self.grains(self.burst()));
-        let one_request = self.grains(self.costliest.at(now)).min(whole);
+        let one_request = self.grains(self.costliest.recent(now)).min(whole);
         whole.saturating_sub(self.grains(under_way)).max(one_request).max(self.shape.token)
     }
+}
+
+fn costliest(guard: Guard) -> Peak {
+    Peak::new(guard.reach_ms.saturating_mul(1000))
 }
 
 #[cfg(test)]

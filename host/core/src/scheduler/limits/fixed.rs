@@ -12,11 +12,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::kind::Guard;
+use super::limit::STALE_US;
 use super::underway::UnderWay;
 use crate::time::{Mono, Wall, WallOffset};
-
-/// An answer can be so old when its observation comes in: the default timeout of a connector's own request.
-const STALE_US: i64 = 15_000_000;
 
 /// Windows before the newest that a draw is counted in at most: a wall clock that was set back for years makes no work.
 const KEPT: i64 = 128;
@@ -189,7 +187,7 @@ impl FixedWindow {
             }
             None => {
                 let number = self.shape.number(wall_us);
-                if wall_us.saturating_sub(self.shape.begin_us(number)) < STALE_US {
+                if wall_us.abs_diff(self.shape.begin_us(number)) < STALE_US {
                     return;
                 }
                 number

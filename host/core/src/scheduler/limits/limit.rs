@@ -10,6 +10,9 @@ use crate::time::{Mono, WallOffset};
 /// The longest reset that is believed, in milliseconds. A longer one is a connector that mistakes an instant for a duration.
 const OBSERVED_RESET_MAX_MS: u64 = 3_600_000;
 
+/// An answer can be so old when its observation comes in, in microseconds: the default timeout of a connector's own request.
+pub(super) const STALE_US: u64 = 15_000_000;
+
 /// A limit and its state.
 #[derive(Clone, Debug)]
 pub(super) enum Limit {

@@ -15,6 +15,7 @@ mod fixed;
 mod kind;
 mod limit;
 mod meter;
+mod peak;
 mod spacing;
 #[cfg(test)]
 mod tests;

@@ -10,11 +10,10 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::kind::Guard;
+use super::limit::STALE_US;
+use super::peak::Peak;
 use super::underway::UnderWay;
 use crate::time::Mono;
-
-/// An answer can be so old when its observation comes in: the default timeout of a connector's own request.
-const STALE_US: u64 = 15_000_000;
 
 /// Uses of one instant.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +43,7 @@ pub(super) struct Window {
     /// Those of them that are no longer in `uses`.
     forgotten: u64,
     under_way: UnderWay,
+    /// The highest own use of late.
     peak: Peak,
     foreign: Option<Foreign>,
     /// A smaller maximum that the destination told of.
@@ -61,7 +61,7 @@ impl Window {
             total: 0,
             forgotten: 0,
             under_way: UnderWay::default(),
-            peak: Peak::default(),
+            peak: Peak::new(STALE_US),
             foreign: None,
             observed_max: None,
         };
@@ -254,34 +254,6 @@ impl Window {
     fn forget_front(&mut self) {
         if let Some(front) = self.uses.pop_front() {
             self.forgotten = front.total;
-        }
-    }
-}
-
-/// The highest own use of the last one to two times [`STALE_US`].
-#[derive(Clone, Copy, Debug, Default)]
-struct Peak {
-    current: u64,
-    previous: u64,
-    since: Mono,
-}
-
-impl Peak {
-    fn note(&mut self, now: Mono, used: u64) {
-        let age = now.since_us(self.since);
-        if age >= STALE_US {
-            self.previous = if age >= 2 * STALE_US { 0 } else { self.current };
-            self.current = 0;
-            self.since = now;
-        }
-        self.current = self.current.max(used);
-    }
-
-    fn recent(&self, now: Mono) -> u64 {
-        match now.since_us(self.since) / STALE_US {
-            0 => self.current.max(self.previous),
-            1 => self.current,
-            _ => 0,
         }
     }
 }
