@@ -236,7 +236,8 @@ impl Limiter {
 
     /// None: another turnstile took the last units of a window.
     fn try_draw(self: &Arc<Self>, owner: &str, shares: &[Share], reservation: &Mutex<Reservation>) -> Option<Result<Drawn, Refusal>> {
-        let mut budget = self.budget_of_now();
+        // The wall clock was looked at when there was found to be room.
+        let mut budget = self.budget();
         if budget.without_units(shares).next().is_some() {
             return None;
         }

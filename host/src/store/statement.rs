@@ -57,14 +57,14 @@ pub(super) fn values<R>(head: &str, rows: impl IntoIterator<Item = R>, mut push:
     statement
 }
 
-/// `head ($1, $2, …)`.
+/// The head, and a list in brackets with a placeholder for each job.
 pub(super) fn among(head: &str, jobs: impl IntoIterator<Item = JobSeq>) -> Statement {
     let mut statement = Statement::new(head);
     push_among(&mut statement, jobs);
     statement
 }
 
-/// `($1, $2, …)`.
+/// The list alone.
 pub(super) fn push_among(statement: &mut Statement, jobs: impl IntoIterator<Item = JobSeq>) {
     statement.push(" (");
     let mut list = statement.separated(", ");

@@ -37,7 +37,7 @@ async fn open_intents(rig: &Rig) -> Result<i64> {
         }
     }
     let mut database = SqliteConnectOptions::new().filename(directory.path().join("egression.db")).connect().await?;
-    Ok(sqlx::query_scalar("SELECT count(*) FROM intent WHERE open = 1").fetch_one(&mut database).await?)
+    Ok(sqlx::query_scalar("SELECT count(*) FROM intent WHERE open = TRUE").fetch_one(&mut database).await?)
 }
 
 async fn expect_clean(rig: &Rig, objects: usize) {

@@ -106,6 +106,6 @@ async fn open_intents(data_dir: &Path, directory: &Path) -> Result<u64> {
     }
     drop(std::fs::remove_file(directory.join("at-the-kill.db-shm")));
     let mut database = SqliteConnectOptions::new().filename(&copy).connect().await?;
-    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM intent WHERE open = 1").fetch_one(&mut database).await?;
+    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM intent WHERE open = TRUE").fetch_one(&mut database).await?;
     Ok(u64::try_from(open)?)
 }

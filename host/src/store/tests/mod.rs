@@ -186,10 +186,13 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
         counted.open += row.get::<i64, _>(18);
     }
     let never = [
-        ("in flight without an open intent", "SELECT id FROM job WHERE state = 1 AND id NOT IN (SELECT job_id FROM intent WHERE open = 1)"),
+        (
+            "in flight without an open intent",
+            "SELECT id FROM job WHERE state = 1 AND id NOT IN (SELECT job_id FROM intent WHERE open = TRUE)",
+        ),
         (
             "an open intent that is not in flight",
-            "SELECT job_id FROM intent WHERE open = 1 AND job_id NOT IN (SELECT id FROM job WHERE state = 1)",
+            "SELECT job_id FROM intent WHERE open = TRUE AND job_id NOT IN (SELECT id FROM job WHERE state = 1)",
         ),
         ("an intent of an ended job", "SELECT job_id FROM intent JOIN job ON id = job_id WHERE state > 2"),
         (
