@@ -1,4 +1,5 @@
-//! The only place that seeds randomness. Jitter is drawn from a [`Chance`] that is handed around like the clock.
+//! The only place that seeds randomness. Jitter is drawn from a [`Chance`] that is handed around
+//! like the clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +15,10 @@ pub struct Chance {
 impl Chance {
     /// Seeded by the system.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that seeds")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that seeds"
+    )]
     pub fn system() -> Self {
         Self::seeded(rand::random())
     }
@@ -22,12 +26,17 @@ impl Chance {
     /// The same draws for the same seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self { generator: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+        Self {
+            generator: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
+        }
     }
 
     /// Uniform in 0..1.
     #[must_use]
     pub fn draw(&self) -> f64 {
-        self.generator.lock().unwrap_or_else(PoisonError::into_inner).random()
+        self.generator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .random()
     }
 }

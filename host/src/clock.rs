@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use egression_core::time::{Mono, Wall, WallOffset};
 
-/// What the monotonic clock shows at the process' start, in microseconds: 400 days, so that uses of a window from
-/// before a restart have readings of their own.
+/// What the monotonic clock shows at the process' start, in microseconds: 400 days, so that uses of
+/// a window from before a restart have readings of their own.
 const START_US: u64 = 400 * 86_400 * 1_000_000;
 
 /// The host's clocks: a monotonic one that starts with the process, and wall time.
@@ -16,11 +16,17 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The system's clocks. Monotonic time starts at this moment, at a reading that leaves room for the past.
+    /// The system's clocks. Monotonic time starts at this moment, at a reading that leaves room for
+    /// the past.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     pub fn system() -> Self {
-        Self { origin: Arc::new(Instant::now()) }
+        Self {
+            origin: Arc::new(Instant::now()),
+        }
     }
 
     /// Monotonic time.
@@ -31,12 +37,16 @@ impl Clock {
 
     /// Wall time.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     pub fn wall(&self) -> Wall {
         Wall(jiff::Timestamp::now().as_millisecond())
     }
 
-    /// How wall time relates to monotonic time now. The thread may be halted between two readings: then they are taken anew.
+    /// How wall time relates to monotonic time now. The thread may be halted between two readings:
+    /// then they are taken anew.
     #[must_use]
     pub fn wall_offset(&self) -> WallOffset {
         const READINGS: usize = 4;
@@ -53,11 +63,13 @@ impl Clock {
         WallOffset::of(before, self.wall())
     }
 
-    /// The runtime's instant of a monotonic reading, for timers. [`Mono::FAR`] becomes an instant about 30 years away.
+    /// The runtime's instant of a monotonic reading, for timers. [`Mono::FAR`] becomes an instant
+    /// about 30 years away.
     #[must_use]
     pub fn instant(&self, at: Mono) -> tokio::time::Instant {
         const LONG: Duration = Duration::from_secs(30 * 365 * 86_400);
-        let offset = Duration::from_micros(at.since_us(Mono(START_US))).min(self.origin.elapsed() + LONG);
+        let offset =
+            Duration::from_micros(at.since_us(Mono(START_US))).min(self.origin.elapsed() + LONG);
         tokio::time::Instant::from_std(*self.origin + offset)
     }
 
@@ -77,6 +89,9 @@ impl Clock {
     #[must_use]
     pub fn mono_of(&self, at: Wall) -> Mono {
         let ahead_ms = at.since_ms(self.wall());
-        u64::try_from(ahead_ms).map_or_else(|_| self.mono().minus_ms(ahead_ms.unsigned_abs()), |ms| self.mono().plus_ms(ms))
+        u64::try_from(ahead_ms).map_or_else(
+            |_| self.mono().minus_ms(ahead_ms.unsigned_abs()),
+            |ms| self.mono().plus_ms(ms),
+        )
     }
 }

@@ -34,13 +34,20 @@ pub enum TelemetryError {
     Twice,
 }
 
-/// Sets up the log of this process. `filter`: the variable's value; `default`: what counts without one.
+/// Sets up the log of this process. `filter`: the variable's value; `default`: what counts without
+/// one.
 ///
 /// # Errors
 /// The filter cannot be read, or a log was set up before.
 pub fn init(format: LogFormat, filter: Option<&str>, default: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::builder().parse(filter.filter(|filter| !filter.is_empty()).unwrap_or(default))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::builder().parse(
+        filter
+            .filter(|filter| !filter.is_empty())
+            .unwrap_or(default),
+    )?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let outcome = match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),

@@ -1,7 +1,8 @@
 //! Where the built things are: the `egression` executable and the connectors.
 //!
-//! Cargo builds another package's binary for no test, so `cargo xtask test` builds both before it starts the tests. A single
-//! test by hand needs the same once: `cargo build -p egression-host --bin egression && cargo xtask guests`.
+//! Cargo builds another package's binary for no test, so `cargo xtask test` builds both before it
+//! starts the tests. A single test by hand needs the same once: `cargo build -p egression-host
+//! --bin egression && cargo xtask guests`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,8 @@ use anyhow::{Context, Result, bail};
 /// Names the executable, where it is not beside the running one.
 pub const BINARY_VARIABLE: &str = "EGRESSION_BIN";
 
-/// The `egression` executable: the one that [`BINARY_VARIABLE`] names, else the one in the target directory of the running
-/// executable.
+/// The `egression` executable: the one that [`BINARY_VARIABLE`] names, else the one in the target
+/// directory of the running executable.
 ///
 /// # Errors
 /// It has not been built; the message says how.
@@ -19,7 +20,10 @@ pub fn egression() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os(BINARY_VARIABLE) {
         return existing(PathBuf::from(named), "it is what EGRESSION_BIN names");
     }
-    existing(profile_dir()?.join("egression"), "build it: cargo build -p egression-host --bin egression")
+    existing(
+        profile_dir()?.join("egression"),
+        "build it: cargo build -p egression-host --bin egression",
+    )
 }
 
 /// A connector's component, `sandbox` for `connector-sandbox`.
@@ -27,7 +31,10 @@ pub fn egression() -> Result<PathBuf> {
 /// # Errors
 /// It has not been built; the message says how.
 pub fn connector(name: &str) -> Result<PathBuf> {
-    let target = profile_dir()?.parent().context("a target directory has a parent")?.to_owned();
+    let target = profile_dir()?
+        .parent()
+        .context("a target directory has a parent")?
+        .to_owned();
     existing(connector_in(&target, name), "build it: cargo xtask guests")
 }
 
@@ -41,9 +48,15 @@ pub fn connector_in(target: &Path, name: &str) -> PathBuf {
 /// `target/debug` or `target/release`. A test runs from `deps` inside of it.
 fn profile_dir() -> Result<PathBuf> {
     let running = std::env::current_exe().context("the running executable has no path")?;
-    let beside = running.parent().context("an executable lies in a directory")?;
+    let beside = running
+        .parent()
+        .context("an executable lies in a directory")?;
     let inside = beside.file_name().is_some_and(|name| name == "deps");
-    let profile = if inside { beside.parent().context("`deps` lies in a directory")? } else { beside };
+    let profile = if inside {
+        beside.parent().context("`deps` lies in a directory")?
+    } else {
+        beside
+    };
     Ok(profile.to_owned())
 }
 

@@ -23,7 +23,10 @@ pub fn upsert(channel: &str, id: &str) -> Value {
 /// # Errors
 /// It is refused.
 pub async fn submit(rest: &Rest, job: &Value) -> Result<Value> {
-    let request = rest.request(Method::POST, "/v1/jobs").header("prefer", "respond-async").json(job);
+    let request = rest
+        .request(Method::POST, "/v1/jobs")
+        .header("prefer", "respond-async")
+        .json(job);
     Ok(rest.send(request).await?.expect(202)?.json)
 }
 
@@ -32,7 +35,10 @@ pub async fn submit(rest: &Rest, job: &Value) -> Result<Value> {
 /// # Errors
 /// It is refused, or does not end in time.
 pub async fn submit_and_wait(rest: &Rest, job: &Value) -> Result<Value> {
-    let request = rest.request(Method::POST, "/v1/jobs").header("prefer", "wait=60").json(job);
+    let request = rest
+        .request(Method::POST, "/v1/jobs")
+        .header("prefer", "wait=60")
+        .json(job);
     Ok(rest.send(request).await?.expect(200)?.json)
 }
 
@@ -42,7 +48,10 @@ pub async fn submit_and_wait(rest: &Rest, job: &Value) -> Result<Value> {
 /// The server is away.
 pub async fn bulk(rest: &Rest, lines: &[Value], prefer: &str) -> Result<Answer> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let request = rest.request(Method::POST, "/v1/bulk").header("content-type", "application/x-ndjson").header("prefer", prefer);
+    let request = rest
+        .request(Method::POST, "/v1/bulk")
+        .header("content-type", "application/x-ndjson")
+        .header("prefer", prefer);
     rest.send(request.body(text)).await
 }
 
@@ -56,7 +65,10 @@ pub async fn until(rest: &Rest, execution: &Value, wish: impl Fn(&Value) -> bool
     let poll = async {
         let mut tag = "\"none\"".to_owned();
         loop {
-            let request = rest.request(Method::GET, &path).header("prefer", "wait=10").header("if-none-match", &tag);
+            let request = rest
+                .request(Method::GET, &path)
+                .header("prefer", "wait=10")
+                .header("if-none-match", &tag);
             let answer = rest.send(request).await?;
             if answer.status == 304 {
                 continue;
@@ -89,15 +101,18 @@ pub async fn until_done(rest: &Rest, execution: &Value) -> Result<Value> {
 /// # Errors
 /// As [`until`]; it ended before.
 pub async fn until_in_flight(rest: &Rest, execution: &Value) -> Result<Value> {
-    let seen = until(rest, execution, |seen| seen["done"] == true || seen["counts"]["in_flight"].as_u64() > Some(0)).await?;
+    let seen = until(rest, execution, |seen| {
+        seen["done"] == true || seen["counts"]["in_flight"].as_u64() > Some(0)
+    })
+    .await?;
     if seen["done"] == true {
         bail!("it ended before it was seen in flight: {seen:#}");
     }
     Ok(seen)
 }
 
-/// The only job of an execution, as soon as it waits for that reason. What the scheduler makes of a job is known a moment
-/// after it is taken, and nobody is told of it, so this asks again and again.
+/// The only job of an execution, as soon as it waits for that reason. What the scheduler makes of a
+/// job is known a moment after it is taken, and nobody is told of it, so this asks again and again.
 ///
 /// # Errors
 /// It does not come to that within 60 s; the message has the job as it was last.
@@ -105,7 +120,11 @@ pub async fn until_waits_for(rest: &Rest, execution: &Value, kind: &str) -> Resu
     let mut seen = Value::Null;
     let poll = async {
         loop {
-            seen = jobs(rest, execution).await?.into_iter().next().context("an execution has a job")?;
+            seen = jobs(rest, execution)
+                .await?
+                .into_iter()
+                .next()
+                .context("an execution has a job")?;
             if seen["waiting"]["kind"] == kind {
                 return anyhow::Ok(());
             }
@@ -131,9 +150,15 @@ pub async fn look(rest: &Rest, execution: &Value) -> Result<Value> {
 /// # Errors
 /// It is not there.
 pub async fn jobs(rest: &Rest, execution: &Value) -> Result<Vec<Value>> {
-    let request = rest.request(Method::GET, &format!("{}/jobs", path_of(execution)?)).header("accept", "application/x-ndjson");
+    let request = rest
+        .request(Method::GET, &format!("{}/jobs", path_of(execution)?))
+        .header("accept", "application/x-ndjson");
     let answer = rest.send(request).await?.expect(200)?;
-    answer.text.lines().map(|line| serde_json::from_str(line).context("a line of NDJSON")).collect()
+    answer
+        .text
+        .lines()
+        .map(|line| serde_json::from_str(line).context("a line of NDJSON"))
+        .collect()
 }
 
 /// The history of a job, at most a page of it.
@@ -142,15 +167,22 @@ pub async fn jobs(rest: &Rest, execution: &Value) -> Result<Vec<Value>> {
 /// It is not there.
 pub async fn events(rest: &Rest, job: &Value) -> Result<Vec<Value>> {
     let id = job["id"].as_str().context("a job has an id")?;
-    let page: Value = rest.get(&format!("/v1/jobs/{id}/events?limit=1000")).await?;
+    let page: Value = rest
+        .get(&format!("/v1/jobs/{id}/events?limit=1000"))
+        .await?;
     Ok(page["items"].as_array().cloned().unwrap_or_default())
 }
 
 /// The connector's own lines in a history, in order.
 #[must_use]
 pub fn log_lines(events: &[Value]) -> Vec<String> {
-    let lines = events.iter().filter_map(|event| event["log"].as_array()).flatten();
-    lines.filter_map(|line| line["message"].as_str().map(str::to_owned)).collect()
+    let lines = events
+        .iter()
+        .filter_map(|event| event["log"].as_array())
+        .flatten();
+    lines
+        .filter_map(|line| line["message"].as_str().map(str::to_owned))
+        .collect()
 }
 
 /// The path of an execution.
@@ -158,6 +190,8 @@ pub fn log_lines(events: &[Value]) -> Vec<String> {
 /// # Errors
 /// It has no id.
 pub fn path_of(execution: &Value) -> Result<String> {
-    let id = execution["id"].as_str().with_context(|| format!("an execution has an id: {execution}"))?;
+    let id = execution["id"]
+        .as_str()
+        .with_context(|| format!("an execution has an id: {execution}"))?;
     Ok(format!("/v1/executions/{id}"))
 }

@@ -49,7 +49,11 @@ impl TestHost {
     /// The binary is not built, or the configuration cannot be written.
     pub fn unstarted(configuration: &str) -> Result<Self> {
         let temporary = tempfile::tempdir()?;
-        let mut host = Self::new(binary::egression()?, temporary.path().to_owned(), configuration)?;
+        let mut host = Self::new(
+            binary::egression()?,
+            temporary.path().to_owned(),
+            configuration,
+        )?;
         host._temporary = Some(temporary);
         Ok(host)
     }
@@ -60,7 +64,13 @@ impl TestHost {
     /// The configuration cannot be written there.
     pub fn new(binary: PathBuf, directory: PathBuf, configuration: &str) -> Result<Self> {
         std::fs::write(directory.join("egression.toml"), configuration)?;
-        Ok(Self { binary, directory, _temporary: None, environment: Vec::new(), running: None })
+        Ok(Self {
+            binary,
+            directory,
+            _temporary: None,
+            environment: Vec::new(),
+            running: None,
+        })
     }
 
     /// Sets an environment variable for all later starts.
@@ -68,7 +78,8 @@ impl TestHost {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Starts it on the same data directory, on another free port. Nothing happens to one that is running.
+    /// Starts it on the same data directory, on another free port. Nothing happens to one that is
+    /// running.
     ///
     /// # Errors
     /// It does not start, or is not ready within 60 s.
@@ -77,7 +88,9 @@ impl TestHost {
             return Ok(());
         }
         let mut command = Command::new(&self.binary);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(self.directory.join("egression.toml"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(self.directory.join("egression.toml"));
         command.arg("--data-dir").arg(self.data_dir());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.running = Some(Running::start("host", command, &self.directory).await?);
@@ -95,7 +108,10 @@ impl TestHost {
         };
         match timeout(READY_WITHIN, wait).await {
             Ok(ended) => ended,
-            Err(_) => bail!("the host is not ready after {READY_WITHIN:?}\n{}", self.last_lines()),
+            Err(_) => bail!(
+                "the host is not ready after {READY_WITHIN:?}\n{}",
+                self.last_lines()
+            ),
         }
     }
 
@@ -104,7 +120,11 @@ impl TestHost {
     /// # Errors
     /// It was not running.
     pub async fn kill9(&mut self) -> Result<()> {
-        self.running.take().context("the host is not running")?.kill().await
+        self.running
+            .take()
+            .context("the host is not running")?
+            .kill()
+            .await
     }
 
     /// Asks it to end with SIGTERM.
@@ -112,7 +132,11 @@ impl TestHost {
     /// # Errors
     /// It was not running, or does not end within the time.
     pub async fn stop(&mut self, within: Duration) -> Result<()> {
-        self.running.take().context("the host is not running")?.stop(within).await
+        self.running
+            .take()
+            .context("the host is not running")?
+            .stop(within)
+            .await
     }
 
     /// Fails if it has ended by itself.
@@ -120,7 +144,10 @@ impl TestHost {
     /// # Errors
     /// It has.
     pub fn expect_running(&mut self) -> Result<()> {
-        self.running.as_mut().context("the host is not running")?.expect_running()
+        self.running
+            .as_mut()
+            .context("the host is not running")?
+            .expect_running()
     }
 
     /// The number of its process; none if it is not running.
@@ -134,7 +161,11 @@ impl TestHost {
     /// # Errors
     /// It is not running.
     pub fn url(&self) -> Result<String> {
-        Ok(self.running.as_ref().context("the host is not running")?.url())
+        Ok(self
+            .running
+            .as_ref()
+            .context("the host is not running")?
+            .url())
     }
 
     /// REST with the admin key.
@@ -151,7 +182,8 @@ impl TestHost {
     /// There is none.
     pub fn admin_key(&self) -> Result<String> {
         let file = self.data_dir().join(ADMIN_KEY_FILE);
-        let text = std::fs::read_to_string(&file).with_context(|| format!("no admin key in {}", file.display()))?;
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("no admin key in {}", file.display()))?;
         Ok(text.trim().to_owned())
     }
 
@@ -170,7 +202,10 @@ impl TestHost {
     /// The last lines of its log.
     #[must_use]
     pub fn last_lines(&self) -> String {
-        self.running.as_ref().map(Running::last_lines).unwrap_or_default()
+        self.running
+            .as_ref()
+            .map(Running::last_lines)
+            .unwrap_or_default()
     }
 
     /// A command of `egression` that talks to this host as its administrator.
@@ -179,7 +214,11 @@ impl TestHost {
     /// It is not running, or has left no key.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(&self.binary);
-        command.args(arguments).env("EGRESSION_URL", self.url()?).env("EGRESSION_KEY", self.admin_key()?).kill_on_drop(true);
+        command
+            .args(arguments)
+            .env("EGRESSION_URL", self.url()?)
+            .env("EGRESSION_KEY", self.admin_key()?)
+            .kill_on_drop(true);
         Ok(command)
     }
 
@@ -191,7 +230,12 @@ impl TestHost {
         let output = self.command(arguments)?.output().await?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            bail!("egression {} ended with {}\n{said}\n{}", arguments.join(" "), output.status, self.last_lines());
+            bail!(
+                "egression {} ended with {}\n{said}\n{}",
+                arguments.join(" "),
+                output.status,
+                self.last_lines()
+            );
         }
         Ok(output)
     }

@@ -1,4 +1,5 @@
-//! Configurations whose channels go through the connector `hostile`, which misbehaves as its settings say.
+//! Configurations whose channels go through the connector `hostile`, which misbehaves as its
+//! settings say.
 
 use std::fmt;
 use std::path::Path;
@@ -69,14 +70,30 @@ impl HostileChannel {
 
 impl fmt::Display for HostileChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, behave, settings, channel, connection } = self;
-        write!(f, "[[channels]]\nname = \"{name}\"\nconnector = \"hostile\"\n{channel}")?;
-        write!(f, "[[connections]]\nsubscription = \"{SUBSCRIPTION}\"\nchannel = \"{name}\"\n")?;
-        write!(f, "settings = {{ behave = \"{behave}\"{settings} }}\n{connection}")
+        let Self {
+            name,
+            behave,
+            settings,
+            channel,
+            connection,
+        } = self;
+        write!(
+            f,
+            "[[channels]]\nname = \"{name}\"\nconnector = \"hostile\"\n{channel}"
+        )?;
+        write!(
+            f,
+            "[[connections]]\nsubscription = \"{SUBSCRIPTION}\"\nchannel = \"{name}\"\n"
+        )?;
+        write!(
+            f,
+            "settings = {{ behave = \"{behave}\"{settings} }}\n{connection}"
+        )
     }
 }
 
-/// The text of a configuration: the given lines (the tables of the server), [`SUBSCRIPTION`], and the channels.
+/// The text of a configuration: the given lines (the tables of the server), [`SUBSCRIPTION`], and
+/// the channels.
 #[must_use]
 pub fn configuration(server: &str, channels: &[HostileChannel]) -> String {
     let channels: String = channels.iter().map(ToString::to_string).collect();
@@ -101,16 +118,28 @@ pub fn component() -> Result<std::path::PathBuf> {
     binary::connector("hostile")
 }
 
-/// The component with every `from` replaced by `to`, which has the same length, so that the binary stays valid WebAssembly.
+/// The component with every `from` replaced by `to`, which has the same length, so that the binary
+/// stays valid WebAssembly.
 ///
 /// # Errors
 /// The file cannot be read, or does not contain `from`.
 pub fn patched(component: &Path, from: &str, to: &str) -> Result<Vec<u8>> {
-    anyhow::ensure!(from.len() == to.len(), "`{from}` and `{to}` have different lengths");
+    anyhow::ensure!(
+        from.len() == to.len(),
+        "`{from}` and `{to}` have different lengths"
+    );
     let mut wasm = std::fs::read(component)?;
-    let places: Vec<usize> =
-        wasm.windows(from.len()).enumerate().filter(|(_, window)| *window == from.as_bytes()).map(|(at, _)| at).collect();
-    anyhow::ensure!(!places.is_empty(), "`{from}` is nowhere in {}", component.display());
+    let places: Vec<usize> = wasm
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, window)| *window == from.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    anyhow::ensure!(
+        !places.is_empty(),
+        "`{from}` is nowhere in {}",
+        component.display()
+    );
     for place in places {
         wasm[place..place + to.len()].copy_from_slice(to.as_bytes());
     }

@@ -1,6 +1,7 @@
 //! What a shop's log proves about order and repeats, in the words of verdicts.
 //!
-//! A job is known here by its object and the digest of its body, which is why the bodies of one object must all differ.
+//! A job is known here by its object and the digest of its body, which is why the bodies of one
+//! object must all differ.
 
 use std::collections::{HashMap, HashSet};
 
@@ -47,7 +48,9 @@ impl AcceptedOrder {
         let mut firsts: HashMap<&str, Vec<u64>> = HashMap::new();
         let mut found = Delivered::default();
         for write in writes {
-            let Some(digest) = &write.digest else { continue };
+            let Some(digest) = &write.digest else {
+                continue;
+            };
             let mark = (write.object_type.clone(), write.id.clone(), digest.clone());
             let known = keys_seen.entry(mark.clone()).or_default();
             if known.is_empty()
@@ -67,7 +70,11 @@ impl AcceptedOrder {
             }
         }
         found.inversions = firsts.values().map(|places| inversions(places)).sum();
-        found.never_taken = self.places.keys().filter(|mark| !taken.contains(*mark)).count() as u64;
+        found.never_taken = self
+            .places
+            .keys()
+            .filter(|mark| !taken.contains(*mark))
+            .count() as u64;
         found
     }
 }
@@ -112,19 +119,53 @@ mod tests {
 
     #[test]
     fn a_clean_log_is_clean() {
-        let writes = [write("a", "1", "k1", 503), write("a", "1", "k1", 200), write("a", "2", "k2", 200), write("a", "3", "k3", 200)];
-        assert_eq!(order().judge(&writes), Delivered { repeated_same_key: 1, ..Delivered::default() });
+        let writes = [
+            write("a", "1", "k1", 503),
+            write("a", "1", "k1", 200),
+            write("a", "2", "k2", 200),
+            write("a", "3", "k3", 200),
+        ];
+        assert_eq!(
+            order().judge(&writes),
+            Delivered {
+                repeated_same_key: 1,
+                ..Delivered::default()
+            }
+        );
     }
 
     #[test]
     fn a_job_that_came_too_early_is_counted_even_if_it_was_refused() {
-        let writes = [write("a", "1", "k1", 200), write("a", "3", "k3", 503), write("a", "2", "k2", 200), write("a", "3", "k3", 200)];
-        assert_eq!(order().judge(&writes), Delivered { inversions: 1, repeated_same_key: 1, ..Delivered::default() });
+        let writes = [
+            write("a", "1", "k1", 200),
+            write("a", "3", "k3", 503),
+            write("a", "2", "k2", 200),
+            write("a", "3", "k3", 200),
+        ];
+        assert_eq!(
+            order().judge(&writes),
+            Delivered {
+                inversions: 1,
+                repeated_same_key: 1,
+                ..Delivered::default()
+            }
+        );
     }
 
     #[test]
     fn a_missing_job_and_another_key_are_counted() {
-        let writes = [write("a", "1", "k1", 200), write("a", "1", "x", 200), write("a", "2", "k2", 503)];
-        assert_eq!(order().judge(&writes), Delivered { never_taken: 2, repeated_other_key: 1, ..Delivered::default() });
+        let writes = [
+            write("a", "1", "k1", 200),
+            write("a", "1", "x", 200),
+            write("a", "2", "k2", 503),
+        ];
+        assert_eq!(
+            order().judge(&writes),
+            Delivered {
+                never_taken: 2,
+                repeated_other_key: 1,
+                ..Delivered::default()
+            }
+        );
     }
 }

@@ -23,7 +23,10 @@ impl Answer {
     /// A header field, empty if it is not there.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The stable code of a problem, empty if it is none.
@@ -38,7 +41,11 @@ impl Answer {
     /// It is another one; the message has the answer.
     pub fn expect(self, status: u16) -> Result<Self> {
         if self.status != status {
-            bail!("answered {} instead of {status}: {:.2000}", self.status, self.text);
+            bail!(
+                "answered {} instead of {status}: {:.2000}",
+                self.status,
+                self.text
+            );
         }
         Ok(self)
     }
@@ -59,14 +66,24 @@ impl Rest {
     /// The client cannot be made.
     pub fn new(base: impl Into<String>, key: Option<String>) -> Result<Self> {
         // A repeat of its own would be a second request in the logs that the tests read.
-        let client = Client::builder().no_proxy().retry(reqwest::retry::never()).build()?;
-        Ok(Self { base: base.into(), key, client })
+        let client = Client::builder()
+            .no_proxy()
+            .retry(reqwest::retry::never())
+            .build()?;
+        Ok(Self {
+            base: base.into(),
+            key,
+            client,
+        })
     }
 
     /// The same server with another key, or none.
     #[must_use]
     pub fn with_key(&self, key: Option<&str>) -> Self {
-        Self { key: key.map(str::to_owned), ..self.clone() }
+        Self {
+            key: key.map(str::to_owned),
+            ..self.clone()
+        }
     }
 
     /// The key, if there is one.
@@ -84,7 +101,12 @@ impl Rest {
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Answer { status, headers, text, json })
+        Ok(Answer {
+            status,
+            headers,
+            text,
+            json,
+        })
     }
 
     /// The server's address as a URL.
@@ -95,7 +117,11 @@ impl Rest {
 
     /// A request to a path, or to a URL as a link of an answer has it.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) };
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.base)
+        };
         let request = self.client.request(method, url);
         match &self.key {
             Some(key) => request.bearer_auth(key),
@@ -118,7 +144,10 @@ impl Rest {
     /// As [`Self::get`].
     pub async fn get_lines<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
         let text = self.get_text(path).await?;
-        let parse = |line: &str| serde_json::from_str(line).with_context(|| format!("GET {path} has the line {line:.300}"));
+        let parse = |line: &str| {
+            serde_json::from_str(line)
+                .with_context(|| format!("GET {path} has the line {line:.300}"))
+        };
         text.lines().map(parse).collect()
     }
 
@@ -131,7 +160,11 @@ impl Rest {
     }
 
     async fn get_text(&self, path: &str) -> Result<String> {
-        let answer = self.request(Method::GET, path).send().await.with_context(|| format!("GET {path}"))?;
+        let answer = self
+            .request(Method::GET, path)
+            .send()
+            .await
+            .with_context(|| format!("GET {path}"))?;
         let status = answer.status();
         let text = answer.text().await?;
         if !status.is_success() {
@@ -151,8 +184,16 @@ impl Rest {
     /// # Errors
     /// The server is away.
     pub async fn post(&self, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
-        let answer = self.request(Method::POST, path).json(body).send().await.with_context(|| format!("POST {path}"))?;
+        let answer = self
+            .request(Method::POST, path)
+            .json(body)
+            .send()
+            .await
+            .with_context(|| format!("POST {path}"))?;
         let status = answer.status();
-        Ok((status, serde_json::from_slice(&answer.bytes().await?).unwrap_or(Value::Null)))
+        Ok((
+            status,
+            serde_json::from_slice(&answer.bytes().await?).unwrap_or(Value::Null),
+        ))
     }
 }

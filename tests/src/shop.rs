@@ -20,15 +20,23 @@ pub struct ShopProcess {
 }
 
 impl ShopProcess {
-    /// Starts `egression sandbox` on a free port with the scenario, which is left as `<name>.json` in the directory.
+    /// Starts `egression sandbox` on a free port with the scenario, which is left as `<name>.json`
+    /// in the directory.
     ///
     /// # Errors
     /// The shop does not start.
-    pub async fn start(binary: &Path, name: &str, scenario: &Scenario, directory: &Path) -> Result<Self> {
+    pub async fn start(
+        binary: &Path,
+        name: &str,
+        scenario: &Scenario,
+        directory: &Path,
+    ) -> Result<Self> {
         let file = directory.join(format!("{name}.json"));
         std::fs::write(&file, serde_json::to_vec_pretty(scenario)?)?;
         let mut command = Command::new(binary);
-        command.args(["sandbox", "--listen", "127.0.0.1:0", "--scenario"]).arg(&file);
+        command
+            .args(["sandbox", "--listen", "127.0.0.1:0", "--scenario"])
+            .arg(&file);
         let running = Running::start(name, command, directory).await?;
         let log = ShopLog::new(running.url())?;
         Ok(Self { running, log })
@@ -162,7 +170,12 @@ impl ShopLog {
     /// # Errors
     /// The shop is away, or refuses them.
     pub async fn change(&self, change: &ScenarioChange) -> Result<()> {
-        let answer = self.0.request(Method::PUT, "/_sandbox/scenario").json(change).send().await?;
+        let answer = self
+            .0
+            .request(Method::PUT, "/_sandbox/scenario")
+            .json(change)
+            .send()
+            .await?;
         if !answer.status().is_success() {
             bail!("the shop refuses the scenario: {}", answer.text().await?);
         }

@@ -1,5 +1,5 @@
-//! A Metadata API: where the host reads bodies. It answers single and batch reads, asks for a bearer token and counts what it
-//! was asked.
+//! A Metadata API: where the host reads bodies. It answers single and batch reads, asks for a
+//! bearer token and counts what it was asked.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -52,21 +52,34 @@ impl MetadataApi {
     ///
     /// # Errors
     /// No port can be listened on.
-    pub async fn start(objects: impl IntoIterator<Item = SourceObject>, token: &str) -> Result<Self> {
+    pub async fn start(
+        objects: impl IntoIterator<Item = SourceObject>,
+        token: &str,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shelf =
-            Arc::new(Shelf { token: token.to_owned(), objects: RwLock::default(), requests: AtomicU64::new(0), reads: AtomicU64::new(0) });
+        let shelf = Arc::new(Shelf {
+            token: token.to_owned(),
+            objects: RwLock::default(),
+            requests: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+        });
         for object in objects {
             shelf.put(object);
         }
-        let router =
-            Router::new().route("/objects/{type}/{id}", get(one)).route("/objects:batchGet", post(batch)).with_state(Arc::clone(&shelf));
+        let router = Router::new()
+            .route("/objects/{type}/{id}", get(one))
+            .route("/objects:batchGet", post(batch))
+            .with_state(Arc::clone(&shelf));
         let server = tokio::spawn(async move {
             // It ends with the handle; an error of a single connection does not end it.
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { address, shelf, server })
+        Ok(Self {
+            address,
+            shelf,
+            server,
+        })
     }
 
     /// `http://127.0.0.1:…`.
@@ -83,7 +96,10 @@ impl MetadataApi {
     /// Requests answered so far, and objects given in them.
     #[must_use]
     pub fn asked(&self) -> (u64, u64) {
-        (self.shelf.requests.load(Ordering::Relaxed), self.shelf.reads.load(Ordering::Relaxed))
+        (
+            self.shelf.requests.load(Ordering::Relaxed),
+            self.shelf.reads.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -96,19 +112,25 @@ impl Drop for MetadataApi {
 impl Shelf {
     fn put(&self, object: SourceObject) {
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-        objects.entry(object.object_type.clone()).or_default().insert(object.id.clone(), object);
+        objects
+            .entry(object.object_type.clone())
+            .or_default()
+            .insert(object.id.clone(), object);
     }
 
     fn find(&self, object_type: &str, id: &str) -> Option<SourceObject> {
         let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
         let found = objects.get(object_type)?.get(id).cloned();
-        self.reads.fetch_add(u64::from(found.is_some()), Ordering::Relaxed);
+        self.reads
+            .fetch_add(u64::from(found.is_some()), Ordering::Relaxed);
         found
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
         if given.and_then(|value| value.strip_prefix("Bearer ")) == Some(self.token.as_str()) {
             Ok(())
         } else {
@@ -117,7 +139,11 @@ impl Shelf {
     }
 }
 
-async fn one(State(shelf): State<Arc<Shelf>>, headers: HeaderMap, Path((object_type, id)): Path<(String, String)>) -> Response {
+async fn one(
+    State(shelf): State<Arc<Shelf>>,
+    headers: HeaderMap,
+    Path((object_type, id)): Path<(String, String)>,
+) -> Response {
     if let Err(refused) = shelf.admit(&headers) {
         return refused.into_response();
     }
@@ -140,11 +166,18 @@ struct BatchAnswer {
     missing: Vec<String>,
 }
 
-async fn batch(State(shelf): State<Arc<Shelf>>, headers: HeaderMap, Json(asked): Json<BatchRequest>) -> Response {
+async fn batch(
+    State(shelf): State<Arc<Shelf>>,
+    headers: HeaderMap,
+    Json(asked): Json<BatchRequest>,
+) -> Response {
     if let Err(refused) = shelf.admit(&headers) {
         return refused.into_response();
     }
-    let mut answer = BatchAnswer { objects: Vec::with_capacity(asked.ids.len()), missing: Vec::new() };
+    let mut answer = BatchAnswer {
+        objects: Vec::with_capacity(asked.ids.len()),
+        missing: Vec::new(),
+    };
     for id in asked.ids {
         match shelf.find(&asked.object_type, &id) {
             Some(object) => answer.objects.push(object),

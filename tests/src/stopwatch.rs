@@ -9,7 +9,10 @@ pub struct Stopwatch(Instant);
 impl Stopwatch {
     /// Starts.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     pub fn start() -> Self {
         Self(Instant::now())
     }

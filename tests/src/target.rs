@@ -1,8 +1,8 @@
 //! A destination that is scripted by the path of the request, and remembers what reached it.
 //!
-//! `/ok` answers, `/close` answers and hangs up, `/hold` answers once it is released, `/echo` answers with the credential that
-//! it was sent, `/redirect?<url>` points elsewhere, `/objects/<type>/<id>` answers with an empty object as a Metadata API
-//! does.
+//! `/ok` answers, `/close` answers and hangs up, `/hold` answers once it is released, `/echo`
+//! answers with the credential that it was sent, `/redirect?<url>` points elsewhere,
+//! `/objects/<type>/<id>` answers with an empty object as a Metadata API does.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,13 +55,23 @@ impl Target {
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { arrived: Mutex::default(), count: watch::Sender::new(0), released: watch::Sender::new(false) });
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let shared = Arc::new(Shared {
+            arrived: Mutex::default(),
+            count: watch::Sender::new(0),
+            released: watch::Sender::new(false),
+        });
+        let router = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             // It ends with the handle; an error of a single connection does not end it.
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { address, shared, server })
+        Ok(Self {
+            address,
+            shared,
+            server,
+        })
     }
 
     /// The URL of a path.
@@ -73,13 +83,22 @@ impl Target {
     /// What arrived so far.
     #[must_use]
     pub fn arrived(&self) -> Vec<Arrived> {
-        self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .arrived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until so many requests have arrived.
     pub async fn until_arrived(&self, requests: usize) {
         // The sender lives in the handle, so this cannot fail.
-        let _ = self.shared.count.subscribe().wait_for(|count| *count >= requests).await;
+        let _ = self
+            .shared
+            .count
+            .subscribe()
+            .wait_for(|count| *count >= requests)
+            .await;
     }
 
     /// Answers what `/hold` holds back, now and later.
@@ -94,13 +113,37 @@ impl Drop for Target {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let told = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let told = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (authorization, traceparent) = (told("authorization"), told("traceparent"));
-    let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let request = Arrived { method: method.to_string(), path, authorization: authorization.clone(), traceparent, body: body.to_vec() };
+    let path = uri
+        .path_and_query()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let request = Arrived {
+        method: method.to_string(),
+        path,
+        authorization: authorization.clone(),
+        traceparent,
+        body: body.to_vec(),
+    };
     let count = {
-        let mut arrived = shared.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut arrived = shared
+            .arrived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         arrived.push(request);
         arrived.len()
     };
@@ -108,20 +151,36 @@ async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, hea
     match uri.path() {
         "/hold" => {
             // An error means that the handle is gone, and with it the test.
-            let _ = shared.released.subscribe().wait_for(|released| *released).await;
+            let _ = shared
+                .released
+                .subscribe()
+                .wait_for(|released| *released)
+                .await;
             "{}".into_response()
         }
         "/echo" => {
-            let shown = HeaderValue::from_str(&authorization).unwrap_or(HeaderValue::from_static("none"));
-            ([("x-seen", shown)], format!("{{\"seen\":\"{authorization}\"}}")).into_response()
+            let shown =
+                HeaderValue::from_str(&authorization).unwrap_or(HeaderValue::from_static("none"));
+            (
+                [("x-seen", shown)],
+                format!("{{\"seen\":\"{authorization}\"}}"),
+            )
+                .into_response()
         }
         "/redirect" => {
-            let to = HeaderValue::from_str(uri.query().unwrap_or_default()).unwrap_or(HeaderValue::from_static("/ok"));
+            let to = HeaderValue::from_str(uri.query().unwrap_or_default())
+                .unwrap_or(HeaderValue::from_static("/ok"));
             (StatusCode::FOUND, [(header::LOCATION, to)]).into_response()
         }
         "/close" => ([(header::CONNECTION, "close")], "{}").into_response(),
-        path => match path.strip_prefix("/objects/").and_then(|object| object.split_once('/')) {
-            Some((object_type, id)) => format!(r#"{{"id":"{id}","type":"{object_type}","revision":1,"body":{{}}}}"#).into_response(),
+        path => match path
+            .strip_prefix("/objects/")
+            .and_then(|object| object.split_once('/'))
+        {
+            Some((object_type, id)) => {
+                format!(r#"{{"id":"{id}","type":"{object_type}","revision":1,"body":{{}}}}"#)
+                    .into_response()
+            }
             None => "{}".into_response(),
         },
     }

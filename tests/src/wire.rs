@@ -16,9 +16,13 @@ impl Wire {
     /// # Errors
     /// The server is away.
     pub async fn post(rest: &Rest, path: &str, fields: &[(&str, &str)]) -> Result<Self> {
-        let authority = rest.base().strip_prefix("http://").context("a base without TLS")?;
+        let authority = rest
+            .base()
+            .strip_prefix("http://")
+            .context("a base without TLS")?;
         let mut wire = Self(TcpStream::connect(authority).await?);
-        let mut head = format!("POST {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n");
+        let mut head =
+            format!("POST {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n");
         if let Some(key) = rest.key() {
             head.push_str(&format!("Authorization: Bearer {key}\r\n"));
         }
@@ -44,7 +48,8 @@ impl Wire {
     /// # Errors
     /// The server has closed the connection.
     pub async fn send_chunk(&mut self, bytes: &[u8]) -> Result<()> {
-        self.send(format!("{:x}\r\n", bytes.len()).as_bytes()).await?;
+        self.send(format!("{:x}\r\n", bytes.len()).as_bytes())
+            .await?;
         self.send(bytes).await?;
         self.send(b"\r\n").await
     }
@@ -57,7 +62,8 @@ impl Wire {
         Ok(self.0.shutdown().await?)
     }
 
-    /// Reads the answer to its end: the head, and the body as it came. Empty if the server just hung up.
+    /// Reads the answer to its end: the head, and the body as it came. Empty if the server just
+    /// hung up.
     pub async fn answer(mut self) -> String {
         let mut answer = Vec::new();
         // A reset after the answer says that the rest of the request was not read.

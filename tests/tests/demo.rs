@@ -9,14 +9,22 @@ use tokio::process::Command;
 
 #[tokio::test]
 async fn a_small_demo_ends_clean() {
-    let demo = binary::egression().unwrap().with_file_name("egression-demo");
+    let demo = binary::egression()
+        .unwrap()
+        .with_file_name("egression-demo");
     let mut command = Command::new(demo);
-    command.args(["--objects", "400", "--output", "json"]).kill_on_drop(true).stdout(Stdio::piped());
+    command
+        .args(["--objects", "400", "--output", "json"])
+        .kill_on_drop(true)
+        .stdout(Stdio::piped());
     let output = command.spawn().unwrap().wait_with_output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     // Shown where the test fails, with the seed that standard error has.
     print!("{text}");
     let verdict: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    assert_eq!((verdict["expected"].as_u64(), verdict["present"].as_u64()), (Some(800), Some(800)));
+    assert_eq!(
+        (verdict["expected"].as_u64(), verdict["present"].as_u64()),
+        (Some(800), Some(800))
+    );
     assert_eq!(output.status.code(), Some(0));
 }

@@ -1,4 +1,5 @@
-//! Tastes that matter, as checks: layers, module documents, file sizes, words that have no place here.
+//! Tastes that matter, as checks: layers, module documents, file sizes, words that have no place
+//! here.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -18,7 +19,10 @@ struct Source {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 fn sources(folders: &[&str]) -> Vec<Source> {
@@ -30,7 +34,10 @@ fn files(folders: &[&str], extension: &str) -> Vec<Source> {
     for folder in folders {
         collect(&root().join(folder), extension, &mut found);
     }
-    assert!(!found.is_empty(), "no sources under {folders:?}: is the test looking in the right place?");
+    assert!(
+        !found.is_empty(),
+        "no sources under {folders:?}: is the test looking in the right place?"
+    );
     found
 }
 
@@ -42,15 +49,24 @@ fn collect(folder: &Path, extension: &str, found: &mut Vec<Source>) {
                 collect(&path, extension, found);
             }
         } else if path.extension().is_some_and(|of_path| of_path == extension) {
-            let name = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
-            found.push(Source { text: fs::read_to_string(&path).unwrap(), path: name });
+            let name = path
+                .strip_prefix(root())
+                .unwrap()
+                .to_string_lossy()
+                .replace('\\', "/");
+            found.push(Source {
+                text: fs::read_to_string(&path).unwrap(),
+                path: name,
+            });
         }
     }
 }
 
 /// Product code only: what stands before the test module, without comments.
 fn product_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).filter(|line| !line.trim_start().starts_with("//"))
+    text.lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .filter(|line| !line.trim_start().starts_with("//"))
 }
 
 fn is_test_file(path: &str) -> bool {
@@ -61,7 +77,10 @@ fn is_test_file(path: &str) -> bool {
 fn trespassers(folders: &[&str], words: &[&str], allowed: &[&str]) -> Vec<String> {
     sources(folders)
         .into_iter()
-        .filter(|source| !is_test_file(&source.path) && !allowed.iter().any(|folder| source.path.starts_with(folder)))
+        .filter(|source| {
+            !is_test_file(&source.path)
+                && !allowed.iter().any(|folder| source.path.starts_with(folder))
+        })
         .flat_map(|source| {
             let hits: Vec<String> = product_lines(&source.text)
                 .filter(|line| words.iter().any(|word| line.contains(word)))
@@ -74,19 +93,44 @@ fn trespassers(folders: &[&str], words: &[&str], allowed: &[&str]) -> Vec<String
 
 #[test]
 fn core_is_pure() {
-    let words = ["tokio", "sqlx", "wasmtime", "axum", "reqwest", "std::fs", "std::net", "std::thread", "Instant::now", "SystemTime"];
-    assert_eq!(trespassers(&["host/core/src"], &words, &[]), Vec::<String>::new());
+    let words = [
+        "tokio",
+        "sqlx",
+        "wasmtime",
+        "axum",
+        "reqwest",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "Instant::now",
+        "SystemTime",
+    ];
+    assert_eq!(
+        trespassers(&["host/core/src"], &words, &[]),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn sql_lives_in_the_store() {
-    assert_eq!(trespassers(&["host/src", "host/core/src", "host/sandbox/src"], &["sqlx::"], &["host/src/store/"]), Vec::<String>::new());
+    assert_eq!(
+        trespassers(
+            &["host/src", "host/core/src", "host/sandbox/src"],
+            &["sqlx::"],
+            &["host/src/store/"]
+        ),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn wasmtime_lives_in_the_runtime() {
     assert_eq!(
-        trespassers(&["host/src", "host/core/src"], &["wasmtime::", "wasmtime_wasi::"], &["host/src/runtime/"]),
+        trespassers(
+            &["host/src", "host/core/src"],
+            &["wasmtime::", "wasmtime_wasi::"],
+            &["host/src/runtime/"]
+        ),
         Vec::<String>::new()
     );
 }
@@ -95,29 +139,61 @@ fn wasmtime_lives_in_the_runtime() {
 fn axum_lives_in_the_api() {
     // The app serves the API's router; it handles no request.
     let allowed = ["host/src/api/", "host/src/app/serve.rs"];
-    assert_eq!(trespassers(&["host/src", "host/core/src"], &["axum::"], &allowed), Vec::<String>::new());
+    assert_eq!(
+        trespassers(&["host/src", "host/core/src"], &["axum::"], &allowed),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn only_the_gate_and_the_client_open_connections() {
-    assert_eq!(trespassers(&["host/src"], &["reqwest::"], &["host/src/gate/", "host/src/cli/"]), Vec::<String>::new());
+    assert_eq!(
+        trespassers(
+            &["host/src"],
+            &["reqwest::"],
+            &["host/src/gate/", "host/src/cli/"]
+        ),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn clocks_are_read_in_one_place() {
     let words = ["Instant::now()", "SystemTime::now()", "Timestamp::now()"];
     let allowed = ["host/src/clock.rs", "host/sandbox/src/clock.rs"];
-    assert_eq!(trespassers(&["host/src", "host/core/src", "host/sandbox/src"], &words, &allowed), Vec::<String>::new());
+    assert_eq!(
+        trespassers(
+            &["host/src", "host/core/src", "host/sandbox/src"],
+            &words,
+            &allowed
+        ),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn parts_do_not_know_the_app() {
-    assert_eq!(trespassers(&["host/src"], &["crate::app"], &["host/src/app/", "host/src/cli/"]), Vec::<String>::new());
+    assert_eq!(
+        trespassers(
+            &["host/src"],
+            &["crate::app"],
+            &["host/src/app/", "host/src/cli/"]
+        ),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn the_store_knows_no_part_above_it() {
-    let words = ["crate::api", "crate::delivery", "crate::dispatch", "crate::gate", "crate::resolver", "crate::runtime", "crate::vault"];
+    let words = [
+        "crate::api",
+        "crate::delivery",
+        "crate::dispatch",
+        "crate::gate",
+        "crate::resolver",
+        "crate::runtime",
+        "crate::vault",
+    ];
     let inside: Vec<String> = trespassers(&["host/src/store"], &words, &[]);
     assert_eq!(inside, Vec::<String>::new());
 }
@@ -145,7 +221,16 @@ fn files_have_one_duty() {
 
 #[test]
 fn modules_are_named_for_their_duty() {
-    let vague = ["utils.rs", "util.rs", "common.rs", "helpers.rs", "helper.rs", "types.rs", "manager.rs", "misc.rs"];
+    let vague = [
+        "utils.rs",
+        "util.rs",
+        "common.rs",
+        "helpers.rs",
+        "helper.rs",
+        "types.rs",
+        "manager.rs",
+        "misc.rs",
+    ];
     let named: Vec<String> = sources(&["host", "sdk", "connectors", "tests", "xtask"])
         .into_iter()
         .map(|source| source.path)
@@ -157,13 +242,24 @@ fn modules_are_named_for_their_duty() {
 /// Unused snapshots pass every test and say what is true no longer.
 #[test]
 fn every_snapshot_has_its_assertion() {
-    let sources: BTreeMap<String, String> =
-        sources(&["host", "sdk", "tests", "xtask"]).into_iter().map(|source| (source.path, source.text)).collect();
+    let sources: BTreeMap<String, String> = sources(&["host", "sdk", "tests", "xtask"])
+        .into_iter()
+        .map(|source| (source.path, source.text))
+        .collect();
     let unused: Vec<String> = files(&["host", "sdk", "tests", "xtask"], "snap")
         .into_iter()
         .filter(|snapshot| {
-            let asserting = snapshot.text.lines().find_map(|line| line.strip_prefix("source: ")).and_then(|path| sources.get(path));
-            let name = snapshot.path.trim_end_matches(".snap").rsplit("__").next().unwrap_or_default();
+            let asserting = snapshot
+                .text
+                .lines()
+                .find_map(|line| line.strip_prefix("source: "))
+                .and_then(|path| sources.get(path));
+            let name = snapshot
+                .path
+                .trim_end_matches(".snap")
+                .rsplit("__")
+                .next()
+                .unwrap_or_default();
             !asserting.is_some_and(|text| names_snapshot(text, name))
         })
         .map(|snapshot| snapshot.path)
@@ -171,9 +267,13 @@ fn every_snapshot_has_its_assertion() {
     assert_eq!(unused, Vec::<String>::new());
 }
 
-/// Whether a test file asserts a snapshot: by its name, by a name that is made, or by a test of that name.
+/// Whether a test file asserts a snapshot: by its name, by a name that is made, or by a test of
+/// that name.
 fn names_snapshot(text: &str, name: &str) -> bool {
-    let made = |made: &str| made.split_once('{').is_some_and(|(prefix, _)| !prefix.is_empty() && name.starts_with(prefix));
+    let made = |made: &str| {
+        made.split_once('{')
+            .is_some_and(|(prefix, _)| !prefix.is_empty() && name.starts_with(prefix))
+    };
     text.contains("assert_")
         && (text.contains(&format!("\"{name}\""))
             || text.contains(&format!("fn {name}("))
@@ -214,7 +314,11 @@ fn find_changed(folder: &Path, changed: &mut Vec<String>) {
     if let Ok(released) = fs::read_to_string(folder.join("released")) {
         let now = digest_of(folder);
         if released.trim() != now {
-            changed.push(format!("{} was released as {}, and is {now}", folder.display(), released.trim()));
+            changed.push(format!(
+                "{} was released as {}, and is {now}",
+                folder.display(),
+                released.trim()
+            ));
         }
     }
     for entry in fs::read_dir(folder).unwrap() {
@@ -230,7 +334,11 @@ fn digest_of(folder: &Path) -> String {
     fn read(folder: &Path, within: &Path, files: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(within).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.strip_prefix(folder).unwrap().to_string_lossy().replace('\\', "/");
+            let name = path
+                .strip_prefix(folder)
+                .unwrap()
+                .to_string_lossy()
+                .replace('\\', "/");
             if path.is_dir() {
                 read(folder, &path, files);
             } else if name != "released" {

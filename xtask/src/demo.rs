@@ -14,7 +14,8 @@ const DEV_OBJECTS: u64 = 5_000;
 /// What the demo takes.
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
-    /// Ships this many objects in place of all 42,254. Up to 5,000 run in the dev profile, which the tests have built.
+    /// Ships this many objects in place of all 42,254. Up to 5,000 run in the dev profile, which
+    /// the tests have built.
     #[arg(long, value_name = "N")]
     objects: Option<u64>,
     /// The seed of prices and faults. Without one the demo draws and prints one.
@@ -32,14 +33,28 @@ pub(crate) struct DemoOptions {
 pub(crate) fn run(workspace: &Workspace, options: &DemoOptions) -> Result<()> {
     setup::for_guests(workspace)?;
     guests::build(workspace)?;
-    let dev = options.objects.is_some_and(|objects| objects <= DEV_OBJECTS);
+    let dev = options
+        .objects
+        .is_some_and(|objects| objects <= DEV_OBJECTS);
     let build: &[&str] = if dev {
         &["build", "--locked", "--workspace", "--bins"]
     } else {
-        &["build", "--locked", "--release", "--bins", "-p", "egression-host", "-p", "egression-demo"]
+        &[
+            "build",
+            "--locked",
+            "--release",
+            "--bins",
+            "-p",
+            "egression-host",
+            "-p",
+            "egression-demo",
+        ]
     };
     run_command(&mut workspace.cargo(build))?;
-    let binary = workspace.target().join(if dev { "debug" } else { "release" }).join("egression-demo");
+    let binary = workspace
+        .target()
+        .join(if dev { "debug" } else { "release" })
+        .join("egression-demo");
     let mut demo = workspace.command(binary, &["--output", &options.output]);
     for (name, value) in [("--objects", options.objects), ("--seed", options.seed)] {
         if let Some(value) = value {

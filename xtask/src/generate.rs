@@ -1,4 +1,5 @@
-//! The generated documents. The program writes them, this only puts them in their place or holds them against it.
+//! The generated documents. The program writes them, this only puts them in their place or holds
+//! them against it.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -8,12 +9,16 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Workspace, run, shown};
 
 /// A document and the command of `egression` that prints it.
-const DOCUMENTS: [(&str, &str); 3] =
-    [("docs/openapi.json", "openapi"), ("docs/configuration.md", "config-reference"), ("docs/metrics.md", "metrics-reference")];
+const DOCUMENTS: [(&str, &str); 3] = [
+    ("docs/openapi.json", "openapi"),
+    ("docs/configuration.md", "config-reference"),
+    ("docs/metrics.md", "metrics-reference"),
+];
 
 /// Builds the binaries that tests and documents need, in the dev profile.
 ///
-/// All of the workspace's at once: cargo then chooses the same features of dependencies as for the tests, and builds them once.
+/// All of the workspace's at once: cargo then chooses the same features of dependencies as for the
+/// tests, and builds them once.
 pub(crate) fn binaries(workspace: &Workspace) -> Result<()> {
     run(&mut workspace.cargo(&["build", "--locked", "--workspace", "--bins"]))
 }

@@ -22,7 +22,18 @@ pub(crate) fn run(workspace: &Workspace, options: &KillTestOptions) -> Result<()
     setup::for_guests(workspace)?;
     guests::build(workspace)?;
     generate::binaries(workspace)?;
-    let test = ["test", "--locked", "--workspace", "--test", "kill", "--", "--ignored", "--exact", "whole", "--nocapture"];
+    let test = [
+        "test",
+        "--locked",
+        "--workspace",
+        "--test",
+        "kill",
+        "--",
+        "--ignored",
+        "--exact",
+        "whole",
+        "--nocapture",
+    ];
     let mut cargo = workspace.cargo(&test);
     cargo.env("EGRESSION_KILLS", options.kills.to_string());
     if let Some(seed) = options.seed {

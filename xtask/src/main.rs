@@ -1,8 +1,12 @@
 //! Project tasks: `cargo xtask TASK`.
 //!
-//! What each needs and this machine lacks is installed from the registries into the target directory; a missing system package
-//! is named with the command that installs it. Talk goes to standard error.
-#![expect(clippy::print_stderr, reason = "tasks talk to the person who started them")]
+//! What each needs and this machine lacks is installed from the registries into the target
+//! directory; a missing system package is named with the command that installs it. Talk goes to
+//! standard error.
+#![expect(
+    clippy::print_stderr,
+    reason = "tasks talk to the person who started them"
+)]
 
 mod demo;
 mod generate;
@@ -23,7 +27,8 @@ use workspace::Workspace;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Project tasks", max_term_width = 110)]
 enum Task {
-    /// Installs what the other tasks need. They do it themselves; this is for a machine that goes offline.
+    /// Installs what the other tasks need. They do it themselves; this is for a machine that goes
+    /// offline.
     Setup,
     /// Builds the connectors as components.
     Guests,

@@ -19,8 +19,9 @@ pub(crate) struct Step {
 
 /// Runs the steps in order.
 ///
-/// A failing step does not end the run: the machine has done most of the building by then, and whoever reads the table wants
-/// to see all that is wrong at once. Only a step that carries the later ones ends it.
+/// A failing step does not end the run: the machine has done most of the building by then, and
+/// whoever reads the table wants to see all that is wrong at once. Only a step that carries the
+/// later ones ends it.
 pub(crate) fn run(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
     let whole = Stopwatch::start();
     let mut table = Vec::new();
@@ -34,7 +35,11 @@ pub(crate) fn run(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
             eprintln!("{} failed: {error:#}", step.name);
             failed.push(step.name);
         }
-        table.push((step.name, watch.elapsed(), if passed { "passed" } else { "FAILED" }));
+        table.push((
+            step.name,
+            watch.elapsed(),
+            if passed { "passed" } else { "FAILED" },
+        ));
         if !passed && step.carries {
             eprintln!("the rest needs this step and is left out");
             break;
@@ -45,7 +50,11 @@ pub(crate) fn run(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
         eprintln!("{name:<12} {:>8}  {outcome}", minutes(*took));
     }
     eprintln!("{:<12} {:>8}", "all", minutes(whole.elapsed()));
-    if failed.is_empty() { Ok(()) } else { bail!("failed: {}", failed.join(", ")) }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        bail!("failed: {}", failed.join(", "))
+    }
 }
 
 fn minutes(took: Duration) -> String {

@@ -8,7 +8,10 @@ pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must pass, on a clean checkout and in CI alike.
 //!
-//! Clippy, the tests and the documents share one target directory and one profile, so dependencies are built once.
+//! Clippy, the tests and the documents share one target directory and one profile, so dependencies
+//! are built once.
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -18,35 +19,96 @@ pub(crate) struct TestOptions {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "setup", work: setup::run, carries: true },
-    Step { name: "fmt", work: fmt, carries: false },
-    Step { name: "deny", work: deny, carries: false },
-    Step { name: "clippy", work: clippy, carries: false },
-    Step { name: "guests", work: guests::build, carries: true },
-    Step { name: "binaries", work: generate::binaries, carries: true },
-    Step { name: "nextest", work: nextest, carries: false },
-    Step { name: "doctests", work: doctests, carries: false },
-    Step { name: "docs", work: docs, carries: false },
-    Step { name: "drift", work: generate::check, carries: false },
+    Step {
+        name: "setup",
+        work: setup::run,
+        carries: true,
+    },
+    Step {
+        name: "fmt",
+        work: fmt,
+        carries: false,
+    },
+    Step {
+        name: "deny",
+        work: deny,
+        carries: false,
+    },
+    Step {
+        name: "clippy",
+        work: clippy,
+        carries: false,
+    },
+    Step {
+        name: "guests",
+        work: guests::build,
+        carries: true,
+    },
+    Step {
+        name: "binaries",
+        work: generate::binaries,
+        carries: true,
+    },
+    Step {
+        name: "nextest",
+        work: nextest,
+        carries: false,
+    },
+    Step {
+        name: "doctests",
+        work: doctests,
+        carries: false,
+    },
+    Step {
+        name: "docs",
+        work: docs,
+        carries: false,
+    },
+    Step {
+        name: "drift",
+        work: generate::check,
+        carries: false,
+    },
 ];
 
 /// Runs the steps, or the one that was asked for.
 pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
-    let chosen: Vec<_> = STEPS.iter().filter(|step| options.only.as_deref().is_none_or(|only| only == step.name)).collect();
+    let chosen: Vec<_> = STEPS
+        .iter()
+        .filter(|step| options.only.as_deref().is_none_or(|only| only == step.name))
+        .collect();
     steps::run(workspace, &chosen)
 }
 
 fn fmt(workspace: &Workspace) -> Result<()> {
-    run_command(&mut workspace.cargo(&["fmt", "--all", "--check"])).context("format it with: cargo fmt --all")
+    run_command(&mut workspace.cargo(&["fmt", "--all", "--check"]))
+        .context("format it with: cargo fmt --all")
 }
 
 fn deny(workspace: &Workspace) -> Result<()> {
-    // Two versions of a crate are warned of by deny.toml, for whoever looks; here they would hide what fails.
-    run_command(setup::deny(workspace).args(["--locked", "--log-level", "error", "check", "bans", "licenses", "sources"]))
+    // Two versions of a crate are warned of by deny.toml, for whoever looks; here they would hide
+    // what fails.
+    run_command(setup::deny(workspace).args([
+        "--locked",
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {
-    run_command(&mut workspace.cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    run_command(&mut workspace.cargo(&[
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 /// The tests that have PostgreSQL read the statements of the store.
@@ -62,7 +124,8 @@ fn nextest(workspace: &Workspace) -> Result<()> {
     if setup::has_postgresql() {
         return run_command(&mut nextest);
     }
-    // Whoever wants to try the product need not install a database that it does not use yet; `.ci/run` leaves nothing out.
+    // Whoever wants to try the product need not install a database that it does not use yet;
+    // `.ci/run` leaves nothing out.
     ensure!(std::env::var_os(NEEDS_POSTGRESQL).is_none(), NO_POSTGRESQL);
     run_command(nextest.args(["--filterset", &format!("not {WITH_POSTGRESQL}")]))?;
     eprintln!("{NO_POSTGRESQL}");

@@ -21,15 +21,41 @@ impl Workspace {
     pub(crate) fn find() -> Result<Self> {
         // The cargo that runs this, so that no step runs under another toolchain.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(&cargo).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]).output()?;
+        let output = Command::new(&cargo)
+            .args([
+                "metadata",
+                "--format-version",
+                "1",
+                "--no-deps",
+                "--offline",
+            ])
+            .output()?;
         if !output.status.success() {
-            bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "cargo metadata: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         let metadata: Value = serde_json::from_slice(&output.stdout)?;
-        let path = |name: &str| metadata[name].as_str().map(PathBuf::from).with_context(|| format!("cargo metadata has no {name}"));
-        let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
-        let packages = packages.iter().filter_map(|package| package["name"].as_str().map(str::to_owned)).collect();
-        Ok(Self { root: path("workspace_root")?, target: path("target_directory")?, packages, cargo })
+        let path = |name: &str| {
+            metadata[name]
+                .as_str()
+                .map(PathBuf::from)
+                .with_context(|| format!("cargo metadata has no {name}"))
+        };
+        let packages = metadata["packages"]
+            .as_array()
+            .context("cargo metadata has no packages")?;
+        let packages = packages
+            .iter()
+            .filter_map(|package| package["name"].as_str().map(str::to_owned))
+            .collect();
+        Ok(Self {
+            root: path("workspace_root")?,
+            target: path("target_directory")?,
+            packages,
+            cargo,
+        })
     }
 
     /// The directory of the top `Cargo.toml`.
@@ -44,7 +70,10 @@ impl Workspace {
 
     /// The workspace's connectors, in which every package's name begins with `connector-`.
     pub(crate) fn connectors(&self) -> impl Iterator<Item = &str> {
-        self.packages.iter().map(String::as_str).filter(|name| name.starts_with("connector-"))
+        self.packages
+            .iter()
+            .map(String::as_str)
+            .filter(|name| name.starts_with("connector-"))
     }
 
     /// A tool of this workspace's own, installed or not.
@@ -58,16 +87,25 @@ impl Workspace {
     }
 
     /// Another program at the root.
-    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
+    pub(crate) fn command(
+        &self,
+        program: impl AsRef<std::ffi::OsStr>,
+        arguments: &[&str],
+    ) -> Command {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(&self.root).env("CARGO", &self.cargo);
+        command
+            .args(arguments)
+            .current_dir(&self.root)
+            .env("CARGO", &self.cargo);
         command
     }
 }
 
 /// Runs a command to its end; its output is the user's.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{} cannot be started", shown(command)))?;
+    let status = command
+        .status()
+        .with_context(|| format!("{} cannot be started", shown(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", shown(command));
     }
@@ -81,6 +119,12 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 
 /// A command as one would type it.
 pub(crate) fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    command.get_args().fold(program, |line, argument| format!("{line} {}", argument.to_string_lossy()))
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    command.get_args().fold(program, |line, argument| {
+        format!("{line} {}", argument.to_string_lossy())
+    })
 }

@@ -1,8 +1,9 @@
-//! What asks the host itself for too much. Each says in a problem what came of it: `attack.refused` with the host's words, or
-//! `attack.passed`.
+//! What asks the host itself for too much. Each says in a problem what came of it: `attack.refused`
+//! with the host's words, or `attack.passed`.
 
 use egression_sdk::{
-    Algorithm, Call, CredentialError, Encoding, HttpError, Item, ItemOutcome, Outcome, Problem, Remote, Request, Response, SignRequest,
+    Algorithm, Call, CredentialError, Encoding, HttpError, Item, ItemOutcome, Outcome, Problem,
+    Remote, Request, Response, SignRequest,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -12,7 +13,9 @@ pub(crate) fn deposit(call: &Call<'_>, items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: u32 = 1_000;
     let keep = |name: &str, bytes: usize| call.channel().deposit(name, &"s".repeat(bytes), None);
     let long = told(keep("long", MIB));
-    let kept = (0..MANY).filter(|number| keep(&format!("name-{number}"), 1_000).is_ok()).count();
+    let kept = (0..MANY)
+        .filter(|number| keep(&format!("name-{number}"), 1_000).is_ok())
+        .count();
     say(items, long.map_err(|why| format!("{kept} kept; {why}")))
 }
 
@@ -29,7 +32,13 @@ pub(crate) fn sign_forever(call: &Call<'_>) {
 
 fn digest(bytes: usize) -> SignRequest {
     let data = "d".repeat(bytes);
-    SignRequest { algorithm: Algorithm::Md5, key: String::new(), data, encoding: Encoding::Hex, attrs: Vec::new() }
+    SignRequest {
+        algorithm: Algorithm::Md5,
+        key: String::new(),
+        data,
+        encoding: Encoding::Hex,
+        attrs: Vec::new(),
+    }
 }
 
 /// Sends thousands of requests at once.
@@ -38,20 +47,27 @@ pub(crate) fn send_all(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOu
     let mut answers = call.channel().send_all(&vec![Request::get(url); MANY]);
     let answered = answers.iter().filter(|answer| answer.is_ok()).count();
     let last = answers.pop().map_or(Ok(()), sent);
-    say(items, last.map_err(|why| format!("{answered} answered; {why}")))
+    say(
+        items,
+        last.map_err(|why| format!("{answered} answered; {why}")),
+    )
 }
 
 /// Sends a request with more headers than any has.
 pub(crate) fn headers(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: u32 = 30_000;
-    let request = (0..MANY).fold(Request::put(url), |request, number| request.header(format!("x-{number}"), ""));
+    let request = (0..MANY).fold(Request::put(url), |request, number| {
+        request.header(format!("x-{number}"), "")
+    });
     say(items, sent(call.send(&request)))
 }
 
 /// Sends a request that states more costs than any limit counts.
 pub(crate) fn costs(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: u32 = 1_000;
-    let request = (0..MANY).fold(Request::put(url), |request, number| request.cost(format!("cost-{number}"), 1));
+    let request = (0..MANY).fold(Request::put(url), |request, number| {
+        request.cost(format!("cost-{number}"), 1)
+    });
     say(items, sent(call.send(&request)))
 }
 
@@ -59,16 +75,28 @@ pub(crate) fn costs(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutco
 pub(crate) fn placeholders(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: usize = 100_000;
     let body = told(call.channel().deposit("long", &"s".repeat(60_000), None))
-        .and_then(|()| call.channel().placeholder("long").map_err(|error| reason(&error)))
+        .and_then(|()| {
+            call.channel()
+                .placeholder("long")
+                .map_err(|error| reason(&error))
+        })
         .map(|text| format!("[{}0]", format!("\"{text}\",").repeat(MANY)));
-    let answer = body.and_then(|body| sent(call.send(&Request::put(url).json_text(body).placeholders_in_json())));
+    let answer = body.and_then(|body| {
+        sent(call.send(&Request::put(url).json_text(body).placeholders_in_json()))
+    });
     say(items, answer)
 }
 
 /// Delivers each item as more than anybody can keep.
 pub(crate) fn remotes(items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: usize = 200_000;
-    let remote = Remote { kind: String::new(), id: "1".to_owned(), version: None, url: None, sub_id: None };
+    let remote = Remote {
+        kind: String::new(),
+        id: "1".to_owned(),
+        version: None,
+        url: None,
+        sub_id: None,
+    };
     ItemOutcome::for_all(items, &Outcome::delivered(vec![remote; MANY]))
 }
 
@@ -84,7 +112,9 @@ fn reason(error: &CredentialError) -> String {
 }
 
 fn sent(answer: Result<Response, HttpError>) -> Result<(), String> {
-    answer.map(drop).map_err(|error| Problem::from_http(&error).message)
+    answer
+        .map(drop)
+        .map_err(|error| Problem::from_http(&error).message)
 }
 
 fn say(items: &[Item], came: Result<(), String>) -> Vec<ItemOutcome> {

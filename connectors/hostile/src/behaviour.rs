@@ -84,7 +84,8 @@ pub(crate) enum Behaviour {
     TrapAfterWrite,
     /// Settles the first item through `settle.report`, then traps.
     ReportThenTrap,
-    /// Reads `target_url`, which echoes the credential, and says what it saw: in the log and in a problem.
+    /// Reads `target_url`, which echoes the credential, and says what it saw: in the log and in a
+    /// problem.
     EchoSecret,
     /// Writes `PUT target_url/ID` for each item, and says what came of it.
     Write,

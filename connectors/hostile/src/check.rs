@@ -11,8 +11,13 @@ pub(crate) fn check(call: &Call<'_>) -> Result<Findings, CallError> {
     match settings.check {
         Check::Works => Ok(Findings::new(None, Vec::new())),
         Check::Tell => {
-            call.channel().deposit("told", TOLD, None).map_err(CallError::from_credential)?;
-            Ok(Findings::new(Some(format!("the account of {TOLD}")), Vec::new()))
+            call.channel()
+                .deposit("told", TOLD, None)
+                .map_err(CallError::from_credential)?;
+            Ok(Findings::new(
+                Some(format!("the account of {TOLD}")),
+                Vec::new(),
+            ))
         }
     }
 }

@@ -5,8 +5,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use egression_sdk::{
-    Call, CallError, HttpError, Item, ItemOutcome, Level, Outcome, Problem, Request, call_error_from_http, call_error_from_status,
-    outcome_from_http, outcome_from_status,
+    Call, CallError, HttpError, Item, ItemOutcome, Level, Outcome, Problem, Request,
+    call_error_from_http, call_error_from_status, outcome_from_http, outcome_from_status,
 };
 
 use crate::attack;
@@ -26,20 +26,29 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         Behaviour::Ok => {}
         Behaviour::Loop => spin(),
         Behaviour::Trap => trap("told to trap"),
-        Behaviour::Poison if items.iter().any(|item| item.object.id == "poison") => trap("swallowed poison"),
+        Behaviour::Poison if items.iter().any(|item| item.object.id == "poison") => {
+            trap("swallowed poison")
+        }
         Behaviour::Poison => {}
         Behaviour::EatMemory => eat_memory(),
         Behaviour::FloodLog => flood_log(call),
         Behaviour::WrongIndex => return Ok(wrong_index()),
         Behaviour::Twice => return Ok(twice(items)),
         Behaviour::MissingIndex => return Ok(delivered(items.get(1..).unwrap_or_default())),
-        #[expect(clippy::disallowed_methods, reason = "holding its thread is what this behaviour is for")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "holding its thread is what this behaviour is for"
+        )]
         Behaviour::Sleep => sleep(Duration::from_secs(3_600)),
         Behaviour::TrapAfterWrite => trap_after_write(call, &settings.target_url),
         Behaviour::ReportThenTrap => report_then_trap(call, items),
         Behaviour::EchoSecret => return Ok(echo_secret(call, &settings.target_url, items)),
         Behaviour::Write => return write(call, &settings.target_url, items, |_| None),
-        Behaviour::Weigh => return write(call, &settings.target_url, items, |item| item.object.id.parse().ok()),
+        Behaviour::Weigh => {
+            return write(call, &settings.target_url, items, |item| {
+                item.object.id.parse().ok()
+            });
+        }
         Behaviour::Reach => {
             let url = settings.elsewhere_url.as_ref();
             return Ok(reach(call, url.unwrap_or(&settings.target_url), items));
@@ -50,8 +59,15 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         Behaviour::SendThousands => return Ok(attack::send_all(call, &settings.target_url, items)),
         Behaviour::ManyHeaders => return Ok(attack::headers(call, &settings.target_url, items)),
         Behaviour::ManyCosts => return Ok(attack::costs(call, &settings.target_url, items)),
-        Behaviour::PlaceholderBody => return Ok(attack::placeholders(call, &settings.target_url, items)),
-        Behaviour::Accept => return Ok(ItemOutcome::for_all(items, &Outcome::accepted("feed-7", None))),
+        Behaviour::PlaceholderBody => {
+            return Ok(attack::placeholders(call, &settings.target_url, items));
+        }
+        Behaviour::Accept => {
+            return Ok(ItemOutcome::for_all(
+                items,
+                &Outcome::accepted("feed-7", None),
+            ));
+        }
         Behaviour::ManyRemotes => return Ok(attack::remotes(items)),
     }
     Ok(delivered(items))
@@ -90,7 +106,10 @@ fn flood_log(call: &Call<'_>) {
 }
 
 fn wrong_index() -> Vec<ItemOutcome> {
-    vec![ItemOutcome { index: WRONG_INDEX, outcome: Outcome::delivered(Vec::new()) }]
+    vec![ItemOutcome {
+        index: WRONG_INDEX,
+        outcome: Outcome::delivered(Vec::new()),
+    }]
 }
 
 fn twice(items: &[Item]) -> Vec<ItemOutcome> {
@@ -101,10 +120,16 @@ fn twice(items: &[Item]) -> Vec<ItemOutcome> {
 }
 
 /// Well-behaved: what follows is the destination's doing.
-fn write(call: &Call<'_>, url: &str, items: &[Item], weight: impl Fn(&Item) -> Option<u32>) -> Result<Vec<ItemOutcome>, CallError> {
+fn write(
+    call: &Call<'_>,
+    url: &str,
+    items: &[Item],
+    weight: impl Fn(&Item) -> Option<u32>,
+) -> Result<Vec<ItemOutcome>, CallError> {
     let mut outcomes = Vec::new();
     for item in items {
-        let request = Request::put(format!("{url}/{}", item.object.id)).header("idempotency-key", &item.idempotency_key);
+        let request = Request::put(format!("{url}/{}", item.object.id))
+            .header("idempotency-key", &item.idempotency_key);
         let request = request.json_text(item.body.as_deref().unwrap_or("{}"));
         let request = match weight(item) {
             Some(weight) => request.cost("weight", weight),
@@ -142,7 +167,11 @@ fn report_then_trap(call: &Call<'_>, items: &[Item]) {
 fn echo_secret(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     let saw = match call.send(&Request::get(url)) {
         Ok(response) => {
-            let headers: Vec<String> = response.headers.iter().map(|header| format!("{}: {}", header.name, header.value)).collect();
+            let headers: Vec<String> = response
+                .headers
+                .iter()
+                .map(|header| format!("{}: {}", header.name, header.value))
+                .collect();
             let body = response.text().unwrap_or("(bytes)");
             format!("{}\n{}\n{body}", response.status, headers.join("\n"))
         }
@@ -155,9 +184,12 @@ fn echo_secret(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
 
 fn reach(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     let problem = match call.send(&Request::get(url)) {
-        Ok(response) => Problem::new("reach.answered", format!("status {}", response.status)).status(response.status),
+        Ok(response) => Problem::new("reach.answered", format!("status {}", response.status))
+            .status(response.status),
         Err(HttpError::Denied(reason)) => Problem::new("reach.denied", reason),
-        Err(HttpError::Limited(until_ms)) => Problem::new("reach.limited", format!("until {until_ms}")),
+        Err(HttpError::Limited(until_ms)) => {
+            Problem::new("reach.limited", format!("until {until_ms}"))
+        }
         Err(HttpError::NeverSent(reason)) => Problem::new("reach.never_sent", reason),
         Err(HttpError::SentWithoutAnswer(reason)) => Problem::new("reach.no_answer", reason),
     };

@@ -1,9 +1,12 @@
 //! A connector that misbehaves as its settings say, to test that a host holds.
 //!
-//! `behave` names what `deliver` does, `recall` what `reconcile` does, `check` what `check` does, `login` what
-//! `authenticate` does. See the README for the list.
+//! `behave` names what `deliver` does, `recall` what `reconcile` does, `check` what `check` does,
+//! `login` what `authenticate` does. See the README for the list.
 
-#![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
+#![expect(
+    clippy::result_large_err,
+    reason = "the contract's errors are records by value; a call makes one at most"
+)]
 
 mod attack;
 mod behaviour;
@@ -13,8 +16,8 @@ mod login;
 mod recall;
 
 use egression_sdk::{
-    Action, BodyFormat, Call, CallError, Connector, Description, Findings, Item, ItemOutcome, Reconciliation, Session, TypeSupport,
-    export_connector,
+    Action, BodyFormat, Call, CallError, Connector, Description, Findings, Item, ItemOutcome,
+    Reconciliation, Session, TypeSupport, export_connector,
 };
 use serde_json::json;
 
@@ -29,8 +32,17 @@ impl Connector for Hostile {
         let any_body = || BodyFormat::JsonSchema("true".to_owned());
         let actions = [Action::Upsert, Action::Delete];
         Description::new("hostile", env!("CARGO_PKG_VERSION"), "Hostile test guest")
-            .object_type(TypeSupport::new("product", &actions, any_body()).idempotent(&actions).batch(10, 1024 * 1024).example(&json!({})))
-            .object_type(TypeSupport::new("notice", &[Action::Create], any_body()).batch(10, 1024 * 1024).example(&json!({})))
+            .object_type(
+                TypeSupport::new("product", &actions, any_body())
+                    .idempotent(&actions)
+                    .batch(10, 1024 * 1024)
+                    .example(&json!({})),
+            )
+            .object_type(
+                TypeSupport::new("notice", &[Action::Create], any_body())
+                    .batch(10, 1024 * 1024)
+                    .example(&json!({})),
+            )
             .auth("none", &[])
             .auth("bearer", &[])
             .auth("connector", &[])

@@ -11,8 +11,13 @@ pub(crate) fn authenticate(call: &Call<'_>) -> Result<Session, CallError> {
     match settings.login {
         Login::Works => Ok(Session::new(Vec::new())),
         Login::Tell => {
-            call.channel().deposit("told", TOLD, None).map_err(CallError::from_credential)?;
-            Err(CallError::AuthRejected(Problem::new("login.told", format!("{TOLD} is refused"))))
+            call.channel()
+                .deposit("told", TOLD, None)
+                .map_err(CallError::from_credential)?;
+            Err(CallError::AuthRejected(Problem::new(
+                "login.told",
+                format!("{TOLD} is refused"),
+            )))
         }
     }
 }

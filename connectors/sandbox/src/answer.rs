@@ -1,9 +1,11 @@
 //! From the shop's words to outcomes.
 //!
-//! The shop says `{"error":{"code","message","pointer"?,"references"?,"version"?}}`. The code decides; where there
-//! is none, the status does, by the host's own table.
+//! The shop says `{"error":{"code","message","pointer"?,"references"?,"version"?}}`. The code
+//! decides; where there is none, the status does, by the host's own table.
 
-use egression_sdk::{Action, Item, ObjectKey, Outcome, Problem, Remote, Response, outcome_from_status};
+use egression_sdk::{
+    Action, Item, ObjectKey, Outcome, Problem, Remote, Response, outcome_from_status,
+};
 use serde::Deserialize;
 
 /// The shop's answer for one object: the body of a single request, or one result of a batch.
@@ -40,11 +42,15 @@ struct Reference {
 }
 
 impl Answer {
-    /// The answer to a single request. An unreadable body leaves the status, which then decides alone.
+    /// The answer to a single request. An unreadable body leaves the status, which then decides
+    /// alone.
     pub(crate) fn of(response: &Response) -> Self {
         let mut answer = match response.json::<Self>() {
             Ok(answer) => answer,
-            Err(_) => Self { bare: Some(Problem::from_response(response)), ..Self::default() },
+            Err(_) => Self {
+                bare: Some(Problem::from_response(response)),
+                ..Self::default()
+            },
         };
         answer.status = response.status;
         answer.retry_after_ms = response.retry_after_ms();
@@ -64,13 +70,17 @@ impl Answer {
         let problem = self.problem();
         match self.code() {
             // These objects must be there first: the hub waits for them, and no attempt is spent.
-            Some("reference.missing") if self.has_references() => Outcome::blocked_on(self.references()),
+            Some("reference.missing") if self.has_references() => {
+                Outcome::blocked_on(self.references())
+            }
             // A newer version is there: the hub hands the item back with that version.
             Some("version.conflict") => Outcome::conflict(self.remote_there(item)),
             // A create of what exists will never work; there is no version to try it with.
             Some("version.exists") => Outcome::rejected(problem),
             // Gone already is what a delete wants.
-            Some("object.missing") if item.action == Action::Delete => Outcome::unchanged(Vec::new()),
+            Some("object.missing") if item.action == Action::Delete => {
+                Outcome::unchanged(Vec::new())
+            }
             // Others still refer to it; their own deletes may be on their way.
             Some("object.referenced") => Outcome::retryable(self.retry_after_ms, problem),
             _ => outcome_from_status(&self.as_response(), item).because(problem),
@@ -86,7 +96,11 @@ impl Answer {
                 vec![remote]
             }
         };
-        if self.changed == Some(false) { Outcome::unchanged(remotes) } else { Outcome::delivered(remotes) }
+        if self.changed == Some(false) {
+            Outcome::unchanged(remotes)
+        } else {
+            Outcome::delivered(remotes)
+        }
     }
 
     fn remote_there(&self, item: &Item) -> Remote {
@@ -96,12 +110,16 @@ impl Answer {
     }
 
     fn has_references(&self) -> bool {
-        self.error.as_ref().is_some_and(|error| !error.references.is_empty())
+        self.error
+            .as_ref()
+            .is_some_and(|error| !error.references.is_empty())
     }
 
     fn references(&self) -> Vec<ObjectKey> {
         let references = self.error.iter().flat_map(|error| &error.references);
-        references.map(|reference| ObjectKey::new(&reference.object_type, &reference.id)).collect()
+        references
+            .map(|reference| ObjectKey::new(&reference.object_type, &reference.id))
+            .collect()
     }
 
     fn problem(&self) -> Problem {
@@ -124,8 +142,14 @@ impl Answer {
 
 impl ShopError {
     fn problem(&self, status: u16) -> Problem {
-        let message = if self.message.is_empty() { format!("the shop answered {status} {}", self.code) } else { self.message.clone() };
-        let problem = Problem::new(&self.code, message).status(status).destination_code(&self.code);
+        let message = if self.message.is_empty() {
+            format!("the shop answered {status} {}", self.code)
+        } else {
+            self.message.clone()
+        };
+        let problem = Problem::new(&self.code, message)
+            .status(status)
+            .destination_code(&self.code);
         match &self.pointer {
             Some(pointer) => problem.pointer(pointer),
             None => problem,
@@ -138,7 +162,8 @@ pub(crate) fn problem(response: &Response) -> Problem {
     Answer::of(response).problem()
 }
 
-/// The version that an update insists on: the one we know to be there. Other actions insist on none.
+/// The version that an update insists on: the one we know to be there. Other actions insist on
+/// none.
 pub(crate) fn expected_version(item: &Item) -> Option<&str> {
     if item.action != Action::Update {
         return None;

@@ -1,11 +1,11 @@
 //! One request for all items: `POST /v1/{type}/batch`.
 //!
-//! The shop looks at each item by itself and answers in the order of the items. A request that fails as a whole
-//! is the interesting part: what does it say about the items?
+//! The shop looks at each item by itself and answers in the order of the items. A request that
+//! fails as a whole is the interesting part: what does it say about the items?
 
 use egression_sdk::{
-    Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Problem, Request, Response, call_error_from_http,
-    call_error_from_status, outcome_from_status,
+    Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Problem, Request, Response,
+    call_error_from_http, call_error_from_status, outcome_from_status,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -44,7 +44,12 @@ struct PartResult {
 }
 
 /// Sends all items at once.
-pub(crate) fn deliver(call: &Call<'_>, access: &Access, url: String, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
+pub(crate) fn deliver(
+    call: &Call<'_>,
+    access: &Access,
+    url: String,
+    items: &[Item],
+) -> Result<Vec<ItemOutcome>, CallError> {
     // An item that cannot be written into the batch is refused by itself, before anything is sent.
     let mut outcomes = Vec::with_capacity(items.len());
     let mut sent = Vec::with_capacity(items.len());
@@ -61,9 +66,12 @@ pub(crate) fn deliver(call: &Call<'_>, access: &Access, url: String, items: &[It
     if sent.is_empty() {
         return Ok(outcomes);
     }
-    // A shop may count items instead of requests: a limit with `counts = "items"` is drawn from by what a batch carries.
+    // A shop may count items instead of requests: a limit with `counts = "items"` is drawn from by
+    // what a batch carries.
     let items_sent = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-    let request = access.on(Request::post(url).json(&Batch { items: parts })).cost("items", items_sent);
+    let request = access
+        .on(Request::post(url).json(&Batch { items: parts }))
+        .cost("items", items_sent);
     let answered = match call.send(&request) {
         Ok(response) => judge(&response, &sent)?,
         Err(error) => without_answer(call, &error, &sent)?,
@@ -74,7 +82,10 @@ pub(crate) fn deliver(call: &Call<'_>, access: &Access, url: String, items: &[It
 
 fn part(item: &Item) -> Result<Part<'_>, Problem> {
     let body = match &item.body {
-        Some(text) => Some(serde_json::from_str(text).map_err(|error| Problem::new("body.invalid", error.to_string()))?),
+        Some(text) => Some(
+            serde_json::from_str(text)
+                .map_err(|error| Problem::new("body.invalid", error.to_string()))?,
+        ),
         None => None,
     };
     Ok(Part {
@@ -91,9 +102,13 @@ fn part(item: &Item) -> Result<Part<'_>, Problem> {
     })
 }
 
-/// Nothing came back. Unless it is certain that nothing left either, each item is `unknown`: the host knows
-/// which actions may be repeated, and repeats them with the same bytes and keys.
-fn without_answer(call: &Call<'_>, error: &HttpError, items: &[&Item]) -> Result<Vec<ItemOutcome>, CallError> {
+/// Nothing came back. Unless it is certain that nothing left either, each item is `unknown`: the
+/// host knows which actions may be repeated, and repeats them with the same bytes and keys.
+fn without_answer(
+    call: &Call<'_>,
+    error: &HttpError,
+    items: &[&Item],
+) -> Result<Vec<ItemOutcome>, CallError> {
     match call_error_from_http(error, false, call.now_ms()) {
         Some(call_error) => Err(call_error),
         None => Ok(each(items, |_| Outcome::unknown(Problem::from_http(error)))),
@@ -105,20 +120,25 @@ fn judge(response: &Response, items: &[&Item]) -> Result<Vec<ItemOutcome>, CallE
         return Ok(judge_parts(response, items));
     }
     let problem = answer::problem(response);
-    // 401, 413, 429 and a 503 with Retry-After: nothing of the request was applied, so the call ends as one.
+    // 401, 413, 429 and a 503 with Retry-After: nothing of the request was applied, so the call
+    // ends as one.
     if let Some(error) = call_error_from_status(response, items.len()) {
         return Err(error.because(problem));
     }
     match response.status {
         400 | 422 if items.len() > 1 => Err(CallError::BatchRefused(problem)),
-        // No such endpoint. Not to be confused with 'no such object', which makes a delete a success.
+        // No such endpoint. Not to be confused with 'no such object', which makes a delete a
+        // success.
         404 | 405 => Err(CallError::SettingsInvalid(problem)),
         // A bare 5xx proves nothing; the host's table knows what that means for each item.
-        _ => Ok(each(items, |item| outcome_from_status(response, item).because(problem.clone()))),
+        _ => Ok(each(items, |item| {
+            outcome_from_status(response, item).because(problem.clone())
+        })),
     }
 }
 
-/// The answers are in the order of the items. One that is not where it belongs proves nothing about its item.
+/// The answers are in the order of the items. One that is not where it belongs proves nothing about
+/// its item.
 fn judge_parts(response: &Response, items: &[&Item]) -> Vec<ItemOutcome> {
     let results = match response.json::<Results>() {
         Ok(Results { results }) => results,
@@ -127,10 +147,16 @@ fn judge_parts(response: &Response, items: &[&Item]) -> Vec<ItemOutcome> {
     let mut results = results.into_iter();
     each(items, |item| match results.next() {
         Some(result) if result.id == item.object.id => result.answer.outcome(item),
-        _ => Outcome::unknown(Problem::new("answer.missing", "the batch's answer has no result for this item")),
+        _ => Outcome::unknown(Problem::new(
+            "answer.missing",
+            "the batch's answer has no result for this item",
+        )),
     })
 }
 
 fn each(items: &[&Item], mut outcome: impl FnMut(&Item) -> Outcome) -> Vec<ItemOutcome> {
-    items.iter().map(|item| item.settled(outcome(item))).collect()
+    items
+        .iter()
+        .map(|item| item.settled(outcome(item)))
+        .collect()
 }

@@ -18,7 +18,8 @@ pub(crate) fn check(call: &Call<'_>) -> Result<Findings, CallError> {
     let settings: Settings = call.settings()?;
     let request = Access::of(call, &settings)?.on(Request::get(settings.url("account")));
     let response = call.send(&request).map_err(|error| {
-        call_error_from_http(&error, true, call.now_ms()).unwrap_or_else(|| CallError::unavailable(None, Problem::from_http(&error)))
+        call_error_from_http(&error, true, call.now_ms())
+            .unwrap_or_else(|| CallError::unavailable(None, Problem::from_http(&error)))
     })?;
     if !response.is_success() {
         return Err(refused(&response));

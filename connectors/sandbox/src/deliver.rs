@@ -1,4 +1,5 @@
-//! Where a call arrives: items of one object type and one action, at most as many as `describe` allows.
+//! Where a call arrives: items of one object type and one action, at most as many as `describe`
+//! allows.
 
 use egression_sdk::{Call, CallError, Item, ItemOutcome, Level, Outcome};
 
@@ -14,7 +15,8 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         return Ok(Vec::new());
     };
     if call.connection.dry_run {
-        // Everything but the write itself. 'Not attempted' is the truth, and the line tells the reader why.
+        // Everything but the write itself. 'Not attempted' is the truth, and the line tells the
+        // reader why.
         call.log(Level::Info, "dry run: the request was not sent");
         return Ok(ItemOutcome::for_all(items, &Outcome::NotAttempted));
     }

@@ -3,31 +3,51 @@
 use egression_sdk::{Action, Description, TypeSupport};
 use serde_json::{Value, json};
 
-/// The shop takes 100 items in a request by default. Half of it keeps a batch that is refused cheap to halve.
+/// The shop takes 100 items in a request by default. Half of it keeps a batch that is refused cheap
+/// to halve.
 const MAX_ITEMS: u32 = 50;
 /// Bodies in one call. A single body is at most 1 MiB by default at the hub.
 const MAX_BYTES: u64 = 2 * 1024 * 1024;
 /// How long a batch that is not full waits for more.
 const MAX_WAIT_MS: u64 = 50;
 
-const ACTIONS: [Action; 4] = [Action::Create, Action::Update, Action::Delete, Action::Upsert];
+const ACTIONS: [Action; 4] = [
+    Action::Create,
+    Action::Update,
+    Action::Delete,
+    Action::Upsert,
+];
 
 /// The description.
 pub(crate) fn describe() -> Description {
     Description::new("sandbox", env!("CARGO_PKG_VERSION"), "Sandbox shop")
         .object_type(
-            supported("category", include_str!("../../../wit/schemas/standard-0.1/examples/category.json"))
-                .reference("/parent", "category"),
+            supported(
+                "category",
+                include_str!("../../../wit/schemas/standard-0.1/examples/category.json"),
+            )
+            .reference("/parent", "category"),
         )
-        .object_type(supported("brand", include_str!("../../../wit/schemas/standard-0.1/examples/brand.json")))
-        // The hub waits for these objects before it sends a product, and the shop refuses a product without them.
+        .object_type(supported(
+            "brand",
+            include_str!("../../../wit/schemas/standard-0.1/examples/brand.json"),
+        ))
+        // The hub waits for these objects before it sends a product, and the shop refuses a product
+        // without them.
         .object_type(
-            supported("product", include_str!("../../../wit/schemas/standard-0.1/examples/product.json"))
-                .reference("/brand", "brand")
-                .reference("/categories/*", "category"),
+            supported(
+                "product",
+                include_str!("../../../wit/schemas/standard-0.1/examples/product.json"),
+            )
+            .reference("/brand", "brand")
+            .reference("/categories/*", "category"),
         )
         .object_type(
-            supported("offer", include_str!("../../../wit/schemas/standard-0.1/examples/offer.json")).reference("/product", "product"),
+            supported(
+                "offer",
+                include_str!("../../../wit/schemas/standard-0.1/examples/offer.json"),
+            )
+            .reference("/product", "product"),
         )
         // The first three are the host's work; `connector` means `authenticate` in `session.rs`.
         .auth("bearer", &[])
@@ -38,11 +58,14 @@ pub(crate) fn describe() -> Description {
         .reusable()
 }
 
-/// All four types are delivered alike. Every action is idempotent because the shop honours idempotency keys:
-/// the same key with the same bytes gets the first answer again.
+/// All four types are delivered alike. Every action is idempotent because the shop honours
+/// idempotency keys: the same key with the same bytes gets the first answer again.
 fn supported(object_type: &str, example: &str) -> TypeSupport {
-    let mut support =
-        TypeSupport::standard(object_type, &ACTIONS).idempotent(&ACTIONS).batch(MAX_ITEMS, MAX_BYTES).max_wait_ms(MAX_WAIT_MS).in_order();
+    let mut support = TypeSupport::standard(object_type, &ACTIONS)
+        .idempotent(&ACTIONS)
+        .batch(MAX_ITEMS, MAX_BYTES)
+        .max_wait_ms(MAX_WAIT_MS)
+        .in_order();
     example.clone_into(&mut support.example);
     support
 }

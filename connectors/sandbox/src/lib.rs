@@ -6,13 +6,17 @@
 //! 2. `settings` is what an operator enters for a connection.
 //! 3. `session` shows how a connector logs in by itself and never sees the secret.
 //! 4. `check` looks whether the connection works.
-//! 5. `deliver` is where a call arrives; it goes on to `batch` (one request for all items) or `single`
-//!    (one request each).
-//! 6. `answer` turns what the shop says into outcomes. Most of a connector's worth is in such a file.
+//! 5. `deliver` is where a call arrives; it goes on to `batch` (one request for all items) or
+//!    `single` (one request each).
+//! 6. `answer` turns what the shop says into outcomes. Most of a connector's worth is in such a
+//!    file.
 //!
 //! The tests beside it run natively: a scripted channel stands for the host and the shop.
 
-#![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
+#![expect(
+    clippy::result_large_err,
+    reason = "the contract's errors are records by value; a call makes one at most"
+)]
 
 mod answer;
 mod batch;
@@ -25,7 +29,9 @@ mod single;
 #[cfg(test)]
 mod tests;
 
-use egression_sdk::{Call, CallError, Connector, Description, Findings, Item, ItemOutcome, Session, export_connector};
+use egression_sdk::{
+    Call, CallError, Connector, Description, Findings, Item, ItemOutcome, Session, export_connector,
+};
 
 /// The connector. A type without state: an instance may be new for every call.
 pub struct Sandbox;

@@ -1,12 +1,14 @@
 //! Credentials, without holding them.
 //!
-//! Either the host attaches the connection's credential (`login` off): the connector just leaves a request's auth
-//! as it is. Or the connector logs in by itself: it sends the *placeholder* of the secret `api_key`, which the host
-//! replaces as the request leaves; it deposits the token that the shop hands out; and from then on it sends the
-//! placeholder of the token. The session carries that placeholder, so one login serves every instance until it
-//! expires.
+//! Either the host attaches the connection's credential (`login` off): the connector just leaves a
+//! request's auth as it is. Or the connector logs in by itself: it sends the *placeholder* of the
+//! secret `api_key`, which the host replaces as the request leaves; it deposits the token that the
+//! shop hands out; and from then on it sends the placeholder of the token. The session carries that
+//! placeholder, so one login serves every instance until it expires.
 
-use egression_sdk::{Call, CallError, Problem, Request, Session, call_error_from_http, call_error_from_status};
+use egression_sdk::{
+    Call, CallError, Problem, Request, Session, call_error_from_http, call_error_from_status,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -32,7 +34,10 @@ impl Access {
         }
         match call.session.and_then(Session::text) {
             Some(header) if !header.is_empty() => Ok(Self::Token(header.to_owned())),
-            _ => Err(CallError::AuthExpired(Problem::new("session.missing", "the connection has not logged in yet"))),
+            _ => Err(CallError::AuthExpired(Problem::new(
+                "session.missing",
+                "the connection has not logged in yet",
+            ))),
         }
     }
 
@@ -60,20 +65,31 @@ pub(crate) fn authenticate(call: &Call<'_>) -> Result<Session, CallError> {
         return Ok(Session::new(Vec::new()));
     }
     let body = json!({ "api_key": call.placeholder("api_key")? });
-    // A login changes no object there: marked as reading only, a lost answer makes no outcome unknown.
-    let request = Request::post(settings.url("login")).json(&body).placeholders_in_json().auth_none().reads_only();
+    // A login changes no object there: marked as reading only, a lost answer makes no outcome
+    // unknown.
+    let request = Request::post(settings.url("login"))
+        .json(&body)
+        .placeholders_in_json()
+        .auth_none()
+        .reads_only();
     let response = call.send(&request).map_err(|error| {
-        call_error_from_http(&error, true, call.now_ms()).unwrap_or_else(|| CallError::unavailable(None, Problem::from_http(&error)))
+        call_error_from_http(&error, true, call.now_ms())
+            .unwrap_or_else(|| CallError::unavailable(None, Problem::from_http(&error)))
     })?;
     match response.status {
         200 => {}
-        // Here 401 does not mean that a token expired: the key itself is refused, and only a person can help.
+        // Here 401 does not mean that a token expired: the key itself is refused, and only a person
+        // can help.
         401 | 403 => return Err(CallError::AuthRejected(answer::problem(&response))),
         _ => return Err(refused(&response)),
     }
     let login: Login = response.json().map_err(CallError::Internal)?;
-    let expires_at_ms = call.now_ms().saturating_add(login.expires_in.saturating_mul(1_000));
-    call.channel().deposit("token", &login.token, Some(expires_at_ms)).map_err(CallError::from_credential)?;
+    let expires_at_ms = call
+        .now_ms()
+        .saturating_add(login.expires_in.saturating_mul(1_000));
+    call.channel()
+        .deposit("token", &login.token, Some(expires_at_ms))
+        .map_err(CallError::from_credential)?;
     let header = format!("Bearer {}", call.placeholder("token")?);
     let session = Session::new(header).expires_at_ms(expires_at_ms);
     Ok(match login.account {
@@ -87,7 +103,9 @@ pub(crate) fn refused(response: &egression_sdk::Response) -> CallError {
     let problem = answer::problem(response);
     match call_error_from_status(response, 1) {
         Some(error) => error.because(problem),
-        None if response.status >= 500 => CallError::unavailable(response.retry_after_ms(), problem),
+        None if response.status >= 500 => {
+            CallError::unavailable(response.retry_after_ms(), problem)
+        }
         None if response.status == 403 => CallError::AuthRejected(problem),
         None => CallError::SettingsInvalid(problem),
     }

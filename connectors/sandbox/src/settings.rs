@@ -1,4 +1,5 @@
-//! What an operator enters for a connection. The host has checked it against the schema in `describe`.
+//! What an operator enters for a connection. The host has checked it against the schema in
+//! `describe`.
 
 use egression_sdk::{ObjectKey, Problem, path_segment};
 use serde::Deserialize;
@@ -33,7 +34,11 @@ impl Settings {
 
     /// One object's address. An id is data and may hold anything, so it is encoded.
     pub(crate) fn object_url(&self, object: &ObjectKey) -> Result<String, Problem> {
-        Ok(self.url(&format!("{}/{}", object.object_type, path_segment(&object.id)?)))
+        Ok(self.url(&format!(
+            "{}/{}",
+            object.object_type,
+            path_segment(&object.id)?
+        )))
     }
 
     /// Where a batch of one type goes.

@@ -1,12 +1,12 @@
 //! One request for each item: `PUT` or `DELETE /v1/{type}/{id}`.
 //!
-//! A call's items may belong to one partition key, so they go one after the other (`send_all` would let them
-//! overtake each other). Each is reported as soon as it is known: if this instance dies in the middle, what was
-//! settled stays settled.
+//! A call's items may belong to one partition key, so they go one after the other (`send_all` would
+//! let them overtake each other). Each is reported as soon as it is known: if this instance dies in
+//! the middle, what was settled stays settled.
 
 use egression_sdk::{
-    Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Request, Response, call_error_from_http, call_error_from_status,
-    outcome_from_http,
+    Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Request, Response,
+    call_error_from_http, call_error_from_status, outcome_from_http,
 };
 
 use crate::answer::{self, Answer};
@@ -24,7 +24,12 @@ enum Step {
 }
 
 /// Sends the items one after the other.
-pub(crate) fn deliver(call: &Call<'_>, access: &Access, settings: &Settings, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
+pub(crate) fn deliver(
+    call: &Call<'_>,
+    access: &Access,
+    settings: &Settings,
+    items: &[Item],
+) -> Result<Vec<ItemOutcome>, CallError> {
     let mut rest = items.iter();
     for item in rest.by_ref() {
         let step = match settings.object_url(&item.object) {
@@ -44,11 +49,15 @@ pub(crate) fn deliver(call: &Call<'_>, access: &Access, settings: &Settings, ite
             break;
         }
     }
-    // All before are reported. Nothing was sent for those behind, so they wait and spend no attempt.
-    Ok(rest.map(|item| item.settled(Outcome::NotAttempted)).collect())
+    // All before are reported. Nothing was sent for those behind, so they wait and spend no
+    // attempt.
+    Ok(rest
+        .map(|item| item.settled(Outcome::NotAttempted))
+        .collect())
 }
 
-/// The action becomes a precondition (RFC 9110, 13.1): the shop has one address for create, update and upsert.
+/// The action becomes a precondition (RFC 9110, 13.1): the shop has one address for create, update
+/// and upsert.
 fn request(access: &Access, url: String, item: &Item) -> Request {
     let request = match item.action {
         Action::Delete => Request::delete(url),
@@ -74,14 +83,17 @@ fn answered(response: &Response, item: &Item) -> Step {
     }
     let answer = Answer::of(response);
     if matches!(response.status, 404 | 405) && answer.code().is_none() {
-        // No such endpoint. Not to be confused with 'no such object', which makes a delete a success.
+        // No such endpoint. Not to be confused with 'no such object', which makes a delete a
+        // success.
         return Step::End(CallError::SettingsInvalid(answer::problem(response)));
     }
     match answer.outcome(item) {
-        // It will be sent again. The next one could be of the same partition key, and must not overtake it.
-        outcome @ (Outcome::Retryable(_) | Outcome::Throttled(_) | Outcome::Conflict(_) | Outcome::Unknown(_)) => {
-            Step::SettledLast(outcome)
-        }
+        // It will be sent again. The next one could be of the same partition key, and must not
+        // overtake it.
+        outcome @ (Outcome::Retryable(_)
+        | Outcome::Throttled(_)
+        | Outcome::Conflict(_)
+        | Outcome::Unknown(_)) => Step::SettledLast(outcome),
         outcome => Step::Settled(outcome),
     }
 }

@@ -5,7 +5,9 @@ mod connection;
 mod description;
 mod single;
 
-use egression_sdk::{Action, Call, CallError, Connection, Connector, Item, ItemOutcome, ScriptedChannel, Session};
+use egression_sdk::{
+    Action, Call, CallError, Connection, Connector, Item, ItemOutcome, ScriptedChannel, Session,
+};
 use serde_json::{Value, json};
 
 use crate::Sandbox;
@@ -29,7 +31,11 @@ fn body() -> Value {
 /// Products p0, p1, …, with their indexes.
 fn products(action: Action, count: u32) -> Vec<Item> {
     let body = (action != Action::Delete).then(body);
-    (0..count).map(|index| Item::new(action, "product", &format!("p{index}"), body.as_ref()).at_index(index)).collect()
+    (0..count)
+        .map(|index| {
+            Item::new(action, "product", &format!("p{index}"), body.as_ref()).at_index(index)
+        })
+        .collect()
 }
 
 fn deliver(

@@ -1,4 +1,5 @@
-//! A connector that traps in `describe`, so that a host can show how it refuses one at installation.
+//! A connector that traps in `describe`, so that a host can show how it refuses one at
+//! installation.
 
 use egression_sdk::{Call, CallError, Connector, Description, Item, ItemOutcome, export_connector};
 

@@ -1,9 +1,11 @@
-//! The two kinds of time. Durations and limits run on the monotonic clock ([`Mono`]); what users see and
-//! what the store keeps is wall time ([`Wall`]). A wall clock that steps back reopens no limit.
+//! The two kinds of time. Durations and limits run on the monotonic clock ([`Mono`]); what users
+//! see and what the store keeps is wall time ([`Wall`]). A wall clock that steps back reopens no
+//! limit.
 
 use serde::{Deserialize, Serialize};
 
-/// A reading of a monotonic clock, in microseconds since an origin that is fixed for the life of the process.
+/// A reading of a monotonic clock, in microseconds since an origin that is fixed for the life of
+/// the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(pub u64);
 
@@ -43,7 +45,9 @@ impl Mono {
 }
 
 /// An instant of wall time in milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Wall(pub i64);
 
@@ -63,7 +67,8 @@ impl Wall {
     /// RFC 3339 in UTC with milliseconds, as in every answer of the API.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
-        jiff::Timestamp::from_millisecond(self.0).map_or_else(|_| self.0.to_string(), |t| format!("{t:.3}"))
+        jiff::Timestamp::from_millisecond(self.0)
+            .map_or_else(|_| self.0.to_string(), |t| format!("{t:.3}"))
     }
 
     /// Parses RFC 3339 with any offset.
@@ -71,7 +76,8 @@ impl Wall {
     /// # Errors
     /// When the text is not an RFC 3339 instant.
     pub fn parse_rfc3339(text: &str) -> Result<Self, jiff::Error> {
-        text.parse::<jiff::Timestamp>().map(|t| Self(t.as_millisecond()))
+        text.parse::<jiff::Timestamp>()
+            .map(|t| Self(t.as_millisecond()))
     }
 }
 
@@ -85,7 +91,9 @@ impl WallOffset {
     /// From a reading of both clocks at one moment.
     #[must_use]
     pub const fn of(mono: Mono, wall: Wall) -> Self {
-        Self { us: wall.0.saturating_mul(1000).saturating_sub(signed(mono.0)) }
+        Self {
+            us: wall.0.saturating_mul(1000).saturating_sub(signed(mono.0)),
+        }
     }
 
     /// The wall time of a monotonic reading, in microseconds since the Unix epoch.
@@ -94,7 +102,8 @@ impl WallOffset {
         signed(at.0).saturating_add(self.us)
     }
 
-    /// The monotonic reading of a wall time in microseconds since the Unix epoch; the clock's origin if it lies before that.
+    /// The monotonic reading of a wall time in microseconds since the Unix epoch; the clock's
+    /// origin if it lies before that.
     #[must_use]
     pub const fn mono_of_us(self, wall_us: i64) -> Mono {
         let us = wall_us.saturating_sub(self.us);
@@ -110,5 +119,9 @@ impl WallOffset {
 
 #[expect(clippy::cast_possible_wrap, reason = "checked against the largest")]
 const fn signed(us: u64) -> i64 {
-    if us > i64::MAX as u64 { i64::MAX } else { us as i64 }
+    if us > i64::MAX as u64 {
+        i64::MAX
+    } else {
+        us as i64
+    }
 }

@@ -66,14 +66,27 @@ impl Attempt {
         let work = match (action, body.zip(digest.clone())) {
             (Action::Delete, _) => Ok(Work::Delete(precondition)),
             (_, None) => Err(Refusal::body_invalid("", "is required")),
-            (_, Some((value, digest))) => Body::check(&target, value, digest).map(|body| Work::Put(precondition, Arc::new(body))),
+            (_, Some((value, digest))) => Body::check(&target, value, digest)
+                .map(|body| Work::Put(precondition, Arc::new(body))),
         };
-        Self { target, action: Some(action), idempotency_key, digest, work }
+        Self {
+            target,
+            action: Some(action),
+            idempotency_key,
+            digest,
+            work,
+        }
     }
 
     /// An item that cannot be read.
     pub(crate) fn unreadable(target: ObjectKey, refusal: Refusal) -> Self {
-        Self { target, action: None, idempotency_key: None, digest: None, work: Err(refusal) }
+        Self {
+            target,
+            action: None,
+            idempotency_key: None,
+            digest: None,
+            work: Err(refusal),
+        }
     }
 }
 
@@ -98,7 +111,11 @@ pub(crate) struct Performed {
 ///
 /// # Errors
 /// The call was drawn to fail; its items are logged and nothing is applied.
-pub(crate) async fn perform(floor: &Floor, call: &Admitted, attempts: &[Attempt]) -> Result<Performed, Refusal> {
+pub(crate) async fn perform(
+    floor: &Floor,
+    call: &Admitted,
+    attempts: &[Attempt],
+) -> Result<Performed, Refusal> {
     if call.fate.error_5xx {
         floor.store().fail(attempts, call.seq, &floor.clock);
         return Err(Refusal::Unavailable);
@@ -108,5 +125,8 @@ pub(crate) async fn perform(floor: &Floor, call: &Admitted, attempts: &[Attempt]
     if taken.revokes_tokens {
         floor.tokens().revoke_all();
     }
-    Ok(Performed { answers: taken.answers, dropped: call.fate.drop_after_write && taken.applied })
+    Ok(Performed {
+        answers: taken.answers,
+        dropped: call.fate.drop_after_write && taken.applied,
+    })
 }

@@ -41,10 +41,16 @@ struct Token {
 impl Tokens {
     /// Issues a token that is good for `ttl_s` seconds. Tokens are not drawn from the scenario's
     /// seed: one from before a restart or a reset must not come to life again.
-    #[expect(clippy::disallowed_methods, reason = "a token must not be foreseeable from a seed")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a token must not be foreseeable from a seed"
+    )]
     fn issue(&mut self, now: Stamp, ttl_s: u64) -> String {
         let token = format!("sbx_{:032x}", rand::random::<u128>());
-        let issued = Token { expires: now.plus_us(ttl_s.saturating_mul(US_PER_S)), revoked: false };
+        let issued = Token {
+            expires: now.plus_us(ttl_s.saturating_mul(US_PER_S)),
+            revoked: false,
+        };
         self.issued.insert(token.clone(), issued);
         token
     }
@@ -74,7 +80,11 @@ impl Tokens {
 }
 
 /// The layer around everything that asks for a token.
-pub(crate) async fn authorize(State(floor): State<Arc<Floor>>, request: Request, next: Next) -> Response {
+pub(crate) async fn authorize(
+    State(floor): State<Arc<Floor>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let presented = header(request.headers(), "bearer").unwrap_or_default();
     let checked = floor.tokens().check(presented, floor.clock.now());
     match checked {
@@ -93,7 +103,11 @@ pub(crate) async fn account(Extension(call): Extension<Admitted>) -> Response {
 }
 
 /// `POST /v1/login`.
-pub(crate) async fn login(State(floor): State<Arc<Floor>>, Extension(call): Extension<Admitted>, body: Bytes) -> Response {
+pub(crate) async fn login(
+    State(floor): State<Arc<Floor>>,
+    Extension(call): Extension<Admitted>,
+    body: Bytes,
+) -> Response {
     #[derive(Deserialize)]
     struct Login {
         api_key: String,
@@ -177,9 +191,16 @@ fn grant(headers: &HeaderMap, body: &[u8], expected: &Credentials) -> Result<(),
     }
     let (id, secret) = match header(headers, "basic") {
         Some(basic) => basic_pair(basic).ok_or(GrantError::InvalidClient)?,
-        None => form.client_id.zip(form.client_secret).ok_or(GrantError::InvalidClient)?,
+        None => form
+            .client_id
+            .zip(form.client_secret)
+            .ok_or(GrantError::InvalidClient)?,
     };
-    if id == expected.client_id && secret == expected.client_secret { Ok(()) } else { Err(GrantError::InvalidClient) }
+    if id == expected.client_id && secret == expected.client_secret {
+        Ok(())
+    } else {
+        Err(GrantError::InvalidClient)
+    }
 }
 
 /// The credentials of the `Authorization` header, if it is of that scheme (in any case).

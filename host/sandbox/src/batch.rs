@@ -72,7 +72,10 @@ pub(crate) async fn post(
         Ok(attempts) => attempts,
         Err(refusal) => return refusal.into_response(),
     };
-    let mut served = Served { items: attempts.len() as u64, dropped: false };
+    let mut served = Served {
+        items: attempts.len() as u64,
+        dropped: false,
+    };
     let mut response = if call.fate.batch_refusal && !call.fate.error_5xx {
         let reason = "the scenario wants it".to_owned();
         Refusal::BatchRefused { reason }.into_response()
@@ -93,13 +96,22 @@ fn read(object_type: &str, bytes: &Bytes, scenario: &Scenario) -> Result<Vec<Att
     let object_type = ObjectType::parse(object_type)?;
     if bytes.len() as u64 > scenario.max_body_bytes {
         return Err(Refusal::BatchRefused {
-            reason: format!("{} bytes are more than {} (`max_body_bytes` in the scenario)", bytes.len(), scenario.max_body_bytes),
+            reason: format!(
+                "{} bytes are more than {} (`max_body_bytes` in the scenario)",
+                bytes.len(),
+                scenario.max_body_bytes
+            ),
         });
     }
-    let request: BatchRequest = serde_json::from_slice(bytes).map_err(|error| Refusal::body_invalid("", error.to_string()))?;
+    let request: BatchRequest = serde_json::from_slice(bytes)
+        .map_err(|error| Refusal::body_invalid("", error.to_string()))?;
     if request.items.len() > scenario.max_batch {
         return Err(Refusal::BatchRefused {
-            reason: format!("{} items are more than {} (`max_batch` in the scenario)", request.items.len(), scenario.max_batch),
+            reason: format!(
+                "{} items are more than {} (`max_batch` in the scenario)",
+                request.items.len(),
+                scenario.max_batch
+            ),
         });
     }
     let items = request.items.into_iter();
@@ -110,8 +122,16 @@ fn read_item(object_type: ObjectType, item: Value) -> Attempt {
     let id = item.get("id").and_then(Value::as_str).unwrap_or_default();
     let target = ObjectKey::new(object_type, id);
     match serde_json::from_value::<BatchItem>(item) {
-        Ok(item) if item.id.is_empty() => Attempt::unreadable(target, Refusal::body_invalid("", "the item has no id")),
-        Ok(item) => Attempt::read(target, item.action, item.version.as_deref(), item.idempotency_key, item.body),
+        Ok(item) if item.id.is_empty() => {
+            Attempt::unreadable(target, Refusal::body_invalid("", "the item has no id"))
+        }
+        Ok(item) => Attempt::read(
+            target,
+            item.action,
+            item.version.as_deref(),
+            item.idempotency_key,
+            item.body,
+        ),
         Err(error) => {
             let message = format!("the item is not readable: {error}");
             Attempt::unreadable(target, Refusal::body_invalid("", message))
@@ -133,9 +153,13 @@ fn respond(attempts: &[Attempt], answers: &[Answer]) -> Response {
                     changed: Some(success.changed()),
                     error: None,
                 },
-                Err(refusal) => {
-                    ItemResult { id, status: refusal.status().as_u16(), version: None, changed: None, error: Some(refusal.to_error()) }
-                }
+                Err(refusal) => ItemResult {
+                    id,
+                    status: refusal.status().as_u16(),
+                    version: None,
+                    changed: None,
+                    error: Some(refusal.to_error()),
+                },
             }
         })
         .collect();

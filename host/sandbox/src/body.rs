@@ -35,16 +35,27 @@ impl Body {
             ObjectType::Product => product(&members, &mut references)?,
             ObjectType::Offer => offer(&members, &mut references)?,
         }
-        Ok(Self { value, digest, references: references.0 })
+        Ok(Self {
+            value,
+            digest,
+            references: references.0,
+        })
     }
 }
 
-fn category(target: &ObjectKey, members: &Members<'_>, references: &mut References) -> Result<(), Refusal> {
+fn category(
+    target: &ObjectKey,
+    members: &Members<'_>,
+    references: &mut References,
+) -> Result<(), Refusal> {
     localised(members.required("name")?)?;
     if let Some(parent) = members.optional("parent") {
         let parent = references.take(parent, ObjectType::Category)?;
         if parent == *target {
-            return Err(Refusal::body_invalid("/parent", "a category is not its own parent"));
+            return Err(Refusal::body_invalid(
+                "/parent",
+                "a category is not its own parent",
+            ));
         }
     }
     members.optional("position").map_or(Ok(()), integer)
@@ -63,7 +74,9 @@ fn product(members: &Members<'_>, references: &mut References) -> Result<(), Ref
     for category in members.list("categories")? {
         references.take(category, ObjectType::Category)?;
     }
-    members.optional("description").map_or(Ok(()), text_or_localised)?;
+    members
+        .optional("description")
+        .map_or(Ok(()), text_or_localised)?;
     members.optional("attributes").map_or(Ok(()), object)?;
     members.optional("sku").map_or(Ok(()), text)?;
     members.optional("gtin").map_or(Ok(()), text)?;
@@ -155,25 +168,41 @@ struct Members<'a> {
 
 impl<'a> Members<'a> {
     fn of(value: &'a Value, pointer: &str) -> Result<Self, Refusal> {
-        let members = value.as_object().ok_or_else(|| Refusal::body_invalid(pointer, "must be an object"))?;
-        Ok(Self { members, pointer: pointer.to_owned() })
+        let members = value
+            .as_object()
+            .ok_or_else(|| Refusal::body_invalid(pointer, "must be an object"))?;
+        Ok(Self {
+            members,
+            pointer: pointer.to_owned(),
+        })
     }
 
     fn optional(&self, name: &str) -> Option<Place<'a>> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
-        Some(Place { value, pointer: format!("{}/{}", self.pointer, escaped(name)) })
+        Some(Place {
+            value,
+            pointer: format!("{}/{}", self.pointer, escaped(name)),
+        })
     }
 
     fn required(&self, name: &str) -> Result<Place<'a>, Refusal> {
-        self.optional(name).ok_or_else(|| Refusal::body_invalid(format!("{}/{}", self.pointer, escaped(name)), "is required"))
+        self.optional(name).ok_or_else(|| {
+            Refusal::body_invalid(format!("{}/{}", self.pointer, escaped(name)), "is required")
+        })
     }
 
     fn list(&self, name: &str) -> Result<Vec<Place<'a>>, Refusal> {
         let Some(place) = self.optional(name) else {
             return Ok(Vec::new());
         };
-        let elements = place.value.as_array().ok_or_else(|| place.invalid("must be a list"))?;
-        let places = elements.iter().enumerate().map(|(position, value)| Place { value, pointer: format!("{}/{position}", place.pointer) });
+        let elements = place
+            .value
+            .as_array()
+            .ok_or_else(|| place.invalid("must be a list"))?;
+        let places = elements.iter().enumerate().map(|(position, value)| Place {
+            value,
+            pointer: format!("{}/{position}", place.pointer),
+        });
         Ok(places.collect())
     }
 }
@@ -207,11 +236,18 @@ fn localised(place: Place<'_>) -> Result<(), Refusal> {
     if members.members.is_empty() {
         return Err(place.invalid("must have a text for at least one locale"));
     }
-    members.members.keys().try_for_each(|locale| text(members.required(locale)?))
+    members
+        .members
+        .keys()
+        .try_for_each(|locale| text(members.required(locale)?))
 }
 
 fn text_or_localised(place: Place<'_>) -> Result<(), Refusal> {
-    if place.value.is_string() { text(place) } else { localised(place) }
+    if place.value.is_string() {
+        text(place)
+    } else {
+        localised(place)
+    }
 }
 
 #[cfg(test)]

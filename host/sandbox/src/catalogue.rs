@@ -84,7 +84,12 @@ impl Catalogue {
     ///
     /// # Errors
     /// The precondition fails, or an object that the body refers to is not there.
-    pub(crate) fn put(&mut self, target: &ObjectKey, precondition: Precondition, body: &Arc<Body>) -> Result<Success, Refusal> {
+    pub(crate) fn put(
+        &mut self,
+        target: &ObjectKey,
+        precondition: Precondition,
+        body: &Arc<Body>,
+    ) -> Result<Success, Refusal> {
         let current = self.objects.get(target);
         precondition.check(current.map(|object| object.version))?;
         let absent = |reference: &&ObjectKey| !self.objects.contains_key(reference);
@@ -94,17 +99,26 @@ impl Catalogue {
         }
         if let Some(object) = current.filter(|object| object.body.digest == body.digest) {
             let version = object.version;
-            return Ok(Success::Replaced { version, changed: false });
+            return Ok(Success::Replaced {
+                version,
+                changed: false,
+            });
         }
         let before = current.map(|object| object.version);
         let version = 1 + before.or_else(|| self.gone.remove(target)).unwrap_or(0);
         self.count_referrers(body);
-        let object = Object { version, body: Arc::clone(body) };
+        let object = Object {
+            version,
+            body: Arc::clone(body),
+        };
         match self.objects.insert(target.clone(), object) {
             None => Ok(Success::Created { version }),
             Some(replaced) => {
                 self.uncount_referrers(&replaced.body);
-                Ok(Success::Replaced { version, changed: true })
+                Ok(Success::Replaced {
+                    version,
+                    changed: true,
+                })
             }
         }
     }
@@ -113,7 +127,11 @@ impl Catalogue {
     ///
     /// # Errors
     /// The precondition fails, the object is not there, or others refer to it.
-    pub(crate) fn delete(&mut self, target: &ObjectKey, precondition: Precondition) -> Result<Success, Refusal> {
+    pub(crate) fn delete(
+        &mut self,
+        target: &ObjectKey,
+        precondition: Precondition,
+    ) -> Result<Success, Refusal> {
         let current = self.objects.get(target).map(|object| object.version);
         precondition.check(current)?;
         if let Some(&referrers) = self.referrers.get(target) {
@@ -151,7 +169,12 @@ mod tests {
     use super::*;
     use crate::object::ObjectType;
 
-    fn category(catalogue: &mut Catalogue, id: &str, position: u64, parent: Option<&str>) -> Result<Success, Refusal> {
+    fn category(
+        catalogue: &mut Catalogue,
+        id: &str,
+        position: u64,
+        parent: Option<&str>,
+    ) -> Result<Success, Refusal> {
         let parent = parent.map(|id| json!({"type": "category", "id": id}));
         let value = json!({"name": {"de": id}, "position": position, "parent": parent});
         let target = key(id);
@@ -167,27 +190,50 @@ mod tests {
     #[test]
     fn versions_grow_with_content_and_never_repeat() {
         let mut catalogue = Catalogue::default();
-        assert_eq!(category(&mut catalogue, "a", 1, None), Ok(Success::Created { version: 1 }));
-        let same = Success::Replaced { version: 1, changed: false };
+        assert_eq!(
+            category(&mut catalogue, "a", 1, None),
+            Ok(Success::Created { version: 1 })
+        );
+        let same = Success::Replaced {
+            version: 1,
+            changed: false,
+        };
         assert_eq!(category(&mut catalogue, "a", 1, None), Ok(same));
-        let other = Success::Replaced { version: 2, changed: true };
+        let other = Success::Replaced {
+            version: 2,
+            changed: true,
+        };
         assert_eq!(category(&mut catalogue, "a", 2, None), Ok(other));
-        assert_eq!(catalogue.delete(&key("a"), Precondition::None), Ok(Success::Deleted));
-        assert_eq!(category(&mut catalogue, "a", 2, None), Ok(Success::Created { version: 3 }));
+        assert_eq!(
+            catalogue.delete(&key("a"), Precondition::None),
+            Ok(Success::Deleted)
+        );
+        assert_eq!(
+            category(&mut catalogue, "a", 2, None),
+            Ok(Success::Created { version: 3 })
+        );
     }
 
     #[test]
     fn what_is_referred_to_stays() {
         let mut catalogue = Catalogue::default();
-        let missing = Refusal::ReferenceMissing { references: vec![key("a")] };
+        let missing = Refusal::ReferenceMissing {
+            references: vec![key("a")],
+        };
         assert_eq!(category(&mut catalogue, "b", 1, Some("a")), Err(missing));
         category(&mut catalogue, "a", 1, None).unwrap();
         category(&mut catalogue, "b", 1, Some("a")).unwrap();
         category(&mut catalogue, "c", 1, Some("a")).unwrap();
         let referenced = |referrers| Err(Refusal::ObjectReferenced { referrers });
-        assert_eq!(catalogue.delete(&key("a"), Precondition::None), referenced(2));
+        assert_eq!(
+            catalogue.delete(&key("a"), Precondition::None),
+            referenced(2)
+        );
         category(&mut catalogue, "b", 1, None).unwrap();
-        assert_eq!(catalogue.delete(&key("a"), Precondition::None), referenced(1));
+        assert_eq!(
+            catalogue.delete(&key("a"), Precondition::None),
+            referenced(1)
+        );
         catalogue.delete(&key("c"), Precondition::None).unwrap();
         catalogue.delete(&key("a"), Precondition::None).unwrap();
     }
@@ -197,11 +243,17 @@ mod tests {
         use Precondition::{Absent, Present};
         let conflict = Err(Refusal::VersionConflict { version: 7 });
         assert_eq!(Absent.check(None), Ok(()));
-        assert_eq!(Absent.check(Some(7)), Err(Refusal::VersionExists { version: 7 }));
+        assert_eq!(
+            Absent.check(Some(7)),
+            Err(Refusal::VersionExists { version: 7 })
+        );
         assert_eq!(Present.check(None), Err(Refusal::ObjectMissing));
         assert_eq!(Precondition::version("7").check(Some(7)), Ok(()));
         assert_eq!(Precondition::version("6").check(Some(7)), conflict);
         assert_eq!(Precondition::version("seven").check(Some(7)), conflict);
-        assert_eq!(Precondition::version("7").check(None), Err(Refusal::ObjectMissing));
+        assert_eq!(
+            Precondition::version("7").check(None),
+            Err(Refusal::ObjectMissing)
+        );
     }
 }

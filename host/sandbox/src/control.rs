@@ -59,7 +59,11 @@ async fn writes(State(floor): State<Arc<Floor>>) -> Response {
 }
 
 async fn objects(State(floor): State<Arc<Floor>>) -> Response {
-    let objects: Vec<_> = floor.store().objects().map(|(key, object)| (key.clone(), object.clone())).collect();
+    let objects: Vec<_> = floor
+        .store()
+        .objects()
+        .map(|(key, object)| (key.clone(), object.clone()))
+        .collect();
     ndjson(objects.iter().map(|(key, object)| ObjectLine {
         r#type: key.object_type,
         id: &key.id,
@@ -70,7 +74,9 @@ async fn objects(State(floor): State<Arc<Floor>>) -> Response {
 }
 
 async fn change(State(floor): State<Arc<Floor>>, body: Bytes) -> Response {
-    let changed = serde_json::from_slice::<ScenarioChange>(&body).map_err(ScenarioError::from).and_then(|change| floor.change(change));
+    let changed = serde_json::from_slice::<ScenarioChange>(&body)
+        .map_err(ScenarioError::from)
+        .and_then(|change| floor.change(change));
     match changed {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => {

@@ -56,15 +56,22 @@ mod tests {
 
     #[test]
     fn is_the_sha256_of_the_sorted_text() {
-        let value: Value = serde_json::from_str(r#"{ "b": true, "a": [1, {"y": "\"", "x": null}] }"#).unwrap();
+        let value: Value =
+            serde_json::from_str(r#"{ "b": true, "a": [1, {"y": "\"", "x": null}] }"#).unwrap();
         let text = br#"{"a":[1,{"x":null,"y":"\""}],"b":true}"#;
         assert_eq!(canonical_digest(&value), hex::encode(digest(&SHA256, text)));
-        assert_eq!(canonical_digest(&json!({})), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+        assert_eq!(
+            canonical_digest(&json!({})),
+            "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        );
     }
 
     #[test]
     fn tells_contents_apart() {
-        assert_ne!(canonical_digest(&json!([1, 2])), canonical_digest(&json!([2, 1])));
+        assert_ne!(
+            canonical_digest(&json!([1, 2])),
+            canonical_digest(&json!([2, 1]))
+        );
         assert_ne!(canonical_digest(&json!("1")), canonical_digest(&json!(1)));
     }
 }

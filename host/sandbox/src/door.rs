@@ -73,9 +73,28 @@ impl Door {
     pub(crate) fn arrive(&mut self, clock: &Clock, method: Method, path: &str) -> Arrival {
         let at = clock.now();
         let counted = path.starts_with("/v1/") || self.scenario.count_tokens;
-        self.calls.push(Call { at, method, path: Arc::from(path), counted, end: CallEnd::Open, status: 0, items: 0, duration_us: 0 });
-        let verdict = if counted { self.judge(at) } else { Ok(Fate::default()) };
-        Arrival { epoch: self.epoch, seq: self.calls.len() as u64, counted, scenario: Arc::clone(&self.scenario), verdict }
+        self.calls.push(Call {
+            at,
+            method,
+            path: Arc::from(path),
+            counted,
+            end: CallEnd::Open,
+            status: 0,
+            items: 0,
+            duration_us: 0,
+        });
+        let verdict = if counted {
+            self.judge(at)
+        } else {
+            Ok(Fate::default())
+        };
+        Arrival {
+            epoch: self.epoch,
+            seq: self.calls.len() as u64,
+            counted,
+            scenario: Arc::clone(&self.scenario),
+            verdict,
+        }
     }
 
     fn judge(&mut self, at: Stamp) -> Result<Fate, Refusal> {
@@ -164,7 +183,9 @@ impl Door {
 
     /// For how many microseconds between the first and the last counted call the shop was closed.
     pub(crate) fn closed_us(&self) -> u64 {
-        self.counts.span.map_or(0, |(first, last)| self.script.closed_us_between(first, last))
+        self.counts.span.map_or(0, |(first, last)| {
+            self.script.closed_us_between(first, last)
+        })
     }
 }
 

@@ -46,7 +46,11 @@ pub(crate) struct FaultScript {
 impl FaultScript {
     /// A script of which nothing has happened yet.
     pub(crate) fn new(faults: Faults, seed: u64) -> Self {
-        Self { faults, draws: StdRng::seed_from_u64(seed), closures: Vec::new() }
+        Self {
+            faults,
+            draws: StdRng::seed_from_u64(seed),
+            closures: Vec::new(),
+        }
     }
 
     /// Replaces the faults; draws and closures go on.
@@ -125,22 +129,49 @@ mod tests {
         assert_eq!(fates(7), fates(7));
         assert_ne!(fates(7), fates(8));
         let errors = fates(7).iter().filter(|fate| fate.error_5xx).count();
-        assert!((30..90).contains(&errors), "{errors} of 200 at a share of 0.3");
+        assert!(
+            (30..90).contains(&errors),
+            "{errors} of 200 at a share of 0.3"
+        );
     }
 
     #[test]
     fn shares_of_0_and_1_are_never_and_always() {
-        let mut script = FaultScript::new(Faults { drop_after_write: 1.0, ..Faults::default() }, 1);
+        let mut script = FaultScript::new(
+            Faults {
+                drop_after_write: 1.0,
+                ..Faults::default()
+            },
+            1,
+        );
         for _ in 0..100 {
-            let expected = Fate { drop_after_write: true, ..Fate::default() };
+            let expected = Fate {
+                drop_after_write: true,
+                ..Fate::default()
+            };
             assert_eq!(script.draw(), expected);
         }
     }
 
     #[test]
     fn a_cool_down_closes_at_its_count_and_overlaps_count_once() {
-        let cool_downs = vec![CoolDown { after_calls: 2, ms: 100 }, CoolDown { after_calls: 3, ms: 100 }];
-        let mut script = FaultScript::new(Faults { cool_downs, ..Faults::default() }, 1);
+        let cool_downs = vec![
+            CoolDown {
+                after_calls: 2,
+                ms: 100,
+            },
+            CoolDown {
+                after_calls: 3,
+                ms: 100,
+            },
+        ];
+        let mut script = FaultScript::new(
+            Faults {
+                cool_downs,
+                ..Faults::default()
+            },
+            1,
+        );
         script.arrived(1, at_ms(0));
         assert_eq!(script.closed_for_us(at_ms(1)), None);
         script.arrived(2, at_ms(10));

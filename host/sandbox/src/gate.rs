@@ -47,12 +47,18 @@ pub(crate) struct Served {
 }
 
 /// The layer. Only calls on the shop's surface are its business; everything else passes.
-pub(crate) async fn pass(State(floor): State<Arc<Floor>>, request: Request, next: Next) -> Response {
+pub(crate) async fn pass(
+    State(floor): State<Arc<Floor>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path();
     if !(path.starts_with("/v1/") || path == "/oauth/token") {
         return next.run(request).await;
     }
-    let arrival = floor.door().arrive(&floor.clock, request.method().clone(), path);
+    let arrival = floor
+        .door()
+        .arrive(&floor.clock, request.method().clone(), path);
     let visit = Visit::new(&floor, &arrival);
 
     let (mut parts, body) = request.into_parts();
@@ -62,8 +68,13 @@ pub(crate) async fn pass(State(floor): State<Arc<Floor>>, request: Request, next
         (Err(refusal), _) => refusal.into_response(),
         (Ok(_), Err(error)) => unread(&error, arrival.scenario.max_body_bytes).into_response(),
         (Ok(fate), Ok(bytes)) => {
-            parts.extensions.insert(Admitted { seq: arrival.seq, fate, scenario: arrival.scenario });
-            next.run(Request::from_parts(parts, Body::from(bytes))).await
+            parts.extensions.insert(Admitted {
+                seq: arrival.seq,
+                fate,
+                scenario: arrival.scenario,
+            });
+            next.run(Request::from_parts(parts, Body::from(bytes)))
+                .await
         }
     };
     visit.end(&response, peer.map(|ConnectInfo(peer)| peer));
@@ -72,7 +83,10 @@ pub(crate) async fn pass(State(floor): State<Arc<Floor>>, request: Request, next
 
 /// The refusal of a body that could not be read.
 fn unread(error: &axum::Error, max_body_bytes: u64) -> Refusal {
-    if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+    if error
+        .source()
+        .is_some_and(|source| source.is::<LengthLimitError>())
+    {
         return Refusal::BodyTooLarge { max_body_bytes };
     }
     Refusal::body_invalid("", format!("the body broke off: {error}"))
@@ -89,7 +103,14 @@ impl Visit {
     fn new(floor: &Arc<Floor>, arrival: &Arrival) -> Self {
         Self {
             floor: Arc::clone(floor),
-            ended: Ended { epoch: arrival.epoch, seq: arrival.seq, counted: arrival.counted, end: CallEnd::Abandoned, status: 0, items: 0 },
+            ended: Ended {
+                epoch: arrival.epoch,
+                seq: arrival.seq,
+                counted: arrival.counted,
+                end: CallEnd::Abandoned,
+                status: 0,
+                items: 0,
+            },
         }
     }
 

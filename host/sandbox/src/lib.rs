@@ -8,8 +8,8 @@
 //! a limit is judged on the instant at which the request's head arrived. It keeps everything in
 //! memory and leaves durability, tenants and TLS to real shops.
 //!
-//! A request's way through the files: `listener` → `gate` and `door` (`limits`, `faults`, `calls`) →
-//! `auth` → `single` or `batch` → `attempt` (`body`) → `store` (`idempotency`, `catalogue`,
+//! A request's way through the files: `listener` → `gate` and `door` (`limits`, `faults`, `calls`)
+//! → `auth` → `single` or `batch` → `attempt` (`body`) → `store` (`idempotency`, `catalogue`,
 //! `writes`). `report` and `control` say what happened.
 //!
 //! ```no_run
@@ -52,5 +52,7 @@ mod writes;
 
 pub use digest::canonical_digest;
 pub use report::{LimitReport, Report};
-pub use scenario::{CoolDown, Credentials, Faults, Latency, Limit, Scenario, ScenarioChange, ScenarioError};
+pub use scenario::{
+    CoolDown, Credentials, Faults, Latency, Limit, Scenario, ScenarioChange, ScenarioError,
+};
 pub use server::{RunningShop, Shop, StartError};

@@ -43,11 +43,21 @@ impl Meter {
     /// A limit that has seen nothing.
     pub(crate) fn new(limit: Limit) -> Self {
         let state = match limit {
-            Limit::TokenBucket { per_ms, burst, .. } => State::Bucket { level: capacity(burst, per_ms), last: None },
-            Limit::Window { .. } => State::Window { arrivals: VecDeque::new() },
+            Limit::TokenBucket { per_ms, burst, .. } => State::Bucket {
+                level: capacity(burst, per_ms),
+                last: None,
+            },
+            Limit::Window { .. } => State::Window {
+                arrivals: VecDeque::new(),
+            },
             Limit::Concurrency { .. } => State::Concurrency,
         };
-        Self { limit, state, requests: 0, exceeded: 0 }
+        Self {
+            limit,
+            state,
+            requests: 0,
+            exceeded: 0,
+        }
     }
 
     /// Counts an arrival. `in_flight` is the number of open calls with this one.
@@ -57,7 +67,14 @@ impl Meter {
     pub(crate) fn arrive(&mut self, at: Stamp, in_flight: u64) -> Option<u64> {
         self.requests += 1;
         let wait_us = match (&self.limit, &mut self.state) {
-            (&Limit::TokenBucket { rate, per_ms, burst }, State::Bucket { level, last }) => {
+            (
+                &Limit::TokenBucket {
+                    rate,
+                    per_ms,
+                    burst,
+                },
+                State::Bucket { level, last },
+            ) => {
                 let rested_us = last.map_or(0, |last| at.us_since(last));
                 let refill = i128::from(rate) * i128::from(rested_us);
                 let cost = capacity(1, per_ms);
@@ -67,13 +84,19 @@ impl Meter {
             }
             (&Limit::Window { max, window_ms }, State::Window { arrivals }) => {
                 let window_us = window_ms.saturating_mul(US_PER_MS);
-                while arrivals.front().is_some_and(|&first| at.us_since(first) >= window_us) {
+                while arrivals
+                    .front()
+                    .is_some_and(|&first| at.us_since(first) >= window_us)
+                {
                     arrivals.pop_front();
                 }
                 arrivals.push_back(at);
                 let kept = arrivals.len() as u64;
                 // The next one fits once all but `max - 1` of these have left the window.
-                (kept > max).then(|| arrivals.get((kept - max) as usize)).flatten().map(|leaves| leaves.plus_us(window_us).us_since(at))
+                (kept > max)
+                    .then(|| arrivals.get((kept - max) as usize))
+                    .flatten()
+                    .map(|leaves| leaves.plus_us(window_us).us_since(at))
             }
             (&Limit::Concurrency { max }, _) => (in_flight > max).then_some(CONCURRENCY_WAIT_US),
             _ => None,

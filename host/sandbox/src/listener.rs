@@ -82,12 +82,18 @@ impl Listener for ShopListener {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let kill_switch = KillSwitch::default();
-        let stream = CuttableStream { tcp, kill_switch: kill_switch.clone() };
+        let stream = CuttableStream {
+            tcp,
+            kill_switch: kill_switch.clone(),
+        };
         (stream, Peer { addr, kill_switch })
     }
 
     fn local_addr(&self) -> io::Result<Peer> {
-        Ok(Peer { addr: self.socket_addr()?, kill_switch: KillSwitch::default() })
+        Ok(Peer {
+            addr: self.socket_addr()?,
+            kill_switch: KillSwitch::default(),
+        })
     }
 }
 
@@ -99,19 +105,31 @@ pub(crate) struct CuttableStream {
 }
 
 impl AsyncRead for CuttableStream {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.kill_switch.check()?;
         Pin::new(&mut self.tcp).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for CuttableStream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.kill_switch.check()?;
         Pin::new(&mut self.tcp).poll_write(context, bytes)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         self.kill_switch.check()?;
         Pin::new(&mut self.tcp).poll_write_vectored(context, slices)
     }

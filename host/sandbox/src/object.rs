@@ -32,7 +32,12 @@ impl ObjectType {
 
     /// The type of that name, or the refusal that says that there is none.
     pub(crate) fn parse(name: &str) -> Result<Self, Refusal> {
-        Self::ALL.into_iter().find(|known| known.as_str() == name).ok_or_else(|| Refusal::TypeUnknown { name: name.to_owned() })
+        Self::ALL
+            .into_iter()
+            .find(|known| known.as_str() == name)
+            .ok_or_else(|| Refusal::TypeUnknown {
+                name: name.to_owned(),
+            })
     }
 }
 
@@ -55,7 +60,10 @@ pub(crate) struct ObjectKey {
 impl ObjectKey {
     /// The object of that type and id.
     pub(crate) fn new(object_type: ObjectType, id: &str) -> Self {
-        Self { object_type, id: Arc::from(id) }
+        Self {
+            object_type,
+            id: Arc::from(id),
+        }
     }
 }
 

@@ -37,7 +37,9 @@ pub(crate) enum Refusal {
     TokenRevoked,
     #[error("the API key is wrong")]
     LoginRefused,
-    #[error("understood is one of `If-None-Match: *`, `If-Match: *` and `If-Match: \"7\"`, the version")]
+    #[error(
+        "understood is one of `If-None-Match: *`, `If-Match: *` and `If-Match: \"7\"`, the version"
+    )]
     HeaderInvalid,
     #[error("{message}")]
     BodyInvalid { pointer: String, message: String },
@@ -66,19 +68,30 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// The body is not as the standard asks; `pointer` is a JSON pointer (RFC 6901) into it.
     pub(crate) fn body_invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::BodyInvalid { pointer: pointer.into(), message: message.into() }
+        Self::BodyInvalid {
+            pointer: pointer.into(),
+            message: message.into(),
+        }
     }
 
     /// The HTTP status, of the call or of the item.
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
-            Self::RouteUnknown | Self::TypeUnknown { .. } | Self::ObjectMissing => StatusCode::NOT_FOUND,
+            Self::RouteUnknown | Self::TypeUnknown { .. } | Self::ObjectMissing => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TokenUnknown | Self::TokenExpired | Self::TokenRevoked | Self::LoginRefused => StatusCode::UNAUTHORIZED,
+            Self::TokenUnknown | Self::TokenExpired | Self::TokenRevoked | Self::LoginRefused => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::HeaderInvalid | Self::BodyInvalid { .. } => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge { .. } | Self::BatchRefused { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ReferenceMissing { .. } | Self::IdempotencyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::VersionExists { .. } | Self::VersionConflict { .. } => StatusCode::PRECONDITION_FAILED,
+            Self::ReferenceMissing { .. } | Self::IdempotencyReused => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Self::VersionExists { .. } | Self::VersionConflict { .. } => {
+                StatusCode::PRECONDITION_FAILED
+            }
             Self::ObjectReferenced { .. } => StatusCode::CONFLICT,
             Self::LimitExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -116,12 +129,19 @@ impl Refusal {
         match self {
             Self::BodyInvalid { pointer: place, .. } => pointer = Some(place.as_str()),
             Self::ReferenceMissing { references: absent } => references = Some(absent.as_slice()),
-            Self::VersionExists { version: current } | Self::VersionConflict { version: current } => {
+            Self::VersionExists { version: current }
+            | Self::VersionConflict { version: current } => {
                 version = Some(current.to_string());
             }
             _ => {}
         }
-        ErrorBody { code: self.code(), message: self.to_string(), pointer, references, version }
+        ErrorBody {
+            code: self.code(),
+            message: self.to_string(),
+            pointer,
+            references,
+            version,
+        }
     }
 }
 
@@ -145,7 +165,9 @@ struct ErrorAnswer<'a> {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let answer = ErrorAnswer { error: self.to_error() };
+        let answer = ErrorAnswer {
+            error: self.to_error(),
+        };
         let mut response = (self.status(), Json(answer)).into_response();
         let headers = response.headers_mut();
         if let Self::LimitExceeded { wait_us, .. } = &self {

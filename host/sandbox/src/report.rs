@@ -80,7 +80,10 @@ impl Report {
         report.repeated_other_key = store.log().repeated_other_key();
         report.applied = store.log().applied();
         for (key, _) in store.objects() {
-            *report.objects.entry(key.object_type.to_string()).or_default() += 1;
+            *report
+                .objects
+                .entry(key.object_type.to_string())
+                .or_default() += 1;
         }
         report
     }

@@ -59,7 +59,11 @@ pub struct Credentials {
 
 impl Default for Credentials {
     fn default() -> Self {
-        Self { client_id: "sandbox".to_owned(), client_secret: "sandbox-secret".to_owned(), api_key: "sandbox-key".to_owned() }
+        Self {
+            client_id: "sandbox".to_owned(),
+            client_secret: "sandbox-secret".to_owned(),
+            api_key: "sandbox-key".to_owned(),
+        }
     }
 }
 
@@ -103,7 +107,11 @@ impl Limit {
 
     fn has_zero(&self) -> bool {
         match *self {
-            Self::TokenBucket { rate, per_ms, burst } => rate == 0 || per_ms == 0 || burst == 0,
+            Self::TokenBucket {
+                rate,
+                per_ms,
+                burst,
+            } => rate == 0 || per_ms == 0 || burst == 0,
             Self::Window { max, window_ms } => max == 0 || window_ms == 0,
             Self::Concurrency { max } => max == 0,
         }
@@ -294,21 +302,49 @@ mod tests {
         let scenario = Scenario::from_toml(FULL).unwrap();
         assert_eq!(scenario.credentials.client_id, "sandbox");
         assert_eq!(scenario.credentials.api_key, "k");
-        assert_eq!(scenario.limits[1], Limit::Window { max: 250, window_ms: 15_000 });
-        assert_eq!(scenario.faults.cool_downs, [CoolDown { after_calls: 3, ms: 50 }]);
+        assert_eq!(
+            scenario.limits[1],
+            Limit::Window {
+                max: 250,
+                window_ms: 15_000
+            }
+        );
+        assert_eq!(
+            scenario.faults.cool_downs,
+            [CoolDown {
+                after_calls: 3,
+                ms: 50
+            }]
+        );
         let json = serde_json::to_string(&scenario).unwrap();
         assert_eq!(Scenario::from_json(&json).unwrap(), scenario);
     }
 
     #[test]
     fn refuses_unknown_names_and_impossible_values() {
-        for text in ["limit = []", "limits = [{ kind = \"window\", max = 1, window_s = 1 }]", "[faults]\nerror_500 = 0.1"] {
-            assert!(matches!(Scenario::from_toml(text), Err(ScenarioError::Toml(_))), "{text}");
+        for text in [
+            "limit = []",
+            "limits = [{ kind = \"window\", max = 1, window_s = 1 }]",
+            "[faults]\nerror_500 = 0.1",
+        ] {
+            assert!(
+                matches!(Scenario::from_toml(text), Err(ScenarioError::Toml(_))),
+                "{text}"
+            );
         }
         let share = Scenario::from_json(r#"{"faults":{"batch_refusal":1.5}}"#);
-        assert!(matches!(share, Err(ScenarioError::Share { name: "batch_refusal", .. })));
+        assert!(matches!(
+            share,
+            Err(ScenarioError::Share {
+                name: "batch_refusal",
+                ..
+            })
+        ));
         let zero = Scenario::from_json(r#"{"limits":[{"kind":"concurrency","max":0}]}"#);
-        assert!(matches!(zero, Err(ScenarioError::ZeroLimit { position: 0 })));
+        assert!(matches!(
+            zero,
+            Err(ScenarioError::ZeroLimit { position: 0 })
+        ));
     }
 
     #[test]
@@ -317,6 +353,12 @@ mod tests {
         let change: ScenarioChange = serde_json::from_str(r#"{"faults":{"error_5xx":1}}"#).unwrap();
         let after = before.changed(change).unwrap();
         assert_eq!(after.limits, before.limits);
-        assert_eq!(after.faults, Faults { error_5xx: 1.0, ..Faults::default() });
+        assert_eq!(
+            after.faults,
+            Faults {
+                error_5xx: 1.0,
+                ..Faults::default()
+            }
+        );
     }
 }

@@ -72,7 +72,12 @@ impl Shop {
             // A dropped sender asks for the same as a message.
             let _ = stopped.await;
         });
-        Ok(RunningShop { addr, floor, stop, server: tokio::spawn(server.into_future()) })
+        Ok(RunningShop {
+            addr,
+            floor,
+            stop,
+            server: tokio::spawn(server.into_future()),
+        })
     }
 }
 
@@ -108,7 +113,13 @@ impl RunningShop {
 fn router(floor: &Arc<Floor>) -> Router {
     let guarded = Router::new()
         .route("/v1/account", get(auth::account))
-        .route("/v1/{type}/{id}", get(single::get).put(single::put).delete(single::delete).post(batch::post))
+        .route(
+            "/v1/{type}/{id}",
+            get(single::get)
+                .put(single::put)
+                .delete(single::delete)
+                .post(batch::post),
+        )
         .route_layer(from_fn_with_state(Arc::clone(floor), auth::authorize));
     Router::new()
         .route("/oauth/token", post(auth::oauth_token))

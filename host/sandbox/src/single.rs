@@ -101,7 +101,9 @@ async fn write(floor: &Floor, call: &Admitted, attempt: Attempt) -> Response {
         }
         Err(refusal) => (refusal.into_response(), false),
     };
-    response.extensions_mut().insert(Served { items: 1, dropped });
+    response
+        .extensions_mut()
+        .insert(Served { items: 1, dropped });
     response
 }
 
@@ -123,7 +125,9 @@ fn respond(target: &ObjectKey, answer: Answer) -> Response {
     };
     if answer.replayed {
         let replayed = HeaderName::from_static("idempotent-replayed");
-        response.headers_mut().insert(replayed, HeaderValue::from_static("true"));
+        response
+            .headers_mut()
+            .insert(replayed, HeaderValue::from_static("true"));
     }
     response
 }
@@ -141,7 +145,11 @@ fn target(object_type: &str, id: &str) -> Result<ObjectKey, Refusal> {
 
 /// The action and the version that the conditional headers (RFC 9110, section 13.1) ask for.
 fn conditions(headers: &HeaderMap) -> Result<(Action, Option<String>), Refusal> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     match (text(IF_NONE_MATCH), text(IF_MATCH)) {
         (None, None) => Ok((Action::Upsert, None)),
         (Some("*"), None) => Ok((Action::Create, None)),

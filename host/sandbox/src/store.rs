@@ -62,29 +62,51 @@ impl Store {
     pub(crate) fn take(&mut self, attempts: &[Attempt], call: u64, clock: &Clock) -> Taken {
         let at = clock.now();
         let applied_before = self.log.applied();
-        let answers: Vec<Answer> = attempts.iter().map(|attempt| self.take_one(attempt, call, at)).collect();
-        let missing = answers.iter().filter(|answer| matches!(answer.outcome, Err(Refusal::ReferenceMissing { .. }))).count() as u64;
+        let answers: Vec<Answer> = attempts
+            .iter()
+            .map(|attempt| self.take_one(attempt, call, at))
+            .collect();
+        let missing = answers
+            .iter()
+            .filter(|answer| matches!(answer.outcome, Err(Refusal::ReferenceMissing { .. })))
+            .count() as u64;
         self.missing_reference_items += missing;
         self.missing_reference_calls += u64::from(missing > 0);
         let passed = applied_before + 1..=self.log.applied();
         let revocations = &self.scenario.faults.token_revocations;
-        Taken { answers, applied: !passed.is_empty(), revokes_tokens: revocations.iter().any(|count| passed.contains(count)) }
+        Taken {
+            answers,
+            applied: !passed.is_empty(),
+            revokes_tokens: revocations.iter().any(|count| passed.contains(count)),
+        }
     }
 
     /// Logs the items of a call that was drawn to fail.
     pub(crate) fn fail(&mut self, attempts: &[Attempt], call: u64, clock: &Clock) {
         let at = clock.now();
         for attempt in attempts {
-            let answer = Answer { outcome: Err(Refusal::Unavailable), replayed: false };
+            let answer = Answer {
+                outcome: Err(Refusal::Unavailable),
+                replayed: false,
+            };
             self.log.record(attempt, call, at, fared(&answer));
         }
     }
 
     fn take_one(&mut self, attempt: &Attempt, call: u64, at: Stamp) -> Answer {
         let answer = match self.replay(attempt) {
-            Ok(Some(first)) => Answer { outcome: Ok(first), replayed: true },
-            Ok(None) => Answer { outcome: self.apply(attempt), replayed: false },
-            Err(refusal) => Answer { outcome: Err(refusal), replayed: false },
+            Ok(Some(first)) => Answer {
+                outcome: Ok(first),
+                replayed: true,
+            },
+            Ok(None) => Answer {
+                outcome: self.apply(attempt),
+                replayed: false,
+            },
+            Err(refusal) => Answer {
+                outcome: Err(refusal),
+                replayed: false,
+            },
         };
         self.log.record(attempt, call, at, fared(&answer));
         answer
@@ -100,7 +122,9 @@ impl Store {
 
     fn apply(&mut self, attempt: &Attempt) -> Result<Success, Refusal> {
         let success = match attempt.work.as_ref().map_err(Clone::clone)? {
-            Work::Put(precondition, body) => self.catalogue.put(&attempt.target, *precondition, body),
+            Work::Put(precondition, body) => {
+                self.catalogue.put(&attempt.target, *precondition, body)
+            }
             Work::Delete(precondition) => self.catalogue.delete(&attempt.target, *precondition),
         }?;
         if let Some(key) = &attempt.idempotency_key {
@@ -136,7 +160,10 @@ impl Store {
 }
 
 fn content(attempt: &Attempt) -> Content {
-    Content { target: attempt.target.clone(), digest: attempt.digest.clone() }
+    Content {
+        target: attempt.target.clone(),
+        digest: attempt.digest.clone(),
+    }
 }
 
 fn fared(answer: &Answer) -> Fared {
@@ -145,7 +172,13 @@ fn fared(answer: &Answer) -> Fared {
         Ok(success) => (success.status(), success.version(), success.changed()),
         Err(refusal) => (refusal.status(), None, false),
     };
-    Fared { status, applied, replayed: answer.replayed, changed: applied && changed, version }
+    Fared {
+        status,
+        applied,
+        replayed: answer.replayed,
+        changed: applied && changed,
+        version,
+    }
 }
 
 impl Success {

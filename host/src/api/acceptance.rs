@@ -1,6 +1,8 @@
-//! The door: whether a submission can be done, and everything that is fixed when it is taken — connection, belt, key, time.
+//! The door: whether a submission can be done, and everything that is fixed when it is taken —
+//! connection, belt, key, time.
 //!
-//! One [`Acceptance`] serves one request against one view of the configuration, so that all its jobs see the same.
+//! One [`Acceptance`] serves one request against one view of the configuration, so that all its
+//! jobs see the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,7 +52,8 @@ pub struct Accepted {
 }
 
 impl Acceptance {
-    /// For one request of a subscription. `shared_context`: the pairs that the execution itself has.
+    /// For one request of a subscription. `shared_context`: the pairs that the execution itself
+    /// has.
     pub fn new(
         catalogue: Arc<Catalogue>,
         connectors: Arc<dyn Connectors>,
@@ -59,7 +62,15 @@ impl Acceptance {
         shared_context: usize,
     ) -> Self {
         let (targets, dependencies) = (HashMap::new(), Dependencies::default());
-        Self { catalogue, connectors, subscription, settings, shared_context, targets, dependencies }
+        Self {
+            catalogue,
+            connectors,
+            subscription,
+            settings,
+            shared_context,
+            targets,
+            dependencies,
+        }
     }
 
     /// Takes a submission, or says everything that is wrong with it (pointers are relative to it).
@@ -68,11 +79,18 @@ impl Acceptance {
     /// The places, at least one.
     pub fn accept(&mut self, item: Submission) -> Result<Accepted, Vec<FieldError>> {
         let mut check = Check::default();
-        if item.subscription.as_deref().is_some_and(|name| name != self.subscription) {
+        if item
+            .subscription
+            .as_deref()
+            .is_some_and(|name| name != self.subscription)
+        {
             check.wrong(
                 "/subscription",
                 "foreign_subscription",
-                format!("the request is for subscription `{}`: it is given once", self.subscription),
+                format!(
+                    "the request is for subscription `{}`: it is given once",
+                    self.subscription
+                ),
             );
         }
         let action = check.need("/action", item.action);
@@ -86,9 +104,16 @@ impl Acceptance {
         check.payload(&item, self.settings.max_payload_bytes);
         let depends_on: Vec<ObjectKey> = check.depends_on(&item, self.settings.max_depends_on);
         let targets = self.targets(&item, object_type.as_deref(), action, &mut check);
-        let (Some(action), Some(object_type), true) = (action, object_type, check.is_good()) else { return Err(check.into_errors()) };
+        let (Some(action), Some(object_type), true) = (action, object_type, check.is_good()) else {
+            return Err(check.into_errors());
+        };
         self.depend(&targets, &object_type, &object_ids, &depends_on)?;
-        let traceparent = item.context.as_ref().and_then(|c| c.get("traceparent")).filter(|t| trace::is_traceparent(t)).cloned();
+        let traceparent = item
+            .context
+            .as_ref()
+            .and_then(|c| c.get("traceparent"))
+            .filter(|t| trace::is_traceparent(t))
+            .cloned();
         let model = StagedJob {
             index: 0,
             connection: ConnectionId(0),
@@ -108,25 +133,51 @@ impl Acceptance {
             revision: item.revision,
             traceparent,
         };
-        Ok(Accepted { targets, object_ids, object_type, model, fixed_key: item.partition_key })
+        Ok(Accepted {
+            targets,
+            object_ids,
+            object_type,
+            model,
+            fixed_key: item.partition_key,
+        })
     }
 
-    /// Where the body is read. With a payload, and for a delete, nothing is read, and it is kept to be shown.
+    /// Where the body is read. With a payload, and for a delete, nothing is read, and it is kept to
+    /// be shown.
     fn source(&self, item: &Submission, check: &mut Check) -> Option<SourceId> {
-        let found = item.source.as_deref().map(|name| (name, self.catalogue.source(name).map(|source| (source.id, source.kind))));
+        let found = item.source.as_deref().map(|name| {
+            (
+                name,
+                self.catalogue
+                    .source(name)
+                    .map(|source| (source.id, source.kind)),
+            )
+        });
         if let Some((name, None)) = found {
-            check.wrong("/source", "unknown_source", format!("there is no source `{}`", shown(name)));
+            check.wrong(
+                "/source",
+                "unknown_source",
+                format!("there is no source `{}`", shown(name)),
+            );
             return None;
         }
         let reads = item.payload.is_none() && item.action != Some(Action::Delete);
         match found {
             _ if !reads => found.and_then(|(_, found)| found.map(|(id, _)| id)),
             None => {
-                check.wrong("/source", "required", "a source is needed, or `payload`".to_owned());
+                check.wrong(
+                    "/source",
+                    "required",
+                    "a source is needed, or `payload`".to_owned(),
+                );
                 None
             }
             Some((name, Some((_, SourceKind::Inline)))) => {
-                check.wrong("/payload", "required", format!("source `{name}` is inline: the body comes with the job"));
+                check.wrong(
+                    "/payload",
+                    "required",
+                    format!("source `{name}` is inline: the body comes with the job"),
+                );
                 None
             }
             Some((_, found)) => found.map(|(id, _)| id),
@@ -142,7 +193,11 @@ impl Acceptance {
     ) -> Vec<(Arc<Target>, u32)> {
         let named: &[String] = match (&item.channels, &item.channel) {
             (Some(_), Some(_)) => {
-                check.wrong("/channel", "invalid_value", "expected either `channel` or `channels`".to_owned());
+                check.wrong(
+                    "/channel",
+                    "invalid_value",
+                    "expected either `channel` or `channels`".to_owned(),
+                );
                 return Vec::new();
             }
             (Some(names), None) => names,
@@ -150,14 +205,32 @@ impl Acceptance {
             (None, None) => &[],
         };
         if named.is_empty() {
-            check.wrong("/channels", "required", "at least one channel is needed".to_owned());
+            check.wrong(
+                "/channels",
+                "required",
+                "at least one channel is needed".to_owned(),
+            );
         }
         let mut targets: Vec<(Arc<Target>, u32)> = Vec::new();
         for (index, name) in named.iter().enumerate() {
-            let pointer = || if item.channel.is_some() { "/channel".to_owned() } else { format!("/channels/{index}") };
+            let pointer = || {
+                if item.channel.is_some() {
+                    "/channel".to_owned()
+                } else {
+                    format!("/channels/{index}")
+                }
+            };
             match self.target(name) {
-                Ok(target) if targets.iter().any(|(t, _)| t.connection == target.connection) => {
-                    check.wrong(&pointer(), "duplicate_value", format!("channel `{}` is named twice", shown(name)));
+                Ok(target)
+                    if targets
+                        .iter()
+                        .any(|(t, _)| t.connection == target.connection) =>
+                {
+                    check.wrong(
+                        &pointer(),
+                        "duplicate_value",
+                        format!("channel `{}` is named twice", shown(name)),
+                    );
                 }
                 Ok(target) => {
                     if let (Some(object_type), Some(action)) = (object_type, action) {
@@ -175,7 +248,10 @@ impl Acceptance {
     fn target(&mut self, channel: &str) -> Result<Arc<Target>, (&'static str, String)> {
         // Only channels that are there are remembered: a body full of wrong names fills no memory.
         let Some(entry) = self.catalogue.channel(channel) else {
-            return Err(("unknown_channel", format!("there is no channel `{}`", shown(channel))));
+            return Err((
+                "unknown_channel",
+                format!("there is no channel `{}`", shown(channel)),
+            ));
         };
         if let Some(known) = self.targets.get(channel) {
             return known.clone();
@@ -185,15 +261,40 @@ impl Acceptance {
         found
     }
 
-    fn find(&self, channel: &str, entry: &Arc<Channel>) -> Result<Arc<Target>, (&'static str, String)> {
+    fn find(
+        &self,
+        channel: &str,
+        entry: &Arc<Channel>,
+    ) -> Result<Arc<Target>, (&'static str, String)> {
         let connection = self
             .catalogue
             .connection(&self.subscription, channel)
-            .ok_or_else(|| ("no_connection", format!("subscription `{}` has no connection into channel `{channel}`", self.subscription)))?;
-        let description = self.connectors.description(&entry.connector, entry.document.version.as_deref()).ok_or_else(|| {
-            ("connector_not_installed", format!("the connector `{}` of channel `{channel}` is not installed", entry.connector))
-        })?;
-        Ok(Arc::new(Target { connection: connection.id, channel: Arc::clone(entry), description }))
+            .ok_or_else(|| {
+                (
+                    "no_connection",
+                    format!(
+                        "subscription `{}` has no connection into channel `{channel}`",
+                        self.subscription
+                    ),
+                )
+            })?;
+        let description = self
+            .connectors
+            .description(&entry.connector, entry.document.version.as_deref())
+            .ok_or_else(|| {
+                (
+                    "connector_not_installed",
+                    format!(
+                        "the connector `{}` of channel `{channel}` is not installed",
+                        entry.connector
+                    ),
+                )
+            })?;
+        Ok(Arc::new(Target {
+            connection: connection.id,
+            channel: Arc::clone(entry),
+            description,
+        }))
     }
 
     fn depend(
@@ -225,7 +326,12 @@ impl Target {
         let connector = &self.description.name;
         match self.description.object_type(object_type) {
             None => {
-                let known: Vec<_> = self.description.object_types.iter().map(|t| t.object_type.as_str()).collect();
+                let known: Vec<_> = self
+                    .description
+                    .object_types
+                    .iter()
+                    .map(|t| t.object_type.as_str())
+                    .collect();
                 let detail = format!(
                     "channel `{channel}` (connector `{connector}`) does not deliver `{}`, expected one of {}",
                     shown(object_type),
@@ -260,37 +366,70 @@ impl Accepted {
         self.model.scheduled_at
     }
 
-    /// The jobs in order — object by object, and for each the channels as named — with indexes from `first`.
+    /// The jobs in order — object by object, and for each the channels as named — with indexes from
+    /// `first`.
     pub fn expand(self, first: u32) -> impl Iterator<Item = StagedJob> {
-        let Self { targets, object_ids, object_type, model, fixed_key } = self;
+        let Self {
+            targets,
+            object_ids,
+            object_type,
+            model,
+            fixed_key,
+        } = self;
         let pairs = object_ids.into_iter().flat_map(move |id| {
             let object = ObjectKey::new(object_type.as_str(), id);
-            targets.clone().into_iter().map(move |(target, belt)| (object.clone(), target, belt))
+            targets
+                .clone()
+                .into_iter()
+                .map(move |(target, belt)| (object.clone(), target, belt))
         });
-        pairs.zip(first..).map(move |((object, target, belt), index)| {
-            let own_key = object.to_string();
-            let key = fixed_key.clone().unwrap_or_else(|| target.channel.document.partition.key(&object));
-            let partition_key = Some(key).filter(|k| *k != own_key);
-            StagedJob { index, connection: target.connection, belt, object, partition_key, ..model.clone() }
-        })
+        pairs
+            .zip(first..)
+            .map(move |((object, target, belt), index)| {
+                let own_key = object.to_string();
+                let key = fixed_key
+                    .clone()
+                    .unwrap_or_else(|| target.channel.document.partition.key(&object));
+                let partition_key = Some(key).filter(|k| *k != own_key);
+                StagedJob {
+                    index,
+                    connection: target.connection,
+                    belt,
+                    object,
+                    partition_key,
+                    ..model.clone()
+                }
+            })
     }
 }
 
-/// The belt of an object type: the place of the belt that names it, the last one if none does; from 1.
+/// The belt of an object type: the place of the belt that names it, the last one if none does; from
+/// 1.
 #[must_use]
 pub fn belt_of(belts: &[Vec<String>], object_type: &str) -> u32 {
-    let place = belts.iter().position(|belt| belt.iter().any(|t| t == object_type)).map_or(belts.len().max(1), |i| i + 1);
+    let place = belts
+        .iter()
+        .position(|belt| belt.iter().any(|t| t == object_type))
+        .map_or(belts.len().max(1), |i| i + 1);
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 fn dependency_error(child: &ObjectKey, error: DependencyError, max: u32) -> FieldError {
     match error {
-        DependencyError::Cycle => FieldError::new("/depends_on", "dependency_cycle", format!("{child} would wait for itself")),
-        DependencyError::TooDeep => {
-            FieldError::new("/depends_on", "dependency_too_deep", format!("the objects that {child} depends on form too long a chain"))
-        }
+        DependencyError::Cycle => FieldError::new(
+            "/depends_on",
+            "dependency_cycle",
+            format!("{child} would wait for itself"),
+        ),
+        DependencyError::TooDeep => FieldError::new(
+            "/depends_on",
+            "dependency_too_deep",
+            format!("the objects that {child} depends on form too long a chain"),
+        ),
         DependencyError::TooMany => {
-            let detail = format!("the request has more than {max} dependencies (bound `api.max_dependencies_per_request`)");
+            let detail = format!(
+                "the request has more than {max} dependencies (bound `api.max_dependencies_per_request`)"
+            );
             FieldError::new("/depends_on", "too_many_dependencies", detail)
         }
     }

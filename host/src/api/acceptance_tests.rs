@@ -1,4 +1,5 @@
-//! The door with a small configuration: two tenants, two channels, and a connector that delivers two types.
+//! The door with a small configuration: two tenants, two channels, and a connector that delivers
+//! two types.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,23 +52,58 @@ fn stored(name: DocumentName, id: i64, document: Value) -> StoredDocument {
 
 fn catalogue() -> Arc<Catalogue> {
     let connection = |channel: &str, subscription: &str, id| {
-        let name = DocumentName::Connection { channel: channel.into(), subscription: subscription.into() };
-        stored(name, id, json!({"channel": channel, "subscription": subscription}))
+        let name = DocumentName::Connection {
+            channel: channel.into(),
+            subscription: subscription.into(),
+        };
+        stored(
+            name,
+            id,
+            json!({"channel": channel, "subscription": subscription}),
+        )
     };
     let belts = json!([["brand"], ["product"], ["offer"]]);
     let rows = vec![
-        stored(DocumentName::Subscription("acme".into()), 1, json!({"name": "acme"})),
-        stored(DocumentName::Subscription("other".into()), 2, json!({"name": "other"})),
+        stored(
+            DocumentName::Subscription("acme".into()),
+            1,
+            json!({"name": "acme"}),
+        ),
+        stored(
+            DocumentName::Subscription("other".into()),
+            2,
+            json!({"name": "other"}),
+        ),
         stored(
             DocumentName::Source("pim".into()),
             5,
             json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/{type}/{id}"}),
         ),
-        stored(DocumentName::Source("inline".into()), 6, json!({"name": "inline", "kind": "inline"})),
-        stored(DocumentName::Channel("shop-de".into()), 1, json!({"name": "shop-de", "connector": "sandbox", "belts": belts})),
-        stored(DocumentName::Channel("shop-fr".into()), 2, json!({"name": "shop-fr", "connector": "sandbox", "partition": "type"})),
-        stored(DocumentName::Channel("shop-it".into()), 3, json!({"name": "shop-it", "connector": "sandbox"})),
-        stored(DocumentName::Channel("market".into()), 4, json!({"name": "market", "connector": "missing"})),
+        stored(
+            DocumentName::Source("inline".into()),
+            6,
+            json!({"name": "inline", "kind": "inline"}),
+        ),
+        stored(
+            DocumentName::Channel("shop-de".into()),
+            1,
+            json!({"name": "shop-de", "connector": "sandbox", "belts": belts}),
+        ),
+        stored(
+            DocumentName::Channel("shop-fr".into()),
+            2,
+            json!({"name": "shop-fr", "connector": "sandbox", "partition": "type"}),
+        ),
+        stored(
+            DocumentName::Channel("shop-it".into()),
+            3,
+            json!({"name": "shop-it", "connector": "sandbox"}),
+        ),
+        stored(
+            DocumentName::Channel("market".into()),
+            4,
+            json!({"name": "market", "connector": "missing"}),
+        ),
         connection("shop-de", "acme", 11),
         connection("shop-fr", "acme", 12),
         connection("market", "acme", 13),
@@ -77,134 +113,324 @@ fn catalogue() -> Arc<Catalogue> {
 }
 
 fn door() -> Acceptance {
-    let settings = ApiSettings { max_payload_bytes: 100, max_depends_on: 2, ..ApiSettings::default() };
-    Acceptance::new(catalogue(), Arc::new(OneConnector(Arc::new(description()))), "acme".into(), Arc::new(settings), 0)
+    let settings = ApiSettings {
+        max_payload_bytes: 100,
+        max_depends_on: 2,
+        ..ApiSettings::default()
+    };
+    Acceptance::new(
+        catalogue(),
+        Arc::new(OneConnector(Arc::new(description()))),
+        "acme".into(),
+        Arc::new(settings),
+        0,
+    )
 }
 
 fn submission(change: Value) -> Submission {
     let mut base = json!({"source": "pim", "channels": ["shop-de"], "action": "update", "object_type": "product", "object_ids": ["1"]});
-    base.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    base.as_object_mut()
+        .unwrap()
+        .extend(change.as_object().unwrap().clone());
     Submission::read(base.to_string().as_bytes()).unwrap()
 }
 
 fn refused(change: Value) -> Vec<(String, String)> {
-    let errors = door().accept(submission(change)).err().expect("this must be refused");
-    errors.into_iter().map(|error| (error.pointer, error.code)).collect()
+    let errors = door()
+        .accept(submission(change))
+        .err()
+        .expect("this must be refused");
+    errors
+        .into_iter()
+        .map(|error| (error.pointer, error.code))
+        .collect()
 }
 
 #[test]
 fn what_cannot_be_done_is_refused_with_the_place() {
-    let eleven: serde_json::Map<String, Value> = (0..11).map(|i| (i.to_string(), json!("x"))).collect();
+    let eleven: serde_json::Map<String, Value> =
+        (0..11).map(|i| (i.to_string(), json!("x"))).collect();
     for (change, pointer, code) in [
-        (json!({"subscription": "other"}), "/subscription", "foreign_subscription"),
+        (
+            json!({"subscription": "other"}),
+            "/subscription",
+            "foreign_subscription",
+        ),
         (json!({"source": "erp"}), "/source", "unknown_source"),
         (json!({"source": null}), "/source", "required"),
         (json!({"source": "inline"}), "/payload", "required"),
-        (json!({"channels": ["shop-de", "shop-xx"]}), "/channels/1", "unknown_channel"),
-        (json!({"channels": ["shop-it"]}), "/channels/0", "no_connection"),
-        (json!({"channels": ["market"]}), "/channels/0", "connector_not_installed"),
-        (json!({"channels": ["shop-de", "shop-de"]}), "/channels/1", "duplicate_value"),
+        (
+            json!({"channels": ["shop-de", "shop-xx"]}),
+            "/channels/1",
+            "unknown_channel",
+        ),
+        (
+            json!({"channels": ["shop-it"]}),
+            "/channels/0",
+            "no_connection",
+        ),
+        (
+            json!({"channels": ["market"]}),
+            "/channels/0",
+            "connector_not_installed",
+        ),
+        (
+            json!({"channels": ["shop-de", "shop-de"]}),
+            "/channels/1",
+            "duplicate_value",
+        ),
         (json!({"channels": []}), "/channels", "required"),
         (json!({"channels": null}), "/channels", "required"),
         (json!({"channel": "shop-de"}), "/channel", "invalid_value"),
         (json!({"action": null}), "/action", "required"),
         (json!({"object_type": null}), "/object_type", "required"),
-        (json!({"object_type": "price"}), "/object_type", "unknown_object_type"),
-        (json!({"object_type": "brand"}), "/action", "unsupported_action"),
+        (
+            json!({"object_type": "price"}),
+            "/object_type",
+            "unknown_object_type",
+        ),
+        (
+            json!({"object_type": "brand"}),
+            "/action",
+            "unsupported_action",
+        ),
         (json!({"object_ids": []}), "/object_ids", "required"),
         (json!({"object_ids": null}), "/object_ids", "required"),
-        (json!({"object_ids": ["1", ""]}), "/object_ids/1", "invalid_value"),
-        (json!({"object_ids": ["x".repeat(513)]}), "/object_ids/0", "invalid_value"),
-        (json!({"object_ids": ["a\nb"]}), "/object_ids/0", "invalid_value"),
-        (json!({"scheduled_at": "tomorrow"}), "/scheduled_at", "invalid_value"),
-        (json!({"expires_at": "2026-13-01T00:00:00Z"}), "/expires_at", "invalid_value"),
-        (json!({"scheduled_at": "2026-11-21T08:00:00Z", "expires_at": "2026-11-21T08:00:00+00:00"}), "/expires_at", "invalid_value"),
+        (
+            json!({"object_ids": ["1", ""]}),
+            "/object_ids/1",
+            "invalid_value",
+        ),
+        (
+            json!({"object_ids": ["x".repeat(513)]}),
+            "/object_ids/0",
+            "invalid_value",
+        ),
+        (
+            json!({"object_ids": ["a\nb"]}),
+            "/object_ids/0",
+            "invalid_value",
+        ),
+        (
+            json!({"scheduled_at": "tomorrow"}),
+            "/scheduled_at",
+            "invalid_value",
+        ),
+        (
+            json!({"expires_at": "2026-13-01T00:00:00Z"}),
+            "/expires_at",
+            "invalid_value",
+        ),
+        (
+            json!({"scheduled_at": "2026-11-21T08:00:00Z", "expires_at": "2026-11-21T08:00:00+00:00"}),
+            "/expires_at",
+            "invalid_value",
+        ),
         (json!({"priority": 11}), "/priority", "invalid_value"),
         (json!({"priority": -300}), "/priority", "invalid_value"),
-        (json!({"partition_key": ""}), "/partition_key", "invalid_value"),
-        (json!({"client_ref": "x".repeat(201)}), "/client_ref", "invalid_value"),
+        (
+            json!({"partition_key": ""}),
+            "/partition_key",
+            "invalid_value",
+        ),
+        (
+            json!({"client_ref": "x".repeat(201)}),
+            "/client_ref",
+            "invalid_value",
+        ),
         (json!({"context": eleven}), "/context", "too_many"),
-        (json!({"context": {"a": "x".repeat(257)}}), "/context", "invalid_value"),
+        (
+            json!({"context": {"a": "x".repeat(257)}}),
+            "/context",
+            "invalid_value",
+        ),
         (json!({"payload": [1]}), "/payload", "wrong_type"),
-        (json!({"payload": {}, "object_ids": ["1", "2"]}), "/payload", "invalid_value"),
-        (json!({"payload": {}, "action": "delete"}), "/payload", "invalid_value"),
-        (json!({"payload": {"a": "x".repeat(100)}}), "/payload", "too_large"),
-        (json!({"depends_on": [{"type": "product", "id": "1"}]}), "/depends_on", "dependency_cycle"),
-        (json!({"depends_on": [{"type": "brand", "id": ""}]}), "/depends_on/0", "invalid_value"),
-        (json!({"depends_on": [{"type": "x".repeat(513), "id": "1"}]}), "/depends_on/0", "invalid_value"),
+        (
+            json!({"payload": {}, "object_ids": ["1", "2"]}),
+            "/payload",
+            "invalid_value",
+        ),
+        (
+            json!({"payload": {}, "action": "delete"}),
+            "/payload",
+            "invalid_value",
+        ),
+        (
+            json!({"payload": {"a": "x".repeat(100)}}),
+            "/payload",
+            "too_large",
+        ),
+        (
+            json!({"depends_on": [{"type": "product", "id": "1"}]}),
+            "/depends_on",
+            "dependency_cycle",
+        ),
+        (
+            json!({"depends_on": [{"type": "brand", "id": ""}]}),
+            "/depends_on/0",
+            "invalid_value",
+        ),
+        (
+            json!({"depends_on": [{"type": "x".repeat(513), "id": "1"}]}),
+            "/depends_on/0",
+            "invalid_value",
+        ),
         (
             json!({"depends_on": (0..3).map(|i| json!({"type": "brand", "id": i.to_string()})).collect::<Vec<_>>()}),
             "/depends_on",
             "too_many",
         ),
     ] {
-        assert_eq!(refused(change.clone()), [(pointer.to_owned(), code.to_owned())], "{change}");
+        assert_eq!(
+            refused(change.clone()),
+            [(pointer.to_owned(), code.to_owned())],
+            "{change}"
+        );
     }
 }
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
     let places: Vec<_> =
-        refused(json!({"source": "erp", "priority": 99, "channels": ["x"], "object_ids": []})).into_iter().map(|(p, _)| p).collect();
-    assert_eq!(places, ["/object_ids", "/source", "/priority", "/channels/0"]);
+        refused(json!({"source": "erp", "priority": 99, "channels": ["x"], "object_ids": []}))
+            .into_iter()
+            .map(|(p, _)| p)
+            .collect();
+    assert_eq!(
+        places,
+        ["/object_ids", "/source", "/priority", "/channels/0"]
+    );
 }
 
 #[test]
 fn a_submission_becomes_a_job_per_object_and_channel() {
-    let item = submission(json!({"channels": ["shop-de", "shop-fr"], "object_ids": ["1", "2"], "priority": 5, "client_ref": "r"}));
+    let item = submission(
+        json!({"channels": ["shop-de", "shop-fr"], "object_ids": ["1", "2"], "priority": 5, "client_ref": "r"}),
+    );
     let accepted = door().accept(item).ok().unwrap();
     assert_eq!(accepted.jobs(), 4);
     let jobs: Vec<StagedJob> = accepted.expand(10).collect();
-    let fixed: Vec<_> = jobs.iter().map(|j| (j.index, j.object.id.as_str(), j.connection.0, j.belt, j.partition_key.as_deref())).collect();
+    let fixed: Vec<_> = jobs
+        .iter()
+        .map(|j| {
+            (
+                j.index,
+                j.object.id.as_str(),
+                j.connection.0,
+                j.belt,
+                j.partition_key.as_deref(),
+            )
+        })
+        .collect();
     assert_eq!(
         fixed,
-        [(10, "1", 11, 2, None), (11, "1", 12, 1, Some("product")), (12, "2", 11, 2, None), (13, "2", 12, 1, Some("product"))]
+        [
+            (10, "1", 11, 2, None),
+            (11, "1", 12, 1, Some("product")),
+            (12, "2", 11, 2, None),
+            (13, "2", 12, 1, Some("product"))
+        ]
     );
-    assert!(jobs.iter().all(|j| j.source == Some(SourceId(5)) && j.priority == 5 && j.client_ref.as_deref() == Some("r")));
+    assert!(jobs.iter().all(|j| j.source == Some(SourceId(5))
+        && j.priority == 5
+        && j.client_ref.as_deref() == Some("r")));
 }
 
 #[test]
 fn deletes_and_inline_bodies_need_no_source_and_keep_the_one_that_is_named() {
-    let delete = door().accept(submission(json!({"action": "delete", "source": null}))).ok().unwrap();
+    let delete = door()
+        .accept(submission(json!({"action": "delete", "source": null})))
+        .ok()
+        .unwrap();
     assert_eq!(delete.expand(0).next().unwrap().source, None);
     let inline =
         door().accept(submission(json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]}, "full": true, "revision": 7}))).ok().unwrap();
     let job = inline.expand(0).next().unwrap();
     assert_eq!(
         (job.source, job.payload.as_deref(), job.full, job.revision),
-        (Some(SourceId(6)), Some("{\"a\":[1,\"\u{e9}\"]}"), true, Some(7))
+        (
+            Some(SourceId(6)),
+            Some("{\"a\":[1,\"\u{e9}\"]}"),
+            true,
+            Some(7)
+        )
     );
 }
 
 #[test]
 fn a_key_of_ones_own_goes_before_the_channels_rule() {
-    let job = |change| door().accept(submission(change)).ok().unwrap().expand(0).next().unwrap();
-    assert_eq!(job(json!({"partition_key": "order-7"})).partition_key.as_deref(), Some("order-7"));
-    assert_eq!(job(json!({"channels": ["shop-fr"], "partition_key": "product:1"})).partition_key, None);
+    let job = |change| {
+        door()
+            .accept(submission(change))
+            .ok()
+            .unwrap()
+            .expand(0)
+            .next()
+            .unwrap()
+    };
+    assert_eq!(
+        job(json!({"partition_key": "order-7"}))
+            .partition_key
+            .as_deref(),
+        Some("order-7")
+    );
+    assert_eq!(
+        job(json!({"channels": ["shop-fr"], "partition_key": "product:1"})).partition_key,
+        None
+    );
 }
 
 #[test]
 fn an_item_that_closes_a_cycle_is_refused_and_the_others_stay() {
     let mut door = door();
-    let depends = |child: &str, parent: &str| submission(json!({"object_ids": [child], "depends_on": [{"type": "product", "id": parent}]}));
+    let depends = |child: &str, parent: &str| {
+        submission(
+            json!({"object_ids": [child], "depends_on": [{"type": "product", "id": parent}]}),
+        )
+    };
     assert!(door.accept(depends("1", "2")).is_ok());
     assert!(door.accept(depends("2", "3")).is_ok());
-    assert_eq!(door.accept(depends("3", "1")).err().unwrap()[0].code, "dependency_cycle");
+    assert_eq!(
+        door.accept(depends("3", "1")).err().unwrap()[0].code,
+        "dependency_cycle"
+    );
     assert!(door.accept(depends("3", "4")).is_ok());
 }
 
 #[test]
 fn a_traceparent_in_the_context_is_taken_over() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let job = door().accept(submission(json!({"context": {"traceparent": trace}}))).ok().unwrap().expand(0).next().unwrap();
+    let job = door()
+        .accept(submission(json!({"context": {"traceparent": trace}})))
+        .ok()
+        .unwrap()
+        .expand(0)
+        .next()
+        .unwrap();
     assert_eq!(job.traceparent.as_deref(), Some(trace));
-    let job = door().accept(submission(json!({"context": {"traceparent": "x"}}))).ok().unwrap().expand(0).next().unwrap();
+    let job = door()
+        .accept(submission(json!({"context": {"traceparent": "x"}})))
+        .ok()
+        .unwrap()
+        .expand(0)
+        .next()
+        .unwrap();
     assert_eq!(job.traceparent, None);
 }
 
 #[test]
 fn types_without_a_belt_go_to_the_last() {
-    let belts = vec![vec!["category".to_owned(), "brand".to_owned()], vec!["product".to_owned()]];
-    assert_eq!((belt_of(&belts, "brand"), belt_of(&belts, "product"), belt_of(&belts, "image")), (1, 2, 2));
+    let belts = vec![
+        vec!["category".to_owned(), "brand".to_owned()],
+        vec!["product".to_owned()],
+    ];
+    assert_eq!(
+        (
+            belt_of(&belts, "brand"),
+            belt_of(&belts, "product"),
+            belt_of(&belts, "image")
+        ),
+        (1, 2, 2)
+    );
     assert_eq!(belt_of(&[], "anything"), 1);
 }

@@ -1,7 +1,7 @@
 //! Who asks: API keys, roles, and the subscription that a key is bound to.
 //!
-//! A key is 128 random bits, kept as SHA-256 and shown once. What belongs to another tenant is answered as if it did
-//! not exist; what the role does not allow is 403.
+//! A key is 128 random bits, kept as SHA-256 and shown once. What belongs to another tenant is
+//! answered as if it did not exist; what the role does not allow is 403.
 
 use aws_lc_rs::{digest, rand};
 use axum::extract::FromRequestParts;
@@ -43,7 +43,9 @@ impl Role {
     /// The role of a word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Read, Self::Submit, Self::Admin].into_iter().find(|role| role.as_str() == word)
+        [Self::Read, Self::Submit, Self::Admin]
+            .into_iter()
+            .find(|role| role.as_str() == word)
     }
 }
 
@@ -62,13 +64,18 @@ pub struct NewKey {
 /// When the system has no randomness to give.
 pub fn new_key() -> Result<NewKey, ApiError> {
     let mut bits = [0u8; 16];
-    rand::fill(&mut bits).map_err(|_| ApiError::Internal("the system's random source failed".to_owned()))?;
+    rand::fill(&mut bits)
+        .map_err(|_| ApiError::Internal("the system's random source failed".to_owned()))?;
     let text = format!("egk_{}", hex::encode(bits));
     let hash = hash(&text);
-    Ok(NewKey { text: SecretString::from(text), hash })
+    Ok(NewKey {
+        text: SecretString::from(text),
+        hash,
+    })
 }
 
-/// The hash under which a key is kept. A plain digest is enough: the key has 128 random bits, so it cannot be guessed.
+/// The hash under which a key is kept. A plain digest is enough: the key has 128 random bits, so it
+/// cannot be guessed.
 #[must_use]
 pub fn hash(key: &str) -> [u8; 32] {
     let mut hash = [0; 32];
@@ -98,7 +105,11 @@ impl Caller {
         if self.role >= role {
             return Ok(());
         }
-        Err(ApiError::Forbidden(format!("this needs a key with the role `{}`; this key has `{}`", role.as_str(), self.role.as_str())))
+        Err(ApiError::Forbidden(format!(
+            "this needs a key with the role `{}`; this key has `{}`",
+            role.as_str(),
+            self.role.as_str()
+        )))
     }
 
     /// Refuses a caller that is not an admin over all subscriptions.
@@ -110,13 +121,16 @@ impl Caller {
         if self.subscription.is_none() {
             return Ok(());
         }
-        Err(ApiError::Forbidden("this needs an admin key that is not bound to one subscription".to_owned()))
+        Err(ApiError::Forbidden(
+            "this needs an admin key that is not bound to one subscription".to_owned(),
+        ))
     }
 
     /// Whose share of the host's bounds its requests take.
     #[must_use]
     pub fn holder(&self) -> Holder {
-        self.subscription.map_or_else(|| Holder::Key(self.key_id.clone()), Holder::Subscription)
+        self.subscription
+            .map_or_else(|| Holder::Key(self.key_id.clone()), Holder::Subscription)
     }
 
     /// Whether what belongs to this subscription exists for the caller.
@@ -130,24 +144,53 @@ impl FromRequestParts<ApiState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let field =
-            parts.headers.get(header::AUTHORIZATION).ok_or(ApiError::Unauthenticated("no API key: send `Authorization: Bearer egk_…`"))?;
+        let field = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .ok_or(ApiError::Unauthenticated(
+                "no API key: send `Authorization: Bearer egk_…`",
+            ))?;
         let text = SecretString::from(field.to_str().unwrap_or_default());
-        let key = bearer(text.expose_secret()).ok_or(ApiError::Unauthenticated("expected `Authorization: Bearer egk_…`"))?;
-        let row = state.store.key(hash(key)).await?.ok_or(ApiError::Unauthenticated("the API key is not known or was revoked"))?;
-        let role = Role::parse(&row.role).ok_or_else(|| ApiError::Internal(format!("key {} has the unknown role {}", row.id, row.role)))?;
-        let serving = parts.extensions.get::<Serving>().cloned().unwrap_or_default();
-        let caller = Self { key_id: row.id, role, subscription: row.subscription, serving };
+        let key = bearer(text.expose_secret()).ok_or(ApiError::Unauthenticated(
+            "expected `Authorization: Bearer egk_…`",
+        ))?;
+        let row = state
+            .store
+            .key(hash(key))
+            .await?
+            .ok_or(ApiError::Unauthenticated(
+                "the API key is not known or was revoked",
+            ))?;
+        let role = Role::parse(&row.role).ok_or_else(|| {
+            ApiError::Internal(format!("key {} has the unknown role {}", row.id, row.role))
+        })?;
+        let serving = parts
+            .extensions
+            .get::<Serving>()
+            .cloned()
+            .unwrap_or_default();
+        let caller = Self {
+            key_id: row.id,
+            role,
+            subscription: row.subscription,
+            serving,
+        };
         if let Some(quotas) = &state.quotas {
             let drawn = quotas.draw(&caller.holder(), state.clock.mono());
-            caller.serving.stands(drawn.unwrap_or_else(|exceeded| exceeded.standing));
+            caller
+                .serving
+                .stands(drawn.unwrap_or_else(|exceeded| exceeded.standing));
             drawn.map_err(|exceeded| quota_exceeded(state, exceeded))?;
         }
         let max = state.settings.requests_per_key;
-        let share = state.request_shares.take(caller.holder()).ok_or_else(|| ApiError::TooMany {
-            code: "too_many_requests_of_key",
-            detail: format!("{max} requests of this API key are being served (bound `api.requests_per_key`)"),
-            retry_after_s: 1,
+        let share = state.request_shares.take(caller.holder()).ok_or_else(|| {
+            ApiError::TooMany {
+                code: "too_many_requests_of_key",
+                detail: format!(
+                    "{max} requests of this API key are being served (bound `api.requests_per_key`)"
+                ),
+                retry_after_s: 1,
+            }
         })?;
         caller.serving.count_for(share);
         Ok(caller)
@@ -155,10 +198,15 @@ impl FromRequestParts<ApiState> for Caller {
 }
 
 fn quota_exceeded(state: &ApiState, exceeded: Exceeded) -> ApiError {
-    let (requests, window_ms) = (state.settings.quota_requests, state.settings.quota_window_ms);
+    let (requests, window_ms) = (
+        state.settings.quota_requests,
+        state.settings.quota_window_ms,
+    );
     ApiError::TooMany {
         code: "quota_exceeded",
-        detail: format!("this API key made {requests} requests in {window_ms} ms (bounds `api.quota_requests`, `api.quota_window_ms`)"),
+        detail: format!(
+            "this API key made {requests} requests in {window_ms} ms (bounds `api.quota_requests`, `api.quota_window_ms`)"
+        ),
         retry_after_s: exceeded.retry_after_s,
     }
 }

@@ -9,7 +9,13 @@ use super::*;
 fn bounds(max_bytes: u64) -> BodyBounds {
     let clock = crate::clock::Clock::system();
     let deadline = clock.instant(clock.mono().plus_ms(60_000));
-    BodyBounds { max_bytes, max_bytes_name: "api.bulk_max_bytes", max_ratio: 20, timeout_ms: 60_000, deadline }
+    BodyBounds {
+        max_bytes,
+        max_bytes_name: "api.bulk_max_bytes",
+        max_ratio: 20,
+        timeout_ms: 60_000,
+        deadline,
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -23,57 +29,119 @@ fn coded(coding: &'static str) -> HeaderMap {
 }
 
 fn in_chunks(bytes: &[u8], step: usize) -> Body {
-    let chunks: Vec<Result<Bytes, std::io::Error>> = bytes.chunks(step).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
+    let chunks: Vec<Result<Bytes, std::io::Error>> = bytes
+        .chunks(step)
+        .map(|c| Ok(Bytes::copy_from_slice(c)))
+        .collect();
     Body::from_stream(futures_util::stream::iter(chunks))
 }
 
 #[tokio::test]
 async fn gzip_is_decoded_wherever_it_is_cut_and_hashed_as_decoded() {
-    let text: Vec<u8> = (0..5000u32).flat_map(|i| i.to_string().into_bytes()).collect();
-    let plain = read_whole(&HeaderMap::new(), in_chunks(&text, 100), bounds(1 << 20)).await.unwrap();
+    let text: Vec<u8> = (0..5000u32)
+        .flat_map(|i| i.to_string().into_bytes())
+        .collect();
+    let plain = read_whole(&HeaderMap::new(), in_chunks(&text, 100), bounds(1 << 20))
+        .await
+        .unwrap();
     for step in [1, 7, 4096, 100_000] {
-        let decoded = read_whole(&coded("gzip"), in_chunks(&gzip(&text), step), bounds(1 << 20)).await.unwrap();
+        let decoded = read_whole(
+            &coded("gzip"),
+            in_chunks(&gzip(&text), step),
+            bounds(1 << 20),
+        )
+        .await
+        .unwrap();
         assert_eq!(decoded, plain, "chunks of {step}");
     }
     let two_members = [gzip(&text[..10]), gzip(&text[10..])].concat();
-    assert_eq!(read_whole(&coded("gzip"), in_chunks(&two_members, 9), bounds(1 << 20)).await.unwrap(), plain);
+    assert_eq!(
+        read_whole(&coded("gzip"), in_chunks(&two_members, 9), bounds(1 << 20))
+            .await
+            .unwrap(),
+        plain
+    );
 }
 
 #[tokio::test]
 async fn truncated_and_false_gzip_is_refused() {
     let packed = gzip(&b"some text that goes on ".repeat(20));
     for end in [5, packed.len() / 2, packed.len() - 1] {
-        let error = read_whole(&coded("gzip"), Body::from(packed[..end].to_vec()), bounds(1 << 20)).await.unwrap_err();
+        let error = read_whole(
+            &coded("gzip"),
+            Body::from(packed[..end].to_vec()),
+            bounds(1 << 20),
+        )
+        .await
+        .unwrap_err();
         assert_eq!(error.status(), 400, "{end}: {error}");
     }
-    let error = read_whole(&coded("gzip"), Body::from("{\"jobs\":[]}"), bounds(1 << 20)).await.unwrap_err();
+    let error = read_whole(&coded("gzip"), Body::from("{\"jobs\":[]}"), bounds(1 << 20))
+        .await
+        .unwrap_err();
     assert_eq!(error.status(), 400);
     let mut broken = packed;
     let last = broken.len() - 6;
     broken[last] ^= 1;
-    assert_eq!(read_whole(&coded("gzip"), Body::from(broken), bounds(1 << 20)).await.unwrap_err().status(), 400);
+    assert_eq!(
+        read_whole(&coded("gzip"), Body::from(broken), bounds(1 << 20))
+            .await
+            .unwrap_err()
+            .status(),
+        400
+    );
 }
 
 #[tokio::test]
 async fn bounds_hold_after_decoding() {
     let zeros = vec![b' '; 1 << 20];
-    assert_eq!(read_whole(&coded("gzip"), Body::from(gzip(&zeros)), bounds(1000)).await.unwrap_err().status(), 413);
-    assert_eq!(read_whole(&HeaderMap::new(), Body::from(zeros), bounds(1000)).await.unwrap_err().status(), 413);
+    assert_eq!(
+        read_whole(&coded("gzip"), Body::from(gzip(&zeros)), bounds(1000))
+            .await
+            .unwrap_err()
+            .status(),
+        413
+    );
+    assert_eq!(
+        read_whole(&HeaderMap::new(), Body::from(zeros), bounds(1000))
+            .await
+            .unwrap_err()
+            .status(),
+        413
+    );
     let many = vec![b' '; 9 << 20];
-    let error = read_whole(&coded("gzip"), Body::from(gzip(&many)), bounds(1 << 30)).await.unwrap_err();
+    let error = read_whole(&coded("gzip"), Body::from(gzip(&many)), bounds(1 << 30))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("api.gzip_max_ratio"), "{error}");
 }
 
 #[tokio::test]
 async fn a_length_beyond_the_bound_is_refused_before_reading() {
-    let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("1001"))]);
-    assert_eq!(BodyReader::new(&headers, Body::empty(), bounds(1000)).err().unwrap().status(), 413);
+    let headers =
+        HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("1001"))]);
+    assert_eq!(
+        BodyReader::new(&headers, Body::empty(), bounds(1000))
+            .err()
+            .unwrap()
+            .status(),
+        413
+    );
 }
 
 #[tokio::test]
 async fn a_connection_that_breaks_is_a_cut_off_body() {
-    let chunks = [Ok(Bytes::from_static(b"{\"jobs\":[")), Err(std::io::Error::other("reset"))];
-    let error = read_whole(&HeaderMap::new(), Body::from_stream(futures_util::stream::iter(chunks)), bounds(1000)).await.unwrap_err();
+    let chunks = [
+        Ok(Bytes::from_static(b"{\"jobs\":[")),
+        Err(std::io::Error::other("reset")),
+    ];
+    let error = read_whole(
+        &HeaderMap::new(),
+        Body::from_stream(futures_util::stream::iter(chunks)),
+        bounds(1000),
+    )
+    .await
+    .unwrap_err();
     assert!(matches!(error, ApiError::CutOff(_)));
 }
 
@@ -82,14 +150,30 @@ async fn a_body_that_does_not_come_times_out() {
     let mut bounds = bounds(1000);
     bounds.deadline = crate::clock::Clock::system().instant(egression_core::time::Mono(0));
     let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-    let error = read_whole(&HeaderMap::new(), never, bounds).await.unwrap_err();
+    let error = read_whole(&HeaderMap::new(), never, bounds)
+        .await
+        .unwrap_err();
     assert_eq!(error.status(), 408);
 }
 
 #[test]
 fn other_codings_and_types_are_refused() {
-    assert_eq!(BodyReader::new(&coded("br"), Body::empty(), bounds(10)).err().unwrap().status(), 415);
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("Application/JSON; charset=utf-8"))]);
+    assert_eq!(
+        BodyReader::new(&coded("br"), Body::empty(), bounds(10))
+            .err()
+            .unwrap()
+            .status(),
+        415
+    );
+    let headers = HeaderMap::from_iter([(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("Application/JSON; charset=utf-8"),
+    )]);
     assert!(require_media_type(&headers, "application/json").is_ok());
-    assert_eq!(require_media_type(&HeaderMap::new(), "application/json").unwrap_err().status(), 415);
+    assert_eq!(
+        require_media_type(&HeaderMap::new(), "application/json")
+            .unwrap_err()
+            .status(),
+        415
+    );
 }

@@ -1,4 +1,5 @@
-//! Channels over HTTP, with pause and resume. A bound key sees those that it has a connection into; only an operator changes them.
+//! Channels over HTTP, with pause and resume. A bound key sees those that it has a connection into;
+//! only an operator changes them.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -83,7 +84,14 @@ pub(super) async fn put_channel(
     parameters.finish()?;
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
-    documents::put::<ChannelDocument>(&state, &parts.headers, content, &[("name", &segments.one())], Document::Channel).await
+    documents::put::<ChannelDocument>(
+        &state,
+        &parts.headers,
+        content,
+        &[("name", &segments.one())],
+        Document::Channel,
+    )
+    .await
 }
 
 /// Remove a channel.
@@ -112,7 +120,13 @@ pub(super) async fn delete_channel(
     let name = segments.one();
     let catalogue = state.configuration.catalogue();
     let connections = catalogue.connections_of_channel(&name).map(|connection| {
-        (connection.id, DocumentName::Connection { channel: name.clone(), subscription: connection.subscription.name.clone() })
+        (
+            connection.id,
+            DocumentName::Connection {
+                channel: name.clone(),
+                subscription: connection.subscription.name.clone(),
+            },
+        )
     });
     let connections = cancel.then(|| connections.collect());
     documents::delete(&state, &headers, DocumentName::Channel(name), connections).await
@@ -127,7 +141,11 @@ pub(super) async fn delete_channel(
         (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn pause_channel(state: ApiState, caller: Caller, name: &str) -> Result<Response, ApiError> {
+pub(super) async fn pause_channel(
+    state: ApiState,
+    caller: Caller,
+    name: &str,
+) -> Result<Response, ApiError> {
     set_paused(state, caller, name, true).await
 }
 
@@ -140,7 +158,11 @@ pub(super) async fn pause_channel(state: ApiState, caller: Caller, name: &str) -
         (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn resume_channel(state: ApiState, caller: Caller, name: &str) -> Result<Response, ApiError> {
+pub(super) async fn resume_channel(
+    state: ApiState,
+    caller: Caller,
+    name: &str,
+) -> Result<Response, ApiError> {
     set_paused(state, caller, name, false).await
 }
 
@@ -160,13 +182,21 @@ pub(super) async fn act(
     }
 }
 
-async fn set_paused(state: ApiState, caller: Caller, name: &str, paused: bool) -> Result<Response, ApiError> {
+async fn set_paused(
+    state: ApiState,
+    caller: Caller,
+    name: &str,
+    paused: bool,
+) -> Result<Response, ApiError> {
     caller.require_operator()?;
     let document = DocumentName::Channel(name.to_owned());
     let (configuration, channel) = (state.configuration.clone(), name.to_owned());
     // In a task of its own: what is stored must be published, even if the client leaves.
     let task = tokio::spawn(async move { configuration.pause_channel(&channel, paused).await });
-    if !task.await.map_err(|error| ApiError::Internal(error.to_string()))?? {
+    if !task
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))??
+    {
         return Err(documents::missing(&document));
     }
     documents::get(&state, &document, &HeaderMap::new()).await
@@ -177,6 +207,8 @@ pub(super) fn sees(state: &ApiState, caller: &Caller, channel: &str) -> bool {
     let catalogue = state.configuration.catalogue();
     match caller.subscription {
         None => catalogue.channel(channel).is_some(),
-        Some(own) => catalogue.connections_of_channel(channel).any(|connection| connection.subscription.id == own),
+        Some(own) => catalogue
+            .connections_of_channel(channel)
+            .any(|connection| connection.subscription.id == own),
     }
 }

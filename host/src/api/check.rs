@@ -1,7 +1,7 @@
 //! What is wrong with one submission by itself, each place with a sentence.
 //!
-//! Promises that the report stays small however large the submission is: [`MAX_ITEM_ERRORS`] places, and of every text that
-//! it repeats the beginning.
+//! Promises that the report stays small however large the submission is: [`MAX_ITEM_ERRORS`]
+//! places, and of every text that it repeats the beginning.
 
 use egression_core::domain::action::Action;
 use egression_core::domain::object::ObjectKey;
@@ -60,25 +60,45 @@ impl Check {
     /// All that is wrong, as far as it is kept, and how much is not.
     pub(super) fn into_errors(mut self) -> Vec<FieldError> {
         if self.omitted > 0 {
-            self.errors.push(FieldError::new("", "more_errors", format!("{} more places are wrong", self.omitted)));
+            self.errors.push(FieldError::new(
+                "",
+                "more_errors",
+                format!("{} more places are wrong", self.omitted),
+            ));
         }
         self.errors
     }
 
     pub(super) fn need<T>(&mut self, pointer: &str, value: Option<T>) -> Option<T> {
         if value.is_none() {
-            self.wrong(pointer, "required", format!("`{}` is required", &pointer[1..]));
+            self.wrong(
+                pointer,
+                "required",
+                format!("`{}` is required", &pointer[1..]),
+            );
         }
         value
     }
 
     pub(super) fn object_ids(&mut self, ids: Option<Vec<String>>) -> Vec<String> {
         let ids = self.need("/object_ids", ids).unwrap_or_default();
-        if ids.is_empty() && self.errors.last().is_none_or(|e| e.pointer != "/object_ids") {
-            self.wrong("/object_ids", "required", "at least one object id is needed".to_owned());
+        if ids.is_empty()
+            && self
+                .errors
+                .last()
+                .is_none_or(|e| e.pointer != "/object_ids")
+        {
+            self.wrong(
+                "/object_ids",
+                "required",
+                "at least one object id is needed".to_owned(),
+            );
         }
-        if let Some(at) = ids.iter().position(|id| id.is_empty() || id.len() > MAX_OBJECT_ID_BYTES || id.chars().any(char::is_control)) {
-            let detail = format!("expected 1 to {MAX_OBJECT_ID_BYTES} bytes without control characters");
+        if let Some(at) = ids.iter().position(|id| {
+            id.is_empty() || id.len() > MAX_OBJECT_ID_BYTES || id.chars().any(char::is_control)
+        }) {
+            let detail =
+                format!("expected 1 to {MAX_OBJECT_ID_BYTES} bytes without control characters");
             self.wrong(&format!("/object_ids/{at}"), "invalid_value", detail);
         }
         ids
@@ -88,7 +108,14 @@ impl Check {
         let text = text?;
         let instant = Wall::parse_rfc3339(text).ok();
         if instant.is_none() {
-            self.wrong(pointer, "invalid_value", format!("`{}` is no instant, expected RFC 3339 like 2026-11-21T08:00:00Z", shown(text)));
+            self.wrong(
+                pointer,
+                "invalid_value",
+                format!(
+                    "`{}` is no instant, expected RFC 3339 like 2026-11-21T08:00:00Z",
+                    shown(text)
+                ),
+            );
         }
         instant
     }
@@ -99,7 +126,11 @@ impl Check {
         if let (Some(scheduled), Some(expires)) = (scheduled, expires)
             && expires <= scheduled
         {
-            self.wrong("/expires_at", "invalid_value", "expected an instant after `scheduled_at`".to_owned());
+            self.wrong(
+                "/expires_at",
+                "invalid_value",
+                "expected an instant after `scheduled_at`".to_owned(),
+            );
         }
         (scheduled, expires)
     }
@@ -107,15 +138,29 @@ impl Check {
     pub(super) fn priority(&mut self, priority: Option<i64>) -> i8 {
         let priority = priority.unwrap_or(0);
         if !(-10..=10).contains(&priority) {
-            self.wrong("/priority", "invalid_value", format!("{priority} is out of range, expected -10 to 10"));
+            self.wrong(
+                "/priority",
+                "invalid_value",
+                format!("{priority} is out of range, expected -10 to 10"),
+            );
         }
         i8::try_from(priority).unwrap_or(0)
     }
 
     pub(super) fn words(&mut self, item: &Submission) {
-        for (pointer, word) in [("/partition_key", &item.partition_key), ("/client_ref", &item.client_ref)] {
-            if word.as_ref().is_some_and(|w| w.is_empty() || w.len() > MAX_WORD_BYTES) {
-                self.wrong(pointer, "invalid_value", format!("expected 1 to {MAX_WORD_BYTES} bytes"));
+        for (pointer, word) in [
+            ("/partition_key", &item.partition_key),
+            ("/client_ref", &item.client_ref),
+        ] {
+            if word
+                .as_ref()
+                .is_some_and(|w| w.is_empty() || w.len() > MAX_WORD_BYTES)
+            {
+                self.wrong(
+                    pointer,
+                    "invalid_value",
+                    format!("expected 1 to {MAX_WORD_BYTES} bytes"),
+                );
             }
         }
     }
@@ -123,9 +168,15 @@ impl Check {
     pub(super) fn context(&mut self, context: Option<&Context>, shared: usize) {
         let Some(context) = context else { return };
         if context.len() + shared > MAX_CONTEXT_PAIRS {
-            self.wrong("/context", "too_many", format!("expected at most {MAX_CONTEXT_PAIRS} pairs, those of `defaults` included"));
+            self.wrong(
+                "/context",
+                "too_many",
+                format!("expected at most {MAX_CONTEXT_PAIRS} pairs, those of `defaults` included"),
+            );
         }
-        if context.iter().any(|(name, value)| name.is_empty() || name.len() > MAX_CONTEXT_BYTES || value.len() > MAX_CONTEXT_BYTES) {
+        if context.iter().any(|(name, value)| {
+            name.is_empty() || name.len() > MAX_CONTEXT_BYTES || value.len() > MAX_CONTEXT_BYTES
+        }) {
             self.wrong(
                 "/context",
                 "invalid_value",
@@ -140,23 +191,44 @@ impl Check {
             self.wrong("/payload", "wrong_type", "expected an object".to_owned());
         }
         if payload.get().len() as u64 > max_bytes {
-            self.wrong("/payload", "too_large", format!("the body is larger than {max_bytes} bytes (bound `api.max_payload_bytes`)"));
+            self.wrong(
+                "/payload",
+                "too_large",
+                format!(
+                    "the body is larger than {max_bytes} bytes (bound `api.max_payload_bytes`)"
+                ),
+            );
         }
         if item.object_ids.as_ref().is_some_and(|ids| ids.len() > 1) {
-            self.wrong("/payload", "invalid_value", "an inline body goes with exactly one object id".to_owned());
+            self.wrong(
+                "/payload",
+                "invalid_value",
+                "an inline body goes with exactly one object id".to_owned(),
+            );
         }
         if item.action == Some(Action::Delete) {
-            self.wrong("/payload", "invalid_value", "a delete has no body".to_owned());
+            self.wrong(
+                "/payload",
+                "invalid_value",
+                "a delete has no body".to_owned(),
+            );
         }
     }
 
     pub(super) fn depends_on(&mut self, item: &Submission, max: u32) -> Vec<ObjectKey> {
         let objects = item.depends_on.clone().unwrap_or_default();
         if objects.len() > max as usize {
-            self.wrong("/depends_on", "too_many", format!("expected at most {max} objects (bound `api.max_depends_on`)"));
+            self.wrong(
+                "/depends_on",
+                "too_many",
+                format!("expected at most {max} objects (bound `api.max_depends_on`)"),
+            );
         }
         let fits = |text: &str| (1..=MAX_OBJECT_ID_BYTES).contains(&text.len());
-        if let Some(at) = objects.iter().position(|o| !fits(&o.id) || !fits(&o.object_type)) {
+        if let Some(at) = objects
+            .iter()
+            .position(|o| !fits(&o.id) || !fits(&o.object_type))
+        {
             self.wrong(
                 &format!("/depends_on/{at}"),
                 "invalid_value",

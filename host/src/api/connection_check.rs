@@ -1,4 +1,5 @@
-//! Whether a connection works, asked now: the connector's `check`, through the gate and the limits like everything else.
+//! Whether a connection works, asked now: the connector's `check`, through the gate and the limits
+//! like everything else.
 
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -35,15 +36,19 @@ impl From<Probe> for ConnectionCheck {
                 scopes: findings.scopes,
                 problems: findings.remarks.into_iter().map(JobProblem::from).collect(),
             },
-            Probe::Fails(problem) | Probe::Refused(problem) => {
-                Self { works: false, account: None, scopes: Vec::new(), problems: vec![problem.into()] }
-            }
+            Probe::Fails(problem) | Probe::Refused(problem) => Self {
+                works: false,
+                account: None,
+                scopes: Vec::new(),
+                problems: vec![problem.into()],
+            },
         }
     }
 }
 
-/// Check a connection: log in if it must, and ask the destination, which is not changed by it. It counts against the limits. A
-/// connection that is parked, or whose circuit is open, goes on if it works; a pause stays.
+/// Check a connection: log in if it must, and ask the destination, which is not changed by it. It
+/// counts against the limits. A connection that is parked, or whose circuit is open, goes on if it
+/// works; a pause stays.
 #[utoipa::path(
     post, path = "/v1/channels/{name}/connections/{subscription}:check", tag = "act", operation_id = "checkConnection",
     params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
@@ -53,13 +58,29 @@ impl From<Probe> for ConnectionCheck {
         (status = 503, description = "The host is stopping.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn check_connection(state: ApiState, caller: Caller, channel: String, subscription: &str) -> Result<Response, ApiError> {
+pub(super) async fn check_connection(
+    state: ApiState,
+    caller: Caller,
+    channel: String,
+    subscription: &str,
+) -> Result<Response, ApiError> {
     caller.require(Role::Admin)?;
     let name = visible(&state, &caller, (channel.clone(), subscription.to_owned()))?;
-    let id = state.configuration.catalogue().connection(subscription, &channel).map(|found| found.id);
+    let id = state
+        .configuration
+        .catalogue()
+        .connection(subscription, &channel)
+        .map(|found| found.id);
     let id = id.ok_or_else(|| documents::missing(&name))?;
-    // It keeps its places while it lasts: a check is a call, and nobody makes more of them at once than requests.
+    // It keeps its places while it lasts: a check is a call, and nobody makes more of them at once
+    // than requests.
     let found = state.scheduling.check(id).await;
-    let found = found.ok_or_else(|| if *state.ready.borrow() { documents::missing(&name) } else { StoreError::Closed.into() })?;
+    let found = found.ok_or_else(|| {
+        if *state.ready.borrow() {
+            documents::missing(&name)
+        } else {
+            StoreError::Closed.into()
+        }
+    })?;
     Ok(axum::Json(ConnectionCheck::from(found)).into_response())
 }

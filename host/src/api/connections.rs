@@ -1,5 +1,5 @@
-//! Connections over HTTP, with pause, resume and check. Credentials are write-only. An admin key that is bound to a
-//! subscription may change its own connections.
+//! Connections over HTTP, with pause, resume and check. Credentials are write-only. An admin key
+//! that is bound to a subscription may change its own connections.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -64,15 +64,25 @@ pub(super) async fn list_connections(
         return Err(documents::missing(&DocumentName::Channel(wanted)));
     }
     let keep = |name: &DocumentName| match name {
-        DocumentName::Connection { channel, subscription } => {
-            *channel == wanted && catalogue.subscription(subscription).is_some_and(|found| caller.sees(found.id))
+        DocumentName::Connection {
+            channel,
+            subscription,
+        } => {
+            *channel == wanted
+                && catalogue
+                    .subscription(subscription)
+                    .is_some_and(|found| caller.sees(found.id))
         }
         _ => false,
     };
-    documents::list(&state, DocumentKind::Connection, &uri, |stored| keep(&stored.name)).await
+    documents::list(&state, DocumentKind::Connection, &uri, |stored| {
+        keep(&stored.name)
+    })
+    .await
 }
 
-/// Make or change a connection. Secrets are given as `{"value": "…"}`, encrypted at once, and never given back.
+/// Make or change a connection. Secrets are given as `{"value": "…"}`, encrypted at once, and never
+/// given back.
 #[utoipa::path(
     put, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "putConnection",
     params(
@@ -100,11 +110,19 @@ pub(super) async fn put_connection(
     if catalogue.channel(&channel).is_none() {
         return Err(documents::missing(&DocumentName::Channel(channel)));
     }
-    if !catalogue.subscription(&subscription).is_some_and(|found| caller.sees(found.id)) {
-        return Err(documents::missing(&DocumentName::Subscription(subscription)));
+    if !catalogue
+        .subscription(&subscription)
+        .is_some_and(|found| caller.sees(found.id))
+    {
+        return Err(documents::missing(&DocumentName::Subscription(
+            subscription,
+        )));
     }
     let (parts, content) = request.into_parts();
-    let fixed = [("channel", channel.as_str()), ("subscription", subscription.as_str())];
+    let fixed = [
+        ("channel", channel.as_str()),
+        ("subscription", subscription.as_str()),
+    ];
     let permit = |asked: &ConnectionDocument| {
         if caller.require_operator().is_ok() {
             return Ok(None);
@@ -115,25 +133,46 @@ pub(super) async fn put_connection(
         permit_tenant(asked, present.map(|connection| &connection.document))?;
         Ok(Some(present.map_or(0, |connection| connection.version)))
     };
-    documents::put_permitted(&state, &parts.headers, content, &fixed, permit, Document::Connection).await
+    documents::put_permitted(
+        &state,
+        &parts.headers,
+        content,
+        &fixed,
+        permit,
+        Document::Connection,
+    )
+    .await
 }
 
-/// What a key that is bound to one subscription may not write: references to the host's own environment and files, and
-/// hosts and addresses beyond those that the operator granted.
-fn permit_tenant(asked: &ConnectionDocument, present: Option<&ConnectionDocument>) -> Result<(), ApiError> {
+/// What a key that is bound to one subscription may not write: references to the host's own
+/// environment and files, and hosts and addresses beyond those that the operator granted.
+fn permit_tenant(
+    asked: &ConnectionDocument,
+    present: Option<&ConnectionDocument>,
+) -> Result<(), ApiError> {
     let reads_host = |secret: &SecretRef| matches!(secret, SecretRef::Env(_) | SecretRef::File(_));
-    if asked.auth.as_ref().is_some_and(|auth| auth.secrets().iter().any(|named| reads_host(named.reference))) {
+    if asked.auth.as_ref().is_some_and(|auth| {
+        auth.secrets()
+            .iter()
+            .any(|named| reads_host(named.reference))
+    }) {
         return Err(ApiError::Forbidden(
             "secrets from the host's environment or files are the operator's to name; give the value".to_owned(),
         ));
     }
-    let (hosts, addresses) = present.map(|p| (p.allow_hosts.clone(), p.allow_addresses.clone())).unwrap_or_default();
+    let (hosts, addresses) = present
+        .map(|p| (p.allow_hosts.clone(), p.allow_addresses.clone()))
+        .unwrap_or_default();
     if asked.allow_hosts != hosts || asked.allow_addresses != addresses {
-        return Err(ApiError::Forbidden("`allow_hosts` and `allow_addresses` are the operator's to change".to_owned()));
+        return Err(ApiError::Forbidden(
+            "`allow_hosts` and `allow_addresses` are the operator's to change".to_owned(),
+        ));
     }
-    // What the operator opened was opened for the hosts that were there then: an address that is not public has more than one
-    // service.
-    let moved = present.filter(|_| !addresses.is_empty() || !hosts.is_empty()).and_then(|present| moved(asked, present));
+    // What the operator opened was opened for the hosts that were there then: an address that is
+    // not public has more than one service.
+    let moved = present
+        .filter(|_| !addresses.is_empty() || !hosts.is_empty())
+        .and_then(|present| moved(asked, present));
     match moved {
         None => Ok(()),
         Some(place) => Err(ApiError::Forbidden(format!(
@@ -145,7 +184,10 @@ fn permit_tenant(asked: &ConnectionDocument, present: Option<&ConnectionDocument
 /// The place of a document that leads to another host than it did, if there is one.
 fn moved(asked: &ConnectionDocument, present: &ConnectionDocument) -> Option<String> {
     let (asked, present) = (places_of_hosts(asked), places_of_hosts(present));
-    asked.into_iter().find(|(place, origin)| present.get(place) != Some(origin)).map(|(place, _)| place)
+    asked
+        .into_iter()
+        .find(|(place, origin)| present.get(place) != Some(origin))
+        .map(|(place, _)| place)
 }
 
 /// Remove a connection.
@@ -174,7 +216,11 @@ pub(super) async fn delete_connection(
     caller.require(Role::Admin)?;
     let (channel, subscription) = segments.two();
     let name = visible(&state, &caller, (channel.clone(), subscription.clone()))?;
-    let own = state.configuration.catalogue().connection(&subscription, &channel).map(|connection| connection.id);
+    let own = state
+        .configuration
+        .catalogue()
+        .connection(&subscription, &channel)
+        .map(|connection| connection.id);
     let connections = cancel.then(|| own.map(|id| (id, name.clone())).into_iter().collect());
     documents::delete(&state, &headers, name, connections).await
 }
@@ -188,8 +234,19 @@ pub(super) async fn delete_connection(
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn pause_connection(state: ApiState, caller: Caller, channel: String, subscription: &str) -> Result<Response, ApiError> {
-    set_state(state, caller, (channel, subscription.to_owned()), ConnectionState::Paused { reason: None }).await
+pub(super) async fn pause_connection(
+    state: ApiState,
+    caller: Caller,
+    channel: String,
+    subscription: &str,
+) -> Result<Response, ApiError> {
+    set_state(
+        state,
+        caller,
+        (channel, subscription.to_owned()),
+        ConnectionState::Paused { reason: None },
+    )
+    .await
 }
 
 /// Resume a connection that is paused or parked.
@@ -201,8 +258,19 @@ pub(super) async fn pause_connection(state: ApiState, caller: Caller, channel: S
         (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn resume_connection(state: ApiState, caller: Caller, channel: String, subscription: &str) -> Result<Response, ApiError> {
-    set_state(state, caller, (channel, subscription.to_owned()), ConnectionState::Active).await
+pub(super) async fn resume_connection(
+    state: ApiState,
+    caller: Caller,
+    channel: String,
+    subscription: &str,
+) -> Result<Response, ApiError> {
+    set_state(
+        state,
+        caller,
+        (channel, subscription.to_owned()),
+        ConnectionState::Active,
+    )
+    .await
 }
 
 /// `POST /v1/channels/{name}/connections/{subscription}:VERB`.
@@ -217,12 +285,19 @@ pub(super) async fn act(
     match verb::split(&segment)? {
         (subscription, "pause") => pause_connection(state, caller, channel, subscription).await,
         (subscription, "resume") => resume_connection(state, caller, channel, subscription).await,
-        (subscription, "check") => connection_check::check_connection(state, caller, channel, subscription).await,
+        (subscription, "check") => {
+            connection_check::check_connection(state, caller, channel, subscription).await
+        }
         (_, other) => Err(verb::unknown(other, "`:check`, `:pause` or `:resume`")),
     }
 }
 
-async fn set_state(state: ApiState, caller: Caller, ends: (String, String), next: ConnectionState) -> Result<Response, ApiError> {
+async fn set_state(
+    state: ApiState,
+    caller: Caller,
+    ends: (String, String),
+    next: ConnectionState,
+) -> Result<Response, ApiError> {
     caller.require(Role::Admin)?;
     let (channel, subscription) = ends.clone();
     let name = visible(&state, &caller, ends)?;
@@ -235,14 +310,28 @@ async fn set_state(state: ApiState, caller: Caller, ends: (String, String), next
     let configuration = state.configuration.clone();
     // In a task of its own: what is stored must be published, even if the client leaves.
     let task = tokio::spawn(async move { configuration.set_connection_state(id, &next).await });
-    task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    task.await
+        .map_err(|error| ApiError::Internal(error.to_string()))??;
     documents::get(&state, &name, &HeaderMap::new()).await
 }
 
 /// The name of a connection (channel, subscription) that is there and the caller's to see.
-pub(super) fn visible(state: &ApiState, caller: &Caller, (channel, subscription): (String, String)) -> Result<DocumentName, ApiError> {
+pub(super) fn visible(
+    state: &ApiState,
+    caller: &Caller,
+    (channel, subscription): (String, String),
+) -> Result<DocumentName, ApiError> {
     let catalogue = state.configuration.catalogue();
-    let found = catalogue.connection(&subscription, &channel).is_some_and(|connection| caller.sees(connection.subscription.id));
-    let name = DocumentName::Connection { channel, subscription };
-    if found { Ok(name) } else { Err(documents::missing(&name)) }
+    let found = catalogue
+        .connection(&subscription, &channel)
+        .is_some_and(|connection| caller.sees(connection.subscription.id));
+    let name = DocumentName::Connection {
+        channel,
+        subscription,
+    };
+    if found {
+        Ok(name)
+    } else {
+        Err(documents::missing(&name))
+    }
 }

@@ -27,8 +27,8 @@ pub struct ConnectorView {
     pub active: Option<String>,
     /// All installed versions, oldest first.
     pub versions: Vec<ConnectorVersion>,
-    /// In the answer to `:activate`: what is other than in the version before, and connections that are parked because their
-    /// settings do not fit.
+    /// In the answer to `:activate`: what is other than in the version before, and connections that
+    /// are parked because their settings do not fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
 }
@@ -51,8 +51,8 @@ pub struct ConnectorVersion {
     pub installed_at: String,
     /// What it says about itself.
     pub description: Description,
-    /// In the answer to its installation: what is other than in the version that was active before, and connections that are
-    /// parked because their settings do not fit.
+    /// In the answer to its installation: what is other than in the version that was active before,
+    /// and connections that are parked because their settings do not fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
 }
@@ -68,9 +68,9 @@ pub struct ActivateRequest {
 
 /// Install a connector: a WebAssembly component of the world `egression:connector`.
 ///
-/// It is validated (`describe`, its imports against the granted ones, a trial instantiation), kept by digest, and
-/// becomes a version. A version never changes: other bytes need another one. What is refused leaves the running version
-/// untouched.
+/// It is validated (`describe`, its imports against the granted ones, a trial instantiation), kept
+/// by digest, and becomes a version. A version never changes: other bytes need another one. What is
+/// refused leaves the running version untouched.
 #[utoipa::path(
     post, path = "/v1/connectors", tag = "configure", operation_id = "installConnector",
     params(("activate" = Option<bool>, Query, description = "`false` only installs; by default new calls go to the version at once.")),
@@ -93,17 +93,40 @@ pub(super) async fn install_connector(
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
     body::require_media_type(&parts.headers, "application/wasm")?;
-    let bounds = BodyBounds::from_now(&state, state.settings.connector_max_bytes, "api.connector_max_bytes");
+    let bounds = BodyBounds::from_now(
+        &state,
+        state.settings.connector_max_bytes,
+        "api.connector_max_bytes",
+    );
     let (component, _) = body::read_whole(&parts.headers, content, bounds).await?;
     let connectors = state.connectors.clone();
-    let task = tokio::spawn(async move { connectors.install(Bytes::from(component), activate).await });
-    let Changed { row, differences } = task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
-    tracing::info!(connector = row.name, version = row.version, digest = row.digest, by = caller.key_id, "connector installed");
-    let location = HeaderValue::from_str(&format!("/v1/connectors/{}", row.name)).unwrap_or(HeaderValue::from_static("/v1/connectors"));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(ConnectorVersion { differences, ..version(row)? })).into_response())
+    let task =
+        tokio::spawn(async move { connectors.install(Bytes::from(component), activate).await });
+    let Changed { row, differences } = task
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))??;
+    tracing::info!(
+        connector = row.name,
+        version = row.version,
+        digest = row.digest,
+        by = caller.key_id,
+        "connector installed"
+    );
+    let location = HeaderValue::from_str(&format!("/v1/connectors/{}", row.name))
+        .unwrap_or(HeaderValue::from_static("/v1/connectors"));
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        axum::Json(ConnectorVersion {
+            differences,
+            ..version(row)?
+        }),
+    )
+        .into_response())
 }
 
-/// All installed connectors; with a key that is bound to a subscription, those that its channels use.
+/// All installed connectors; with a key that is bound to a subscription, those that its channels
+/// use.
 #[utoipa::path(
     get, path = "/v1/connectors", tag = "configure", operation_id = "listConnectors",
     responses((status = 200, description = "All of them, by name.", body = Page<ConnectorView>)),
@@ -154,20 +177,49 @@ pub(super) async fn get_connector(
         (status = 404, description = "Not installed.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn activate_connector(state: ApiState, caller: Caller, name: &str, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn activate_connector(
+    state: ApiState,
+    caller: Caller,
+    name: &str,
+    request: Request,
+) -> Result<Response, ApiError> {
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
     let wanted: ActivateRequest = body::read_json(&state, &parts.headers, content).await?;
     let before = one(&state, name).await?;
-    let (connectors, owned, version) = (state.connectors.clone(), name.to_owned(), wanted.version.clone());
+    let (connectors, owned, version) = (
+        state.connectors.clone(),
+        name.to_owned(),
+        wanted.version.clone(),
+    );
     let task = tokio::spawn(async move { connectors.activate(&owned, &version).await });
-    let Some(differences) = task.await.map_err(|error| ApiError::Internal(error.to_string()))?? else {
+    let Some(differences) = task
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))??
+    else {
         let known: Vec<&str> = before.versions.iter().map(|v| v.version.as_str()).collect();
-        let detail = format!("version `{}` is not installed, expected one of {}", wanted.version, known.join(", "));
-        return Err(ApiError::invalid(vec![FieldError::new("/version", "invalid_value", detail)]));
+        let detail = format!(
+            "version `{}` is not installed, expected one of {}",
+            wanted.version,
+            known.join(", ")
+        );
+        return Err(ApiError::invalid(vec![FieldError::new(
+            "/version",
+            "invalid_value",
+            detail,
+        )]));
     };
-    tracing::info!(connector = name, version = wanted.version, by = caller.key_id, "connector activated");
-    Ok(axum::Json(ConnectorView { differences, ..one(&state, name).await? }).into_response())
+    tracing::info!(
+        connector = name,
+        version = wanted.version,
+        by = caller.key_id,
+        "connector activated"
+    );
+    Ok(axum::Json(ConnectorView {
+        differences,
+        ..one(&state, name).await?
+    })
+    .into_response())
 }
 
 /// `POST /v1/connectors/{name}:VERB`.
@@ -186,15 +238,24 @@ pub(super) async fn act(
     }
 }
 
-/// An unbound key sees every connector, a bound one those of the channels that it has a connection into.
+/// An unbound key sees every connector, a bound one those of the channels that it has a connection
+/// into.
 fn sees(state: &ApiState, caller: &Caller, connector: &str) -> bool {
-    let Some(own) = caller.subscription else { return true };
+    let Some(own) = caller.subscription else {
+        return true;
+    };
     let catalogue = state.configuration.catalogue();
-    catalogue.connections().any(|c| c.subscription.id == own && c.channel.document.connector == connector)
+    catalogue
+        .connections()
+        .any(|c| c.subscription.id == own && c.channel.document.connector == connector)
 }
 
 async fn one(state: &ApiState, name: &str) -> Result<ConnectorView, ApiError> {
-    all(state).await?.into_iter().find(|connector| connector.name == name).ok_or_else(|| ApiError::not_found("connector", name))
+    all(state)
+        .await?
+        .into_iter()
+        .find(|connector| connector.name == name)
+        .ok_or_else(|| ApiError::not_found("connector", name))
 }
 
 async fn all(state: &ApiState) -> Result<Vec<ConnectorView>, ApiError> {
@@ -202,20 +263,28 @@ async fn all(state: &ApiState) -> Result<Vec<ConnectorView>, ApiError> {
     for row in state.store.connectors().await? {
         let version = version(row)?;
         let active = version.active.then(|| version.version.clone());
-        match connectors.last_mut().filter(|connector| connector.name == version.name) {
+        match connectors
+            .last_mut()
+            .filter(|connector| connector.name == version.name)
+        {
             Some(connector) => {
                 connector.active = active.or(connector.active.take());
                 connector.versions.push(version);
             }
-            None => connectors.push(ConnectorView { name: version.name.clone(), active, versions: vec![version], differences: Vec::new() }),
+            None => connectors.push(ConnectorView {
+                name: version.name.clone(),
+                active,
+                versions: vec![version],
+                differences: Vec::new(),
+            }),
         }
     }
     Ok(connectors)
 }
 
 fn version(row: ConnectorRow) -> Result<ConnectorVersion, ApiError> {
-    let description =
-        serde_json::from_str(&row.description).map_err(|error| ApiError::Internal(format!("connector {}: {error}", row.name)))?;
+    let description = serde_json::from_str(&row.description)
+        .map_err(|error| ApiError::Internal(format!("connector {}: {error}", row.name)))?;
     Ok(ConnectorVersion {
         name: row.name,
         version: row.version,

@@ -45,7 +45,13 @@ pub fn read(list: List, cursor: &str) -> Result<i64, ApiError> {
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| text.strip_prefix(list.letter())?.parse().ok())
-        .ok_or_else(|| ApiError::parameter("cursor", "invalid_value", "expected a cursor as given in `next` of the same list"))
+        .ok_or_else(|| {
+            ApiError::parameter(
+                "cursor",
+                "invalid_value",
+                "expected a cursor as given in `next` of the same list",
+            )
+        })
 }
 
 #[cfg(test)]
@@ -55,7 +61,10 @@ mod tests {
 
     #[test]
     fn cursors_come_back_and_foreign_ones_do_not() {
-        assert_eq!(read(List::Jobs, &write(List::Jobs, 1 << 40)).unwrap(), 1 << 40);
+        assert_eq!(
+            read(List::Jobs, &write(List::Jobs, 1 << 40)).unwrap(),
+            1 << 40
+        );
         assert!(read(List::Jobs, &write(List::Executions, 7)).is_err());
         for nonsense in ["", "%", "abc", "ajEyMw=="] {
             assert!(read(List::Jobs, nonsense).is_err(), "{nonsense}");

@@ -56,13 +56,22 @@ impl Dependencies {
             self.search(connection, child, parents)?;
         }
         self.edges += parents.len();
-        self.depended_on.extend(parents.iter().map(|p| (connection, *p)));
-        self.parents.entry((connection, child)).or_default().extend_from_slice(parents);
+        self.depended_on
+            .extend(parents.iter().map(|p| (connection, *p)));
+        self.parents
+            .entry((connection, child))
+            .or_default()
+            .extend_from_slice(parents);
         Ok(())
     }
 
     /// Looks for `child` among the ancestors of its parents to be.
-    fn search(&mut self, connection: ConnectionId, child: ObjectHash, parents: &[ObjectHash]) -> Result<(), DependencyError> {
+    fn search(
+        &mut self,
+        connection: ConnectionId,
+        child: ObjectHash,
+        parents: &[ObjectHash],
+    ) -> Result<(), DependencyError> {
         let mut open: Vec<ObjectHash> = parents.to_vec();
         let mut seen: HashSet<ObjectHash> = HashSet::new();
         while let Some(object) = open.pop() {
@@ -79,7 +88,12 @@ impl Dependencies {
             if seen.len() > MAX_STEPS {
                 return Err(DependencyError::TooDeep);
             }
-            open.extend(self.parents.get(&(connection, object)).into_iter().flatten());
+            open.extend(
+                self.parents
+                    .get(&(connection, object))
+                    .into_iter()
+                    .flatten(),
+            );
         }
         Ok(())
     }
@@ -91,7 +105,11 @@ mod tests {
 
     const HERE: ConnectionId = ConnectionId(1);
 
-    fn add(dependencies: &mut Dependencies, child: i64, parents: &[i64]) -> Result<(), DependencyError> {
+    fn add(
+        dependencies: &mut Dependencies,
+        child: i64,
+        parents: &[i64],
+    ) -> Result<(), DependencyError> {
         let parents: Vec<_> = parents.iter().copied().map(ObjectHash).collect();
         dependencies.add(HERE, ObjectHash(child), &parents, 100_000)
     }
@@ -102,7 +120,10 @@ mod tests {
         assert_eq!(add(&mut dependencies, 1, &[1]), Err(DependencyError::Cycle));
         assert_eq!(add(&mut dependencies, 1, &[2]), Ok(()));
         assert_eq!(add(&mut dependencies, 2, &[3, 4]), Ok(()));
-        assert_eq!(add(&mut dependencies, 4, &[5, 1]), Err(DependencyError::Cycle));
+        assert_eq!(
+            add(&mut dependencies, 4, &[5, 1]),
+            Err(DependencyError::Cycle)
+        );
         assert_eq!(add(&mut dependencies, 4, &[5]), Ok(()));
         assert_eq!(add(&mut dependencies, 5, &[2]), Err(DependencyError::Cycle));
         let elsewhere = dependencies.add(ConnectionId(2), ObjectHash(5), &[ObjectHash(2)], 100_000);
@@ -115,7 +136,10 @@ mod tests {
         for i in 0..50_000 {
             assert_eq!(add(&mut dependencies, i + 1, &[i]), Ok(()));
         }
-        assert_eq!(add(&mut dependencies, 0, &[50_000]), Err(DependencyError::TooDeep));
+        assert_eq!(
+            add(&mut dependencies, 0, &[50_000]),
+            Err(DependencyError::TooDeep)
+        );
         let mut backwards = Dependencies::default();
         for i in (0..50_000).rev() {
             assert_eq!(add(&mut backwards, i, &[i - 1]), Ok(()));
@@ -138,13 +162,20 @@ mod tests {
             }
         }
         assert_eq!(taken, MAX_REQUEST_STEPS / 10_000);
-        assert_eq!(add(&mut dependencies, 50_000, &[9_999]), Ok(()), "what nobody depends on needs no search");
+        assert_eq!(
+            add(&mut dependencies, 50_000, &[9_999]),
+            Ok(()),
+            "what nobody depends on needs no search"
+        );
     }
 
     #[test]
     fn the_number_of_dependencies_is_bounded() {
         let mut dependencies = Dependencies::default();
         let parents = [ObjectHash(2), ObjectHash(3)];
-        assert_eq!(dependencies.add(HERE, ObjectHash(1), &parents, 1), Err(DependencyError::TooMany));
+        assert_eq!(
+            dependencies.add(HERE, ObjectHash(1), &parents, 1),
+            Err(DependencyError::TooMany)
+        );
     }
 }

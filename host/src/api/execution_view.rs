@@ -1,5 +1,5 @@
-//! An execution as the API shows it: counts, status, progress, belts, waiting reasons and grouped errors, all derived
-//! from one snapshot of the store, so that they agree with each other.
+//! An execution as the API shows it: counts, status, progress, belts, waiting reasons and grouped
+//! errors, all derived from one snapshot of the store, so that they agree with each other.
 
 use std::sync::Arc;
 
@@ -79,7 +79,10 @@ impl Status {
     /// Whether an execution with this status is done.
     #[must_use]
     pub const fn is_done(self) -> bool {
-        matches!(self, Self::Cancelled | Self::Failed | Self::SucceededWithErrors | Self::Succeeded)
+        matches!(
+            self,
+            Self::Cancelled | Self::Failed | Self::SucceededWithErrors | Self::Succeeded
+        )
     }
 }
 
@@ -112,7 +115,12 @@ impl Counts {
     /// The sum of all belts.
     #[must_use]
     pub fn of(progress: &[ProgressRow]) -> Self {
-        let sum = |state: JobState| progress.iter().map(|row| row.belt.states[state as usize]).sum();
+        let sum = |state: JobState| {
+            progress
+                .iter()
+                .map(|row| row.belt.states[state as usize])
+                .sum()
+        };
         Self {
             total: progress.iter().map(|row| row.belt.total).sum(),
             waiting: sum(JobState::Waiting),
@@ -198,7 +206,8 @@ pub struct ChannelProgress {
 pub struct BeltView {
     /// From 1.
     pub belt: u32,
-    /// The object types that the channel puts there. The last belt also takes types that no belt names.
+    /// The object types that the channel puts there. The last belt also takes types that no belt
+    /// names.
     pub types: Vec<String>,
     /// Jobs.
     pub total: u64,
@@ -209,7 +218,8 @@ pub struct BeltView {
 /// Waiting jobs that wait for the same thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitingView {
-    /// schedule, partition, belt, belt_hold, dependency, source, limit, turn, paused, parked, circuit, retry, blocked, merged.
+    /// schedule, partition, belt, belt_hold, dependency, source, limit, turn, paused, parked,
+    /// circuit, retry, blocked, merged.
     #[schema(example = "limit")]
     pub kind: String,
     /// Which one: the limit, the key, the object.
@@ -254,7 +264,8 @@ pub fn is_done(status: &ExecutionStatus) -> bool {
     status.row.seal.is_some() && Counts::of(&status.progress).unfinished() == 0
 }
 
-/// Where an execution stands. `is_paused` says whether a connection's jobs wait for a pause of channel or connection.
+/// Where an execution stands. `is_paused` says whether a connection's jobs wait for a pause of
+/// channel or connection.
 #[must_use]
 pub fn derive(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool) -> Status {
     let counts = Counts::of(&status.progress);
@@ -279,11 +290,21 @@ fn unfinished(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool
     if status.row.cancel_requested_at.is_some() {
         return Status::Cancelling;
     }
-    let mut waiting = status.progress.iter().filter(|row| row.belt.states[JobState::Waiting as usize] > 0).peekable();
-    if waiting.peek().is_some() && (status.row.paused || waiting.all(|row| is_paused(row.connection))) {
+    let mut waiting = status
+        .progress
+        .iter()
+        .filter(|row| row.belt.states[JobState::Waiting as usize] > 0)
+        .peekable();
+    if waiting.peek().is_some()
+        && (status.row.paused || waiting.all(|row| is_paused(row.connection)))
+    {
         return Status::Paused;
     }
-    if status.progress.iter().any(|row| row.sent) { Status::Running } else { Status::Queued }
+    if status.progress.iter().any(|row| row.sent) {
+        Status::Running
+    } else {
+        Status::Queued
+    }
 }
 
 /// The execution as shown.
@@ -292,9 +313,15 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
     let catalogue = state.configuration.catalogue();
     let counts = Counts::of(&status.progress);
     let done = is_done(status);
-    let waiting = if counts.waiting > 0 && status.row.seal.is_some() { state.scheduling.waiting(status) } else { Vec::new() };
+    let waiting = if counts.waiting > 0 && status.row.seal.is_some() {
+        state.scheduling.waiting(status)
+    } else {
+        Vec::new()
+    };
     let derived = derive(status, |connection| {
-        catalogue.connection_by_id(connection).is_some_and(|c| c.channel.paused || matches!(c.state, ConnectionState::Paused { .. }))
+        catalogue
+            .connection_by_id(connection)
+            .is_some_and(|c| c.channel.paused || matches!(c.state, ConnectionState::Paused { .. }))
     });
     let now = state.clock.wall();
     let path = format!("/v1/executions/{}", status.row.id);
@@ -303,12 +330,18 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
         id: status.row.id.to_string(),
         status: derived,
         done,
-        subscription: catalogue.subscription_by_id(status.row.subscription).map(|s| s.name.clone()),
+        subscription: catalogue
+            .subscription_by_id(status.row.subscription)
+            .map(|s| s.name.clone()),
         created_at: status.row.created_at.to_rfc3339(),
         completed_at: status.row.completed_at.map(Wall::to_rfc3339),
         expires_at: status.row.expires_at.map(Wall::to_rfc3339),
         progress: progress(&counts),
-        eta: if done || stands_still { None } else { eta(&counts, status.row.created_at, now).map(Wall::to_rfc3339) },
+        eta: if done || stands_still {
+            None
+        } else {
+            eta(&counts, status.row.created_at, now).map(Wall::to_rfc3339)
+        },
         counts,
         channels: channels(&catalogue, &status.progress, waiting),
         errors: errors(status),
@@ -327,38 +360,64 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
 /// When to ask again: sooner for what is soon done.
 #[must_use]
 pub fn retry_after(state: &ApiState, view: &ExecutionView) -> HeaderValue {
-    let eta = view.eta.as_deref().and_then(|text| Wall::parse_rfc3339(text).ok());
+    let eta = view
+        .eta
+        .as_deref()
+        .and_then(|text| Wall::parse_rfc3339(text).ok());
     let left_ms = eta.map_or(0, |at| at.since_ms(state.clock.wall()));
     HeaderValue::from((left_ms / 10_000).clamp(1, 30))
 }
 
 /// Finished ÷ total to three places, rounded down, so that 1 means all.
 fn progress(counts: &Counts) -> f64 {
-    let thousandths = (counts.finished() * 1000).checked_div(counts.total).unwrap_or(0);
+    let thousandths = (counts.finished() * 1000)
+        .checked_div(counts.total)
+        .unwrap_or(0);
     f64::from(u32::try_from(thousandths).unwrap_or(1000)) / 1000.0
 }
 
 /// The end if the rest goes as fast as what is finished.
 fn eta(counts: &Counts, since: Wall, now: Wall) -> Option<Wall> {
     let elapsed = u128::try_from(now.since_ms(since)).ok()?;
-    let left_ms = (elapsed * u128::from(counts.unfinished())).checked_div(u128::from(counts.finished()))?;
+    let left_ms =
+        (elapsed * u128::from(counts.unfinished())).checked_div(u128::from(counts.finished()))?;
     Some(now.plus_ms(i64::try_from(left_ms).ok()?))
 }
 
-fn channels(catalogue: &Catalogue, progress: &[ProgressRow], mut waiting: Vec<(ConnectionId, Vec<WaitingGroup>)>) -> Vec<ChannelProgress> {
-    let rows: Vec<&ProgressRow> = progress.iter().filter(|row| row.connection.0 != 0).collect();
+fn channels(
+    catalogue: &Catalogue,
+    progress: &[ProgressRow],
+    mut waiting: Vec<(ConnectionId, Vec<WaitingGroup>)>,
+) -> Vec<ChannelProgress> {
+    let rows: Vec<&ProgressRow> = progress
+        .iter()
+        .filter(|row| row.connection.0 != 0)
+        .collect();
     let groups = rows.chunk_by(|a, b| a.connection == b.connection);
     groups
         .map(|belts| {
             let connection = belts[0].connection;
             let entry = catalogue.connection_by_id(connection);
-            let at = belts.iter().find(|row| row.belt.finished() < row.belt.total).or(belts.last());
-            let own = waiting.iter_mut().find(|(id, _)| *id == connection).map(|(_, groups)| std::mem::take(groups));
+            let at = belts
+                .iter()
+                .find(|row| row.belt.finished() < row.belt.total)
+                .or(belts.last());
+            let own = waiting
+                .iter_mut()
+                .find(|(id, _)| *id == connection)
+                .map(|(_, groups)| std::mem::take(groups));
             ChannelProgress {
                 channel: channel_name(entry, connection),
                 belt: at.map_or(1, |row| row.belt.belt),
-                belts: belts.iter().map(|row| belt_view(entry, &row.belt)).collect(),
-                waiting: own.unwrap_or_default().into_iter().map(WaitingView::from).collect(),
+                belts: belts
+                    .iter()
+                    .map(|row| belt_view(entry, &row.belt))
+                    .collect(),
+                waiting: own
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(WaitingView::from)
+                    .collect(),
             }
         })
         .collect()
@@ -366,12 +425,20 @@ fn channels(catalogue: &Catalogue, progress: &[ProgressRow], mut waiting: Vec<(C
 
 /// A channel's name; one that was deleted since is named by its connection's number.
 pub(super) fn channel_name(entry: Option<&Arc<Connection>>, connection: ConnectionId) -> String {
-    entry.map_or_else(|| format!("deleted-{connection}"), |e| e.channel.name.clone())
+    entry.map_or_else(
+        || format!("deleted-{connection}"),
+        |e| e.channel.name.clone(),
+    )
 }
 
 fn belt_view(entry: Option<&Arc<Connection>>, belt: &BeltProgress) -> BeltView {
     let types = entry.and_then(|e| e.channel.belts.get((belt.belt as usize).saturating_sub(1)));
-    BeltView { belt: belt.belt, types: types.cloned().unwrap_or_default(), total: belt.total, finished: belt.finished() }
+    BeltView {
+        belt: belt.belt,
+        types: types.cloned().unwrap_or_default(),
+        total: belt.total,
+        finished: belt.finished(),
+    }
 }
 
 fn errors(status: &ExecutionStatus) -> Vec<ErrorGroupView> {
@@ -379,14 +446,23 @@ fn errors(status: &ExecutionStatus) -> Vec<ErrorGroupView> {
         code: group.code.clone(),
         state: group.state.as_str().to_owned(),
         count: group.jobs,
-        example: JobId { execution: status.row.id, index: group.example.index() }.to_string(),
+        example: JobId {
+            execution: status.row.id,
+            index: group.example.index(),
+        }
+        .to_string(),
     };
     status.errors.iter().map(view).collect()
 }
 
 impl From<WaitingGroup> for WaitingView {
     fn from(group: WaitingGroup) -> Self {
-        Self { kind: group.kind.as_str().to_owned(), key: group.key, until: group.until.map(Wall::to_rfc3339), jobs: group.jobs }
+        Self {
+            kind: group.kind.as_str().to_owned(),
+            key: group.key,
+            until: group.until.map(Wall::to_rfc3339),
+            jobs: group.jobs,
+        }
     }
 }
 

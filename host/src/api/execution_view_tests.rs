@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::*;
 use crate::store::rows::ExecutionRow;
 
-/// States in the order of the store: waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled.
+/// States in the order of the store: waiting, in_flight, accepted, succeeded, rejected, failed,
+/// unknown, superseded, cancelled.
 fn status(rows: &[(i64, [u64; 9])]) -> ExecutionStatus {
     let row = ExecutionRow {
         seq: ExecutionSeq(1),
@@ -26,14 +27,24 @@ fn status(rows: &[(i64, [u64; 9])]) -> ExecutionStatus {
     let progress = rows.iter().map(|(connection, states)| ProgressRow {
         execution: ExecutionSeq(1),
         connection: ConnectionId(*connection),
-        belt: BeltProgress { belt: 1, total: states.iter().sum(), states: *states, ..BeltProgress::default() },
+        belt: BeltProgress {
+            belt: 1,
+            total: states.iter().sum(),
+            states: *states,
+            ..BeltProgress::default()
+        },
         scheduled: 0,
         retrying: 0,
         sourcing: 0,
         blocked: 0,
         sent: *connection != 0 && states[1..8].iter().sum::<u64>() > 0,
     });
-    ExecutionStatus { row, progress: progress.collect(), errors: Vec::new(), wait_ends: Vec::new() }
+    ExecutionStatus {
+        row,
+        progress: progress.collect(),
+        errors: Vec::new(),
+        wait_ends: Vec::new(),
+    }
 }
 
 fn derived(states: [u64; 9]) -> Status {
@@ -46,7 +57,10 @@ fn an_unfinished_execution_is_queued_until_something_was_sent() {
     assert_eq!(derived([4, 1, 0, 0, 0, 0, 0, 0, 0]), Status::Running);
     assert_eq!(derived([4, 0, 0, 1, 0, 0, 0, 0, 0]), Status::Running);
     assert_eq!(derived([0, 0, 1, 0, 0, 0, 0, 0, 0]), Status::Running);
-    let with_refused = status(&[(0, [0, 0, 0, 0, 2, 0, 0, 0, 0]), (1, [5, 0, 0, 0, 0, 0, 0, 0, 0])]);
+    let with_refused = status(&[
+        (0, [0, 0, 0, 0, 2, 0, 0, 0, 0]),
+        (1, [5, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ]);
     assert_eq!(derive(&with_refused, |_| false), Status::Queued);
     // All of them wait again after an attempt, whatever for.
     let mut again = status(&[(1, [5, 0, 0, 0, 0, 0, 0, 0, 0])]);
@@ -60,8 +74,14 @@ fn an_unfinished_execution_is_queued_until_something_was_sent() {
 fn a_done_execution_is_judged_by_its_ends() {
     assert_eq!(derived([0, 0, 0, 5, 0, 0, 0, 0, 0]), Status::Succeeded);
     assert_eq!(derived([0, 0, 0, 0, 0, 0, 0, 5, 0]), Status::Succeeded);
-    assert_eq!(derived([0, 0, 0, 5, 1, 0, 0, 0, 0]), Status::SucceededWithErrors);
-    assert_eq!(derived([0, 0, 0, 0, 0, 0, 1, 1, 0]), Status::SucceededWithErrors);
+    assert_eq!(
+        derived([0, 0, 0, 5, 1, 0, 0, 0, 0]),
+        Status::SucceededWithErrors
+    );
+    assert_eq!(
+        derived([0, 0, 0, 0, 0, 0, 1, 1, 0]),
+        Status::SucceededWithErrors
+    );
     assert_eq!(derived([0, 0, 0, 0, 1, 0, 0, 0, 0]), Status::Failed);
     assert_eq!(derived([0, 0, 0, 0, 0, 1, 0, 0, 3]), Status::Failed);
     assert_eq!(derived([0, 0, 0, 0, 0, 0, 0, 0, 3]), Status::Cancelled);
@@ -79,7 +99,10 @@ fn cancelling_and_pausing_are_asked_for() {
     cancelled.progress[0].belt.states = [0, 0, 0, 7, 0, 0, 0, 0, 0];
     assert_eq!(derive(&cancelled, |_| false), Status::Succeeded);
 
-    let mut paused = status(&[(1, [5, 0, 0, 1, 0, 0, 0, 0, 0]), (2, [5, 0, 0, 0, 0, 0, 0, 0, 0])]);
+    let mut paused = status(&[
+        (1, [5, 0, 0, 1, 0, 0, 0, 0, 0]),
+        (2, [5, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ]);
     assert_eq!(derive(&paused, |c| c.0 == 1), Status::Running);
     assert_eq!(derive(&paused, |_| true), Status::Paused);
     paused.row.paused = true;
@@ -104,22 +127,55 @@ fn an_unknown_job_does_not_keep_the_execution_open() {
 
 #[test]
 fn counts_partition_the_total_and_progress_reaches_one_only_at_the_end() {
-    let rows = status(&[(0, [0, 0, 0, 0, 3, 0, 0, 0, 0]), (1, [9000, 25, 1, 900, 50, 20, 1, 2, 1])]);
+    let rows = status(&[
+        (0, [0, 0, 0, 0, 3, 0, 0, 0, 0]),
+        (1, [9000, 25, 1, 900, 50, 20, 1, 2, 1]),
+    ]);
     let counts = Counts::of(&rows.progress);
-    let parts = counts.waiting + counts.in_flight + counts.accepted + counts.succeeded + counts.rejected;
+    let parts =
+        counts.waiting + counts.in_flight + counts.accepted + counts.succeeded + counts.rejected;
     let parts = parts + counts.failed + counts.superseded + counts.cancelled + counts.unknown;
     assert_eq!((parts, counts.rejected), (counts.total, 53));
-    let nearly = Counts { total: 20_000, waiting: 1, succeeded: 19_999, ..Counts::default() };
+    let nearly = Counts {
+        total: 20_000,
+        waiting: 1,
+        succeeded: 19_999,
+        ..Counts::default()
+    };
     assert!((progress(&nearly) - 0.999).abs() < 1e-9);
-    assert!((progress(&Counts { total: 3, succeeded: 3, ..Counts::default() }) - 1.0).abs() < 1e-9);
+    assert!(
+        (progress(&Counts {
+            total: 3,
+            succeeded: 3,
+            ..Counts::default()
+        }) - 1.0)
+            .abs()
+            < 1e-9
+    );
     assert!(progress(&Counts::default()).abs() < 1e-9);
 }
 
 #[test]
 fn the_end_is_estimated_from_what_is_finished() {
-    let counts = Counts { total: 100, waiting: 75, succeeded: 25, ..Counts::default() };
+    let counts = Counts {
+        total: 100,
+        waiting: 75,
+        succeeded: 25,
+        ..Counts::default()
+    };
     assert_eq!(eta(&counts, Wall(0), Wall(1000)), Some(Wall(4000)));
-    assert_eq!(eta(&Counts { total: 1, waiting: 1, ..Counts::default() }, Wall(0), Wall(1000)), None);
+    assert_eq!(
+        eta(
+            &Counts {
+                total: 1,
+                waiting: 1,
+                ..Counts::default()
+            },
+            Wall(0),
+            Wall(1000)
+        ),
+        None
+    );
     assert_eq!(eta(&counts, Wall(2000), Wall(1000)), None);
 }
 

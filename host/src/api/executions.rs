@@ -31,8 +31,9 @@ const LEAST_READ: usize = 100;
 
 /// The status of an execution.
 ///
-/// Poll this: 200 while it is known, `Retry-After` until it is done. With `If-None-Match` an unchanged execution is
-/// 304; with `Prefer: wait=30` as well, the answer waits for a change (a long poll).
+/// Poll this: 200 while it is known, `Retry-After` until it is done. With `If-None-Match` an
+/// unchanged execution is 304; with `Prefer: wait=30` as well, the answer waits for a change (a
+/// long poll).
 #[utoipa::path(
     get, path = "/v1/executions/{id}", tag = "follow", operation_id = "getExecution",
     params(
@@ -60,16 +61,22 @@ pub(super) async fn get_execution(
     let status = find(&state, &caller, &id).await?;
     let preferences = Preferences::of(&headers);
     let asked_ms = preferences.wait_ms(0, state.settings.max_wait_ms);
-    let seen = |status: &ExecutionStatus| etag::is_known(&headers, &tag(&state.configuration.catalogue(), status));
+    let seen = |status: &ExecutionStatus| {
+        etag::is_known(&headers, &tag(&state.configuration.catalogue(), status))
+    };
     let conditional = headers.contains_key(header::IF_NONE_MATCH);
-    // Without a tag to compare with, waiting is for the end.
-    // What is done does not change any more, so there is nothing to wait for, whatever the caller has seen.
-    let enough = |status: &ExecutionStatus| execution_view::is_done(status) || (conditional && !seen(status));
+    // Without a tag to compare with, waiting is for the end. What is done does not change any more,
+    // so there is nothing to wait for, whatever the caller has seen.
+    let enough = |status: &ExecutionStatus| {
+        execution_view::is_done(status) || (conditional && !seen(status))
+    };
     let mut applied = asked_ms > 0;
     let status = if asked_ms == 0 || enough(&status) {
         status
     } else if let Some(_place) = wait::place(&state, &caller, asked_ms) {
-        wait::until(&state, status.row.seq, asked_ms, enough).await?.ok_or_else(|| ApiError::not_found("execution", &id))?
+        wait::until(&state, status.row.seq, asked_ms, enough)
+            .await?
+            .ok_or_else(|| ApiError::not_found("execution", &id))?
     } else {
         applied = false;
         status
@@ -82,7 +89,10 @@ pub(super) async fn get_execution(
     }
     let view = execution_view::view(&state, &status);
     if !view.done {
-        answer.insert(header::RETRY_AFTER, execution_view::retry_after(&state, &view));
+        answer.insert(
+            header::RETRY_AFTER,
+            execution_view::retry_after(&state, &view),
+        );
     }
     if seen(&status) {
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
@@ -111,7 +121,10 @@ pub(super) async fn list_executions(
     let catalogue = state.configuration.catalogue();
     let statuses = statuses(&mut parameters)?;
     let limit = parameters.limit()? as usize;
-    let cursor = parameters.take("cursor")?.map(|text| cursor::read(List::Executions, &text)).transpose()?;
+    let cursor = parameters
+        .take("cursor")?
+        .map(|text| cursor::read(List::Executions, &text))
+        .transpose()?;
     let named = parameters.take("subscription")?;
     let context = parameters.pairs("context");
     parameters.finish()?;
@@ -124,14 +137,31 @@ pub(super) async fn list_executions(
     };
     let all_done = statuses.iter().all(|status| status.is_done());
     let none_done = statuses.iter().all(|status| !status.is_done());
-    let done = if statuses.is_empty() || all_done == none_done { None } else { Some(all_done) };
-    let mut filter = ExecutionFilter { subscription, done, context, before: cursor.map(ExecutionSeq) };
+    let done = if statuses.is_empty() || all_done == none_done {
+        None
+    } else {
+        Some(all_done)
+    };
+    let mut filter = ExecutionFilter {
+        subscription,
+        done,
+        context,
+        before: cursor.map(ExecutionSeq),
+    };
     let mut items = Vec::new();
     let mut scanned = 0;
     let more = loop {
         // A small page with a rare status is found in few steps all the same.
-        let want = if statuses.is_empty() { limit } else { limit.max(LEAST_READ) }.min(state.settings.page_limit as usize);
-        let rows = state.store.executions(&filter, u32::try_from(want).unwrap_or(u32::MAX)).await?;
+        let want = if statuses.is_empty() {
+            limit
+        } else {
+            limit.max(LEAST_READ)
+        }
+        .min(state.settings.page_limit as usize);
+        let rows = state
+            .store
+            .executions(&filter, u32::try_from(want).unwrap_or(u32::MAX))
+            .await?;
         let full = rows.len() == want;
         for row in rows {
             scanned += 1;
@@ -148,13 +178,17 @@ pub(super) async fn list_executions(
             break full || items.len() == limit;
         }
     };
-    let next = filter.before.filter(|_| more).map(|seq| cursor::write(List::Executions, seq.0));
+    let next = filter
+        .before
+        .filter(|_| more)
+        .map(|seq| cursor::write(List::Executions, seq.0));
     Ok(page::answer(&uri, items, next))
 }
 
 /// Cancel an execution.
 ///
-/// Waiting jobs end as cancelled; what is in flight finishes and keeps its true outcome; accepted ones go on being polled.
+/// Waiting jobs end as cancelled; what is in flight finishes and keeps its true outcome; accepted
+/// ones go on being polled.
 #[utoipa::path(
     post, path = "/v1/executions/{id}:cancel", tag = "act", operation_id = "cancelExecution",
     params(("id" = String, Path, description = "`exe_…`")),
@@ -165,20 +199,30 @@ pub(super) async fn list_executions(
         (status = 409, description = "It is still being received.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn cancel_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
+pub(super) async fn cancel_execution(
+    state: ApiState,
+    caller: Caller,
+    id: &str,
+) -> Result<Response, ApiError> {
     caller.require(Role::Submit)?;
     let status = find_sealed(&state, &caller, id).await?;
     let seq = status.row.seq;
     if !execution_view::is_done(&status) {
-        let (store, scheduling, now) = (state.store.clone(), state.scheduling.clone(), state.clock.wall());
-        // In a task of its own: the scheduler must hear of what the store did, even if the client leaves.
+        let (store, scheduling, now) = (
+            state.store.clone(),
+            state.scheduling.clone(),
+            state.clock.wall(),
+        );
+        // In a task of its own: the scheduler must hear of what the store did, even if the client
+        // leaves.
         let task = tokio::spawn(async move {
             let (changes, end) = store.cancel_execution(seq, now).await;
             scheduling.changed(changes);
             scheduling.paused(seq, false);
             end
         });
-        task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+        task.await
+            .map_err(|error| ApiError::Internal(error.to_string()))??;
     }
     acted(&state, seq, id).await
 }
@@ -193,23 +237,31 @@ pub(super) async fn cancel_execution(state: ApiState, caller: Caller, id: &str) 
         (status = 409, description = "It is done, or still being received.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn pause_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
+pub(super) async fn pause_execution(
+    state: ApiState,
+    caller: Caller,
+    id: &str,
+) -> Result<Response, ApiError> {
     let seq = find_under_way(&state, &caller, id).await?.row.seq;
     let (store, scheduling) = (state.store.clone(), state.scheduling.clone());
-    // In a task of its own: the scheduler must hear of what the store did, even if the client leaves.
+    // In a task of its own: the scheduler must hear of what the store did, even if the client
+    // leaves.
     let task = tokio::spawn(async move {
         if store.pause_execution(seq).await? {
             scheduling.paused(seq, true);
         }
         Ok::<_, crate::store::StoreError>(())
     });
-    task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    task.await
+        .map_err(|error| ApiError::Internal(error.to_string()))??;
     acted(&state, seq, id).await
 }
 
-/// Resume an execution: its pause ends, and belts that are held for a person (`belt_on_failure = "hold"`) go.
+/// Resume an execution: its pause ends, and belts that are held for a person (`belt_on_failure =
+/// "hold"`) go.
 ///
-/// A belt that was released stays open, and what failed before it holds no later belt; a failure in it or behind it does.
+/// A belt that was released stays open, and what failed before it holds no later belt; a failure in
+/// it or behind it does.
 #[utoipa::path(
     post, path = "/v1/executions/{id}:resume", tag = "act", operation_id = "resumeExecution",
     params(("id" = String, Path, description = "`exe_…`")),
@@ -219,16 +271,30 @@ pub(super) async fn pause_execution(state: ApiState, caller: Caller, id: &str) -
         (status = 409, description = "It is done, or still being received.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn resume_execution(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
+pub(super) async fn resume_execution(
+    state: ApiState,
+    caller: Caller,
+    id: &str,
+) -> Result<Response, ApiError> {
     let status = find_under_way(&state, &caller, id).await?;
     let seq = status.row.seq;
     let catalogue = state.configuration.catalogue();
-    let holds =
-        |id: &ConnectionId| catalogue.connection_by_id(*id).is_some_and(|c| c.channel.document.belt_on_failure == BeltOnFailure::Hold);
-    let holding: BTreeSet<ConnectionId> = status.progress.iter().map(|row| row.connection).filter(holds).collect();
+    let holds = |id: &ConnectionId| {
+        catalogue
+            .connection_by_id(*id)
+            .is_some_and(|c| c.channel.document.belt_on_failure == BeltOnFailure::Hold)
+    };
+    let holding: BTreeSet<ConnectionId> = status
+        .progress
+        .iter()
+        .map(|row| row.connection)
+        .filter(holds)
+        .collect();
     let (store, scheduling) = (state.store.clone(), state.scheduling.clone());
     let task = tokio::spawn(async move {
-        let (was_paused, released) = store.resume_execution(seq, holding.into_iter().collect()).await?;
+        let (was_paused, released) = store
+            .resume_execution(seq, holding.into_iter().collect())
+            .await?;
         if !released.progress.is_empty() {
             scheduling.changed(released);
         }
@@ -237,7 +303,8 @@ pub(super) async fn resume_execution(state: ApiState, caller: Caller, id: &str) 
         }
         Ok::<_, crate::store::StoreError>(())
     });
-    task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    task.await
+        .map_err(|error| ApiError::Internal(error.to_string()))??;
     acted(&state, seq, id).await
 }
 
@@ -259,88 +326,165 @@ pub(super) async fn act(
 }
 
 /// An execution that somebody pauses or resumes.
-async fn find_under_way(state: &ApiState, caller: &Caller, id: &str) -> Result<ExecutionStatus, ApiError> {
+async fn find_under_way(
+    state: &ApiState,
+    caller: &Caller,
+    id: &str,
+) -> Result<ExecutionStatus, ApiError> {
     caller.require(Role::Submit)?;
     let status = find_sealed(state, caller, id).await?;
     if execution_view::is_done(&status) {
-        return Err(ApiError::Conflict { code: "execution_done", detail: format!("execution `{id}` is done") });
+        return Err(ApiError::Conflict {
+            code: "execution_done",
+            detail: format!("execution `{id}` is done"),
+        });
     }
     Ok(status)
 }
 
 /// An execution after a verb: 202 while a cancel is not through, else 200.
 async fn acted(state: &ApiState, seq: ExecutionSeq, id: &str) -> Result<Response, ApiError> {
-    let status = state.store.execution(seq).await?.ok_or_else(|| ApiError::not_found("execution", id))?;
+    let status = state
+        .store
+        .execution(seq)
+        .await?
+        .ok_or_else(|| ApiError::not_found("execution", id))?;
     let view = execution_view::view(state, &status);
-    let code = if view.status == Status::Cancelling { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let code = if view.status == Status::Cancelling {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
     Ok((code, axum::Json(view)).into_response())
 }
 
 /// The execution of a public id, if the caller may see it and it has not expired.
-pub(super) async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<ExecutionStatus, ApiError> {
+pub(super) async fn find(
+    state: &ApiState,
+    caller: &Caller,
+    id: &str,
+) -> Result<ExecutionStatus, ApiError> {
     let missing = || ApiError::not_found("execution", id);
     let public: ExecutionId = id.parse().map_err(|_| missing())?;
     let gone = || ApiError::Gone(format!("execution `{id}` is no longer kept"));
-    let absent = || if is_forgotten(state, public) { gone() } else { missing() };
-    let seq = state.store.execution_seq(public).await?.ok_or_else(absent)?;
+    let absent = || {
+        if is_forgotten(state, public) {
+            gone()
+        } else {
+            missing()
+        }
+    };
+    let seq = state
+        .store
+        .execution_seq(public)
+        .await?
+        .ok_or_else(absent)?;
     let status = state.store.execution(seq).await?.ok_or_else(absent)?;
     if !caller.sees(status.row.subscription) {
         return Err(missing());
     }
-    if status.row.expires_at.is_some_and(|at| at <= state.clock.wall()) {
+    if status
+        .row
+        .expires_at
+        .is_some_and(|at| at <= state.clock.wall())
+    {
         return Err(gone());
     }
     Ok(status)
 }
 
-/// Whether an id that is not there is that of an execution that would be forgotten by now. Ids carry their time (UUID version
-/// 7), so that nothing has to be kept of what was removed; one that was made up with a time long past is answered the same.
+/// Whether an id that is not there is that of an execution that would be forgotten by now. Ids
+/// carry their time (UUID version 7), so that nothing has to be kept of what was removed; one that
+/// was made up with a time long past is answered the same.
 pub(super) fn is_forgotten(state: &ApiState, id: ExecutionId) -> bool {
     let made_ms =
-        id.0.get_timestamp().map(|at| at.to_unix()).and_then(|(s, nanos)| i64::try_from(s * 1000 + u64::from(nanos) / 1_000_000).ok());
+        id.0.get_timestamp()
+            .map(|at| at.to_unix())
+            .and_then(|(s, nanos)| i64::try_from(s * 1000 + u64::from(nanos) / 1_000_000).ok());
     made_ms.is_some_and(|ms| Wall(ms).plus_ms(state.store.retention_ms()) <= state.clock.wall())
 }
 
 /// The same, once it has been received whole: before that there is nothing to act on.
-async fn find_sealed(state: &ApiState, caller: &Caller, id: &str) -> Result<ExecutionStatus, ApiError> {
+async fn find_sealed(
+    state: &ApiState,
+    caller: &Caller,
+    id: &str,
+) -> Result<ExecutionStatus, ApiError> {
     let status = find(state, caller, id).await?;
     if status.row.seal.is_none() {
-        return Err(ApiError::Conflict { code: "execution_receiving", detail: format!("execution `{id}` is still being received") });
+        return Err(ApiError::Conflict {
+            code: "execution_receiving",
+            detail: format!("execution `{id}` is still being received"),
+        });
     }
     Ok(status)
 }
 
-/// The tag of what is stored, pauses and parked connections included. What follows from the clock (`eta`) or from the
-/// scheduler's moment (the rest of `waiting`) is left out, so that a long poll ends with a change of the work.
+/// The tag of what is stored, pauses and parked connections included. What follows from the clock
+/// (`eta`) or from the scheduler's moment (the rest of `waiting`) is left out, so that a long poll
+/// ends with a change of the work.
 fn tag(catalogue: &Catalogue, status: &ExecutionStatus) -> http::HeaderValue {
-    /// Connection, belt, total, the counters of the states, those of the stored waiting reasons, and whether something was sent.
+    /// Connection, belt, total, the counters of the states, those of the stored waiting reasons,
+    /// and whether something was sent.
     type Belt = (i64, u32, u64, [u64; 9], [u64; 5], bool);
     #[derive(Serialize)]
     struct State<'a> {
         seal: Option<i64>,
         flags: (bool, bool, Option<i64>, Option<i64>),
         belts: Vec<Belt>,
-        /// Connections whose jobs wait for a person: whether the channel is paused, and the connection's own state.
+        /// Connections whose jobs wait for a person: whether the channel is paused, and the
+        /// connection's own state.
         held: Vec<(i64, bool, &'a str)>,
         errors: Vec<(&'a str, u64)>,
     }
     let row = &status.row;
-    let holds = |connection: &Connection| connection.channel.paused || connection.state != ConnectionState::Active;
-    let waiting = status.progress.iter().filter(|row| row.belt.states[JobState::Waiting as usize] > 0);
-    let held = waiting.filter_map(|row| catalogue.connection_by_id(row.connection)).filter(|connection| holds(connection));
+    let holds = |connection: &Connection| {
+        connection.channel.paused || connection.state != ConnectionState::Active
+    };
+    let waiting = status
+        .progress
+        .iter()
+        .filter(|row| row.belt.states[JobState::Waiting as usize] > 0);
+    let held = waiting
+        .filter_map(|row| catalogue.connection_by_id(row.connection))
+        .filter(|connection| holds(connection));
     let state = State {
-        held: held.map(|c| (c.id.0, c.channel.paused, c.state.as_str())).collect(),
+        held: held
+            .map(|c| (c.id.0, c.channel.paused, c.state.as_str()))
+            .collect(),
         seal: row.seal,
-        flags: (row.paused, row.cancel_requested_at.is_some(), row.completed_at.map(|at| at.0), row.expires_at.map(|at| at.0)),
+        flags: (
+            row.paused,
+            row.cancel_requested_at.is_some(),
+            row.completed_at.map(|at| at.0),
+            row.expires_at.map(|at| at.0),
+        ),
         belts: status
             .progress
             .iter()
             .map(|p| {
-                let waits = [p.scheduled, p.retrying, p.sourcing, p.blocked, p.belt.set_aside];
-                (p.connection.0, p.belt.belt, p.belt.total, p.belt.states, waits, p.sent)
+                let waits = [
+                    p.scheduled,
+                    p.retrying,
+                    p.sourcing,
+                    p.blocked,
+                    p.belt.set_aside,
+                ];
+                (
+                    p.connection.0,
+                    p.belt.belt,
+                    p.belt.total,
+                    p.belt.states,
+                    waits,
+                    p.sent,
+                )
             })
             .collect(),
-        errors: status.errors.iter().map(|group| (group.code.as_str(), group.jobs)).collect(),
+        errors: status
+            .errors
+            .iter()
+            .map(|group| (group.code.as_str(), group.jobs))
+            .collect(),
     };
     etag::of_state(&serde_json::to_vec(&state).unwrap_or_default())
 }
@@ -352,7 +496,10 @@ fn statuses(parameters: &mut Parameters) -> Result<Vec<Status>, ApiError> {
             ApiError::invalid(vec![FieldError::new(
                 "?status",
                 "invalid_value",
-                format!("`{word}` is no status, expected one of {}", known.join(", ")),
+                format!(
+                    "`{word}` is no status, expected one of {}",
+                    known.join(", ")
+                ),
             )])
         })
     };

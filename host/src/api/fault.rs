@@ -1,4 +1,5 @@
-//! What no handler answers — unknown paths, wrong methods, panics, too many requests — as problems like all others.
+//! What no handler answers — unknown paths, wrong methods, panics, too many requests — as problems
+//! like all others.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -25,16 +26,31 @@ pub async fn method_not_allowed(method: Method) -> ApiError {
 /// A handler panicked: a bug of ours, logged with its text, which is not given out.
 #[must_use]
 pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
     ApiError::Internal(format!("panicked: {}", text.unwrap_or("without a text"))).into_response()
 }
 
-/// Serves at most `request_concurrency` requests at once. One that only waits is not counted: it gives its place up. The answer
-/// says what is left of the caller's quota.
-pub async fn bound_concurrency(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+/// Serves at most `request_concurrency` requests at once. One that only waits is not counted: it
+/// gives its place up. The answer says what is left of the caller's quota.
+pub async fn bound_concurrency(
+    State(state): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Ok(permit) = Arc::clone(&state.requests).try_acquire_owned() else {
-        let detail = format!("{} requests are being served (bound `api.request_concurrency`)", state.settings.request_concurrency);
-        return ApiError::Busy { code: "too_many_requests", detail, retry_after_s: 1 }.into_response();
+        let detail = format!(
+            "{} requests are being served (bound `api.request_concurrency`)",
+            state.settings.request_concurrency
+        );
+        return ApiError::Busy {
+            code: "too_many_requests",
+            detail,
+            retry_after_s: 1,
+        }
+        .into_response();
     };
     let serving = Serving::new(permit);
     request.extensions_mut().insert(serving.clone());
@@ -61,14 +77,24 @@ pub async fn dress(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let response = next.run(request).await;
     let status = response.status();
-    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/problem+json"));
+    let is_problem = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().starts_with(b"application/problem+json"));
     if !(status.is_client_error() || status.is_server_error()) || is_problem {
         return response;
     }
     match status {
-        StatusCode::NOT_FOUND => ApiError::NotFound(format!("there is nothing under `{path}`")).into_response(),
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge("the request is too large".to_owned()).into_response(),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => ApiError::UnsupportedType("the media type is not supported here".to_owned()).into_response(),
+        StatusCode::NOT_FOUND => {
+            ApiError::NotFound(format!("there is nothing under `{path}`")).into_response()
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::TooLarge("the request is too large".to_owned()).into_response()
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            ApiError::UnsupportedType("the media type is not supported here".to_owned())
+                .into_response()
+        }
         _ if status.is_client_error() => ApiError::invalid(Vec::new()).into_response(),
         _ => ApiError::Internal(format!("answered {status} without a problem")).into_response(),
     }

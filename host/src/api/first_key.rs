@@ -1,5 +1,5 @@
-//! The first admin key: made when there is none, and left in a 0600 file of the data directory, where the command line
-//! on the same machine finds it.
+//! The first admin key: made when there is none, and left in a 0600 file of the data directory,
+//! where the command line on the same machine finds it.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,20 +16,32 @@ use crate::store::Store;
 /// The file's name in the data directory.
 pub const FILE: &str = "admin.key";
 
-/// Makes an admin key over all subscriptions and writes it to the file, unless such a key is there. Returns the file if
-/// it was written.
+/// Makes an admin key over all subscriptions and writes it to the file, unless such a key is there.
+/// Returns the file if it was written.
 ///
 /// # Errors
 /// The store's trouble, or the file cannot be written (then no key is kept either).
-pub async fn ensure(store: &Store, clock: &Clock, data_dir: &Path) -> Result<Option<PathBuf>, ApiError> {
-    let is_operator = |row: &crate::store::keys::KeyRow| row.role == Role::Admin.as_str() && row.subscription.is_none();
+pub async fn ensure(
+    store: &Store,
+    clock: &Clock,
+    data_dir: &Path,
+) -> Result<Option<PathBuf>, ApiError> {
+    let is_operator = |row: &crate::store::keys::KeyRow| {
+        row.role == Role::Admin.as_str() && row.subscription.is_none()
+    };
     if store.keys().await?.iter().any(is_operator) {
         return Ok(None);
     }
     let key = auth::new_key()?;
     let path = data_dir.join(FILE);
-    write(&path, &key.text).map_err(|error| ApiError::Internal(format!("{}: {error}", path.display())))?;
-    let row = keys::new_row(clock.wall(), Role::Admin, None, Some("made at the first start".to_owned()));
+    write(&path, &key.text)
+        .map_err(|error| ApiError::Internal(format!("{}: {error}", path.display())))?;
+    let row = keys::new_row(
+        clock.wall(),
+        Role::Admin,
+        None,
+        Some("made at the first start".to_owned()),
+    );
     store.put_key(row, key.hash).await?;
     Ok(Some(path))
 }
@@ -40,7 +52,11 @@ fn write(path: &Path, key: &SecretString) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{}", key.expose_secret())?;
     file.sync_all()
 }
@@ -58,7 +74,10 @@ mod tests {
         let clock = Clock::system();
         let store = Store::open(dir.path(), clock.clone()).await.unwrap();
         let path = ensure(&store, &clock, dir.path()).await.unwrap().unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(store.key(auth::hash(text.trim())).await.unwrap().is_some());
         assert_eq!(ensure(&store, &clock, dir.path()).await.unwrap(), None);

@@ -24,10 +24,18 @@ pub(super) async fn livez() -> &'static str {
 )]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<&'static str, ApiError> {
     if !*state.ready.borrow() {
-        return Err(ApiError::Busy { code: "not_ready", detail: "the host is starting or stopping".to_owned(), retry_after_s: 1 });
+        return Err(ApiError::Busy {
+            code: "not_ready",
+            detail: "the host is starting or stopping".to_owned(),
+            retry_after_s: 1,
+        });
     }
     if !state.store.takes_writes() {
-        return Err(ApiError::Busy { code: "not_ready", detail: "the store takes no more writes".to_owned(), retry_after_s: 1 });
+        return Err(ApiError::Busy {
+            code: "not_ready",
+            detail: "the store takes no more writes".to_owned(),
+            retry_after_s: 1,
+        });
     }
     state.store.documents(DocumentKind::Subscription).await?;
     Ok("ok\n")
@@ -36,6 +44,14 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Result<&'static str
 /// Metrics in the text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operate", operation_id = "metrics", security(()), responses((status = 200, description = "All of them.", body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
-    let page = state.metrics.as_ref().ok_or_else(|| ApiError::NotFound("this host keeps no metrics".to_owned()))?;
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page.render()).into_response())
+    let page = state
+        .metrics
+        .as_ref()
+        .ok_or_else(|| ApiError::NotFound("this host keeps no metrics".to_owned()))?;
+    Ok((
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        page.render(),
+    )
+        .into_response())
 }

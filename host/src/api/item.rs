@@ -1,6 +1,8 @@
-//! One submission as a client writes it: the body of `POST /v1/jobs`, an element of `jobs`, a line of NDJSON, or `defaults`.
+//! One submission as a client writes it: the body of `POST /v1/jobs`, an element of `jobs`, a line
+//! of NDJSON, or `defaults`.
 //!
-//! Shape only: unknown fields and wrong types are found here with their place. Whether it can be done is for `acceptance.rs`.
+//! Shape only: unknown fields and wrong types are found here with their place. Whether it can be
+//! done is for `acceptance.rs`.
 
 use egression_core::domain::action::Action;
 use egression_core::domain::object::ObjectKey;
@@ -33,12 +35,16 @@ impl From<ObjectReference> for ObjectKey {
 
 impl From<ObjectKey> for ObjectReference {
     fn from(object: ObjectKey) -> Self {
-        Self { object_type: object.object_type, id: object.id }
+        Self {
+            object_type: object.object_type,
+            id: object.id,
+        }
     }
 }
 
-/// What to ship: one action on one or more objects of one type, for one or more channels. Each object on each channel
-/// becomes one job. In a bulk request every field may come from `defaults`; `null` counts as not given.
+/// What to ship: one action on one or more objects of one type, for one or more channels. Each
+/// object on each channel becomes one job. In a bulk request every field may come from `defaults`;
+/// `null` counts as not given.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({
@@ -46,7 +52,8 @@ impl From<ObjectKey> for ObjectReference {
     "object_ids": ["4711"], "depends_on": [{"type": "category", "id": "c1"}], "context": {"flow": "nightly"}
 }))]
 pub struct Submission {
-    /// Whose data it is. May be left out with a key that is bound to one subscription. Once per request.
+    /// Whose data it is. May be left out with a key that is bound to one subscription. Once per
+    /// request.
     pub subscription: Option<String>,
     /// Where the body is read at send time. Not needed for a delete or with `payload`.
     pub source: Option<String>,
@@ -94,17 +101,26 @@ impl Submission {
         locate::read(text)
     }
 
-    /// This submission where it speaks, `defaults` where it does not. `context` is not merged: the pairs of `defaults`
-    /// belong to the execution.
+    /// This submission where it speaks, `defaults` where it does not. `context` is not merged: the
+    /// pairs of `defaults` belong to the execution.
     #[must_use]
     pub fn over(self, defaults: &Self) -> Self {
         let names_channels = self.channels.is_some() || self.channel.is_some();
-        let inherit = |own: Option<String>, default: &Option<String>| own.or_else(|| default.clone());
+        let inherit =
+            |own: Option<String>, default: &Option<String>| own.or_else(|| default.clone());
         Self {
             subscription: inherit(self.subscription, &defaults.subscription),
             source: inherit(self.source, &defaults.source),
-            channels: if names_channels { self.channels } else { defaults.channels.clone() },
-            channel: if names_channels { self.channel } else { defaults.channel.clone() },
+            channels: if names_channels {
+                self.channels
+            } else {
+                defaults.channels.clone()
+            },
+            channel: if names_channels {
+                self.channel
+            } else {
+                defaults.channel.clone()
+            },
             action: self.action.or(defaults.action),
             object_type: inherit(self.object_type, &defaults.object_type),
             object_ids: self.object_ids.or_else(|| defaults.object_ids.clone()),
@@ -160,15 +176,47 @@ mod tests {
     #[test]
     fn shape_errors_name_the_place_and_what_was_expected() {
         for (text, pointer, expected) in [
-            (r#"{"action":"ship"}"#, "/action", "expected one of `create`, `update`, `delete`, `upsert`"),
+            (
+                r#"{"action":"ship"}"#,
+                "/action",
+                "expected one of `create`, `update`, `delete`, `upsert`",
+            ),
             (r#"{"action":5}"#, "/action", "expected"),
-            (r#"{"object_ids":["a",4711]}"#, "/object_ids/1", "expected a string"),
-            (r#"{"object_ids":"a"}"#, "/object_ids", "expected a sequence"),
-            (r#"{"objects":["a"]}"#, "/objects", "unknown field `objects`"),
-            (r#"{"depends_on":[{"type":"c","id":"1","x":2}]}"#, "/depends_on/0/x", "unknown field `x`"),
-            (r#"{"depends_on":[{"type":"c"}]}"#, "/depends_on/0", "missing field `id`"),
-            (r#"{"depends_on":[{"type":"c","id":"1"},["c","2"]]}"#, "/depends_on/1", "expected an object"),
-            (r#"{"depends_on":[["c","1"]]}"#, "/depends_on/0", "expected an object"),
+            (
+                r#"{"object_ids":["a",4711]}"#,
+                "/object_ids/1",
+                "expected a string",
+            ),
+            (
+                r#"{"object_ids":"a"}"#,
+                "/object_ids",
+                "expected a sequence",
+            ),
+            (
+                r#"{"objects":["a"]}"#,
+                "/objects",
+                "unknown field `objects`",
+            ),
+            (
+                r#"{"depends_on":[{"type":"c","id":"1","x":2}]}"#,
+                "/depends_on/0/x",
+                "unknown field `x`",
+            ),
+            (
+                r#"{"depends_on":[{"type":"c"}]}"#,
+                "/depends_on/0",
+                "missing field `id`",
+            ),
+            (
+                r#"{"depends_on":[{"type":"c","id":"1"},["c","2"]]}"#,
+                "/depends_on/1",
+                "expected an object",
+            ),
+            (
+                r#"{"depends_on":[["c","1"]]}"#,
+                "/depends_on/0",
+                "expected an object",
+            ),
             (r#"{"priority":1.5}"#, "/priority", "expected i64"),
             (r#"{"revision":-1}"#, "/revision", "expected u64"),
             (r#"{"context":{"a":1}}"#, "/context/a", "expected a string"),
@@ -186,11 +234,22 @@ mod tests {
 
     #[test]
     fn an_item_speaks_before_the_defaults() {
-        let defaults = Submission::read(br#"{"source":"pim","channels":["a","b"],"priority":3,"context":{"run":"1"}}"#).unwrap();
-        let item = Submission::read(br#"{"channel":"c","priority":null,"context":{"step":"2"}}"#).unwrap().over(&defaults);
-        assert_eq!((item.channels, item.channel.as_deref(), item.priority), (None, Some("c"), Some(3)));
+        let defaults = Submission::read(
+            br#"{"source":"pim","channels":["a","b"],"priority":3,"context":{"run":"1"}}"#,
+        )
+        .unwrap();
+        let item = Submission::read(br#"{"channel":"c","priority":null,"context":{"step":"2"}}"#)
+            .unwrap()
+            .over(&defaults);
+        assert_eq!(
+            (item.channels, item.channel.as_deref(), item.priority),
+            (None, Some("c"), Some(3))
+        );
         assert_eq!(item.source.as_deref(), Some("pim"));
-        assert_eq!(item.context, Some(Context::from([("step".into(), "2".into())])));
+        assert_eq!(
+            item.context,
+            Some(Context::from([("step".into(), "2".into())]))
+        );
     }
 
     #[test]

@@ -48,9 +48,9 @@ pub struct JobView {
     /// waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled.
     #[schema(example = "succeeded")]
     pub state: String,
-    /// The code that groups it in `errors` of its execution and is found by the filter `code`: how it ended, where it ended
-    /// badly (`retries_exhausted`, `dependency_failed`, `expired`; else that of its problem), or what went wrong last. Why is
-    /// in `problem`.
+    /// The code that groups it in `errors` of its execution and is found by the filter `code`: how
+    /// it ended, where it ended badly (`retries_exhausted`, `dependency_failed`, `expired`; else
+    /// that of its problem), or what went wrong last. Why is in `problem`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "retries_exhausted")]
     pub code: Option<String>,
@@ -82,7 +82,8 @@ pub struct JobView {
 /// What a job waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobWaiting {
-    /// schedule, partition, belt, belt_hold, dependency, source, limit, turn, paused, parked, circuit, retry, blocked, merged.
+    /// schedule, partition, belt, belt_hold, dependency, source, limit, turn, paused, parked,
+    /// circuit, retry, blocked, merged.
     #[schema(example = "partition")]
     pub kind: String,
     /// Which one: the limit, the key, the object, the source, the bound, the job.
@@ -160,8 +161,8 @@ pub struct EventView {
     pub seq: u32,
     /// When.
     pub at: String,
-    /// submitted, resolved, sent, rescheduled, succeeded …; of an exchange: responded, no_answer, never_sent, limited, denied,
-    /// unrecorded, credential_refused.
+    /// submitted, resolved, sent, rescheduled, succeeded …; of an exchange: responded, no_answer,
+    /// never_sent, limited, denied, unrecorded, credential_refused.
     #[schema(example = "responded")]
     pub stage: String,
     /// The attempt that it belongs to.
@@ -190,13 +191,23 @@ impl EventView {
             attempt: row.attempt,
             http_status: row.http_status,
             duration_ms: row.duration_ms,
-            detail: row.detail.map(|text| json(&text).filter(Value::is_object).unwrap_or(Value::String(text))),
+            detail: row.detail.map(|text| {
+                json(&text)
+                    .filter(Value::is_object)
+                    .unwrap_or(Value::String(text))
+            }),
             trace_id: trace_id.map(str::to_owned),
             log: row
                 .log
                 .as_deref()
                 .and_then(json)
-                .and_then(|lines| if let Value::Array(lines) = lines { Some(lines) } else { None })
+                .and_then(|lines| {
+                    if let Value::Array(lines) = lines {
+                        Some(lines)
+                    } else {
+                        None
+                    }
+                })
                 .unwrap_or_default(),
         }
     }
@@ -207,7 +218,8 @@ const AHEAD_COUNTED: u32 = 1000;
 /// The same for each job of a list.
 const AHEAD_COUNTED_IN_LISTS: u32 = 100;
 
-/// Jobs as shown, with what their objects are at the destinations (one question per connection) and what is before them.
+/// Jobs as shown, with what their objects are at the destinations (one question per connection) and
+/// what is before them.
 ///
 /// # Errors
 /// What the store says.
@@ -221,20 +233,37 @@ pub async fn views(state: &ApiState, rows: Vec<JobRow>) -> Result<Vec<JobView>, 
 /// What the store says.
 pub async fn view(state: &ApiState, row: JobRow) -> Result<JobView, ApiError> {
     let mut views = shown(state, vec![row], AHEAD_COUNTED).await?;
-    views.pop().ok_or_else(|| ApiError::Internal("a job without a view".to_owned()))
+    views
+        .pop()
+        .ok_or_else(|| ApiError::Internal("a job without a view".to_owned()))
 }
 
-async fn shown(state: &ApiState, rows: Vec<JobRow>, ahead_counted: u32) -> Result<Vec<JobView>, ApiError> {
+async fn shown(
+    state: &ApiState,
+    rows: Vec<JobRow>,
+    ahead_counted: u32,
+) -> Result<Vec<JobView>, ApiError> {
     let mut remotes = remotes(state, &rows).await?;
     let waiting = |kind: Option<WaitingKind>| {
-        let of_kind = move |row: &&JobRow| row.state == JobState::Waiting && (kind.is_none() || row.waiting == kind);
-        rows.iter().filter(of_kind).map(|row| row.seq).collect::<Vec<_>>()
+        let of_kind = move |row: &&JobRow| {
+            row.state == JobState::Waiting && (kind.is_none() || row.waiting == kind)
+        };
+        rows.iter()
+            .filter(of_kind)
+            .map(|row| row.seq)
+            .collect::<Vec<_>>()
     };
     let ahead = state.store.ahead(&waiting(None), ahead_counted).await?;
-    let mut awaited = state.store.awaited(&waiting(Some(WaitingKind::Dependency))).await?;
+    let mut awaited = state
+        .store
+        .awaited(&waiting(Some(WaitingKind::Dependency)))
+        .await?;
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
-        let before = Before { ahead: ahead.get(&row.seq).copied(), awaited: awaited.remove(&row.seq) };
+        let before = Before {
+            ahead: ahead.get(&row.seq).copied(),
+            awaited: awaited.remove(&row.seq),
+        };
         let own = remotes.remove(&row.seq).unwrap_or_default();
         views.push(one(state, row, own, before).await?);
     }
@@ -248,22 +277,42 @@ struct Before {
     awaited: Option<ObjectKey>,
 }
 
-async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, before: Before) -> Result<JobView, ApiError> {
+async fn one(
+    state: &ApiState,
+    row: JobRow,
+    remotes: Vec<Remote>,
+    before: Before,
+) -> Result<JobView, ApiError> {
     let catalogue = state.configuration.catalogue();
-    let id = JobId { execution: row.execution, index: row.seq.index() };
+    let id = JobId {
+        execution: row.execution,
+        index: row.seq.index(),
+    };
     let superseded_by = match row.merged_into {
-        Some(survivor) if survivor.execution() == row.seq.execution() => Some(JobId { execution: row.execution, index: survivor.index() }),
+        Some(survivor) if survivor.execution() == row.seq.execution() => Some(JobId {
+            execution: row.execution,
+            index: survivor.index(),
+        }),
         Some(survivor) => state.store.job_id(survivor).await?,
         None => None,
     };
-    let waiting = if row.state == JobState::Waiting { waiting(state, &row, before, superseded_by.as_ref()) } else { None };
+    let waiting = if row.state == JobState::Waiting {
+        waiting(state, &row, before, superseded_by.as_ref())
+    } else {
+        None
+    };
     let entry = catalogue.connection_by_id(row.connection);
     Ok(JobView {
         id: id.to_string(),
         execution: row.execution.to_string(),
         index: row.seq.index(),
-        subscription: catalogue.subscription_by_id(row.subscription).map(|s| s.name.clone()),
-        source: row.source.and_then(|id| catalogue.source_by_id(id)).map(|source| source.name.clone()),
+        subscription: catalogue
+            .subscription_by_id(row.subscription)
+            .map(|s| s.name.clone()),
+        source: row
+            .source
+            .and_then(|id| catalogue.source_by_id(id))
+            .map(|source| source.name.clone()),
         channel: (row.connection.0 != 0).then(|| channel_name(entry, row.connection)),
         object: row.object.into(),
         action: row.action.as_str().to_owned(),
@@ -293,21 +342,48 @@ async fn one(state: &ApiState, row: JobRow, remotes: Vec<Remote>, before: Before
     })
 }
 
-/// The stored reason if there is one, else what the scheduler says. `survivor`: the job that it was merged into.
-fn waiting(state: &ApiState, row: &JobRow, before: Before, survivor: Option<&JobId>) -> Option<JobWaiting> {
-    let stored = || row.waiting.map(|kind| WaitingGroup { kind, key: None, until: row.due_at, jobs: 1 });
-    let group = state.scheduling.job_waiting(row, before.ahead.unwrap_or(0)).or_else(stored)?;
+/// The stored reason if there is one, else what the scheduler says. `survivor`: the job that it was
+/// merged into.
+fn waiting(
+    state: &ApiState,
+    row: &JobRow,
+    before: Before,
+    survivor: Option<&JobId>,
+) -> Option<JobWaiting> {
+    let stored = || {
+        row.waiting.map(|kind| WaitingGroup {
+            kind,
+            key: None,
+            until: row.due_at,
+            jobs: 1,
+        })
+    };
+    let group = state
+        .scheduling
+        .job_waiting(row, before.ahead.unwrap_or(0))
+        .or_else(stored)?;
     let catalogue = state.configuration.catalogue();
     let key = group.key.or_else(|| match group.kind {
         WaitingKind::Dependency => before.awaited.map(|object| object.to_string()),
-        WaitingKind::Source => row.source.and_then(|id| catalogue.source_by_id(id)).map(|source| source.name.clone()),
+        WaitingKind::Source => row
+            .source
+            .and_then(|id| catalogue.source_by_id(id))
+            .map(|source| source.name.clone()),
         WaitingKind::Merged => survivor.map(ToString::to_string),
         _ => None,
     });
-    Some(JobWaiting { kind: group.kind.as_str().to_owned(), key, until: group.until.map(Wall::to_rfc3339), ahead: before.ahead })
+    Some(JobWaiting {
+        kind: group.kind.as_str().to_owned(),
+        key,
+        until: group.until.map(Wall::to_rfc3339),
+        ahead: before.ahead,
+    })
 }
 
-async fn remotes(state: &ApiState, rows: &[JobRow]) -> Result<HashMap<egression_core::domain::ids::JobSeq, Vec<Remote>>, ApiError> {
+async fn remotes(
+    state: &ApiState,
+    rows: &[JobRow],
+) -> Result<HashMap<egression_core::domain::ids::JobSeq, Vec<Remote>>, ApiError> {
     let mut by_connection: HashMap<ConnectionId, Vec<&JobRow>> = HashMap::new();
     for row in rows.iter().filter(|row| row.connection.0 != 0) {
         by_connection.entry(row.connection).or_default().push(row);
@@ -336,7 +412,12 @@ impl From<Problem> for JobProblem {
 
 impl From<Remote> for RemoteView {
     fn from(remote: Remote) -> Self {
-        Self { kind: remote.kind, id: remote.id, version: remote.version, url: remote.url }
+        Self {
+            kind: remote.kind,
+            id: remote.id,
+            version: remote.version,
+            url: remote.url,
+        }
     }
 }
 
@@ -356,9 +437,18 @@ mod tests {
             detail: Some(detail.into()),
             log: log.map(str::to_owned),
         };
-        let event = EventView::of(row("{\"a\":1}", Some("[{\"level\":\"info\",\"message\":\"m\"}]")), Some("t"));
+        let event = EventView::of(
+            row(
+                "{\"a\":1}",
+                Some("[{\"level\":\"info\",\"message\":\"m\"}]"),
+            ),
+            Some("t"),
+        );
         assert_eq!(event.detail, Some(serde_json::json!({"a": 1})));
         assert_eq!(event.log.len(), 1);
-        assert_eq!(EventView::of(row("12", Some("no json")), None).detail, Some(Value::String("12".into())));
+        assert_eq!(
+            EventView::of(row("12", Some("no json")), None).detail,
+            Some(Value::String("12".into()))
+        );
     }
 }

@@ -52,17 +52,41 @@ pub(super) async fn list_jobs(
     headers: HeaderMap,
     uri: http::Uri,
 ) -> Result<Response, ApiError> {
-    let execution = executions::find(&state, &caller, &segments.one()).await?.row.seq;
+    let execution = executions::find(&state, &caller, &segments.one())
+        .await?
+        .row
+        .seq;
     let limit = parameters.limit()?;
-    let after = parameters.take("cursor")?.map(|text| cursor::read(List::Jobs, &text)).transpose()?.map(JobSeq);
+    let after = parameters
+        .take("cursor")?
+        .map(|text| cursor::read(List::Jobs, &text))
+        .transpose()?
+        .map(JobSeq);
     let filter = filter(&state, &mut parameters)?;
     parameters.finish()?;
-    if headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains("application/x-ndjson")) {
-        return Ok(stream(state, caller.serving.hand_over(), execution, filter, after));
+    if headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/x-ndjson"))
+    {
+        return Ok(stream(
+            state,
+            caller.serving.hand_over(),
+            execution,
+            filter,
+            after,
+        ));
     }
     let rows = state.store.jobs(execution, &filter, after, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| cursor::write(List::Jobs, row.seq.0));
-    Ok(page::answer(&uri, job_view::views(&state, rows).await?, next))
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == limit as usize)
+        .map(|row| cursor::write(List::Jobs, row.seq.0));
+    Ok(page::answer(
+        &uri,
+        job_view::views(&state, rows).await?,
+        next,
+    ))
 }
 
 /// One job.
@@ -107,13 +131,29 @@ pub(super) async fn list_events(
     uri: http::Uri,
 ) -> Result<Response, ApiError> {
     let limit = parameters.limit()?;
-    let after = parameters.take("cursor")?.map(|text| cursor::read(List::Events, &text)).transpose()?.unwrap_or(0);
+    let after = parameters
+        .take("cursor")?
+        .map(|text| cursor::read(List::Events, &text))
+        .transpose()?
+        .unwrap_or(0);
     parameters.finish()?;
     let job = find(&state, &caller, &segments.one()).await?;
-    let trace_id = job.traceparent.filter(|t| trace::is_traceparent(t)).map(|t| t[3..35].to_owned());
-    let rows = state.store.events(job.seq, u32::try_from(after).unwrap_or(0), limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| cursor::write(List::Events, i64::from(row.seq)));
-    let items: Vec<EventView> = rows.into_iter().map(|row| EventView::of(row, trace_id.as_deref())).collect();
+    let trace_id = job
+        .traceparent
+        .filter(|t| trace::is_traceparent(t))
+        .map(|t| t[3..35].to_owned());
+    let rows = state
+        .store
+        .events(job.seq, u32::try_from(after).unwrap_or(0), limit)
+        .await?;
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == limit as usize)
+        .map(|row| cursor::write(List::Events, i64::from(row.seq)));
+    let items: Vec<EventView> = rows
+        .into_iter()
+        .map(|row| EventView::of(row, trace_id.as_deref()))
+        .collect();
     Ok(page::answer(&uri, items, next))
 }
 
@@ -127,19 +167,44 @@ pub(super) async fn list_events(
         (status = 409, description = "It does not wait: it is in flight, accepted, or ended otherwise.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn cancel_job(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
+pub(super) async fn cancel_job(
+    state: ApiState,
+    caller: Caller,
+    id: &str,
+) -> Result<Response, ApiError> {
     caller.require(Role::Submit)?;
     let seq = find(&state, &caller, id).await?.seq;
-    let (store, scheduling, now) = (state.store.clone(), state.scheduling.clone(), state.clock.wall());
-    // In a task of its own: the scheduler must hear of what the store did, even if the client leaves.
-    let task = tokio::spawn(async move { store.cancel_job(seq, now).await.map(|(_, changes)| scheduling.changed(changes)) });
-    task.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    let (store, scheduling, now) = (
+        state.store.clone(),
+        state.scheduling.clone(),
+        state.clock.wall(),
+    );
+    // In a task of its own: the scheduler must hear of what the store did, even if the client
+    // leaves.
+    let task = tokio::spawn(async move {
+        store
+            .cancel_job(seq, now)
+            .await
+            .map(|(_, changes)| scheduling.changed(changes))
+    });
+    task.await
+        .map_err(|error| ApiError::Internal(error.to_string()))??;
     let row = find(&state, &caller, id).await?;
     if row.state != JobState::Cancelled {
-        let detail = format!("job `{id}` is {}: only a waiting job can be cancelled", row.state.as_str());
-        return Err(ApiError::Conflict { code: "job_not_waiting", detail });
+        let detail = format!(
+            "job `{id}` is {}: only a waiting job can be cancelled",
+            row.state.as_str()
+        );
+        return Err(ApiError::Conflict {
+            code: "job_not_waiting",
+            detail,
+        });
     }
-    Ok((StatusCode::OK, axum::Json(job_view::view(&state, row).await?)).into_response())
+    Ok((
+        StatusCode::OK,
+        axum::Json(job_view::view(&state, row).await?),
+    )
+        .into_response())
 }
 
 /// `POST /v1/jobs/{id}:VERB`.
@@ -173,20 +238,35 @@ fn filter(state: &ApiState, parameters: &mut Parameters) -> Result<JobFilter, Ap
     let parse = |word: String| {
         JobState::parse(&word).ok_or_else(|| {
             let known: Vec<_> = JobState::ALL.iter().map(|state| state.as_str()).collect();
-            ApiError::parameter("state", "invalid_value", format!("`{word}` is no state, expected one of {}", known.join(", ")))
+            ApiError::parameter(
+                "state",
+                "invalid_value",
+                format!("`{word}` is no state, expected one of {}", known.join(", ")),
+            )
         })
     };
     let connections: Vec<ConnectionId> = match parameters.take("channel")? {
         None => Vec::new(),
         Some(name) => {
             let catalogue = state.configuration.catalogue();
-            let found: Vec<ConnectionId> = catalogue.connections_of_channel(&name).map(|connection| connection.id).collect();
+            let found: Vec<ConnectionId> = catalogue
+                .connections_of_channel(&name)
+                .map(|connection| connection.id)
+                .collect();
             // An unknown channel matches nothing; no filter would match everything.
-            if found.is_empty() { vec![ConnectionId(-1)] } else { found }
+            if found.is_empty() {
+                vec![ConnectionId(-1)]
+            } else {
+                found
+            }
         }
     };
     Ok(JobFilter {
-        states: parameters.list("state").into_iter().map(parse).collect::<Result<_, _>>()?,
+        states: parameters
+            .list("state")
+            .into_iter()
+            .map(parse)
+            .collect::<Result<_, _>>()?,
         object_id: parameters.take("object_id")?,
         object_type: parameters.take("object_type")?,
         connections,
@@ -194,20 +274,34 @@ fn filter(state: &ApiState, parameters: &mut Parameters) -> Result<JobFilter, Ap
     })
 }
 
-/// All jobs, one a line. An error in the middle breaks the connection, so that a part is never taken for the whole. The request
-/// keeps its places until the last line is out.
-fn stream(state: ApiState, places: Places, execution: ExecutionSeq, filter: JobFilter, after: Option<JobSeq>) -> Response {
-    let steps = futures_util::stream::unfold(Some((state, places, filter, after)), move |at| async move {
-        let (state, places, filter, after) = at?;
-        match lines(&state, execution, &filter, after).await {
-            Ok((text, last)) => Some((Ok(text), last.map(|last| (state, places, filter, Some(last))))),
-            Err(error) => {
-                tracing::error!(%error, "a stream of jobs broke off");
-                Some((Err(std::io::Error::other(error.to_string())), None))
+/// All jobs, one a line. An error in the middle breaks the connection, so that a part is never
+/// taken for the whole. The request keeps its places until the last line is out.
+fn stream(
+    state: ApiState,
+    places: Places,
+    execution: ExecutionSeq,
+    filter: JobFilter,
+    after: Option<JobSeq>,
+) -> Response {
+    let steps =
+        futures_util::stream::unfold(Some((state, places, filter, after)), move |at| async move {
+            let (state, places, filter, after) = at?;
+            match lines(&state, execution, &filter, after).await {
+                Ok((text, last)) => Some((
+                    Ok(text),
+                    last.map(|last| (state, places, filter, Some(last))),
+                )),
+                Err(error) => {
+                    tracing::error!(%error, "a stream of jobs broke off");
+                    Some((Err(std::io::Error::other(error.to_string())), None))
+                }
             }
-        }
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(steps)).into_response()
+        });
+    (
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(steps),
+    )
+        .into_response()
 }
 
 async fn lines(
@@ -216,11 +310,18 @@ async fn lines(
     filter: &JobFilter,
     after: Option<JobSeq>,
 ) -> Result<(Bytes, Option<JobSeq>), ApiError> {
-    let rows = state.store.jobs(execution, filter, after, STREAM_STEP).await?;
-    let last = rows.last().filter(|_| rows.len() == STREAM_STEP as usize).map(|row| row.seq);
+    let rows = state
+        .store
+        .jobs(execution, filter, after, STREAM_STEP)
+        .await?;
+    let last = rows
+        .last()
+        .filter(|_| rows.len() == STREAM_STEP as usize)
+        .map(|row| row.seq);
     let mut text = Vec::new();
     for view in job_view::views(state, rows).await? {
-        serde_json::to_writer(&mut text, &view).map_err(|error| ApiError::Internal(error.to_string()))?;
+        serde_json::to_writer(&mut text, &view)
+            .map_err(|error| ApiError::Internal(error.to_string()))?;
         text.push(b'\n');
     }
     Ok((Bytes::from(text), last))

@@ -1,4 +1,5 @@
-//! API keys: made, listed, revoked. The text of a key is in the answer that makes it and nowhere else.
+//! API keys: made, listed, revoked. The text of a key is in the answer that makes it and nowhere
+//! else.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -74,7 +75,12 @@ pub(super) async fn create_key(
     let subscription = match &wanted.subscription {
         // A bound admin makes keys for its own subscription only.
         None => caller.subscription,
-        Some(name) => match state.configuration.catalogue().subscription(name).map(|found| found.id) {
+        Some(name) => match state
+            .configuration
+            .catalogue()
+            .subscription(name)
+            .map(|found| found.id)
+        {
             Some(id) if caller.sees(id) => Some(id),
             _ => {
                 return Err(ApiError::invalid(vec![FieldError::new(
@@ -86,14 +92,31 @@ pub(super) async fn create_key(
         },
     };
     if wanted.label.as_ref().is_some_and(|label| label.len() > 200) {
-        return Err(ApiError::invalid(vec![FieldError::new("/label", "invalid_value", "expected at most 200 bytes")]));
+        return Err(ApiError::invalid(vec![FieldError::new(
+            "/label",
+            "invalid_value",
+            "expected at most 200 bytes",
+        )]));
     }
     let key = auth::new_key()?;
     let row = new_row(state.clock.wall(), wanted.role, subscription, wanted.label);
     state.store.put_key(row.clone(), key.hash).await?;
-    tracing::info!(key = row.id, role = row.role, by = caller.key_id, "key made");
-    let view = KeyView { key: Some(key.text.expose_secret().to_owned()), ..view(&state, row) };
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], axum::Json(view)).into_response())
+    tracing::info!(
+        key = row.id,
+        role = row.role,
+        by = caller.key_id,
+        "key made"
+    );
+    let view = KeyView {
+        key: Some(key.text.expose_secret().to_owned()),
+        ..view(&state, row)
+    };
+    Ok((
+        StatusCode::CREATED,
+        [(header::CACHE_CONTROL, "no-store")],
+        axum::Json(view),
+    )
+        .into_response())
 }
 
 /// All keys that are not revoked, without their texts.
@@ -110,7 +133,9 @@ pub(super) async fn list_keys(
     parameters.finish()?;
     caller.require(Role::Admin)?;
     let rows = state.store.keys().await?;
-    let visible = rows.into_iter().filter(|row| caller.subscription.is_none() || row.subscription == caller.subscription);
+    let visible = rows
+        .into_iter()
+        .filter(|row| caller.subscription.is_none() || row.subscription == caller.subscription);
     let items: Vec<KeyView> = visible.map(|row| view(&state, row)).collect();
     Ok(page::answer(&uri, items, None))
 }
@@ -135,14 +160,14 @@ pub(super) async fn revoke_key(
     caller.require(Role::Admin)?;
     let id = segments.one();
     if id == caller.key_id {
-        return Err(ApiError::Conflict { code: "own_key", detail: "a key cannot revoke itself: use another admin key".to_owned() });
+        return Err(ApiError::Conflict {
+            code: "own_key",
+            detail: "a key cannot revoke itself: use another admin key".to_owned(),
+        });
     }
-    let visible = state
-        .store
-        .keys()
-        .await?
-        .into_iter()
-        .any(|row| row.id == id && (caller.subscription.is_none() || row.subscription == caller.subscription));
+    let visible = state.store.keys().await?.into_iter().any(|row| {
+        row.id == id && (caller.subscription.is_none() || row.subscription == caller.subscription)
+    });
     if !visible || !state.store.revoke_key(&id, state.clock.wall()).await? {
         return Err(ApiError::not_found("key", id));
     }
@@ -152,17 +177,34 @@ pub(super) async fn revoke_key(
 
 /// A row for a new key, with a public id that sorts by time of creation.
 #[must_use]
-pub fn new_row(now: Wall, role: Role, subscription: Option<egression_core::domain::ids::SubscriptionId>, label: Option<String>) -> KeyRow {
+pub fn new_row(
+    now: Wall,
+    role: Role,
+    subscription: Option<egression_core::domain::ids::SubscriptionId>,
+    label: Option<String>,
+) -> KeyRow {
     let ms = u64::try_from(now.0).unwrap_or(0);
     let nanos = u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
-    let id = format!("key_{}", Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, nanos)).simple());
-    KeyRow { id, role: role.as_str().to_owned(), subscription, label, created_at: now }
+    let id = format!(
+        "key_{}",
+        Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, nanos)).simple()
+    );
+    KeyRow {
+        id,
+        role: role.as_str().to_owned(),
+        subscription,
+        label,
+        created_at: now,
+    }
 }
 
 fn view(state: &ApiState, row: KeyRow) -> KeyView {
     let catalogue = state.configuration.catalogue();
     KeyView {
-        subscription: row.subscription.and_then(|id| catalogue.subscription_by_id(id)).map(|found| found.name.clone()),
+        subscription: row
+            .subscription
+            .and_then(|id| catalogue.subscription_by_id(id))
+            .map(|found| found.name.clone()),
         id: row.id,
         role: row.role,
         label: row.label,

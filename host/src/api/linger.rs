@@ -1,7 +1,9 @@
-//! What is left of a refused request is still read for a while and dropped: whoever is in the middle of sending it would
-//! otherwise meet a closed connection, and never see why it was refused (RFC 9112, section 9.6).
+//! What is left of a refused request is still read for a while and dropped: whoever is in the
+//! middle of sending it would otherwise meet a closed connection, and never see why it was refused
+//! (RFC 9112, section 9.6).
 //!
-//! The answer does not wait for this. A request that asked first (`Expect: 100-continue`) is told no before it sends anything.
+//! The answer does not wait for this. A request that asked first (`Expect: 100-continue`) is told
+//! no before it sends anything.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +20,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-/// Bytes that are read at most: tens of thousands of jobs, and no more than the senders' own buffers ahead of an upload.
+/// Bytes that are read at most: tens of thousands of jobs, and no more than the senders' own
+/// buffers ahead of an upload.
 const MAX_BYTES: u64 = 32 * 1024 * 1024;
 /// How long nothing may come before the rest is given up, in milliseconds.
 const IDLE_MS: u64 = 500;
@@ -33,7 +36,9 @@ pub async fn layer(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let shared = Shared(Arc::new(Mutex::new(body)));
     let rest = shared.clone();
-    let response = next.run(Request::from_parts(parts, Body::new(shared))).await;
+    let response = next
+        .run(Request::from_parts(parts, Body::new(shared)))
+        .await;
     if response.status().is_client_error() || response.status().is_server_error() {
         tokio::spawn(timeout(Duration::from_millis(TOTAL_MS), drain(rest)));
     }
@@ -64,7 +69,10 @@ impl HttpBody for Shared {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut *self.body()).poll_frame(cx)
     }
 

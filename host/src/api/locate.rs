@@ -1,4 +1,5 @@
-//! From a parser's complaint to the place in the document: serde gives line and column, people need a JSON pointer.
+//! From a parser's complaint to the place in the document: serde gives line and column, people need
+//! a JSON pointer.
 
 use super::problem::FieldError;
 use crate::config::shape;
@@ -7,14 +8,17 @@ use crate::config::shape;
 #[must_use]
 pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
     let sentence = error.to_string();
-    let detail = sentence.rfind(" at line ").map_or(sentence.as_str(), |at| &sentence[..at]);
+    let detail = sentence
+        .rfind(" at line ")
+        .map_or(sentence.as_str(), |at| &sentence[..at]);
     let code = match error.classify() {
         serde_json::error::Category::Data => data_code(detail),
         _ => "malformed_json",
     };
     let mut end = end_of(text, error.line(), error.column());
     // A list or an object of which the parser wanted nothing is still unread.
-    let unread = detail.starts_with("invalid type: sequence") || detail.starts_with("invalid type: map");
+    let unread =
+        detail.starts_with("invalid type: sequence") || detail.starts_with("invalid type: map");
     if unread && matches!(text.get(end), Some(b'[' | b'{')) {
         end += 1;
     }
@@ -29,16 +33,28 @@ pub fn read<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, FieldErr
     let mut json = serde_json::Deserializer::from_slice(text);
     let read = shape::by_name(&mut json).and_then(|value| json.end().map(|()| value));
     read.map_err(|error| match field_error(text, &error) {
-        // The parser speaks of the type that it reads into, which means nothing to whoever sent the text.
-        wrong if wrong.code == "wrong_type" && OBJECTS.iter().any(|words| wrong.detail.contains(words)) => {
-            FieldError { detail: "expected an object".to_owned(), ..wrong }
+        // The parser speaks of the type that it reads into, which means nothing to whoever sent the
+        // text.
+        wrong
+            if wrong.code == "wrong_type"
+                && OBJECTS.iter().any(|words| wrong.detail.contains(words)) =>
+        {
+            FieldError {
+                detail: "expected an object".to_owned(),
+                ..wrong
+            }
         }
         wrong => wrong,
     })
 }
 
 /// What the parser says where it reads a type of ours from an object.
-const OBJECTS: [&str; 4] = ["expected struct ", "expected internally tagged enum ", "expected a map", "expected map"];
+const OBJECTS: [&str; 4] = [
+    "expected struct ",
+    "expected internally tagged enum ",
+    "expected a map",
+    "expected map",
+];
 
 fn data_code(detail: &str) -> &'static str {
     const KINDS: [(&str, &str); 5] = [
@@ -48,23 +64,40 @@ fn data_code(detail: &str) -> &'static str {
         ("unknown variant", "invalid_value"),
         ("invalid value", "invalid_value"),
     ];
-    KINDS.iter().find(|(start, _)| detail.starts_with(start)).map_or("wrong_type", |(_, code)| code)
+    KINDS
+        .iter()
+        .find(|(start, _)| detail.starts_with(start))
+        .map_or("wrong_type", |(_, code)| code)
 }
 
 /// A container that is open at the place of the error.
 enum Frame {
-    Object { key: Option<String>, expects_key: bool },
-    Array { index: usize, begun: bool },
+    Object {
+        key: Option<String>,
+        expects_key: bool,
+    },
+    Array {
+        index: usize,
+        begun: bool,
+    },
 }
 
 /// The byte after a line and column as serde_json counts them: both from 1, in bytes.
 fn end_of(text: &[u8], line: usize, column: usize) -> usize {
-    let start =
-        if line <= 1 { 0 } else { text.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(line - 2).map_or(text.len(), |(i, _)| i + 1) };
+    let start = if line <= 1 {
+        0
+    } else {
+        text.iter()
+            .enumerate()
+            .filter(|(_, b)| **b == b'\n')
+            .nth(line - 2)
+            .map_or(text.len(), |(i, _)| i + 1)
+    };
     (start + column).min(text.len())
 }
 
-/// The JSON pointer of the value (or key) that ends before a byte, or begins with the one before it.
+/// The JSON pointer of the value (or key) that ends before a byte, or begins with the one before
+/// it.
 fn pointer(text: &[u8], end: usize) -> String {
     let mut stack: Vec<Frame> = Vec::new();
     let mut at = 0;
@@ -79,18 +112,29 @@ fn pointer(text: &[u8], end: usize) -> String {
         match byte {
             b'"' => {
                 let close = end_of_string(text, at, end);
-                if let Some(Frame::Object { key, expects_key: expects_key @ true }) = stack.last_mut() {
+                if let Some(Frame::Object {
+                    key,
+                    expects_key: expects_key @ true,
+                }) = stack.last_mut()
+                {
                     *key = Some(
-                        serde_json::from_slice(&text[at..close])
-                            .unwrap_or_else(|_| String::from_utf8_lossy(&text[at + 1..close]).into_owned()),
+                        serde_json::from_slice(&text[at..close]).unwrap_or_else(|_| {
+                            String::from_utf8_lossy(&text[at + 1..close]).into_owned()
+                        }),
                     );
                     *expects_key = false;
                 }
                 at = close;
                 continue;
             }
-            b'{' => stack.push(Frame::Object { key: None, expects_key: true }),
-            b'[' => stack.push(Frame::Array { index: 0, begun: false }),
+            b'{' => stack.push(Frame::Object {
+                key: None,
+                expects_key: true,
+            }),
+            b'[' => stack.push(Frame::Array {
+                index: 0,
+                begun: false,
+            }),
             b'}' | b']' => {
                 stack.pop();
             }
@@ -188,15 +232,39 @@ mod tests {
             (r#"{"name": "a", "ids": ["x", 4]}"#, "/ids/1", "wrong_type"),
             (r#"{"name": "a", "ids": [4711]}"#, "/ids/0", "wrong_type"),
             (r#"{"name": "a", "ids": "x"}"#, "/ids", "wrong_type"),
-            (r#"{"name": "a", "ids": [{"x": 1}]}"#, "/ids/0", "wrong_type"),
+            (
+                r#"{"name": "a", "ids": [{"x": 1}]}"#,
+                "/ids/0",
+                "wrong_type",
+            ),
             (r#"{"name": "a", "ids": [ ["x"]]}"#, "/ids/0", "wrong_type"),
             (r#"{"name": "a", "idz": ["x"]}"#, "/idz", "unknown_field"),
             (r#"{"name": "a", "a/b~c": 1}"#, "/a~1b~0c", "unknown_field"),
-            (r#"{"name": "a", "inner": {"flag": "no"}}"#, "/inner/flag", "wrong_type"),
-            (r#"{"name": "a", "inner": {"flag": true, "more": 1}}"#, "/inner/more", "unknown_field"),
-            (r#"{"name": "a", "inner": {"flag": true, "word": "no"}}"#, "/inner/word", "invalid_value"),
-            (r#"{"name": "a", "inner": {}, "count": 1}"#, "/inner", "required"),
-            (r#"{"name": "a", "inner": [true, "yes"]}"#, "/inner", "wrong_type"),
+            (
+                r#"{"name": "a", "inner": {"flag": "no"}}"#,
+                "/inner/flag",
+                "wrong_type",
+            ),
+            (
+                r#"{"name": "a", "inner": {"flag": true, "more": 1}}"#,
+                "/inner/more",
+                "unknown_field",
+            ),
+            (
+                r#"{"name": "a", "inner": {"flag": true, "word": "no"}}"#,
+                "/inner/word",
+                "invalid_value",
+            ),
+            (
+                r#"{"name": "a", "inner": {}, "count": 1}"#,
+                "/inner",
+                "required",
+            ),
+            (
+                r#"{"name": "a", "inner": [true, "yes"]}"#,
+                "/inner",
+                "wrong_type",
+            ),
             (r#"{"name": "a", "inner": 7}"#, "/inner", "wrong_type"),
             (r#"{"name": "a", "count": -1}"#, "/count", "invalid_value"),
             (r#"{"name": "a", "name": "b"}"#, "/name", "duplicate_field"),
@@ -208,14 +276,19 @@ mod tests {
             (r#"{"name": "a", "ids": ["x""#, "/ids/0", "malformed_json"),
         ] {
             let (found, found_code, detail) = wrong(text);
-            assert_eq!((found.as_str(), found_code.as_str()), (pointer, code), "{text}: {detail}");
+            assert_eq!(
+                (found.as_str(), found_code.as_str()),
+                (pointer, code),
+                "{text}: {detail}"
+            );
             assert!(!detail.contains("at line"), "{detail}");
         }
     }
 
     #[test]
     fn lines_count() {
-        let (pointer, _, detail) = wrong("{\n  \"name\": \"a\\\"\",\n  \"ids\": [\n    \"x\",\n    7\n  ]\n}");
+        let (pointer, _, detail) =
+            wrong("{\n  \"name\": \"a\\\"\",\n  \"ids\": [\n    \"x\",\n    7\n  ]\n}");
         assert_eq!(pointer, "/ids/1");
         assert!(detail.contains("expected a string"), "{detail}");
     }

@@ -1,4 +1,5 @@
-//! Counts and times every answer of the API by its route's template. The outermost layer, so that nothing is left out.
+//! Counts and times every answer of the API by its route's template. The outermost layer, so that
+//! nothing is left out.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -11,8 +12,16 @@ use crate::telemetry::metrics;
 pub async fn layer(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let began = state.clock.mono();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     let response = next.run(request).await;
-    metrics::http_answered(&method, route, response.status().as_u16(), state.clock.mono().since_us(began));
+    metrics::http_answered(
+        &method,
+        route,
+        response.status().as_u16(),
+        state.clock.mono().since_us(began),
+    );
     response
 }

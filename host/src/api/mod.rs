@@ -1,8 +1,9 @@
 //! The REST API: submission, tracking, acting and configuring over HTTP, one resource a file.
 //!
-//! Promises the contract that it publishes itself (`/v1/openapi.json`, browsable at `/docs`): every error is a problem
-//! document (RFC 9457), every bound has a name, and a 2xx on a submission means durable. Decisions about work that was
-//! accepted are left to the dispatcher, documents to `config`, connectors to the runtime.
+//! Promises the contract that it publishes itself (`/v1/openapi.json`, browsable at `/docs`): every
+//! error is a problem document (RFC 9457), every bound has a name, and a 2xx on a submission means
+//! durable. Decisions about work that was accepted are left to the dispatcher, documents to
+//! `config`, connectors to the runtime.
 
 pub mod acceptance;
 pub mod apply;
@@ -64,7 +65,9 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use apply::{AppliedDocument, AppliedView};
 pub use connectors::{ConnectorVersion, ConnectorView};
 pub use documents::DocumentStatus;
-pub use execution_view::{BeltView, ChannelProgress, Counts, ErrorGroupView, ExecutionView, Status, WaitingView};
+pub use execution_view::{
+    BeltView, ChannelProgress, Counts, ErrorGroupView, ExecutionView, Status, WaitingView,
+};
 pub use item::ObjectReference;
 pub use job_view::{EventView, JobProblem, JobView, JobWaiting, RemoteView};
 pub use page::Page;
@@ -72,12 +75,17 @@ pub use problem::{ApiError, FieldError, ProblemDocument};
 pub use settings::ApiSettings;
 pub use state::{ApiState, ConnectorError, Connectors, Doors, Scheduling, WaitingGroup};
 
-/// The API with its documentation. `with_operations`: health and metrics as well, where they have no address of their own.
+/// The API with its documentation. `with_operations`: health and metrics as well, where they have
+/// no address of their own.
 pub fn router(state: ApiState, with_operations: bool) -> Router {
     let (routes, _) = documented().split_for_parts();
-    let docs: Router<ApiState> = SwaggerUi::new("/docs").url("/v1/openapi.json", openapi()).into();
+    let docs: Router<ApiState> = SwaggerUi::new("/docs")
+        .url("/v1/openapi.json", openapi())
+        .into();
     // Health and metrics are never refused for what callers do; they stay outside of the bound.
-    let mut all = routes.merge(docs).layer(from_fn_with_state(state.clone(), fault::bound_concurrency));
+    let mut all = routes
+        .merge(docs)
+        .layer(from_fn_with_state(state.clone(), fault::bound_concurrency));
     if with_operations {
         all = all.merge(operational().split_for_parts().0);
     }
@@ -106,29 +114,55 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(jobs::list_events))
         .routes(routes!(objects::list_object_jobs))
         .routes(routes!(subscriptions::list_subscriptions))
-        .routes(routes!(subscriptions::get_subscription, subscriptions::put_subscription, subscriptions::delete_subscription))
+        .routes(routes!(
+            subscriptions::get_subscription,
+            subscriptions::put_subscription,
+            subscriptions::delete_subscription
+        ))
         .routes(routes!(sources::list_sources))
-        .routes(routes!(sources::get_source, sources::put_source, sources::delete_source))
+        .routes(routes!(
+            sources::get_source,
+            sources::put_source,
+            sources::delete_source
+        ))
         .routes(routes!(channels::list_channels))
-        .routes(routes!(channels::get_channel, channels::put_channel, channels::delete_channel))
+        .routes(routes!(
+            channels::get_channel,
+            channels::put_channel,
+            channels::delete_channel
+        ))
         .routes(routes!(connections::list_connections))
-        .routes(routes!(connections::get_connection, connections::put_connection, connections::delete_connection))
+        .routes(routes!(
+            connections::get_connection,
+            connections::put_connection,
+            connections::delete_connection
+        ))
         .routes(routes!(apply::apply_documents))
-        .routes(routes!(connectors::list_connectors, connectors::install_connector))
+        .routes(routes!(
+            connectors::list_connectors,
+            connectors::install_connector
+        ))
         .routes(routes!(connectors::get_connector))
         .routes(routes!(keys::list_keys, keys::create_key))
         .routes(routes!(keys::revoke_key));
-    // Verbs share their segment with the name: one route takes all verbs of a resource, and `openapi.rs` documents each.
+    // Verbs share their segment with the name: one route takes all verbs of a resource, and
+    // `openapi.rs` documents each.
     router
         .route("/v1/executions/{id}", post(executions::act))
         .route("/v1/jobs/{id}", post(jobs::act))
         .route("/v1/channels/{name}", post(channels::act))
-        .route("/v1/channels/{name}/connections/{subscription}", post(connections::act))
+        .route(
+            "/v1/channels/{name}/connections/{subscription}",
+            post(connections::act),
+        )
         .route("/v1/connectors/{name}", post(connectors::act))
 }
 
 fn operational() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::default().routes(routes!(health::livez)).routes(routes!(health::readyz)).routes(routes!(health::metrics))
+    OpenApiRouter::default()
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
 }
 
 /// Everything around the routes, from the inside out.

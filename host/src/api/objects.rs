@@ -36,17 +36,36 @@ pub(super) async fn list_object_jobs(
 ) -> Result<Response, ApiError> {
     let object = ObjectKey::new(parameters.need("type")?, parameters.need("id")?);
     let limit = parameters.limit()?;
-    let before = parameters.take("cursor")?.map(|text| cursor::read(List::Objects, &text)).transpose()?.map(JobSeq);
+    let before = parameters
+        .take("cursor")?
+        .map(|text| cursor::read(List::Objects, &text))
+        .transpose()?
+        .map(JobSeq);
     let named = parameters.take("subscription")?;
     parameters.finish()?;
     let subscription = match named {
         None => caller.subscription,
-        Some(name) => match state.configuration.catalogue().subscription(&name).map(|found| found.id) {
+        Some(name) => match state
+            .configuration
+            .catalogue()
+            .subscription(&name)
+            .map(|found| found.id)
+        {
             Some(id) if caller.sees(id) => Some(id),
             _ => return Err(ApiError::not_found("subscription", name)),
         },
     };
-    let rows = state.store.object_jobs(subscription, &object, before, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| cursor::write(List::Objects, row.seq.0));
-    Ok(page::answer(&uri, job_view::views(&state, rows).await?, next))
+    let rows = state
+        .store
+        .object_jobs(subscription, &object, before, limit)
+        .await?;
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == limit as usize)
+        .map(|row| cursor::write(List::Objects, row.seq.0));
+    Ok(page::answer(
+        &uri,
+        job_view::views(&state, rows).await?,
+        next,
+    ))
 }

@@ -1,9 +1,12 @@
-//! The description of the API: what the handlers do not say about themselves — title, tags, key, verbs, common refusals.
+//! The description of the API: what the handlers do not say about themselves — title, tags, key,
+//! verbs, common refusals.
 
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, ObjectBuilder, OpenApi, Ref, Required, Response, ResponseBuilder};
+use utoipa::openapi::{
+    ContentBuilder, ObjectBuilder, OpenApi, Ref, Required, Response, ResponseBuilder,
+};
 use utoipa::{Modify, OpenApi as _};
 
 use super::problem::{FieldError, ProblemDocument};
@@ -58,15 +61,20 @@ pub fn frame() -> OpenApi {
     Frame::openapi()
 }
 
-/// The whole description: every operation under `/v1` also names the refusals that any of them can meet, and those on a document
-/// its preconditions.
+/// The whole description: every operation under `/v1` also names the refusals that any of them can
+/// meet, and those on a document its preconditions.
 pub fn finished(mut openapi: OpenApi) -> OpenApi {
     for (path, item) in &mut openapi.paths.paths {
         if is_document(path) {
             of_document(item);
         }
         if path.starts_with("/v1/") {
-            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            let operations = [
+                &mut item.get,
+                &mut item.put,
+                &mut item.post,
+                &mut item.delete,
+            ];
             operations.into_iter().flatten().for_each(add_refusals);
         }
     }
@@ -83,14 +91,22 @@ fn is_document(path: &str) -> bool {
 fn of_document(item: &mut PathItem) {
     if let Some(get) = &mut item.get {
         header(get, "If-None-Match", "The `ETag` known.");
-        add(get, "304", ResponseBuilder::new().description("As known.").build());
+        add(
+            get,
+            "304",
+            ResponseBuilder::new().description("As known.").build(),
+        );
         add(get, "404", refusal("Not known, or another tenant's."));
     }
     if let Some(put) = &mut item.put {
         header(put, "If-Match", "The `ETag` that it must have, or `*`.");
         header(put, "If-None-Match", "`*`: it must be new.");
         add(put, "400", refusal("Not valid."));
-        add(put, "409", refusal("The configuration file looks after it."));
+        add(
+            put,
+            "409",
+            refusal("The configuration file looks after it."),
+        );
         add(put, "412", refusal("A precondition does not hold."));
     }
     if let Some(delete) = &mut item.delete {
@@ -107,14 +123,20 @@ fn header(operation: &mut Operation, name: &str, description: &str) {
         .required(Required::False)
         .description(Some(description))
         .schema(Some(text));
-    operation.parameters.get_or_insert_default().push(header.build().into());
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(header.build().into());
 }
 
 fn add_refusals(operation: &mut Operation) {
     const COMMON: [(&str, &str); 4] = [
         ("401", "No key, or one that is not known."),
         ("403", "The key's role or subscription does not allow it."),
-        ("429", "Too many requests of this API key, at once or over time: `Retry-After` says when to come back."),
+        (
+            "429",
+            "Too many requests of this API key, at once or over time: `Retry-After` says when to come back.",
+        ),
         ("default", "Any other refusal: the problem says which."),
     ];
     for (status, description) in COMMON {
@@ -123,11 +145,20 @@ fn add_refusals(operation: &mut Operation) {
 }
 
 fn refusal(description: &str) -> Response {
-    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemDocument"))).build();
-    ResponseBuilder::new().description(description).content("application/problem+json", problem).build()
+    let problem = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("ProblemDocument")))
+        .build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", problem)
+        .build()
 }
 
 /// What an operation says of itself stays.
 fn add(operation: &mut Operation, status: &str, response: Response) {
-    operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
+    operation
+        .responses
+        .responses
+        .entry(status.to_owned())
+        .or_insert_with(|| response.into());
 }

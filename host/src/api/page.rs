@@ -19,7 +19,10 @@ pub struct Page<T> {
 pub fn answer<T: Serialize>(uri: &Uri, items: Vec<T>, next: Option<String>) -> Response {
     let next = next.map(|cursor| url_with(uri, &cursor));
     let mut headers = HeaderMap::new();
-    if let Some(link) = next.as_ref().and_then(|url| HeaderValue::from_str(&format!("<{url}>; rel=\"next\"")).ok()) {
+    if let Some(link) = next
+        .as_ref()
+        .and_then(|url| HeaderValue::from_str(&format!("<{url}>; rel=\"next\"")).ok())
+    {
         headers.insert(header::LINK, link);
     }
     (headers, axum::Json(Page { items, next })).into_response()
@@ -28,7 +31,10 @@ pub fn answer<T: Serialize>(uri: &Uri, items: Vec<T>, next: Option<String>) -> R
 /// The same request with another cursor.
 fn url_with(uri: &Uri, cursor: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).filter(|(name, _)| name != "cursor"));
+    query.extend_pairs(
+        form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+            .filter(|(name, _)| name != "cursor"),
+    );
     query.append_pair("cursor", cursor);
     format!("{}?{}", uri.path(), query.finish())
 }
@@ -40,10 +46,22 @@ mod tests {
 
     #[test]
     fn the_next_page_keeps_the_filters() {
-        let uri: Uri = "/v1/executions?status=failed%2Cqueued&cursor=old&limit=2".parse().unwrap();
-        assert_eq!(url_with(&uri, "bmV3"), "/v1/executions?status=failed%2Cqueued&limit=2&cursor=bmV3");
+        let uri: Uri = "/v1/executions?status=failed%2Cqueued&cursor=old&limit=2"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            url_with(&uri, "bmV3"),
+            "/v1/executions?status=failed%2Cqueued&limit=2&cursor=bmV3"
+        );
         let response = answer(&uri, vec![1], Some("bmV3".into()));
-        assert_eq!(response.headers()[header::LINK], "</v1/executions?status=failed%2Cqueued&limit=2&cursor=bmV3>; rel=\"next\"");
-        assert!(!answer(&uri, vec![1], None).headers().contains_key(header::LINK));
+        assert_eq!(
+            response.headers()[header::LINK],
+            "</v1/executions?status=failed%2Cqueued&limit=2&cursor=bmV3>; rel=\"next\""
+        );
+        assert!(
+            !answer(&uri, vec![1], None)
+                .headers()
+                .contains_key(header::LINK)
+        );
     }
 }

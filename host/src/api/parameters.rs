@@ -1,4 +1,5 @@
-//! Query parameters: taken one by one by name; what is left over at the end is refused, as unknown fields of a body are.
+//! Query parameters: taken one by one by name; what is left over at the end is refused, as unknown
+//! fields of a body are.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -20,13 +21,23 @@ impl FromRequestParts<ApiState> for Parameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Ok(Self::new(parts.uri.query().unwrap_or_default(), state.settings.page_default, state.settings.page_limit))
+        Ok(Self::new(
+            parts.uri.query().unwrap_or_default(),
+            state.settings.page_default,
+            state.settings.page_limit,
+        ))
     }
 }
 
 impl Parameters {
     fn new(query: &str, page_default: u32, page_limit: u32) -> Self {
-        Self { pairs: form_urlencoded::parse(query.as_bytes()).into_owned().collect(), page_default, page_limit }
+        Self {
+            pairs: form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+            page_default,
+            page_limit,
+        }
     }
 
     /// A parameter that may be given once.
@@ -34,9 +45,17 @@ impl Parameters {
     /// # Errors
     /// 400 when it is given twice.
     pub fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
-        let mut values: Vec<String> = self.pairs.extract_if(.., |(n, _)| n == name).map(|(_, v)| v).collect();
+        let mut values: Vec<String> = self
+            .pairs
+            .extract_if(.., |(n, _)| n == name)
+            .map(|(_, v)| v)
+            .collect();
         if values.len() > 1 {
-            return Err(ApiError::parameter(name, "duplicate_field", "expected once"));
+            return Err(ApiError::parameter(
+                name,
+                "duplicate_field",
+                "expected once",
+            ));
         }
         Ok(values.pop().filter(|v| !v.is_empty()))
     }
@@ -46,13 +65,24 @@ impl Parameters {
     /// # Errors
     /// 400 when it is missing.
     pub fn need(&mut self, name: &str) -> Result<String, ApiError> {
-        self.take(name)?.ok_or_else(|| ApiError::parameter(name, "required", "this parameter is required"))
+        self.take(name)?
+            .ok_or_else(|| ApiError::parameter(name, "required", "this parameter is required"))
     }
 
     /// A list: the parameter may be repeated, and its values separated by commas.
     pub fn list(&mut self, name: &str) -> Vec<String> {
-        let values = self.pairs.extract_if(.., |(n, _)| n == name).map(|(_, v)| v);
-        values.flat_map(|v| v.split(',').map(|w| w.trim().to_owned()).collect::<Vec<_>>()).filter(|w| !w.is_empty()).collect()
+        let values = self
+            .pairs
+            .extract_if(.., |(n, _)| n == name)
+            .map(|(_, v)| v);
+        values
+            .flat_map(|v| {
+                v.split(',')
+                    .map(|w| w.trim().to_owned())
+                    .collect::<Vec<_>>()
+            })
+            .filter(|w| !w.is_empty())
+            .collect()
     }
 
     /// `true` or `false`; absent is false.
@@ -72,7 +102,11 @@ impl Parameters {
             None => Ok(absent),
             Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(ApiError::parameter(name, "invalid_value", "expected `true` or `false`")),
+            Some(_) => Err(ApiError::parameter(
+                name,
+                "invalid_value",
+                "expected `true` or `false`",
+            )),
         }
     }
 
@@ -82,17 +116,32 @@ impl Parameters {
     /// 400 when it is no number from 1 to the bound.
     pub fn limit(&mut self) -> Result<u32, ApiError> {
         let bound = self.page_limit;
-        let Some(text) = self.take("limit")? else { return Ok(self.page_default.min(bound)) };
-        text.parse().ok().filter(|n| (1..=bound).contains(n)).ok_or_else(|| {
-            ApiError::parameter("limit", "invalid_value", format!("expected a number from 1 to {bound} (bound `api.page_limit`)"))
-        })
+        let Some(text) = self.take("limit")? else {
+            return Ok(self.page_default.min(bound));
+        };
+        text.parse()
+            .ok()
+            .filter(|n| (1..=bound).contains(n))
+            .ok_or_else(|| {
+                ApiError::parameter(
+                    "limit",
+                    "invalid_value",
+                    format!("expected a number from 1 to {bound} (bound `api.page_limit`)"),
+                )
+            })
     }
 
     /// All `PREFIX.name=value` pairs.
     pub fn pairs(&mut self, prefix: &str) -> Context {
-        let strip = |name: &str| name.strip_prefix(prefix).and_then(|n| n.strip_prefix('.')).map(str::to_owned);
+        let strip = |name: &str| {
+            name.strip_prefix(prefix)
+                .and_then(|n| n.strip_prefix('.'))
+                .map(str::to_owned)
+        };
         let found = self.pairs.extract_if(.., |(name, _)| strip(name).is_some());
-        found.filter_map(|(name, value)| strip(&name).map(|n| (n, value))).collect()
+        found
+            .filter_map(|(name, value)| strip(&name).map(|n| (n, value)))
+            .collect()
     }
 
     /// Refuses what nobody took.
@@ -103,9 +152,16 @@ impl Parameters {
         if self.pairs.is_empty() {
             return Ok(());
         }
-        let unknown =
-            |(name, _): (String, String)| FieldError::new(format!("?{name}"), "unknown_field", format!("unknown parameter `{name}`"));
-        Err(ApiError::invalid(self.pairs.into_iter().map(unknown).collect()))
+        let unknown = |(name, _): (String, String)| {
+            FieldError::new(
+                format!("?{name}"),
+                "unknown_field",
+                format!("unknown parameter `{name}`"),
+            )
+        };
+        Err(ApiError::invalid(
+            self.pairs.into_iter().map(unknown).collect(),
+        ))
     }
 }
 
@@ -120,24 +176,45 @@ mod tests {
 
     #[test]
     fn parameters_are_taken_by_name_and_the_rest_is_refused() {
-        let mut query = parameters("state=failed,rejected&state=unknown&limit=7&context.run=2026-11-21&context.a=b%20c&x=1");
+        let mut query = parameters(
+            "state=failed,rejected&state=unknown&limit=7&context.run=2026-11-21&context.a=b%20c&x=1",
+        );
         assert_eq!(query.list("state"), ["failed", "rejected", "unknown"]);
         assert_eq!(query.limit().unwrap(), 7);
-        assert_eq!(query.pairs("context"), Context::from([("run".into(), "2026-11-21".into()), ("a".into(), "b c".into())]));
+        assert_eq!(
+            query.pairs("context"),
+            Context::from([
+                ("run".into(), "2026-11-21".into()),
+                ("a".into(), "b c".into())
+            ])
+        );
         let document = query.finish().unwrap_err().document();
         assert_eq!(document.errors[0].pointer, "?x");
     }
 
     #[test]
     fn wrong_values_are_refused() {
-        for query in ["limit=0", "limit=1001", "limit=many", "limit=-1", "limit=1&limit=2"] {
-            assert_eq!(parameters(query).limit().unwrap_err().status(), 400, "{query}");
+        for query in [
+            "limit=0",
+            "limit=1001",
+            "limit=many",
+            "limit=-1",
+            "limit=1&limit=2",
+        ] {
+            assert_eq!(
+                parameters(query).limit().unwrap_err().status(),
+                400,
+                "{query}"
+            );
         }
         assert_eq!(parameters("").limit().unwrap(), 100);
         assert!(parameters("f=yes").flag("f").is_err());
         assert!(parameters("f=true").flag("f").unwrap());
         assert!(parameters("f=no").flag_or("f", true).is_err());
-        assert!(parameters("").flag_or("f", true).unwrap() && !parameters("f=false").flag_or("f", true).unwrap());
+        assert!(
+            parameters("").flag_or("f", true).unwrap()
+                && !parameters("f=false").flag_or("f", true).unwrap()
+        );
         assert!(parameters("").need("id").is_err());
     }
 }

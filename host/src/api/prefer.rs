@@ -1,4 +1,5 @@
-//! The `Prefer` request header (RFC 7240): how long to wait, and whether one bad item spoils the whole request.
+//! The `Prefer` request header (RFC 7240): how long to wait, and whether one bad item spoils the
+//! whole request.
 
 use http::{HeaderMap, HeaderValue};
 
@@ -20,10 +21,15 @@ impl Preferences {
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut preferences = Self::default();
-        let texts = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        let texts = headers
+            .get_all("prefer")
+            .iter()
+            .filter_map(|value| value.to_str().ok());
         for preference in texts.flat_map(|text| text.split(',')) {
             let main = preference.split(';').next().unwrap_or_default().trim();
-            let (name, value) = main.split_once('=').map_or((main, ""), |(n, v)| (n.trim_end(), v.trim().trim_matches('"')));
+            let (name, value) = main.split_once('=').map_or((main, ""), |(n, v)| {
+                (n.trim_end(), v.trim().trim_matches('"'))
+            });
             match name.to_ascii_lowercase().as_str() {
                 "wait" if preferences.wait_s.is_none() => preferences.wait_s = value.parse().ok(),
                 "respond-async" => preferences.respond_async = true,
@@ -37,7 +43,8 @@ impl Preferences {
         preferences
     }
 
-    /// How long to wait for the end, in milliseconds: what was asked for, else `default_ms`; never more than `max_ms`.
+    /// How long to wait for the end, in milliseconds: what was asked for, else `default_ms`; never
+    /// more than `max_ms`.
     #[must_use]
     pub fn wait_ms(&self, default_ms: u64, max_ms: u64) -> u64 {
         match (self.wait_s, self.respond_async) {
@@ -61,7 +68,9 @@ impl Preferences {
         } else if self.lenient {
             applied.push("handling=lenient".to_owned());
         }
-        HeaderValue::from_str(&applied.join(", ")).ok().filter(|v| !v.is_empty())
+        HeaderValue::from_str(&applied.join(", "))
+            .ok()
+            .filter(|v| !v.is_empty())
     }
 }
 
@@ -82,9 +91,16 @@ mod tests {
         assert_eq!(preferences(&[]), Preferences::default());
         assert_eq!(
             preferences(&["respond-async, wait=10"]),
-            Preferences { wait_s: Some(10), respond_async: true, ..Preferences::default() }
+            Preferences {
+                wait_s: Some(10),
+                respond_async: true,
+                ..Preferences::default()
+            }
         );
-        assert_eq!(preferences(&["Wait = \"5\"; foo=bar", "wait=7"]).wait_s, Some(5));
+        assert_eq!(
+            preferences(&["Wait = \"5\"; foo=bar", "wait=7"]).wait_s,
+            Some(5)
+        );
         assert!(preferences(&["handling=strict"]).strict);
         assert!(preferences(&["handling=lenient", "handling=strict"]).lenient);
         assert_eq!(preferences(&["wait=soon, unknown"]), Preferences::default());
@@ -93,14 +109,20 @@ mod tests {
     #[test]
     fn waiting_is_bounded() {
         assert_eq!(preferences(&["wait=10"]).wait_ms(1000, 60_000), 10_000);
-        assert_eq!(preferences(&["wait=99999999999999999"]).wait_ms(1000, 60_000), 60_000);
+        assert_eq!(
+            preferences(&["wait=99999999999999999"]).wait_ms(1000, 60_000),
+            60_000
+        );
         assert_eq!(preferences(&["respond-async"]).wait_ms(1000, 60_000), 0);
         assert_eq!(preferences(&[]).wait_ms(1000, 60_000), 1000);
     }
 
     #[test]
     fn only_what_was_honoured_is_said_to_be_applied() {
-        assert_eq!(preferences(&["wait=3"]).applied(true), Some(HeaderValue::from_static("wait=3")));
+        assert_eq!(
+            preferences(&["wait=3"]).applied(true),
+            Some(HeaderValue::from_static("wait=3"))
+        );
         assert_eq!(
             preferences(&["respond-async, handling=strict"]).applied(false),
             Some(HeaderValue::from_static("respond-async, handling=strict"))

@@ -1,7 +1,9 @@
-//! Every refusal of the API, in one place: its status, its stable code, and its document (RFC 9457).
+//! Every refusal of the API, in one place: its status, its stable code, and its document (RFC
+//! 9457).
 //!
-//! Promises `application/problem+json` with `type`, `title`, `status`, `detail`, `code`, `errors` and `trace_id`.
-//! What went wrong with a *job* is not a refusal of the API; that is the core's `Problem`.
+//! Promises `application/problem+json` with `type`, `title`, `status`, `detail`, `code`, `errors`
+//! and `trace_id`. What went wrong with a *job* is not a refusal of the API; that is the core's
+//! `Problem`.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
@@ -19,7 +21,8 @@ pub const MAX_LISTED_ERRORS: usize = 100;
 /// One place of a request that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
-    /// A JSON pointer (RFC 6901) into the body: `/jobs/17/action`. `?name` stands for a query parameter, `#name` for a header.
+    /// A JSON pointer (RFC 6901) into the body: `/jobs/17/action`. `?name` stands for a query
+    /// parameter, `#name` for a header.
     #[schema(example = "/jobs/17/action")]
     pub pointer: String,
     /// Stable and machine-readable.
@@ -31,8 +34,16 @@ pub struct FieldError {
 
 impl FieldError {
     /// A wrong place.
-    pub fn new(pointer: impl Into<String>, code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
+    pub fn new(
+        pointer: impl Into<String>,
+        code: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            pointer: pointer.into(),
+            code: code.into(),
+            detail: detail.into(),
+        }
     }
 
     /// The same place seen from further out: `/action` inside `/jobs/17`.
@@ -90,7 +101,9 @@ pub enum ApiError {
         omitted: u64,
     },
     /// `Prefer: handling=strict`, and some items are refused.
-    #[error("{refused} of the items are refused; nothing was stored, because handling=strict was preferred")]
+    #[error(
+        "{refused} of the items are refused; nothing was stored, because handling=strict was preferred"
+    )]
     ItemsRefused {
         /// How many.
         refused: u64,
@@ -175,7 +188,9 @@ pub enum ApiError {
         retry_after_s: u64,
     },
     /// The disk is full.
-    #[error("the disk is full; nothing acknowledged is lost, and it works again when there is room")]
+    #[error(
+        "the disk is full; nothing acknowledged is lost, and it works again when there is room"
+    )]
     StorageFull,
     /// The host's own fault. The text is for the operator's log and is not given out.
     #[error("{0}")]
@@ -188,7 +203,11 @@ pub struct FieldErrorText(pub FieldError);
 
 impl std::fmt::Display for FieldErrorText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.pointer.is_empty() { f.write_str(&self.0.detail) } else { write!(f, "{}: {}", self.0.pointer, self.0.detail) }
+        if self.0.pointer.is_empty() {
+            f.write_str(&self.0.detail)
+        } else {
+            write!(f, "{}: {}", self.0.pointer, self.0.detail)
+        }
     }
 }
 
@@ -201,8 +220,15 @@ impl ApiError {
 
     /// A request that can be read but not done, with the places.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
-        let detail = errors.first().map_or_else(|| "the request is not valid".to_owned(), |e| FieldErrorText(e.clone()).to_string());
-        Self::Invalid { detail, errors, omitted: 0 }
+        let detail = errors.first().map_or_else(
+            || "the request is not valid".to_owned(),
+            |e| FieldErrorText(e.clone()).to_string(),
+        );
+        Self::Invalid {
+            detail,
+            errors,
+            omitted: 0,
+        }
     }
 
     /// A query parameter that is wrong.
@@ -219,7 +245,10 @@ impl ApiError {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) | Self::Invalid { .. } | Self::ItemsRefused { .. } | Self::CutOff(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_)
+            | Self::Invalid { .. }
+            | Self::ItemsRefused { .. }
+            | Self::CutOff(_) => StatusCode::BAD_REQUEST,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -255,8 +284,14 @@ impl ApiError {
             Self::UnderWay { .. } => ("jobs_in_flight", "Jobs are in flight"),
             Self::Precondition(_) => ("precondition_failed", "A precondition does not hold"),
             Self::TooLarge(_) => ("too_large", "Too large"),
-            Self::UnsupportedType(_) => ("unsupported_media_type", "Unsupported media type or content coding"),
-            Self::KeyReused => ("idempotency_key_reused", "The Idempotency-Key belongs to another body"),
+            Self::UnsupportedType(_) => (
+                "unsupported_media_type",
+                "Unsupported media type or content coding",
+            ),
+            Self::KeyReused => (
+                "idempotency_key_reused",
+                "The Idempotency-Key belongs to another body",
+            ),
             Self::ConnectorRefused { code, .. } => (code, "The connector is refused"),
             Self::Busy { code, .. } => (code, "Busy: try again later"),
             Self::TooMany { code, .. } => (code, "Too much at once from this API key"),
@@ -271,12 +306,16 @@ impl ApiError {
         let (code, title) = self.kind();
         let (code, title, status) = (code.to_owned(), title.to_owned(), self.status().as_u16());
         let detail = match &self {
-            Self::Internal(_) => "The host failed; its log has the reason under this trace id.".to_owned(),
+            Self::Internal(_) => {
+                "The host failed; its log has the reason under this trace id.".to_owned()
+            }
             other => other.to_string(),
         };
         let (mut errors, mut errors_omitted) = match self {
             Self::Malformed(error) => (vec![error.0], 0),
-            Self::Invalid { errors, omitted, .. } => (errors, omitted),
+            Self::Invalid {
+                errors, omitted, ..
+            } => (errors, omitted),
             Self::ItemsRefused { refused, errors } => {
                 let omitted = refused.saturating_sub(errors.len() as u64);
                 (errors, omitted)
@@ -288,7 +327,16 @@ impl ApiError {
             errors.truncate(MAX_LISTED_ERRORS);
         }
         let kind = format!("urn:egression:problem:{code}");
-        ProblemDocument { kind, title, status, detail, code, errors, errors_omitted, trace_id: trace::current() }
+        ProblemDocument {
+            kind,
+            title,
+            status,
+            detail,
+            code,
+            errors,
+            errors_omitted,
+            trace_id: trace::current(),
+        }
     }
 }
 
@@ -299,15 +347,33 @@ impl From<StoreError> for ApiError {
             StoreError::Disk(reason) => {
                 tracing::error!(reason, trace_id = trace::current(), "the disk refuses");
                 let detail = "the disk of the host refuses; nothing was stored".to_owned();
-                Self::Busy { code: "store_disk", detail, retry_after_s: 5 }
+                Self::Busy {
+                    code: "store_disk",
+                    detail,
+                    retry_after_s: 5,
+                }
             }
-            StoreError::Busy | StoreError::Overloaded => Self::Busy { code: "store_busy", detail: error.to_string(), retry_after_s: 1 },
-            StoreError::KeyUsed => Self::Conflict { code: "request_in_progress", detail: error.to_string() },
-            StoreError::ConnectionGone => {
-                Self::Conflict { code: "connection_removed", detail: format!("{error}; nothing was stored, send it again") }
+            StoreError::Busy | StoreError::Overloaded => Self::Busy {
+                code: "store_busy",
+                detail: error.to_string(),
+                retry_after_s: 1,
+            },
+            StoreError::KeyUsed => Self::Conflict {
+                code: "request_in_progress",
+                detail: error.to_string(),
+            },
+            StoreError::ConnectionGone => Self::Conflict {
+                code: "connection_removed",
+                detail: format!("{error}; nothing was stored, send it again"),
+            },
+            StoreError::Closed => Self::Busy {
+                code: "stopping",
+                detail: "the host is stopping".to_owned(),
+                retry_after_s: 5,
+            },
+            StoreError::Held { .. } | StoreError::Database(_) | StoreError::Corrupt(_) => {
+                Self::Internal(error.to_string())
             }
-            StoreError::Closed => Self::Busy { code: "stopping", detail: "the host is stopping".to_owned(), retry_after_s: 5 },
-            StoreError::Held { .. } | StoreError::Database(_) | StoreError::Corrupt(_) => Self::Internal(error.to_string()),
         }
     }
 }
@@ -318,10 +384,14 @@ impl From<DocumentError> for ApiError {
             DocumentError::Stale { .. } => Self::Precondition(error.to_string()),
             DocumentError::ManagedByFile => Self::Conflict {
                 code: "managed_by_file",
-                detail: "the configuration file looks after this document; change it there".to_owned(),
+                detail: "the configuration file looks after this document; change it there"
+                    .to_owned(),
             },
             DocumentError::Missing(_) => Self::NotFound(error.to_string()),
-            DocumentError::InUse(detail) => Self::Conflict { code: "in_use", detail },
+            DocumentError::InUse(detail) => Self::Conflict {
+                code: "in_use",
+                detail,
+            },
             DocumentError::Store(error) => error.into(),
         }
     }
@@ -331,10 +401,15 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match &self {
-            Self::Internal(reason) => tracing::error!(reason, trace_id = trace::current(), "request failed"),
+            Self::Internal(reason) => {
+                tracing::error!(reason, trace_id = trace::current(), "request failed")
+            }
             Self::Busy { retry_after_s, .. } | Self::TooMany { retry_after_s, .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
@@ -344,12 +419,16 @@ impl IntoResponse for ApiError {
             Self::StorageFull => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(30));
             }
-            // After these the rest of the body was not read, so the connection cannot be used again.
+            // After these the rest of the body was not read, so the connection cannot be used
+            // again.
             Self::BodyTimeout(_) | Self::TooLarge(_) => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Self::Unauthenticated(_) => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"egression\""));
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer realm=\"egression\""),
+                );
             }
             _ => {}
         }
@@ -358,7 +437,10 @@ impl IntoResponse for ApiError {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -369,9 +451,28 @@ mod tests {
 
     #[test]
     fn a_problem_names_the_place_and_counts_what_it_leaves_out() {
-        let errors = (0..150).map(|i| FieldError::new(format!("/jobs/{i}/action"), "invalid_value", "expected create")).collect();
-        let document = ApiError::ItemsRefused { refused: 200, errors }.document();
-        assert_eq!((document.status, document.errors.len(), document.errors_omitted), (400, 100, 100));
+        let errors = (0..150)
+            .map(|i| {
+                FieldError::new(
+                    format!("/jobs/{i}/action"),
+                    "invalid_value",
+                    "expected create",
+                )
+            })
+            .collect();
+        let document = ApiError::ItemsRefused {
+            refused: 200,
+            errors,
+        }
+        .document();
+        assert_eq!(
+            (
+                document.status,
+                document.errors.len(),
+                document.errors_omitted
+            ),
+            (400, 100, 100)
+        );
         assert_eq!(document.kind, "urn:egression:problem:items_refused");
     }
 
@@ -384,15 +485,35 @@ mod tests {
 
     #[test]
     fn a_full_disk_and_a_busy_store_say_when_to_come_back() {
-        for error in [StoreError::Full, StoreError::Disk(String::new()), StoreError::Busy, StoreError::Overloaded, StoreError::Closed] {
+        for error in [
+            StoreError::Full,
+            StoreError::Disk(String::new()),
+            StoreError::Busy,
+            StoreError::Overloaded,
+            StoreError::Closed,
+        ] {
             let response = ApiError::from(error).into_response();
-            assert!(response.headers().contains_key(header::RETRY_AFTER), "{}", response.status());
+            assert!(
+                response.headers().contains_key(header::RETRY_AFTER),
+                "{}",
+                response.status()
+            );
         }
     }
 
     #[test]
     fn pointers_of_parameters_are_not_moved() {
-        assert_eq!(FieldError::new("/action", "x", "y").under("/jobs/17").pointer, "/jobs/17/action");
-        assert_eq!(FieldError::new("?limit", "x", "y").under("/jobs/17").pointer, "?limit");
+        assert_eq!(
+            FieldError::new("/action", "x", "y")
+                .under("/jobs/17")
+                .pointer,
+            "/jobs/17/action"
+        );
+        assert_eq!(
+            FieldError::new("?limit", "x", "y")
+                .under("/jobs/17")
+                .pointer,
+            "?limit"
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! How many requests one caller may make over time, and what its answers say of that (draft-ietf-httpapi-ratelimit-headers).
+//! How many requests one caller may make over time, and what its answers say of that
+//! (draft-ietf-httpapi-ratelimit-headers).
 //!
-//! A caller may have `quota_requests` at once, and gets them back evenly over `quota_window_ms`. Promises that memory holds
-//! only callers that made requests of late: whoever has its whole quota is forgotten. How many requests are served *at once*
-//! is left to `share.rs`.
+//! A caller may have `quota_requests` at once, and gets them back evenly over `quota_window_ms`.
+//! Promises that memory holds only callers that made requests of late: whoever has its whole quota
+//! is forgotten. How many requests are served *at once* is left to `share.rs`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -66,10 +67,17 @@ impl Quotas {
     #[must_use]
     pub fn new(requests: u32, window_ms: u64, now: Mono) -> Option<Self> {
         let requests = NonZeroU32::new(requests)?;
-        let quota = Quota::with_period(Duration::from_millis(window_ms) / requests.get())?.allow_burst(requests);
+        let quota = Quota::with_period(Duration::from_millis(window_ms) / requests.get())?
+            .allow_burst(requests);
         let latest = Latest(Arc::new(AtomicU64::new(now.0)));
         let limiter = RateLimiter::new(quota, HashMapStateStore::default(), latest.clone());
-        Some(Self { requests, window_ms, latest, limiter, swept_us: AtomicU64::new(now.0) })
+        Some(Self {
+            requests,
+            window_ms,
+            latest,
+            limiter,
+            swept_us: AtomicU64::new(now.0),
+        })
     }
 
     /// Takes one request from a caller's quota.
@@ -79,12 +87,22 @@ impl Quotas {
     pub fn draw(&self, holder: &Holder, now: Mono) -> Result<Standing, Exceeded> {
         self.latest.0.fetch_max(now.0, Ordering::Relaxed);
         self.forget(now);
-        let standing = |left| Standing { requests: self.requests.get(), window_ms: self.window_ms, left };
+        let standing = |left| Standing {
+            requests: self.requests.get(),
+            window_ms: self.window_ms,
+            left,
+        };
         match self.limiter.check_key(holder) {
             Ok(snapshot) => Ok(standing(snapshot.remaining_burst_capacity())),
             Err(until) => {
-                let wait = until.earliest_possible().duration_since(self.latest.now()).as_u64();
-                Err(Exceeded { standing: standing(0), retry_after_s: wait.div_ceil(1_000_000_000).max(1) })
+                let wait = until
+                    .earliest_possible()
+                    .duration_since(self.latest.now())
+                    .as_u64();
+                Err(Exceeded {
+                    standing: standing(0),
+                    retry_after_s: wait.div_ceil(1_000_000_000).max(1),
+                })
             }
         }
     }
@@ -93,7 +111,12 @@ impl Quotas {
     fn forget(&self, now: Mono) {
         let swept_us = self.swept_us.load(Ordering::Relaxed);
         let is_due = now.0.saturating_sub(swept_us) >= self.window_ms.saturating_mul(1000);
-        if is_due && self.swept_us.compare_exchange(swept_us, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if is_due
+            && self
+                .swept_us
+                .compare_exchange(swept_us, now.0, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
@@ -101,13 +124,21 @@ impl Quotas {
 }
 
 impl Standing {
-    /// Says it in an answer: the policy, what is left of it, and in how many seconds all of it is back.
+    /// Says it in an answer: the policy, what is left of it, and in how many seconds all of it is
+    /// back.
     pub fn write(self, headers: &mut HeaderMap) {
-        let Self { requests, window_ms, left } = self;
+        let Self {
+            requests,
+            window_ms,
+            left,
+        } = self;
         let used = u64::from(requests - left.min(requests));
         let back_s = (used * window_ms).div_ceil(u64::from(requests.max(1)) * 1000);
         for (name, text) in [
-            (POLICY, format!("\"default\";q={requests};w={}", window_ms.div_ceil(1000))),
+            (
+                POLICY,
+                format!("\"default\";q={requests};w={}", window_ms.div_ceil(1000)),
+            ),
             (LEFT, format!("\"default\";r={left};t={back_s}")),
         ] {
             if let Ok(value) = HeaderValue::from_str(&text) {
@@ -133,16 +164,34 @@ mod tests {
     #[test]
     fn a_quota_comes_back_evenly() {
         let quotas = Quotas::new(4, 8000, START).unwrap();
-        let left: Vec<u32> = (0..4).map(|_| quotas.draw(&holder(1), START).unwrap().left).collect();
+        let left: Vec<u32> = (0..4)
+            .map(|_| quotas.draw(&holder(1), START).unwrap().left)
+            .collect();
         assert_eq!(left, [3, 2, 1, 0]);
         let exceeded = quotas.draw(&holder(1), START).unwrap_err();
         assert_eq!(exceeded.retry_after_s, 2);
-        assert_eq!(quotas.draw(&holder(2), START).unwrap().left, 3, "each caller has its own");
-        assert_eq!(quotas.draw(&holder(1), START.plus_ms(1999)).unwrap_err().retry_after_s, 1);
+        assert_eq!(
+            quotas.draw(&holder(2), START).unwrap().left,
+            3,
+            "each caller has its own"
+        );
+        assert_eq!(
+            quotas
+                .draw(&holder(1), START.plus_ms(1999))
+                .unwrap_err()
+                .retry_after_s,
+            1
+        );
         let standing = quotas.draw(&holder(1), START.plus_ms(2000)).unwrap();
         let mut headers = HeaderMap::new();
         standing.write(&mut headers);
-        assert_eq!((&headers[POLICY], &headers[LEFT]), (&"\"default\";q=4;w=8".parse().unwrap(), &"\"default\";r=0;t=8".parse().unwrap()));
+        assert_eq!(
+            (&headers[POLICY], &headers[LEFT]),
+            (
+                &"\"default\";q=4;w=8".parse().unwrap(),
+                &"\"default\";r=0;t=8".parse().unwrap()
+            )
+        );
         assert!(Quotas::new(0, 8000, START).is_none(), "0 is off");
     }
 

@@ -29,14 +29,15 @@ pub struct ApiSettings {
     pub max_depends_on: u32,
     /// `depends_on` references in one request, over all its jobs.
     pub max_dependencies_per_request: u32,
-    /// Bytes of bodies, ids and other texts of all jobs of one request, once each job has its own copy of what `defaults` gives
-    /// and each channel its own job.
+    /// Bytes of bodies, ids and other texts of all jobs of one request, once each job has its own
+    /// copy of what `defaults` gives and each channel its own job.
     pub expanded_max_bytes: u64,
     /// Bytes of staged items that are put into one write, whatever their number (at most 1,000).
     pub stage_max_bytes: u64,
     /// How long the body of a submission may take to arrive, in milliseconds.
     pub body_timeout_ms: u64,
-    /// How long `POST /v1/jobs` with one object and one channel waits for the end by default, in milliseconds.
+    /// How long `POST /v1/jobs` with one object and one channel waits for the end by default, in
+    /// milliseconds.
     pub sync_wait_ms: u64,
     /// The longest wait that `Prefer: wait` can ask for, in milliseconds.
     pub max_wait_ms: u64,
@@ -46,18 +47,20 @@ pub struct ApiSettings {
     pub page_limit: u32,
     /// Unfinished jobs of all subscriptions above which submissions are refused with 503.
     pub backlog_max: u64,
-    /// Requests served at once; more are refused with 503. Those that only wait (`Prefer: wait`) are not among them.
+    /// Requests served at once; more are refused with 503. Those that only wait (`Prefer: wait`)
+    /// are not among them.
     pub request_concurrency: u32,
-    /// Requests served at once for one API key; more are refused with 429. Keys that are bound to one subscription count
-    /// as one, here and below.
+    /// Requests served at once for one API key; more are refused with 429. Keys that are bound to
+    /// one subscription count as one, here and below.
     pub requests_per_key: u32,
-    /// Requests of one API key in `quota_window_ms`: so many at once, and on average; more are refused with 429
-    /// (`quota_exceeded`), and every answer says what is left (`RateLimit`). 0: no quota.
+    /// Requests of one API key in `quota_window_ms`: so many at once, and on average; more are
+    /// refused with 429 (`quota_exceeded`), and every answer says what is left (`RateLimit`). 0: no
+    /// quota.
     pub quota_requests: u32,
     /// In what time a quota that was used up is whole again, in milliseconds.
     pub quota_window_ms: u64,
-    /// Requests of one API key that wait at once (`Prefer: wait`, and the default wait of `POST /v1/jobs`); more are
-    /// answered at once, as if they had not asked to wait.
+    /// Requests of one API key that wait at once (`Prefer: wait`, and the default wait of `POST
+    /// /v1/jobs`); more are answered at once, as if they had not asked to wait.
     pub waits_per_key: u32,
     /// Submissions received at once; more are refused with 503.
     pub receive_concurrency: u32,
@@ -107,25 +110,81 @@ impl ApiSettings {
         let bounds = [
             ("/bulk_max_bytes", self.bulk_max_bytes, 1, u64::MAX),
             ("/gzip_max_ratio", self.gzip_max_ratio, 1, u64::MAX),
-            ("/max_item_bytes", self.max_item_bytes, 1, self.bulk_max_bytes),
-            ("/max_payload_bytes", self.max_payload_bytes, 1, self.max_item_bytes),
-            ("/max_jobs_per_request", u64::from(self.max_jobs_per_request), 1, u64::from(MAX_JOBS_PER_EXECUTION)),
+            (
+                "/max_item_bytes",
+                self.max_item_bytes,
+                1,
+                self.bulk_max_bytes,
+            ),
+            (
+                "/max_payload_bytes",
+                self.max_payload_bytes,
+                1,
+                self.max_item_bytes,
+            ),
+            (
+                "/max_jobs_per_request",
+                u64::from(self.max_jobs_per_request),
+                1,
+                u64::from(MAX_JOBS_PER_EXECUTION),
+            ),
             ("/expanded_max_bytes", self.expanded_max_bytes, 1, u64::MAX),
             ("/body_timeout_ms", self.body_timeout_ms, 1, u64::MAX),
             ("/sync_wait_ms", self.sync_wait_ms, 0, self.max_wait_ms),
-            ("/page_default", u64::from(self.page_default), 1, u64::from(self.page_limit)),
+            (
+                "/page_default",
+                u64::from(self.page_default),
+                1,
+                u64::from(self.page_limit),
+            ),
             ("/backlog_max", self.backlog_max, 1, u64::MAX),
-            ("/request_concurrency", u64::from(self.request_concurrency), 1, u64::MAX),
-            ("/requests_per_key", u64::from(self.requests_per_key), 1, u64::MAX),
-            ("/quota_requests", u64::from(self.quota_requests), 0, MAX_QUOTA_REQUESTS),
-            ("/quota_window_ms", self.quota_window_ms, 1000, MAX_QUOTA_WINDOW_MS),
-            ("/receive_concurrency", u64::from(self.receive_concurrency), 1, u64::MAX),
-            ("/receive_per_key", u64::from(self.receive_per_key), 1, u64::MAX),
+            (
+                "/request_concurrency",
+                u64::from(self.request_concurrency),
+                1,
+                u64::MAX,
+            ),
+            (
+                "/requests_per_key",
+                u64::from(self.requests_per_key),
+                1,
+                u64::MAX,
+            ),
+            (
+                "/quota_requests",
+                u64::from(self.quota_requests),
+                0,
+                MAX_QUOTA_REQUESTS,
+            ),
+            (
+                "/quota_window_ms",
+                self.quota_window_ms,
+                1000,
+                MAX_QUOTA_WINDOW_MS,
+            ),
+            (
+                "/receive_concurrency",
+                u64::from(self.receive_concurrency),
+                1,
+                u64::MAX,
+            ),
+            (
+                "/receive_per_key",
+                u64::from(self.receive_per_key),
+                1,
+                u64::MAX,
+            ),
         ];
-        let wrong = bounds.into_iter().filter(|(_, value, least, most)| !(least..=most).contains(&value));
+        let wrong = bounds
+            .into_iter()
+            .filter(|(_, value, least, most)| !(least..=most).contains(&value));
         wrong
             .map(|(pointer, value, least, most)| {
-                Issue::new(pointer, "value.out_of_range", format!("must be {least} to {most}, not {value}"))
+                Issue::new(
+                    pointer,
+                    "value.out_of_range",
+                    format!("must be {least} to {most}, not {value}"),
+                )
             })
             .collect()
     }
@@ -138,8 +197,24 @@ mod tests {
     #[test]
     fn the_defaults_are_within_their_bounds_and_nonsense_is_not() {
         assert_eq!(ApiSettings::default().issues(), []);
-        let wrong = ApiSettings { max_jobs_per_request: 1 << 25, page_default: 0, max_payload_bytes: 1 << 40, ..ApiSettings::default() };
-        let places: Vec<String> = wrong.issues().into_iter().map(|issue| issue.pointer).collect();
-        assert_eq!(places, ["/max_payload_bytes", "/max_jobs_per_request", "/page_default"]);
+        let wrong = ApiSettings {
+            max_jobs_per_request: 1 << 25,
+            page_default: 0,
+            max_payload_bytes: 1 << 40,
+            ..ApiSettings::default()
+        };
+        let places: Vec<String> = wrong
+            .issues()
+            .into_iter()
+            .map(|issue| issue.pointer)
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "/max_payload_bytes",
+                "/max_jobs_per_request",
+                "/page_default"
+            ]
+        );
     }
 }

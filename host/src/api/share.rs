@@ -1,8 +1,8 @@
 //! What one caller may hold of the host at once, so that nobody can take all of it from the others.
 //!
-//! Shares are counted by [`Holder`]: keys that are bound to one subscription have one share together, because an admin
-//! key of that subscription can make as many keys as it likes. What all callers together may hold is left to `fault.rs`
-//! and `submit.rs`.
+//! Shares are counted by [`Holder`]: keys that are bound to one subscription have one share
+//! together, because an admin key of that subscription can make as many keys as it likes. What all
+//! callers together may hold is left to `fault.rs` and `submit.rs`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -39,7 +39,10 @@ impl Shares {
     /// Nothing is held. `most`: what one holder may hold at once.
     #[must_use]
     pub fn new(most: u32) -> Arc<Self> {
-        Arc::new(Self { most, held: Mutex::default() })
+        Arc::new(Self {
+            most,
+            held: Mutex::default(),
+        })
     }
 
     /// A place; none while the holder has all of its share.
@@ -51,7 +54,10 @@ impl Shares {
         }
         *held.entry(holder.clone()).or_insert(0) += 1;
         drop(held);
-        Some(Share { shares: Arc::clone(self), holder })
+        Some(Share {
+            shares: Arc::clone(self),
+            holder,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Holder, u32>> {
@@ -64,7 +70,8 @@ impl Drop for Share {
         let mut held = self.shares.lock();
         if let Some(count) = held.get_mut(&self.holder) {
             *count -= 1;
-            // Whoever holds nothing is forgotten: memory does not grow with the keys that were ever seen.
+            // Whoever holds nothing is forgotten: memory does not grow with the keys that were ever
+            // seen.
             if *count == 0 {
                 held.remove(&self.holder);
             }
@@ -72,7 +79,8 @@ impl Drop for Share {
     }
 }
 
-/// The places that a request holds while it is being served. A request that only waits gives them up.
+/// The places that a request holds while it is being served. A request that only waits gives them
+/// up.
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
     places: Arc<Mutex<Places>>,
@@ -86,7 +94,10 @@ impl Serving {
     /// A request that was let in.
     #[must_use]
     pub fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self { places: Arc::new(Mutex::new((Some(permit), None))), standing: Arc::default() }
+        Self {
+            places: Arc::new(Mutex::new((Some(permit), None))),
+            standing: Arc::default(),
+        }
     }
 
     /// Its caller is known now, and has a place for it.
@@ -133,6 +144,9 @@ mod tests {
         drop(held.0);
         assert!(shares.take(own()).is_some());
         drop(held.1);
-        assert!(shares.lock().is_empty(), "nothing is kept of those who hold nothing");
+        assert!(
+            shares.lock().is_empty(),
+            "nothing is kept of those who hold nothing"
+        );
     }
 }

@@ -50,7 +50,10 @@ pub(super) async fn list_sources(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     parameters.finish()?;
-    documents::list(&state, DocumentKind::Source, &uri, |_| caller.subscription.is_none()).await
+    documents::list(&state, DocumentKind::Source, &uri, |_| {
+        caller.subscription.is_none()
+    })
+    .await
 }
 
 /// Make or change a source.
@@ -75,7 +78,14 @@ pub(super) async fn put_source(
     parameters.finish()?;
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
-    documents::put::<SourceDocument>(&state, &parts.headers, content, &[("name", &segments.one())], Document::Source).await
+    documents::put::<SourceDocument>(
+        &state,
+        &parts.headers,
+        content,
+        &[("name", &segments.one())],
+        Document::Source,
+    )
+    .await
 }
 
 /// Remove a source.

@@ -1,7 +1,9 @@
-//! Finds the items of a bulk request in a body that arrives in pieces, so that memory does not grow with the body.
+//! Finds the items of a bulk request in a body that arrives in pieces, so that memory does not grow
+//! with the body.
 //!
-//! Promises to hold at most one item (bounded) and the piece at hand. What an item says is left to `item.rs`;
-//! this only knows where it begins and ends, and whether the frame around the items is JSON.
+//! Promises to hold at most one item (bounded) and the piece at hand. What an item says is left to
+//! `item.rs`; this only knows where it begins and ends, and whether the frame around the items is
+//! JSON.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -114,7 +116,9 @@ impl Splitter {
     pub fn finish(&mut self, pieces: &mut Vec<Piece>) -> Result<(), SplitError> {
         match self.framing {
             Framing::Json if self.at == Place::End => Ok(()),
-            Framing::Json => Err(SplitError::CutOff { pointer: self.pointer() }),
+            Framing::Json => Err(SplitError::CutOff {
+                pointer: self.pointer(),
+            }),
             Framing::Lines => self.end_line(pieces),
         }
     }
@@ -210,7 +214,11 @@ impl Splitter {
         if self.seen_jobs {
             Ok(Place::End)
         } else {
-            Err(SplitError::Malformed(FieldError::new("/jobs", "required", "missing field `jobs`")))
+            Err(SplitError::Malformed(FieldError::new(
+                "/jobs",
+                "required",
+                "missing field `jobs`",
+            )))
         }
     }
 
@@ -220,7 +228,9 @@ impl Splitter {
             return self.check_key();
         }
         self.keep(&[byte])?;
-        self.at = Place::InKey { escaped: byte == b'\\' && !escaped };
+        self.at = Place::InKey {
+            escaped: byte == b'\\' && !escaped,
+        };
         Ok(())
     }
 
@@ -228,15 +238,25 @@ impl Splitter {
     fn check_key(&self) -> Result<(), SplitError> {
         let problem = match (self.current.as_slice(), self.seen_defaults, self.seen_jobs) {
             (b"defaults", false, false) | (b"jobs", _, false) => return Ok(()),
-            (b"defaults", false, true) => {
-                FieldError::new("/defaults", "invalid_order", "`defaults` must come before `jobs`: the body is read as a stream")
+            (b"defaults", false, true) => FieldError::new(
+                "/defaults",
+                "invalid_order",
+                "`defaults` must come before `jobs`: the body is read as a stream",
+            ),
+            (b"defaults", true, _) => {
+                FieldError::new("/defaults", "duplicate_field", "duplicate field `defaults`")
             }
-            (b"defaults", true, _) => FieldError::new("/defaults", "duplicate_field", "duplicate field `defaults`"),
-            (b"jobs", _, true) => FieldError::new("/jobs", "duplicate_field", "duplicate field `jobs`"),
+            (b"jobs", _, true) => {
+                FieldError::new("/jobs", "duplicate_field", "duplicate field `jobs`")
+            }
             (other, ..) => {
                 let name = String::from_utf8_lossy(other).into_owned();
                 let detail = format!("unknown field `{name}`, expected `defaults` or `jobs`");
-                FieldError::new(format!("/{}", name.replace('~', "~0").replace('/', "~1")), "unknown_field", detail)
+                FieldError::new(
+                    format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+                    "unknown_field",
+                    detail,
+                )
             }
         };
         Err(SplitError::Malformed(problem))
@@ -251,18 +271,27 @@ impl Splitter {
         }
     }
 
-    /// True if the byte begins the value of `defaults`. The value of `jobs` begins with `[`, a part of the frame.
+    /// True if the byte begins the value of `defaults`. The value of `jobs` begins with `[`, a part
+    /// of the frame.
     fn begin_value(&mut self, byte: u8) -> Result<bool, SplitError> {
         if self.current == b"jobs" {
             self.seen_jobs = true;
             if byte == b'[' {
                 return Ok(false);
             }
-            return Err(SplitError::Malformed(FieldError::new("/jobs", "wrong_type", "expected a list of jobs")));
+            return Err(SplitError::Malformed(FieldError::new(
+                "/jobs",
+                "wrong_type",
+                "expected a list of jobs",
+            )));
         }
         self.seen_defaults = true;
         if byte != b'{' {
-            return Err(SplitError::Malformed(FieldError::new("/defaults", "wrong_type", "expected an object")));
+            return Err(SplitError::Malformed(FieldError::new(
+                "/defaults",
+                "wrong_type",
+                "expected an object",
+            )));
         }
         self.begin(Place::InDefaults);
         Ok(true)
@@ -275,9 +304,9 @@ impl Splitter {
                 Ok(true)
             }
             b']' if self.at == Place::FirstItem => Ok(false),
-            b'"' | b'[' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n' => {
-                Err(SplitError::Malformed(FieldError::new(self.pointer(), "wrong_type", "expected an object")))
-            }
+            b'"' | b'[' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n' => Err(SplitError::Malformed(
+                FieldError::new(self.pointer(), "wrong_type", "expected an object"),
+            )),
             _ => Ok(false),
         }
     }
@@ -302,7 +331,9 @@ impl Splitter {
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), SplitError> {
         if self.current.len() + bytes.len() > self.max_item_bytes {
-            return Err(SplitError::ItemTooLarge { pointer: self.pointer() });
+            return Err(SplitError::ItemTooLarge {
+                pointer: self.pointer(),
+            });
         }
         self.current.extend_from_slice(bytes);
         Ok(())
@@ -311,7 +342,8 @@ impl Splitter {
     /// The place that is being read.
     fn pointer(&self) -> String {
         match (self.framing, self.at) {
-            (Framing::Lines, _) | (_, Place::FirstItem | Place::NextItem | Place::InItem | Place::AfterItem) => {
+            (Framing::Lines, _)
+            | (_, Place::FirstItem | Place::NextItem | Place::InItem | Place::AfterItem) => {
                 format!("/jobs/{}", self.items)
             }
             (_, Place::InDefaults) => "/defaults".to_owned(),
@@ -324,12 +356,19 @@ impl Splitter {
             Place::Start => "an object with `defaults` and `jobs`",
             Place::FirstKey | Place::Key | Place::InKey { .. } => "`\"defaults\"` or `\"jobs\"`",
             Place::Colon => "`:`",
-            Place::Value | Place::InDefaults | Place::FirstItem | Place::NextItem | Place::InItem => "an object",
+            Place::Value
+            | Place::InDefaults
+            | Place::FirstItem
+            | Place::NextItem
+            | Place::InItem => "an object",
             Place::AfterItem => "`,` or `]`",
             Place::AfterMember => "`,` or `}`",
             Place::End => "nothing after the closing brace",
         };
-        let detail = format!("found `{}`, expected {expected}", char::from(byte).escape_default());
+        let detail = format!(
+            "found `{}`, expected {expected}",
+            char::from(byte).escape_default()
+        );
         SplitError::Malformed(FieldError::new(self.pointer(), "malformed_json", detail))
     }
 }
@@ -351,12 +390,17 @@ impl Scan {
                 self.escaped = false;
                 at += 1;
             } else if self.in_string {
-                let Some(step) = bytes[at..].iter().position(|b| matches!(b, b'"' | b'\\')) else { return (bytes.len(), false) };
+                let Some(step) = bytes[at..].iter().position(|b| matches!(b, b'"' | b'\\')) else {
+                    return (bytes.len(), false);
+                };
                 at += step + 1;
                 self.escaped = bytes[at - 1] == b'\\';
                 self.in_string = self.escaped;
             } else {
-                let Some(step) = bytes[at..].iter().position(|b| matches!(b, b'"' | b'{' | b'}' | b'[' | b']')) else {
+                let Some(step) = bytes[at..]
+                    .iter()
+                    .position(|b| matches!(b, b'"' | b'{' | b'}' | b'[' | b']'))
+                else {
                     return (bytes.len(), false);
                 };
                 at += step + 1;
@@ -384,7 +428,8 @@ struct DefaultsLine<'a> {
 /// Whether a line is an object whose first key is `defaults`, which no job has.
 fn is_defaults_line(line: &[u8]) -> bool {
     let text = line.trim_ascii_start();
-    text.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"defaults\""))
+    text.strip_prefix(b"{")
+        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"defaults\""))
 }
 
 #[cfg(test)]

@@ -25,16 +25,29 @@ fn defaults(text: &str) -> Piece {
 #[test]
 fn items_are_found_wherever_the_body_is_cut() {
     let body = r#" { "defaults" : {"a":{"b":[1,2]}} , "jobs" : [ {"id":"a]}\"{"} ,{"x":{"y":["é\\"]}}, {} ] } "#;
-    let expected = [defaults(r#"{"a":{"b":[1,2]}}"#), item(r#"{"id":"a]}\"{"}"#), item(r#"{"x":{"y":["é\\"]}}"#), item("{}")];
+    let expected = [
+        defaults(r#"{"a":{"b":[1,2]}}"#),
+        item(r#"{"id":"a]}\"{"}"#),
+        item(r#"{"x":{"y":["é\\"]}}"#),
+        item("{}"),
+    ];
     for step in 1..=body.len() {
-        assert_eq!(split(Framing::Json, body.as_bytes(), step).unwrap(), expected, "chunks of {step}");
+        assert_eq!(
+            split(Framing::Json, body.as_bytes(), step).unwrap(),
+            expected,
+            "chunks of {step}"
+        );
     }
 }
 
 #[test]
 fn lines_are_found_wherever_the_body_is_cut() {
     let body = "{\"defaults\": {\"a\":1}}\r\n\n{\"b\":\"\\n\"}\n  {\"c\":3}";
-    let expected = [defaults("{\"a\":1}"), item("{\"b\":\"\\n\"}"), item("  {\"c\":3}")];
+    let expected = [
+        defaults("{\"a\":1}"),
+        item("{\"b\":\"\\n\"}"),
+        item("  {\"c\":3}"),
+    ];
     for step in 1..=body.len() {
         let found: Vec<_> = split(Framing::Lines, body.as_bytes(), step).unwrap();
         assert_eq!(found, expected, "chunks of {step}");
@@ -44,7 +57,10 @@ fn lines_are_found_wherever_the_body_is_cut() {
 #[test]
 fn defaults_are_only_the_first_line() {
     let body = "{\"x\":1}\n{\"defaults\":{}}";
-    assert_eq!(split(Framing::Lines, body.as_bytes(), 5).unwrap(), [item("{\"x\":1}"), item("{\"defaults\":{}}")]);
+    assert_eq!(
+        split(Framing::Lines, body.as_bytes(), 5).unwrap(),
+        [item("{\"x\":1}"), item("{\"defaults\":{}}")]
+    );
 }
 
 #[test]
@@ -52,7 +68,10 @@ fn a_body_that_ends_early_is_cut_off() {
     let body = r#"{"defaults":{"a":1},"jobs":[{"b":2},{"c":3}]}"#;
     for end in 0..body.len() {
         let error = split(Framing::Json, &body.as_bytes()[..end], 7).unwrap_err();
-        assert!(matches!(error, SplitError::CutOff { .. }), "{end}: {error:?}");
+        assert!(
+            matches!(error, SplitError::CutOff { .. }),
+            "{end}: {error:?}"
+        );
     }
 }
 
@@ -66,9 +85,17 @@ fn a_broken_frame_is_refused_with_the_place() {
         ("{\"defaults\":[],\"jobs\":[]}", "/defaults", "wrong_type"),
         ("{\"defaults\":{}}", "/jobs", "required"),
         ("{}", "/jobs", "required"),
-        ("{\"jobs\":[],\"defaults\":{}}", "/defaults", "invalid_order"),
+        (
+            "{\"jobs\":[],\"defaults\":{}}",
+            "/defaults",
+            "invalid_order",
+        ),
         ("{\"jobs\":[],\"jobs\":[]}", "/jobs", "duplicate_field"),
-        ("{\"defaults\":{},\"defaults\":{}}", "/defaults", "duplicate_field"),
+        (
+            "{\"defaults\":{},\"defaults\":{}}",
+            "/defaults",
+            "duplicate_field",
+        ),
         ("{\"Jobs\":[]}", "/Jobs", "unknown_field"),
         ("{\"jobs\":[{} {}]}", "/jobs/1", "malformed_json"),
         ("{\"jobs\":[{},]}", "/jobs/1", "malformed_json"),
@@ -80,7 +107,11 @@ fn a_broken_frame_is_refused_with_the_place() {
         ("{jobs:[]}", "", "malformed_json"),
     ] {
         match split(Framing::Json, body.as_bytes(), 3) {
-            Err(SplitError::Malformed(error)) => assert_eq!((error.pointer.as_str(), error.code.as_str()), (pointer, code), "{body}"),
+            Err(SplitError::Malformed(error)) => assert_eq!(
+                (error.pointer.as_str(), error.code.as_str()),
+                (pointer, code),
+                "{body}"
+            ),
             other => panic!("{body}: {other:?}"),
         }
     }
@@ -92,18 +123,39 @@ fn an_item_beyond_the_bound_is_refused_before_it_is_whole() {
     let open = format!("{{\"jobs\":[{{}},{{\"a\":\"{long}");
     let mut splitter = Splitter::new(Framing::Json, BOUND);
     let error = splitter.feed(open.as_bytes(), &mut Vec::new()).unwrap_err();
-    assert_eq!(error, SplitError::ItemTooLarge { pointer: "/jobs/1".into() });
+    assert_eq!(
+        error,
+        SplitError::ItemTooLarge {
+            pointer: "/jobs/1".into()
+        }
+    );
     let mut splitter = Splitter::new(Framing::Lines, BOUND);
-    let error = splitter.feed(format!("{{}}\n{long}y").as_bytes(), &mut Vec::new()).unwrap_err();
-    assert_eq!(error, SplitError::ItemTooLarge { pointer: "/jobs/1".into() });
+    let error = splitter
+        .feed(format!("{{}}\n{long}y").as_bytes(), &mut Vec::new())
+        .unwrap_err();
+    assert_eq!(
+        error,
+        SplitError::ItemTooLarge {
+            pointer: "/jobs/1".into()
+        }
+    );
     let mut splitter = Splitter::new(Framing::Json, BOUND);
-    let error = splitter.feed(format!("{{\"{long}y").as_bytes(), &mut Vec::new()).unwrap_err();
-    assert_eq!(error, SplitError::ItemTooLarge { pointer: String::new() });
+    let error = splitter
+        .feed(format!("{{\"{long}y").as_bytes(), &mut Vec::new())
+        .unwrap_err();
+    assert_eq!(
+        error,
+        SplitError::ItemTooLarge {
+            pointer: String::new()
+        }
+    );
 }
 
 #[test]
 fn a_defaults_line_takes_nothing_beside() {
-    assert!(matches!(split(Framing::Lines, b"{\"defaults\":{},\"x\":1}\n", 4), Err(SplitError::Malformed(e)) if e.pointer == "/x"));
+    assert!(
+        matches!(split(Framing::Lines, b"{\"defaults\":{},\"x\":1}\n", 4), Err(SplitError::Malformed(e)) if e.pointer == "/x")
+    );
 }
 
 #[test]
@@ -118,11 +170,33 @@ fn a_byte_order_mark_is_skipped_once_and_in_pieces() {
     };
     let item = || vec![Piece::Item(b"{\"a\":1}".to_vec())];
     for step in [1, 2, 100] {
-        assert_eq!(whole(Framing::Lines, b"\xEF\xBB\xBF{\"a\":1}\n", step).unwrap(), item());
-        assert_eq!(whole(Framing::Json, b"\xEF\xBB\xBF{\"jobs\":[{\"a\":1}]}", step).unwrap(), item());
-        let defaults = whole(Framing::Lines, b"\xEF\xBB\xBF{\"defaults\":{}}\n{\"a\":1}", step).unwrap();
+        assert_eq!(
+            whole(Framing::Lines, b"\xEF\xBB\xBF{\"a\":1}\n", step).unwrap(),
+            item()
+        );
+        assert_eq!(
+            whole(Framing::Json, b"\xEF\xBB\xBF{\"jobs\":[{\"a\":1}]}", step).unwrap(),
+            item()
+        );
+        let defaults = whole(
+            Framing::Lines,
+            b"\xEF\xBB\xBF{\"defaults\":{}}\n{\"a\":1}",
+            step,
+        )
+        .unwrap();
         assert_eq!(defaults[0], Piece::Defaults(b"{}".to_vec()));
-        assert!(whole(Framing::Json, b"\xEF\xBB\xBF\xEF\xBB\xBF{\"jobs\":[]}", step).is_err(), "one is enough");
-        assert!(whole(Framing::Json, b"\xEF\xBB{\"jobs\":[]}", step).is_err(), "half of one is none");
+        assert!(
+            whole(
+                Framing::Json,
+                b"\xEF\xBB\xBF\xEF\xBB\xBF{\"jobs\":[]}",
+                step
+            )
+            .is_err(),
+            "one is enough"
+        );
+        assert!(
+            whole(Framing::Json, b"\xEF\xBB{\"jobs\":[]}", step).is_err(),
+            "half of one is none"
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! The items of one request on their way into the store, and how many bytes they hold: in the chunk that is filled, and in all.
+//! The items of one request on their way into the store, and how many bytes they hold: in the chunk
+//! that is filled, and in all.
 //!
-//! A field of `defaults` is sent once and kept with every job, so the size of the body bounds nothing: what it becomes is counted.
+//! A field of `defaults` is sent once and kept with every job, so the size of the body bounds
+//! nothing: what it becomes is counted.
 
 use super::problem::ApiError;
 use crate::store::rows::{StagedItem, StagedJob};
@@ -55,19 +57,44 @@ impl Chunk {
 fn text_bytes(item: &StagedItem) -> u64 {
     let bytes = match item {
         StagedItem::Job(job) => of_job(job),
-        StagedItem::Refused { excerpt, object, problem, .. } => {
-            let object = object.as_ref().map_or(0, |object| object.object_type.len() + object.id.len());
-            excerpt.len() + object + problem.code.len() + problem.message.len() + length(problem.pointer.as_ref())
+        StagedItem::Refused {
+            excerpt,
+            object,
+            problem,
+            ..
+        } => {
+            let object = object
+                .as_ref()
+                .map_or(0, |object| object.object_type.len() + object.id.len());
+            excerpt.len()
+                + object
+                + problem.code.len()
+                + problem.message.len()
+                + length(problem.pointer.as_ref())
         }
     };
     bytes as u64
 }
 
 fn of_job(job: &StagedJob) -> usize {
-    let words = [&job.partition_key, &job.client_ref, &job.payload, &job.traceparent];
+    let words = [
+        &job.partition_key,
+        &job.client_ref,
+        &job.payload,
+        &job.traceparent,
+    ];
     let words: usize = words.into_iter().map(|word| length(word.as_ref())).sum();
-    let context: usize = job.context.iter().flatten().map(|(name, value)| name.len() + value.len()).sum();
-    let parents: usize = job.depends_on.iter().map(|object| object.object_type.len() + object.id.len()).sum();
+    let context: usize = job
+        .context
+        .iter()
+        .flatten()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    let parents: usize = job
+        .depends_on
+        .iter()
+        .map(|object| object.object_type.len() + object.id.len())
+        .sum();
     words + context + parents + job.object.object_type.len() + job.object.id.len()
 }
 
@@ -98,6 +125,10 @@ mod tests {
         assert_eq!(chunk.take().len(), 2);
         assert!(!chunk.is_full(1000));
         let error = chunk.push(refused("x".repeat(400)), 1000).unwrap_err();
-        assert_eq!(error.status(), 413, "the chunks of one request are counted together");
+        assert_eq!(
+            error.status(),
+            413,
+            "the chunks of one request are counted together"
+        );
     }
 }

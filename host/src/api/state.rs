@@ -1,6 +1,8 @@
-//! What the handlers need: the store, the clock, the bounds, and the configuration, and two doors to the rest of the host.
+//! What the handlers need: the store, the clock, the bounds, and the configuration, and two doors
+//! to the rest of the host.
 //!
-//! The doors are traits so that the API knows neither the runtime nor the scheduler. `app.rs` puts the real ones in.
+//! The doors are traits so that the API knows neither the runtime nor the scheduler. `app.rs` puts
+//! the real ones in.
 
 use std::sync::Arc;
 
@@ -31,7 +33,8 @@ pub enum ConnectorError {
     /// It breaks a rule; the running version is untouched.
     #[error("{detail}")]
     Refused {
-        /// Which rule: `not_a_component`, `wrong_world`, `import_not_granted`, `describe_failed`, `trial_failed` …
+        /// Which rule: `not_a_component`, `wrong_world`, `import_not_granted`, `describe_failed`,
+        /// `trial_failed` …
         code: String,
         /// What is wrong.
         detail: String,
@@ -59,8 +62,8 @@ impl From<ConnectorError> for ApiError {
 pub struct Changed {
     /// The version.
     pub row: ConnectorRow,
-    /// What it needs and offers other than the active version before it, and connections whose settings do not fit, one
-    /// sentence each.
+    /// What it needs and offers other than the active version before it, and connections whose
+    /// settings do not fit, one sentence each.
     pub differences: Vec<String>,
 }
 
@@ -69,8 +72,13 @@ pub struct Changed {
 pub trait Connectors: Send + Sync {
     /// Validates and stores a component. `activate`: new calls go to it.
     async fn install(&self, component: Bytes, activate: bool) -> Result<Changed, ConnectorError>;
-    /// Makes an installed version the active one, and says what that changes; none if it is not installed.
-    async fn activate(&self, name: &str, version: &str) -> Result<Option<Vec<String>>, ConnectorError>;
+    /// Makes an installed version the active one, and says what that changes; none if it is not
+    /// installed.
+    async fn activate(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<Vec<String>>, ConnectorError>;
     /// What a connector (its active version, or the newest that fits the pin) says about itself.
     fn description(&self, name: &str, pin: Option<&str>) -> Option<Arc<Description>>;
 }
@@ -84,11 +92,14 @@ pub trait Scheduling: Send + Sync {
     fn changed(&self, changes: Changes);
     /// An execution was paused or resumed.
     fn paused(&self, execution: ExecutionSeq, paused: bool);
-    /// What the waiting jobs of an execution wait for, per connection. Together they are the waiting jobs.
+    /// What the waiting jobs of an execution wait for, per connection. Together they are the
+    /// waiting jobs.
     fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)>;
-    /// How much of its limits a connection has used since the host started; none if it is not known.
+    /// How much of its limits a connection has used since the host started; none if it is not
+    /// known.
     fn limit_used(&self, connection: ConnectionId) -> Option<Usage>;
-    /// Checks a connection, and lets it go on if it was closed and works; none if it is gone, or the host is stopping.
+    /// Checks a connection, and lets it go on if it was closed and works; none if it is gone, or
+    /// the host is stopping.
     async fn check(&self, connection: ConnectionId) -> Option<Probe>;
     /// What one waiting job waits for.
     fn job_waiting(&self, job: &JobRow, ahead: u32) -> Option<WaitingGroup>;
@@ -151,7 +162,12 @@ impl ApiState {
         ready: watch::Receiver<bool>,
     ) -> Self {
         let permits = |n: u32| Arc::new(Semaphore::new((n as usize).min(Semaphore::MAX_PERMITS)));
-        let quotas = Quotas::new(settings.quota_requests, settings.quota_window_ms, clock.mono()).map(Arc::new);
+        let quotas = Quotas::new(
+            settings.quota_requests,
+            settings.quota_window_ms,
+            clock.mono(),
+        )
+        .map(Arc::new);
         Self {
             store,
             clock,

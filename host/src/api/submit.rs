@@ -1,7 +1,7 @@
 //! `POST /v1/jobs` and `POST /v1/bulk`: work is handed over, and the answer says what it became.
 //!
-//! Receiving runs in a task of its own: a client that leaves after its last byte cancels nothing, and one that leaves
-//! before leaves nothing behind.
+//! Receiving runs in a task of its own: a client that leaves after its last byte cancels nothing,
+//! and one that leaves before leaves nothing behind.
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -27,10 +27,10 @@ const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-locati
 
 /// Submit one piece of work.
 ///
-/// One action on one or more objects for one or more channels. With one object and one channel the answer waits for
-/// the end for up to `sync_wait_ms` (1 s); `Prefer: wait=N` waits longer, for any submission, and
-/// `Prefer: respond-async` not at all. What cannot be done is refused as a whole. A destination's refusal is still a
-/// 200, with the job's state `rejected`.
+/// One action on one or more objects for one or more channels. With one object and one channel the
+/// answer waits for the end for up to `sync_wait_ms` (1 s); `Prefer: wait=N` waits longer, for any
+/// submission, and `Prefer: respond-async` not at all. What cannot be done is refused as a whole. A
+/// destination's refusal is still a 200, with the job's state `rejected`.
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "submit", operation_id = "submitJob",
     params(
@@ -65,17 +65,39 @@ pub(super) async fn submit_job(
     let preferences = Preferences::of(&parts.headers);
     body::require_media_type(&parts.headers, "application/json")?;
     // One submission that cannot be done leaves nothing to do: it is refused as a whole.
-    let head = Head { strict: true, ..head("jobs", &parts.headers, preferences)? };
-    let received = detached(&state, caller.clone(), head, parts.headers, body, receive_one).await?;
-    let default_ms = if received.single { state.settings.sync_wait_ms } else { 0 };
-    Ok(answer(&state, &caller, received, preferences, Waits::Always { default_ms }).await)
+    let head = Head {
+        strict: true,
+        ..head("jobs", &parts.headers, preferences)?
+    };
+    let received = detached(
+        &state,
+        caller.clone(),
+        head,
+        parts.headers,
+        body,
+        receive_one,
+    )
+    .await?;
+    let default_ms = if received.single {
+        state.settings.sync_wait_ms
+    } else {
+        0
+    };
+    Ok(answer(
+        &state,
+        &caller,
+        received,
+        preferences,
+        Waits::Always { default_ms },
+    )
+    .await)
 }
 
 /// Submit thousands at once.
 ///
-/// The body is read as a stream. A job that cannot be done is kept as a refused item, with its index, an excerpt and a
-/// problem; `Prefer: handling=strict` refuses the whole request instead. A body that is malformed or cut off leaves
-/// nothing. `defaults` must come before `jobs`.
+/// The body is read as a stream. A job that cannot be done is kept as a refused item, with its
+/// index, an excerpt and a problem; `Prefer: handling=strict` refuses the whole request instead. A
+/// body that is malformed or cut off leaves nothing. `defaults` must come before `jobs`.
 #[utoipa::path(
     post, path = "/v1/bulk", tag = "submit", operation_id = "submitBulk",
     params(
@@ -111,7 +133,15 @@ pub(super) async fn submit_bulk(
     let preferences = Preferences::of(&parts.headers);
     framing(&parts.headers)?;
     let head = head("bulk", &parts.headers, preferences)?;
-    let received = detached(&state, caller.clone(), head, parts.headers, body, receive_many).await?;
+    let received = detached(
+        &state,
+        caller.clone(),
+        head,
+        parts.headers,
+        body,
+        receive_many,
+    )
+    .await?;
     Ok(answer(&state, &caller, received, preferences, Waits::Asked).await)
 }
 
@@ -137,8 +167,17 @@ pub(super) struct BulkBody {
     jobs: Vec<Submission>,
 }
 
-fn head(operation: &'static str, headers: &HeaderMap, preferences: Preferences) -> Result<Head, ApiError> {
-    Ok(Head { operation, strict: preferences.strict, key: idempotency::key(headers)?, traceparent: trace::traceparent(headers) })
+fn head(
+    operation: &'static str,
+    headers: &HeaderMap,
+    preferences: Preferences,
+) -> Result<Head, ApiError> {
+    Ok(Head {
+        operation,
+        strict: preferences.strict,
+        key: idempotency::key(headers)?,
+        traceparent: trace::traceparent(headers),
+    })
 }
 
 fn framing(headers: &HeaderMap) -> Result<Framing, ApiError> {
@@ -164,26 +203,43 @@ where
     F: FnOnce(ApiState, Intake, HeaderMap, Body) -> R,
     R: Future<Output = Result<Received, ApiError>> + Send + 'static,
 {
-    let share = state.submission_shares.take(caller.holder()).ok_or_else(|| ApiError::TooMany {
-        code: "too_many_submissions_of_key",
-        detail: format!("{} submissions of this API key are being received (bound `api.receive_per_key`)", state.settings.receive_per_key),
-        retry_after_s: 1,
-    })?;
-    let permit = std::sync::Arc::clone(&state.submissions).try_acquire_owned().map_err(|_| ApiError::Busy {
-        code: "too_many_submissions",
-        detail: format!("{} submissions are being received (bound `api.receive_concurrency`)", state.settings.receive_concurrency),
-        retry_after_s: 1,
-    })?;
+    let share = state
+        .submission_shares
+        .take(caller.holder())
+        .ok_or_else(|| ApiError::TooMany {
+            code: "too_many_submissions_of_key",
+            detail: format!(
+                "{} submissions of this API key are being received (bound `api.receive_per_key`)",
+                state.settings.receive_per_key
+            ),
+            retry_after_s: 1,
+        })?;
+    let permit = std::sync::Arc::clone(&state.submissions)
+        .try_acquire_owned()
+        .map_err(|_| ApiError::Busy {
+            code: "too_many_submissions",
+            detail: format!(
+                "{} submissions are being received (bound `api.receive_concurrency`)",
+                state.settings.receive_concurrency
+            ),
+            retry_after_s: 1,
+        })?;
     let intake = Intake::new(state.clone(), caller, head)?;
     let receiving = receive(state.clone(), intake, headers, body);
     let task = tokio::spawn(async move {
         let _places = (permit, share);
         receiving.await
     });
-    task.await.map_err(|error| ApiError::Internal(format!("receiving a submission failed: {error}")))?
+    task.await
+        .map_err(|error| ApiError::Internal(format!("receiving a submission failed: {error}")))?
 }
 
-async fn receive_one(state: ApiState, mut intake: Intake, headers: HeaderMap, body: Body) -> Result<Received, ApiError> {
+async fn receive_one(
+    state: ApiState,
+    mut intake: Intake,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Received, ApiError> {
     let bounds = BodyBounds::from_now(&state, state.settings.max_item_bytes, "api.max_item_bytes");
     let (text, hash) = body::read_whole(&headers, body, bounds).await?;
     let received = match intake.only(body::without_mark(&text)).await {
@@ -196,7 +252,12 @@ async fn receive_one(state: ApiState, mut intake: Intake, headers: HeaderMap, bo
     received
 }
 
-async fn receive_many(state: ApiState, mut intake: Intake, headers: HeaderMap, body: Body) -> Result<Received, ApiError> {
+async fn receive_many(
+    state: ApiState,
+    mut intake: Intake,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Received, ApiError> {
     let received = receive_pieces(&state, &mut intake, &headers, body).await;
     if received.is_err() {
         intake.abandon().await;
@@ -204,7 +265,12 @@ async fn receive_many(state: ApiState, mut intake: Intake, headers: HeaderMap, b
     received
 }
 
-async fn receive_pieces(state: &ApiState, intake: &mut Intake, headers: &HeaderMap, body: Body) -> Result<Received, ApiError> {
+async fn receive_pieces(
+    state: &ApiState,
+    intake: &mut Intake,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Received, ApiError> {
     let bounds = BodyBounds::from_now(state, state.settings.bulk_max_bytes, "api.bulk_max_bytes");
     let mut splitter = Splitter::new(framing(headers)?, state.settings.max_item_bytes);
     let mut reader = BodyReader::new(headers, body, bounds)?;
@@ -222,17 +288,36 @@ async fn receive_pieces(state: &ApiState, intake: &mut Intake, headers: &HeaderM
     intake.finish(reader.finish()).await
 }
 
-/// Waits as preferred and answers with the execution as it stands then. It is durable by now, so whatever goes wrong here is no
-/// refusal: the answer says where to follow it.
-pub(super) async fn answer(state: &ApiState, caller: &Caller, received: Received, preferences: Preferences, waits: Waits) -> Response {
+/// Waits as preferred and answers with the execution as it stands then. It is durable by now, so
+/// whatever goes wrong here is no refusal: the answer says where to follow it.
+pub(super) async fn answer(
+    state: &ApiState,
+    caller: &Caller,
+    received: Received,
+    preferences: Preferences,
+    waits: Waits,
+) -> Response {
     let path = format!("/v1/executions/{}", received.id);
-    let location = HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/v1/executions"));
-    match as_it_stands(state, caller, received, preferences, waits, location.clone()).await {
+    let location =
+        HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/v1/executions"));
+    match as_it_stands(
+        state,
+        caller,
+        received,
+        preferences,
+        waits,
+        location.clone(),
+    )
+    .await
+    {
         Ok(response) => response,
         Err(error) => {
             tracing::warn!(%error, execution = received.execution.0, trace_id = trace::current(), "accepted, but its state was not read");
-            let headers =
-                [(header::LOCATION, location.clone()), (OPERATION_LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(1))];
+            let headers = [
+                (header::LOCATION, location.clone()),
+                (OPERATION_LOCATION, location),
+                (header::RETRY_AFTER, HeaderValue::from(1)),
+            ];
             let body = serde_json::json!({"id": received.id.to_string(), "links": {"jobs": format!("{path}/jobs")}});
             (StatusCode::ACCEPTED, headers, axum::Json(body)).into_response()
         }
@@ -247,20 +332,37 @@ async fn as_it_stands(
     waits: Waits,
     location: HeaderValue,
 ) -> Result<Response, ApiError> {
-    let default_ms = if let Waits::Always { default_ms } = waits { default_ms } else { 0 };
+    let default_ms = if let Waits::Always { default_ms } = waits {
+        default_ms
+    } else {
+        0
+    };
     let asked_ms = preferences.wait_ms(default_ms, state.settings.max_wait_ms);
     let place = wait::place(state, caller, asked_ms);
     let wait_ms = if place.is_some() { asked_ms } else { 0 };
     let status = wait::until(state, received.execution, wait_ms, execution_view::is_done).await?;
     drop(place);
-    let status = status.ok_or_else(|| ApiError::Internal(format!("execution {} is not there after its seal", received.execution)))?;
+    let status = status.ok_or_else(|| {
+        ApiError::Internal(format!(
+            "execution {} is not there after its seal",
+            received.execution
+        ))
+    })?;
     let done = execution_view::is_done(&status);
     // A replay is answered with the execution as it stands now, waited for or not.
     let is_whole = done && (waits != Waits::Asked || wait_ms > 0 || received.replayed);
     let mut view = execution_view::view(state, &status);
     let total = view.counts.total;
     if is_whole && total <= u64::from(state.settings.page_default) {
-        let jobs = state.store.jobs(received.execution, &JobFilter::default(), None, state.settings.page_default).await?;
+        let jobs = state
+            .store
+            .jobs(
+                received.execution,
+                &JobFilter::default(),
+                None,
+                state.settings.page_default,
+            )
+            .await?;
         view.jobs = Some(job_view::views(state, jobs).await?);
     }
     let mut headers = HeaderMap::new();
@@ -273,7 +375,10 @@ async fn as_it_stands(
     }
     headers.insert(OPERATION_LOCATION, location);
     if !done {
-        headers.insert(header::RETRY_AFTER, execution_view::retry_after(state, &view));
+        headers.insert(
+            header::RETRY_AFTER,
+            execution_view::retry_after(state, &view),
+        );
     }
     Ok((StatusCode::ACCEPTED, headers, axum::Json(view)).into_response())
 }

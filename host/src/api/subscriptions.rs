@@ -32,7 +32,11 @@ pub(super) async fn get_subscription(
 ) -> Result<Response, ApiError> {
     parameters.finish()?;
     let name = segments.one();
-    let visible = state.configuration.catalogue().subscription(&name).is_some_and(|found| caller.sees(found.id));
+    let visible = state
+        .configuration
+        .catalogue()
+        .subscription(&name)
+        .is_some_and(|found| caller.sees(found.id));
     let name = DocumentName::Subscription(name);
     if !visible {
         return Err(documents::missing(&name));
@@ -52,7 +56,10 @@ pub(super) async fn list_subscriptions(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     parameters.finish()?;
-    documents::list(&state, DocumentKind::Subscription, &uri, |stored| caller.subscription.is_none_or(|own| own.0 == stored.id)).await
+    documents::list(&state, DocumentKind::Subscription, &uri, |stored| {
+        caller.subscription.is_none_or(|own| own.0 == stored.id)
+    })
+    .await
 }
 
 /// Make or change a subscription.
@@ -77,7 +84,14 @@ pub(super) async fn put_subscription(
     parameters.finish()?;
     caller.require_operator()?;
     let (parts, content) = request.into_parts();
-    documents::put::<SubscriptionDocument>(&state, &parts.headers, content, &[("name", &segments.one())], Document::Subscription).await
+    documents::put::<SubscriptionDocument>(
+        &state,
+        &parts.headers,
+        content,
+        &[("name", &segments.one())],
+        Document::Subscription,
+    )
+    .await
 }
 
 /// Remove a subscription.
@@ -105,10 +119,24 @@ pub(super) async fn delete_subscription(
     caller.require_operator()?;
     let name = segments.one();
     let catalogue = state.configuration.catalogue();
-    let own = catalogue.connections().filter(|connection| connection.subscription.name == name);
+    let own = catalogue
+        .connections()
+        .filter(|connection| connection.subscription.name == name);
     let connections = own.map(|connection| {
-        (connection.id, DocumentName::Connection { channel: connection.channel.name.clone(), subscription: name.clone() })
+        (
+            connection.id,
+            DocumentName::Connection {
+                channel: connection.channel.name.clone(),
+                subscription: name.clone(),
+            },
+        )
     });
     let connections = cancel.then(|| connections.collect());
-    documents::delete(&state, &headers, DocumentName::Subscription(name), connections).await
+    documents::delete(
+        &state,
+        &headers,
+        DocumentName::Subscription(name),
+        connections,
+    )
+    .await
 }

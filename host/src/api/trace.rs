@@ -1,5 +1,5 @@
-//! The trace id of the request being served: the caller's (W3C Trace Context) or a new one. It is in every problem,
-//! in the answer's `Trace-Id` header and in the host's log.
+//! The trace id of the request being served: the caller's (W3C Trace Context) or a new one. It is
+//! in every problem, in the answer's `Trace-Id` header and in the host's log.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -15,12 +15,17 @@ tokio::task_local! {
 /// The trace id of the request that this task serves; 32 zeros outside of one.
 #[must_use]
 pub fn current() -> String {
-    TRACE_ID.try_with(Clone::clone).unwrap_or_else(|_| "0".repeat(32))
+    TRACE_ID
+        .try_with(Clone::clone)
+        .unwrap_or_else(|_| "0".repeat(32))
 }
 
 /// Gives each request its trace id. The outermost layer.
 pub async fn layer(request: Request, next: Next) -> Response {
-    let id = traceparent(request.headers()).map_or_else(|| Uuid::new_v4().simple().to_string(), |parent| parent[3..35].to_owned());
+    let id = traceparent(request.headers()).map_or_else(
+        || Uuid::new_v4().simple().to_string(),
+        |parent| parent[3..35].to_owned(),
+    );
     let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path(), trace_id = id);
     let header = HeaderValue::from_str(&id);
     let mut response = TRACE_ID.scope(id, next.run(request)).instrument(span).await;
@@ -33,7 +38,12 @@ pub async fn layer(request: Request, next: Next) -> Response {
 /// The caller's `traceparent`, if it has the form of version 00 and no part is zero.
 #[must_use]
 pub fn traceparent(headers: &HeaderMap) -> Option<String> {
-    headers.get("traceparent")?.to_str().ok().filter(|text| is_traceparent(text)).map(str::to_owned)
+    headers
+        .get("traceparent")?
+        .to_str()
+        .ok()
+        .filter(|text| is_traceparent(text))
+        .map(str::to_owned)
 }
 
 /// Whether a text is a `traceparent` of version 00 (W3C Trace Context, section 3.2).
@@ -41,7 +51,11 @@ pub fn traceparent(headers: &HeaderMap) -> Option<String> {
 pub fn is_traceparent(text: &str) -> bool {
     let mut parts = text.split('-');
     let is_hex = |part: Option<&str>, length: usize| {
-        part.is_some_and(|p| p.len() == length && p.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+        part.is_some_and(|p| {
+            p.len() == length
+                && p.bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        })
     };
     parts.next() == Some("00")
         && is_hex(parts.next(), 32)

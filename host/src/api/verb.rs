@@ -1,4 +1,5 @@
-//! Custom verbs (AIP-136): `/v1/executions/exe_…:cancel`. The router matches whole segments, so the last one is split here.
+//! Custom verbs (AIP-136): `/v1/executions/exe_…:cancel`. The router matches whole segments, so the
+//! last one is split here.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
@@ -16,7 +17,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Segments {
         let raw = RawPathParams::from_request_parts(parts, state)
             .await
             .map_err(|_| ApiError::NotFound("there is nothing under this path".to_owned()))?;
-        Ok(Self(raw.iter().map(|(_, value)| value.to_owned()).collect()))
+        Ok(Self(
+            raw.iter().map(|(_, value)| value.to_owned()).collect(),
+        ))
     }
 }
 

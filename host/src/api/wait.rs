@@ -1,5 +1,5 @@
-//! Waits for an execution to change, on the announcements of store and configuration. Holds no worker, and ends with the
-//! client's patience, or when the host stops.
+//! Waits for an execution to change, on the announcements of store and configuration. Holds no
+//! worker, and ends with the client's patience, or when the host stops.
 
 use std::time::Duration;
 
@@ -14,11 +14,13 @@ use super::share::Share;
 use super::state::ApiState;
 use crate::store::rows::ExecutionStatus;
 
-/// How long changes are collected before the state is read again, in milliseconds. A busy execution changes often.
+/// How long changes are collected before the state is read again, in milliseconds. A busy execution
+/// changes often.
 const SETTLE_MS: u64 = 25;
 
-/// A place among those of the caller that wait, for as long as the request does, which holds no other place then. None: nothing
-/// is to be waited for (0 ms), or too many wait already (`waits_per_key`), and the answer is given at once.
+/// A place among those of the caller that wait, for as long as the request does, which holds no
+/// other place then. None: nothing is to be waited for (0 ms), or too many wait already
+/// (`waits_per_key`), and the answer is given at once.
 #[must_use]
 pub fn place(state: &ApiState, caller: &Caller, wait_ms: u64) -> Option<Share> {
     let place = state.waits.take(caller.holder()).filter(|_| wait_ms > 0)?;
@@ -26,7 +28,8 @@ pub fn place(state: &ApiState, caller: &Caller, wait_ms: u64) -> Option<Share> {
     Some(place)
 }
 
-/// The execution as soon as `enough`, or as it stands after `wait_ms`. None: there is no such execution.
+/// The execution as soon as `enough`, or as it stands after `wait_ms`. None: there is no such
+/// execution.
 ///
 /// # Errors
 /// What the store says.

@@ -1,9 +1,11 @@
-//! From documents and manifests to the gate's destinations: grants, limits with their keys, credentials by name.
+//! From documents and manifests to the gate's destinations: grants, limits with their keys,
+//! credentials by name.
 //!
-//! A limit's key is `SCOPE/ORIGIN:NAME`: who shares it, who wrote it (`channel`, `own`, `manifest`), and what it is called; one
-//! without a name has its place instead (`SCOPE/ORIGIN#PLACE`). So no limit takes another one's place, whatever its name.
-//! What it counts, if not requests, comes last (`SCOPE/ORIGIN:NAME (items)`): what was used of one does not tell what would
-//! have been used of the other. Facts in the store go by these keys.
+//! A limit's key is `SCOPE/ORIGIN:NAME`: who shares it, who wrote it (`channel`, `own`,
+//! `manifest`), and what it is called; one without a name has its place instead
+//! (`SCOPE/ORIGIN#PLACE`). So no limit takes another one's place, whatever its name. What it
+//! counts, if not requests, comes last (`SCOPE/ORIGIN:NAME (items)`): what was used of one does not
+//! tell what would have been used of the other. Facts in the store go by these keys.
 
 use std::collections::HashMap;
 
@@ -18,25 +20,32 @@ use crate::gate::{BoundLimit, Destination, Grant};
 use crate::runtime::Registry;
 use crate::runtime::description::{BucketKind, Description, HostNeed};
 
-/// The destinations of everything that is configured. A connection whose connector is not installed has none.
+/// The destinations of everything that is configured. A connection whose connector is not installed
+/// has none.
 pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination> {
     let connections = catalogue.connections().filter_map(|connection| {
         let channel = &connection.channel.document;
         let description = registry.description(&channel.connector, channel.version.as_deref())?;
         Some(of_connection(connection, &description))
     });
-    let sources = catalogue.sources().filter(|source| source.document.kind == SourceKind::Http).map(|source| of_source(source));
+    let sources = catalogue
+        .sources()
+        .filter(|source| source.document.kind == SourceKind::Http)
+        .map(|source| of_source(source));
     let mut destinations: Vec<Destination> = connections.chain(sources).collect();
     agree(&mut destinations);
     destinations
 }
 
-/// Gives limits the keys under which they are counted. Where a key that several share is defined in different ways (two
-/// channels of one connector, two versions of a manifest), each of them draws from all of these: the tightest holds for all.
-/// The first keeps the key, so that its state lasts.
+/// Gives limits the keys under which they are counted. Where a key that several share is defined in
+/// different ways (two channels of one connector, two versions of a manifest), each of them draws
+/// from all of these: the tightest holds for all. The first keeps the key, so that its state lasts.
 fn agree(destinations: &mut [Destination]) {
     let mut definitions: HashMap<LimitKey, Vec<(LimitKind, Option<String>)>> = HashMap::new();
-    for limit in destinations.iter().flat_map(|destination| &destination.limits) {
+    for limit in destinations
+        .iter()
+        .flat_map(|destination| &destination.limits)
+    {
         let known = definitions.entry(limit.key.clone()).or_default();
         let definition = (limit.kind, limit.counts.clone());
         if !known.contains(&definition) {
@@ -44,16 +53,30 @@ fn agree(destinations: &mut [Destination]) {
         }
     }
     let variant = |limit: &BoundLimit, place: usize, kind: LimitKind, counts: Option<&str>| {
-        let number = if place == 0 { String::new() } else { format!("~{}", place + 1) };
+        let number = if place == 0 {
+            String::new()
+        } else {
+            format!("~{}", place + 1)
+        };
         let counted = counts.map_or_else(String::new, |counts| format!(" ({counts})"));
         let key = LimitKey::new(format!("{}{number}{counted}", limit.key));
-        BoundLimit { key, kind, counts: counts.map(str::to_owned), ..limit.clone() }
+        BoundLimit {
+            key,
+            kind,
+            counts: counts.map(str::to_owned),
+            ..limit.clone()
+        }
     };
     for destination in destinations {
         let limits = std::mem::take(&mut destination.limits);
         let all = limits.iter().flat_map(|limit| {
-            let known = definitions.get(&limit.key).into_iter().flatten().enumerate();
-            known.map(move |(place, (kind, counts))| variant(limit, place, *kind, counts.as_deref()))
+            let known = definitions
+                .get(&limit.key)
+                .into_iter()
+                .flatten()
+                .enumerate();
+            known
+                .map(move |(place, (kind, counts))| variant(limit, place, *kind, counts.as_deref()))
         });
         destination.limits = all.collect();
     }
@@ -65,7 +88,12 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
     let owner = format!("connection:{}", connection.id);
     let mut limits: Vec<BoundLimit> = Vec::new();
     for (index, limit) in channel.limits.iter().enumerate() {
-        limits.push(bound(limit, &scope_key(limit, connection.id, &channel.name, &channel.connector), "channel", index));
+        limits.push(bound(
+            limit,
+            &scope_key(limit, connection.id, &channel.name, &channel.connector),
+            "channel",
+            index,
+        ));
     }
     for (index, limit) in document.limits.iter().enumerate() {
         limits.push(bound(limit, &owner, "own", index));
@@ -99,14 +127,23 @@ fn of_source(source: &Source) -> Destination {
     let document = &source.document;
     let owner = format!("source:{}", source.id);
     let urls = document.object_url.iter().chain(&document.batch_url);
-    // The braces of a template stand in the path, so the URL's host is read before they are filled in.
-    let grants = urls.filter_map(|url| Url::parse(&url.replace(['{', '}'], "")).ok()).filter_map(|url| granted(&url)).collect();
+    // The braces of a template stand in the path, so the URL's host is read before they are filled
+    // in.
+    let grants = urls
+        .filter_map(|url| Url::parse(&url.replace(['{', '}'], "")).ok())
+        .filter_map(|url| granted(&url))
+        .collect();
     Destination {
         own_key: LimitKey::new(owner.as_str()),
         connection: None,
         subscription: None,
         channel: None,
-        limits: document.limits.iter().enumerate().map(|(i, limit)| bound(limit, &owner, "own", i)).collect(),
+        limits: document
+            .limits
+            .iter()
+            .enumerate()
+            .map(|(i, limit)| bound(limit, &owner, "own", i))
+            .collect(),
         grants,
         allow_addresses: document.allow_addresses.clone(),
         auth: document.auth.clone(),
@@ -116,17 +153,31 @@ fn of_source(source: &Source) -> Destination {
     }
 }
 
-/// Where a connection may send to: the hosts of the settings that the connector names, and what the operator adds. A host that the
-/// manifest names by itself is a need and no grant: the operator fixes its scheme, host and port in `allow_hosts`, so that a new
-/// version of a connector reaches nothing that nobody allowed.
+/// Where a connection may send to: the hosts of the settings that the connector names, and what the
+/// operator adds. A host that the manifest names by itself is a need and no grant: the operator
+/// fixes its scheme, host and port in `allow_hosts`, so that a new version of a connector reaches
+/// nothing that nobody allowed.
 fn grants_of(connection: &Connection, description: &Description) -> Vec<Grant> {
     let mut grants = Vec::new();
     for need in &description.hosts {
-        let HostNeed::Setting(name) = need else { continue };
-        let url = connection.document.settings.get(name).and_then(|v| v.as_str()).and_then(|text| Url::parse(text).ok());
+        let HostNeed::Setting(name) = need else {
+            continue;
+        };
+        let url = connection
+            .document
+            .settings
+            .get(name)
+            .and_then(|v| v.as_str())
+            .and_then(|text| Url::parse(text).ok());
         grants.extend(url.and_then(|url| granted(&url)));
     }
-    grants.extend(connection.document.allow_hosts.iter().filter_map(|text| text.parse().ok()));
+    grants.extend(
+        connection
+            .document
+            .allow_hosts
+            .iter()
+            .filter_map(|text| text.parse().ok()),
+    );
     grants
 }
 
@@ -135,7 +186,12 @@ fn granted(url: &Url) -> Option<Grant> {
     url.origin().ascii_serialization().parse().ok()
 }
 
-fn scope_key(limit: &LimitDocument, connection: ConnectionId, channel: &str, connector: &str) -> String {
+fn scope_key(
+    limit: &LimitDocument,
+    connection: ConnectionId,
+    channel: &str,
+    connector: &str,
+) -> String {
     match scope_of(limit) {
         LimitScope::Connection => format!("connection:{connection}"),
         LimitScope::Channel => format!("channel:{channel}"),
@@ -149,7 +205,12 @@ fn bucket_scope(scope: &str, connection: &Connection, channel: &str, connector: 
         "connector" => format!("connector:{connector}"),
         other => match other.strip_prefix("setting:") {
             Some(name) => {
-                let value = connection.document.settings.get(name).map(shared_value).unwrap_or_default();
+                let value = connection
+                    .document
+                    .settings
+                    .get(name)
+                    .map(shared_value)
+                    .unwrap_or_default();
                 format!("connector:{connector}/{name}={value}")
             }
             None => format!("connection:{}", connection.id),
@@ -157,10 +218,17 @@ fn bucket_scope(scope: &str, connection: &Connection, channel: &str, connector: 
     }
 }
 
-/// What of a setting's value says who shares a limit: of a URL the place that it leads to, else all of it.
+/// What of a setting's value says who shares a limit: of a URL the place that it leads to, else all
+/// of it.
 fn shared_value(value: &serde_json::Value) -> String {
-    let url = value.as_str().and_then(|text| Url::parse(text).ok()).filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.map_or_else(|| value.to_string(), |url| url.origin().ascii_serialization())
+    let url = value
+        .as_str()
+        .and_then(|text| Url::parse(text).ok())
+        .filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.map_or_else(
+        || value.to_string(),
+        |url| url.origin().ascii_serialization(),
+    )
 }
 
 const fn scope_of(limit: &LimitDocument) -> LimitScope {
@@ -174,12 +242,23 @@ const fn scope_of(limit: &LimitDocument) -> LimitScope {
 
 fn bound(limit: &LimitDocument, scope: &str, origin: &str, index: usize) -> BoundLimit {
     let (name, operations) = match limit {
-        LimitDocument::TokenBucket { name, operations, .. }
-        | LimitDocument::Window { name, operations, .. }
-        | LimitDocument::Concurrency { name, operations, .. }
-        | LimitDocument::MinInterval { name, operations, .. } => (name, operations),
+        LimitDocument::TokenBucket {
+            name, operations, ..
+        }
+        | LimitDocument::Window {
+            name, operations, ..
+        }
+        | LimitDocument::Concurrency {
+            name, operations, ..
+        }
+        | LimitDocument::MinInterval {
+            name, operations, ..
+        } => (name, operations),
     };
-    let label = name.as_ref().map_or_else(|| format!("{origin}#{}", index + 1), |name| format!("{origin}:{name}"));
+    let label = name.as_ref().map_or_else(
+        || format!("{origin}#{}", index + 1),
+        |name| format!("{origin}:{name}"),
+    );
     BoundLimit {
         key: LimitKey::new(format!("{scope}/{label}")),
         kind: limit.kind(),
@@ -191,13 +270,36 @@ fn bound(limit: &LimitDocument, scope: &str, origin: &str, index: usize) -> Boun
 
 fn bucket_kind(kind: &BucketKind) -> LimitKind {
     match kind {
-        BucketKind::TokenBucket { rate, per_ms, burst } => LimitKind::TokenBucket { rate: *rate, per_ms: *per_ms, burst: *burst },
-        BucketKind::Window { max, window_ms, anchor: None } => LimitKind::Window { max: *max, window_ms: *window_ms },
-        BucketKind::Window { max, window_ms, anchor: Some(anchor) } => {
-            LimitKind::FixedWindow { max: *max, window_ms: *window_ms, anchor: *anchor }
-        }
+        BucketKind::TokenBucket {
+            rate,
+            per_ms,
+            burst,
+        } => LimitKind::TokenBucket {
+            rate: *rate,
+            per_ms: *per_ms,
+            burst: *burst,
+        },
+        BucketKind::Window {
+            max,
+            window_ms,
+            anchor: None,
+        } => LimitKind::Window {
+            max: *max,
+            window_ms: *window_ms,
+        },
+        BucketKind::Window {
+            max,
+            window_ms,
+            anchor: Some(anchor),
+        } => LimitKind::FixedWindow {
+            max: *max,
+            window_ms: *window_ms,
+            anchor: *anchor,
+        },
         BucketKind::Concurrency { max } => LimitKind::Concurrency { max: *max },
-        BucketKind::MinInterval { interval_ms } => LimitKind::MinInterval { interval_ms: *interval_ms },
+        BucketKind::MinInterval { interval_ms } => LimitKind::MinInterval {
+            interval_ms: *interval_ms,
+        },
     }
 }
 

@@ -58,7 +58,12 @@ impl Scheduling for DispatchDoor {
 
     fn job_waiting(&self, job: &JobRow, ahead: u32) -> Option<WaitingGroup> {
         let (kind, key, until) = self.view.job(job, ahead)?;
-        Some(WaitingGroup { kind, key, until, jobs: 1 })
+        Some(WaitingGroup {
+            kind,
+            key,
+            until,
+            jobs: 1,
+        })
     }
 }
 
@@ -71,12 +76,21 @@ pub(super) struct RegistryDoor {
 }
 
 impl RegistryDoor {
-    /// The connections whose settings do not fit the versions in use now, those of this connector; they are parked.
+    /// The connections whose settings do not fit the versions in use now, those of this connector;
+    /// they are parked.
     async fn misfits(&self, connector: &str) -> Vec<String> {
         let catalogue = self.configuration.catalogue();
-        let uses = |channel: &str| catalogue.channel(channel).is_some_and(|channel| channel.document.connector == connector);
+        let uses = |channel: &str| {
+            catalogue
+                .channel(channel)
+                .is_some_and(|channel| channel.document.connector == connector)
+        };
         match self.configuration.judge_settings().await {
-            Ok(misfits) => misfits.iter().filter(|misfit| uses(&misfit.channel)).map(ToString::to_string).collect(),
+            Ok(misfits) => misfits
+                .iter()
+                .filter(|misfit| uses(&misfit.channel))
+                .map(ToString::to_string)
+                .collect(),
             Err(error) => {
                 tracing::warn!(%error, connector, "connections whose settings do not fit could not be parked");
                 Vec::new()
@@ -88,18 +102,33 @@ impl RegistryDoor {
 #[async_trait]
 impl Connectors for RegistryDoor {
     async fn install(&self, component: Bytes, activate: bool) -> Result<Changed, ConnectorError> {
-        let installed = self.registry.install(component, activate).await.map_err(refused)?;
+        let installed = self
+            .registry
+            .install(component, activate)
+            .await
+            .map_err(refused)?;
         let mut differences = installed.differences;
         differences.extend(self.misfits(&installed.name).await);
         (self.changed)();
         let row = self.registry.row(&installed.name, &installed.version);
-        let row = row.ok_or_else(|| ConnectorError::Internal("the version that was just installed is not listed".to_owned()))?;
+        let row = row.ok_or_else(|| {
+            ConnectorError::Internal("the version that was just installed is not listed".to_owned())
+        })?;
         Ok(Changed { row, differences })
     }
 
-    async fn activate(&self, name: &str, version: &str) -> Result<Option<Vec<String>>, ConnectorError> {
+    async fn activate(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<Vec<String>>, ConnectorError> {
         let mut differences = self.registry.differences(name, version);
-        if !self.registry.activate(name, version).await.map_err(refused)? {
+        if !self
+            .registry
+            .activate(name, version)
+            .await
+            .map_err(refused)?
+        {
             return Ok(None);
         }
         differences.extend(self.misfits(name).await);
@@ -115,6 +144,9 @@ impl Connectors for RegistryDoor {
 fn refused(error: InstallError) -> ConnectorError {
     match error {
         InstallError::Store(error) => ConnectorError::Store(error),
-        other => ConnectorError::Refused { code: other.code().to_owned(), detail: other.to_string() },
+        other => ConnectorError::Refused {
+            code: other.code().to_owned(),
+            detail: other.to_string(),
+        },
     }
 }

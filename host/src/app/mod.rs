@@ -16,5 +16,7 @@ pub use serve::{AppError, serve};
 /// # Errors
 /// It cannot be written.
 pub fn openapi() -> Result<String, AppError> {
-    crate::api::openapi().to_pretty_json().map_err(|error| AppError::Start(format!("the API's description: {error}")))
+    crate::api::openapi()
+        .to_pretty_json()
+        .map_err(|error| AppError::Start(format!("the API's description: {error}")))
 }

@@ -13,16 +13,28 @@ use crate::store::Store;
 use crate::telemetry::exposition::{Connections, Sample};
 
 /// A sampler over these parts.
-pub(super) fn sampler(store: Store, configuration: Arc<Configuration>, registry: Arc<Registry>, view: View) -> impl Fn() -> Sample {
+pub(super) fn sampler(
+    store: Store,
+    configuration: Arc<Configuration>,
+    registry: Arc<Registry>,
+    view: View,
+) -> impl Fn() -> Sample {
     move || {
         let gatings: HashMap<ConnectionId, Gating> = view.gatings().into_iter().collect();
         let mut connections = Connections::new();
         for connection in configuration.catalogue().connections() {
             let channel = Arc::from(connection.channel.document.name.as_str());
-            *connections.entry((channel, state(gatings.get(&connection.id)))).or_default() += 1;
+            *connections
+                .entry((channel, state(gatings.get(&connection.id))))
+                .or_default() += 1;
         }
         let (instances_busy, instances_idle) = registry.instances();
-        Sample { jobs_unfinished: store.backlog(), connections, instances_busy, instances_idle }
+        Sample {
+            jobs_unfinished: store.backlog(),
+            connections,
+            instances_busy,
+            instances_idle,
+        }
     }
 }
 

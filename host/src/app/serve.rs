@@ -1,4 +1,5 @@
-//! Starting the parts in the order in which they need each other, and stopping them the other way round.
+//! Starting the parts in the order in which they need each other, and stopping them the other way
+//! round.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -46,7 +47,9 @@ pub enum AppError {
     #[error("serving stopped: {0}")]
     Serve(std::io::Error),
     /// The store's writer ended.
-    #[error("the store takes no more writes, because of a defect that the log shows; what was acknowledged is kept, start again")]
+    #[error(
+        "the store takes no more writes, because of a defect that the log shows; what was acknowledged is kept, start again"
+    )]
     Writer,
 }
 
@@ -63,10 +66,11 @@ struct Host {
     ready: watch::Sender<bool>,
 }
 
-/// Runs the host until it is asked to stop (SIGINT, SIGTERM): then nothing more is admitted, whoever waits is answered, calls and
-/// requests under way finish within `dispatch.drain_ms`, and the store closes. It stops by itself when nothing can be written any
-/// more: its calls could not be settled, and another host may have the data directory. `documents`: those of the configuration
-/// file, if there is one.
+/// Runs the host until it is asked to stop (SIGINT, SIGTERM): then nothing more is admitted,
+/// whoever waits is answered, calls and requests under way finish within `dispatch.drain_ms`, and
+/// the store closes. It stops by itself when nothing can be written any more: its calls could not
+/// be settled, and another host may have the data directory. `documents`: those of the
+/// configuration file, if there is one.
 ///
 /// # Errors
 /// The host cannot start or cannot go on.
@@ -82,10 +86,18 @@ pub async fn serve(settings: ServerSettings, documents: Option<Documents>) -> Re
     let asked_to_stop = Signals::install().map_err(|e| cannot("signals")(e.to_string()))?;
     announce("listening", &api);
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(axum::serve(api, host.router).with_graceful_shutdown(until_set(stopped.clone())).into_future());
+    let serving = tokio::spawn(
+        axum::serve(api, host.router)
+            .with_graceful_shutdown(until_set(stopped.clone()))
+            .into_future(),
+    );
     let operating = operations.map(|listener| {
         announce("operations", &listener);
-        tokio::spawn(axum::serve(listener, host.operations).with_graceful_shutdown(until_set(stopped)).into_future())
+        tokio::spawn(
+            axum::serve(listener, host.operations)
+                .with_graceful_shutdown(until_set(stopped))
+                .into_future(),
+        )
     });
     host.ready.send_replace(true);
     let end = the_end(asked_to_stop.received(), &host.store).await;
@@ -107,20 +119,33 @@ pub async fn serve(settings: ServerSettings, documents: Option<Documents>) -> Re
 }
 
 /// Lets calls and requests under way end by themselves, for at most so long.
-async fn finish(dispatcher: &Dispatcher, servers: &mut [JoinHandle<std::io::Result<()>>], at_most: Duration) {
-    if tokio::time::timeout(at_most, dispatcher.drain()).await.is_err() {
+async fn finish(
+    dispatcher: &Dispatcher,
+    servers: &mut [JoinHandle<std::io::Result<()>>],
+    at_most: Duration,
+) {
+    if tokio::time::timeout(at_most, dispatcher.drain())
+        .await
+        .is_err()
+    {
         tracing::warn!("calls are still under way; their intents are taken up at the next start");
         return;
     }
-    // Uploads that are being received, and answers on their way. Who reads or sends slowly does not hold up the end.
+    // Uploads that are being received, and answers on their way. Who reads or sends slowly does not
+    // hold up the end.
     let ending = async {
         for server in servers {
             // A server that failed has nobody to serve.
             let _ = server.await;
         }
     };
-    if tokio::time::timeout(REQUESTS_END_WITHIN, ending).await.is_err() {
-        tracing::warn!("requests are still under way and are cut off; unsealed submissions leave nothing");
+    if tokio::time::timeout(REQUESTS_END_WITHIN, ending)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "requests are still under way and are cut off; unsealed submissions leave nothing"
+        );
     }
 }
 
@@ -137,18 +162,35 @@ async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result
     let recorder = Recorder::install();
     let (clock, chance) = (Clock::system(), Chance::system());
     let data_dir = settings.data_dir.clone();
-    create_private(&data_dir).map_err(|e| cannot("data directory")(format!("{}: {e}", data_dir.display())))?;
-    let store = Store::open_with(&data_dir, clock.clone(), settings.store).await.map_err(|e| cannot("store")(e.to_string()))?;
+    create_private(&data_dir)
+        .map_err(|e| cannot("data directory")(format!("{}: {e}", data_dir.display())))?;
+    let store = Store::open_with(&data_dir, clock.clone(), settings.store)
+        .await
+        .map_err(|e| cannot("store")(e.to_string()))?;
     let key = master_key(&settings, &data_dir, &store).await?;
     let vault = Vault::new(&key, store.clone(), clock.clone());
-    if let Some(file) = first_key::ensure(&store, &clock, &data_dir).await.map_err(|e| cannot("admin key")(e.to_string()))? {
+    if let Some(file) = first_key::ensure(&store, &clock, &data_dir)
+        .await
+        .map_err(|e| cannot("admin key")(e.to_string()))?
+    {
         tracing::info!(file = %file.display(), "made an admin key");
     }
     let registry = open_registry(&settings, &data_dir, &store, &key, &clock).await?;
     let configuration = open_configuration(&store, &vault, &registry, documents).await?;
-    let gate =
-        Gate::start(settings.gate.clone(), store.clone(), vault.clone(), clock.clone()).await.map_err(|e| cannot("gate")(e.to_string()))?;
-    let resolver = Arc::new(Resolver::new(settings.resolver.clone(), Arc::clone(&gate), clock.clone(), chance.clone()));
+    let gate = Gate::start(
+        settings.gate.clone(),
+        store.clone(),
+        vault.clone(),
+        clock.clone(),
+    )
+    .await
+    .map_err(|e| cannot("gate")(e.to_string()))?;
+    let resolver = Arc::new(Resolver::new(
+        settings.resolver.clone(),
+        Arc::clone(&gate),
+        clock.clone(),
+        chance.clone(),
+    ));
     let deliverer = Deliverer::new(
         store.clone(),
         clock.clone(),
@@ -161,7 +203,13 @@ async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result
         settings.runtime.slots,
         settings.dispatch.probe_min_ms,
     );
-    let configure = configurer(&configuration, &registry, &gate, &resolver, Remarks::new(settings.gate.guard()));
+    let configure = configurer(
+        &configuration,
+        &registry,
+        &gate,
+        &resolver,
+        Remarks::new(settings.gate.guard()),
+    );
     configure();
     let parts = Parts {
         store: store.clone(),
@@ -172,27 +220,60 @@ async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result
         registry: Arc::clone(&registry),
         deliverer: deliverer.clone(),
     };
-    let dispatcher = Dispatcher::start(parts, settings.dispatch.clone()).await.map_err(|e| cannot("dispatcher")(e.to_string()))?;
+    let dispatcher = Dispatcher::start(parts, settings.dispatch.clone())
+        .await
+        .map_err(|e| cannot("dispatcher")(e.to_string()))?;
     let changed = follow(&configuration, configure, dispatcher.clone());
-    let sampler = sampler(store.clone(), Arc::clone(&configuration), Arc::clone(&registry), dispatcher.view(clock.clone()));
+    let sampler = sampler(
+        store.clone(),
+        Arc::clone(&configuration),
+        Arc::clone(&registry),
+        dispatcher.view(clock.clone()),
+    );
     let metrics = recorder.map(|recorder| recorder.exposition(sampler));
-    retention::start(store.clone(), clock.clone(), settings.store.removal_interval_ms, settings.api.body_timeout_ms);
+    retention::start(
+        store.clone(),
+        clock.clone(),
+        settings.store.removal_interval_ms,
+        settings.api.body_timeout_ms,
+    );
     let doors = Doors {
-        connectors: Arc::new(RegistryDoor { registry, configuration: Arc::clone(&configuration), changed }),
+        connectors: Arc::new(RegistryDoor {
+            registry,
+            configuration: Arc::clone(&configuration),
+            changed,
+        }),
         configuration,
-        scheduling: Arc::new(DispatchDoor { view: dispatcher.view(clock.clone()), dispatcher: dispatcher.clone(), gate }),
+        scheduling: Arc::new(DispatchDoor {
+            view: dispatcher.view(clock.clone()),
+            dispatcher: dispatcher.clone(),
+            gate,
+        }),
     };
     let (ready, is_ready) = watch::channel(false);
     let apart = settings.operations_listen.is_some();
     let state = ApiState::new(store.clone(), clock, settings.api, doors, metrics, is_ready);
-    Ok(Host { store, dispatcher, router: api::router(state.clone(), !apart), operations: api::operations(state), ready })
+    Ok(Host {
+        store,
+        dispatcher,
+        router: api::router(state.clone(), !apart),
+        operations: api::operations(state),
+        ready,
+    })
 }
 
-async fn master_key(settings: &ServerSettings, data_dir: &Path, store: &Store) -> Result<MasterKey, AppError> {
+async fn master_key(
+    settings: &ServerSettings,
+    data_dir: &Path,
+    store: &Store,
+) -> Result<MasterKey, AppError> {
     let variable = std::env::var("EGRESSION_MASTER_KEY").ok();
     let file = settings.master_key_file.as_deref();
     let lost = file.is_none() && variable.is_none() && !MasterKey::is_in(data_dir);
-    let sealed = store.count_secrets().await.map_err(|e| cannot("store")(e.to_string()))?;
+    let sealed = store
+        .count_secrets()
+        .await
+        .map_err(|e| cannot("store")(e.to_string()))?;
     if lost && sealed > 0 {
         let text = format!(
             "{} is gone, and the store holds {sealed} secrets that only it opens; put it back, or name another key with \
@@ -201,11 +282,12 @@ async fn master_key(settings: &ServerSettings, data_dir: &Path, store: &Store) -
         );
         return Err(cannot("master key")(text));
     }
-    MasterKey::load_or_create(data_dir, file, variable.as_deref()).map_err(|e| cannot("master key")(e.to_string()))
+    MasterKey::load_or_create(data_dir, file, variable.as_deref())
+        .map_err(|e| cannot("master key")(e.to_string()))
 }
 
-/// Makes the data directory for this user alone: bodies, hashes of keys and sealed secrets lie there. One that is there
-/// already keeps the mode that somebody gave it.
+/// Makes the data directory for this user alone: bodies, hashes of keys and sealed secrets lie
+/// there. One that is there already keeps the mode that somebody gave it.
 fn create_private(data_dir: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -224,8 +306,11 @@ async fn open_registry(
     let mut bounds = settings.runtime.clone();
     bounds.cache_dir = data_dir.join("cache");
     bounds.cache_key = CacheKey(key.derive("compiled code"));
-    let runtime = Runtime::start(bounds, clock.clone()).map_err(|e| cannot("runtime")(e.to_string()))?;
-    let registry = Registry::open(runtime, Arc::new(store.clone()), data_dir).await.map_err(|e| cannot("connectors")(e.to_string()))?;
+    let runtime =
+        Runtime::start(bounds, clock.clone()).map_err(|e| cannot("runtime")(e.to_string()))?;
+    let registry = Registry::open(runtime, Arc::new(store.clone()), data_dir)
+        .await
+        .map_err(|e| cannot("connectors")(e.to_string()))?;
     Ok(Arc::new(registry))
 }
 
@@ -235,16 +320,27 @@ async fn open_configuration(
     registry: &Arc<Registry>,
     documents: Option<Documents>,
 ) -> Result<Arc<Configuration>, AppError> {
-    let variables: crate::config::configuration::Variables = Arc::new(|name: &str| std::env::var(name).ok());
-    let configuration = Configuration::open(Arc::new(store.clone()), Arc::new(VaultSink(vault.clone())), variables)
-        .await
-        .map_err(|e| cannot("configuration")(e.to_string()))?
-        .with_schemas(Arc::new(RegistrySchemas::new(Arc::clone(registry))));
+    let variables: crate::config::configuration::Variables =
+        Arc::new(|name: &str| std::env::var(name).ok());
+    let configuration = Configuration::open(
+        Arc::new(store.clone()),
+        Arc::new(VaultSink(vault.clone())),
+        variables,
+    )
+    .await
+    .map_err(|e| cannot("configuration")(e.to_string()))?
+    .with_schemas(Arc::new(RegistrySchemas::new(Arc::clone(registry))));
     // Only a file can say that a document vanished from it.
     if let Some(documents) = documents {
-        configuration.apply_file(documents).await.map_err(|e| cannot("configuration")(e.to_string()))?;
+        configuration
+            .apply_file(documents)
+            .await
+            .map_err(|e| cannot("configuration")(e.to_string()))?;
     }
-    configuration.judge_settings().await.map_err(|e| cannot("configuration")(e.to_string()))?;
+    configuration
+        .judge_settings()
+        .await
+        .map_err(|e| cannot("configuration")(e.to_string()))?;
     Ok(Arc::new(configuration))
 }
 
@@ -256,8 +352,12 @@ fn configurer(
     resolver: &Arc<Resolver>,
     remarks: Remarks,
 ) -> impl Fn() + Send + Sync + 'static {
-    let (configuration, registry, gate, resolver) =
-        (Arc::clone(configuration), Arc::clone(registry), Arc::clone(gate), Arc::clone(resolver));
+    let (configuration, registry, gate, resolver) = (
+        Arc::clone(configuration),
+        Arc::clone(registry),
+        Arc::clone(gate),
+        Arc::clone(resolver),
+    );
     move || {
         let catalogue = configuration.catalogue();
         remarks.look(&catalogue);
@@ -266,7 +366,8 @@ fn configurer(
     }
 }
 
-/// Follows the configuration; answers with a call that does the same for a change of the connectors.
+/// Follows the configuration; answers with a call that does the same for a change of the
+/// connectors.
 fn follow(
     configuration: &Arc<Configuration>,
     configure: impl Fn() + Send + Sync + 'static,
@@ -283,7 +384,8 @@ fn follow(
                 () = nudged.notified() => {}
             }
             documents.mark_unchanged();
-            // A state that this changes wakes this loop once more, which then finds nothing to change.
+            // A state that this changes wakes this loop once more, which then finds nothing to
+            // change.
             if let Err(error) = configuration.judge_settings().await {
                 tracing::warn!(%error, "a connection's state could not be kept");
             }
@@ -295,11 +397,16 @@ fn follow(
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|error| AppError::Start(format!("cannot listen on {address}: {error}")))
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| AppError::Start(format!("cannot listen on {address}: {error}")))
 }
 
 /// One line on standard output that a script can wait for: `listening on http://127.0.0.1:8080`.
-#[expect(clippy::print_stdout, reason = "the line is the command's answer: with port 0 nobody else knows the address")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the line is the command's answer: with port 0 nobody else knows the address"
+)]
 fn announce(what: &str, listener: &TcpListener) {
     if let Ok(address) = listener.local_addr() {
         println!("{what} on http://{address}");
@@ -311,7 +418,8 @@ async fn until_set(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// What asks the host to stop: kept from now on, so that it is not missed, and does not end the process by itself.
+/// What asks the host to stop: kept from now on, so that it is not missed, and does not end the
+/// process by itself.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -319,7 +427,10 @@ struct Signals {
 
 impl Signals {
     fn install() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn received(mut self) {
@@ -338,7 +449,9 @@ mod tests {
     #[tokio::test]
     async fn a_host_whose_store_takes_no_more_writes_stops_with_an_error() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), Clock::system()).await.unwrap();
+        let store = Store::open(directory.path(), Clock::system())
+            .await
+            .unwrap();
         the_end(std::future::ready(()), &store).await.unwrap();
         store.break_writer().await;
         let end = the_end(std::future::pending(), &store).await;

@@ -11,12 +11,30 @@ pub(super) struct VaultSink(pub(super) Vault);
 
 #[async_trait]
 impl SecretSink for VaultSink {
-    async fn put(&self, owner: &str, name: &str, value: SecretString, bound_hosts: &[String]) -> Result<bool, SecretSinkError> {
-        self.0.enter(owner, name, value, bound_hosts).await.map_err(refused)
+    async fn put(
+        &self,
+        owner: &str,
+        name: &str,
+        value: SecretString,
+        bound_hosts: &[String],
+    ) -> Result<bool, SecretSinkError> {
+        self.0
+            .enter(owner, name, value, bound_hosts)
+            .await
+            .map_err(refused)
     }
 
-    async fn bound_hosts(&self, owner: &str, name: &str) -> Result<Option<Vec<String>>, SecretSinkError> {
-        Ok(self.0.get(owner, name).await.map_err(refused)?.map(|secret| secret.bound_hosts))
+    async fn bound_hosts(
+        &self,
+        owner: &str,
+        name: &str,
+    ) -> Result<Option<Vec<String>>, SecretSinkError> {
+        Ok(self
+            .0
+            .get(owner, name)
+            .await
+            .map_err(refused)?
+            .map(|secret| secret.bound_hosts))
     }
 
     async fn forget(&self, owner: &str, name: &str) -> Result<(), SecretSinkError> {

@@ -108,15 +108,31 @@ impl ClientError {
 }
 
 impl Client {
-    /// A client of the host at `base`. Without a key, that in the data directory is taken, if the host is on this machine.
-    pub(super) fn new(base: Url, key: Option<SecretString>, data_dir: &Path) -> Result<Self, ClientError> {
+    /// A client of the host at `base`. Without a key, that in the data directory is taken, if the
+    /// host is on this machine.
+    pub(super) fn new(
+        base: Url,
+        key: Option<SecretString>,
+        data_dir: &Path,
+    ) -> Result<Self, ClientError> {
         let is_local = is_local(&base);
-        let builder =
-            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent(concat!("egression/", env!("CARGO_PKG_VERSION")));
+        let builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("egression/", env!("CARGO_PKG_VERSION")));
         // A proxy of the environment cannot reach this machine's own addresses.
-        let builder = if is_local { builder.no_proxy() } else { builder };
-        let strange = |error: reqwest::Error| ClientError::Strange { url: base.to_string(), reason: error.to_string() };
-        let http = builder.redirect(reqwest::redirect::Policy::none()).build().map_err(strange)?;
+        let builder = if is_local {
+            builder.no_proxy()
+        } else {
+            builder
+        };
+        let strange = |error: reqwest::Error| ClientError::Strange {
+            url: base.to_string(),
+            reason: error.to_string(),
+        };
+        let http = builder
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(strange)?;
         let key = match key {
             Some(key) => Some(key),
             None if is_local => local_key(data_dir)?,
@@ -126,7 +142,12 @@ impl Client {
     }
 
     /// A request; the segments are the path, encoded here.
-    pub(super) fn request(&self, method: Method, segments: &[&str], query: &[(&str, &str)]) -> Request {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, &str)],
+    ) -> Request {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
@@ -143,14 +164,29 @@ impl Client {
     }
 
     /// The items of a list, over as many pages as `limit` takes.
-    pub(super) async fn list(&self, segments: &[&str], query: &[(&str, &str)], limit: usize) -> Result<Vec<Value>, ClientError> {
+    pub(super) async fn list(
+        &self,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        limit: usize,
+    ) -> Result<Vec<Value>, ClientError> {
         let mut items = Vec::new();
         let mut request = self.request(Method::GET, segments, query);
         loop {
             let mut page = request.send().await?.body;
-            items.extend(page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default());
-            let next = page.get("next").and_then(Value::as_str).and_then(|next| self.following(next));
-            let Some(next) = next.filter(|_| items.len() < limit) else { break };
+            items.extend(
+                page.get_mut("items")
+                    .and_then(Value::as_array_mut)
+                    .map(std::mem::take)
+                    .unwrap_or_default(),
+            );
+            let next = page
+                .get("next")
+                .and_then(Value::as_str)
+                .and_then(|next| self.following(next));
+            let Some(next) = next.filter(|_| items.len() < limit) else {
+                break;
+            };
             request = self.request_to(Method::GET, next);
         }
         items.truncate(limit);
@@ -161,7 +197,11 @@ impl Client {
     fn following(&self, link: &str) -> Option<Url> {
         let mut url = self.base.join(link).ok()?;
         let prefix = self.base.path().trim_end_matches('/');
-        if !url.path().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')) {
+        if !url
+            .path()
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.starts_with('/'))
+        {
             url.set_path(&format!("{prefix}{}", url.path()));
         }
         // The key goes to this host only, wherever a link may lead.
@@ -169,7 +209,10 @@ impl Client {
     }
 
     fn request_to(&self, method: Method, url: Url) -> Request {
-        let builder = self.http.request(method, url.clone()).timeout(ANSWER_TIMEOUT);
+        let builder = self
+            .http
+            .request(method, url.clone())
+            .timeout(ANSWER_TIMEOUT);
         let builder = match &self.key {
             Some(key) => builder.bearer_auth(key.expose_secret()),
             None => builder,
@@ -180,26 +223,40 @@ impl Client {
 
 impl Request {
     pub(super) fn header(self, name: &str, value: &str) -> Self {
-        Self { builder: self.builder.header(name, value), ..self }
+        Self {
+            builder: self.builder.header(name, value),
+            ..self
+        }
     }
 
     pub(super) fn json(self, body: &Value) -> Self {
-        Self { builder: self.builder.json(body), ..self }
+        Self {
+            builder: self.builder.json(body),
+            ..self
+        }
     }
 
     pub(super) fn body(self, body: impl Into<reqwest::Body>) -> Self {
-        Self { builder: self.builder.body(body), ..self }
+        Self {
+            builder: self.builder.body(body),
+            ..self
+        }
     }
 
     /// For bodies that take their time.
     pub(super) fn timeout(self, timeout: Duration) -> Self {
-        Self { builder: self.builder.timeout(timeout), ..self }
+        Self {
+            builder: self.builder.timeout(timeout),
+            ..self
+        }
     }
 
     /// Asks the host to answer only when there is news, or after `seconds` (RFC 7240).
     pub(super) fn when_changed(self, etag: Option<&str>, seconds: u64) -> Self {
         let Some(etag) = etag else { return self };
-        let request = self.header(IF_NONE_MATCH.as_str(), etag).header("prefer", &format!("wait={seconds}"));
+        let request = self
+            .header(IF_NONE_MATCH.as_str(), etag)
+            .header("prefer", &format!("wait={seconds}"));
         request.timeout(ANSWER_TIMEOUT + Duration::from_secs(seconds))
     }
 
@@ -208,25 +265,52 @@ impl Request {
         let shown = || url.origin().ascii_serialization();
         let failed = |error: reqwest::Error| {
             if error.is_builder() {
-                ClientError::Strange { url: shown(), reason: innermost(&error) }
+                ClientError::Strange {
+                    url: shown(),
+                    reason: innermost(&error),
+                }
             } else {
-                ClientError::Unreachable { url: shown(), reason: innermost(&error) }
+                ClientError::Unreachable {
+                    url: shown(),
+                    reason: innermost(&error),
+                }
             }
         };
         let response = builder.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.map_err(failed)?;
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            let strange = |error: serde_json::Error| ClientError::Strange { url: shown(), reason: format!("{status} with {error}") };
-            let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).map_err(strange)? };
-            return Ok(Answer { status, headers, body });
+            let strange = |error: serde_json::Error| ClientError::Strange {
+                url: shown(),
+                reason: format!("{status} with {error}"),
+            };
+            let body = if bytes.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(&bytes).map_err(strange)?
+            };
+            return Ok(Answer {
+                status,
+                headers,
+                body,
+            });
         }
         if status.is_redirection() {
-            return Err(ClientError::Strange { url: shown(), reason: format!("it redirects ({status})") });
+            return Err(ClientError::Strange {
+                url: shown(),
+                reason: format!("it redirects ({status})"),
+            });
         }
         let problem = serde_json::from_slice(&bytes).ok();
-        let text = String::from_utf8_lossy(&bytes).chars().take(MAX_SHOWN).collect();
-        Err(ClientError::Refused(Box::new(Refusal { status, problem, text })))
+        let text = String::from_utf8_lossy(&bytes)
+            .chars()
+            .take(MAX_SHOWN)
+            .collect();
+        Err(ClientError::Refused(Box::new(Refusal {
+            status,
+            problem,
+            text,
+        })))
     }
 }
 
@@ -239,12 +323,23 @@ impl Answer {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status)?;
-        let Some(problem) = &self.problem else { return write!(f, ": {}", self.text.trim()) };
-        write!(f, ": {}", problem.detail.as_deref().unwrap_or(&problem.title))?;
+        let Some(problem) = &self.problem else {
+            return write!(f, ": {}", self.text.trim());
+        };
+        write!(
+            f,
+            ": {}",
+            problem.detail.as_deref().unwrap_or(&problem.title)
+        )?;
         if let Some(code) = &problem.code {
             write!(f, " ({code})")?;
         }
-        for Place { pointer, code, detail } in &problem.errors {
+        for Place {
+            pointer,
+            code,
+            detail,
+        } in &problem.errors
+        {
             write!(f, "\n  {pointer}: {detail}")?;
             if !code.is_empty() {
                 write!(f, " ({code})")?;
@@ -254,9 +349,16 @@ impl fmt::Display for Refusal {
             write!(f, "\n  and {} more", problem.errors_omitted)?;
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            write!(f, "\n  give a key with --key or EGRESSION_KEY, or the data directory of a host on this machine with --data-dir")?;
+            write!(
+                f,
+                "\n  give a key with --key or EGRESSION_KEY, or the data directory of a host on this machine with --data-dir"
+            )?;
         }
-        match problem.trace_id.as_deref().filter(|_| self.status.is_server_error()) {
+        match problem
+            .trace_id
+            .as_deref()
+            .filter(|_| self.status.is_server_error())
+        {
             Some(trace) => write!(f, "\n  trace {trace}"),
             None => Ok(()),
         }
@@ -300,8 +402,12 @@ mod tests {
     fn the_local_key_stays_on_this_machine() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(ADMIN_KEY_FILE), "egk_local\n").unwrap();
-        let key =
-            |url: &str| Client::new(url.parse().unwrap(), None, directory.path()).unwrap().key.map(|key| key.expose_secret().to_owned());
+        let key = |url: &str| {
+            Client::new(url.parse().unwrap(), None, directory.path())
+                .unwrap()
+                .key
+                .map(|key| key.expose_secret().to_owned())
+        };
         assert_eq!(key("http://127.0.0.1:8080").as_deref(), Some("egk_local"));
         assert_eq!(key("http://localhost").as_deref(), Some("egk_local"));
         assert_eq!(key("http://[::1]:1").as_deref(), Some("egk_local"));
@@ -311,14 +417,36 @@ mod tests {
 
     #[test]
     fn paths_are_encoded_and_joined() {
-        let client = Client::new("http://127.0.0.1:1/hub/".parse().unwrap(), None, Path::new("nowhere")).unwrap();
-        let url = client.request(Method::GET, &["v1", "executions", "exe_1:cancel"], &[("a b", "c&d")]).url;
-        assert_eq!(url.as_str(), "http://127.0.0.1:1/hub/v1/executions/exe_1:cancel?a+b=c%26d");
-        let url = client.request(Method::GET, &["v1", "jobs", "../x/y"], &[]).url;
+        let client = Client::new(
+            "http://127.0.0.1:1/hub/".parse().unwrap(),
+            None,
+            Path::new("nowhere"),
+        )
+        .unwrap();
+        let url = client
+            .request(
+                Method::GET,
+                &["v1", "executions", "exe_1:cancel"],
+                &[("a b", "c&d")],
+            )
+            .url;
+        assert_eq!(
+            url.as_str(),
+            "http://127.0.0.1:1/hub/v1/executions/exe_1:cancel?a+b=c%26d"
+        );
+        let url = client
+            .request(Method::GET, &["v1", "jobs", "../x/y"], &[])
+            .url;
         assert_eq!(url.path(), "/hub/v1/jobs/..%2Fx%2Fy");
         let next = |link: &str| client.following(link).map(String::from);
-        assert_eq!(next("/v1/objects?id=a%2Fb&cursor=x").as_deref(), Some("http://127.0.0.1:1/hub/v1/objects?id=a%2Fb&cursor=x"));
-        assert_eq!(next("http://127.0.0.1:1/hub/v1/keys?cursor=x").as_deref(), Some("http://127.0.0.1:1/hub/v1/keys?cursor=x"));
+        assert_eq!(
+            next("/v1/objects?id=a%2Fb&cursor=x").as_deref(),
+            Some("http://127.0.0.1:1/hub/v1/objects?id=a%2Fb&cursor=x")
+        );
+        assert_eq!(
+            next("http://127.0.0.1:1/hub/v1/keys?cursor=x").as_deref(),
+            Some("http://127.0.0.1:1/hub/v1/keys?cursor=x")
+        );
         assert_eq!(next("http://elsewhere.example/v1/keys"), None);
     }
 
@@ -326,14 +454,34 @@ mod tests {
     fn refusals_are_readable() {
         let problem = r#"{"title":"Bad request","detail":"2 jobs are wrong","code":"invalid_request","errors":[{"pointer":"/jobs/0/action","code":"invalid_value","detail":"`fly` is no action"}],"errors_omitted":3,"trace_id":"4bf9"}"#;
         let shown = |status: StatusCode, text: &str| {
-            Refusal { status, problem: serde_json::from_str(text).ok(), text: text.to_owned() }.to_string()
+            Refusal {
+                status,
+                problem: serde_json::from_str(text).ok(),
+                text: text.to_owned(),
+            }
+            .to_string()
         };
-        insta::assert_snapshot!("refusal_with_places", shown(StatusCode::BAD_REQUEST, problem));
-        insta::assert_snapshot!("refusal_of_a_key", shown(StatusCode::UNAUTHORIZED, r#"{"title":"No key","code":"key.missing"}"#));
+        insta::assert_snapshot!(
+            "refusal_with_places",
+            shown(StatusCode::BAD_REQUEST, problem)
+        );
+        insta::assert_snapshot!(
+            "refusal_of_a_key",
+            shown(
+                StatusCode::UNAUTHORIZED,
+                r#"{"title":"No key","code":"key.missing"}"#
+            )
+        );
         insta::assert_snapshot!(
             "refusal_by_trouble",
-            shown(StatusCode::SERVICE_UNAVAILABLE, r#"{"title":"Full","detail":"the backlog is full","trace_id":"4bf9"}"#)
+            shown(
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"title":"Full","detail":"the backlog is full","trace_id":"4bf9"}"#
+            )
         );
-        insta::assert_snapshot!("refusal_in_plain_text", shown(StatusCode::BAD_GATEWAY, "<html>oops</html>\n"));
+        insta::assert_snapshot!(
+            "refusal_in_plain_text",
+            shown(StatusCode::BAD_GATEWAY, "<html>oops</html>\n")
+        );
     }
 }

@@ -16,8 +16,13 @@ const INSTALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// The most connectors that are listed.
 const MAX_LISTED: usize = 10_000;
 
-const COLUMNS: &[Column] =
-    &[("NAME", "/name"), ("VERSION", "/version"), ("ACTIVE", "/active"), ("DIGEST", "/digest"), ("INSTALLED", "/installed_at")];
+const COLUMNS: &[Column] = &[
+    ("NAME", "/name"),
+    ("VERSION", "/version"),
+    ("ACTIVE", "/active"),
+    ("DIGEST", "/digest"),
+    ("INSTALLED", "/installed_at"),
+];
 
 /// The commands on connectors.
 #[derive(Debug, Subcommand)]
@@ -32,7 +37,8 @@ pub(super) enum ConnectorCommand {
     },
     /// Lists the installed versions.
     List,
-    /// Makes an installed version the active one: new calls go to it, running ones finish on the old.
+    /// Makes an installed version the active one: new calls go to it, running ones finish on the
+    /// old.
     Activate {
         /// The connector.
         name: String,
@@ -41,13 +47,31 @@ pub(super) enum ConnectorCommand {
     },
 }
 
-pub(super) async fn run(command: ConnectorCommand, client: &Client, output: &Output) -> Result<Exit, CommandError> {
+pub(super) async fn run(
+    command: ConnectorCommand,
+    client: &Client,
+    output: &Output,
+) -> Result<Exit, CommandError> {
     match command {
         ConnectorCommand::Install { file, no_activate } => {
             let body = component(&file).await?;
-            let query: &[(&str, &str)] = if no_activate { &[("activate", "false")] } else { &[] };
-            let request = client.request(Method::POST, &["v1", "connectors"], query).header("content-type", "application/wasm");
-            show(output, &request.timeout(INSTALL_TIMEOUT).body(body).send().await?.body)?;
+            let query: &[(&str, &str)] = if no_activate {
+                &[("activate", "false")]
+            } else {
+                &[]
+            };
+            let request = client
+                .request(Method::POST, &["v1", "connectors"], query)
+                .header("content-type", "application/wasm");
+            show(
+                output,
+                &request
+                    .timeout(INSTALL_TIMEOUT)
+                    .body(body)
+                    .send()
+                    .await?
+                    .body,
+            )?;
         }
         ConnectorCommand::List => {
             let connectors = client.list(&["v1", "connectors"], &[], MAX_LISTED).await?;
@@ -58,14 +82,28 @@ pub(super) async fn run(command: ConnectorCommand, client: &Client, output: &Out
             }
         }
         ConnectorCommand::Activate { name, version } => {
-            let request = client.request(Method::POST, &["v1", "connectors", &format!("{name}:activate")], &[]);
-            let connector = request.json(&json!({ "version": version })).send().await?.body;
+            let request = client.request(
+                Method::POST,
+                &["v1", "connectors", &format!("{name}:activate")],
+                &[],
+            );
+            let connector = request
+                .json(&json!({ "version": version }))
+                .send()
+                .await?
+                .body;
             tell_differences(&connector);
             if output.is_json() {
                 output.document(&connector)?;
             } else {
                 let active = |entry: &Value| entry["version"] == connector["active"];
-                output.table(COLUMNS, &versions(vec![connector.clone()]).into_iter().filter(active).collect::<Vec<_>>())?;
+                output.table(
+                    COLUMNS,
+                    &versions(vec![connector.clone()])
+                        .into_iter()
+                        .filter(active)
+                        .collect::<Vec<_>>(),
+                )?;
             }
         }
     }
@@ -74,21 +112,39 @@ pub(super) async fn run(command: ConnectorCommand, client: &Client, output: &Out
 
 /// All versions of all connectors.
 fn versions(connectors: Vec<Value>) -> Vec<Value> {
-    let versions =
-        |mut connector: Value| connector.get_mut("versions").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+    let versions = |mut connector: Value| {
+        connector
+            .get_mut("versions")
+            .and_then(Value::as_array_mut)
+            .map(std::mem::take)
+            .unwrap_or_default()
+    };
     connectors.into_iter().flat_map(versions).collect()
 }
 
 async fn component(file: &Path) -> Result<Vec<u8>, CommandError> {
-    let bytes = tokio::fs::read(file).await.map_err(|source| CommandError::Read { path: file.display().to_string(), source })?;
+    let bytes = tokio::fs::read(file)
+        .await
+        .map_err(|source| CommandError::Read {
+            path: file.display().to_string(),
+            source,
+        })?;
     if !bytes.starts_with(b"\0asm") {
-        return Err(CommandError::Usage(format!("{}: not a WebAssembly file", file.display())));
+        return Err(CommandError::Usage(format!(
+            "{}: not a WebAssembly file",
+            file.display()
+        )));
     }
     Ok(bytes)
 }
 
 fn tell_differences(answer: &Value) {
-    for difference in answer["differences"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for difference in answer["differences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         talk(difference);
     }
 }
@@ -96,5 +152,9 @@ fn tell_differences(answer: &Value) {
 /// A version that was installed.
 fn show(output: &Output, connector: &Value) -> std::io::Result<()> {
     tell_differences(connector);
-    if output.is_json() { output.document(connector) } else { output.table(COLUMNS, std::slice::from_ref(connector)) }
+    if output.is_json() {
+        output.document(connector)
+    } else {
+        output.table(COLUMNS, std::slice::from_ref(connector))
+    }
 }

@@ -45,7 +45,8 @@ pub(super) enum ExecutionCommand {
     Jobs {
         /// `exe_…`
         id: String,
-        /// Only those in this state: waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled.
+        /// Only those in this state: waiting, in_flight, accepted, succeeded, rejected, failed,
+        /// unknown, superseded, cancelled.
         #[arg(long)]
         state: Option<String>,
         /// Only those for this channel.
@@ -75,17 +76,46 @@ pub(super) enum ExecutionCommand {
     },
 }
 
-pub(super) async fn run(command: ExecutionCommand, client: &Client, output: &Output) -> Result<Exit, CommandError> {
+pub(super) async fn run(
+    command: ExecutionCommand,
+    client: &Client,
+    output: &Output,
+) -> Result<Exit, CommandError> {
     match command {
-        ExecutionCommand::Get { id, watch, wait } => return get(&id, watch, wait, client, output).await,
-        ExecutionCommand::List { subscription, status, limit } => {
-            let query = given([("subscription", subscription), ("status", status), ("limit", Some(page(limit)))]);
-            let items = client.list(&["v1", "executions"], &borrowed(&query), limit).await?;
+        ExecutionCommand::Get { id, watch, wait } => {
+            return get(&id, watch, wait, client, output).await;
+        }
+        ExecutionCommand::List {
+            subscription,
+            status,
+            limit,
+        } => {
+            let query = given([
+                ("subscription", subscription),
+                ("status", status),
+                ("limit", Some(page(limit))),
+            ]);
+            let items = client
+                .list(&["v1", "executions"], &borrowed(&query), limit)
+                .await?;
             output.items(EXECUTION_COLUMNS, &items)?;
         }
-        ExecutionCommand::Jobs { id, state, channel, object_id, limit } => {
-            let query = given([("state", state), ("channel", channel), ("object_id", object_id), ("limit", Some(page(limit)))]);
-            let items = client.list(&["v1", "executions", &id, "jobs"], &borrowed(&query), limit).await?;
+        ExecutionCommand::Jobs {
+            id,
+            state,
+            channel,
+            object_id,
+            limit,
+        } => {
+            let query = given([
+                ("state", state),
+                ("channel", channel),
+                ("object_id", object_id),
+                ("limit", Some(page(limit))),
+            ]);
+            let items = client
+                .list(&["v1", "executions", &id, "jobs"], &borrowed(&query), limit)
+                .await?;
             output.items(JOB_COLUMNS, &items)?;
         }
         ExecutionCommand::Cancel { id } => act(&id, "cancel", client, output).await?,
@@ -95,20 +125,37 @@ pub(super) async fn run(command: ExecutionCommand, client: &Client, output: &Out
     Ok(Exit::Done)
 }
 
-async fn get(id: &str, watch: bool, wait: Option<u64>, client: &Client, output: &Output) -> Result<Exit, CommandError> {
+async fn get(
+    id: &str,
+    watch: bool,
+    wait: Option<u64>,
+    client: &Client,
+    output: &Output,
+) -> Result<Exit, CommandError> {
     let now = client.get(&["v1", "executions", id]).await?;
     if !watch && wait.is_none() {
         print_execution(output, &now)?;
         return Ok(Exit::Done);
     }
-    let mut progress = if watch { Progress::on_stderr() } else { Progress::Silent };
+    let mut progress = if watch {
+        Progress::on_stderr()
+    } else {
+        Progress::Silent
+    };
     let last = watch::follow(client, now, &mut progress, wait.map(Duration::from_secs)).await?;
     print_execution(output, &last)?;
     Ok(watch::verdict(&last))
 }
 
 async fn act(id: &str, verb: &str, client: &Client, output: &Output) -> Result<(), CommandError> {
-    let answer = client.request(Method::POST, &["v1", "executions", &format!("{id}:{verb}")], &[]).send().await?;
+    let answer = client
+        .request(
+            Method::POST,
+            &["v1", "executions", &format!("{id}:{verb}")],
+            &[],
+        )
+        .send()
+        .await?;
     Ok(print_execution(output, &answer.body)?)
 }
 
@@ -118,10 +165,18 @@ fn page(limit: usize) -> String {
 }
 
 /// The filters that were given.
-fn given<const N: usize>(filters: [(&'static str, Option<String>); N]) -> Vec<(&'static str, String)> {
-    filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+fn given<const N: usize>(
+    filters: [(&'static str, Option<String>); N],
+) -> Vec<(&'static str, String)> {
+    filters
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
 }
 
 fn borrowed<'a>(query: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    query.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    query
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
 }

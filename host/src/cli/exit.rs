@@ -49,7 +49,10 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error("{path}: {source}")]
-    Read { path: String, source: std::io::Error },
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
     #[error("standard output: {0}")]
     Output(#[from] std::io::Error),
     #[error("{0}")]

@@ -1,5 +1,5 @@
-//! Texts that the program makes of itself: completions, the API's description, the references of the configuration and of the
-//! metrics.
+//! Texts that the program makes of itself: completions, the API's description, the references of
+//! the configuration and of the metrics.
 
 use std::io::Write;
 

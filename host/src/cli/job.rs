@@ -42,11 +42,17 @@ pub(super) enum JobCommand {
     },
 }
 
-pub(super) async fn run(command: JobCommand, client: &Client, output: &Output) -> Result<Exit, CommandError> {
+pub(super) async fn run(
+    command: JobCommand,
+    client: &Client,
+    output: &Output,
+) -> Result<Exit, CommandError> {
     match command {
         JobCommand::Get { id } => show(output, &client.get(&["v1", "jobs", &id]).await?)?,
         JobCommand::Events { id } => {
-            let events = client.list(&["v1", "jobs", &id, "events"], &[], MAX_EVENTS).await?;
+            let events = client
+                .list(&["v1", "jobs", &id, "events"], &[], MAX_EVENTS)
+                .await?;
             if output.is_json() {
                 output.items(EVENT_COLUMNS, &events)?;
             } else {
@@ -54,7 +60,10 @@ pub(super) async fn run(command: JobCommand, client: &Client, output: &Output) -
             }
         }
         JobCommand::Cancel { id } => {
-            let answer = client.request(Method::POST, &["v1", "jobs", &format!("{id}:cancel")], &[]).send().await?;
+            let answer = client
+                .request(Method::POST, &["v1", "jobs", &format!("{id}:cancel")], &[])
+                .send()
+                .await?;
             show(output, &answer.body)?;
         }
     }
@@ -63,15 +72,30 @@ pub(super) async fn run(command: JobCommand, client: &Client, output: &Output) -
 
 /// The events with the connector's own log lines behind them.
 fn with_log(events: Vec<Value>) -> Vec<Value> {
-    let text = |line: &Value, field: &str| line.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |line: &Value, field: &str| {
+        line.get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let row = |line: &Value| json!({"stage": "log", "detail": format!("{} {}", text(line, "level"), text(line, "message"))});
     let lines = |event: Value| {
-        let log: Vec<Value> = event.get("log").and_then(Value::as_array).into_iter().flatten().map(row).collect();
+        let log: Vec<Value> = event
+            .get("log")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(row)
+            .collect();
         std::iter::once(event).chain(log)
     };
     events.into_iter().flat_map(lines).collect()
 }
 
 fn show(output: &Output, job: &Value) -> std::io::Result<()> {
-    if output.is_json() { output.document(job) } else { output.table(JOB_COLUMNS, std::slice::from_ref(job)) }
+    if output.is_json() {
+        output.document(job)
+    } else {
+        output.table(JOB_COLUMNS, std::slice::from_ref(job))
+    }
 }

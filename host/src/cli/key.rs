@@ -11,9 +11,19 @@ use super::output::{Column, Output, talk};
 /// The most keys that are listed.
 const MAX_LISTED: usize = 10_000;
 
-const COLUMNS: &[Column] =
-    &[("ID", "/id"), ("ROLE", "/role"), ("SUBSCRIPTION", "/subscription"), ("LABEL", "/label"), ("CREATED", "/created_at")];
-const MADE_COLUMNS: &[Column] = &[("ID", "/id"), ("ROLE", "/role"), ("SUBSCRIPTION", "/subscription"), ("KEY", "/key")];
+const COLUMNS: &[Column] = &[
+    ("ID", "/id"),
+    ("ROLE", "/role"),
+    ("SUBSCRIPTION", "/subscription"),
+    ("LABEL", "/label"),
+    ("CREATED", "/created_at"),
+];
+const MADE_COLUMNS: &[Column] = &[
+    ("ID", "/id"),
+    ("ROLE", "/role"),
+    ("SUBSCRIPTION", "/subscription"),
+    ("KEY", "/key"),
+];
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -50,12 +60,27 @@ pub(super) enum KeyCommand {
     },
 }
 
-pub(super) async fn run(command: KeyCommand, client: &Client, output: &Output) -> Result<Exit, CommandError> {
+pub(super) async fn run(
+    command: KeyCommand,
+    client: &Client,
+    output: &Output,
+) -> Result<Exit, CommandError> {
     match command {
-        KeyCommand::Create { role, subscription, label } => {
-            let role = role.to_possible_value().map(|value| value.get_name().to_owned());
+        KeyCommand::Create {
+            role,
+            subscription,
+            label,
+        } => {
+            let role = role
+                .to_possible_value()
+                .map(|value| value.get_name().to_owned());
             let body = json!({"role": role, "subscription": subscription, "label": label});
-            let made = client.request(Method::POST, &["v1", "keys"], &[]).json(&body).send().await?.body;
+            let made = client
+                .request(Method::POST, &["v1", "keys"], &[])
+                .json(&body)
+                .send()
+                .await?
+                .body;
             if output.is_json() {
                 output.document(&made)?;
             } else {
@@ -63,9 +88,15 @@ pub(super) async fn run(command: KeyCommand, client: &Client, output: &Output) -
             }
             talk("keep it: it is not shown again");
         }
-        KeyCommand::List => output.items(COLUMNS, &client.list(&["v1", "keys"], &[], MAX_LISTED).await?)?,
+        KeyCommand::List => output.items(
+            COLUMNS,
+            &client.list(&["v1", "keys"], &[], MAX_LISTED).await?,
+        )?,
         KeyCommand::Revoke { id } => {
-            client.request(Method::DELETE, &["v1", "keys", &id], &[]).send().await?;
+            client
+                .request(Method::DELETE, &["v1", "keys", &id], &[])
+                .send()
+                .await?;
             talk(&format!("{id} is revoked"));
         }
     }

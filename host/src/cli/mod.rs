@@ -1,7 +1,8 @@
 //! The command line: `egression COMMAND`.
 //!
-//! Data goes to standard output, talk to standard error, and the exit code says how it ended (`exit.rs`). Every command
-//! but `serve`, `sandbox` and the generators is a client of a running host and knows no more than its REST contract.
+//! Data goes to standard output, talk to standard error, and the exit code says how it ended
+//! (`exit.rs`). Every command but `serve`, `sandbox` and the generators is a client of a running
+//! host and knows no more than its REST contract.
 
 mod apply;
 mod client;
@@ -51,13 +52,25 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 struct Global {
     /// The host's API.
-    #[arg(long, global = true, env = "EGRESSION_URL", default_value = "http://127.0.0.1:8080", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "EGRESSION_URL",
+        default_value = "http://127.0.0.1:8080",
+        hide_env_values = true
+    )]
     url: Url,
-    /// An API key. Without one, the admin key in the data directory of a host on this machine is taken.
+    /// An API key. Without one, the admin key in the data directory of a host on this machine is
+    /// taken.
     #[arg(long, global = true, env = "EGRESSION_KEY", hide_env_values = true)]
     key: Option<SecretString>,
     /// The data directory of the host on this machine [default: egression-data].
-    #[arg(long, global = true, env = "EGRESSION_DATA_DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "EGRESSION_DATA_DIR",
+        hide_env_values = true
+    )]
     data_dir: Option<PathBuf>,
     /// What standard output gets: tables on a terminal and tab-separated lines elsewhere, or JSON.
     #[arg(long, global = true, value_enum, default_value_t)]
@@ -107,29 +120,40 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to standard output and are no error; clap knows which is which.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Done.into()
+            };
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             talk(&format!("error: no threads: {error}"));
             return Exit::Failed.into();
         }
     };
-    let exit = runtime.block_on(run(cli, data_dir_source)).unwrap_or_else(|error| {
-        if !error.is_silent() {
-            talk(&format!("error: {error}"));
-        }
-        error.exit()
-    });
+    let exit = runtime
+        .block_on(run(cli, data_dir_source))
+        .unwrap_or_else(|error| {
+            if !error.is_silent() {
+                talk(&format!("error: {error}"));
+            }
+            error.exit()
+        });
     // A reader of standard input that is still waiting must not keep the process.
     runtime.shutdown_background();
     exit.into()
 }
 
 /// The arguments, and whether the data directory is that of an option or of the environment.
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Cli, Option<ValueSource>), clap::Error> {
+fn parse(
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<(Cli, Option<ValueSource>), clap::Error> {
     let mut command = Cli::command();
     let matches = command.try_get_matches_from_mut(args)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
@@ -140,7 +164,11 @@ async fn run(cli: Cli, data_dir_source: Option<ValueSource>) -> Result<Exit, Com
     let Cli { global, command } = cli;
     let is_server = matches!(command, Command::Serve(_) | Command::Sandbox(_));
     let filter = std::env::var(telemetry::FILTER_VARIABLE).ok();
-    telemetry::init(global.log_format, filter.as_deref(), if is_server { "info" } else { "warn" })?;
+    telemetry::init(
+        global.log_format,
+        filter.as_deref(),
+        if is_server { "info" } else { "warn" },
+    )?;
     match command {
         // These two end by a signal in their own good time.
         Command::Serve(args) => serve::run(args, said(global.data_dir, data_dir_source)).await,
@@ -172,8 +200,14 @@ async fn run_client(command: Command, global: &Global) -> Result<Exit, CommandEr
 /// Who said where the data are: a host's configuration file stands between the two.
 fn said(data_dir: Option<PathBuf>, source: Option<ValueSource>) -> DataDir {
     match source {
-        Some(ValueSource::EnvVariable) => DataDir { option: None, variable: data_dir },
-        _ => DataDir { option: data_dir, variable: None },
+        Some(ValueSource::EnvVariable) => DataDir {
+            option: None,
+            variable: data_dir,
+        },
+        _ => DataDir {
+            option: data_dir,
+            variable: None,
+        },
     }
 }
 
@@ -183,7 +217,10 @@ impl Global {
     }
 
     fn client(&self) -> Result<Client, CommandError> {
-        let data_dir = self.data_dir.clone().unwrap_or_else(|| ServerSettings::default().data_dir);
+        let data_dir = self
+            .data_dir
+            .clone()
+            .unwrap_or_else(|| ServerSettings::default().data_dir);
         Ok(Client::new(self.url.clone(), self.key.clone(), &data_dir)?)
     }
 }

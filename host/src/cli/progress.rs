@@ -1,4 +1,5 @@
-//! How a followed execution is shown while it runs: bars on a terminal, lines elsewhere. On standard error.
+//! How a followed execution is shown while it runs: bars on a terminal, lines elsewhere. On
+//! standard error.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -36,7 +37,11 @@ pub(super) struct Lines {
 impl Progress {
     /// What fits standard error.
     pub(super) fn on_stderr() -> Self {
-        if std::io::stderr().is_terminal() { Self::Bars(Bars::default()) } else { Self::Lines(Lines::default()) }
+        if std::io::stderr().is_terminal() {
+            Self::Bars(Bars::default())
+        } else {
+            Self::Lines(Lines::default())
+        }
     }
 
     /// The least time between two pictures.
@@ -81,14 +86,26 @@ impl Bars {
         for channel in &execution.channels {
             for belt in &channel.belts {
                 let multi = &self.multi;
-                let bar = self.bars.entry((channel.channel.clone(), belt.belt)).or_insert_with(|| {
-                    let bar = multi.add(ProgressBar::new(belt.total).with_style(style()));
-                    bar.set_prefix(format!("{} {} {}", channel.channel, belt.belt, belt.types.join(",")));
-                    bar
-                });
+                let bar = self
+                    .bars
+                    .entry((channel.channel.clone(), belt.belt))
+                    .or_insert_with(|| {
+                        let bar = multi.add(ProgressBar::new(belt.total).with_style(style()));
+                        bar.set_prefix(format!(
+                            "{} {} {}",
+                            channel.channel,
+                            belt.belt,
+                            belt.types.join(",")
+                        ));
+                        bar
+                    });
                 bar.set_length(belt.total);
                 bar.set_position(belt.finished);
-                bar.set_message(if channel.belt == Some(belt.belt) && !execution.done { waits(channel) } else { String::new() });
+                bar.set_message(if channel.belt == Some(belt.belt) && !execution.done {
+                    waits(channel)
+                } else {
+                    String::new()
+                });
             }
         }
     }
@@ -107,12 +124,32 @@ impl Lines {
     }
 }
 
-/// One line about an execution: `exe_… running 7975/20000: succeeded 7900, …; shop-de 2/3: limit: 11800 until …`.
+/// One line about an execution: `exe_… running 7975/20000: succeeded 7900, …; shop-de 2/3: limit:
+/// 11800 until …`.
 fn line(execution: &Execution) -> String {
-    let Execution { id, status, counts, channels, done } = execution;
-    let mut line = format!("{id} {status} {}/{}: {}", counts.finished(), counts.total, counts.shown());
-    for channel in channels.iter().filter(|channel| !done && channel.belt.is_some()) {
-        line.push_str(&format!("; {} belt {}/{}", channel.channel, channel.belt.unwrap_or(0), channel.belts.len()));
+    let Execution {
+        id,
+        status,
+        counts,
+        channels,
+        done,
+    } = execution;
+    let mut line = format!(
+        "{id} {status} {}/{}: {}",
+        counts.finished(),
+        counts.total,
+        counts.shown()
+    );
+    for channel in channels
+        .iter()
+        .filter(|channel| !done && channel.belt.is_some())
+    {
+        line.push_str(&format!(
+            "; {} belt {}/{}",
+            channel.channel,
+            channel.belt.unwrap_or(0),
+            channel.belts.len()
+        ));
         let waits = waits(channel);
         if !waits.is_empty() {
             line.push_str(&format!(" ({waits})"));
@@ -121,14 +158,22 @@ fn line(execution: &Execution) -> String {
     line
 }
 
-/// What most of a channel's jobs wait for. `turn` and `belt` are the course of things and say nothing.
+/// What most of a channel's jobs wait for. `turn` and `belt` are the course of things and say
+/// nothing.
 fn waits(channel: &Channel) -> String {
-    let telling = channel.waiting.iter().filter(|waiting| !matches!(waiting.kind.as_str(), "turn" | "belt" | "partition"));
-    telling.max_by_key(|waiting| waiting.jobs).map(super::views::Waiting::shown).unwrap_or_default()
+    let telling = channel
+        .waiting
+        .iter()
+        .filter(|waiting| !matches!(waiting.kind.as_str(), "turn" | "belt" | "partition"));
+    telling
+        .max_by_key(|waiting| waiting.jobs)
+        .map(super::views::Waiting::shown)
+        .unwrap_or_default()
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:32!} {bar:30} {pos:>7}/{len:<7} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template("{prefix:32!} {bar:30} {pos:>7}/{len:<7} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use super::output::{Output, talk};
 /// The arguments of `egression sandbox`.
 #[derive(Debug, clap::Args)]
 pub(super) struct SandboxArgs {
-    /// Credentials, limits and faults of the shop (TOML, or JSON by its name). Without one the shop is friendly.
+    /// Credentials, limits and faults of the shop (TOML, or JSON by its name). Without one the shop
+    /// is friendly.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
     /// Where the shop listens; port 0 takes a free one. Its URL is printed on standard output.
@@ -22,7 +23,10 @@ pub(super) struct SandboxArgs {
 }
 
 pub(super) async fn run(args: SandboxArgs, output: &Output) -> Result<Exit, CommandError> {
-    let scenario = args.scenario.as_deref().map_or_else(|| Ok(Scenario::default()), scenario)?;
+    let scenario = args
+        .scenario
+        .as_deref()
+        .map_or_else(|| Ok(Scenario::default()), scenario)?;
     // Before the URL is printed: who reads it may send the signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -43,8 +47,17 @@ pub(super) async fn run(args: SandboxArgs, output: &Output) -> Result<Exit, Comm
 }
 
 fn scenario(path: &Path) -> Result<Scenario, CommandError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CommandError::Read { path: path.display().to_string(), source })?;
-    let is_json = path.extension().is_some_and(|extension| extension == "json");
-    let scenario = if is_json { Scenario::from_json(&text) } else { Scenario::from_toml(&text) };
+    let text = std::fs::read_to_string(path).map_err(|source| CommandError::Read {
+        path: path.display().to_string(),
+        source,
+    })?;
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    let scenario = if is_json {
+        Scenario::from_json(&text)
+    } else {
+        Scenario::from_toml(&text)
+    };
     scenario.map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())))
 }

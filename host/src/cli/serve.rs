@@ -12,17 +12,24 @@ use crate::config::server::ServerSettings;
 /// The arguments of `egression serve`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeArgs {
-    /// The configuration: settings of the server, subscriptions, sources, channels and connections (TOML). The documents
-    /// are looked after by the file; changing them by the API is refused.
-    #[arg(long, value_name = "FILE", env = "EGRESSION_CONFIG", hide_env_values = true)]
+    /// The configuration: settings of the server, subscriptions, sources, channels and connections
+    /// (TOML). The documents are looked after by the file; changing them by the API is refused.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "EGRESSION_CONFIG",
+        hide_env_values = true
+    )]
     config: Option<PathBuf>,
     /// The address of the API, in place of `listen` in the file.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// A separate address for `/metrics`, `/livez` and `/readyz`, in place of `operations_listen` in the file.
+    /// A separate address for `/metrics`, `/livez` and `/readyz`, in place of `operations_listen`
+    /// in the file.
     #[arg(long, value_name = "ADDR")]
     operations_listen: Option<SocketAddr>,
-    /// The file with the key that encrypts stored secrets, in place of `master_key_file` in the file.
+    /// The file with the key that encrypts stored secrets, in place of `master_key_file` in the
+    /// file.
     #[arg(long, value_name = "FILE")]
     master_key_file: Option<PathBuf>,
 }
@@ -45,8 +52,12 @@ pub(super) async fn run(args: ServeArgs, data_dir: DataDir) -> Result<Exit, Comm
     Ok(Exit::Done)
 }
 
-/// An option goes before the file, the file before the environment's data directory, and that before the default.
-fn settings(args: ServeArgs, data_dir: DataDir) -> Result<(ServerSettings, Option<Documents>), FileError> {
+/// An option goes before the file, the file before the environment's data directory, and that
+/// before the default.
+fn settings(
+    args: ServeArgs,
+    data_dir: DataDir,
+) -> Result<(ServerSettings, Option<Documents>), FileError> {
     let (mut settings, documents) = match &args.config {
         Some(path) => {
             let (settings, documents) = file::load(path, data_dir.variable)?;
@@ -86,21 +97,61 @@ mod tests {
             operations_listen: None,
             master_key_file: None,
         };
-        let said =
-            |option: Option<&str>, variable: Option<&str>| DataDir { option: option.map(Into::into), variable: variable.map(Into::into) };
-        let (settings, _) = super::settings(args(Some("127.0.0.1:2")), said(Some("from-option"), Some("from-variable"))).unwrap();
-        assert_eq!((settings.listen.port(), settings.data_dir), (2, PathBuf::from("from-option")));
+        let said = |option: Option<&str>, variable: Option<&str>| DataDir {
+            option: option.map(Into::into),
+            variable: variable.map(Into::into),
+        };
+        let (settings, _) = super::settings(
+            args(Some("127.0.0.1:2")),
+            said(Some("from-option"), Some("from-variable")),
+        )
+        .unwrap();
+        assert_eq!(
+            (settings.listen.port(), settings.data_dir),
+            (2, PathBuf::from("from-option"))
+        );
         let (settings, _) = super::settings(args(None), said(None, Some("from-variable"))).unwrap();
-        assert_eq!((settings.listen.port(), settings.data_dir, settings.master_key_file), (1, "from-file".into(), Some("m".into())));
+        assert_eq!(
+            (
+                settings.listen.port(),
+                settings.data_dir,
+                settings.master_key_file
+            ),
+            (1, "from-file".into(), Some("m".into()))
+        );
 
-        let without = ServeArgs { config: None, ..args(None) };
-        assert!(super::settings(without, said(None, None)).unwrap().1.is_none(), "no file is not an empty one");
+        let without = ServeArgs {
+            config: None,
+            ..args(None)
+        };
+        assert!(
+            super::settings(without, said(None, None))
+                .unwrap()
+                .1
+                .is_none(),
+            "no file is not an empty one"
+        );
         std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\n").unwrap();
-        assert!(super::settings(args(None), said(None, None)).unwrap().1.is_some());
+        assert!(
+            super::settings(args(None), said(None, None))
+                .unwrap()
+                .1
+                .is_some()
+        );
         let data_dir = |said: DataDir| super::settings(args(None), said).unwrap().0.data_dir;
-        assert_eq!(data_dir(said(None, Some("from-variable"))), PathBuf::from("from-variable"));
-        assert_eq!(data_dir(said(None, None)), ServerSettings::default().data_dir);
+        assert_eq!(
+            data_dir(said(None, Some("from-variable"))),
+            PathBuf::from("from-variable")
+        );
+        assert_eq!(
+            data_dir(said(None, None)),
+            ServerSettings::default().data_dir
+        );
         std::fs::write(&path, "[server]\ndata_dir = \"egression-data\"\n").unwrap();
-        assert_eq!(data_dir(said(None, Some("from-variable"))), PathBuf::from("egression-data"), "the file said so");
+        assert_eq!(
+            data_dir(said(None, Some("from-variable"))),
+            PathBuf::from("egression-data"),
+            "the file said so"
+        );
     }
 }

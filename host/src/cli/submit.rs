@@ -24,13 +24,14 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::exit::HELP)]
 pub(super) struct SubmitArgs {
-    /// JSON `{"defaults":{…},"jobs":[…]}`, NDJSON with one job a line, or a single job; `-` is standard input. A file
-    /// that is compressed with gzip is sent as it is.
+    /// JSON `{"defaults":{…},"jobs":[…]}`, NDJSON with one job a line, or a single job; `-` is
+    /// standard input. A file that is compressed with gzip is sent as it is.
     file: PathBuf,
     /// Shows the progress and waits for the end: bars on a terminal, lines elsewhere.
     #[arg(long)]
     watch: bool,
-    /// Waits for the end at most this long; an execution that is not done by then goes on and is no error.
+    /// Waits for the end at most this long; an execution that is not done by then goes on and is no
+    /// error.
     #[arg(long, value_name = "SECS")]
     wait: Option<u64>,
     /// Refuses everything if one job is wrong. Otherwise wrong jobs are rejected one by one.
@@ -41,15 +42,27 @@ pub(super) struct SubmitArgs {
     idempotency_key: Option<String>,
 }
 
-pub(super) async fn run(args: SubmitArgs, client: &Client, output: &Output) -> Result<Exit, CommandError> {
+pub(super) async fn run(
+    args: SubmitArgs,
+    client: &Client,
+    output: &Output,
+) -> Result<Exit, CommandError> {
     let mut preferences = vec!["respond-async"];
     if args.strict {
         preferences.push("handling=strict");
     }
     let (form, body, gzip) = open(&args.file).await?;
-    let path: &[&str] = if form == Form::Single { &["v1", "jobs"] } else { &["v1", "bulk"] };
-    let mut request = client.request(Method::POST, path, &[]).timeout(SEND_TIMEOUT);
-    request = request.header("content-type", form.media_type()).header("prefer", &preferences.join(", "));
+    let path: &[&str] = if form == Form::Single {
+        &["v1", "jobs"]
+    } else {
+        &["v1", "bulk"]
+    };
+    let mut request = client
+        .request(Method::POST, path, &[])
+        .timeout(SEND_TIMEOUT);
+    request = request
+        .header("content-type", form.media_type())
+        .header("prefer", &preferences.join(", "));
     if gzip {
         request = request.header("content-encoding", "gzip");
     }
@@ -60,15 +73,33 @@ pub(super) async fn run(args: SubmitArgs, client: &Client, output: &Output) -> R
     conclude(&args, accepted, client, output).await
 }
 
-async fn conclude(args: &SubmitArgs, accepted: Value, client: &Client, output: &Output) -> Result<Exit, CommandError> {
+async fn conclude(
+    args: &SubmitArgs,
+    accepted: Value,
+    client: &Client,
+    output: &Output,
+) -> Result<Exit, CommandError> {
     let execution = Execution::of(&accepted);
-    talk(&format!("accepted as {}: {} jobs, {} refused", execution.id, execution.counts.total, execution.counts.rejected));
+    talk(&format!(
+        "accepted as {}: {} jobs, {} refused",
+        execution.id, execution.counts.total, execution.counts.rejected
+    ));
     if !args.watch && args.wait.is_none() {
         print_execution(output, &accepted)?;
         return Ok(Exit::Done);
     }
-    let mut progress = if args.watch { Progress::on_stderr() } else { Progress::Silent };
-    let last = watch::follow(client, accepted, &mut progress, args.wait.map(Duration::from_secs)).await?;
+    let mut progress = if args.watch {
+        Progress::on_stderr()
+    } else {
+        Progress::Silent
+    };
+    let last = watch::follow(
+        client,
+        accepted,
+        &mut progress,
+        args.wait.map(Duration::from_secs),
+    )
+    .await?;
     print_execution(output, &last)?;
     Ok(watch::verdict(&last))
 }
@@ -80,18 +111,32 @@ fn quoted(key: &str) -> String {
 
 /// The file as a stream, with its form told from its beginning.
 async fn open(file: &Path) -> Result<(Form, reqwest::Body, bool), CommandError> {
-    let read = |source| CommandError::Read { path: file.display().to_string(), source };
-    let mut reader: Box<dyn AsyncRead + Send + Unpin> =
-        if file == Path::new("-") { Box::new(tokio::io::stdin()) } else { Box::new(tokio::fs::File::open(file).await.map_err(read)?) };
+    let read = |source| CommandError::Read {
+        path: file.display().to_string(),
+        source,
+    };
+    let mut reader: Box<dyn AsyncRead + Send + Unpin> = if file == Path::new("-") {
+        Box::new(tokio::io::stdin())
+    } else {
+        Box::new(tokio::fs::File::open(file).await.map_err(read)?)
+    };
     let mut prefix = Vec::with_capacity(PREFIX_BYTES);
-    (&mut reader).take(PREFIX_BYTES as u64).read_to_end(&mut prefix).await.map_err(read)?;
+    (&mut reader)
+        .take(PREFIX_BYTES as u64)
+        .read_to_end(&mut prefix)
+        .await
+        .map_err(read)?;
     let whole = prefix.len() < PREFIX_BYTES;
     let Travel { form, gzip } = travel(file, &prefix, whole)?;
     if whole {
         return Ok((form, prefix.into(), gzip));
     }
     let beginning = futures_util::stream::iter([Ok(bytes::Bytes::from(prefix))]);
-    Ok((form, reqwest::Body::wrap_stream(beginning.chain(ReaderStream::new(reader))), gzip))
+    Ok((
+        form,
+        reqwest::Body::wrap_stream(beginning.chain(ReaderStream::new(reader))),
+        gzip,
+    ))
 }
 
 #[cfg(test)]
@@ -103,7 +148,10 @@ mod tests {
     #[test]
     fn the_host_reads_the_key_that_was_given() {
         for key in ["run-7", r#"a"b"#, r"a\b", r#"\"#, r#"\""#, r#""\\"#] {
-            let headers = http::HeaderMap::from_iter([(http::HeaderName::from_static("idempotency-key"), quoted(key).parse().unwrap())]);
+            let headers = http::HeaderMap::from_iter([(
+                http::HeaderName::from_static("idempotency-key"),
+                quoted(key).parse().unwrap(),
+            )]);
             assert_eq!(idempotency::key(&headers).unwrap().as_deref(), Some(key));
         }
     }

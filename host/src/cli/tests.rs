@@ -5,8 +5,15 @@ use super::*;
 
 /// The help of a command and of all below it.
 fn helps(command: &mut clap::Command, path: &str, helps: &mut Vec<(String, String)>) {
-    helps.push((path.replace(' ', "_"), command.render_long_help().to_string()));
-    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).filter(|name| name != "help").collect();
+    helps.push((
+        path.replace(' ', "_"),
+        command.render_long_help().to_string(),
+    ));
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .filter(|name| name != "help")
+        .collect();
     for name in names {
         let below = command.find_subcommand_mut(&name).unwrap();
         self::helps(below, &format!("{path} {name}"), helps);
@@ -20,8 +27,17 @@ fn help_of_every_command() {
     let mut found = Vec::new();
     helps(&mut command, "egression", &mut found);
     assert!(found.len() > 20, "{}", found.len());
-    let kept = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/snapshots")).unwrap();
-    let kept = kept.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("__help_")).count();
+    let kept =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/snapshots")).unwrap();
+    let kept = kept
+        .filter(|file| {
+            file.as_ref()
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .contains("__help_")
+        })
+        .count();
     assert_eq!(kept, found.len(), "a snapshot of a command that is gone");
     for (name, text) in found {
         insta::assert_snapshot!(format!("help_{name}"), text);
@@ -35,19 +51,41 @@ fn the_definition_is_sound() {
 
 #[test]
 fn options_may_come_after_the_command() {
-    let cli = Cli::try_parse_from(["egression", "execution", "list", "--url", "http://127.0.0.1:7", "--output", "json"]).unwrap();
-    assert_eq!((cli.global.url.port(), cli.global.output), (Some(7), Format::Json));
+    let cli = Cli::try_parse_from([
+        "egression",
+        "execution",
+        "list",
+        "--url",
+        "http://127.0.0.1:7",
+        "--output",
+        "json",
+    ])
+    .unwrap();
+    assert_eq!(
+        (cli.global.url.port(), cli.global.output),
+        (Some(7), Format::Json)
+    );
 }
 
 #[test]
 fn the_data_directory_of_an_option_is_told_from_that_of_the_environment() {
     let parsed = |args: &[&str]| parse(args.iter().map(OsString::from)).unwrap();
-    for args in [["egression", "--data-dir", "d", "serve"], ["egression", "serve", "--data-dir", "d"]] {
+    for args in [
+        ["egression", "--data-dir", "d", "serve"],
+        ["egression", "serve", "--data-dir", "d"],
+    ] {
         let (cli, source) = parsed(&args);
-        assert_eq!(said(cli.global.data_dir, source).option, Some("d".into()), "{args:?}");
+        assert_eq!(
+            said(cli.global.data_dir, source).option,
+            Some("d".into()),
+            "{args:?}"
+        );
     }
     let variable = said(Some("v".into()), Some(ValueSource::EnvVariable));
-    assert_eq!((variable.option, variable.variable), (None, Some("v".into())));
+    assert_eq!(
+        (variable.option, variable.variable),
+        (None, Some("v".into()))
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What the host answers about executions, as far as the command line reads it. Unknown fields are passed over.
+//! What the host answers about executions, as far as the command line reads it. Unknown fields are
+//! passed over.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -78,7 +79,8 @@ impl Execution {
 impl Counts {
     /// Jobs that will not move any more.
     pub(super) fn finished(&self) -> u64 {
-        self.total.saturating_sub(self.waiting + self.in_flight + self.accepted)
+        self.total
+            .saturating_sub(self.waiting + self.in_flight + self.accepted)
     }
 
     /// `succeeded 7900, rejected 10`: the states that have jobs.
@@ -94,15 +96,28 @@ impl Counts {
             ("superseded", self.superseded),
             ("cancelled", self.cancelled),
         ];
-        states.iter().filter(|(_, jobs)| *jobs > 0).map(|(state, jobs)| format!("{state} {jobs}")).collect::<Vec<_>>().join(", ")
+        states
+            .iter()
+            .filter(|(_, jobs)| *jobs > 0)
+            .map(|(state, jobs)| format!("{state} {jobs}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
 impl Waiting {
     /// `limit shop-de/connection: 11800 until 2026-11-21T12:00:03.000Z`.
     pub(super) fn shown(&self) -> String {
-        let key = self.key.as_deref().map(|key| format!(" {key}")).unwrap_or_default();
-        let until = self.until.as_deref().map(|until| format!(" until {until}")).unwrap_or_default();
+        let key = self
+            .key
+            .as_deref()
+            .map(|key| format!(" {key}"))
+            .unwrap_or_default();
+        let until = self
+            .until
+            .as_deref()
+            .map(|until| format!(" until {until}"))
+            .unwrap_or_default();
         format!("{}{key}: {}{until}", self.kind, self.jobs)
     }
 }
@@ -139,22 +154,49 @@ pub(super) const JOB_COLUMNS: &[Column] = &[
     ("MESSAGE", "/problem/message"),
 ];
 
-const BELT_COLUMNS: &[Column] =
-    &[("CHANNEL", "/channel"), ("BELT", "/belt"), ("TYPES", "/types"), ("TOTAL", "/total"), ("FINISHED", "/finished")];
-const WAITING_COLUMNS: &[Column] =
-    &[("CHANNEL", "/channel"), ("WAITS FOR", "/kind"), ("KEY", "/key"), ("UNTIL", "/until"), ("JOBS", "/jobs")];
-const ERROR_COLUMNS: &[Column] = &[("ERROR", "/code"), ("STATE", "/state"), ("JOBS", "/count"), ("EXAMPLE", "/example")];
+const BELT_COLUMNS: &[Column] = &[
+    ("CHANNEL", "/channel"),
+    ("BELT", "/belt"),
+    ("TYPES", "/types"),
+    ("TOTAL", "/total"),
+    ("FINISHED", "/finished"),
+];
+const WAITING_COLUMNS: &[Column] = &[
+    ("CHANNEL", "/channel"),
+    ("WAITS FOR", "/kind"),
+    ("KEY", "/key"),
+    ("UNTIL", "/until"),
+    ("JOBS", "/jobs"),
+];
+const ERROR_COLUMNS: &[Column] = &[
+    ("ERROR", "/code"),
+    ("STATE", "/state"),
+    ("JOBS", "/count"),
+    ("EXAMPLE", "/example"),
+];
 
-/// One execution: as JSON, or as tables of its counts and of whatever belts, waits and errors it has.
+/// One execution: as JSON, or as tables of its counts and of whatever belts, waits and errors it
+/// has.
 pub(super) fn print_execution(output: &Output, body: &Value) -> std::io::Result<()> {
     if output.is_json() {
         return output.document(body);
     }
     output.table(EXECUTION_COLUMNS, std::slice::from_ref(body))?;
-    let channels = body.get("channels").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let errors = body.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
-    let sections =
-        [(BELT_COLUMNS, of_channels(channels, "belts")), (WAITING_COLUMNS, of_channels(channels, "waiting")), (ERROR_COLUMNS, errors)];
+    let channels = body
+        .get("channels")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let errors = body
+        .get("errors")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let sections = [
+        (BELT_COLUMNS, of_channels(channels, "belts")),
+        (WAITING_COLUMNS, of_channels(channels, "waiting")),
+        (ERROR_COLUMNS, errors),
+    ];
     for (columns, items) in sections.iter().filter(|(_, items)| !items.is_empty()) {
         output.text("")?;
         output.table(columns, items)?;
@@ -165,7 +207,11 @@ pub(super) fn print_execution(output: &Output, body: &Value) -> std::io::Result<
 /// A list inside each channel as one list, with the channel's name in each item.
 fn of_channels(channels: &[Value], list: &str) -> Vec<Value> {
     let named = |channel: &Value| -> Vec<Value> {
-        let items = channel.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
+        let items = channel
+            .get(list)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let name = channel.get("channel").cloned().unwrap_or_default();
         items
             .into_iter()

@@ -38,10 +38,18 @@ pub(super) async fn follow(
 /// How a followed execution ended, as an exit code. One that is not done yet is no error.
 pub(super) fn verdict(body: &Value) -> Exit {
     let execution = Execution::of(body);
-    if !execution.done || execution.ended_well() { Exit::Done } else { Exit::EndedWithErrors }
+    if !execution.done || execution.ended_well() {
+        Exit::Done
+    } else {
+        Exit::EndedWithErrors
+    }
 }
 
-async fn to_the_end(client: &Client, latest: &mut Value, progress: &mut Progress) -> Result<(), ClientError> {
+async fn to_the_end(
+    client: &Client,
+    latest: &mut Value,
+    progress: &mut Progress,
+) -> Result<(), ClientError> {
     let execution = Execution::of(latest);
     progress.show(&execution);
     let mut done = execution.done;
@@ -79,5 +87,9 @@ async fn to_the_end(client: &Client, latest: &mut Value, progress: &mut Progress
 }
 
 async fn poll(client: &Client, id: &str, etag: Option<&str>) -> Result<Answer, ClientError> {
-    client.request(Method::GET, &["v1", "executions", id], &[]).when_changed(etag, POLL_S).send().await
+    client
+        .request(Method::GET, &["v1", "executions", id], &[])
+        .when_changed(etag, POLL_S)
+        .send()
+        .await
 }

@@ -1,7 +1,7 @@
 //! What is in force: an immutable snapshot of all documents, by name and by number.
 //!
-//! Readers hold a snapshot as long as they like; a change publishes a new one. It promises that every connection's
-//! channel and subscription are in the same snapshot.
+//! Readers hold a snapshot as long as they like; a change publishes a new one. It promises that
+//! every connection's channel and subscription are in the same snapshot.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -183,7 +183,10 @@ impl Catalogue {
     /// The connection of a subscription into a channel, by their names.
     #[must_use]
     pub fn connection(&self, subscription: &str, channel: &str) -> Option<&Arc<Connection>> {
-        let ends = (self.subscription(subscription)?.id, self.channel(channel)?.id);
+        let ends = (
+            self.subscription(subscription)?.id,
+            self.channel(channel)?.id,
+        );
         self.connections_by_ends.get(&ends)
     }
 
@@ -199,9 +202,14 @@ impl Catalogue {
     }
 
     /// The connections into a channel, by number.
-    pub fn connections_of_channel<'a>(&'a self, channel: &str) -> impl Iterator<Item = &'a Arc<Connection>> {
+    pub fn connections_of_channel<'a>(
+        &'a self,
+        channel: &str,
+    ) -> impl Iterator<Item = &'a Arc<Connection>> {
         let id = self.channel(channel).map(|channel| channel.id);
-        self.connections.values().filter(move |connection| Some(connection.channel.id) == id)
+        self.connections
+            .values()
+            .filter(move |connection| Some(connection.channel.id) == id)
     }
 
     /// A snapshot from the store's rows, in any order.
@@ -210,7 +218,9 @@ impl Catalogue {
     /// [`StoreError::Corrupt`] for a row that no version of this program wrote.
     pub fn from_rows(rows: Vec<StoredDocument>) -> Result<Self, StoreError> {
         let mut catalogue = Self::default();
-        let (connections, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| matches!(row.name, DocumentName::Connection { .. }));
+        let (connections, others): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .partition(|row| matches!(row.name, DocumentName::Connection { .. }));
         for row in others {
             catalogue.add(row)?;
         }
@@ -223,8 +233,10 @@ impl Catalogue {
     fn add(&mut self, row: StoredDocument) -> Result<(), StoreError> {
         match &row.name {
             DocumentName::Subscription(name) => {
-                let subscription: Arc<Subscription> = Arc::new(entry(&row, SubscriptionId(row.id))?);
-                self.subscriptions_by_id.insert(subscription.id, Arc::clone(&subscription));
+                let subscription: Arc<Subscription> =
+                    Arc::new(entry(&row, SubscriptionId(row.id))?);
+                self.subscriptions_by_id
+                    .insert(subscription.id, Arc::clone(&subscription));
                 self.subscriptions.insert(name.clone(), subscription);
             }
             DocumentName::Source(name) => {
@@ -233,7 +245,10 @@ impl Catalogue {
                 self.sources.insert(name.clone(), source);
             }
             DocumentName::Channel(name) => {
-                let channel = Arc::new(Channel { entry: entry(&row, ChannelId(row.id))?, paused: row.paused });
+                let channel = Arc::new(Channel {
+                    entry: entry(&row, ChannelId(row.id))?,
+                    paused: row.paused,
+                });
                 self.channels_by_id.insert(channel.id, Arc::clone(&channel));
                 self.channels.insert(name.clone(), channel);
             }
@@ -243,22 +258,55 @@ impl Catalogue {
     }
 
     fn add_connection(&mut self, row: StoredDocument) -> Result<(), StoreError> {
-        let DocumentName::Connection { channel, subscription } = &row.name else { return self.add(row) };
-        let missing =
-            |what: &str, name: &str| StoreError::Corrupt(format!("connection {} names the {what} `{name}`, which is not there", row.id));
-        let channel = self.channel(channel).cloned().ok_or_else(|| missing("channel", channel))?;
-        let subscription = self.subscription(subscription).cloned().ok_or_else(|| missing("subscription", subscription))?;
+        let DocumentName::Connection {
+            channel,
+            subscription,
+        } = &row.name
+        else {
+            return self.add(row);
+        };
+        let missing = |what: &str, name: &str| {
+            StoreError::Corrupt(format!(
+                "connection {} names the {what} `{name}`, which is not there",
+                row.id
+            ))
+        };
+        let channel = self
+            .channel(channel)
+            .cloned()
+            .ok_or_else(|| missing("channel", channel))?;
+        let subscription = self
+            .subscription(subscription)
+            .cloned()
+            .ok_or_else(|| missing("subscription", subscription))?;
         let state = state(&row)?;
-        let connection = Arc::new(Connection { entry: entry(&row, ConnectionId(row.id))?, channel, subscription, state });
-        self.connections_by_ends.insert((connection.subscription.id, connection.channel.id), Arc::clone(&connection));
+        let connection = Arc::new(Connection {
+            entry: entry(&row, ConnectionId(row.id))?,
+            channel,
+            subscription,
+            state,
+        });
+        self.connections_by_ends.insert(
+            (connection.subscription.id, connection.channel.id),
+            Arc::clone(&connection),
+        );
         self.connections.insert(connection.id, connection);
         Ok(())
     }
 }
 
-fn entry<I, D: serde::de::DeserializeOwned>(row: &StoredDocument, id: I) -> Result<Entry<I, D>, StoreError> {
-    let document = serde_json::from_str(&row.json).map_err(|error| StoreError::Corrupt(format!("{:?}: {error}", row.name)))?;
-    Ok(Entry { id, version: row.version, managed_by: row.managed_by, document })
+fn entry<I, D: serde::de::DeserializeOwned>(
+    row: &StoredDocument,
+    id: I,
+) -> Result<Entry<I, D>, StoreError> {
+    let document = serde_json::from_str(&row.json)
+        .map_err(|error| StoreError::Corrupt(format!("{:?}: {error}", row.name)))?;
+    Ok(Entry {
+        id,
+        version: row.version,
+        managed_by: row.managed_by,
+        document,
+    })
 }
 
 fn state(row: &StoredDocument) -> Result<ConnectionState, StoreError> {
@@ -266,7 +314,12 @@ fn state(row: &StoredDocument) -> Result<ConnectionState, StoreError> {
     match row.state.as_str() {
         "active" => Ok(ConnectionState::Active),
         "paused" => Ok(ConnectionState::Paused { reason }),
-        "parked" => Ok(ConnectionState::Parked { reason: reason.unwrap_or_else(|| "no reason was kept".to_owned()) }),
-        other => Err(StoreError::Corrupt(format!("connection {} has the state `{other}`", row.id))),
+        "parked" => Ok(ConnectionState::Parked {
+            reason: reason.unwrap_or_else(|| "no reason was kept".to_owned()),
+        }),
+        other => Err(StoreError::Corrupt(format!(
+            "connection {} has the state `{other}`",
+            row.id
+        ))),
     }
 }

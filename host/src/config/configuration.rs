@@ -1,8 +1,9 @@
 //! The documents in force and the only way to change them.
 //!
-//! A change is checked, written through the store, its secrets go to the vault, and a new [`Catalogue`] is published.
-//! One change at a time. A credential stays bound to the hosts that it was entered for: a connection whose settings
-//! lead elsewhere is parked until the credential is entered again.
+//! A change is checked, written through the store, its secrets go to the vault, and a new
+//! [`Catalogue`] is published. One change at a time. A credential stays bound to the hosts that it
+//! was entered for: a connection whose settings lead elsewhere is parked until the credential is
+//! entered again.
 
 mod apply;
 mod change;
@@ -21,7 +22,9 @@ use super::settings_check::SettingsSchemas;
 use super::shelf::Shelf;
 use super::validate::{self, Issue};
 use crate::store::StoreError;
-use crate::store::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument};
+use crate::store::documents::{
+    DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument,
+};
 
 pub use apply::Applied;
 
@@ -101,9 +104,10 @@ impl Document {
             Self::Subscription(document) => DocumentName::Subscription(document.name.clone()),
             Self::Source(document) => DocumentName::Source(document.name.clone()),
             Self::Channel(document) => DocumentName::Channel(document.name.clone()),
-            Self::Connection(document) => {
-                DocumentName::Connection { channel: document.channel.clone(), subscription: document.subscription.clone() }
-            }
+            Self::Connection(document) => DocumentName::Connection {
+                channel: document.channel.clone(),
+                subscription: document.subscription.clone(),
+            },
         }
     }
 
@@ -124,15 +128,29 @@ impl Configuration {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn open(shelf: Arc<dyn Shelf>, secrets: Arc<dyn SecretSink>, variables: Variables) -> Result<Self, StoreError> {
+    pub async fn open(
+        shelf: Arc<dyn Shelf>,
+        secrets: Arc<dyn SecretSink>,
+        variables: Variables,
+    ) -> Result<Self, StoreError> {
         let catalogue = read(shelf.as_ref()).await?;
-        Ok(Self { shelf, secrets, variables, schemas: None, current: watch::Sender::new(Arc::new(catalogue)), change: Mutex::new(()) })
+        Ok(Self {
+            shelf,
+            secrets,
+            variables,
+            schemas: None,
+            current: watch::Sender::new(Arc::new(catalogue)),
+            change: Mutex::new(()),
+        })
     }
 
     /// The same with the connectors' schemas: settings are checked from now on.
     #[must_use]
     pub fn with_schemas(self, schemas: Arc<dyn SettingsSchemas>) -> Self {
-        Self { schemas: Some(schemas), ..self }
+        Self {
+            schemas: Some(schemas),
+            ..self
+        }
     }
 
     /// What is in force now.
@@ -150,20 +168,30 @@ impl Configuration {
     /// Writes a document. `if_match`: only if it is at this version.
     ///
     /// # Errors
-    /// [`ConfigurationError::Invalid`] with all that is wrong; else what the store or the vault says.
-    pub async fn put(&self, document: Document, managed_by: ManagedBy, if_match: Option<i64>) -> Result<Put, ConfigurationError> {
+    /// [`ConfigurationError::Invalid`] with all that is wrong; else what the store or the vault
+    /// says.
+    pub async fn put(
+        &self,
+        document: Document,
+        managed_by: ManagedBy,
+        if_match: Option<i64>,
+    ) -> Result<Put, ConfigurationError> {
         let _one_at_a_time = self.change.lock().await;
         let put = self.write(document, managed_by, if_match).await;
         self.publish().await?;
         put
     }
 
-    /// Writes documents as the API's, none naming a later one, with their pointers. What can be known to be wrong with one of
-    /// them — a secret that is not there, or a file that looks after it — is found before any is written.
+    /// Writes documents as the API's, none naming a later one, with their pointers. What can be
+    /// known to be wrong with one of them — a secret that is not there, or a file that looks after
+    /// it — is found before any is written.
     ///
     /// # Errors
     /// As [`Self::put`].
-    pub async fn put_set(&self, documents: Vec<(String, Document)>) -> Result<Vec<Put>, ConfigurationError> {
+    pub async fn put_set(
+        &self,
+        documents: Vec<(String, Document)>,
+    ) -> Result<Vec<Put>, ConfigurationError> {
         let _one_at_a_time = self.change.lock().await;
         self.check_set(&documents).await?;
         let puts = self.write_set(documents).await;
@@ -175,7 +203,12 @@ impl Configuration {
     ///
     /// # Errors
     /// What the store or the vault says.
-    pub async fn delete(&self, name: &DocumentName, by: ManagedBy, if_match: Option<i64>) -> Result<(), ConfigurationError> {
+    pub async fn delete(
+        &self,
+        name: &DocumentName,
+        by: ManagedBy,
+        if_match: Option<i64>,
+    ) -> Result<(), ConfigurationError> {
         let _one_at_a_time = self.change.lock().await;
         let removed = self.remove(name, by, if_match).await;
         self.publish().await?;
@@ -193,8 +226,9 @@ impl Configuration {
         Ok(known)
     }
 
-    /// Keeps what the host found out about a connection; a person's pause stays. `judged`: how it stood when that was found out;
-    /// if it stands otherwise by now, somebody knows better. Whether it was kept.
+    /// Keeps what the host found out about a connection; a person's pause stays. `judged`: how it
+    /// stood when that was found out; if it stands otherwise by now, somebody knows better. Whether
+    /// it was kept.
     ///
     /// # Errors
     /// What the store says.
@@ -206,7 +240,10 @@ impl Configuration {
     ) -> Result<bool, StoreError> {
         let _one_at_a_time = self.change.lock().await;
         let judged = judged.map(|judged| (judged.as_str(), judged.reason()));
-        let kept = self.shelf.keep_connection_state(connection, (found.as_str(), found.reason()), judged).await?;
+        let kept = self
+            .shelf
+            .keep_connection_state(connection, (found.as_str(), found.reason()), judged)
+            .await?;
         self.publish().await?;
         Ok(kept)
     }
@@ -215,9 +252,15 @@ impl Configuration {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn set_connection_state(&self, connection: ConnectionId, state: &ConnectionState) -> Result<(), StoreError> {
+    pub async fn set_connection_state(
+        &self,
+        connection: ConnectionId,
+        state: &ConnectionState,
+    ) -> Result<(), StoreError> {
         let _one_at_a_time = self.change.lock().await;
-        self.shelf.set_connection_state(connection, state.as_str(), state.reason()).await?;
+        self.shelf
+            .set_connection_state(connection, state.as_str(), state.reason())
+            .await?;
         self.publish().await
     }
 
@@ -239,7 +282,12 @@ impl Configuration {
 
 async fn read(shelf: &dyn Shelf) -> Result<Catalogue, StoreError> {
     let mut rows = Vec::new();
-    for kind in [DocumentKind::Subscription, DocumentKind::Source, DocumentKind::Channel, DocumentKind::Connection] {
+    for kind in [
+        DocumentKind::Subscription,
+        DocumentKind::Source,
+        DocumentKind::Channel,
+        DocumentKind::Connection,
+    ] {
         rows.extend(shelf.documents(kind).await?);
     }
     Catalogue::from_rows(rows)

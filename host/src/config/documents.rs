@@ -81,27 +81,29 @@ pub struct ChannelDocument {
     /// Pins a version: `1.2` takes the newest installed `1.2.x`. None: the active version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Object types per belt, in order. Types that no belt names go to the last one. Empty: one belt.
+    /// Object types per belt, in order. Types that no belt names go to the last one. Empty: one
+    /// belt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub belts: Vec<Vec<String>>,
-    /// The partition key of jobs that bring none: `object`, `type`, `channel`, or a template with `{type}`, `{id}` and
-    /// `{id:N}` (the first N characters of the id).
+    /// The partition key of jobs that bring none: `object`, `type`, `channel`, or a template with
+    /// `{type}`, `{id}` and `{id:N}` (the first N characters of the id).
     #[serde(default)]
     #[schema(value_type = String)]
     pub partition: PartitionRule,
     /// What a key does when a job has used up its attempts.
     #[serde(default)]
     pub on_exhausted: OnFailure,
-    /// What a key does when the destination rejects a job. (What its source does not have, or a body against the schema, never
-    /// blocks a key.)
+    /// What a key does when the destination rejects a job. (What its source does not have, or a
+    /// body against the schema, never blocks a key.)
     #[serde(default)]
     pub on_rejected: OnFailure,
-    /// What later belts do when an earlier one is not clean: `continue`, `hold` (for a person) or `abort` (the rest ends
-    /// as cancelled).
+    /// What later belts do when an earlier one is not clean: `continue`, `hold` (for a person) or
+    /// `abort` (the rest ends as cancelled).
     #[serde(default)]
     #[schema(value_type = String)]
     pub belt_on_failure: BeltOnFailure,
-    /// Whether the newest of several waiting jobs of one object is sent for all. Kept, and not in force yet: each is sent.
+    /// Whether the newest of several waiting jobs of one object is sent for all. Kept, and not in
+    /// force yet: each is sent.
     #[serde(default = "yes")]
     pub merge: bool,
     /// Attempts and backoff.
@@ -117,7 +119,8 @@ pub struct ChannelDocument {
     /// The whole of one call to the connector, in milliseconds.
     #[serde(default = "default_call_timeout_ms")]
     pub call_timeout_ms: u64,
-    /// One request of the connector, in milliseconds; at most `call_timeout_ms`. None: 15 s, or all of a shorter call.
+    /// One request of the connector, in milliseconds; at most `call_timeout_ms`. None: 15 s, or all
+    /// of a shorter call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_timeout_ms: Option<u64>,
     /// Calls of one connection that are being prepared or under way at once.
@@ -129,8 +132,8 @@ pub struct ChannelDocument {
     /// How long before its send a body may be read, in milliseconds.
     #[serde(default = "default_payload_max_age_ms")]
     pub payload_max_age_ms: u64,
-    /// How long the destination may take to decide what it accepted, in milliseconds. Kept, and not in force yet: nothing is
-    /// polled.
+    /// How long the destination may take to decide what it accepted, in milliseconds. Kept, and not
+    /// in force yet: nothing is polled.
     #[serde(default = "default_settle_within_ms")]
     pub settle_within_ms: u64,
 }
@@ -139,7 +142,8 @@ impl ChannelDocument {
     /// How long one request of the connector may take, in milliseconds.
     #[must_use]
     pub fn request_timeout_ms(&self) -> u64 {
-        self.request_timeout_ms.unwrap_or_else(|| DEFAULT_REQUEST_TIMEOUT_MS.min(self.call_timeout_ms))
+        self.request_timeout_ms
+            .unwrap_or_else(|| DEFAULT_REQUEST_TIMEOUT_MS.min(self.call_timeout_ms))
     }
 }
 
@@ -173,8 +177,8 @@ pub struct ConnectionDocument {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitDocument>,
     /// Hosts that the connector may reach, beside the host of the setting that the connector names:
-    /// `https://shop.example`, `https://*.shop.example:8443`. Fixed by the operator; a host that the connector's manifest names
-    /// by itself is reached only if it is listed here.
+    /// `https://shop.example`, `https://*.shop.example:8443`. Fixed by the operator; a host that
+    /// the connector's manifest names by itself is reached only if it is listed here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_hosts: Vec<String>,
     /// Address ranges that may be dialled although they are not public: `127.0.0.1/32`.
@@ -194,7 +198,8 @@ pub enum AuthDocument {
         /// The token.
         token: SecretRef,
     },
-    /// A token by the client credentials grant (RFC 6749, section 4.4), fetched and renewed by the host.
+    /// A token by the client credentials grant (RFC 6749, section 4.4), fetched and renewed by the
+    /// host.
     #[serde(rename = "oauth2_client_credentials")]
     OAuth2ClientCredentials {
         /// The token endpoint.

@@ -1,4 +1,5 @@
-//! The shape of a limit, the same in a channel, a connection override, a source and a sandbox scenario.
+//! The shape of a limit, the same in a channel, a connection override, a source and a sandbox
+//! scenario.
 
 use egression_core::scheduler::limits::LimitKind;
 use egression_core::time::Wall;
@@ -6,7 +7,20 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Who shares a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitScope {
     /// One subscription on one channel.
@@ -30,7 +44,8 @@ pub enum LimitDocument {
         /// A name that a connector's throttle or observation can refer to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// What it counts: the cost of this name, as the connector states it for each request. None: requests.
+        /// What it counts: the cost of this name, as the connector states it for each request.
+        /// None: requests.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         counts: Option<String>,
         /// As many per `per_ms`.
@@ -44,8 +59,8 @@ pub enum LimitDocument {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         operations: Vec<String>,
     },
-    /// At most `max` in any `window_ms`, or with an `anchor` in each of the windows that follow one another: requests, or
-    /// what they cost.
+    /// At most `max` in any `window_ms`, or with an `anchor` in each of the windows that follow one
+    /// another: requests, or what they cost.
     Window {
         /// Who shares it.
         #[serde(default)]
@@ -53,15 +68,17 @@ pub enum LimitDocument {
         /// A name that a connector's throttle or observation can refer to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// What it counts: the cost of this name, as the connector states it for each request. None: requests.
+        /// What it counts: the cost of this name, as the connector states it for each request.
+        /// None: requests.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         counts: Option<String>,
         /// As many in the window. A request that costs more is denied.
         max: u32,
         /// The window's length in milliseconds.
         window_ms: u64,
-        /// For a destination that starts anew at fixed times: an instant (RFC 3339) at which one of its windows begins, such
-        /// as `2026-01-01T00:00:00-08:00` for midnight on the west coast. None: a window may begin anywhere.
+        /// For a destination that starts anew at fixed times: an instant (RFC 3339) at which one of
+        /// its windows begins, such as `2026-01-01T00:00:00-08:00` for midnight on the west coast.
+        /// None: a window may begin anywhere.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         anchor: Option<String>,
         /// The operations that it covers; empty: every request.
@@ -103,11 +120,32 @@ impl LimitDocument {
     #[must_use]
     pub fn kind(&self) -> LimitKind {
         match *self {
-            Self::TokenBucket { rate, per_ms, burst, .. } => LimitKind::TokenBucket { rate, per_ms, burst },
-            Self::Window { max, window_ms, ref anchor, .. } => {
+            Self::TokenBucket {
+                rate,
+                per_ms,
+                burst,
+                ..
+            } => LimitKind::TokenBucket {
+                rate,
+                per_ms,
+                burst,
+            },
+            Self::Window {
+                max,
+                window_ms,
+                ref anchor,
+                ..
+            } => {
                 // A document with an anchor that cannot be read was refused.
-                match anchor.as_deref().and_then(|text| Wall::parse_rfc3339(text).ok()) {
-                    Some(anchor) => LimitKind::FixedWindow { max, window_ms, anchor },
+                match anchor
+                    .as_deref()
+                    .and_then(|text| Wall::parse_rfc3339(text).ok())
+                {
+                    Some(anchor) => LimitKind::FixedWindow {
+                        max,
+                        window_ms,
+                        anchor,
+                    },
                     None => LimitKind::Window { max, window_ms },
                 }
             }

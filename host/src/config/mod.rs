@@ -1,8 +1,10 @@
-//! What an operator writes: the server's bounds and the documents (subscriptions, sources, channels, connections).
+//! What an operator writes: the server's bounds and the documents (subscriptions, sources,
+//! channels, connections).
 //!
-//! The documents have one shape in TOML and JSON. Their way: [`mod@file`] reads them, [`validate`] says what is wrong with
-//! them, [`configuration`] keeps them (through the store, secrets through a [`secrets::SecretSink`]) and publishes what
-//! is in force as a [`catalogue::Catalogue`]. What the documents mean for a job is left to those who read the catalogue.
+//! The documents have one shape in TOML and JSON. Their way: [`mod@file`] reads them, [`validate`]
+//! says what is wrong with them, [`configuration`] keeps them (through the store, secrets through a
+//! [`secrets::SecretSink`]) and publishes what is in force as a [`catalogue::Catalogue`]. What the
+//! documents mean for a job is left to those who read the catalogue.
 
 pub mod catalogue;
 pub mod configuration;

@@ -1,4 +1,5 @@
-//! Places in a TOML text: where a JSON pointer leads to, as line and column, and the pointer of a place.
+//! Places in a TOML text: where a JSON pointer leads to, as line and column, and the pointer of a
+//! place.
 
 use std::ops::Range;
 
@@ -16,22 +17,38 @@ pub(super) struct Position {
 pub(super) fn position(text: &str, byte: usize) -> Position {
     let before = text.get(..byte.min(text.len())).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Position { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
+    Position {
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+    }
 }
 
-/// The place that a pointer leads to, or of the nearest thing around it that is written in the text.
+/// The place that a pointer leads to, or of the nearest thing around it that is written in the
+/// text.
 pub(super) fn locate(text: &str, pointer: &str) -> Position {
-    let Ok(root) = DeTable::parse(text) else { return position(text, 0) };
+    let Ok(root) = DeTable::parse(text) else {
+        return position(text, 0);
+    };
     let mut found: Range<usize> = 0..0;
-    let mut segments = pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"));
-    let Some((mut value, span)) = segments.next().and_then(|name| entry(root.get_ref(), &name)) else { return position(text, 0) };
+    let mut segments = pointer
+        .split('/')
+        .skip(1)
+        .map(|segment| segment.replace("~1", "/").replace("~0", "~"));
+    let Some((mut value, span)) = segments
+        .next()
+        .and_then(|name| entry(root.get_ref(), &name))
+    else {
+        return position(text, 0);
+    };
     found.clone_from(&span);
     for segment in segments {
         let next = match value {
             DeValue::Table(table) => entry(table, &segment),
-            DeValue::Array(array) => {
-                segment.parse().ok().and_then(|index: usize| array.get(index)).map(|item| (item.get_ref(), item.span()))
-            }
+            DeValue::Array(array) => segment
+                .parse()
+                .ok()
+                .and_then(|index: usize| array.get(index))
+                .map(|item| (item.get_ref(), item.span())),
             _ => None,
         };
         let Some((inner, span)) = next else { break };
@@ -43,15 +60,25 @@ pub(super) fn locate(text: &str, pointer: &str) -> Position {
 
 /// The pointer of what is written at a byte of the text; empty if that is the text as a whole.
 pub(crate) fn pointer_at(text: &str, byte: usize) -> String {
-    let Ok(root) = DeTable::parse(text) else { return String::new() };
+    let Ok(root) = DeTable::parse(text) else {
+        return String::new();
+    };
     let segments = path_in_table(root.get_ref(), byte).unwrap_or_default();
-    segments.iter().rev().map(|segment| format!("/{}", segment.replace('~', "~0").replace('/', "~1"))).collect()
+    segments
+        .iter()
+        .rev()
+        .map(|segment| format!("/{}", segment.replace('~', "~0").replace('/', "~1")))
+        .collect()
 }
 
 /// The names and indexes that lead to a byte, the innermost first.
 fn path_in_table(table: &DeTable<'_>, byte: usize) -> Option<Vec<String>> {
     table.iter().find_map(|(key, value)| {
-        let inside = if key.span().contains(&byte) { Some(Vec::new()) } else { path_in(value, byte) };
+        let inside = if key.span().contains(&byte) {
+            Some(Vec::new())
+        } else {
+            path_in(value, byte)
+        };
         inside.map(|path| with(path, key.get_ref().to_string()))
     })
 }
@@ -59,12 +86,13 @@ fn path_in_table(table: &DeTable<'_>, byte: usize) -> Option<Vec<String>> {
 fn path_in(value: &Spanned<DeValue<'_>>, byte: usize) -> Option<Vec<String>> {
     let inner = match value.get_ref() {
         DeValue::Table(table) => path_in_table(table, byte),
-        DeValue::Array(array) => {
-            array.iter().enumerate().find_map(|(index, item)| path_in(item, byte).map(|path| with(path, index.to_string())))
-        }
+        DeValue::Array(array) => array.iter().enumerate().find_map(|(index, item)| {
+            path_in(item, byte).map(|path| with(path, index.to_string()))
+        }),
         _ => None,
     };
-    // The table of a header reaches no further than the header; what stands under it is found through its entries.
+    // The table of a header reaches no further than the header; what stands under it is found
+    // through its entries.
     inner.or_else(|| value.span().contains(&byte).then(Vec::new))
 }
 

@@ -1,7 +1,8 @@
-//! The reference of the configuration file, made of the documents' own schemas so that it cannot go stale.
+//! The reference of the configuration file, made of the documents' own schemas so that it cannot go
+//! stale.
 //!
-//! Names, types and meanings come from the schemas that the API serves too; defaults come from the documents themselves,
-//! read with nothing but what they require.
+//! Names, types and meanings come from the schemas that the API serves too; defaults come from the
+//! documents themselves, read with nothing but what they require.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -13,7 +14,9 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use super::documents::{AuthDocument, ChannelDocument, ConnectionDocument, SourceDocument, SubscriptionDocument};
+use super::documents::{
+    AuthDocument, ChannelDocument, ConnectionDocument, SourceDocument, SubscriptionDocument,
+};
 use super::limits::LimitDocument;
 use super::secret::SecretRef;
 use super::server::ServerSettings;
@@ -44,8 +47,16 @@ Tokens of the three lists are statuses (`503`), classes of statuses (`5xx`), and
 
 /// The meaning of each field of the retry rules, which live in the core and have no schema.
 const RETRY_FIELDS: &[(&str, &str, &str)] = &[
-    ("attempts", "integer", "Attempts in all, the first included; at least 1."),
-    ("base_ms", "integer", "The first backoff's upper bound; it doubles with every attempt, with full jitter."),
+    (
+        "attempts",
+        "integer",
+        "Attempts in all, the first included; at least 1.",
+    ),
+    (
+        "base_ms",
+        "integer",
+        "The first backoff's upper bound; it doubles with every attempt, with full jitter.",
+    ),
     ("max_ms", "integer", "The largest backoff."),
     ("retry_on", "list of string", "Treated as transient."),
     ("reject_on", "list of string", "Treated as rejected."),
@@ -65,16 +76,37 @@ pub fn markdown() -> String {
     page.table::<ServerSettings>("`[server]`", &defaults::<ServerSettings>(json!({})));
     page.table::<ApiSettings>("`[server.api]`", &defaults::<ApiSettings>(json!({})));
     page.table::<StoreOptions>("`[server.store]`", &defaults::<StoreOptions>(json!({})));
-    page.table::<DispatchSettings>("`[server.dispatch]`", &defaults::<DispatchSettings>(json!({})));
-    page.table::<ResolverSettings>("`[server.resolver]`", &defaults::<ResolverSettings>(json!({})));
+    page.table::<DispatchSettings>(
+        "`[server.dispatch]`",
+        &defaults::<DispatchSettings>(json!({})),
+    );
+    page.table::<ResolverSettings>(
+        "`[server.resolver]`",
+        &defaults::<ResolverSettings>(json!({})),
+    );
     page.table::<GateSettings>("`[server.gate]`", &defaults::<GateSettings>(json!({})));
-    page.table::<RuntimeSettings>("`[server.runtime]`", &defaults::<RuntimeSettings>(json!({})));
+    page.table::<RuntimeSettings>(
+        "`[server.runtime]`",
+        &defaults::<RuntimeSettings>(json!({})),
+    );
     page.table::<LogBounds>("`[server.runtime.log]`", &defaults::<LogBounds>(json!({})));
-    page.table::<SubscriptionDocument>("`[[subscriptions]]`", &defaults::<SubscriptionDocument>(json!({"name": ""})));
-    page.table::<SourceDocument>("`[[sources]]`", &defaults::<SourceDocument>(json!({"name": "", "kind": "http"})));
-    page.table::<ChannelDocument>("`[[channels]]`", &defaults::<ChannelDocument>(json!({"name": "", "connector": ""})));
+    page.table::<SubscriptionDocument>(
+        "`[[subscriptions]]`",
+        &defaults::<SubscriptionDocument>(json!({"name": ""})),
+    );
+    page.table::<SourceDocument>(
+        "`[[sources]]`",
+        &defaults::<SourceDocument>(json!({"name": "", "kind": "http"})),
+    );
+    page.table::<ChannelDocument>(
+        "`[[channels]]`",
+        &defaults::<ChannelDocument>(json!({"name": "", "connector": ""})),
+    );
     page.retry();
-    page.table::<ConnectionDocument>("`[[connections]]`", &defaults::<ConnectionDocument>(json!({"subscription": "", "channel": ""})));
+    page.table::<ConnectionDocument>(
+        "`[[connections]]`",
+        &defaults::<ConnectionDocument>(json!({"subscription": "", "channel": ""})),
+    );
     page.table::<LimitDocument>("A limit", &json!({"scope": "connection", "per_ms": 1000}));
     page.table::<AuthDocument>("A credential (`auth`)", &json!({}));
     page.table::<SecretRef>("A secret", &json!({}));
@@ -84,7 +116,10 @@ pub fn markdown() -> String {
 
 /// A document with nothing but what it requires, as JSON.
 fn defaults<T: DeserializeOwned + Serialize>(required: Value) -> Value {
-    serde_json::from_value::<T>(required).ok().and_then(|document| serde_json::to_value(document).ok()).unwrap_or_default()
+    serde_json::from_value::<T>(required)
+        .ok()
+        .and_then(|document| serde_json::to_value(document).ok())
+        .unwrap_or_default()
 }
 
 struct Page {
@@ -94,7 +129,8 @@ struct Page {
     /// Names of schemas that a section refers to.
     pending: Vec<String>,
     schemas: BTreeMap<String, Value>,
-    /// The fields of each schema in the order of the code: JSON in memory need not keep it. One list per form.
+    /// The fields of each schema in the order of the code: JSON in memory need not keep it. One
+    /// list per form.
     orders: BTreeMap<String, Vec<Vec<String>>>,
 }
 
@@ -106,7 +142,8 @@ impl Page {
         found.push((T::name().into_owned(), T::schema()));
         for (name, schema) in found {
             self.orders.insert(name.clone(), orders(&schema));
-            self.schemas.insert(name, serde_json::to_value(schema).unwrap_or_default());
+            self.schemas
+                .insert(name, serde_json::to_value(schema).unwrap_or_default());
         }
         self.section(title, &T::name(), defaults);
     }
@@ -124,36 +161,67 @@ impl Page {
         self.described.insert(name.to_owned());
         let schema = self.schemas.get(name).cloned().unwrap_or_default();
         let anchor = anchor(name);
-        self.line(&format!("\n<a id=\"{anchor}\"></a>\n## {title}\n\n{}", described(&schema)));
+        self.line(&format!(
+            "\n<a id=\"{anchor}\"></a>\n## {title}\n\n{}",
+            described(&schema)
+        ));
         let orders = self.orders.get(name).cloned().unwrap_or_default();
         if let Some(variants) = schema.get("oneOf").and_then(Value::as_array) {
-            variants.iter().zip(&orders).for_each(|(variant, order)| self.variant(variant, order, defaults));
+            variants
+                .iter()
+                .zip(&orders)
+                .for_each(|(variant, order)| self.variant(variant, order, defaults));
         } else if let Some(words) = words(&schema) {
             self.line(&format!("\nOne of {words}."));
         } else {
-            self.fields(&schema, orders.first().map(Vec::as_slice).unwrap_or_default(), defaults);
+            self.fields(
+                &schema,
+                orders.first().map(Vec::as_slice).unwrap_or_default(),
+                defaults,
+            );
         }
     }
 
     /// One form of a document that has several.
     fn variant(&mut self, variant: &Value, order: &[String], defaults: &Value) {
         let meaning = described(variant);
-        let constant = |field: &&String| words(&variant["properties"][field.as_str()]).filter(|words| !words.contains(", "));
-        if let Some((tag, word)) = order.iter().find_map(|field| Some((field, constant(&field)?))) {
-            self.line(&format!("\n### `{tag} = \"{}\"`\n\n{meaning}", word.trim_matches('`')));
-            let rest: Vec<String> = order.iter().filter(|field| *field != tag).cloned().collect();
+        let constant = |field: &&String| {
+            words(&variant["properties"][field.as_str()]).filter(|words| !words.contains(", "))
+        };
+        if let Some((tag, word)) = order
+            .iter()
+            .find_map(|field| Some((field, constant(&field)?)))
+        {
+            self.line(&format!(
+                "\n### `{tag} = \"{}\"`\n\n{meaning}",
+                word.trim_matches('`')
+            ));
+            let rest: Vec<String> = order
+                .iter()
+                .filter(|field| *field != tag)
+                .cloned()
+                .collect();
             if !rest.is_empty() {
                 self.fields(variant, &rest, defaults);
             }
             return;
         }
-        if !self.text.lines().next_back().is_some_and(|last| last.starts_with("- ")) {
+        if !self
+            .text
+            .lines()
+            .next_back()
+            .is_some_and(|last| last.starts_with("- "))
+        {
             self.line("");
         }
         for field in order {
             let schema = &variant["properties"][field.as_str()];
             let kind = self.kind(schema);
-            let meaning = if meaning.is_empty() { described(schema) } else { meaning.clone() };
+            let meaning = if meaning.is_empty() {
+                described(schema)
+            } else {
+                meaning.clone()
+            };
             self.line(&format!("- `{{ {field} = … }}` ({kind}): {meaning}"));
         }
         if let Some(word) = words(variant) {
@@ -162,8 +230,13 @@ impl Page {
     }
 
     fn fields(&mut self, schema: &Value, order: &[String], defaults: &Value) {
-        let required: BTreeSet<&str> =
-            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: BTreeSet<&str> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         self.line("\n| field | type | default | meaning |\n|---|---|---|---|");
         for field in order {
             let schema = &schema["properties"][field.as_str()];
@@ -172,17 +245,26 @@ impl Page {
                 Some(Value::String(text)) => format!("`{text}`"),
                 Some(Value::Object(fields)) if !fields.is_empty() => "see there".to_owned(),
                 Some(value) => format!("`{value}`"),
-                None if schema.get("type").and_then(Value::as_str) == Some("array") => "`[]`".to_owned(),
+                None if schema.get("type").and_then(Value::as_str) == Some("array") => {
+                    "`[]`".to_owned()
+                }
                 None => "none".to_owned(),
             };
             let kind = self.kind(schema);
-            self.line(&format!("| `{field}` | {kind} | {default} | {} |", described(schema).replace('|', "\\|")));
+            self.line(&format!(
+                "| `{field}` | {kind} | {default} | {} |",
+                described(schema).replace('|', "\\|")
+            ));
         }
     }
 
     /// A type in words, with links to the sections of others.
     fn kind(&mut self, schema: &Value) -> String {
-        if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next()) {
+        if let Some(name) = schema
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|path| path.rsplit('/').next())
+        {
             self.pending.push(name.to_owned());
             return format!("[{name}](#{})", anchor(name));
         }
@@ -192,12 +274,22 @@ impl Page {
         }
         let name = match schema.get("type") {
             Some(Value::String(name)) => name.as_str(),
-            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).find(|name| *name != "null").unwrap_or("anything"),
+            Some(Value::Array(names)) => names
+                .iter()
+                .filter_map(Value::as_str)
+                .find(|name| *name != "null")
+                .unwrap_or("anything"),
             _ => "anything",
         };
-        match (name, schema.get("items"), schema.get("additionalProperties")) {
+        match (
+            name,
+            schema.get("items"),
+            schema.get("additionalProperties"),
+        ) {
             ("array", Some(items), _) => format!("list of {}", self.kind(items)),
-            ("object", _, Some(values)) if values.is_object() => format!("table of {}", self.kind(values)),
+            ("object", _, Some(values)) if values.is_object() => {
+                format!("table of {}", self.kind(values))
+            }
             ("object", ..) => "table".to_owned(),
             _ => name.to_owned(),
         }
@@ -205,9 +297,15 @@ impl Page {
 
     fn retry(&mut self) {
         let defaults = serde_json::to_value(RetryRules::default()).unwrap_or_default();
-        self.line(&format!("\n### `retry` of a channel\n\n{}", RETRY.trim_end()));
+        self.line(&format!(
+            "\n### `retry` of a channel\n\n{}",
+            RETRY.trim_end()
+        ));
         for (field, kind, meaning) in RETRY_FIELDS {
-            self.line(&format!("| `{field}` | {kind} | `{}` | {meaning} |", defaults.get(*field).unwrap_or(&Value::Null)));
+            self.line(&format!(
+                "| `{field}` | {kind} | `{}` | {meaning} |",
+                defaults.get(*field).unwrap_or(&Value::Null)
+            ));
         }
     }
 
@@ -221,28 +319,56 @@ impl Page {
 fn orders(schema: &RefOr<Schema>) -> Vec<Vec<String>> {
     match schema {
         RefOr::T(Schema::Object(object)) => vec![object.properties.keys().cloned().collect()],
-        RefOr::T(Schema::OneOf(forms)) => forms.items.iter().map(|form| orders(form).concat()).collect(),
-        RefOr::T(Schema::AllOf(parts)) => vec![parts.items.iter().flat_map(|part| orders(part).concat()).collect()],
+        RefOr::T(Schema::OneOf(forms)) => forms
+            .items
+            .iter()
+            .map(|form| orders(form).concat())
+            .collect(),
+        RefOr::T(Schema::AllOf(parts)) => vec![
+            parts
+                .items
+                .iter()
+                .flat_map(|part| orders(part).concat())
+                .collect(),
+        ],
         _ => vec![Vec::new()],
     }
 }
 
 /// The forms of a field but 'nothing'.
 fn choices(schema: &Value) -> Option<impl Iterator<Item = &Value>> {
-    let choices = schema.get("oneOf").or_else(|| schema.get("anyOf"))?.as_array()?;
-    Some(choices.iter().filter(|choice| choice.get("type").and_then(Value::as_str) != Some("null")))
+    let choices = schema
+        .get("oneOf")
+        .or_else(|| schema.get("anyOf"))?
+        .as_array()?;
+    Some(
+        choices
+            .iter()
+            .filter(|choice| choice.get("type").and_then(Value::as_str) != Some("null")),
+    )
 }
 
 fn described(schema: &Value) -> String {
     let own = schema.get("description").and_then(Value::as_str);
-    let text = own.or_else(|| choices(schema)?.find_map(|choice| choice.get("description")?.as_str()));
-    text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    let text =
+        own.or_else(|| choices(schema)?.find_map(|choice| choice.get("description")?.as_str()));
+    text.unwrap_or_default()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The words that a field may be, if they are counted.
 fn words(schema: &Value) -> Option<String> {
     let words = schema.get("enum")?.as_array()?;
-    Some(words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "))
+    Some(
+        words
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
 }
 
 fn anchor(name: &str) -> String {
@@ -263,14 +389,29 @@ mod tests {
     fn every_retry_rule_is_described() {
         let rules = serde_json::to_value(RetryRules::default()).unwrap();
         let described: BTreeSet<&str> = RETRY_FIELDS.iter().map(|(field, ..)| *field).collect();
-        assert_eq!(described, rules.as_object().unwrap().keys().map(String::as_str).collect());
+        assert_eq!(
+            described,
+            rules
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect()
+        );
     }
 
     #[test]
     fn every_link_leads_somewhere() {
         let text = markdown();
-        for target in text.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
-            assert!(text.contains(&format!("<a id=\"{target}\"></a>")), "{target}");
+        for target in text
+            .split("](#")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            assert!(
+                text.contains(&format!("<a id=\"{target}\"></a>")),
+                "{target}"
+            );
         }
     }
 }

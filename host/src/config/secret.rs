@@ -1,7 +1,9 @@
-//! Where a secret comes from: an environment variable, a file, or the API. Never from the text of a document.
+//! Where a secret comes from: an environment variable, a file, or the API. Never from the text of a
+//! document.
 //!
-//! A reference is read once, when its document is taken in; the value goes to the vault and the document keeps the
-//! reference, or a marker where the value came with the request. Serialising a reference never gives a value away.
+//! A reference is read once, when its document is taken in; the value goes to the vault and the
+//! document keeps the reference, or a marker where the value came with the request. Serialising a
+//! reference never gives a value away.
 
 use std::fmt;
 use std::io::Read as _;
@@ -22,13 +24,15 @@ pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
 pub enum SecretRef {
     /// Read from this environment variable of the host when the document is loaded.
     Env(String),
-    /// Read from this file on the host when the document is loaded; one trailing line end is dropped.
+    /// Read from this file on the host when the document is loaded; one trailing line end is
+    /// dropped.
     #[schema(value_type = String)]
     File(PathBuf),
     /// Given in the request. Accepted from the API only, encrypted at once, never given back.
     #[schema(value_type = String)]
     Value(SecretString),
-    /// A value that was given before and is kept: what a read answers in place of `value`. Sent back, it keeps the value.
+    /// A value that was given before and is kept: what a read answers in place of `value`. Sent
+    /// back, it keeps the value.
     #[schema(value_type = bool)]
     Stored(Kept),
 }
@@ -62,8 +66,8 @@ pub enum SecretReadError {
     Empty,
 }
 
-/// Read by hand: what is written in the wrong form may be the secret itself, and serde's own readers would repeat it in what
-/// they complain of, which goes to answers and logs.
+/// Read by hand: what is written in the wrong form may be the secret itself, and serde's own
+/// readers would repeat it in what they complain of, which goes to answers and logs.
 impl<'de> Deserialize<'de> for SecretRef {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         // Not asked for as a map: the format would refuse a string by itself, and repeat it.
@@ -98,18 +102,26 @@ impl<'de> Visitor<'de> for Reference {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<SecretRef, A::Error> {
         let wrong = || A::Error::custom(EXPECTED);
-        let Some((Word::Text(name), word)) = entries.next_entry::<Word, Word>()? else { return Err(wrong()) };
+        let Some((Word::Text(name), word)) = entries.next_entry::<Word, Word>()? else {
+            return Err(wrong());
+        };
         let reference = match (name.as_str(), word) {
             ("env", Word::Text(name)) => SecretRef::Env(name),
             ("file", Word::Text(path)) => SecretRef::File(path.into()),
             ("value", Word::Text(value)) => SecretRef::Value(value.into()),
             ("stored", Word::Flag(true)) => SecretRef::Stored(Kept),
             ("stored", Word::Flag(false)) => {
-                return Err(A::Error::custom("`stored` can only be true; leave the credential out to forget it"));
+                return Err(A::Error::custom(
+                    "`stored` can only be true; leave the credential out to forget it",
+                ));
             }
             _ => return Err(wrong()),
         };
-        if entries.next_key::<Word>()?.is_some() { Err(wrong()) } else { Ok(reference) }
+        if entries.next_key::<Word>()?.is_some() {
+            Err(wrong())
+        } else {
+            Ok(reference)
+        }
     }
 
     never_repeated! { visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_char: char, visit_str: &str, visit_bytes: &[u8], }
@@ -153,11 +165,18 @@ impl SecretRef {
     ///
     /// # Errors
     /// The variable is not set, the file cannot be read, or there is nothing in it.
-    pub fn read(&self, variable: &(dyn Fn(&str) -> Option<String> + Sync)) -> Result<Option<SecretString>, SecretReadError> {
+    pub fn read(
+        &self,
+        variable: &(dyn Fn(&str) -> Option<String> + Sync),
+    ) -> Result<Option<SecretString>, SecretReadError> {
         let text = match self {
-            Self::Env(name) => variable(name).ok_or_else(|| SecretReadError::NotSet(name.clone()))?,
+            Self::Env(name) => {
+                variable(name).ok_or_else(|| SecretReadError::NotSet(name.clone()))?
+            }
             Self::File(path) => read_file(path)?,
-            Self::Value(value) if value.expose_secret().is_empty() => return Err(SecretReadError::Empty),
+            Self::Value(value) if value.expose_secret().is_empty() => {
+                return Err(SecretReadError::Empty);
+            }
             Self::Value(value) => return Ok(Some(value.clone())),
             Self::Stored(Kept) => return Ok(None),
         };
@@ -178,13 +197,18 @@ impl SecretRef {
 }
 
 fn read_file(path: &Path) -> Result<String, SecretReadError> {
-    let unreadable = |source| SecretReadError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| SecretReadError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     // Before it is opened: a pipe would wait for its writer, and a device has no end.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(SecretReadError::NotAFile(path.to_owned()));
     }
     let mut text = String::new();
-    let mut file = std::fs::File::open(path).map_err(unreadable)?.take(MAX_SECRET_BYTES + 1);
+    let mut file = std::fs::File::open(path)
+        .map_err(unreadable)?
+        .take(MAX_SECRET_BYTES + 1);
     file.read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > MAX_SECRET_BYTES {
         return Err(SecretReadError::TooLarge(path.to_owned()));
@@ -210,14 +234,21 @@ mod tests {
     #[test]
     fn a_value_is_never_written() {
         let reference: SecretRef = serde_json::from_str(r#"{"value":"hush"}"#).unwrap();
-        assert_eq!(serde_json::to_string(&reference).unwrap(), r#"{"stored":true}"#);
+        assert_eq!(
+            serde_json::to_string(&reference).unwrap(),
+            r#"{"stored":true}"#
+        );
         assert!(!format!("{reference:?}").contains("hush"));
         assert!(matches!(reference.kept(), SecretRef::Stored(Kept)));
     }
 
     #[test]
     fn references_survive() {
-        for text in [r#"{"env":"TOKEN"}"#, r#"{"file":"/run/token"}"#, r#"{"stored":true}"#] {
+        for text in [
+            r#"{"env":"TOKEN"}"#,
+            r#"{"file":"/run/token"}"#,
+            r#"{"stored":true}"#,
+        ] {
             let reference: SecretRef = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&reference.kept()).unwrap(), text);
         }
@@ -245,13 +276,27 @@ mod tests {
             "4711",
             "[\"hush\"]",
         ] {
-            for text in [format!("auth = {{ scheme = \"bearer\", token = {token} }}"), format!("auth = {token}")] {
-                let error = toml::Deserializer::parse(&text).and_then(crate::config::shape::by_name::<Document, _>).unwrap_err();
-                assert!(!error.message().contains("hush") && !error.message().contains("4711"), "{text}: {}", error.message());
+            for text in [
+                format!("auth = {{ scheme = \"bearer\", token = {token} }}"),
+                format!("auth = {token}"),
+            ] {
+                let error = toml::Deserializer::parse(&text)
+                    .and_then(crate::config::shape::by_name::<Document, _>)
+                    .unwrap_err();
+                assert!(
+                    !error.message().contains("hush") && !error.message().contains("4711"),
+                    "{text}: {}",
+                    error.message()
+                );
             }
         }
-        let error = serde_json::from_str::<SecretRef>("\"hush\"").unwrap_err().to_string();
-        assert!(error.contains("{env = \"NAME\"}") && !error.contains("hush"), "{error}");
+        let error = serde_json::from_str::<SecretRef>("\"hush\"")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("{env = \"NAME\"}") && !error.contains("hush"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -259,14 +304,27 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         std::fs::write(&path, "hush\r\n").unwrap();
-        let secret = SecretRef::File(path.clone()).read(&nothing).unwrap().unwrap();
+        let secret = SecretRef::File(path.clone())
+            .read(&nothing)
+            .unwrap()
+            .unwrap();
         assert_eq!(secret.expose_secret(), "hush");
         std::fs::write(&path, "\n").unwrap();
-        assert!(matches!(SecretRef::File(path).read(&nothing), Err(SecretReadError::Empty)));
+        assert!(matches!(
+            SecretRef::File(path).read(&nothing),
+            Err(SecretReadError::Empty)
+        ));
         let device = SecretRef::File("/dev/zero".into());
-        assert!(matches!(device.read(&nothing), Err(SecretReadError::NotAFile(path)) if path == Path::new("/dev/zero")));
-        assert!(matches!(SecretRef::Env("T".into()).read(&nothing), Err(SecretReadError::NotSet(name)) if name == "T"));
-        let set = SecretRef::Env("T".into()).read(&|name| Some(format!("{name}-value"))).unwrap().unwrap();
+        assert!(
+            matches!(device.read(&nothing), Err(SecretReadError::NotAFile(path)) if path == Path::new("/dev/zero"))
+        );
+        assert!(
+            matches!(SecretRef::Env("T".into()).read(&nothing), Err(SecretReadError::NotSet(name)) if name == "T")
+        );
+        let set = SecretRef::Env("T".into())
+            .read(&|name| Some(format!("{name}-value")))
+            .unwrap()
+            .unwrap();
         assert_eq!(set.expose_secret(), "T-value");
         assert!(SecretRef::Stored(Kept).read(&nothing).unwrap().is_none());
     }

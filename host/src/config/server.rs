@@ -13,22 +13,24 @@ use crate::resolver::settings::ResolverSettings;
 use crate::runtime::RuntimeSettings;
 use crate::store::StoreOptions;
 
-/// The host's own settings. Every field has a default; an option of `egression serve` goes before the file.
+/// The host's own settings. Every field has a default; an option of `egression serve` goes before
+/// the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSettings {
     /// The address of the API.
     #[schema(value_type = String)]
     pub listen: SocketAddr,
-    /// A separate address for `/metrics`, `/livez` and `/readyz`. None: they are served beside the API.
+    /// A separate address for `/metrics`, `/livez` and `/readyz`. None: they are served beside the
+    /// API.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub operations_listen: Option<SocketAddr>,
     /// The directory of the database, the installed connectors and the keys. One host at a time.
     #[schema(value_type = String)]
     pub data_dir: PathBuf,
-    /// A file with the key that encrypts stored secrets. None: the environment variable `EGRESSION_MASTER_KEY`, else a
-    /// file in the data directory that is made at the first start.
+    /// A file with the key that encrypts stored secrets. None: the environment variable
+    /// `EGRESSION_MASTER_KEY`, else a file in the data directory that is made at the first start.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub master_key_file: Option<PathBuf>,
@@ -68,12 +70,23 @@ impl ServerSettings {
     #[must_use]
     pub fn issues(&self) -> Vec<super::validate::Issue> {
         let mut issues = Vec::new();
-        if self.operations_listen.is_some_and(|operations| operations == self.listen && operations.port() != 0) {
+        if self
+            .operations_listen
+            .is_some_and(|operations| operations == self.listen && operations.port() != 0)
+        {
             let detail = "must be another address than `listen`; leave it out to serve both at one";
-            issues.push(super::validate::Issue::new("/server/operations_listen", "value.conflict", detail));
+            issues.push(super::validate::Issue::new(
+                "/server/operations_listen",
+                "value.conflict",
+                detail,
+            ));
         }
         if self.data_dir.as_os_str().is_empty() {
-            issues.push(super::validate::Issue::new("/server/data_dir", "field.missing", "the data directory is empty"));
+            issues.push(super::validate::Issue::new(
+                "/server/data_dir",
+                "field.missing",
+                "the data directory is empty",
+            ));
         }
         issues.extend(super::server_bounds::issues(self));
         issues

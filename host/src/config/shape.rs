@@ -1,17 +1,23 @@
-//! Reads what people write by name only: a struct from an object (a table in TOML), never from a list.
+//! Reads what people write by name only: a struct from an object (a table in TOML), never from a
+//! list.
 //!
-//! Serde's derived readers also take a list for a struct, its items for the fields in order, at any depth. Here every
-//! struct is asked for as a map, which lets each format refuse a list itself, at its place. Nothing is buffered: reading
-//! costs what it costs without this.
+//! Serde's derived readers also take a list for a struct, its items for the fields in order, at any
+//! depth. Here every struct is asked for as a map, which lets each format refuse a list itself, at
+//! its place. Nothing is buffered: reading costs what it costs without this.
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
+};
 
-/// How formats ask for types of their own (raw JSON, dates of TOML): names that no type of ours has.
+/// How formats ask for types of their own (raw JSON, dates of TOML): names that no type of ours
+/// has.
 const FORMAT_OWN: char = '$';
-/// How serde's reader of an internally tagged enum says what it expects. It takes any value, and a list by position; no
-/// other sign tells it from a reader that means it. A test holds serde to the words.
+/// How serde's reader of an internally tagged enum says what it expects. It takes any value, and a
+/// list by position; no other sign tells it from a reader that means it. A test holds serde to the
+/// words.
 const TAGGED: &str = "internally tagged enum";
 
 /// Reads `T` by name only.
@@ -22,8 +28,8 @@ pub fn by_name<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Resul
     T::deserialize(plain(from))
 }
 
-/// A deserializer, seed, visitor or access that passes everything on, and whose structs are maps. `FOR`: what a visitor was
-/// handed out for.
+/// A deserializer, seed, visitor or access that passes everything on, and whose structs are maps.
+/// `FOR`: what a visitor was handed out for.
 struct ByName<T, const FOR: u8 = SHAPE>(T);
 
 /// A visitor for a value whose kind the format was told.
@@ -74,22 +80,39 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
         self.0.deserialize_map(ByName::<_, OBJECT>(visitor))
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
         if name.starts_with(FORMAT_OWN) {
             return self.0.deserialize_newtype_struct(name, visitor);
         }
         self.0.deserialize_newtype_struct(name, plain(visitor))
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
         self.0.deserialize_unit_struct(name, plain(visitor))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, D::Error> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
         self.0.deserialize_tuple(len, plain(visitor))
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'de>>(self, name: &'static str, len: usize, visitor: V) -> Result<V::Value, D::Error> {
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
         self.0.deserialize_tuple_struct(name, len, plain(visitor))
     }
 
@@ -121,7 +144,8 @@ impl<'de, V: Visitor<'de>, const FOR: u8> ByName<V, FOR> {
         FOR == ANY && Expected(&self.0).to_string().starts_with(TAGGED)
     }
 
-    /// A plain value in place of an object. It may be a secret, so it does not stand in the complaint.
+    /// A plain value in place of an object. It may be a secret, so it does not stand in the
+    /// complaint.
     fn not_repeated<E: Error>(&self) -> E {
         E::invalid_type(Unexpected::Other("plain value"), &self.0)
     }
@@ -193,7 +217,10 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for ByName<S> {
 impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for ByName<A> {
     type Error = A::Error;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
         self.0.next_element_seed(plain(seed))
     }
 
@@ -205,7 +232,10 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for ByName<A> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for ByName<A> {
     type Error = A::Error;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
         self.0.next_key_seed(plain(seed))
     }
 
@@ -222,7 +252,10 @@ impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for ByName<A> {
     type Error = A::Error;
     type Variant = ByName<A::Variant>;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Self::Variant), A::Error> {
         let (value, variant) = self.0.variant_seed(plain(seed))?;
         Ok((value, plain(variant)))
     }
@@ -243,7 +276,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for ByName<A> {
         self.0.tuple_variant(len, plain(visitor))
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, A::Error> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
         self.0.newtype_variant_seed(AsMap(visitor))
     }
 }
@@ -291,26 +328,53 @@ mod tests {
     #[test]
     fn structs_are_objects_at_any_depth() {
         assert_eq!(read::<Inner>(r#"{"a":1}"#).unwrap(), Inner { a: 1 });
-        assert_eq!(read::<Vec<Option<Inner>>>(r#"[{"a":1},null]"#).unwrap(), [Some(Inner { a: 1 }), None]);
+        assert_eq!(
+            read::<Vec<Option<Inner>>>(r#"[{"a":1},null]"#).unwrap(),
+            [Some(Inner { a: 1 }), None]
+        );
         for text in ["[1]", r#"[[1]]"#] {
-            assert!(read::<Inner>(text).is_err() && read::<Vec<Inner>>(text).is_err(), "{text}");
+            assert!(
+                read::<Inner>(text).is_err() && read::<Vec<Inner>>(text).is_err(),
+                "{text}"
+            );
         }
         assert!(read::<Option<Inner>>("[1]").is_err());
         assert!(read::<BTreeMap<String, Inner>>(r#"{"x":[1]}"#).is_err());
         assert!(read::<(u32, Inner)>("[1,[1]]").is_err());
-        assert_eq!(read::<(u32, Inner)>(r#"[1,{"a":1}]"#).unwrap().1, Inner { a: 1 });
+        assert_eq!(
+            read::<(u32, Inner)>(r#"[1,{"a":1}]"#).unwrap().1,
+            Inner { a: 1 }
+        );
     }
 
     #[test]
     fn variants_are_read_by_name_too() {
         assert_eq!(read::<Choice>("\"Plain\"").unwrap(), Choice::Plain);
-        assert_eq!(read::<Choice>(r#"{"Pair":[1,2]}"#).unwrap(), Choice::Pair(1, 2));
-        assert_eq!(read::<Choice>(r#"{"Fields":{"inner":{"a":1}}}"#).unwrap(), Choice::Fields { inner: Inner { a: 1 } });
-        assert_eq!(read::<Choice>(r#"{"Holds":{"a":1}}"#).unwrap(), Choice::Holds(Inner { a: 1 }));
-        for text in [r#"{"Fields":[{"a":1}]}"#, r#"{"Fields":{"inner":[1]}}"#, r#"{"Holds":[1]}"#] {
+        assert_eq!(
+            read::<Choice>(r#"{"Pair":[1,2]}"#).unwrap(),
+            Choice::Pair(1, 2)
+        );
+        assert_eq!(
+            read::<Choice>(r#"{"Fields":{"inner":{"a":1}}}"#).unwrap(),
+            Choice::Fields {
+                inner: Inner { a: 1 }
+            }
+        );
+        assert_eq!(
+            read::<Choice>(r#"{"Holds":{"a":1}}"#).unwrap(),
+            Choice::Holds(Inner { a: 1 })
+        );
+        for text in [
+            r#"{"Fields":[{"a":1}]}"#,
+            r#"{"Fields":{"inner":[1]}}"#,
+            r#"{"Holds":[1]}"#,
+        ] {
             assert!(read::<Choice>(text).is_err(), "{text}");
         }
-        assert_eq!(read::<Tagged>(r#"{"a":1,"kind":"One"}"#).unwrap(), Tagged::One { a: 1 });
+        assert_eq!(
+            read::<Tagged>(r#"{"a":1,"kind":"One"}"#).unwrap(),
+            Tagged::One { a: 1 }
+        );
         // Serde would take it: if it stops saying so, the words have changed.
         assert!(serde_json::from_str::<Tagged>(r#"["One",1]"#).is_ok());
         let error = read::<Tagged>(r#"["One",1]"#).unwrap_err().to_string();
@@ -335,7 +399,10 @@ mod tests {
         }
         let read = |text| by_name::<Outer, _>(toml::Deserializer::parse(text).unwrap());
         let outer = read("inner = {a = 1}\ntagged = {kind = \"One\", a = 2}\ntable = {at = 2026-11-21T00:00:00Z}").unwrap();
-        assert_eq!((outer.inner.a, outer.tagged), (1, Some(Tagged::One { a: 2 })));
+        assert_eq!(
+            (outer.inner.a, outer.tagged),
+            (1, Some(Tagged::One { a: 2 }))
+        );
         assert!(outer.table.unwrap()["at"].is_datetime());
         assert!(read("inner = [1]").is_err());
         assert!(read("inner = {a = 1}\ntagged = [\"One\", 2]").is_err());

@@ -5,7 +5,9 @@
 use async_trait::async_trait;
 use egression_core::domain::ids::ConnectionId;
 
-use crate::store::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument};
+use crate::store::documents::{
+    DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument,
+};
 use crate::store::{Store, StoreError};
 
 /// Keeps documents. The methods are those of [`Store`].
@@ -23,7 +25,8 @@ pub trait Shelf: Send + Sync {
         if_match: Option<i64>,
     ) -> Result<StoredDocument, DocumentError>;
 
-    /// Counts a document's version up: a secret beside it is another one. Answers with the new version.
+    /// Counts a document's version up: a secret beside it is another one. Answers with the new
+    /// version.
     ///
     /// # Errors
     /// As [`Store::renew_document`].
@@ -45,7 +48,12 @@ pub trait Shelf: Send + Sync {
     ///
     /// # Errors
     /// As [`Store::delete_document`].
-    async fn delete(&self, name: &DocumentName, by: ManagedBy, if_match: Option<i64>) -> Result<(), DocumentError>;
+    async fn delete(
+        &self,
+        name: &DocumentName,
+        by: ManagedBy,
+        if_match: Option<i64>,
+    ) -> Result<(), DocumentError>;
 
     /// Pauses or resumes a channel; false if there is none.
     ///
@@ -57,7 +65,12 @@ pub trait Shelf: Send + Sync {
     ///
     /// # Errors
     /// As [`Store::set_connection_state`].
-    async fn set_connection_state(&self, connection: ConnectionId, state: &str, reason: Option<&str>) -> Result<(), StoreError>;
+    async fn set_connection_state(
+        &self,
+        connection: ConnectionId,
+        state: &str,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError>;
 
     /// Keeps what the host found out about a connection.
     ///
@@ -95,7 +108,12 @@ impl Shelf for Store {
         Self::documents(self, kind).await
     }
 
-    async fn delete(&self, name: &DocumentName, by: ManagedBy, if_match: Option<i64>) -> Result<(), DocumentError> {
+    async fn delete(
+        &self,
+        name: &DocumentName,
+        by: ManagedBy,
+        if_match: Option<i64>,
+    ) -> Result<(), DocumentError> {
         self.delete_document(name, by, if_match).await
     }
 
@@ -103,7 +121,12 @@ impl Shelf for Store {
         Self::pause_channel(self, channel, paused).await
     }
 
-    async fn set_connection_state(&self, connection: ConnectionId, state: &str, reason: Option<&str>) -> Result<(), StoreError> {
+    async fn set_connection_state(
+        &self,
+        connection: ConnectionId,
+        state: &str,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
         Self::set_connection_state(self, connection, state, reason).await
     }
 

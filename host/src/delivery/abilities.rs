@@ -8,7 +8,9 @@ use secrecy::SecretString;
 
 use crate::gate::exchange::{Answer, OutgoingRequest, SendError};
 use crate::gate::{self, CallGate};
-use crate::runtime::abilities::{Abilities, CredentialError, ObservedLimit, SignAlgorithm, SignEncoding, SignRequest};
+use crate::runtime::abilities::{
+    Abilities, CredentialError, ObservedLimit, SignAlgorithm, SignEncoding, SignRequest,
+};
 use crate::store::Store;
 
 /// The most keys of one look-up.
@@ -39,12 +41,25 @@ impl Abilities for ConnectionAbilities {
         self.gate.sign(to_gate(request)).await.map_err(refused)
     }
 
-    async fn deposit(&self, name: String, value: SecretString, expires_at: Option<Wall>) -> Result<(), CredentialError> {
-        self.gate.deposit(&name, value, expires_at).await.map_err(refused)
+    async fn deposit(
+        &self,
+        name: String,
+        value: SecretString,
+        expires_at: Option<Wall>,
+    ) -> Result<(), CredentialError> {
+        self.gate
+            .deposit(&name, value, expires_at)
+            .await
+            .map_err(refused)
     }
 
     async fn observe(&self, observed: ObservedLimit) {
-        self.gate.observe(observed.bucket.as_deref(), observed.limit, observed.remaining, observed.reset_ms);
+        self.gate.observe(
+            observed.bucket.as_deref(),
+            observed.limit,
+            observed.remaining,
+            observed.reset_ms,
+        );
     }
 
     async fn lookup(&self, keys: Vec<ObjectKey>) -> Vec<Vec<Remote>> {
@@ -94,5 +109,11 @@ fn to_gate(request: SignRequest) -> gate::SignRequest {
         SignEncoding::Base64 => gate::Encoding::Base64,
         SignEncoding::Base64Url => gate::Encoding::Base64Url,
     };
-    gate::SignRequest { algorithm, key: request.key, data: request.data, encoding, attrs: request.attrs }
+    gate::SignRequest {
+        algorithm,
+        key: request.key,
+        data: request.data,
+        encoding,
+        attrs: request.attrs,
+    }
 }

@@ -1,4 +1,5 @@
-//! Secrets in a guest's own words: what a connector says about an item is masked before a history or a person sees it.
+//! Secrets in a guest's own words: what a connector says about an item is masked before a history
+//! or a person sees it.
 
 use egression_core::domain::object::Remote;
 use egression_core::domain::outcome::{CallError, Outcome};
@@ -10,19 +11,36 @@ use crate::runtime::call::Findings;
 /// The outcome without the secrets of the call.
 pub(super) fn outcome(gate: &CallGate, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Delivered { remotes, changed, warnings } => Outcome::Delivered {
+        Outcome::Delivered {
+            remotes,
+            changed,
+            warnings,
+        } => Outcome::Delivered {
             remotes: remotes.into_iter().map(|one| remote(gate, one)).collect(),
             changed,
             warnings: warnings.into_iter().map(|one| problem(gate, one)).collect(),
         },
         Outcome::Rejected(one) => Outcome::Rejected(problem(gate, one)),
         Outcome::Unknown(one) => Outcome::Unknown(problem(gate, one)),
-        Outcome::Retryable { after_ms, problem: one } => Outcome::Retryable { after_ms, problem: problem(gate, one) },
-        Outcome::Throttled { bucket, retry_after_ms, problem: one } => {
-            Outcome::Throttled { bucket, retry_after_ms, problem: one.map(|one| problem(gate, one)) }
-        }
+        Outcome::Retryable {
+            after_ms,
+            problem: one,
+        } => Outcome::Retryable {
+            after_ms,
+            problem: problem(gate, one),
+        },
+        Outcome::Throttled {
+            bucket,
+            retry_after_ms,
+            problem: one,
+        } => Outcome::Throttled {
+            bucket,
+            retry_after_ms,
+            problem: one.map(|one| problem(gate, one)),
+        },
         Outcome::Conflict(one) => Outcome::Conflict(remote(gate, one)),
-        // A token names something at the destination and is sent back there: masked it would be of no use.
+        // A token names something at the destination and is sent back there: masked it would be of
+        // no use.
         same @ (Outcome::Accepted { .. } | Outcome::BlockedOn(_) | Outcome::NotAttempted) => same,
     }
 }
@@ -33,10 +51,22 @@ pub(super) fn error(gate: &CallGate, error: CallError) -> CallError {
         CallError::AuthExpired(one) => CallError::AuthExpired(problem(gate, one)),
         CallError::AuthRejected(one) => CallError::AuthRejected(problem(gate, one)),
         CallError::SettingsInvalid(one) => CallError::SettingsInvalid(problem(gate, one)),
-        CallError::Throttled { bucket, retry_after_ms, problem: one } => {
-            CallError::Throttled { bucket, retry_after_ms, problem: one.map(|one| problem(gate, one)) }
-        }
-        CallError::Unavailable { after_ms, problem: one } => CallError::Unavailable { after_ms, problem: problem(gate, one) },
+        CallError::Throttled {
+            bucket,
+            retry_after_ms,
+            problem: one,
+        } => CallError::Throttled {
+            bucket,
+            retry_after_ms,
+            problem: one.map(|one| problem(gate, one)),
+        },
+        CallError::Unavailable {
+            after_ms,
+            problem: one,
+        } => CallError::Unavailable {
+            after_ms,
+            problem: problem(gate, one),
+        },
         CallError::BatchRefused(one) => CallError::BatchRefused(problem(gate, one)),
         CallError::Unsupported(one) => CallError::Unsupported(problem(gate, one)),
         CallError::Internal(one) => CallError::Internal(problem(gate, one)),
@@ -49,8 +79,16 @@ pub(super) fn error(gate: &CallGate, error: CallError) -> CallError {
 pub(super) fn findings(gate: &CallGate, found: Findings) -> Findings {
     Findings {
         account: found.account.map(|text| gate.redact(&text)),
-        scopes: found.scopes.into_iter().map(|text| gate.redact(&text)).collect(),
-        remarks: found.remarks.into_iter().map(|one| problem(gate, one)).collect(),
+        scopes: found
+            .scopes
+            .into_iter()
+            .map(|text| gate.redact(&text))
+            .collect(),
+        remarks: found
+            .remarks
+            .into_iter()
+            .map(|one| problem(gate, one))
+            .collect(),
     }
 }
 
@@ -67,5 +105,8 @@ fn problem(gate: &CallGate, one: Problem) -> Problem {
 }
 
 fn remote(gate: &CallGate, one: Remote) -> Remote {
-    Remote { url: one.url.map(|url| gate.redact(&url)), ..one }
+    Remote {
+        url: one.url.map(|url| gate.redact(&url)),
+        ..one
+    }
 }

@@ -1,8 +1,8 @@
 //! One call from claim to settlement: resolve → intent → run → decide → settle.
 //!
-//! A delivery owns its jobs from the claim on and answers with what became of each. Whatever happens on the way, the
-//! store's word is final: a job that was cancelled meanwhile drops out at the intent, and an outcome is written until
-//! the store takes it.
+//! A delivery owns its jobs from the claim on and answers with what became of each. Whatever
+//! happens on the way, the store's word is final: a job that was cancelled meanwhile drops out at
+//! the intent, and an outcome is written until the store takes it.
 
 mod abilities;
 mod decide;
@@ -99,19 +99,29 @@ pub enum Effect {
 }
 
 impl Finished {
-    /// A delivery that came to nothing: its jobs leave the scheduler's memory as the store has them.
+    /// A delivery that came to nothing: its jobs leave the scheduler's memory as the store has
+    /// them.
     #[must_use]
     pub fn abandoned(connection: ConnectionId, heads: Vec<Head>) -> Self {
         let jobs = heads.into_iter().map(|head| (head, Ending::Left)).collect();
-        Self { connection, jobs, changes: Changes::default(), due: None, effect: Effect::None }
+        Self {
+            connection,
+            jobs,
+            changes: Changes::default(),
+            due: None,
+            effect: Effect::None,
+        }
     }
 }
 
 impl Deliverer {
-    /// A deliverer over the host's parts. `slots`: guests that the runtime holds at once; `check_holds_ms`: how long a check that
-    /// passed answers whose fault a refusal is.
+    /// A deliverer over the host's parts. `slots`: guests that the runtime holds at once;
+    /// `check_holds_ms`: how long a check that passed answers whose fault a refusal is.
     #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "the parts of the host that meet in a delivery, each by its own type")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of the host that meet in a delivery, each by its own type"
+    )]
     pub fn new(
         store: Store,
         clock: Clock,
@@ -144,8 +154,14 @@ impl Deliverer {
     /// Forgets what it knows of connections and channels that are not configured any more.
     pub(crate) fn configured(&self) {
         let catalogue = self.configuration.catalogue();
-        let connections: HashSet<ConnectionId> = catalogue.connections().map(|connection| connection.id).collect();
-        let channels: HashSet<&str> = catalogue.connections().map(|connection| connection.document.channel.as_str()).collect();
+        let connections: HashSet<ConnectionId> = catalogue
+            .connections()
+            .map(|connection| connection.id)
+            .collect();
+        let channels: HashSet<&str> = catalogue
+            .connections()
+            .map(|connection| connection.document.channel.as_str())
+            .collect();
         self.places.keep_only(&connections, &channels);
         self.refusals.keep_only(&connections);
         self.sessions.keep_only(&connections);
@@ -153,37 +169,67 @@ impl Deliverer {
 
     /// Delivers the jobs of a claim in call number `call`.
     pub async fn deliver(&self, claim: Claim, call: i64) -> Finished {
-        let mut finished =
-            Finished { connection: claim.connection, jobs: Vec::new(), changes: Changes::default(), due: None, effect: Effect::None };
+        let mut finished = Finished {
+            connection: claim.connection,
+            jobs: Vec::new(),
+            changes: Changes::default(),
+            due: None,
+            effect: Effect::None,
+        };
         let mut reserved = Reserved::new(Arc::clone(&self.gate), claim.connection, claim.requests);
         let Some(route) = self.route(claim.connection).await else {
-            let effect = self.unloaded(claim.connection).await.map_or(Effect::None, Effect::Refused);
-            return Finished { effect, ..Finished::abandoned(claim.connection, claim.heads) };
+            let effect = self
+                .unloaded(claim.connection)
+                .await
+                .map_or(Effect::None, Effect::Refused);
+            return Finished {
+                effect,
+                ..Finished::abandoned(claim.connection, claim.heads)
+            };
         };
         let prepared = self.prepare(&route, &claim, call).await;
         self.settle(&mut finished, prepared.settlements).await;
         finished.jobs.extend(prepared.endings);
         finished.effect = prepared.effect;
         if !prepared.work.is_empty() {
-            self.run(&route, call, (prepared.work, prepared.place), &mut finished, &mut reserved).await;
+            self.run(
+                &route,
+                call,
+                (prepared.work, prepared.place),
+                &mut finished,
+                &mut reserved,
+            )
+            .await;
         }
         finished
     }
 
-    /// Why a connection that is configured has no connector to run; none: it has, or is gone itself, which the scheduler is
-    /// told by the configuration.
+    /// Why a connection that is configured has no connector to run; none: it has, or is gone
+    /// itself, which the scheduler is told by the configuration.
     pub(crate) async fn unloaded(&self, connection: ConnectionId) -> Option<Problem> {
         let catalogue = self.configuration.catalogue();
         let document = &catalogue.connection_by_id(connection)?.channel.document;
-        if self.registry.connector(&document.connector, document.version.as_deref()).await.is_some() {
+        if self
+            .registry
+            .connector(&document.connector, document.version.as_deref())
+            .await
+            .is_some()
+        {
             return None;
         }
-        let message = format!("the connector {} cannot be loaded; the host's log says why", document.connector);
+        let message = format!(
+            "the connector {} cannot be loaded; the host's log says why",
+            document.connector
+        );
         Some(Problem::new("connector.not_loaded", message))
     }
 
     /// Writes settlements, for as long as it takes, and takes over what they changed.
-    async fn settle(&self, finished: &mut Finished, settlements: Vec<crate::store::rows::Settlement>) {
+    async fn settle(
+        &self,
+        finished: &mut Finished,
+        settlements: Vec<crate::store::rows::Settlement>,
+    ) {
         if settlements.is_empty() {
             return;
         }
@@ -191,12 +237,16 @@ impl Deliverer {
         finished.due = finished.due.into_iter().chain(earliest).min();
         match persist::until_taken(&self.clock, || self.store.settle(settlements.clone())).await {
             Ok(changes) => finished.changes.absorb(changes),
-            Err(error) => report_lost(&error, &settlements.iter().map(|s| s.job).collect::<Vec<_>>()),
+            Err(error) => report_lost(
+                &error,
+                &settlements.iter().map(|s| s.job).collect::<Vec<_>>(),
+            ),
         }
     }
 }
 
-/// The store refused for good (it is closing, or a row is unreadable). The intents stay open and are taken up at the next start.
+/// The store refused for good (it is closing, or a row is unreadable). The intents stay open and
+/// are taken up at the next start.
 fn report_lost(error: &StoreError, jobs: &[JobSeq]) {
     tracing::error!(%error, jobs = jobs.len(), first = jobs.first().map(|j| j.0), "outcomes could not be written; their intents stay open");
 }

@@ -21,7 +21,10 @@ impl Names {
     pub(super) async fn job_id(&self, store: &Store, job: JobSeq) -> Option<JobId> {
         let known = self.lock().get(&job.execution()).copied();
         if let Some(execution) = known {
-            return Some(JobId { execution, index: job.index() });
+            return Some(JobId {
+                execution,
+                index: job.index(),
+            });
         }
         match store.job_id(job).await {
             Ok(id) => {
@@ -41,6 +44,8 @@ impl Names {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionSeq, ExecutionId>> {
-        self.executions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.executions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
-//! Writing that waits for the store: a full disk, a busy database or an error of the disk delays an outcome, it does not
-//! lose it.
+//! Writing that waits for the store: a full disk, a busy database or an error of the disk delays an
+//! outcome, it does not lose it.
 
 use std::time::Duration;
 
@@ -9,9 +9,12 @@ use crate::store::StoreError;
 const FIRST_PAUSE_MS: u64 = 100;
 const LONGEST_PAUSE_MS: u64 = 5000;
 
-/// Tries until the store takes it or refuses for good: it is closed, or a row is unreadable. Nobody else would try again before the
-/// next start.
-pub(super) async fn until_taken<T, F>(clock: &Clock, mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+/// Tries until the store takes it or refuses for good: it is closed, or a row is unreadable. Nobody
+/// else would try again before the next start.
+pub(super) async fn until_taken<T, F>(
+    clock: &Clock,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {

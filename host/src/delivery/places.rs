@@ -1,6 +1,6 @@
-//! Places to run: the calls of a connection, and those of a channel over all its connections, never hold all of the runtime's
-//! slots, so that a destination that hangs leaves the others theirs; and what admission reserved for a call goes back if the
-//! call is not made.
+//! Places to run: the calls of a connection, and those of a channel over all its connections, never
+//! hold all of the runtime's slots, so that a destination that hangs leaves the others theirs; and
+//! what admission reserved for a call goes back if the call is not made.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +33,16 @@ struct Counts {
 }
 
 impl Places {
-    /// Half of the runtime's slots for each connection, three quarters for each channel: one connection that hangs leaves places to
-    /// the others of its channel, and one channel that hangs to the other channels.
+    /// Half of the runtime's slots for each connection, three quarters for each channel: one
+    /// connection that hangs leaves places to the others of its channel, and one channel that hangs
+    /// to the other channels.
     pub(super) fn of_slots(slots: u32) -> Self {
         let slots = slots as usize;
-        Self { of_connection: (slots / 2).max(1), of_channel: (slots * 3 / 4).max(1), counts: Mutex::default() }
+        Self {
+            of_connection: (slots / 2).max(1),
+            of_channel: (slots * 3 / 4).max(1),
+            counts: Mutex::default(),
+        }
     }
 
     /// Waits for a place.
@@ -49,24 +54,45 @@ impl Places {
         let (of_connection, of_channel) = {
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
             let fresh = |most| move || Arc::new(Semaphore::new(most));
-            let of_connection = Arc::clone(counts.connections.entry(connection).or_insert_with(fresh(self.of_connection)));
-            (of_connection, Arc::clone(counts.channels.entry(channel.to_owned()).or_insert_with(fresh(self.of_channel))))
+            let of_connection = Arc::clone(
+                counts
+                    .connections
+                    .entry(connection)
+                    .or_insert_with(fresh(self.of_connection)),
+            );
+            (
+                of_connection,
+                Arc::clone(
+                    counts
+                        .channels
+                        .entry(channel.to_owned())
+                        .or_insert_with(fresh(self.of_channel)),
+                ),
+            )
         };
-        // Always in this order, and never closed, so there is a permit of each in the end. What waits for its channel
-        // holds up its own connection only.
+        // Always in this order, and never closed, so there is a permit of each in the end. What
+        // waits for its channel holds up its own connection only.
         let of_connection = of_connection.acquire_owned().await.ok()?;
-        Some(Place { _of_connection: of_connection, _of_channel: of_channel.acquire_owned().await.ok()? })
+        Some(Place {
+            _of_connection: of_connection,
+            _of_channel: of_channel.acquire_owned().await.ok()?,
+        })
     }
 
     /// Forgets connections and channels that are gone. Who holds a place of them keeps it.
     pub(super) fn keep_only(&self, connections: &HashSet<ConnectionId>, channels: &HashSet<&str>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.connections.retain(|connection, _| connections.contains(connection));
-        counts.channels.retain(|channel, _| channels.contains(channel.as_str()));
+        counts
+            .connections
+            .retain(|connection, _| connections.contains(connection));
+        counts
+            .channels
+            .retain(|channel, _| channels.contains(channel.as_str()));
     }
 }
 
-/// Requests that admission reserved for a call. They go back when this is dropped, unless the call took them over.
+/// Requests that admission reserved for a call. They go back when this is dropped, unless the call
+/// took them over.
 #[derive(Debug)]
 pub(super) struct Reserved {
     gate: Arc<Gate>,
@@ -76,7 +102,11 @@ pub(super) struct Reserved {
 
 impl Reserved {
     pub(super) fn new(gate: Arc<Gate>, connection: ConnectionId, requests: u32) -> Self {
-        Self { gate, owner: format!("connection:{connection}"), requests }
+        Self {
+            gate,
+            owner: format!("connection:{connection}"),
+            requests,
+        }
     }
 
     /// The gate's call is being opened: it takes them over.
@@ -100,11 +130,23 @@ mod tests {
     #[tokio::test]
     async fn a_channel_leaves_slots_to_others_and_a_connection_to_others_of_its_channel() {
         let places = Places::of_slots(4);
-        let first = (places.take_of(ConnectionId(1), "slow").await, places.take_of(ConnectionId(1), "slow").await);
-        assert!(at_once(places.take_of(ConnectionId(1), "slow")).is_none(), "half of them");
+        let first = (
+            places.take_of(ConnectionId(1), "slow").await,
+            places.take_of(ConnectionId(1), "slow").await,
+        );
+        assert!(
+            at_once(places.take_of(ConnectionId(1), "slow")).is_none(),
+            "half of them"
+        );
         let held = (first, at_once(places.take_of(ConnectionId(2), "slow")));
-        assert!(held.1.is_some(), "another tenant of the channel has its place");
-        assert!(at_once(places.take_of(ConnectionId(3), "slow")).is_none(), "three quarters of them");
+        assert!(
+            held.1.is_some(),
+            "another tenant of the channel has its place"
+        );
+        assert!(
+            at_once(places.take_of(ConnectionId(3), "slow")).is_none(),
+            "three quarters of them"
+        );
         assert!(at_once(places.take_of(ConnectionId(4), "quick")).is_some());
         drop(held);
         assert!(at_once(places.take_of(ConnectionId(3), "slow")).is_some());
@@ -114,7 +156,14 @@ mod tests {
     async fn what_is_gone_is_forgotten() {
         let places = Places::of_slots(4);
         for connection in 1..=2 {
-            drop(places.take_of(ConnectionId(connection), if connection == 1 { "a" } else { "b" }).await);
+            drop(
+                places
+                    .take_of(
+                        ConnectionId(connection),
+                        if connection == 1 { "a" } else { "b" },
+                    )
+                    .await,
+            );
         }
         places.keep_only(&HashSet::from([ConnectionId(1)]), &HashSet::from(["a"]));
         let counts = places.counts.lock().unwrap();

@@ -39,12 +39,26 @@ impl Prepared {
         let waits = matches!(settlement.to, Transition::Waits { .. });
         self.settlements.push(settlement);
         // What waits goes later as it would have gone now, alone if it must.
-        self.endings.push((head, if waits { Ending::Waits { call_cap: None } } else { Ending::Left }));
+        self.endings.push((
+            head,
+            if waits {
+                Ending::Waits { call_cap: None }
+            } else {
+                Ending::Left
+            },
+        ));
     }
 
     fn later(&mut self, head: Head, row: &ClaimRow) {
         let pinned = row.pinned.is_some();
-        self.endings.push((head, Ending::Again { attempts: row.attempts, pinned, call_cap: None }));
+        self.endings.push((
+            head,
+            Ending::Again {
+                attempts: row.attempts,
+                pinned,
+                call_cap: None,
+            },
+        ));
     }
 }
 
@@ -57,15 +71,23 @@ impl Deliverer {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::error!(%error, "a claim could not be read");
-                prepared.endings = claim.heads.iter().map(|head| (*head, Ending::Left)).collect();
+                prepared.endings = claim
+                    .heads
+                    .iter()
+                    .map(|head| (*head, Ending::Left))
+                    .collect();
                 return prepared;
             }
         };
-        let mut rows: HashMap<JobSeq, ClaimRow> = rows.into_iter().map(|row| (row.job, row)).collect();
+        let mut rows: HashMap<JobSeq, ClaimRow> =
+            rows.into_iter().map(|row| (row.job, row)).collect();
         let now = self.clock.wall();
         let mut wanted = Vec::with_capacity(claim.heads.len());
         for head in &claim.heads {
-            match rows.remove(&head.job).filter(|row| row.state == JobState::Waiting) {
+            match rows
+                .remove(&head.job)
+                .filter(|row| row.state == JobState::Waiting)
+            {
                 Some(row) => match admissible(route, &row, now) {
                     Ok(action) => wanted.push((*head, row, action)),
                     Err(settlement) => prepared.aside(*head, *settlement),
@@ -76,11 +98,14 @@ impl Deliverer {
         }
         let began = self.clock.mono();
         let bodies = self.bodies(&wanted).await;
-        let work = self.check_bodies(route, wanted, bodies, &mut prepared).await;
+        let work = self
+            .check_bodies(route, wanted, bodies, &mut prepared)
+            .await;
         if work.is_empty() {
             return prepared;
         }
-        // Waiting for a place may take as long as the calls before it do, and a question as long as a call.
+        // Waiting for a place may take as long as the calls before it do, and a question as long as
+        // a call.
         prepared.place = self.places.take(route).await;
         let mut work = self.reconcile(route, call, work, &mut prepared).await;
         if self.clock.mono().since_ms(began) > route.channel.payload_max_age_ms {
@@ -93,9 +118,19 @@ impl Deliverer {
     }
 
     /// Reads bodies anew that are older than the channel allows.
-    async fn read_again(&self, route: &Route, work: Vec<Work>, prepared: &mut Prepared) -> Vec<Work> {
-        let (old, mut kept): (Vec<Work>, Vec<Work>) = work.into_iter().partition(|item| is_read(&item.row, item.action));
-        let wanted: Vec<_> = old.into_iter().map(|item| (item.head, item.row, item.action)).collect();
+    async fn read_again(
+        &self,
+        route: &Route,
+        work: Vec<Work>,
+        prepared: &mut Prepared,
+    ) -> Vec<Work> {
+        let (old, mut kept): (Vec<Work>, Vec<Work>) = work
+            .into_iter()
+            .partition(|item| is_read(&item.row, item.action));
+        let wanted: Vec<_> = old
+            .into_iter()
+            .map(|item| (item.head, item.row, item.action))
+            .collect();
         let bodies = self.bodies(&wanted).await;
         kept.extend(self.check_bodies(route, wanted, bodies, prepared).await);
         // In the order of the claim, which is that of their keys.
@@ -104,11 +139,17 @@ impl Deliverer {
     }
 
     /// The bodies of jobs that bring none, by source.
-    async fn bodies(&self, wanted: &[(Head, ClaimRow, Action)]) -> HashMap<JobSeq, Result<(Resolved, u64), ResolveError>> {
+    async fn bodies(
+        &self,
+        wanted: &[(Head, ClaimRow, Action)],
+    ) -> HashMap<JobSeq, Result<(Resolved, u64), ResolveError>> {
         let mut by_source: BTreeMap<SourceId, Vec<(JobSeq, Read)>> = BTreeMap::new();
         for (_, row, action) in wanted {
             if let (true, Some(source)) = (is_read(row, *action), row.source) {
-                let read = Read { object: row.object.clone(), traceparent: row.traceparent.clone() };
+                let read = Read {
+                    object: row.object.clone(),
+                    traceparent: row.traceparent.clone(),
+                };
                 by_source.entry(source).or_default().push((row.job, read));
             }
         }
@@ -118,7 +159,12 @@ impl Deliverer {
             let reads: Vec<Read> = asked.iter().map(|(_, read)| read.clone()).collect();
             let answers = self.resolver.resolve(source, reads).await;
             let took_ms = self.clock.mono().since_ms(began);
-            bodies.extend(asked.into_iter().zip(answers).map(|((job, _), answer)| (job, answer.map(|body| (body, took_ms)))));
+            bodies.extend(
+                asked
+                    .into_iter()
+                    .zip(answers)
+                    .map(|((job, _), answer)| (job, answer.map(|body| (body, took_ms)))),
+            );
         }
         bodies
     }
@@ -140,18 +186,30 @@ impl Deliverer {
             let read = bodies.remove(&row.job);
             let made = match (row.pinned.clone(), row.payload.clone(), read) {
                 (Some(pinned), _, _) => Ok((pinned, None)),
-                (None, _, _) if action == Action::Delete => Ok((pin(job_id, &row, action, None, row.revision), None)),
-                (None, Some(payload), _) => Ok((pin(job_id, &row, action, Some(payload), row.revision), None)),
+                (None, _, _) if action == Action::Delete => {
+                    Ok((pin(job_id, &row, action, None, row.revision), None))
+                }
+                (None, Some(payload), _) => {
+                    Ok((pin(job_id, &row, action, Some(payload), row.revision), None))
+                }
                 (None, None, Some(Ok((body, took_ms)))) => {
                     let event = history::resolved(now, took_ms, body.body.len(), body.revision);
-                    Ok((pin(job_id, &row, action, Some(body.body), body.revision), Some(event)))
+                    Ok((
+                        pin(job_id, &row, action, Some(body.body), body.revision),
+                        Some(event),
+                    ))
                 }
-                (None, None, Some(Err(ResolveError::Rejected(problem)))) => Err(Box::new(ends(&row, JobState::Rejected, *problem, now))),
+                (None, None, Some(Err(ResolveError::Rejected(problem)))) => {
+                    Err(Box::new(ends(&row, JobState::Rejected, *problem, now)))
+                }
                 (None, None, Some(Err(ResolveError::Unavailable { until, problem }))) => {
                     Err(Box::new(waits_for_source(&row, until, *problem, now)))
                 }
                 (None, None, None) => {
-                    let problem = Problem::new("body.missing", "the job brings no body and names no source to read it from");
+                    let problem = Problem::new(
+                        "body.missing",
+                        "the job brings no body and names no source to read it from",
+                    );
                     Err(Box::new(ends(&row, JobState::Rejected, problem, now)))
                 }
             };
@@ -188,32 +246,61 @@ impl Deliverer {
         pinned: &crate::store::rows::Pinned,
         now: Wall,
     ) -> Result<Vec<(String, ObjectKey)>, Box<Settlement>> {
-        let Some(text) = &pinned.body else { return Ok(Vec::new()) };
-        let Some(support) = route.description().object_type(&row.object.object_type) else { return Ok(Vec::new()) };
+        let Some(text) = &pinned.body else {
+            return Ok(Vec::new());
+        };
+        let Some(support) = route.description().object_type(&row.object.object_type) else {
+            return Ok(Vec::new());
+        };
         if row.pinned.is_none()
             && let (Some(ours), Some(theirs)) = (pinned.revision, row.delivered_revision)
             && ours < theirs
         {
-            let problem = Problem::new("revision.older", format!("revision {theirs} was delivered already, this is {ours}"));
+            let problem = Problem::new(
+                "revision.older",
+                format!("revision {theirs} was delivered already, this is {ours}"),
+            );
             return Err(Box::new(ends(row, JobState::Superseded, problem, now)));
         }
         let body: Value = serde_json::from_str(text).map_err(|error| {
-            Box::new(ends(row, JobState::Rejected, Problem::new("body.invalid", format!("the body is not JSON: {error}")), now))
+            Box::new(ends(
+                row,
+                JobState::Rejected,
+                Problem::new("body.invalid", format!("the body is not JSON: {error}")),
+                now,
+            ))
         })?;
         if row.pinned.is_none() {
-            if let Some(problem) = self.schemas.refusal(route.connector.digest(), &row.object.object_type, &support.body, &body) {
+            if let Some(problem) = self.schemas.refusal(
+                route.connector.digest(),
+                &row.object.object_type,
+                &support.body,
+                &body,
+            ) {
                 return Err(Box::new(ends(row, JobState::Rejected, problem, now)));
             }
             if text.len() as u64 > support.max_bytes && support.max_bytes > 0 {
-                let message = format!("the body has {} bytes, the connector takes {} in a call", text.len(), support.max_bytes);
-                return Err(Box::new(ends(row, JobState::Rejected, Problem::new("body.too_large", message), now)));
+                let message = format!(
+                    "the body has {} bytes, the connector takes {} in a call",
+                    text.len(),
+                    support.max_bytes
+                );
+                return Err(Box::new(ends(
+                    row,
+                    JobState::Rejected,
+                    Problem::new("body.too_large", message),
+                    now,
+                )));
             }
         }
         Ok(references::find(&body, &support.references))
     }
 
     /// What does not fit into the call's bytes goes in a later one.
-    #[expect(clippy::unused_self, reason = "one step of the preparation among its siblings")]
+    #[expect(
+        clippy::unused_self,
+        reason = "one step of the preparation among its siblings"
+    )]
     fn keep_within_bytes(&self, route: &Route, work: &mut Vec<Work>, prepared: &mut Prepared) {
         let mut total = 0;
         let mut kept = Vec::with_capacity(work.len());
@@ -230,7 +317,8 @@ impl Deliverer {
         *work = kept;
     }
 
-    /// Jobs whose objects refer to unfinished ones wait for these. A repeat of pinned bytes waited before.
+    /// Jobs whose objects refer to unfinished ones wait for these. A repeat of pinned bytes waited
+    /// before.
     async fn wait_for_parents(&self, route: &Route, work: &mut Vec<Work>, prepared: &mut Prepared) {
         let asked: Vec<(JobSeq, ObjectKey)> = work
             .iter()
@@ -240,13 +328,20 @@ impl Deliverer {
                 let referred = item.references.iter().map(|(_, key)| key.clone());
                 named.chain(referred).map(|key| (item.row.job, key))
             })
-            .filter(|(job, key)| work.iter().all(|item| item.row.job != *job || item.row.object != *key))
+            .filter(|(job, key)| {
+                work.iter()
+                    .all(|item| item.row.job != *job || item.row.object != *key)
+            })
             .collect();
         if asked.is_empty() {
             return;
         }
         let connection = route.connection;
-        let parents = match persist::until_taken(&self.clock, || self.store.unfinished_parents(connection, &asked)).await {
+        let parents = match persist::until_taken(&self.clock, || {
+            self.store.unfinished_parents(connection, &asked)
+        })
+        .await
+        {
             Ok(parents) => parents,
             Err(error) => {
                 tracing::error!(%error, "parents could not be read; their children go without waiting");
@@ -259,13 +354,16 @@ impl Deliverer {
                 missing.entry(job).or_default().push((key, Some(parent)));
             }
         }
-        self.add_unknown_dependencies(route, work, &mut missing).await;
+        self.add_unknown_dependencies(route, work, &mut missing)
+            .await;
         self.ignore_circles(route, work, &mut missing).await;
         let now = self.clock.wall();
         let mut going = Vec::with_capacity(work.len());
         for item in work.drain(..) {
             match missing.remove(&item.row.job) {
-                Some(parents) => prepared.aside(item.head, wait_for(route, &item.row, parents, now)),
+                Some(parents) => {
+                    prepared.aside(item.head, wait_for(route, &item.row, parents, now))
+                }
                 None => going.push(item),
             }
         }
@@ -279,9 +377,16 @@ impl Deliverer {
         work: &[Work],
         missing: &mut HashMap<JobSeq, Vec<(ObjectKey, Option<JobSeq>)>>,
     ) {
-        for item in work.iter().filter(|item| item.row.pinned.is_none() && !item.row.depends_on.is_empty()) {
+        for item in work
+            .iter()
+            .filter(|item| item.row.pinned.is_none() && !item.row.depends_on.is_empty())
+        {
             let asked = &item.row.depends_on;
-            let known = match persist::until_taken(&self.clock, || self.store.are_there(route.connection, asked)).await {
+            let known = match persist::until_taken(&self.clock, || {
+                self.store.are_there(route.connection, asked)
+            })
+            .await
+            {
                 Ok(known) => known,
                 Err(error) => {
                     tracing::error!(%error, "what is there could not be read; the job goes without waiting");
@@ -289,17 +394,30 @@ impl Deliverer {
                 }
             };
             for (key, there) in item.row.depends_on.iter().zip(known) {
-                let waits_already = missing.get(&item.row.job).is_some_and(|m| m.iter().any(|(k, _)| k == key));
+                let waits_already = missing
+                    .get(&item.row.job)
+                    .is_some_and(|m| m.iter().any(|(k, _)| k == key));
                 if !there && !waits_already {
-                    missing.entry(item.row.job).or_default().push((key.clone(), None));
+                    missing
+                        .entry(item.row.job)
+                        .or_default()
+                        .push((key.clone(), None));
                 }
             }
         }
     }
 
     /// What waits for a job in turn is not waited for.
-    async fn ignore_circles(&self, route: &Route, work: &mut [Work], missing: &mut HashMap<JobSeq, Vec<(ObjectKey, Option<JobSeq>)>>) {
-        let pairs: Vec<_> = missing.iter().flat_map(|(job, of)| of.iter().map(|(key, parent)| (*job, key.clone(), *parent))).collect();
+    async fn ignore_circles(
+        &self,
+        route: &Route,
+        work: &mut [Work],
+        missing: &mut HashMap<JobSeq, Vec<(ObjectKey, Option<JobSeq>)>>,
+    ) {
+        let pairs: Vec<_> = missing
+            .iter()
+            .flat_map(|(job, of)| of.iter().map(|(key, parent)| (*job, key.clone(), *parent)))
+            .collect();
         let now = self.clock.wall();
         for (job, key) in self.circles(route, &pairs).await {
             if let Some(item) = work.iter_mut().find(|item| item.row.job == job) {
@@ -313,12 +431,25 @@ impl Deliverer {
     }
 
     /// Those of the pairs of a child and what it would wait for that close a circle.
-    pub(super) async fn circles(&self, route: &Route, pairs: &[(JobSeq, ObjectKey, Option<JobSeq>)]) -> Vec<(JobSeq, ObjectKey)> {
+    pub(super) async fn circles(
+        &self,
+        route: &Route,
+        pairs: &[(JobSeq, ObjectKey, Option<JobSeq>)],
+    ) -> Vec<(JobSeq, ObjectKey)> {
         if pairs.is_empty() {
             return Vec::new();
         }
-        match persist::until_taken(&self.clock, || self.store.close_circles(route.connection, pairs)).await {
-            Ok(close) => pairs.iter().zip(close).filter(|(_, close)| *close).map(|((job, key, _), _)| (*job, key.clone())).collect(),
+        match persist::until_taken(&self.clock, || {
+            self.store.close_circles(route.connection, pairs)
+        })
+        .await
+        {
+            Ok(close) => pairs
+                .iter()
+                .zip(close)
+                .filter(|(_, close)| *close)
+                .map(|((job, key, _), _)| (*job, key.clone()))
+                .collect(),
             Err(error) => {
                 tracing::error!(%error, "who waits for whom could not be read");
                 Vec::new()
@@ -327,23 +458,44 @@ impl Deliverer {
     }
 
     /// What is known of the objects that the bodies refer to.
-    pub(super) async fn look_up_references(&self, route: &Route, work: &mut [Work]) -> Result<(), StoreError> {
-        let keys: Vec<ObjectKey> = work.iter().flat_map(|item| item.references.iter().map(|(_, key)| key.clone())).collect();
-        let remotes = persist::until_taken(&self.clock, || self.store.remotes(route.connection, &keys)).await?;
+    pub(super) async fn look_up_references(
+        &self,
+        route: &Route,
+        work: &mut [Work],
+    ) -> Result<(), StoreError> {
+        let keys: Vec<ObjectKey> = work
+            .iter()
+            .flat_map(|item| item.references.iter().map(|(_, key)| key.clone()))
+            .collect();
+        let remotes =
+            persist::until_taken(&self.clock, || self.store.remotes(route.connection, &keys))
+                .await?;
         let mut remotes = remotes.into_iter();
         for item in work {
-            item.reference_remotes = item.references.iter().map(|_| remotes.next().unwrap_or_default()).collect();
+            item.reference_remotes = item
+                .references
+                .iter()
+                .map(|_| remotes.next().unwrap_or_default())
+                .collect();
         }
         Ok(())
     }
 
-    async fn open_intents(&self, route: &Route, mut work: Vec<Work>, call: i64, prepared: &mut Prepared) {
+    async fn open_intents(
+        &self,
+        route: &Route,
+        mut work: Vec<Work>,
+        call: i64,
+        prepared: &mut Prepared,
+    ) {
         if work.is_empty() {
             return;
         }
         if let Err(error) = self.look_up_references(route, &mut work).await {
             tracing::error!(%error, "the id map could not be read; nothing is sent");
-            prepared.endings.extend(work.into_iter().map(|item| (item.head, Ending::Left)));
+            prepared
+                .endings
+                .extend(work.into_iter().map(|item| (item.head, Ending::Left)));
             return;
         }
         let intents: Vec<NewIntent> = work
@@ -368,7 +520,9 @@ impl Deliverer {
             }
             Err(error) => {
                 tracing::error!(%error, "intents could not be written; nothing is sent");
-                prepared.endings.extend(work.into_iter().map(|item| (item.head, Ending::Left)));
+                prepared
+                    .endings
+                    .extend(work.into_iter().map(|item| (item.head, Ending::Left)));
             }
         }
     }
@@ -385,24 +539,56 @@ fn admissible(route: &Route, row: &ClaimRow, now: Wall) -> Result<Action, Box<Se
         return Ok(pinned.action);
     }
     if row.expires_at.is_some_and(|at| at <= now) {
-        return Err(Box::new(fails(row, FailureCode::Expired, "`expires_at` passed before the job was sent", now)));
+        return Err(Box::new(fails(
+            row,
+            FailureCode::Expired,
+            "`expires_at` passed before the job was sent",
+            now,
+        )));
     }
     let Some(support) = route.description().object_type(&row.object.object_type) else {
-        let message = format!("the connector {} does not deliver {}", route.description().name, row.object.object_type);
-        return Err(Box::new(ends(row, JobState::Rejected, Problem::new("object_type.unsupported", message), now)));
+        let message = format!(
+            "the connector {} does not deliver {}",
+            route.description().name,
+            row.object.object_type
+        );
+        return Err(Box::new(ends(
+            row,
+            JobState::Rejected,
+            Problem::new("object_type.unsupported", message),
+            now,
+        )));
     };
     row.action.fallback(&support.actions).ok_or_else(|| {
-        let message = format!("the connector {} does not {} {}", route.description().name, row.action.as_str(), row.object.object_type);
-        Box::new(ends(row, JobState::Rejected, Problem::new("action.unsupported", message), now))
+        let message = format!(
+            "the connector {} does not {} {}",
+            route.description().name,
+            row.action.as_str(),
+            row.object.object_type
+        );
+        Box::new(ends(
+            row,
+            JobState::Rejected,
+            Problem::new("action.unsupported", message),
+            now,
+        ))
     })
 }
 
 /// A job waits for objects, for at most the channel's `parent_wait_ms` since it first did.
-pub(super) fn wait_for(route: &Route, row: &ClaimRow, parents: Vec<(ObjectKey, Option<JobSeq>)>, now: Wall) -> Settlement {
+pub(super) fn wait_for(
+    route: &Route,
+    row: &ClaimRow,
+    parents: Vec<(ObjectKey, Option<JobSeq>)>,
+    now: Wall,
+) -> Settlement {
     let wait_ms = i64::try_from(route.channel.parent_wait_ms).unwrap_or(i64::MAX);
     let until = row.waits_since.unwrap_or(now).plus_ms(wait_ms);
     let names: Vec<String> = parents.iter().map(|(key, _)| key.to_string()).collect();
-    let problem = Problem::new("dependency.missing", format!("waits for {}", names.join(", ")));
+    let problem = Problem::new(
+        "dependency.missing",
+        format!("waits for {}", names.join(", ")),
+    );
     let mut settlement = waits(row, WaitingKind::Dependency, Some(until), problem, now);
     if let Transition::Waits { parents: slots, .. } = &mut settlement.to {
         *slots = parents;

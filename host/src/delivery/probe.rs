@@ -1,4 +1,5 @@
-//! Looking whether a connection works again: the connector's `check`, through the same gate and limits.
+//! Looking whether a connection works again: the connector's `check`, through the same gate and
+//! limits.
 
 use std::sync::Arc;
 
@@ -35,11 +36,21 @@ impl Deliverer {
         };
         if self.needs_reentry(connection) {
             // A check that passes says nothing about a credential that was entered for other hosts.
-            return Some(Probe::Refused(Problem::new("credential.other_hosts", NEEDS_REENTRY)));
+            return Some(Probe::Refused(Problem::new(
+                "credential.other_hosts",
+                NEEDS_REENTRY,
+            )));
         }
-        if let Some(issue) = self.configuration.settings_issues(&route.channel, &route.document).into_iter().next() {
+        if let Some(issue) = self
+            .configuration
+            .settings_issues(&route.channel, &route.document)
+            .into_iter()
+            .next()
+        {
             // The connector's own check may not look at every setting.
-            return Some(Probe::Refused(Problem::new(SETTINGS_INVALID, issue.detail).at(issue.pointer)));
+            return Some(Probe::Refused(
+                Problem::new(SETTINGS_INVALID, issue.detail).at(issue.pointer),
+            ));
         }
         Some(match self.look(&route, &mut Trail::default()).await {
             Ok(findings) => Probe::Works(findings),
@@ -48,7 +59,11 @@ impl Deliverer {
     }
 
     /// Asks the connector, once more with a new session if the old one expired.
-    pub(super) async fn look(&self, route: &Route, trail: &mut Trail) -> Result<Findings, CallError> {
+    pub(super) async fn look(
+        &self,
+        route: &Route,
+        trail: &mut Trail,
+    ) -> Result<Findings, CallError> {
         let session = self.session(route, None, trail).await?;
         match self.look_with(route, session.clone(), trail).await {
             Err(CallError::AuthExpired(_)) if session.is_some() => {
@@ -61,7 +76,12 @@ impl Deliverer {
     }
 
     /// What the connector's own check says, without the secrets of its call.
-    async fn look_with(&self, route: &Route, session: Option<Session>, trail: &mut Trail) -> Result<Findings, CallError> {
+    async fn look_with(
+        &self,
+        route: &Route,
+        session: Option<Session>,
+        trail: &mut Trail,
+    ) -> Result<Findings, CallError> {
         let (call, gate) = self.plain_call(route, session);
         let end = route.connector.check(call).await;
         trail.note(&gate, end.logs);
@@ -73,16 +93,25 @@ impl Deliverer {
 
     fn needs_reentry(&self, connection: ConnectionId) -> bool {
         let catalogue = self.configuration.catalogue();
-        let state = catalogue.connection_by_id(connection).map(|found| &found.state);
+        let state = catalogue
+            .connection_by_id(connection)
+            .map(|found| &found.state);
         matches!(state, Some(ConnectionState::Parked { reason }) if reason == NEEDS_REENTRY)
     }
 
-    /// A call that carries no items, with the channel's call timeout, and its way out, which knows its secrets.
+    /// A call that carries no items, with the channel's call timeout, and its way out, which knows
+    /// its secrets.
     pub(super) fn plain_call(&self, route: &Route, session: Option<Session>) -> (Call, CallGate) {
         let deadline = self.clock.mono().plus_ms(route.channel.call_timeout_ms);
-        let gate = self.gate.open_call(Arc::clone(&route.destination), 0, deadline, 1);
+        let gate = self
+            .gate
+            .open_call(Arc::clone(&route.destination), 0, deadline, 1);
         let call = Call {
-            abilities: Arc::new(ConnectionAbilities { connection: route.connection, gate: gate.clone(), store: self.store.clone() }),
+            abilities: Arc::new(ConnectionAbilities {
+                connection: route.connection,
+                gate: gate.clone(),
+                store: self.store.clone(),
+            }),
             connection: ConnectionFrame {
                 subscription: Arc::from(route.subscription_name.as_str()),
                 channel: Arc::from(route.channel_name.as_str()),
@@ -99,12 +128,19 @@ impl Deliverer {
 
 fn judge(error: CallError) -> Probe {
     match error {
-        CallError::AuthRejected(problem) | CallError::SettingsInvalid(problem) => Probe::Refused(problem),
-        // A connector without a `check` of its own: what it said before may have passed, so the next call tells.
-        CallError::Unsupported(_) => Probe::Works(Findings { account: None, scopes: Vec::new(), remarks: Vec::new() }),
-        CallError::Throttled { problem, .. } => {
-            Probe::Fails(problem.unwrap_or_else(|| Problem::new("destination.throttled", "the destination asks for less")))
+        CallError::AuthRejected(problem) | CallError::SettingsInvalid(problem) => {
+            Probe::Refused(problem)
         }
+        // A connector without a `check` of its own: what it said before may have passed, so the
+        // next call tells.
+        CallError::Unsupported(_) => Probe::Works(Findings {
+            account: None,
+            scopes: Vec::new(),
+            remarks: Vec::new(),
+        }),
+        CallError::Throttled { problem, .. } => Probe::Fails(problem.unwrap_or_else(|| {
+            Problem::new("destination.throttled", "the destination asks for less")
+        })),
         CallError::AuthExpired(problem)
         | CallError::Unavailable { problem, .. }
         | CallError::BatchRefused(problem)

@@ -1,15 +1,19 @@
-//! Before bytes are sent again whose answer was lost: a connector that can tell is asked whether they arrived.
+//! Before bytes are sent again whose answer was lost: a connector that can tell is asked whether
+//! they arrived.
 //!
-//! Asked just before the repeat would leave, and not at once, because a destination may still be at work on what it took; and so
-//! the same holds for what was open when the host died. The question goes through the same gate, session and limits as a delivery,
-//! spends no attempt, opens no intent, and is told in the job's history. What the connector answers counts only if the destination
-//! answered something in this call, and if nothing left that may write: a lost answer stays lost without evidence. What follows is
-//! the core's to decide.
+//! Asked just before the repeat would leave, and not at once, because a destination may still be at
+//! work on what it took; and so the same holds for what was open when the host died. The question
+//! goes through the same gate, session and limits as a delivery, spends no attempt, opens no
+//! intent, and is told in the job's history. What the connector answers counts only if the
+//! destination answered something in this call, and if nothing left that may write: a lost answer
+//! stays lost without evidence. What follows is the core's to decide.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use egression_core::domain::judge::{CallFrame, ConnectionEffect, Followed, LostInput, judge_call, judge_lost};
+use egression_core::domain::judge::{
+    CallFrame, ConnectionEffect, Followed, LostInput, judge_call, judge_lost,
+};
 use egression_core::domain::outcome::{CallError, Evidence, Outcome};
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
@@ -41,20 +45,35 @@ struct Found {
 }
 
 impl Deliverer {
-    /// Looks after the jobs of a claim whose answer was lost: some end, some wait, the others go on as they are.
-    pub(super) async fn reconcile(&self, route: &Route, call: i64, work: Vec<Work>, prepared: &mut Prepared) -> Vec<Work> {
-        let (mut lost, mut going): (Vec<Work>, Vec<Work>) = work.into_iter().partition(|item| item.pinned.answer_lost);
+    /// Looks after the jobs of a claim whose answer was lost: some end, some wait, the others go on
+    /// as they are.
+    pub(super) async fn reconcile(
+        &self,
+        route: &Route,
+        call: i64,
+        work: Vec<Work>,
+        prepared: &mut Prepared,
+    ) -> Vec<Work> {
+        let (mut lost, mut going): (Vec<Work>, Vec<Work>) =
+            work.into_iter().partition(|item| item.pinned.answer_lost);
         if lost.is_empty() {
             return going;
         }
         if !route.reconciles() {
-            // What may be repeated just is. The rest would have ended when its answer was lost, but the connector could tell then.
-            going.extend(lost.into_iter().enumerate().filter_map(|(i, item)| self.follow(route, item, index(i), None, prepared)));
+            // What may be repeated just is. The rest would have ended when its answer was lost, but
+            // the connector could tell then.
+            going.extend(
+                lost.into_iter()
+                    .enumerate()
+                    .filter_map(|(i, item)| self.follow(route, item, index(i), None, prepared)),
+            );
             return going;
         }
         if let Err(error) = self.look_up_references(route, &mut lost).await {
             tracing::error!(%error, "the id map could not be read; nobody is asked");
-            prepared.endings.extend(lost.into_iter().map(|item| (item.head, Ending::Left)));
+            prepared
+                .endings
+                .extend(lost.into_iter().map(|item| (item.head, Ending::Left)));
             return going;
         }
         let found = self.ask(route, call, &lost).await;
@@ -65,21 +84,35 @@ impl Deliverer {
         if let Some(CallError::Internal(problem) | CallError::Trapped(problem)) = &found.error {
             prepared.effect = Effect::Trapped(problem.clone());
         }
-        going.extend(lost.into_iter().enumerate().filter_map(|(i, item)| self.follow(route, item, index(i), Some(&found), prepared)));
+        going.extend(
+            lost.into_iter()
+                .enumerate()
+                .filter_map(|(i, item)| self.follow(route, item, index(i), Some(&found), prepared)),
+        );
         going
     }
 
-    /// Asks the connector, once more with a new session if the old one expired. The guest runs in the place that the
-    /// preparation holds: to wait for another one here would be to wait for oneself.
+    /// Asks the connector, once more with a new session if the old one expired. The guest runs in
+    /// the place that the preparation holds: to wait for another one here would be to wait for
+    /// oneself.
     async fn ask(&self, route: &Route, call: i64, lost: &[Work]) -> Found {
         let mut stale = None;
         loop {
             let mut login = Trail::default();
             let session = match self.session(route, stale.as_ref(), &mut login).await {
                 Ok(session) => session,
-                Err(error) => return Found { error: Some(error), login, ..Found::default() },
+                Err(error) => {
+                    return Found {
+                        error: Some(error),
+                        login,
+                        ..Found::default()
+                    };
+                }
             };
-            let found = Found { login, ..self.ask_with(route, call, lost, session.clone()).await };
+            let found = Found {
+                login,
+                ..self.ask_with(route, call, lost, session.clone()).await
+            };
             if !matches!(found.error, Some(CallError::AuthExpired(_))) {
                 return found;
             }
@@ -91,10 +124,18 @@ impl Deliverer {
         }
     }
 
-    async fn ask_with(&self, route: &Route, call: i64, lost: &[Work], session: Option<Session>) -> Found {
+    async fn ask_with(
+        &self,
+        route: &Route,
+        call: i64,
+        lost: &[Work],
+        session: Option<Session>,
+    ) -> Found {
         let deadline = self.clock.mono().plus_ms(route.channel.call_timeout_ms);
         // What admission reserved is for the delivery that may follow.
-        let gate = self.gate.open_call(Arc::clone(&route.destination), call, deadline, 0);
+        let gate = self
+            .gate
+            .open_call(Arc::clone(&route.destination), call, deadline, 0);
         let guest_call = self.guest_call(route, &gate, lost, session);
         let mut asked = items(lost);
         for (item, work) in asked.iter_mut().zip(lost) {
@@ -107,49 +148,101 @@ impl Deliverer {
             Err(error) => (Vec::new(), Some(masking::error(&gate, error))),
         };
         let exchanges = gate.exchanges();
-        let evident = exchanges.iter().any(|exchange| exchange.status.is_some()) && !gate.evidence().write_left;
+        let evident = exchanges.iter().any(|exchange| exchange.status.is_some())
+            && !gate.evidence().write_left;
         let answers = end.reported.into_iter().chain(returned).filter(|_| evident);
         let login = Trail::default();
-        Found { outcomes: first_answers(&gate, answers), error, exchanges, logs: end.logs, items: index(lost.len()), login }
+        Found {
+            outcomes: first_answers(&gate, answers),
+            error,
+            exchanges,
+            logs: end.logs,
+            items: index(lost.len()),
+            login,
+        }
     }
 
     /// The question could not be answered now: the jobs wait and are asked for again.
-    async fn wait_to_ask(&self, route: &Route, lost: Vec<Work>, found: &Found, error: &CallError, prepared: &mut Prepared) {
+    async fn wait_to_ask(
+        &self,
+        route: &Route,
+        lost: Vec<Work>,
+        found: &Found,
+        error: &CallError,
+        prepared: &mut Prepared,
+    ) {
         let batch_size = u32::try_from(lost.len()).unwrap_or(u32::MAX);
         // It was asked with a new session already, if there is such a thing.
-        let frame = CallFrame { evidence: Evidence::default(), batch_size, credential: credential_of(route), credential_fresh: true };
+        let frame = CallFrame {
+            evidence: Evidence::default(),
+            batch_size,
+            credential: credential_of(route),
+            credential_fresh: true,
+        };
         let verdict = judge_call(error.clone(), frame);
         let closed = closes(&verdict.connection);
         if let Some((bucket, ms)) = closed {
             close_limit(self, route, bucket, ms, verdict.problem.as_ref()).await;
         }
         let after_ms = closed.map(|(_, ms)| ms);
-        let problem = verdict.problem.unwrap_or_else(|| Problem::new("destination.throttled", "the destination asks for less"));
+        let problem = verdict.problem.unwrap_or_else(|| {
+            Problem::new("destination.throttled", "the destination asks for less")
+        });
         match verdict.connection {
             ConnectionEffect::Park(problem) => prepared.effect = Effect::Refused(problem),
-            ConnectionEffect::Unavailable { .. } => prepared.effect = Effect::Unavailable(problem.clone()),
-            ConnectionEffect::None | ConnectionEffect::Renew | ConnectionEffect::CloseLimit { .. } => {}
+            ConnectionEffect::Unavailable { .. } => {
+                prepared.effect = Effect::Unavailable(problem.clone())
+            }
+            ConnectionEffect::None
+            | ConnectionEffect::Renew
+            | ConnectionEffect::CloseLimit { .. } => {}
         }
         let (now, draw) = (self.clock.wall(), self.chance.draw());
         for (i, item) in lost.into_iter().enumerate() {
-            let wait_ms = route.channel.retry.backoff_ms(item.row.attempts.max(1), after_ms, draw);
+            let wait_ms = route
+                .channel
+                .retry
+                .backoff_ms(item.row.attempts.max(1), after_ms, draw);
             let until = now.plus_ms(i64::try_from(wait_ms).unwrap_or(i64::MAX));
-            let mut settlement = waits(&item.row, WaitingKind::Retry, Some(until), problem.clone(), now);
+            let mut settlement = waits(
+                &item.row,
+                WaitingKind::Retry,
+                Some(until),
+                problem.clone(),
+                now,
+            );
             let mut events = events(found, index(i), &item, now);
-            events.push(history::reconciled(None, Some(&problem), item.row.attempts, now));
+            events.push(history::reconciled(
+                None,
+                Some(&problem),
+                item.row.attempts,
+                now,
+            ));
             settlement.events.splice(0..0, events);
             prepared.aside(item.head, settlement);
         }
     }
 
     /// What follows for one job: it goes on, or it ends here.
-    fn follow(&self, route: &Route, mut item: Work, index: u32, found: Option<&Found>, prepared: &mut Prepared) -> Option<Work> {
+    fn follow(
+        &self,
+        route: &Route,
+        mut item: Work,
+        index: u32,
+        found: Option<&Found>,
+        prepared: &mut Prepared,
+    ) -> Option<Work> {
         let now = self.clock.wall();
         let told = found.and_then(|found| found.outcomes.get(&index).cloned());
         let mut events = Vec::new();
         if let Some(found) = found {
             events = self::events(found, index, &item, now);
-            events.push(reconciled(told.as_ref(), found.error.as_ref(), item.row.attempts, now));
+            events.push(reconciled(
+                told.as_ref(),
+                found.error.as_ref(),
+                item.row.attempts,
+                now,
+            ));
         }
         let followed = judge_lost(LostInput {
             action: item.action,
@@ -187,7 +280,10 @@ const fn asks_again(error: &CallError) -> bool {
         | CallError::Throttled { .. }
         | CallError::Unavailable { .. }
         | CallError::NotRun(_) => true,
-        CallError::BatchRefused(_) | CallError::Unsupported(_) | CallError::Internal(_) | CallError::Trapped(_) => false,
+        CallError::BatchRefused(_)
+        | CallError::Unsupported(_)
+        | CallError::Internal(_)
+        | CallError::Trapped(_) => false,
     }
 }
 
@@ -195,14 +291,31 @@ const fn asks_again(error: &CallError) -> bool {
 fn events(found: &Found, index: u32, item: &Work, now: Wall) -> Vec<NewEvent> {
     let log = history::kept_lines(&found.logs, index, found.items);
     let mut events = found.login.events(found.items, item.row.attempts, now);
-    events.extend(history::responded(history::newest(&found.exchanges), &log, item.row.attempts, now));
+    events.extend(history::responded(
+        history::newest(&found.exchanges),
+        &log,
+        item.row.attempts,
+        now,
+    ));
     events
 }
 
-fn reconciled(told: Option<&Outcome>, error: Option<&CallError>, attempt: u32, now: Wall) -> NewEvent {
+fn reconciled(
+    told: Option<&Outcome>,
+    error: Option<&CallError>,
+    attempt: u32,
+    now: Wall,
+) -> NewEvent {
     let problem = match (told, error) {
         (Some(Outcome::Unknown(problem)), _)
-        | (None, Some(CallError::BatchRefused(problem) | CallError::Unsupported(problem) | CallError::Internal(problem)))
+        | (
+            None,
+            Some(
+                CallError::BatchRefused(problem)
+                | CallError::Unsupported(problem)
+                | CallError::Internal(problem),
+            ),
+        )
         | (None, Some(CallError::Trapped(problem))) => Some(problem),
         _ => None,
     };
@@ -219,7 +332,13 @@ fn unsent(item: &Work, events: Vec<NewEvent>) -> Settlement {
     Settlement {
         job: item.row.job,
         call: None,
-        to: Transition::Ended { state: JobState::Unknown, code: None, problem: None, changed: None, block_key: None },
+        to: Transition::Ended {
+            state: JobState::Unknown,
+            code: None,
+            problem: None,
+            changed: None,
+            block_key: None,
+        },
         attempts: item.row.attempts,
         conflicts: item.row.conflicts,
         id_map: IdMapChange::Keep,

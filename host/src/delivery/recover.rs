@@ -17,9 +17,10 @@ use crate::store::rows::{Changes, ClaimRow, IdMapChange, OpenIntent, Settlement,
 const SETTLED_AT_ONCE: usize = 500;
 
 impl Deliverer {
-    /// Settles what was open when the host died: a repeat of the same bytes where the action is idempotent or the connector
-    /// can be asked first whether they arrived, else `unknown` for a person. Where the connector cannot be asked what it is, its
-    /// jobs wait for it. Returns how many intents were open, and the children that wait for what ended here.
+    /// Settles what was open when the host died: a repeat of the same bytes where the action is
+    /// idempotent or the connector can be asked first whether they arrived, else `unknown` for a
+    /// person. Where the connector cannot be asked what it is, its jobs wait for it. Returns how
+    /// many intents were open, and the children that wait for what ended here.
     ///
     /// # Errors
     /// What the database says.
@@ -29,7 +30,10 @@ impl Deliverer {
         let mut orphaned = Vec::new();
         let mut by_connection: BTreeMap<ConnectionId, Vec<OpenIntent>> = BTreeMap::new();
         for intent in open {
-            by_connection.entry(intent.connection).or_default().push(intent);
+            by_connection
+                .entry(intent.connection)
+                .or_default()
+                .push(intent);
         }
         for (connection, intents) in by_connection {
             let route = self.route(connection).await;
@@ -38,7 +42,9 @@ impl Deliverer {
                 .map(|intent| {
                     let idempotent = route
                         .as_ref()
-                        .and_then(|route| route.description().object_type(&intent.object.object_type))
+                        .and_then(|route| {
+                            route.description().object_type(&intent.object.object_type)
+                        })
                         .is_some_and(|support| support.idempotent_actions.contains(&intent.action));
                     let reconciles = route.as_ref().is_none_or(Route::reconciles);
                     self.lost(&intent, idempotent || reconciles)
@@ -53,8 +59,15 @@ impl Deliverer {
 
     fn lost(&self, intent: &OpenIntent, repeats: bool) -> Settlement {
         let now = self.clock.wall();
-        let problem = Problem::new("host.stopped", "the host stopped while the job was being sent; whether it arrived is not known");
-        let event = history::note(now, "recovered", serde_json::json!({"repeats": repeats}).to_string());
+        let problem = Problem::new(
+            "host.stopped",
+            "the host stopped while the job was being sent; whether it arrived is not known",
+        );
+        let event = history::note(
+            now,
+            "recovered",
+            serde_json::json!({"repeats": repeats}).to_string(),
+        );
         let to = if repeats {
             Transition::Waits {
                 reason: None,
@@ -105,12 +118,22 @@ impl Deliverer {
             }
         };
         let now = self.clock.wall();
-        let settlements: Vec<Settlement> =
-            rows.iter().filter(|row| row.state == JobState::Waiting).map(|row| orphan_ends(row, now)).collect();
-        match persist::until_taken(&self.clock, || self.store.settle_children(settlements.clone())).await {
+        let settlements: Vec<Settlement> = rows
+            .iter()
+            .filter(|row| row.state == JobState::Waiting)
+            .map(|row| orphan_ends(row, now))
+            .collect();
+        match persist::until_taken(&self.clock, || {
+            self.store.settle_children(settlements.clone())
+        })
+        .await
+        {
             Ok(mut changes) => {
                 // They ended outside of a call, so the scheduler looks for who stood behind them.
-                let ended = settlements.iter().map(|s| s.job).filter(|job| !changes.stale.contains(job));
+                let ended = settlements
+                    .iter()
+                    .map(|s| s.job)
+                    .filter(|job| !changes.stale.contains(job));
                 let ended: Vec<JobSeq> = ended.collect();
                 changes.gone.extend(ended);
                 changes
@@ -123,16 +146,27 @@ impl Deliverer {
     }
 }
 
-/// A child whose parent did not get there fails; if one of its own sends may have arrived, that is for a person to find out.
+/// A child whose parent did not get there fails; if one of its own sends may have arrived, that is
+/// for a person to find out.
 fn orphan_ends(row: &ClaimRow, now: Wall) -> Settlement {
     let code = FailureCode::DependencyFailed;
     if row.pinned.as_ref().is_some_and(|pinned| pinned.answer_lost) {
         let message = "an object that it refers to did not get there, after an answer was lost: it may have arrived itself";
-        let mut settlement = ends(row, JobState::Unknown, Problem::new(code.as_str(), message), now);
+        let mut settlement = ends(
+            row,
+            JobState::Unknown,
+            Problem::new(code.as_str(), message),
+            now,
+        );
         if let Transition::Ended { block_key, .. } = &mut settlement.to {
             *block_key = Some(UNKNOWN_HEAD.to_owned());
         }
         return settlement;
     }
-    fails(row, code, "an object that it refers to did not get there", now)
+    fails(
+        row,
+        code,
+        "an object that it refers to did not get there",
+        now,
+    )
 }

@@ -5,13 +5,17 @@ use serde_json::Value;
 
 use crate::runtime::description::ReferencePointer;
 
-/// The references of a body with the pointers at which they stand, in the order of the manifest, without repeats.
+/// The references of a body with the pointers at which they stand, in the order of the manifest,
+/// without repeats.
 pub(super) fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<(String, ObjectKey)> {
     let mut found: Vec<(String, ObjectKey)> = Vec::new();
     for pointer in pointers {
         let mut places = vec![(String::new(), body)];
         for segment in pointer.pointer.split('/').skip(1) {
-            places = places.into_iter().flat_map(|(path, value)| step(path, value, segment)).collect();
+            places = places
+                .into_iter()
+                .flat_map(|(path, value)| step(path, value, segment))
+                .collect();
         }
         for (path, value) in places {
             if let Some(key) = reference(value, &pointer.object_type)
@@ -27,7 +31,11 @@ pub(super) fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<(String, 
 fn step<'a>(path: String, value: &'a Value, segment: &str) -> Vec<(String, &'a Value)> {
     if segment == "*" {
         return match value {
-            Value::Array(items) => items.iter().enumerate().map(|(i, v)| (format!("{path}/{i}"), v)).collect(),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(i, v)| (format!("{path}/{i}"), v))
+                .collect(),
             _ => Vec::new(),
         };
     }
@@ -36,7 +44,9 @@ fn step<'a>(path: String, value: &'a Value, segment: &str) -> Vec<(String, &'a V
         // RFC 6901, section 4: `~1` stands for `/`, `~0` for `~`, in this order.
         other => other.get(segment.replace("~1", "/").replace("~0", "~")),
     };
-    next.map(|v| (format!("{path}/{segment}"), v)).into_iter().collect()
+    next.map(|v| (format!("{path}/{segment}"), v))
+        .into_iter()
+        .collect()
 }
 
 fn reference(value: &Value, object_type: &str) -> Option<ObjectKey> {
@@ -44,7 +54,10 @@ fn reference(value: &Value, object_type: &str) -> Option<ObjectKey> {
         Value::String(id) => Some(ObjectKey::new(object_type, id)),
         Value::Object(fields) => {
             let id = fields.get("id")?.as_str()?;
-            let object_type = fields.get("type").and_then(Value::as_str).unwrap_or(object_type);
+            let object_type = fields
+                .get("type")
+                .and_then(Value::as_str)
+                .unwrap_or(object_type);
             Some(ObjectKey::new(object_type, id))
         }
         _ => None,
@@ -57,11 +70,29 @@ mod tests {
 
     #[test]
     fn references_are_found_by_pointer() {
-        let body =
-            serde_json::json!({"brand": {"type": "brand", "id": "b"}, "categories": [{"id": "c1"}, "c2", {"id": "c1"}, 7], "a/b": "x"});
-        let pointers = [("/brand", "brand"), ("/categories/*", "category"), ("/missing/*", "x"), ("/a~1b", "slash")]
-            .map(|(pointer, object_type)| ReferencePointer { pointer: pointer.into(), object_type: object_type.into() });
-        let found: Vec<String> = find(&body, &pointers).into_iter().map(|(path, key)| format!("{path} {key}")).collect();
-        assert_eq!(found, ["/brand brand:b", "/categories/0 category:c1", "/categories/1 category:c2", "/a~1b slash:x"]);
+        let body = serde_json::json!({"brand": {"type": "brand", "id": "b"}, "categories": [{"id": "c1"}, "c2", {"id": "c1"}, 7], "a/b": "x"});
+        let pointers = [
+            ("/brand", "brand"),
+            ("/categories/*", "category"),
+            ("/missing/*", "x"),
+            ("/a~1b", "slash"),
+        ]
+        .map(|(pointer, object_type)| ReferencePointer {
+            pointer: pointer.into(),
+            object_type: object_type.into(),
+        });
+        let found: Vec<String> = find(&body, &pointers)
+            .into_iter()
+            .map(|(path, key)| format!("{path} {key}"))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "/brand brand:b",
+                "/categories/0 category:c1",
+                "/categories/1 category:c2",
+                "/a~1b slash:x"
+            ]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The call itself: a session, the guest behind the gate, and halves of what was refused as a whole.
+//! The call itself: a session, the guest behind the gate, and halves of what was refused as a
+//! whole.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,7 +68,8 @@ impl Deliverer {
             let decided = decide::decide(self, route, call, part, ran).await;
             self.settle(finished, decided.settlements).await;
             if let Some(session) = works {
-                // After the settlement, for somebody may hold the session while another one is made.
+                // After the settlement, for somebody may hold the session while another one is
+                // made.
                 self.session_works(route, &session).await;
             }
             finished.jobs.extend(decided.endings);
@@ -80,22 +82,39 @@ impl Deliverer {
 
     /// What the call says about the session that it was given; one that works is handed back.
     async fn note_session(&self, route: &Route, mut ran: Ran) -> (Ran, Option<Session>) {
-        let Some(session) = &ran.session else { return (ran, None) };
+        let Some(session) = &ran.session else {
+            return (ran, None);
+        };
         if matches!(ran.error, Some(CallError::AuthExpired(_))) {
             ran.session_fresh = self.is_session_fresh(route, session).await;
             self.drop_session(route, Some(session)).await;
-        } else if ran.exchanges.iter().any(|exchange| exchange.status.is_some_and(|status| (200..300).contains(&status))) {
+        } else if ran.exchanges.iter().any(|exchange| {
+            exchange
+                .status
+                .is_some_and(|status| (200..300).contains(&status))
+        }) {
             let works = ran.session.clone();
             return (ran, works);
         }
         (ran, None)
     }
 
-    async fn call_guest(&self, route: &Route, call: i64, part: &[Work], session: Option<Session>) -> Ran {
+    async fn call_guest(
+        &self,
+        route: &Route,
+        call: i64,
+        part: &[Work],
+        session: Option<Session>,
+    ) -> Ran {
         let began = self.clock.wall();
         let deadline = self.clock.mono().plus_ms(route.channel.call_timeout_ms);
-        let estimate = part.first().and_then(|item| item.support(route)).map_or(1, |s| s.requests_per_call.max(1));
-        let gate = self.gate.open_call(Arc::clone(&route.destination), call, deadline, estimate);
+        let estimate = part
+            .first()
+            .and_then(|item| item.support(route))
+            .map_or(1, |s| s.requests_per_call.max(1));
+        let gate = self
+            .gate
+            .open_call(Arc::clone(&route.destination), call, deadline, estimate);
         let guest_call = self.guest_call(route, &gate, part, session.clone());
         let end = route.connector.deliver(guest_call, items(part)).await;
         gate.close();
@@ -119,13 +138,24 @@ impl Deliverer {
     }
 
     /// What the guest of a call with items is given.
-    pub(super) fn guest_call(&self, route: &Route, gate: &CallGate, part: &[Work], session: Option<Session>) -> Call {
-        let traceparent = shared_trace(part.iter().map(|item| item.row.traceparent.as_deref())).map(str::to_owned);
+    pub(super) fn guest_call(
+        &self,
+        route: &Route,
+        gate: &CallGate,
+        part: &[Work],
+        session: Option<Session>,
+    ) -> Call {
+        let traceparent = shared_trace(part.iter().map(|item| item.row.traceparent.as_deref()))
+            .map(str::to_owned);
         if let Some(traceparent) = &traceparent {
             gate.trace(traceparent);
         }
         Call {
-            abilities: Arc::new(ConnectionAbilities { connection: route.connection, gate: gate.clone(), store: self.store.clone() }),
+            abilities: Arc::new(ConnectionAbilities {
+                connection: route.connection,
+                gate: gate.clone(),
+                store: self.store.clone(),
+            }),
             connection: ConnectionFrame {
                 subscription: Arc::from(route.subscription_name.as_str()),
                 channel: Arc::from(route.channel_name.as_str()),
@@ -157,10 +187,15 @@ impl Deliverer {
 }
 
 /// The first answer of each index, masked.
-pub(super) fn first_answers(gate: &CallGate, answers: impl Iterator<Item = (u32, Outcome)>) -> BTreeMap<u32, Outcome> {
+pub(super) fn first_answers(
+    gate: &CallGate,
+    answers: impl Iterator<Item = (u32, Outcome)>,
+) -> BTreeMap<u32, Outcome> {
     let mut outcomes: BTreeMap<u32, Outcome> = BTreeMap::new();
     for (index, outcome) in answers {
-        outcomes.entry(index).or_insert_with(|| masking::outcome(gate, outcome));
+        outcomes
+            .entry(index)
+            .or_insert_with(|| masking::outcome(gate, outcome));
     }
     outcomes
 }

@@ -31,23 +31,49 @@ impl Schemas {
     /// The standard bodies.
     pub(super) fn standard() -> Self {
         let compile = |text: &str| {
-            let schema: Value = serde_json::from_str(text).expect("the schemas of the contract are JSON");
-            Arc::new(jsonschema::validator_for(&schema).expect("the schemas of the contract are valid"))
+            let schema: Value =
+                serde_json::from_str(text).expect("the schemas of the contract are JSON");
+            Arc::new(
+                jsonschema::validator_for(&schema).expect("the schemas of the contract are valid"),
+            )
         };
-        let standard = [("category", CATEGORY), ("brand", BRAND), ("product", PRODUCT), ("offer", OFFER)];
-        Self { standard: standard.map(|(name, text)| (name, compile(text))).into(), own: Mutex::default() }
+        let standard = [
+            ("category", CATEGORY),
+            ("brand", BRAND),
+            ("product", PRODUCT),
+            ("offer", OFFER),
+        ];
+        Self {
+            standard: standard.map(|(name, text)| (name, compile(text))).into(),
+            own: Mutex::default(),
+        }
     }
 
-    /// Why a body does not fit, if it does not. A standard type that the host does not know is not judged here.
-    pub(super) fn refusal(&self, digest: &str, object_type: &str, format: &BodyFormat, body: &Value) -> Option<Problem> {
+    /// Why a body does not fit, if it does not. A standard type that the host does not know is not
+    /// judged here.
+    pub(super) fn refusal(
+        &self,
+        digest: &str,
+        object_type: &str,
+        format: &BodyFormat,
+        body: &Value,
+    ) -> Option<Problem> {
         let validator = match format {
-            BodyFormat::Standard(name) if name == STANDARD => self.standard.get(object_type).cloned(),
+            BodyFormat::Standard(name) if name == STANDARD => {
+                self.standard.get(object_type).cloned()
+            }
             BodyFormat::Standard(_) => None,
             BodyFormat::JsonSchema(schema) => self.own(digest, object_type, schema),
         }?;
         let error = validator.iter_errors(body).next()?;
         let pointer = error.instance_path().to_string();
-        Some(Problem::new("body.schema", format!("the body does not fit its schema: {error}")).at(pointer))
+        Some(
+            Problem::new(
+                "body.schema",
+                format!("the body does not fit its schema: {error}"),
+            )
+            .at(pointer),
+        )
     }
 
     fn own(&self, digest: &str, object_type: &str, schema: &Value) -> Option<Arc<Validator>> {

@@ -1,7 +1,9 @@
-//! Sessions: what a connector's `authenticate` made, kept encrypted, made once for all calls of a connection.
+//! Sessions: what a connector's `authenticate` made, kept encrypted, made once for all calls of a
+//! connection.
 //!
-//! A session belongs to what it was made of: connector, settings, auth document and the secrets that were entered. When one
-//! of these is another one, so is the session. Secrets that the connector itself deposits do not end it.
+//! A session belongs to what it was made of: connector, settings, auth document and the secrets
+//! that were entered. When one of these is another one, so is the session. Secrets that the
+//! connector itself deposits do not end it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,12 +47,20 @@ struct Slot {
 
 impl Sessions {
     pub(super) fn new(store: Store, vault: Arc<Vault>, clock: Clock) -> Self {
-        Self { store, vault, clock, slots: Mutex::default() }
+        Self {
+            store,
+            vault,
+            clock,
+            slots: Mutex::default(),
+        }
     }
 
     /// Forgets connections that are gone.
     pub(super) fn keep_only(&self, here: &HashSet<ConnectionId>) {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|connection, _| here.contains(connection));
+        self.slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|connection, _| here.contains(connection));
     }
 
     fn slot(&self, connection: ConnectionId) -> Arc<tokio::sync::Mutex<Slot>> {
@@ -64,27 +74,46 @@ impl Sessions {
         let mut entries = Vec::new();
         for secret in document.auth.iter().flat_map(AuthDocument::secrets) {
             // What cannot be read cannot be used either: `authenticate` says why.
-            let entry = self.vault.entry(&route.destination.owner, secret.name).await.ok().flatten();
+            let entry = self
+                .vault
+                .entry(&route.destination.owner, secret.name)
+                .await
+                .ok()
+                .flatten();
             entries.push((secret.name, entry));
         }
-        let parts = serde_json::json!([route.connector.digest(), document.settings, document.auth, entries]).to_string();
+        let parts = serde_json::json!([
+            route.connector.digest(),
+            document.settings,
+            document.auth,
+            entries
+        ])
+        .to_string();
         hex::encode(digest(&SHA256, parts.as_bytes()))
     }
 
     async fn read(&self, connection: ConnectionId, origin: &str) -> Option<Session> {
-        let (stored, ciphertext, expires_at, account) = self.store.session(connection).await.ok().flatten()?;
+        let (stored, ciphertext, expires_at, account) =
+            self.store.session(connection).await.ok().flatten()?;
         if stored != origin {
             return None;
         }
         let data = self.vault.open_bytes(&aad(connection), &ciphertext).ok()?;
-        Some(Session { data, expires_at, account })
+        Some(Session {
+            data,
+            expires_at,
+            account,
+        })
     }
 
     async fn keep(&self, connection: ConnectionId, origin: &str, session: &Session) {
         let kept = match self.vault.seal_bytes(&aad(connection), &session.data) {
             Ok(ciphertext) => {
                 let account = session.account.as_deref();
-                self.store.put_session(connection, origin, ciphertext, session.expires_at, account).await.map_err(|e| e.to_string())
+                self.store
+                    .put_session(connection, origin, ciphertext, session.expires_at, account)
+                    .await
+                    .map_err(|e| e.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
@@ -95,7 +124,9 @@ impl Sessions {
     }
 
     fn is_good(&self, session: &Session) -> bool {
-        session.expires_at.is_none_or(|at: Wall| at.since_ms(self.clock.wall()) > RENEW_BEFORE_MS)
+        session
+            .expires_at
+            .is_none_or(|at: Wall| at.since_ms(self.clock.wall()) > RENEW_BEFORE_MS)
     }
 }
 
@@ -104,9 +135,14 @@ fn aad(connection: ConnectionId) -> String {
 }
 
 impl Deliverer {
-    /// The session for a call; none where the connection's scheme needs none. `stale` is the session that was found expired.
-    /// The login, if there is one, goes into the trail.
-    pub(super) async fn session(&self, route: &Route, stale: Option<&Session>, trail: &mut Trail) -> Result<Option<Session>, CallError> {
+    /// The session for a call; none where the connection's scheme needs none. `stale` is the
+    /// session that was found expired. The login, if there is one, goes into the trail.
+    pub(super) async fn session(
+        &self,
+        route: &Route,
+        stale: Option<&Session>,
+        trail: &mut Trail,
+    ) -> Result<Option<Session>, CallError> {
         if !matches!(route.document.auth, Some(AuthDocument::Connector { .. })) {
             return Ok(None);
         }
@@ -120,15 +156,23 @@ impl Deliverer {
             slot.read = true;
         }
         let current = slot.session.clone();
-        if let Some(session) = current.as_ref().filter(|s| Some(*s) != stale && self.sessions.is_good(s)) {
+        if let Some(session) = current
+            .as_ref()
+            .filter(|s| Some(*s) != stale && self.sessions.is_good(s))
+        {
             return Ok(Some(session.clone()));
         }
         let (call, gate) = self.plain_call(route, None);
         let end = route.connector.authenticate(call, current).await;
         trail.note(&gate, end.logs);
         let made = end.result.map_err(|error| masking::error(&gate, error))?;
-        let session = Session { account: made.account.map(|text| gate.redact(&text)), ..made };
-        self.sessions.keep(route.connection, &origin, &session).await;
+        let session = Session {
+            account: made.account.map(|text| gate.redact(&text)),
+            ..made
+        };
+        self.sessions
+            .keep(route.connection, &origin, &session)
+            .await;
         slot.session = Some(session.clone());
         slot.proven = false;
         Ok(Some(session))
@@ -141,7 +185,8 @@ impl Deliverer {
         slot.proven |= slot.session.as_ref() == Some(session);
     }
 
-    /// Whether no call has succeeded with this session yet: then another one would be refused as well.
+    /// Whether no call has succeeded with this session yet: then another one would be refused as
+    /// well.
     pub(super) async fn is_session_fresh(&self, route: &Route, session: &Session) -> bool {
         let slot = self.sessions.slot(route.connection);
         let slot = slot.lock().await;

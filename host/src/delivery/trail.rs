@@ -1,5 +1,6 @@
-//! What the calls around a delivery left behind: the login before it, and the check after it. It belongs to the history of the
-//! items for which they were made, else nobody would see why nothing was sent.
+//! What the calls around a delivery left behind: the login before it, and the check after it. It
+//! belongs to the history of the items for which they were made, else nobody would see why nothing
+//! was sent.
 
 use egression_core::time::Wall;
 
@@ -24,7 +25,8 @@ impl Trail {
         self.logs.extend(logs);
     }
 
-    /// Its lines in the history of one of so many items, which share them; the newest exchanges count.
+    /// Its lines in the history of one of so many items, which share them; the newest exchanges
+    /// count.
     pub(super) fn events(&self, items: u32, attempt: u32, now: Wall) -> Vec<NewEvent> {
         // None of them speaks of an item: there was none.
         let log = history::kept_lines(&self.logs, u32::MAX, items);

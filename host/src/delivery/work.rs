@@ -42,7 +42,10 @@ impl Route {
 
     /// The connector can be asked whether a send arrived whose answer was lost.
     pub(super) fn reconciles(&self) -> bool {
-        self.description().optional_exports.iter().any(|name| name == RECONCILIATION)
+        self.description()
+            .optional_exports
+            .iter()
+            .any(|name| name == RECONCILIATION)
     }
 }
 
@@ -52,7 +55,13 @@ impl Deliverer {
         let catalogue = self.configuration.catalogue();
         let entry = catalogue.connection_by_id(connection)?;
         let channel = &entry.channel;
-        let connector = self.registry.connector(&channel.document.connector, channel.document.version.as_deref()).await?;
+        let connector = self
+            .registry
+            .connector(
+                &channel.document.connector,
+                channel.document.version.as_deref(),
+            )
+            .await?;
         let destination = self.gate.destination(&format!("connection:{connection}"))?;
         Some(Route {
             connection,
@@ -91,24 +100,48 @@ impl Work {
     }
 
     pub(super) fn support<'a>(&self, route: &'a Route) -> Option<&'a TypeSupport> {
-        route.description().object_type(&self.row.object.object_type)
+        route
+            .description()
+            .object_type(&self.row.object.object_type)
     }
 
     pub(super) fn is_idempotent(&self, route: &Route) -> bool {
-        self.support(route).is_some_and(|s| s.idempotent_actions.contains(&self.action))
+        self.support(route)
+            .is_some_and(|s| s.idempotent_actions.contains(&self.action))
     }
 }
 
-/// The bytes of a first attempt, with their key: the same for every repeat of the same bytes of the same job. Where neither job
-/// nor source names a revision, nor has named one of the object before, the delivery is numbered.
-pub(super) fn pin(job: JobId, row: &ClaimRow, action: Action, body: Option<String>, revision: Option<u64>) -> Pinned {
+/// The bytes of a first attempt, with their key: the same for every repeat of the same bytes of the
+/// same job. Where neither job nor source names a revision, nor has named one of the object before,
+/// the delivery is numbered.
+pub(super) fn pin(
+    job: JobId,
+    row: &ClaimRow,
+    action: Action,
+    body: Option<String>,
+    revision: Option<u64>,
+) -> Pinned {
     let hash = digest(&SHA256, body.as_deref().unwrap_or_default().as_bytes());
     let mut body_hash = [0; 32];
     body_hash.copy_from_slice(hash.as_ref());
-    let key = digest(&SHA256, format!("{job}\n{}\n{}", action.as_str(), hex::encode(body_hash)).as_bytes());
+    let key = digest(
+        &SHA256,
+        format!("{job}\n{}\n{}", action.as_str(), hex::encode(body_hash)).as_bytes(),
+    );
     let idempotency_key = hex::encode(&key.as_ref()[..16]);
-    let counted = revision.or(row.delivered_revision).is_none().then(|| row.deliveries.saturating_add(1));
-    Pinned { action, body, body_hash, revision, counted, idempotency_key, answer_lost: false }
+    let counted = revision
+        .or(row.delivered_revision)
+        .is_none()
+        .then(|| row.deliveries.saturating_add(1));
+    Pinned {
+        action,
+        body,
+        body_hash,
+        revision,
+        counted,
+        idempotency_key,
+        answer_lost: false,
+    }
 }
 
 /// A job that ends before any intent of this call.
@@ -122,18 +155,34 @@ pub(super) fn ends(row: &ClaimRow, state: JobState, problem: Problem, now: Wall)
         act_as: None,
         delivered_revision: None,
         events: vec![history::ended(state, Some(&problem), None, now)],
-        to: Transition::Ended { state, code: Some(problem.code.clone()), problem: Some(problem), changed: None, block_key: None },
+        to: Transition::Ended {
+            state,
+            code: Some(problem.code.clone()),
+            problem: Some(problem),
+            changed: None,
+            block_key: None,
+        },
     }
 }
 
 /// A job that failed before any intent of this call.
 pub(super) fn fails(row: &ClaimRow, code: FailureCode, message: &str, now: Wall) -> Settlement {
-    ends(row, JobState::Failed, Problem::new(code.as_str(), message), now)
+    ends(
+        row,
+        JobState::Failed,
+        Problem::new(code.as_str(), message),
+        now,
+    )
 }
 
-/// A job that waits for its source. One that has waited for the same before goes on waiting: a source that is down for
-/// hours writes no history by the minute.
-pub(super) fn waits_for_source(row: &ClaimRow, until: Wall, problem: Problem, now: Wall) -> Settlement {
+/// A job that waits for its source. One that has waited for the same before goes on waiting: a
+/// source that is down for hours writes no history by the minute.
+pub(super) fn waits_for_source(
+    row: &ClaimRow,
+    until: Wall,
+    problem: Problem,
+    now: Wall,
+) -> Settlement {
     let goes_on = row.problem_code.as_ref() == Some(&problem.code);
     let mut settlement = waits(row, WaitingKind::Source, Some(until), problem, now);
     if goes_on {
@@ -143,7 +192,13 @@ pub(super) fn waits_for_source(row: &ClaimRow, until: Wall, problem: Problem, no
 }
 
 /// A job that waits, before any intent of this call.
-pub(super) fn waits(row: &ClaimRow, reason: WaitingKind, until: Option<Wall>, problem: Problem, now: Wall) -> Settlement {
+pub(super) fn waits(
+    row: &ClaimRow,
+    reason: WaitingKind,
+    until: Option<Wall>,
+    problem: Problem,
+    now: Wall,
+) -> Settlement {
     Settlement {
         job: row.job,
         call: None,
@@ -204,14 +259,25 @@ mod tests {
 
     #[test]
     fn deliveries_are_numbered_where_nobody_names_a_revision() {
-        let job = JobId { execution: ExecutionId(uuid::Uuid::nil()), index: 0 };
+        let job = JobId {
+            execution: ExecutionId(uuid::Uuid::nil()),
+            index: 0,
+        };
         let told = |row: ClaimRow, revision| {
             let pinned = pin(job, &row, Action::Upsert, Some("{}".to_owned()), revision);
             (pinned.revision, pinned.counted)
         };
         assert_eq!(told(row(0, None), None), (None, Some(1)));
         assert_eq!(told(row(7, None), None), (None, Some(8)));
-        assert_eq!(told(row(7, None), Some(3)), (Some(3), None), "the source's own word, whatever was counted");
-        assert_eq!(told(row(7, Some(1_700_000_000)), None), (None, None), "a count would look older than what the source named before");
+        assert_eq!(
+            told(row(7, None), Some(3)),
+            (Some(3), None),
+            "the source's own word, whatever was counted"
+        );
+        assert_eq!(
+            told(row(7, Some(1_700_000_000)), None),
+            (None, None),
+            "a count would look older than what the source named before"
+        );
     }
 }

@@ -74,12 +74,19 @@ impl Dispatcher {
     /// What the database says.
     pub async fn start(parts: Parts, settings: DispatchSettings) -> Result<Self, StoreError> {
         let (messages, incoming) = mpsc::channel(QUEUE);
-        let bounds = SchedulerBounds { window: settings.window, page: settings.page, ..SchedulerBounds::default() };
+        let bounds = SchedulerBounds {
+            window: settings.window,
+            page: settings.page,
+            ..SchedulerBounds::default()
+        };
         let scheduler = Arc::new(Mutex::new(Scheduler::new(bounds)));
         let next_call = parts.store.last_call().await? + 1;
         let (recovered, orphaned) = parts.deliverer.recover().await?;
         if recovered > 0 {
-            tracing::info!(intents = recovered, "took up intents that were open when the host stopped");
+            tracing::info!(
+                intents = recovered,
+                "took up intents that were open when the host stopped"
+            );
         }
         let reads = Reads {
             store: parts.store.clone(),
@@ -110,7 +117,10 @@ impl Dispatcher {
         engine.fail_orphans(orphaned);
         engine.reads.when_due();
         tokio::spawn(engine.run(incoming));
-        Ok(Self { messages, scheduler })
+        Ok(Self {
+            messages,
+            scheduler,
+        })
     }
 }
 
@@ -142,10 +152,17 @@ impl Engine {
     }
 
     fn next_wake(&self) -> Mono {
-        let due = self.due.filter(|_| !self.due_under_way).map(|at| self.parts.clock.mono_of(at));
+        let due = self
+            .due
+            .filter(|_| !self.due_under_way)
+            .map(|at| self.parts.clock.mono_of(at));
         let probe = self.probes.first().map(|(at, _)| *at);
         let alarm = lock(&self.scheduler).alarm();
-        [due, probe, alarm].into_iter().flatten().min().unwrap_or(Mono::FAR)
+        [due, probe, alarm]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Mono::FAR)
     }
 
     /// Starts everything that may start now.
@@ -162,12 +179,16 @@ impl Engine {
             loop {
                 let claim = scheduler.next(now, &self.room);
                 let Some(claim) = claim else { break };
-                self.parts.gate.reserve(&owner(claim.connection), claim.requests);
+                self.parts
+                    .gate
+                    .reserve(&owner(claim.connection), claim.requests);
                 claims.push(claim);
             }
             self.reads.start(scheduler.needs());
             for connection in scheduler.connections() {
-                self.parts.gate.set_demand(&owner(connection), scheduler.waits_for_limit(connection));
+                self.parts
+                    .gate
+                    .set_demand(&owner(connection), scheduler.waits_for_limit(connection));
             }
         }
         for claim in claims {
@@ -178,14 +199,17 @@ impl Engine {
             let type_hash = claim.heads.first().map_or(0, |head| head.type_hash);
             tokio::spawn(async move {
                 let (connection, heads) = (claim.connection, claim.heads.clone());
-                // In a task of its own: a defect in one delivery must not leave its call counted for ever.
+                // In a task of its own: a defect in one delivery must not leave its call counted
+                // for ever.
                 let delivery = tokio::spawn(async move { deliverer.deliver(claim, call).await });
                 let finished = delivery.await.unwrap_or_else(|error| {
                     tracing::error!(%error, %connection, call, "a delivery failed; open intents are taken up at the next start");
                     Finished::abandoned(connection, heads)
                 });
                 // The dispatcher outlives its deliveries.
-                let _ = messages.send(Message::Finished(Box::new(finished), type_hash)).await;
+                let _ = messages
+                    .send(Message::Finished(Box::new(finished), type_hash))
+                    .await;
             });
         }
     }
@@ -200,7 +224,8 @@ impl Engine {
             Message::Opened(execution, open) => self.opened(execution, open),
             Message::Paused(execution, paused) => {
                 lock(&self.scheduler).pause(execution, paused);
-                // Two of these may come in another order than they were written in: the store has the last word.
+                // Two of these may come in another order than they were written in: the store has
+                // the last word.
                 self.look_at(execution);
             }
             Message::Changed(changes) => self.changed(changes),
@@ -213,7 +238,8 @@ impl Engine {
             }
             Message::NextDue(at) => {
                 self.due_under_way = false;
-                // A wait that was written while this was read may end earlier than what was found; too early a look costs little.
+                // A wait that was written while this was read may end earlier than what was found;
+                // too early a look costs little.
                 self.note_due(at);
             }
             Message::Finished(finished, type_hash) => self.finished(*finished, type_hash, now),
@@ -257,7 +283,11 @@ impl Engine {
     }
 
     fn open(&mut self, execution: OpenExecution) {
-        let belts = execution.progress.iter().filter(|row| row.connection.0 != 0).map(|row| (row.connection, row.belt));
+        let belts = execution
+            .progress
+            .iter()
+            .filter(|row| row.connection.0 != 0)
+            .map(|row| (row.connection, row.belt));
         lock(&self.scheduler).open(execution.seq, execution.paused, belts);
     }
 
@@ -271,19 +301,34 @@ impl Engine {
         lock(&self.scheduler).ended(finished.connection, type_hash, &finished.jobs, now);
         self.note_due(finished.due);
         self.changed(finished.changes);
-        let step = self.health.after_call(finished.connection, &finished.effect, now, self.parts.chance.draw());
+        let step = self.health.after_call(
+            finished.connection,
+            &finished.effect,
+            now,
+            self.parts.chance.draw(),
+        );
         self.take_step(finished.connection, step, &finished.effect);
     }
 
     /// What a change in the store means for the scheduler.
     fn changed(&mut self, changes: Changes) {
-        for execution in changes.progress.iter().map(|row| row.execution).chain(changes.completed.iter().copied()) {
+        for execution in changes
+            .progress
+            .iter()
+            .map(|row| row.execution)
+            .chain(changes.completed.iter().copied())
+        {
             self.outdate(execution);
         }
         {
             let mut scheduler = lock(&self.scheduler);
             scheduler.gone(&changes.gone);
-            scheduler.progress_of(changes.progress.iter().map(|row| (row.execution, row.connection, row.belt)));
+            scheduler.progress_of(
+                changes
+                    .progress
+                    .iter()
+                    .map(|row| (row.execution, row.connection, row.belt)),
+            );
             for execution in &changes.completed {
                 scheduler.close(*execution);
             }
@@ -332,14 +377,21 @@ impl Engine {
         let mut present = Vec::new();
         for connection in catalogue.connections() {
             let channel = &connection.channel.document;
-            let Some(description) = self.parts.registry.description(&channel.connector, channel.version.as_deref()) else { continue };
+            let Some(description) = self
+                .parts
+                .registry
+                .description(&channel.connector, channel.version.as_deref())
+            else {
+                continue;
+            };
             present.push(connection.id);
             let mut scheduler = lock(&self.scheduler);
             scheduler.connect(rules_of(connection, &description));
             let wanted = gating_of(connection);
             let circuit_open = matches!(scheduler.gating(connection.id), Some(Gating::Circuit(_)));
             match &wanted {
-                // What the host found out by itself stays until a probe says otherwise, also while it is being written down.
+                // What the host found out by itself stays until a probe says otherwise, also while
+                // it is being written down.
                 Gating::Open if circuit_open || self.keeping.contains_key(&connection.id) => {}
                 Gating::Open => {
                     // What a healthy connection counts is not forgotten for a change of documents.
@@ -349,7 +401,9 @@ impl Engine {
                     scheduler.set_gating(connection.id, wanted);
                 }
                 Gating::Parked(_) if !self.health.is_closed(connection.id) => {
-                    let at = self.health.found_parked(connection.id, now, self.parts.chance.draw());
+                    let at = self
+                        .health
+                        .found_parked(connection.id, now, self.parts.chance.draw());
                     plan_probe(&mut self.probes, at, connection.id);
                     scheduler.set_gating(connection.id, wanted);
                 }
@@ -366,7 +420,12 @@ impl Engine {
     }
 
     fn take_step(&mut self, connection: ConnectionId, step: Step, effect: &Effect) {
-        if step != Step::Nothing && matches!(lock(&self.scheduler).gating(connection), Some(Gating::Paused)) {
+        if step != Step::Nothing
+            && matches!(
+                lock(&self.scheduler).gating(connection),
+                Some(Gating::Paused)
+            )
+        {
             // A person's pause holds. Whether it works shows when it goes on.
             self.health.reopened(connection);
             return;
@@ -389,9 +448,13 @@ impl Engine {
 
     fn keep_state(&mut self, connection: ConnectionId, state: ConnectionState) {
         *self.keeping.entry(connection).or_default() += 1;
-        let (configuration, messages) = (Arc::clone(&self.parts.configuration), self.messages.clone());
+        let (configuration, messages) =
+            (Arc::clone(&self.parts.configuration), self.messages.clone());
         tokio::spawn(async move {
-            if let Err(error) = configuration.keep_connection_state(connection, &state, None).await {
+            if let Err(error) = configuration
+                .keep_connection_state(connection, &state, None)
+                .await
+            {
                 tracing::warn!(%error, %connection, "a connection's state could not be kept");
             }
             // The dispatcher is gone only when the host stops.
@@ -411,7 +474,8 @@ impl Engine {
     }
 
     fn start_probes(&mut self, now: Mono) {
-        while let Some((at, connection)) = self.probes.first().copied().filter(|(at, _)| *at <= now) {
+        while let Some((at, connection)) = self.probes.first().copied().filter(|(at, _)| *at <= now)
+        {
             self.probes.remove(&(at, connection));
             if !self.health.is_closed(connection) {
                 continue;
@@ -425,10 +489,13 @@ impl Engine {
         let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
         tokio::spawn(async move {
             let probe = deliverer.check(connection).await;
-            // A failure that a person asked for changes nothing: neither when the next probe is made, nor what is open.
+            // A failure that a person asked for changes nothing: neither when the next probe is
+            // made, nor what is open.
             if asked.is_none() || matches!(probe, Some(Probe::Works(_))) {
                 // The dispatcher is gone only when the host stops.
-                let _ = messages.send(Message::Probed(connection, probe.clone())).await;
+                let _ = messages
+                    .send(Message::Probed(connection, probe.clone()))
+                    .await;
             }
             if let Some(asked) = asked {
                 // Whoever asked may have left.
@@ -440,9 +507,19 @@ impl Engine {
     async fn probed(&mut self, connection: ConnectionId, probe: Option<Probe>, now: Mono) {
         match probe {
             // It was not there when it was looked at: gone for good, or about to come.
-            None if self.parts.configuration.catalogue().connection_by_id(connection).is_none() => self.health.reopened(connection),
+            None if self
+                .parts
+                .configuration
+                .catalogue()
+                .connection_by_id(connection)
+                .is_none() =>
+            {
+                self.health.reopened(connection)
+            }
             None => {
-                let at = self.health.probe_failed(connection, now, self.parts.chance.draw());
+                let at = self
+                    .health
+                    .probe_failed(connection, now, self.parts.chance.draw());
                 plan_probe(&mut self.probes, at, connection);
             }
             Some(Probe::Works(findings)) => {
@@ -451,15 +528,26 @@ impl Engine {
                 let catalogue = self.parts.configuration.catalogue();
                 let entry = catalogue.connection_by_id(connection);
                 // A person's pause holds, whatever the probe found.
-                let next = entry.map(|entry| gating_of(entry)).filter(|gating| *gating == Gating::Paused).unwrap_or(Gating::Open);
-                let was_parked = matches!(lock(&self.scheduler).gating(connection), Some(Gating::Parked(_)));
+                let next = entry
+                    .map(|entry| gating_of(entry))
+                    .filter(|gating| *gating == Gating::Paused)
+                    .unwrap_or(Gating::Open);
+                let was_parked = matches!(
+                    lock(&self.scheduler).gating(connection),
+                    Some(Gating::Parked(_))
+                );
                 lock(&self.scheduler).set_gating(connection, next);
-                if was_parked || entry.is_some_and(|entry| matches!(entry.state, ConnectionState::Parked { .. })) {
+                if was_parked
+                    || entry
+                        .is_some_and(|entry| matches!(entry.state, ConnectionState::Parked { .. }))
+                {
                     self.keep_state(connection, ConnectionState::Active);
                 }
             }
             Some(Probe::Fails(problem) | Probe::Refused(problem)) => {
-                let at = self.health.probe_failed(connection, now, self.parts.chance.draw());
+                let at = self
+                    .health
+                    .probe_failed(connection, now, self.parts.chance.draw());
                 tracing::warn!(%connection, problem = problem.message, "connection still does not work");
                 plan_probe(&mut self.probes, at, connection);
                 let mut scheduler = lock(&self.scheduler);

@@ -38,11 +38,20 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn new(settings: DispatchSettings) -> Self {
-        Self { settings, records: HashMap::new() }
+        Self {
+            settings,
+            records: HashMap::new(),
+        }
     }
 
     /// A call ended with this effect. `draw` is uniform in 0..1.
-    pub(super) fn after_call(&mut self, connection: ConnectionId, effect: &Effect, now: Mono, draw: f64) -> Step {
+    pub(super) fn after_call(
+        &mut self,
+        connection: ConnectionId,
+        effect: &Effect,
+        now: Mono,
+        draw: f64,
+    ) -> Step {
         let record = self.records.entry(connection).or_default();
         match effect {
             Effect::None => Step::Nothing,
@@ -52,7 +61,10 @@ impl Health {
             }
             Effect::Refused(problem) if !record.closed => {
                 record.closed = true;
-                Step::Park(format!("{}: {}", problem.code, problem.message), probe_at(&self.settings, record, now, draw))
+                Step::Park(
+                    format!("{}: {}", problem.code, problem.message),
+                    probe_at(&self.settings, record, now, draw),
+                )
             }
             Effect::Unavailable(_) => {
                 record.unanswered += 1;
@@ -101,8 +113,16 @@ impl Health {
 
 /// From `probe_min_ms`, doubling to `probe_max_ms`, with up to a fifth of jitter.
 fn probe_at(settings: &DispatchSettings, record: &Record, now: Mono, draw: f64) -> Mono {
-    let wait = settings.probe_min_ms.saturating_mul(1 << record.probes.min(20)).min(settings.probe_max_ms);
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a jitter need not be exact")]
+    let wait = settings
+        .probe_min_ms
+        .saturating_mul(1 << record.probes.min(20))
+        .min(settings.probe_max_ms);
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a jitter need not be exact"
+    )]
     let jitter = (wait as f64 * 0.2 * draw.clamp(0.0, 1.0)) as u64;
     now.plus_ms(wait + jitter)
 }
@@ -115,15 +135,30 @@ mod tests {
 
     #[test]
     fn a_circuit_opens_after_calls_without_an_answer_and_probes_slow_down() {
-        let settings = DispatchSettings { circuit_after: 2, probe_min_ms: 10, probe_max_ms: 25, ..DispatchSettings::default() };
+        let settings = DispatchSettings {
+            circuit_after: 2,
+            probe_min_ms: 10,
+            probe_max_ms: 25,
+            ..DispatchSettings::default()
+        };
         let mut health = Health::new(settings);
         let (id, now) = (ConnectionId(1), Mono(0));
         let down = Effect::Unavailable(Problem::new("down", "down"));
         assert_eq!(health.after_call(id, &down, now, 0.0), Step::Nothing);
-        assert_eq!(health.after_call(id, &Effect::Healthy, now, 0.0), Step::Nothing);
+        assert_eq!(
+            health.after_call(id, &Effect::Healthy, now, 0.0),
+            Step::Nothing
+        );
         assert_eq!(health.after_call(id, &down, now, 0.0), Step::Nothing);
-        assert_eq!(health.after_call(id, &down, now, 0.0), Step::OpenCircuit(now.plus_ms(10)));
-        assert_eq!(health.after_call(id, &down, now, 0.0), Step::Nothing, "it is open already");
+        assert_eq!(
+            health.after_call(id, &down, now, 0.0),
+            Step::OpenCircuit(now.plus_ms(10))
+        );
+        assert_eq!(
+            health.after_call(id, &down, now, 0.0),
+            Step::Nothing,
+            "it is open already"
+        );
         assert_eq!(health.probe_failed(id, now, 0.0), now.plus_ms(20));
         assert_eq!(health.probe_failed(id, now, 0.0), now.plus_ms(25));
         health.reopened(id);

@@ -1,8 +1,8 @@
-//! Drives the core's scheduler with the real clock, the store and the limits: reads what it needs, starts the calls it
-//! chooses, and tells it how they ended.
+//! Drives the core's scheduler with the real clock, the store and the limits: reads what it needs,
+//! starts the calls it chooses, and tells it how they ended.
 //!
-//! One task owns every decision. Reads and deliveries run beside it and answer through its channel, so that nothing is
-//! decided on half of what happened.
+//! One task owns every decision. Reads and deliveries run beside it and answer through its channel,
+//! so that nothing is decided on half of what happened.
 
 mod engine;
 mod health;
@@ -89,7 +89,8 @@ impl Dispatcher {
         self.tell(Message::Configured).await;
     }
 
-    /// Checks a connection, and lets it go on if it was closed and works; none if it is gone, or the dispatcher is.
+    /// Checks a connection, and lets it go on if it was closed and works; none if it is gone, or
+    /// the dispatcher is.
     pub async fn check(&self, connection: ConnectionId) -> Option<Probe> {
         let (found, answer) = oneshot::channel();
         self.tell(Message::Check(connection, found)).await;

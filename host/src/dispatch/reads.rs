@@ -1,7 +1,7 @@
 //! What the scheduler needs from the store, read beside it.
 //!
-//! Every read is answered: while the store is busy or its disk is full, it is asked again, because nobody else would ask
-//! for what was not read. Only a store that is closed is not.
+//! Every read is answered: while the store is busy or its disk is full, it is asked again, because
+//! nobody else would ask for what was not read. Only a store that is closed is not.
 
 use std::time::Duration;
 
@@ -41,18 +41,38 @@ impl Reads {
             match need {
                 Need::Head { connection, key } => keys.push((connection, key)),
                 Need::Page { lane, after } => self.spawn(move |reads| async move {
-                    let page = reads.ask("ready jobs", || reads.store.lane_page(lane, after, reads.page)).await?;
+                    let page = reads
+                        .ask("ready jobs", || {
+                            reads.store.lane_page(lane, after, reads.page)
+                        })
+                        .await?;
                     Some(Message::Page(lane, page))
                 }),
-                Need::OpenBelt { execution, connection, belt } => self.spawn(move |reads| async move {
-                    reads.ask("an open belt", || reads.store.open_belt(execution, connection, belt)).await?;
+                Need::OpenBelt {
+                    execution,
+                    connection,
+                    belt,
+                } => self.spawn(move |reads| async move {
+                    reads
+                        .ask("an open belt", || {
+                            reads.store.open_belt(execution, connection, belt)
+                        })
+                        .await?;
                     None
                 }),
-                Need::AbortBelts { execution, connection, belt } => self.spawn(move |reads| async move {
+                Need::AbortBelts {
+                    execution,
+                    connection,
+                    belt,
+                } => self.spawn(move |reads| async move {
                     let now = reads.clock.wall();
                     let abort = || async {
-                        let (changes, end) = reads.store.abort_belts(execution, connection, belt, now).await;
-                        // What was done before it broke off is not found again when it is asked for again.
+                        let (changes, end) = reads
+                            .store
+                            .abort_belts(execution, connection, belt, now)
+                            .await;
+                        // What was done before it broke off is not found again when it is asked for
+                        // again.
                         reads.send(Message::Changed(changes)).await;
                         end
                     };
@@ -66,7 +86,11 @@ impl Reads {
         for chunk in keys.chunks(KEYS_AT_ONCE) {
             let asked = chunk.to_vec();
             self.spawn(move |reads| async move {
-                let heads = reads.ask("heads of keys", || reads.store.heads_of_keys(&asked, reads.clock.wall())).await?;
+                let heads = reads
+                    .ask("heads of keys", || {
+                        reads.store.heads_of_keys(&asked, reads.clock.wall())
+                    })
+                    .await?;
                 Some(Message::Heads(heads))
             });
         }
@@ -75,7 +99,11 @@ impl Reads {
     /// Reads an execution that was sealed.
     pub(super) fn sealed(&self, execution: ExecutionSeq) {
         self.spawn(move |reads| async move {
-            let open = reads.ask("a sealed execution", || reads.store.open_execution(execution)).await?;
+            let open = reads
+                .ask("a sealed execution", || {
+                    reads.store.open_execution(execution)
+                })
+                .await?;
             Some(Message::Opened(execution, open.map(Box::new)))
         });
     }
@@ -84,7 +112,9 @@ impl Reads {
     pub(super) fn released(&self, jobs: Vec<JobSeq>) {
         if !jobs.is_empty() {
             self.spawn(move |reads| async move {
-                let heads = reads.ask("released jobs", || reads.store.heads(&jobs)).await?;
+                let heads = reads
+                    .ask("released jobs", || reads.store.heads(&jobs))
+                    .await?;
                 Some(Message::Heads(heads))
             });
         }
@@ -94,7 +124,9 @@ impl Reads {
     pub(super) fn mark_blocked(&self, jobs: Vec<JobSeq>) {
         if !jobs.is_empty() {
             self.spawn(move |reads| async move {
-                let changes = reads.ask("jobs of a blocked key", || reads.store.mark_blocked(&jobs)).await?;
+                let changes = reads
+                    .ask("jobs of a blocked key", || reads.store.mark_blocked(&jobs))
+                    .await?;
                 Some(Message::Changed(changes))
             });
         }
@@ -103,9 +135,13 @@ impl Reads {
     /// Ends waits whose time has come, and jobs that expired; then asks when the next one does.
     pub(super) fn due(&self, now: Wall) {
         self.spawn(move |reads| async move {
-            let expired = reads.ask("expired jobs", || reads.store.expire(now, DUE_AT_ONCE)).await?;
+            let expired = reads
+                .ask("expired jobs", || reads.store.expire(now, DUE_AT_ONCE))
+                .await?;
             reads.send(Message::Changed(expired)).await;
-            let (heads, changes) = reads.ask("due jobs", || reads.store.fall_due(now, DUE_AT_ONCE)).await?;
+            let (heads, changes) = reads
+                .ask("due jobs", || reads.store.fall_due(now, DUE_AT_ONCE))
+                .await?;
             reads.send(Message::Due(heads, changes)).await;
             reads.next_due().await
         });
@@ -117,7 +153,9 @@ impl Reads {
     }
 
     async fn next_due(&self) -> Option<Message> {
-        self.ask("the next due job", || self.store.next_due()).await.map(Message::NextDue)
+        self.ask("the next due job", || self.store.next_due())
+            .await
+            .map(Message::NextDue)
     }
 
     /// Asks until the store answers; none once it is closed.
@@ -132,7 +170,10 @@ impl Reads {
                 Err(StoreError::Closed) => return None,
                 Err(error) => {
                     tracing::warn!(%error, what, pause_ms, "the store does not answer the dispatcher; asking again");
-                    tokio::time::sleep_until(self.clock.instant(self.clock.mono()) + Duration::from_millis(pause_ms)).await;
+                    tokio::time::sleep_until(
+                        self.clock.instant(self.clock.mono()) + Duration::from_millis(pause_ms),
+                    )
+                    .await;
                     pause_ms = (pause_ms * 2).min(LONGEST_PAUSE_MS);
                 }
             }

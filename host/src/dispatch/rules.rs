@@ -45,7 +45,8 @@ pub(crate) fn type_hash(object_type: &str) -> i64 {
     KeyHash::of(object_type).0
 }
 
-/// Whether a person or the host keeps the connection from being used. A circuit is the dispatcher's own knowledge.
+/// Whether a person or the host keeps the connection from being used. A circuit is the dispatcher's
+/// own knowledge.
 pub(super) fn gating_of(connection: &Connection) -> Gating {
     match &connection.state {
         _ if connection.channel.paused => Gating::Paused,

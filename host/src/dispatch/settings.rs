@@ -11,7 +11,8 @@ pub struct DispatchSettings {
     pub window: usize,
     /// Ready jobs read from the store at once.
     pub page: usize,
-    /// A connection that was parked or whose circuit opened is first checked after this many milliseconds.
+    /// A connection that was parked or whose circuit opened is first checked after this many
+    /// milliseconds.
     pub probe_min_ms: u64,
     /// The longest time between two checks, in milliseconds.
     pub probe_max_ms: u64,
@@ -25,6 +26,14 @@ pub struct DispatchSettings {
 
 impl Default for DispatchSettings {
     fn default() -> Self {
-        Self { window: 4096, page: 512, probe_min_ms: 10_000, probe_max_ms: 300_000, circuit_after: 5, traps_after: 5, drain_ms: 35_000 }
+        Self {
+            window: 4096,
+            page: 512,
+            probe_min_ms: 10_000,
+            probe_max_ms: 300_000,
+            circuit_after: 5,
+            traps_after: 5,
+            drain_ms: 35_000,
+        }
     }
 }

@@ -36,7 +36,10 @@ impl Dispatcher {
     /// Its view.
     #[must_use]
     pub fn view(&self, clock: Clock) -> View {
-        View { scheduler: Arc::clone(&self.scheduler), clock }
+        View {
+            scheduler: Arc::clone(&self.scheduler),
+            clock,
+        }
     }
 }
 
@@ -45,15 +48,22 @@ impl View {
     #[must_use]
     pub fn gatings(&self) -> Vec<(ConnectionId, Gating)> {
         let scheduler = lock(&self.scheduler);
-        scheduler.connections().filter_map(|connection| Some((connection, scheduler.gating(connection)?.clone()))).collect()
+        scheduler
+            .connections()
+            .filter_map(|connection| Some((connection, scheduler.gating(connection)?.clone())))
+            .collect()
     }
 
-    /// Why the waiting jobs of an execution wait, by connection. The groups of a connection add up to its waiting jobs.
+    /// Why the waiting jobs of an execution wait, by connection. The groups of a connection add up
+    /// to its waiting jobs.
     #[must_use]
     pub fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {
         let mut by_connection: Vec<(ConnectionId, Vec<WaitingGroup>)> = Vec::new();
         for row in status.progress.iter().filter(|row| row.connection.0 != 0) {
-            let groups = match by_connection.iter_mut().find(|(id, _)| *id == row.connection) {
+            let groups = match by_connection
+                .iter_mut()
+                .find(|(id, _)| *id == row.connection)
+            {
                 Some((_, groups)) => groups,
                 None => {
                     by_connection.push((row.connection, Vec::new()));
@@ -61,9 +71,12 @@ impl View {
                 }
             };
             for group in self.belt(status, row) {
-                // Belts that wait for the same are one group; what each job waits for alone ends first for the earliest.
-                let same =
-                    |g: &&mut WaitingGroup| g.kind == group.kind && (g.kind.is_stored() || (&g.key, g.until) == (&group.key, group.until));
+                // Belts that wait for the same are one group; what each job waits for alone ends
+                // first for the earliest.
+                let same = |g: &&mut WaitingGroup| {
+                    g.kind == group.kind
+                        && (g.kind.is_stored() || (&g.key, g.until) == (&group.key, group.until))
+                };
                 match groups.iter_mut().find(same) {
                     Some(same) => {
                         same.jobs += group.jobs;
@@ -78,28 +91,47 @@ impl View {
 
     fn belt(&self, of: &ExecutionStatus, row: &ProgressRow) -> Vec<WaitingGroup> {
         let waiting = row.belt.states[0];
-        let group = |kind, jobs| WaitingGroup { kind, key: None, until: of.first_end(row, kind), jobs };
+        let group = |kind, jobs| WaitingGroup {
+            kind,
+            key: None,
+            until: of.first_end(row, kind),
+            jobs,
+        };
         let mut groups = vec![
             group(WaitingKind::Schedule, row.scheduled),
             group(WaitingKind::Retry, row.retrying),
             group(WaitingKind::Source, row.sourcing),
             group(WaitingKind::Blocked, row.blocked),
-            group(WaitingKind::Dependency, row.belt.set_aside.saturating_sub(row.blocked)),
+            group(
+                WaitingKind::Dependency,
+                row.belt.set_aside.saturating_sub(row.blocked),
+            ),
         ];
-        let ready = waiting.saturating_sub(row.scheduled + row.retrying + row.sourcing + row.belt.set_aside);
-        let status = lock(&self.scheduler).lane_status(row.execution, row.connection, row.belt.belt);
+        let ready = waiting
+            .saturating_sub(row.scheduled + row.retrying + row.sourcing + row.belt.set_aside);
+        let status =
+            lock(&self.scheduler).lane_status(row.execution, row.connection, row.belt.belt);
         let held = status.held.min(ready);
         groups.push(group(WaitingKind::Partition, held));
         let until = status.blocked.until.map(|at| self.clock.wall_of(at));
-        groups.push(WaitingGroup { kind: status.blocked.kind, key: status.blocked.key, until, jobs: ready - held });
+        groups.push(WaitingGroup {
+            kind: status.blocked.kind,
+            key: status.blocked.key,
+            until,
+            jobs: ready - held,
+        });
         groups.retain(|g| g.jobs > 0);
         groups
     }
 
-    /// Why a waiting job waits, as far as the store's row does not say: kind, key, until. `ahead`: unfinished jobs before it
-    /// in its key.
+    /// Why a waiting job waits, as far as the store's row does not say: kind, key, until. `ahead`:
+    /// unfinished jobs before it in its key.
     #[must_use]
-    pub fn job(&self, job: &JobRow, ahead: u32) -> Option<(WaitingKind, Option<String>, Option<Wall>)> {
+    pub fn job(
+        &self,
+        job: &JobRow,
+        ahead: u32,
+    ) -> Option<(WaitingKind, Option<String>, Option<Wall>)> {
         if job.state != JobState::Waiting {
             return None;
         }
@@ -113,7 +145,11 @@ impl View {
             (status, scheduler.waits_for_object(job.connection, job.seq))
         };
         if !status.own && (ahead > 0 || behind) {
-            let key = if ahead > 0 { job.partition_key.clone() } else { job.object.to_string() };
+            let key = if ahead > 0 {
+                job.partition_key.clone()
+            } else {
+                job.object.to_string()
+            };
             return Some((WaitingKind::Partition, Some(key), None));
         }
         let until = status.blocked.until.map(|at| self.clock.wall_of(at));

@@ -1,15 +1,16 @@
-//! Addresses that are not dialled: everything that is not the public internet, unless its range is allowed.
+//! Addresses that are not dialled: everything that is not the public internet, unless its range is
+//! allowed.
 //!
-//! The lists follow IANA's special-purpose registries (RFC 6890 and its updates). IPv6 addresses that carry an IPv4
-//! address (mapped, compatible, NAT64) are judged by the address that they carry as well; 6to4 and Teredo are refused
-//! whole, since what they reach depends on relays.
+//! The lists follow IANA's special-purpose registries (RFC 6890 and its updates). IPv6 addresses
+//! that carry an IPv4 address (mapped, compatible, NAT64) are judged by the address that they carry
+//! as well; 6to4 and Teredo are refused whole, since what they reach depends on relays.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// Where Azure's virtual machines find their platform: keys, certificates, health. A public address that leads to the host's
-/// own surroundings (Microsoft, 'What is IP address 168.63.129.16?').
+/// Where Azure's virtual machines find their platform: keys, certificates, health. A public address
+/// that leads to the host's own surroundings (Microsoft, 'What is IP address 168.63.129.16?').
 const CLOUD_PLATFORM: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 /// An address is refused.
@@ -27,13 +28,19 @@ pub struct AddressRefused {
 /// # Errors
 /// With what the address is.
 pub(super) fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRefused> {
-    let Some(kind) = special(address) else { return Ok(()) };
-    // A mapped address dials the IPv4 address that it carries, so the ranges speak about that one too.
+    let Some(kind) = special(address) else {
+        return Ok(());
+    };
+    // A mapped address dials the IPv4 address that it carries, so the ranges speak about that one
+    // too.
     let carried = match address {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map(IpAddr::V4),
         IpAddr::V4(_) => None,
     };
-    if allowed.iter().any(|range| range.contains(&address) || carried.is_some_and(|c| range.contains(&c))) {
+    if allowed
+        .iter()
+        .any(|range| range.contains(&address) || carried.is_some_and(|c| range.contains(&c)))
+    {
         return Ok(());
     }
     Err(AddressRefused { address, kind })
@@ -43,7 +50,10 @@ pub(super) fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRef
 ///
 /// # Errors
 /// If none may be, and the name has some that are refused.
-pub(super) fn filter(addresses: &[IpAddr], allowed: &[IpNet]) -> Result<Vec<SocketAddr>, AddressRefused> {
+pub(super) fn filter(
+    addresses: &[IpAddr],
+    allowed: &[IpNet],
+) -> Result<Vec<SocketAddr>, AddressRefused> {
     let mut open = Vec::with_capacity(addresses.len());
     let mut refused = None;
     for &address in addresses {
@@ -79,7 +89,9 @@ fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
         (169, 254, _) => Some("link-local, where clouds keep their metadata (RFC 3927)"),
         (192, 0, 0) => Some("for protocol assignments (RFC 6890)"),
         (192, 0, 2) | (198, 51, 100) | (203, 0, 113) => Some("for documentation (RFC 5737)"),
-        (192, 31, 196) | (192, 52, 193) | (192, 175, 48) => Some("an anycast service of name servers (RFC 7534, 7535, 7450)"),
+        (192, 31, 196) | (192, 52, 193) | (192, 175, 48) => {
+            Some("an anycast service of name servers (RFC 7534, 7535, 7450)")
+        }
         (192, 88, 99) => Some("a 6to4 relay (RFC 7526)"),
         (198, 18..=19, _) => Some("for benchmarks (RFC 2544)"),
         (224..=239, ..) => Some("multicast (RFC 5771)"),
@@ -96,7 +108,9 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0, 0, 0, 0, 0, 0, 0, 1] => Some("loopback (RFC 4291)"),
         // ::ffff:a.b.c.d and ::ffff:0:a.b.c.d (mapped, and translated by RFC 2765).
         [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => special_v4(low),
-        [0, 0, 0, 0, 0, 0, ..] => special_v4(low).or(Some("IPv4-compatible (deprecated, RFC 4291)")),
+        [0, 0, 0, 0, 0, 0, ..] => {
+            special_v4(low).or(Some("IPv4-compatible (deprecated, RFC 4291)"))
+        }
         // The well-known NAT64 prefix (RFC 6052) and the one for local use (RFC 8215).
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => special_v4(low),
         [0x64, 0xff9b, 1, ..] => special_v4(low).or(Some("a local NAT64 address (RFC 8215)")),
@@ -211,10 +225,19 @@ mod tests {
     #[test]
     fn a_range_allows_exactly_what_it_contains() {
         let allowed = ["127.0.0.1/32".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        for (text, open) in
-            [("127.0.0.1", true), ("127.0.0.2", false), ("::1", false), ("::ffff:127.0.0.1", true), ("fd12::1", true), ("fe80::1", false)]
-        {
-            assert_eq!(check(text.parse().unwrap(), &allowed).is_ok(), open, "{text}");
+        for (text, open) in [
+            ("127.0.0.1", true),
+            ("127.0.0.2", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", true),
+            ("fd12::1", true),
+            ("fe80::1", false),
+        ] {
+            assert_eq!(
+                check(text.parse().unwrap(), &allowed).is_ok(),
+                open,
+                "{text}"
+            );
         }
     }
 
@@ -222,7 +245,10 @@ mod tests {
     fn a_name_is_refused_if_nothing_is_left_of_it() {
         let public: IpAddr = "8.8.8.8".parse().unwrap();
         let private: IpAddr = "10.0.0.1".parse().unwrap();
-        assert_eq!(filter(&[private, public], &[]).unwrap(), vec![SocketAddr::new(public, 0)]);
+        assert_eq!(
+            filter(&[private, public], &[]).unwrap(),
+            vec![SocketAddr::new(public, 0)]
+        );
         assert_eq!(filter(&[private], &[]).unwrap_err().address, private);
         assert!(filter(&[], &[]).unwrap().is_empty());
     }

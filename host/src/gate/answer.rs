@@ -9,23 +9,45 @@ use super::grants;
 use super::masking::Mask;
 use super::transfer::RawAnswer;
 
-/// Masks an answer and cuts it to `max_bytes`. An answer in a coding that cannot be searched is withheld if the call
-/// used a secret: its body is empty and `truncated` says that something is missing.
-pub(super) fn masked(mut raw: RawAnswer, mask: &Mask, max_bytes: u64, max_headers_bytes: u64) -> Answer {
+/// Masks an answer and cuts it to `max_bytes`. An answer in a coding that cannot be searched is
+/// withheld if the call used a secret: its body is empty and `truncated` says that something is
+/// missing.
+pub(super) fn masked(
+    mut raw: RawAnswer,
+    mask: &Mask,
+    max_bytes: u64,
+    max_headers_bytes: u64,
+) -> Answer {
     let keep = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     if !mask.is_empty() {
         raw = unpacked(raw, keep.saturating_add(mask.overlap_bytes()));
     }
     let truncated = raw.more || raw.body.len() > keep;
-    let body = if mask.is_empty() { raw.body.slice(..raw.body.len().min(keep)) } else { mask.bytes(&raw.body, keep).into() };
+    let body = if mask.is_empty() {
+        raw.body.slice(..raw.body.len().min(keep))
+    } else {
+        mask.bytes(&raw.body, keep).into()
+    };
     let (headers, left_out) = shown_headers(&raw.headers, mask, max_headers_bytes);
-    Answer { status: raw.status, headers, body, truncated: truncated || left_out, duration_ms: raw.duration_ms }
+    Answer {
+        status: raw.status,
+        headers,
+        body,
+        truncated: truncated || left_out,
+        duration_ms: raw.duration_ms,
+    }
 }
 
 /// Removes a content coding so that the body can be searched.
 fn unpacked(mut raw: RawAnswer, keep: usize) -> RawAnswer {
-    let Some(coding) = raw.headers.get(CONTENT_ENCODING) else { return raw };
-    let coding = coding.to_str().unwrap_or("unknown").trim().to_ascii_lowercase();
+    let Some(coding) = raw.headers.get(CONTENT_ENCODING) else {
+        return raw;
+    };
+    let coding = coding
+        .to_str()
+        .unwrap_or("unknown")
+        .trim()
+        .to_ascii_lowercase();
     let several = raw.headers.get_all(CONTENT_ENCODING).iter().count() > 1;
     let plain = match coding.as_str() {
         "identity" | "" if !several => return raw,
@@ -58,15 +80,24 @@ fn unpack(mut decoder: impl std::io::Read, keep: usize) -> (Vec<u8>, bool) {
 }
 
 /// The headers that fit, and whether some did not.
-fn shown_headers(headers: &HeaderMap, mask: &Mask, max_bytes: u64) -> (Vec<(String, String)>, bool) {
+fn shown_headers(
+    headers: &HeaderMap,
+    mask: &Mask,
+    max_bytes: u64,
+) -> (Vec<(String, String)>, bool) {
     let all = grants::header_bytes(headers);
     let mut left = max_bytes;
     let mut shown = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let bytes = (name.as_str().len() + value.len() + 4) as u64;
-        let Some(rest) = left.checked_sub(bytes) else { break };
+        let Some(rest) = left.checked_sub(bytes) else {
+            break;
+        };
         left = rest;
-        shown.push((name.as_str().to_owned(), mask.text(&String::from_utf8_lossy(value.as_bytes()))));
+        shown.push((
+            name.as_str().to_owned(),
+            mask.text(&String::from_utf8_lossy(value.as_bytes())),
+        ));
     }
     (shown, all as u64 > max_bytes)
 }
@@ -89,7 +120,13 @@ mod tests {
         if let Some(coding) = coding {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        RawAnswer { status: 200, headers, body: Bytes::copy_from_slice(body), more: false, duration_ms: 1 }
+        RawAnswer {
+            status: 200,
+            headers,
+            body: Bytes::copy_from_slice(body),
+            more: false,
+            duration_ms: 1,
+        }
     }
 
     fn mask() -> Mask {
@@ -104,20 +141,34 @@ mod tests {
         packer.write_all(b"you said hunter2-hunter2").unwrap();
         let packed = packer.finish().unwrap();
         let answer = masked(raw(&packed, Some("gzip")), &mask(), 1000, 1000);
-        assert_eq!((answer.body.as_ref(), answer.truncated), (&b"you said ***"[..], false));
-        assert_eq!(answer.headers, vec![("x-echo".to_owned(), "token ***".to_owned())]);
+        assert_eq!(
+            (answer.body.as_ref(), answer.truncated),
+            (&b"you said ***"[..], false)
+        );
+        assert_eq!(
+            answer.headers,
+            vec![("x-echo".to_owned(), "token ***".to_owned())]
+        );
 
         let answer = masked(raw(&packed, Some("br")), &mask(), 1000, 1000);
         assert!(answer.body.is_empty() && answer.truncated);
         let answer = masked(raw(&packed, Some("gzip")), &Mask::default(), 1000, 1000);
-        assert_eq!((answer.body.as_ref(), answer.headers.len()), (packed.as_slice(), 2));
+        assert_eq!(
+            (answer.body.as_ref(), answer.headers.len()),
+            (packed.as_slice(), 2)
+        );
     }
 
     #[test]
     fn a_packed_answer_does_not_grow_past_its_bound() {
         let mut packer = GzEncoder::new(Vec::new(), Compression::best());
         packer.write_all(&vec![b'a'; 10_000_000]).unwrap();
-        let answer = masked(raw(&packer.finish().unwrap(), Some("gzip")), &mask(), 1000, 1000);
+        let answer = masked(
+            raw(&packer.finish().unwrap(), Some("gzip")),
+            &mask(),
+            1000,
+            1000,
+        );
         assert_eq!((answer.body.len(), answer.truncated), (1000, true));
     }
 

@@ -1,9 +1,12 @@
-//! The limiter's state: the book of limits, what is leased of windows, what admission has set aside, and the meters.
-//! Pure: the clock's reading is passed in and what the store must be told is handed back.
+//! The limiter's state: the book of limits, what is leased of windows, what admission has set
+//! aside, and the meters. Pure: the clock's reading is passed in and what the store must be told is
+//! handed back.
 
 use std::collections::{HashMap, HashSet};
 
-use egression_core::scheduler::limits::{Draw, Guard, LimitBook, LimitKey, LimitKind, Refusal, Share, UsageMeter};
+use egression_core::scheduler::limits::{
+    Draw, Guard, LimitBook, LimitKey, LimitKind, Refusal, Share, UsageMeter,
+};
 use egression_core::time::{Mono, WallOffset};
 
 use super::cost::Typical;
@@ -12,20 +15,24 @@ use super::queues::Queues;
 use super::slices::{Slices, UsedUp};
 use super::usage::Usage;
 
-/// How far ahead it is reckoned when a limit has room again, in milliseconds; then it is asked anew.
+/// How far ahead it is reckoned when a limit has room again, in milliseconds; then it is asked
+/// anew.
 const LONGEST_FORECAST_MS: u64 = 24 * 3_600_000;
-/// A closure that ends so much later than the one before is stored anew: not each answer of a destination writes a row.
+/// A closure that ends so much later than the one before is stored anew: not each answer of a
+/// destination writes a row.
 const CLOSED_AGAIN_AFTER_MS: u64 = 1000;
-/// The two clocks are read one after the other, and wall time in whole milliseconds: less than this is no step.
+/// The two clocks are read one after the other, and wall time in whole milliseconds: less than this
+/// is no step.
 const CLOCK_STEP_MS: u64 = 5;
 
 /// How many requests admission may still count on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headroom {
-    /// Requests that could be drawn within the horizon and are not set aside for calls already admitted.
+    /// Requests that could be drawn within the horizon and are not set aside for calls already
+    /// admitted.
     pub calls: u32,
-    /// If there are none because of a limit, or of what is set aside of it: which, and until when ([`Mono::FAR`]: until a
-    /// request ends).
+    /// If there are none because of a limit, or of what is set aside of it: which, and until when
+    /// ([`Mono::FAR`]: until a request ends).
     pub until: Option<(String, Mono)>,
 }
 
@@ -88,7 +95,8 @@ impl Budget {
         }
     }
 
-    /// How wall time relates to monotonic time now. True: it changed, so there may be room where there was none.
+    /// How wall time relates to monotonic time now. True: it changed, so there may be room where
+    /// there was none.
     pub(super) fn set_wall(&mut self, offset: WallOffset, now: Mono) -> bool {
         if offset.differs_ms(self.offset) < CLOCK_STEP_MS {
             return false;
@@ -114,8 +122,10 @@ impl Budget {
         for limit in destinations.iter().flat_map(|d| &d.limits) {
             wanted.insert(limit.key.clone(), limit.kind);
         }
-        // A window that goes stays in the book: should it come back, what was used of it is not forgotten.
-        let gone = |(key, kind): &(&LimitKey, &LimitKind)| !wanted.contains_key(*key) && !kind.is_window();
+        // A window that goes stays in the book: should it come back, what was used of it is not
+        // forgotten.
+        let gone =
+            |(key, kind): &(&LimitKey, &LimitKind)| !wanted.contains_key(*key) && !kind.is_window();
         for (key, _) in self.kinds.iter().filter(gone) {
             self.book.undefine(key);
         }
@@ -125,8 +135,11 @@ impl Budget {
         self.typical.retain(|key, _| wanted.contains_key(key));
         self.unstated.retain(|key| wanted.contains_key(key));
         self.kinds = wanted;
-        let gone: Vec<Ledger> =
-            self.owners.extract_if(|owner, _| !destinations.iter().any(|d| d.owner == *owner)).map(|(_, l)| l).collect();
+        let gone: Vec<Ledger> = self
+            .owners
+            .extract_if(|owner, _| !destinations.iter().any(|d| d.owner == *owner))
+            .map(|(_, l)| l)
+            .collect();
         for ledger in gone {
             // What was set aside for a call that is not open yet; an open one gives its own back.
             self.give_back(&ledger.keys, ledger.unclaimed);
@@ -138,7 +151,11 @@ impl Budget {
 
     fn define(&mut self, key: &LimitKey, kind: LimitKind, now: Mono) {
         self.book.define(key.clone(), kind, self.guard, now);
-        let (LimitKind::Window { max, window_ms } | LimitKind::FixedWindow { max, window_ms, .. }) = kind else { return };
+        let (LimitKind::Window { max, window_ms } | LimitKind::FixedWindow { max, window_ms, .. }) =
+            kind
+        else {
+            return;
+        };
         if let Some(slices) = self.windows.get_mut(key) {
             slices.resize(max, window_ms);
             return;
@@ -146,16 +163,28 @@ impl Budget {
         let (mut uses, next) = self.past.remove(key).unwrap_or_default();
         uses.sort_unstable();
         self.book.restore_window(key, &uses);
-        self.windows.insert(key.clone(), Slices::new(max, window_ms, next));
+        self.windows
+            .insert(key.clone(), Slices::new(max, window_ms, next));
     }
 
     fn configure_owner(&mut self, destination: &Destination, now: Mono) {
-        let kinds: Vec<LimitKind> = destination.common_limits().map(|limit| limit.kind).collect();
-        let costing: Vec<usize> = places(destination.common_limits(), |limit| limit.counts.is_some());
-        let mut keys: Vec<LimitKey> = destination.common_limits().map(|limit| limit.key.clone()).collect();
+        let kinds: Vec<LimitKind> = destination
+            .common_limits()
+            .map(|limit| limit.kind)
+            .collect();
+        let costing: Vec<usize> =
+            places(destination.common_limits(), |limit| limit.counts.is_some());
+        let mut keys: Vec<LimitKey> = destination
+            .common_limits()
+            .map(|limit| limit.key.clone())
+            .collect();
         keys.push(destination.own_key.clone());
         let unclaimed = match self.owners.get_mut(&destination.owner) {
-            Some(ledger) if ledger.keys == keys && ledger.kinds == kinds && ledger.costing == costing => return,
+            Some(ledger)
+                if ledger.keys == keys && ledger.kinds == kinds && ledger.costing == costing =>
+            {
+                return;
+            }
             Some(ledger) => ledger.unclaimed,
             None => 0,
         };
@@ -167,11 +196,26 @@ impl Budget {
         if let Some((_, until)) = self.book.closed(&keys, now) {
             meter.closed(now, until);
         }
-        self.owners.insert(destination.owner.clone(), Ledger { keys, kinds, costing, unclaimed, meter });
+        self.owners.insert(
+            destination.owner.clone(),
+            Ledger {
+                keys,
+                kinds,
+                costing,
+                unclaimed,
+                meter,
+            },
+        );
     }
 
-    /// Draws one request, of all these limits or of none. The windows that were drawn from are returned.
-    pub(super) fn try_draw(&mut self, owner: &str, shares: &[Share], now: Mono) -> Result<(Draw, Vec<WindowUse>), Refusal> {
+    /// Draws one request, of all these limits or of none. The windows that were drawn from are
+    /// returned.
+    pub(super) fn try_draw(
+        &mut self,
+        owner: &str,
+        shares: &[Share],
+        now: Mono,
+    ) -> Result<(Draw, Vec<WindowUse>), Refusal> {
         let draw = self.book.try_take(shares, now)?;
         let mut used = Vec::new();
         for Share { key, units } in shares {
@@ -182,7 +226,11 @@ impl Budget {
             }
         }
         if let Some(ledger) = self.owners.get_mut(owner) {
-            let units: Vec<u32> = ledger.keys.iter().map(|key| units_of(shares, key)).collect();
+            let units: Vec<u32> = ledger
+                .keys
+                .iter()
+                .map(|key| units_of(shares, key))
+                .collect();
             ledger.meter.drawn(now, &units);
         }
         self.note_saturation(owner, now);
@@ -191,10 +239,19 @@ impl Budget {
 
     /// A request wants to leave: what it costs is what others may cost, whether it leaves or not.
     pub(super) fn note_costs(&mut self, owner: &str, shares: &[Share]) {
-        let Some(ledger) = self.owners.get(owner) else { return };
-        for key in ledger.costing.iter().filter_map(|&place| ledger.keys.get(place)) {
+        let Some(ledger) = self.owners.get(owner) else {
+            return;
+        };
+        for key in ledger
+            .costing
+            .iter()
+            .filter_map(|&place| ledger.keys.get(place))
+        {
             let units = units_of(shares, key);
-            self.typical.entry(key.clone()).and_modify(|typical| typical.note(units)).or_insert(Typical::first(units));
+            self.typical
+                .entry(key.clone())
+                .and_modify(|typical| typical.note(units))
+                .or_insert(Typical::first(units));
         }
     }
 
@@ -205,8 +262,12 @@ impl Budget {
     }
 
     fn note_saturation(&mut self, owner: &str, now: Mono) {
-        let Some(ledger) = self.owners.get_mut(owner) else { return };
-        ledger.meter.saturated(now, self.book.is_saturated(&ledger.keys));
+        let Some(ledger) = self.owners.get_mut(owner) else {
+            return;
+        };
+        ledger
+            .meter
+            .saturated(now, self.book.is_saturated(&ledger.keys));
     }
 
     /// Closes a limit until then. The meters of all owners that share it see it.
@@ -216,12 +277,17 @@ impl Budget {
     }
 
     fn note_closure(&mut self, key: &LimitKey, until: Mono, now: Mono) {
-        for ledger in self.owners.values_mut().filter(|ledger| ledger.keys.contains(key)) {
+        for ledger in self
+            .owners
+            .values_mut()
+            .filter(|ledger| ledger.keys.contains(key))
+        {
             ledger.meter.closed(now, until);
         }
     }
 
-    /// Takes over what the destination says of a limit. Until when that closes it, if a restart must know.
+    /// Takes over what the destination says of a limit. Until when that closes it, if a restart
+    /// must know.
     pub(super) fn observe(
         &mut self,
         key: &LimitKey,
@@ -234,13 +300,21 @@ impl Budget {
         self.book.observe(key, limit, remaining, reset_ms, now);
         let (key, until) = self.book.closed(std::slice::from_ref(key), now)?;
         self.note_closure(&key, until, now);
-        before.is_none_or(|(_, known)| until > known.plus_ms(CLOSED_AGAIN_AFTER_MS)).then_some(until)
+        before
+            .is_none_or(|(_, known)| until > known.plus_ms(CLOSED_AGAIN_AFTER_MS))
+            .then_some(until)
     }
 
     /// The windows among these of which not so many units are leased.
     pub(super) fn without_units<'a>(&self, shares: &'a [Share]) -> impl Iterator<Item = &'a Share> {
-        let lacks = |share: &Share| self.windows.get(&share.key).is_some_and(|slices| !slices.has(share.units));
-        shares.iter().filter(move |share| self.is_window(&share.key) && lacks(share))
+        let lacks = |share: &Share| {
+            self.windows
+                .get(&share.key)
+                .is_some_and(|slices| !slices.has(share.units))
+        };
+        shares
+            .iter()
+            .filter(move |share| self.is_window(&share.key) && lacks(share))
     }
 
     fn is_window(&self, key: &LimitKey) -> bool {
@@ -264,7 +338,9 @@ impl Budget {
 
     /// Sets requests aside for a call that was admitted and is not open yet.
     pub(super) fn reserve(&mut self, owner: &str, requests: u32) {
-        let Some(ledger) = self.owners.get_mut(owner) else { return };
+        let Some(ledger) = self.owners.get_mut(owner) else {
+            return;
+        };
         ledger.unclaimed = ledger.unclaimed.saturating_add(requests);
         let keys = ledger.keys.clone();
         self.set_aside(&keys, requests);
@@ -272,7 +348,9 @@ impl Budget {
 
     /// Gives back what was set aside for a call that is not opened after all.
     pub(super) fn unreserve(&mut self, owner: &str, requests: u32) {
-        let Some(ledger) = self.owners.get_mut(owner) else { return };
+        let Some(ledger) = self.owners.get_mut(owner) else {
+            return;
+        };
         let requests = requests.min(ledger.unclaimed);
         ledger.unclaimed -= requests;
         let keys = ledger.keys.clone();
@@ -281,12 +359,17 @@ impl Budget {
 
     /// Hands a call what was set aside for it; what is missing is set aside now.
     pub(super) fn claim(&mut self, owner: &str, requests: u32) -> Reservation {
-        let Some(ledger) = self.owners.get_mut(owner) else { return Reservation::default() };
+        let Some(ledger) = self.owners.get_mut(owner) else {
+            return Reservation::default();
+        };
         let claimed = requests.min(ledger.unclaimed);
         ledger.unclaimed -= claimed;
         let keys = ledger.keys.clone();
         self.set_aside(&keys, requests - claimed);
-        Reservation { keys, left: requests }
+        Reservation {
+            keys,
+            left: requests,
+        }
     }
 
     /// A request of a call was drawn: it is set aside no longer.
@@ -308,21 +391,41 @@ impl Budget {
     pub(super) fn headroom(&self, owner: &str, now: Mono, horizon_ms: u64) -> Headroom {
         let mut calls = u32::MAX;
         let mut until: Option<(LimitKey, Mono)> = None;
-        let Some(ledger) = self.owners.get(owner) else { return Headroom { calls: 0, until: None } };
+        let Some(ledger) = self.owners.get(owner) else {
+            return Headroom {
+                calls: 0,
+                until: None,
+            };
+        };
         for key in &ledger.keys {
-            let room = self.book.headroom(std::slice::from_ref(key), now, horizon_ms);
+            let room = self
+                .book
+                .headroom(std::slice::from_ref(key), now, horizon_ms);
             let set_aside = self.reserved.get(key).copied().unwrap_or(0);
             let requests = self.requests_in(key, room.units);
             // More than a limit's units of now may be had by a request that waits for all of them.
-            let alone = if requests == 0 { self.alone(key, now) } else { None };
-            let requests = if alone.is_some_and(|at| at <= now.plus_ms(horizon_ms)) { 1 } else { requests };
+            let alone = if requests == 0 {
+                self.alone(key, now)
+            } else {
+                None
+            };
+            let requests = if alone.is_some_and(|at| at <= now.plus_ms(horizon_ms)) {
+                1
+            } else {
+                requests
+            };
             let left = requests.saturating_sub(set_aside);
             calls = calls.min(left);
-            // Where all that could be drawn is set aside for calls already admitted, the limit has room, and yet it is what is
-            // waited for.
+            // Where all that could be drawn is set aside for calls already admitted, the limit has
+            // room, and yet it is what is waited for.
             let taken = || {
                 let beyond = || self.beyond(key, set_aside, now, horizon_ms);
-                (left == 0).then(|| (key.clone(), alone.filter(|_| set_aside == 0).unwrap_or_else(beyond)))
+                (left == 0).then(|| {
+                    (
+                        key.clone(),
+                        alone.filter(|_| set_aside == 0).unwrap_or_else(beyond),
+                    )
+                })
             };
             if let Some((key, at)) = room.until.or_else(taken)
                 && until.as_ref().is_none_or(|(_, latest)| at > *latest)
@@ -330,24 +433,45 @@ impl Budget {
                 until = Some((key, at));
             }
         }
-        Headroom { calls, until: until.filter(|_| calls == 0).map(|(key, at)| (key.0.to_string(), at)) }
+        Headroom {
+            calls,
+            until: until
+                .filter(|_| calls == 0)
+                .map(|(key, at)| (key.0.to_string(), at)),
+        }
     }
 
-    /// When a request that costs as much as those of late could be drawn, of a limit that counts a cost and is not closed.
+    /// When a request that costs as much as those of late could be drawn, of a limit that counts a
+    /// cost and is not closed.
     fn alone(&self, key: &LimitKey, now: Mono) -> Option<Mono> {
         let typical = self.typical.get(key)?;
         let most = u32::try_from(self.book.most(key)).unwrap_or(u32::MAX);
-        let share = Share { key: key.clone(), units: typical.units().min(most) };
-        Some(self.book.refusal(std::slice::from_ref(&share), now).map_or(now, |refusal| refusal.until))
+        let share = Share {
+            key: key.clone(),
+            units: typical.units().min(most),
+        };
+        Some(
+            self.book
+                .refusal(std::slice::from_ref(&share), now)
+                .map_or(now, |refusal| refusal.until),
+        )
     }
 
-    /// When one request more than those set aside could be drawn, as a limit of rate goes on by itself, at most a day from
-    /// now; [`Mono::FAR`]: when a request ends.
+    /// When one request more than those set aside could be drawn, as a limit of rate goes on by
+    /// itself, at most a day from now; [`Mono::FAR`]: when a request ends.
     fn beyond(&self, key: &LimitKey, set_aside: u32, now: Mono, horizon_ms: u64) -> Mono {
-        if matches!(self.kinds.get(key), None | Some(LimitKind::Concurrency { .. })) {
+        if matches!(
+            self.kinds.get(key),
+            None | Some(LimitKind::Concurrency { .. })
+        ) {
             return Mono::FAR;
         }
-        let enough = |ms| self.requests_in(key, self.book.headroom(std::slice::from_ref(key), now, ms).units) > set_aside;
+        let enough = |ms| {
+            self.requests_in(
+                key,
+                self.book.headroom(std::slice::from_ref(key), now, ms).units,
+            ) > set_aside
+        };
         let (mut low, mut high) = (horizon_ms, horizon_ms.max(1));
         while !enough(high) {
             if high >= LONGEST_FORECAST_MS {
@@ -357,14 +481,20 @@ impl Budget {
         }
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            (low, high) = if enough(middle) { (low, middle) } else { (middle, high) };
+            (low, high) = if enough(middle) {
+                (low, middle)
+            } else {
+                (middle, high)
+            };
         }
         now.plus_ms(high)
     }
 
     /// For how many requests such units of a limit are enough, if they cost what they did of late.
     fn requests_in(&self, key: &LimitKey, units: u32) -> u32 {
-        self.typical.get(key).map_or(units, |typical| typical.requests_in(units))
+        self.typical
+            .get(key)
+            .map_or(units, |typical| typical.requests_in(units))
     }
 
     /// Which of these limits has no room now, and until when.
@@ -383,7 +513,11 @@ impl Budget {
     pub(super) fn usage(&mut self, owner: &str, now: Mono) -> Option<Usage> {
         let meter = &mut self.owners.get_mut(owner)?.meter;
         meter.advance(now);
-        Some(Usage { requests: meter.requests(), possible: meter.possible(), used: meter.used() })
+        Some(Usage {
+            requests: meter.requests(),
+            possible: meter.possible(),
+            used: meter.used(),
+        })
     }
 
     fn set_aside(&mut self, keys: &[LimitKey], requests: u32) {
@@ -407,10 +541,20 @@ impl Budget {
 
 /// What a request takes of a limit.
 fn units_of(shares: &[Share], key: &LimitKey) -> u32 {
-    shares.iter().find(|share| share.key == *key).map_or(1, |share| share.units)
+    shares
+        .iter()
+        .find(|share| share.key == *key)
+        .map_or(1, |share| share.units)
 }
 
 /// The places of those that it holds for.
-fn places<'a>(limits: impl Iterator<Item = &'a BoundLimit>, holds: impl Fn(&BoundLimit) -> bool) -> Vec<usize> {
-    limits.enumerate().filter(|(_, limit)| holds(limit)).map(|(place, _)| place).collect()
+fn places<'a>(
+    limits: impl Iterator<Item = &'a BoundLimit>,
+    holds: impl Fn(&BoundLimit) -> bool,
+) -> Vec<usize> {
+    limits
+        .enumerate()
+        .filter(|(_, limit)| holds(limit))
+        .map(|(place, _)| place)
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! The gate as one call of a connector sees it: bound to an owner, a deadline, and a ledger of what it did.
+//! The gate as one call of a connector sees it: bound to an owner, a deadline, and a ledger of what
+//! it did.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,8 +28,8 @@ const MAX_SIGN: &str = "gate.max_sign_bytes";
 /// Bytes kept of an exchange's error.
 const MAX_NOTED_ERROR_BYTES: usize = 1024;
 
-/// A call's way out. Cheap to clone; clones share the ledger. When the last one goes, what the call had set aside and
-/// did not use goes back.
+/// A call's way out. Cheap to clone; clones share the ledger. When the last one goes, what the call
+/// had set aside and did not use goes back.
 #[derive(Clone)]
 pub struct CallGate {
     state: Arc<CallState>,
@@ -60,19 +61,37 @@ struct Ledger {
 }
 
 impl CallGate {
-    pub(super) fn new(gate: Arc<Gate>, destination: Arc<Destination>, call: i64, deadline: Mono, reservation: Reservation) -> Self {
+    pub(super) fn new(
+        gate: Arc<Gate>,
+        destination: Arc<Destination>,
+        call: i64,
+        deadline: Mono,
+        reservation: Reservation,
+    ) -> Self {
         let opened = gate.clock.mono();
         // A secret that an earlier call used may come back in an answer to this one.
         let secrets = gate.vault.values_in_memory(&destination.owner);
-        let ledger = Ledger { knows_secrets: secrets.is_some(), ..Ledger::default() };
-        let state =
-            CallState { gate, destination, call, opened, deadline, reservation: Mutex::new(reservation), ledger: Mutex::new(ledger) };
+        let ledger = Ledger {
+            knows_secrets: secrets.is_some(),
+            ..Ledger::default()
+        };
+        let state = CallState {
+            gate,
+            destination,
+            call,
+            opened,
+            deadline,
+            reservation: Mutex::new(reservation),
+            ledger: Mutex::new(ledger),
+        };
         state.mask_unused(secrets.iter().flatten());
-        Self { state: Arc::new(state) }
+        Self {
+            state: Arc::new(state),
+        }
     }
 
-    /// From now on every request that brings no `traceparent` of its own carries this one (W3C Trace Context). A text that
-    /// is no header value is left out.
+    /// From now on every request that brings no `traceparent` of its own carries this one (W3C
+    /// Trace Context). A text that is no header value is left out.
     pub fn trace(&self, traceparent: &str) {
         self.state.ledger().traceparent = HeaderValue::from_str(traceparent).ok();
     }
@@ -87,34 +106,57 @@ impl CallGate {
         left_us.saturating_mul(10) < self.state.deadline.since_us(self.state.opened)
     }
 
-    /// Sends one request and waits for the whole answer. It goes on to its end if the caller stops waiting.
+    /// Sends one request and waits for the whole answer. It goes on to its end if the caller stops
+    /// waiting.
     ///
     /// # Errors
     /// [`SendError`]: says for certain whether anything was sent.
     pub async fn send(&self, request: OutgoingRequest) -> Result<Answer, SendError> {
         let (state, left) = (Arc::clone(&self.state), Arc::new(AtomicBool::new(false)));
         let (noted, its_left) = (Shown::of(&self.state, &request), Arc::clone(&left));
-        // On the gate's own runtime: a guest that computes must not hold up answers, nor take a request along when it ends.
-        let sending = self.state.gate.handle.spawn(async move { Box::pin(send::send(&state, request, its_left)).await });
+        // On the gate's own runtime: a guest that computes must not hold up answers, nor take a
+        // request along when it ends.
+        let sending = self
+            .state
+            .gate
+            .handle
+            .spawn(async move { Box::pin(send::send(&state, request, its_left)).await });
         sending.await.unwrap_or_else(|error| {
             let why = format!("the host broke off: {error}");
             let left = left.load(Ordering::Acquire);
-            let error = if left { SendError::SentWithoutAnswer(why) } else { SendError::NeverSent(why) };
+            let error = if left {
+                SendError::SentWithoutAnswer(why)
+            } else {
+                SendError::NeverSent(why)
+            };
             noted.note(&self.state, &error);
             Err(error)
         })
     }
 
-    /// Sends several, as many at once as the gate's settings allow. Answers are in the order of the requests. Requests beyond
-    /// the bound of one such call are not sent, and bytes of answers beyond it are left out.
-    pub async fn send_all(&self, mut requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
+    /// Sends several, as many at once as the gate's settings allow. Answers are in the order of the
+    /// requests. Requests beyond the bound of one such call are not sent, and bytes of answers
+    /// beyond it are left out.
+    pub async fn send_all(
+        &self,
+        mut requests: Vec<OutgoingRequest>,
+    ) -> Vec<Result<Answer, SendError>> {
         let settings = &self.state.gate.settings;
         let (count, most) = (requests.len(), settings.send_all_requests);
         requests.truncate(most);
         let mut left = settings.send_all_response_bytes;
-        let sends = stream::iter(requests).map(|request| self.send(request)).buffered(settings.send_all_concurrency.max(1));
-        let mut answers: Vec<_> = sends.map(|answer| answer.map(|answer| answer.within(&mut left))).collect().await;
-        let beyond = || SendError::NeverSent(format!("one `send-all` has at most {most} requests; raise `gate.send_all_requests`"));
+        let sends = stream::iter(requests)
+            .map(|request| self.send(request))
+            .buffered(settings.send_all_concurrency.max(1));
+        let mut answers: Vec<_> = sends
+            .map(|answer| answer.map(|answer| answer.within(&mut left)))
+            .collect()
+            .await;
+        let beyond = || {
+            SendError::NeverSent(format!(
+                "one `send-all` has at most {most} requests; raise `gate.send_all_requests`"
+            ))
+        };
         answers.resize_with(count, || Err(beyond()));
         answers
     }
@@ -135,51 +177,85 @@ impl CallGate {
     pub async fn sign(&self, request: SignRequest) -> Result<String, CredentialError> {
         let gate = &self.state.gate;
         let most = gate.settings.max_sign_bytes;
-        let attrs: usize = request.attrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let attrs: usize = request
+            .attrs
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
         let bytes = (request.key.len() + request.data.len() + attrs) as u64;
         if bytes > most {
-            return Err(CredentialError::Invalid(format!("{bytes} bytes are to be signed and {most} are allowed; raise `{MAX_SIGN}`")));
+            return Err(CredentialError::Invalid(format!(
+                "{bytes} bytes are to be signed and {most} are allowed; raise `{MAX_SIGN}`"
+            )));
         }
         let mut wanted = Wanted::new(gate.settings.max_placeholders);
-        wanted.read(&request.key).and_then(|()| wanted.read(&request.data)).map_err(CredentialError::Invalid)?;
+        wanted
+            .read(&request.key)
+            .and_then(|()| wanted.read(&request.data))
+            .map_err(CredentialError::Invalid)?;
         let resolved = Resolved::look_up(&gate.vault, &self.state.destination, wanted).await;
         let resolved = resolved.map_err(CredentialError::Invalid)?;
-        self.state.mask_also(resolved.secrets().map(|(_, secret)| &secret.value));
-        let key = resolved.fill_plain(&request.key, most, MAX_SIGN).map_err(CredentialError::Invalid)?;
+        self.state
+            .mask_also(resolved.secrets().map(|(_, secret)| &secret.value));
+        let key = resolved
+            .fill_plain(&request.key, most, MAX_SIGN)
+            .map_err(CredentialError::Invalid)?;
         let left = most.saturating_sub(key.expose_secret().len() as u64);
-        let data = resolved.fill_plain(&request.data, left, MAX_SIGN).map_err(CredentialError::Invalid)?;
+        let data = resolved
+            .fill_plain(&request.data, left, MAX_SIGN)
+            .map_err(CredentialError::Invalid)?;
         sign::sign(&request, key.expose_secret(), data.expose_secret())
     }
 
-    /// Keeps a secret that the destination handed out as a new generation of `name`: bound to the hosts of the entered one
-    /// that it succeeds, else to the granted hosts.
+    /// Keeps a secret that the destination handed out as a new generation of `name`: bound to the
+    /// hosts of the entered one that it succeeds, else to the granted hosts.
     ///
     /// # Errors
     /// [`CredentialError::Invalid`] for a name that cannot be, or if it could not be stored.
-    pub async fn deposit(&self, name: &str, value: SecretString, expires_at: Option<Wall>) -> Result<(), CredentialError> {
+    pub async fn deposit(
+        &self,
+        name: &str,
+        value: SecretString,
+        expires_at: Option<Wall>,
+    ) -> Result<(), CredentialError> {
         let destination = &self.state.destination;
         placeholders::check_owned(destination, name)?;
         let bytes = value.expose_secret().len() as u64;
         if bytes > MAX_SECRET_BYTES {
-            return Err(CredentialError::Invalid(format!("a secret has at most {MAX_SECRET_BYTES} bytes, not {bytes}")));
+            return Err(CredentialError::Invalid(format!(
+                "a secret has at most {MAX_SECRET_BYTES} bytes, not {bytes}"
+            )));
         }
         self.state.count_deposit()?;
         let hosts = destination.grants.iter().map(ToString::to_string).collect();
         self.state.mask_also([&value]);
         let vault = &self.state.gate.vault;
-        let entered = destination.auth.as_ref().is_some_and(|auth| auth.secrets().iter().any(|secret| secret.name == name));
+        let entered = destination
+            .auth
+            .as_ref()
+            .is_some_and(|auth| auth.secrets().iter().any(|secret| secret.name == name));
         if entered {
-            vault.renew(&destination.owner, name, value, expires_at, hosts).await?;
+            vault
+                .renew(&destination.owner, name, value, expires_at, hosts)
+                .await?;
         } else {
             let most = self.state.gate.settings.max_secrets_per_connection;
-            vault.put_within(&destination.owner, name, value, hosts, expires_at, most).await?;
+            vault
+                .put_within(&destination.owner, name, value, hosts, expires_at, most)
+                .await?;
         }
         Ok(())
     }
 
-    /// What the destination says of a limit: `limit` requests in all, `remaining` left, `reset_ms` until all are back.
-    /// Tightens, never widens.
-    pub fn observe(&self, bucket: Option<&str>, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>) {
+    /// What the destination says of a limit: `limit` requests in all, `remaining` left, `reset_ms`
+    /// until all are back. Tightens, never widens.
+    pub fn observe(
+        &self,
+        bucket: Option<&str>,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+    ) {
         let gate = &self.state.gate;
         for key in self.state.destination.buckets(bucket) {
             gate.limiter.observe(key, limit, remaining, reset_ms);
@@ -212,7 +288,8 @@ impl CallGate {
         self.state.redact(text)
     }
 
-    /// The first `keep_bytes` of a text with the secrets of this call masked; one that begins before the cut is masked whole.
+    /// The first `keep_bytes` of a text with the secrets of this call masked; one that begins
+    /// before the cut is masked whole.
     #[must_use]
     pub fn redact_start(&self, text: &str, keep_bytes: usize) -> String {
         placeholders::hidden(&self.state.with_mask(|mask| mask.start(text, keep_bytes)))
@@ -238,7 +315,10 @@ impl CallGate {
 
 impl std::fmt::Debug for CallGate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CallGate").field("owner", &self.state.destination.owner).field("call", &self.state.call).finish_non_exhaustive()
+        f.debug_struct("CallGate")
+            .field("owner", &self.state.destination.owner)
+            .field("call", &self.state.call)
+            .finish_non_exhaustive()
     }
 }
 
@@ -260,7 +340,8 @@ impl CallState {
         let most = self.gate.settings.max_deposits_per_call;
         let mut ledger = self.ledger();
         if ledger.deposits >= most {
-            let why = format!("a call keeps at most {most} secrets; raise `gate.max_deposits_per_call`");
+            let why =
+                format!("a call keeps at most {most} secrets; raise `gate.max_deposits_per_call`");
             return Err(CredentialError::Invalid(why));
         }
         ledger.deposits += 1;
@@ -314,7 +395,12 @@ impl CallState {
     fn release(&self) {
         // The budget first, as when drawing.
         let mut budget = self.gate.limiter.budget();
-        let gave_back = budget.release(&mut self.reservation.lock().unwrap_or_else(PoisonError::into_inner));
+        let gave_back = budget.release(
+            &mut self
+                .reservation
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         drop(budget);
         if gave_back {
             self.gate.limiter.limited.notify_one();
@@ -339,7 +425,12 @@ pub(super) struct Flight<'a> {
 impl<'a> Flight<'a> {
     pub(super) fn begin(call: &'a CallState, write: bool, left: Arc<AtomicBool>) -> Self {
         call.ledger().under_way.push((write, Arc::clone(&left)));
-        Self { call, write, left, answered: false }
+        Self {
+            call,
+            write,
+            left,
+            answered: false,
+        }
     }
 
     pub(super) fn end(mut self, result: &Result<RawAnswer, SendError>) {
@@ -351,7 +442,9 @@ impl Drop for Flight<'_> {
     fn drop(&mut self) {
         let left = self.left.load(Ordering::Acquire);
         let mut ledger = self.call.ledger();
-        ledger.under_way.retain(|(_, other)| !Arc::ptr_eq(other, &self.left));
+        ledger
+            .under_way
+            .retain(|(_, other)| !Arc::ptr_eq(other, &self.left));
         ledger.evidence.anything_left |= left;
         ledger.evidence.write_left |= left && self.write;
         ledger.evidence.answer_lost |= left && self.write && !self.answered;

@@ -16,9 +16,15 @@ pub struct Cost {
     pub units: u32,
 }
 
-/// The units that a request takes of a limit that counts `counts`. A cost that it does not state is 1.
+/// The units that a request takes of a limit that counts `counts`. A cost that it does not state is
+/// 1.
 pub(super) fn of(counts: Option<&str>, costs: &[Cost]) -> u32 {
-    let stated = |name: &str| costs.iter().find(|cost| cost.name == name).map(|cost| cost.units.max(1));
+    let stated = |name: &str| {
+        costs
+            .iter()
+            .find(|cost| cost.name == name)
+            .map(|cost| cost.units.max(1))
+    };
     counts.and_then(stated).unwrap_or(1)
 }
 
@@ -28,10 +34,18 @@ pub(super) fn of(counts: Option<&str>, costs: &[Cost]) -> u32 {
 /// With the reason: too many costs, or one of them twice.
 pub(super) fn check(costs: &[Cost], most: usize) -> Result<(), String> {
     if costs.len() > most {
-        return Err(format!("there are {} costs and {most} are allowed; raise `gate.max_request_costs`", costs.len()));
+        return Err(format!(
+            "there are {} costs and {most} are allowed; raise `gate.max_request_costs`",
+            costs.len()
+        ));
     }
-    let twice = costs.iter().enumerate().find(|(i, cost)| costs[..*i].iter().any(|earlier| earlier.name == cost.name));
-    twice.map_or(Ok(()), |(_, cost)| Err(format!("the cost `{}` is stated twice", shown(&cost.name))))
+    let twice = costs
+        .iter()
+        .enumerate()
+        .find(|(i, cost)| costs[..*i].iter().any(|earlier| earlier.name == cost.name));
+    twice.map_or(Ok(()), |(_, cost)| {
+        Err(format!("the cost `{}` is stated twice", shown(&cost.name)))
+    })
 }
 
 /// Why a request with such a cost never leaves.
@@ -44,7 +58,8 @@ fn shown(name: &str) -> String {
     name.chars().take(MAX_CHARS).collect()
 }
 
-/// What requests took of a limit of late, on average: what admission reckons with before a request states its own cost.
+/// What requests took of a limit of late, on average: what admission reckons with before a request
+/// states its own cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Typical {
     parts: u64,
@@ -53,7 +68,9 @@ pub(super) struct Typical {
 impl Typical {
     /// The first request is all that is known.
     pub(super) const fn first(units: u32) -> Self {
-        Self { parts: units as u64 * PARTS }
+        Self {
+            parts: units as u64 * PARTS,
+        }
     }
 
     /// One more request.
@@ -78,20 +95,33 @@ mod tests {
     use super::*;
 
     fn cost(name: &str, units: u32) -> Cost {
-        Cost { name: name.to_owned(), units }
+        Cost {
+            name: name.to_owned(),
+            units,
+        }
     }
 
     #[test]
     fn a_limit_takes_the_cost_that_it_counts_and_at_least_one() {
         let costs = [cost("points", 50), cost("rows", 0)];
-        assert_eq!([None, Some("points"), Some("rows"), Some("items")].map(|counts| of(counts, &costs)), [1, 50, 1, 1]);
+        assert_eq!(
+            [None, Some("points"), Some("rows"), Some("items")].map(|counts| of(counts, &costs)),
+            [1, 50, 1, 1]
+        );
     }
 
     #[test]
     fn costs_are_few_and_stated_once() {
         assert!(check(&[cost("points", 1), cost("rows", 1)], 2).is_ok());
-        assert!(check(&[cost("points", 1), cost("rows", 1)], 1).unwrap_err().contains("gate.max_request_costs"));
-        assert_eq!(check(&[cost("points", 1), cost("points", 2)], 2).unwrap_err(), "the cost `points` is stated twice");
+        assert!(
+            check(&[cost("points", 1), cost("rows", 1)], 1)
+                .unwrap_err()
+                .contains("gate.max_request_costs")
+        );
+        assert_eq!(
+            check(&[cost("points", 1), cost("points", 2)], 2).unwrap_err(),
+            "the cost `points` is stated twice"
+        );
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub struct Destination {
     pub grants: Vec<Grant>,
     /// Ranges that may be dialled although they are not public.
     pub allow_addresses: Vec<IpNet>,
-    /// How it authenticates. Secret references in it are not looked at: the values are in the vault, under
-    /// `token`, `client_secret`, or the connector's own names.
+    /// How it authenticates. Secret references in it are not looked at: the values are in the
+    /// vault, under `token`, `client_secret`, or the connector's own names.
     pub auth: Option<AuthDocument>,
     /// One request in milliseconds; 0: the gate's default.
     pub request_timeout_ms: u64,
@@ -54,37 +54,62 @@ pub struct BoundLimit {
 }
 
 impl Destination {
-    /// What a request of this operation and with these costs takes of which limits. The own key comes last.
+    /// What a request of this operation and with these costs takes of which limits. The own key
+    /// comes last.
     #[must_use]
     pub fn shares(&self, operation: Option<&str>, costs: &[Cost]) -> Vec<Share> {
-        let share = |limit: &BoundLimit| Share { key: limit.key.clone(), units: cost::of(limit.counts.as_deref(), costs) };
+        let share = |limit: &BoundLimit| Share {
+            key: limit.key.clone(),
+            units: cost::of(limit.counts.as_deref(), costs),
+        };
         let mut shares: Vec<Share> = self.covering(operation).map(share).collect();
         shares.push(Share::one(self.own_key.clone()));
         shares
     }
 
     /// The limits that count a cost which such a request does not state.
-    pub fn unstated<'a>(&'a self, operation: Option<&'a str>, costs: &'a [Cost]) -> impl Iterator<Item = &'a BoundLimit> {
+    pub fn unstated<'a>(
+        &'a self,
+        operation: Option<&'a str>,
+        costs: &'a [Cost],
+    ) -> impl Iterator<Item = &'a BoundLimit> {
         let states = |name: &str| costs.iter().any(|cost| cost.name == name);
-        self.covering(operation).filter(move |limit| limit.counts.as_deref().is_some_and(|counts| !states(counts)))
+        self.covering(operation).filter(move |limit| {
+            limit
+                .counts
+                .as_deref()
+                .is_some_and(|counts| !states(counts))
+        })
     }
 
     fn covering<'a>(&'a self, operation: Option<&'a str>) -> impl Iterator<Item = &'a BoundLimit> {
-        let named = move |limit: &BoundLimit| operation.is_some_and(|op| limit.operations.iter().any(|o| o == op));
-        self.limits.iter().filter(move |limit| limit.operations.is_empty() || named(limit))
+        let named = move |limit: &BoundLimit| {
+            operation.is_some_and(|op| limit.operations.iter().any(|o| o == op))
+        };
+        self.limits
+            .iter()
+            .filter(move |limit| limit.operations.is_empty() || named(limit))
     }
 
-    /// The limits that cover every request: what admission can know before a connector has said what it will do.
+    /// The limits that cover every request: what admission can know before a connector has said
+    /// what it will do.
     pub fn common_limits(&self) -> impl Iterator<Item = &BoundLimit> {
-        self.limits.iter().filter(|limit| limit.operations.is_empty())
+        self.limits
+            .iter()
+            .filter(|limit| limit.operations.is_empty())
     }
 
-    /// The keys of all limits of a name, whoever gave it: the destination says no to all of them. The own key if none is
-    /// named or the name is not known.
+    /// The keys of all limits of a name, whoever gave it: the destination says no to all of them.
+    /// The own key if none is named or the name is not known.
     #[must_use]
     pub fn buckets(&self, name: Option<&str>) -> Vec<&LimitKey> {
         let named = |limit: &&BoundLimit| name.is_some() && limit.name.as_deref() == name;
-        let mut keys: Vec<&LimitKey> = self.limits.iter().filter(named).map(|limit| &limit.key).collect();
+        let mut keys: Vec<&LimitKey> = self
+            .limits
+            .iter()
+            .filter(named)
+            .map(|limit| &limit.key)
+            .collect();
         if keys.is_empty() {
             keys.push(&self.own_key);
         }

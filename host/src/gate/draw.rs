@@ -1,12 +1,14 @@
 //! The limiter: every request is drawn here at the moment in which it leaves.
 //!
-//! Requests that draw from the same limits pass a turnstile one after the other, so they leave in the order in which
-//! they came, and only the first of them waits on a timer. It waits until the instant that the limits name, or until
-//! another request ends, and never past its deadline. Closed limits and used window units are facts in the store.
+//! Requests that draw from the same limits pass a turnstile one after the other, so they leave in
+//! the order in which they came, and only the first of them waits on a timer. It waits until the
+//! instant that the limits name, or until another request ends, and never past its deadline. Closed
+//! limits and used window units are facts in the store.
 //!
-//! Where others share one of the limits, a request that needs several units of it keeps a place while it waits: who comes
-//! later does not take them one by one before its eyes. One that the limit puts off until after its deadline waits
-//! nowhere, and finds what others have left when it comes again.
+//! Where others share one of the limits, a request that needs several units of it keeps a place
+//! while it waits: who comes later does not take them one by one before its eyes. One that the
+//! limit puts off until after its deadline waits nowhere, and finds what others have left when it
+//! comes again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +28,8 @@ use crate::store::StoreError;
 
 /// Turnstiles above which those that nobody uses are removed.
 const TURNSTILES_BEFORE_REMOVAL: usize = 1024;
-/// How long a request waits at least for one that came before, unless that tells that it goes, in milliseconds.
+/// How long a request waits at least for one that came before, unless that tells that it goes, in
+/// milliseconds.
 const OLDER_GOES_MS: u64 = 50;
 /// How long a lease that the store refused rests before it is tried again, in milliseconds.
 const LEASE_RETRY_MS: u64 = 100;
@@ -55,7 +58,11 @@ pub(super) enum Refused {
     /// No room before the deadline.
     Limited { until: Mono, key: LimitKey },
     /// It costs more than a limit ever admits at once.
-    TooCostly { key: LimitKey, units: u32, most: u64 },
+    TooCostly {
+        key: LimitKey,
+        units: u32,
+        most: u64,
+    },
     /// The store could not note a use.
     Unrecorded(String),
 }
@@ -78,7 +85,8 @@ impl Drop for Drawn {
     }
 }
 
-/// The place of a waiting request in the queues of costly ones. It leaves them when this is dropped.
+/// The place of a waiting request in the queues of costly ones. It leaves them when this is
+/// dropped.
 struct Place<'a> {
     limiter: &'a Limiter,
     number: u64,
@@ -87,8 +95,15 @@ struct Place<'a> {
 impl Place<'_> {
     /// Those that come later must not take what a costly request waits for.
     fn take(&self, shares: &[Share], refusal: &Refusal) {
-        let waits_for = shares.iter().find(|share| share.key == refusal.key && share.units > 1);
-        if self.limiter.budget().queues.set(self.number, waits_for.map(|_| refusal.clone())) {
+        let waits_for = shares
+            .iter()
+            .find(|share| share.key == refusal.key && share.units > 1);
+        if self
+            .limiter
+            .budget()
+            .queues
+            .set(self.number, waits_for.map(|_| refusal.clone()))
+        {
             self.limiter.freed.notify_waiters();
         }
     }
@@ -103,9 +118,14 @@ impl Drop for Place<'_> {
 }
 
 impl Limiter {
-    /// Restores what earlier runs left: closed limits, and the uses of windows. Slices that were open count as used
-    /// now, and are closed so that a later restart does not count them once more.
-    pub(super) async fn restore(facts: Box<dyn LimitFacts>, guard: Guard, clock: Clock) -> Result<Arc<Self>, StoreError> {
+    /// Restores what earlier runs left: closed limits, and the uses of windows. Slices that were
+    /// open count as used now, and are closed so that a later restart does not count them once
+    /// more.
+    pub(super) async fn restore(
+        facts: Box<dyn LimitFacts>,
+        guard: Guard,
+        clock: Clock,
+    ) -> Result<Arc<Self>, StoreError> {
         let (now, wall) = (clock.mono(), clock.wall());
         let mut budget = Budget::new(guard);
         budget.set_wall(clock.wall_offset(), now);
@@ -114,8 +134,9 @@ impl Limiter {
         }
         for (key, slice, units, _, closed_at) in facts.slices().await? {
             let used = match closed_at {
-                // It was noted as it was drawn, and the destination may have counted it as late as the guard believes it was
-                // on its way. A wall clock that was set back must not put a use into the future.
+                // It was noted as it was drawn, and the destination may have counted it as late as
+                // the guard believes it was on its way. A wall clock that was set back must not put
+                // a use into the future.
                 Some(at) => clock.mono_of(at).plus_ms(guard.reach_ms).min(now),
                 None => {
                     facts.close_slice(&key, slice, wall).await?;
@@ -145,18 +166,40 @@ impl Limiter {
     }
 
     /// Closes a limit until then, durably.
-    pub(super) async fn close(&self, key: &LimitKey, until: Wall, reason: &str) -> Result<(), StoreError> {
+    pub(super) async fn close(
+        &self,
+        key: &LimitKey,
+        until: Wall,
+        reason: &str,
+    ) -> Result<(), StoreError> {
         // In memory first: the store may be slow and the destination has said no already.
-        self.budget().close(key, self.clock.mono_of(until), self.clock.mono());
+        self.budget()
+            .close(key, self.clock.mono_of(until), self.clock.mono());
         self.facts.close_limit(&key.0, until, reason).await
     }
 
-    /// Takes over what the destination says of a limit. A closure is in force at once and stored soon.
-    pub(super) fn observe(self: &Arc<Self>, key: &LimitKey, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>) {
-        let Some(until) = self.budget().observe(key, limit, remaining, reset_ms, self.clock.mono()) else { return };
+    /// Takes over what the destination says of a limit. A closure is in force at once and stored
+    /// soon.
+    pub(super) fn observe(
+        self: &Arc<Self>,
+        key: &LimitKey,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+    ) {
+        let Some(until) = self
+            .budget()
+            .observe(key, limit, remaining, reset_ms, self.clock.mono())
+        else {
+            return;
+        };
         let (limiter, key, until) = (Arc::clone(self), key.clone(), self.clock.wall_of(until));
         self.handle.spawn(async move {
-            if let Err(error) = limiter.facts.close_limit(&key.0, until, "the destination says that nothing remains").await {
+            if let Err(error) = limiter
+                .facts
+                .close_limit(&key.0, until, "the destination says that nothing remains")
+                .await
+            {
                 tracing::warn!(limit = %key, %error, "a closed limit could not be kept");
             }
         });
@@ -183,14 +226,25 @@ impl Limiter {
         let turnstile = self.turnstile(shares.iter().map(|share| share.key.clone()).collect());
         let end = self.clock.instant(deadline);
         let Ok(_turn) = tokio::time::timeout_at(end, turnstile.lock()).await else {
-            return Err(Self::limited_now(self.budget_of_now().refusal(shares, self.clock.mono()), shares, deadline));
+            return Err(Self::limited_now(
+                self.budget_of_now().refusal(shares, self.clock.mono()),
+                shares,
+                deadline,
+            ));
         };
         self.budget().note_costs(owner, shares);
-        let place = Place { limiter: self, number: self.next_place.fetch_add(1, Ordering::Relaxed) };
+        let place = Place {
+            limiter: self,
+            number: self.next_place.fetch_add(1, Ordering::Relaxed),
+        };
         loop {
             // Each time: the limits may have been changed while it waited.
             if let Some((share, most)) = self.budget().exceeds(shares) {
-                return Err(Refused::TooCostly { key: share.key.clone(), units: share.units, most });
+                return Err(Refused::TooCostly {
+                    key: share.key.clone(),
+                    units: share.units,
+                    most,
+                });
             }
             let freed = self.freed.notified();
             tokio::pin!(freed);
@@ -208,7 +262,10 @@ impl Limiter {
                 }
             };
             if refusal.until != Mono::FAR && refusal.until > deadline {
-                return Err(Refused::Limited { until: refusal.until, key: refusal.key });
+                return Err(Refused::Limited {
+                    until: refusal.until,
+                    key: refusal.key,
+                });
             }
             place.take(shares, &refusal);
             tokio::select! {
@@ -218,7 +275,11 @@ impl Limiter {
                 () = freed => {}
             }
             if self.clock.mono() >= deadline {
-                return Err(Self::limited_now(self.refusal(shares, place.number), shares, deadline));
+                return Err(Self::limited_now(
+                    self.refusal(shares, place.number),
+                    shares,
+                    deadline,
+                ));
             }
         }
     }
@@ -228,14 +289,23 @@ impl Limiter {
         let now = self.clock.mono();
         let budget = self.budget_of_now();
         let own = budget.refusal(shares, now);
-        // The older one may be past its instant, and only wait for the store. When it goes, it tells.
+        // The older one may be past its instant, and only wait for the store. When it goes, it
+        // tells.
         own.or_else(|| {
-            budget.queues.older(shares, place).map(|older| Refusal { until: older.until.max(now.plus_ms(OLDER_GOES_MS)), ..older })
+            budget.queues.older(shares, place).map(|older| Refusal {
+                until: older.until.max(now.plus_ms(OLDER_GOES_MS)),
+                ..older
+            })
         })
     }
 
     /// None: another turnstile took the last units of a window.
-    fn try_draw(self: &Arc<Self>, owner: &str, shares: &[Share], reservation: &Mutex<Reservation>) -> Option<Result<Drawn, Refusal>> {
+    fn try_draw(
+        self: &Arc<Self>,
+        owner: &str,
+        shares: &[Share],
+        reservation: &Mutex<Reservation>,
+    ) -> Option<Result<Drawn, Refusal>> {
         // The wall clock was looked at when there was found to be room.
         let mut budget = self.budget();
         if budget.without_units(shares).next().is_some() {
@@ -250,7 +320,11 @@ impl Limiter {
         for (key, used_up) in used {
             self.note_use(&key, used_up);
         }
-        Some(Ok(Drawn { limiter: Arc::clone(self), owner: owner.to_owned(), draw: Some(draw) }))
+        Some(Ok(Drawn {
+            limiter: Arc::clone(self),
+            owner: owner.to_owned(),
+            draw: Some(draw),
+        }))
     }
 
     /// What to answer when the time is up.
@@ -260,12 +334,23 @@ impl Limiter {
             (None, Some(share)) => (share.key.clone(), deadline),
             (None, None) => (LimitKey::new(""), deadline),
         };
-        // Until when a running request lasts is not known; the deadline is as good a time to ask again as any.
-        Refused::Limited { until: if until == Mono::FAR { deadline } else { until.max(deadline) }, key }
+        // Until when a running request lasts is not known; the deadline is as good a time to ask
+        // again as any.
+        Refused::Limited {
+            until: if until == Mono::FAR {
+                deadline
+            } else {
+                until.max(deadline)
+            },
+            key,
+        }
     }
 
     fn turnstile(&self, keys: Vec<LimitKey>) -> Arc<Turnstile<()>> {
-        let mut turnstiles = self.turnstiles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turnstiles = self
+            .turnstiles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if turnstiles.len() > TURNSTILES_BEFORE_REMOVAL {
             turnstiles.retain(|_, turnstile| Arc::strong_count(turnstile) > 1);
         }
@@ -279,20 +364,36 @@ impl Limiter {
             tokio::pin!(leased);
             leased.as_mut().enable();
             let missing: Vec<Share> = self.budget().without_units(shares).cloned().collect();
-            let Some(first) = missing.first() else { return Ok(()) };
+            let Some(first) = missing.first() else {
+                return Ok(());
+            };
             for share in &missing {
                 self.lease(&share.key, share.units);
             }
-            if tokio::time::timeout_at(self.clock.instant(deadline), leased).await.is_err() {
-                let error = self.budget().slices(&first.key).and_then(|s| s.error().map(str::to_owned));
-                return Err(Refused::Unrecorded(error.unwrap_or_else(|| "the store did not answer in time".to_owned())));
+            if tokio::time::timeout_at(self.clock.instant(deadline), leased)
+                .await
+                .is_err()
+            {
+                let error = self
+                    .budget()
+                    .slices(&first.key)
+                    .and_then(|s| s.error().map(str::to_owned));
+                return Err(Refused::Unrecorded(
+                    error.unwrap_or_else(|| "the store did not answer in time".to_owned()),
+                ));
             }
         }
     }
 
     /// Leases a slice of a window if it needs one to have so many units.
     fn lease(self: &Arc<Self>, key: &LimitKey, units: u32) {
-        let Some((slice, units)) = self.budget().slices(key).and_then(|slices| slices.begin_lease(units)) else { return };
+        let Some((slice, units)) = self
+            .budget()
+            .slices(key)
+            .and_then(|slices| slices.begin_lease(units))
+        else {
+            return;
+        };
         let limiter = Arc::clone(self);
         let key = key.clone();
         self.handle.spawn(async move {
@@ -317,7 +418,8 @@ impl Limiter {
         let limiter = Arc::clone(self);
         let key = key.clone();
         let at = self.clock.wall();
-        // If this is lost in a crash the slice counts as used at the restart: later than it was, so on the safe side.
+        // If this is lost in a crash the slice counts as used at the restart: later than it was, so
+        // on the safe side.
         self.handle.spawn(async move {
             for UsedUp { slice, remove_before_ms } in used_up {
                 let mut result = limiter.facts.close_slice(&key.0, slice, at).await;

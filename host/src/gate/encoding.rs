@@ -26,13 +26,22 @@ pub(super) fn json_content(text: &str) -> String {
 pub(super) fn decode_form(text: &str) -> String {
     // Made into one value, so that `=` and `&` in it stay where they are.
     let pair = format!("v={}", text.replace('&', "%26"));
-    url::form_urlencoded::parse(pair.as_bytes()).next().map_or_else(String::new, |(_, v)| v.into_owned())
+    url::form_urlencoded::parse(pair.as_bytes())
+        .next()
+        .map_or_else(String::new, |(_, v)| v.into_owned())
 }
 
 /// A URL in which the braces of a placeholder are readable, for people.
 pub(super) fn readable_braces(url: &str) -> String {
     let mut shown = url.to_owned();
-    for (encoded, plain) in [("%7B", "{"), ("%7b", "{"), ("%7D", "}"), ("%7d", "}"), ("%3A", ":"), ("%3a", ":")] {
+    for (encoded, plain) in [
+        ("%7B", "{"),
+        ("%7b", "{"),
+        ("%7D", "}"),
+        ("%7d", "}"),
+        ("%3A", ":"),
+        ("%3a", ":"),
+    ] {
         shown = shown.replace(encoded, plain);
     }
     shown

@@ -1,4 +1,5 @@
-//! One request and what came of it, in the host's own words: the border between connectors, the resolver and the gate.
+//! One request and what came of it, in the host's own words: the border between connectors, the
+//! resolver and the gate.
 
 use bytes::Bytes;
 use egression_core::time::Wall;
@@ -72,7 +73,11 @@ pub struct Answer {
 impl Answer {
     /// The answer, if it fits into the bytes that are left; else without its body.
     pub(super) fn within(mut self, left: &mut u64) -> Self {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
         let after = left.saturating_sub(headers as u64);
         match after.checked_sub(self.body.len() as u64) {
             Some(rest) => *left = rest,
@@ -168,10 +173,14 @@ impl ExchangeEnd {
         }
     }
 
-    /// The destination was tried, or its name or credential, and nothing came of it. Our own refusals are not the destination's.
+    /// The destination was tried, or its name or credential, and nothing came of it. Our own
+    /// refusals are not the destination's.
     #[must_use]
     pub const fn blames_destination(self) -> bool {
-        matches!(self, Self::Unanswered | Self::NeverSent | Self::CredentialRefused)
+        matches!(
+            self,
+            Self::Unanswered | Self::NeverSent | Self::CredentialRefused
+        )
     }
 }
 
@@ -194,6 +203,7 @@ pub struct Exchange {
     pub error: Option<String>,
     /// It may have changed something there.
     pub write: bool,
-    /// What its header `Idempotency-Key` says: which item it was for, if a connector sends one for each.
+    /// What its header `Idempotency-Key` says: which item it was for, if a connector sends one for
+    /// each.
     pub idempotency_key: Option<String>,
 }

@@ -27,7 +27,13 @@ pub trait LimitFacts: Send + Sync {
     ///
     /// # Errors
     /// What the database says.
-    async fn lease_slice(&self, key: &str, slice: i64, units: u32, at: Wall) -> Result<(), StoreError>;
+    async fn lease_slice(
+        &self,
+        key: &str,
+        slice: i64,
+        units: u32,
+        at: Wall,
+    ) -> Result<(), StoreError>;
 
     /// Notes when a slice's last unit was used.
     ///
@@ -58,7 +64,13 @@ impl LimitFacts for Store {
         Self::close_limit(self, key, until, reason).await
     }
 
-    async fn lease_slice(&self, key: &str, slice: i64, units: u32, at: Wall) -> Result<(), StoreError> {
+    async fn lease_slice(
+        &self,
+        key: &str,
+        slice: i64,
+        units: u32,
+        at: Wall,
+    ) -> Result<(), StoreError> {
         Self::lease_slice(self, key, slice, units, at).await
     }
 

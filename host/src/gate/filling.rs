@@ -1,8 +1,9 @@
-//! Secrets put into a request as it leaves: into header values, query values, and on request into the string values of
-//! a JSON body or the values of a form; nowhere else. What cannot be replaced is refused, never sent as it is.
+//! Secrets put into a request as it leaves: into header values, query values, and on request into
+//! the string values of a JSON body or the values of a form; nowhere else. What cannot be replaced
+//! is refused, never sent as it is.
 //!
-//! A placeholder may stand in a text as often as one likes and a secret may be long, so what is filled is bounded while
-//! it grows: no more is built than may be sent.
+//! A placeholder may stand in a text as often as one likes and a secret may be long, so what is
+//! filled is bounded while it grows: no more is built than may be sent.
 
 use std::collections::HashMap;
 
@@ -30,7 +31,11 @@ pub(super) struct Filled {
 impl Filled {
     /// Nothing yet, of at most `most` bytes. `setting` is what raises the bound.
     pub(super) fn new(most: u64, setting: &'static str) -> Self {
-        Self { text: String::new(), most: usize::try_from(most).unwrap_or(usize::MAX), setting }
+        Self {
+            text: String::new(),
+            most: usize::try_from(most).unwrap_or(usize::MAX),
+            setting,
+        }
     }
 
     /// The text.
@@ -40,14 +45,20 @@ impl Filled {
 
     fn push(&mut self, piece: &str) -> Result<(), String> {
         if piece.len() > self.most - self.text.len() {
-            return Err(format!("with its secrets it is longer than allowed; raise `{}`", self.setting));
+            return Err(format!(
+                "with its secrets it is longer than allowed; raise `{}`",
+                self.setting
+            ));
         }
         self.text.push_str(piece);
         Ok(())
     }
 
     fn push_percent(&mut self, piece: &str) -> Result<(), String> {
-        piece.as_bytes().chunks(CHUNK_BYTES).try_for_each(|chunk| self.push(&encoding::percent(chunk)))
+        piece
+            .as_bytes()
+            .chunks(CHUNK_BYTES)
+            .try_for_each(|chunk| self.push(&encoding::percent(chunk)))
     }
 }
 
@@ -58,18 +69,28 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// Looks up what a request wants. Unknown placeholders are an error: a made-up tag, another owner's. One of an older
-    /// generation stands for the newest secret: a call that began before a token was renewed goes on with the new one.
-    /// Whether a secret has expired is the destination's to say: its 401 renews the session, a refusal here would not.
-    pub(super) async fn look_up(vault: &Vault, destination: &Destination, wanted: Wanted) -> Result<Self, String> {
+    /// Looks up what a request wants. Unknown placeholders are an error: a made-up tag, another
+    /// owner's. One of an older generation stands for the newest secret: a call that began before a
+    /// token was renewed goes on with the new one. Whether a secret has expired is the
+    /// destination's to say: its 401 renews the session, a refusal here would not.
+    pub(super) async fn look_up(
+        vault: &Vault,
+        destination: &Destination,
+        wanted: Wanted,
+    ) -> Result<Self, String> {
         let owner = &destination.owner;
         let mut resolved = Self::default();
         for (text, (name, tag)) in wanted.by_text {
             check_owned(destination, &name).map_err(|error| error.to_string())?;
             let secret = vault.get(owner, &name).await.map_err(|e| e.to_string())?;
             let secret = secret
-                .filter(|s| generations(s).any(|generation| is_same(&vault.tag(owner, &name, generation), &tag)))
-                .ok_or_else(|| format!("a placeholder of `{name}` stands for no secret of this owner"))?;
+                .filter(|s| {
+                    generations(s)
+                        .any(|generation| is_same(&vault.tag(owner, &name, generation), &tag))
+                })
+                .ok_or_else(|| {
+                    format!("a placeholder of `{name}` stands for no secret of this owner")
+                })?;
             resolved.by_text.insert(text, (name, secret));
         }
         Ok(resolved)
@@ -86,18 +107,30 @@ impl Resolved {
     }
 
     /// A text with its secrets as they are, of at most `most` bytes.
-    pub(super) fn fill_plain(&self, text: &str, most: u64, setting: &'static str) -> Result<SecretString, String> {
+    pub(super) fn fill_plain(
+        &self,
+        text: &str,
+        most: u64,
+        setting: &'static str,
+    ) -> Result<SecretString, String> {
         let mut filled = Filled::new(most, setting);
         self.fill(text, &mut filled, Filled::push, Filled::push)?;
         Ok(SecretString::from(filled.into_text()))
     }
 
     /// Puts the secrets into the query values of a URL of at most `most` bytes.
-    pub(super) fn fill_url(&self, url: &mut Url, most: u64, setting: &'static str) -> Result<(), String> {
+    pub(super) fn fill_url(
+        &self,
+        url: &mut Url,
+        most: u64,
+        setting: &'static str,
+    ) -> Result<(), String> {
         if occurs_in(&encoding::decode_form(url.path())) {
             return Err("a placeholder cannot stand in a path".to_owned());
         }
-        let Some(query) = url.query() else { return Ok(()) };
+        let Some(query) = url.query() else {
+            return Ok(());
+        };
         if !occurs_in(&encoding::decode_form(query)) {
             return Ok(());
         }
@@ -108,7 +141,12 @@ impl Resolved {
     }
 
     /// Puts the secrets into a body.
-    pub(super) fn fill_body(&self, body: &str, place: BodyPlaceholders, mut filled: Filled) -> Result<String, String> {
+    pub(super) fn fill_body(
+        &self,
+        body: &str,
+        place: BodyPlaceholders,
+        mut filled: Filled,
+    ) -> Result<String, String> {
         match place {
             BodyPlaceholders::None => filled.push(body)?,
             BodyPlaceholders::Form => self.fill_pairs(body, &mut filled)?,
@@ -159,20 +197,26 @@ impl Resolved {
         Ok(())
     }
 
-    /// String values of a JSON text. All other bytes stay as they are: numbers and the order of members matter.
+    /// String values of a JSON text. All other bytes stay as they are: numbers and the order of
+    /// members matter.
     fn fill_json(&self, text: &str, filled: &mut Filled) -> Result<(), String> {
-        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|e| format!("the body is no JSON: {e}"))?;
+        serde_json::from_str::<serde::de::IgnoredAny>(text)
+            .map_err(|e| format!("the body is no JSON: {e}"))?;
         let mut rest = text;
         while let Some(start) = rest.find('"') {
             let inside = &rest[start + 1..];
             let end = string_end(inside).ok_or_else(|| "the body is no JSON".to_owned())?;
             let (string, behind) = (&inside[..end], &inside[end + 1..]);
-            let is_name = behind.trim_start_matches([' ', '\t', '\n', '\r']).starts_with(':');
+            let is_name = behind
+                .trim_start_matches([' ', '\t', '\n', '\r'])
+                .starts_with(':');
             if is_name && occurs_in(string) {
                 return Err("a placeholder cannot stand in a member's name".to_owned());
             }
             filled.push(&rest[..=start])?;
-            self.fill(string, filled, Filled::push, |filled, secret| filled.push(&encoding::json_content(secret)))?;
+            self.fill(string, filled, Filled::push, |filled, secret| {
+                filled.push(&encoding::json_content(secret))
+            })?;
             filled.push("\"")?;
             rest = behind;
         }

@@ -1,7 +1,7 @@
 //! Where an owner may send to, and what a request must look like.
 //!
-//! A grant fixes scheme, port and host. A pattern `*.suffix` needs a suffix of two labels or more and does not cover
-//! the suffix itself.
+//! A grant fixes scheme, port and host. A pattern `*.suffix` needs a suffix of two labels or more
+//! and does not cover the suffix itself.
 
 use std::fmt;
 use std::str::FromStr;
@@ -91,27 +91,45 @@ impl FromStr for Grant {
 
     /// Reads `https://shop.example`, `https://*.shop.example:8443`, `http://[::1]:8080`.
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        let wrong = |why| GrantError { text: text.to_owned(), why };
+        let wrong = |why| GrantError {
+            text: text.to_owned(),
+            why,
+        };
         let (plain, below) = match text.split_once("://*.") {
             Some((scheme, rest)) => (format!("{scheme}://{rest}"), true),
             None => (text.to_owned(), false),
         };
-        let url = Url::parse(&plain).map_err(|_| wrong("expected scheme://host or scheme://host:port"))?;
+        let url = Url::parse(&plain)
+            .map_err(|_| wrong("expected scheme://host or scheme://host:port"))?;
         let scheme = match url.scheme() {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
             _ => return Err(wrong("the scheme must be http or https")),
         };
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || has_userinfo(&url) {
+        if url.path() != "/"
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || has_userinfo(&url)
+        {
             return Err(wrong("a grant has no path, query, fragment or user"));
         }
         let host = url.host_str().ok_or_else(|| wrong("the host is missing"))?;
         let host = match (below, url.domain()) {
             (false, _) => HostPattern::Exact(host.to_owned()),
-            (true, Some(name)) if name.trim_matches('.').contains('.') => HostPattern::Suffix(format!(".{name}")),
-            (true, _) => return Err(wrong("what follows `*.` must be a name of two labels or more")),
+            (true, Some(name)) if name.trim_matches('.').contains('.') => {
+                HostPattern::Suffix(format!(".{name}"))
+            }
+            (true, _) => {
+                return Err(wrong(
+                    "what follows `*.` must be a name of two labels or more",
+                ));
+            }
         };
-        Ok(Self { scheme, host, port: url.port().unwrap_or(scheme.port()) })
+        Ok(Self {
+            scheme,
+            host,
+            port: url.port().unwrap_or(scheme.port()),
+        })
     }
 }
 
@@ -122,11 +140,16 @@ impl fmt::Display for Grant {
             HostPattern::Suffix(suffix) => format!("*{suffix}"),
         };
         write!(f, "{}://{host}", self.scheme.as_str())?;
-        if self.port == self.scheme.port() { Ok(()) } else { write!(f, ":{}", self.port) }
+        if self.port == self.scheme.port() {
+            Ok(())
+        } else {
+            write!(f, ":{}", self.port)
+        }
     }
 }
 
-/// Whether a credential that was entered for `bound` (a grant, or a host pattern alone) may go to a URL.
+/// Whether a credential that was entered for `bound` (a grant, or a host pattern alone) may go to a
+/// URL.
 #[must_use]
 pub fn is_bound_to(bound: &[String], url: &Url) -> bool {
     bound.iter().any(|text| {
@@ -134,7 +157,8 @@ pub fn is_bound_to(bound: &[String], url: &Url) -> bool {
             return text.parse::<Grant>().is_ok_and(|grant| grant.covers(url));
         }
         // A host alone says nothing of the scheme: the grant, which was checked before, does.
-        text.parse::<HostPattern>().is_ok_and(|pattern| url.host_str().is_some_and(|host| pattern.covers(host)))
+        text.parse::<HostPattern>()
+            .is_ok_and(|pattern| url.host_str().is_some_and(|host| pattern.covers(host)))
     })
 }
 
@@ -143,7 +167,9 @@ impl FromStr for HostPattern {
 
     /// Reads a host without scheme: `shop.example`, `*.shop.example`, `[::1]`; a port is ignored.
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        format!("https://{text}").parse::<Grant>().map(|grant| grant.host)
+        format!("https://{text}")
+            .parse::<Grant>()
+            .map(|grant| grant.host)
     }
 }
 
@@ -154,7 +180,10 @@ pub(super) fn check_url(text: &str) -> Result<Url, String> {
         return Err("a URL must not carry a segment `.` or `..`: it would name another folder than the one that is written".to_owned());
     }
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("the scheme `{}` is not http or https", url.scheme()));
+        return Err(format!(
+            "the scheme `{}` is not http or https",
+            url.scheme()
+        ));
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err("the URL names no host".to_owned());
@@ -168,14 +197,18 @@ pub(super) fn check_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Whether the path, as it is written, has a segment that is taken out when the URL is read (WHATWG URL, 'double-dot URL path
-/// segment'). An object's id that was put into a path could so lead somewhere else.
+/// Whether the path, as it is written, has a segment that is taken out when the URL is read (WHATWG
+/// URL, 'double-dot URL path segment'). An object's id that was put into a path could so lead
+/// somewhere else.
 fn has_dot_segment(text: &str) -> bool {
     let path = text.split(['?', '#']).next().unwrap_or_default();
     let path = path.split_once("://").map_or(path, |(_, rest)| rest);
     path.split(['/', '\\']).skip(1).any(|segment| {
         // Tabs and line ends are taken out when the URL is read.
-        let plain = segment.replace(['\t', '\n', '\r'], "").to_ascii_lowercase().replace("%2e", ".");
+        let plain = segment
+            .replace(['\t', '\n', '\r'], "")
+            .to_ascii_lowercase()
+            .replace("%2e", ".");
         matches!(plain.as_str(), "." | "..")
     })
 }
@@ -190,7 +223,10 @@ pub(super) fn check_method(text: &str) -> Result<Method, String> {
         "PATCH" => Ok(Method::PATCH),
         "DELETE" => Ok(Method::DELETE),
         "OPTIONS" => Ok(Method::OPTIONS),
-        _ => Err(format!("the method `{}` is not allowed", text.escape_debug())),
+        _ => Err(format!(
+            "the method `{}` is not allowed",
+            text.escape_debug()
+        )),
     }
 }
 
@@ -200,10 +236,15 @@ pub(super) fn check_grants(grants: &[Grant], url: &Url) -> Result<(), String> {
         return Ok(());
     }
     let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
-    Err(format!("{}://{}{port} is not granted", url.scheme(), url.host_str().unwrap_or_default()))
+    Err(format!(
+        "{}://{}{port} is not granted",
+        url.scheme(),
+        url.host_str().unwrap_or_default()
+    ))
 }
 
-/// Headers that belong to the host: those of one hop (RFC 9110, 7.6.1) and those that frame or route a message.
+/// Headers that belong to the host: those of one hop (RFC 9110, 7.6.1) and those that frame or
+/// route a message.
 const HOST_HEADERS: [&str; 14] = [
     "host",
     "content-length",
@@ -223,7 +264,8 @@ const HOST_HEADERS: [&str; 14] = [
 
 /// Checks a header's name. Values are checked when they are final.
 pub(super) fn check_header_name(text: &str) -> Result<HeaderName, String> {
-    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("`{}` is no header name", text.escape_debug()))?;
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| format!("`{}` is no header name", text.escape_debug()))?;
     if HOST_HEADERS.contains(&name.as_str()) {
         return Err(format!("the header `{name}` belongs to the host"));
     }
@@ -232,7 +274,10 @@ pub(super) fn check_header_name(text: &str) -> Result<HeaderName, String> {
 
 /// The bytes that an answer's headers take: names, values, and the separators of HTTP/1.1.
 pub(super) fn header_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| line_bytes(name.as_str(), value.len())).sum()
+    headers
+        .iter()
+        .map(|(name, value)| line_bytes(name.as_str(), value.len()))
+        .sum()
 }
 
 /// The bytes that one header takes.
@@ -251,23 +296,41 @@ mod tests {
     use super::*;
 
     fn covers(grant: &str, url: &str) -> bool {
-        grant.parse::<Grant>().unwrap().covers(&Url::parse(url).unwrap())
+        grant
+            .parse::<Grant>()
+            .unwrap()
+            .covers(&Url::parse(url).unwrap())
     }
 
     #[test]
     fn a_grant_fixes_scheme_host_and_port() {
-        assert!(covers("https://shop.example", "https://shop.example/orders?x=1"));
+        assert!(covers(
+            "https://shop.example",
+            "https://shop.example/orders?x=1"
+        ));
         assert!(covers("https://shop.example", "https://SHOP.example:443/"));
         assert!(!covers("https://shop.example", "http://shop.example/"));
-        assert!(!covers("https://shop.example", "https://shop.example:8443/"));
-        assert!(!covers("https://shop.example", "https://shop.example.evil.example/"));
+        assert!(!covers(
+            "https://shop.example",
+            "https://shop.example:8443/"
+        ));
+        assert!(!covers(
+            "https://shop.example",
+            "https://shop.example.evil.example/"
+        ));
         assert!(!covers("https://shop.example", "https://shop.example./"));
-        assert!(covers("http://[::1]:8080", "http://[0:0:0:0:0:0:0:1]:8080/"));
+        assert!(covers(
+            "http://[::1]:8080",
+            "http://[0:0:0:0:0:0:0:1]:8080/"
+        ));
     }
 
     #[test]
     fn a_suffix_covers_what_is_below_it_and_not_itself() {
-        assert!(covers("https://*.shop.example:8443", "https://a.b.shop.example:8443/"));
+        assert!(covers(
+            "https://*.shop.example:8443",
+            "https://a.b.shop.example:8443/"
+        ));
         assert!(!covers("https://*.shop.example", "https://shop.example/"));
         assert!(!covers("https://*.shop.example", "https://myshop.example/"));
         for text in [
@@ -285,7 +348,11 @@ mod tests {
 
     #[test]
     fn a_grant_is_written_as_it_is_read() {
-        for text in ["https://shop.example", "https://*.shop.example:8443", "http://[::1]:8080"] {
+        for text in [
+            "https://shop.example",
+            "https://*.shop.example:8443",
+            "http://[::1]:8080",
+        ] {
             assert_eq!(text.parse::<Grant>().unwrap().to_string(), text);
         }
     }
@@ -293,10 +360,20 @@ mod tests {
     #[test]
     fn a_credential_is_bound_by_grant_or_by_host() {
         let url = Url::parse("https://api.shop.example:8443/x").unwrap();
-        for bound in ["api.shop.example", "*.shop.example", "https://api.shop.example:8443"] {
+        for bound in [
+            "api.shop.example",
+            "*.shop.example",
+            "https://api.shop.example:8443",
+        ] {
             assert!(is_bound_to(&[bound.to_owned()], &url), "{bound}");
         }
-        for bound in ["shop.example", "https://api.shop.example", "http://api.shop.example:8443", "*.example", ""] {
+        for bound in [
+            "shop.example",
+            "https://api.shop.example",
+            "http://api.shop.example:8443",
+            "*.example",
+            "",
+        ] {
             assert!(!is_bound_to(&[bound.to_owned()], &url), "{bound}");
         }
         assert!(!is_bound_to(&[], &url));
@@ -304,21 +381,49 @@ mod tests {
 
     #[test]
     fn urls_methods_and_headers_are_checked() {
-        for url in
-            ["https://user@shop.example/", "https://:pw@shop.example/", "https://shop.example/#a", "file:///etc/passwd", "//shop.example"]
-        {
+        for url in [
+            "https://user@shop.example/",
+            "https://:pw@shop.example/",
+            "https://shop.example/#a",
+            "file:///etc/passwd",
+            "//shop.example",
+        ] {
             assert!(check_url(url).is_err(), "{url}");
         }
-        for path in ["/a/..", "/a/../b", "/./a", "/a/%2e%2E/b", "/a/.%2e", "/a/.\t./b", "/a\\..\\b"] {
-            assert!(check_url(&format!("https://shop.example{path}")).is_err(), "{path}");
+        for path in [
+            "/a/..",
+            "/a/../b",
+            "/./a",
+            "/a/%2e%2E/b",
+            "/a/.%2e",
+            "/a/.\t./b",
+            "/a\\..\\b",
+        ] {
+            assert!(
+                check_url(&format!("https://shop.example{path}")).is_err(),
+                "{path}"
+            );
         }
         for path in ["/a/...", "/a/..b", "/a?b=/../c", "/.well-known/x"] {
-            assert!(check_url(&format!("https://shop.example{path}")).is_ok(), "{path}");
+            assert!(
+                check_url(&format!("https://shop.example{path}")).is_ok(),
+                "{path}"
+            );
         }
         for method in ["CONNECT", "TRACE", "get", "GET / HTTP/1.1\r\n"] {
             assert!(check_method(method).is_err(), "{method}");
         }
-        for name in ["Host", "Content-Length", "connection", "Transfer-Encoding", "TE", "Upgrade", "Proxy-Authorization", "a b", "x\r\ny"] {
+        for name in [
+            "Host",
+            "Content-Length",
+            "connection",
+            "Transfer-Encoding",
+            "TE",
+            "Upgrade",
+            "Proxy-Authorization",
+            "a b",
+            "x\r\ny",
+        ] {
             assert!(check_header_name(name).is_err(), "{name}");
         }
         assert!(check_header_name("Idempotency-Key").is_ok());

@@ -1,8 +1,8 @@
 //! Hides the secrets of a call from whoever reads its answers and its history.
 //!
-//! Every secret that left in a call is looked for as it is, in base64 (at each of the three positions in which it can
-//! lie, so that `user:password` encoded as one is found too), percent-encoded, escaped for JSON, and in hexadecimal.
-//! What is found becomes `***`.
+//! Every secret that left in a call is looked for as it is, in base64 (at each of the three
+//! positions in which it can lie, so that `user:password` encoded as one is found too),
+//! percent-encoded, escaped for JSON, and in hexadecimal. What is found becomes `***`.
 
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
@@ -28,8 +28,9 @@ impl Mask {
         self.add_from(secret, SHORTEST_BYTES);
     }
 
-    /// Adds a secret of the owner that the call may never use. A short one, a user's name, an account's number, would be found in
-    /// answers that have nothing to do with it, and what stands in its place is no number, and no id.
+    /// Adds a secret of the owner that the call may never use. A short one, a user's name, an
+    /// account's number, would be found in answers that have nothing to do with it, and what stands
+    /// in its place is no number, and no id.
     pub(super) fn add_unused(&mut self, secret: &SecretString) {
         self.add_from(secret, SHORTEST_UNUSED_BYTES);
     }
@@ -39,11 +40,13 @@ impl Mask {
             return;
         }
         for form in forms(secret.expose_secret()) {
-            if form.len() >= SHORTEST_BYTES && !self.forms.iter().any(|f| f.expose_secret() == form) {
+            if form.len() >= SHORTEST_BYTES && !self.forms.iter().any(|f| f.expose_secret() == form)
+            {
                 self.forms.push(form.into());
             }
         }
-        self.forms.sort_by_key(|form| std::cmp::Reverse(form.expose_secret().len()));
+        self.forms
+            .sort_by_key(|form| std::cmp::Reverse(form.expose_secret().len()));
     }
 
     /// No secret left in this call.
@@ -53,7 +56,9 @@ impl Mask {
 
     /// How many bytes past a cut must be known, so that a secret that the cut would split is found.
     pub(super) fn overlap_bytes(&self) -> usize {
-        self.forms.first().map_or(0, |form| form.expose_secret().len())
+        self.forms
+            .first()
+            .map_or(0, |form| form.expose_secret().len())
     }
 
     /// Masks a text.
@@ -84,7 +89,12 @@ impl Mask {
         let mut at = 0;
         while at < keep {
             let found = starts[usize::from(bytes[at])]
-                .then(|| self.forms.iter().map(|f| f.expose_secret()).find(|form| bytes[at..].starts_with(form)))
+                .then(|| {
+                    self.forms
+                        .iter()
+                        .map(|f| f.expose_secret())
+                        .find(|form| bytes[at..].starts_with(form))
+                })
                 .flatten();
             if let Some(form) = found {
                 masked.extend_from_slice(MASK);
@@ -106,7 +116,9 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         encoding::percent(secret).replace("%20", "+").into_bytes(),
         lower_case_escapes(&encoding::percent(secret)).into_bytes(),
         encoding::json_content(secret).into_bytes(),
-        encoding::json_content(secret).replace('/', "\\/").into_bytes(),
+        encoding::json_content(secret)
+            .replace('/', "\\/")
+            .into_bytes(),
         hex::encode(plain).into_bytes(),
         hex::encode_upper(plain).into_bytes(),
     ];
@@ -117,7 +129,8 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-/// The characters of a base64 text that depend on `plain` alone when it lies `shift` bytes behind a group's start.
+/// The characters of a base64 text that depend on `plain` alone when it lies `shift` bytes behind a
+/// group's start.
 fn inner_base64(engine: &impl base64::Engine, plain: &[u8], shift: usize) -> Vec<u8> {
     let mut shifted = vec![0; shift];
     shifted.extend_from_slice(plain);
@@ -176,7 +189,10 @@ mod tests {
         ] {
             let masked = mask.text(&format!("<<{form}>>"));
             assert!(masked.contains("***"), "{form} -> {masked}");
-            assert!(!masked.contains("ss w") && !masked.contains("rd+42"), "{form} -> {masked}");
+            assert!(
+                !masked.contains("ss w") && !masked.contains("rd+42"),
+                "{form} -> {masked}"
+            );
         }
         assert_eq!(mask.text("nothing here"), "nothing here");
     }
@@ -187,7 +203,10 @@ mod tests {
         for prefix in ["", "u", "us", "use"] {
             let text = STANDARD.encode(format!("{prefix}{secret}"));
             let masked = mask(secret).text(&text);
-            assert!(masked.replace("***", "").trim_end_matches('=').len() <= prefix.len() * 8 / 6 + 3, "{masked}");
+            assert!(
+                masked.replace("***", "").trim_end_matches('=').len() <= prefix.len() * 8 / 6 + 3,
+                "{masked}"
+            );
         }
     }
 
@@ -219,7 +238,10 @@ mod tests {
         let mut mask = Mask::default();
         mask.add_unused(&SecretString::from("4711"));
         mask.add_unused(&SecretString::from("hunter2-hunter2"));
-        assert_eq!(mask.text(r#"{"id":4711,"key":"hunter2-hunter2"}"#), r#"{"id":4711,"key":"***"}"#);
+        assert_eq!(
+            mask.text(r#"{"id":4711,"key":"hunter2-hunter2"}"#),
+            r#"{"id":4711,"key":"***"}"#
+        );
         mask.add(&SecretString::from("4711"));
         assert_eq!(mask.text("4711"), "***", "now it is used");
     }

@@ -1,9 +1,10 @@
 //! Everything that leaves the host, whoever wants it: connectors, the resolver, the host itself.
 //!
-//! The way of a request ([`CallGate::send`]): deadline → grants and shape → literal address → secrets → limits → dial.
-//! Promises: nothing leaves that is not granted; a secret goes only to hosts that it was entered for and comes back
-//! masked; the limits hold at the moment of sending; the address that was checked is the one that is dialled; an
-//! error says for certain whether anything was sent. Nothing is repeated, redirected or sent through a proxy.
+//! The way of a request ([`CallGate::send`]): deadline → grants and shape → literal address →
+//! secrets → limits → dial. Promises: nothing leaves that is not granted; a secret goes only to
+//! hosts that it was entered for and comes back masked; the limits hold at the moment of sending;
+//! the address that was checked is the one that is dialled; an error says for certain whether
+//! anything was sent. Nothing is repeated, redirected or sent through a proxy.
 //!
 //! What an answer means for a job is judged elsewhere.
 
@@ -88,8 +89,8 @@ impl std::fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// Opens the gate on the present runtime, with closed limits and used windows as the store knows them. Nothing
-    /// can be sent before [`Self::configure`].
+    /// Opens the gate on the present runtime, with closed limits and used windows as the store
+    /// knows them. Nothing can be sent before [`Self::configure`].
     ///
     /// # Errors
     /// What the store says; that the additional authorities cannot be used.
@@ -114,12 +115,20 @@ impl Gate {
         }))
     }
 
-    /// Makes these destinations the ones there are. Limits that are unchanged keep their state; open calls keep the
-    /// destination that they were opened with.
+    /// Makes these destinations the ones there are. Limits that are unchanged keep their state;
+    /// open calls keep the destination that they were opened with.
     pub fn configure(&self, destinations: Vec<Destination>) {
-        let mut known = self.destinations.write().unwrap_or_else(PoisonError::into_inner);
-        self.limiter.budget_of_now().configure(&destinations, self.clock.mono());
-        *known = destinations.into_iter().map(|d| (d.owner.clone(), Arc::new(d))).collect();
+        let mut known = self
+            .destinations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.limiter
+            .budget_of_now()
+            .configure(&destinations, self.clock.mono());
+        *known = destinations
+            .into_iter()
+            .map(|d| (d.owner.clone(), Arc::new(d)))
+            .collect();
         drop(known);
         self.limiter.limited.notify_one();
     }
@@ -132,13 +141,23 @@ impl Gate {
     /// The destination of an owner.
     #[must_use]
     pub fn destination(&self, owner: &str) -> Option<Arc<Destination>> {
-        self.destinations.read().unwrap_or_else(PoisonError::into_inner).get(owner).cloned()
+        self.destinations
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(owner)
+            .cloned()
     }
 
-    /// Opens the gate for one call. `estimate` requests are taken from what was reserved for the owner; what is missing
-    /// is set aside now.
+    /// Opens the gate for one call. `estimate` requests are taken from what was reserved for the
+    /// owner; what is missing is set aside now.
     #[must_use]
-    pub fn open_call(self: &Arc<Self>, destination: Arc<Destination>, call: i64, deadline: Mono, estimate: u32) -> CallGate {
+    pub fn open_call(
+        self: &Arc<Self>,
+        destination: Arc<Destination>,
+        call: i64,
+        deadline: Mono,
+        estimate: u32,
+    ) -> CallGate {
         let reservation = self.limiter.budget().claim(&destination.owner, estimate);
         CallGate::new(Arc::clone(self), destination, call, deadline, reservation)
     }
@@ -154,20 +173,34 @@ impl Gate {
         self.limiter.limited.notify_one();
     }
 
-    /// How many requests could be drawn within the admission horizon beside those set aside. Only limits that cover
-    /// every request count: which operations a connector will use is not known before. Unknown owner: none.
+    /// How many requests could be drawn within the admission horizon beside those set aside. Only
+    /// limits that cover every request count: which operations a connector will use is not known
+    /// before. Unknown owner: none.
     #[must_use]
     pub fn headroom(&self, owner: &str) -> Headroom {
-        self.limiter.budget_of_now().headroom(owner, self.clock.mono(), self.settings.admission_horizon_ms)
+        self.limiter.budget_of_now().headroom(
+            owner,
+            self.clock.mono(),
+            self.settings.admission_horizon_ms,
+        )
     }
 
-    /// Closes limits of an owner until then: all of the name, or the owner's own key. In force at once, and durable when
-    /// this returns. An owner that is not known any more has nothing to close.
+    /// Closes limits of an owner until then: all of the name, or the owner's own key. In force at
+    /// once, and durable when this returns. An owner that is not known any more has nothing to
+    /// close.
     ///
     /// # Errors
     /// What the store says; the limit is closed in this run all the same.
-    pub async fn throttle(&self, owner: &str, bucket: Option<&str>, until: Wall, reason: &str) -> Result<(), StoreError> {
-        let Some(destination) = self.destination(owner) else { return Ok(()) };
+    pub async fn throttle(
+        &self,
+        owner: &str,
+        bucket: Option<&str>,
+        until: Wall,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let Some(destination) = self.destination(owner) else {
+            return Ok(());
+        };
         let mut closed = Ok(());
         for key in destination.buckets(bucket) {
             closed = closed.and(self.limiter.close(key, until, reason).await);
@@ -175,9 +208,12 @@ impl Gate {
         closed
     }
 
-    /// Whether an owner has a job that could be sent but for its limits. The meter runs while it has.
+    /// Whether an owner has a job that could be sent but for its limits. The meter runs while it
+    /// has.
     pub fn set_demand(&self, owner: &str, demand: bool) {
-        self.limiter.budget().set_demand(owner, demand, self.clock.mono());
+        self.limiter
+            .budget()
+            .set_demand(owner, demand, self.clock.mono());
     }
 
     /// An owner's use of its limits; none if it is not known.
@@ -186,7 +222,8 @@ impl Gate {
         self.limiter.budget().usage(owner, self.clock.mono())
     }
 
-    /// Woken when [`Self::headroom`] of some owner may have grown other than by time. For one waiter.
+    /// Woken when [`Self::headroom`] of some owner may have grown other than by time. For one
+    /// waiter.
     #[must_use]
     pub fn limited(&self) -> &Notify {
         &self.limiter.limited

@@ -1,7 +1,7 @@
 //! Texts that stand for secrets: how they are made, and how they are found.
 //!
-//! A placeholder is `{{egression:NAME:TAG}}`, where TAG names one generation of one owner's secret and needs the
-//! master key to make. Where it is replaced, and by what, is the duty of `filling`.
+//! A placeholder is `{{egression:NAME:TAG}}`, where TAG names one generation of one owner's secret
+//! and needs the master key to make. Where it is replaced, and by what, is the duty of `filling`.
 
 use std::collections::HashMap;
 
@@ -38,33 +38,53 @@ impl From<VaultError> for CredentialError {
     }
 }
 
-/// The names that a connector may use: letters, digits, `_`, `-` and `.`. The host's own secrets have a colon.
+/// The names that a connector may use: letters, digits, `_`, `-` and `.`. The host's own secrets
+/// have a colon.
 pub(super) fn check_name(name: &str) -> Result<(), CredentialError> {
     let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES;
-    if fits && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) {
+    if fits
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+    {
         return Ok(());
     }
-    Err(CredentialError::Invalid(format!("a secret's name has 1 to {MAX_NAME_BYTES} letters, digits, `_`, `-` or `.`")))
+    Err(CredentialError::Invalid(format!(
+        "a secret's name has 1 to {MAX_NAME_BYTES} letters, digits, `_`, `-` or `.`"
+    )))
 }
 
-/// Refuses the names under which the host keeps what it attaches itself: where the connector does not authenticate on its
-/// own, they are not the connector's to use.
+/// Refuses the names under which the host keeps what it attaches itself: where the connector does
+/// not authenticate on its own, they are not the connector's to use.
 pub(super) fn check_owned(destination: &Destination, name: &str) -> Result<(), CredentialError> {
     check_name(name)?;
     let host_attaches = !matches!(destination.auth, Some(AuthDocument::Connector { .. }));
     if host_attaches && matches!(name, BEARER_TOKEN | CLIENT_SECRET) {
-        return Err(CredentialError::Invalid(format!("the secret `{name}` belongs to the host, which attaches it by itself")));
+        return Err(CredentialError::Invalid(format!(
+            "the secret `{name}` belongs to the host, which attaches it by itself"
+        )));
     }
     Ok(())
 }
 
 /// The text that stands for the present generation of a secret.
-pub(super) async fn text_for(vault: &Vault, clock: &Clock, destination: &Destination, name: &str) -> Result<String, CredentialError> {
+pub(super) async fn text_for(
+    vault: &Vault,
+    clock: &Clock,
+    destination: &Destination,
+    name: &str,
+) -> Result<String, CredentialError> {
     check_owned(destination, name)?;
     let owner = &destination.owner;
-    let secret = vault.get(owner, name).await?.filter(|s| !s.is_expired(clock.wall()));
+    let secret = vault
+        .get(owner, name)
+        .await?
+        .filter(|s| !s.is_expired(clock.wall()));
     let secret = secret.ok_or_else(|| CredentialError::Missing(name.to_owned()))?;
-    Ok(format!("{OPEN}{name}:{}{CLOSE}", vault.tag(owner, name, secret.generation)))
+    Ok(format!(
+        "{OPEN}{name}:{}{CLOSE}",
+        vault.tag(owner, name, secret.generation)
+    ))
 }
 
 /// Whether a text may hold placeholders.
@@ -91,10 +111,15 @@ pub(super) fn hidden(text: &str) -> String {
 }
 
 /// The body of a request if placeholders are to be looked for in it and there are some.
-pub(super) fn searched_body(body: Option<&[u8]>, place: BodyPlaceholders) -> Result<Option<&str>, String> {
+pub(super) fn searched_body(
+    body: Option<&[u8]>,
+    place: BodyPlaceholders,
+) -> Result<Option<&str>, String> {
     match body {
         Some(bytes) if place != BodyPlaceholders::None && occurs_in_bytes(bytes) => {
-            std::str::from_utf8(bytes).map(Some).map_err(|_| "a body with placeholders must be UTF-8".to_owned())
+            std::str::from_utf8(bytes)
+                .map(Some)
+                .map_err(|_| "a body with placeholders must be UTF-8".to_owned())
         }
         // The braces and colons of a form may be percent-encoded.
         Some(bytes) if place == BodyPlaceholders::Form => {
@@ -110,7 +135,8 @@ pub(super) fn pairs(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split('&').map(encoding::decode_form)
 }
 
-/// The next placeholder of a text: what stands before it, the whole of it, and what is behind. One that does not end is none.
+/// The next placeholder of a text: what stands before it, the whole of it, and what is behind. One
+/// that does not end is none.
 pub(super) fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let start = text.find(OPEN)?;
     let end = start + text[start..].find(CLOSE)? + CLOSE.len();
@@ -126,7 +152,10 @@ pub(super) struct Wanted {
 impl Wanted {
     /// None yet, and never more than `most`.
     pub(super) fn new(most: usize) -> Self {
-        Self { by_text: HashMap::new(), most }
+        Self {
+            by_text: HashMap::new(),
+            most,
+        }
     }
 
     /// Adds those of a text. Refuses a broken one, and one too many.
@@ -145,10 +174,18 @@ impl Wanted {
                 return Err(broken());
             }
             if self.by_text.len() >= self.most {
-                return Err(format!("there are more than {} different placeholders; raise `gate.max_placeholders`", self.most));
+                return Err(format!(
+                    "there are more than {} different placeholders; raise `gate.max_placeholders`",
+                    self.most
+                ));
             }
-            self.by_text.insert(whole.to_owned(), (name.to_owned(), tag.to_owned()));
+            self.by_text
+                .insert(whole.to_owned(), (name.to_owned(), tag.to_owned()));
         }
-        if occurs_in(rest) { Err(broken()) } else { Ok(()) }
+        if occurs_in(rest) {
+            Err(broken())
+        } else {
+            Ok(())
+        }
     }
 }

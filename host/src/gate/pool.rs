@@ -1,8 +1,9 @@
 //! Pooled connections, one pool per list of allowed address ranges.
 //!
-//! The list is the only thing about an owner that decides which addresses a name may lead to. Owners with the same
-//! list may therefore share connections, and owners with different lists must not: the one would reuse what only the
-//! other was allowed to open. No proxy, no redirect, no repeat, no decompression, no cookies.
+//! The list is the only thing about an owner that decides which addresses a name may lead to.
+//! Owners with the same list may therefore share connections, and owners with different lists must
+//! not: the one would reuse what only the other was allowed to open. No proxy, no redirect, no
+//! repeat, no decompression, no cookies.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -42,17 +43,23 @@ impl Pool {
             names: Names::new(&settings.nameservers),
             connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
             max_pools: settings.max_pools.max(1),
-            authorities: settings.extra_ca_file.as_deref().map_or_else(|| Ok(Vec::new()), authorities)?,
+            authorities: settings
+                .extra_ca_file
+                .as_deref()
+                .map_or_else(|| Ok(Vec::new()), authorities)?,
             clients: Mutex::default(),
         };
         if let Some(path) = &settings.extra_ca_file {
-            // Whether they are certificates shows when a client is made; better now than at the first request.
-            pool.build(Arc::from([])).map_err(|error| unusable(path, &error))?;
+            // Whether they are certificates shows when a client is made; better now than at the
+            // first request.
+            pool.build(Arc::from([]))
+                .map_err(|error| unusable(path, &error))?;
         }
         Ok(pool)
     }
 
-    /// The client for a list of ranges, made on its first use. The one unused for longest goes when there are too many.
+    /// The client for a list of ranges, made on its first use. The one unused for longest goes when
+    /// there are too many.
     pub(super) fn client(&self, allowed: &[IpNet]) -> Result<Client, reqwest::Error> {
         let mut ranges = allowed.to_vec();
         ranges.sort_unstable();
@@ -66,7 +73,11 @@ impl Pool {
         }
         let client = self.build(ranges.as_slice().into())?;
         if clients.by_ranges.len() >= self.max_pools
-            && let Some(oldest) = clients.by_ranges.iter().min_by_key(|(_, (used, _))| *used).map(|(r, _)| r.clone())
+            && let Some(oldest) = clients
+                .by_ranges
+                .iter()
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(r, _)| r.clone())
         {
             clients.by_ranges.remove(&oldest);
         }
@@ -93,16 +104,26 @@ impl Pool {
 
 fn authorities(path: &Path) -> Result<Vec<Certificate>, GateError> {
     let text = std::fs::read(path).map_err(|error| unusable(path, &error))?;
-    let authorities = Certificate::from_pem_bundle(&text).map_err(|error| unusable(path, &error))?;
+    let authorities =
+        Certificate::from_pem_bundle(&text).map_err(|error| unusable(path, &error))?;
     if authorities.is_empty() {
-        return Err(GateError::Authorities { path: path.to_owned(), reason: "it holds no certificate (PEM)".to_owned() });
+        return Err(GateError::Authorities {
+            path: path.to_owned(),
+            reason: "it holds no certificate (PEM)".to_owned(),
+        });
     }
     Ok(authorities)
 }
 
 fn unusable(path: &Path, error: &dyn std::error::Error) -> GateError {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    GateError::Authorities { path: path.to_owned(), reason: format!("{error}{cause}") }
+    let cause = error
+        .source()
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
+    GateError::Authorities {
+        path: path.to_owned(),
+        reason: format!("{error}{cause}"),
+    }
 }
 
 #[cfg(test)]
@@ -112,13 +133,25 @@ mod tests {
 
     #[tokio::test]
     async fn pools_are_shared_by_equal_ranges_and_bounded() {
-        let pool = Pool::new(&GateSettings { max_pools: 2, ..GateSettings::default() }).unwrap();
-        let ranges = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<IpNet>>();
-        pool.client(&ranges(&["127.0.0.1/32", "10.0.0.0/8"])).unwrap();
-        pool.client(&ranges(&["10.0.0.0/8", "127.0.0.1/32"])).unwrap();
+        let pool = Pool::new(&GateSettings {
+            max_pools: 2,
+            ..GateSettings::default()
+        })
+        .unwrap();
+        let ranges = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|t| t.parse().unwrap())
+                .collect::<Vec<IpNet>>()
+        };
+        pool.client(&ranges(&["127.0.0.1/32", "10.0.0.0/8"]))
+            .unwrap();
+        pool.client(&ranges(&["10.0.0.0/8", "127.0.0.1/32"]))
+            .unwrap();
         assert_eq!(pool.clients.lock().unwrap().by_ranges.len(), 1);
         pool.client(&[]).unwrap();
-        pool.client(&ranges(&["10.0.0.0/8", "127.0.0.1/32"])).unwrap();
+        pool.client(&ranges(&["10.0.0.0/8", "127.0.0.1/32"]))
+            .unwrap();
         pool.client(&ranges(&["10.0.0.0/8"])).unwrap();
         let clients = pool.clients.lock().unwrap();
         assert_eq!(clients.by_ranges.len(), 2);

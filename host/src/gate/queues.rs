@@ -1,12 +1,12 @@
-//! Who waits for several units of a limit, in the order in which they came: whoever comes later and needs fewer must not
-//! take each as it appears, or the one who needs many would wait for ever.
+//! Who waits for several units of a limit, in the order in which they came: whoever comes later and
+//! needs fewer must not take each as it appears, or the one who needs many would wait for ever.
 
 use std::collections::{BTreeMap, HashMap};
 
 use egression_core::scheduler::limits::{LimitKey, Refusal, Share};
 
-/// The waiting requests by the limit that each waits for. A request that waits for another reason is not here, so it holds
-/// up nobody.
+/// The waiting requests by the limit that each waits for. A request that waits for another reason
+/// is not here, so it holds up nobody.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     waiting: HashMap<LimitKey, BTreeMap<u64, Refusal>>,
@@ -14,21 +14,27 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// What the request in this place waits for from now on; none: nothing that others could take. True: it waited for something
-    /// else before, and others may have waited for that.
+    /// What the request in this place waits for from now on; none: nothing that others could take.
+    /// True: it waited for something else before, and others may have waited for that.
     pub(super) fn set(&mut self, place: u64, refusal: Option<Refusal>) -> bool {
         let before = self.places.get(&place).cloned();
         self.leave(place);
-        let left = before.is_some_and(|before| refusal.as_ref().is_none_or(|now| now.key != before));
+        let left =
+            before.is_some_and(|before| refusal.as_ref().is_none_or(|now| now.key != before));
         let Some(refusal) = refusal else { return left };
         self.places.insert(place, refusal.key.clone());
-        self.waiting.entry(refusal.key.clone()).or_default().insert(place, refusal);
+        self.waiting
+            .entry(refusal.key.clone())
+            .or_default()
+            .insert(place, refusal);
         left
     }
 
     /// It waits no longer. True: others may have waited for that.
     pub(super) fn leave(&mut self, place: u64) -> bool {
-        let Some(key) = self.places.remove(&place) else { return false };
+        let Some(key) = self.places.remove(&place) else {
+            return false;
+        };
         if let Some(queue) = self.waiting.get_mut(&key) {
             queue.remove(&place);
             if queue.is_empty() {
@@ -43,7 +49,10 @@ impl Queues {
         if self.waiting.is_empty() {
             return None;
         }
-        shares.iter().find_map(|share| self.waiting.get(&share.key)?.range(..place).next()).map(|(_, refusal)| refusal.clone())
+        shares
+            .iter()
+            .find_map(|share| self.waiting.get(&share.key)?.range(..place).next())
+            .map(|(_, refusal)| refusal.clone())
     }
 }
 
@@ -56,12 +65,19 @@ mod tests {
 
     #[test]
     fn who_came_before_goes_first_on_the_limit_that_it_waits_for() {
-        let refusal = |key: &str| Refusal { until: Mono(5), key: LimitKey::new(key) };
+        let refusal = |key: &str| Refusal {
+            until: Mono(5),
+            key: LimitKey::new(key),
+        };
         let shares = ["own", "shared"].map(|key| Share::one(LimitKey::new(key)));
         let mut queues = Queues::default();
         assert!(!queues.set(7, Some(refusal("shared"))) && !queues.set(7, Some(refusal("shared"))));
         assert_eq!(queues.older(&shares, 8).unwrap(), refusal("shared"));
-        assert_eq!((queues.older(&shares, 7), queues.older(&shares, 3)), (None, None), "nobody waits for who came later");
+        assert_eq!(
+            (queues.older(&shares, 7), queues.older(&shares, 3)),
+            (None, None),
+            "nobody waits for who came later"
+        );
         assert_eq!(queues.older(&shares[..1], 8), None);
         assert!(queues.set(7, Some(refusal("another"))));
         assert_eq!(queues.older(&shares, 8), None);

@@ -1,12 +1,14 @@
-//! From names to addresses that may be dialled. The check sits between the answer and the dial, so that what was
-//! checked is what is connected to; no answer is used for a second dial.
+//! From names to addresses that may be dialled. The check sits between the answer and the dial, so
+//! that what was checked is what is connected to; no answer is used for a second dial.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
+};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use ipnet::IpNet;
@@ -23,16 +25,23 @@ pub(super) struct Names {
 impl Names {
     /// Asks `nameservers`, or those of the system if there are none.
     pub(super) fn new(nameservers: &[SocketAddr]) -> Self {
-        Self { resolver: Arc::new(build(nameservers).map_err(|e| e.to_string())) }
+        Self {
+            resolver: Arc::new(build(nameservers).map_err(|e| e.to_string())),
+        }
     }
 
-    /// The addresses of a name. `localhost` and what is below it is never asked for (RFC 6761, 6.3).
+    /// The addresses of a name. `localhost` and what is below it is never asked for (RFC 6761,
+    /// 6.3).
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let bare = name.trim_end_matches('.').to_ascii_lowercase();
         if bare == "localhost" || bare.ends_with(".localhost") {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
-        let resolver = self.resolver.as_ref().as_ref().map_err(|e| format!("no name server: {e}"))?;
+        let resolver = self
+            .resolver
+            .as_ref()
+            .as_ref()
+            .map_err(|e| format!("no name server: {e}"))?;
         // An answer serves one dial. The cache is switched off below; this makes it certain.
         resolver.clear_cache();
         let found = resolver.lookup_ip(name).await.map_err(|e| e.to_string())?;
@@ -82,7 +91,10 @@ impl Resolve for CheckedNames {
         let names = self.names.clone();
         let allowed = Arc::clone(&self.allowed);
         Box::pin(async move {
-            let found = names.addresses(name.as_str()).await.map_err(|e| format!("{}: {e}", name.as_str()))?;
+            let found = names
+                .addresses(name.as_str())
+                .await
+                .map_err(|e| format!("{}: {e}", name.as_str()))?;
             let open = address::filter(&found, &allowed)?;
             if open.is_empty() {
                 return Err(format!("{} has no address", name.as_str()).into());

@@ -11,14 +11,16 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GateSettings {
-    /// Name lookup, connection and TLS handshake of one request, in milliseconds. Past this, nothing was sent.
+    /// Name lookup, connection and TLS handshake of one request, in milliseconds. Past this,
+    /// nothing was sent.
     pub connect_timeout_ms: u64,
-    /// One request from its first byte to the answer's last, where neither the request nor the destination says, in
-    /// milliseconds. Waiting for a limit does not count.
+    /// One request from its first byte to the answer's last, where neither the request nor the
+    /// destination says, in milliseconds. Waiting for a limit does not count.
     pub default_request_timeout_ms: u64,
     /// The largest request body in bytes.
     pub max_request_bytes: u64,
-    /// The URL and the names and values of a request's headers together, in bytes, with their secrets.
+    /// The URL and the names and values of a request's headers together, in bytes, with their
+    /// secrets.
     pub max_request_headers_bytes: u64,
     /// Headers of one request.
     pub max_request_headers: usize,
@@ -40,25 +42,28 @@ pub struct GateSettings {
     pub send_all_concurrency: usize,
     /// Requests of one `send-all`; those beyond are denied.
     pub send_all_requests: usize,
-    /// The answers of one `send-all` together, in bytes; those beyond come without their bodies and say so.
+    /// The answers of one `send-all` together, in bytes; those beyond come without their bodies and
+    /// say so.
     pub send_all_response_bytes: u64,
     /// How far ahead admission looks for room in a limit, in milliseconds.
     pub admission_horizon_ms: u64,
-    /// The part of a token bucket's rate that is left unused, because the destination's clock is not ours.
+    /// The part of a token bucket's rate that is left unused, because the destination's clock is
+    /// not ours.
     pub rate_guard_share: f64,
-    /// How much longer a window is kept than it says (one with an anchor at both ends), in milliseconds, because requests take
-    /// unequal time to arrive.
+    /// How much longer a window is kept than it says (one with an anchor at both ends), in
+    /// milliseconds, because requests take unequal time to arrive.
     pub edge_guard_ms: u64,
-    /// For how long a request without an answer is taken to be still on its way, in milliseconds: until then it keeps
-    /// its place in a token bucket's burst, and a window counts it from its answer on. So a stall on the way, which
-    /// bunches requests up, breaks no limit.
+    /// For how long a request without an answer is taken to be still on its way, in milliseconds:
+    /// until then it keeps its place in a token bucket's burst, and a window counts it from its
+    /// answer on. So a stall on the way, which bunches requests up, breaks no limit.
     pub reach_guard_ms: u64,
     /// Requests of one call whose exchange is kept for the history.
     pub max_exchanges_per_call: usize,
     /// How many different lists of allowed addresses keep a connection pool of their own.
     pub max_pools: usize,
-    /// A file (PEM) with certificates of authorities that are trusted beside those of the system: for destinations and
-    /// sources behind a private CA. Read at the host's start; one that cannot be read, or holds none, stops it.
+    /// A file (PEM) with certificates of authorities that are trusted beside those of the system:
+    /// for destinations and sources behind a private CA. Read at the host's start; one that cannot
+    /// be read, or holds none, stops it.
     #[schema(value_type = Option<String>)]
     pub extra_ca_file: Option<PathBuf>,
     /// Name servers to ask instead of the system's: `127.0.0.1:53`.
@@ -70,7 +75,11 @@ impl GateSettings {
     /// How far the gate stays from limits.
     #[must_use]
     pub const fn guard(&self) -> Guard {
-        Guard { rate_share: self.rate_guard_share, edge_ms: self.edge_guard_ms, reach_ms: self.reach_guard_ms }
+        Guard {
+            rate_share: self.rate_guard_share,
+            edge_ms: self.edge_guard_ms,
+            reach_ms: self.reach_guard_ms,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Signatures with secrets that the connector does not hold.
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -48,7 +50,8 @@ pub enum Encoding {
 pub struct SignRequest {
     /// What is computed.
     pub algorithm: Algorithm,
-    /// The key: text with placeholders. For RS256, ES256 and Ed25519 a PKCS#8 key in PEM. Empty for digests.
+    /// The key: text with placeholders. For RS256, ES256 and Ed25519 a PKCS#8 key in PEM. Empty for
+    /// digests.
     pub key: String,
     /// What is signed: text with placeholders.
     pub data: String,
@@ -59,14 +62,24 @@ pub struct SignRequest {
 }
 
 /// Signs `data` with `key`, both with their secrets in place.
-pub(super) fn sign(request: &SignRequest, key: &str, data: &str) -> Result<String, CredentialError> {
+pub(super) fn sign(
+    request: &SignRequest,
+    key: &str,
+    data: &str,
+) -> Result<String, CredentialError> {
     let data = data.as_bytes();
-    let hmac = |algorithm| hmac::sign(&hmac::Key::new(algorithm, key.as_bytes()), data).as_ref().to_vec();
+    let hmac = |algorithm| {
+        hmac::sign(&hmac::Key::new(algorithm, key.as_bytes()), data)
+            .as_ref()
+            .to_vec()
+    };
     let signature = match request.algorithm {
         Algorithm::HmacSha1 => hmac(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
         Algorithm::HmacSha256 => hmac(hmac::HMAC_SHA256),
         Algorithm::HmacSha512 => hmac(hmac::HMAC_SHA512),
-        Algorithm::Md5 | Algorithm::Sha256 if !key.is_empty() => return Err(invalid("a digest takes no key")),
+        Algorithm::Md5 | Algorithm::Sha256 if !key.is_empty() => {
+            return Err(invalid("a digest takes no key"));
+        }
         Algorithm::Md5 => Md5::digest(data).to_vec(),
         Algorithm::Sha256 => digest::digest(&digest::SHA256, data).as_ref().to_vec(),
         Algorithm::Rs256 => rs256(&pkcs8(key)?, data)?,
@@ -86,27 +99,49 @@ pub(super) fn sign(request: &SignRequest, key: &str, data: &str) -> Result<Strin
 }
 
 fn rs256(key: &[u8], data: &[u8]) -> Result<Vec<u8>, CredentialError> {
-    let key = RsaKeyPair::from_pkcs8(key).map_err(|_| invalid("the key is no RSA key of 2048 bits or more in PKCS#8"))?;
+    let key = RsaKeyPair::from_pkcs8(key)
+        .map_err(|_| invalid("the key is no RSA key of 2048 bits or more in PKCS#8"))?;
     let mut signature = vec![0; key.public_modulus_len()];
-    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), data, &mut signature).map_err(|_| invalid("signing failed"))?;
+    key.sign(
+        &RSA_PKCS1_SHA256,
+        &SystemRandom::new(),
+        data,
+        &mut signature,
+    )
+    .map_err(|_| invalid("signing failed"))?;
     Ok(signature)
 }
 
 fn es256(key: &[u8], data: &[u8]) -> Result<Vec<u8>, CredentialError> {
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key).map_err(|_| invalid("the key is no P-256 key in PKCS#8"))?;
-    let signature = key.sign(&SystemRandom::new(), data).map_err(|_| invalid("signing failed"))?;
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key)
+        .map_err(|_| invalid("the key is no P-256 key in PKCS#8"))?;
+    let signature = key
+        .sign(&SystemRandom::new(), data)
+        .map_err(|_| invalid("signing failed"))?;
     Ok(signature.as_ref().to_vec())
 }
 
-/// Derives the signing key for a date, region and service and signs with it (AWS Signature Version 4).
+/// Derives the signing key for a date, region and service and signs with it (AWS Signature Version
+/// 4).
 fn aws4(key: &str, data: &[u8], attrs: &[(String, String)]) -> Result<Vec<u8>, CredentialError> {
     let attr = |name: &str| {
-        let found = attrs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_bytes());
+        let found = attrs
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_bytes());
         found.ok_or_else(|| invalid(&format!("aws4 needs the attribute `{name}`")))
     };
     let mut signed = format!("AWS4{key}").into_bytes();
-    for step in [attr("date")?, attr("region")?, attr("service")?, b"aws4_request", data] {
-        signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &signed), step).as_ref().to_vec();
+    for step in [
+        attr("date")?,
+        attr("region")?,
+        attr("service")?,
+        b"aws4_request",
+        data,
+    ] {
+        signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &signed), step)
+            .as_ref()
+            .to_vec();
     }
     Ok(signed)
 }
@@ -117,7 +152,8 @@ fn pkcs8(pem: &str) -> Result<Vec<u8>, CredentialError> {
         .split_once("-----BEGIN PRIVATE KEY-----")
         .and_then(|(_, rest)| rest.split_once("-----END PRIVATE KEY-----"))
         .map(|(body, _)| body.split_whitespace().collect::<String>());
-    body.and_then(|body| STANDARD.decode(body).ok()).ok_or_else(|| invalid("the key must be an unencrypted PKCS#8 key in PEM"))
+    body.and_then(|body| STANDARD.decode(body).ok())
+        .ok_or_else(|| invalid("the key must be an unencrypted PKCS#8 key in PEM"))
 }
 
 fn invalid(why: &str) -> CredentialError {

@@ -1,8 +1,9 @@
 //! The units of one window that are leased in the store and not used yet.
 //!
-//! A window's uses must survive a restart, and a write per request would be too slow. So units are leased in slices
-//! before they are used; after a restart an open slice counts as used at that moment. What a restart can forfeit is
-//! at most two slices: 8 % of the window, or two units of a small one, or the cost of one request if that is more.
+//! A window's uses must survive a restart, and a write per request would be too slow. So units are
+//! leased in slices before they are used; after a restart an open slice counts as used at that
+//! moment. What a restart can forfeit is at most two slices: 8 % of the window, or two units of a
+//! small one, or the cost of one request if that is more.
 
 use std::collections::VecDeque;
 
@@ -36,7 +37,15 @@ pub(super) struct UsedUp {
 impl Slices {
     /// No lease yet; `next` is the first number that the store does not know.
     pub(super) fn new(max: u32, window_ms: u64, next: i64) -> Self {
-        Self { window_ms, size: (max / SLICES_PER_WINDOW).max(1), next, open: VecDeque::new(), leasing: false, closed: 0, error: None }
+        Self {
+            window_ms,
+            size: (max / SLICES_PER_WINDOW).max(1),
+            next,
+            open: VecDeque::new(),
+            leasing: false,
+            closed: 0,
+            error: None,
+        }
     }
 
     /// The window changed; what is leased stays leased.
@@ -50,7 +59,8 @@ impl Slices {
         self.left() >= u64::from(units)
     }
 
-    /// The slice to lease now, if less than a whole one or than `units` is at hand and none is being leased.
+    /// The slice to lease now, if less than a whole one or than `units` is at hand and none is
+    /// being leased.
     pub(super) fn begin_lease(&mut self, units: u32) -> Option<(i64, u32)> {
         let left = self.left();
         if self.leasing || left >= u64::from(self.size.max(units)) {
@@ -99,7 +109,10 @@ impl Slices {
             self.closed += 1;
             let remove = self.closed.is_multiple_of(CLOSED_PER_REMOVAL);
             // A day more than the window, in case the wall clock is set back and forth.
-            used_up.push(UsedUp { slice, remove_before_ms: remove.then(|| self.window_ms + 24 * 60 * 60 * 1000) });
+            used_up.push(UsedUp {
+                slice,
+                remove_before_ms: remove.then(|| self.window_ms + 24 * 60 * 60 * 1000),
+            });
             if missing == 0 {
                 break;
             }
@@ -128,7 +141,13 @@ mod tests {
             assert_eq!(slices.take(1), []);
         }
         assert_eq!(slices.begin_lease(1), None);
-        assert_eq!(slices.take(1), [UsedUp { slice: 7, remove_before_ms: None }]);
+        assert_eq!(
+            slices.take(1),
+            [UsedUp {
+                slice: 7,
+                remove_before_ms: None
+            }]
+        );
         assert!(slices.has(10));
     }
 
@@ -138,11 +157,16 @@ mod tests {
         slices.begin_lease(1);
         slices.leased(1, 10, Ok(()));
         assert!(!slices.has(35));
-        assert_eq!(slices.begin_lease(35), Some((2, 25)), "what is missing at once");
+        assert_eq!(
+            slices.begin_lease(35),
+            Some((2, 25)),
+            "what is missing at once"
+        );
         slices.leased(2, 25, Ok(()));
         slices.begin_lease(36);
         slices.leased(3, 10, Ok(()));
-        let numbers = |used_up: Vec<UsedUp>| used_up.iter().map(|used| used.slice).collect::<Vec<_>>();
+        let numbers =
+            |used_up: Vec<UsedUp>| used_up.iter().map(|used| used.slice).collect::<Vec<_>>();
         assert_eq!(numbers(slices.take(35)), [1, 2]);
         assert_eq!(slices.take(4), []);
         assert!(slices.has(6) && !slices.has(7));
@@ -165,7 +189,10 @@ mod tests {
         let removals = (0..50).filter(|_| {
             let (slice, units) = slices.begin_lease(1).unwrap();
             slices.leased(slice, units, Ok(()));
-            slices.take(1).iter().any(|used_up| used_up.remove_before_ms.is_some_and(|before| before > 1000))
+            slices
+                .take(1)
+                .iter()
+                .any(|used_up| used_up.remove_before_ms.is_some_and(|before| before > 1000))
         });
         assert_eq!(removals.count(), 2);
     }

@@ -1,9 +1,10 @@
 //! Waiting for an instant more exactly than the runtime does.
 //!
-//! The runtime's timers fire on whole milliseconds, up to two too late. Where a limit admits one request at a time every such
-//! delay is lost for good: at 100 requests a second and a burst of 5, 88 % of a limit were used with the runtime's timers and
-//! 96 % with these. So one thread sleeps to the microsecond for all that wait. Where it cannot be had, waiting falls back to
-//! the runtime's timers.
+//! The runtime's timers fire on whole milliseconds, up to two too late. Where a limit admits one
+//! request at a time every such delay is lost for good: at 100 requests a second and a burst of 5,
+//! 88 % of a limit were used with the runtime's timers and 96 % with these. So one thread sleeps to
+//! the microsecond for all that wait. Where it cannot be had, waiting falls back to the runtime's
+//! timers.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -62,13 +63,22 @@ impl Ord for Waiter {
 impl Timer {
     /// Starts the thread. It ends when the timer is gone.
     pub(super) fn start(clock: Clock) -> Self {
-        let shared = Arc::new(Shared { waiting: Mutex::default(), earlier: Condvar::new() });
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            earlier: Condvar::new(),
+        });
         let (watched, its_clock) = (Arc::downgrade(&shared), clock.clone());
-        let thread = std::thread::Builder::new().name("gate-timer".to_owned()).spawn(move || run(&watched, &its_clock));
+        let thread = std::thread::Builder::new()
+            .name("gate-timer".to_owned())
+            .spawn(move || run(&watched, &its_clock));
         if let Err(error) = &thread {
             tracing::warn!(%error, "no thread for exact waiting; limits are used a little less");
         }
-        Self { shared, clock, exact: thread.is_ok() }
+        Self {
+            shared,
+            clock,
+            exact: thread.is_ok(),
+        }
     }
 
     /// Returns at that instant, not before.
@@ -85,9 +95,16 @@ impl Timer {
     }
 
     fn enter(&self, waiter: Waiter) {
-        let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that went away, because a slot was freed meanwhile, are swept out before they pile up.
-        if waiting.len() >= SWEEP_AT && waiting.iter().filter(|w| w.0.wake.is_closed()).count() > waiting.len() / 2 {
+        let mut waiting = self
+            .shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Those that went away, because a slot was freed meanwhile, are swept out before they pile
+        // up.
+        if waiting.len() >= SWEEP_AT
+            && waiting.iter().filter(|w| w.0.wake.is_closed()).count() > waiting.len() / 2
+        {
             waiting.retain(|w| !w.0.wake.is_closed());
         }
         let is_first = waiting.peek().is_none_or(|first| waiter.at < first.0.at);
@@ -101,7 +118,10 @@ impl Timer {
 
 fn run(shared: &Weak<Shared>, clock: &Clock) {
     while let Some(shared) = shared.upgrade() {
-        let mut waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let now = clock.mono();
         while waiting.peek().is_some_and(|first| first.0.at <= now) {
             if let Some(Reverse(due)) = waiting.pop() {
@@ -109,8 +129,15 @@ fn run(shared: &Weak<Shared>, clock: &Clock) {
                 let _ = due.wake.send(());
             }
         }
-        let sleep = waiting.peek().map_or(LONGEST_SLEEP, |first| Duration::from_micros(first.0.at.since_us(now)));
-        drop(shared.earlier.wait_timeout(waiting, sleep.min(LONGEST_SLEEP)).unwrap_or_else(PoisonError::into_inner));
+        let sleep = waiting.peek().map_or(LONGEST_SLEEP, |first| {
+            Duration::from_micros(first.0.at.since_us(now))
+        });
+        drop(
+            shared
+                .earlier
+                .wait_timeout(waiting, sleep.min(LONGEST_SLEEP))
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 }
 

@@ -1,10 +1,12 @@
-//! One request over the wire: drawn from its limits, dialled, answered, and noted in the call's ledger.
+//! One request over the wire: drawn from its limits, dialled, answered, and noted in the call's
+//! ledger.
 //!
-//! Whether a failed request left is decided by one fact: its body's first question. The HTTP engine asks a body
-//! whether it is at its end in the moment in which it writes the request's head, on HTTP/1.1 and HTTP/2 alike, and
-//! not before. Not asked: no byte of the request left, also when a kept connection turned out to be closed. Asked:
-//! it counts as sent, whatever the error. (A request that a closed connection hands back unstarted goes to another
-//! connection; that is its first time on the wire, not a repeat.)
+//! Whether a failed request left is decided by one fact: its body's first question. The HTTP engine
+//! asks a body whether it is at its end in the moment in which it writes the request's head, on
+//! HTTP/1.1 and HTTP/2 alike, and not before. Not asked: no byte of the request left, also when a
+//! kept connection turned out to be closed. Asked: it counts as sent, whatever the error. (A
+//! request that a closed connection hands back unstarted goes to another connection; that is its
+//! first time on the wire, not a repeat.)
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -64,7 +66,9 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
     let gate = &call.gate;
     // Every request passes here, those that the host makes for itself as well.
     check_literal_address(call, &request.url)?;
-    let shares = call.destination.shares(request.operation.as_deref(), &request.costs);
+    let shares = call
+        .destination
+        .shares(request.operation.as_deref(), &request.costs);
     remark_unstated(call, &request);
     let mut noted = Exchange {
         at: gate.clock.wall(),
@@ -75,11 +79,24 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
         duration_ms: 0,
         error: None,
         write: request.write,
-        idempotency_key: key_of(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))),
+        idempotency_key: key_of(
+            request
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_bytes())),
+        ),
     };
     // The slot is held until the answer's last byte.
     let asked = gate.clock.mono();
-    let drawn = gate.limiter.draw(&call.destination.owner, &shares, &call.reservation, call.deadline).await;
+    let drawn = gate
+        .limiter
+        .draw(
+            &call.destination.owner,
+            &shares,
+            &call.reservation,
+            call.deadline,
+        )
+        .await;
     let started = gate.clock.mono();
     let channel = call.destination.channel.as_ref();
     metrics::limit_waited(channel, started.since_us(asked));
@@ -90,23 +107,35 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
         Err(refused) => Err(not_drawn(call, refused)),
     };
     let took_us = gate.clock.mono().since_us(started);
-    metrics::gate_request(channel, result.as_ref().map(|answer| answer.status), admitted.then_some(took_us));
+    metrics::gate_request(
+        channel,
+        result.as_ref().map(|answer| answer.status),
+        admitted.then_some(took_us),
+    );
     noted.duration_ms = took_us / 1000;
     match &result {
         Ok(answer) => noted.status = Some(answer.status),
-        Err(error) => (noted.end, noted.error) = (ExchangeEnd::from(error), Some(call.redact(&error.to_string()))),
+        Err(error) => {
+            (noted.end, noted.error) = (
+                ExchangeEnd::from(error),
+                Some(call.redact(&error.to_string())),
+            )
+        }
     }
     call.note(noted);
     result
 }
 
-/// A limit that counts what a request does not state, though it states other costs, may be misspelt: it would let through more
-/// than the destination does.
+/// A limit that counts what a request does not state, though it states other costs, may be
+/// misspelt: it would let through more than the destination does.
 fn remark_unstated(call: &CallState, request: &Prepared) {
     if request.costs.is_empty() {
         return;
     }
-    for limit in call.destination.unstated(request.operation.as_deref(), &request.costs) {
+    for limit in call
+        .destination
+        .unstated(request.operation.as_deref(), &request.costs)
+    {
         if call.gate.limiter.budget().is_new_unstated(&limit.key) {
             let counts = limit.counts.as_deref().unwrap_or_default();
             let owner = &call.destination.owner;
@@ -117,36 +146,62 @@ fn remark_unstated(call: &CallState, request: &Prepared) {
 
 fn not_drawn(call: &CallState, refused: Refused) -> SendError {
     match refused {
-        Refused::Limited { until, key } => SendError::Limited { until: call.gate.clock.wall_of(until), key: key.to_string() },
-        Refused::TooCostly { key, units, most } => SendError::TooCostly(cost::too_costly(&key, units, most)),
-        Refused::Unrecorded(why) => SendError::Unrecorded { until: call.gate.clock.wall().plus_ms(UNRECORDED_REST_MS), why },
+        Refused::Limited { until, key } => SendError::Limited {
+            until: call.gate.clock.wall_of(until),
+            key: key.to_string(),
+        },
+        Refused::TooCostly { key, units, most } => {
+            SendError::TooCostly(cost::too_costly(&key, units, most))
+        }
+        Refused::Unrecorded(why) => SendError::Unrecorded {
+            until: call.gate.clock.wall().plus_ms(UNRECORDED_REST_MS),
+            why,
+        },
     }
 }
 
-/// Names are checked when they are resolved, at the dial; a literal address is dialled without that.
+/// Names are checked when they are resolved, at the dial; a literal address is dialled without
+/// that.
 pub(super) fn check_literal_address(call: &CallState, url: &Url) -> Result<(), SendError> {
     let literal: IpAddr = match url.host() {
         Some(Host::Ipv4(v4)) => v4.into(),
         Some(Host::Ipv6(v6)) => v6.into(),
         _ => return Ok(()),
     };
-    address::check(literal, &call.destination.allow_addresses).map_err(|refused| SendError::Denied(refused.to_string()))
+    address::check(literal, &call.destination.allow_addresses)
+        .map_err(|refused| SendError::Denied(refused.to_string()))
 }
 
-async fn exchange(call: &CallState, request: Prepared, started: Mono) -> Result<RawAnswer, SendError> {
+async fn exchange(
+    call: &CallState,
+    request: Prepared,
+    started: Mono,
+) -> Result<RawAnswer, SendError> {
     let gate = &call.gate;
     let end = started.plus_ms(request.timeout_ms).min(call.deadline);
     if started >= end {
-        return Err(SendError::NeverSent("the call's deadline has passed".to_owned()));
+        return Err(SendError::NeverSent(
+            "the call's deadline has passed".to_owned(),
+        ));
     }
-    let client = gate.pool.client(&call.destination.allow_addresses).map_err(|e| SendError::NeverSent(describe(&e)))?;
+    let client = gate
+        .pool
+        .client(&call.destination.allow_addresses)
+        .map_err(|e| SendError::NeverSent(describe(&e)))?;
     let left = request.left;
     let flight = Flight::begin(call, request.write, Arc::clone(&left));
     let max_bytes = request.max_bytes;
     let outgoing = client
         .request(request.method.clone(), request.url)
-        .headers(with_length(request.headers, &request.method, request.body.as_ref()))
-        .body(Body::wrap(WatchedBody { bytes: request.body.filter(|b| !b.is_empty()), asked: Arc::clone(&left) }));
+        .headers(with_length(
+            request.headers,
+            &request.method,
+            request.body.as_ref(),
+        ))
+        .body(Body::wrap(WatchedBody {
+            bytes: request.body.filter(|b| !b.is_empty()),
+            asked: Arc::clone(&left),
+        }));
     let whole = Box::pin(async move { read(outgoing.send().await?, max_bytes).await });
     let result = match tokio::time::timeout_at(gate.clock.instant(end), whole).await {
         Ok(Ok(mut answer)) => {
@@ -154,10 +209,14 @@ async fn exchange(call: &CallState, request: Prepared, started: Mono) -> Result<
             Ok(answer)
         }
         Ok(Err(error)) => Err(failure(&error, left.load(Ordering::Acquire))),
-        Err(_) if left.load(Ordering::Acquire) => {
-            Err(SendError::SentWithoutAnswer(format!("no whole answer within {} ms", end.since_ms(started))))
-        }
-        Err(_) => Err(SendError::NeverSent(format!("no connection within {} ms", end.since_ms(started)))),
+        Err(_) if left.load(Ordering::Acquire) => Err(SendError::SentWithoutAnswer(format!(
+            "no whole answer within {} ms",
+            end.since_ms(started)
+        ))),
+        Err(_) => Err(SendError::NeverSent(format!(
+            "no connection within {} ms",
+            end.since_ms(started)
+        ))),
     };
     flight.end(&result);
     result
@@ -172,7 +231,10 @@ fn with_length(mut headers: HeaderMap, method: &Method, body: Option<&Bytes>) ->
     headers
 }
 
-async fn read(mut response: reqwest::Response, max_bytes: u64) -> Result<RawAnswer, reqwest::Error> {
+async fn read(
+    mut response: reqwest::Response,
+    max_bytes: u64,
+) -> Result<RawAnswer, reqwest::Error> {
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let mut body = BytesMut::new();
     let mut more = false;
@@ -185,14 +247,24 @@ async fn read(mut response: reqwest::Response, max_bytes: u64) -> Result<RawAnsw
         }
     }
     let status = response.status().as_u16();
-    Ok(RawAnswer { status, headers: std::mem::take(response.headers_mut()), body: body.freeze(), more, duration_ms: 0 })
+    Ok(RawAnswer {
+        status,
+        headers: std::mem::take(response.headers_mut()),
+        body: body.freeze(),
+        more,
+        duration_ms: 0,
+    })
 }
 
 fn failure(error: &reqwest::Error, left: bool) -> SendError {
     if let Some(refused) = refused_address(error) {
         return SendError::Denied(refused.to_string());
     }
-    if left && !error.is_connect() { SendError::SentWithoutAnswer(describe(error)) } else { SendError::NeverSent(describe(error)) }
+    if left && !error.is_connect() {
+        SendError::SentWithoutAnswer(describe(error))
+    } else {
+        SendError::NeverSent(describe(error))
+    }
 }
 
 fn refused_address(error: &reqwest::Error) -> Option<&AddressRefused> {
@@ -217,7 +289,11 @@ fn describe(error: &reqwest::Error) -> String {
         }
         source = error.source();
     }
-    if causes.is_empty() { "the request failed".to_owned() } else { causes.join(": ") }
+    if causes.is_empty() {
+        "the request failed".to_owned()
+    } else {
+        causes.join(": ")
+    }
 }
 
 /// A body that knows whether it was asked for.
@@ -230,7 +306,10 @@ impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         self.asked.store(true, Ordering::Release);
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }

@@ -66,29 +66,49 @@ impl Revision {
     fn number(&self) -> Option<u64> {
         match self {
             Self::Number(number) => Some(*number),
-            Self::Text(text) => text.parse().ok().or_else(|| Wall::parse_rfc3339(text).ok().and_then(|w| u64::try_from(w.0).ok())),
+            Self::Text(text) => text.parse().ok().or_else(|| {
+                Wall::parse_rfc3339(text)
+                    .ok()
+                    .and_then(|w| u64::try_from(w.0).ok())
+            }),
         }
     }
 }
 
-/// Reads the answer to a read of one object. The problem is the source's: what it sent is no object at all.
-pub(super) fn one(asked: &ObjectKey, bytes: &[u8], max_bytes: u64) -> Result<Result<Resolved, ResolveError>, Box<Problem>> {
-    let answer: ObjectAnswer<'_> = serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
+/// Reads the answer to a read of one object. The problem is the source's: what it sent is no object
+/// at all.
+pub(super) fn one(
+    asked: &ObjectKey,
+    bytes: &[u8],
+    max_bytes: u64,
+) -> Result<Result<Resolved, ResolveError>, Box<Problem>> {
+    let answer: ObjectAnswer<'_> =
+        serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
     if answer.id.is_none() && answer.body.is_none() {
         return Err(no_answer("it has neither `id` nor `body`"));
     }
-    if answer.id.is_some_and(|id| id_of(id).as_ref() != Some(&asked.id)) {
+    if answer
+        .id
+        .is_some_and(|id| id_of(id).as_ref() != Some(&asked.id))
+    {
         return Ok(Err(shape("it answered for another id")));
     }
     Ok(take(asked, &answer, max_bytes))
 }
 
-/// Reads the answer to a batch read, for each object asked. The problem is the source's: what it sent is no batch at all. An
-/// object that is neither there nor missing is an answer of another shape, for that object only.
-pub(super) fn batch(asked: &[ObjectKey], bytes: &[u8], max_bytes: u64) -> Result<Vec<Result<Resolved, ResolveError>>, Box<Problem>> {
-    let answer: BatchAnswer<'_> = serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
+/// Reads the answer to a batch read, for each object asked. The problem is the source's: what it
+/// sent is no batch at all. An object that is neither there nor missing is an answer of another
+/// shape, for that object only.
+pub(super) fn batch(
+    asked: &[ObjectKey],
+    bytes: &[u8],
+    max_bytes: u64,
+) -> Result<Vec<Result<Resolved, ResolveError>>, Box<Problem>> {
+    let answer: BatchAnswer<'_> =
+        serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
     let missing: HashSet<String> = answer.missing.into_iter().filter_map(id_of).collect();
-    let mut objects: HashMap<String, ObjectAnswer<'_>> = HashMap::with_capacity(answer.objects.len());
+    let mut objects: HashMap<String, ObjectAnswer<'_>> =
+        HashMap::with_capacity(answer.objects.len());
     for raw in answer.objects {
         // One without an id stands for none that was asked.
         if let Ok(object) = serde_json::from_str::<ObjectAnswer<'_>>(raw.get())
@@ -102,26 +122,39 @@ pub(super) fn batch(asked: &[ObjectKey], bytes: &[u8], max_bytes: u64) -> Result
         .map(|key| match objects.get(&key.id) {
             Some(object) => take(key, object, max_bytes),
             None if missing.contains(&key.id) => Err(not_found(key)),
-            None => Err(shape("the batch names the object neither in `objects` nor in `missing`")),
+            None => Err(shape(
+                "the batch names the object neither in `objects` nor in `missing`",
+            )),
         })
         .collect())
 }
 
 /// The object is not at the source.
 pub(super) fn not_found(key: &ObjectKey) -> ResolveError {
-    ResolveError::rejected(Problem::new("source.not_found", format!("the source has no {key}")).status(404))
+    ResolveError::rejected(
+        Problem::new("source.not_found", format!("the source has no {key}")).status(404),
+    )
 }
 
 /// The object is larger than the source's document allows.
 pub(super) fn too_large(key: &ObjectKey, max_bytes: u64) -> ResolveError {
     ResolveError::rejected(Problem::new(
         "source.too_large",
-        format!("the body of {key} is larger than {max_bytes} bytes (raise `max_object_bytes` of the source)"),
+        format!(
+            "the body of {key} is larger than {max_bytes} bytes (raise `max_object_bytes` of the source)"
+        ),
     ))
 }
 
-fn take(key: &ObjectKey, answer: &ObjectAnswer<'_>, max_bytes: u64) -> Result<Resolved, ResolveError> {
-    if answer.object_type.is_some_and(|raw| id_of(raw).as_ref() != Some(&key.object_type)) {
+fn take(
+    key: &ObjectKey,
+    answer: &ObjectAnswer<'_>,
+    max_bytes: u64,
+) -> Result<Resolved, ResolveError> {
+    if answer
+        .object_type
+        .is_some_and(|raw| id_of(raw).as_ref() != Some(&key.object_type))
+    {
         return Err(shape("it answered for another type"));
     }
     let body = answer.body.ok_or_else(|| shape("`body` is missing"))?.get();
@@ -131,23 +164,37 @@ fn take(key: &ObjectKey, answer: &ObjectAnswer<'_>, max_bytes: u64) -> Result<Re
     if !body.starts_with('{') {
         return Err(shape("`body` is not a JSON object"));
     }
-    let revision = answer.revision.and_then(|raw| serde_json::from_str::<Revision>(raw.get()).ok());
-    Ok(Resolved { body: body.to_owned(), revision: revision.and_then(|revision| revision.number()) })
+    let revision = answer
+        .revision
+        .and_then(|raw| serde_json::from_str::<Revision>(raw.get()).ok());
+    Ok(Resolved {
+        body: body.to_owned(),
+        revision: revision.and_then(|revision| revision.number()),
+    })
 }
 
 /// Whether this begins as an object in JSON and is none: something in the middle of it is broken.
 pub(super) fn is_broken_object(bytes: &[u8]) -> bool {
     let begun = bytes.trim_ascii_start().starts_with(b"{");
-    begun && std::str::from_utf8(bytes).map_or(true, |text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_err())
+    begun
+        && std::str::from_utf8(bytes).map_or(true, |text| {
+            serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
+        })
 }
 
 /// What came is no answer to a read: a page in the place of the source, perhaps.
 fn no_answer(what: &str) -> Box<Problem> {
-    Box::new(Problem::new("source.no_answer", format!("the source answered 200 with what is no answer to a read: {what}")))
+    Box::new(Problem::new(
+        "source.no_answer",
+        format!("the source answered 200 with what is no answer to a read: {what}"),
+    ))
 }
 
 fn shape(what: &str) -> ResolveError {
-    ResolveError::rejected(Problem::new("source.unexpected_answer", format!("the source's answer is not of the documented shape: {what}")))
+    ResolveError::rejected(Problem::new(
+        "source.unexpected_answer",
+        format!("the source's answer is not of the documented shape: {what}"),
+    ))
 }
 
 #[cfg(test)]
@@ -157,9 +204,27 @@ mod tests {
     #[test]
     fn an_answer_is_read_strictly() {
         let key = ObjectKey::new("product", "1");
-        let good = one(&key, br#"{"id":"1","type":"product","revision":7,"body":{"a":1}}"#, 100).unwrap().unwrap();
-        assert_eq!(good, Resolved { body: r#"{"a":1}"#.into(), revision: Some(7) });
-        let stamped = one(&key, br#"{"id":1,"revision":"2026-01-01T00:00:00Z","body":{}}"#, 100).unwrap().unwrap();
+        let good = one(
+            &key,
+            br#"{"id":"1","type":"product","revision":7,"body":{"a":1}}"#,
+            100,
+        )
+        .unwrap()
+        .unwrap();
+        assert_eq!(
+            good,
+            Resolved {
+                body: r#"{"a":1}"#.into(),
+                revision: Some(7)
+            }
+        );
+        let stamped = one(
+            &key,
+            br#"{"id":1,"revision":"2026-01-01T00:00:00Z","body":{}}"#,
+            100,
+        )
+        .unwrap()
+        .unwrap();
         assert_eq!(stamped.revision, Some(1_767_225_600_000));
         for odd in [
             r#"{"id":"2","body":{}}"#,
@@ -169,10 +234,17 @@ mod tests {
             r#"{"id":"1","body":"x"}"#,
         ] {
             let answer = one(&key, odd.as_bytes(), 100).unwrap();
-            assert!(matches!(answer, Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"), "{odd}");
+            assert!(
+                matches!(answer, Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"),
+                "{odd}"
+            );
         }
         for none in ["{}", r#"{"hello":"world"}"#, "[]", "<html>", ""] {
-            assert_eq!(one(&key, none.as_bytes(), 100).unwrap_err().code, "source.no_answer", "{none}");
+            assert_eq!(
+                one(&key, none.as_bytes(), 100).unwrap_err().code,
+                "source.no_answer",
+                "{none}"
+            );
         }
         assert!(
             matches!(one(&key, br#"{"id":"1","body":{"a":"0123456789"}}"#, 10), Ok(Err(ResolveError::Rejected(p))) if p.code == "source.too_large")
@@ -181,35 +253,86 @@ mod tests {
 
     #[test]
     fn an_object_that_is_broken_in_the_middle_is_told_from_a_page_in_its_place() {
-        let not_text = [br#"{"objects":[{"id":"1","body":{"a":""#.as_slice(), b"\xff", br#""}}]}"#].concat();
-        for broken in [br#"{"id":"1","body":{"a":NaN}}"#.as_slice(), b" {\"id\":\"1\"", &not_text] {
-            assert!(is_broken_object(broken), "{}", String::from_utf8_lossy(broken));
+        let not_text = [
+            br#"{"objects":[{"id":"1","body":{"a":""#.as_slice(),
+            b"\xff",
+            br#""}}]}"#,
+        ]
+        .concat();
+        for broken in [
+            br#"{"id":"1","body":{"a":NaN}}"#.as_slice(),
+            b" {\"id\":\"1\"",
+            &not_text,
+        ] {
+            assert!(
+                is_broken_object(broken),
+                "{}",
+                String::from_utf8_lossy(broken)
+            );
         }
-        for whole in [b"<html>".as_slice(), b"", b"[1", b"{}", br#"{"error":"soon"}"#] {
-            assert!(!is_broken_object(whole), "{}", String::from_utf8_lossy(whole));
+        for whole in [
+            b"<html>".as_slice(),
+            b"",
+            b"[1",
+            b"{}",
+            br#"{"error":"soon"}"#,
+        ] {
+            assert!(
+                !is_broken_object(whole),
+                "{}",
+                String::from_utf8_lossy(whole)
+            );
         }
     }
 
     #[test]
     fn a_batch_answers_for_each_object() {
-        let asked: Vec<_> = ["1", "2", "3"].map(|id| ObjectKey::new("product", id)).into();
-        let answers = batch(&asked, br#"{"objects":[{"id":"3","body":{}}],"missing":["2"]}"#, 100).unwrap();
-        assert!(matches!(&answers[0], Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"));
-        assert!(matches!(&answers[1], Err(ResolveError::Rejected(p)) if p.code == "source.not_found"));
+        let asked: Vec<_> = ["1", "2", "3"]
+            .map(|id| ObjectKey::new("product", id))
+            .into();
+        let answers = batch(
+            &asked,
+            br#"{"objects":[{"id":"3","body":{}}],"missing":["2"]}"#,
+            100,
+        )
+        .unwrap();
+        assert!(
+            matches!(&answers[0], Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer")
+        );
+        assert!(
+            matches!(&answers[1], Err(ResolveError::Rejected(p)) if p.code == "source.not_found")
+        );
         assert!(answers[2].is_ok());
         for none in ["{}", "<html>", r#"{"objects":"soon"}"#] {
-            assert_eq!(batch(&asked, none.as_bytes(), 100).unwrap_err().code, "source.no_answer", "{none}");
+            assert_eq!(
+                batch(&asked, none.as_bytes(), 100).unwrap_err().code,
+                "source.no_answer",
+                "{none}"
+            );
         }
     }
 
     #[test]
     fn an_odd_object_of_a_batch_spoils_no_other() {
-        let asked: Vec<_> = ["1", "2", "3"].map(|id| ObjectKey::new("product", id)).into();
-        for odd in [r#"{"body":{}}"#, r#"{"id":"2","type":7,"body":{}}"#, r#"{"id":{},"body":{}}"#, "7", "null"] {
-            let text = format!(r#"{{"objects":[{{"id":"1","body":{{}}}},{odd},{{"id":"3","body":{{}}}}],"missing":[{{}}]}}"#);
+        let asked: Vec<_> = ["1", "2", "3"]
+            .map(|id| ObjectKey::new("product", id))
+            .into();
+        for odd in [
+            r#"{"body":{}}"#,
+            r#"{"id":"2","type":7,"body":{}}"#,
+            r#"{"id":{},"body":{}}"#,
+            "7",
+            "null",
+        ] {
+            let text = format!(
+                r#"{{"objects":[{{"id":"1","body":{{}}}},{odd},{{"id":"3","body":{{}}}}],"missing":[{{}}]}}"#
+            );
             let answers = batch(&asked, text.as_bytes(), 100).unwrap();
             assert!(answers[0].is_ok() && answers[2].is_ok(), "{odd}");
-            assert!(matches!(&answers[1], Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"), "{odd}");
+            assert!(
+                matches!(&answers[1], Err(ResolveError::Rejected(p)) if p.code == "source.unexpected_answer"),
+                "{odd}"
+            );
         }
     }
 }

@@ -1,11 +1,13 @@
-//! A source's circuit: after failures in a row it is left alone for a while that doubles, then one read tries again.
+//! A source's circuit: after failures in a row it is left alone for a while that doubles, then one
+//! read tries again.
 
 use egression_core::time::Mono;
 
 use super::settings::ResolverSettings;
 
-/// The longest that a source is left alone because it asked for it, in milliseconds: a day. A destination's quota may be for a
-/// month; a source that names a later time has most likely the wrong one, and holds every channel that reads from it.
+/// The longest that a source is left alone because it asked for it, in milliseconds: a day. A
+/// destination's quota may be for a month; a source that names a later time has most likely the
+/// wrong one, and holds every channel that reads from it.
 const LONGEST_AWAY_MS: u64 = 86_400_000;
 
 /// Whether a source is asked.
@@ -18,8 +20,9 @@ pub(super) struct Circuit {
 }
 
 impl Circuit {
-    /// Whether a request that ends by `deadline` may go now; else until when not. While the circuit is open, one request at
-    /// a time tries, and until it has its answer there is nothing to ask for.
+    /// Whether a request that ends by `deadline` may go now; else until when not. While the circuit
+    /// is open, one request at a time tries, and until it has its answer there is nothing to ask
+    /// for.
     pub(super) fn try_pass(&mut self, now: Mono, deadline: Mono) -> Result<(), Mono> {
         match (self.open_until, self.probing) {
             (None, _) => Ok(()),
@@ -42,12 +45,22 @@ impl Circuit {
     }
 
     /// The source failed; until when its jobs wait. `draw` is uniform in 0..1.
-    pub(super) fn failed(&mut self, now: Mono, retry_after_ms: Option<u64>, draw: f64, settings: &ResolverSettings) -> Mono {
+    pub(super) fn failed(
+        &mut self,
+        now: Mono,
+        retry_after_ms: Option<u64>,
+        draw: f64,
+        settings: &ResolverSettings,
+    ) -> Mono {
         self.failures = self.failures.saturating_add(1);
         self.probing = None;
         let doublings = self.failures.saturating_sub(1).min(20);
-        let ceiling = settings.retry_base_ms.saturating_mul(1 << doublings).min(settings.retry_max_ms);
-        // Half fixed, half jitter: a source that is down is not asked at once by everybody, nor right away.
+        let ceiling = settings
+            .retry_base_ms
+            .saturating_mul(1 << doublings)
+            .min(settings.retry_max_ms);
+        // Half fixed, half jitter: a source that is down is not asked at once by everybody, nor
+        // right away.
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -69,7 +82,11 @@ mod tests {
 
     #[test]
     fn the_circuit_opens_after_failures_and_lets_one_try() {
-        let settings = ResolverSettings { circuit_after: 2, retry_base_ms: 100, ..ResolverSettings::default() };
+        let settings = ResolverSettings {
+            circuit_after: 2,
+            retry_base_ms: 100,
+            ..ResolverSettings::default()
+        };
         let mut circuit = Circuit::default();
         let now = Mono(0);
         circuit.failed(now, None, 1.0, &settings);
@@ -79,16 +96,25 @@ mod tests {
         let deadline = until.plus_ms(10_000);
         assert_eq!(circuit.try_pass(now, deadline), Err(until));
         assert_eq!(circuit.try_pass(until, deadline), Ok(()));
-        assert_eq!(circuit.try_pass(until, deadline.plus_ms(5)), Err(deadline), "only one tries, and the others wait for its answer");
+        assert_eq!(
+            circuit.try_pass(until, deadline.plus_ms(5)),
+            Err(deadline),
+            "only one tries, and the others wait for its answer"
+        );
         circuit.not_tried();
-        assert_eq!(circuit.try_pass(until, deadline), Ok(()), "the next one tries");
+        assert_eq!(
+            circuit.try_pass(until, deadline),
+            Ok(()),
+            "the next one tries"
+        );
         circuit.succeeded();
         assert_eq!(circuit.try_pass(until, deadline), Ok(()));
     }
 
     #[test]
     fn a_source_is_not_left_alone_for_longer_than_a_day() {
-        let until = Circuit::default().failed(Mono(0), Some(u64::MAX), 0.0, &ResolverSettings::default());
+        let until =
+            Circuit::default().failed(Mono(0), Some(u64::MAX), 0.0, &ResolverSettings::default());
         assert_eq!(until, Mono(0).plus_ms(24 * 3_600_000));
     }
 }

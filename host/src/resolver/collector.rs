@@ -1,4 +1,5 @@
-//! One source's reads: collected for a moment, grouped by type, and made as few requests as the source allows.
+//! One source's reads: collected for a moment, grouped by type, and made as few requests as the
+//! source allows.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,10 +46,20 @@ impl Collector {
     ) -> Self {
         let (asks, incoming) = mpsc::channel(settings.queue);
         let fingerprint = fingerprint(&document);
-        let source =
-            Arc::new(HttpSource::new(id, document, settings.clone(), gate, clock, chance, Arc::new(Mutex::new(Circuit::default()))));
+        let source = Arc::new(HttpSource::new(
+            id,
+            document,
+            settings.clone(),
+            gate,
+            clock,
+            chance,
+            Arc::new(Mutex::new(Circuit::default())),
+        ));
         tokio::spawn(collect(incoming, source, settings));
-        Self { document: fingerprint, asks }
+        Self {
+            document: fingerprint,
+            asks,
+        }
     }
 
     /// Whether it works by this document.
@@ -59,7 +70,10 @@ impl Collector {
     /// Asks for an object; none if too many reads are waiting.
     pub(super) fn ask(&self, read: Read) -> Option<oneshot::Receiver<Answer>> {
         let (reply, answer) = oneshot::channel();
-        self.asks.try_send(Ask { read, reply }).ok().map(|()| answer)
+        self.asks
+            .try_send(Ask { read, reply })
+            .ok()
+            .map(|()| answer)
     }
 }
 
@@ -67,13 +81,25 @@ fn fingerprint(document: &SourceDocument) -> String {
     serde_json::to_string(document).unwrap_or_default()
 }
 
-async fn collect(mut incoming: mpsc::Receiver<Ask>, source: Arc<HttpSource>, settings: ResolverSettings) {
+async fn collect(
+    mut incoming: mpsc::Receiver<Ask>,
+    source: Arc<HttpSource>,
+    settings: ResolverSettings,
+) {
     let slots = Arc::new(Semaphore::new(settings.concurrency.max(1)));
     while let Some(first) = incoming.recv().await {
         // A free slot first: while the source is busy, more asks gather for the next batch.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
         let mut asks = vec![first];
-        gather(&mut incoming, &mut asks, source.max_batch(), Duration::from_millis(settings.linger_ms)).await;
+        gather(
+            &mut incoming,
+            &mut asks,
+            source.max_batch(),
+            Duration::from_millis(settings.linger_ms),
+        )
+        .await;
         let mut slot = Some(slot);
         for group in by_type(asks) {
             let (source, slots) = (Arc::clone(&source), Arc::clone(&slots));
@@ -90,7 +116,12 @@ async fn collect(mut incoming: mpsc::Receiver<Ask>, source: Arc<HttpSource>, set
     }
 }
 
-async fn gather(incoming: &mut mpsc::Receiver<Ask>, asks: &mut Vec<Ask>, most: usize, linger: Duration) {
+async fn gather(
+    incoming: &mut mpsc::Receiver<Ask>,
+    asks: &mut Vec<Ask>,
+    most: usize,
+    linger: Duration,
+) {
     let filling = async {
         while asks.len() < most {
             match incoming.recv().await {
@@ -106,7 +137,10 @@ async fn gather(incoming: &mut mpsc::Receiver<Ask>, asks: &mut Vec<Ask>, most: u
 fn by_type(asks: Vec<Ask>) -> Vec<Vec<Ask>> {
     let mut groups: BTreeMap<String, Vec<Ask>> = BTreeMap::new();
     for ask in asks {
-        groups.entry(ask.read.object.object_type.clone()).or_default().push(ask);
+        groups
+            .entry(ask.read.object.object_type.clone())
+            .or_default()
+            .push(ask);
     }
     groups.into_values().collect()
 }
@@ -114,11 +148,18 @@ fn by_type(asks: Vec<Ask>) -> Vec<Vec<Ask>> {
 async fn answer(source: &HttpSource, group: Vec<Ask>) {
     let mut waiting: BTreeMap<ObjectKey, Vec<Ask>> = BTreeMap::new();
     for ask in group {
-        waiting.entry(ask.read.object.clone()).or_default().push(ask);
+        waiting
+            .entry(ask.read.object.clone())
+            .or_default()
+            .push(ask);
     }
     let objects: Vec<ObjectKey> = waiting.keys().cloned().collect();
-    let traces: Vec<Option<String>> =
-        waiting.values().map(|asks| shared_trace(asks.iter().map(|ask| ask.read.traceparent.as_deref())).map(str::to_owned)).collect();
+    let traces: Vec<Option<String>> = waiting
+        .values()
+        .map(|asks| {
+            shared_trace(asks.iter().map(|ask| ask.read.traceparent.as_deref())).map(str::to_owned)
+        })
+        .collect();
     let answers = source.read(&objects, &traces).await;
     for (asks, answer) in waiting.into_values().zip(answers) {
         for Ask { reply, .. } in asks {

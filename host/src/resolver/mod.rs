@@ -1,8 +1,9 @@
-//! What is sent: bodies, read at send time through a source's Metadata API, in batches shared by all channels.
+//! What is sent: bodies, read at send time through a source's Metadata API, in batches shared by
+//! all channels.
 //!
-//! A body that came with the request never passes here. A source that does not answer, or not as a source does, makes jobs
-//! wait; an object that is not there, too large or of another shape makes its job `rejected`; nothing ever turns into an
-//! empty body.
+//! A body that came with the request never passes here. A source that does not answer, or not as a
+//! source does, makes jobs wait; an object that is not there, too large or of another shape makes
+//! its job `rejected`; nothing ever turns into an empty body.
 
 mod answer;
 mod circuit;
@@ -38,8 +39,8 @@ pub struct Read {
     pub traceparent: Option<String>,
 }
 
-/// The trace that all share. A request for several traces belongs to none of them: it would say of each that the others'
-/// work is its own.
+/// The trace that all share. A request for several traces belongs to none of them: it would say of
+/// each that the others' work is its own.
 pub fn shared_trace<'a>(mut traces: impl Iterator<Item = Option<&'a str>>) -> Option<&'a str> {
     let first = traces.next()??;
     traces.all(|trace| trace == Some(first)).then_some(first)
@@ -73,7 +74,10 @@ impl ResolveError {
     }
 
     fn unavailable(until: Wall, problem: Problem) -> Self {
-        Self::Unavailable { until, problem: Box::new(problem) }
+        Self::Unavailable {
+            until,
+            problem: Box::new(problem),
+        }
     }
 }
 
@@ -91,30 +95,62 @@ impl Resolver {
     /// A resolver without sources; [`Resolver::configure`] gives it some.
     #[must_use]
     pub fn new(settings: ResolverSettings, gate: Arc<Gate>, clock: Clock, chance: Chance) -> Self {
-        Self { settings, clock, chance, gate, collectors: Mutex::default() }
+        Self {
+            settings,
+            clock,
+            chance,
+            gate,
+            collectors: Mutex::default(),
+        }
     }
 
     /// Takes the sources of a new configuration. Reads under way finish by the old one.
     pub fn configure(&self, catalogue: &Catalogue) {
-        let sources: Vec<(SourceId, SourceDocument)> = catalogue.sources().map(|s| (s.id, s.document.clone())).collect();
-        let mut collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
+        let sources: Vec<(SourceId, SourceDocument)> = catalogue
+            .sources()
+            .map(|s| (s.id, s.document.clone()))
+            .collect();
+        let mut collectors = self
+            .collectors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         collectors.retain(|id, _| sources.iter().any(|(s, _)| s == id));
-        for (id, document) in sources.into_iter().filter(|(_, d)| d.kind == SourceKind::Http) {
+        for (id, document) in sources
+            .into_iter()
+            .filter(|(_, d)| d.kind == SourceKind::Http)
+        {
             if !collectors.get(&id).is_some_and(|c| c.is_of(&document)) {
                 collectors.insert(
                     id,
-                    Collector::start(id, document, self.settings.clone(), Arc::clone(&self.gate), self.clock.clone(), self.chance.clone()),
+                    Collector::start(
+                        id,
+                        document,
+                        self.settings.clone(),
+                        Arc::clone(&self.gate),
+                        self.clock.clone(),
+                        self.chance.clone(),
+                    ),
                 );
             }
         }
     }
 
     /// The bodies of these objects as they are now, in their order.
-    pub async fn resolve(&self, source: SourceId, reads: Vec<Read>) -> Vec<Result<Resolved, ResolveError>> {
+    pub async fn resolve(
+        &self,
+        source: SourceId,
+        reads: Vec<Read>,
+    ) -> Vec<Result<Resolved, ResolveError>> {
         let waiting: Vec<Option<oneshot::Receiver<Result<Resolved, ResolveError>>>> = {
-            let collectors = self.collectors.lock().unwrap_or_else(PoisonError::into_inner);
+            let collectors = self
+                .collectors
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let collector = collectors.get(&source);
-            reads.into_iter().map(|read| collector.and_then(|c| c.ask(read))).collect()
+            reads
+                .into_iter()
+                .map(|read| collector.and_then(|c| c.ask(read)))
+                .collect()
         };
         let mut bodies = Vec::with_capacity(waiting.len());
         for answer in waiting {
@@ -128,7 +164,10 @@ impl Resolver {
     }
 
     fn not_there(&self) -> ResolveError {
-        let until = self.clock.wall().plus_ms(i64::try_from(self.settings.retry_base_ms).unwrap_or(1000));
+        let until = self
+            .clock
+            .wall()
+            .plus_ms(i64::try_from(self.settings.retry_base_ms).unwrap_or(1000));
         let message = "the source is not configured for reads, or too many reads are waiting for it (bound `resolver.queue`)";
         ResolveError::unavailable(until, Problem::new("source.busy", message))
     }

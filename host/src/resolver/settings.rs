@@ -23,6 +23,13 @@ pub struct ResolverSettings {
 
 impl Default for ResolverSettings {
     fn default() -> Self {
-        Self { queue: 8192, linger_ms: 4, concurrency: 8, circuit_after: 3, retry_base_ms: 500, retry_max_ms: 60_000 }
+        Self {
+            queue: 8192,
+            linger_ms: 4,
+            concurrency: 8,
+            circuit_after: 3,
+            retry_base_ms: 500,
+            retry_max_ms: 60_000,
+        }
     }
 }

@@ -1,8 +1,10 @@
-//! What a running guest can do to the world, as the runtime asks for it. The runtime knows no gate, no vault and no
-//! store: whoever starts a call hands in an implementation that is bound to that call's connection.
+//! What a running guest can do to the world, as the runtime asks for it. The runtime knows no gate,
+//! no vault and no store: whoever starts a call hands in an implementation that is bound to that
+//! call's connection.
 //!
-//! The runtime calls these on the host's own threads, never on those of the guests. An implementation ends by itself
-//! at the call's deadline; one that does not costs the guest its life (`guest.deadline`).
+//! The runtime calls these on the host's own threads, never on those of the guests. An
+//! implementation ends by itself at the call's deadline; one that does not costs the guest its life
+//! (`guest.deadline`).
 
 use async_trait::async_trait;
 use egression_core::domain::object::{ObjectKey, Remote};
@@ -39,7 +41,12 @@ pub trait Abilities: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the connection may not keep it.
-    async fn deposit(&self, name: String, value: SecretString, expires_at: Option<Wall>) -> Result<(), CredentialError>;
+    async fn deposit(
+        &self,
+        name: String,
+        value: SecretString,
+        expires_at: Option<Wall>,
+    ) -> Result<(), CredentialError>;
 
     /// What the destination said about a limit.
     async fn observe(&self, observed: ObservedLimit);
@@ -47,8 +54,8 @@ pub trait Abilities: Send + Sync + 'static {
     /// What the id map knows of these objects, one list per key in their order.
     async fn lookup(&self, keys: Vec<ObjectKey>) -> Vec<Vec<Remote>>;
 
-    /// The text's first `keep_bytes` with every secret of this call masked; one that begins before the cut is masked whole. Costs
-    /// no more for a longer text.
+    /// The text's first `keep_bytes` with every secret of this call masked; one that begins before
+    /// the cut is masked whole. Costs no more for a longer text.
     fn redact(&self, text: &str, keep_bytes: usize) -> String;
 
     /// True: the guest is asked to stop early, at its next report.
@@ -143,7 +150,10 @@ impl Abilities for NoAbilities {
     }
 
     async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
-        requests.iter().map(|_| Err(SendError::Denied(NOTHING.to_owned()))).collect()
+        requests
+            .iter()
+            .map(|_| Err(SendError::Denied(NOTHING.to_owned())))
+            .collect()
     }
 
     async fn placeholder(&self, _name: String) -> Result<String, CredentialError> {
@@ -154,7 +164,12 @@ impl Abilities for NoAbilities {
         Err(CredentialError::Invalid(NOTHING.to_owned()))
     }
 
-    async fn deposit(&self, _name: String, _value: SecretString, _expires_at: Option<Wall>) -> Result<(), CredentialError> {
+    async fn deposit(
+        &self,
+        _name: String,
+        _value: SecretString,
+        _expires_at: Option<Wall>,
+    ) -> Result<(), CredentialError> {
         Err(CredentialError::Invalid(NOTHING.to_owned()))
     }
 

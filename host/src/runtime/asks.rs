@@ -24,7 +24,11 @@ pub(super) trait Ask: Send + 'static {
     }
 
     /// Asks.
-    fn ask(self, guest: &Guest, store: &mut Store<GuestState>) -> impl Future<Output = Answered<Self::Answer>> + Send;
+    fn ask(
+        self,
+        guest: &Guest,
+        store: &mut Store<GuestState>,
+    ) -> impl Future<Output = Answered<Self::Answer>> + Send;
 }
 
 /// Nothing: whether an instance can be made at all.
@@ -105,7 +109,11 @@ impl Ask for Deliver {
     type Answer = Vec<(u32, Outcome)>;
 
     fn name(&self) -> &'static str {
-        if self.reconcile { "reconcile" } else { "deliver" }
+        if self.reconcile {
+            "reconcile"
+        } else {
+            "deliver"
+        }
     }
 
     fn asked(&self) -> Vec<u32> {
@@ -114,9 +122,13 @@ impl Ask for Deliver {
 
     async fn ask(self, guest: &Guest, store: &mut Store<GuestState>) -> Answered<Self::Answer> {
         let answer = if self.reconcile {
-            guest.reconcile(store, &self.frame, self.session, self.items).await?
+            guest
+                .reconcile(store, &self.frame, self.session, self.items)
+                .await?
         } else {
-            guest.deliver(store, &self.frame, self.session, self.items).await?
+            guest
+                .deliver(store, &self.frame, self.session, self.items)
+                .await?
         };
         Ok(answer.map(|returned| new_answers(store.data_mut(), returned)))
     }
@@ -137,13 +149,24 @@ impl Ask for Poll {
     }
 
     fn asked(&self) -> Vec<u32> {
-        self.tokens.iter().flat_map(|pending| pending.items.iter().map(|item| item.index)).collect()
+        self.tokens
+            .iter()
+            .flat_map(|pending| pending.items.iter().map(|item| item.index))
+            .collect()
     }
 
     async fn ask(self, guest: &Guest, store: &mut Store<GuestState>) -> Answered<Vec<Verdict>> {
-        let answer = guest.poll(store, &self.frame, self.session, self.tokens).await?;
+        let answer = guest
+            .poll(store, &self.frame, self.session, self.tokens)
+            .await?;
         Ok(answer.map(|verdicts| {
-            verdicts.into_iter().map(|verdict| Verdict { settled: new_answers(store.data_mut(), verdict.settled), ..verdict }).collect()
+            verdicts
+                .into_iter()
+                .map(|verdict| Verdict {
+                    settled: new_answers(store.data_mut(), verdict.settled),
+                    ..verdict
+                })
+                .collect()
         }))
     }
 }
@@ -162,7 +185,9 @@ impl Ask for MigrateSettings {
     }
 
     async fn ask(self, guest: &Guest, store: &mut Store<GuestState>) -> Answered<String> {
-        guest.migrate_settings(store, &self.from_version, &self.settings_json).await
+        guest
+            .migrate_settings(store, &self.from_version, &self.settings_json)
+            .await
     }
 }
 

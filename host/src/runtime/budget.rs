@@ -1,10 +1,11 @@
 //! The time that a guest computes, and its end when it is used up.
 //!
-//! The engine's epoch advances every [`TICK_MS`]. A guest looks at it in every loop and function; past a tick it
-//! yields, so that its neighbours on the same thread run, and traps when its budget is used or its deadline is long over.
-//! Time is counted in segments: from the moment a guest is resumed to its next tick, yield or wait. A segment counts
-//! for a tick at most, so that a guest does not pay for a machine that takes its thread away. What the host computes for it
-//! (a signature, a line to redact) is counted as well.
+//! The engine's epoch advances every [`TICK_MS`]. A guest looks at it in every loop and function;
+//! past a tick it yields, so that its neighbours on the same thread run, and traps when its budget
+//! is used or its deadline is long over. Time is counted in segments: from the moment a guest is
+//! resumed to its next tick, yield or wait. A segment counts for a tick at most, so that a guest
+//! does not pay for a machine that takes its thread away. What the host computes for it (a
+//! signature, a line to redact) is counted as well.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -54,13 +55,18 @@ struct Shared {
 
 impl Meter {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, shared: Arc::default() }
+        Self {
+            clock,
+            shared: Arc::default(),
+        }
     }
 
     /// Starts a call that may compute for `budget_ms` and not beyond `end`.
     pub(super) fn begin(&self, budget_ms: u64, end: Mono) {
         self.shared.used_us.store(0, Ordering::Relaxed);
-        self.shared.budget_us.store(budget_ms.saturating_mul(1_000), Ordering::Relaxed);
+        self.shared
+            .budget_us
+            .store(budget_ms.saturating_mul(1_000), Ordering::Relaxed);
         self.shared.end_us.store(end.0, Ordering::Relaxed);
     }
 
@@ -75,7 +81,9 @@ impl Meter {
         self.start_segment();
         let budget_us = self.shared.budget_us.load(Ordering::Relaxed);
         if self.used_us() >= budget_us {
-            return Err(HostTrap::CpuBudget { budget_ms: budget_us / 1_000 });
+            return Err(HostTrap::CpuBudget {
+                budget_ms: budget_us / 1_000,
+            });
         }
         if self.clock.mono().0 > self.shared.end_us.load(Ordering::Relaxed) {
             return Err(HostTrap::Deadline);
@@ -85,10 +93,14 @@ impl Meter {
 
     /// Drives `guest` and counts the time that it computes.
     pub(super) fn metered<F: Future>(&self, guest: F) -> Metered<F> {
-        Metered { meter: self.clone(), guest: Box::pin(guest) }
+        Metered {
+            meter: self.clone(),
+            guest: Box::pin(guest),
+        }
     }
 
-    /// Does what the guest asked for on its own thread. Counted whole: the guest passes no tick meanwhile.
+    /// Does what the guest asked for on its own thread. Counted whole: the guest passes no tick
+    /// meanwhile.
     pub(super) fn on_its_thread<R>(&self, work: impl FnOnce() -> R) -> R {
         self.end_segment();
         let began = self.clock.mono();
@@ -98,7 +110,8 @@ impl Meter {
         done
     }
 
-    /// Does what the guest asked for on another thread. Counted is what it computes there, not what it waits for.
+    /// Does what the guest asked for on another thread. Counted is what it computes there, not what
+    /// it waits for.
     pub(super) async fn elsewhere<F: Future>(self, work: F) -> F::Output {
         let mut work = std::pin::pin!(work);
         std::future::poll_fn(|cx| {
@@ -111,16 +124,26 @@ impl Meter {
     }
 
     fn charge(&self, began: Mono) {
-        self.shared.used_us.fetch_add(self.clock.mono().since_us(began), Ordering::Relaxed);
+        self.shared
+            .used_us
+            .fetch_add(self.clock.mono().since_us(began), Ordering::Relaxed);
     }
 
     fn start_segment(&self) {
-        self.shared.segment_start_us.store(self.clock.mono().0, Ordering::Relaxed);
+        self.shared
+            .segment_start_us
+            .store(self.clock.mono().0, Ordering::Relaxed);
     }
 
     fn end_segment(&self) {
-        let segment_us = self.clock.mono().0.saturating_sub(self.shared.segment_start_us.load(Ordering::Relaxed));
-        self.shared.used_us.fetch_add(segment_us.min(TICK_MS * 1_000), Ordering::Relaxed);
+        let segment_us = self
+            .clock
+            .mono()
+            .0
+            .saturating_sub(self.shared.segment_start_us.load(Ordering::Relaxed));
+        self.shared
+            .used_us
+            .fetch_add(segment_us.min(TICK_MS * 1_000), Ordering::Relaxed);
     }
 }
 
@@ -160,7 +183,9 @@ mod tests {
         let clock = Clock::system();
         let meter = Meter::new(clock.clone());
         meter.begin(1_000, Mono::FAR);
-        meter.metered(async { meter.on_its_thread(|| work(&clock)) }).await;
+        meter
+            .metered(async { meter.on_its_thread(|| work(&clock)) })
+            .await;
         assert!(meter.used_us() >= WORK_US, "{}", meter.used_us());
         meter.begin(1_000, Mono::FAR);
         meter.clone().elsewhere(async { work(&clock) }).await;

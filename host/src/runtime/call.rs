@@ -139,7 +139,8 @@ pub struct Findings {
 pub struct CallEnd<T> {
     /// What the guest returned, or why it did not.
     pub result: Result<T, CallError>,
-    /// Outcomes reported before the end, first answer per index; they stand even if `result` is an error.
+    /// Outcomes reported before the end, first answer per index; they stand even if `result` is an
+    /// error.
     pub reported: Vec<(u32, Outcome)>,
     /// The guest's lines, bounded and redacted.
     pub logs: Vec<LogLine>,
@@ -149,7 +150,8 @@ pub struct CallEnd<T> {
     pub reused_instance: bool,
 }
 
-/// How `deliver` and `reconcile` end: `result` holds the outcomes that were not reported before, each index once.
+/// How `deliver` and `reconcile` end: `result` holds the outcomes that were not reported before,
+/// each index once.
 pub type DeliveryEnd = CallEnd<Vec<(u32, Outcome)>>;
 
 /// One line that the guest wrote.

@@ -24,17 +24,38 @@ pub(super) fn check(description: &Description) -> Vec<String> {
     if let Err(error) = description.version.parse::<Version>() {
         wrong.push(format!("the version {error}"));
     }
-    let settings_ok = schema(&description.settings_schema, "the settings schema", &mut wrong);
+    let settings_ok = schema(
+        &description.settings_schema,
+        "the settings schema",
+        &mut wrong,
+    );
     if description.object_types.is_empty() {
         wrong.push("it delivers no object type".to_owned());
     }
-    repeated("object type", description.object_types.iter().map(|t| t.object_type.as_str()), &mut wrong);
-    repeated("bucket", description.buckets.iter().map(|b| b.name.as_str()), &mut wrong);
-    repeated("auth scheme", description.auth_schemes.iter().map(|a| a.scheme.as_str()), &mut wrong);
+    repeated(
+        "object type",
+        description
+            .object_types
+            .iter()
+            .map(|t| t.object_type.as_str()),
+        &mut wrong,
+    );
+    repeated(
+        "bucket",
+        description.buckets.iter().map(|b| b.name.as_str()),
+        &mut wrong,
+    );
+    repeated(
+        "auth scheme",
+        description.auth_schemes.iter().map(|a| a.scheme.as_str()),
+        &mut wrong,
+    );
     for support in &description.object_types {
         type_support(support, &mut wrong);
     }
-    let settings = settings_ok.then(|| properties(&description.settings_schema)).flatten();
+    let settings = settings_ok
+        .then(|| properties(&description.settings_schema))
+        .flatten();
     for limit in &description.buckets {
         bucket(limit, settings.as_ref(), &mut wrong);
     }
@@ -47,23 +68,42 @@ pub(super) fn check(description: &Description) -> Vec<String> {
 fn type_support(support: &TypeSupport, wrong: &mut Vec<String>) {
     let name = &support.object_type;
     if !is_name(name, |c| c == '-' || c == '_') {
-        wrong.push(format!("the object type `{name}` must be lower-case letters, digits, hyphens and underscores"));
+        wrong.push(format!(
+            "the object type `{name}` must be lower-case letters, digits, hyphens and underscores"
+        ));
     }
     if support.actions.is_empty() {
         wrong.push(format!("`{name}` has no action"));
     }
-    repeated(&format!("action of `{name}`"), support.actions.iter().map(|action| action.as_str()), wrong);
-    for action in support.idempotent_actions.iter().filter(|action: &&Action| !support.actions.contains(action)) {
-        wrong.push(format!("`{name}` calls `{}` idempotent and does not declare it", action.as_str()));
+    repeated(
+        &format!("action of `{name}`"),
+        support.actions.iter().map(|action| action.as_str()),
+        wrong,
+    );
+    for action in support
+        .idempotent_actions
+        .iter()
+        .filter(|action: &&Action| !support.actions.contains(action))
+    {
+        wrong.push(format!(
+            "`{name}` calls `{}` idempotent and does not declare it",
+            action.as_str()
+        ));
     }
-    for (bound, value) in [("max-items", u64::from(support.max_items)), ("max-bytes", support.max_bytes)] {
+    for (bound, value) in [
+        ("max-items", u64::from(support.max_items)),
+        ("max-bytes", support.max_bytes),
+    ] {
         if value == 0 {
             wrong.push(format!("`{bound}` of `{name}` is 0; it must be at least 1"));
         }
     }
     for reference in &support.references {
         if !is_pointer(&reference.pointer) {
-            wrong.push(format!("the reference `{}` of `{name}` is no JSON pointer (RFC 6901)", reference.pointer));
+            wrong.push(format!(
+                "the reference `{}` of `{name}` is no JSON pointer (RFC 6901)",
+                reference.pointer
+            ));
         }
     }
     body(support, wrong);
@@ -79,14 +119,20 @@ fn body(support: &TypeSupport, wrong: &mut Vec<String>) {
     }
     match &support.body {
         BodyFormat::Standard(standard) if !STANDARD_BODIES.contains(&standard.as_str()) => {
-            wrong.push(format!("`{name}` has the standard body `{standard}`, which this host does not know"));
+            wrong.push(format!(
+                "`{name}` has the standard body `{standard}`, which this host does not know"
+            ));
         }
         BodyFormat::Standard(_) => {}
         BodyFormat::JsonSchema(body) => match (jsonschema::draft202012::new(body), example) {
-            (Err(error), _) => wrong.push(format!("the body schema of `{name}` is no JSON Schema (draft 2020-12): {error}")),
+            (Err(error), _) => wrong.push(format!(
+                "the body schema of `{name}` is no JSON Schema (draft 2020-12): {error}"
+            )),
             (Ok(validator), Ok(example)) => {
                 if let Err(error) = validator.validate(&example) {
-                    wrong.push(format!("the example of `{name}` is not valid against its own schema: {error}"));
+                    wrong.push(format!(
+                        "the example of `{name}` is not valid against its own schema: {error}"
+                    ));
                 }
             }
             (Ok(_), Err(_)) => {}
@@ -103,19 +149,36 @@ fn bucket(bucket: &Bucket, settings: Option<&HashSet<String>>, wrong: &mut Vec<S
             .push(format!("the scope `{}` of the bucket `{name}` is none of connection, channel, connector, setting:NAME", bucket.scope)),
     }
     let admits_nothing = match bucket.kind {
-        BucketKind::TokenBucket { rate, per_ms, burst } => rate == 0 || per_ms == 0 || burst == 0,
+        BucketKind::TokenBucket {
+            rate,
+            per_ms,
+            burst,
+        } => rate == 0 || per_ms == 0 || burst == 0,
         BucketKind::Window { max, window_ms, .. } => max == 0 || window_ms == 0,
         BucketKind::Concurrency { max } => max == 0,
         BucketKind::MinInterval { interval_ms } => interval_ms == 0,
     };
-    if let BucketKind::Window { window_ms, anchor: Some(_), .. } = bucket.kind
+    if let BucketKind::Window {
+        window_ms,
+        anchor: Some(_),
+        ..
+    } = bucket.kind
         && window_ms < MIN_FIXED_WINDOW_MS
     {
-        wrong.push(format!("the bucket `{name}` has an anchor and a window of less than {MIN_FIXED_WINDOW_MS} ms"));
+        wrong.push(format!(
+            "the bucket `{name}` has an anchor and a window of less than {MIN_FIXED_WINDOW_MS} ms"
+        ));
     }
     match &bucket.counts {
-        Some(_) if matches!(bucket.kind, BucketKind::Concurrency { .. } | BucketKind::MinInterval { .. }) => {
-            wrong.push(format!("the bucket `{name}` counts a cost; only a token bucket and a window can"));
+        Some(_)
+            if matches!(
+                bucket.kind,
+                BucketKind::Concurrency { .. } | BucketKind::MinInterval { .. }
+            ) =>
+        {
+            wrong.push(format!(
+                "the bucket `{name}` counts a cost; only a token bucket and a window can"
+            ));
         }
         Some(cost) if !is_name(cost, |c| matches!(c, '_' | '-' | '.')) => {
             wrong.push(format!("the cost `{cost}` of the bucket `{name}` is no name of lower-case letters, digits, `_`, `-` and `.`"));
@@ -133,9 +196,12 @@ fn host_need(need: &HostNeed, settings: Option<&HashSet<String>>, wrong: &mut Ve
         HostNeed::Name(name) => {
             let suffix = name.strip_prefix("*.");
             let labels: Vec<&str> = suffix.unwrap_or(name).split('.').collect();
-            let spelt = labels
-                .iter()
-                .all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            let spelt = labels.iter().all(|label| {
+                !label.is_empty()
+                    && label
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            });
             if !spelt || (suffix.is_some() && labels.len() < 2) {
                 wrong.push(format!("the host `{name}` is neither a name in lower case nor `*.` and a suffix of two labels or more"));
             }
@@ -143,15 +209,25 @@ fn host_need(need: &HostNeed, settings: Option<&HashSet<String>>, wrong: &mut Ve
     }
 }
 
-fn known_setting(what: &str, setting: &str, settings: Option<&HashSet<String>>, wrong: &mut Vec<String>) {
+fn known_setting(
+    what: &str,
+    setting: &str,
+    settings: Option<&HashSet<String>>,
+    wrong: &mut Vec<String>,
+) {
     if settings.is_some_and(|settings| !settings.contains(setting)) {
-        wrong.push(format!("{what} refers to the setting `{setting}`, which the settings schema does not have"));
+        wrong.push(format!(
+            "{what} refers to the setting `{setting}`, which the settings schema does not have"
+        ));
     }
 }
 
 /// The settings by name; none if the schema does not list them.
 fn properties(schema: &Value) -> Option<HashSet<String>> {
-    schema.get("properties")?.as_object().map(|properties| properties.keys().cloned().collect())
+    schema
+        .get("properties")?
+        .as_object()
+        .map(|properties| properties.keys().cloned().collect())
 }
 
 fn schema(schema: &Value, what: &str, wrong: &mut Vec<String>) -> bool {
@@ -177,11 +253,16 @@ fn is_name(name: &str, extra: impl Fn(char) -> bool) -> bool {
     name.chars().count() <= MAX_NAME_CHARS
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || extra(c))
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || extra(c))
 }
 
 fn is_pointer(text: &str) -> bool {
-    let escapes_ok = text.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
+    let escapes_ok = text
+        .split('~')
+        .skip(1)
+        .all(|after| after.starts_with(['0', '1']));
     text.starts_with('/') && escapes_ok
 }
 
@@ -214,7 +295,10 @@ mod tests {
                 requests_per_call: 1,
                 body: BodyFormat::JsonSchema(json!({ "type": "object" })),
                 example: "{}".to_owned(),
-                references: vec![ReferencePointer { pointer: "/categories/*".to_owned(), object_type: "category".to_owned() }],
+                references: vec![ReferencePointer {
+                    pointer: "/categories/*".to_owned(),
+                    object_type: "category".to_owned(),
+                }],
             }],
             buckets: vec![Bucket {
                 name: "api".to_owned(),
@@ -223,9 +307,15 @@ mod tests {
                 counts: None,
                 operations: Vec::new(),
             }],
-            auth_schemes: vec![AuthScheme { scheme: "none".to_owned(), secrets: Vec::new() }],
+            auth_schemes: vec![AuthScheme {
+                scheme: "none".to_owned(),
+                secrets: Vec::new(),
+            }],
             settings_schema: json!({ "type": "object", "properties": { "base_url": { "type": "string" } } }),
-            hosts: vec![HostNeed::Setting("base_url".to_owned()), HostNeed::Name("*.example.com".to_owned())],
+            hosts: vec![
+                HostNeed::Setting("base_url".to_owned()),
+                HostNeed::Name("*.example.com".to_owned()),
+            ],
             reusable: false,
             optional_exports: Vec::new(),
         }
@@ -249,24 +339,66 @@ mod tests {
         refused(|d| d.name = "A_Shop".to_owned(), "name `A_Shop`");
         refused(|d| d.version = "1".to_owned(), "semantic version");
         refused(|d| d.object_types.clear(), "no object type");
-        refused(|d| d.object_types.push(d.object_types[0].clone()), "`product` is there twice");
+        refused(
+            |d| d.object_types.push(d.object_types[0].clone()),
+            "`product` is there twice",
+        );
         refused(|d| d.object_types[0].max_items = 0, "max-items");
-        refused(|d| d.object_types[0].idempotent_actions = vec![Action::Delete], "idempotent");
+        refused(
+            |d| d.object_types[0].idempotent_actions = vec![Action::Delete],
+            "idempotent",
+        );
         refused(|d| d.object_types[0].example = "{".to_owned(), "not JSON");
         refused(|d| d.object_types[0].example = String::new(), "not JSON");
-        refused(|d| d.object_types[0].example = "1".to_owned(), "its own schema");
-        refused(|d| d.object_types[0].body = BodyFormat::JsonSchema(json!({ "type": 5 })), "body schema");
-        refused(|d| d.object_types[0].body = BodyFormat::Standard("standard@9".to_owned()), "standard@9");
-        refused(|d| d.object_types[0].references[0].pointer = "categories".to_owned(), "JSON pointer");
-        refused(|d| d.settings_schema = json!({ "type": "objekt" }), "settings schema");
+        refused(
+            |d| d.object_types[0].example = "1".to_owned(),
+            "its own schema",
+        );
+        refused(
+            |d| d.object_types[0].body = BodyFormat::JsonSchema(json!({ "type": 5 })),
+            "body schema",
+        );
+        refused(
+            |d| d.object_types[0].body = BodyFormat::Standard("standard@9".to_owned()),
+            "standard@9",
+        );
+        refused(
+            |d| d.object_types[0].references[0].pointer = "categories".to_owned(),
+            "JSON pointer",
+        );
+        refused(
+            |d| d.settings_schema = json!({ "type": "objekt" }),
+            "settings schema",
+        );
         refused(|d| d.buckets[0].scope = "planet".to_owned(), "planet");
         refused(|d| d.buckets[0].scope = "setting:shop".to_owned(), "`shop`");
-        refused(|d| d.buckets[0].kind = BucketKind::Concurrency { max: 0 }, "is 0");
-        refused(|d| d.buckets[0].counts = Some("points".to_owned()), "only a token bucket and a window");
-        let window = |window_ms| BucketKind::Window { max: 9, window_ms, anchor: Some(Wall(0)) };
+        refused(
+            |d| d.buckets[0].kind = BucketKind::Concurrency { max: 0 },
+            "is 0",
+        );
+        refused(
+            |d| d.buckets[0].counts = Some("points".to_owned()),
+            "only a token bucket and a window",
+        );
+        let window = |window_ms| BucketKind::Window {
+            max: 9,
+            window_ms,
+            anchor: Some(Wall(0)),
+        };
         refused(|d| d.buckets[0].kind = window(999), "less than 1000 ms");
-        refused(|d| (d.buckets[0].kind, d.buckets[0].counts) = (window(1000), Some("Points".to_owned())), "is no name");
-        refused(|d| d.hosts[0] = HostNeed::Setting("nowhere".to_owned()), "`nowhere`");
-        refused(|d| d.hosts[1] = HostNeed::Name("*.com".to_owned()), "`*.com`");
+        refused(
+            |d| {
+                (d.buckets[0].kind, d.buckets[0].counts) = (window(1000), Some("Points".to_owned()))
+            },
+            "is no name",
+        );
+        refused(
+            |d| d.hosts[0] = HostNeed::Setting("nowhere".to_owned()),
+            "`nowhere`",
+        );
+        refused(
+            |d| d.hosts[1] = HostNeed::Name("*.com".to_owned()),
+            "`*.com`",
+        );
     }
 }

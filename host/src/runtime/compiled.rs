@@ -1,9 +1,10 @@
-//! Compiled code, kept in `<cache_dir>/<digest>-<compatibility>.cwasm`. Loading it takes milliseconds where compiling
-//! takes up to seconds.
+//! Compiled code, kept in `<cache_dir>/<digest>-<compatibility>.cwasm`. Loading it takes
+//! milliseconds where compiling takes up to seconds.
 //!
-//! Compiled code runs with the host's own rights, so only code that this host wrote is loaded: each file starts with an
-//! HMAC-SHA256 over its name and content, under a key that no guest and no user of the API knows. A file that does not
-//! verify is compiled anew and replaced. The compatibility in the name covers the engine's version and settings.
+//! Compiled code runs with the host's own rights, so only code that this host wrote is loaded: each
+//! file starts with an HMAC-SHA256 over its name and content, under a key that no guest and no user
+//! of the API knows. A file that does not verify is compiled anew and replaced. The compatibility
+//! in the name covers the engine's version and settings.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
@@ -68,7 +69,8 @@ impl CodeCache {
 
     /// Where the code of a component is kept.
     pub(super) fn path(&self, digest: &str) -> PathBuf {
-        self.dir.join(format!("{digest}-{}.cwasm", self.compatibility))
+        self.dir
+            .join(format!("{digest}-{}.cwasm", self.compatibility))
     }
 
     fn read(&self, digest: &str) -> Option<Component> {
@@ -78,11 +80,17 @@ impl CodeCache {
             tracing::warn!(%digest, "cached code does not verify; the component is compiled anew");
             return None;
         }
-        #[expect(unsafe_code, reason = "loading code that the MAC proves this host to have compiled")]
-        // SAFETY: `code` is what `Component::serialize` returned to this host: the MAC over it verified under a key that
-        // only the host knows, and the bytes checked are the bytes loaded. The engine itself refuses other versions.
+        #[expect(
+            unsafe_code,
+            reason = "loading code that the MAC proves this host to have compiled"
+        )]
+        // SAFETY: `code` is what `Component::serialize` returned to this host: the MAC over it
+        // verified under a key that only the host knows, and the bytes checked are the bytes
+        // loaded. The engine itself refuses other versions.
         let loaded = unsafe { Component::deserialize(&self.engine, code) };
-        loaded.inspect_err(|error| tracing::warn!(%digest, %error, "cached code cannot be loaded")).ok()
+        loaded
+            .inspect_err(|error| tracing::warn!(%digest, %error, "cached code cannot be loaded"))
+            .ok()
     }
 
     fn write(&self, digest: &str, component: &Component) -> wasmtime::Result<()> {

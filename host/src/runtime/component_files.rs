@@ -1,5 +1,5 @@
-//! Components on disk, under their digests. A file is whole or not there: it is written beside its place, brought to
-//! the disk and renamed.
+//! Components on disk, under their digests. A file is whole or not there: it is written beside its
+//! place, brought to the disk and renamed.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,9 @@ pub(super) struct ComponentFiles {
 impl ComponentFiles {
     /// In `<data_dir>/connectors`.
     pub(super) fn new(data_dir: &Path) -> Self {
-        Self { dir: data_dir.join("connectors") }
+        Self {
+            dir: data_dir.join("connectors"),
+        }
     }
 
     /// Where a component lies.
@@ -45,6 +47,10 @@ impl ComponentFiles {
     }
 }
 
-async fn blocking<R: Send + 'static>(work: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<R> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> io::Result<R> + Send + 'static,
+) -> io::Result<R> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
 }

@@ -23,8 +23,19 @@ pub struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(runtime: Arc<Runtime>, digest: Arc<str>, contract: Arc<Contract>, description: Description) -> Self {
-        Self { digest, name: description.name.as_str().into(), description: Arc::new(description), contract, runtime }
+    pub(super) fn new(
+        runtime: Arc<Runtime>,
+        digest: Arc<str>,
+        contract: Arc<Contract>,
+        description: Description,
+    ) -> Self {
+        Self {
+            digest,
+            name: description.name.as_str().into(),
+            description: Arc::new(description),
+            contract,
+            runtime,
+        }
     }
 
     /// SHA-256 of the component, in hex.
@@ -39,67 +50,154 @@ impl Connector {
         &self.description
     }
 
-    /// Delivers items. The guest runs to its end even if the caller goes away; the end comes at the latest
-    /// `grace_ms` after the deadline.
+    /// Delivers items. The guest runs to its end even if the caller goes away; the end comes at the
+    /// latest `grace_ms` after the deadline.
     pub async fn deliver(&self, call: Call, items: Vec<Item>) -> DeliveryEnd {
-        let Call { abilities, connection, session } = call;
+        let Call {
+            abilities,
+            connection,
+            session,
+        } = call;
         let frame = self.frame(&connection, abilities);
         metrics::items_delivered(&self.name, items.len());
-        self.run(frame, Deliver { frame: connection, session, items, reconcile: false }).await
+        self.run(
+            frame,
+            Deliver {
+                frame: connection,
+                session,
+                items,
+                reconcile: false,
+            },
+        )
+        .await
     }
 
-    /// Asks whether items whose answer was lost did arrive. [`CallError::Unsupported`] if the connector cannot tell.
+    /// Asks whether items whose answer was lost did arrive. [`CallError::Unsupported`] if the
+    /// connector cannot tell.
     ///
     /// [`CallError::Unsupported`]: egression_core::domain::outcome::CallError::Unsupported
     pub async fn reconcile(&self, call: Call, items: Vec<Item>) -> DeliveryEnd {
-        let Call { abilities, connection, session } = call;
+        let Call {
+            abilities,
+            connection,
+            session,
+        } = call;
         let frame = self.frame(&connection, abilities);
-        self.run(frame, Deliver { frame: connection, session, items, reconcile: true }).await
+        self.run(
+            frame,
+            Deliver {
+                frame: connection,
+                session,
+                items,
+                reconcile: true,
+            },
+        )
+        .await
     }
 
-    /// Asks for decisions that came as accepted. Item indices are unique over all tokens of the call.
+    /// Asks for decisions that came as accepted. Item indices are unique over all tokens of the
+    /// call.
     pub async fn poll(&self, call: Call, tokens: Vec<Pending>) -> CallEnd<Vec<Verdict>> {
-        let Call { abilities, connection, session } = call;
+        let Call {
+            abilities,
+            connection,
+            session,
+        } = call;
         let frame = self.frame(&connection, abilities);
-        self.run(frame, Poll { frame: connection, session, tokens }).await
+        self.run(
+            frame,
+            Poll {
+                frame: connection,
+                session,
+                tokens,
+            },
+        )
+        .await
     }
 
     /// Makes a session. `previous`: the one that expired.
     pub async fn authenticate(&self, call: Call, previous: Option<Session>) -> CallEnd<Session> {
         let frame = self.frame(&call.connection, call.abilities);
-        self.run(frame, Authenticate { frame: call.connection, previous }).await
+        self.run(
+            frame,
+            Authenticate {
+                frame: call.connection,
+                previous,
+            },
+        )
+        .await
     }
 
     /// Looks whether the connection works.
     pub async fn check(&self, call: Call) -> CallEnd<Findings> {
         let frame = self.frame(&call.connection, call.abilities);
-        self.run(frame, Check { frame: call.connection, session: call.session }).await
+        self.run(
+            frame,
+            Check {
+                frame: call.connection,
+                session: call.session,
+            },
+        )
+        .await
     }
 
     /// Brings settings of an older version into the form of this one.
-    pub async fn migrate_settings(&self, from_version: &str, settings_json: &str) -> CallEnd<String> {
+    pub async fn migrate_settings(
+        &self,
+        from_version: &str,
+        settings_json: &str,
+    ) -> CallEnd<String> {
         let frame = Frame {
-            tenant: Tenant { digest: Arc::clone(&self.digest), subscription: Arc::from(""), channel: Arc::from("") },
+            tenant: Tenant {
+                digest: Arc::clone(&self.digest),
+                subscription: Arc::from(""),
+                channel: Arc::from(""),
+            },
             abilities: Arc::new(NoAbilities),
-            deadline: self.runtime.clock.mono().plus_ms(self.runtime.settings.describe_ms),
+            deadline: self
+                .runtime
+                .clock
+                .mono()
+                .plus_ms(self.runtime.settings.describe_ms),
             reusable: false,
         };
-        self.run(frame, MigrateSettings { from_version: from_version.to_owned(), settings_json: settings_json.to_owned() }).await
+        self.run(
+            frame,
+            MigrateSettings {
+                from_version: from_version.to_owned(),
+                settings_json: settings_json.to_owned(),
+            },
+        )
+        .await
     }
 
-    fn frame(&self, connection: &super::call::ConnectionFrame, abilities: Arc<dyn super::abilities::Abilities>) -> Frame {
+    fn frame(
+        &self,
+        connection: &super::call::ConnectionFrame,
+        abilities: Arc<dyn super::abilities::Abilities>,
+    ) -> Frame {
         let tenant = Tenant {
             digest: Arc::clone(&self.digest),
             subscription: Arc::clone(&connection.subscription),
             channel: Arc::clone(&connection.channel),
         };
-        Frame { tenant, abilities, deadline: connection.deadline, reusable: self.description.reusable }
+        Frame {
+            tenant,
+            abilities,
+            deadline: connection.deadline,
+            reusable: self.description.reusable,
+        }
     }
 
     async fn run<A: Ask>(&self, frame: Frame, ask: A) -> CallEnd<A::Answer> {
         let (began, call) = (self.runtime.clock.mono(), ask.name());
         let end = run(&self.runtime, &self.contract, frame, ask).await;
-        metrics::connector_called(&self.name, call, &end.result, self.runtime.clock.mono().since_us(began));
+        metrics::connector_called(
+            &self.name,
+            call,
+            &end.result,
+            self.runtime.clock.mono().since_us(began),
+        );
         end
     }
 }

@@ -1,4 +1,5 @@
-//! What a connector says about itself, in the host's own words: free of the contract's version and of the engine.
+//! What a connector says about itself, in the host's own words: free of the contract's version and
+//! of the engine.
 
 use egression_core::domain::action::Action;
 use egression_core::time::Wall;
@@ -120,7 +121,8 @@ pub enum BucketKind {
         /// As many at once.
         burst: u32,
     },
-    /// At most `max` in any `window_ms`, or with an anchor in each of the windows that follow one another.
+    /// At most `max` in any `window_ms`, or with an anchor in each of the windows that follow one
+    /// another.
     Window {
         /// Requests, or what they cost.
         max: u32,

@@ -1,4 +1,5 @@
-//! What a new version of a connector needs and offers that the last one did not, for the person who activates it.
+//! What a new version of a connector needs and offers that the last one did not, for the person who
+//! activates it.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +10,48 @@ use super::description::{Description, HostNeed};
 /// The differences from `old` to `new`, one sentence each; what needs attention comes first.
 pub(super) fn differences(old: &Description, new: &Description) -> Vec<String> {
     let mut found = Vec::new();
-    compare("it needs the host", "it no longer needs the host", &hosts(old), &hosts(new), &mut found);
-    compare("it requires the setting", "it no longer requires the setting", &required(old), &required(new), &mut found);
-    compare("it has the setting", "it no longer has the setting", &settings(old), &settings(new), &mut found);
-    compare("it takes the auth scheme", "it no longer takes the auth scheme", &auth(old), &auth(new), &mut found);
-    compare("it does", "it no longer does", &work(old), &work(new), &mut found);
-    compare("it names the limit", "it no longer names the limit", &limits(old), &limits(new), &mut found);
+    compare(
+        "it needs the host",
+        "it no longer needs the host",
+        &hosts(old),
+        &hosts(new),
+        &mut found,
+    );
+    compare(
+        "it requires the setting",
+        "it no longer requires the setting",
+        &required(old),
+        &required(new),
+        &mut found,
+    );
+    compare(
+        "it has the setting",
+        "it no longer has the setting",
+        &settings(old),
+        &settings(new),
+        &mut found,
+    );
+    compare(
+        "it takes the auth scheme",
+        "it no longer takes the auth scheme",
+        &auth(old),
+        &auth(new),
+        &mut found,
+    );
+    compare(
+        "it does",
+        "it no longer does",
+        &work(old),
+        &work(new),
+        &mut found,
+    );
+    compare(
+        "it names the limit",
+        "it no longer names the limit",
+        &limits(old),
+        &limits(new),
+        &mut found,
+    );
     found
 }
 
@@ -34,29 +71,55 @@ fn hosts(description: &Description) -> Names {
 }
 
 fn required(description: &Description) -> Names {
-    let required = description.settings_schema.get("required").and_then(Value::as_array);
-    required.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    let required = description
+        .settings_schema
+        .get("required")
+        .and_then(Value::as_array);
+    required
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn settings(description: &Description) -> Names {
-    let properties = description.settings_schema.get("properties").and_then(Value::as_object);
-    properties.into_iter().flat_map(|properties| properties.keys().cloned()).collect()
+    let properties = description
+        .settings_schema
+        .get("properties")
+        .and_then(Value::as_object);
+    properties
+        .into_iter()
+        .flat_map(|properties| properties.keys().cloned())
+        .collect()
 }
 
 fn auth(description: &Description) -> Names {
-    description.auth_schemes.iter().map(|auth| auth.scheme.clone()).collect()
+    description
+        .auth_schemes
+        .iter()
+        .map(|auth| auth.scheme.clone())
+        .collect()
 }
 
 fn work(description: &Description) -> Names {
     let of_type = |support: &super::description::TypeSupport| {
         let name = support.object_type.clone();
-        support.actions.iter().map(move |action| format!("{} {name}", action.as_str())).collect::<Vec<_>>()
+        support
+            .actions
+            .iter()
+            .map(move |action| format!("{} {name}", action.as_str()))
+            .collect::<Vec<_>>()
     };
     description.object_types.iter().flat_map(of_type).collect()
 }
 
 fn limits(description: &Description) -> Names {
-    description.buckets.iter().map(|bucket| bucket.name.clone()).collect()
+    description
+        .buckets
+        .iter()
+        .map(|bucket| bucket.name.clone())
+        .collect()
 }
 
 #[cfg(test)]
@@ -86,7 +149,11 @@ mod tests {
             hosts: vec![HostNeed::Name("api.example.com".to_owned())],
             ..old.clone()
         };
-        let expected = ["it needs the host `api.example.com`", "it requires the setting `market`", "it no longer has the setting `old`"];
+        let expected = [
+            "it needs the host `api.example.com`",
+            "it requires the setting `market`",
+            "it no longer has the setting `old`",
+        ];
         assert_eq!(differences(&old, &new), expected);
     }
 }

@@ -7,7 +7,8 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 use super::budget::TICK_MS;
 use super::settings::RuntimeSettings;
 
-/// Core instances of one component. Interpreters that link their libraries at instantiation have about twenty.
+/// Core instances of one component. Interpreters that link their libraries at instantiation have
+/// about twenty.
 pub(super) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 /// Memories of one component.
 pub(super) const MEMORIES_PER_COMPONENT: u32 = 4;
@@ -15,10 +16,12 @@ pub(super) const MEMORIES_PER_COMPONENT: u32 = 4;
 pub(super) const TABLES_PER_COMPONENT: u32 = 16;
 /// Elements of one table.
 pub(super) const TABLE_ELEMENTS: usize = 50_000;
-/// Bytes of a slot that stay resident between two instances: measured to make fresh instances a third cheaper.
+/// Bytes of a slot that stay resident between two instances: measured to make fresh instances a
+/// third cheaper.
 const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
 
-/// The engine for these bounds. Every slot's address space is reserved here, so that no instantiation fails for want of it.
+/// The engine for these bounds. Every slot's address space is reserved here, so that no
+/// instantiation fails for want of it.
 pub(super) fn engine(settings: &RuntimeSettings) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(settings.slots)
@@ -44,12 +47,15 @@ pub(super) fn engine(settings: &RuntimeSettings) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// Starts the thread that advances the epoch every tick. It ends by itself with the engine, and not before: a guest
-/// that loops would hold its thread for ever.
+/// Starts the thread that advances the epoch every tick. It ends by itself with the engine, and not
+/// before: a guest that loops would hold its thread for ever.
 pub(super) fn start_ticker(engine: &Engine) -> std::io::Result<()> {
     let engine = engine.weak();
     let ticker = std::thread::Builder::new().name("egression-epoch".to_owned());
-    #[expect(clippy::disallowed_methods, reason = "a thread of its own, which does nothing but keep the beat")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own, which does nothing but keep the beat"
+    )]
     ticker.spawn(move || {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();

@@ -1,4 +1,5 @@
-//! The state of one instance: what WASI shows it (nothing), what its current call may do, and what it reported so far.
+//! The state of one instance: what WASI shows it (nothing), what its current call may do, and what
+//! it reported so far.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -66,8 +67,16 @@ impl GuestState {
         }
     }
 
-    /// Starts a call with these abilities, which must be over at `deadline` and is ended by force at `end`.
-    pub(super) fn begin(&mut self, abilities: Arc<dyn Abilities>, asked: Vec<u32>, deadline: Mono, end: Mono, budget_ms: u64) {
+    /// Starts a call with these abilities, which must be over at `deadline` and is ended by force
+    /// at `end`.
+    pub(super) fn begin(
+        &mut self,
+        abilities: Arc<dyn Abilities>,
+        asked: Vec<u32>,
+        deadline: Mono,
+        end: Mono,
+        budget_ms: u64,
+    ) {
         self.journal.begin(Arc::clone(&abilities));
         self.memory.begin();
         self.abilities = abilities;
@@ -88,9 +97,12 @@ impl GuestState {
         self.clock.mono()
     }
 
-    /// Runs an ability on the host's own threads, so that a guest that computes cannot hold up the host's connections.
-    /// It ends by itself at the deadline; if not, the guest ends.
-    pub(super) async fn on_host<R: Send + 'static>(&mut self, ability: impl Future<Output = R> + Send + 'static) -> wasmtime::Result<R> {
+    /// Runs an ability on the host's own threads, so that a guest that computes cannot hold up the
+    /// host's connections. It ends by itself at the deadline; if not, the guest ends.
+    pub(super) async fn on_host<R: Send + 'static>(
+        &mut self,
+        ability: impl Future<Output = R> + Send + 'static,
+    ) -> wasmtime::Result<R> {
         let running = self.host.spawn(ability);
         match tokio::time::timeout_at(self.clock.instant(self.end), running).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -113,13 +125,19 @@ impl GuestState {
 
     /// What WASI's poll needs: the table of pollables, and when waiting ends.
     pub(super) fn waiting(&mut self) -> super::wasi::Waiting<'_> {
-        super::wasi::Waiting { table: &mut self.table, until: self.clock.instant(self.deadline) }
+        super::wasi::Waiting {
+            table: &mut self.table,
+            until: self.clock.instant(self.deadline),
+        }
     }
 }
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -133,7 +151,10 @@ pub(super) struct Settled {
 
 impl Settled {
     fn new(asked: impl IntoIterator<Item = u32>) -> Self {
-        Self { asked: asked.into_iter().map(|index| (index, None)).collect(), outcomes: Vec::new() }
+        Self {
+            asked: asked.into_iter().map(|index| (index, None)).collect(),
+            outcomes: Vec::new(),
+        }
     }
 
     /// How many there are: those that come later are past this number.
@@ -148,9 +169,20 @@ impl Settled {
 
     fn take(&mut self, index: u32, outcome: Outcome) -> Result<(), String> {
         match self.asked.get_mut(&index) {
-            None => Err(format!("an outcome for item {index} is ignored: that item is not in this call")),
-            Some(Some(place)) if self.outcomes.get(*place).is_some_and(|(_, first)| *first == outcome) => Ok(()),
-            Some(Some(_)) => Err(format!("item {index} was answered twice; the first answer counts")),
+            None => Err(format!(
+                "an outcome for item {index} is ignored: that item is not in this call"
+            )),
+            Some(Some(place))
+                if self
+                    .outcomes
+                    .get(*place)
+                    .is_some_and(|(_, first)| *first == outcome) =>
+            {
+                Ok(())
+            }
+            Some(Some(_)) => Err(format!(
+                "item {index} was answered twice; the first answer counts"
+            )),
             Some(unanswered) => {
                 *unanswered = Some(self.outcomes.len());
                 self.outcomes.push((index, outcome));
@@ -168,7 +200,10 @@ mod tests {
     fn the_first_answer_of_an_asked_index_counts() {
         let mut settled = Settled::new([1, 2]);
         assert!(settled.take(1, Outcome::NotAttempted).is_ok());
-        assert!(settled.take(1, Outcome::NotAttempted).is_ok(), "the same again is no contradiction");
+        assert!(
+            settled.take(1, Outcome::NotAttempted).is_ok(),
+            "the same again is no contradiction"
+        );
         assert!(settled.take(1, Outcome::BlockedOn(Vec::new())).is_err());
         assert!(settled.take(3, Outcome::NotAttempted).is_err());
         let reported = settled.count();

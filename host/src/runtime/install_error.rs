@@ -6,7 +6,9 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// Larger than allowed.
-    #[error("the component has {size_bytes} bytes; at most {max_bytes} are taken (bound `runtime.max_component_bytes`)")]
+    #[error(
+        "the component has {size_bytes} bytes; at most {max_bytes} are taken (bound `runtime.max_component_bytes`)"
+    )]
     TooLarge {
         /// Its size.
         size_bytes: usize,
@@ -17,16 +19,24 @@ pub enum InstallError {
     #[error("this is not WebAssembly: the file does not start with `\\0asm`")]
     NotWasm,
     /// WebAssembly, but a core module.
-    #[error("this is a core WebAssembly module, not a component; build it for `wasm32-wasip2` or turn it into a component")]
+    #[error(
+        "this is a core WebAssembly module, not a component; build it for `wasm32-wasip2` or turn it into a component"
+    )]
     CoreModule,
     /// A component that the engine cannot read or compile.
     #[error("the component is not valid: {0}")]
     Invalid(String),
     /// A component that no slot has room for.
-    #[error("the component needs more than an instance may have (bound `runtime.memory_bytes`): {0}")]
+    #[error(
+        "the component needs more than an instance may have (bound `runtime.memory_bytes`): {0}"
+    )]
     TooDemanding(String),
     /// It exports something else than a connector.
-    #[error("the component is no connector: it does not export {}{}", quoted(missing), also(exports))]
+    #[error(
+        "the component is no connector: it does not export {}{}",
+        quoted(missing),
+        also(exports)
+    )]
     WrongWorld {
         /// What a connector exports and this does not.
         missing: Vec<String>,
@@ -111,14 +121,25 @@ impl InstallError {
     /// The component is at fault, not the host.
     #[must_use]
     pub const fn is_components_fault(&self) -> bool {
-        !matches!(self, Self::Io(_) | Self::Store(_) | Self::Host(_) | Self::Changed { .. })
+        !matches!(
+            self,
+            Self::Io(_) | Self::Store(_) | Self::Host(_) | Self::Changed { .. }
+        )
     }
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn also(exports: &[String]) -> String {
-    if exports.is_empty() { " (it exports nothing)".to_owned() } else { format!(" (it exports {})", quoted(exports)) }
+    if exports.is_empty() {
+        " (it exports nothing)".to_owned()
+    } else {
+        format!(" (it exports {})", quoted(exports))
+    }
 }

@@ -1,6 +1,7 @@
-//! The lines of one call: what a guest logs, and what it writes to standard output and error. Bounded in number and
-//! length whatever the guest does, and redacted up to where it is cut and a secret's length beyond, so that no half of a
-//! secret survives and no more is looked at than is kept.
+//! The lines of one call: what a guest logs, and what it writes to standard output and error.
+//! Bounded in number and length whatever the guest does, and redacted up to where it is cut and a
+//! secret's length beyond, so that no half of a secret survives and no more is looked at than is
+//! kept.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,9 +36,17 @@ struct Lines {
 
 impl Journal {
     pub(super) fn new(bounds: LogBounds) -> Self {
-        let lines =
-            Lines { bounds, redactor: Arc::new(NoAbilities), lines: Vec::new(), bytes: 0, dropped: 0, partial: [Vec::new(), Vec::new()] };
-        Self { inner: Arc::new(Mutex::new(lines)) }
+        let lines = Lines {
+            bounds,
+            redactor: Arc::new(NoAbilities),
+            lines: Vec::new(),
+            bytes: 0,
+            dropped: 0,
+            partial: [Vec::new(), Vec::new()],
+        };
+        Self {
+            inner: Arc::new(Mutex::new(lines)),
+        }
     }
 
     /// Starts a call: its secrets are masked from here on.
@@ -46,7 +55,13 @@ impl Journal {
     }
 
     /// Adds a line.
-    pub(super) fn push(&self, level: LogLevel, message: &str, item: Option<u32>, attrs: &[(&str, &str)]) {
+    pub(super) fn push(
+        &self,
+        level: LogLevel,
+        message: &str,
+        item: Option<u32>,
+        attrs: &[(&str, &str)],
+    ) {
         self.with(|lines| lines.push(level, message, item, attrs));
     }
 
@@ -57,8 +72,14 @@ impl Journal {
         const ADVICE: &str = "note: run with `RUST_BACKTRACE";
         self.with(|lines| {
             lines.finish_partial();
-            let warnings = lines.lines.iter().rev().filter(|line| line.level == LogLevel::Warn && !line.message.starts_with(ADVICE));
-            let mut words: Vec<&str> = warnings.take(LINES).map(|line| line.message.as_str()).collect();
+            let warnings =
+                lines.lines.iter().rev().filter(|line| {
+                    line.level == LogLevel::Warn && !line.message.starts_with(ADVICE)
+                });
+            let mut words: Vec<&str> = warnings
+                .take(LINES)
+                .map(|line| line.message.as_str())
+                .collect();
             words.reverse();
             words.join(" ")
         })
@@ -74,7 +95,10 @@ impl Journal {
             let dropped = std::mem::take(&mut lines.dropped);
             if dropped > 0 {
                 taken.push(LogLine {
-                    level: LogLevel::Warn, message: format!("… {dropped} lines dropped"), item: None, attrs: Vec::new()
+                    level: LogLevel::Warn,
+                    message: format!("… {dropped} lines dropped"),
+                    item: None,
+                    attrs: Vec::new(),
                 });
             }
             taken
@@ -83,7 +107,10 @@ impl Journal {
 
     /// Standard output (`0`) or standard error (`1`).
     pub(super) fn stream(&self, which: Stream) -> JournalStream {
-        JournalStream { journal: self.clone(), which }
+        JournalStream {
+            journal: self.clone(),
+            which,
+        }
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Lines) -> R) -> R {
@@ -99,15 +126,27 @@ impl Lines {
         }
         let kept = |text: &str, most: usize| cut(self.redactor.redact(text, most), most);
         let message = kept(message, self.bounds.line_bytes);
-        let attrs: Vec<(String, String)> =
-            attrs.iter().take(MAX_ATTRS).map(|(key, value)| (kept(key, MAX_ATTR_BYTES), kept(value, MAX_ATTR_BYTES))).collect();
-        let size = message.len() + attrs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let attrs: Vec<(String, String)> = attrs
+            .iter()
+            .take(MAX_ATTRS)
+            .map(|(key, value)| (kept(key, MAX_ATTR_BYTES), kept(value, MAX_ATTR_BYTES)))
+            .collect();
+        let size = message.len()
+            + attrs
+                .iter()
+                .map(|(key, value)| key.len() + value.len())
+                .sum::<usize>();
         if self.bytes + size > self.bounds.total_bytes {
             self.dropped += 1;
             return;
         }
         self.bytes += size;
-        self.lines.push(LogLine { level, message, item, attrs });
+        self.lines.push(LogLine {
+            level,
+            message,
+            item,
+            attrs,
+        });
     }
 
     fn write(&mut self, which: Stream, bytes: &[u8]) {
@@ -210,7 +249,11 @@ mod tests {
     use super::*;
 
     fn bounds() -> LogBounds {
-        LogBounds { lines: 3, line_bytes: 5, total_bytes: 12 }
+        LogBounds {
+            lines: 3,
+            line_bytes: 5,
+            total_bytes: 12,
+        }
     }
 
     #[test]
@@ -222,7 +265,10 @@ mod tests {
         let lines = journal.take();
         assert_eq!(lines[0].message, "aaaaa");
         assert!(lines[1].message.len() <= 5 && "bé́éé".starts_with(&lines[1].message));
-        assert_eq!(lines.last().map(|l| l.message.as_str()), Some("… 1 lines dropped"));
+        assert_eq!(
+            lines.last().map(|l| l.message.as_str()),
+            Some("… 1 lines dropped")
+        );
         assert!(journal.take().is_empty(), "the next call starts with none");
     }
 

@@ -15,7 +15,11 @@ pub(super) struct MemoryBound {
 
 impl MemoryBound {
     pub(super) const fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, used_bytes: 0, refused: false }
+        Self {
+            max_bytes,
+            used_bytes: 0,
+            refused: false,
+        }
     }
 
     /// Starts a call: what an earlier one was refused does not explain a trap of this one.
@@ -30,8 +34,15 @@ impl MemoryBound {
 }
 
 impl ResourceLimiter for MemoryBound {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let used = self.used_bytes.saturating_add(desired.saturating_sub(current));
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self
+            .used_bytes
+            .saturating_add(desired.saturating_sub(current));
         if used > self.max_bytes || maximum.is_some_and(|maximum| desired > maximum) {
             self.refused = true;
             return Ok(false);
@@ -40,7 +51,12 @@ impl ResourceLimiter for MemoryBound {
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(desired <= MAX_TABLE_ELEMENTS && maximum.is_none_or(|maximum| desired <= maximum))
     }
 

@@ -1,14 +1,17 @@
 //! The WASM engine: which connectors are there, how they are called, what they may do.
 //!
-//! - [`Runtime`] compiles components, checks them at installation, and runs guests on threads of its own.
+//! - [`Runtime`] compiles components, checks them at installation, and runs guests on threads of
+//!   its own.
 //! - [`Connector`] is one checked version; its methods are the calls of the contract.
 //! - [`Registry`] keeps the installed versions and says which one new calls take.
-//! - [`abilities::Abilities`] is what a guest can do to the world; whoever starts a call hands it in.
+//! - [`abilities::Abilities`] is what a guest can do to the world; whoever starts a call hands it
+//!   in.
 //!
-//! It promises that every call ends, at the latest `grace_ms` after its deadline, whatever the guest does: it computes
-//! within a CPU budget and yields every tick, waits within the deadline, and has bounded memory, lines and handles. It
-//! promises that outcomes reported before a trap survive it, and that no guest sees another tenant's memory. What a
-//! call's outcome means for a job is decided elsewhere.
+//! It promises that every call ends, at the latest `grace_ms` after its deadline, whatever the
+//! guest does: it computes within a CPU budget and yields every tick, waits within the deadline,
+//! and has bounded memory, lines and handles. It promises that outcomes reported before a trap
+//! survive it, and that no guest sees another tenant's memory. What a call's outcome means for a
+//! job is decided elsewhere.
 
 pub mod abilities;
 mod asks;
@@ -87,20 +90,22 @@ pub enum RuntimeError {
 }
 
 impl Runtime {
-    /// Starts the engine and the guests' threads. To be called on the host's tokio runtime, where abilities will run.
+    /// Starts the engine and the guests' threads. To be called on the host's tokio runtime, where
+    /// abilities will run.
     ///
     /// # Errors
     /// When the engine cannot reserve its slots, or a thread cannot be started.
     pub fn start(settings: RuntimeSettings, clock: Clock) -> Result<Arc<Self>, RuntimeError> {
         let host = Handle::try_current().map_err(|_| RuntimeError::NoHost)?;
-        let engine = engine::engine(&settings).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        let engine = engine::engine(&settings)
+            .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let linker = linker(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         engine::start_ticker(&engine)?;
         let guest_threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.workers.max(1))
             .thread_name("egression-guest")
-            // A guest that loops runs for a whole tick at a time: deadlines and answers must be looked at between two ticks,
-            // not between sixty.
+            // A guest that loops runs for a whole tick at a time: deadlines and answers must be
+            // looked at between two ticks, not between sixty.
             .event_interval(2)
             .global_queue_interval(2)
             .enable_time()
@@ -123,12 +128,19 @@ impl Runtime {
 
     /// Drops instances that are idle for too long, for as long as the runtime is there.
     fn sweep_idle(self: &Arc<Self>) {
-        let (runtime, clock, idle_ms) = (Arc::downgrade(self), self.clock.clone(), self.settings.idle_instance_ms.max(1));
+        let (runtime, clock, idle_ms) = (
+            Arc::downgrade(self),
+            self.clock.clone(),
+            self.settings.idle_instance_ms.max(1),
+        );
         self.guests.spawn(async move {
             loop {
                 // Half the time, so that none stays for more than one and a half of it.
-                tokio::time::sleep_until(clock.instant(clock.mono().plus_ms(idle_ms.div_ceil(2)))).await;
-                let Some(runtime) = runtime.upgrade() else { return };
+                tokio::time::sleep_until(clock.instant(clock.mono().plus_ms(idle_ms.div_ceil(2))))
+                    .await;
+                let Some(runtime) = runtime.upgrade() else {
+                    return;
+                };
                 runtime.slots.drop_idle(clock.mono(), idle_ms);
             }
         });
@@ -154,13 +166,19 @@ impl Runtime {
 
     /// An empty store with every bound set.
     fn store(&self) -> Store<GuestState> {
-        /// Handles of the component model: generous for streams and pollables, which is all a guest has.
+        /// Handles of the component model: generous for streams and pollables, which is all a guest
+        /// has.
         const MAX_HANDLES: usize = 10_000;
-        let mut store = Store::new(&self.engine, GuestState::new(&self.settings, &self.clock, &self.host));
+        let mut store = Store::new(
+            &self.engine,
+            GuestState::new(&self.settings, &self.clock, &self.host),
+        );
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.settings.transfer_bytes);
         store.set_max_component_handles(MAX_HANDLES);
-        store.epoch_deadline_callback(|context| context.data().meter.tick().map_err(wasmtime::Error::new));
+        store.epoch_deadline_callback(|context| {
+            context.data().meter.tick().map_err(wasmtime::Error::new)
+        });
         store
     }
 }
@@ -183,6 +201,9 @@ impl Drop for Runtime {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("settings", &self.settings).field("free_slots", &self.free_slots()).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("settings", &self.settings)
+            .field("free_slots", &self.free_slots())
+            .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,12 @@
 //! The installed connectors: which versions there are, which one new calls take. Components lie in
 //! `<data_dir>/connectors/<digest>.wasm`, their rows in the store.
 //!
-//! A call takes its connector once, at its start; a new version reaches the calls that start later, and the old one
-//! lives until its last call has ended. An installation that fails changes nothing.
+//! A call takes its connector once, at its start; a new version reaches the calls that start later,
+//! and the old one lives until its last call has ended. An installation that fails changes nothing.
 //!
-//! At the host's start the active versions are loaded; another one is loaded when it is activated or first called, as by a channel
-//! that pins it. What a version says about itself is known from its row.
+//! At the host's start the active versions are loaded; another one is loaded when it is activated
+//! or first called, as by a channel that pins it. What a version says about itself is known from
+//! its row.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -123,26 +124,52 @@ enum Loading {
 }
 
 impl Registry {
-    /// Loads the active versions. One that cannot be loaded is listed with its problem and does not stop the others.
+    /// Loads the active versions. One that cannot be loaded is listed with its problem and does not
+    /// stop the others.
     ///
     /// # Errors
     /// When the store cannot be read or holds a row that no version of this program wrote.
-    pub async fn open(runtime: Arc<Runtime>, store: Arc<dyn ConnectorStore>, data_dir: &Path) -> Result<Self, InstallError> {
+    pub async fn open(
+        runtime: Arc<Runtime>,
+        store: Arc<dyn ConnectorStore>,
+        data_dir: &Path,
+    ) -> Result<Self, InstallError> {
         let files = ComponentFiles::new(data_dir);
         let mut families = Families::new();
         for row in store.connectors().await? {
-            let connector = if row.active { load(&runtime, &files, &row).await } else { Loading::Unloaded };
+            let connector = if row.active {
+                load(&runtime, &files, &row).await
+            } else {
+                Loading::Unloaded
+            };
             let description = match &connector {
                 Loading::Loaded(connector) => Arc::clone(connector.description()),
-                _ => Arc::new(serde_json::from_str(&row.description).map_err(|error| StoreError::Corrupt(error.to_string()))?),
+                _ => Arc::new(
+                    serde_json::from_str(&row.description)
+                        .map_err(|error| StoreError::Corrupt(error.to_string()))?,
+                ),
             };
-            insert(&mut families, Entry { row, description, connector })?;
+            insert(
+                &mut families,
+                Entry {
+                    row,
+                    description,
+                    connector,
+                },
+            )?;
         }
-        Ok(Self { runtime, store, files, families: RwLock::new(Arc::new(families)), changing: tokio::sync::Mutex::default() })
+        Ok(Self {
+            runtime,
+            store,
+            files,
+            families: RwLock::new(Arc::new(families)),
+            changing: tokio::sync::Mutex::default(),
+        })
     }
 
-    /// Checks, stores and adds a version. `activate`: new calls take it. The same bytes again change nothing, and a version that
-    /// is active stays active; other bytes under a version that is there are refused.
+    /// Checks, stores and adds a version. `activate`: new calls take it. The same bytes again
+    /// change nothing, and a version that is active stays active; other bytes under a version that
+    /// is there are refused.
     ///
     /// # Errors
     /// Why it is not installed; nothing has changed then.
@@ -153,19 +180,28 @@ impl Registry {
         let description = Arc::clone(connector.description());
         let (name, version) = (description.name.clone(), parse(&description.version)?);
         let mut families = Families::clone(&self.snapshot());
-        let known = families.get(&name).and_then(|family| family.versions.get(&version));
+        let known = families
+            .get(&name)
+            .and_then(|family| family.versions.get(&version));
         if let Some(other) = known.filter(|entry| entry.row.digest != connector.digest()) {
             let digest = other.row.digest.clone();
-            return Err(InstallError::VersionTaken { name, version: version.to_string(), digest });
+            return Err(InstallError::VersionTaken {
+                name,
+                version: version.to_string(),
+                digest,
+            });
         }
         let previous = families.get(&name).and_then(|family| family.active.clone());
         let active = activate || previous.as_ref() == Some(&version);
-        let differences = self.description(&name, None).map_or_else(Vec::new, |old| differences(&old, &description));
+        let differences = self
+            .description(&name, None)
+            .map_or_else(Vec::new, |old| differences(&old, &description));
         let row = ConnectorRow {
             name: name.clone(),
             version: version.to_string(),
             digest: connector.digest().to_owned(),
-            description: serde_json::to_string(&*description).map_err(|error| InstallError::Host(error.to_string()))?,
+            description: serde_json::to_string(&*description)
+                .map_err(|error| InstallError::Host(error.to_string()))?,
             size_bytes,
             active,
             installed_at: self.runtime.clock.wall(),
@@ -181,15 +217,25 @@ impl Registry {
             previous: previous.map(|version| version.to_string()),
             differences,
         };
-        insert(&mut families, Entry { row, description, connector: Loading::Loaded(connector) })?;
+        insert(
+            &mut families,
+            Entry {
+                row,
+                description,
+                connector: Loading::Loaded(connector),
+            },
+        )?;
         self.publish(families);
         Ok(installed)
     }
 
-    /// The connector that a new call takes, loaded if nobody asked for it before. `pin`: `1.2` is the newest released 1.2.x,
-    /// `1.2.3` that one; none: the active version. None: there is no such version, or it cannot be loaded.
+    /// The connector that a new call takes, loaded if nobody asked for it before. `pin`: `1.2` is
+    /// the newest released 1.2.x, `1.2.3` that one; none: the active version. None: there is no
+    /// such version, or it cannot be loaded.
     pub async fn connector(&self, name: &str, pin: Option<&str>) -> Option<Arc<Connector>> {
-        let (version, state) = self.resolve(name, pin, |entry| (entry.row.version.clone(), entry.connector.clone()))?;
+        let (version, state) = self.resolve(name, pin, |entry| {
+            (entry.row.version.clone(), entry.connector.clone())
+        })?;
         match state {
             Loading::Loaded(connector) => Some(connector),
             // What failed may have failed for want of something that is there again.
@@ -205,7 +251,10 @@ impl Registry {
         let missing = || format!("{name} {version} is not installed");
         let version: Version = version.parse().map_err(|_| missing())?;
         let mut families = Families::clone(&self.snapshot());
-        let entry = families.get_mut(name).and_then(|family| family.versions.get_mut(&version)).ok_or_else(missing)?;
+        let entry = families
+            .get_mut(name)
+            .and_then(|family| family.versions.get_mut(&version))
+            .ok_or_else(missing)?;
         if !matches!(entry.connector, Loading::Loaded(_)) {
             entry.connector = load(&self.runtime, &self.files, &entry.row).await;
         }
@@ -224,19 +273,30 @@ impl Registry {
         self.resolve(name, pin, |entry| Arc::clone(&entry.description))
     }
 
-    /// Lets new calls take this version; false: it is not installed. The store drops sessions of other versions.
+    /// Lets new calls take this version; false: it is not installed. The store drops sessions of
+    /// other versions.
     ///
     /// # Errors
     /// [`InstallError::TrialFailed`] if it could not be loaded; what the store says.
     pub async fn activate(&self, name: &str, version: &str) -> Result<bool, InstallError> {
         let _change = self.changing.lock().await;
-        let Ok(wanted) = version.parse::<Version>() else { return Ok(false) };
-        if self.snapshot().get(name).is_none_or(|family| !family.versions.contains_key(&wanted)) {
+        let Ok(wanted) = version.parse::<Version>() else {
+            return Ok(false);
+        };
+        if self
+            .snapshot()
+            .get(name)
+            .is_none_or(|family| !family.versions.contains_key(&wanted))
+        {
             return Ok(false);
         }
-        self.load_now(name, version).await.map_err(InstallError::TrialFailed)?;
+        self.load_now(name, version)
+            .await
+            .map_err(InstallError::TrialFailed)?;
         let mut families = Families::clone(&self.snapshot());
-        let Some(family) = families.get_mut(name) else { return Ok(false) };
+        let Some(family) = families.get_mut(name) else {
+            return Ok(false);
+        };
         if !self.store.activate_connector(name, version).await? {
             return Ok(false);
         }
@@ -254,7 +314,10 @@ impl Registry {
     /// What an installed version needs and offers other than the active one, one sentence each.
     #[must_use]
     pub fn differences(&self, name: &str, version: &str) -> Vec<String> {
-        match (self.description(name, None), self.description(name, Some(version))) {
+        match (
+            self.description(name, None),
+            self.description(name, Some(version)),
+        ) {
             (Some(active), Some(other)) => differences(&active, &other),
             _ => Vec::new(),
         }
@@ -263,24 +326,41 @@ impl Registry {
     /// All versions, by name, newest first.
     #[must_use]
     pub fn list(&self) -> Vec<InstalledVersion> {
-        self.snapshot().values().flat_map(|family| family.versions.values().rev().map(Entry::listed)).collect()
+        self.snapshot()
+            .values()
+            .flat_map(|family| family.versions.values().rev().map(Entry::listed))
+            .collect()
     }
 
     /// The row of an installed version.
     #[must_use]
     pub fn row(&self, name: &str, version: &str) -> Option<ConnectorRow> {
         let version: Version = version.parse().ok()?;
-        self.snapshot().get(name)?.versions.get(&version).map(|entry| entry.row.clone())
+        self.snapshot()
+            .get(name)?
+            .versions
+            .get(&version)
+            .map(|entry| entry.row.clone())
     }
 
-    fn resolve<R>(&self, name: &str, pin: Option<&str>, take: impl FnOnce(&Entry) -> R) -> Option<R> {
+    fn resolve<R>(
+        &self,
+        name: &str,
+        pin: Option<&str>,
+        take: impl FnOnce(&Entry) -> R,
+    ) -> Option<R> {
         let families = self.snapshot();
         let family = families.get(name)?;
         let entry = match pin {
             None => family.versions.get(family.active.as_ref()?)?,
             Some(pin) => {
                 let pin: Pin = pin.parse().ok()?;
-                family.versions.iter().rev().find(|(version, _)| pin.admits(version))?.1
+                family
+                    .versions
+                    .iter()
+                    .rev()
+                    .find(|(version, _)| pin.admits(version))?
+                    .1
             }
         };
         Some(take(entry))
@@ -291,7 +371,10 @@ impl Registry {
     }
 
     fn publish(&self, families: Families) {
-        *self.families.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(families);
+        *self
+            .families
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(families);
     }
 }
 
@@ -334,11 +417,19 @@ fn insert(families: &mut Families, entry: Entry) -> Result<(), InstallError> {
 }
 
 fn parse(version: &str) -> Result<Version, InstallError> {
-    version.parse().map_err(|error: super::version::VersionError| StoreError::Corrupt(error.to_string()).into())
+    version
+        .parse()
+        .map_err(|error: super::version::VersionError| {
+            StoreError::Corrupt(error.to_string()).into()
+        })
 }
 
 async fn load(runtime: &Arc<Runtime>, files: &ComponentFiles, row: &ConnectorRow) -> Loading {
-    let loading = async { runtime.load(&row.digest, files.read(&row.digest).await?).await };
+    let loading = async {
+        runtime
+            .load(&row.digest, files.read(&row.digest).await?)
+            .await
+    };
     match loading.await {
         Ok(connector) => Loading::Loaded(connector),
         Err(error) => {
@@ -350,7 +441,9 @@ async fn load(runtime: &Arc<Runtime>, files: &ComponentFiles, row: &ConnectorRow
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("connectors", &self.list().len()).finish_non_exhaustive()
+        f.debug_struct("Registry")
+            .field("connectors", &self.list().len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
-//! One call of one guest, from the slot to the end. Runs on the guests' own threads and always comes to an end: the
-//! guest computes within its budget, waits within its deadline, and whatever it does becomes a [`CallEnd`].
+//! One call of one guest, from the slot to the end. Runs on the guests' own threads and always
+//! comes to an end: the guest computes within its budget, waits within its deadline, and whatever
+//! it does becomes a [`CallEnd`].
 
 use std::sync::Arc;
 
@@ -32,7 +33,12 @@ pub(super) struct Frame {
 }
 
 /// Asks a connector on the guests' threads. A caller that goes away does not stop the guest.
-pub(super) async fn run<A: Ask>(runtime: &Arc<Runtime>, contract: &Arc<Contract>, frame: Frame, ask: A) -> CallEnd<A::Answer> {
+pub(super) async fn run<A: Ask>(
+    runtime: &Arc<Runtime>,
+    contract: &Arc<Contract>,
+    frame: Frame,
+    ask: A,
+) -> CallEnd<A::Answer> {
     let (sender, receiver) = oneshot::channel();
     let task = {
         let (runtime, contract) = (Arc::clone(runtime), Arc::clone(contract));
@@ -43,14 +49,28 @@ pub(super) async fn run<A: Ask>(runtime: &Arc<Runtime>, contract: &Arc<Contract>
         }
     };
     runtime.guests().spawn(task);
-    receiver.await.unwrap_or_else(|_| failed(CallError::Trapped(Problem::new("guest.trap", "the call ended without a result"))))
+    receiver.await.unwrap_or_else(|_| {
+        failed(CallError::Trapped(Problem::new(
+            "guest.trap",
+            "the call ended without a result",
+        )))
+    })
 }
 
-async fn perform<A: Ask>(runtime: &Runtime, contract: &Contract, frame: Frame, ask: A) -> CallEnd<A::Answer> {
+async fn perform<A: Ask>(
+    runtime: &Runtime,
+    contract: &Contract,
+    frame: Frame,
+    ask: A,
+) -> CallEnd<A::Answer> {
     let mut instance = match runtime.slots.take_idle(&frame.tenant) {
         Some(instance) => instance,
         None => {
-            let Some(slot) = runtime.slots.take(runtime.clock.instant(frame.deadline)).await else {
+            let Some(slot) = runtime
+                .slots
+                .take(runtime.clock.instant(frame.deadline))
+                .await
+            else {
                 return failed(no_slot(runtime.settings.slots));
             };
             match instantiate(runtime, contract, &frame, slot).await {
@@ -61,7 +81,9 @@ async fn perform<A: Ask>(runtime: &Runtime, contract: &Contract, frame: Frame, a
     };
     begin(runtime, &mut instance.store, &frame, ask.asked());
     let meter = instance.store.data().meter.clone();
-    let answered = meter.metered(ask.ask(&instance.guest, &mut instance.store)).await;
+    let answered = meter
+        .metered(ask.ask(&instance.guest, &mut instance.store))
+        .await;
     let trapped = answered.is_err();
     let result = match answered {
         Ok(result) => result,
@@ -86,7 +108,14 @@ async fn instantiate(
     begin(runtime, &mut store, frame, Vec::new());
     let meter = store.data().meter.clone();
     match meter.metered(contract.instantiate(&mut store)).await {
-        Ok(guest) => Ok(Instance { tenant: frame.tenant.clone(), guest, store, calls: 0, idle_since: runtime.clock.mono(), slot }),
+        Ok(guest) => Ok(Instance {
+            tenant: frame.tenant.clone(),
+            guest,
+            store,
+            calls: 0,
+            idle_since: runtime.clock.mono(),
+            slot,
+        }),
         Err(error) => {
             let error = trap(&error, store.data());
             let end = finish(&mut store, Err(error), false);
@@ -100,15 +129,31 @@ async fn instantiate(
 
 fn begin(runtime: &Runtime, store: &mut Store<GuestState>, frame: &Frame, asked: Vec<u32>) {
     let end = frame.deadline.plus_ms(runtime.settings.grace_ms);
-    store.data_mut().begin(Arc::clone(&frame.abilities), asked, frame.deadline, end, runtime.settings.cpu_budget_ms);
+    store.data_mut().begin(
+        Arc::clone(&frame.abilities),
+        asked,
+        frame.deadline,
+        end,
+        runtime.settings.cpu_budget_ms,
+    );
     store.set_epoch_deadline(1);
 }
 
-fn finish<T>(store: &mut Store<GuestState>, result: Result<T, CallError>, reused_instance: bool) -> CallEnd<T> {
+fn finish<T>(
+    store: &mut Store<GuestState>,
+    result: Result<T, CallError>,
+    reused_instance: bool,
+) -> CallEnd<T> {
     let state = store.data_mut();
     let cpu_us = state.meter.used_us();
     let logs = state.journal.take();
-    CallEnd { result, reported: state.finish(), logs, cpu_us, reused_instance }
+    CallEnd {
+        result,
+        reported: state.finish(),
+        logs,
+        cpu_us,
+        reused_instance,
+    }
 }
 
 /// What a trap means, in plain words.
@@ -120,30 +165,52 @@ fn trap(error: &wasmtime::Error, state: &GuestState) -> CallError {
             HostTrap::Deadline => Problem::new("guest.deadline", host.to_string()),
         }
     } else if state.memory.refused() {
-        let message = format!("the connector asked for more memory than it may have (bound `runtime.memory_bytes`): {}", reason(error));
+        let message = format!(
+            "the connector asked for more memory than it may have (bound `runtime.memory_bytes`): {}",
+            reason(error)
+        );
         Problem::new("guest.memory", message)
     } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
-        Problem::new("guest.trap", format!("the connector exited with status {status}"))
+        Problem::new(
+            "guest.trap",
+            format!("the connector exited with status {status}"),
+        )
     } else {
         let words = state.journal.last_words();
-        let said = if words.is_empty() { String::new() } else { format!("; its last words: {words}") };
-        Problem::new("guest.trap", format!("the connector trapped: {}{said}", reason(error)))
+        let said = if words.is_empty() {
+            String::new()
+        } else {
+            format!("; its last words: {words}")
+        };
+        Problem::new(
+            "guest.trap",
+            format!("the connector trapped: {}{said}", reason(error)),
+        )
     };
     CallError::Trapped(problem)
 }
 
 fn reason(error: &wasmtime::Error) -> String {
-    let reason = error.downcast_ref::<Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
+    let reason = error
+        .downcast_ref::<Trap>()
+        .map_or_else(|| error.root_cause().to_string(), ToString::to_string);
     cut(reason, MAX_REASON_BYTES)
 }
 
 fn no_slot(slots: u32) -> CallError {
-    let message = format!("all {slots} slots were taken until the call's deadline (bound `runtime.slots`)");
+    let message =
+        format!("all {slots} slots were taken until the call's deadline (bound `runtime.slots`)");
     CallError::NotRun(Problem::new("runtime.no_slot", message))
 }
 
 const fn failed<T>(error: CallError) -> CallEnd<T> {
-    CallEnd { result: Err(error), reported: Vec::new(), logs: Vec::new(), cpu_us: 0, reused_instance: false }
+    CallEnd {
+        result: Err(error),
+        reported: Vec::new(),
+        logs: Vec::new(),
+        cpu_us: 0,
+        reused_instance: false,
+    }
 }
 
 impl CallEnd<std::convert::Infallible> {

@@ -27,7 +27,8 @@ pub struct RuntimeSettings {
     pub describe_ms: u64,
     /// Calls that an instance serves whose connector declares itself reusable.
     pub calls_per_instance: u32,
-    /// How long an instance of such a connector is kept between two calls; it holds memory and a slot.
+    /// How long an instance of such a connector is kept between two calls; it holds memory and a
+    /// slot.
     pub idle_instance_ms: u64,
     /// What is kept of the lines of one call.
     pub log: LogBounds,
@@ -39,7 +40,8 @@ pub struct RuntimeSettings {
     pub cache_key: CacheKey,
 }
 
-/// The key of the HMAC-SHA256 over compiled code. Derived from the master key by the caller; never shown.
+/// The key of the HMAC-SHA256 over compiled code. Derived from the master key by the caller; never
+/// shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CacheKey(pub [u8; 32]);
 
@@ -91,6 +93,10 @@ impl Default for RuntimeSettings {
 
 impl Default for LogBounds {
     fn default() -> Self {
-        Self { lines: 200, line_bytes: 2_048, total_bytes: 64 * 1024 }
+        Self {
+            lines: 200,
+            line_bytes: 2_048,
+            total_bytes: 64 * 1024,
+        }
     }
 }

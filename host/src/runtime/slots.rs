@@ -1,5 +1,6 @@
-//! Room for instances. Every instance that exists holds one slot of the engine's pool; idle ones of reusable
-//! connectors give theirs up as soon as somebody else needs one, or when nobody used them for a while.
+//! Room for instances. Every instance that exists holds one slot of the engine's pool; idle ones of
+//! reusable connectors give theirs up as soon as somebody else needs one, or when nobody used them
+//! for a while.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,13 +48,19 @@ struct Idle {
 
 impl Slots {
     pub(super) fn new(count: u32) -> Self {
-        Self { free: Arc::new(Semaphore::new(count as usize)), idle: Mutex::default() }
+        Self {
+            free: Arc::new(Semaphore::new(count as usize)),
+            idle: Mutex::default(),
+        }
     }
 
     /// An idle instance of this tenant.
     pub(super) fn take_idle(&self, tenant: &Tenant) -> Option<Instance> {
         let mut idle = self.idle();
-        let place = idle.instances.iter().rposition(|instance| instance.tenant == *tenant)?;
+        let place = idle
+            .instances
+            .iter()
+            .rposition(|instance| instance.tenant == *tenant)?;
         idle.instances.remove(place)
     }
 
@@ -70,12 +77,18 @@ impl Slots {
             }
             evicted
         };
-        if let Some(Instance { guest, store, slot, .. }) = evicted {
+        if let Some(Instance {
+            guest, store, slot, ..
+        }) = evicted
+        {
             drop((guest, store));
             return Some(slot);
         }
         let _waiter = Waiter(self);
-        timeout_at(until, Arc::clone(&self.free).acquire_owned()).await.ok()?.ok()
+        timeout_at(until, Arc::clone(&self.free).acquire_owned())
+            .await
+            .ok()?
+            .ok()
     }
 
     /// Keeps an instance for its tenant's next call, unless somebody waits for a slot.
@@ -95,7 +108,11 @@ impl Slots {
         {
             let mut idle = self.idle();
             // In the order in which they went idle, so the first that is kept ends it.
-            while idle.instances.front().is_some_and(|instance| now.since_ms(instance.idle_since) >= idle_ms) {
+            while idle
+                .instances
+                .front()
+                .is_some_and(|instance| now.since_ms(instance.idle_since) >= idle_ms)
+            {
                 stale.extend(idle.instances.pop_front());
             }
         }
@@ -106,7 +123,9 @@ impl Slots {
     pub(super) fn forget(&self, digest: &str) {
         let forgotten: VecDeque<Instance> = {
             let mut idle = self.idle();
-            let (gone, kept) = std::mem::take(&mut idle.instances).into_iter().partition(|i| &*i.tenant.digest == digest);
+            let (gone, kept) = std::mem::take(&mut idle.instances)
+                .into_iter()
+                .partition(|i| &*i.tenant.digest == digest);
             idle.instances = kept;
             gone
         };

@@ -47,7 +47,9 @@ impl Pin {
         match self {
             Self::Exact(wanted) => wanted == version,
             Self::Newest { major, minor } => {
-                version.pre.is_empty() && version.major == *major && minor.is_none_or(|minor| minor == version.minor)
+                version.pre.is_empty()
+                    && version.major == *major
+                    && minor.is_none_or(|minor| minor == version.minor)
             }
         }
     }
@@ -61,8 +63,14 @@ impl FromStr for Pin {
         let error = || VersionError(text.to_owned());
         let parts: Vec<&str> = text.split('.').collect();
         match parts[..] {
-            [major] => Ok(Self::Newest { major: number(major).ok_or_else(error)?, minor: None }),
-            [major, minor] => Ok(Self::Newest { major: number(major).ok_or_else(error)?, minor: Some(number(minor).ok_or_else(error)?) }),
+            [major] => Ok(Self::Newest {
+                major: number(major).ok_or_else(error)?,
+                minor: None,
+            }),
+            [major, minor] => Ok(Self::Newest {
+                major: number(major).ok_or_else(error)?,
+                minor: Some(number(minor).ok_or_else(error)?),
+            }),
             _ => text.parse().map(Self::Exact),
         }
     }
@@ -77,25 +85,45 @@ impl FromStr for Version {
 }
 
 fn parse(text: &str) -> Option<Version> {
-    let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
-    let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
+    let (rest, build) = text
+        .split_once('+')
+        .map_or((text, None), |(rest, build)| (rest, Some(build)));
+    let (core, pre) = rest
+        .split_once('-')
+        .map_or((rest, None), |(core, pre)| (core, Some(pre)));
     let mut numbers = core.split('.').map(number);
     let (major, minor, patch) = (numbers.next()??, numbers.next()??, numbers.next()??);
     if numbers.next().is_some() || build.is_some_and(|build| !build.split('.').all(is_word)) {
         return None;
     }
-    let pre = pre.map_or_else(|| Some(Vec::new()), |pre| pre.split('.').map(identifier).collect())?;
-    Some(Version { major, minor, patch, pre, build: build.unwrap_or_default().to_owned() })
+    let pre = pre.map_or_else(
+        || Some(Vec::new()),
+        |pre| pre.split('.').map(identifier).collect(),
+    )?;
+    Some(Version {
+        major,
+        minor,
+        patch,
+        pre,
+        build: build.unwrap_or_default().to_owned(),
+    })
 }
 
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let leading_zero = text.len() > 1 && text.starts_with('0');
-    if digits && !leading_zero { text.parse().ok() } else { None }
+    if digits && !leading_zero {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn identifier(text: &str) -> Option<Identifier> {
@@ -132,7 +160,11 @@ impl fmt::Display for Version {
                 Identifier::Word(word) => f.write_str(word)?,
             }
         }
-        if self.build.is_empty() { Ok(()) } else { write!(f, "+{}", self.build) }
+        if self.build.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "+{}", self.build)
+        }
     }
 }
 
@@ -144,25 +176,56 @@ mod tests {
     #[test]
     fn versions_sort_by_precedence() {
         // The example of semver.org, section 11.
-        let sorted =
-            ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0", "1.2.0", "1.10.0"];
-        let mut versions: Vec<Version> = sorted.iter().rev().map(|text| text.parse().unwrap()).collect();
+        let sorted = [
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0",
+            "1.2.0",
+            "1.10.0",
+        ];
+        let mut versions: Vec<Version> = sorted
+            .iter()
+            .rev()
+            .map(|text| text.parse().unwrap())
+            .collect();
         versions.sort();
-        assert_eq!(versions.iter().map(ToString::to_string).collect::<Vec<_>>(), sorted);
+        assert_eq!(
+            versions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            sorted
+        );
     }
 
     #[test]
     fn what_is_no_version_is_refused() {
-        for text in ["", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.x", "v1.2.3", "1.2.3-", "1.2.3-01", "1.2.3+", "1.2.3-ü"] {
+        for text in [
+            "", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.x", "v1.2.3", "1.2.3-", "1.2.3-01", "1.2.3+",
+            "1.2.3-ü",
+        ] {
             assert!(text.parse::<Version>().is_err(), "{text}");
         }
-        assert_eq!("1.2.3-rc.1+b.7".parse::<Version>().unwrap().to_string(), "1.2.3-rc.1+b.7");
+        assert_eq!(
+            "1.2.3-rc.1+b.7".parse::<Version>().unwrap().to_string(),
+            "1.2.3-rc.1+b.7"
+        );
     }
 
     #[test]
     fn pins_admit_what_they_name() {
-        let admits = |pin: &str, version: &str| pin.parse::<Pin>().unwrap().admits(&version.parse().unwrap());
-        assert!(admits("1.2", "1.2.9") && !admits("1.2", "1.3.0") && admits("1", "1.3.0") && !admits("1", "2.0.0"));
+        let admits = |pin: &str, version: &str| {
+            pin.parse::<Pin>()
+                .unwrap()
+                .admits(&version.parse().unwrap())
+        };
+        assert!(
+            admits("1.2", "1.2.9")
+                && !admits("1.2", "1.3.0")
+                && admits("1", "1.3.0")
+                && !admits("1", "2.0.0")
+        );
         assert!(!admits("1.2", "1.2.9-rc.1") && admits("1.2.9-rc.1", "1.2.9-rc.1"));
         assert!("1.x".parse::<Pin>().is_err());
     }

@@ -1,8 +1,8 @@
-//! WASI 0.2 with nothing in it. Guests of every language import it; clocks and randomness work, files, environment
-//! and sockets hold nothing, and whoever waits is ended at the call's deadline.
+//! WASI 0.2 with nothing in it. Guests of every language import it; clocks and randomness work,
+//! files, environment and sockets hold nothing, and whoever waits is ended at the call's deadline.
 //!
-//! Only `wasi:io/poll` can make a guest wait: standard output and error always take what they are given, standard
-//! input is at its end, and there is nothing else to read. So poll is replaced.
+//! Only `wasi:io/poll` can make a guest wait: standard output and error always take what they are
+//! given, standard input is at its end, and there is nothing else to read. So poll is replaced.
 
 use std::future::Future;
 
@@ -55,7 +55,10 @@ impl poll::HostPollable for Waiting<'_> {
     }
 }
 
-async fn until<R>(end: Instant, waiting: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
+async fn until<R>(
+    end: Instant,
+    waiting: impl Future<Output = wasmtime::Result<R>>,
+) -> wasmtime::Result<R> {
     match timeout_at(end, waiting).await {
         Ok(result) => result,
         Err(_) => Err(wasmtime::Error::new(HostTrap::Deadline)),

@@ -1,4 +1,5 @@
-//! What people do to executions: cancel, pause, resume. And what the plan does in their place: abort belts.
+//! What people do to executions: cancel, pause, resume. And what the plan does in their place:
+//! abort belts.
 
 use egression_core::domain::belt::{BeltGate, BeltOnFailure, gate};
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
@@ -24,7 +25,11 @@ const AT_ONCE: usize = 1000;
 enum Scope {
     Execution(ExecutionSeq),
     Connection(ConnectionId),
-    Belts { execution: ExecutionSeq, connection: ConnectionId, from: u32 },
+    Belts {
+        execution: ExecutionSeq,
+        connection: ConnectionId,
+        from: u32,
+    },
 }
 
 /// What becomes of jobs that are sent again because it is not known whether they were applied.
@@ -46,13 +51,18 @@ impl Scope {
 }
 
 impl Store {
-    /// Cancels the execution's waiting jobs, in bounded transactions; jobs in flight, and those that are
-    /// repeated because it is not known whether they were applied, keep their true outcome; a pause ends, for nothing is to
-    /// keep these. If the host
-    /// dies in the middle, the next one goes on with it.
+    /// Cancels the execution's waiting jobs, in bounded transactions; jobs in flight, and those
+    /// that are repeated because it is not known whether they were applied, keep their true
+    /// outcome; a pause ends, for nothing is to keep these. If the host dies in the middle, the
+    /// next one goes on with it.
     ///
-    /// Answers with what was done, also where it broke off: the scheduler must hear of that whatever the caller is told.
-    pub async fn cancel_execution(&self, execution: ExecutionSeq, now: Wall) -> (Changes, Result<(), StoreError>) {
+    /// Answers with what was done, also where it broke off: the scheduler must hear of that
+    /// whatever the caller is told.
+    pub async fn cancel_execution(
+        &self,
+        execution: ExecutionSeq,
+        now: Wall,
+    ) -> (Changes, Result<(), StoreError>) {
         let asked = self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
@@ -82,14 +92,18 @@ impl Store {
         Ok((!changes.gone.is_empty(), changes))
     }
 
-    /// Cancels every waiting job of a connection (its channel or subscription is being deleted). Answers as
-    /// [`Store::cancel_execution`].
-    pub async fn cancel_connection(&self, connection: ConnectionId, now: Wall) -> (Changes, Result<(), StoreError>) {
+    /// Cancels every waiting job of a connection (its channel or subscription is being deleted).
+    /// Answers as [`Store::cancel_execution`].
+    pub async fn cancel_connection(
+        &self,
+        connection: ConnectionId,
+        now: Wall,
+    ) -> (Changes, Result<(), StoreError>) {
         self.cancel(Scope::Connection(connection), now).await
     }
 
-    /// Cancels the waiting jobs of the belts from `belt` on (an earlier one was not clean, `belt_on_failure = "abort"`). Answers
-    /// as [`Store::cancel_execution`].
+    /// Cancels the waiting jobs of the belts from `belt` on (an earlier one was not clean,
+    /// `belt_on_failure = "abort"`). Answers as [`Store::cancel_execution`].
     pub async fn abort_belts(
         &self,
         execution: ExecutionSeq,
@@ -97,7 +111,15 @@ impl Store {
         belt: u32,
         now: Wall,
     ) -> (Changes, Result<(), StoreError>) {
-        self.cancel(Scope::Belts { execution, connection, from: belt }, now).await
+        self.cancel(
+            Scope::Belts {
+                execution,
+                connection,
+                from: belt,
+            },
+            now,
+        )
+        .await
     }
 
     /// Pauses an execution; false if it stood so already.
@@ -105,21 +127,31 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn pause_execution(&self, execution: ExecutionSeq) -> Result<bool, StoreError> {
-        self.write(1, move |tx| Box::pin(async move { set_paused(tx, execution, true).await })).await
+        self.write(1, move |tx| {
+            Box::pin(async move { set_paused(tx, execution, true).await })
+        })
+        .await
     }
 
-    /// Ends an execution's pause, and releases its held belts on the connections of `holding`, whose channels hold
-    /// belts for a person. Answers whether it was paused, and with the belts that are open now.
+    /// Ends an execution's pause, and releases its held belts on the connections of `holding`,
+    /// whose channels hold belts for a person. Answers whether it was paused, and with the belts
+    /// that are open now.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn resume_execution(&self, execution: ExecutionSeq, holding: Vec<ConnectionId>) -> Result<(bool, Changes), StoreError> {
+    pub async fn resume_execution(
+        &self,
+        execution: ExecutionSeq,
+        holding: Vec<ConnectionId>,
+    ) -> Result<(bool, Changes), StoreError> {
         self.write(1 + holding.len(), move |tx| {
             Box::pin(async move {
                 let was_paused = set_paused(tx, execution, false).await?;
                 let mut changes = Changes::default();
                 for connection in holding {
-                    changes.progress.extend(release_belt(tx, execution, connection).await?);
+                    changes
+                        .progress
+                        .extend(release_belt(tx, execution, connection).await?);
                 }
                 Ok((was_paused, changes))
             })
@@ -143,13 +175,30 @@ impl Store {
     }
 
     /// The next waiting jobs; none: there are no more.
-    async fn cancel_some(&self, scope: Scope, after: JobSeq, now: Wall) -> Result<Option<(JobSeq, Changes)>, StoreError> {
-        let jobs = self.read(move |conn| Box::pin(async move { waiting_after(scope, after, conn).await })).await?;
-        let Some(last) = jobs.last().copied() else { return Ok(None) };
-        Ok(Some((last, self.cancel_these(jobs, scope.repeats(), now).await?)))
+    async fn cancel_some(
+        &self,
+        scope: Scope,
+        after: JobSeq,
+        now: Wall,
+    ) -> Result<Option<(JobSeq, Changes)>, StoreError> {
+        let jobs = self
+            .read(move |conn| Box::pin(async move { waiting_after(scope, after, conn).await }))
+            .await?;
+        let Some(last) = jobs.last().copied() else {
+            return Ok(None);
+        };
+        Ok(Some((
+            last,
+            self.cancel_these(jobs, scope.repeats(), now).await?,
+        )))
     }
 
-    async fn cancel_these(&self, jobs: Vec<JobSeq>, repeats: Repeats, now: Wall) -> Result<Changes, StoreError> {
+    async fn cancel_these(
+        &self,
+        jobs: Vec<JobSeq>,
+        repeats: Repeats,
+        now: Wall,
+    ) -> Result<Changes, StoreError> {
         self.write(jobs.len(), move |tx| {
             Box::pin(async move {
                 let mut act = Act::at(now);
@@ -161,7 +210,11 @@ impl Store {
     }
 }
 
-async fn set_paused(tx: &mut WriteTx, execution: ExecutionSeq, paused: bool) -> Result<bool, StoreError> {
+async fn set_paused(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    paused: bool,
+) -> Result<bool, StoreError> {
     let changed = sqlx::query("UPDATE execution SET paused = $1 WHERE seq = $2 AND paused <> $1")
         .bind(paused)
         .bind(execution.0)
@@ -174,9 +227,15 @@ async fn set_paused(tx: &mut WriteTx, execution: ExecutionSeq, paused: bool) -> 
     Ok(changed > 0)
 }
 
-/// Opens the belt that is held for a person on a connection, if one is. It stays open, over restarts as well.
-async fn release_belt(tx: &mut WriteTx, execution: ExecutionSeq, connection: ConnectionId) -> Result<Option<ProgressRow>, StoreError> {
-    // Whether it is held is judged here: between the request and this transaction an earlier belt may have come back to life.
+/// Opens the belt that is held for a person on a connection, if one is. It stays open, over
+/// restarts as well.
+async fn release_belt(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    connection: ConnectionId,
+) -> Result<Option<ProgressRow>, StoreError> {
+    // Whether it is held is judged here: between the request and this transaction an earlier belt
+    // may have come back to life.
     let rows = sqlx::query(concat!(
         "SELECT ",
         progress_columns!(),
@@ -186,53 +245,100 @@ async fn release_belt(tx: &mut WriteTx, execution: ExecutionSeq, connection: Con
     .bind(connection.0)
     .fetch_all(&mut tx.conn)
     .await?;
-    let rows = rows.iter().map(progress_row).collect::<Result<Vec<_>, _>>()?;
+    let rows = rows
+        .iter()
+        .map(progress_row)
+        .collect::<Result<Vec<_>, _>>()?;
     let belts: Vec<_> = rows.iter().map(|row| row.belt).collect();
-    let Some(held) = (0..belts.len()).find(|index| gate(&belts, *index, BeltOnFailure::Hold) == BeltGate::Held) else { return Ok(None) };
+    let Some(held) =
+        (0..belts.len()).find(|index| gate(&belts, *index, BeltOnFailure::Hold) == BeltGate::Held)
+    else {
+        return Ok(None);
+    };
     let mut row = rows[held];
     scheduling::mark_open(tx, execution, connection, row.belt.belt).await?;
     row.belt.opened = true;
     Ok(Some(row))
 }
 
-async fn waiting_after(scope: Scope, after: JobSeq, conn: &mut DbConnection) -> Result<Vec<JobSeq>, StoreError> {
+async fn waiting_after(
+    scope: Scope,
+    after: JobSeq,
+    conn: &mut DbConnection,
+) -> Result<Vec<JobSeq>, StoreError> {
     let mut select = Statement::new("SELECT j.id FROM job j WHERE j.state = 0 AND j.id > ");
     select.push_bind(after.0);
     match scope {
         Scope::Execution(execution) => {
-            select.push(" AND j.id >= ").push_bind(execution.job(0).0).push(" AND j.id < ").push_bind(execution.end().0);
+            select
+                .push(" AND j.id >= ")
+                .push_bind(execution.job(0).0)
+                .push(" AND j.id < ")
+                .push_bind(execution.end().0);
         }
-        Scope::Belts { execution, connection, from } => {
-            select.push(" AND j.id >= ").push_bind(execution.job(0).0).push(" AND j.id < ").push_bind(execution.end().0);
-            select.push(" AND j.connection_id = ").push_bind(connection.0).push(" AND j.belt >= ").push_bind(from);
+        Scope::Belts {
+            execution,
+            connection,
+            from,
+        } => {
+            select
+                .push(" AND j.id >= ")
+                .push_bind(execution.job(0).0)
+                .push(" AND j.id < ")
+                .push_bind(execution.end().0);
+            select
+                .push(" AND j.connection_id = ")
+                .push_bind(connection.0)
+                .push(" AND j.belt >= ")
+                .push_bind(from);
         }
         Scope::Connection(connection) => {
             // Only unfinished executions are read, not the history.
-            select.push(" AND j.connection_id = ").push_bind(connection.0);
+            select
+                .push(" AND j.connection_id = ")
+                .push_bind(connection.0);
             select
                 .push(" AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = j.id >> 24 AND x.completed_at IS NULL AND x.seal IS NOT NULL)");
         }
     }
-    select.push(" ORDER BY j.id LIMIT ").push_bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX));
+    select
+        .push(" ORDER BY j.id LIMIT ")
+        .push_bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX));
     let rows = statement::rows(select, conn).await?;
-    rows.iter().map(|row| Ok(JobSeq(sqlx::Row::try_get(row, 0)?))).collect()
+    rows.iter()
+        .map(|row| Ok(JobSeq(sqlx::Row::try_get(row, 0)?)))
+        .collect()
 }
 
-async fn cancel_waiting(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq], repeats: Repeats) -> Result<(), StoreError> {
+async fn cancel_waiting(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    jobs: &[JobSeq],
+    repeats: Repeats,
+) -> Result<(), StoreError> {
     let endings: Vec<_> = moves::load(&mut tx.conn, jobs)
         .await?
         .into_iter()
-        .filter(|job| job.standing.state == JobState::Waiting && !(repeats == Repeats::GoOn && is_repeated(job)))
+        .filter(|job| {
+            job.standing.state == JobState::Waiting
+                && !(repeats == Repeats::GoOn && is_repeated(job))
+        })
         .map(taken_back)
         .collect();
-    act.changes.gone.extend(endings.iter().map(|ending| ending.job.job));
+    act.changes
+        .gone
+        .extend(endings.iter().map(|ending| ending.job.job));
     ending::end(tx, act, endings).await
 }
 
-/// What was sent may have been applied, and goes again by itself until that is known: like a job in flight, it keeps its
-/// true outcome.
+/// What was sent may have been applied, and goes again by itself until that is known: like a job in
+/// flight, it keeps its true outcome.
 const fn is_repeated(job: &JobNow) -> bool {
-    job.intent.is_some() && matches!(job.standing.waiting, None | Some(WaitingKind::Retry | WaitingKind::Source))
+    job.intent.is_some()
+        && matches!(
+            job.standing.waiting,
+            None | Some(WaitingKind::Retry | WaitingKind::Source)
+        )
 }
 
 /// Nobody will repeat it any more, so a lost answer stays lost.
@@ -242,7 +348,21 @@ pub(super) fn taken_back(job: JobNow) -> Ending {
         let problem = Problem::new("answer.lost", message);
         let code = Some(problem.code.clone());
         let block_key = Some(message.to_owned());
-        return Ending { job, state: JobState::Unknown, code, problem: Some(problem), changed: None, block_key };
+        return Ending {
+            job,
+            state: JobState::Unknown,
+            code,
+            problem: Some(problem),
+            changed: None,
+            block_key,
+        };
     }
-    Ending { job, state: JobState::Cancelled, code: None, problem: None, changed: None, block_key: None }
+    Ending {
+        job,
+        state: JobState::Cancelled,
+        code: None,
+        problem: None,
+        changed: None,
+        block_key: None,
+    }
 }

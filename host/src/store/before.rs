@@ -10,13 +10,15 @@ use super::heads::{before_all, holds};
 use super::statement::{self, CHUNK};
 use super::{Store, StoreError};
 
-/// After `WITH wanted (id) AS (VALUES …`, and before the most to count: for each job how many hold it. Each part is bounded by
-/// an index, so that what stands behind the job costs nothing, and nothing is read once the most is counted:
+/// After `WITH wanted (id) AS (VALUES …`, and before the most to count: for each job how many hold
+/// it. Each part is bounded by an index, so that what stands behind the job costs nothing, and
+/// nothing is read once the most is counted:
 ///
 /// 1. of its own execution, those of its belt with smaller numbers;
 /// 2. those of the belts before;
-/// 3. of the executions sealed before its seal, all. They are stepped over one by one, so that of one that is still being
-///    received, or was sealed later, a single job is read. One numbered above the seal holds nothing earlier;
+/// 3. of the executions sealed before its seal, all. They are stepped over one by one, so that of
+///    one that is still being received, or was sealed later, a single job is read. One numbered
+///    above the seal holds nothing earlier;
 /// 4. those with a seal of their own, of which no two are the same;
 /// 5. those that wait for an object, which hold later jobs of their own object only.
 pub(super) const AHEAD: &str = concat!(
@@ -48,20 +50,29 @@ pub(super) const AHEAD: &str = concat!(
 );
 
 impl Store {
-    /// For each of these jobs how many unfinished ones of its key are before it and hold it, counted to `most`.
+    /// For each of these jobs how many unfinished ones of its key are before it and hold it,
+    /// counted to `most`.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn ahead(&self, jobs: &[JobSeq], most: u32) -> Result<HashMap<JobSeq, u32>, StoreError> {
+    pub async fn ahead(
+        &self,
+        jobs: &[JobSeq],
+        most: u32,
+    ) -> Result<HashMap<JobSeq, u32>, StoreError> {
         let jobs = jobs.to_vec();
         self.read(move |conn| {
             Box::pin(async move {
                 let mut ahead = HashMap::with_capacity(jobs.len());
                 for chunk in jobs.chunks(CHUNK) {
-                    let mut select = statement::values("WITH wanted (id) AS (", chunk, |row, job| {
-                        row.push_bind(job.0);
-                    });
-                    select.push(AHEAD).push_bind(most).push(") AS held) FROM me");
+                    let mut select =
+                        statement::values("WITH wanted (id) AS (", chunk, |row, job| {
+                            row.push_bind(job.0);
+                        });
+                    select
+                        .push(AHEAD)
+                        .push_bind(most)
+                        .push(") AS held) FROM me");
                     for row in statement::rows(select, conn).await? {
                         ahead.insert(JobSeq(row.try_get(0)?), row.try_get(1)?);
                     }
@@ -76,7 +87,10 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn awaited(&self, children: &[JobSeq]) -> Result<HashMap<JobSeq, ObjectKey>, StoreError> {
+    pub async fn awaited(
+        &self,
+        children: &[JobSeq],
+    ) -> Result<HashMap<JobSeq, ObjectKey>, StoreError> {
         let children = children.to_vec();
         self.read(move |conn| {
             Box::pin(async move {

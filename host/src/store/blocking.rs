@@ -1,4 +1,5 @@
-//! Blocked keys. A blocked key is a fact of the key: no retention, restart or cancel of a job releases it.
+//! Blocked keys. A blocked key is a fact of the key: no retention, restart or cancel of a job
+//! releases it.
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::partition::KeyHash;
@@ -55,9 +56,9 @@ impl Store {
         Ok(changes)
     }
 
-    /// Sets aside the ready jobs of the keys that were just blocked, in bounded transactions. What led here is committed:
-    /// if this fails, or the host dies in the middle, the scheduler meets the rest as ready jobs of a blocked key, and
-    /// none of them can be sent.
+    /// Sets aside the ready jobs of the keys that were just blocked, in bounded transactions. What
+    /// led here is committed: if this fails, or the host dies in the middle, the scheduler meets
+    /// the rest as ready jobs of a blocked key, and none of them can be sent.
     pub(super) async fn set_rest_aside(&self, mut changes: Changes) -> Changes {
         for (connection, key) in changes.blocked.clone() {
             let mut after = Some(Place::default());
@@ -78,7 +79,12 @@ impl Store {
     }
 
     /// The place to go on after; none: that was all.
-    async fn set_some_aside(&self, connection: ConnectionId, key: KeyHash, after: Place) -> Result<(Option<Place>, Changes), StoreError> {
+    async fn set_some_aside(
+        &self,
+        connection: ConnectionId,
+        key: KeyHash,
+        after: Place,
+    ) -> Result<(Option<Place>, Changes), StoreError> {
         let now = self.inner.clock.wall();
         self.write(AT_ONCE, move |tx| {
             Box::pin(async move {
@@ -95,7 +101,12 @@ impl Store {
 }
 
 /// Blocks the key behind `head`; its ready jobs are set aside by [`Store::set_rest_aside`].
-pub(super) async fn block(tx: &mut WriteTx, act: &mut Act, head: &JobNow, reason: &str) -> Result<(), StoreError> {
+pub(super) async fn block(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    head: &JobNow,
+    reason: &str,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO blocked_key (connection_id, key_hash, partition_key, reason, head_job, since) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (connection_id, key_hash) DO NOTHING",
@@ -118,7 +129,11 @@ async fn set_aside(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq]) -> Result<(
     let moved = moves::load(&mut tx.conn, jobs)
         .await?
         .into_iter()
-        .filter(|job| job.key_blocked && job.standing.state == JobState::Waiting && job.standing.waiting.is_none())
+        .filter(|job| {
+            job.key_blocked
+                && job.standing.state == JobState::Waiting
+                && job.standing.waiting.is_none()
+        })
         .map(|job| {
             let next = job.standing.waits(Some(WaitingKind::Blocked), None);
             (job, next)
@@ -127,8 +142,8 @@ async fn set_aside(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq]) -> Result<(
     act.apply(tx, moved).await
 }
 
-/// Where a job stands in the indexes of its key: those with their execution's seal first, by execution, belt and number, then
-/// those with a seal of their own.
+/// Where a job stands in the indexes of its key: those with their execution's seal first, by
+/// execution, belt and number, then those with a seal of their own.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     seal: i64,
@@ -140,12 +155,18 @@ struct Place {
 impl Default for Place {
     /// Before all.
     fn default() -> Self {
-        Self { seal: 0, execution: -1, belt: -1, job: -1 }
+        Self {
+            seal: 0,
+            execution: -1,
+            belt: -1,
+            job: -1,
+        }
     }
 }
 
-/// After `$3` (seal), `$4` (execution), `$5` (belt) and `$6` (job), at most `$7`. Each part goes on in an index of the unfinished
-/// jobs of the key where the last page ended: what is set aside already stays in these indexes, and is not read again.
+/// After `$3` (seal), `$4` (execution), `$5` (belt) and `$6` (job), at most `$7`. Each part goes on
+/// in an index of the unfinished jobs of the key where the last page ended: what is set aside
+/// already stays in these indexes, and is not read again.
 pub(super) const READY: &str = concat!(
     "SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
     "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
@@ -165,7 +186,12 @@ pub(super) const READY: &str = concat!(
     " AND j.seal > $3 ORDER BY j.seal LIMIT $7) AS drawn LIMIT $7",
 );
 
-async fn ready_in_key(tx: &mut WriteTx, connection: ConnectionId, key: KeyHash, after: Place) -> Result<Vec<Place>, StoreError> {
+async fn ready_in_key(
+    tx: &mut WriteTx,
+    connection: ConnectionId,
+    key: KeyHash,
+    after: Place,
+) -> Result<Vec<Place>, StoreError> {
     let rows = sqlx::query(READY)
         .bind(connection.0)
         .bind(key.0)
@@ -176,6 +202,13 @@ async fn ready_in_key(tx: &mut WriteTx, connection: ConnectionId, key: KeyHash, 
         .bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
         .fetch_all(&mut tx.conn)
         .await?;
-    let place = |row: &DbRow| Ok(Place { seal: row.try_get(0)?, execution: row.try_get(1)?, belt: row.try_get(2)?, job: row.try_get(3)? });
+    let place = |row: &DbRow| {
+        Ok(Place {
+            seal: row.try_get(0)?,
+            execution: row.try_get(1)?,
+            belt: row.try_get(2)?,
+            job: row.try_get(3)?,
+        })
+    };
     rows.iter().map(place).collect()
 }

@@ -6,10 +6,10 @@ impl Changes {
     /// Takes over what a later transaction changed: its counters go before ours.
     pub fn absorb(&mut self, later: Self) {
         for row in later.progress {
-            let same = self
-                .progress
-                .iter_mut()
-                .find(|old| (old.execution, old.connection, old.belt.belt) == (row.execution, row.connection, row.belt.belt));
+            let same = self.progress.iter_mut().find(|old| {
+                (old.execution, old.connection, old.belt.belt)
+                    == (row.execution, row.connection, row.belt.belt)
+            });
             match same {
                 Some(old) => *old = row,
                 None => self.progress.push(row),

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use super::{StoreError, StoreOptions};
@@ -12,7 +14,10 @@ use super::{StoreError, StoreOptions};
 ///
 /// # Errors
 /// What the database says; a migration that fails or was changed after it had run.
-pub(super) async fn writer(file: &Path, options: &StoreOptions) -> Result<SqliteConnection, StoreError> {
+pub(super) async fn writer(
+    file: &Path,
+    options: &StoreOptions,
+) -> Result<SqliteConnection, StoreError> {
     let connect = base(file, options)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -22,18 +27,23 @@ pub(super) async fn writer(file: &Path, options: &StoreOptions) -> Result<Sqlite
         // In KiB. The hot indexes of a million waiting jobs should stay in memory.
         .pragma("cache_size", "-131072")
         .pragma("temp_store", "memory")
-        // In pages. The indexes by hash change the same pages again and again while a bulk is received: a log of 64 MiB
-        // lets a checkpoint write each of them once.
+        // In pages. The indexes by hash change the same pages again and again while a bulk is
+        // received: a log of 64 MiB lets a checkpoint write each of them once.
         .pragma("wal_autocheckpoint", "16000")
         .pragma("journal_size_limit", "134217728");
     let mut conn = connect.connect().await?;
-    sqlx::migrate!("migrations/sqlite").run(&mut conn).await.map_err(|error| StoreError::Database(format!("migration: {error}")))?;
+    sqlx::migrate!("migrations/sqlite")
+        .run(&mut conn)
+        .await
+        .map_err(|error| StoreError::Database(format!("migration: {error}")))?;
     Ok(conn)
 }
 
 /// The readers. They cannot write.
 pub(super) fn readers(file: &Path, options: &StoreOptions) -> SqlitePool {
-    let connect = base(file, options).read_only(true).pragma("cache_size", "-16384");
+    let connect = base(file, options)
+        .read_only(true)
+        .pragma("cache_size", "-16384");
     SqlitePoolOptions::new()
         .max_connections(options.readers)
         .acquire_timeout(Duration::from_millis(options.busy_timeout_ms))
@@ -42,7 +52,9 @@ pub(super) fn readers(file: &Path, options: &StoreOptions) -> SqlitePool {
 }
 
 fn base(file: &Path, options: &StoreOptions) -> SqliteConnectOptions {
-    let connect = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_millis(options.busy_timeout_ms));
+    let connect = SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(Duration::from_millis(options.busy_timeout_ms));
     #[cfg(test)]
     if super::tests::noting::begun() {
         return connect;

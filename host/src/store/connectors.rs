@@ -1,4 +1,5 @@
-//! Installed connectors, by name and version. The components lie in the data directory under their digests.
+//! Installed connectors, by name and version. The components lie in the data directory under their
+//! digests.
 
 use egression_core::time::Wall;
 use sqlx::Row as _;
@@ -27,8 +28,9 @@ pub struct ConnectorRow {
 }
 
 impl Store {
-    /// Adds a version (what is known of the same version is brought up to date). `activate`: makes it the active one, in the same transaction, and drops
-    /// the sessions of connections whose channel uses this connector.
+    /// Adds a version (what is known of the same version is brought up to date). `activate`: makes
+    /// it the active one, in the same transaction, and drops the sessions of connections whose
+    /// channel uses this connector.
     ///
     /// # Errors
     /// What the database says.
@@ -75,7 +77,8 @@ impl Store {
         .await
     }
 
-    /// Makes an installed version the active one and drops the connector's sessions; false if it is not installed.
+    /// Makes an installed version the active one and drops the connector's sessions; false if it is
+    /// not installed.
     ///
     /// # Errors
     /// What the database says.
@@ -83,11 +86,13 @@ impl Store {
         let (name, version) = (name.to_owned(), version.to_owned());
         self.write(1, move |tx| {
             Box::pin(async move {
-                let installed: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM connector WHERE name = $1 AND version = $2)")
-                    .bind(&name)
-                    .bind(&version)
-                    .fetch_one(&mut tx.conn)
-                    .await?;
+                let installed: bool = sqlx::query_scalar(
+                    "SELECT EXISTS (SELECT 1 FROM connector WHERE name = $1 AND version = $2)",
+                )
+                .bind(&name)
+                .bind(&version)
+                .fetch_one(&mut tx.conn)
+                .await?;
                 if installed {
                     make_active(tx, &name, &version).await?;
                 }
@@ -100,7 +105,10 @@ impl Store {
 
 async fn make_active(tx: &mut WriteTx, name: &str, version: &str) -> Result<(), StoreError> {
     // Two steps, because at no moment may two versions be active.
-    sqlx::query("UPDATE connector SET active = FALSE WHERE name = $1 AND active = TRUE").bind(name).execute(&mut tx.conn).await?;
+    sqlx::query("UPDATE connector SET active = FALSE WHERE name = $1 AND active = TRUE")
+        .bind(name)
+        .execute(&mut tx.conn)
+        .await?;
     sqlx::query("UPDATE connector SET active = TRUE WHERE name = $1 AND version = $2")
         .bind(name)
         .bind(version)

@@ -12,7 +12,8 @@ use super::submission::hash;
 use super::{Store, StoreError, moves, remotes};
 
 impl Store {
-    /// All that a delivery needs to know of these jobs, in their order; jobs that are gone are left out.
+    /// All that a delivery needs to know of these jobs, in their order; jobs that are gone are left
+    /// out.
     ///
     /// # Errors
     /// What the database says.
@@ -27,8 +28,13 @@ impl Store {
                     }
                 }
                 let mut claims: Vec<_> = jobs.iter().filter_map(|job| found.remove(job)).collect();
-                let objects: Vec<_> = claims.iter().map(|(connection, row)| (*connection, row.object.clone())).collect();
-                for ((_, claim), remotes) in claims.iter_mut().zip(remotes::known(conn, &objects).await?) {
+                let objects: Vec<_> = claims
+                    .iter()
+                    .map(|(connection, row)| (*connection, row.object.clone()))
+                    .collect();
+                for ((_, claim), remotes) in
+                    claims.iter_mut().zip(remotes::known(conn, &objects).await?)
+                {
                     claim.remotes = remotes;
                 }
                 Ok(claims.into_iter().map(|(_, claim)| claim).collect())
@@ -38,7 +44,10 @@ impl Store {
     }
 }
 
-async fn claim_chunk(conn: &mut DbConnection, jobs: &[JobSeq]) -> Result<Vec<(ConnectionId, ClaimRow)>, StoreError> {
+async fn claim_chunk(
+    conn: &mut DbConnection,
+    jobs: &[JobSeq],
+) -> Result<Vec<(ConnectionId, ClaimRow)>, StoreError> {
     let select = statement::among(
         "SELECT j.id, j.connection_id, j.state, j.object_type, j.object_id, j.action, j.attempts, j.conflicts, j.source_id, j.expires_at, \
          j.waits_since, p.body, d.revision, d.depends_on, coalesce(d.traceparent, x.traceparent), \
@@ -50,19 +59,34 @@ async fn claim_chunk(conn: &mut DbConnection, jobs: &[JobSeq]) -> Result<Vec<(Co
          WHERE j.id IN",
         jobs.iter().copied(),
     );
-    statement::rows(select, conn).await?.iter().map(|row| Ok((ConnectionId(row.try_get(1)?), claim(row)?))).collect()
+    statement::rows(select, conn)
+        .await?
+        .iter()
+        .map(|row| Ok((ConnectionId(row.try_get(1)?), claim(row)?)))
+        .collect()
 }
 
 fn claim(row: &DbRow) -> Result<ClaimRow, StoreError> {
-    let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
-    let number = |index: usize| -> Result<Option<u64>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(i64::cast_unsigned)) };
+    let wall = |index: usize| -> Result<Option<Wall>, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall))
+    };
+    let number = |index: usize| -> Result<Option<u64>, StoreError> {
+        Ok(row
+            .try_get::<Option<i64>, _>(index)?
+            .map(i64::cast_unsigned))
+    };
     let depends_on: Option<&str> = row.try_get(13)?;
-    let depends_on =
-        depends_on.map(serde_json::from_str).transpose().map_err(|error| StoreError::Corrupt(format!("depends_on: {error}")))?;
+    let depends_on = depends_on
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| StoreError::Corrupt(format!("depends_on: {error}")))?;
     Ok(ClaimRow {
         job: JobSeq(row.try_get(0)?),
         state: moves::state(row.try_get(2)?)?,
-        object: ObjectKey { object_type: row.try_get(3)?, id: row.try_get(4)? },
+        object: ObjectKey {
+            object_type: row.try_get(3)?,
+            id: row.try_get(4)?,
+        },
         action: moves::action(row.try_get(5)?)?,
         attempts: row.try_get(6)?,
         conflicts: row.try_get(7)?,
@@ -82,7 +106,9 @@ fn claim(row: &DbRow) -> Result<ClaimRow, StoreError> {
 }
 
 fn pinned(row: &DbRow) -> Result<Option<Pinned>, StoreError> {
-    let Some(action) = row.try_get::<Option<i64>, _>(16)? else { return Ok(None) };
+    let Some(action) = row.try_get::<Option<i64>, _>(16)? else {
+        return Ok(None);
+    };
     Ok(Some(Pinned {
         action: moves::action(action)?,
         body: row.try_get(17)?,

@@ -1,4 +1,5 @@
-//! Children that wait for an object at their destination. What the end of its job means for them is in `parent_ends.rs`.
+//! Children that wait for an object at their destination. What the end of its job means for them is
+//! in `parent_ends.rs`.
 
 use std::collections::HashSet;
 
@@ -28,14 +29,24 @@ impl Edges {
     }
 }
 
-/// Notes what the children among the waits wait for. A parent that is through by now is no reason to wait, nor is an
-/// object that got there after the child was sent and refused; a parent that ended otherwise makes the child an orphan
-/// at once; an edge that would close a cycle is left out, with an event.
-/// Earlier edges of the children are forgotten already.
-pub(super) async fn add(tx: &mut WriteTx, act: &mut Act, waits: &[Wait]) -> Result<Edges, StoreError> {
+/// Notes what the children among the waits wait for. A parent that is through by now is no reason
+/// to wait, nor is an object that got there after the child was sent and refused; a parent that
+/// ended otherwise makes the child an orphan at once; an edge that would close a cycle is left out,
+/// with an event. Earlier edges of the children are forgotten already.
+pub(super) async fn add(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    waits: &[Wait],
+) -> Result<Edges, StoreError> {
     let mut edges = Edges::default();
-    let children: Vec<_> = waits.iter().filter(|wait| wait.reason == Some(WaitingKind::Dependency)).collect();
-    let parents: Vec<_> = children.iter().flat_map(|wait| wait.parents.iter().filter_map(|(_, job)| *job)).collect();
+    let children: Vec<_> = waits
+        .iter()
+        .filter(|wait| wait.reason == Some(WaitingKind::Dependency))
+        .collect();
+    let parents: Vec<_> = children
+        .iter()
+        .flat_map(|wait| wait.parents.iter().filter_map(|(_, job)| *job))
+        .collect();
     let ends = parent_ends::ends(tx, &parents).await?;
     for wait in children {
         let child = wait.job.job;
@@ -49,7 +60,9 @@ pub(super) async fn add(tx: &mut WriteTx, act: &mut Act, waits: &[Wait]) -> Resu
                     rows.push((object, None));
                 }
                 None if parent.is_none() && arrived_meanwhile(tx, wait, object).await? => continue,
-                None if closes_cycle(&mut tx.conn, wait.job.connection, child, object, *parent).await? => {
+                None if closes_cycle(&mut tx.conn, wait.job.connection, child, object, *parent)
+                    .await? =>
+                {
                     history::append(tx, &[(child, cycle_event(act, object))]).await?
                 }
                 None => rows.push((object, *parent)),
@@ -73,12 +86,24 @@ pub(super) async fn add(tx: &mut WriteTx, act: &mut Act, waits: &[Wait]) -> Resu
 /// Forgets what these children waited for.
 pub(super) async fn forget(tx: &mut WriteTx, children: &[JobSeq]) -> Result<(), StoreError> {
     for chunk in children.chunks(CHUNK) {
-        statement::run(statement::among("DELETE FROM dependency WHERE child_job IN", chunk.iter().copied()), &mut tx.conn).await?;
+        statement::run(
+            statement::among(
+                "DELETE FROM dependency WHERE child_job IN",
+                chunk.iter().copied(),
+            ),
+            &mut tx.conn,
+        )
+        .await?;
     }
     Ok(())
 }
 
-async fn write(tx: &mut WriteTx, connection: ConnectionId, child: JobSeq, rows: &[(&ObjectKey, Option<JobSeq>)]) -> Result<(), StoreError> {
+async fn write(
+    tx: &mut WriteTx,
+    connection: ConnectionId,
+    child: JobSeq,
+    rows: &[(&ObjectKey, Option<JobSeq>)],
+) -> Result<(), StoreError> {
     let mut insert = statement::values(
         "INSERT INTO dependency (connection_id, parent_hash, child_job, parent_job, parent_type, parent_id) ",
         rows,
@@ -96,12 +121,25 @@ async fn write(tx: &mut WriteTx, connection: ConnectionId, child: JobSeq, rows: 
     Ok(())
 }
 
-/// Whether the object was delivered after the child's intent was opened: the refusal may be older than that. A child that was not
-/// sent waits for an object that was not known to be there when somebody looked: it may be by now, and nobody would tell the child.
-async fn arrived_meanwhile(tx: &mut WriteTx, wait: &Wait, object: &ObjectKey) -> Result<bool, StoreError> {
-    let opened: Option<i64> =
-        sqlx::query_scalar("SELECT opened_at FROM intent WHERE job_id = $1").bind(wait.job.job.0).fetch_optional(&mut tx.conn).await?;
-    remotes::since(&mut tx.conn, wait.job.connection, object, Wall(opened.unwrap_or(0))).await
+/// Whether the object was delivered after the child's intent was opened: the refusal may be older
+/// than that. A child that was not sent waits for an object that was not known to be there when
+/// somebody looked: it may be by now, and nobody would tell the child.
+async fn arrived_meanwhile(
+    tx: &mut WriteTx,
+    wait: &Wait,
+    object: &ObjectKey,
+) -> Result<bool, StoreError> {
+    let opened: Option<i64> = sqlx::query_scalar("SELECT opened_at FROM intent WHERE job_id = $1")
+        .bind(wait.job.job.0)
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    remotes::since(
+        &mut tx.conn,
+        wait.job.connection,
+        object,
+        Wall(opened.unwrap_or(0)),
+    )
+    .await
 }
 
 /// Whether the parent waits, through whatever many others, for the child.
@@ -135,7 +173,9 @@ fn cycle_event(act: &Act, parent: &ObjectKey) -> NewEvent {
         attempt: None,
         http_status: None,
         duration_ms: None,
-        detail: Some(format!("{parent} waits for this object in turn; it is not waited for")),
+        detail: Some(format!(
+            "{parent} waits for this object in turn; it is not waited for"
+        )),
         log: None,
     }
 }

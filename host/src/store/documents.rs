@@ -113,8 +113,8 @@ macro_rules! connection_sql {
     };
 }
 
-// Only executions that are unfinished or being received are looked at, never the history: CROSS JOIN keeps the order, and the `+`
-// keeps the planner from an index of its own over all jobs.
+// Only executions that are unfinished or being received are looked at, never the history: CROSS
+// JOIN keeps the order, and the `+` keeps the planner from an index of its own over all jobs.
 
 /// Jobs of a connection that cannot be cancelled.
 pub(super) const UNDER_WAY: &str = "SELECT CAST(coalesce(sum(p.in_flight + p.accepted), 0) AS BIGINT) FROM execution x \
@@ -145,18 +145,21 @@ impl std::fmt::Display for DocumentName {
             Self::Subscription(name) => write!(f, "subscription `{name}`"),
             Self::Source(name) => write!(f, "source `{name}`"),
             Self::Channel(name) => write!(f, "channel `{name}`"),
-            Self::Connection { channel, subscription } => write!(f, "connection of `{subscription}` on `{channel}`"),
+            Self::Connection {
+                channel,
+                subscription,
+            } => write!(f, "connection of `{subscription}` on `{channel}`"),
         }
     }
 }
 
 impl Store {
-    /// Writes a document. The version counts up only if the JSON changed. What the API manages passes to the file when
-    /// the file names it; the API does not touch what the file manages.
+    /// Writes a document. The version counts up only if the JSON changed. What the API manages
+    /// passes to the file when the file names it; the API does not touch what the file manages.
     ///
     /// # Errors
-    /// [`DocumentError::Stale`] (version 0: it does not exist), `ManagedByFile`, `Missing` for a connection's subscription
-    /// or channel; what the database says.
+    /// [`DocumentError::Stale`] (version 0: it does not exist), `ManagedByFile`, `Missing` for a
+    /// connection's subscription or channel; what the database says.
     pub async fn put_document(
         &self,
         name: &DocumentName,
@@ -166,11 +169,14 @@ impl Store {
     ) -> Result<StoredDocument, DocumentError> {
         let (name, json) = (name.clone(), json.to_owned());
         let now = self.inner.clock.wall().0;
-        self.write(1, move |tx| Box::pin(async move { ended(put(tx, &name, &json, managed_by, if_match, now).await) })).await?
+        self.write(1, move |tx| {
+            Box::pin(async move { ended(put(tx, &name, &json, managed_by, if_match, now).await) })
+        })
+        .await?
     }
 
-    /// Counts a document's version up although its JSON is the same, because a secret that it names is another one. Answers
-    /// with the new version.
+    /// Counts a document's version up although its JSON is the same, because a secret that it names
+    /// is another one. Answers with the new version.
     ///
     /// # Errors
     /// What the database says, also of a document that is not there.
@@ -188,14 +194,18 @@ impl Store {
         .await
     }
 
-    /// Jobs of a connection that are in flight, or that the destination decides about: they cannot be cancelled.
+    /// Jobs of a connection that are in flight, or that the destination decides about: they cannot
+    /// be cancelled.
     ///
     /// # Errors
     /// What the database says.
     pub async fn jobs_under_way(&self, connection: ConnectionId) -> Result<u64, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let jobs: i64 = sqlx::query_scalar(UNDER_WAY).bind(connection.0).fetch_one(conn).await?;
+                let jobs: i64 = sqlx::query_scalar(UNDER_WAY)
+                    .bind(connection.0)
+                    .fetch_one(conn)
+                    .await?;
                 Ok(u64::try_from(jobs).unwrap_or(0))
             })
         })
@@ -206,9 +216,13 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn document(&self, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
+    pub async fn document(
+        &self,
+        name: &DocumentName,
+    ) -> Result<Option<StoredDocument>, StoreError> {
         let name = name.clone();
-        self.read(move |conn| Box::pin(async move { find(conn, &name).await })).await
+        self.read(move |conn| Box::pin(async move { find(conn, &name).await }))
+            .await
     }
 
     /// All documents of a kind, by name (connections by channel and subscription).
@@ -219,25 +233,42 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let all = match kind {
-                    DocumentKind::Subscription => sqlx::query(concat!(subscription_sql!(), " ORDER BY name")),
+                    DocumentKind::Subscription => {
+                        sqlx::query(concat!(subscription_sql!(), " ORDER BY name"))
+                    }
                     DocumentKind::Source => sqlx::query(concat!(source_sql!(), " ORDER BY name")),
                     DocumentKind::Channel => sqlx::query(concat!(channel_sql!(), " ORDER BY name")),
-                    DocumentKind::Connection => sqlx::query(concat!(connection_sql!(), " ORDER BY h.name, s.name")),
+                    DocumentKind::Connection => {
+                        sqlx::query(concat!(connection_sql!(), " ORDER BY h.name, s.name"))
+                    }
                 };
-                all.fetch_all(conn).await?.iter().map(|row| stored(kind, row)).collect()
+                all.fetch_all(conn)
+                    .await?
+                    .iter()
+                    .map(|row| stored(kind, row))
+                    .collect()
             })
         })
         .await
     }
 
-    /// Removes a document. Refused while unfinished jobs or other documents need it. The API refuses what the file manages
-    /// (`by`: who asks). A connection takes its secrets, its session and its blocked keys with it; the id map stays.
+    /// Removes a document. Refused while unfinished jobs or other documents need it. The API
+    /// refuses what the file manages (`by`: who asks). A connection takes its secrets, its session
+    /// and its blocked keys with it; the id map stays.
     ///
     /// # Errors
     /// [`DocumentError::Stale`], `ManagedByFile`, `Missing`, `InUse`; what the database says.
-    pub async fn delete_document(&self, name: &DocumentName, by: ManagedBy, if_match: Option<i64>) -> Result<(), DocumentError> {
+    pub async fn delete_document(
+        &self,
+        name: &DocumentName,
+        by: ManagedBy,
+        if_match: Option<i64>,
+    ) -> Result<(), DocumentError> {
         let name = name.clone();
-        self.write(1, move |tx| Box::pin(async move { ended(delete(tx, &name, by, if_match).await) })).await?
+        self.write(1, move |tx| {
+            Box::pin(async move { ended(delete(tx, &name, by, if_match).await) })
+        })
+        .await?
     }
 
     /// Pauses or resumes a channel; false if there is none.
@@ -248,16 +279,20 @@ impl Store {
         let channel = channel.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                let found =
-                    sqlx::query("UPDATE channel SET paused = $1 WHERE name = $2").bind(paused).bind(channel).execute(&mut tx.conn).await?;
+                let found = sqlx::query("UPDATE channel SET paused = $1 WHERE name = $2")
+                    .bind(paused)
+                    .bind(channel)
+                    .execute(&mut tx.conn)
+                    .await?;
                 Ok(found.rows_affected() == 1)
             })
         })
         .await
     }
 
-    /// Keeps what the host found out about a connection (active, parked), unless a person paused it meanwhile, or it stands
-    /// otherwise by now than it was judged (`judged`: state and reason). Whether it was kept.
+    /// Keeps what the host found out about a connection (active, parked), unless a person paused it
+    /// meanwhile, or it stands otherwise by now than it was judged (`judged`: state and reason).
+    /// Whether it was kept.
     ///
     /// # Errors
     /// What the database says, also of another word.
@@ -267,7 +302,8 @@ impl Store {
         (state, reason): (&str, Option<&str>),
         judged: Option<(&str, Option<&str>)>,
     ) -> Result<bool, StoreError> {
-        let owned = |(state, reason): (&str, Option<&str>)| (state.to_owned(), reason.map(str::to_owned));
+        let owned =
+            |(state, reason): (&str, Option<&str>)| (state.to_owned(), reason.map(str::to_owned));
         let ((state, reason), judged) = (owned((state, reason)), judged.map(owned));
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -293,7 +329,12 @@ impl Store {
     ///
     /// # Errors
     /// What the database says, also of another word.
-    pub async fn set_connection_state(&self, connection: ConnectionId, state: &str, reason: Option<&str>) -> Result<(), StoreError> {
+    pub async fn set_connection_state(
+        &self,
+        connection: ConnectionId,
+        state: &str,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
         let (state, reason) = (state.to_owned(), reason.map(str::to_owned));
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -318,16 +359,34 @@ fn ended<T>(end: Result<T, DocumentError>) -> Result<Result<T, DocumentError>, S
     }
 }
 
-async fn find(conn: &mut DbConnection, name: &DocumentName) -> Result<Option<StoredDocument>, StoreError> {
+async fn find(
+    conn: &mut DbConnection,
+    name: &DocumentName,
+) -> Result<Option<StoredDocument>, StoreError> {
     let one = match name {
-        DocumentName::Subscription(name) => sqlx::query(concat!(subscription_sql!(), " WHERE name = $1")).bind(name),
-        DocumentName::Source(name) => sqlx::query(concat!(source_sql!(), " WHERE name = $1")).bind(name),
-        DocumentName::Channel(name) => sqlx::query(concat!(channel_sql!(), " WHERE name = $1")).bind(name),
-        DocumentName::Connection { channel, subscription } => {
-            sqlx::query(concat!(connection_sql!(), " WHERE h.name = $1 AND s.name = $2")).bind(channel).bind(subscription)
+        DocumentName::Subscription(name) => {
+            sqlx::query(concat!(subscription_sql!(), " WHERE name = $1")).bind(name)
         }
+        DocumentName::Source(name) => {
+            sqlx::query(concat!(source_sql!(), " WHERE name = $1")).bind(name)
+        }
+        DocumentName::Channel(name) => {
+            sqlx::query(concat!(channel_sql!(), " WHERE name = $1")).bind(name)
+        }
+        DocumentName::Connection {
+            channel,
+            subscription,
+        } => sqlx::query(concat!(
+            connection_sql!(),
+            " WHERE h.name = $1 AND s.name = $2"
+        ))
+        .bind(channel)
+        .bind(subscription),
     };
-    one.fetch_optional(conn).await?.map(|row| stored(name.kind(), &row)).transpose()
+    one.fetch_optional(conn)
+        .await?
+        .map(|row| stored(name.kind(), &row))
+        .transpose()
 }
 
 fn stored(kind: DocumentKind, row: &DbRow) -> Result<StoredDocument, StoreError> {
@@ -336,7 +395,10 @@ fn stored(kind: DocumentKind, row: &DbRow) -> Result<StoredDocument, StoreError>
         DocumentKind::Subscription => DocumentName::Subscription(first),
         DocumentKind::Source => DocumentName::Source(first),
         DocumentKind::Channel => DocumentName::Channel(first),
-        DocumentKind::Connection => DocumentName::Connection { channel: first, subscription: row.try_get(5)? },
+        DocumentKind::Connection => DocumentName::Connection {
+            channel: first,
+            subscription: row.try_get(5)?,
+        },
     };
     let is_connection = kind == DocumentKind::Connection;
     Ok(StoredDocument {
@@ -344,9 +406,17 @@ fn stored(kind: DocumentKind, row: &DbRow) -> Result<StoredDocument, StoreError>
         id: row.try_get(0)?,
         json: row.try_get(1)?,
         version: row.try_get(2)?,
-        managed_by: if row.try_get::<&str, _>(3)? == "file" { ManagedBy::File } else { ManagedBy::Api },
+        managed_by: if row.try_get::<&str, _>(3)? == "file" {
+            ManagedBy::File
+        } else {
+            ManagedBy::Api
+        },
         paused: kind == DocumentKind::Channel && row.try_get(5)?,
-        state: if is_connection { row.try_get(6)? } else { "active".to_owned() },
+        state: if is_connection {
+            row.try_get(6)?
+        } else {
+            "active".to_owned()
+        },
         state_reason: if is_connection { row.try_get(7)? } else { None },
     })
 }
@@ -358,7 +428,11 @@ const fn manager(by: ManagedBy) -> &'static str {
     }
 }
 
-fn may_touch(old: Option<&StoredDocument>, by: ManagedBy, if_match: Option<i64>) -> Result<(), DocumentError> {
+fn may_touch(
+    old: Option<&StoredDocument>,
+    by: ManagedBy,
+    if_match: Option<i64>,
+) -> Result<(), DocumentError> {
     let current = old.map_or(0, |old| old.version);
     if if_match.is_some_and(|wanted| wanted != current) {
         return Err(DocumentError::Stale { current });
@@ -386,38 +460,82 @@ async fn put(
     } else {
         insert(tx, name, json, by, now).await?;
     }
-    find(&mut tx.conn, name).await?.ok_or_else(|| StoreError::Corrupt(format!("{name} is gone")).into())
+    find(&mut tx.conn, name)
+        .await?
+        .ok_or_else(|| StoreError::Corrupt(format!("{name} is gone")).into())
 }
 
 /// Writes over a document. `step`: how far its version goes on.
-async fn update(tx: &mut WriteTx, old: &StoredDocument, json: &str, by: ManagedBy, step: i64, now: i64) -> Result<(), StoreError> {
+async fn update(
+    tx: &mut WriteTx,
+    old: &StoredDocument,
+    json: &str,
+    by: ManagedBy,
+    step: i64,
+    now: i64,
+) -> Result<(), StoreError> {
     let update = match old.name.kind() {
         DocumentKind::Subscription => {
             "UPDATE subscription SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
         }
-        DocumentKind::Source => "UPDATE source SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5",
-        DocumentKind::Channel => "UPDATE channel SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5",
+        DocumentKind::Source => {
+            "UPDATE source SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
+        }
+        DocumentKind::Channel => {
+            "UPDATE channel SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
+        }
         DocumentKind::Connection => {
             "UPDATE connection SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
         }
     };
-    sqlx::query(update).bind(json).bind(step).bind(manager(by)).bind(now).bind(old.id).execute(&mut tx.conn).await?;
+    sqlx::query(update)
+        .bind(json)
+        .bind(step)
+        .bind(manager(by))
+        .bind(now)
+        .bind(old.id)
+        .execute(&mut tx.conn)
+        .await?;
     Ok(())
 }
 
-async fn insert(tx: &mut WriteTx, name: &DocumentName, json: &str, by: ManagedBy, now: i64) -> Result<(), DocumentError> {
+async fn insert(
+    tx: &mut WriteTx,
+    name: &DocumentName,
+    json: &str,
+    by: ManagedBy,
+    now: i64,
+) -> Result<(), DocumentError> {
     let plain = match name {
-        DocumentName::Subscription(name) => {
-            Some(("INSERT INTO subscription (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)", name))
-        }
-        DocumentName::Source(name) => Some(("INSERT INTO source (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)", name)),
-        DocumentName::Channel(name) => Some(("INSERT INTO channel (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)", name)),
+        DocumentName::Subscription(name) => Some((
+            "INSERT INTO subscription (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)",
+            name,
+        )),
+        DocumentName::Source(name) => Some((
+            "INSERT INTO source (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)",
+            name,
+        )),
+        DocumentName::Channel(name) => Some((
+            "INSERT INTO channel (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)",
+            name,
+        )),
         DocumentName::Connection { .. } => None,
     };
     if let Some((insert, name)) = plain {
-        sqlx::query(insert).bind(name).bind(json).bind(manager(by)).bind(now).execute(&mut tx.conn).await.map_err(StoreError::from)?;
+        sqlx::query(insert)
+            .bind(name)
+            .bind(json)
+            .bind(manager(by))
+            .bind(now)
+            .execute(&mut tx.conn)
+            .await
+            .map_err(StoreError::from)?;
     }
-    if let DocumentName::Connection { channel, subscription } = name {
+    if let DocumentName::Connection {
+        channel,
+        subscription,
+    } = name
+    {
         let subscription = must_exist(tx, DocumentName::Subscription(subscription.clone())).await?;
         let channel = must_exist(tx, DocumentName::Channel(channel.clone())).await?;
         sqlx::query("INSERT INTO connection (subscription_id, channel_id, document, managed_by, updated_at) VALUES ($1, $2, $3, $4, $5)")
@@ -434,19 +552,32 @@ async fn insert(tx: &mut WriteTx, name: &DocumentName, json: &str, by: ManagedBy
 }
 
 async fn must_exist(tx: &mut WriteTx, name: DocumentName) -> Result<i64, DocumentError> {
-    find(&mut tx.conn, &name).await?.map(|document| document.id).ok_or_else(|| DocumentError::Missing(name.to_string()))
+    find(&mut tx.conn, &name)
+        .await?
+        .map(|document| document.id)
+        .ok_or_else(|| DocumentError::Missing(name.to_string()))
 }
 
-async fn delete(tx: &mut WriteTx, name: &DocumentName, by: ManagedBy, if_match: Option<i64>) -> Result<(), DocumentError> {
+async fn delete(
+    tx: &mut WriteTx,
+    name: &DocumentName,
+    by: ManagedBy,
+    if_match: Option<i64>,
+) -> Result<(), DocumentError> {
     let old = find(&mut tx.conn, name).await?;
-    let Some(old) = old else { return Err(DocumentError::Missing(name.to_string())) };
+    let Some(old) = old else {
+        return Err(DocumentError::Missing(name.to_string()));
+    };
     may_touch(Some(&old), by, if_match)?;
     if let Some(reason) = user_of(tx, &old).await? {
         return Err(DocumentError::InUse(format!("{name} is needed: {reason}")));
     }
     let deletes: &[&'static str] = match name.kind() {
         DocumentKind::Subscription => &["DELETE FROM subscription WHERE id = $1"],
-        DocumentKind::Source => &["DELETE FROM secret WHERE owner = 'source:' || $1", "DELETE FROM source WHERE id = $1"],
+        DocumentKind::Source => &[
+            "DELETE FROM secret WHERE owner = 'source:' || $1",
+            "DELETE FROM source WHERE id = $1",
+        ],
         DocumentKind::Channel => &["DELETE FROM channel WHERE id = $1"],
         DocumentKind::Connection => &[
             "DELETE FROM secret WHERE owner = 'connection:' || $1",
@@ -455,23 +586,36 @@ async fn delete(tx: &mut WriteTx, name: &DocumentName, by: ManagedBy, if_match: 
         ],
     };
     for delete in deletes {
-        sqlx::query(*delete).bind(old.id).execute(&mut tx.conn).await.map_err(StoreError::from)?;
+        sqlx::query(*delete)
+            .bind(old.id)
+            .execute(&mut tx.conn)
+            .await
+            .map_err(StoreError::from)?;
     }
     Ok(())
 }
 
 /// Who needs the document, in words.
-async fn user_of(tx: &mut WriteTx, document: &StoredDocument) -> Result<Option<String>, StoreError> {
+async fn user_of(
+    tx: &mut WriteTx,
+    document: &StoredDocument,
+) -> Result<Option<String>, StoreError> {
     let (question, reason) = match document.name.kind() {
         DocumentKind::Subscription => (
             "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = $1) \
              OR EXISTS (SELECT 1 FROM execution WHERE completed_at IS NULL AND subscription_id = $1)",
             "it has connections or unfinished jobs",
         ),
-        DocumentKind::Channel => ("SELECT EXISTS (SELECT 1 FROM connection WHERE channel_id = $1)", "it has connections"),
+        DocumentKind::Channel => (
+            "SELECT EXISTS (SELECT 1 FROM connection WHERE channel_id = $1)",
+            "it has connections",
+        ),
         DocumentKind::Connection => (USES_CONNECTION, "it has unfinished jobs"),
         DocumentKind::Source => (USES_SOURCE, "unfinished jobs read from it"),
     };
-    let used: bool = sqlx::query_scalar(question).bind(document.id).fetch_one(&mut tx.conn).await?;
+    let used: bool = sqlx::query_scalar(question)
+        .bind(document.id)
+        .fetch_one(&mut tx.conn)
+        .await?;
     Ok(used.then(|| reason.to_owned()))
 }

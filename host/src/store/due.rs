@@ -14,18 +14,26 @@ use super::rows::{Changes, HeadRow};
 use super::writer::WriteTx;
 use super::{Store, StoreError, heads};
 
-/// When a child whose wait is over is told again, if nobody acted on it: the host may have died in between.
+/// When a child whose wait is over is told again, if nobody acted on it: the host may have died in
+/// between.
 pub(super) const ORPHAN_AGAIN_MS: i64 = 30_000;
 
 impl Store {
-    /// Ends waits whose time has come, at most `limit`, oldest first. A scheduled job draws its seal. Scheduled, retrying
-    /// and source waits become ready and are returned if they are heads. Dependency waits whose time is over are
-    /// returned as `orphaned` in the changes, and again after 30 s if nobody settles them.
+    /// Ends waits whose time has come, at most `limit`, oldest first. A scheduled job draws its
+    /// seal. Scheduled, retrying and source waits become ready and are returned if they are heads.
+    /// Dependency waits whose time is over are returned as `orphaned` in the changes, and again
+    /// after 30 s if nobody settles them.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn fall_due(&self, now: Wall, limit: u32) -> Result<(Vec<HeadRow>, Changes), StoreError> {
-        let due = self.write(limit as usize, move |tx| Box::pin(async move { fall_due(tx, Act::at(now), limit).await }));
+    pub async fn fall_due(
+        &self,
+        now: Wall,
+        limit: u32,
+    ) -> Result<(Vec<HeadRow>, Changes), StoreError> {
+        let due = self.write(limit as usize, move |tx| {
+            Box::pin(async move { fall_due(tx, Act::at(now), limit).await })
+        });
         let (heads, changes) = due.await?;
         Ok((heads, self.follow(changes).await))
     }
@@ -56,18 +64,26 @@ impl Store {
         .await
     }
 
-    /// Waiting jobs whose `expires_at` has passed end as failed (`expired`), at most `limit`. One whose answer was lost
-    /// may have arrived: it ends as unknown and blocks its key.
+    /// Waiting jobs whose `expires_at` has passed end as failed (`expired`), at most `limit`. One
+    /// whose answer was lost may have arrived: it ends as unknown and blocks its key.
     ///
     /// # Errors
     /// What the database says.
     pub async fn expire(&self, now: Wall, limit: u32) -> Result<Changes, StoreError> {
-        let changes = self.write(limit as usize, move |tx| Box::pin(async move { expire(tx, Act::at(now), limit).await })).await?;
+        let changes = self
+            .write(limit as usize, move |tx| {
+                Box::pin(async move { expire(tx, Act::at(now), limit).await })
+            })
+            .await?;
         Ok(self.follow(changes).await)
     }
 }
 
-async fn fall_due(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<(Vec<HeadRow>, Changes), StoreError> {
+async fn fall_due(
+    tx: &mut WriteTx,
+    mut act: Act,
+    limit: u32,
+) -> Result<(Vec<HeadRow>, Changes), StoreError> {
     let due: Vec<i64> = sqlx::query_scalar(
         "SELECT id FROM job WHERE state = 0 AND due_at IS NOT NULL AND due_at <= $1 \
          AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) ORDER BY due_at, id LIMIT $2",
@@ -82,9 +98,12 @@ async fn fall_due(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<(Vec<Hea
         let next = match job.standing.waiting {
             Some(WaitingKind::Dependency) => {
                 act.changes.orphaned.push(job.job);
-                job.standing.waits(job.standing.waiting, Some(act.now.plus_ms(ORPHAN_AGAIN_MS)))
+                job.standing
+                    .waits(job.standing.waiting, Some(act.now.plus_ms(ORPHAN_AGAIN_MS)))
             }
-            kept @ Some(WaitingKind::Blocked | WaitingKind::Merged) => job.standing.waits(kept, None),
+            kept @ Some(WaitingKind::Blocked | WaitingKind::Merged) => {
+                job.standing.waits(kept, None)
+            }
             reason => {
                 let mut next = job.standing.waits(None, None);
                 if reason == Some(WaitingKind::Schedule) && !holds_later_belts(tx, &job).await? {
@@ -102,8 +121,9 @@ async fn fall_due(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<(Vec<Hea
     Ok((heads, changes))
 }
 
-/// Whether later belts of the job's execution wait for it. It then keeps the place that its execution gave it: behind a new
-/// seal it would stand, in a coarse key, behind the very jobs that wait for its belt.
+/// Whether later belts of the job's execution wait for it. It then keeps the place that its
+/// execution gave it: behind a new seal it would stand, in a coarse key, behind the very jobs that
+/// wait for its belt.
 async fn holds_later_belts(tx: &mut WriteTx, job: &moves::JobNow) -> Result<bool, StoreError> {
     let later: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = $1 AND connection_id = $2 AND belt > $3 AND waiting + in_flight + accepted > 0)",
@@ -126,8 +146,14 @@ async fn expire(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<Changes, S
     .fetch_all(&mut tx.conn)
     .await?;
     let over: Vec<_> = over.into_iter().map(JobSeq).collect();
-    let endings: Vec<_> = moves::load(&mut tx.conn, &over).await?.into_iter().map(expired).collect();
-    act.changes.gone.extend(endings.iter().map(|ending| ending.job.job));
+    let endings: Vec<_> = moves::load(&mut tx.conn, &over)
+        .await?
+        .into_iter()
+        .map(expired)
+        .collect();
+    act.changes
+        .gone
+        .extend(endings.iter().map(|ending| ending.job.job));
     ending::end(tx, &mut act, endings).await?;
     act.finish(tx).await
 }
@@ -138,9 +164,20 @@ fn expired(job: JobNow) -> Ending {
         let message = "its time passed after an answer was lost: it may have arrived";
         (JobState::Unknown, message, Some(message.to_owned()))
     } else {
-        (JobState::Failed, "its time passed before it was delivered", None)
+        (
+            JobState::Failed,
+            "its time passed before it was delivered",
+            None,
+        )
     };
-    Ending { job, state, code: Some(code.to_owned()), problem: Some(Problem::new(code, message)), changed: None, block_key }
+    Ending {
+        job,
+        state,
+        code: Some(code.to_owned()),
+        problem: Some(Problem::new(code, message)),
+        changed: None,
+        block_key,
+    }
 }
 
 /// Keys of jobs; for those who need heads after a change.
@@ -148,7 +185,11 @@ pub(super) async fn keys_of(
     conn: &mut DbConnection,
     jobs: &[JobSeq],
 ) -> Result<Vec<(egression_core::domain::ids::ConnectionId, KeyHash)>, StoreError> {
-    let mut keys: Vec<_> = moves::load(conn, jobs).await?.into_iter().map(|job| (job.connection, job.key)).collect();
+    let mut keys: Vec<_> = moves::load(conn, jobs)
+        .await?
+        .into_iter()
+        .map(|job| (job.connection, job.key))
+        .collect();
     keys.sort_unstable();
     keys.dedup();
     Ok(keys)

@@ -1,11 +1,11 @@
-//! Heads: the first job of a key that holds it. An earlier unfinished job of the key holds the later ones, unless it
-//! waits for its time, for the job it merged into, or for an object; in the last case it holds the jobs of its own
-//! object only.
+//! Heads: the first job of a key that holds it. An earlier unfinished job of the key holds the
+//! later ones, unless it waits for its time, for the job it merged into, or for an object; in the
+//! last case it holds the jobs of its own object only.
 //!
-//! The order in a key is (seal, belt, id), and the cost of a head must not grow with what waits behind it. Jobs
-//! of one execution share its seal, so that the index of a key is stepped over execution by execution. Executions
-//! and seals are numbered from one counter: once a job with seal s is found, an execution numbered above s cannot hold
-//! an earlier one, and the walk ends.
+//! The order in a key is (seal, belt, id), and the cost of a head must not grow with what waits
+//! behind it. Jobs of one execution share its seal, so that the index of a key is stepped over
+//! execution by execution. Executions and seals are numbered from one counter: once a job with seal
+//! s is found, an execution numbered above s cannot hold an earlier one, and the walk ends.
 
 use std::collections::HashMap;
 
@@ -25,14 +25,22 @@ use super::{Store, StoreError, due, moves};
 /// Jobs that hold their key, as the indexes `job_key` and `job_key_drawn` have it.
 macro_rules! holds {
     ($job:literal) => {
-        concat!($job, ".state <= 2 AND (", $job, ".waiting IS NULL OR ", $job, ".waiting NOT IN (1, 5, 14))")
+        concat!(
+            $job,
+            ".state <= 2 AND (",
+            $job,
+            ".waiting IS NULL OR ",
+            $job,
+            ".waiting NOT IN (1, 5, 14))"
+        )
     };
 }
 
 pub(super) use holds;
 
-/// A number before those of all executions. It is this large because PostgreSQL makes an `INTEGER` of a smaller one, which a
-/// recursive question may not mix with the `BIGINT` of a column; a cast would take SQLite's indexes by expression away.
+/// A number before those of all executions. It is this large because PostgreSQL makes an `INTEGER`
+/// of a smaller one, which a recursive question may not mix with the `BIGINT` of a column; a cast
+/// would take SQLite's indexes by expression away.
 macro_rules! before_all {
     () => {
         "-9223372036854775807"
@@ -66,8 +74,8 @@ macro_rules! head_columns {
     };
 }
 
-/// After `WITH RECURSIVE wanted (c, k) AS (VALUES …)`: for each key its first job of each execution that could hold the
-/// head, and its first job with a seal of its own.
+/// After `WITH RECURSIVE wanted (c, k) AS (VALUES …)`: for each key its first job of each execution
+/// that could hold the head, and its first job with a seal of its own.
 pub(super) const WALK: &str = concat!(
     "), walk (c, k, n, best) AS (SELECT c, k, ",
     before_all!(),
@@ -103,30 +111,41 @@ pub(super) const WALK: &str = concat!(
 pub(super) const WANTED: &str = "WITH RECURSIVE wanted (c, k) AS (";
 
 impl Store {
-    /// The heads of these keys, as far as they are ready (waiting without a reason, or with a reason whose time has come)
-    /// and the key is not blocked.
+    /// The heads of these keys, as far as they are ready (waiting without a reason, or with a
+    /// reason whose time has come) and the key is not blocked.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn heads_of_keys(&self, keys: &[(ConnectionId, KeyHash)], now: Wall) -> Result<Vec<HeadRow>, StoreError> {
+    pub async fn heads_of_keys(
+        &self,
+        keys: &[(ConnectionId, KeyHash)],
+        now: Wall,
+    ) -> Result<Vec<HeadRow>, StoreError> {
         let keys = keys.to_vec();
         self.read(move |conn| {
             Box::pin(async move {
                 let free = not_blocked(conn, &keys).await?;
                 let heads = of_keys(conn, &free).await?;
-                Ok(free.iter().filter_map(|key| heads.get(key)).filter(|head| head.is_ready(Some(now))).map(|head| head.row).collect())
+                Ok(free
+                    .iter()
+                    .filter_map(|key| heads.get(key))
+                    .filter(|head| head.is_ready(Some(now)))
+                    .map(|head| head.row)
+                    .collect())
             })
         })
         .await
     }
 
-    /// These jobs as heads, as far as they wait without a reason and nothing of their key is before them.
+    /// These jobs as heads, as far as they wait without a reason and nothing of their key is before
+    /// them.
     ///
     /// # Errors
     /// What the database says.
     pub async fn heads(&self, jobs: &[JobSeq]) -> Result<Vec<HeadRow>, StoreError> {
         let jobs = jobs.to_vec();
-        self.read(move |conn| Box::pin(async move { of_jobs(conn, &jobs).await })).await
+        self.read(move |conn| Box::pin(async move { of_jobs(conn, &jobs).await }))
+            .await
     }
 }
 
@@ -152,12 +171,22 @@ impl Head {
 }
 
 /// Those of the jobs that are ready heads of keys that are not blocked.
-pub(super) async fn of_jobs(conn: &mut DbConnection, jobs: &[JobSeq]) -> Result<Vec<HeadRow>, StoreError> {
+pub(super) async fn of_jobs(
+    conn: &mut DbConnection,
+    jobs: &[JobSeq],
+) -> Result<Vec<HeadRow>, StoreError> {
     let keys = due::keys_of(conn, jobs).await?;
     let free = not_blocked(conn, &keys).await?;
     let heads = of_keys(conn, &free).await?;
-    let heads: HashMap<_, _> = heads.into_values().filter(|head| head.is_ready(None)).map(|head| (head.row.job, head.row)).collect();
-    Ok(jobs.iter().filter_map(|job| heads.get(job).copied()).collect())
+    let heads: HashMap<_, _> = heads
+        .into_values()
+        .filter(|head| head.is_ready(None))
+        .map(|head| (head.row.job, head.row))
+        .collect();
+    Ok(jobs
+        .iter()
+        .filter_map(|job| heads.get(job).copied())
+        .collect())
 }
 
 /// The head of each key that has one, ready or not.
@@ -174,7 +203,9 @@ pub(super) async fn of_keys(
         for row in statement::rows(select, conn).await? {
             let found = candidate(&row)?;
             let place = |head: &Head| (head.row.seal, head.row.belt, head.row.job);
-            let head = heads.entry((found.row.connection, found.row.key)).or_insert(found);
+            let head = heads
+                .entry((found.row.connection, found.row.key))
+                .or_insert(found);
             if place(&found) < place(head) {
                 *head = found;
             }
@@ -190,9 +221,10 @@ pub(super) async fn not_blocked(
 ) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
     let mut free: std::collections::BTreeSet<_> = keys.iter().copied().collect();
     for chunk in keys.chunks(CHUNK) {
-        let mut select = statement::values("WITH w (c, k) AS (", chunk, |row, (connection, key)| {
-            row.push_bind(connection.0).push_bind(key.0);
-        });
+        let mut select =
+            statement::values("WITH w (c, k) AS (", chunk, |row, (connection, key)| {
+                row.push_bind(connection.0).push_bind(key.0);
+            });
         select.push(") SELECT b.connection_id, b.key_hash FROM w JOIN blocked_key b ON b.connection_id = c AND b.key_hash = k");
         for row in statement::rows(select, conn).await? {
             free.remove(&(ConnectionId(row.try_get(0)?), KeyHash(row.try_get(1)?)));

@@ -1,5 +1,6 @@
-//! A job's history, which is bounded: a job may wait, and be looked at, for as long as its source or its destination makes it.
-//! Its first line, `submitted`, is not stored: it follows from the execution, and a bulk is faster without it.
+//! A job's history, which is bounded: a job may wait, and be looked at, for as long as its source
+//! or its destination makes it. Its first line, `submitted`, is not stored: it follows from the
+//! execution, and a bulk is faster without it.
 
 use std::collections::BTreeMap;
 
@@ -25,14 +26,22 @@ impl Store {
     /// What the database says.
     pub async fn add_events(&self, job: JobSeq, events: Vec<NewEvent>) -> Result<(), StoreError> {
         let events: Vec<_> = events.into_iter().map(|event| (job, event)).collect();
-        self.write(events.len(), move |tx| Box::pin(async move { append(tx, &events).await })).await
+        self.write(events.len(), move |tx| {
+            Box::pin(async move { append(tx, &events).await })
+        })
+        .await
     }
 
     /// A job's history after `after`, ascending, `submitted` first.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn events(&self, job: JobSeq, after: u32, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+    pub async fn events(
+        &self,
+        job: JobSeq,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
                 let submitted: Option<i64> = sqlx::query_scalar("SELECT x.created_at FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = $1")
@@ -56,9 +65,14 @@ impl Store {
     }
 }
 
-/// Appends events to the jobs' histories. Of one that gets longer than the bound the oldest lines go, but for the first.
-pub(super) async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> Result<(), StoreError> {
-    // A statement sees the table as it was before it: the place among a job's new lines is added to its largest number.
+/// Appends events to the jobs' histories. Of one that gets longer than the bound the oldest lines
+/// go, but for the first.
+pub(super) async fn append(
+    tx: &mut WriteTx,
+    events: &[(JobSeq, NewEvent)],
+) -> Result<(), StoreError> {
+    // A statement sees the table as it was before it: the place among a job's new lines is added to
+    // its largest number.
     for chunk in events.chunks(CHUNK) {
         let mut place = std::collections::HashMap::new();
         let numbered = chunk.iter().map(|(job, event)| {
@@ -76,7 +90,11 @@ pub(super) async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> R
                     .push_bind(event.stage)
                     .push_bind(event.attempt)
                     .push_bind(event.http_status)
-                    .push_bind(event.duration_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)))
+                    .push_bind(
+                        event
+                            .duration_ms
+                            .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+                    )
                     .push_bind(event.detail.as_deref())
                     .push_bind(event.log.as_deref());
             },
@@ -99,7 +117,8 @@ pub(super) async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> R
     Ok(())
 }
 
-/// By job the number of its last line, which is beyond the bound. Each line is removed once, from a range of the table's key.
+/// By job the number of its last line, which is beyond the bound. Each line is removed once, from a
+/// range of the table's key.
 async fn shorten(tx: &mut WriteTx, long: BTreeMap<i64, i64>) -> Result<(), StoreError> {
     let newest = i64::from(tx.events_per_job.saturating_sub(FIRST_KEPT));
     for (job, last) in long {
@@ -133,7 +152,9 @@ fn event_row(row: &DbRow) -> Result<EventRow, StoreError> {
         stage: row.try_get(2)?,
         attempt: row.try_get(3)?,
         http_status: row.try_get(4)?,
-        duration_ms: row.try_get::<Option<i64>, _>(5)?.and_then(|ms| u64::try_from(ms).ok()),
+        duration_ms: row
+            .try_get::<Option<i64>, _>(5)?
+            .and_then(|ms| u64::try_from(ms).ok()),
         detail: row.try_get(6)?,
         log: row.try_get(7)?,
     })

@@ -12,14 +12,18 @@ use super::writer::WriteTx;
 use super::{Store, StoreError, history, scheduling};
 
 impl Store {
-    /// Opens intents, in one transaction, for those of the jobs that still wait (ready, or for a retry or a source),
-    /// whose key is not blocked, and whose execution, connection and channel are not paused; answers with these, after the commit.
+    /// Opens intents, in one transaction, for those of the jobs that still wait (ready, or for a
+    /// retry or a source), whose key is not blocked, and whose execution, connection and channel
+    /// are not paused; answers with these, after the commit.
     ///
     /// # Errors
     /// What the database says.
     pub async fn open_intent(&self, intents: Vec<NewIntent>) -> Result<Vec<JobSeq>, StoreError> {
         let now = self.inner.clock.wall();
-        self.write(intents.len(), move |tx| Box::pin(async move { open(tx, Act::at(now), intents).await })).await
+        self.write(intents.len(), move |tx| {
+            Box::pin(async move { open(tx, Act::at(now), intents).await })
+        })
+        .await
     }
 
     /// Intents that were open when the host died, by job.
@@ -59,33 +63,61 @@ impl Store {
     /// What the database says.
     pub async fn last_call(&self) -> Result<i64, StoreError> {
         self.read(|conn| {
-            Box::pin(async move { Ok(sqlx::query_scalar("SELECT coalesce(max(call_id), 0) FROM intent").fetch_one(conn).await?) })
+            Box::pin(async move {
+                Ok(
+                    sqlx::query_scalar("SELECT coalesce(max(call_id), 0) FROM intent")
+                        .fetch_one(conn)
+                        .await?,
+                )
+            })
         })
         .await
     }
 }
 
-async fn open(tx: &mut WriteTx, mut act: Act, intents: Vec<NewIntent>) -> Result<Vec<JobSeq>, StoreError> {
+async fn open(
+    tx: &mut WriteTx,
+    mut act: Act,
+    intents: Vec<NewIntent>,
+) -> Result<Vec<JobSeq>, StoreError> {
     let wanted: Vec<_> = intents.iter().map(|intent| intent.job).collect();
     let mut jobs = moves::load(&mut tx.conn, &wanted).await?;
     // The scheduler hears of a pause after the caller does; what it claimed in between is not sent.
     let paused = scheduling::paused_among(tx, &jobs).await?;
-    jobs.retain(|job| job.may_be_sent() && !paused.contains(&(job.job.execution(), job.connection)));
+    jobs.retain(|job| {
+        job.may_be_sent() && !paused.contains(&(job.job.execution(), job.connection))
+    });
     let opened: Vec<_> = jobs.iter().map(|job| job.job).collect();
     let moved = jobs
         .into_iter()
         .map(|job| {
-            let next = Standing { state: JobState::InFlight, waiting: None, due_at: None, ..job.standing.clone() };
+            let next = Standing {
+                state: JobState::InFlight,
+                waiting: None,
+                due_at: None,
+                ..job.standing.clone()
+            };
             (job, next)
         })
         .collect();
     act.apply(tx, moved).await?;
     let mut kept: std::collections::HashSet<_> = opened.iter().copied().collect();
-    let intents: Vec<_> = intents.into_iter().filter(|intent| kept.remove(&intent.job)).collect();
+    let intents: Vec<_> = intents
+        .into_iter()
+        .filter(|intent| kept.remove(&intent.job))
+        .collect();
     for chunk in intents.chunks(CHUNK) {
         write(tx, chunk, act.now.0).await?;
     }
-    let events: Vec<_> = intents.into_iter().flat_map(|intent| intent.events.into_iter().map(move |event| (intent.job, event))).collect();
+    let events: Vec<_> = intents
+        .into_iter()
+        .flat_map(|intent| {
+            intent
+                .events
+                .into_iter()
+                .map(move |event| (intent.job, event))
+        })
+        .collect();
     history::append(tx, &events).await?;
     act.finish(tx).await?;
     Ok(opened)
@@ -123,7 +155,11 @@ async fn write(tx: &mut WriteTx, intents: &[NewIntent], now: i64) -> Result<(), 
 /// Drops intents and the bytes that they pin.
 pub(super) async fn forget(tx: &mut WriteTx, jobs: &[JobSeq]) -> Result<(), StoreError> {
     for chunk in jobs.chunks(CHUNK) {
-        statement::run(statement::among("DELETE FROM intent WHERE job_id IN", chunk.iter().copied()), &mut tx.conn).await?;
+        statement::run(
+            statement::among("DELETE FROM intent WHERE job_id IN", chunk.iter().copied()),
+            &mut tx.conn,
+        )
+        .await?;
     }
     Ok(())
 }
@@ -131,7 +167,11 @@ pub(super) async fn forget(tx: &mut WriteTx, jobs: &[JobSeq]) -> Result<(), Stor
 /// Closes intents and keeps the bytes for the repeat.
 pub(super) async fn keep(tx: &mut WriteTx, jobs: &[(JobSeq, bool)]) -> Result<(), StoreError> {
     for lost in [false, true] {
-        let jobs: Vec<_> = jobs.iter().filter(|(_, answer_lost)| *answer_lost == lost).map(|(job, _)| *job).collect();
+        let jobs: Vec<_> = jobs
+            .iter()
+            .filter(|(_, answer_lost)| *answer_lost == lost)
+            .map(|(job, _)| *job)
+            .collect();
         for chunk in jobs.chunks(CHUNK) {
             let head = if lost {
                 "UPDATE intent SET open = FALSE, answer_lost = TRUE WHERE job_id IN"

@@ -1,6 +1,8 @@
 //! Questions of people about jobs: lists, one job, an object's jobs.
 
-use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobId, JobSeq, SourceId, SubscriptionId};
+use egression_core::domain::ids::{
+    ConnectionId, ExecutionId, ExecutionSeq, JobId, JobSeq, SourceId, SubscriptionId,
+};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
@@ -56,9 +58,16 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let mut select = Statement::new(JOB);
-                select.push("j.id = ((SELECT seq FROM execution WHERE public_id = ").push_bind(id.execution.0.as_bytes().as_slice());
+                select
+                    .push("j.id = ((SELECT seq FROM execution WHERE public_id = ")
+                    .push_bind(id.execution.0.as_bytes().as_slice());
                 select.push(") << 24 | ").push_bind(id.index).push(")");
-                select.build().fetch_optional(conn).await?.map(|row| job(&row)).transpose()
+                select
+                    .build()
+                    .fetch_optional(conn)
+                    .await?
+                    .map(|row| job(&row))
+                    .transpose()
             })
         })
         .await
@@ -101,14 +110,30 @@ impl Store {
                 // The index has an object's unfinished jobs and its history apart.
                 for ended in [false, true] {
                     let mut select = Statement::new(JOB);
-                    select.push("j.object_hash = ").push_bind(object.hash().0).push(" AND (j.state > 2) = ").push_bind(ended);
-                    select.push(" AND j.id < ").push_bind(before.map_or(i64::MAX, |before| before.0));
-                    select.push(" AND j.object_type = ").push_bind(object.object_type.as_str());
-                    select.push(" AND j.object_id = ").push_bind(object.id.as_str()).push(" AND x.seal IS NOT NULL");
+                    select
+                        .push("j.object_hash = ")
+                        .push_bind(object.hash().0)
+                        .push(" AND (j.state > 2) = ")
+                        .push_bind(ended);
+                    select
+                        .push(" AND j.id < ")
+                        .push_bind(before.map_or(i64::MAX, |before| before.0));
+                    select
+                        .push(" AND j.object_type = ")
+                        .push_bind(object.object_type.as_str());
+                    select
+                        .push(" AND j.object_id = ")
+                        .push_bind(object.id.as_str())
+                        .push(" AND x.seal IS NOT NULL");
                     // What is past its time may be removed in part.
-                    select.push(" AND (x.expires_at IS NULL OR x.expires_at > ").push_bind(now.0).push(")");
+                    select
+                        .push(" AND (x.expires_at IS NULL OR x.expires_at > ")
+                        .push_bind(now.0)
+                        .push(")");
                     if let Some(subscription) = subscription {
-                        select.push(" AND x.subscription_id = ").push_bind(subscription.0);
+                        select
+                            .push(" AND x.subscription_id = ")
+                            .push_bind(subscription.0);
                     }
                     select.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit);
                     for row in select.build().fetch_all(&mut *conn).await? {
@@ -124,9 +149,15 @@ impl Store {
     }
 }
 
-/// One search for all states; but one for each state if all of them are rare, so that the index of what went wrong serves.
+/// One search for all states; but one for each state if all of them are rare, so that the index of
+/// what went wrong serves.
 fn searches(states: &[JobState]) -> Vec<Vec<JobState>> {
-    let rare = |state: &JobState| matches!(state, JobState::Rejected | JobState::Failed | JobState::Unknown);
+    let rare = |state: &JobState| {
+        matches!(
+            state,
+            JobState::Rejected | JobState::Failed | JobState::Unknown
+        )
+    };
     if !states.is_empty() && states.iter().all(rare) {
         let mut each = states.to_vec();
         each.sort_unstable();
@@ -137,27 +168,52 @@ fn searches(states: &[JobState]) -> Vec<Vec<JobState>> {
     }
 }
 
-fn list(execution: ExecutionSeq, filter: &JobFilter, states: Vec<JobState>, after: Option<JobSeq>, limit: u32) -> Statement {
+fn list(
+    execution: ExecutionSeq,
+    filter: &JobFilter,
+    states: Vec<JobState>,
+    after: Option<JobSeq>,
+    limit: u32,
+) -> Statement {
     let first = after.unwrap_or(JobSeq(execution.job(0).0 - 1)).0;
     let mut select = Statement::new(JOB);
-    select.push("j.id > ").push_bind(first.max(execution.job(0).0 - 1)).push(" AND j.id < ").push_bind(execution.end().0);
-    if let [state @ (JobState::Rejected | JobState::Failed | JobState::Unknown)] = states.as_slice() {
+    select
+        .push("j.id > ")
+        .push_bind(first.max(execution.job(0).0 - 1))
+        .push(" AND j.id < ")
+        .push_bind(execution.end().0);
+    if let [state @ (JobState::Rejected | JobState::Failed | JobState::Unknown)] = states.as_slice()
+    {
         // The first term names the index, the second the place in it.
-        select.push(" AND j.state IN (4, 5, 6) AND j.state = ").push_bind(state.code());
+        select
+            .push(" AND j.state IN (4, 5, 6) AND j.state = ")
+            .push_bind(state.code());
     } else if !states.is_empty() {
-        push_in(&mut select, "j.state", states.iter().map(|state| state.code()));
+        push_in(
+            &mut select,
+            "j.state",
+            states.iter().map(|state| state.code()),
+        );
     }
     if !filter.connections.is_empty() {
-        push_in(&mut select, "j.connection_id", filter.connections.iter().map(|connection| connection.0));
+        push_in(
+            &mut select,
+            "j.connection_id",
+            filter.connections.iter().map(|connection| connection.0),
+        );
     }
     if let Some(id) = &filter.object_id {
         select.push(" AND j.object_id = ").push_bind(id.as_str());
     }
     if let Some(object_type) = &filter.object_type {
-        select.push(" AND j.object_type = ").push_bind(object_type.as_str());
+        select
+            .push(" AND j.object_type = ")
+            .push_bind(object_type.as_str());
     }
     if let Some(code) = &filter.problem_code {
-        select.push(" AND j.problem_code = ").push_bind(code.as_str());
+        select
+            .push(" AND j.problem_code = ")
+            .push_bind(code.as_str());
     }
     select.push(" ORDER BY j.id LIMIT ").push_bind(limit);
     select
@@ -173,8 +229,13 @@ fn push_in(select: &mut Statement, column: &'static str, values: impl Iterator<I
 }
 
 fn job(row: &DbRow) -> Result<JobRow, StoreError> {
-    let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
-    let object = ObjectKey { object_type: row.try_get(5)?, id: row.try_get(6)? };
+    let wall = |index: usize| -> Result<Option<Wall>, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall))
+    };
+    let object = ObjectKey {
+        object_type: row.try_get(5)?,
+        id: row.try_get(6)?,
+    };
     let problem: Option<&str> = row.try_get(18)?;
     Ok(JobRow {
         seq: JobSeq(row.try_get(0)?),
@@ -182,7 +243,9 @@ fn job(row: &DbRow) -> Result<JobRow, StoreError> {
         subscription: SubscriptionId(row.try_get(2)?),
         connection: ConnectionId(row.try_get(3)?),
         belt: row.try_get(4)?,
-        partition_key: row.try_get::<Option<String>, _>(7)?.unwrap_or_else(|| object.to_string()),
+        partition_key: row
+            .try_get::<Option<String>, _>(7)?
+            .unwrap_or_else(|| object.to_string()),
         object,
         action: moves::action(row.try_get(8)?)?,
         priority: row.try_get(9)?,

@@ -17,17 +17,29 @@ pub(super) const READY: &str = "SELECT id, key_hash FROM job WHERE connection_id
      AND id > $4 AND id < $5 AND state = 0 AND waiting IS NULL ORDER BY id LIMIT $6";
 
 impl Store {
-    /// The next ready jobs of a lane, in the order of their numbers: heads of their keys, those behind others (their keys,
-    /// each once), and those of blocked keys. The order inside a key is (seal, belt, id). The lane's execution is sealed.
+    /// The next ready jobs of a lane, in the order of their numbers: heads of their keys, those
+    /// behind others (their keys, each once), and those of blocked keys. The order inside a key is
+    /// (seal, belt, id). The lane's execution is sealed.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn lane_page(&self, lane: LaneKey, after: Option<JobSeq>, limit: u32) -> Result<LanePage, StoreError> {
-        self.read(move |conn| Box::pin(async move { page(conn, lane, after, limit).await })).await
+    pub async fn lane_page(
+        &self,
+        lane: LaneKey,
+        after: Option<JobSeq>,
+        limit: u32,
+    ) -> Result<LanePage, StoreError> {
+        self.read(move |conn| Box::pin(async move { page(conn, lane, after, limit).await }))
+            .await
     }
 }
 
-async fn page(conn: &mut DbConnection, lane: LaneKey, after: Option<JobSeq>, limit: u32) -> Result<LanePage, StoreError> {
+async fn page(
+    conn: &mut DbConnection,
+    lane: LaneKey,
+    after: Option<JobSeq>,
+    limit: u32,
+) -> Result<LanePage, StoreError> {
     let start = after.unwrap_or(JobSeq(lane.execution.job(0).0 - 1));
     let rows = sqlx::query(READY)
         .bind(lane.connection.0)
@@ -38,13 +50,20 @@ async fn page(conn: &mut DbConnection, lane: LaneKey, after: Option<JobSeq>, lim
         .bind(limit)
         .fetch_all(&mut *conn)
         .await?;
-    let ready: Vec<_> = rows.iter().map(|row| job_and_key(lane.connection, row)).collect::<Result<_, _>>()?;
+    let ready: Vec<_> = rows
+        .iter()
+        .map(|row| job_and_key(lane.connection, row))
+        .collect::<Result<_, _>>()?;
     let keys: Vec<_> = ready.iter().map(|(_, key)| *key).collect();
     let free = heads::not_blocked(conn, &keys).await?;
     let heads = heads::of_keys(conn, &free).await?;
     let free: HashSet<_> = free.into_iter().collect();
-    let mut page =
-        LanePage { next: (ready.len() == limit as usize).then(|| ready.last().map(|(job, _)| *job)).flatten(), ..LanePage::default() };
+    let mut page = LanePage {
+        next: (ready.len() == limit as usize)
+            .then(|| ready.last().map(|(job, _)| *job))
+            .flatten(),
+        ..LanePage::default()
+    };
     let mut held = HashSet::new();
     for (job, key) in ready {
         match heads.get(&key) {
@@ -60,6 +79,12 @@ async fn page(conn: &mut DbConnection, lane: LaneKey, after: Option<JobSeq>, lim
     Ok(page)
 }
 
-fn job_and_key(connection: ConnectionId, row: &DbRow) -> Result<(JobSeq, (ConnectionId, KeyHash)), StoreError> {
-    Ok((JobSeq(row.try_get(0)?), (connection, KeyHash(row.try_get(1)?))))
+fn job_and_key(
+    connection: ConnectionId,
+    row: &DbRow,
+) -> Result<(JobSeq, (ConnectionId, KeyHash)), StoreError> {
+    Ok((
+        JobSeq(row.try_get(0)?),
+        (connection, KeyHash(row.try_get(1)?)),
+    ))
 }

@@ -13,9 +13,17 @@ impl Store {
     pub async fn closed_limits(&self, now: Wall) -> Result<Vec<(String, Wall)>, StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM closed_until WHERE until <= $1").bind(now.0).execute(&mut tx.conn).await?;
-                let rows = sqlx::query("SELECT limit_key, until FROM closed_until ORDER BY limit_key").fetch_all(&mut tx.conn).await?;
-                rows.iter().map(|row| Ok((row.try_get(0)?, Wall(row.try_get(1)?)))).collect()
+                sqlx::query("DELETE FROM closed_until WHERE until <= $1")
+                    .bind(now.0)
+                    .execute(&mut tx.conn)
+                    .await?;
+                let rows =
+                    sqlx::query("SELECT limit_key, until FROM closed_until ORDER BY limit_key")
+                        .fetch_all(&mut tx.conn)
+                        .await?;
+                rows.iter()
+                    .map(|row| Ok((row.try_get(0)?, Wall(row.try_get(1)?))))
+                    .collect()
             })
         })
         .await
@@ -25,7 +33,12 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn close_limit(&self, key: &str, until: Wall, reason: &str) -> Result<(), StoreError> {
+    pub async fn close_limit(
+        &self,
+        key: &str,
+        until: Wall,
+        reason: &str,
+    ) -> Result<(), StoreError> {
         let (key, reason) = (key.to_owned(), reason.to_owned());
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -48,7 +61,13 @@ impl Store {
     ///
     /// # Errors
     /// What the database says; a slice that is leased already.
-    pub async fn lease_slice(&self, key: &str, slice: i64, units: u32, at: Wall) -> Result<(), StoreError> {
+    pub async fn lease_slice(
+        &self,
+        key: &str,
+        slice: i64,
+        units: u32,
+        at: Wall,
+    ) -> Result<(), StoreError> {
         let key = key.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {

@@ -1,9 +1,9 @@
-//! All SQL: one function per question asked. The only place that knows the database. Statements are written as SQLite and
-//! PostgreSQL both understand them; what differs is in `dialect.rs`.
+//! All SQL: one function per question asked. The only place that knows the database. Statements are
+//! written as SQLite and PostgreSQL both understand them; what differs is in `dialect.rs`.
 //!
-//! Writes go through one writer that groups them into transactions (`BEGIN IMMEDIATE`, `synchronous=FULL`) and
-//! answers after the commit. Reads use short-lived reader connections. Database work runs in tasks of its own: a
-//! caller that goes away never cancels a statement.
+//! Writes go through one writer that groups them into transactions (`BEGIN IMMEDIATE`,
+//! `synchronous=FULL`) and answers after the commit. Reads use short-lived reader connections.
+//! Database work runs in tasks of its own: a caller that goes away never cancels a statement.
 
 pub mod acts;
 mod before;
@@ -66,7 +66,8 @@ use dialect::{DbConnection, DbPool};
 use lock::DirectoryLock;
 use writer::{Change, Published, Queued, WriteTx};
 
-/// Announcements that a slow receiver of [`Store::changes`] may lag behind before it has to read anew.
+/// Announcements that a slow receiver of [`Store::changes`] may lag behind before it has to read
+/// anew.
 const CHANGES_KEPT: usize = 4096;
 
 /// The job store. Cheap to clone.
@@ -94,12 +95,14 @@ impl std::fmt::Debug for dyn Change {
 }
 
 impl Store {
-    /// Opens or creates `egression.db` in `data_dir`, takes the operating system's lock on the data directory,
-    /// migrates, removes executions that were never sealed, and goes on with cancellations that were interrupted.
-    /// Intents that were open stay so: [`Store::open_intents`].
+    /// Opens or creates `egression.db` in `data_dir`, takes the operating system's lock on the data
+    /// directory, migrates, removes executions that were never sealed, and goes on with
+    /// cancellations that were interrupted. Intents that were open stay so:
+    /// [`Store::open_intents`].
     ///
     /// # Errors
-    /// [`StoreError::Held`] with the holder if another host has the lock; else what the database says.
+    /// [`StoreError::Held`] with the holder if another host has the lock; else what the database
+    /// says.
     pub async fn open(data_dir: &Path, clock: Clock) -> Result<Self, StoreError> {
         Self::open_with(data_dir, clock, StoreOptions::default()).await
     }
@@ -108,7 +111,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub async fn open_with(data_dir: &Path, clock: Clock, options: StoreOptions) -> Result<Self, StoreError> {
+    pub async fn open_with(
+        data_dir: &Path,
+        clock: Clock,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(data_dir, clock.wall())?;
         let file = data_dir.join("egression.db");
         let mut conn = connect::writer(&file, &options).await?;
@@ -116,12 +123,31 @@ impl Store {
         let tx = WriteTx::new(conn, last_number, &options, clock.clone());
         let (queue, waiting) = mpsc::channel(options.write_queue);
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        let published = Arc::new(Published { backlog: AtomicI64::new(0), untold: AtomicI64::new(0), changes });
-        let writer = tokio::spawn(writer::run(tx, waiting, Arc::clone(&published), options.group_rows, lock));
+        let published = Arc::new(Published {
+            backlog: AtomicI64::new(0),
+            untold: AtomicI64::new(0),
+            changes,
+        });
+        let writer = tokio::spawn(writer::run(
+            tx,
+            waiting,
+            Arc::clone(&published),
+            options.group_rows,
+            lock,
+        ));
         let readers = connect::readers(&file, &options);
         let writer = tokio::sync::Mutex::new(Some(writer));
-        let store =
-            Self { inner: Arc::new(Inner { clock, options, readers, queue, published, telling: tokio::sync::Mutex::default(), writer }) };
+        let store = Self {
+            inner: Arc::new(Inner {
+                clock,
+                options,
+                readers,
+                queue,
+                published,
+                telling: tokio::sync::Mutex::default(),
+                writer,
+            }),
+        };
         store.recover().await?;
         Ok(store)
     }
@@ -138,7 +164,8 @@ impl Store {
         self.inner.published.changes.receiver_count()
     }
 
-    /// Unfinished jobs of all subscriptions, those being received included, for the backlog bound. O(1).
+    /// Unfinished jobs of all subscriptions, those being received included, for the backlog bound.
+    /// O(1).
     #[must_use]
     pub fn backlog(&self) -> u64 {
         u64::try_from(self.inner.published.backlog.load(Ordering::Relaxed)).unwrap_or(0)
@@ -150,8 +177,8 @@ impl Store {
         !self.inner.queue.is_closed()
     }
 
-    /// Waits until no more changes are taken. Before [`Store::close`] that is a defect: a change has broken the writer, and only a
-    /// new start helps.
+    /// Waits until no more changes are taken. Before [`Store::close`] that is a defect: a change
+    /// has broken the writer, and only a new start helps.
     pub async fn writer_ended(&self) {
         self.inner.queue.closed().await;
     }
@@ -159,11 +186,14 @@ impl Store {
     /// Breaks the writer as a defect in a change would.
     #[cfg(test)]
     pub(crate) async fn break_writer(&self) {
-        let broken: Result<(), _> = self.write(1, |_| Box::pin(async { panic!("a defect") })).await;
+        let broken: Result<(), _> = self
+            .write(1, |_| Box::pin(async { panic!("a defect") }))
+            .await;
         assert!(broken.is_err());
     }
 
-    /// Waits for writes under way and closes the database. Changes asked for afterwards answer [`StoreError::Closed`].
+    /// Waits for writes under way and closes the database. Changes asked for afterwards answer
+    /// [`StoreError::Closed`].
     pub async fn close(&self) {
         if let Some(writer) = self.inner.writer.lock().await.take() {
             // A queue that is closed already ends the writer as well.
@@ -181,10 +211,14 @@ impl Store {
     {
         let (queued, answer) = Queued::new(rows, change);
         let patience = Duration::from_millis(self.inner.options.busy_timeout_ms);
-        self.inner.queue.send_timeout(Some(Box::new(queued)), patience).await.map_err(|error| match error {
-            mpsc::error::SendTimeoutError::Timeout(_) => StoreError::Overloaded,
-            mpsc::error::SendTimeoutError::Closed(_) => StoreError::Closed,
-        })?;
+        self.inner
+            .queue
+            .send_timeout(Some(Box::new(queued)), patience)
+            .await
+            .map_err(|error| match error {
+                mpsc::error::SendTimeoutError::Timeout(_) => StoreError::Overloaded,
+                mpsc::error::SendTimeoutError::Closed(_) => StoreError::Closed,
+            })?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -192,7 +226,9 @@ impl Store {
     async fn read<T, F>(&self, question: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a mut DbConnection) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+        F: for<'a> FnOnce(&'a mut DbConnection) -> BoxFuture<'a, Result<T, StoreError>>
+            + Send
+            + 'static,
     {
         let readers = self.inner.readers.clone();
         let task = tokio::spawn(async move {

@@ -1,6 +1,8 @@
-//! The one way in which a job changes after it was accepted: read, decided upon, written with a guard, counted.
+//! The one way in which a job changes after it was accepted: read, decided upon, written with a
+//! guard, counted.
 //!
-//! Every act on jobs (intents, settlements, cancels, due times …) ends here, so that the counters cannot be forgotten.
+//! Every act on jobs (intents, settlements, cancels, due times …) ends here, so that the counters
+//! cannot be forgotten.
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::{ObjectHash, ObjectKey};
@@ -56,12 +58,24 @@ pub(super) struct Standing {
 impl Standing {
     /// Waiting for this, or ready.
     pub(super) fn waits(&self, reason: Option<WaitingKind>, until: Option<Wall>) -> Self {
-        Self { state: JobState::Waiting, waiting: reason, due_at: until, ..self.clone() }
+        Self {
+            state: JobState::Waiting,
+            waiting: reason,
+            due_at: until,
+            ..self.clone()
+        }
     }
 
     /// Ended.
     pub(super) fn ended(&self, state: JobState, code: Option<String>, at: Wall) -> Self {
-        Self { state, waiting: None, due_at: None, finished_at: Some(at), problem_code: code, ..self.clone() }
+        Self {
+            state,
+            waiting: None,
+            due_at: None,
+            finished_at: Some(at),
+            problem_code: code,
+            ..self.clone()
+        }
     }
 }
 
@@ -69,7 +83,10 @@ impl JobNow {
     /// Whether it waits and nothing of its own keeps it, or only a time that may be cut short.
     pub(super) const fn may_be_sent(&self) -> bool {
         matches!(self.standing.state, JobState::Waiting)
-            && matches!(self.standing.waiting, None | Some(WaitingKind::Retry | WaitingKind::Source))
+            && matches!(
+                self.standing.waiting,
+                None | Some(WaitingKind::Retry | WaitingKind::Source)
+            )
             && !self.key_blocked
     }
 
@@ -81,7 +98,9 @@ impl JobNow {
 
     /// The text of its key.
     pub(super) fn key_text(&self) -> String {
-        self.partition_key.clone().unwrap_or_else(|| self.object.to_string())
+        self.partition_key
+            .clone()
+            .unwrap_or_else(|| self.object.to_string())
     }
 }
 
@@ -97,16 +116,29 @@ pub(super) struct Act {
 
 impl Act {
     pub(super) fn at(now: Wall) -> Self {
-        Self { now, changes: Changes::default(), tally: Tally::default() }
+        Self {
+            now,
+            changes: Changes::default(),
+            tally: Tally::default(),
+        }
     }
 
-    /// Moves jobs to where they stand next. A job that becomes ready in a blocked key is set aside at once.
-    pub(super) async fn apply(&mut self, tx: &mut WriteTx, moves: Vec<(JobNow, Standing)>) -> Result<(), StoreError> {
+    /// Moves jobs to where they stand next. A job that becomes ready in a blocked key is set aside
+    /// at once.
+    pub(super) async fn apply(
+        &mut self,
+        tx: &mut WriteTx,
+        moves: Vec<(JobNow, Standing)>,
+    ) -> Result<(), StoreError> {
         let moves: Vec<_> = moves
             .into_iter()
             .map(|(job, next)| {
                 let ready = next.state == JobState::Waiting && next.waiting.is_none();
-                let next = if ready && job.key_blocked { next.waits(Some(WaitingKind::Blocked), None) } else { next };
+                let next = if ready && job.key_blocked {
+                    next.waits(Some(WaitingKind::Blocked), None)
+                } else {
+                    next
+                };
                 (job, next)
             })
             .collect();
@@ -114,7 +146,9 @@ impl Act {
             write(tx, chunk).await?;
         }
         for (job, next) in &moves {
-            let delta = self.tally.of((job.job.execution(), job.connection, job.belt));
+            let delta = self
+                .tally
+                .of((job.job.execution(), job.connection, job.belt));
             delta.count(job.standing.state, job.standing.waiting, -1);
             delta.count(next.state, next.waiting, 1);
         }
@@ -130,7 +164,8 @@ impl Act {
 }
 
 async fn write(tx: &mut WriteTx, moves: &[(JobNow, Standing)]) -> Result<(), StoreError> {
-    // The guard is on state and reason; that the call is right was checked by who decided on this move, in this transaction.
+    // The guard is on state and reason; that the call is right was checked by who decided on this
+    // move, in this transaction.
     let mut update = statement::values(
         "WITH n (id, was, was_waiting, state, waiting, due_at, waits_since, attempts, conflicts, seal, finished_at, changed, code) AS (",
         moves,
@@ -159,12 +194,18 @@ async fn write(tx: &mut WriteTx, moves: &[(JobNow, Standing)]) -> Result<(), Sto
     if written == moves.len() as u64 {
         Ok(())
     } else {
-        Err(StoreError::Corrupt(format!("{} jobs to be changed, {written} found as they were", moves.len())))
+        Err(StoreError::Corrupt(format!(
+            "{} jobs to be changed, {written} found as they were",
+            moves.len()
+        )))
     }
 }
 
 /// The jobs of sealed executions among these, in the order asked for; each once.
-pub(super) async fn load(conn: &mut DbConnection, jobs: &[JobSeq]) -> Result<Vec<JobNow>, StoreError> {
+pub(super) async fn load(
+    conn: &mut DbConnection,
+    jobs: &[JobSeq],
+) -> Result<Vec<JobNow>, StoreError> {
     let mut loaded = Vec::with_capacity(jobs.len());
     for chunk in jobs.chunks(CHUNK) {
         let select = statement::among(
@@ -181,12 +222,15 @@ pub(super) async fn load(conn: &mut DbConnection, jobs: &[JobSeq]) -> Result<Vec
             loaded.push(job_now(&row)?);
         }
     }
-    let mut found: std::collections::HashMap<_, _> = loaded.into_iter().map(|job| (job.job, job)).collect();
+    let mut found: std::collections::HashMap<_, _> =
+        loaded.into_iter().map(|job| (job.job, job)).collect();
     Ok(jobs.iter().filter_map(|job| found.remove(job)).collect())
 }
 
 fn job_now(row: &DbRow) -> Result<JobNow, StoreError> {
-    let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
+    let wall = |index: usize| -> Result<Option<Wall>, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall))
+    };
     let call: Option<i64> = row.try_get(18)?;
     let open: Option<bool> = row.try_get(19)?;
     Ok(JobNow {
@@ -195,7 +239,10 @@ fn job_now(row: &DbRow) -> Result<JobNow, StoreError> {
         belt: row.try_get(2)?,
         key: KeyHash(row.try_get(3)?),
         object_hash: ObjectHash(row.try_get(4)?),
-        object: ObjectKey { object_type: row.try_get(5)?, id: row.try_get(6)? },
+        object: ObjectKey {
+            object_type: row.try_get(5)?,
+            id: row.try_get(6)?,
+        },
         partition_key: row.try_get(7)?,
         standing: Standing {
             state: state(row.try_get(8)?)?,
@@ -223,10 +270,15 @@ pub(super) fn state(code: i64) -> Result<JobState, StoreError> {
 
 /// The waiting kind of a stored number.
 pub(super) fn waiting(code: Option<i64>) -> Result<Option<WaitingKind>, StoreError> {
-    code.map(|code| WaitingKind::from_code(code).ok_or_else(|| StoreError::Corrupt(format!("waiting kind {code}")))).transpose()
+    code.map(|code| {
+        WaitingKind::from_code(code)
+            .ok_or_else(|| StoreError::Corrupt(format!("waiting kind {code}")))
+    })
+    .transpose()
 }
 
 /// The action of a stored number.
 pub(super) fn action(code: i64) -> Result<egression_core::domain::action::Action, StoreError> {
-    egression_core::domain::action::Action::from_code(code).ok_or_else(|| StoreError::Corrupt(format!("action {code}")))
+    egression_core::domain::action::Action::from_code(code)
+        .ok_or_else(|| StoreError::Corrupt(format!("action {code}")))
 }

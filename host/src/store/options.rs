@@ -15,12 +15,14 @@ pub struct StoreOptions {
     pub busy_timeout_ms: u64,
     /// Connections for questions.
     pub readers: u32,
-    /// How long a finished execution is kept with its jobs and their histories, in milliseconds. Idempotency keys, and
-    /// the executions that they name, are kept for a day at least.
+    /// How long a finished execution is kept with its jobs and their histories, in milliseconds.
+    /// Idempotency keys, and the executions that they name, are kept for a day at least.
     pub retention_ms: i64,
-    /// How often executions past their time are looked for and removed, in milliseconds; at the start as well.
+    /// How often executions past their time are looked for and removed, in milliseconds; at the
+    /// start as well.
     pub removal_interval_ms: u64,
-    /// Events that are kept of one job. Of a longer history the first 20 are kept and the newest; the numbers show the gap.
+    /// Events that are kept of one job. Of a longer history the first 20 are kept and the newest;
+    /// the numbers show the gap.
     pub events_per_job: u32,
 }
 

@@ -1,8 +1,9 @@
 //! What the end of a job means for the children that wait for its object.
 //!
-//! Any number of children may wait for one object. Promises to tell at most [`AT_ONCE`] of them in one transaction, the one in
-//! which the parent ended included: where there are more, that it ended is kept (`parent_over`), and they are told in
-//! transactions of their own, in the order of the ends. If that is broken off, the next end or the next start goes on with it.
+//! Any number of children may wait for one object. Promises to tell at most [`AT_ONCE`] of them in
+//! one transaction, the one in which the parent ended included: where there are more, that it ended
+//! is kept (`parent_over`), and they are told in transactions of their own, in the order of the
+//! ends. If that is broken off, the next end or the next start goes on with it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -37,12 +38,15 @@ struct Edge {
 type Ended<'a> = HashMap<(ConnectionId, &'a ObjectKey), (JobSeq, bool)>;
 
 impl Store {
-    /// Tells the children that the transactions before left untold, in bounded transactions. What led here is committed, and so
-    /// is what is still to be told: if this fails, or the host dies in the middle, it is gone on with later. One caller does it
-    /// for all: whoever finds another one at it goes its way, for that one looks again before it stops.
+    /// Tells the children that the transactions before left untold, in bounded transactions. What
+    /// led here is committed, and so is what is still to be told: if this fails, or the host dies
+    /// in the middle, it is gone on with later. One caller does it for all: whoever finds another
+    /// one at it goes its way, for that one looks again before it stops.
     pub(super) async fn tell_rest(&self, mut changes: Changes) -> Changes {
         while self.inner.published.untold.load(Ordering::SeqCst) > 0 {
-            let Ok(_telling) = self.inner.telling.try_lock() else { break };
+            let Ok(_telling) = self.inner.telling.try_lock() else {
+                break;
+            };
             let now = self.inner.clock.wall();
             let told = self.write(AT_ONCE, move |tx| {
                 Box::pin(async move {
@@ -63,20 +67,37 @@ impl Store {
     }
 }
 
-/// Tells the children of ended jobs: after a success the edge goes and a child without edges is ready; otherwise the
-/// child goes on waiting for a newer unfinished job of the object, and is an orphan if there is none.
-pub(super) async fn tell(tx: &mut WriteTx, act: &mut Act, endings: &[Ending]) -> Result<(), StoreError> {
-    let ended_children: Vec<_> =
-        endings.iter().filter(|ending| ending.job.standing.waiting == Some(WaitingKind::Dependency)).map(|ending| ending.job.job).collect();
+/// Tells the children of ended jobs: after a success the edge goes and a child without edges is
+/// ready; otherwise the child goes on waiting for a newer unfinished job of the object, and is an
+/// orphan if there is none.
+pub(super) async fn tell(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    endings: &[Ending],
+) -> Result<(), StoreError> {
+    let ended_children: Vec<_> = endings
+        .iter()
+        .filter(|ending| ending.job.standing.waiting == Some(WaitingKind::Dependency))
+        .map(|ending| ending.job.job)
+        .collect();
     dependents::forget(tx, &ended_children).await?;
-    let ended: Ended<'_> =
-        endings.iter().map(|ending| ((ending.job.connection, &ending.job.object), (ending.job.job, is_success(ending.state)))).collect();
+    let ended: Ended<'_> = endings
+        .iter()
+        .map(|ending| {
+            (
+                (ending.job.connection, &ending.job.object),
+                (ending.job.job, is_success(ending.state)),
+            )
+        })
+        .collect();
     let edges = edges_to(tx, endings, AT_ONCE + 1).await?;
     if edges.is_empty() {
         return Ok(());
     }
     // Ends are told in their order: behind what is still to be told there is no overtaking.
-    let untold: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM parent_over)").fetch_one(&mut tx.conn).await?;
+    let untold: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM parent_over)")
+        .fetch_one(&mut tx.conn)
+        .await?;
     if untold || edges.len() > AT_ONCE {
         return keep(tx, &ended).await;
     }
@@ -84,13 +105,24 @@ pub(super) async fn tell(tx: &mut WriteTx, act: &mut Act, endings: &[Ending]) ->
 }
 
 /// Of these jobs, the ended (or forgotten) ones, and whether that was a success.
-pub(super) async fn ends(tx: &mut WriteTx, jobs: &[JobSeq]) -> Result<HashMap<JobSeq, bool>, StoreError> {
+pub(super) async fn ends(
+    tx: &mut WriteTx,
+    jobs: &[JobSeq],
+) -> Result<HashMap<JobSeq, bool>, StoreError> {
     let distinct: BTreeSet<_> = jobs.iter().copied().collect();
     let distinct: Vec<_> = distinct.into_iter().collect();
     // A job that is gone has ended well: what ended badly would have told its children.
     let mut ends: HashMap<_, _> = distinct.iter().map(|job| (*job, true)).collect();
     for chunk in distinct.chunks(CHUNK) {
-        for row in statement::rows(statement::among("SELECT id, state FROM job WHERE id IN", chunk.iter().copied()), &mut tx.conn).await? {
+        for row in statement::rows(
+            statement::among(
+                "SELECT id, state FROM job WHERE id IN",
+                chunk.iter().copied(),
+            ),
+            &mut tx.conn,
+        )
+        .await?
+        {
             let job = JobSeq(row.try_get(0)?);
             let state = moves::state(row.try_get(1)?)?;
             if state.is_terminal() {
@@ -108,14 +140,22 @@ const fn is_success(state: JobState) -> bool {
 }
 
 /// At most `most` of the edges to the objects of these jobs, by child.
-async fn edges_to(tx: &mut WriteTx, endings: &[Ending], most: usize) -> Result<Vec<Edge>, StoreError> {
+async fn edges_to(
+    tx: &mut WriteTx,
+    endings: &[Ending],
+    most: usize,
+) -> Result<Vec<Edge>, StoreError> {
     let mut edges: Vec<Edge> = Vec::new();
-    let places: BTreeSet<_> = endings.iter().map(|ending| (ending.job.connection.0, ending.job.object_hash.0)).collect();
+    let places: BTreeSet<_> = endings
+        .iter()
+        .map(|ending| (ending.job.connection.0, ending.job.object_hash.0))
+        .collect();
     let places: Vec<_> = places.into_iter().collect();
     for chunk in places.chunks(CHUNK) {
-        let mut select = statement::values("WITH e (c, h) AS (", chunk, |row, (connection, hash)| {
-            row.push_bind(*connection).push_bind(*hash);
-        });
+        let mut select =
+            statement::values("WITH e (c, h) AS (", chunk, |row, (connection, hash)| {
+                row.push_bind(*connection).push_bind(*hash);
+            });
         select.push(
             ") SELECT d.connection_id, d.parent_type, d.parent_id, d.child_job, d.parent_job \
              FROM e CROSS JOIN dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h LIMIT ",
@@ -124,7 +164,10 @@ async fn edges_to(tx: &mut WriteTx, endings: &[Ending], most: usize) -> Result<V
         for row in statement::rows(select, &mut tx.conn).await? {
             edges.push(Edge {
                 connection: ConnectionId(row.try_get(0)?),
-                object: ObjectKey { object_type: row.try_get(1)?, id: row.try_get(2)? },
+                object: ObjectKey {
+                    object_type: row.try_get(1)?,
+                    id: row.try_get(2)?,
+                },
                 child: JobSeq(row.try_get(3)?),
                 parent: row.try_get::<Option<i64>, _>(4)?.map(JobSeq),
             });
@@ -142,15 +185,18 @@ async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
     let mut ended: Vec<_> = ended.iter().collect();
     ended.sort_unstable_by_key(|(_, (job, _))| *job);
     for chunk in ended.chunks(CHUNK) {
-        let mut insert =
-            statement::values("WITH e (c, h, t, o, job, success) AS (", chunk, |row, ((connection, object), (job, success))| {
+        let mut insert = statement::values(
+            "WITH e (c, h, t, o, job, success) AS (",
+            chunk,
+            |row, ((connection, object), (job, success))| {
                 row.push_bind(connection.0)
                     .push_bind(object.hash().0)
                     .push_bind(object.object_type.as_str())
                     .push_bind(object.id.as_str())
                     .push_bind(job.0)
                     .push_bind(*success);
-            });
+            },
+        );
         insert.push(
             ") INSERT INTO parent_over (connection_id, object_type, object_id, job_id, success) SELECT c, t, o, job, success FROM e \
              WHERE EXISTS (SELECT 1 FROM dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h)",
@@ -166,20 +212,33 @@ pub(super) async fn tell_some(tx: &mut WriteTx, act: &mut Act) -> Result<(), Sto
     let mut left = AT_ONCE;
     while left > 0 {
         let next = "SELECT seq, connection_id, object_type, object_id, job_id, success, told_to FROM parent_over ORDER BY seq LIMIT 1";
-        let Some(row) = sqlx::query(next).fetch_optional(&mut tx.conn).await? else { break };
+        let Some(row) = sqlx::query(next).fetch_optional(&mut tx.conn).await? else {
+            break;
+        };
         let seq: i64 = row.try_get(0)?;
         let connection = ConnectionId(row.try_get(1)?);
-        let object = ObjectKey { object_type: row.try_get(2)?, id: row.try_get(3)? };
-        let ended = HashMap::from([((connection, &object), (JobSeq(row.try_get(4)?), row.try_get(5)?))]);
+        let object = ObjectKey {
+            object_type: row.try_get(2)?,
+            id: row.try_get(3)?,
+        };
+        let ended = HashMap::from([(
+            (connection, &object),
+            (JobSeq(row.try_get(4)?), row.try_get(5)?),
+        )]);
         let edges = edges_after(tx, connection, &object, JobSeq(row.try_get(6)?), left).await?;
         let told = edges.len();
         match edges.last() {
             Some(last) if told == left => {
-                let step = sqlx::query("UPDATE parent_over SET told_to = $1 WHERE seq = $2").bind(last.child.0).bind(seq);
+                let step = sqlx::query("UPDATE parent_over SET told_to = $1 WHERE seq = $2")
+                    .bind(last.child.0)
+                    .bind(seq);
                 step.execute(&mut tx.conn).await?;
             }
             _ => {
-                sqlx::query("DELETE FROM parent_over WHERE seq = $1").bind(seq).execute(&mut tx.conn).await?;
+                sqlx::query("DELETE FROM parent_over WHERE seq = $1")
+                    .bind(seq)
+                    .execute(&mut tx.conn)
+                    .await?;
                 tx.effects.untold -= 1;
             }
         }
@@ -209,8 +268,16 @@ async fn edges_after(
     .fetch_all(&mut tx.conn)
     .await?;
     let edge = |row: &DbRow| {
-        let (child, parent) = (JobSeq(row.try_get(0)?), row.try_get::<Option<i64>, _>(1)?.map(JobSeq));
-        Ok(Edge { connection, object: object.clone(), child, parent })
+        let (child, parent) = (
+            JobSeq(row.try_get(0)?),
+            row.try_get::<Option<i64>, _>(1)?.map(JobSeq),
+        );
+        Ok(Edge {
+            connection,
+            object: object.clone(),
+            child,
+            parent,
+        })
     };
     rows.iter().map(edge).collect()
 }
@@ -221,40 +288,68 @@ async fn tell_again(tx: &mut WriteTx, act: &mut Act) -> Result<(), StoreError> {
     let moved = moves::load(&mut tx.conn, &act.changes.orphaned)
         .await?
         .into_iter()
-        .filter(|job| job.standing.state == JobState::Waiting && job.standing.waiting == Some(WaitingKind::Dependency))
+        .filter(|job| {
+            job.standing.state == JobState::Waiting
+                && job.standing.waiting == Some(WaitingKind::Dependency)
+        })
         .filter(|job| job.standing.due_at.is_none_or(|due| due > again))
         .map(|job| {
-            let next = job.standing.waits(Some(WaitingKind::Dependency), Some(again));
+            let next = job
+                .standing
+                .waits(Some(WaitingKind::Dependency), Some(again));
             (job, next)
         })
         .collect();
     act.apply(tx, moved).await
 }
 
-async fn judge(tx: &mut WriteTx, act: &mut Act, edges: Vec<Edge>, ended: &Ended<'_>) -> Result<(), StoreError> {
+async fn judge(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    edges: Vec<Edge>,
+    ended: &Ended<'_>,
+) -> Result<(), StoreError> {
     let known: Vec<_> = edges.iter().filter_map(|edge| edge.parent).collect();
     let ends = ends(tx, &known).await?;
     let (mut through, mut failed) = (Vec::new(), Vec::new());
     for edge in edges {
-        let Some((parent, success)) = ended.get(&(edge.connection, &edge.object)) else { continue };
+        let Some((parent, success)) = ended.get(&(edge.connection, &edge.object)) else {
+            continue;
+        };
         // A newer unfinished job of the object is known: it decides.
-        if edge.parent.is_some_and(|known| known != *parent && !ends.contains_key(&known)) {
+        if edge
+            .parent
+            .is_some_and(|known| known != *parent && !ends.contains_key(&known))
+        {
             continue;
         }
-        if *success { through.push(edge) } else { failed.push(edge) }
+        if *success {
+            through.push(edge)
+        } else {
+            failed.push(edge)
+        }
     }
     remove(tx, &through).await?;
     wait_for_newer(tx, act, failed).await?;
     release(tx, act, through.iter().map(|edge| edge.child).collect()).await
 }
 
-/// The children of what failed wait for the newest unfinished job of the object; where there is none they are orphans.
-async fn wait_for_newer(tx: &mut WriteTx, act: &mut Act, edges: Vec<Edge>) -> Result<(), StoreError> {
+/// The children of what failed wait for the newest unfinished job of the object; where there is
+/// none they are orphans.
+async fn wait_for_newer(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    edges: Vec<Edge>,
+) -> Result<(), StoreError> {
     let newest = newest_unfinished(tx, &edges).await?;
     let mut orphans: HashSet<_> = act.changes.orphaned.iter().copied().collect();
     let mut moved = Vec::new();
     for edge in edges {
-        let newer = newest.get(&(edge.connection.0, edge.object.clone())).into_iter().flatten().find(|job| **job != edge.child);
+        let newer = newest
+            .get(&(edge.connection.0, edge.object.clone()))
+            .into_iter()
+            .flatten()
+            .find(|job| **job != edge.child);
         match newer {
             Some(newer) => moved.push((edge, *newer)),
             None if orphans.insert(edge.child) => act.changes.orphaned.push(edge.child),
@@ -264,20 +359,30 @@ async fn wait_for_newer(tx: &mut WriteTx, act: &mut Act, edges: Vec<Edge>) -> Re
     point_to(tx, &moved).await
 }
 
-/// By connection and object: the two newest unfinished jobs, for one of them may be the child itself.
-async fn newest_unfinished(tx: &mut WriteTx, edges: &[Edge]) -> Result<HashMap<(i64, ObjectKey), Vec<JobSeq>>, StoreError> {
-    let places: HashSet<_> = edges.iter().map(|edge| (edge.connection.0, &edge.object)).collect();
+/// By connection and object: the two newest unfinished jobs, for one of them may be the child
+/// itself.
+async fn newest_unfinished(
+    tx: &mut WriteTx,
+    edges: &[Edge],
+) -> Result<HashMap<(i64, ObjectKey), Vec<JobSeq>>, StoreError> {
+    let places: HashSet<_> = edges
+        .iter()
+        .map(|edge| (edge.connection.0, &edge.object))
+        .collect();
     let places: Vec<_> = places.into_iter().collect();
     let mut newest: HashMap<_, Vec<_>> = HashMap::with_capacity(places.len());
     for chunk in places.chunks(CHUNK) {
-        let mut select =
-            statement::values("WITH w (i, c, h, t, o) AS (", chunk.iter().enumerate(), |row, (index, (connection, object))| {
+        let mut select = statement::values(
+            "WITH w (i, c, h, t, o) AS (",
+            chunk.iter().enumerate(),
+            |row, (index, (connection, object))| {
                 row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
                     .push_bind(*connection)
                     .push_bind(object.hash().0)
                     .push_bind(object.object_type.as_str())
                     .push_bind(object.id.as_str());
-            });
+            },
+        );
         select.push(concat!(
             ") SELECT w.i, j.id FROM w CROSS JOIN job j WHERE j.id IN (SELECT n.id FROM job n JOIN execution x ON x.seq = n.id >> 24 ",
             "AND x.seal IS NOT NULL WHERE n.connection_id = w.c AND n.object_hash = w.h AND (n.state > 2) = FALSE ",
@@ -286,8 +391,14 @@ async fn newest_unfinished(tx: &mut WriteTx, edges: &[Edge]) -> Result<HashMap<(
         ));
         for row in statement::rows(select, &mut tx.conn).await? {
             let index: i64 = row.try_get(0)?;
-            if let Some((connection, object)) = usize::try_from(index).ok().and_then(|index| chunk.get(index)) {
-                newest.entry((*connection, (*object).clone())).or_default().push(JobSeq(row.try_get(1)?));
+            if let Some((connection, object)) = usize::try_from(index)
+                .ok()
+                .and_then(|index| chunk.get(index))
+            {
+                newest
+                    .entry((*connection, (*object).clone()))
+                    .or_default()
+                    .push(JobSeq(row.try_get(1)?));
             }
         }
     }
@@ -296,9 +407,16 @@ async fn newest_unfinished(tx: &mut WriteTx, edges: &[Edge]) -> Result<HashMap<(
 
 async fn point_to(tx: &mut WriteTx, edges: &[(Edge, JobSeq)]) -> Result<(), StoreError> {
     for chunk in edges.chunks(CHUNK) {
-        let mut update = statement::values("WITH n (c, h, child, parent) AS (", chunk, |row, (edge, parent)| {
-            row.push_bind(edge.connection.0).push_bind(edge.object.hash().0).push_bind(edge.child.0).push_bind(parent.0);
-        });
+        let mut update = statement::values(
+            "WITH n (c, h, child, parent) AS (",
+            chunk,
+            |row, (edge, parent)| {
+                row.push_bind(edge.connection.0)
+                    .push_bind(edge.object.hash().0)
+                    .push_bind(edge.child.0)
+                    .push_bind(parent.0);
+            },
+        );
         update.push(
             ") UPDATE dependency SET parent_job = n.parent FROM n \
              WHERE connection_id = n.c AND parent_hash = n.h AND child_job = n.child",
@@ -309,15 +427,26 @@ async fn point_to(tx: &mut WriteTx, edges: &[(Edge, JobSeq)]) -> Result<(), Stor
 }
 
 async fn remove(tx: &mut WriteTx, edges: &[Edge]) -> Result<(), StoreError> {
-    // Object by object, and not as rows of values: the planner would try each child with each object.
+    // Object by object, and not as rows of values: the planner would try each child with each
+    // object.
     let mut places: HashMap<_, Vec<JobSeq>> = HashMap::new();
     for edge in edges {
-        places.entry((edge.connection.0, edge.object.hash().0)).or_default().push(edge.child);
+        places
+            .entry((edge.connection.0, edge.object.hash().0))
+            .or_default()
+            .push(edge.child);
     }
     for ((connection, hash), children) in places {
         for chunk in children.chunks(CHUNK) {
-            let mut delete = statement::among("DELETE FROM dependency WHERE child_job IN", chunk.iter().copied());
-            delete.push(" AND connection_id = ").push_bind(connection).push(" AND parent_hash = ").push_bind(hash);
+            let mut delete = statement::among(
+                "DELETE FROM dependency WHERE child_job IN",
+                chunk.iter().copied(),
+            );
+            delete
+                .push(" AND connection_id = ")
+                .push_bind(connection)
+                .push(" AND parent_hash = ")
+                .push_bind(hash);
             statement::run(delete, &mut tx.conn).await?;
         }
     }
@@ -325,10 +454,17 @@ async fn remove(tx: &mut WriteTx, edges: &[Edge]) -> Result<(), StoreError> {
 }
 
 /// Makes those of the children ready that have nothing left to wait for.
-async fn release(tx: &mut WriteTx, act: &mut Act, mut children: BTreeSet<JobSeq>) -> Result<(), StoreError> {
+async fn release(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    mut children: BTreeSet<JobSeq>,
+) -> Result<(), StoreError> {
     let all: Vec<_> = children.iter().copied().collect();
     for chunk in all.chunks(CHUNK) {
-        let select = statement::among("SELECT DISTINCT child_job FROM dependency WHERE child_job IN", chunk.iter().copied());
+        let select = statement::among(
+            "SELECT DISTINCT child_job FROM dependency WHERE child_job IN",
+            chunk.iter().copied(),
+        );
         for row in statement::rows(select, &mut tx.conn).await? {
             children.remove(&JobSeq(row.try_get(0)?));
         }
@@ -338,13 +474,21 @@ async fn release(tx: &mut WriteTx, act: &mut Act, mut children: BTreeSet<JobSeq>
     let moved: Vec<_> = moves::load(&mut tx.conn, &free)
         .await?
         .into_iter()
-        .filter(|job| job.standing.state == JobState::Waiting && job.standing.waiting == Some(WaitingKind::Dependency))
+        .filter(|job| {
+            job.standing.state == JobState::Waiting
+                && job.standing.waiting == Some(WaitingKind::Dependency)
+        })
         .map(|job| {
             // The bound is on one wait: should it wait again, that is another one.
-            let next = Standing { waits_since: None, ..job.standing.waits(None, None) };
+            let next = Standing {
+                waits_since: None,
+                ..job.standing.waits(None, None)
+            };
             (job, next)
         })
         .collect();
-    act.changes.released.extend(moved.iter().map(|(job, _)| job.job));
+    act.changes
+        .released
+        .extend(moved.iter().map(|(job, _)| job.job));
     act.apply(tx, moved).await
 }

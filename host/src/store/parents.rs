@@ -9,9 +9,9 @@ use super::statement::{self, CHUNK};
 use super::{Store, StoreError, dependents};
 
 impl Store {
-    /// For each of `objects` (with the child that refers to it): the newest unfinished job of that object on this connection
-    /// accepted no later than the child, other than the child. Jobs that wait for their time or are merged into another
-    /// do not count.
+    /// For each of `objects` (with the child that refers to it): the newest unfinished job of that
+    /// object on this connection accepted no later than the child, other than the child. Jobs that
+    /// wait for their time or are merged into another do not count.
     ///
     /// # Errors
     /// What the database says.
@@ -33,8 +33,8 @@ impl Store {
         .await
     }
 
-    /// For each child with an object that it would wait for (and the unfinished job of that, if one is known): whether that waits,
-    /// through whatever many others, for the child.
+    /// For each child with an object that it would wait for (and the unfinished job of that, if one
+    /// is known): whether that waits, through whatever many others, for the child.
     ///
     /// # Errors
     /// What the database says.
@@ -48,7 +48,9 @@ impl Store {
             Box::pin(async move {
                 let mut close = Vec::with_capacity(pairs.len());
                 for (child, object, parent) in &pairs {
-                    close.push(dependents::closes_cycle(conn, connection, *child, object, *parent).await?);
+                    close.push(
+                        dependents::closes_cycle(conn, connection, *child, object, *parent).await?,
+                    );
                 }
                 Ok(close)
             })
@@ -63,14 +65,17 @@ async fn find(
     objects: &[(JobSeq, ObjectKey)],
     found: &mut [Option<JobSeq>],
 ) -> Result<(), StoreError> {
-    let mut select =
-        statement::values("WITH w (i, child, hash, type, oid) AS (", objects.iter().enumerate(), |row, (index, (child, object))| {
+    let mut select = statement::values(
+        "WITH w (i, child, hash, type, oid) AS (",
+        objects.iter().enumerate(),
+        |row, (index, (child, object))| {
             row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
                 .push_bind(child.0)
                 .push_bind(object.hash().0)
                 .push_bind(object.object_type.as_str())
                 .push_bind(object.id.as_str());
-        });
+        },
+    );
     select
         .push(
             ") SELECT w.i, (SELECT p.id FROM job p JOIN execution px ON px.seq = p.id >> 24 AND px.seal IS NOT NULL \
@@ -86,7 +91,9 @@ async fn find(
         );
     for row in statement::rows(select, conn).await? {
         let index: i64 = row.try_get(0)?;
-        let place = usize::try_from(index).ok().and_then(|index| found.get_mut(index));
+        let place = usize::try_from(index)
+            .ok()
+            .and_then(|index| found.get_mut(index));
         if let Some(place) = place {
             *place = row.try_get::<Option<i64>, _>(1)?.map(JobSeq);
         }

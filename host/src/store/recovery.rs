@@ -1,5 +1,6 @@
-//! What is put right at the start: numbers go on after the largest used, what was received in part is removed, the children of
-//! ended parents are told, and cancellations that were interrupted go on.
+//! What is put right at the start: numbers go on after the largest used, what was received in part
+//! is removed, the children of ended parents are told, and cancellations that were interrupted go
+//! on.
 
 use std::sync::atomic::Ordering;
 
@@ -10,7 +11,8 @@ use super::dialect::DbConnection;
 use super::rows::Changes;
 use super::{Store, StoreError};
 
-/// The largest number that an execution or a seal has. Seals of jobs that have ended order nothing any more.
+/// The largest number that an execution or a seal has. Seals of jobs that have ended order nothing
+/// any more.
 pub(super) async fn last_number(conn: &mut DbConnection) -> Result<i64, StoreError> {
     let executions: i64 = sqlx::query_scalar(
         "SELECT coalesce(max(n), 0) FROM (SELECT max(seq) AS n FROM execution UNION ALL SELECT max(seal) FROM execution) AS most",
@@ -21,7 +23,10 @@ pub(super) async fn last_number(conn: &mut DbConnection) -> Result<i64, StoreErr
         sqlx::query_scalar("SELECT max(seal) FROM job WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14))")
             .fetch_one(&mut *conn)
             .await?;
-    let waiting: Option<i64> = sqlx::query_scalar("SELECT max(seal) FROM job WHERE state = 0 AND waiting = 5").fetch_one(conn).await?;
+    let waiting: Option<i64> =
+        sqlx::query_scalar("SELECT max(seal) FROM job WHERE state = 0 AND waiting = 5")
+            .fetch_one(conn)
+            .await?;
     Ok(executions.max(jobs.unwrap_or(0)).max(waiting.unwrap_or(0)))
 }
 
@@ -43,14 +48,17 @@ impl Store {
         // Nobody listens yet: the scheduler reads who is ready.
         self.tell_rest(Changes::default()).await;
         let now = self.inner.clock.wall();
-        for execution in self.executions_where("completed_at IS NULL AND cancel_requested_at IS NOT NULL").await? {
+        for execution in self
+            .executions_where("completed_at IS NULL AND cancel_requested_at IS NOT NULL")
+            .await?
+        {
             self.cancel_execution(execution, now).await.1?;
         }
         Ok(())
     }
 
-    /// Removes executions that were begun before then and never sealed: what is left of requests that broke off while
-    /// the store could not write.
+    /// Removes executions that were begun before then and never sealed: what is left of requests
+    /// that broke off while the store could not write.
     ///
     /// # Errors
     /// What the database says.
@@ -69,10 +77,14 @@ impl Store {
         Ok(())
     }
 
-    async fn executions_where(&self, condition: &'static str) -> Result<Vec<ExecutionSeq>, StoreError> {
+    async fn executions_where(
+        &self,
+        condition: &'static str,
+    ) -> Result<Vec<ExecutionSeq>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let mut select = super::statement::Statement::new("SELECT seq FROM execution WHERE ");
+                let mut select =
+                    super::statement::Statement::new("SELECT seq FROM execution WHERE ");
                 select.push(condition).push(" ORDER BY seq");
                 let found: Vec<i64> = select.build_query_scalar().fetch_all(conn).await?;
                 Ok(found.into_iter().map(ExecutionSeq).collect())

@@ -1,4 +1,5 @@
-//! The id map: what objects became at a destination, which of them are there, and in which revision.
+//! The id map: what objects became at a destination, which of them are there, and in which
+//! revision.
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::object::{ObjectKey, Remote};
@@ -16,17 +17,33 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn remotes(&self, connection: ConnectionId, objects: &[ObjectKey]) -> Result<Vec<Vec<Remote>>, StoreError> {
-        let objects: Vec<_> = objects.iter().map(|object| (connection, object.clone())).collect();
-        self.read(move |conn| Box::pin(async move { known(conn, &objects).await })).await
+    pub async fn remotes(
+        &self,
+        connection: ConnectionId,
+        objects: &[ObjectKey],
+    ) -> Result<Vec<Vec<Remote>>, StoreError> {
+        let objects: Vec<_> = objects
+            .iter()
+            .map(|object| (connection, object.clone()))
+            .collect();
+        self.read(move |conn| Box::pin(async move { known(conn, &objects).await }))
+            .await
     }
 
-    /// Which of these objects are at the destination, as far as this host knows: delivered, and not deleted since.
+    /// Which of these objects are at the destination, as far as this host knows: delivered, and not
+    /// deleted since.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn are_there(&self, connection: ConnectionId, objects: &[ObjectKey]) -> Result<Vec<bool>, StoreError> {
-        let objects: Vec<_> = objects.iter().map(|object| (connection, object.clone())).collect();
+    pub async fn are_there(
+        &self,
+        connection: ConnectionId,
+        objects: &[ObjectKey],
+    ) -> Result<Vec<bool>, StoreError> {
+        let objects: Vec<_> = objects
+            .iter()
+            .map(|object| (connection, object.clone()))
+            .collect();
         self.read(move |conn| {
             Box::pin(async move {
                 let mut there = Vec::with_capacity(objects.len());
@@ -41,7 +58,12 @@ impl Store {
 }
 
 /// Whether the object is at the destination, and was last delivered at that time or later.
-pub(super) async fn since(conn: &mut DbConnection, connection: ConnectionId, object: &ObjectKey, at: Wall) -> Result<bool, StoreError> {
+pub(super) async fn since(
+    conn: &mut DbConnection,
+    connection: ConnectionId,
+    object: &ObjectKey,
+    at: Wall,
+) -> Result<bool, StoreError> {
     let there = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM delivered WHERE connection_id = $1 AND object_type = $2 AND object_id = $3 AND at >= $4)",
     )
@@ -65,22 +87,32 @@ pub(super) struct Delivered {
 }
 
 /// What is known of each of the objects.
-pub(super) async fn known(conn: &mut DbConnection, objects: &[(ConnectionId, ObjectKey)]) -> Result<Vec<Vec<Remote>>, StoreError> {
+pub(super) async fn known(
+    conn: &mut DbConnection,
+    objects: &[(ConnectionId, ObjectKey)],
+) -> Result<Vec<Vec<Remote>>, StoreError> {
     let mut remotes = vec![Vec::new(); objects.len()];
     for (chunk, found) in objects.chunks(CHUNK).zip(remotes.chunks_mut(CHUNK)) {
-        let mut select = statement::values("WITH w (i, c, t, o) AS (", chunk.iter().enumerate(), |row, (index, (connection, object))| {
-            row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
-                .push_bind(connection.0)
-                .push_bind(object.object_type.as_str())
-                .push_bind(object.id.as_str());
-        });
+        let mut select = statement::values(
+            "WITH w (i, c, t, o) AS (",
+            chunk.iter().enumerate(),
+            |row, (index, (connection, object))| {
+                row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
+                    .push_bind(connection.0)
+                    .push_bind(object.object_type.as_str())
+                    .push_bind(object.id.as_str());
+            },
+        );
         select.push(
             ") SELECT w.i, r.kind, r.sub_id, r.remote_id, r.version, r.url FROM w \
              JOIN remote r ON r.connection_id = w.c AND r.object_type = w.t AND r.object_id = w.o ORDER BY w.i, r.kind, r.sub_id",
         );
         for row in statement::rows(select, conn).await? {
             let index: i64 = row.try_get(0)?;
-            if let Some(found) = usize::try_from(index).ok().and_then(|index| found.get_mut(index)) {
+            if let Some(found) = usize::try_from(index)
+                .ok()
+                .and_then(|index| found.get_mut(index))
+            {
                 found.push(remote(&row)?);
             }
         }
@@ -100,22 +132,49 @@ fn remote(row: &DbRow) -> Result<Remote, StoreError> {
 }
 
 /// Records deliveries, in their order.
-pub(super) async fn record(tx: &mut WriteTx, delivered: Vec<Delivered>, now: Wall) -> Result<(), StoreError> {
+pub(super) async fn record(
+    tx: &mut WriteTx,
+    delivered: Vec<Delivered>,
+    now: Wall,
+) -> Result<(), StoreError> {
     for chunk in delivered.chunks(CHUNK) {
-        let changed: Vec<_> = chunk.iter().filter(|one| one.id_map != IdMapChange::Keep).collect();
+        let changed: Vec<_> = chunk
+            .iter()
+            .filter(|one| one.id_map != IdMapChange::Keep)
+            .collect();
         drop_old(tx, &changed).await?;
         let mut remotes = std::collections::BTreeMap::new();
         for one in changed {
-            let object = (one.connection, one.object.object_type.as_str(), one.object.id.as_str());
-            remotes.insert(object, if let IdMapChange::Replace(list) = &one.id_map { list.as_slice() } else { &[] });
+            let object = (
+                one.connection,
+                one.object.object_type.as_str(),
+                one.object.id.as_str(),
+            );
+            remotes.insert(
+                object,
+                if let IdMapChange::Replace(list) = &one.id_map {
+                    list.as_slice()
+                } else {
+                    &[]
+                },
+            );
         }
-        let remotes: Vec<_> = remotes.into_iter().flat_map(|(object, list)| list.iter().map(move |remote| (object, remote))).collect();
+        let remotes: Vec<_> = remotes
+            .into_iter()
+            .flat_map(|(object, list)| list.iter().map(move |remote| (object, remote)))
+            .collect();
         for part in remotes.chunks(CHUNK) {
             write(tx, part, now).await?;
         }
-        let present: Vec<_> = chunk.iter().filter_map(|one| one.delivered.map(|revision| (one, revision))).collect();
+        let present: Vec<_> = chunk
+            .iter()
+            .filter_map(|one| one.delivered.map(|revision| (one, revision)))
+            .collect();
         write_present(tx, &present, now).await?;
-        let absent: Vec<_> = chunk.iter().filter(|one| one.id_map == IdMapChange::Drop).collect();
+        let absent: Vec<_> = chunk
+            .iter()
+            .filter(|one| one.id_map == IdMapChange::Drop)
+            .collect();
         drop_absent(tx, &absent).await?;
     }
     Ok(())
@@ -125,15 +184,25 @@ async fn drop_old(tx: &mut WriteTx, changed: &[&Delivered]) -> Result<(), StoreE
     if changed.is_empty() {
         return Ok(());
     }
-    let mut delete = statement::values("DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (", changed, |row, one| {
-        row.push_bind(one.connection.0).push_bind(one.object.object_type.as_str()).push_bind(one.object.id.as_str());
-    });
+    let mut delete = statement::values(
+        "DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (",
+        changed,
+        |row, one| {
+            row.push_bind(one.connection.0)
+                .push_bind(one.object.object_type.as_str())
+                .push_bind(one.object.id.as_str());
+        },
+    );
     delete.push(")");
     statement::run(delete, &mut tx.conn).await?;
     Ok(())
 }
 
-async fn write(tx: &mut WriteTx, remotes: &[((ConnectionId, &str, &str), &Remote)], now: Wall) -> Result<(), StoreError> {
+async fn write(
+    tx: &mut WriteTx,
+    remotes: &[((ConnectionId, &str, &str), &Remote)],
+    now: Wall,
+) -> Result<(), StoreError> {
     let mut insert = statement::values(
         "INSERT INTO remote (connection_id, object_type, object_id, kind, sub_id, remote_id, version, url, updated_at) ",
         remotes,
@@ -158,7 +227,11 @@ async fn write(tx: &mut WriteTx, remotes: &[((ConnectionId, &str, &str), &Remote
     Ok(())
 }
 
-async fn write_present(tx: &mut WriteTx, present: &[(&Delivered, Option<u64>)], now: Wall) -> Result<(), StoreError> {
+async fn write_present(
+    tx: &mut WriteTx,
+    present: &[(&Delivered, Option<u64>)],
+    now: Wall,
+) -> Result<(), StoreError> {
     if present.is_empty() {
         return Ok(());
     }
@@ -190,7 +263,9 @@ async fn drop_absent(tx: &mut WriteTx, absent: &[&Delivered]) -> Result<(), Stor
     }
     let head = "DELETE FROM delivered WHERE (connection_id, object_type, object_id) IN (";
     let mut delete = statement::values(head, absent, |row, one| {
-        row.push_bind(one.connection.0).push_bind(one.object.object_type.as_str()).push_bind(one.object.id.as_str());
+        row.push_bind(one.connection.0)
+            .push_bind(one.object.object_type.as_str())
+            .push_bind(one.object.id.as_str());
     });
     delete.push(")");
     statement::run(delete, &mut tx.conn).await?;

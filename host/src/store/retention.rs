@@ -1,9 +1,11 @@
-//! What is no longer kept: executions past their `expires_at`, with their jobs, events, bodies and logs.
+//! What is no longer kept: executions past their `expires_at`, with their jobs, events, bodies and
+//! logs.
 //!
-//! Promises to remove at most [`AT_ONCE`] rows in one transaction, so that deliveries never wait long for the writer. An
-//! execution that is removed in part is past its time, and nobody is shown anything of it. Only executions that are complete
-//! have such a time: none with waiting, in-flight or accepted jobs. Facts of keys, objects, limits and connections are not
-//! an execution's, and stay: blocked keys, the id map, delivered revisions, instants until which a limit is closed.
+//! Promises to remove at most [`AT_ONCE`] rows in one transaction, so that deliveries never wait
+//! long for the writer. An execution that is removed in part is past its time, and nobody is shown
+//! anything of it. Only executions that are complete have such a time: none with waiting, in-flight
+//! or accepted jobs. Facts of keys, objects, limits and connections are not an execution's, and
+//! stay: blocked keys, the id map, delivered revisions, instants until which a limit is closed.
 
 use egression_core::domain::ids::ExecutionSeq;
 use egression_core::time::Wall;
@@ -17,17 +19,20 @@ const AT_ONCE: u64 = 1000;
 const ROWS: usize = 1000;
 /// Executions looked up at once.
 const LOOKED_UP: i64 = 100;
-/// How long an idempotency key is kept at least, and its execution with it, however short the retention is.
+/// How long an idempotency key is kept at least, and its execution with it, however short the
+/// retention is.
 const KEY_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// May be removed now (`$1`), unless its key was used after `$2`. The job at the head of a blocked key is what a person
-/// retries (the `+` takes the affinity of `seq` away, which an expression's index cannot serve). The newest execution stays
-/// until there is a newer one: numbers go on after it, and none is used twice.
+/// May be removed now (`$1`), unless its key was used after `$2`. The job at the head of a blocked
+/// key is what a person retries (the `+` takes the affinity of `seq` away, which an expression's
+/// index cannot serve). The newest execution stays until there is a newer one: numbers go on after
+/// it, and none is used twice.
 pub(super) const REMOVABLE: &str = "x.expires_at <= $1 AND x.completed_at IS NOT NULL AND x.seq < (SELECT max(seq) FROM execution WHERE seal IS NOT NULL) \
      AND NOT EXISTS (SELECT 1 FROM idempotency i WHERE i.execution_seq = x.seq AND i.created_at > $2) \
      AND NOT EXISTS (SELECT 1 FROM blocked_key b WHERE (b.head_job >> 24) = +x.seq)";
 
-/// What belongs to an execution's jobs (`$1` to `$2` their numbers), in the order in which it goes: at most `$3` rows of each.
+/// What belongs to an execution's jobs (`$1` to `$2` their numbers), in the order in which it goes:
+/// at most `$3` rows of each.
 const OF_JOBS: [&str; 5] = [
     "DELETE FROM event WHERE (job_id, seq) IN (SELECT job_id, seq FROM event WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
     "DELETE FROM payload WHERE job_id IN (SELECT job_id FROM payload WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
@@ -52,8 +57,8 @@ pub(super) const fn keys_kept_since(now: Wall) -> i64 {
 }
 
 impl Store {
-    /// Removes the executions whose time has passed, in bounded transactions; answers how many. If it is broken off, the
-    /// next call goes on with it.
+    /// Removes the executions whose time has passed, in bounded transactions; answers how many. If
+    /// it is broken off, the next call goes on with it.
     ///
     /// # Errors
     /// What the database says.
@@ -61,11 +66,18 @@ impl Store {
         let (mut removed, mut after) = (0, (i64::MIN, 0));
         loop {
             let found = self.expired_after(now, after).await?;
-            let Some(last) = found.last() else { return Ok(removed) };
+            let Some(last) = found.last() else {
+                return Ok(removed);
+            };
             after = *last;
             for (_, seq) in found {
                 let execution = ExecutionSeq(seq);
-                while self.write(ROWS, move |tx| Box::pin(async move { remove_some(tx, execution, now).await })).await? {}
+                while self
+                    .write(ROWS, move |tx| {
+                        Box::pin(async move { remove_some(tx, execution, now).await })
+                    })
+                    .await?
+                {}
                 removed += 1;
             }
         }
@@ -78,7 +90,11 @@ impl Store {
     }
 
     /// By expiry and number.
-    async fn expired_after(&self, now: Wall, after: (i64, i64)) -> Result<Vec<(i64, i64)>, StoreError> {
+    async fn expired_after(
+        &self,
+        now: Wall,
+        after: (i64, i64),
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
                 let question = format!(
@@ -101,9 +117,14 @@ impl Store {
 }
 
 /// Removes some rows of an execution; true if there may be more.
-pub(super) async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq, now: Wall) -> Result<bool, StoreError> {
+pub(super) async fn remove_some(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    now: Wall,
+) -> Result<bool, StoreError> {
     // Asked again inside the transaction: a key may have been blocked at one of its jobs meanwhile.
-    let question = format!("SELECT EXISTS (SELECT 1 FROM execution x WHERE x.seq = $3 AND {REMOVABLE})");
+    let question =
+        format!("SELECT EXISTS (SELECT 1 FROM execution x WHERE x.seq = $3 AND {REMOVABLE})");
     let removable: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(question))
         .bind(now.0)
         .bind(keys_kept_since(now))
@@ -114,7 +135,11 @@ pub(super) async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq, now: 
         return Ok(false);
     }
     let mut left = AT_ONCE;
-    let of_jobs = OF_JOBS.map(|part| sqlx::query(part).bind(execution.job(0).0).bind(execution.end().0));
+    let of_jobs = OF_JOBS.map(|part| {
+        sqlx::query(part)
+            .bind(execution.job(0).0)
+            .bind(execution.end().0)
+    });
     let own = OWN.map(|part| sqlx::query(part).bind(execution.0));
     for part in of_jobs.into_iter().chain(own) {
         let most = i64::try_from(left).unwrap_or(i64::MAX);
@@ -124,6 +149,9 @@ pub(super) async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq, now: 
             return Ok(true);
         }
     }
-    sqlx::query("DELETE FROM execution WHERE seq = $1").bind(execution.0).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM execution WHERE seq = $1")
+        .bind(execution.0)
+        .execute(&mut tx.conn)
+        .await?;
     Ok(false)
 }

@@ -19,35 +19,59 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn open_executions(&self) -> Result<Vec<OpenExecution>, StoreError> {
-        self.read(|conn| Box::pin(async move { open(conn, None).await })).await
+        self.read(|conn| Box::pin(async move { open(conn, None).await }))
+            .await
     }
 
     /// One of them.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn open_execution(&self, execution: ExecutionSeq) -> Result<Option<OpenExecution>, StoreError> {
-        self.read(move |conn| Box::pin(async move { Ok(open(conn, Some(execution)).await?.pop()) })).await
+    pub async fn open_execution(
+        &self,
+        execution: ExecutionSeq,
+    ) -> Result<Option<OpenExecution>, StoreError> {
+        self.read(move |conn| Box::pin(async move { Ok(open(conn, Some(execution)).await?.pop()) }))
+            .await
     }
 
     /// Notes that a belt is open; it stays so.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn open_belt(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> Result<(), StoreError> {
-        self.write(1, move |tx| Box::pin(async move { mark_open(tx, execution, connection, belt).await })).await
+    pub async fn open_belt(
+        &self,
+        execution: ExecutionSeq,
+        connection: ConnectionId,
+        belt: u32,
+    ) -> Result<(), StoreError> {
+        self.write(1, move |tx| {
+            Box::pin(async move { mark_open(tx, execution, connection, belt).await })
+        })
+        .await
     }
 }
 
-/// Of the executions and connections of these jobs, the pairs of which either, or the channel, is paused.
-pub(super) async fn paused_among(tx: &mut WriteTx, jobs: &[JobNow]) -> Result<BTreeSet<(ExecutionSeq, ConnectionId)>, StoreError> {
-    let pairs: BTreeSet<_> = jobs.iter().map(|job| (job.job.execution(), job.connection)).collect();
+/// Of the executions and connections of these jobs, the pairs of which either, or the channel, is
+/// paused.
+pub(super) async fn paused_among(
+    tx: &mut WriteTx,
+    jobs: &[JobNow],
+) -> Result<BTreeSet<(ExecutionSeq, ConnectionId)>, StoreError> {
+    let pairs: BTreeSet<_> = jobs
+        .iter()
+        .map(|job| (job.job.execution(), job.connection))
+        .collect();
     let pairs: Vec<_> = pairs.into_iter().collect();
     let mut paused = BTreeSet::new();
     for chunk in pairs.chunks(CHUNK) {
-        let mut select = statement::values("WITH w (e, c) AS (", chunk, |row, (execution, connection)| {
-            row.push_bind(execution.0).push_bind(connection.0);
-        });
+        let mut select = statement::values(
+            "WITH w (e, c) AS (",
+            chunk,
+            |row, (execution, connection)| {
+                row.push_bind(execution.0).push_bind(connection.0);
+            },
+        );
         select.push(
             ") SELECT w.e, w.c FROM w JOIN execution x ON x.seq = w.e LEFT JOIN connection n ON n.id = w.c \
              LEFT JOIN channel h ON h.id = n.channel_id WHERE x.paused = TRUE OR n.state = 'paused' OR h.paused = TRUE",
@@ -60,7 +84,12 @@ pub(super) async fn paused_among(tx: &mut WriteTx, jobs: &[JobNow]) -> Result<BT
 }
 
 /// Notes that a belt is open.
-pub(super) async fn mark_open(tx: &mut WriteTx, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> Result<(), StoreError> {
+pub(super) async fn mark_open(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    connection: ConnectionId,
+    belt: u32,
+) -> Result<(), StoreError> {
     sqlx::query("UPDATE progress SET opened = TRUE WHERE execution_seq = $1 AND connection_id = $2 AND belt = $3")
         .bind(execution.0)
         .bind(connection.0)
@@ -71,7 +100,10 @@ pub(super) async fn mark_open(tx: &mut WriteTx, execution: ExecutionSeq, connect
     Ok(())
 }
 
-async fn open(conn: &mut DbConnection, only: Option<ExecutionSeq>) -> Result<Vec<OpenExecution>, StoreError> {
+async fn open(
+    conn: &mut DbConnection,
+    only: Option<ExecutionSeq>,
+) -> Result<Vec<OpenExecution>, StoreError> {
     let mut select = Statement::new(
         "SELECT seq, public_id, seal, subscription_id, paused FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL",
     );
@@ -86,9 +118,20 @@ async fn open(conn: &mut DbConnection, only: Option<ExecutionSeq>) -> Result<Vec
     }
     select.push(" ORDER BY seal");
     counters.push(" ORDER BY execution_seq, connection_id, belt");
-    let mut executions: Vec<OpenExecution> =
-        select.build().fetch_all(&mut *conn).await?.iter().map(execution).collect::<Result<_, StoreError>>()?;
-    let progress: Vec<ProgressRow> = counters.build().fetch_all(conn).await?.iter().map(progress_row).collect::<Result<_, StoreError>>()?;
+    let mut executions: Vec<OpenExecution> = select
+        .build()
+        .fetch_all(&mut *conn)
+        .await?
+        .iter()
+        .map(execution)
+        .collect::<Result<_, StoreError>>()?;
+    let progress: Vec<ProgressRow> = counters
+        .build()
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(progress_row)
+        .collect::<Result<_, StoreError>>()?;
     let mut by_execution = tracking::by_execution(progress);
     for execution in &mut executions {
         execution.progress = by_execution.remove(&execution.seq).unwrap_or_default();

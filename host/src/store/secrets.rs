@@ -8,14 +8,21 @@ use super::rows::{NewSecret, SecretRow};
 use super::{Store, StoreError};
 
 impl Store {
-    /// Keeps a secret as a new generation, which is returned. `owner`: `connection:7`, `source:3`. A generation does not
-    /// come again while the host runs, so that who still has a dropped one cannot mistake a newer one for it.
+    /// Keeps a secret as a new generation, which is returned. `owner`: `connection:7`, `source:3`.
+    /// A generation does not come again while the host runs, so that who still has a dropped one
+    /// cannot mistake a newer one for it.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn put_secret(&self, owner: &str, name: &str, secret: NewSecret) -> Result<i64, StoreError> {
+    pub async fn put_secret(
+        &self,
+        owner: &str,
+        name: &str,
+        secret: NewSecret,
+    ) -> Result<i64, StoreError> {
         let (owner, name) = (owner.to_owned(), name.to_owned());
-        let hosts = serde_json::to_string(&secret.bound_hosts).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let hosts = serde_json::to_string(&secret.bound_hosts)
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let now = self.inner.clock.wall();
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -49,7 +56,14 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn count_secrets(&self) -> Result<i64, StoreError> {
-        self.read(|conn| Box::pin(async move { Ok(sqlx::query_scalar("SELECT count(*) FROM secret").fetch_one(conn).await?) })).await
+        self.read(|conn| {
+            Box::pin(async move {
+                Ok(sqlx::query_scalar("SELECT count(*) FROM secret")
+                    .fetch_one(conn)
+                    .await?)
+            })
+        })
+        .await
     }
 
     /// The secrets of an owner.
@@ -87,7 +101,12 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn drop_secret(&self, owner: &str, name: &str, generation: Option<i64>) -> Result<(), StoreError> {
+    pub async fn drop_secret(
+        &self,
+        owner: &str,
+        name: &str,
+        generation: Option<i64>,
+    ) -> Result<(), StoreError> {
         let (owner, name) = (owner.to_owned(), name.to_owned());
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -142,7 +161,10 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn session(&self, connection: ConnectionId) -> Result<Option<(String, Vec<u8>, Option<Wall>, Option<String>)>, StoreError> {
+    pub async fn session(
+        &self,
+        connection: ConnectionId,
+    ) -> Result<Option<(String, Vec<u8>, Option<Wall>, Option<String>)>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
                 let row = sqlx::query("SELECT digest, ciphertext, expires_at, account FROM session WHERE connection_id = $1")
@@ -166,7 +188,10 @@ impl Store {
     pub async fn drop_session(&self, connection: ConnectionId) -> Result<(), StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM session WHERE connection_id = $1").bind(connection.0).execute(&mut tx.conn).await?;
+                sqlx::query("DELETE FROM session WHERE connection_id = $1")
+                    .bind(connection.0)
+                    .execute(&mut tx.conn)
+                    .await?;
                 Ok(())
             })
         })

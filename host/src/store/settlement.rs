@@ -1,4 +1,5 @@
-//! Settlements: what an attempt came to, in one transaction with id map, counters, events and dependents.
+//! Settlements: what an attempt came to, in one transaction with id map, counters, events and
+//! dependents.
 
 use std::collections::HashMap;
 
@@ -16,12 +17,13 @@ use super::writer::WriteTx;
 use super::{Store, StoreError, acts, dependents, history, remotes};
 
 impl Store {
-    /// Settles jobs with id map, counters, events, error groups, blocked keys and dependents, in one transaction.
-    /// Guarded by state and call: a settlement that does not apply is listed as stale and changes nothing.
+    /// Settles jobs with id map, counters, events, error groups, blocked keys and dependents, in
+    /// one transaction. Guarded by state and call: a settlement that does not apply is listed as
+    /// stale and changes nothing.
     ///
-    /// A job that would wait again although its execution is being cancelled ends as cancelled, unless its bytes are
-    /// pinned; it is listed as gone. `Waits` for [`Blocked`](egression_core::domain::waiting::WaitingKind::Blocked) blocks
-    /// the job's key.
+    /// A job that would wait again although its execution is being cancelled ends as cancelled,
+    /// unless its bytes are pinned; it is listed as gone. `Waits` for
+    /// [`Blocked`](egression_core::domain::waiting::WaitingKind::Blocked) blocks the job's key.
     ///
     /// # Errors
     /// What the database says.
@@ -33,14 +35,25 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn settle_children(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
-        self.settle_those(settlements, |job| job.standing.waiting == Some(WaitingKind::Dependency)).await
+    pub async fn settle_children(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Changes, StoreError> {
+        self.settle_those(settlements, |job| {
+            job.standing.waiting == Some(WaitingKind::Dependency)
+        })
+        .await
     }
 
-    async fn settle_those(&self, settlements: Vec<Settlement>, only: fn(&JobNow) -> bool) -> Result<Changes, StoreError> {
+    async fn settle_those(
+        &self,
+        settlements: Vec<Settlement>,
+        only: fn(&JobNow) -> bool,
+    ) -> Result<Changes, StoreError> {
         let now = self.inner.clock.wall();
-        let settled =
-            self.write(settlements.len() * 4, move |tx| Box::pin(async move { settle(tx, Act::at(now), settlements, only).await }));
+        let settled = self.write(settlements.len() * 4, move |tx| {
+            Box::pin(async move { settle(tx, Act::at(now), settlements, only).await })
+        });
         let changes = settled.await?;
         Ok(self.follow(changes).await)
     }
@@ -74,12 +87,22 @@ pub(super) async fn settle(
     settlements: Vec<Settlement>,
     only: fn(&JobNow) -> bool,
 ) -> Result<Changes, StoreError> {
-    let wanted: Vec<_> = settlements.iter().map(|settlement| settlement.job).collect();
-    let mut jobs: HashMap<JobSeq, JobNow> = moves::load(&mut tx.conn, &wanted).await?.into_iter().map(|job| (job.job, job)).collect();
+    let wanted: Vec<_> = settlements
+        .iter()
+        .map(|settlement| settlement.job)
+        .collect();
+    let mut jobs: HashMap<JobSeq, JobNow> = moves::load(&mut tx.conn, &wanted)
+        .await?
+        .into_iter()
+        .map(|job| (job.job, job))
+        .collect();
     let mut batch = Batch::default();
     for settlement in settlements {
         // Taking the job out makes a second settlement of it in the same batch stale.
-        match jobs.remove(&settlement.job).filter(|job| applies(job, settlement.call) && only(job)) {
+        match jobs
+            .remove(&settlement.job)
+            .filter(|job| applies(job, settlement.call) && only(job))
+        {
             Some(job) => batch.add(&mut act, job, settlement),
             None => act.changes.stale.push(settlement.job),
         }
@@ -102,32 +125,88 @@ impl Batch {
         if job.standing.waiting == Some(WaitingKind::Dependency) {
             self.children.push(job.job);
         }
-        self.events.extend(settlement.events.into_iter().map(|event| (job.job, event)));
-        let succeeded = matches!(settlement.to, Transition::Ended { state: JobState::Succeeded, .. });
-        let delivered = (succeeded && settlement.id_map != IdMapChange::Drop).then_some(settlement.delivered_revision);
+        self.events
+            .extend(settlement.events.into_iter().map(|event| (job.job, event)));
+        let succeeded = matches!(
+            settlement.to,
+            Transition::Ended {
+                state: JobState::Succeeded,
+                ..
+            }
+        );
+        let delivered = (succeeded && settlement.id_map != IdMapChange::Drop)
+            .then_some(settlement.delivered_revision);
         if settlement.id_map != IdMapChange::Keep || delivered.is_some() {
             let id_map = settlement.id_map;
-            self.delivered.push(Delivered { connection: job.connection, object: job.object.clone(), id_map, delivered });
+            self.delivered.push(Delivered {
+                connection: job.connection,
+                object: job.object.clone(),
+                id_map,
+                delivered,
+            });
         }
         job.spent(settlement.attempts, settlement.conflicts);
         if let Some(action) = settlement.act_as {
             self.other_actions.push((job.job, action));
         }
         match settlement.to {
-            Transition::Ended { state, code, problem, changed, block_key } => {
-                self.endings.push(Ending { job, state, code, problem, changed, block_key });
+            Transition::Ended {
+                state,
+                code,
+                problem,
+                changed,
+                block_key,
+            } => {
+                self.endings.push(Ending {
+                    job,
+                    state,
+                    code,
+                    problem,
+                    changed,
+                    block_key,
+                });
             }
-            // Its attempts are used up and it would wait for a person, who does not want it any more.
-            Transition::Waits { reason: Some(WaitingKind::Blocked), .. } if job.cancelling => {
+            // Its attempts are used up and it would wait for a person, who does not want it any
+            // more.
+            Transition::Waits {
+                reason: Some(WaitingKind::Blocked),
+                ..
+            } if job.cancelling => {
                 act.changes.gone.push(job.job);
                 self.endings.push(acts::taken_back(job));
             }
-            Transition::Waits { keep_pinned: false, problem, .. } if job.cancelling => {
+            Transition::Waits {
+                keep_pinned: false,
+                problem,
+                ..
+            } if job.cancelling => {
                 act.changes.gone.push(job.job);
-                self.endings.push(Ending { job, state: JobState::Cancelled, code: None, problem, changed: None, block_key: None });
+                self.endings.push(Ending {
+                    job,
+                    state: JobState::Cancelled,
+                    code: None,
+                    problem,
+                    changed: None,
+                    block_key: None,
+                });
             }
-            Transition::Waits { reason, until, parents, problem, keep_pinned, answer_lost } => {
-                self.waits.push(Wait { job, reason, until, parents, problem, keep_pinned, answer_lost });
+            Transition::Waits {
+                reason,
+                until,
+                parents,
+                problem,
+                keep_pinned,
+                answer_lost,
+            } => {
+                self.waits.push(Wait {
+                    job,
+                    reason,
+                    until,
+                    parents,
+                    problem,
+                    keep_pinned,
+                    answer_lost,
+                });
             }
         }
     }
@@ -135,7 +214,11 @@ impl Batch {
 
 /// From now on the job is this action.
 async fn act_as(tx: &mut WriteTx, job: JobSeq, action: Action) -> Result<(), StoreError> {
-    sqlx::query("UPDATE job SET action = $1 WHERE id = $2").bind(action.code()).bind(job.0).execute(&mut tx.conn).await?;
+    sqlx::query("UPDATE job SET action = $1 WHERE id = $2")
+        .bind(action.code())
+        .bind(job.0)
+        .execute(&mut tx.conn)
+        .await?;
     Ok(())
 }
 

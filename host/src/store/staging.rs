@@ -18,7 +18,8 @@ use super::tally::{BeltKey, Delta};
 use super::writer::WriteTx;
 use super::{StoreError, ending};
 
-/// Rows of `job` in one statement. Its text is the same for every full one, so that it is parsed once.
+/// Rows of `job` in one statement. Its text is the same for every full one, so that it is parsed
+/// once.
 const JOBS_AT_ONCE: usize = 100;
 
 /// Counters of a belt while it is received.
@@ -38,14 +39,27 @@ struct Refused {
 }
 
 /// Adds items to an unsealed execution and counts them.
-pub(super) async fn add(tx: &mut WriteTx, execution: ExecutionSeq, items: Vec<StagedItem>, now: Wall) -> Result<(), StoreError> {
+pub(super) async fn add(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    items: Vec<StagedItem>,
+    now: Wall,
+) -> Result<(), StoreError> {
     let (mut jobs, mut refused) = (Vec::with_capacity(items.len()), Vec::new());
     for item in items {
         match item {
             StagedItem::Job(job) => jobs.push(job),
-            StagedItem::Refused { index, excerpt, object, problem } => {
-                refused.push(Refused { job: execution.job(index), excerpt, object, problem })
-            }
+            StagedItem::Refused {
+                index,
+                excerpt,
+                object,
+                problem,
+            } => refused.push(Refused {
+                job: execution.job(index),
+                excerpt,
+                object,
+                problem,
+            }),
         }
     }
     for chunk in jobs.chunks(JOBS_AT_ONCE) {
@@ -62,7 +76,12 @@ fn due(job: &StagedJob, now: Wall) -> Option<Wall> {
     job.scheduled_at.filter(|at| *at > now)
 }
 
-async fn write_jobs(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[StagedJob], now: Wall) -> Result<(), StoreError> {
+async fn write_jobs(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    jobs: &[StagedJob],
+    now: Wall,
+) -> Result<(), StoreError> {
     let mut insert = statement::values(
         "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, waiting, action, priority, source_id, due_at, \
          expires_at, object_type, object_id, partition_key) ",
@@ -88,15 +107,25 @@ async fn write_jobs(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[StagedJob
                 .push_bind(key);
         },
     );
-    insert.build().persistent(jobs.len() == JOBS_AT_ONCE).execute(&mut tx.conn).await?;
+    insert
+        .build()
+        .persistent(jobs.len() == JOBS_AT_ONCE)
+        .execute(&mut tx.conn)
+        .await?;
     Ok(())
 }
 
-async fn write_details(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[StagedJob]) -> Result<(), StoreError> {
+async fn write_details(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    jobs: &[StagedJob],
+) -> Result<(), StoreError> {
     let detailed: Vec<_> = jobs.iter().filter(|job| has_detail(job)).collect();
     for chunk in detailed.chunks(CHUNK) {
-        let texts: Vec<_> =
-            chunk.iter().map(|job| Ok((json_of(job.context.as_ref())?, depends_on(job)?))).collect::<Result<_, StoreError>>()?;
+        let texts: Vec<_> = chunk
+            .iter()
+            .map(|job| Ok((json_of(job.context.as_ref())?, depends_on(job)?)))
+            .collect::<Result<_, StoreError>>()?;
         let insert = statement::values(
             "INSERT INTO job_detail (job_id, client_ref, context, depends_on, scheduled_at, revision, \"full\", traceparent) ",
             chunk.iter().zip(texts),
@@ -131,16 +160,32 @@ fn depends_on(job: &StagedJob) -> Result<Option<String>, StoreError> {
 }
 
 /// The JSON text of what is there.
-pub(super) fn json_of<T: serde::Serialize>(value: Option<&T>) -> Result<Option<String>, StoreError> {
-    value.map(serde_json::to_string).transpose().map_err(|error| StoreError::Corrupt(error.to_string()))
+pub(super) fn json_of<T: serde::Serialize>(
+    value: Option<&T>,
+) -> Result<Option<String>, StoreError> {
+    value
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-async fn write_payloads(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[StagedJob]) -> Result<(), StoreError> {
-    let bodies: Vec<_> = jobs.iter().filter_map(|job| job.payload.as_deref().map(|body| (job.index, body))).collect();
+async fn write_payloads(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    jobs: &[StagedJob],
+) -> Result<(), StoreError> {
+    let bodies: Vec<_> = jobs
+        .iter()
+        .filter_map(|job| job.payload.as_deref().map(|body| (job.index, body)))
+        .collect();
     for chunk in bodies.chunks(CHUNK) {
-        let insert = statement::values("INSERT INTO payload (job_id, body) ", chunk, |row, (index, body)| {
-            row.push_bind(execution.job(*index).0).push_bind(*body);
-        });
+        let insert = statement::values(
+            "INSERT INTO payload (job_id, body) ",
+            chunk,
+            |row, (index, body)| {
+                row.push_bind(execution.job(*index).0).push_bind(*body);
+            },
+        );
         statement::run(insert, &mut tx.conn).await?;
     }
     Ok(())
@@ -157,41 +202,79 @@ async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Resu
                 row.push_bind(line.object.as_ref().map_or(0, |object| object.hash().0))
                     .push_bind(JobState::Rejected.code())
                     .push_bind(Action::Upsert.code())
-                    .push_bind(line.object.as_ref().map_or("", |object| object.object_type.as_str()))
+                    .push_bind(
+                        line.object
+                            .as_ref()
+                            .map_or("", |object| object.object_type.as_str()),
+                    )
                     .push_bind(line.object.as_ref().map_or("", |object| object.id.as_str()))
                     .push_bind(now.0)
                     .push_bind(line.problem.code.as_str());
             },
         );
         statement::run(insert, &mut tx.conn).await?;
-        let problems: Vec<_> = chunk.iter().map(|line| json_of(Some(&line.problem))).collect::<Result<_, _>>()?;
-        let insert =
-            statement::values("INSERT INTO job_detail (job_id, excerpt, problem) ", chunk.iter().zip(problems), |row, (line, problem)| {
-                row.push_bind(line.job.0).push_bind(line.excerpt.as_str()).push_bind(problem);
-            });
+        let problems: Vec<_> = chunk
+            .iter()
+            .map(|line| json_of(Some(&line.problem)))
+            .collect::<Result<_, _>>()?;
+        let insert = statement::values(
+            "INSERT INTO job_detail (job_id, excerpt, problem) ",
+            chunk.iter().zip(problems),
+            |row, (line, problem)| {
+                row.push_bind(line.job.0)
+                    .push_bind(line.excerpt.as_str())
+                    .push_bind(problem);
+            },
+        );
         statement::run(insert, &mut tx.conn).await?;
     }
     Ok(())
 }
 
-async fn count(tx: &mut WriteTx, execution: ExecutionSeq, jobs: &[StagedJob], refused: &[Refused], now: Wall) -> Result<(), StoreError> {
+async fn count(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    jobs: &[StagedJob],
+    refused: &[Refused],
+    now: Wall,
+) -> Result<(), StoreError> {
     let mut belts: BTreeMap<BeltKey, Received> = BTreeMap::new();
     for job in jobs {
-        let belt = belts.entry((execution, job.connection, job.belt)).or_default();
-        belt.delta.count(JobState::Waiting, due(job, now).map(|_| WaitingKind::Schedule), 1);
+        let belt = belts
+            .entry((execution, job.connection, job.belt))
+            .or_default();
+        belt.delta.count(
+            JobState::Waiting,
+            due(job, now).map(|_| WaitingKind::Schedule),
+            1,
+        );
         belt.priorities |= priority_bit(job.priority);
     }
     let mut errors = BTreeMap::new();
     for line in refused {
-        belts.entry((execution, ConnectionId(0), 0)).or_default().delta.count(JobState::Rejected, None, 1);
-        errors.entry((execution, line.problem.code.clone(), JobState::Rejected.code())).or_insert((0, line.job)).0 += 1;
+        belts
+            .entry((execution, ConnectionId(0), 0))
+            .or_default()
+            .delta
+            .count(JobState::Rejected, None, 1);
+        errors
+            .entry((
+                execution,
+                line.problem.code.clone(),
+                JobState::Rejected.code(),
+            ))
+            .or_insert((0, line.job))
+            .0 += 1;
     }
     tx.effects.backlog += belts.values().map(|belt| belt.delta.open()).sum::<i64>();
     write_counters(tx, belts).await?;
     ending::write_groups(tx, errors).await
 }
 
-async fn write_counters(tx: &mut WriteTx, belts: BTreeMap<BeltKey, Received>) -> Result<(), StoreError> {
+async fn write_counters(
+    tx: &mut WriteTx,
+    belts: BTreeMap<BeltKey, Received>,
+) -> Result<(), StoreError> {
     let belts: Vec<_> = belts.into_iter().collect();
     for chunk in belts.chunks(CHUNK) {
         let mut insert: Statement = statement::values(

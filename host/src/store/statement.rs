@@ -12,13 +12,15 @@ use super::dialect::{Db, DbConnection, DbDone, DbRow};
 /// A statement being put together.
 pub(super) type Statement = QueryBuilder<Db>;
 
-/// Rows in one statement. Small enough for SQLite's bound on placeholders whatever the columns, large enough to pay.
+/// Rows in one statement. Small enough for SQLite's bound on placeholders whatever the columns,
+/// large enough to pay.
 pub(super) const CHUNK: usize = 500;
 
 /// A row of values being put together.
 pub(super) struct ValueRow<'a> {
     list: Separated<'a, Db, &'static str>,
-    /// What a driver says of the values: a database that checks types has nothing else to tell by in a list of values.
+    /// What a driver says of the values: a database that checks types has nothing else to tell by
+    /// in a list of values.
     #[cfg(test)]
     types: Vec<String>,
 }
@@ -29,7 +31,8 @@ impl ValueRow<'_> {
         self.list.push_bind(value);
         #[cfg(test)]
         if super::tests::noting::begun() {
-            self.types.push(sqlx::TypeInfo::name(&T::type_info()).to_owned());
+            self.types
+                .push(sqlx::TypeInfo::name(&T::type_info()).to_owned());
         }
         self
     }
@@ -42,7 +45,11 @@ impl ValueRow<'_> {
 }
 
 /// `head VALUES (…), (…)`. There must be at least one row.
-pub(super) fn values<R>(head: &str, rows: impl IntoIterator<Item = R>, mut push: impl FnMut(&mut ValueRow<'_>, R)) -> Statement {
+pub(super) fn values<R>(
+    head: &str,
+    rows: impl IntoIterator<Item = R>,
+    mut push: impl FnMut(&mut ValueRow<'_>, R),
+) -> Statement {
     let mut statement = Statement::new(head);
     statement.push_values(rows, |list, values| {
         let mut row = ValueRow {
@@ -74,12 +81,19 @@ pub(super) fn push_among(statement: &mut Statement, jobs: impl IntoIterator<Item
     statement.push(")");
 }
 
-/// Runs a statement whose text will hardly come again, so that it does not push others out of the cache.
-pub(super) async fn run(mut statement: Statement, conn: &mut DbConnection) -> Result<DbDone, StoreError> {
+/// Runs a statement whose text will hardly come again, so that it does not push others out of the
+/// cache.
+pub(super) async fn run(
+    mut statement: Statement,
+    conn: &mut DbConnection,
+) -> Result<DbDone, StoreError> {
     Ok(statement.build().persistent(false).execute(conn).await?)
 }
 
 /// The same for its rows.
-pub(super) async fn rows(mut statement: Statement, conn: &mut DbConnection) -> Result<Vec<DbRow>, StoreError> {
+pub(super) async fn rows(
+    mut statement: Statement,
+    conn: &mut DbConnection,
+) -> Result<Vec<DbRow>, StoreError> {
     Ok(statement.build().persistent(false).fetch_all(conn).await?)
 }

@@ -15,7 +15,8 @@ use super::{Store, StoreError, staging, tally};
 const AT_ONCE: i64 = 1000;
 
 impl Store {
-    /// Makes an execution that is still being received. Removed at the next start if it is never sealed.
+    /// Makes an execution that is still being received. Removed at the next start if it is never
+    /// sealed.
     ///
     /// # Errors
     /// What the database says.
@@ -34,7 +35,11 @@ impl Store {
     ///
     /// # Errors
     /// What the database says; [`StoreError::Corrupt`] if the execution is not being received.
-    pub async fn stage(&self, execution: ExecutionSeq, items: Vec<StagedItem>) -> Result<(), StoreError> {
+    pub async fn stage(
+        &self,
+        execution: ExecutionSeq,
+        items: Vec<StagedItem>,
+    ) -> Result<(), StoreError> {
         let now = self.inner.clock.wall();
         self.write(items.len(), move |tx| {
             Box::pin(async move {
@@ -45,12 +50,18 @@ impl Store {
         .await
     }
 
-    /// Makes an execution's jobs durable as a whole: counters, idempotency key, seal number, in one small transaction.
+    /// Makes an execution's jobs durable as a whole: counters, idempotency key, seal number, in one
+    /// small transaction.
     ///
     /// # Errors
-    /// What the database says; [`StoreError::Corrupt`] if the execution is not being received; [`StoreError::KeyUsed`] if
-    /// another one was sealed under the key first, and [`StoreError::ConnectionGone`]: this one is still to be abandoned.
-    pub async fn seal(&self, execution: ExecutionSeq, mark: Option<IdempotencyMark>) -> Result<Sealed, StoreError> {
+    /// What the database says; [`StoreError::Corrupt`] if the execution is not being received;
+    /// [`StoreError::KeyUsed`] if another one was sealed under the key first, and
+    /// [`StoreError::ConnectionGone`]: this one is still to be abandoned.
+    pub async fn seal(
+        &self,
+        execution: ExecutionSeq,
+        mark: Option<IdempotencyMark>,
+    ) -> Result<Sealed, StoreError> {
         let now = self.inner.clock.wall();
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -66,9 +77,14 @@ impl Store {
     /// A small request (at most 1,000 items) in one transaction.
     ///
     /// # Errors
-    /// What the database says; [`StoreError::KeyUsed`] if another one was sealed under the key first;
-    /// [`StoreError::ConnectionGone`].
-    pub async fn submit(&self, new: NewExecution, items: Vec<StagedItem>, mark: Option<IdempotencyMark>) -> Result<Sealed, StoreError> {
+    /// What the database says; [`StoreError::KeyUsed`] if another one was sealed under the key
+    /// first; [`StoreError::ConnectionGone`].
+    pub async fn submit(
+        &self,
+        new: NewExecution,
+        items: Vec<StagedItem>,
+        mark: Option<IdempotencyMark>,
+    ) -> Result<Sealed, StoreError> {
         let now = self.inner.clock.wall();
         self.write(items.len() + 1, move |tx| {
             Box::pin(async move {
@@ -76,7 +92,11 @@ impl Store {
                 let execution = ExecutionSeq(seal);
                 begin(tx, execution, &new).await?;
                 for item in &items {
-                    let connection = if let StagedItem::Job(job) = item { job.connection } else { ConnectionId(0) };
+                    let connection = if let StagedItem::Job(job) = item {
+                        job.connection
+                    } else {
+                        ConnectionId(0)
+                    };
                     *tx.effects.submitted.entry(connection).or_default() += 1;
                 }
                 staging::add(tx, execution, items, now).await?;
@@ -91,11 +111,17 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub async fn abandon(&self, execution: ExecutionSeq) -> Result<(), StoreError> {
-        while self.write(1000, move |tx| Box::pin(async move { remove_some(tx, execution).await })).await? {}
+        while self
+            .write(1000, move |tx| {
+                Box::pin(async move { remove_some(tx, execution).await })
+            })
+            .await?
+        {}
         Ok(())
     }
 
-    /// What a key was used for. An execution that is no longer kept frees its key, as soon as a key need not be kept.
+    /// What a key was used for. An execution that is no longer kept frees its key, as soon as a key
+    /// need not be kept.
     ///
     /// # Errors
     /// What the database says.
@@ -132,7 +158,9 @@ impl Store {
 
 /// A stored SHA-256.
 pub(super) fn hash(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
-    bytes.try_into().map_err(|_| StoreError::Corrupt(format!("a hash of {} bytes", bytes.len())))
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Corrupt(format!("a hash of {} bytes", bytes.len())))
 }
 
 async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Result<(), StoreError> {
@@ -152,26 +180,47 @@ async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Resul
 }
 
 /// Items of an execution by connection; 0: refused ones.
-async fn received(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<BTreeMap<ConnectionId, u64>, StoreError> {
+async fn received(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+) -> Result<BTreeMap<ConnectionId, u64>, StoreError> {
     let rows =
         sqlx::query("SELECT connection_id, CAST(sum(total) AS BIGINT) FROM progress WHERE execution_seq = $1 GROUP BY connection_id")
             .bind(execution.0)
             .fetch_all(&mut tx.conn)
             .await?;
-    rows.iter().map(|row| Ok((ConnectionId(row.try_get(0)?), u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0)))).collect()
+    rows.iter()
+        .map(|row| {
+            Ok((
+                ConnectionId(row.try_get(0)?),
+                u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0),
+            ))
+        })
+        .collect()
 }
 
 async fn is_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
-    let open = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM execution WHERE seq = $1 AND seal IS NULL)");
+    let open = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM execution WHERE seq = $1 AND seal IS NULL)",
+    );
     Ok(open.bind(execution.0).fetch_one(&mut tx.conn).await?)
 }
 
 async fn must_be_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
-    if is_open(tx, execution).await? { Ok(()) } else { Err(StoreError::Corrupt(format!("execution {execution} is not being received"))) }
+    if is_open(tx, execution).await? {
+        Ok(())
+    } else {
+        Err(StoreError::Corrupt(format!(
+            "execution {execution} is not being received"
+        )))
+    }
 }
 
 /// A connection may be removed while jobs for it arrive: nothing would ever send them.
-async fn connections_must_be_there(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
+async fn connections_must_be_there(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+) -> Result<(), StoreError> {
     let gone: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = $1 AND connection_id > 0 \
          AND connection_id NOT IN (SELECT id FROM connection))",
@@ -179,10 +228,19 @@ async fn connections_must_be_there(tx: &mut WriteTx, execution: ExecutionSeq) ->
     .bind(execution.0)
     .fetch_one(&mut tx.conn)
     .await?;
-    if gone { Err(StoreError::ConnectionGone) } else { Ok(()) }
+    if gone {
+        Err(StoreError::ConnectionGone)
+    } else {
+        Ok(())
+    }
 }
 
-async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>, now: Wall) -> Result<Sealed, StoreError> {
+async fn seal_as(
+    tx: &mut WriteTx,
+    sealed: Sealed,
+    mark: Option<IdempotencyMark>,
+    now: Wall,
+) -> Result<Sealed, StoreError> {
     connections_must_be_there(tx, sealed.execution).await?;
     sqlx::query("UPDATE execution SET seal = $1, sealed_at = $2 WHERE seq = $3 AND seal IS NULL")
         .bind(sealed.seal)
@@ -191,7 +249,8 @@ async fn seal_as(tx: &mut WriteTx, sealed: Sealed, mark: Option<IdempotencyMark>
         .execute(&mut tx.conn)
         .await?;
     if let Some(mark) = mark {
-        // Who looked the key up before another request was sealed under it learns of that here, and nowhere else.
+        // Who looked the key up before another request was sealed under it learns of that here, and
+        // nowhere else.
         let marked = sqlx::query(
             "INSERT INTO idempotency (subscription_id, operation, key, body_hash, execution_seq, created_at) \
              SELECT subscription_id, $1, $2, $3, seq, $4 FROM execution WHERE seq = $5 \
@@ -224,25 +283,44 @@ async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, 
         return Ok(false);
     }
     let (first, end) = (execution.job(0).0, execution.end().0);
-    let last: Option<i64> = sqlx::query_scalar("SELECT id FROM job WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1 OFFSET $3")
-        .bind(first)
-        .bind(end)
-        .bind(AT_ONCE)
-        .fetch_optional(&mut tx.conn)
-        .await?;
+    let last: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM job WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1 OFFSET $3",
+    )
+    .bind(first)
+    .bind(end)
+    .bind(AT_ONCE)
+    .fetch_optional(&mut tx.conn)
+    .await?;
     let until = last.unwrap_or(end);
-    sqlx::query("DELETE FROM payload WHERE job_id >= $1 AND job_id < $2").bind(first).bind(until).execute(&mut tx.conn).await?;
-    sqlx::query("DELETE FROM job_detail WHERE job_id >= $1 AND job_id < $2").bind(first).bind(until).execute(&mut tx.conn).await?;
-    sqlx::query("DELETE FROM job WHERE id >= $1 AND id < $2").bind(first).bind(until).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM payload WHERE job_id >= $1 AND job_id < $2")
+        .bind(first)
+        .bind(until)
+        .execute(&mut tx.conn)
+        .await?;
+    sqlx::query("DELETE FROM job_detail WHERE job_id >= $1 AND job_id < $2")
+        .bind(first)
+        .bind(until)
+        .execute(&mut tx.conn)
+        .await?;
+    sqlx::query("DELETE FROM job WHERE id >= $1 AND id < $2")
+        .bind(first)
+        .bind(until)
+        .execute(&mut tx.conn)
+        .await?;
     if last.is_some() {
         return Ok(true);
     }
-    let waiting: i64 = sqlx::query_scalar("SELECT CAST(coalesce(sum(waiting), 0) AS BIGINT) FROM progress WHERE execution_seq = $1")
-        .bind(execution.0)
-        .fetch_one(&mut tx.conn)
-        .await?;
+    let waiting: i64 = sqlx::query_scalar(
+        "SELECT CAST(coalesce(sum(waiting), 0) AS BIGINT) FROM progress WHERE execution_seq = $1",
+    )
+    .bind(execution.0)
+    .fetch_one(&mut tx.conn)
+    .await?;
     tx.effects.backlog -= waiting;
     // Counters and grouped errors go with it.
-    sqlx::query("DELETE FROM execution WHERE seq = $1 AND seal IS NULL").bind(execution.0).execute(&mut tx.conn).await?;
+    sqlx::query("DELETE FROM execution WHERE seq = $1 AND seal IS NULL")
+        .bind(execution.0)
+        .execute(&mut tx.conn)
+        .await?;
     Ok(false)
 }

@@ -1,4 +1,5 @@
-//! The counters of belts, kept in the transaction of each change of a job. Nothing is ever counted live.
+//! The counters of belts, kept in the transaction of each change of a job. Nothing is ever counted
+//! live.
 
 use std::collections::BTreeMap;
 
@@ -69,8 +70,13 @@ impl Tally {
         self.belts.entry(belt).or_default()
     }
 
-    /// Writes the changes; answers with the belts' new counters and the executions that are complete by them.
-    pub(super) async fn write(self, tx: &mut WriteTx, now: Wall) -> Result<(Vec<ProgressRow>, Vec<ExecutionSeq>), StoreError> {
+    /// Writes the changes; answers with the belts' new counters and the executions that are
+    /// complete by them.
+    pub(super) async fn write(
+        self,
+        tx: &mut WriteTx,
+        now: Wall,
+    ) -> Result<(Vec<ProgressRow>, Vec<ExecutionSeq>), StoreError> {
         let belts: Vec<_> = self.belts.into_iter().collect();
         let mut progress = Vec::with_capacity(belts.len());
         for chunk in belts.chunks(CHUNK) {
@@ -82,26 +88,43 @@ impl Tally {
             return Err(StoreError::Corrupt("a belt without counters".to_owned()));
         }
         tx.effects.backlog += belts.iter().map(|(_, delta)| delta.open()).sum::<i64>();
-        tx.effects.touched.extend(belts.iter().map(|((execution, ..), _)| *execution));
+        tx.effects
+            .touched
+            .extend(belts.iter().map(|((execution, ..), _)| *execution));
         for ((_, connection, _), delta) in &belts {
-            for state in JobState::ALL.into_iter().filter(|state| state.is_terminal()) {
-                if let Some(jobs) = u64::try_from(delta.states[state as usize]).ok().filter(|jobs| *jobs > 0) {
+            for state in JobState::ALL
+                .into_iter()
+                .filter(|state| state.is_terminal())
+            {
+                if let Some(jobs) = u64::try_from(delta.states[state as usize])
+                    .ok()
+                    .filter(|jobs| *jobs > 0)
+                {
                     *tx.effects.ended.entry((*connection, state)).or_default() += jobs;
                 }
             }
         }
-        let ripe: Vec<_> = progress.iter().filter(|row| row.belt.states[..3].iter().sum::<u64>() == 0).map(|row| row.execution).collect();
+        let ripe: Vec<_> = progress
+            .iter()
+            .filter(|row| row.belt.states[..3].iter().sum::<u64>() == 0)
+            .map(|row| row.execution)
+            .collect();
         let completed = complete(tx, ripe, now).await?;
         Ok((progress, completed))
     }
 }
 
-async fn write_chunk(tx: &mut WriteTx, chunk: &[(BeltKey, Delta)]) -> Result<Vec<DbRow>, StoreError> {
+async fn write_chunk(
+    tx: &mut WriteTx,
+    chunk: &[(BeltKey, Delta)],
+) -> Result<Vec<DbRow>, StoreError> {
     let mut update = statement::values(
         "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, d_aside, d_scheduled, d_retrying, d_sourcing, d_blocked) AS (",
         chunk,
         |row, ((execution, connection, belt), delta)| {
-            row.push_bind(execution.0).push_bind(connection.0).push_bind(i64::from(*belt));
+            row.push_bind(execution.0)
+                .push_bind(connection.0)
+                .push_bind(i64::from(*belt));
             for count in delta.states {
                 row.push_bind(count);
             }
@@ -125,7 +148,11 @@ async fn write_chunk(tx: &mut WriteTx, chunk: &[(BeltKey, Delta)]) -> Result<Vec
 }
 
 /// Marks those of the executions complete that are sealed and have no unfinished job.
-pub(super) async fn complete(tx: &mut WriteTx, mut executions: Vec<ExecutionSeq>, now: Wall) -> Result<Vec<ExecutionSeq>, StoreError> {
+pub(super) async fn complete(
+    tx: &mut WriteTx,
+    mut executions: Vec<ExecutionSeq>,
+    now: Wall,
+) -> Result<Vec<ExecutionSeq>, StoreError> {
     executions.sort_unstable();
     executions.dedup();
     let mut completed = Vec::new();
@@ -148,7 +175,9 @@ pub(super) async fn complete(tx: &mut WriteTx, mut executions: Vec<ExecutionSeq>
 
 /// A row of [`progress_columns`].
 pub(super) fn progress_row(row: &DbRow) -> Result<ProgressRow, StoreError> {
-    let count = |index: usize| -> Result<u64, StoreError> { Ok(u64::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0)) };
+    let count = |index: usize| -> Result<u64, StoreError> {
+        Ok(u64::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0))
+    };
     let mut states = [0; 9];
     for (index, state) in states.iter_mut().enumerate() {
         *state = count(4 + index)?;

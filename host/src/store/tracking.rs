@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
+use egression_core::domain::ids::{
+    ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SubscriptionId,
+};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::dialect::{DbConnection, DbRow, json_pairs};
-use super::rows::{ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow, WaitEnd};
+use super::rows::{
+    ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow, WaitEnd,
+};
 use super::statement::{self, CHUNK, Statement};
 use super::tally::{progress_columns, progress_row};
 use super::{Store, StoreError, moves};
@@ -43,17 +47,22 @@ impl Store {
         .await
     }
 
-    /// An execution with counters and grouped errors, in one snapshot. While it is being received it has those of what
-    /// came so far.
+    /// An execution with counters and grouped errors, in one snapshot. While it is being received
+    /// it has those of what came so far.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn execution(&self, seq: ExecutionSeq) -> Result<Option<ExecutionStatus>, StoreError> {
+    pub async fn execution(
+        &self,
+        seq: ExecutionSeq,
+    ) -> Result<Option<ExecutionStatus>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
                 let mut select = Statement::new(EXECUTION);
                 select.push("x.seq = ").push_bind(seq.0);
-                let Some(row) = select.build().fetch_optional(&mut *conn).await? else { return Ok(None) };
+                let Some(row) = select.build().fetch_optional(&mut *conn).await? else {
+                    return Ok(None);
+                };
                 let mut status = ExecutionStatus {
                     row: execution(&row)?,
                     progress: Vec::new(),
@@ -71,16 +80,28 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn executions(&self, filter: &ExecutionFilter, limit: u32) -> Result<Vec<ExecutionStatus>, StoreError> {
+    pub async fn executions(
+        &self,
+        filter: &ExecutionFilter,
+        limit: u32,
+    ) -> Result<Vec<ExecutionStatus>, StoreError> {
         let filter = filter.clone();
         let now = self.inner.clock.wall();
         self.read(move |conn| {
             Box::pin(async move {
-                let rows = listing(&filter, limit, now).build().fetch_all(&mut *conn).await?;
+                let rows = listing(&filter, limit, now)
+                    .build()
+                    .fetch_all(&mut *conn)
+                    .await?;
                 let mut statuses = rows
                     .iter()
                     .map(|row| {
-                        Ok(ExecutionStatus { row: execution(row)?, progress: Vec::new(), errors: Vec::new(), wait_ends: Vec::new() })
+                        Ok(ExecutionStatus {
+                            row: execution(row)?,
+                            progress: Vec::new(),
+                            errors: Vec::new(),
+                            wait_ends: Vec::new(),
+                        })
                     })
                     .collect::<Result<Vec<_>, StoreError>>()?;
                 add_progress(conn, &mut statuses).await?;
@@ -107,11 +128,18 @@ pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
 
 fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
     let mut select = Statement::new(EXECUTION);
-    select.push("x.seq < ").push_bind(filter.before.map_or(i64::MAX, |before| before.0));
+    select
+        .push("x.seq < ")
+        .push_bind(filter.before.map_or(i64::MAX, |before| before.0));
     // What is past its time may be removed in part.
-    select.push(" AND (x.expires_at IS NULL OR x.expires_at > ").push_bind(now.0).push(")");
+    select
+        .push(" AND (x.expires_at IS NULL OR x.expires_at > ")
+        .push_bind(now.0)
+        .push(")");
     if let Some(subscription) = filter.subscription {
-        select.push(" AND x.subscription_id = ").push_bind(subscription.0);
+        select
+            .push(" AND x.subscription_id = ")
+            .push_bind(subscription.0);
     }
     match filter.done {
         Some(true) => select.push(" AND x.completed_at IS NOT NULL"),
@@ -119,41 +147,71 @@ fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
         None => &mut select,
     };
     for (name, value) in &filter.context {
-        select.push(concat!(" AND EXISTS (SELECT 1 FROM ", json_pairs!("x.context"), " WHERE key = ")).push_bind(name.as_str());
-        select.push(" AND value = ").push_bind(value.as_str()).push(")");
+        select
+            .push(concat!(
+                " AND EXISTS (SELECT 1 FROM ",
+                json_pairs!("x.context"),
+                " WHERE key = "
+            ))
+            .push_bind(name.as_str());
+        select
+            .push(" AND value = ")
+            .push_bind(value.as_str())
+            .push(")");
     }
     select.push(" ORDER BY x.seq DESC LIMIT ").push_bind(limit);
     select
 }
 
-async fn add_progress(conn: &mut DbConnection, statuses: &mut [ExecutionStatus]) -> Result<(), StoreError> {
+async fn add_progress(
+    conn: &mut DbConnection,
+    statuses: &mut [ExecutionStatus],
+) -> Result<(), StoreError> {
     if statuses.is_empty() {
         return Ok(());
     }
-    let mut select = Statement::new(concat!("SELECT ", progress_columns!(), " FROM progress WHERE execution_seq IN ("));
+    let mut select = Statement::new(concat!(
+        "SELECT ",
+        progress_columns!(),
+        " FROM progress WHERE execution_seq IN ("
+    ));
     let mut list = select.separated(", ");
     for status in &*statuses {
         list.push_bind(status.row.seq.0);
     }
     select.push(") ORDER BY execution_seq, connection_id, belt");
-    let rows = statement::rows(select, conn).await?.iter().map(progress_row).collect::<Result<Vec<_>, StoreError>>()?;
+    let rows = statement::rows(select, conn)
+        .await?
+        .iter()
+        .map(progress_row)
+        .collect::<Result<Vec<_>, StoreError>>()?;
     let ends = wait_ends(conn, &rows).await?;
     let mut grouped = by_execution(rows);
     for status in statuses {
         status.progress = grouped.remove(&status.row.seq).unwrap_or_default();
-        status.wait_ends = ends.iter().filter(|end| end.execution == status.row.seq).copied().collect();
+        status.wait_ends = ends
+            .iter()
+            .filter(|end| end.execution == status.row.seq)
+            .copied()
+            .collect();
     }
     Ok(())
 }
 
 /// Looked up in the index `job_wait_ends`, for the kinds that the counters say are there.
-async fn wait_ends(conn: &mut DbConnection, rows: &[ProgressRow]) -> Result<Vec<WaitEnd>, StoreError> {
+async fn wait_ends(
+    conn: &mut DbConnection,
+    rows: &[ProgressRow],
+) -> Result<Vec<WaitEnd>, StoreError> {
     let counted = |row: &ProgressRow| {
         [
             (WaitingKind::Schedule, row.scheduled),
             (WaitingKind::Retry, row.retrying),
             (WaitingKind::Source, row.sourcing),
-            (WaitingKind::Dependency, row.belt.set_aside.saturating_sub(row.blocked)),
+            (
+                WaitingKind::Dependency,
+                row.belt.set_aside.saturating_sub(row.blocked),
+            ),
         ]
     };
     let wanted: Vec<_> = rows
@@ -164,13 +222,24 @@ async fn wait_ends(conn: &mut DbConnection, rows: &[ProgressRow]) -> Result<Vec<
         .collect();
     let mut ends = Vec::with_capacity(wanted.len());
     for chunk in wanted.chunks(CHUNK) {
-        let mut select = statement::values("WITH w (e, c, b, kind) AS (", chunk, |row, (execution, connection, belt, kind)| {
-            row.push_bind(execution.0).push_bind(connection.0).push_bind(*belt).push_bind(kind.code());
-        });
+        let mut select = statement::values(
+            "WITH w (e, c, b, kind) AS (",
+            chunk,
+            |row, (execution, connection, belt, kind)| {
+                row.push_bind(execution.0)
+                    .push_bind(connection.0)
+                    .push_bind(*belt)
+                    .push_bind(kind.code());
+            },
+        );
         select.push(WAIT_ENDS);
         for row in statement::rows(select, conn).await? {
-            let Some(at) = row.try_get::<Option<i64>, _>(4)?.map(Wall) else { continue };
-            let Some(kind) = moves::waiting(row.try_get(3)?)? else { continue };
+            let Some(at) = row.try_get::<Option<i64>, _>(4)?.map(Wall) else {
+                continue;
+            };
+            let Some(kind) = moves::waiting(row.try_get(3)?)? else {
+                continue;
+            };
             ends.push(WaitEnd {
                 execution: ExecutionSeq(row.try_get(0)?),
                 connection: ConnectionId(row.try_get(1)?),
@@ -204,7 +273,9 @@ async fn errors(conn: &mut DbConnection, seq: ExecutionSeq) -> Result<Vec<ErrorG
 }
 
 fn execution(row: &DbRow) -> Result<ExecutionRow, StoreError> {
-    let wall = |index: usize| -> Result<Option<Wall>, StoreError> { Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall)) };
+    let wall = |index: usize| -> Result<Option<Wall>, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall))
+    };
     let context: Option<&str> = row.try_get(10)?;
     let retry_of: Option<&[u8]> = row.try_get(12)?;
     Ok(ExecutionRow {
@@ -218,7 +289,10 @@ fn execution(row: &DbRow) -> Result<ExecutionRow, StoreError> {
         expires_at: wall(7)?,
         paused: row.try_get(8)?,
         cancel_requested_at: wall(9)?,
-        context: context.map(serde_json::from_str).transpose().map_err(|error| StoreError::Corrupt(format!("context: {error}")))?,
+        context: context
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| StoreError::Corrupt(format!("context: {error}")))?,
         traceparent: row.try_get(11)?,
         retry_of: retry_of.map(uuid).transpose()?.map(ExecutionId),
     })

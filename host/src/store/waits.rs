@@ -25,22 +25,36 @@ pub(super) struct Wait {
 }
 
 /// Lets jobs wait.
-pub(super) async fn begin(tx: &mut WriteTx, act: &mut Act, waits: Vec<Wait>) -> Result<(), StoreError> {
+pub(super) async fn begin(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    waits: Vec<Wait>,
+) -> Result<(), StoreError> {
     if waits.is_empty() {
         return Ok(());
     }
-    if let Some(wrong) = waits.iter().find(|wait| wait.reason.is_some_and(|reason| !reason.is_stored())) {
-        return Err(StoreError::Corrupt(format!("job {}: a reason that is not stored", wrong.job.job)));
+    if let Some(wrong) = waits
+        .iter()
+        .find(|wait| wait.reason.is_some_and(|reason| !reason.is_stored()))
+    {
+        return Err(StoreError::Corrupt(format!(
+            "job {}: a reason that is not stored",
+            wrong.job.job
+        )));
     }
     let edges = dependents::add(tx, act, &waits).await?;
     let moved = waits
         .iter()
         .map(|wait| {
             let mut next = match wait.reason {
-                Some(WaitingKind::Dependency) if !edges.holds(wait.job.job) => wait.job.standing.waits(None, None),
+                Some(WaitingKind::Dependency) if !edges.holds(wait.job.job) => {
+                    wait.job.standing.waits(None, None)
+                }
                 // A wait that only time ends must have a time.
                 reason @ Some(WaitingKind::Retry | WaitingKind::Source | WaitingKind::Schedule) => {
-                    wait.job.standing.waits(reason, wait.until.or(Some(act.now)))
+                    wait.job
+                        .standing
+                        .waits(reason, wait.until.or(Some(act.now)))
                 }
                 reason => wait.job.standing.waits(reason, wait.until),
             };
@@ -52,20 +66,39 @@ pub(super) async fn begin(tx: &mut WriteTx, act: &mut Act, waits: Vec<Wait>) -> 
         .collect();
     act.apply(tx, moved).await?;
     settle_intents(tx, &waits).await?;
-    ending::keep_problems(tx, waits.iter().map(|wait| (&wait.job, wait.problem.as_ref()))).await?;
-    for wait in waits.iter().filter(|wait| wait.reason == Some(WaitingKind::Blocked)) {
-        let reason = wait.problem.as_ref().map_or("blocked", |problem| problem.message.as_str());
+    ending::keep_problems(
+        tx,
+        waits.iter().map(|wait| (&wait.job, wait.problem.as_ref())),
+    )
+    .await?;
+    for wait in waits
+        .iter()
+        .filter(|wait| wait.reason == Some(WaitingKind::Blocked))
+    {
+        let reason = wait
+            .problem
+            .as_ref()
+            .map_or("blocked", |problem| problem.message.as_str());
         blocking::block(tx, act, &wait.job, reason).await?;
     }
     Ok(())
 }
 
-/// Only an outcome that proves 'not applied' lets the body be resolved anew. A job that was not in flight has nothing to prove.
+/// Only an outcome that proves 'not applied' lets the body be resolved anew. A job that was not in
+/// flight has nothing to prove.
 async fn settle_intents(tx: &mut WriteTx, waits: &[Wait]) -> Result<(), StoreError> {
     let with_intent = || waits.iter().filter(|wait| wait.job.intent.is_some());
     let settled = |wait: &&Wait| wait.job.intent.is_some_and(|(_, open)| open);
-    let kept: Vec<_> = with_intent().filter(settled).filter(|wait| wait.keep_pinned).map(|wait| (wait.job.job, wait.answer_lost)).collect();
+    let kept: Vec<_> = with_intent()
+        .filter(settled)
+        .filter(|wait| wait.keep_pinned)
+        .map(|wait| (wait.job.job, wait.answer_lost))
+        .collect();
     intents::keep(tx, &kept).await?;
-    let forgotten: Vec<_> = with_intent().filter(settled).filter(|wait| !wait.keep_pinned).map(|wait| wait.job.job).collect();
+    let forgotten: Vec<_> = with_intent()
+        .filter(settled)
+        .filter(|wait| !wait.keep_pinned)
+        .map(|wait| wait.job.job)
+        .collect();
     intents::forget(tx, &forgotten).await
 }

@@ -1,9 +1,9 @@
-//! The one writer. It owns the only connection that writes, takes what is waiting, runs it as one transaction, and
-//! answers after the commit.
+//! The one writer. It owns the only connection that writes, takes what is waiting, runs it as one
+//! transaction, and answers after the commit.
 //!
-//! Promises: an answer `Ok` is durable. A change that fails is undone alone (its savepoint); if the database itself
-//! fails (full, busy), the whole group is undone and each of its callers is told, and the writer goes on. A caller that
-//! goes away after its change is queued cancels nothing.
+//! Promises: an answer `Ok` is durable. A change that fails is undone alone (its savepoint); if the
+//! database itself fails (full, busy), the whole group is undone and each of its callers is told,
+//! and the writer goes on. A caller that goes away after its change is queued cancels nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -39,12 +39,30 @@ pub(super) struct WriteTx {
 }
 
 impl WriteTx {
-    pub(super) fn new(conn: DbConnection, last_number: i64, options: &StoreOptions, clock: Clock) -> Self {
-        let StoreOptions { retention_ms, events_per_job, .. } = *options;
-        Self { conn, effects: Effects::default(), retention_ms, events_per_job, last_number, clock, channels: HashMap::new() }
+    pub(super) fn new(
+        conn: DbConnection,
+        last_number: i64,
+        options: &StoreOptions,
+        clock: Clock,
+    ) -> Self {
+        let StoreOptions {
+            retention_ms,
+            events_per_job,
+            ..
+        } = *options;
+        Self {
+            conn,
+            effects: Effects::default(),
+            retention_ms,
+            events_per_job,
+            last_number,
+            clock,
+            channels: HashMap::new(),
+        }
     }
 
-    /// The next number of an execution or a seal. A change that is undone leaves a gap, which does no harm.
+    /// The next number of an execution or a seal. A change that is undone leaves a gap, which does
+    /// no harm.
     pub(super) const fn draw_number(&mut self) -> i64 {
         self.last_number += 1;
         self.last_number
@@ -55,12 +73,15 @@ impl WriteTx {
         if let Some(channel) = self.channels.get(&connection) {
             return Arc::clone(channel);
         }
-        let name: Result<Option<String>, _> =
-            sqlx::query_scalar("SELECT h.name FROM connection c JOIN channel h ON h.id = c.channel_id WHERE c.id = $1")
-                .bind(connection.0)
-                .fetch_optional(&mut self.conn)
-                .await;
-        let Ok(Some(name)) = name else { return metrics::nobody() };
+        let name: Result<Option<String>, _> = sqlx::query_scalar(
+            "SELECT h.name FROM connection c JOIN channel h ON h.id = c.channel_id WHERE c.id = $1",
+        )
+        .bind(connection.0)
+        .fetch_optional(&mut self.conn)
+        .await;
+        let Ok(Some(name)) = name else {
+            return metrics::nobody();
+        };
         let channel: Arc<str> = name.into();
         self.channels.insert(connection, Arc::clone(&channel));
         channel
@@ -142,7 +163,15 @@ pub(super) struct Queued<T, F> {
 impl<T, F> Queued<T, F> {
     pub(super) fn new(rows: usize, work: F) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { rows, work: Some(work), value: None, reply }, answer)
+        (
+            Self {
+                rows,
+                work: Some(work),
+                value: None,
+                reply,
+            },
+            answer,
+        )
     }
 }
 
@@ -171,7 +200,8 @@ where
     }
 }
 
-/// Works until every sender of the queue is gone or the queue is closed, then closes the connection and frees the lock.
+/// Works until every sender of the queue is gone or the queue is closed, then closes the connection
+/// and frees the lock.
 pub(super) async fn run(
     mut tx: WriteTx,
     mut queue: mpsc::Receiver<Option<Box<dyn Change>>>,
@@ -184,7 +214,8 @@ pub(super) async fn run(
         let mut group = Vec::new();
         let mut rows = 0;
         while let Some(message) = next.take() {
-            // The message without a change asks for the end; what is queued before it is still done.
+            // The message without a change asks for the end; what is queued before it is still
+            // done.
             let Some(change) = message else {
                 queue.close();
                 break;
@@ -204,7 +235,12 @@ pub(super) async fn run(
 }
 
 /// One group: all or, when the database fails, nothing.
-async fn commit(tx: &mut WriteTx, mut group: Vec<Box<dyn Change>>, rows: usize, published: &Published) {
+async fn commit(
+    tx: &mut WriteTx,
+    mut group: Vec<Box<dyn Change>>,
+    rows: usize,
+    published: &Published,
+) {
     if group.is_empty() {
         return;
     }
@@ -224,8 +260,12 @@ async fn commit(tx: &mut WriteTx, mut group: Vec<Box<dyn Change>>, rows: usize, 
         return;
     }
     tx.tell(&effects).await;
-    published.backlog.fetch_add(effects.backlog, Ordering::Relaxed);
-    published.untold.fetch_add(effects.untold, Ordering::Relaxed);
+    published
+        .backlog
+        .fetch_add(effects.backlog, Ordering::Relaxed);
+    published
+        .untold
+        .fetch_add(effects.untold, Ordering::Relaxed);
     for execution in effects.touched {
         // No receiver is no fault.
         drop(published.changes.send(execution));
@@ -243,16 +283,24 @@ async fn run_group(
 ) -> Result<(), StoreError> {
     sqlx::query(dialect::BEGIN).execute(&mut tx.conn).await?;
     for change in group {
-        sqlx::query("SAVEPOINT change").execute(&mut tx.conn).await?;
+        sqlx::query("SAVEPOINT change")
+            .execute(&mut tx.conn)
+            .await?;
         tx.effects = Effects::default();
         let end = change.run(tx).await;
         match &end {
             Ok(()) => effects.absorb(std::mem::take(&mut tx.effects)),
             // The database's own trouble is everybody's.
-            Err(error @ (StoreError::Full | StoreError::Disk(_) | StoreError::Busy)) => return Err(error.clone()),
-            // If the savepoint is gone, SQLite has undone the whole transaction, and so this ends the group.
+            Err(error @ (StoreError::Full | StoreError::Disk(_) | StoreError::Busy)) => {
+                return Err(error.clone());
+            }
+            // If the savepoint is gone, SQLite has undone the whole transaction, and so this ends
+            // the group.
             Err(error) => {
-                sqlx::query("ROLLBACK TO change").execute(&mut tx.conn).await.map_err(|_| error.clone())?;
+                sqlx::query("ROLLBACK TO change")
+                    .execute(&mut tx.conn)
+                    .await
+                    .map_err(|_| error.clone())?;
             }
         }
         sqlx::query("RELEASE change").execute(&mut tx.conn).await?;

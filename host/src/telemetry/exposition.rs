@@ -1,6 +1,8 @@
-//! The page of `/metrics`: the recorder behind it, its buckets, and the gauges that are read when somebody looks.
+//! The page of `/metrics`: the recorder behind it, its buckets, and the gauges that are read when
+//! somebody looks.
 //!
-//! Gauges are not kept up to date while nobody asks: a [`Sample`] is taken for each page, so they cannot drift.
+//! Gauges are not kept up to date while nobody asks: a [`Sample`] is taken for each page, so they
+//! cannot drift.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +16,13 @@ use super::metrics;
 /// How often measurements are taken over into their buckets: until then each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Durations, from a commit to a slow destination.
-const SECONDS: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const SECONDS: [f64; 15] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
 /// Rows of a group, up to several times the bound of one.
-const ROWS: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0];
+const ROWS: [f64; 12] = [
+    1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0,
+];
 
 /// Connections by channel and state.
 pub type Connections = BTreeMap<(Arc<str>, &'static str), u64>;
@@ -48,12 +54,18 @@ pub struct Exposition {
 pub struct Recorder(PrometheusHandle);
 
 impl Recorder {
-    /// Installs it, and keeps its memory bounded on the present runtime. None: another one is installed.
+    /// Installs it, and keeps its memory bounded on the present runtime. None: another one is
+    /// installed.
     #[must_use]
     pub fn install() -> Option<Self> {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(name::STORE_COMMIT_ROWS.to_owned()), &ROWS));
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(
+                    Matcher::Full(name::STORE_COMMIT_ROWS.to_owned()),
+                    &ROWS,
+                )
+            });
         let handle = builder.and_then(PrometheusBuilder::install_recorder).ok()?;
         catalogue::describe();
         metrics::set_build();
@@ -70,7 +82,11 @@ impl Recorder {
     /// The page, with a sampler for what is read when somebody looks.
     #[must_use]
     pub fn exposition(self, sampler: impl Fn() -> Sample + Send + Sync + 'static) -> Exposition {
-        Exposition { handle: self.0, sampler: Arc::new(sampler), shown: Arc::default() }
+        Exposition {
+            handle: self.0,
+            sampler: Arc::new(sampler),
+            shown: Arc::default(),
+        }
     }
 }
 

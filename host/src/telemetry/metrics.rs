@@ -1,9 +1,11 @@
-//! What the host counts and measures: one typed function per thing that happens, so that names and labels are in one place.
+//! What the host counts and measures: one typed function per thing that happens, so that names and
+//! labels are in one place.
 //!
-//! Promises names by the conventions of Prometheus (<https://prometheus.io/docs/practices/naming/>) and bounded sets of
-//! label values: channels, connectors, sources, states, classes; never an object, a key or a URL. A label is a static text or
-//! a shared one that its owner keeps. Without a recorder (tests, the command line) every function does nothing. What is
-//! served, and when gauges are read, is in [`super::exposition`]; what each metric says, in [`super::catalogue`].
+//! Promises names by the conventions of Prometheus (<https://prometheus.io/docs/practices/naming/>)
+//! and bounded sets of label values: channels, connectors, sources, states, classes; never an
+//! object, a key or a URL. A label is a static text or a shared one that its owner keeps. Without a
+//! recorder (tests, the command line) every function does nothing. What is served, and when gauges
+//! are read, is in [`super::exposition`]; what each metric says, in [`super::catalogue`].
 
 use std::sync::Arc;
 
@@ -29,14 +31,21 @@ pub fn items_refused(items: u64) {
 
 /// Jobs of a channel ended in this state.
 pub fn jobs_ended(channel: &Arc<str>, state: JobState, jobs: u64) {
-    counter!(name::JOBS_ENDED, "channel" => shared(channel), "state" => state.as_str()).increment(jobs);
+    counter!(name::JOBS_ENDED, "channel" => shared(channel), "state" => state.as_str())
+        .increment(jobs);
 }
 
 /// A connector was called and came to an end. `call`: the function of the contract.
-pub fn connector_called<T>(connector: &Arc<str>, call: &'static str, result: &Result<T, CallError>, took_us: u64) {
+pub fn connector_called<T>(
+    connector: &Arc<str>,
+    call: &'static str,
+    result: &Result<T, CallError>,
+    took_us: u64,
+) {
     let outcome = result.as_ref().err().map_or("answered", call_error);
     counter!(name::CONNECTOR_CALLS, "connector" => shared(connector), "call" => call, "outcome" => outcome).increment(1);
-    histogram!(name::CONNECTOR_CALL_SECONDS, "connector" => shared(connector), "call" => call).record(seconds(took_us));
+    histogram!(name::CONNECTOR_CALL_SECONDS, "connector" => shared(connector), "call" => call)
+        .record(seconds(took_us));
 }
 
 /// Items were handed to a connector in one call.
@@ -49,14 +58,20 @@ pub fn compiled(origin: &'static str, took_us: u64) {
     histogram!(name::COMPILE_SECONDS, "origin" => origin).record(seconds(took_us));
 }
 
-/// A request on a channel's connection was refused by the gate, or was sent and ended. `took_us`: from the first byte out to
-/// the last byte in; none: it did not come to be sent.
-pub fn gate_request(channel: Option<&Arc<str>>, end: Result<u16, &SendError>, took_us: Option<u64>) {
+/// A request on a channel's connection was refused by the gate, or was sent and ended. `took_us`:
+/// from the first byte out to the last byte in; none: it did not come to be sent.
+pub fn gate_request(
+    channel: Option<&Arc<str>>,
+    end: Result<u16, &SendError>,
+    took_us: Option<u64>,
+) {
     // A source's requests are counted where their meaning is known.
     let Some(channel) = channel else { return };
-    counter!(name::GATE_REQUESTS, "channel" => shared(channel), "status" => request_status(end)).increment(1);
+    counter!(name::GATE_REQUESTS, "channel" => shared(channel), "status" => request_status(end))
+        .increment(1);
     if let Some(took_us) = took_us {
-        histogram!(name::GATE_REQUEST_SECONDS, "channel" => shared(channel)).record(seconds(took_us));
+        histogram!(name::GATE_REQUEST_SECONDS, "channel" => shared(channel))
+            .record(seconds(took_us));
     }
 }
 
@@ -68,7 +83,8 @@ pub fn limit_waited(channel: Option<&Arc<str>>, waited_us: u64) {
 
 /// A request to a source ended; waiting for its limits included.
 pub fn source_request(source: &Arc<str>, end: Result<u16, &SendError>, took_us: u64) {
-    counter!(name::SOURCE_REQUESTS, "source" => shared(source), "status" => request_status(end)).increment(1);
+    counter!(name::SOURCE_REQUESTS, "source" => shared(source), "status" => request_status(end))
+        .increment(1);
     histogram!(name::SOURCE_REQUEST_SECONDS, "source" => shared(source)).record(seconds(took_us));
 }
 
@@ -79,17 +95,25 @@ pub fn source_object(source: &Arc<str>, outcome: &'static str) {
 
 /// The writer ended a transaction with about this many rows.
 pub fn store_committed(committed: bool, rows: usize, took_us: u64) {
-    counter!(name::STORE_COMMITS, "outcome" => if committed { "committed" } else { "undone" }).increment(1);
+    counter!(name::STORE_COMMITS, "outcome" => if committed { "committed" } else { "undone" })
+        .increment(1);
     histogram!(name::STORE_COMMIT_SECONDS).record(seconds(took_us));
-    #[expect(clippy::cast_precision_loss, reason = "the rows of a group are far fewer than 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the rows of a group are far fewer than 2^52"
+    )]
     histogram!(name::STORE_COMMIT_ROWS).record(rows as f64);
 }
 
 /// A request to the REST API was answered. `route`: its template; none: no such route.
 pub fn http_answered(method: &http::Method, route: Option<String>, status: u16, took_us: u64) {
-    let (method, route) = (method_text(method), route.map_or(SharedString::const_str(NOBODY), SharedString::from));
+    let (method, route) = (
+        method_text(method),
+        route.map_or(SharedString::const_str(NOBODY), SharedString::from),
+    );
     counter!(name::HTTP_REQUESTS, "method" => method, "route" => route.clone(), "status" => status_text(status)).increment(1);
-    histogram!(name::HTTP_REQUEST_SECONDS, "method" => method, "route" => route).record(seconds(took_us));
+    histogram!(name::HTTP_REQUEST_SECONDS, "method" => method, "route" => route)
+        .record(seconds(took_us));
 }
 
 /// Unfinished jobs, as they stand.
@@ -99,7 +123,8 @@ pub(super) fn set_unfinished(jobs: u64) {
 
 /// Connections of a channel in a state, as they stand.
 pub(super) fn set_connections(channel: &Arc<str>, state: &'static str, connections: u64) {
-    gauge!(name::CONNECTIONS, "channel" => shared(channel), "state" => state).set(number(connections));
+    gauge!(name::CONNECTIONS, "channel" => shared(channel), "state" => state)
+        .set(number(connections));
 }
 
 /// Instances of connectors, as they stand.
@@ -122,12 +147,18 @@ fn shared(text: &Arc<str>) -> SharedString {
     SharedString::from(Arc::clone(text))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "microseconds of a process' life fit into 52 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of a process' life fit into 52 bits"
+)]
 fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
 }
 
-#[expect(clippy::cast_precision_loss, reason = "what is counted here is far less than 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what is counted here is far less than 2^52"
+)]
 fn number(count: u64) -> f64 {
     count as f64
 }
@@ -180,8 +211,11 @@ fn method_text(method: &http::Method) -> &'static str {
 
 /// The three digits of a status, as a text that lives as long as the program.
 fn status_text(status: u16) -> &'static str {
-    static TEXTS: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| (100..1000_u16).map(|code| code.to_string()).collect());
-    TEXTS.get(usize::from(status).wrapping_sub(100)).map_or(NOBODY, String::as_str)
+    static TEXTS: std::sync::LazyLock<Vec<String>> =
+        std::sync::LazyLock::new(|| (100..1000_u16).map(|code| code.to_string()).collect());
+    TEXTS
+        .get(usize::from(status).wrapping_sub(100))
+        .map_or(NOBODY, String::as_str)
 }
 
 #[cfg(test)]
@@ -190,12 +224,21 @@ mod tests {
 
     #[test]
     fn labels_are_bounded_whatever_a_client_sends() {
-        assert_eq!((status_text(100), status_text(507), status_text(999)), ("100", "507", "999"));
+        assert_eq!(
+            (status_text(100), status_text(507), status_text(999)),
+            ("100", "507", "999")
+        );
         assert_eq!((status_text(0), status_text(u16::MAX)), (NOBODY, NOBODY));
         let made_up = http::Method::from_bytes(b"BREW").expect("a token is a method");
-        assert_eq!((method_text(&http::Method::PUT), method_text(&made_up)), ("PUT", "other"));
+        assert_eq!(
+            (method_text(&http::Method::PUT), method_text(&made_up)),
+            ("PUT", "other")
+        );
         assert_eq!(request_status(Ok(204)), "2xx");
         assert_eq!(request_status(Ok(599)), "5xx");
-        assert_eq!(request_status(Err(&SendError::Denied(String::new()))), "denied");
+        assert_eq!(
+            request_status(Err(&SendError::Denied(String::new()))),
+            "denied"
+        );
     }
 }

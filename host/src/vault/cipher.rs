@@ -1,7 +1,8 @@
 //! Sealing and naming with keys derived from the master key.
 //!
-//! A sealed text is one byte of format (1), 12 bytes of nonce, the ciphertext and 16 bytes of tag. Nonces are random;
-//! at 96 bits a host would have to seal some billions of texts before a repeat is likely (NIST SP 800-38D, 8.3).
+//! A sealed text is one byte of format (1), 12 bytes of nonce, the ciphertext and 16 bytes of tag.
+//! Nonces are random; at 96 bits a host would have to seal some billions of texts before a repeat
+//! is likely (NIST SP 800-38D, 8.3).
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hmac, rand};
@@ -22,8 +23,12 @@ impl Cipher {
         let master = hmac::Key::new(hmac::HMAC_SHA256, key.bytes());
         let seal = hmac::sign(&master, b"egression/seal/1");
         let tag = hmac::sign(&master, b"egression/tag/1");
-        let seal = UnboundKey::new(&CHACHA20_POLY1305, seal.as_ref()).expect("SHA-256 gives the 32 bytes that the cipher takes");
-        Self { seal: LessSafeKey::new(seal), tag: hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref()) }
+        let seal = UnboundKey::new(&CHACHA20_POLY1305, seal.as_ref())
+            .expect("SHA-256 gives the 32 bytes that the cipher takes");
+        Self {
+            seal: LessSafeKey::new(seal),
+            tag: hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref()),
+        }
     }
 
     pub(super) fn seal(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
@@ -31,7 +36,11 @@ impl Cipher {
         rand::fill(&mut nonce).map_err(|_| VaultError::Seal)?;
         let mut text = plain.to_vec();
         self.seal
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context.as_bytes()), &mut text)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(context.as_bytes()),
+                &mut text,
+            )
             .map_err(|_| VaultError::Seal)?;
         let mut sealed = Vec::with_capacity(1 + NONCE_LEN + text.len());
         sealed.push(FORMAT);
@@ -42,11 +51,16 @@ impl Cipher {
 
     /// None: changed, or sealed under another key or context.
     pub(super) fn open(&self, context: &str, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (&FORMAT, rest) = sealed.split_first()? else { return None };
+        let (&FORMAT, rest) = sealed.split_first()? else {
+            return None;
+        };
         let (nonce, text) = rest.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut text = text.to_vec();
-        let plain = self.seal.open_in_place(nonce, Aad::from(context.as_bytes()), &mut text).ok()?;
+        let plain = self
+            .seal
+            .open_in_place(nonce, Aad::from(context.as_bytes()), &mut text)
+            .ok()?;
         Some(plain.to_vec())
     }
 

@@ -12,7 +12,12 @@ pub trait SecretFacts: Send + Sync {
     ///
     /// # Errors
     /// What the database says.
-    async fn put_secret(&self, owner: &str, name: &str, secret: NewSecret) -> Result<i64, StoreError>;
+    async fn put_secret(
+        &self,
+        owner: &str,
+        name: &str,
+        secret: NewSecret,
+    ) -> Result<i64, StoreError>;
 
     /// The secrets of an owner.
     ///
@@ -24,12 +29,22 @@ pub trait SecretFacts: Send + Sync {
     ///
     /// # Errors
     /// What the database says.
-    async fn drop_secret(&self, owner: &str, name: &str, generation: Option<i64>) -> Result<(), StoreError>;
+    async fn drop_secret(
+        &self,
+        owner: &str,
+        name: &str,
+        generation: Option<i64>,
+    ) -> Result<(), StoreError>;
 }
 
 #[async_trait]
 impl SecretFacts for Store {
-    async fn put_secret(&self, owner: &str, name: &str, secret: NewSecret) -> Result<i64, StoreError> {
+    async fn put_secret(
+        &self,
+        owner: &str,
+        name: &str,
+        secret: NewSecret,
+    ) -> Result<i64, StoreError> {
         Self::put_secret(self, owner, name, secret).await
     }
 
@@ -37,7 +52,12 @@ impl SecretFacts for Store {
         Self::secrets(self, owner).await
     }
 
-    async fn drop_secret(&self, owner: &str, name: &str, generation: Option<i64>) -> Result<(), StoreError> {
+    async fn drop_secret(
+        &self,
+        owner: &str,
+        name: &str,
+        generation: Option<i64>,
+    ) -> Result<(), StoreError> {
         Self::drop_secret(self, owner, name, generation).await
     }
 }

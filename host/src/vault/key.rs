@@ -43,21 +43,31 @@ pub enum KeyError {
 }
 
 impl MasterKey {
-    /// Takes the key from `file` if given, else from `variable` (the value of `EGRESSION_MASTER_KEY`), else from
-    /// `master.key` in the data directory, which is made with mode 0600 if it is not there.
+    /// Takes the key from `file` if given, else from `variable` (the value of
+    /// `EGRESSION_MASTER_KEY`), else from `master.key` in the data directory, which is made with
+    /// mode 0600 if it is not there.
     ///
     /// # Errors
-    /// [`KeyError`]. A file that was named and is not there is an error, never a reason to make another key.
-    pub fn load_or_create(data_dir: &Path, file: Option<&Path>, variable: Option<&str>) -> Result<Self, KeyError> {
+    /// [`KeyError`]. A file that was named and is not there is an error, never a reason to make
+    /// another key.
+    pub fn load_or_create(
+        data_dir: &Path,
+        file: Option<&Path>,
+        variable: Option<&str>,
+    ) -> Result<Self, KeyError> {
         if let Some(path) = file {
             return Self::read(path);
         }
         if let Some(text) = variable {
-            return Self::parse(text).ok_or_else(|| KeyError::Shape { origin: "EGRESSION_MASTER_KEY".to_owned() });
+            return Self::parse(text).ok_or_else(|| KeyError::Shape {
+                origin: "EGRESSION_MASTER_KEY".to_owned(),
+            });
         }
         let path = Self::file_in(data_dir);
         match Self::create(&path) {
-            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Self::read(&path),
+            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Self::read(&path)
+            }
             made => made,
         }
     }
@@ -80,7 +90,8 @@ impl MasterKey {
         Self(bytes)
     }
 
-    /// A key for one purpose, from which the master key cannot be found (HMAC-SHA256 of the purpose).
+    /// A key for one purpose, from which the master key cannot be found (HMAC-SHA256 of the
+    /// purpose).
     #[must_use]
     pub fn derive(&self, purpose: &str) -> [u8; KEY_BYTES] {
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.0);
@@ -94,13 +105,21 @@ impl MasterKey {
     }
 
     fn read(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| KeyError::File {
+            path: path.to_owned(),
+            source,
+        })?;
         warn_if_readable_by_others(path);
-        Self::parse(&text).ok_or_else(|| KeyError::Shape { origin: path.display().to_string() })
+        Self::parse(&text).ok_or_else(|| KeyError::Shape {
+            origin: path.display().to_string(),
+        })
     }
 
     fn create(path: &Path) -> Result<Self, KeyError> {
-        let failed = |source| KeyError::File { path: path.to_owned(), source };
+        let failed = |source| KeyError::File {
+            path: path.to_owned(),
+            source,
+        };
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -108,17 +127,24 @@ impl MasterKey {
         let mut file = options.open(path).map_err(failed)?;
         let mut bytes = [0; KEY_BYTES];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeyError::Randomness)?;
-        // Secrets sealed under a key that a power cut takes away are lost, so it is on the disk before its first use.
-        file.write_all(format!("{}\n", hex::encode(bytes)).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        // Secrets sealed under a key that a power cut takes away are lost, so it is on the disk
+        // before its first use.
+        file.write_all(format!("{}\n", hex::encode(bytes)).as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(failed)?;
         if let Some(directory) = path.parent() {
-            fs::File::open(directory).and_then(|d| d.sync_all()).map_err(failed)?;
+            fs::File::open(directory)
+                .and_then(|d| d.sync_all())
+                .map_err(failed)?;
         }
         Ok(Self(bytes))
     }
 
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let bytes = hex::decode(text).ok().or_else(|| STANDARD.decode(text).ok())?;
+        let bytes = hex::decode(text)
+            .ok()
+            .or_else(|| STANDARD.decode(text).ok())?;
         bytes.try_into().ok().map(Self)
     }
 }

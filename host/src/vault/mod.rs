@@ -1,8 +1,10 @@
-//! Secrets at rest: sealed with ChaCha20-Poly1305 (RFC 8439) under the host's master key before the store sees them.
+//! Secrets at rest: sealed with ChaCha20-Poly1305 (RFC 8439) under the host's master key before the
+//! store sees them.
 //!
-//! Promises: a secret's text lies in the store as ciphertext only, bound to its owner and name, so that a row moved
-//! to another owner does not open; every change is a new generation; [`Vault::tag`] gives a text that names one
-//! generation and cannot be guessed. Who may use a secret, and towards which host, is the gate's decision.
+//! Promises: a secret's text lies in the store as ciphertext only, bound to its owner and name, so
+//! that a row moved to another owner does not open; every change is a new generation;
+//! [`Vault::tag`] gives a text that names one generation and cannot be guessed. Who may use a
+//! secret, and towards which host, is the gate's decision.
 
 mod cipher;
 mod entered;
@@ -39,7 +41,8 @@ pub struct Secret {
     pub bound_hosts: Vec<String>,
     /// Not good after.
     pub expires_at: Option<Wall>,
-    /// What it comes from, as a digest: the value that was entered, or what a token was fetched with.
+    /// What it comes from, as a digest: the value that was entered, or what a token was fetched
+    /// with.
     pub origin: Option<String>,
 }
 
@@ -106,8 +109,8 @@ struct Inner {
     cipher: Cipher,
     facts: Box<dyn SecretFacts>,
     clock: Clock,
-    /// A lock for each owner: whoever writes holds it over the store's answer, so that memory never runs ahead of it, and
-    /// nobody waits for what another owner writes.
+    /// A lock for each owner: whoever writes holds it over the store's answer, so that memory never
+    /// runs ahead of it, and nobody waits for what another owner writes.
     owners: Mutex<HashMap<String, Arc<RwLock<Secrets>>>>,
 }
 
@@ -124,13 +127,21 @@ impl Vault {
     /// A vault over the store's rows.
     #[must_use]
     pub fn new(key: &MasterKey, facts: impl SecretFacts + 'static, clock: Clock) -> Self {
-        let inner = Inner { cipher: Cipher::new(key), facts: Box::new(facts), clock, owners: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner {
+            cipher: Cipher::new(key),
+            facts: Box::new(facts),
+            clock,
+            owners: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
-    /// Keeps a secret and returns its generation. Durable when this returns. `owner`: `connection:7`, `source:3`. What
-    /// is kept already, with the same hosts and expiry, is no new generation: what was made with it stays good. What is
-    /// kept and cannot be opened, because the master key is another one, is replaced.
+    /// Keeps a secret and returns its generation. Durable when this returns. `owner`:
+    /// `connection:7`, `source:3`. What is kept already, with the same hosts and expiry, is no new
+    /// generation: what was made with it stays good. What is kept and cannot be opened, because the
+    /// master key is another one, is replaced.
     ///
     /// # Errors
     /// [`VaultError::Store`], [`VaultError::Seal`].
@@ -142,7 +153,8 @@ impl Vault {
         bound_hosts: Vec<String>,
         expires_at: Option<Wall>,
     ) -> Result<i64, VaultError> {
-        self.put_within(owner, name, value, bound_hosts, expires_at, usize::MAX).await
+        self.put_within(owner, name, value, bound_hosts, expires_at, usize::MAX)
+            .await
     }
 
     /// The same, where the owner may have `most` secrets.
@@ -158,7 +170,12 @@ impl Vault {
         expires_at: Option<Wall>,
         most: usize,
     ) -> Result<i64, VaultError> {
-        let fresh = Fresh { value, bound_hosts, expires_at, origin: None };
+        let fresh = Fresh {
+            value,
+            bound_hosts,
+            expires_at,
+            origin: None,
+        };
         Ok(self.replace(owner, name, most, |_| fresh).await?.0)
     }
 
@@ -175,7 +192,12 @@ impl Vault {
         expires_at: Option<Wall>,
         origin: Option<String>,
     ) -> Result<i64, VaultError> {
-        let fresh = Fresh { value, bound_hosts, expires_at, origin };
+        let fresh = Fresh {
+            value,
+            bound_hosts,
+            expires_at,
+            origin,
+        };
         Ok(self.replace(owner, name, usize::MAX, |_| fresh).await?.0)
     }
 
@@ -201,13 +223,36 @@ impl Vault {
         if kept.is_none() && secrets.as_ref().is_some_and(|known| known.len() >= most) {
             return Err(VaultError::Many { most });
         }
-        let Fresh { value, bound_hosts, expires_at, origin } = fresh;
-        let sealed = self.inner.cipher.seal(&secret_context(owner, name), value.expose_secret().as_bytes())?;
-        let row = NewSecret { ciphertext: sealed, bound_hosts: bound_hosts.clone(), expires_at, origin: origin.clone() };
+        let Fresh {
+            value,
+            bound_hosts,
+            expires_at,
+            origin,
+        } = fresh;
+        let sealed = self.inner.cipher.seal(
+            &secret_context(owner, name),
+            value.expose_secret().as_bytes(),
+        )?;
+        let row = NewSecret {
+            ciphertext: sealed,
+            bound_hosts: bound_hosts.clone(),
+            expires_at,
+            origin: origin.clone(),
+        };
         let generation = self.inner.facts.put_secret(owner, name, row).await?;
-        // An owner of whom something cannot be read is read anew when asked for: the rest may be replaced as well by then.
+        // An owner of whom something cannot be read is read anew when asked for: the rest may be
+        // replaced as well by then.
         if let Some(known) = &mut *secrets {
-            known.insert(name.to_owned(), Secret { value, generation, bound_hosts, expires_at, origin });
+            known.insert(
+                name.to_owned(),
+                Secret {
+                    value,
+                    generation,
+                    bound_hosts,
+                    expires_at,
+                    origin,
+                },
+            );
         }
         Ok((generation, true))
     }
@@ -223,7 +268,11 @@ impl Vault {
         let slot = self.slot(owner);
         let mut secrets = slot.write().await;
         self.load(&mut secrets, owner).await?;
-        Ok(secrets.iter().flat_map(HashMap::values).map(|secret| secret.value.clone()).collect())
+        Ok(secrets
+            .iter()
+            .flat_map(HashMap::values)
+            .map(|secret| secret.value.clone())
+            .collect())
     }
 
     /// The same without waiting; none if they are not in memory, or are being changed.
@@ -231,10 +280,17 @@ impl Vault {
     pub fn values_in_memory(&self, owner: &str) -> Option<Vec<SecretString>> {
         let slot = self.slot(owner);
         let secrets = slot.try_read().ok()?;
-        Some(secrets.as_ref()?.values().map(|secret| secret.value.clone()).collect())
+        Some(
+            secrets
+                .as_ref()?
+                .values()
+                .map(|secret| secret.value.clone())
+                .collect(),
+        )
     }
 
-    /// A secret; none if the owner has none of that name. An expired one is given too: see [`Secret::is_expired`].
+    /// A secret; none if the owner has none of that name. An expired one is given too: see
+    /// [`Secret::is_expired`].
     ///
     /// # Errors
     /// [`VaultError::Store`], [`VaultError::Unreadable`].
@@ -252,26 +308,39 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::Store`].
-    pub async fn drop(&self, owner: &str, name: &str, generation: Option<i64>) -> Result<(), VaultError> {
+    pub async fn drop(
+        &self,
+        owner: &str,
+        name: &str,
+        generation: Option<i64>,
+    ) -> Result<(), VaultError> {
         let slot = self.slot(owner);
         let mut secrets = slot.write().await;
-        self.inner.facts.drop_secret(owner, name, generation).await?;
+        self.inner
+            .facts
+            .drop_secret(owner, name, generation)
+            .await?;
         if let Some(known) = &mut *secrets
-            && known.get(name).is_some_and(|s| generation.is_none_or(|g| g == s.generation))
+            && known
+                .get(name)
+                .is_some_and(|s| generation.is_none_or(|g| g == s.generation))
         {
             known.remove(name);
         }
         Ok(())
     }
 
-    /// 32 hexadecimal digits that stand for one generation of one secret, the same after a restart, and not to be
-    /// guessed without the master key.
+    /// 32 hexadecimal digits that stand for one generation of one secret, the same after a restart,
+    /// and not to be guessed without the master key.
     #[must_use]
     pub fn tag(&self, owner: &str, name: &str, generation: i64) -> String {
-        self.inner.cipher.tag(&format!("{owner}\0{name}\0{generation}"))
+        self.inner
+            .cipher
+            .tag(&format!("{owner}\0{name}\0{generation}"))
     }
 
-    /// Seals bytes that are no secret of a name, such as a session. `context` must be the same when they are opened.
+    /// Seals bytes that are no secret of a name, such as a session. `context` must be the same when
+    /// they are opened.
     ///
     /// # Errors
     /// [`VaultError::Seal`].
@@ -284,11 +353,18 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Tampered`] if the bytes or the context are not the same.
     pub fn open_bytes(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
-        self.inner.cipher.open(&format!("bytes\0{context}"), sealed).ok_or(VaultError::Tampered)
+        self.inner
+            .cipher
+            .open(&format!("bytes\0{context}"), sealed)
+            .ok_or(VaultError::Tampered)
     }
 
     fn slot(&self, owner: &str) -> Arc<RwLock<Secrets>> {
-        let mut owners = self.inner.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut owners = self
+            .inner
+            .owners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(owners.entry(owner.to_owned()).or_default())
     }
 
@@ -300,16 +376,39 @@ impl Vault {
         let now = self.inner.clock.wall();
         let mut secrets = HashMap::new();
         for row in self.inner.facts.secrets(owner).await? {
-            let SecretRow { name, generation, ciphertext: sealed, bound_hosts, expires_at, origin } = row;
-            let plain = self.inner.cipher.open(&secret_context(owner, &name), &sealed).and_then(|p| String::from_utf8(p).ok());
+            let SecretRow {
+                name,
+                generation,
+                ciphertext: sealed,
+                bound_hosts,
+                expires_at,
+                origin,
+            } = row;
+            let plain = self
+                .inner
+                .cipher
+                .open(&secret_context(owner, &name), &sealed)
+                .and_then(|p| String::from_utf8(p).ok());
             let Some(plain) = plain else {
                 // A token that would be fetched anew anyway must not stand in the way of the rest.
                 if expires_at.is_some_and(|at| at <= now) {
                     continue;
                 }
-                return Err(VaultError::Unreadable { owner: owner.to_owned(), name });
+                return Err(VaultError::Unreadable {
+                    owner: owner.to_owned(),
+                    name,
+                });
             };
-            secrets.insert(name, Secret { value: SecretString::from(plain), generation, bound_hosts, expires_at, origin });
+            secrets.insert(
+                name,
+                Secret {
+                    value: SecretString::from(plain),
+                    generation,
+                    bound_hosts,
+                    expires_at,
+                    origin,
+                },
+            );
         }
         *known = Some(secrets);
         Ok(())

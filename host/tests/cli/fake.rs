@@ -42,7 +42,11 @@ pub(crate) struct FakeHost {
 
 impl Reply {
     pub(crate) fn new(status: u16, body: Value) -> Self {
-        Self { status, headers: Vec::new(), body }
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+        }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -63,7 +67,13 @@ impl FakeHost {
 
     /// `at`: method and path, `GET /v1/jobs/job_1`.
     pub(crate) fn on(&self, at: &str, reply: Reply) {
-        self.script.replies.lock().unwrap().entry(at.to_owned()).or_default().push_back(reply);
+        self.script
+            .replies
+            .lock()
+            .unwrap()
+            .entry(at.to_owned())
+            .or_default()
+            .push_back(reply);
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -75,26 +85,55 @@ impl FakeHost {
     }
 }
 
-async fn answer(State(script): State<Script>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(script): State<Script>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let line = format!("{method} {}", uri.path_and_query().unwrap());
-    script.asked.lock().unwrap().push(Asked { line, headers, body });
+    script.asked.lock().unwrap().push(Asked {
+        line,
+        headers,
+        body,
+    });
     let mut replies = script.replies.lock().unwrap();
     let reply = replies
         .get_mut(&format!("{method} {}", uri.path()))
-        .and_then(|queue| if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() });
-    let reply =
-        reply.unwrap_or_else(|| Reply::new(404, json!({"title": "Not found", "detail": "there is no such thing", "code": "not_found"})));
+        .and_then(|queue| {
+            if queue.len() > 1 {
+                queue.pop_front()
+            } else {
+                queue.front().cloned()
+            }
+        });
+    let reply = reply.unwrap_or_else(|| {
+        Reply::new(
+            404,
+            json!({"title": "Not found", "detail": "there is no such thing", "code": "not_found"}),
+        )
+    });
     let mut response = Response::builder().status(StatusCode::from_u16(reply.status).unwrap());
     for (name, value) in reply.headers {
         response = response.header(name, value);
     }
-    let body = if reply.body.is_null() { Body::empty() } else { Body::from(reply.body.to_string()) };
+    let body = if reply.body.is_null() {
+        Body::empty()
+    } else {
+        Body::from(reply.body.to_string())
+    };
     response.body(body).unwrap()
 }
 
 /// An execution with this status and these counts.
 pub(crate) fn execution(status: &str, done: bool, counts: Value) -> Value {
-    let total: u64 = counts.as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    let total: u64 = counts
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(Value::as_u64)
+        .sum();
     let mut counts = counts;
     counts["total"] = json!(total);
     json!({

@@ -25,7 +25,10 @@ async fn cli_apply_sends_the_text() {
     host.on("POST /v1/documents:apply", Reply::new(200, applied));
     let ended = place.run(&["apply", "part.toml", "--url", &host.url]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(ended.stdout, "KIND\tNAME\tVERSION\tCREATED\nchannel\tshop-de\t1\ttrue\nconnection\tshop-de/acme\t7\tfalse\n");
+    assert_eq!(
+        ended.stdout,
+        "KIND\tNAME\tVERSION\tCREATED\nchannel\tshop-de\t1\ttrue\nconnection\tshop-de/acme\t7\tfalse\n"
+    );
     assert_eq!(host.asked()[0].body, FILE);
     assert_eq!(host.asked()[0].headers["content-type"], "application/toml");
 }
@@ -41,12 +44,23 @@ async fn cli_apply_shows_refusals() {
     let ended = place.run(&["apply", "part.toml", "--url", &host.url]).await;
     assert_eq!(
         (ended.code, ended.stderr.as_str()),
-        (Some(4), "error: 409 Conflict: managed by the configuration file (managed_by_file)\n")
+        (
+            Some(4),
+            "error: 409 Conflict: managed by the configuration file (managed_by_file)\n"
+        )
     );
     place.write("wrong.toml", FILE.replace("connector = ", "conector = "));
-    let ended = place.run(&["apply", "wrong.toml", "--url", &host.url]).await;
+    let ended = place
+        .run(&["apply", "wrong.toml", "--url", &host.url])
+        .await;
     assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.starts_with("error: wrong.toml:10:1: unknown field `conector`"), "{}", ended.stderr);
+    assert!(
+        ended
+            .stderr
+            .starts_with("error: wrong.toml:10:1: unknown field `conector`"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(host.lines().len(), 1);
 }
 
@@ -57,6 +71,9 @@ async fn cli_serve_says_where_a_file_is_wrong() {
     let ended = place.run(&["serve", "--config", "egression.toml"]).await;
     assert_eq!(
         (ended.code, ended.stderr.as_str()),
-        (Some(2), "error: egression.toml:5:1: there is no subscription `acme` in this file (reference.missing)\n")
+        (
+            Some(2),
+            "error: egression.toml:5:1: there is no subscription `acme` in this file (reference.missing)\n"
+        )
     );
 }

@@ -1,4 +1,5 @@
-//! The real binary against a small fake of the REST contract: what it prints, what it asks for, how it exits.
+//! The real binary against a small fake of the REST contract: what it prints, what it asks for, how
+//! it exits.
 
 #![allow(clippy::unwrap_used)]
 

@@ -8,14 +8,31 @@ use crate::binary::Place;
 async fn cli_sandbox_serves_until_told_to_stop() {
     let place = Place::new();
     place.write("scenario.toml", "account = \"acme\"\n");
-    let mut child = place.command(&["sandbox", "--scenario", "scenario.toml", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut child = place
+        .command(&[
+            "sandbox",
+            "--scenario",
+            "scenario.toml",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let url = lines.next_line().await.unwrap().unwrap();
-    let login = reqwest::Client::new().post(format!("{url}/v1/login")).json(&serde_json::json!({"api_key": "sandbox-key"}));
+    let login = reqwest::Client::new()
+        .post(format!("{url}/v1/login"))
+        .json(&serde_json::json!({"api_key": "sandbox-key"}));
     let answer: serde_json::Value = login.send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["account"], "acme");
     let pid = child.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
 }
 
@@ -23,7 +40,18 @@ async fn cli_sandbox_serves_until_told_to_stop() {
 async fn cli_sandbox_refuses_a_wrong_scenario() {
     let place = Place::new();
     place.write("scenario.toml", "[faults]\nerror_5xx = 2\n");
-    let ended = place.run(&["sandbox", "--scenario", "scenario.toml", "--listen", "127.0.0.1:0"]).await;
+    let ended = place
+        .run(&[
+            "sandbox",
+            "--scenario",
+            "scenario.toml",
+            "--listen",
+            "127.0.0.1:0",
+        ])
+        .await;
     assert_eq!(ended.code, Some(2));
-    assert_eq!(ended.stderr, "error: scenario.toml: `faults.error_5xx` is 2, but a share is between 0 and 1\n");
+    assert_eq!(
+        ended.stderr,
+        "error: scenario.toml: `faults.error_5xx` is 2, but a share is between 0 and 1\n"
+    );
 }

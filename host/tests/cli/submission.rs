@@ -10,7 +10,11 @@ use crate::fake::{FakeHost, Reply, execution};
 #[tokio::test]
 async fn cli_submit_sends_the_file_as_it_is() {
     let (place, host) = (Place::new(), FakeHost::start().await);
-    let accepted = execution("queued", false, json!({"waiting": 2, "succeeded": 0, "rejected": 1}));
+    let accepted = execution(
+        "queued",
+        false,
+        json!({"waiting": 2, "succeeded": 0, "rejected": 1}),
+    );
     host.on("POST /v1/bulk", Reply::new(202, accepted.clone()));
     host.on("POST /v1/jobs", Reply::new(202, accepted.clone()));
     let lines = "{\"defaults\":{\"subscription\":\"acme\"}}\n{\"object_ids\":[\"1\"]}\n";
@@ -22,36 +26,100 @@ async fn cli_submit_sends_the_file_as_it_is() {
     let packed = encoder.finish().unwrap();
     place.write("jobs.ndjson.gz", &packed);
 
-    let ended = place.run(&["submit", "jobs.ndjson", "--url", &host.url, "--key", "egk_1", "--strict", "--idempotency-key", "k1"]).await;
+    let ended = place
+        .run(&[
+            "submit",
+            "jobs.ndjson",
+            "--url",
+            &host.url,
+            "--key",
+            "egk_1",
+            "--strict",
+            "--idempotency-key",
+            "k1",
+        ])
+        .await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.stderr, "accepted as exe_1: 3 jobs, 1 refused\n");
     insta::assert_snapshot!("submit_on_a_pipe", ended.stdout);
     for file in ["bulk.json", "one.json", "jobs.ndjson.gz"] {
-        assert_eq!(place.run(&["submit", file, "--url", &host.url]).await.code, Some(0), "{file}");
+        assert_eq!(
+            place.run(&["submit", file, "--url", &host.url]).await.code,
+            Some(0),
+            "{file}"
+        );
     }
-    let ended = place.run_with(&["submit", "-", "--url", &host.url, "--output", "json"], lines.as_bytes()).await;
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&ended.stdout).unwrap(), accepted);
+    let ended = place
+        .run_with(
+            &["submit", "-", "--url", &host.url, "--output", "json"],
+            lines.as_bytes(),
+        )
+        .await;
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&ended.stdout).unwrap(),
+        accepted
+    );
 
     let asked = host.asked();
-    let header = |index: usize, name: &str| asked[index].headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-    assert_eq!(host.lines(), ["POST /v1/bulk", "POST /v1/bulk", "POST /v1/jobs", "POST /v1/bulk", "POST /v1/bulk"]);
+    let header = |index: usize, name: &str| {
+        asked[index]
+            .headers
+            .get(name)
+            .map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        host.lines(),
+        [
+            "POST /v1/bulk",
+            "POST /v1/bulk",
+            "POST /v1/jobs",
+            "POST /v1/bulk",
+            "POST /v1/bulk"
+        ]
+    );
     assert_eq!(asked[0].body, lines);
     assert_eq!(header(0, "content-type").unwrap(), "application/x-ndjson");
-    assert_eq!(header(0, "prefer").unwrap(), "respond-async, handling=strict");
+    assert_eq!(
+        header(0, "prefer").unwrap(),
+        "respond-async, handling=strict"
+    );
     assert_eq!(header(0, "idempotency-key").unwrap(), "\"k1\"");
     assert_eq!(header(0, "authorization").unwrap(), "Bearer egk_1");
-    assert_eq!((header(1, "content-type").unwrap().as_str(), header(1, "authorization")), ("application/json", None));
-    assert_eq!((header(3, "content-encoding").unwrap().as_str(), &asked[3].body), ("gzip", &packed.into()));
-    assert_eq!((header(4, "content-type").unwrap().as_str(), &asked[4].body), ("application/x-ndjson", &lines.into()));
+    assert_eq!(
+        (
+            header(1, "content-type").unwrap().as_str(),
+            header(1, "authorization")
+        ),
+        ("application/json", None)
+    );
+    assert_eq!(
+        (
+            header(3, "content-encoding").unwrap().as_str(),
+            &asked[3].body
+        ),
+        ("gzip", &packed.into())
+    );
+    assert_eq!(
+        (header(4, "content-type").unwrap().as_str(), &asked[4].body),
+        ("application/x-ndjson", &lines.into())
+    );
 }
 
 #[tokio::test]
 async fn cli_submit_streams_what_is_large() {
     let (place, host) = (Place::new(), FakeHost::start().await);
-    host.on("POST /v1/bulk", Reply::new(202, execution("queued", false, json!({"waiting": 1, "succeeded": 0}))));
+    host.on(
+        "POST /v1/bulk",
+        Reply::new(
+            202,
+            execution("queued", false, json!({"waiting": 1, "succeeded": 0})),
+        ),
+    );
     let line = format!("{{\"object_ids\":[\"{}\"]}}\n", "x".repeat(100));
     let text = line.repeat(10_000);
-    let ended = place.run_with(&["submit", "-", "--url", &host.url], text.as_bytes()).await;
+    let ended = place
+        .run_with(&["submit", "-", "--url", &host.url], text.as_bytes())
+        .await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     // The fake takes bodies of at most 2 MB by itself.
     assert_eq!(host.asked()[0].body, text);
@@ -64,7 +132,13 @@ async fn cli_the_local_key_is_found() {
     place.write("elsewhere/admin.key", "egk_else\n");
     host.on("GET /v1/keys", Reply::new(200, json!({"items": []})));
     place.run(&["key", "list", "--url", &host.url]).await;
-    place.run(&["key", "list", "--url", &host.url, "--data-dir", "elsewhere"]).await;
-    let keys: Vec<_> = host.asked().into_iter().map(|asked| asked.headers["authorization"].to_str().unwrap().to_owned()).collect();
+    place
+        .run(&["key", "list", "--url", &host.url, "--data-dir", "elsewhere"])
+        .await;
+    let keys: Vec<_> = host
+        .asked()
+        .into_iter()
+        .map(|asked| asked.headers["authorization"].to_str().unwrap().to_owned())
+        .collect();
     assert_eq!(keys, ["Bearer egk_local", "Bearer egk_else"]);
 }

@@ -1,10 +1,15 @@
-//! A connector for a destination that takes a feed first and decides later, with every optional interface.
+//! A connector for a destination that takes a feed first and decides later, with every optional
+//! interface.
 
-#![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
+#![expect(
+    clippy::result_large_err,
+    reason = "the contract's errors are records by value; a call makes one at most"
+)]
 
 use egression_sdk::{
-    Action, Call, CallError, Connector, Description, Item, ItemOutcome, Outcome, Pending, Problem, Reconciliation, Request, Response,
-    SettingsMigration, Settlement, TypeSupport, Verdict, call_error_from_http, call_error_from_status, export_connector, path_segment,
+    Action, Call, CallError, Connector, Description, Item, ItemOutcome, Outcome, Pending, Problem,
+    Reconciliation, Request, Response, SettingsMigration, Settlement, TypeSupport, Verdict,
+    call_error_from_http, call_error_from_status, export_connector, path_segment,
 };
 use serde_json::json;
 
@@ -19,13 +24,18 @@ impl Connector for Feeds {
         Description::new("feeds", "0.1.0", "A marketplace of feeds")
             .object_type(TypeSupport::standard("offer", &actions).batch(25_000, 64 * 1024 * 1024))
             .auth("oauth2_client_credentials", &[])
-            .settings(&json!({ "type": "object", "properties": { "market": { "type": "string" } } }))
+            .settings(
+                &json!({ "type": "object", "properties": { "market": { "type": "string" } } }),
+            )
             .host("feeds.example.com")
     }
 
     /// One feed for all items: they share its id as their token.
     fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
-        let bodies: Vec<_> = items.iter().map(|item| (&item.object.id, &item.body)).collect();
+        let bodies: Vec<_> = items
+            .iter()
+            .map(|item| (&item.object.id, &item.body))
+            .collect();
         let request = Request::post(format!("{FEEDS}/feeds")).json(&bodies);
         let unknown = |problem| ItemOutcome::for_all(items, &Outcome::unknown(problem));
         match call.send(&request) {
@@ -36,10 +46,10 @@ impl Connector for Feeds {
                 }
                 Err(problem) => Ok(unknown(problem)),
             },
-            Ok(response) => {
-                call_error_from_status(&response, items.len()).map_or_else(|| Ok(unknown(Problem::from_response(&response))), Err)
-            }
-            Err(error) => call_error_from_http(&error, false, call.now_ms()).map_or_else(|| Ok(unknown(Problem::from_http(&error))), Err),
+            Ok(response) => call_error_from_status(&response, items.len())
+                .map_or_else(|| Ok(unknown(Problem::from_response(&response))), Err),
+            Err(error) => call_error_from_http(&error, false, call.now_ms())
+                .map_or_else(|| Ok(unknown(Problem::from_http(&error))), Err),
         }
     }
 }
@@ -49,12 +59,17 @@ impl Settlement for Feeds {
         let verdict = |pending: &Pending| {
             let done = path_segment(&pending.token).is_ok_and(|token| {
                 let request = Request::get(format!("{FEEDS}/feeds/{token}"));
-                call.send(&request).is_ok_and(|response| response.status == 200)
+                call.send(&request)
+                    .is_ok_and(|response| response.status == 200)
             });
             let delivered = Outcome::delivered(Vec::new());
             Verdict {
                 token: pending.token.clone(),
-                settled: if done { ItemOutcome::for_all(&pending.items, &delivered) } else { Vec::new() },
+                settled: if done {
+                    ItemOutcome::for_all(&pending.items, &delivered)
+                } else {
+                    Vec::new()
+                },
                 again_after: (!done).then_some(POLL_AFTER_MS),
                 finished: done,
             }

@@ -1,8 +1,8 @@
 //! A complete connector: it puts products to a shop that takes them one by one.
 
 use egression_sdk::{
-    Action, Call, CallError, Connector, Description, Item, ItemOutcome, Outcome, Request, TypeSupport, export_connector, outcome_from_http,
-    outcome_from_status, path_segment,
+    Action, Call, CallError, Connector, Description, Item, ItemOutcome, Outcome, Request,
+    TypeSupport, export_connector, outcome_from_http, outcome_from_status, path_segment,
 };
 
 struct Shop;
@@ -10,7 +10,9 @@ struct Shop;
 impl Connector for Shop {
     fn describe() -> Description {
         Description::new("shop", "0.1.0", "A shop")
-            .object_type(TypeSupport::standard("product", &[Action::Upsert]).idempotent(&[Action::Upsert]))
+            .object_type(
+                TypeSupport::standard("product", &[Action::Upsert]).idempotent(&[Action::Upsert]),
+            )
             .auth("bearer", &[])
             .host("api.shop.example.com")
     }

@@ -1,9 +1,13 @@
 //! The contract's types and functions as `wit-bindgen` makes them from `wit/v0.1`.
 //!
-//! The rest of the crate re-exports the types under their names and adds constructors to them; nobody else
-//! needs this module.
+//! The rest of the crate re-exports the types under their names and adds constructors to them;
+//! nobody else needs this module.
 
-#![allow(missing_docs, unreachable_pub, reason = "generated from WIT, where the documentation is")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "generated from WIT, where the documentation is"
+)]
 
 wit_bindgen::generate!({
     path: "../../wit/v0.1",

@@ -2,7 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{CallError, Channel, Connection, HttpError, ItemOutcome, Level, Problem, Request, Response, Session};
+use crate::{
+    CallError, Channel, Connection, HttpError, ItemOutcome, Level, Problem, Request, Response,
+    Session,
+};
 
 /// The frame of one call. Borrowed by everything a connector does during it.
 #[derive(Clone, Copy)]
@@ -16,11 +19,20 @@ pub struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// A call on a channel: the host's inside the sandbox, a scripted one in tests.
-    pub fn new(channel: &'a dyn Channel, connection: &'a Connection, session: Option<&'a Session>) -> Self {
-        Self { connection, session, channel }
+    pub fn new(
+        channel: &'a dyn Channel,
+        connection: &'a Connection,
+        session: Option<&'a Session>,
+    ) -> Self {
+        Self {
+            connection,
+            session,
+            channel,
+        }
     }
 
-    /// The way out, for what this type has no short word for: `sign`, `deposit`, `observe`, `lookup`.
+    /// The way out, for what this type has no short word for: `sign`, `deposit`, `observe`,
+    /// `lookup`.
     pub fn channel(&self) -> &'a dyn Channel {
         self.channel
     }
@@ -28,11 +40,12 @@ impl<'a> Call<'a> {
     /// The connection's settings.
     ///
     /// # Errors
-    /// [`CallError::SettingsInvalid`] if they do not fit `T`; the host checks them against the schema in the
-    /// description first, so this means that schema and `T` differ.
+    /// [`CallError::SettingsInvalid`] if they do not fit `T`; the host checks them against the
+    /// schema in the description first, so this means that schema and `T` differ.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, CallError> {
-        serde_json::from_str(&self.connection.settings)
-            .map_err(|error| CallError::SettingsInvalid(Problem::new("settings.invalid", error.to_string())))
+        serde_json::from_str(&self.connection.settings).map_err(|error| {
+            CallError::SettingsInvalid(Problem::new("settings.invalid", error.to_string()))
+        })
     }
 
     /// Sends one request. See [`Channel::send`].
@@ -48,10 +61,13 @@ impl<'a> Call<'a> {
     /// # Errors
     /// [`CallError::AuthRejected`] if the connection has no such secret: a person has to enter it.
     pub fn placeholder(&self, name: &str) -> Result<String, CallError> {
-        self.channel.placeholder(name).map_err(CallError::from_credential)
+        self.channel
+            .placeholder(name)
+            .map_err(CallError::from_credential)
     }
 
-    /// Settles one item now. True: the host asks to stop early; answer `not-attempted` for the rest.
+    /// Settles one item now. True: the host asks to stop early; answer `not-attempted` for the
+    /// rest.
     #[must_use = "true means that the host asks to stop"]
     pub fn report(&self, outcome: ItemOutcome) -> bool {
         self.channel.report(vec![outcome])

@@ -5,7 +5,13 @@ use crate::{Algorithm, Attr, CallError, CredentialError, Encoding, Problem, Sign
 impl SignRequest {
     /// Signs `data` with `key` (both may hold placeholders), answered in hex.
     pub fn new(algorithm: Algorithm, key: impl Into<String>, data: impl Into<String>) -> Self {
-        Self { algorithm, key: key.into(), data: data.into(), encoding: Encoding::Hex, attrs: Vec::new() }
+        Self {
+            algorithm,
+            key: key.into(),
+            data: data.into(),
+            encoding: Encoding::Hex,
+            attrs: Vec::new(),
+        }
     }
 
     /// The text form of the answer.
@@ -24,14 +30,17 @@ impl SignRequest {
 }
 
 impl CallError {
-    /// A missing secret asks for a person (`auth-rejected`); a request that makes no sense is the connector's
-    /// fault (`internal`).
+    /// A missing secret asks for a person (`auth-rejected`); a request that makes no sense is the
+    /// connector's fault (`internal`).
     pub fn from_credential(error: CredentialError) -> Self {
         match error {
-            CredentialError::Missing(name) => {
-                Self::AuthRejected(Problem::new("secret.missing", format!("the connection has no secret {name}")))
+            CredentialError::Missing(name) => Self::AuthRejected(Problem::new(
+                "secret.missing",
+                format!("the connection has no secret {name}"),
+            )),
+            CredentialError::Invalid(reason) => {
+                Self::Internal(Problem::new("credential.invalid", reason))
             }
-            CredentialError::Invalid(reason) => Self::Internal(Problem::new("credential.invalid", reason)),
         }
     }
 }
@@ -39,6 +48,9 @@ impl CallError {
 impl Attr {
     /// One free key-value pair.
     pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { key: key.into(), value: value.into() }
+        Self {
+            key: key.into(),
+            value: value.into(),
+        }
     }
 }

@@ -3,14 +3,18 @@
 use serde_json::Value;
 
 use crate::{
-    Action, AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer, TokenBucket, TypeSupport, Window,
-    WriteMode,
+    Action, AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer,
+    TokenBucket, TypeSupport, Window, WriteMode,
 };
 
 impl Description {
-    /// A connector by its name (lower-case letters, digits, hyphens), semantic version and title. It delivers
-    /// nothing yet, has no settings, and its instances serve one call each.
-    pub fn new(name: impl Into<String>, version: impl Into<String>, title: impl Into<String>) -> Self {
+    /// A connector by its name (lower-case letters, digits, hyphens), semantic version and title.
+    /// It delivers nothing yet, has no settings, and its instances serve one call each.
+    pub fn new(
+        name: impl Into<String>,
+        version: impl Into<String>,
+        title: impl Into<String>,
+    ) -> Self {
         Self {
             name: name.into(),
             version: version.into(),
@@ -43,7 +47,10 @@ impl Description {
     /// One more way to authenticate; `secrets` are those that `authenticate` asks for.
     #[must_use]
     pub fn auth(mut self, scheme: &str, secrets: &[&str]) -> Self {
-        self.auth_schemes.push(AuthScheme { scheme: scheme.to_owned(), secrets: secrets.iter().map(|name| (*name).to_owned()).collect() });
+        self.auth_schemes.push(AuthScheme {
+            scheme: scheme.to_owned(),
+            secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
+        });
         self
     }
 
@@ -77,8 +84,8 @@ impl Description {
 }
 
 impl TypeSupport {
-    /// A type that is delivered one object at a time, replaced as a whole, with the actions given; none of
-    /// them idempotent until [`idempotent`](Self::idempotent) says so.
+    /// A type that is delivered one object at a time, replaced as a whole, with the actions given;
+    /// none of them idempotent until [`idempotent`](Self::idempotent) says so.
     pub fn new(object_type: impl Into<String>, actions: &[Action], body: BodyFormat) -> Self {
         Self {
             object_type: object_type.into(),
@@ -180,7 +187,10 @@ impl TypeSupport {
     /// Where references to other objects are in the body; `*` stands for every element of an array.
     #[must_use]
     pub fn reference(mut self, pointer: &str, object_type: &str) -> Self {
-        self.references.push(ReferencePointer { pointer: pointer.to_owned(), object_type: object_type.to_owned() });
+        self.references.push(ReferencePointer {
+            pointer: pointer.to_owned(),
+            object_type: object_type.to_owned(),
+        });
         self
     }
 }
@@ -188,7 +198,13 @@ impl TypeSupport {
 impl Bucket {
     /// A limit of the connection that covers every request.
     pub fn new(name: impl Into<String>, kind: BucketKind) -> Self {
-        Self { name: name.into(), scope: "connection".to_owned(), kind, counts: None, operations: Vec::new() }
+        Self {
+            name: name.into(),
+            scope: "connection".to_owned(),
+            kind,
+            counts: None,
+            operations: Vec::new(),
+        }
     }
 
     /// Who shares it: `connection`, `channel`, `connector` or `setting:NAME`.
@@ -198,8 +214,8 @@ impl Bucket {
         self
     }
 
-    /// Counts what requests cost under this name ([`Request::cost`](crate::Request::cost)) instead of requests. For token
-    /// buckets and windows.
+    /// Counts what requests cost under this name ([`Request::cost`](crate::Request::cost)) instead
+    /// of requests. For token buckets and windows.
     #[must_use]
     pub fn counts(mut self, cost: impl Into<String>) -> Self {
         self.counts = Some(cost.into());
@@ -217,17 +233,30 @@ impl Bucket {
 impl BucketKind {
     /// At most `rate` per `per_ms`, and `burst` at once.
     pub fn per(rate: u32, per_ms: u64, burst: u32) -> Self {
-        Self::TokenBucket(TokenBucket { rate, per: per_ms, burst })
+        Self::TokenBucket(TokenBucket {
+            rate,
+            per: per_ms,
+            burst,
+        })
     }
 
     /// At most `max` in any `window_ms`.
     pub fn sliding(max: u32, window_ms: u64) -> Self {
-        Self::Window(Window { max, window: window_ms, anchor: None })
+        Self::Window(Window {
+            max,
+            window: window_ms,
+            anchor: None,
+        })
     }
 
-    /// At most `max` in each of the windows that follow one another, of which one begins at `anchor_ms` (since the Unix
-    /// epoch): a quota that starts anew every midnight. At least a second long.
+    /// At most `max` in each of the windows that follow one another, of which one begins at
+    /// `anchor_ms` (since the Unix epoch): a quota that starts anew every midnight. At least a
+    /// second long.
     pub fn fixed(max: u32, window_ms: u64, anchor_ms: u64) -> Self {
-        Self::Window(Window { max, window: window_ms, anchor: Some(anchor_ms) })
+        Self::Window(Window {
+            max,
+            window: window_ms,
+            anchor: Some(anchor_ms),
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! From the trait to the component's exports.
 //!
-//! [`Exported`] adapts a connector to the generated guest traits; the macros declare the component's functions.
-//! Natively they export nothing, so that a connector's crate builds and tests like any other.
+//! [`Exported`] adapts a connector to the generated guest traits; the macros declare the
+//! component's functions. Natively they export nothing, so that a connector's crate builds and
+//! tests like any other.
 
 use std::marker::PhantomData;
 
@@ -13,14 +14,19 @@ mod guest {
     use super::Exported;
     use crate::bindings::exports::egression::connector::connector::Guest;
     use crate::host_channel::HostChannel;
-    use crate::{Call, CallError, Connection, Connector, Description, Findings, Item, ItemOutcome, Session};
+    use crate::{
+        Call, CallError, Connection, Connector, Description, Findings, Item, ItemOutcome, Session,
+    };
 
     impl<C: Connector> Guest for Exported<C> {
         fn describe() -> Description {
             C::describe()
         }
 
-        fn authenticate(connection: Connection, previous: Option<Session>) -> Result<Session, CallError> {
+        fn authenticate(
+            connection: Connection,
+            previous: Option<Session>,
+        ) -> Result<Session, CallError> {
             let call = Call::new(&HostChannel, &connection, previous.as_ref());
             C::authenticate(&call, previous.as_ref())
         }
@@ -29,18 +35,24 @@ mod guest {
             C::check(&Call::new(&HostChannel, &connection, session.as_ref()))
         }
 
-        fn deliver(connection: Connection, session: Option<Session>, items: Vec<Item>) -> Result<Vec<ItemOutcome>, CallError> {
+        fn deliver(
+            connection: Connection,
+            session: Option<Session>,
+            items: Vec<Item>,
+        ) -> Result<Vec<ItemOutcome>, CallError> {
             let call = Call::new(&HostChannel, &connection, session.as_ref());
             C::deliver(&call, &items)
         }
     }
 }
 
-/// Exports a type that implements [`Connector`](crate::Connector) as the component's connector. Once per crate.
+/// Exports a type that implements [`Connector`](crate::Connector) as the component's connector.
+/// Once per crate.
 ///
-/// Optional interfaces are named behind it: `export_connector!(Type, settlement, reconciliation)`; the type then
-/// implements [`Settlement`](crate::Settlement), [`Reconciliation`](crate::Reconciliation) or
-/// [`SettingsMigration`](crate::SettingsMigration) (`settings_migration`) as well.
+/// Optional interfaces are named behind it: `export_connector!(Type, settlement, reconciliation)`;
+/// the type then implements [`Settlement`](crate::Settlement),
+/// [`Reconciliation`](crate::Reconciliation) or [`SettingsMigration`](crate::SettingsMigration)
+/// (`settings_migration`) as well.
 #[macro_export]
 macro_rules! export_connector {
     ($connector:ty $(, $optional:ident)* $(,)?) => {

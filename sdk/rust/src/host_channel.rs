@@ -3,7 +3,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::bindings::egression::connector::{credentials, http, ids, log, rate, settle};
-use crate::{Attr, Channel, CredentialError, HttpError, ItemOutcome, Level, ObjectKey, Remote, Request, Response, SignRequest};
+use crate::{
+    Attr, Channel, CredentialError, HttpError, ItemOutcome, Level, ObjectKey, Remote, Request,
+    Response, SignRequest,
+};
 
 /// The host.
 pub(crate) struct HostChannel;
@@ -14,8 +17,12 @@ impl Channel for HostChannel {
     }
 
     fn send_all(&self, requests: &[Request]) -> Vec<Result<Response, HttpError>> {
-        // A request whose body could not be written never reaches the host; the others keep their places.
-        let sound: Vec<_> = requests.iter().filter_map(|request| request.wire().ok().cloned()).collect();
+        // A request whose body could not be written never reaches the host; the others keep their
+        // places.
+        let sound: Vec<_> = requests
+            .iter()
+            .filter_map(|request| request.wire().ok().cloned())
+            .collect();
         let mut answers = http::send_all(&sound).into_iter();
         let short = || HttpError::NeverSent("the host answered for fewer requests".to_owned());
         requests
@@ -35,7 +42,12 @@ impl Channel for HostChannel {
         credentials::sign(request)
     }
 
-    fn deposit(&self, name: &str, value: &str, expires_at_ms: Option<u64>) -> Result<(), CredentialError> {
+    fn deposit(
+        &self,
+        name: &str,
+        value: &str,
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CredentialError> {
         credentials::deposit(name, value, expires_at_ms)
     }
 
@@ -43,7 +55,13 @@ impl Channel for HostChannel {
         settle::report(&outcomes)
     }
 
-    fn observe(&self, bucket: Option<&str>, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>) {
+    fn observe(
+        &self,
+        bucket: Option<&str>,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+    ) {
         rate::observe(bucket, limit, remaining, reset_ms);
     }
 
@@ -57,6 +75,10 @@ impl Channel for HostChannel {
 
     fn now_ms(&self) -> u64 {
         // A clock before 1970 is a broken host; 0 then lets every wait look long, never short.
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| {
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            })
     }
 }

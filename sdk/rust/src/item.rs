@@ -6,7 +6,8 @@ use serde_json::Value;
 use crate::{Action, Connection, Item, ItemOutcome, ObjectKey, Outcome, Problem, Remote};
 
 impl Item {
-    /// An item as a host would send it at first: index 0, first attempt, nothing known of it there. For tests.
+    /// An item as a host would send it at first: index 0, first attempt, nothing known of it there.
+    /// For tests.
     pub fn new(action: Action, object_type: &str, id: &str, body: Option<&Value>) -> Self {
         Self {
             index: 0,
@@ -42,7 +43,10 @@ impl Item {
     /// # Errors
     /// A problem `body.missing` or `body.invalid`, to be answered as `rejected`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let text = self.body.as_deref().ok_or_else(|| Problem::new("body.missing", "this action needs a body"))?;
+        let text = self
+            .body
+            .as_deref()
+            .ok_or_else(|| Problem::new("body.missing", "this action needs a body"))?;
         serde_json::from_str(text).map_err(|error| Problem::new("body.invalid", error.to_string()))
     }
 
@@ -53,21 +57,33 @@ impl Item {
 
     /// This item's outcome.
     pub fn settled(&self, outcome: Outcome) -> ItemOutcome {
-        ItemOutcome { index: self.index, outcome }
+        ItemOutcome {
+            index: self.index,
+            outcome,
+        }
     }
 }
 
 impl ObjectKey {
     /// An object by its type and its id in the source.
     pub fn new(object_type: impl Into<String>, id: impl Into<String>) -> Self {
-        Self { object_type: object_type.into(), id: id.into() }
+        Self {
+            object_type: object_type.into(),
+            id: id.into(),
+        }
     }
 }
 
 impl Remote {
     /// What an object became there: the connector's word for the kind, and the destination's id.
     pub fn new(kind: impl Into<String>, id: impl Into<String>) -> Self {
-        Self { kind: kind.into(), id: id.into(), version: None, url: None, sub_id: None }
+        Self {
+            kind: kind.into(),
+            id: id.into(),
+            version: None,
+            url: None,
+            sub_id: None,
+        }
     }
 
     /// The destination's version or ETag.

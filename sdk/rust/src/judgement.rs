@@ -1,7 +1,8 @@
 //! What a bare status or a failed request means, by the host's own table.
 //!
-//! A status alone cannot classify: real destinations answer business errors with 200 and everything with 500.
-//! Read the destination's body first, and use these functions for what it does not explain.
+//! A status alone cannot classify: real destinations answer business errors with 200 and everything
+//! with 500. Read the destination's body first, and use these functions for what it does not
+//! explain.
 
 use crate::{Action, CallError, HttpError, Item, ItemOutcome, Outcome, Problem, Remote, Response};
 
@@ -33,24 +34,27 @@ pub fn outcome_from_status(response: &Response, item: &Item) -> Outcome {
     }
 }
 
-/// The error of the whole call that a status means for a request on behalf of `items` items, if it means one:
-/// 401 `auth-expired`, 413 `batch-refused` for more than one item, 429 `throttled`, and 503 with a `Retry-After`
-/// `unavailable`. Only for requests of which nothing was applied.
+/// The error of the whole call that a status means for a request on behalf of `items` items, if it
+/// means one: 401 `auth-expired`, 413 `batch-refused` for more than one item, 429 `throttled`, and
+/// 503 with a `Retry-After` `unavailable`. Only for requests of which nothing was applied.
 pub fn call_error_from_status(response: &Response, items: usize) -> Option<CallError> {
     let problem = Problem::from_response(response);
     match response.status {
         401 => Some(CallError::AuthExpired(problem)),
         413 if items > 1 => Some(CallError::BatchRefused(problem)),
         429 => Some(CallError::throttled(throttle_ms(response), Some(problem))),
-        503 => response.retry_after_ms().map(|after| CallError::unavailable(Some(after), problem)),
+        503 => response
+            .retry_after_ms()
+            .map(|after| CallError::unavailable(Some(after), problem)),
         _ => None,
     }
 }
 
 /// The outcome of an item whose request ended without an answer.
 ///
-/// Never sent: `not-attempted`. A closed limit: `throttled` until then. Sent without an answer: `unknown`, or
-/// `not-attempted` if the request reads only. Denied: `retryable` with the reason, as an operator may allow it.
+/// Never sent: `not-attempted`. A closed limit: `throttled` until then. Sent without an answer:
+/// `unknown`, or `not-attempted` if the request reads only. Denied: `retryable` with the reason, as
+/// an operator may allow it.
 pub fn outcome_from_http(error: &HttpError, reads_only: bool, now_ms: u64) -> Outcome {
     match error {
         HttpError::NeverSent(_) => Outcome::NotAttempted,
@@ -61,23 +65,28 @@ pub fn outcome_from_http(error: &HttpError, reads_only: bool, now_ms: u64) -> Ou
     }
 }
 
-/// The error of the whole call that a failed request means, unless a write left without an answer: then
-/// `None`, and its items are `unknown`.
+/// The error of the whole call that a failed request means, unless a write left without an answer:
+/// then `None`, and its items are `unknown`.
 ///
-/// Never sent: `unavailable`. A closed limit: `throttled` until then. Denied: `settings-invalid`. Sent without an
-/// answer, reading only: `unavailable`.
+/// Never sent: `unavailable`. A closed limit: `throttled` until then. Denied: `settings-invalid`.
+/// Sent without an answer, reading only: `unavailable`.
 pub fn call_error_from_http(error: &HttpError, reads_only: bool, now_ms: u64) -> Option<CallError> {
     match error {
         HttpError::NeverSent(_) => Some(CallError::unavailable(None, problem_of(error))),
-        HttpError::Limited(until_ms) => Some(CallError::throttled(until_ms.saturating_sub(now_ms), None)),
-        HttpError::SentWithoutAnswer(_) if reads_only => Some(CallError::unavailable(None, problem_of(error))),
+        HttpError::Limited(until_ms) => {
+            Some(CallError::throttled(until_ms.saturating_sub(now_ms), None))
+        }
+        HttpError::SentWithoutAnswer(_) if reads_only => {
+            Some(CallError::unavailable(None, problem_of(error)))
+        }
         HttpError::SentWithoutAnswer(_) => None,
         HttpError::Denied(_) => Some(CallError::SettingsInvalid(problem_of(error))),
     }
 }
 
 impl Problem {
-    /// A failed request as a problem: `http.denied`, `http.limited`, `http.never_sent`, `http.no_answer`.
+    /// A failed request as a problem: `http.denied`, `http.limited`, `http.never_sent`,
+    /// `http.no_answer`.
     pub fn from_http(error: &HttpError) -> Self {
         problem_of(error)
     }
@@ -86,7 +95,10 @@ impl Problem {
 impl ItemOutcome {
     /// The same outcome for every item.
     pub fn for_all(items: &[Item], outcome: &Outcome) -> Vec<Self> {
-        items.iter().map(|item| item.settled(outcome.clone())).collect()
+        items
+            .iter()
+            .map(|item| item.settled(outcome.clone()))
+            .collect()
     }
 }
 
@@ -94,7 +106,8 @@ fn problem_of(error: &HttpError) -> Problem {
     match error {
         HttpError::Denied(reason) => Problem::new("http.denied", reason.as_str()),
         HttpError::Limited(until_ms) => {
-            Problem::new("http.limited", "a limit has no room within this call").attr("until_ms", until_ms.to_string())
+            Problem::new("http.limited", "a limit has no room within this call")
+                .attr("until_ms", until_ms.to_string())
         }
         HttpError::NeverSent(reason) => Problem::new("http.never_sent", reason.as_str()),
         HttpError::SentWithoutAnswer(reason) => Problem::new("http.no_answer", reason.as_str()),
@@ -106,8 +119,14 @@ fn throttle_ms(response: &Response) -> u64 {
 }
 
 fn remote_with_etag(response: &Response, item: &Item) -> Remote {
-    let mut remote = item.remotes.first().cloned().unwrap_or_else(|| Remote::new(&item.object.object_type, &item.object.id));
-    remote.version = response.header("etag").map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
+    let mut remote = item
+        .remotes
+        .first()
+        .cloned()
+        .unwrap_or_else(|| Remote::new(&item.object.object_type, &item.object.id));
+    remote.version = response
+        .header("etag")
+        .map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
     remote
 }
 
@@ -129,11 +148,17 @@ mod tests {
         assert!(matches!(judged(404, Action::Delete), Outcome::Delivered(d) if !d.changed));
         for status in [401, 408, 423, 425, 500, 503, 302] {
             let outcome = judged(status, Action::Upsert);
-            assert!(matches!(&outcome, Outcome::Retryable(r) if r.problem.http_status == Some(status)), "{status}: {outcome:?}");
+            assert!(
+                matches!(&outcome, Outcome::Retryable(r) if r.problem.http_status == Some(status)),
+                "{status}: {outcome:?}"
+            );
         }
         for status in [400, 403, 404, 410, 413, 422] {
             let outcome = judged(status, Action::Update);
-            assert!(matches!(&outcome, Outcome::Rejected(p) if p.http_status == Some(status)), "{status}: {outcome:?}");
+            assert!(
+                matches!(&outcome, Outcome::Rejected(p) if p.http_status == Some(status)),
+                "{status}: {outcome:?}"
+            );
         }
     }
 
@@ -141,13 +166,19 @@ mod tests {
     fn a_conflict_names_the_version_there() {
         let response = Response::new(412, "").with_header("ETag", "W/\"8\"");
         let known = item(Action::Update).known_as(Remote::new("listing", "77").version("7"));
-        assert_eq!(outcome_from_status(&response, &known), Outcome::conflict(Remote::new("listing", "77").version("8")));
+        assert_eq!(
+            outcome_from_status(&response, &known),
+            Outcome::conflict(Remote::new("listing", "77").version("8"))
+        );
     }
 
     #[test]
     fn throttling_waits_as_long_as_it_is_told() {
-        let exact = Response::new(429, "").with_header("Retry-After", "1").with_header("Retry-After-Ms", "250");
-        let waits = |response: &Response| match outcome_from_status(response, &item(Action::Upsert)) {
+        let exact = Response::new(429, "")
+            .with_header("Retry-After", "1")
+            .with_header("Retry-After-Ms", "250");
+        let waits = |response: &Response| match outcome_from_status(response, &item(Action::Upsert))
+        {
             Outcome::Throttled(throttle) => Some(throttle.retry_after),
             _ => None,
         };
@@ -165,16 +196,23 @@ mod tests {
         assert!(of(503, 1).is_none());
         assert!(of(500, 1).is_none());
         let closed = Response::new(503, "").with_header("Retry-After", "2");
-        assert!(matches!(call_error_from_status(&closed, 1), Some(CallError::Unavailable(r)) if r.after == Some(2_000)));
+        assert!(
+            matches!(call_error_from_status(&closed, 1), Some(CallError::Unavailable(r)) if r.after == Some(2_000))
+        );
     }
 
     #[test]
     fn a_lost_answer_to_a_write_is_never_better_than_unknown() {
         let lost = HttpError::SentWithoutAnswer("closed".to_owned());
-        assert!(matches!(outcome_from_http(&lost, false, 0), Outcome::Unknown(_)));
+        assert!(matches!(
+            outcome_from_http(&lost, false, 0),
+            Outcome::Unknown(_)
+        ));
         assert!(call_error_from_http(&lost, false, 0).is_none());
         assert_eq!(outcome_from_http(&lost, true, 0), Outcome::NotAttempted);
         let limited = HttpError::Limited(1_500);
-        assert!(matches!(outcome_from_http(&limited, false, 1_000), Outcome::Throttled(t) if t.retry_after == 500));
+        assert!(
+            matches!(outcome_from_http(&limited, false, 1_000), Outcome::Throttled(t) if t.retry_after == 500)
+        );
     }
 }

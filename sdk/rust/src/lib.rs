@@ -1,14 +1,18 @@
 //! Write Egression output connectors in Rust.
 //!
-//! A connector implements [`Connector`] and says `export_connector!(Type)`; built for `wasm32-wasip2` it is
-//! a component that an Egression host loads. The author depends on this crate alone and sees no WIT.
-//! Everything a connector does to the outside goes through its [`Call`], which stands on a [`Channel`]:
-//! the host's imports inside the sandbox, a [`ScriptedChannel`] in native unit tests.
+//! A connector implements [`Connector`] and says `export_connector!(Type)`; built for
+//! `wasm32-wasip2` it is a component that an Egression host loads. The author depends on this crate
+//! alone and sees no WIT. Everything a connector does to the outside goes through its [`Call`],
+//! which stands on a [`Channel`]: the host's imports inside the sandbox, a [`ScriptedChannel`] in
+//! native unit tests.
 //!
-//! What the contract means (outcomes, errors, the life of a call) is documented in the repository's `wit/README.md`;
-//! the names here are the same.
+//! What the contract means (outcomes, errors, the life of a call) is documented in the repository's
+//! `wit/README.md`; the names here are the same.
 
-#![expect(clippy::result_large_err, reason = "the contract's errors are records by value; a call makes one at most")]
+#![expect(
+    clippy::result_large_err,
+    reason = "the contract's errors are records by value; a call makes one at most"
+)]
 
 #[doc(hidden)]
 pub mod bindings;
@@ -34,20 +38,25 @@ mod session;
 mod settings_migration;
 mod settlement;
 
-pub use bindings::egression::connector::credentials::{Algorithm, CredentialError, Encoding, SignRequest};
+pub use bindings::egression::connector::credentials::{
+    Algorithm, CredentialError, Encoding, SignRequest,
+};
 pub use bindings::egression::connector::http::{BodyPlaceholders, HttpError, Payload, Response};
 pub use bindings::egression::connector::log::Level;
 pub use bindings::egression::connector::manifest::{
-    AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer, TokenBucket, TypeSupport, Window, WriteMode,
+    AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer,
+    TokenBucket, TypeSupport, Window, WriteMode,
 };
 pub use bindings::egression::connector::model::{
-    Acceptance, Action, Attr, CallError, Connection, Delivery, Findings, Item, ItemOutcome, ObjectKey, Outcome, Problem, Remote,
-    ResolvedReference, Retry, Session, Throttle,
+    Acceptance, Action, Attr, CallError, Connection, Delivery, Findings, Item, ItemOutcome,
+    ObjectKey, Outcome, Problem, Remote, ResolvedReference, Retry, Session, Throttle,
 };
 pub use call::Call;
 pub use channel::Channel;
 pub use connector::Connector;
-pub use judgement::{call_error_from_http, call_error_from_status, outcome_from_http, outcome_from_status};
+pub use judgement::{
+    call_error_from_http, call_error_from_status, outcome_from_http, outcome_from_status,
+};
 pub use reconciliation::Reconciliation;
 pub use request::{Request, path_segment};
 #[cfg(not(target_arch = "wasm32"))]

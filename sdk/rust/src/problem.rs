@@ -3,8 +3,8 @@
 use crate::{Attr, Problem, Response};
 
 impl Problem {
-    /// A problem with a stable code in the connector's own words (`price.missing`) and one sentence for a
-    /// person, without secrets.
+    /// A problem with a stable code in the connector's own words (`price.missing`) and one sentence
+    /// for a person, without secrets.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             code: code.into(),
@@ -22,11 +22,17 @@ impl Problem {
         Self::new("not_applicable", message)
     }
 
-    /// For an answer that says nothing more than its status: code `http.STATUS`, and the start of the body.
+    /// For an answer that says nothing more than its status: code `http.STATUS`, and the start of
+    /// the body.
     pub fn from_response(response: &Response) -> Self {
         const SHOWN_CHARS: usize = 200;
         let status = response.status;
-        let shown: String = response.text().unwrap_or_default().chars().take(SHOWN_CHARS).collect();
+        let shown: String = response
+            .text()
+            .unwrap_or_default()
+            .chars()
+            .take(SHOWN_CHARS)
+            .collect();
         let message = if shown.trim().is_empty() {
             format!("the destination answered {status}")
         } else {

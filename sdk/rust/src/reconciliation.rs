@@ -13,7 +13,11 @@ pub trait Reconciliation {
 
 /// Generated; used by `export_connector!`.
 pub mod bindings {
-    #![allow(missing_docs, unreachable_pub, reason = "generated from WIT, where the documentation is")]
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        reason = "generated from WIT, where the documentation is"
+    )]
     wit_bindgen::generate!({
         inline: "package egression:sdk-reconciliation;
             world reconciliation-export { export egression:connector/reconciliation@0.1.0; }",
@@ -26,8 +30,14 @@ pub mod bindings {
 }
 
 #[cfg(target_arch = "wasm32")]
-impl<C: Reconciliation> bindings::exports::egression::connector::reconciliation::Guest for crate::export::Exported<C> {
-    fn reconcile(connection: crate::Connection, session: Option<crate::Session>, items: Vec<Item>) -> Result<Vec<ItemOutcome>, CallError> {
+impl<C: Reconciliation> bindings::exports::egression::connector::reconciliation::Guest
+    for crate::export::Exported<C>
+{
+    fn reconcile(
+        connection: crate::Connection,
+        session: Option<crate::Session>,
+        items: Vec<Item>,
+    ) -> Result<Vec<ItemOutcome>, CallError> {
         let channel = crate::host_channel::HostChannel;
         C::reconcile(&Call::new(&channel, &connection, session.as_ref()), &items)
     }

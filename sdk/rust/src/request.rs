@@ -3,13 +3,15 @@
 use serde::Serialize;
 
 use crate::Problem;
-use crate::bindings::egression::connector::http::{Cost, Header, Request as WireRequest, RequestAuth};
+use crate::bindings::egression::connector::http::{
+    Cost, Header, Request as WireRequest, RequestAuth,
+};
 use crate::{BodyPlaceholders, HttpError, Payload};
 
 /// One HTTP request as the host's gate takes it.
 ///
-/// Unless said otherwise it writes, carries the connection's own credential, and has the host's default timeout
-/// and size cap. `GET` and `HEAD` are taken as reading only.
+/// Unless said otherwise it writes, carries the connection's own credential, and has the host's
+/// default timeout and size cap. `GET` and `HEAD` are taken as reading only.
 #[derive(Clone, Debug)]
 pub struct Request {
     wire: WireRequest,
@@ -68,12 +70,15 @@ impl Request {
     /// One more header. Placeholders work in the value.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.wire.headers.push(Header { name: name.into(), value: value.into() });
+        self.wire.headers.push(Header {
+            name: name.into(),
+            value: value.into(),
+        });
         self
     }
 
-    /// A JSON body, with its content type. A value that cannot be written as JSON makes the request end as
-    /// [`HttpError::Denied`]: nothing is sent.
+    /// A JSON body, with its content type. A value that cannot be written as JSON makes the request
+    /// end as [`HttpError::Denied`]: nothing is sent.
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
         match serde_json::to_string(body) {
@@ -126,7 +131,8 @@ impl Request {
         self
     }
 
-    /// Says that this request changes nothing there although its method may: a lost answer then costs nothing.
+    /// Says that this request changes nothing there although its method may: a lost answer then
+    /// costs nothing.
     #[must_use]
     pub fn reads_only(mut self) -> Self {
         self.wire.reads_only = true;
@@ -140,8 +146,9 @@ impl Request {
         self
     }
 
-    /// Says what it costs, for limits that count something else than requests (see [`Bucket::counts`](crate::Bucket)). Said
-    /// again of a name, the last holds. A cost that is not said is 1.
+    /// Says what it costs, for limits that count something else than requests (see
+    /// [`Bucket::counts`](crate::Bucket)). Said again of a name, the last holds. A cost that is not
+    /// said is 1.
     #[must_use]
     pub fn cost(mut self, name: impl Into<String>, units: u32) -> Self {
         let name = name.into();
@@ -176,7 +183,11 @@ impl Request {
 
     /// The first header of that name, in any case.
     pub fn header_value(&self, name: &str) -> Option<&str> {
-        self.wire.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
+        self.wire
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value.as_str())
     }
 
     /// The body, if it is text.
@@ -199,7 +210,11 @@ impl Request {
 
     /// What it says that it costs under this name.
     pub fn cost_of(&self, name: &str) -> Option<u32> {
-        self.wire.costs.iter().find(|cost| cost.name == name).map(|cost| cost.units)
+        self.wire
+            .costs
+            .iter()
+            .find(|cost| cost.name == name)
+            .map(|cost| cost.units)
     }
 
     /// Whether it says that it changes nothing there.
@@ -222,15 +237,20 @@ impl Request {
     }
 }
 
-/// One segment of a URL's path, percent-encoded (RFC 3986, 3.3): for ids, which may hold a slash or a space.
+/// One segment of a URL's path, percent-encoded (RFC 3986, 3.3): for ids, which may hold a slash or
+/// a space.
 ///
 /// # Errors
-/// The problem `id.unaddressable` for `.` and `..`: no encoding keeps these a segment of their own (WHATWG URL, 'double-dot URL
-/// path segment'), so the request would go to another address. An empty text is none either.
+/// The problem `id.unaddressable` for `.` and `..`: no encoding keeps these a segment of their own
+/// (WHATWG URL, 'double-dot URL path segment'), so the request would go to another address. An
+/// empty text is none either.
 pub fn path_segment(text: &str) -> Result<String, Problem> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     if matches!(text, "" | "." | "..") {
-        return Err(Problem::new("id.unaddressable", format!("`{text}` cannot be a segment of a URL's path")));
+        return Err(Problem::new(
+            "id.unaddressable",
+            format!("`{text}` cannot be a segment of a URL's path"),
+        ));
     }
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -260,7 +280,10 @@ mod tests {
         assert_eq!(request.method(), "PUT");
         assert_eq!(request.body_text(), Some(r#"{"a":1}"#));
         assert_eq!(request.header_value("if-match"), Some("\"7\""));
-        assert_eq!(request.header_value("Content-Type"), Some("application/json"));
+        assert_eq!(
+            request.header_value("Content-Type"),
+            Some("application/json")
+        );
         assert!(!request.uses_connection_auth());
         assert!(request.is_reads_only());
         assert!(request.wire().is_ok());
@@ -276,11 +299,19 @@ mod tests {
 
     #[test]
     fn a_segment_stays_one_segment() {
-        for (text, segment) in [("8086:1d2e", "8086:1d2e"), ("a/b c?d#e%", "a%2Fb%20c%3Fd%23e%25"), ("\u{fc}", "%C3%BC"), ("...", "...")] {
+        for (text, segment) in [
+            ("8086:1d2e", "8086:1d2e"),
+            ("a/b c?d#e%", "a%2Fb%20c%3Fd%23e%25"),
+            ("\u{fc}", "%C3%BC"),
+            ("...", "..."),
+        ] {
             assert_eq!(path_segment(text).as_deref(), Ok(segment));
         }
         for text in [".", "..", ""] {
-            assert!(path_segment(text).is_err_and(|problem| problem.code == "id.unaddressable"), "{text}");
+            assert!(
+                path_segment(text).is_err_and(|problem| problem.code == "id.unaddressable"),
+                "{text}"
+            );
         }
     }
 

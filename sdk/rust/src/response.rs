@@ -7,16 +7,25 @@ use crate::retry_after::parse_retry_after_ms;
 use crate::{Payload, Problem, Response};
 
 impl Response {
-    /// A response with this status and text: one part of a batch answer, to be judged like a whole one, or
-    /// a reply in tests.
+    /// A response with this status and text: one part of a batch answer, to be judged like a whole
+    /// one, or a reply in tests.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
-        Self { status, headers: Vec::new(), body: Payload::Text(body.into()), truncated: false, duration: 0 }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Payload::Text(body.into()),
+            truncated: false,
+            duration: 0,
+        }
     }
 
     /// One more header.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header { name: name.into(), value: value.into() });
+        self.headers.push(Header {
+            name: name.into(),
+            value: value.into(),
+        });
         self
     }
 
@@ -27,7 +36,10 @@ impl Response {
 
     /// The first header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
+        self.headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value.as_str())
     }
 
     /// The body, if it is text.
@@ -41,8 +53,8 @@ impl Response {
     /// The body, parsed.
     ///
     /// # Errors
-    /// A problem `answer.truncated` or `answer.unreadable`. After a write neither says whether it was applied:
-    /// answer `unknown`, never `rejected`.
+    /// A problem `answer.truncated` or `answer.unreadable`. After a write neither says whether it
+    /// was applied: answer `unknown`, never `rejected`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         if self.truncated {
             let problem = Problem::new("answer.truncated", "the answer is longer than its cap");
@@ -52,13 +64,18 @@ impl Response {
             Payload::Text(text) => serde_json::from_str(text),
             Payload::Bytes(bytes) => serde_json::from_slice(bytes),
         };
-        parsed.map_err(|error| Problem::new("answer.unreadable", error.to_string()).status(self.status))
+        parsed.map_err(|error| {
+            Problem::new("answer.unreadable", error.to_string()).status(self.status)
+        })
     }
 
-    /// How long the destination asks to wait: `Retry-After-Ms`, else `Retry-After` in seconds or as a date
-    /// (RFC 9110, 10.2.3), which is measured against the answer's own `Date`. In milliseconds.
+    /// How long the destination asks to wait: `Retry-After-Ms`, else `Retry-After` in seconds or as
+    /// a date (RFC 9110, 10.2.3), which is measured against the answer's own `Date`. In
+    /// milliseconds.
     pub fn retry_after_ms(&self) -> Option<u64> {
-        let exact = self.header("retry-after-ms").and_then(|value| value.trim().parse().ok());
+        let exact = self
+            .header("retry-after-ms")
+            .and_then(|value| value.trim().parse().ok());
         exact.or_else(|| parse_retry_after_ms(self.header("retry-after")?, self.header("date")))
     }
 }

@@ -1,7 +1,8 @@
 //! The values of `Retry-After` (RFC 9110, section 10.2.3): seconds, or an HTTP date.
 
-/// The wait in milliseconds. A date is measured against `date`, the answer's own `Date` header, so that the
-/// two clocks need not agree; without one, or in an obsolete format, it says nothing. A date that has passed is 0.
+/// The wait in milliseconds. A date is measured against `date`, the answer's own `Date` header, so
+/// that the two clocks need not agree; without one, or in an obsolete format, it says nothing. A
+/// date that has passed is 0.
 pub(crate) fn parse_retry_after_ms(value: &str, date: Option<&str>) -> Option<u64> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u64>() {
@@ -14,7 +15,9 @@ pub(crate) fn parse_retry_after_ms(value: &str, date: Option<&str>) -> Option<u6
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` as seconds since 1970.
 fn imf_fixdate_seconds(text: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let mut parts = text.split_once(", ")?.1.split(' ');
     let day: i64 = parts.next()?.parse().ok()?;
     let month_name = parts.next()?;
@@ -32,7 +35,8 @@ fn imf_fixdate_seconds(text: &str) -> Option<i64> {
     Some(days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
-/// Howard Hinnant's `days_from_civil` (<https://howardhinnant.github.io/date_algorithms.html>), for years from 1970.
+/// Howard Hinnant's `days_from_civil` (<https://howardhinnant.github.io/date_algorithms.html>), for
+/// years from 1970.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year / 400;
@@ -56,15 +60,30 @@ mod tests {
     #[test]
     fn a_date_counts_from_the_answers_own_date() {
         let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(parse_retry_after_ms("Sun, 06 Nov 1994 08:50:07 GMT", date), Some(30_000));
-        assert_eq!(parse_retry_after_ms("Sun, 06 Nov 1994 08:00:00 GMT", date), Some(0));
-        assert_eq!(parse_retry_after_ms("Sun, 06 Nov 1994 08:50:07 GMT", None), None);
+        assert_eq!(
+            parse_retry_after_ms("Sun, 06 Nov 1994 08:50:07 GMT", date),
+            Some(30_000)
+        );
+        assert_eq!(
+            parse_retry_after_ms("Sun, 06 Nov 1994 08:00:00 GMT", date),
+            Some(0)
+        );
+        assert_eq!(
+            parse_retry_after_ms("Sun, 06 Nov 1994 08:50:07 GMT", None),
+            None
+        );
     }
 
     #[test]
     fn dates_become_seconds() {
-        assert_eq!(imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        assert_eq!(imf_fixdate_seconds("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800));
+        assert_eq!(
+            imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+        assert_eq!(
+            imf_fixdate_seconds("Thu, 29 Feb 2024 00:00:00 GMT"),
+            Some(1_709_164_800)
+        );
         assert_eq!(imf_fixdate_seconds("Thu, 29 Feb 2024 25:00:00 GMT"), None);
     }
 }

@@ -3,10 +3,14 @@
 use crate::{Findings, Session};
 
 impl Session {
-    /// A session that does not expire by itself. `data` is at most 64 KiB and may carry placeholders, never
-    /// secrets.
+    /// A session that does not expire by itself. `data` is at most 64 KiB and may carry
+    /// placeholders, never secrets.
     pub fn new(data: impl Into<Vec<u8>>) -> Self {
-        Self { data: data.into(), expires_at: None, account: None }
+        Self {
+            data: data.into(),
+            expires_at: None,
+            account: None,
+        }
     }
 
     /// When it stops being good, in milliseconds since the Unix epoch.
@@ -32,6 +36,11 @@ impl Session {
 impl Findings {
     /// The connection works, as this account with these scopes.
     pub fn new(account: Option<String>, scopes: Vec<String>) -> Self {
-        Self { account, scopes, remarks: Vec::new(), attrs: Vec::new() }
+        Self {
+            account,
+            scopes,
+            remarks: Vec::new(),
+            attrs: Vec::new(),
+        }
     }
 }

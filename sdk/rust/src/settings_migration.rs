@@ -1,11 +1,13 @@
-//! The optional interface `settings-migration`: settings of an older version in the form of this one.
+//! The optional interface `settings-migration`: settings of an older version in the form of this
+//! one.
 
 use crate::Problem;
 
-/// Brings the settings of existing connections along when a new version of the connector is activated.
+/// Brings the settings of existing connections along when a new version of the connector is
+/// activated.
 pub trait SettingsMigration {
-    /// `settings` is the JSON object that was valid for `from_version`; the answer must be valid against the
-    /// schema of this version. Runs without network.
+    /// `settings` is the JSON object that was valid for `from_version`; the answer must be valid
+    /// against the schema of this version. Runs without network.
     ///
     /// # Errors
     /// A problem that says what a person has to enter.
@@ -14,7 +16,11 @@ pub trait SettingsMigration {
 
 /// Generated; used by `export_connector!`.
 pub mod bindings {
-    #![allow(missing_docs, unreachable_pub, reason = "generated from WIT, where the documentation is")]
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        reason = "generated from WIT, where the documentation is"
+    )]
     wit_bindgen::generate!({
         inline: "package egression:sdk-settings-migration;
             world settings-migration-export { export egression:connector/settings-migration@0.1.0; }",
@@ -27,7 +33,9 @@ pub mod bindings {
 }
 
 #[cfg(target_arch = "wasm32")]
-impl<C: SettingsMigration> bindings::exports::egression::connector::settings_migration::Guest for crate::export::Exported<C> {
+impl<C: SettingsMigration> bindings::exports::egression::connector::settings_migration::Guest
+    for crate::export::Exported<C>
+{
     fn migrate_settings(from_version: String, settings: String) -> Result<String, Problem> {
         C::migrate_settings(&from_version, &settings)
     }

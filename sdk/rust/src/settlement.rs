@@ -4,7 +4,8 @@ use crate::{Call, CallError};
 
 pub use bindings::exports::egression::connector::settlement::{Pending, Verdict};
 
-/// Asks the destination for decisions that [`Outcome::Accepted`](crate::Outcome::Accepted) left open.
+/// Asks the destination for decisions that [`Outcome::Accepted`](crate::Outcome::Accepted) left
+/// open.
 pub trait Settlement {
     /// One verdict for each token that there is news of. A token without a verdict is asked again.
     ///
@@ -15,7 +16,11 @@ pub trait Settlement {
 
 /// Generated; used by `export_connector!`.
 pub mod bindings {
-    #![allow(missing_docs, unreachable_pub, reason = "generated from WIT, where the documentation is")]
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        reason = "generated from WIT, where the documentation is"
+    )]
     wit_bindgen::generate!({
         inline: "package egression:sdk-settlement;
             world settlement-export { export egression:connector/settlement@0.1.0; }",
@@ -29,8 +34,14 @@ pub mod bindings {
 }
 
 #[cfg(target_arch = "wasm32")]
-impl<C: Settlement> bindings::exports::egression::connector::settlement::Guest for crate::export::Exported<C> {
-    fn poll(connection: crate::Connection, session: Option<crate::Session>, tokens: Vec<Pending>) -> Result<Vec<Verdict>, CallError> {
+impl<C: Settlement> bindings::exports::egression::connector::settlement::Guest
+    for crate::export::Exported<C>
+{
+    fn poll(
+        connection: crate::Connection,
+        session: Option<crate::Session>,
+        tokens: Vec<Pending>,
+    ) -> Result<Vec<Verdict>, CallError> {
         let channel = crate::host_channel::HostChannel;
         C::poll(&Call::new(&channel, &connection, session.as_ref()), &tokens)
     }

@@ -1,4 +1,5 @@
-//! Cancel, pause and resume: waiting work obeys, what is in flight keeps its true outcome, and what is done stays as it is.
+//! Cancel, pause and resume: waiting work obeys, what is in flight keeps its true outcome, and what
+//! is done stays as it is.
 
 use anyhow::Result;
 use egression_tests::follow::{self, upsert};
@@ -15,34 +16,81 @@ async fn act(rest: &Rest, path: &str) -> Result<Answer> {
 #[tokio::test]
 async fn cancelling_ends_what_waits_and_leaves_what_is_in_flight() -> Result<()> {
     let target = Target::start().await?;
-    let slow = HostileChannel::new("reach").setting("target_url", &target.url("/hold")).connection("allow_addresses = [\"127.0.0.1/32\"]");
-    let host = hostile::start("", &[slow.channel("partition = \"channel\"\nmax_items = 1")]).await?;
+    let slow = HostileChannel::new("reach")
+        .setting("target_url", &target.url("/hold"))
+        .connection("allow_addresses = [\"127.0.0.1/32\"]");
+    let host = hostile::start(
+        "",
+        &[slow.channel("partition = \"channel\"\nmax_items = 1")],
+    )
+    .await?;
     let rest = host.rest()?;
-    let lines: Vec<Value> = ["p1", "p2", "p3"].into_iter().map(|id| upsert("reach", id)).collect();
+    let lines: Vec<Value> = ["p1", "p2", "p3"]
+        .into_iter()
+        .map(|id| upsert("reach", id))
+        .collect();
     let execution = follow::bulk(&rest, &lines, "").await?.expect(202)?.json;
     let path = follow::path_of(&execution)?;
     target.until_arrived(1).await;
     follow::until_in_flight(&rest, &execution).await?;
 
     let cancelling = act(&rest, &format!("{path}:cancel")).await?.expect(202)?;
-    assert_eq!(cancelling.json["status"], "cancelling", "{}", cancelling.text);
-    assert_eq!((&cancelling.json["counts"]["in_flight"], &cancelling.json["counts"]["cancelled"]), (&json!(1), &json!(2)));
+    assert_eq!(
+        cancelling.json["status"], "cancelling",
+        "{}",
+        cancelling.text
+    );
+    assert_eq!(
+        (
+            &cancelling.json["counts"]["in_flight"],
+            &cancelling.json["counts"]["cancelled"]
+        ),
+        (&json!(1), &json!(2))
+    );
     let job = follow::jobs(&rest, &execution).await?;
-    let in_flight = act(&rest, &format!("/v1/jobs/{}:cancel", job[0]["id"].as_str().unwrap())).await?.expect(409)?;
+    let in_flight = act(
+        &rest,
+        &format!("/v1/jobs/{}:cancel", job[0]["id"].as_str().unwrap()),
+    )
+    .await?
+    .expect(409)?;
     assert_eq!(in_flight.code(), "job_not_waiting");
 
     target.release();
     let done = follow::until_done(&rest, &execution).await?;
     assert_eq!(done["status"], "cancelled");
-    assert_eq!((&done["counts"]["rejected"], &done["counts"]["cancelled"]), (&json!(1), &json!(2)), "its true outcome: {done:#}");
-    assert_eq!(target.arrived().len(), 1, "the cancelled ones were never sent");
+    assert_eq!(
+        (&done["counts"]["rejected"], &done["counts"]["cancelled"]),
+        (&json!(1), &json!(2)),
+        "its true outcome: {done:#}"
+    );
+    assert_eq!(
+        target.arrived().len(),
+        1,
+        "the cancelled ones were never sent"
+    );
     let again = act(&rest, &format!("{path}:cancel")).await?.expect(200)?;
-    assert_eq!(again.json["counts"], done["counts"], "asking twice changes nothing");
+    assert_eq!(
+        again.json["counts"], done["counts"],
+        "asking twice changes nothing"
+    );
     for verb in ["pause", "resume"] {
-        assert_eq!(act(&rest, &format!("{path}:{verb}")).await?.expect(409)?.code(), "execution_done");
+        assert_eq!(
+            act(&rest, &format!("{path}:{verb}"))
+                .await?
+                .expect(409)?
+                .code(),
+            "execution_done"
+        );
     }
     let unknown = act(&rest, &format!("{path}:explode")).await?.expect(404)?;
-    assert!(unknown.json["detail"].as_str().is_some_and(|detail| detail.contains(":cancel")), "{}", unknown.text);
+    assert!(
+        unknown.json["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains(":cancel")),
+        "{}",
+        unknown.text
+    );
     Ok(())
 }
 
@@ -56,35 +104,71 @@ async fn a_pause_holds_and_says_so_and_ends() -> Result<()> {
     let scheduled = follow::submit(&rest, &job).await?;
     let job = follow::until_waits_for(&rest, &scheduled, "schedule").await?;
     let job_path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
-    let cancelled = act(&rest, &format!("{job_path}:cancel")).await?.expect(200)?;
+    let cancelled = act(&rest, &format!("{job_path}:cancel"))
+        .await?
+        .expect(200)?;
     assert_eq!(cancelled.json["state"], "cancelled");
-    assert_eq!(act(&rest, &format!("{job_path}:cancel")).await?.expect(200)?.json["state"], "cancelled", "it is, so it was done");
-    assert_eq!(follow::look(&rest, &scheduled).await?["status"], "cancelled");
+    assert_eq!(
+        act(&rest, &format!("{job_path}:cancel"))
+            .await?
+            .expect(200)?
+            .json["state"],
+        "cancelled",
+        "it is, so it was done"
+    );
+    assert_eq!(
+        follow::look(&rest, &scheduled).await?["status"],
+        "cancelled"
+    );
 
     for (pause, resume) in [
         ("/v1/channels/ok:pause", "/v1/channels/ok:resume"),
-        ("/v1/channels/ok/connections/acme:pause", "/v1/channels/ok/connections/acme:resume"),
+        (
+            "/v1/channels/ok/connections/acme:pause",
+            "/v1/channels/ok/connections/acme:resume",
+        ),
     ] {
         act(&rest, pause).await?.expect(200)?;
         let execution = follow::submit(&rest, &upsert("ok", "p2")).await?;
-        assert_eq!(follow::look(&rest, &execution).await?["status"], "paused", "{pause}");
+        assert_eq!(
+            follow::look(&rest, &execution).await?["status"],
+            "paused",
+            "{pause}"
+        );
         follow::until_waits_for(&rest, &execution, "paused").await?;
         act(&rest, resume).await?.expect(200)?;
-        assert_eq!(follow::until_done(&rest, &execution).await?["status"], "succeeded", "{resume}");
+        assert_eq!(
+            follow::until_done(&rest, &execution).await?["status"],
+            "succeeded",
+            "{resume}"
+        );
     }
 
     // An execution that is paused keeps its own jobs only.
     act(&rest, "/v1/channels/ok:pause").await?.expect(200)?;
     let held = follow::submit(&rest, &upsert("ok", "p3")).await?;
     let path = follow::path_of(&held)?;
-    assert_eq!(act(&rest, &format!("{path}:pause")).await?.expect(200)?.json["status"], "paused");
+    assert_eq!(
+        act(&rest, &format!("{path}:pause"))
+            .await?
+            .expect(200)?
+            .json["status"],
+        "paused"
+    );
     act(&rest, "/v1/channels/ok:resume").await?.expect(200)?;
     let neighbour = follow::submit_and_wait(&rest, &upsert("ok", "p4")).await?;
     assert_eq!(neighbour["status"], "succeeded");
     let still = follow::look(&rest, &held).await?;
-    assert_eq!((&still["status"], &still["counts"]["waiting"]), (&json!("paused"), &json!(1)), "{still:#}");
+    assert_eq!(
+        (&still["status"], &still["counts"]["waiting"]),
+        (&json!("paused"), &json!(1)),
+        "{still:#}"
+    );
     act(&rest, &format!("{path}:resume")).await?.expect(200)?;
-    assert_eq!(follow::until_done(&rest, &held).await?["status"], "succeeded");
+    assert_eq!(
+        follow::until_done(&rest, &held).await?["status"],
+        "succeeded"
+    );
     Ok(())
 }
 
@@ -94,24 +178,49 @@ async fn what_is_in_flight_keeps_a_connection_until_its_end_and_says_so() -> Res
     let host = hostile::start("", &[]).await?;
     let rest = host.rest()?;
     let channel = json!({"connector": "hostile", "retry": {"attempts": 1}, "partition": "channel", "max_items": 1});
-    rest.send(rest.request(Method::PUT, "/v1/channels/reach").json(&channel)).await?.expect(201)?;
+    rest.send(
+        rest.request(Method::PUT, "/v1/channels/reach")
+            .json(&channel),
+    )
+    .await?
+    .expect(201)?;
     let path = "/v1/channels/reach/connections/acme";
     let settings = json!({"behave": "reach", "target_url": target.url("/hold")});
     let connection = json!({"settings": settings, "allow_addresses": ["127.0.0.1/32"]});
-    rest.send(rest.request(Method::PUT, path).json(&connection)).await?.expect(201)?;
-    let lines: Vec<Value> = ["p1", "p2"].into_iter().map(|id| upsert("reach", id)).collect();
+    rest.send(rest.request(Method::PUT, path).json(&connection))
+        .await?
+        .expect(201)?;
+    let lines: Vec<Value> = ["p1", "p2"]
+        .into_iter()
+        .map(|id| upsert("reach", id))
+        .collect();
     let execution = follow::bulk(&rest, &lines, "").await?.expect(202)?.json;
     target.until_arrived(1).await;
     follow::until_in_flight(&rest, &execution).await?;
 
     let removing = format!("{path}?cancel_jobs=true");
-    let refused = rest.send(rest.request(Method::DELETE, &removing)).await?.expect(409)?;
-    assert_eq!((refused.code(), refused.header("retry-after")), ("jobs_in_flight", "1"));
+    let refused = rest
+        .send(rest.request(Method::DELETE, &removing))
+        .await?
+        .expect(409)?;
+    assert_eq!(
+        (refused.code(), refused.header("retry-after")),
+        ("jobs_in_flight", "1")
+    );
     let detail = refused.json["detail"].as_str().unwrap_or_default();
-    assert!(detail.contains("1 jobs are in flight") && detail.contains("ask again"), "{detail}");
+    assert!(
+        detail.contains("1 jobs are in flight") && detail.contains("ask again"),
+        "{detail}"
+    );
     target.release();
     let done = follow::until_done(&rest, &execution).await?;
-    assert_eq!((&done["counts"]["rejected"], &done["counts"]["cancelled"]), (&json!(1), &json!(1)), "{done:#}");
-    rest.send(rest.request(Method::DELETE, &removing)).await?.expect(204)?;
+    assert_eq!(
+        (&done["counts"]["rejected"], &done["counts"]["cancelled"]),
+        (&json!(1), &json!(1)),
+        "{done:#}"
+    );
+    rest.send(rest.request(Method::DELETE, &removing))
+        .await?
+        .expect(204)?;
     Ok(())
 }

@@ -7,8 +7,18 @@ use egression_tests::rest::{Answer, Rest};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-async fn ask(rest: &Rest, method: Method, path: &str, fields: &[(&str, &str)], body: Option<&Value>) -> Result<Answer> {
-    let request = fields.iter().fold(rest.request(method, path), |request, (name, value)| request.header(*name, *value));
+async fn ask(
+    rest: &Rest,
+    method: Method,
+    path: &str,
+    fields: &[(&str, &str)],
+    body: Option<&Value>,
+) -> Result<Answer> {
+    let request = fields
+        .iter()
+        .fold(rest.request(method, path), |request, (name, value)| {
+            request.header(*name, *value)
+        });
     rest.send(match body {
         Some(body) => request.json(body),
         None => request,
@@ -23,34 +33,123 @@ async fn documents_change_only_from_the_version_that_was_read() -> Result<()> {
     let path = "/v1/channels/shop";
     let document = |weight: u32| json!({"connector": "hostile", "max_calls": weight});
 
-    let made = ask(&rest, Method::PUT, path, &[("if-none-match", "*")], Some(&document(1))).await?.expect(201)?;
+    let made = ask(
+        &rest,
+        Method::PUT,
+        path,
+        &[("if-none-match", "*")],
+        Some(&document(1)),
+    )
+    .await?
+    .expect(201)?;
     let first = made.header("etag").to_owned();
-    assert_eq!(ask(&rest, Method::PUT, path, &[("if-none-match", "*")], Some(&document(2))).await?.code(), "precondition_failed");
-    assert_eq!(ask(&rest, Method::GET, path, &[("if-none-match", &first)], None).await?.status, 304);
-    let changed = ask(&rest, Method::PUT, path, &[("if-match", &first)], Some(&document(2))).await?.expect(200)?;
+    assert_eq!(
+        ask(
+            &rest,
+            Method::PUT,
+            path,
+            &[("if-none-match", "*")],
+            Some(&document(2))
+        )
+        .await?
+        .code(),
+        "precondition_failed"
+    );
+    assert_eq!(
+        ask(&rest, Method::GET, path, &[("if-none-match", &first)], None)
+            .await?
+            .status,
+        304
+    );
+    let changed = ask(
+        &rest,
+        Method::PUT,
+        path,
+        &[("if-match", &first)],
+        Some(&document(2)),
+    )
+    .await?
+    .expect(200)?;
     let second = changed.header("etag").to_owned();
     assert_ne!(first, second);
     for stale in [&first[..], "\"4711\"", "no-tag"] {
-        let refused = ask(&rest, Method::PUT, path, &[("if-match", stale)], Some(&document(3))).await?.expect(412)?;
+        let refused = ask(
+            &rest,
+            Method::PUT,
+            path,
+            &[("if-match", stale)],
+            Some(&document(3)),
+        )
+        .await?
+        .expect(412)?;
         assert_eq!(refused.code(), "precondition_failed", "{stale}");
     }
-    let read = ask(&rest, Method::GET, path, &[("if-none-match", &first)], None).await?.expect(200)?;
-    assert_eq!((&read.json["max_calls"], read.header("etag")), (&json!(2), &second[..]), "nothing of the refused ones");
+    let read = ask(&rest, Method::GET, path, &[("if-none-match", &first)], None)
+        .await?
+        .expect(200)?;
+    assert_eq!(
+        (&read.json["max_calls"], read.header("etag")),
+        (&json!(2), &second[..]),
+        "nothing of the refused ones"
+    );
     assert_eq!(read.json["status"]["managed_by"], "api");
     // What was read can be sent back as it is, and that changes nothing.
-    let same = ask(&rest, Method::PUT, path, &[("if-match", &second)], Some(&read.json)).await?.expect(200)?;
+    let same = ask(
+        &rest,
+        Method::PUT,
+        path,
+        &[("if-match", &second)],
+        Some(&read.json),
+    )
+    .await?
+    .expect(200)?;
     assert_eq!(same.header("etag"), second);
-    assert_eq!(ask(&rest, Method::DELETE, path, &[("if-match", &first)], None).await?.status, 412);
-    ask(&rest, Method::DELETE, path, &[("if-match", &second)], None).await?.expect(204)?;
-    assert_eq!(ask(&rest, Method::PUT, path, &[("if-match", "*")], Some(&document(1))).await?.status, 412, "it must be there");
+    assert_eq!(
+        ask(&rest, Method::DELETE, path, &[("if-match", &first)], None)
+            .await?
+            .status,
+        412
+    );
+    ask(&rest, Method::DELETE, path, &[("if-match", &second)], None)
+        .await?
+        .expect(204)?;
+    assert_eq!(
+        ask(
+            &rest,
+            Method::PUT,
+            path,
+            &[("if-match", "*")],
+            Some(&document(1))
+        )
+        .await?
+        .status,
+        412,
+        "it must be there"
+    );
 
     // What the file looks after is not changed here.
     for (method, body) in [(Method::PUT, Some(document(1))), (Method::DELETE, None)] {
-        let refused = ask(&rest, method, "/v1/channels/ok", &[], body.as_ref()).await?.expect(409)?;
+        let refused = ask(&rest, method, "/v1/channels/ok", &[], body.as_ref())
+            .await?
+            .expect(409)?;
         assert_eq!(refused.code(), "managed_by_file");
     }
-    let wrong = ask(&rest, Method::PUT, path, &[], Some(&json!({"connector": "hostile", "max_call": 1}))).await?.expect(400)?;
-    assert_eq!((&wrong.json["errors"][0]["pointer"], &wrong.json["errors"][0]["code"]), (&json!("/max_call"), &json!("unknown_field")));
+    let wrong = ask(
+        &rest,
+        Method::PUT,
+        path,
+        &[],
+        Some(&json!({"connector": "hostile", "max_call": 1})),
+    )
+    .await?
+    .expect(400)?;
+    assert_eq!(
+        (
+            &wrong.json["errors"][0]["pointer"],
+            &wrong.json["errors"][0]["code"]
+        ),
+        (&json!("/max_call"), &json!("unknown_field"))
+    );
     Ok(())
 }
 
@@ -58,29 +157,75 @@ async fn documents_change_only_from_the_version_that_was_read() -> Result<()> {
 async fn a_long_poll_ends_with_the_next_change_and_not_before() -> Result<()> {
     let host = hostile::start("", &[HostileChannel::new("ok")]).await?;
     let rest = host.rest()?;
-    ask(&rest, Method::POST, "/v1/channels/ok:pause", &[], None).await?.expect(200)?;
+    ask(&rest, Method::POST, "/v1/channels/ok:pause", &[], None)
+        .await?
+        .expect(200)?;
     let execution = follow::submit(&rest, &upsert("ok", "p1")).await?;
     let path = follow::path_of(&execution)?;
-    let now = ask(&rest, Method::GET, &path, &[], None).await?.expect(200)?;
-    assert_eq!((&now.json["status"], &now.json["done"]), (&json!("paused"), &json!(false)));
-    assert!(now.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    let now = ask(&rest, Method::GET, &path, &[], None)
+        .await?
+        .expect(200)?;
+    assert_eq!(
+        (&now.json["status"], &now.json["done"]),
+        (&json!("paused"), &json!(false))
+    );
+    assert!(
+        now.header("retry-after")
+            .parse::<u32>()
+            .is_ok_and(|seconds| seconds > 0)
+    );
     let tag = now.header("etag").to_owned();
     // Nothing changes: the wait is used up, and the answer is as known.
-    let unchanged = ask(&rest, Method::GET, &path, &[("if-none-match", &tag), ("prefer", "wait=1")], None).await?;
-    assert_eq!((unchanged.status, unchanged.header("preference-applied"), unchanged.text.as_str()), (304, "wait=1", ""));
+    let unchanged = ask(
+        &rest,
+        Method::GET,
+        &path,
+        &[("if-none-match", &tag), ("prefer", "wait=1")],
+        None,
+    )
+    .await?;
+    assert_eq!(
+        (
+            unchanged.status,
+            unchanged.header("preference-applied"),
+            unchanged.text.as_str()
+        ),
+        (304, "wait=1", "")
+    );
     assert_eq!(unchanged.header("etag"), tag);
     // Something changes: whoever waits hears of it, however long they were willing to wait.
     let polling = tokio::spawn({
         let (rest, path, tag) = (rest.clone(), path.clone(), tag.clone());
-        async move { ask(&rest, Method::GET, &path, &[("if-none-match", &tag), ("prefer", "wait=60")], None).await }
+        async move {
+            ask(
+                &rest,
+                Method::GET,
+                &path,
+                &[("if-none-match", &tag), ("prefer", "wait=60")],
+                None,
+            )
+            .await
+        }
     });
-    ask(&rest, Method::POST, "/v1/channels/ok:resume", &[], None).await?.expect(200)?;
+    ask(&rest, Method::POST, "/v1/channels/ok:resume", &[], None)
+        .await?
+        .expect(200)?;
     let woken = polling.await??.expect(200)?;
     assert_ne!(woken.header("etag"), tag);
     // Without a tag the wait is for the end.
-    let done = ask(&rest, Method::GET, &path, &[("prefer", "wait=60")], None).await?.expect(200)?;
-    assert_eq!((&done.json["status"], done.header("retry-after")), (&json!("succeeded"), ""));
+    let done = ask(&rest, Method::GET, &path, &[("prefer", "wait=60")], None)
+        .await?
+        .expect(200)?;
+    assert_eq!(
+        (&done.json["status"], done.header("retry-after")),
+        (&json!("succeeded"), "")
+    );
     let last = done.header("etag").to_owned();
-    assert_eq!(ask(&rest, Method::GET, &path, &[("if-none-match", &last)], None).await?.status, 304);
+    assert_eq!(
+        ask(&rest, Method::GET, &path, &[("if-none-match", &last)], None)
+            .await?
+            .status,
+        304
+    );
     Ok(())
 }

@@ -9,21 +9,40 @@ use reqwest::Method;
 
 #[tokio::test]
 async fn an_execution_past_its_time_is_gone() -> Result<()> {
-    let host = hostile::start("[server.store]\nretention_ms = 0\n", &[HostileChannel::new("ok")]).await?;
+    let host = hostile::start(
+        "[server.store]\nretention_ms = 0\n",
+        &[HostileChannel::new("ok")],
+    )
+    .await?;
     let rest = host.rest()?;
     let done = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
-    assert_eq!(done["expires_at"], done["completed_at"], "kept for no time at all");
+    assert_eq!(
+        done["expires_at"], done["completed_at"],
+        "kept for no time at all"
+    );
     let path = follow::path_of(&done)?;
-    for (method, path) in [(Method::GET, path.clone()), (Method::GET, format!("{path}/jobs")), (Method::POST, format!("{path}:cancel"))] {
+    for (method, path) in [
+        (Method::GET, path.clone()),
+        (Method::GET, format!("{path}/jobs")),
+        (Method::POST, format!("{path}:cancel")),
+    ] {
         let answer = rest.send(rest.request(method, &path)).await?.expect(410)?;
-        assert_eq!((answer.code(), answer.header("content-type")), ("gone", "application/problem+json"), "{path}");
+        assert_eq!(
+            (answer.code(), answer.header("content-type")),
+            ("gone", "application/problem+json"),
+            "{path}"
+        );
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn what_is_past_its_time_is_removed_and_stays_gone() -> Result<()> {
-    let host = hostile::start("[server.store]\nretention_ms = 0\nremoval_interval_ms = 100\n", &[HostileChannel::new("ok")]).await?;
+    let host = hostile::start(
+        "[server.store]\nretention_ms = 0\nremoval_interval_ms = 100\n",
+        &[HostileChannel::new("ok")],
+    )
+    .await?;
     let rest = host.rest()?;
     let first = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
     let job = format!("/v1/jobs/{}", first["jobs"][0]["id"].as_str().unwrap());
@@ -32,7 +51,10 @@ async fn what_is_past_its_time_is_removed_and_stays_gone() -> Result<()> {
     let removed = async {
         loop {
             // Nobody is shown it any more from its time on: only the log tells when it went.
-            if host.last_lines().contains("removed executions that are no longer kept") {
+            if host
+                .last_lines()
+                .contains("removed executions that are no longer kept")
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -40,10 +62,22 @@ async fn what_is_past_its_time_is_removed_and_stays_gone() -> Result<()> {
     };
     tokio::time::timeout(Duration::from_secs(30), removed).await?;
     let executions: serde_json::Value = rest.get("/v1/executions").await?;
-    assert_eq!(executions["items"], serde_json::json!([]), "the newest is still in the table, and past its time");
+    assert_eq!(
+        executions["items"],
+        serde_json::json!([]),
+        "the newest is still in the table, and past its time"
+    );
     let path = follow::path_of(&first)?;
-    for path in [path.clone(), format!("{path}/jobs"), job.clone(), format!("{job}/events")] {
-        let answer = rest.send(rest.request(Method::GET, &path)).await?.expect(410)?;
+    for path in [
+        path.clone(),
+        format!("{path}/jobs"),
+        job.clone(),
+        format!("{job}/events"),
+    ] {
+        let answer = rest
+            .send(rest.request(Method::GET, &path))
+            .await?
+            .expect(410)?;
         assert_eq!(answer.code(), "gone", "{path}");
     }
     let history: serde_json::Value = rest.get("/v1/objects?type=product&id=p1").await?;

@@ -1,4 +1,5 @@
-//! Lists: pages by opaque cursors that miss nothing and repeat nothing, filters, and the same as a stream of NDJSON.
+//! Lists: pages by opaque cursors that miss nothing and repeat nothing, filters, and the same as a
+//! stream of NDJSON.
 
 use std::collections::BTreeSet;
 
@@ -15,26 +16,47 @@ const OBJECTS: usize = 130;
 async fn pages(rest: &Rest, first: &str) -> Result<(Vec<Value>, usize)> {
     let (mut items, mut count, mut path) = (Vec::new(), 0, Some(first.to_owned()));
     while let Some(this) = path {
-        let page = rest.send(rest.request(Method::GET, &this)).await?.expect(200)?;
+        let page = rest
+            .send(rest.request(Method::GET, &this))
+            .await?
+            .expect(200)?;
         path = page.json["next"].as_str().map(str::to_owned);
-        let link = path.as_ref().map(|next| format!("<{next}>; rel=\"next\"")).unwrap_or_default();
+        let link = path
+            .as_ref()
+            .map(|next| format!("<{next}>; rel=\"next\""))
+            .unwrap_or_default();
         assert_eq!(page.header("link"), link, "{this}");
-        items.extend(page.json["items"].as_array().context("items")?.iter().cloned());
+        items.extend(
+            page.json["items"]
+                .as_array()
+                .context("items")?
+                .iter()
+                .cloned(),
+        );
         count += 1;
     }
     Ok((items, count))
 }
 
 fn ids(items: &[Value]) -> Vec<&str> {
-    items.iter().filter_map(|item| item["id"].as_str()).collect()
+    items
+        .iter()
+        .filter_map(|item| item["id"].as_str())
+        .collect()
 }
 
 #[tokio::test]
 async fn pages_miss_nothing_and_repeat_nothing() -> Result<()> {
-    let host = hostile::start("", &[HostileChannel::new("ok"), HostileChannel::new("trap")]).await?;
+    let host = hostile::start(
+        "",
+        &[HostileChannel::new("ok"), HostileChannel::new("trap")],
+    )
+    .await?;
     let rest = host.rest()?;
-    let lines: Vec<Value> =
-        (0..OBJECTS).map(|i| upsert("ok", &format!("p{i}"))).chain([upsert("trap", "p1"), upsert("nowhere", "p2")]).collect();
+    let lines: Vec<Value> = (0..OBJECTS)
+        .map(|i| upsert("ok", &format!("p{i}")))
+        .chain([upsert("trap", "p1"), upsert("nowhere", "p2")])
+        .collect();
     let execution = follow::bulk(&rest, &lines, "").await?.expect(202)?.json;
     let done = follow::until_done(&rest, &execution).await?;
     assert_eq!(done["counts"]["total"], OBJECTS + 2);
@@ -43,15 +65,24 @@ async fn pages_miss_nothing_and_repeat_nothing() -> Result<()> {
     let (all, count) = pages(&rest, &format!("{jobs}?limit=50")).await?;
     assert_eq!((all.len(), count), (OBJECTS + 2, 3));
     assert_eq!(
-        all.iter().filter_map(|job| job["index"].as_u64()).collect::<Vec<_>>(),
+        all.iter()
+            .filter_map(|job| job["index"].as_u64())
+            .collect::<Vec<_>>(),
         (0..OBJECTS as u64 + 2).collect::<Vec<_>>(),
         "in order"
     );
-    assert_eq!(ids(&all).into_iter().collect::<BTreeSet<_>>().len(), OBJECTS + 2);
+    assert_eq!(
+        ids(&all).into_iter().collect::<BTreeSet<_>>().len(),
+        OBJECTS + 2
+    );
     // A page that is just full has a next one, which is empty.
     let (exact, count) = pages(&rest, &format!("{jobs}?limit={}", (OBJECTS + 2) / 2)).await?;
     assert_eq!((ids(&exact), count), (ids(&all), 3));
-    assert_eq!(follow::jobs(&rest, &execution).await?, all, "the stream has the same jobs");
+    assert_eq!(
+        follow::jobs(&rest, &execution).await?,
+        all,
+        "the stream has the same jobs"
+    );
 
     filters(&rest, &jobs).await?;
     wrong_parameters(&rest, &jobs).await?;
@@ -80,28 +111,45 @@ async fn filters(rest: &Rest, jobs: &str) -> Result<()> {
     let (found, count) = pages(rest, &format!("{jobs}?state=succeeded&limit=60")).await?;
     assert_eq!((found.len(), count), (OBJECTS, 3));
     // The error report: what the link `failed` names, as a stream.
-    let report = rest.request(Method::GET, &format!("{jobs}?state=failed,rejected,unknown")).header("accept", "application/x-ndjson");
+    let report = rest
+        .request(
+            Method::GET,
+            &format!("{jobs}?state=failed,rejected,unknown"),
+        )
+        .header("accept", "application/x-ndjson");
     let report = rest.send(report).await?.expect(200)?;
-    assert_eq!((report.header("content-type"), report.text.lines().count()), ("application/x-ndjson", 2));
+    assert_eq!(
+        (report.header("content-type"), report.text.lines().count()),
+        ("application/x-ndjson", 2)
+    );
     Ok(())
 }
 
 async fn wrong_parameters(rest: &Rest, jobs: &str) -> Result<()> {
-    for (query, pointer) in
-        [("limit=0", "?limit"), ("limit=1001", "?limit"), ("cursor=nonsense", "?cursor"), ("state=done", "?state"), ("offset=5", "?offset")]
-    {
+    for (query, pointer) in [
+        ("limit=0", "?limit"),
+        ("limit=1001", "?limit"),
+        ("cursor=nonsense", "?cursor"),
+        ("state=done", "?state"),
+        ("offset=5", "?offset"),
+    ] {
         let answer = refused(rest, &format!("{jobs}?{query}")).await?;
         assert_eq!(answer.json["errors"][0]["pointer"], pointer, "{query}");
     }
     // A cursor belongs to its list.
     let page: Value = rest.get(&format!("{jobs}?limit=1")).await?;
-    let cursor = page["next"].as_str().and_then(|next| next.split("cursor=").nth(1)).context("a cursor")?;
+    let cursor = page["next"]
+        .as_str()
+        .and_then(|next| next.split("cursor=").nth(1))
+        .context("a cursor")?;
     refused(rest, &format!("/v1/executions?cursor={cursor}")).await?;
     Ok(())
 }
 
 async fn refused(rest: &Rest, path: &str) -> Result<Answer> {
-    rest.send(rest.request(Method::GET, path)).await?.expect(400)
+    rest.send(rest.request(Method::GET, path))
+        .await?
+        .expect(400)
 }
 
 async fn executions(rest: &Rest) -> Result<()> {
@@ -112,8 +160,14 @@ async fn executions(rest: &Rest) -> Result<()> {
     }
     let (all, count) = pages(rest, "/v1/executions?limit=3").await?;
     assert_eq!((all.len(), count), (8, 3));
-    let times: Vec<&str> = all.iter().filter_map(|item| item["created_at"].as_str()).collect();
-    assert!(times.is_sorted_by(|newer, older| newer >= older), "newest first: {times:?}");
+    let times: Vec<&str> = all
+        .iter()
+        .filter_map(|item| item["created_at"].as_str())
+        .collect();
+    assert!(
+        times.is_sorted_by(|newer, older| newer >= older),
+        "newest first: {times:?}"
+    );
     for (filter, expected) in [
         ("context.run=even", 4),
         ("context.run=odd&limit=2", 3),
@@ -133,10 +187,21 @@ async fn executions(rest: &Rest) -> Result<()> {
 async fn objects(rest: &Rest) -> Result<()> {
     let (history, count) = pages(rest, "/v1/objects?type=product&id=paged&limit=3").await?;
     assert_eq!((history.len(), count), (7, 3));
-    let times: Vec<&str> = history.iter().filter_map(|job| job["timestamps"]["created_at"].as_str()).collect();
-    assert!(times.is_sorted_by(|newer, older| newer >= older), "newest first: {times:?}");
+    let times: Vec<&str> = history
+        .iter()
+        .filter_map(|job| job["timestamps"]["created_at"].as_str())
+        .collect();
+    assert!(
+        times.is_sorted_by(|newer, older| newer >= older),
+        "newest first: {times:?}"
+    );
     let (both, _) = pages(rest, "/v1/objects?type=product&id=p1").await?;
-    assert_eq!(both.iter().filter_map(|job| job["channel"].as_str()).collect::<BTreeSet<_>>(), BTreeSet::from(["ok", "trap"]));
+    assert_eq!(
+        both.iter()
+            .filter_map(|job| job["channel"].as_str())
+            .collect::<BTreeSet<_>>(),
+        BTreeSet::from(["ok", "trap"])
+    );
     refused(rest, "/v1/objects?type=product").await?;
     Ok(())
 }

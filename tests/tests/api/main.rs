@@ -1,4 +1,5 @@
-//! The REST contract from a client's side: what is answered, when, and in which shape. One file a promise.
+//! The REST contract from a client's side: what is answered, when, and in which shape. One file a
+//! promise.
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test, not a library")]
 
 mod acting;

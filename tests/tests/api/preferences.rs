@@ -9,14 +9,25 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 async fn submit(rest: &Rest, path: &str, prefer: &str, body: &Value) -> Result<Answer> {
-    rest.send(rest.request(Method::POST, path).header("prefer", prefer).json(body)).await
+    rest.send(
+        rest.request(Method::POST, path)
+            .header("prefer", prefer)
+            .json(body),
+    )
+    .await
 }
 
 #[tokio::test]
 async fn an_answer_waits_as_preferred_and_says_what_was_honoured() -> Result<()> {
     let target = Target::start().await?;
-    let held = HostileChannel::new("reach").setting("target_url", &target.url("/hold")).connection("allow_addresses = [\"127.0.0.1/32\"]");
-    let host = hostile::start("[server.api]\nsync_wait_ms = 300\n", &[HostileChannel::new("ok"), held]).await?;
+    let held = HostileChannel::new("reach")
+        .setting("target_url", &target.url("/hold"))
+        .connection("allow_addresses = [\"127.0.0.1/32\"]");
+    let host = hostile::start(
+        "[server.api]\nsync_wait_ms = 300\n",
+        &[HostileChannel::new("ok"), held],
+    )
+    .await?;
     let rest = host.rest()?;
     let bulk = |channel: &str| json!({"jobs": [upsert(channel, "p1"), upsert(channel, "p2")]});
     let later = |mut job: Value| {
@@ -33,30 +44,78 @@ async fn an_answer_waits_as_preferred_and_says_what_was_honoured() -> Result<()>
         // One object and one channel: the end is waited for, unless asked otherwise.
         ("/v1/jobs", "", upsert("ok", "p1"), 200, ""),
         ("/v1/jobs", "wait=60", upsert("ok", "p1"), 200, "wait=60"),
-        ("/v1/jobs", "respond-async", upsert("reach", "p1"), 202, "respond-async"),
-        ("/v1/jobs", "respond-async, wait=60", upsert("ok", "p1"), 200, "wait=60"),
+        (
+            "/v1/jobs",
+            "respond-async",
+            upsert("reach", "p1"),
+            202,
+            "respond-async",
+        ),
+        (
+            "/v1/jobs",
+            "respond-async, wait=60",
+            upsert("ok", "p1"),
+            200,
+            "wait=60",
+        ),
         // It does not come in time.
         ("/v1/jobs", "", upsert("reach", "p2"), 202, ""),
         ("/v1/jobs", "wait=1", upsert("reach", "p3"), 202, "wait=1"),
         // Due in years: nobody waits for that unasked.
         ("/v1/jobs", "", later(upsert("ok", "p4")), 202, ""),
         // Several objects, or a bulk: only when asked.
-        ("/v1/jobs", "wait=60", many(upsert("ok", "p1")), 200, "wait=60"),
+        (
+            "/v1/jobs",
+            "wait=60",
+            many(upsert("ok", "p1")),
+            200,
+            "wait=60",
+        ),
         ("/v1/bulk", "", bulk("reach"), 202, ""),
         ("/v1/bulk", "wait=60", bulk("ok"), 200, "wait=60"),
-        ("/v1/bulk", "wait=60, handling=strict", bulk("ok"), 200, "wait=60, handling=strict"),
-        ("/v1/bulk", "handling=lenient, unheard-of=1", bulk("reach"), 202, "handling=lenient"),
+        (
+            "/v1/bulk",
+            "wait=60, handling=strict",
+            bulk("ok"),
+            200,
+            "wait=60, handling=strict",
+        ),
+        (
+            "/v1/bulk",
+            "handling=lenient, unheard-of=1",
+            bulk("reach"),
+            202,
+            "handling=lenient",
+        ),
         // What cannot be read as a preference is none.
         ("/v1/jobs", "wait=soon", upsert("ok", "p1"), 200, ""),
     ] {
         let answer = submit(&rest, path, prefer, &body).await?;
-        assert_eq!((answer.status, answer.header("preference-applied")), (status, applied), "{path} {prefer} {body}: {}", answer.text);
+        assert_eq!(
+            (answer.status, answer.header("preference-applied")),
+            (status, applied),
+            "{path} {prefer} {body}: {}",
+            answer.text
+        );
         let location = format!("/v1/executions/{}", answer.json["id"].as_str().unwrap());
         assert_eq!(answer.header("location"), location);
         let done = status == 200;
-        assert_eq!((&answer.json["done"], answer.json["jobs"].is_array()), (&json!(done), done), "{}", answer.text);
-        assert_eq!(answer.header("operation-location"), if done { "" } else { &location });
-        assert_eq!(answer.header("retry-after").is_empty(), done, "{:?}", answer.headers);
+        assert_eq!(
+            (&answer.json["done"], answer.json["jobs"].is_array()),
+            (&json!(done), done),
+            "{}",
+            answer.text
+        );
+        assert_eq!(
+            answer.header("operation-location"),
+            if done { "" } else { &location }
+        );
+        assert_eq!(
+            answer.header("retry-after").is_empty(),
+            done,
+            "{:?}",
+            answer.headers
+        );
     }
     target.release();
     Ok(())
@@ -65,7 +124,9 @@ async fn an_answer_waits_as_preferred_and_says_what_was_honoured() -> Result<()>
 #[tokio::test]
 async fn a_client_that_leaves_cancels_nothing() -> Result<()> {
     let target = Target::start().await?;
-    let held = HostileChannel::new("reach").setting("target_url", &target.url("/hold")).connection("allow_addresses = [\"127.0.0.1/32\"]");
+    let held = HostileChannel::new("reach")
+        .setting("target_url", &target.url("/hold"))
+        .connection("allow_addresses = [\"127.0.0.1/32\"]");
     let host = hostile::start("", &[held]).await?;
     let rest = host.rest()?;
     let leaving = tokio::spawn({
@@ -78,6 +139,9 @@ async fn a_client_that_leaves_cancels_nothing() -> Result<()> {
     target.release();
     let list: Value = rest.get("/v1/executions").await?;
     let done = egression_tests::follow::until_done(&rest, &list["items"][0]).await?;
-    assert_eq!(done["counts"]["rejected"], 1, "the connector got its answer and told it: {done:#}");
+    assert_eq!(
+        done["counts"]["rejected"], 1,
+        "the connector got its answer and told it: {done:#}"
+    );
     Ok(())
 }

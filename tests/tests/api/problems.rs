@@ -1,4 +1,5 @@
-//! Every refusal is a problem document (RFC 9457), also where no handler is: unknown paths, wrong methods, wrong types.
+//! Every refusal is a problem document (RFC 9457), also where no handler is: unknown paths, wrong
+//! methods, wrong types.
 
 use anyhow::Result;
 use egression_tests::follow::upsert;
@@ -32,7 +33,9 @@ async fn every_refusal_has_the_same_shape() -> Result<()> {
         (Method::DELETE, "/livez", 405),
         (Method::GET, "/v1/executions?color=red", 400),
     ] {
-        let request = rest.request(method.clone(), path).header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+        let request = rest
+            .request(method.clone(), path)
+            .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
         let answer = rest.send(request).await?;
         assert_eq!(
             (answer.status, answer.header("content-type")),
@@ -40,9 +43,18 @@ async fn every_refusal_has_the_same_shape() -> Result<()> {
             "{method} {path}: {}",
             answer.text
         );
-        assert_eq!((&answer.json["trace_id"], answer.header("trace-id")), (&json!(TRACE), TRACE), "the caller's own trace");
+        assert_eq!(
+            (&answer.json["trace_id"], answer.header("trace-id")),
+            (&json!(TRACE), TRACE),
+            "the caller's own trace"
+        );
         // A 405 names what is allowed (RFC 9110, section 15.5.6).
-        assert_eq!(status == 405, !answer.header("allow").is_empty(), "{method} {path}: {:?}", answer.headers);
+        assert_eq!(
+            status == 405,
+            !answer.header("allow").is_empty(),
+            "{method} {path}: {:?}",
+            answer.headers
+        );
         told.push(json!({"request": format!("{method} {path}"), "allow": answer.header("allow"), "problem": redacted(&answer.json)}));
     }
     insta::assert_json_snapshot!("problems", told);
@@ -54,18 +66,41 @@ async fn every_refusal_has_the_same_shape() -> Result<()> {
         ("/v1/documents:apply", "application/json"),
         ("/v1/connectors", "application/json"),
     ] {
-        let answer = rest.send(rest.request(Method::POST, path).header("content-type", kind).body("{}")).await?.expect(415)?;
+        let answer = rest
+            .send(
+                rest.request(Method::POST, path)
+                    .header("content-type", kind)
+                    .body("{}"),
+            )
+            .await?
+            .expect(415)?;
         assert_eq!(answer.code(), "unsupported_media_type", "{path}");
         assert!(
-            answer.json["detail"].as_str().is_some_and(|detail| detail.contains(kind) && detail.contains("expected")),
+            answer.json["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains(kind) && detail.contains("expected")),
             "{}",
             answer.text
         );
     }
-    // There is one representation; whoever asks for another gets it all the same (RFC 9110, section 12.5.1).
-    let answer = rest.send(rest.request(Method::GET, "/v1/executions").header("accept", "application/xml")).await?.expect(200)?;
+    // There is one representation; whoever asks for another gets it all the same (RFC 9110, section
+    // 12.5.1).
+    let answer = rest
+        .send(
+            rest.request(Method::GET, "/v1/executions")
+                .header("accept", "application/xml"),
+        )
+        .await?
+        .expect(200)?;
     assert_eq!(answer.header("content-type"), "application/json");
-    let put: Value = rest.send(rest.request(Method::POST, "/v1/jobs").json(&upsert("ok", "p1"))).await?.expect(200)?.json;
+    let put: Value = rest
+        .send(
+            rest.request(Method::POST, "/v1/jobs")
+                .json(&upsert("ok", "p1")),
+        )
+        .await?
+        .expect(200)?
+        .json;
     assert_eq!(put["status"], "succeeded");
     Ok(())
 }

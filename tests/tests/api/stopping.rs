@@ -1,4 +1,5 @@
-//! A host that is asked to stop finishes what it is being told, and one that is started without a file takes nothing away.
+//! A host that is asked to stop finishes what it is being told, and one that is started without a
+//! file takes nothing away.
 
 use std::time::Duration;
 
@@ -20,7 +21,12 @@ const WITHIN: Duration = Duration::from_secs(30);
 async fn read_until(stream: &mut TcpStream, end: &str) -> Result<String> {
     let mut text = Vec::new();
     while !text.ends_with(end.as_bytes()) {
-        text.push(stream.read_u8().await.with_context(|| String::from_utf8_lossy(&text).into_owned())?);
+        text.push(
+            stream
+                .read_u8()
+                .await
+                .with_context(|| String::from_utf8_lossy(&text).into_owned())?,
+        );
     }
     Ok(String::from_utf8(text)?)
 }
@@ -58,7 +64,10 @@ async fn a_start_without_a_file_takes_nothing_away() -> Result<()> {
     let mut host = TestHost::start(ACME).await?;
     host.stop(WITHIN).await?;
     let mut command = Command::new(binary::egression()?);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(host.data_dir()).env_remove("EGRESSION_CONFIG");
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(host.data_dir())
+        .env_remove("EGRESSION_CONFIG");
     let without = Running::start("without", command, host.directory()).await?;
     let rest = Rest::new(without.url(), Some(host.admin_key()?))?;
     let subscription: Value = rest.get("/v1/subscriptions/acme").await?;

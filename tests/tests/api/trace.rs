@@ -1,4 +1,5 @@
-//! A caller's trace (W3C Trace Context) goes along: to the source, to the destination, and into the job's history.
+//! A caller's trace (W3C Trace Context) goes along: to the source, to the destination, and into the
+//! job's history.
 
 use anyhow::{Context, Result};
 use egression_tests::follow;
@@ -12,9 +13,17 @@ const REQUEST: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const OWN: &str = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-00";
 
 async fn trace_ids(rest: &Rest, job: &Value) -> Result<Vec<Value>> {
-    let path = format!("/v1/jobs/{}/events", job["id"].as_str().context("a job has an id")?);
+    let path = format!(
+        "/v1/jobs/{}/events",
+        job["id"].as_str().context("a job has an id")?
+    );
     let events: Value = rest.get(&path).await?;
-    Ok(events["items"].as_array().context("events")?.iter().map(|event| event["trace_id"].clone()).collect())
+    Ok(events["items"]
+        .as_array()
+        .context("events")?
+        .iter()
+        .map(|event| event["trace_id"].clone())
+        .collect())
 }
 
 #[tokio::test]
@@ -35,25 +44,54 @@ async fn a_trace_reaches_source_destination_and_history() -> Result<()> {
         json!({"subscription": "acme", "channel": "shop", "source": "pim", "action": "upsert", "object_type": "product",
                "object_ids": [id], "context": context})
     };
-    let lines = [line("plain", json!({})), line("own", json!({"traceparent": OWN}))];
+    let lines = [
+        line("plain", json!({})),
+        line("own", json!({"traceparent": OWN})),
+    ];
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let request = rest.request(Method::POST, "/v1/bulk").header("content-type", "application/x-ndjson").header("traceparent", REQUEST);
+    let request = rest
+        .request(Method::POST, "/v1/bulk")
+        .header("content-type", "application/x-ndjson")
+        .header("traceparent", REQUEST);
     let execution = rest.send(request.body(text)).await?.expect(202)?.json;
     follow::until_done(&rest, &execution).await?;
 
     let trace_of = |id: &str| {
         let path = format!("/objects/product/{id}");
-        source.arrived().into_iter().find(|request| request.path == path).map(|request| request.traceparent)
+        source
+            .arrived()
+            .into_iter()
+            .find(|request| request.path == path)
+            .map(|request| request.traceparent)
     };
-    assert_eq!((trace_of("plain").as_deref(), trace_of("own").as_deref()), (Some(REQUEST), Some(OWN)));
-    let mut told: Vec<String> = shop.arrived().into_iter().map(|request| request.traceparent).collect();
+    assert_eq!(
+        (trace_of("plain").as_deref(), trace_of("own").as_deref()),
+        (Some(REQUEST), Some(OWN))
+    );
+    let mut told: Vec<String> = shop
+        .arrived()
+        .into_iter()
+        .map(|request| request.traceparent)
+        .collect();
     told.sort();
     assert_eq!(told, [REQUEST, OWN]);
-    let page: Value = rest.get(&format!("/v1/executions/{}/jobs", execution["id"].as_str().context("an id")?)).await?;
+    let page: Value = rest
+        .get(&format!(
+            "/v1/executions/{}/jobs",
+            execution["id"].as_str().context("an id")?
+        ))
+        .await?;
     for job in page["items"].as_array().context("jobs")? {
-        let expected = if job["object"]["id"] == "own" { &OWN[3..35] } else { &REQUEST[3..35] };
+        let expected = if job["object"]["id"] == "own" {
+            &OWN[3..35]
+        } else {
+            &REQUEST[3..35]
+        };
         let ids = trace_ids(&rest, job).await?;
-        assert!(ids.len() >= 3 && ids.iter().all(|id| id == expected), "{job}: {ids:?}");
+        assert!(
+            ids.len() >= 3 && ids.iter().all(|id| id == expected),
+            "{job}: {ids:?}"
+        );
     }
     Ok(())
 }
@@ -68,7 +106,11 @@ async fn without_a_trace_none_is_made_up() -> Result<()> {
     let host = hostile::start("", &[channel]).await?;
     let rest = host.rest()?;
     follow::submit_and_wait(&rest, &follow::upsert("shop", "1")).await?;
-    let told: Vec<String> = shop.arrived().into_iter().map(|request| request.traceparent).collect();
+    let told: Vec<String> = shop
+        .arrived()
+        .into_iter()
+        .map(|request| request.traceparent)
+        .collect();
     assert_eq!(told, [""]);
     Ok(())
 }

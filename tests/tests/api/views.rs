@@ -1,4 +1,5 @@
-//! What a client sees of work, whole: one delivered, one refused by the connector, one waiting, and their histories.
+//! What a client sees of work, whole: one delivered, one refused by the connector, one waiting, and
+//! their histories.
 
 use anyhow::Result;
 use egression_tests::follow::{self, upsert};
@@ -10,8 +11,11 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn executions_jobs_and_events_have_the_promised_shape() -> Result<()> {
     let target = Target::start().await?;
-    let reach = HostileChannel::new("reach").setting("target_url", &target.url("/ok")).connection("allow_addresses = [\"127.0.0.1/32\"]");
-    let belts = HostileChannel::new("ok").channel("belts = [[\"category\", \"brand\"], [\"product\"]]");
+    let reach = HostileChannel::new("reach")
+        .setting("target_url", &target.url("/ok"))
+        .connection("allow_addresses = [\"127.0.0.1/32\"]");
+    let belts =
+        HostileChannel::new("ok").channel("belts = [[\"category\", \"brand\"], [\"product\"]]");
     let host = hostile::start("", &[belts, reach]).await?;
     let rest = host.rest()?;
 
@@ -20,11 +24,17 @@ async fn executions_jobs_and_events_have_the_promised_shape() -> Result<()> {
     job["context"] = json!({"flow": "nightly", "run": "2026-11-21"});
     let delivered = follow::submit_and_wait(&rest, &job).await?;
     insta::assert_json_snapshot!("delivered_execution", redacted(&delivered));
-    insta::assert_json_snapshot!("delivered_events", redacted(&json!(follow::events(&rest, &delivered["jobs"][0]).await?)));
+    insta::assert_json_snapshot!(
+        "delivered_events",
+        redacted(&json!(follow::events(&rest, &delivered["jobs"][0]).await?))
+    );
 
     let refused = follow::submit_and_wait(&rest, &upsert("reach", "4711")).await?;
     insta::assert_json_snapshot!("refused_execution", redacted(&refused));
-    insta::assert_json_snapshot!("refused_events", redacted(&json!(follow::events(&rest, &refused["jobs"][0]).await?)));
+    insta::assert_json_snapshot!(
+        "refused_events",
+        redacted(&json!(follow::events(&rest, &refused["jobs"][0]).await?))
+    );
 
     let mut later = upsert("ok", "4712");
     later["scheduled_at"] = json!("2099-01-01T00:00:00Z");
@@ -33,12 +43,17 @@ async fn executions_jobs_and_events_have_the_promised_shape() -> Result<()> {
     let waiting = follow::submit(&rest, &later).await?;
     insta::assert_json_snapshot!("waiting_execution", redacted(&waiting));
     let jobs = follow::jobs(&rest, &waiting).await?;
-    let job: Value = rest.get(&format!("/v1/jobs/{}", jobs[0]["id"].as_str().unwrap())).await?;
+    let job: Value = rest
+        .get(&format!("/v1/jobs/{}", jobs[0]["id"].as_str().unwrap()))
+        .await?;
     insta::assert_json_snapshot!("waiting_job", redacted(&job));
 
     let mut connection: Value = rest.get("/v1/channels/reach/connections/acme").await?;
     // How much of a limit is used is a reading of the moment.
-    connection["status"].as_object_mut().unwrap().remove("limit_used");
+    connection["status"]
+        .as_object_mut()
+        .unwrap()
+        .remove("limit_used");
     insta::assert_json_snapshot!("connection", redacted(&connection));
     let connectors: Value = rest.get("/v1/connectors").await?;
     insta::assert_json_snapshot!("connectors", redacted(&connectors));

@@ -1,4 +1,5 @@
-//! Addresses that a connection must not reach: denied before a byte is sent, and the job's history says so.
+//! Addresses that a connection must not reach: denied before a byte is sent, and the job's history
+//! says so.
 
 use anyhow::{Context, Result};
 use egression_tests::follow::{self, upsert};
@@ -14,8 +15,17 @@ async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -
     let target = Target::start().await?;
     let elsewhere = Target::start().await?;
     let own = target.url("/ok");
-    let port = own.trim_end_matches("/ok").rsplit(':').next().context("a port")?.to_owned();
-    let reach = |name: &str, url: &str| HostileChannel::new("reach").named(name).setting("target_url", url);
+    let port = own
+        .trim_end_matches("/ok")
+        .rsplit(':')
+        .next()
+        .context("a port")?
+        .to_owned();
+    let reach = |name: &str, url: &str| {
+        HostileChannel::new("reach")
+            .named(name)
+            .setting("target_url", url)
+    };
     let loopback = "allow_addresses = [\"127.0.0.1/32\"]";
     let channels = [
         reach("allowed", &own).connection(loopback),
@@ -30,17 +40,36 @@ async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -
         // One range allows itself alone.
         reach("another-range", &own).connection("allow_addresses = [\"10.0.0.0/8\"]"),
         // A host that neither a setting nor the operator names, whose address would be allowed.
-        reach("not-granted", &own).setting("elsewhere_url", &elsewhere.url("/ok")).connection(loopback),
+        reach("not-granted", &own)
+            .setting("elsewhere_url", &elsewhere.url("/ok"))
+            .connection(loopback),
         reach("granted-by-operator", &own)
             .setting("elsewhere_url", &elsewhere.url("/ok"))
             .connection(loopback)
             .connection(&format!("allow_hosts = [\"{}\"]", elsewhere.url(""))),
-        reach("with-a-user", &own).setting("elsewhere_url", &own.replace("http://", "http://user:pass@")).connection(loopback),
-        reach("another-scheme", &own).setting("elsewhere_url", &own.replace("http://", "https://")).connection(loopback),
-        reach("a-file", &own).setting("elsewhere_url", "file:///etc/passwd").connection(loopback),
+        reach("with-a-user", &own)
+            .setting(
+                "elsewhere_url",
+                &own.replace("http://", "http://user:pass@"),
+            )
+            .connection(loopback),
+        reach("another-scheme", &own)
+            .setting("elsewhere_url", &own.replace("http://", "https://"))
+            .connection(loopback),
+        reach("a-file", &own)
+            .setting("elsewhere_url", "file:///etc/passwd")
+            .connection(loopback),
         // A redirect is an answer like any other: nobody follows it.
-        reach("redirected", &target.url(&format!("/redirect?{}", elsewhere.url("/stolen")))).connection(loopback),
-        reach("redirected-to-metadata", &target.url("/redirect?http://169.254.169.254/latest/")).connection(loopback),
+        reach(
+            "redirected",
+            &target.url(&format!("/redirect?{}", elsewhere.url("/stolen"))),
+        )
+        .connection(loopback),
+        reach(
+            "redirected-to-metadata",
+            &target.url("/redirect?http://169.254.169.254/latest/"),
+        )
+        .connection(loopback),
     ];
     let host = hostile::start("", &channels).await?;
     let rest = host.rest()?;
@@ -50,7 +79,10 @@ async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -
         ("mapped", "loopback"),
         ("decimal", "127.0.0.1 is loopback"),
         ("private", "10.0.0.1 is private"),
-        ("metadata", "169.254.169.254 is link-local, where clouds keep their metadata"),
+        (
+            "metadata",
+            "169.254.169.254 is link-local, where clouds keep their metadata",
+        ),
         ("unspecified", "0.0.0.0 is unspecified"),
         ("another-range", "127.0.0.1 is loopback"),
         ("not-granted", "is not granted"),
@@ -59,30 +91,67 @@ async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -
         ("a-file", "is not http or https"),
     ] {
         let (job, events) = try_to_reach(&rest, channel).await?;
-        assert_eq!((&job["state"], &job["problem"]["code"]), (&"rejected".into(), &"reach.denied".into()), "{channel}: {job:#}");
-        assert!(job["problem"]["message"].as_str().is_some_and(|message| message.contains(why)), "{channel}: {job:#}");
+        assert_eq!(
+            (&job["state"], &job["problem"]["code"]),
+            (&"rejected".into(), &"reach.denied".into()),
+            "{channel}: {job:#}"
+        );
+        assert!(
+            job["problem"]["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(why)),
+            "{channel}: {job:#}"
+        );
         let told = events
             .iter()
             .filter(|event| event["stage"] == "denied")
             .filter_map(|event| event["detail"]["error"].as_str())
             .any(|error| error.contains("denied") && error.contains(why));
         assert!(told, "{channel}: {events:#?}");
-        assert!(events.iter().all(|event| event["http_status"].is_null()), "{channel}: nothing answered: {events:#?}");
+        assert!(
+            events.iter().all(|event| event["http_status"].is_null()),
+            "{channel}: nothing answered: {events:#?}"
+        );
     }
-    assert_eq!((target.arrived(), elsewhere.arrived()), (Vec::new(), Vec::new()), "nothing was sent");
+    assert_eq!(
+        (target.arrived(), elsewhere.arrived()),
+        (Vec::new(), Vec::new()),
+        "nothing was sent"
+    );
 
-    for (channel, status) in [("redirected", 302), ("redirected-to-metadata", 302), ("granted-by-operator", 200), ("allowed", 200)] {
+    for (channel, status) in [
+        ("redirected", 302),
+        ("redirected-to-metadata", 302),
+        ("granted-by-operator", 200),
+        ("allowed", 200),
+    ] {
         let (job, events) = try_to_reach(&rest, channel).await?;
         assert_eq!(
             (&job["problem"]["code"], &job["problem"]["http_status"]),
             (&"reach.answered".into(), &status.into()),
             "{channel}: {job:#}"
         );
-        let answers = events.iter().filter(|event| event["stage"] == "responded").count();
-        assert_eq!(answers, 1, "{channel}: one request, one answer: {events:#?}");
+        let answers = events
+            .iter()
+            .filter(|event| event["stage"] == "responded")
+            .count();
+        assert_eq!(
+            answers, 1,
+            "{channel}: one request, one answer: {events:#?}"
+        );
     }
-    let paths = |target: &Target| target.arrived().into_iter().map(|request| request.path).collect::<Vec<_>>();
-    assert_eq!(paths(&elsewhere), ["/ok"], "what the operator granted, and no redirect");
+    let paths = |target: &Target| {
+        target
+            .arrived()
+            .into_iter()
+            .map(|request| request.path)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        paths(&elsewhere),
+        ["/ok"],
+        "what the operator granted, and no redirect"
+    );
     assert_eq!(target.arrived().len(), 3);
     Ok(())
 }
@@ -91,22 +160,41 @@ async fn what_is_not_public_or_not_granted_is_denied_before_anything_is_sent() -
 async fn a_name_is_judged_by_the_address_that_it_has_when_it_is_dialled() -> Result<()> {
     let (target, names) = (Target::start().await?, NameServer::start().await?);
     let url = target.url("/close").replace("127.0.0.1", "shop.example");
-    let channel = HostileChannel::new("reach").setting("target_url", &url).connection("allow_addresses = [\"127.0.0.1/32\"]");
-    let host = hostile::start(&format!("[server.gate]\nnameservers = [\"{}\"]\n", names.address()), &[channel]).await?;
+    let channel = HostileChannel::new("reach")
+        .setting("target_url", &url)
+        .connection("allow_addresses = [\"127.0.0.1/32\"]");
+    let host = hostile::start(
+        &format!("[server.gate]\nnameservers = [\"{}\"]\n", names.address()),
+        &[channel],
+    )
+    .await?;
     let rest = host.rest()?;
     // The name's owner changes its mind between any two requests.
     for (addresses, code, says) in [
         (&["10.0.0.1"][..], "reach.denied", "10.0.0.1 is private"),
         (&["127.0.0.1"], "reach.answered", "status 200"),
-        (&["169.254.169.254"], "reach.denied", "where clouds keep their metadata"),
+        (
+            &["169.254.169.254"],
+            "reach.denied",
+            "where clouds keep their metadata",
+        ),
         // What may be dialled of several is.
         (&["10.0.0.1", "127.0.0.1"], "reach.answered", "status 200"),
-        (&["10.0.0.1", "169.254.169.254"], "reach.denied", "is not allowed"),
+        (
+            &["10.0.0.1", "169.254.169.254"],
+            "reach.denied",
+            "is not allowed",
+        ),
     ] {
         names.answer_with(addresses)?;
         let (job, events) = try_to_reach(&rest, "reach").await?;
         assert_eq!(job["problem"]["code"], code, "{addresses:?}: {job:#}");
-        assert!(job["problem"]["message"].as_str().is_some_and(|message| message.contains(says)), "{addresses:?}: {job:#}");
+        assert!(
+            job["problem"]["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(says)),
+            "{addresses:?}: {job:#}"
+        );
         let denied = events.iter().any(|event| event["stage"] == "denied");
         assert_eq!(denied, code == "reach.denied", "{addresses:?}: {events:#?}");
     }
@@ -116,7 +204,11 @@ async fn a_name_is_judged_by_the_address_that_it_has_when_it_is_dialled() -> Res
 
 async fn try_to_reach(rest: &Rest, channel: &str) -> Result<(Value, Vec<Value>)> {
     let execution = follow::submit_and_wait(rest, &upsert(channel, "p1")).await?;
-    let job = follow::jobs(rest, &execution).await?.into_iter().next().context("one job")?;
+    let job = follow::jobs(rest, &execution)
+        .await?
+        .into_iter()
+        .next()
+        .context("one job")?;
     let events = follow::events(rest, &job).await?;
     Ok((job, events))
 }

@@ -1,4 +1,5 @@
-//! Connectors that ask the host for too much through its own calls: refused by the name of a bound, and the host goes on.
+//! Connectors that ask the host for too much through its own calls: refused by the name of a bound,
+//! and the host goes on.
 
 use anyhow::Result;
 use egression_tests::follow::{self, upsert};
@@ -19,7 +20,11 @@ async fn end(rest: &Rest, channel: &str) -> Result<Value> {
 
 fn told(job: &Value) -> (&str, &str, &str) {
     let problem = &job["problem"];
-    (job["state"].as_str().unwrap_or(""), problem["code"].as_str().unwrap_or(""), problem["message"].as_str().unwrap_or(""))
+    (
+        job["state"].as_str().unwrap_or(""),
+        problem["code"].as_str().unwrap_or(""),
+        problem["message"].as_str().unwrap_or(""),
+    )
 }
 
 #[tokio::test]
@@ -39,7 +44,9 @@ async fn each_is_refused_and_the_host_goes_on() -> Result<()> {
         .map(|(behave, _)| *behave)
         .chain(others)
         .map(|behave| {
-            HostileChannel::new(behave).setting("target_url", &target.url("/ok")).connection("allow_addresses = [\"127.0.0.1/32\"]")
+            HostileChannel::new(behave)
+                .setting("target_url", &target.url("/ok"))
+                .connection("allow_addresses = [\"127.0.0.1/32\"]")
         })
         .collect();
     let host = hostile::start("[server.runtime]\nworkers = 1\n", &channels).await?;
@@ -47,21 +54,50 @@ async fn each_is_refused_and_the_host_goes_on() -> Result<()> {
     for (behave, why) in refused {
         let job = end(&rest, &behave.replace('_', "-")).await?;
         let (state, code, message) = told(&job);
-        assert_eq!((state, code), ("rejected", "attack.refused"), "{behave}: {job:#}");
+        assert_eq!(
+            (state, code),
+            ("rejected", "attack.refused"),
+            "{behave}: {job:#}"
+        );
         assert!(message.contains(why), "{behave}: {message}");
-        assert_eq!(told(&end(&rest, "ok").await?).0, "succeeded", "after {behave}");
+        assert_eq!(
+            told(&end(&rest, "ok").await?).0,
+            "succeeded",
+            "after {behave}"
+        );
     }
-    assert_eq!(target.arrived().len(), SEND_ALL_REQUESTS, "nothing else left");
+    assert_eq!(
+        target.arrived().len(),
+        SEND_ALL_REQUESTS,
+        "nothing else left"
+    );
 
     let job = end(&rest, "many-remotes").await?;
     assert_eq!(told(&job).0, "unknown", "{job:#}");
     let events = follow::events(&rest, &job).await?;
-    assert!(events.iter().any(|event| event["detail"]["problem"]["code"] == "guest.outcome_too_large"), "{events:#?}");
-    assert_eq!(told(&end(&rest, "ok").await?).0, "succeeded", "after many_remotes");
+    assert!(
+        events
+            .iter()
+            .any(|event| event["detail"]["problem"]["code"] == "guest.outcome_too_large"),
+        "{events:#?}"
+    );
+    assert_eq!(
+        told(&end(&rest, "ok").await?).0,
+        "succeeded",
+        "after many_remotes"
+    );
 
     // What the host computes for a guest is the guest's time.
     let job = end(&rest, "sign-forever").await?;
-    assert_eq!((told(&job).0, told(&job).1), ("failed", "guest.cpu_budget"), "{job:#}");
-    assert_eq!(told(&end(&rest, "ok").await?).0, "succeeded", "after sign_forever");
+    assert_eq!(
+        (told(&job).0, told(&job).1),
+        ("failed", "guest.cpu_budget"),
+        "{job:#}"
+    );
+    assert_eq!(
+        told(&end(&rest, "ok").await?).0,
+        "succeeded",
+        "after sign_forever"
+    );
     Ok(())
 }

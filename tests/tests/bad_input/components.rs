@@ -1,4 +1,5 @@
-//! Files that are no connector: refused with what is wrong, and the version that runs stays as it is and delivers.
+//! Files that are no connector: refused with what is wrong, and the version that runs stays as it
+//! is and delivers.
 
 use anyhow::Result;
 use egression_tests::binary;
@@ -9,13 +10,21 @@ use egression_tests::wire::Wire;
 use reqwest::Method;
 use serde_json::Value;
 
-/// An empty core module, and an empty component: their headers alone (the binary format's preamble with version and layer).
+/// An empty core module, and an empty component: their headers alone (the binary format's preamble
+/// with version and layer).
 const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 #[tokio::test]
 async fn what_is_no_connector_is_refused_and_the_running_version_stays() -> Result<()> {
-    let host = hostile::start("", &[HostileChannel::new("ok"), HostileChannel::new("sleep").channel("call_timeout_ms = 60000")]).await?;
+    let host = hostile::start(
+        "",
+        &[
+            HostileChannel::new("ok"),
+            HostileChannel::new("sleep").channel("call_timeout_ms = 60000"),
+        ],
+    )
+    .await?;
     let rest = host.rest()?;
     let before: Value = rest.get("/v1/connectors").await?;
     // A call that is under way over all of this.
@@ -25,20 +34,53 @@ async fn what_is_no_connector_is_refused_and_the_running_version_stays() -> Resu
     let hostile = hostile::component()?;
     let whole = std::fs::read(&hostile)?;
     let cases: Vec<(&str, Vec<u8>, &str, &str)> = vec![
-        ("a text", b"hello, this is text".to_vec(), "connector.not_wasm", "not WebAssembly"),
-        ("nothing", Vec::new(), "connector.not_wasm", "not WebAssembly"),
-        ("a core module", CORE_MODULE.to_vec(), "connector.not_a_component", "wasm32-wasip2"),
-        ("half of a component", whole[..whole.len() / 2].to_vec(), "connector.invalid", "not valid"),
-        ("an empty component", EMPTY_COMPONENT.to_vec(), "connector.wrong_world", "egression:connector/connector@0.1.0"),
+        (
+            "a text",
+            b"hello, this is text".to_vec(),
+            "connector.not_wasm",
+            "not WebAssembly",
+        ),
+        (
+            "nothing",
+            Vec::new(),
+            "connector.not_wasm",
+            "not WebAssembly",
+        ),
+        (
+            "a core module",
+            CORE_MODULE.to_vec(),
+            "connector.not_a_component",
+            "wasm32-wasip2",
+        ),
+        (
+            "half of a component",
+            whole[..whole.len() / 2].to_vec(),
+            "connector.invalid",
+            "not valid",
+        ),
+        (
+            "an empty component",
+            EMPTY_COMPONENT.to_vec(),
+            "connector.wrong_world",
+            "egression:connector/connector@0.1.0",
+        ),
         (
             "another world",
-            hostile::patched(&hostile, "egression:connector/connector@", "egression:connector/converter@")?,
+            hostile::patched(
+                &hostile,
+                "egression:connector/connector@",
+                "egression:connector/converter@",
+            )?,
             "connector.wrong_world",
             "egression:connector/converter@0.1.0",
         ),
         (
             "an import that is not granted",
-            hostile::patched(&hostile, "egression:connector/http@0.1.0", "elsewhere:connector/http@0.1.0")?,
+            hostile::patched(
+                &hostile,
+                "egression:connector/http@0.1.0",
+                "elsewhere:connector/http@0.1.0",
+            )?,
             "connector.import_not_granted",
             "elsewhere:connector/http@0.1.0",
         ),
@@ -63,19 +105,36 @@ async fn what_is_no_connector_is_refused_and_the_running_version_stays() -> Resu
     ];
     for (name, component, code, says) in cases {
         let answer = upload(&rest, component).await?;
-        assert_eq!((answer.status, answer.code()), (422, code), "{name}: {}", answer.text);
-        assert!(answer.json["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{name}: {}", answer.text);
+        assert_eq!(
+            (answer.status, answer.code()),
+            (422, code),
+            "{name}: {}",
+            answer.text
+        );
+        assert!(
+            answer.json["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains(says)),
+            "{name}: {}",
+            answer.text
+        );
         assert_eq!(rest.get::<Value>("/v1/connectors").await?, before, "{name}");
     }
     too_large(&rest).await?;
     assert_eq!(rest.get::<Value>("/v1/connectors").await?, before);
 
-    let text = rest.request(Method::POST, "/v1/connectors").header("content-type", "application/json").body("{}");
+    let text = rest
+        .request(Method::POST, "/v1/connectors")
+        .header("content-type", "application/json")
+        .body("{}");
     assert_eq!(rest.send(text).await?.status, 415);
     let delivered = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
     assert_eq!(delivered["status"], "succeeded", "{delivered:#}");
     let asleep = follow::look(&rest, &asleep).await?;
-    assert_eq!(asleep["counts"]["in_flight"], 1, "the call under way was left alone: {asleep:#}");
+    assert_eq!(
+        asleep["counts"]["in_flight"], 1,
+        "the call under way was left alone: {asleep:#}"
+    );
     Ok(())
 }
 
@@ -84,26 +143,57 @@ async fn the_command_line_says_what_is_wrong_with_a_file() -> Result<()> {
     let host = hostile::start("", &[]).await?;
     let file = host.directory().join("core.wasm");
     std::fs::write(&file, CORE_MODULE)?;
-    let output = host.command(&["connector", "install", file.to_str().unwrap()])?.output().await?;
+    let output = host
+        .command(&["connector", "install", file.to_str().unwrap()])?
+        .output()
+        .await?;
     assert_eq!(output.status.code(), Some(4), "the host refused it");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("core WebAssembly module") && output.stdout.is_empty(), "{said}");
+    assert!(
+        said.contains("core WebAssembly module") && output.stdout.is_empty(),
+        "{said}"
+    );
     Ok(())
 }
 
 async fn upload(rest: &Rest, component: Vec<u8>) -> Result<Answer> {
-    rest.send(rest.request(Method::POST, "/v1/connectors").header("content-type", "application/wasm").body(component)).await
+    rest.send(
+        rest.request(Method::POST, "/v1/connectors")
+            .header("content-type", "application/wasm")
+            .body(component),
+    )
+    .await
 }
 
-/// 200 MB, once announced and once not: refused by the head alone, and as soon as the bound is passed.
+/// 200 MB, once announced and once not: refused by the head alone, and as soon as the bound is
+/// passed.
 async fn too_large(rest: &Rest) -> Result<()> {
     const SIZE: usize = 200 * 1024 * 1024;
     let announced = SIZE.to_string();
-    let wire = Wire::post(rest, "/v1/connectors", &[("Content-Type", "application/wasm"), ("Content-Length", &announced)]).await?;
+    let wire = Wire::post(
+        rest,
+        "/v1/connectors",
+        &[
+            ("Content-Type", "application/wasm"),
+            ("Content-Length", &announced),
+        ],
+    )
+    .await?;
     let answer = wire.answer().await;
-    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("api.connector_max_bytes"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 413 ") && answer.contains("api.connector_max_bytes"),
+        "{answer}"
+    );
 
-    let mut wire = Wire::post(rest, "/v1/connectors", &[("Content-Type", "application/wasm"), ("Transfer-Encoding", "chunked")]).await?;
+    let mut wire = Wire::post(
+        rest,
+        "/v1/connectors",
+        &[
+            ("Content-Type", "application/wasm"),
+            ("Transfer-Encoding", "chunked"),
+        ],
+    )
+    .await?;
     let chunk = vec![0; 1024 * 1024];
     let mut sent = 0;
     while sent < SIZE && wire.send_chunk(&chunk).await.is_ok() {
@@ -112,6 +202,9 @@ async fn too_large(rest: &Rest) -> Result<()> {
     assert!(sent < SIZE, "the host hung up before all of it came");
     let answer = wire.answer().await;
     // The answer may be lost on the way: it crosses bytes that nobody reads any more.
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 413 "),
+        "{answer}"
+    );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Hosts that a connector says it needs, and credentials that belong to other hosts than those that a setting names.
+//! Hosts that a connector says it needs, and credentials that belong to other hosts than those that
+//! a setting names.
 
 use anyhow::{Context, Result};
 use egression_tests::follow::{self, upsert};
@@ -18,39 +19,103 @@ const CONNECTION: &str = "/v1/channels/reach/connections/acme";
 async fn a_host_that_the_manifest_names_is_reached_only_as_an_operator_fixed_it() -> Result<()> {
     let (target, names) = (Target::start().await?, NameServer::start().await?);
     names.answer_with(&["127.0.0.1"])?;
-    let port = target.url("").rsplit(':').next().context("a port")?.to_owned();
+    let port = target
+        .url("")
+        .rsplit(':')
+        .next()
+        .context("a port")?
+        .to_owned();
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), "s3cret-of-the-shop")?;
-    let auth = format!("auth = {{ scheme = \"bearer\", token = {{ file = \"{}\" }} }}", file.path().display());
+    let auth = format!(
+        "auth = {{ scheme = \"bearer\", token = {{ file = \"{}\" }} }}",
+        file.path().display()
+    );
     let reach = |name: &str, host: &str, granted: &str| {
-        let channel = HostileChannel::new("reach").named(name).setting("elsewhere_url", &format!("http://{host}:{port}/ok"));
+        let channel = HostileChannel::new("reach")
+            .named(name)
+            .setting("elsewhere_url", &format!("http://{host}:{port}/ok"));
         let channel = channel.connection(LOOPBACK).connection(&auth);
-        if granted.is_empty() { channel } else { channel.connection(&format!("allow_hosts = [\"{granted}\"]")) }
+        if granted.is_empty() {
+            channel
+        } else {
+            channel.connection(&format!("allow_hosts = [\"{granted}\"]"))
+        }
     };
     let channels = [
         reach("needed-only", "needed.example", ""),
         reach("below-needed-only", "api.needed.example", ""),
-        reach("another-scheme", "needed.example", &format!("https://needed.example:{port}")),
+        reach(
+            "another-scheme",
+            "needed.example",
+            &format!("https://needed.example:{port}"),
+        ),
         reach("another-port", "needed.example", "http://needed.example"),
-        reach("itself-is-not-below", "needed.example", &format!("http://*.needed.example:{port}")),
-        reach("another-suffix", "api.needed.example.net", &format!("http://*.needed.example:{port}")),
-        reach("granted", "needed.example", &format!("http://needed.example:{port}")),
-        reach("granted-below", "api.needed.example", &format!("http://*.needed.example:{port}")),
+        reach(
+            "itself-is-not-below",
+            "needed.example",
+            &format!("http://*.needed.example:{port}"),
+        ),
+        reach(
+            "another-suffix",
+            "api.needed.example.net",
+            &format!("http://*.needed.example:{port}"),
+        ),
+        reach(
+            "granted",
+            "needed.example",
+            &format!("http://needed.example:{port}"),
+        ),
+        reach(
+            "granted-below",
+            "api.needed.example",
+            &format!("http://*.needed.example:{port}"),
+        ),
     ];
-    let host = hostile::start(&format!("[server.gate]\nnameservers = [\"{}\"]\n", names.address()), &channels).await?;
+    let host = hostile::start(
+        &format!("[server.gate]\nnameservers = [\"{}\"]\n", names.address()),
+        &channels,
+    )
+    .await?;
     let rest = host.rest()?;
     for channel in &channels[..6] {
-        let job = only_job(&rest, &follow::submit_and_wait(&rest, &upsert(&channel.name, "p1")).await?).await?;
-        assert_eq!(job["problem"]["code"], "reach.denied", "{}: {job:#}", channel.name);
-        assert!(job["problem"]["message"].as_str().is_some_and(|m| m.contains("is not granted")), "{}: {job:#}", channel.name);
+        let job = only_job(
+            &rest,
+            &follow::submit_and_wait(&rest, &upsert(&channel.name, "p1")).await?,
+        )
+        .await?;
+        assert_eq!(
+            job["problem"]["code"], "reach.denied",
+            "{}: {job:#}",
+            channel.name
+        );
+        assert!(
+            job["problem"]["message"]
+                .as_str()
+                .is_some_and(|m| m.contains("is not granted")),
+            "{}: {job:#}",
+            channel.name
+        );
     }
     assert!(target.arrived().is_empty(), "nothing was sent");
     for channel in &channels[6..] {
-        let job = only_job(&rest, &follow::submit_and_wait(&rest, &upsert(&channel.name, "p1")).await?).await?;
-        assert_eq!(job["problem"]["code"], "reach.answered", "{}: {job:#}", channel.name);
+        let job = only_job(
+            &rest,
+            &follow::submit_and_wait(&rest, &upsert(&channel.name, "p1")).await?,
+        )
+        .await?;
+        assert_eq!(
+            job["problem"]["code"], "reach.answered",
+            "{}: {job:#}",
+            channel.name
+        );
     }
     // What an operator grants, the credential is entered for.
-    let seen: Vec<String> = target.arrived().into_iter().map(|request| request.authorization).collect();
+    let seen: Vec<String> = target
+        .arrived()
+        .into_iter()
+        .map(|request| request.authorization)
+        .collect();
     assert_eq!(seen, ["Bearer s3cret-of-the-shop"; 2]);
     Ok(())
 }
@@ -62,7 +127,9 @@ async fn a_setting_that_is_turned_elsewhere_does_not_take_the_secret_along() -> 
     let server = "[server.dispatch]\nprobe_min_ms = 50\nprobe_max_ms = 50\n";
     let host = hostile::start(server, &[]).await?;
     let operator = host.rest()?;
-    let channel = operator.request(Method::PUT, "/v1/channels/reach").json(&json!({"connector": "hostile"}));
+    let channel = operator
+        .request(Method::PUT, "/v1/channels/reach")
+        .json(&json!({"connector": "hostile"}));
     operator.send(channel).await?.expect(201)?;
     let mut document = json!({
         "settings": {"behave": "reach", "target_url": target.url("/ok")},
@@ -71,44 +138,74 @@ async fn a_setting_that_is_turned_elsewhere_does_not_take_the_secret_along() -> 
     });
     put(&operator, &document).await?.expect(201)?;
     follow::submit_and_wait(&operator, &upsert("reach", "p1")).await?;
-    assert_eq!(target.arrived()[0].authorization, "Bearer secret-of-the-operator");
+    assert_eq!(
+        target.arrived()[0].authorization,
+        "Bearer secret-of-the-operator"
+    );
 
-    let (status, key) = operator.post("/v1/keys", &json!({"role": "admin", "subscription": "acme"})).await?;
+    let (status, key) = operator
+        .post(
+            "/v1/keys",
+            &json!({"role": "admin", "subscription": "acme"}),
+        )
+        .await?;
     assert_eq!(status, 201, "{key}");
     let tenant = operator.with_key(key["key"].as_str());
     document["settings"]["target_url"] = json!(elsewhere.url("/ok"));
     document["auth"]["token"] = json!({"stored": true});
     // To where the operator opened private addresses no tenant turns it by itself.
     let refused = put(&tenant, &document).await?.expect(403)?;
-    assert!(refused.json["detail"].as_str().is_some_and(|detail| detail.contains("allow_addresses")), "{}", refused.text);
+    assert!(
+        refused.json["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("allow_addresses")),
+        "{}",
+        refused.text
+    );
     let turned = put(&operator, &document).await?.expect(200)?;
     assert_eq!(
-        (&turned.json["status"]["state"], &turned.json["status"]["reason"]),
+        (
+            &turned.json["status"]["state"],
+            &turned.json["status"]["reason"]
+        ),
         (&json!("parked"), &json!("credential needs re-entry"))
     );
     let waiting = follow::submit(&operator, &upsert("reach", "p2")).await?;
     follow::until_waits_for(&operator, &waiting, "parked").await?;
     until_probed(&host).await?;
-    assert_eq!(only_job(&operator, &waiting).await?["waiting"]["kind"], "parked", "a check that passes does not free it");
+    assert_eq!(
+        only_job(&operator, &waiting).await?["waiting"]["kind"],
+        "parked",
+        "a check that passes does not free it"
+    );
     assert!(elsewhere.arrived().is_empty());
 
     document["auth"]["token"] = json!({"value": "secret-of-the-tenant"});
-    assert_eq!(put(&tenant, &document).await?.expect(200)?.json["status"]["state"], "active");
+    assert_eq!(
+        put(&tenant, &document).await?.expect(200)?.json["status"]["state"],
+        "active"
+    );
     follow::until_done(&operator, &waiting).await?;
-    let seen: Vec<String> = elsewhere.arrived().into_iter().map(|request| request.authorization).collect();
+    let seen: Vec<String> = elsewhere
+        .arrived()
+        .into_iter()
+        .map(|request| request.authorization)
+        .collect();
     assert_eq!(seen, ["Bearer secret-of-the-tenant"]);
     Ok(())
 }
 
 async fn put(rest: &Rest, document: &Value) -> Result<Answer> {
-    rest.send(rest.request(Method::PUT, CONNECTION).json(document)).await
+    rest.send(rest.request(Method::PUT, CONNECTION).json(document))
+        .await
 }
 
 /// Waits until the parked connection was looked at. Nobody is told of that but the log.
 async fn until_probed(host: &TestHost) -> Result<()> {
     loop {
         let log = std::fs::read_to_string(host.directory().join("host.log"))?;
-        if log.contains("connection still does not work") || log.contains("connection works again") {
+        if log.contains("connection still does not work") || log.contains("connection works again")
+        {
             return Ok(());
         }
         tokio::task::yield_now().await;
@@ -116,5 +213,9 @@ async fn until_probed(host: &TestHost) -> Result<()> {
 }
 
 async fn only_job(rest: &Rest, execution: &Value) -> Result<Value> {
-    follow::jobs(rest, execution).await?.into_iter().next().context("one job")
+    follow::jobs(rest, execution)
+        .await?
+        .into_iter()
+        .next()
+        .context("one job")
 }

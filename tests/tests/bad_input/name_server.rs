@@ -27,7 +27,11 @@ impl NameServer {
                 socket.send_to(&answer, from).await.unwrap();
             }
         });
-        Ok(Self { address, addresses, server })
+        Ok(Self {
+            address,
+            addresses,
+            server,
+        })
     }
 
     pub const fn address(&self) -> SocketAddr {
@@ -36,7 +40,10 @@ impl NameServer {
 
     /// From now on every name has these addresses.
     pub fn answer_with(&self, addresses: &[&str]) -> Result<()> {
-        *self.addresses.lock().unwrap() = addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        *self.addresses.lock().unwrap() = addresses
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, _>>()?;
         Ok(())
     }
 }
@@ -47,16 +54,32 @@ impl Drop for NameServer {
     }
 }
 
-/// Other types of records than A there are none. The addresses are said to be good for an hour, which nobody has to believe.
+/// Other types of records than A there are none. The addresses are said to be good for an hour,
+/// which nobody has to believe.
 fn answer(query: &[u8], addresses: &[Ipv4Addr]) -> Vec<u8> {
     const TYPE_A: [u8; 2] = [0, 1];
     let mut end = 12;
     while query[end] != 0 {
         end += usize::from(query[end]) + 1;
     }
-    let addresses = if query[end + 1..end + 3] == TYPE_A { addresses } else { &[] };
+    let addresses = if query[end + 1..end + 3] == TYPE_A {
+        addresses
+    } else {
+        &[]
+    };
     let mut answer = query[..2].to_vec();
-    answer.extend([0x81, 0x80, 0, 1, 0, u8::try_from(addresses.len()).unwrap(), 0, 0, 0, 0]);
+    answer.extend([
+        0x81,
+        0x80,
+        0,
+        1,
+        0,
+        u8::try_from(addresses.len()).unwrap(),
+        0,
+        0,
+        0,
+        0,
+    ]);
     answer.extend(&query[12..end + 5]);
     for address in addresses {
         // A pointer to the question's name, type A, class IN, an hour, four bytes.

@@ -1,5 +1,5 @@
-//! Names that nobody knows, and actions that a connector does not do: one refused item in a lenient bulk, a 400 with the list
-//! in a strict one.
+//! Names that nobody knows, and actions that a connector does not do: one refused item in a lenient
+//! bulk, a 400 with the list in a strict one.
 
 use anyhow::Result;
 use egression_tests::follow::{self, upsert};
@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 fn lines() -> Vec<Value> {
     let with = |change: Value| {
         let mut job = upsert("ok", "wrong");
-        job.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        job.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         job
     };
     vec![
@@ -32,7 +34,8 @@ fn lines() -> Vec<Value> {
 
 const GOOD: u64 = 2;
 
-/// A channel that this subscription has no connection into, one whose connector nobody installed, and another tenant.
+/// A channel that this subscription has no connection into, one whose connector nobody installed,
+/// and another tenant.
 const MORE: &str = r#"
 [[channels]]
 name = "unconnected"
@@ -53,14 +56,21 @@ async fn unknown_names_refuse_their_item_or_with_strict_handling_the_whole() -> 
     let host = hostile::start("", &channels).await?;
     let rest = host.rest()?;
 
-    let strict = follow::bulk(&rest, &lines(), "handling=strict").await?.expect(400)?;
-    assert_eq!((strict.code(), strict.header("content-type")), ("items_refused", "application/problem+json"));
+    let strict = follow::bulk(&rest, &lines(), "handling=strict")
+        .await?
+        .expect(400)?;
+    assert_eq!(
+        (strict.code(), strict.header("content-type")),
+        ("items_refused", "application/problem+json")
+    );
     insta::assert_json_snapshot!("strict_bulk_with_unknown_names", redacted(&strict.json));
     let executions: Value = rest.get("/v1/executions").await?;
     assert_eq!(executions["items"], json!([]), "strict: nothing is stored");
 
     let total = lines().len() as u64;
-    let lenient = follow::bulk(&rest, &lines(), "handling=lenient").await?.expect(202)?;
+    let lenient = follow::bulk(&rest, &lines(), "handling=lenient")
+        .await?
+        .expect(202)?;
     assert_eq!(lenient.header("preference-applied"), "handling=lenient");
     let done = follow::until_done(&rest, &lenient.json).await?;
     let counts = &done["counts"];
@@ -70,11 +80,25 @@ async fn unknown_names_refuse_their_item_or_with_strict_handling_the_whole() -> 
         "{done:#}"
     );
     assert_eq!(done["status"], "succeeded_with_errors");
-    let groups: u64 = done["errors"].as_array().unwrap().iter().filter_map(|group| group["count"].as_u64()).sum();
+    let groups: u64 = done["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|group| group["count"].as_u64())
+        .sum();
     assert_eq!(groups, total - GOOD, "each is counted once: {done:#}");
 
-    let refused: Vec<Value> = follow::jobs(&rest, &done).await?.into_iter().filter(|job| job["state"] == "rejected").collect();
-    assert!(refused.iter().all(|job| job["excerpt"].as_str().is_some_and(|excerpt| excerpt.len() <= 200)), "{refused:#?}");
+    let refused: Vec<Value> = follow::jobs(&rest, &done)
+        .await?
+        .into_iter()
+        .filter(|job| job["state"] == "rejected")
+        .collect();
+    assert!(
+        refused.iter().all(|job| job["excerpt"]
+            .as_str()
+            .is_some_and(|excerpt| excerpt.len() <= 200)),
+        "{refused:#?}"
+    );
     let shown: Vec<Value> =
         refused.iter().map(|job| json!({"index": job["index"], "object": job["object"], "problem": job["problem"]})).collect();
     insta::assert_json_snapshot!("lenient_bulk_with_unknown_names", redacted(&json!(shown)));
@@ -82,36 +106,77 @@ async fn unknown_names_refuse_their_item_or_with_strict_handling_the_whole() -> 
     whole_requests(&rest).await
 }
 
-/// What spoils a request as a whole: that no item of a bulk is of a known subscription, and everything about a single submission.
+/// What spoils a request as a whole: that no item of a bulk is of a known subscription, and
+/// everything about a single submission.
 async fn whole_requests(rest: &egression_tests::rest::Rest) -> Result<()> {
     let mut stranger = upsert("ok", "p1");
     stranger["subscription"] = json!("stranger");
     for handling in ["handling=lenient", "handling=strict"] {
-        let answer = follow::bulk(rest, &[stranger.clone(), stranger.clone()], handling).await?.expect(400)?;
+        let answer = follow::bulk(rest, &[stranger.clone(), stranger.clone()], handling)
+            .await?
+            .expect(400)?;
         assert_eq!(
-            (&answer.json["errors"][0]["pointer"], &answer.json["errors"][0]["code"]),
-            (&json!("/jobs/0/subscription"), &json!("unknown_subscription"))
+            (
+                &answer.json["errors"][0]["pointer"],
+                &answer.json["errors"][0]["code"]
+            ),
+            (
+                &json!("/jobs/0/subscription"),
+                &json!("unknown_subscription")
+            )
         );
     }
     // The first that is known decides whose it is; the rest is refused one by one.
     let mixed = [stranger.clone(), upsert("ok", "p2"), stranger.clone()];
-    follow::bulk(rest, &mixed, "handling=strict").await?.expect(400)?;
-    let accepted = follow::bulk(rest, &mixed, "handling=lenient").await?.expect(202)?;
-    assert_eq!((&accepted.json["subscription"], &accepted.json["counts"]["rejected"]), (&json!("acme"), &json!(2)), "{}", accepted.text);
+    follow::bulk(rest, &mixed, "handling=strict")
+        .await?
+        .expect(400)?;
+    let accepted = follow::bulk(rest, &mixed, "handling=lenient")
+        .await?
+        .expect(202)?;
+    assert_eq!(
+        (
+            &accepted.json["subscription"],
+            &accepted.json["counts"]["rejected"]
+        ),
+        (&json!("acme"), &json!(2)),
+        "{}",
+        accepted.text
+    );
     let done = follow::until_done(rest, &accepted.json).await?;
-    let states: Vec<Value> = follow::jobs(rest, &done).await?.into_iter().map(|job| job["state"].clone()).collect();
+    let states: Vec<Value> = follow::jobs(rest, &done)
+        .await?
+        .into_iter()
+        .map(|job| job["state"].clone())
+        .collect();
     assert_eq!(states, ["rejected", "succeeded", "rejected"]);
     for (job, pointer, code) in [
         (stranger, "/subscription", "unknown_subscription"),
         (upsert("nowhere", "p1"), "/channel", "unknown_channel"),
-        (upsert("uninstalled", "p1"), "/channel", "connector_not_installed"),
+        (
+            upsert("uninstalled", "p1"),
+            "/channel",
+            "connector_not_installed",
+        ),
         (json!({"subscription": "acme"}), "/action", "required"),
     ] {
-        let answer = rest.send(rest.request(Method::POST, "/v1/jobs").json(&job)).await?.expect(400)?;
+        let answer = rest
+            .send(rest.request(Method::POST, "/v1/jobs").json(&job))
+            .await?
+            .expect(400)?;
         let first = &answer.json["errors"][0];
-        assert_eq!((first["pointer"].as_str(), first["code"].as_str()), (Some(pointer), Some(code)), "{}", answer.text);
+        assert_eq!(
+            (first["pointer"].as_str(), first["code"].as_str()),
+            (Some(pointer), Some(code)),
+            "{}",
+            answer.text
+        );
     }
     let executions: Value = rest.get("/v1/executions").await?;
-    assert_eq!(executions["items"].as_array().map(Vec::len), Some(2), "only the lenient bulks");
+    assert_eq!(
+        executions["items"].as_array().map(Vec::len),
+        Some(2),
+        "only the lenient bulks"
+    );
     Ok(())
 }

@@ -17,7 +17,8 @@ pub struct Thing {
     pub body: Value,
 }
 
-/// A tenth categories, a tenth brands, the rest products with an offer each. Subcategories come before their parents.
+/// A tenth categories, a tenth brands, the rest products with an offer each. Subcategories come
+/// before their parents.
 pub fn things(count: usize) -> Vec<Thing> {
     let (categories, brands) = (count / 10, count / 10);
     let products = (count - categories - brands) / 2;
@@ -26,12 +27,21 @@ pub fn things(count: usize) -> Vec<Thing> {
         let root = n % (BRANCHES + 1) == 0;
         let mut body = json!({"name": {"en": format!("Category {n}")}});
         if !root {
-            body["parent"] = json!({"type": "category", "id": format!("c{}", n - n % (BRANCHES + 1))});
+            body["parent"] =
+                json!({"type": "category", "id": format!("c{}", n - n % (BRANCHES + 1))});
         }
-        things.push(Thing { object_type: "category", id: format!("c{n}"), body });
+        things.push(Thing {
+            object_type: "category",
+            id: format!("c{n}"),
+            body,
+        });
     }
     for n in 0..brands {
-        things.push(Thing { object_type: "brand", id: format!("b{n}"), body: json!({"name": {"en": format!("Brand {n}")}}) });
+        things.push(Thing {
+            object_type: "brand",
+            id: format!("b{n}"),
+            body: json!({"name": {"en": format!("Brand {n}")}}),
+        });
     }
     for n in 0..products {
         let body = json!({
@@ -39,14 +49,22 @@ pub fn things(count: usize) -> Vec<Thing> {
             "brand": {"type": "brand", "id": format!("b{}", n % brands)},
             "categories": [{"type": "category", "id": format!("c{}", n % categories)}],
         });
-        things.push(Thing { object_type: "product", id: format!("p{n}"), body });
+        things.push(Thing {
+            object_type: "product",
+            id: format!("p{n}"),
+            body,
+        });
     }
     for n in 0..(count - categories - brands - products) {
         let body = json!({
             "product": {"type": "product", "id": format!("p{}", n % products)},
             "price": {"currency": "EUR", "minor_units": 100 + n},
         });
-        things.push(Thing { object_type: "offer", id: format!("o{n}"), body });
+        things.push(Thing {
+            object_type: "offer",
+            id: format!("o{n}"),
+            body,
+        });
     }
     things
 }
@@ -58,7 +76,12 @@ impl Thing {
 
     pub fn at_source(&self, revision: u64) -> SourceObject {
         let body = to_raw_value(&self.body).unwrap();
-        SourceObject { id: self.id.clone(), object_type: self.object_type.to_owned(), revision, body }
+        SourceObject {
+            id: self.id.clone(),
+            object_type: self.object_type.to_owned(),
+            revision,
+            body,
+        }
     }
 
     /// A job whose body the source has.
@@ -71,7 +94,12 @@ impl Thing {
 pub fn order(things: &[Thing]) -> AcceptedOrder {
     let mut order = AcceptedOrder::default();
     for thing in things {
-        order.push(&format!("{}:{}", thing.object_type, thing.id), thing.object_type, &thing.id, &thing.digest());
+        order.push(
+            &format!("{}:{}", thing.object_type, thing.id),
+            thing.object_type,
+            &thing.id,
+            &thing.digest(),
+        );
     }
     order
 }

@@ -21,14 +21,25 @@ fn faults(share: f64) -> Faults {
         drop_after_write: share / 2.0,
         batch_refusal: share,
         token_revocations: vec![300, 900],
-        cool_downs: vec![CoolDown { after_calls: 30, ms: 700 }],
+        cool_downs: vec![CoolDown {
+            after_calls: 30,
+            ms: 700,
+        }],
     }
 }
 
 async fn ends_clean(mode: &'static str, rate: u64, burst: u64, share: f64) -> Result<()> {
     let things = catalogue::things(OBJECTS);
-    let api = MetadataApi::start(things.iter().map(|thing| thing.at_source(1)), SOURCE_TOKEN).await?;
-    let limits = vec![Limit::TokenBucket { rate, per_ms: 1000, burst }, Limit::Concurrency { max: 12 }];
+    let api =
+        MetadataApi::start(things.iter().map(|thing| thing.at_source(1)), SOURCE_TOKEN).await?;
+    let limits = vec![
+        Limit::TokenBucket {
+            rate,
+            per_ms: 1000,
+            burst,
+        },
+        Limit::Concurrency { max: 12 },
+    ];
     let seed = 20_261_121;
     eprintln!("seed {seed}");
     let rig = Layout {
@@ -43,27 +54,66 @@ async fn ends_clean(mode: &'static str, rate: u64, burst: u64, share: f64) -> Re
     .start()
     .await?;
 
-    let execution = rig.bulk(json!({}), things.iter().map(catalogue::Thing::job).collect()).await?;
+    let execution = rig
+        .bulk(
+            json!({}),
+            things.iter().map(catalogue::Thing::job).collect(),
+        )
+        .await?;
     let view = rig.done(&execution).await?;
     expect_sum(&view);
     assert_eq!(view["counts"]["succeeded"], OBJECTS, "{view}");
     assert_eq!(view["progress"], 1.0);
 
-    let there: HashMap<_, _> = rig.log.objects().await?.into_iter().map(|o| ((o.object_type, o.id), o.digest)).collect();
+    let there: HashMap<_, _> = rig
+        .log
+        .objects()
+        .await?
+        .into_iter()
+        .map(|o| ((o.object_type, o.id), o.digest))
+        .collect();
     assert_eq!(there.len(), OBJECTS, "nothing is lost");
     for thing in &things {
         let digest = there.get(&(thing.object_type.to_owned(), thing.id.clone()));
-        assert_eq!(digest, Some(&thing.digest()), "{} {}", thing.object_type, thing.id);
+        assert_eq!(
+            digest,
+            Some(&thing.digest()),
+            "{} {}",
+            thing.object_type,
+            thing.id
+        );
     }
     let report = rig.shop.report();
     eprintln!("{report:?}");
-    assert_eq!((report.limit_exceeded, report.missing_reference, report.repeated_other_key), (0, 0, 0));
-    assert!(report.repeated_same_key <= report.dropped_items + report.error_5xx_items, "{report:?}");
+    assert_eq!(
+        (
+            report.limit_exceeded,
+            report.missing_reference,
+            report.repeated_other_key
+        ),
+        (0, 0, 0)
+    );
+    assert!(
+        report.repeated_same_key <= report.dropped_items + report.error_5xx_items,
+        "{report:?}"
+    );
     let delivered = catalogue::order(&things).judge(&rig.log.writes().await?);
-    assert_eq!(delivered, Delivered { repeated_same_key: delivered.repeated_same_key, ..Delivered::default() });
+    assert_eq!(
+        delivered,
+        Delivered {
+            repeated_same_key: delivered.repeated_same_key,
+            ..Delivered::default()
+        }
+    );
     // Every fault really happened.
-    assert!(report.error_5xx_calls > 0 && report.token_revocations == 2 && report.closures_ms > 0, "{report:?}");
-    assert!(mode == "single" || report.by_status.contains_key(&413), "{report:?}");
+    assert!(
+        report.error_5xx_calls > 0 && report.token_revocations == 2 && report.closures_ms > 0,
+        "{report:?}"
+    );
+    assert!(
+        mode == "single" || report.by_status.contains_key(&413),
+        "{report:?}"
+    );
     Ok(())
 }
 

@@ -86,12 +86,18 @@ impl Keeper {
             reads: watch::Sender::new(0),
             came: watch::Sender::new(0),
         });
-        let router = Router::new().route("/things/{id}", get(read_one).put(write_one)).with_state(Arc::clone(&desk));
+        let router = Router::new()
+            .route("/things/{id}", get(read_one).put(write_one))
+            .with_state(Arc::clone(&desk));
         let server = tokio::spawn(async move {
             // It ends with the handle; an error of a single connection does not end it.
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { address, desk, server })
+        Ok(Self {
+            address,
+            desk,
+            server,
+        })
     }
 
     pub fn url(&self) -> String {
@@ -108,7 +114,12 @@ impl Keeper {
 
     pub async fn until_written(&self, writes: usize) {
         // The sender lives in the handle, so this cannot fail.
-        let _ = self.desk.came.subscribe().wait_for(|came| *came >= writes).await;
+        let _ = self
+            .desk
+            .came
+            .subscribe()
+            .wait_for(|came| *came >= writes)
+            .await;
     }
 }
 
@@ -122,21 +133,39 @@ async fn read_one(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Resp
     desk.reads.send_modify(|reads| *reads += 1);
     match (desk.read, lock(&desk.things).get(&id)) {
         (Read::Status(status), _) => StatusCode::from_u16(status).unwrap().into_response(),
-        (Read::Down(seconds), _) => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, seconds.to_string())]).into_response(),
+        (Read::Down(seconds), _) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(header::RETRY_AFTER, seconds.to_string())],
+        )
+            .into_response(),
         (Read::Truly, Some(body)) => body.clone().into_response(),
         (Read::Truly, None) => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-async fn write_one(State(desk): State<Arc<Desk>>, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+async fn write_one(
+    State(desk): State<Arc<Desk>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let write = lock(&desk.next).pop().unwrap_or(Write::Kept);
     if matches!(write, Write::Kept | Write::KeptUnanswered | Write::Hold) {
         lock(&desk.things).insert(id.clone(), body.to_vec());
     }
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     let count = {
         let mut writes = lock(&desk.writes);
-        writes.push(Came { id, key, body: body.to_vec(), after: desk.watch.elapsed() });
+        writes.push(Came {
+            id,
+            key,
+            body: body.to_vec(),
+            after: desk.watch.elapsed(),
+        });
         writes.len()
     };
     desk.came.send_replace(count);
@@ -144,10 +173,15 @@ async fn write_one(State(desk): State<Arc<Desk>>, Path(id): Path<String>, header
         Write::Kept => StatusCode::CREATED.into_response(),
         // The head of an answer whose body never comes whole.
         Write::KeptUnanswered | Write::LostUnanswered => {
-            let broken = stream::iter([Err::<Bytes, _>(std::io::Error::other("told to break off"))]);
+            let broken =
+                stream::iter([Err::<Bytes, _>(std::io::Error::other("told to break off"))]);
             ([(header::CONTENT_LENGTH, "100")], Body::from_stream(broken)).into_response()
         }
-        Write::Down(seconds) => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, seconds.to_string())]).into_response(),
+        Write::Down(seconds) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(header::RETRY_AFTER, seconds.to_string())],
+        )
+            .into_response(),
         Write::Hold => std::future::pending().await,
     }
 }

@@ -17,8 +17,20 @@ struct Page(String);
 
 impl Page {
     async fn of(rest: &Rest) -> Self {
-        let answer = rest.send(rest.with_key(None).request(reqwest::Method::GET, "/metrics")).await.unwrap().expect(200).unwrap();
-        assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+        let answer = rest
+            .send(
+                rest.with_key(None)
+                    .request(reqwest::Method::GET, "/metrics"),
+            )
+            .await
+            .unwrap()
+            .expect(200)
+            .unwrap();
+        assert!(
+            answer
+                .header("content-type")
+                .starts_with("text/plain; version=0.0.4")
+        );
         Self(answer.text)
     }
 
@@ -26,23 +38,46 @@ impl Page {
     fn value(&self, metric: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let fits = |line: &&str| {
             let (name, rest) = line.split_once(['{', ' ']).unwrap_or((line, ""));
-            name == metric && labels.iter().all(|(label, value)| rest.contains(&format!("{label}=\"{value}\"")))
+            name == metric
+                && labels
+                    .iter()
+                    .all(|(label, value)| rest.contains(&format!("{label}=\"{value}\"")))
         };
-        let lines: Vec<f64> =
-            self.0.lines().filter(fits).map(|line| line.rsplit_once(' ').unwrap().1.parse().expect("a value is a number")).collect();
+        let lines: Vec<f64> = self
+            .0
+            .lines()
+            .filter(fits)
+            .map(|line| {
+                line.rsplit_once(' ')
+                    .unwrap()
+                    .1
+                    .parse()
+                    .expect("a value is a number")
+            })
+            .collect();
         (!lines.is_empty()).then(|| lines.iter().sum())
     }
 
     fn expect(&self, metric: &str, labels: &[(&str, &str)], value: u64) {
         #[expect(clippy::cast_precision_loss, reason = "small counts")]
         let value = value as f64;
-        assert_eq!(self.value(metric, labels), Some(value), "{metric} {labels:?} in\n{}", self.0);
+        assert_eq!(
+            self.value(metric, labels),
+            Some(value),
+            "{metric} {labels:?} in\n{}",
+            self.0
+        );
     }
 }
 
 fn object(id: &str) -> SourceObject {
     let body = serde_json::value::to_raw_value(&category(id)).unwrap();
-    SourceObject { id: id.to_owned(), object_type: "category".to_owned(), revision: 1, body }
+    SourceObject {
+        id: id.to_owned(),
+        object_type: "category".to_owned(),
+        revision: 1,
+        body,
+    }
 }
 
 fn ask(id: &str) -> Value {
@@ -51,8 +86,16 @@ fn ask(id: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happened_is_counted() {
-    let api = MetadataApi::start([object("a"), object("b")], SOURCE_TOKEN).await.unwrap();
-    let rig = Layout { more: source(&api.url(), ""), ..Layout::default() }.start().await.unwrap();
+    let api = MetadataApi::start([object("a"), object("b")], SOURCE_TOKEN)
+        .await
+        .unwrap();
+    let rig = Layout {
+        more: source(&api.url(), ""),
+        ..Layout::default()
+    }
+    .start()
+    .await
+    .unwrap();
     // Two that are there, one that is not, one that comes along, one line that names no object.
     let lines = vec![
         ask("a"),
@@ -63,87 +106,224 @@ async fn what_happened_is_counted() {
     ];
     let execution = rig.bulk(json!({"full": false}), lines).await.unwrap();
     let view = rig.done(&execution).await.unwrap();
-    assert_eq!((&view["counts"]["succeeded"], &view["counts"]["rejected"]), (&json!(3), &json!(2)), "{view}");
-    let single = rig.submit(category_job("single", &category("single"))).await.unwrap();
+    assert_eq!(
+        (&view["counts"]["succeeded"], &view["counts"]["rejected"]),
+        (&json!(3), &json!(2)),
+        "{view}"
+    );
+    let single = rig
+        .submit(category_job("single", &category("single")))
+        .await
+        .unwrap();
     rig.expect_all_succeeded(&single, 1).await.unwrap();
 
     let page = Page::of(&rig.rest).await;
     page.expect("egression_jobs_submitted_total", &[("channel", CHANNEL)], 5);
     page.expect("egression_items_refused_total", &[], 1);
-    page.expect("egression_jobs_ended_total", &[("channel", CHANNEL), ("state", "succeeded")], 4);
-    page.expect("egression_jobs_ended_total", &[("channel", CHANNEL), ("state", "rejected")], 1);
+    page.expect(
+        "egression_jobs_ended_total",
+        &[("channel", CHANNEL), ("state", "succeeded")],
+        4,
+    );
+    page.expect(
+        "egression_jobs_ended_total",
+        &[("channel", CHANNEL), ("state", "rejected")],
+        1,
+    );
     page.expect("egression_jobs_ended_total", &[], 5);
     page.expect("egression_jobs_unfinished", &[], 0);
 
     // The connector's calls, as its destination counted their items.
     let calls = rig.log.calls().await.unwrap();
-    page.expect("egression_connector_items_total", &[("connector", "sandbox")], calls.iter().map(|call| call.items).sum());
-    let delivered = page.value("egression_connector_calls_total", &[("call", "deliver"), ("outcome", "answered")]);
-    assert!(delivered.is_some_and(|calls| (2.0..=4.0).contains(&calls)), "{delivered:?}");
-    assert_eq!(page.value("egression_connector_call_duration_seconds_count", &[("call", "deliver")]), delivered);
-    page.expect("egression_compile_duration_seconds_count", &[("origin", "compiler")], 1);
+    page.expect(
+        "egression_connector_items_total",
+        &[("connector", "sandbox")],
+        calls.iter().map(|call| call.items).sum(),
+    );
+    let delivered = page.value(
+        "egression_connector_calls_total",
+        &[("call", "deliver"), ("outcome", "answered")],
+    );
+    assert!(
+        delivered.is_some_and(|calls| (2.0..=4.0).contains(&calls)),
+        "{delivered:?}"
+    );
+    assert_eq!(
+        page.value(
+            "egression_connector_call_duration_seconds_count",
+            &[("call", "deliver")]
+        ),
+        delivered
+    );
+    page.expect(
+        "egression_compile_duration_seconds_count",
+        &[("origin", "compiler")],
+        1,
+    );
     page.expect("egression_instances", &[("state", "busy")], 0);
 
     // The gate's requests, as the shop and the source saw them.
     let (asked, _) = api.asked();
-    let answered = calls.iter().filter(|call| (200..300).contains(&call.status)).count() as u64;
+    let answered = calls
+        .iter()
+        .filter(|call| (200..300).contains(&call.status))
+        .count() as u64;
     assert!(answered > 2, "a token and two writes at least");
-    page.expect("egression_gate_requests_total", &[("channel", CHANNEL), ("status", "2xx")], answered);
-    page.expect("egression_gate_request_duration_seconds_count", &[("channel", CHANNEL)], calls.len() as u64);
-    page.expect("egression_limit_wait_seconds_count", &[("channel", CHANNEL)], calls.len() as u64);
-    page.expect("egression_source_requests_total", &[("source", "pim")], asked);
-    page.expect("egression_source_request_duration_seconds_count", &[("source", "pim")], asked);
-    page.expect("egression_source_objects_total", &[("source", "pim"), ("outcome", "read")], 2);
-    page.expect("egression_source_objects_total", &[("source", "pim"), ("outcome", "rejected")], 1);
+    page.expect(
+        "egression_gate_requests_total",
+        &[("channel", CHANNEL), ("status", "2xx")],
+        answered,
+    );
+    page.expect(
+        "egression_gate_request_duration_seconds_count",
+        &[("channel", CHANNEL)],
+        calls.len() as u64,
+    );
+    page.expect(
+        "egression_limit_wait_seconds_count",
+        &[("channel", CHANNEL)],
+        calls.len() as u64,
+    );
+    page.expect(
+        "egression_source_requests_total",
+        &[("source", "pim")],
+        asked,
+    );
+    page.expect(
+        "egression_source_request_duration_seconds_count",
+        &[("source", "pim")],
+        asked,
+    );
+    page.expect(
+        "egression_source_objects_total",
+        &[("source", "pim"), ("outcome", "read")],
+        2,
+    );
+    page.expect(
+        "egression_source_objects_total",
+        &[("source", "pim"), ("outcome", "rejected")],
+        1,
+    );
 
     // The store's commits: each is in every view of it.
     let commits = page.value("egression_store_commits_total", &[("outcome", "committed")]);
     assert!(commits.is_some_and(|commits| commits >= 5.0), "{commits:?}");
-    assert_eq!(page.value("egression_store_commit_rows_count", &[]), commits);
-    assert_eq!(page.value("egression_store_commit_duration_seconds_count", &[]), commits);
+    assert_eq!(
+        page.value("egression_store_commit_rows_count", &[]),
+        commits
+    );
+    assert_eq!(
+        page.value("egression_store_commit_duration_seconds_count", &[]),
+        commits
+    );
 
-    page.expect("egression_http_requests_total", &[("method", "POST"), ("route", "/v1/bulk"), ("status", "202")], 1);
-    page.expect("egression_http_requests_total", &[("method", "POST"), ("route", "/v1/jobs"), ("status", "202")], 1);
-    assert!(page.value("egression_http_request_duration_seconds_count", &[("route", "/v1/executions/{id}")]).is_some());
-    page.expect("egression_connections", &[("channel", CHANNEL), ("state", "active")], 1);
+    page.expect(
+        "egression_http_requests_total",
+        &[("method", "POST"), ("route", "/v1/bulk"), ("status", "202")],
+        1,
+    );
+    page.expect(
+        "egression_http_requests_total",
+        &[("method", "POST"), ("route", "/v1/jobs"), ("status", "202")],
+        1,
+    );
+    assert!(
+        page.value(
+            "egression_http_request_duration_seconds_count",
+            &[("route", "/v1/executions/{id}")]
+        )
+        .is_some()
+    );
+    page.expect(
+        "egression_connections",
+        &[("channel", CHANNEL), ("state", "active")],
+        1,
+    );
     page.expect("egression_build_info", &[], 1);
     for id in [execution.as_str(), "missing", "inline"] {
         assert!(!page.0.contains(id), "{id} is a label in\n{}", page.0);
     }
     for line in page.0.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).unwrap();
-        assert!(page.0.contains(&format!("# HELP {name} ")), "{name} has no help");
+        assert!(
+            page.0.contains(&format!("# HELP {name} ")),
+            "{name} has no help"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_parked_connection_is_seen() {
-    let rig = Layout { server: "[server.dispatch]\nprobe_min_ms = 600000\nprobe_max_ms = 600000\n".to_owned(), ..Layout::default() }
-        .start()
+    let rig = Layout {
+        server: "[server.dispatch]\nprobe_min_ms = 600000\nprobe_max_ms = 600000\n".to_owned(),
+        ..Layout::default()
+    }
+    .start()
+    .await
+    .unwrap();
+    let credentials = egression_sandbox::Credentials {
+        client_secret: "another".to_owned(),
+        ..egression_sandbox::Credentials::default()
+    };
+    rig.log
+        .change(&ScenarioChange {
+            credentials: Some(credentials),
+            ..ScenarioChange::default()
+        })
         .await
         .unwrap();
-    let credentials = egression_sandbox::Credentials { client_secret: "another".to_owned(), ..egression_sandbox::Credentials::default() };
-    rig.log.change(&ScenarioChange { credentials: Some(credentials), ..ScenarioChange::default() }).await.unwrap();
     let execution = rig.submit(category_job("c", &category("c"))).await.unwrap();
     rig.until_waits(&execution, "parked").await.unwrap();
     let page = Page::of(&rig.rest).await;
-    page.expect("egression_connections", &[("channel", CHANNEL), ("state", "parked")], 1);
+    page.expect(
+        "egression_connections",
+        &[("channel", CHANNEL), ("state", "parked")],
+        1,
+    );
     page.expect("egression_jobs_unfinished", &[], 1);
-    page.expect("egression_gate_requests_total", &[("channel", CHANNEL), ("status", "4xx")], 1);
-    page.expect("egression_gate_requests_total", &[("channel", CHANNEL), ("status", "credential_refused")], 1);
-    assert_eq!(page.value("egression_connections", &[("channel", CHANNEL), ("state", "active")]), None);
+    page.expect(
+        "egression_gate_requests_total",
+        &[("channel", CHANNEL), ("status", "4xx")],
+        1,
+    );
+    page.expect(
+        "egression_gate_requests_total",
+        &[("channel", CHANNEL), ("status", "credential_refused")],
+        1,
+    );
+    assert_eq!(
+        page.value(
+            "egression_connections",
+            &[("channel", CHANNEL), ("state", "active")]
+        ),
+        None
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_may_have_an_address_of_their_own() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary::egression().unwrap());
-    command.args(["serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0", "--data-dir"]).arg(directory.path());
-    let host = Running::start("host", command, directory.path()).await.unwrap();
+    command
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--operations-listen",
+            "127.0.0.1:0",
+            "--data-dir",
+        ])
+        .arg(directory.path());
+    let host = Running::start("host", command, directory.path())
+        .await
+        .unwrap();
     let operations = tokio::time::timeout(PATIENCE, async {
         loop {
             let log = std::fs::read_to_string(directory.path().join("host.log")).unwrap();
-            if let Some(url) = log.lines().find_map(|line| line.strip_prefix("operations on ")) {
+            if let Some(url) = log
+                .lines()
+                .find_map(|line| line.strip_prefix("operations on "))
+            {
                 return url.to_owned();
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -153,6 +333,10 @@ async fn they_may_have_an_address_of_their_own() {
     let api = Rest::new(host.url(), None).unwrap();
     assert_eq!(api.get_status("/metrics").await, Some(404));
     let page = Page::of(&operations).await;
-    page.expect("egression_http_requests_total", &[("method", "GET"), ("route", "none"), ("status", "404")], 1);
+    page.expect(
+        "egression_http_requests_total",
+        &[("method", "GET"), ("route", "none"), ("status", "404")],
+        1,
+    );
     page.expect("egression_build_info", &[], 1);
 }

@@ -25,19 +25,42 @@ struct Neighbour {
 }
 
 const NEIGHBOURS: [Neighbour; 3] = [
-    Neighbour { name: "loops", job: |n| upsert("loops", &format!("p{n}")), jobs: TROUBLED },
-    Neighbour { name: "down", job: |n| category_job(&format!("c{n}"), &category("x")), jobs: TROUBLED },
-    Neighbour { name: "large", job: |n| category_job(&format!("c{n}"), &category("x")), jobs: LARGE },
+    Neighbour {
+        name: "loops",
+        job: |n| upsert("loops", &format!("p{n}")),
+        jobs: TROUBLED,
+    },
+    Neighbour {
+        name: "down",
+        job: |n| category_job(&format!("c{n}"), &category("x")),
+        jobs: TROUBLED,
+    },
+    Neighbour {
+        name: "large",
+        job: |n| category_job(&format!("c{n}"), &category("x")),
+        jobs: LARGE,
+    },
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test"]
 async fn beside_neighbours_in_trouble() {
-    let slow = Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let channel = |name: &str, more: &str| format!("[[channels]]\nname = \"{name}\"\nconnector = \"sandbox\"\n{more}");
+    let slow = Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let channel = |name: &str, more: &str| {
+        format!("[[channels]]\nname = \"{name}\"\nconnector = \"sandbox\"\n{more}")
+    };
     let of = |name: &str, url: String| {
-        format!("[[connections]]\nsubscription = \"other\"\nchannel = \"{name}\"\n{}", connection(&url, "single", false))
+        format!(
+            "[[connections]]\nsubscription = \"other\"\nchannel = \"{name}\"\n{}",
+            connection(&url, "single", false)
+        )
     };
     let more = [
         "[[subscriptions]]\nname = \"other\"\n".to_owned(),
@@ -50,26 +73,39 @@ async fn beside_neighbours_in_trouble() {
     ];
     let rig = Layout {
         mode: "single",
-        channel: format!("max_items = 4\nlimits = [{{ kind = \"token_bucket\", rate = {RATE}, burst = 10 }}]\n"),
+        channel: format!(
+            "max_items = 4\nlimits = [{{ kind = \"token_bucket\", rate = {RATE}, burst = 10 }}]\n"
+        ),
         more: more.concat(),
         ..Layout::default()
     }
     .start()
     .await
     .unwrap();
-    rig.host.install_connector(&binary::connector("hostile").unwrap()).await.unwrap();
+    rig.host
+        .install_connector(&binary::connector("hostile").unwrap())
+        .await
+        .unwrap();
     measured(&rig, "warm").await.unwrap();
     let alone = measured(&rig, "alone").await.unwrap();
     eprintln!("alone: {OBJECTS} objects in {alone:.2} s, the limit admits {RATE} a second");
     let mut beside = Vec::new();
     for neighbour in &NEIGHBOURS {
-        let jobs = (0..neighbour.jobs).map(|n| of_other((neighbour.job)(n), neighbour.name)).collect();
+        let jobs = (0..neighbour.jobs)
+            .map(|n| of_other((neighbour.job)(n), neighbour.name))
+            .collect();
         beside.push(rig.bulk(json!({}), jobs).await.unwrap());
         let took = measured(&rig, neighbour.name).await.unwrap();
-        eprintln!("beside {} and those before: {:.3} of its pace", neighbour.name, alone / took);
+        eprintln!(
+            "beside {} and those before: {:.3} of its pace",
+            neighbour.name,
+            alone / took
+        );
     }
     for execution in beside {
-        rig.act(&format!("/v1/executions/{execution}:cancel")).await.unwrap();
+        rig.act(&format!("/v1/executions/{execution}:cancel"))
+            .await
+            .unwrap();
     }
 }
 
@@ -81,7 +117,9 @@ fn of_other(mut job: Value, channel: &str) -> Value {
 
 /// Seconds from the first of its jobs to the end of the last.
 async fn measured(rig: &Rig, name: &str) -> Result<f64> {
-    let jobs = (0..OBJECTS).map(|n| category_job(&format!("{name}-{n}"), &category(name))).collect();
+    let jobs = (0..OBJECTS)
+        .map(|n| category_job(&format!("{name}-{n}"), &category(name)))
+        .collect();
     let watch = Stopwatch::start();
     let execution = rig.bulk(json!({ "subscription": TENANT }), jobs).await?;
     rig.expect_all_succeeded(&execution, OBJECTS as u64).await?;

@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 
 use crate::rig::{Layout, Rig, TENANT, category, category_job};
 
-/// A guard before the shop: what has this text in its path is answered with this status, the rest goes through.
+/// A guard before the shop: what has this text in its path is answered with this status, the rest
+/// goes through.
 struct Guard {
     address: SocketAddr,
     desk: Arc<Desk>,
@@ -33,10 +34,18 @@ impl Guard {
     async fn start(shop: SocketAddr, refuses: Option<(&'static str, u16)>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let desk = Arc::new(Desk { shop, client: reqwest::Client::new(), refuses: Mutex::new(refuses) });
+        let desk = Arc::new(Desk {
+            shop,
+            client: reqwest::Client::new(),
+            refuses: Mutex::new(refuses),
+        });
         let router = Router::new().fallback(pass).with_state(Arc::clone(&desk));
         let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Ok(Self { address, desk, server })
+        Ok(Self {
+            address,
+            desk,
+            server,
+        })
     }
 
     fn refuse(&self, what: Option<(&'static str, u16)>) {
@@ -51,12 +60,18 @@ impl Drop for Guard {
 }
 
 async fn pass(State(desk): State<Arc<Desk>>, request: Request) -> Response {
-    let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    let path = request
+        .uri()
+        .path_and_query()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let refuses = *desk.refuses.lock().unwrap();
     if let Some((_, status)) = refuses.filter(|(text, _)| path.contains(text)) {
         return StatusCode::from_u16(status).unwrap().into_response();
     }
-    desk.forward(request, &path).await.unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
+    desk.forward(request, &path)
+        .await
+        .unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
 }
 
 impl Desk {
@@ -66,10 +81,21 @@ impl Desk {
         headers.remove("host");
         let url = format!("http://{}{path}", self.shop);
         let body = to_bytes(body, 1 << 20).await?;
-        let answer = self.client.request(parts.method, url).headers(headers).body(body).send().await?;
+        let answer = self
+            .client
+            .request(parts.method, url)
+            .headers(headers)
+            .body(body)
+            .send()
+            .await?;
         let mut response = Response::builder().status(answer.status());
         if let Some(headers) = response.headers_mut() {
-            headers.extend(answer.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
+            headers.extend(
+                answer
+                    .headers()
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.clone())),
+            );
             headers.remove("transfer-encoding");
         }
         Ok(response.body(Body::from(answer.bytes().await?))?)
@@ -91,13 +117,23 @@ enum Credential {
 async fn rig(refuses: Option<(&'static str, u16)>, credential: Credential) -> Result<(Rig, Guard)> {
     let more = "[[channels]]\nname = \"own\"\nconnector = \"sandbox\"\nretry = { base_ms = 1, max_ms = 5, attempts = 2 }\n".to_owned();
     let server = "[server.dispatch]\nprobe_min_ms = 100\nprobe_max_ms = 100\n".to_owned();
-    let rig = Layout { more, server, ..Layout::default() }.start().await?;
+    let rig = Layout {
+        more,
+        server,
+        ..Layout::default()
+    }
+    .start()
+    .await?;
     let guard = Guard::start(rig.shop.addr(), refuses).await?;
     let token_url = format!("http://{}/oauth/token", rig.shop.addr());
     let auth = match credential {
         Credential::Entered => {
-            let grant = "grant_type=client_credentials&client_id=sandbox&client_secret=sandbox-secret";
-            let request = reqwest::Client::new().post(&token_url).header("content-type", "application/x-www-form-urlencoded").body(grant);
+            let grant =
+                "grant_type=client_credentials&client_id=sandbox&client_secret=sandbox-secret";
+            let request = reqwest::Client::new()
+                .post(&token_url)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(grant);
             let answer: Value = serde_json::from_str(&request.send().await?.text().await?)?;
             json!({"scheme": "bearer", "token": {"value": answer["access_token"]}})
         }
@@ -105,14 +141,28 @@ async fn rig(refuses: Option<(&'static str, u16)>, credential: Credential) -> Re
             let secret = json!({"value": "sandbox-secret"});
             json!({"scheme": "oauth2_client_credentials", "token_url": token_url, "client_id": "sandbox", "client_secret": secret})
         }
-        Credential::Session => json!({"scheme": "connector", "secrets": {"api_key": {"value": "sandbox-key"}}}),
+        Credential::Session => {
+            json!({"scheme": "connector", "secrets": {"api_key": {"value": "sandbox-key"}}})
+        }
     };
     let document = json!({
         "subscription": TENANT, "channel": "own", "allow_addresses": ["127.0.0.1/32"], "auth": auth,
         "settings": {"base_url": format!("http://{}", guard.address), "mode": "single", "login": credential == Credential::Session},
     });
-    let answer = rig.rest.request(Method::PUT, &format!("/v1/channels/own/connections/{TENANT}")).json(&document).send().await?;
-    anyhow::ensure!(answer.status().is_success(), "the connection is refused: {}", answer.text().await?);
+    let answer = rig
+        .rest
+        .request(
+            Method::PUT,
+            &format!("/v1/channels/own/connections/{TENANT}"),
+        )
+        .json(&document)
+        .send()
+        .await?;
+    anyhow::ensure!(
+        answer.status().is_success(),
+        "the connection is refused: {}",
+        answer.text().await?
+    );
     Ok((rig, guard))
 }
 
@@ -123,17 +173,33 @@ fn own(id: &str) -> Value {
 }
 
 async fn state(rig: &Rig) -> Value {
-    let connection: Value = rig.rest.get(&format!("/v1/channels/own/connections/{TENANT}")).await.unwrap();
+    let connection: Value = rig
+        .rest
+        .get(&format!("/v1/channels/own/connections/{TENANT}"))
+        .await
+        .unwrap();
     connection["status"]["state"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_401_on_one_object_ends_whatever_the_credential() {
-    for credential in [Credential::Entered, Credential::Fetched, Credential::Session] {
+    for credential in [
+        Credential::Entered,
+        Credential::Fetched,
+        Credential::Session,
+    ] {
         let (rig, _guard) = rig(Some(("cursed", 401)), credential).await.unwrap();
         let job = rig.deliver(own("cursed")).await.unwrap();
-        assert_eq!((&job["state"], &job["attempts"]), (&json!("failed"), &json!(2)), "{credential:?}: {job}");
-        assert_eq!(rig.deliver(own("blessed")).await.unwrap()["state"], "succeeded", "{credential:?}");
+        assert_eq!(
+            (&job["state"], &job["attempts"]),
+            (&json!("failed"), &json!(2)),
+            "{credential:?}: {job}"
+        );
+        assert_eq!(
+            rig.deliver(own("blessed")).await.unwrap()["state"],
+            "succeeded",
+            "{credential:?}"
+        );
         assert_eq!(state(&rig).await, "active", "{credential:?}");
     }
 }
@@ -147,7 +213,14 @@ async fn a_403_parks_the_connection_only_if_its_check_fails_too() {
     guard.refuse(Some(("cursed", 403)));
     rig.expect_all_succeeded(&execution, 1).await.unwrap();
     let job = rig.deliver(own("cursed")).await.unwrap();
-    assert_eq!((&job["state"], &job["attempts"]), (&json!("rejected"), &json!(1)), "{job}");
-    assert!(rig.stages(&job, "responded").await.unwrap() >= 2, "the check is in its history");
+    assert_eq!(
+        (&job["state"], &job["attempts"]),
+        (&json!("rejected"), &json!(1)),
+        "{job}"
+    );
+    assert!(
+        rig.stages(&job, "responded").await.unwrap() >= 2,
+        "the check is in its history"
+    );
     assert_eq!(state(&rig).await, "active");
 }

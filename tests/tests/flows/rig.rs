@@ -82,9 +82,15 @@ impl Layout {
         host.env("SHOP_API_KEY", &self.scenario.credentials.api_key);
         host.env("SOURCE_TOKEN", SOURCE_TOKEN);
         host.restart().await?;
-        host.install_connector(&binary::connector("sandbox")?).await?;
+        host.install_connector(&binary::connector("sandbox")?)
+            .await?;
         let rest = host.rest()?;
-        Ok(Rig { host, log: ShopLog::new(format!("http://{}", shop.addr()))?, shop, rest })
+        Ok(Rig {
+            host,
+            log: ShopLog::new(format!("http://{}", shop.addr()))?,
+            shop,
+            rest,
+        })
     }
 
     /// The configuration file.
@@ -151,7 +157,10 @@ impl Rig {
     pub async fn bulk(&self, defaults: Value, jobs: Vec<Value>) -> Result<String> {
         let mut all = json!({"subscription": TENANT, "channels": [CHANNEL], "action": "upsert", "full": true});
         merge(&mut all, defaults);
-        let (status, answer) = self.rest.post("/v1/bulk", &json!({"defaults": all, "jobs": jobs})).await?;
+        let (status, answer) = self
+            .rest
+            .post("/v1/bulk", &json!({"defaults": all, "jobs": jobs}))
+            .await?;
         if !status.is_success() {
             bail!("a bulk request was answered {status}: {answer}");
         }
@@ -171,10 +180,17 @@ impl Rig {
     pub async fn try_submit(&self, job: Value) -> Result<(StatusCode, Value)> {
         let mut all = json!({"subscription": TENANT, "channel": CHANNEL, "action": "upsert"});
         merge(&mut all, job);
-        let request = self.rest.request(Method::POST, "/v1/jobs").header("Prefer", "respond-async").json(&all);
+        let request = self
+            .rest
+            .request(Method::POST, "/v1/jobs")
+            .header("Prefer", "respond-async")
+            .json(&all);
         let answer = request.send().await?;
         let status = answer.status();
-        Ok((status, serde_json::from_slice(&answer.bytes().await?).unwrap_or(Value::Null)))
+        Ok((
+            status,
+            serde_json::from_slice(&answer.bytes().await?).unwrap_or(Value::Null),
+        ))
     }
 
     /// Submits one job and waits for its end; the job.
@@ -198,7 +214,11 @@ impl Rig {
         };
         match timeout(PATIENCE, done).await {
             Ok(view) => view,
-            Err(_) => bail!("not done after {PATIENCE:?}: {}\n{}", self.view(execution).await?, self.host.last_lines()),
+            Err(_) => bail!(
+                "not done after {PATIENCE:?}: {}\n{}",
+                self.view(execution).await?,
+                self.host.last_lines()
+            ),
         }
     }
 
@@ -224,7 +244,11 @@ impl Rig {
         };
         match timeout(PATIENCE, looking).await {
             Ok(view) => view,
-            Err(_) => bail!("not as wanted after {PATIENCE:?}: {}\n{}", self.view(execution).await?, self.host.last_lines()),
+            Err(_) => bail!(
+                "not as wanted after {PATIENCE:?}: {}\n{}",
+                self.view(execution).await?,
+                self.host.last_lines()
+            ),
         }
     }
 
@@ -238,27 +262,49 @@ impl Rig {
                     return anyhow::Ok(job);
                 }
                 let prefer = if tag.is_some() { "wait=1" } else { "wait=0" };
-                tag = self.poll(execution, prefer, tag.take()).await?.and_then(|(_, next)| next);
+                tag = self
+                    .poll(execution, prefer, tag.take())
+                    .await?
+                    .and_then(|(_, next)| next);
             }
         };
         match timeout(PATIENCE, looking).await {
             Ok(job) => job,
-            Err(_) => bail!("does not wait for {kind}: {}\n{}", self.only_job(execution).await?, self.host.last_lines()),
+            Err(_) => bail!(
+                "does not wait for {kind}: {}\n{}",
+                self.only_job(execution).await?,
+                self.host.last_lines()
+            ),
         }
     }
 
     /// One look; none if nothing changed since the tag.
-    async fn poll(&self, execution: &str, prefer: &str, tag: Option<String>) -> Result<Option<(Value, Option<String>)>> {
-        let mut request = self.rest.request(Method::GET, &format!("/v1/executions/{execution}")).header("Prefer", prefer);
+    async fn poll(
+        &self,
+        execution: &str,
+        prefer: &str,
+        tag: Option<String>,
+    ) -> Result<Option<(Value, Option<String>)>> {
+        let mut request = self
+            .rest
+            .request(Method::GET, &format!("/v1/executions/{execution}"))
+            .header("Prefer", prefer);
         if let Some(tag) = tag {
             request = request.header("If-None-Match", tag);
         }
         let answer = request.send().await?;
-        let next = answer.headers().get("etag").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let next = answer
+            .headers()
+            .get("etag")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         match answer.status() {
             StatusCode::NOT_MODIFIED => Ok(None),
             StatusCode::OK => Ok(Some((answer.json().await?, next))),
-            status => bail!("GET {execution} answered {status}: {}", answer.text().await?),
+            status => bail!(
+                "GET {execution} answered {status}: {}",
+                answer.text().await?
+            ),
         }
     }
 
@@ -268,7 +314,13 @@ impl Rig {
         let mut next = format!("/v1/executions/{execution}/jobs?limit=1000");
         loop {
             let page: Value = self.rest.get(&next).await?;
-            jobs.extend(page["items"].as_array().context("a page has items")?.iter().cloned());
+            jobs.extend(
+                page["items"]
+                    .as_array()
+                    .context("a page has items")?
+                    .iter()
+                    .cloned(),
+            );
             match page["next"].as_str() {
                 Some(link) => next = link.to_owned(),
                 None => return Ok(jobs),
@@ -279,20 +331,34 @@ impl Rig {
     /// The only job of an execution, as asked for by itself.
     pub async fn only_job(&self, execution: &str) -> Result<Value> {
         let jobs = self.jobs(execution).await?;
-        let id = jobs.first().and_then(|job| job["id"].as_str()).context("the execution has a job")?;
+        let id = jobs
+            .first()
+            .and_then(|job| job["id"].as_str())
+            .context("the execution has a job")?;
         self.rest.get(&format!("/v1/jobs/{id}")).await
     }
 
     /// A job's history.
     pub async fn events(&self, job: &Value) -> Result<Vec<Value>> {
         let id = job["id"].as_str().context("a job has an id")?;
-        let page: Value = self.rest.get(&format!("/v1/jobs/{id}/events?limit=1000")).await?;
-        Ok(page["items"].as_array().context("a page has items")?.clone())
+        let page: Value = self
+            .rest
+            .get(&format!("/v1/jobs/{id}/events?limit=1000"))
+            .await?;
+        Ok(page["items"]
+            .as_array()
+            .context("a page has items")?
+            .clone())
     }
 
     /// How often a stage is in a job's history.
     pub async fn stages(&self, job: &Value, stage: &str) -> Result<usize> {
-        Ok(self.events(job).await?.iter().filter(|event| event["stage"] == stage).count())
+        Ok(self
+            .events(job)
+            .await?
+            .iter()
+            .filter(|event| event["stage"] == stage)
+            .count())
     }
 
     /// `POST` of a verb; must succeed.
@@ -325,7 +391,11 @@ impl Rig {
 /// The counts partition the total.
 pub fn expect_sum(view: &Value) {
     let counts = view["counts"].as_object().expect("an execution has counts");
-    let states: u64 = counts.iter().filter(|(name, _)| *name != "total").filter_map(|(_, count)| count.as_u64()).sum();
+    let states: u64 = counts
+        .iter()
+        .filter(|(name, _)| *name != "total")
+        .filter_map(|(_, count)| count.as_u64())
+        .sum();
     assert_eq!(Some(states), counts["total"].as_u64(), "{view}");
 }
 
@@ -333,7 +403,10 @@ pub fn expect_sum(view: &Value) {
 pub fn waiting(view: &Value, kind: &str) -> u64 {
     let channels = view["channels"].as_array().into_iter().flatten();
     let groups = channels.flat_map(|channel| channel["waiting"].as_array().into_iter().flatten());
-    groups.filter(|group| group["kind"] == kind).filter_map(|group| group["jobs"].as_u64()).sum()
+    groups
+        .filter(|group| group["kind"] == kind)
+        .filter_map(|group| group["jobs"].as_u64())
+        .sum()
 }
 
 /// A category's body; no two texts are the same bytes.
@@ -352,7 +425,10 @@ pub fn category_job(id: &str, body: &Value) -> Value {
 }
 
 fn id_of(answer: &Value) -> Result<String> {
-    answer["id"].as_str().map(str::to_owned).with_context(|| format!("no execution in {answer}"))
+    answer["id"]
+        .as_str()
+        .map(str::to_owned)
+        .with_context(|| format!("no execution in {answer}"))
 }
 
 fn merge(into: &mut Value, from: Value) {

@@ -1,4 +1,5 @@
-//! Not before the time that a destination named, and not the destination's fault when the host itself has no room.
+//! Not before the time that a destination named, and not the destination's fault when the host
+//! itself has no room.
 
 use egression_tests::follow::{self, upsert};
 use egression_tests::hostile::{self, HostileChannel};
@@ -11,36 +12,68 @@ const LOOPBACK: &str = "allow_addresses = [\"127.0.0.1/32\"]";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destination_that_is_down_until_a_time_is_sent_nothing_before_it() {
-    let keeper = Keeper::start(&[Write::Down(3600)], Read::Truly).await.unwrap();
-    let channel = HostileChannel::new("write").setting("target_url", &keeper.url()).connection(LOOPBACK);
+    let keeper = Keeper::start(&[Write::Down(3600)], Read::Truly)
+        .await
+        .unwrap();
+    let channel = HostileChannel::new("write")
+        .setting("target_url", &keeper.url())
+        .connection(LOOPBACK);
     let host = hostile::start("", &[channel]).await.unwrap();
     let rest = host.rest().unwrap();
     // One attempt in all: being told to come back later spends none.
     let first = follow::submit(&rest, &upsert("write", "p1")).await.unwrap();
-    let job = follow::until_waits_for(&rest, &first, "limit").await.unwrap();
-    assert_eq!((&job["attempts"], &job["problem"]["http_status"]), (&json!(0), &json!(503)), "{job:#}");
+    let job = follow::until_waits_for(&rest, &first, "limit")
+        .await
+        .unwrap();
+    assert_eq!(
+        (&job["attempts"], &job["problem"]["http_status"]),
+        (&json!(0), &json!(503)),
+        "{job:#}"
+    );
     assert!(job["waiting"]["until"].is_string(), "{job:#}");
     let second = follow::submit(&rest, &upsert("write", "p2")).await.unwrap();
-    follow::until_waits_for(&rest, &second, "limit").await.unwrap();
-    assert_eq!(keeper.writes().len(), 1, "neither the one that was refused nor another one of the connection");
+    follow::until_waits_for(&rest, &second, "limit")
+        .await
+        .unwrap();
+    assert_eq!(
+        keeper.writes().len(),
+        1,
+        "neither the one that was refused nor another one of the connection"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_put_off_is_sent_when_its_time_has_come() {
     let keeper = Keeper::start(&[Write::Down(1)], Read::Truly).await.unwrap();
-    let channel = HostileChannel::new("write").setting("target_url", &keeper.url()).connection(LOOPBACK);
+    let channel = HostileChannel::new("write")
+        .setting("target_url", &keeper.url())
+        .connection(LOOPBACK);
     let host = hostile::start("", &[channel]).await.unwrap();
-    let done = follow::submit_and_wait(&host.rest().unwrap(), &upsert("write", "p1")).await.unwrap();
+    let done = follow::submit_and_wait(&host.rest().unwrap(), &upsert("write", "p1"))
+        .await
+        .unwrap();
     assert_eq!(done["status"], "succeeded", "{done:#}");
     let writes = keeper.writes();
-    assert!(writes.len() == 2 && writes[1].after.checked_sub(writes[0].after).unwrap().as_millis() >= 1000, "{writes:?}");
+    assert!(
+        writes.len() == 2
+            && writes[1]
+                .after
+                .checked_sub(writes[0].after)
+                .unwrap()
+                .as_millis()
+                >= 1000,
+        "{writes:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_free_slot_neither_spends_an_attempt_nor_opens_a_circuit() {
     let target = Target::start().await.unwrap();
-    let holding = HostileChannel::new("reach").setting("target_url", &target.url("/hold")).connection(LOOPBACK);
-    let hasty = HostileChannel::new("ok").channel("retry = { attempts = 1 }\ncall_timeout_ms = 100\nrequest_timeout_ms = 100");
+    let holding = HostileChannel::new("reach")
+        .setting("target_url", &target.url("/hold"))
+        .connection(LOOPBACK);
+    let hasty = HostileChannel::new("ok")
+        .channel("retry = { attempts = 1 }\ncall_timeout_ms = 100\nrequest_timeout_ms = 100");
     // A circuit that opens would not be looked at again while the test runs.
     let server = "[server.runtime]\nslots = 1\n[server.dispatch]\ncircuit_after = 1\nprobe_min_ms = 3600000\nprobe_max_ms = 3600000\n";
     let host = hostile::start(server, &[holding, hasty]).await.unwrap();
@@ -59,5 +92,9 @@ async fn no_free_slot_neither_spends_an_attempt_nor_opens_a_circuit() {
     follow::until_done(&rest, &first).await.unwrap();
     let done = follow::until_done(&rest, &second).await.unwrap();
     let job = follow::jobs(&rest, &done).await.unwrap().remove(0);
-    assert_eq!((&job["state"], &job["attempts"]), (&json!("succeeded"), &json!(1)), "{job:#}");
+    assert_eq!(
+        (&job["state"], &job["attempts"]),
+        (&json!("succeeded"), &json!(1)),
+        "{job:#}"
+    );
 }

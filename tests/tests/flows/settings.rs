@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 const CONNECTION: &str = "/v1/channels/twice/connections/acme";
 
 async fn put(rest: &Rest, settings: Value) -> egression_tests::rest::Answer {
-    rest.send(rest.request(Method::PUT, "/v1/channels/by-rest/connections/acme").json(&json!({"settings": settings}))).await.unwrap()
+    rest.send(
+        rest.request(Method::PUT, "/v1/channels/by-rest/connections/acme")
+            .json(&json!({"settings": settings})),
+    )
+    .await
+    .unwrap()
 }
 
 /// The hostile connector as a later version, which does not know `twice` any more.
@@ -26,7 +31,10 @@ fn later() -> Vec<u8> {
 }
 
 async fn install(rest: &Rest, wasm: Vec<u8>) -> Value {
-    let request = rest.request(Method::POST, "/v1/connectors").header("content-type", "application/wasm").body(wasm);
+    let request = rest
+        .request(Method::POST, "/v1/connectors")
+        .header("content-type", "application/wasm")
+        .body(wasm);
     rest.send(request).await.unwrap().expect(201).unwrap().json
 }
 
@@ -36,29 +44,70 @@ async fn status(rest: &Rest, path: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_that_do_not_fit_are_refused_with_their_places_once_the_connector_is_there() {
-    let host = TestHost::start(&hostile::configuration("", &[])).await.unwrap();
+    let host = TestHost::start(&hostile::configuration("", &[]))
+        .await
+        .unwrap();
     let rest = host.rest().unwrap();
-    let channel = rest.request(Method::PUT, "/v1/channels/by-rest").json(&json!({"connector": "hostile"}));
+    let channel = rest
+        .request(Method::PUT, "/v1/channels/by-rest")
+        .json(&json!({"connector": "hostile"}));
     rest.send(channel).await.unwrap().expect(201).unwrap();
-    put(&rest, json!({"behave": "sing"})).await.expect(201).unwrap();
-    host.install_connector(&hostile::component().unwrap()).await.unwrap();
+    put(&rest, json!({"behave": "sing"}))
+        .await
+        .expect(201)
+        .unwrap();
+    host.install_connector(&hostile::component().unwrap())
+        .await
+        .unwrap();
     let parked = status(&rest, "/v1/channels/by-rest/connections/acme").await;
-    assert_eq!(parked["state"], "parked", "nobody knew the schema when it was written: {parked}");
-    for (settings, pointer) in
-        [(json!({"behave": "sing"}), "/settings/behave"), (json!({"target_url": 7, "behave": "ok"}), "/settings/target_url")]
-    {
+    assert_eq!(
+        parked["state"], "parked",
+        "nobody knew the schema when it was written: {parked}"
+    );
+    for (settings, pointer) in [
+        (json!({"behave": "sing"}), "/settings/behave"),
+        (
+            json!({"target_url": 7, "behave": "ok"}),
+            "/settings/target_url",
+        ),
+    ] {
         let refused = put(&rest, settings).await.expect(400).unwrap();
         let error = &refused.json["errors"][0];
-        assert_eq!((&error["pointer"], &error["code"]), (&json!(pointer), &json!("settings.schema")), "{}", refused.text);
+        assert_eq!(
+            (&error["pointer"], &error["code"]),
+            (&json!(pointer), &json!("settings.schema")),
+            "{}",
+            refused.text
+        );
     }
     let refused = put(&rest, json!({})).await.expect(400).unwrap();
-    assert!(refused.json["errors"][0]["detail"].as_str().is_some_and(|detail| detail.contains("behave")), "{}", refused.text);
+    assert!(
+        refused.json["errors"][0]["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("behave")),
+        "{}",
+        refused.text
+    );
     let text = HostileChannel::new("sing").named("applied").to_string();
-    let request = rest.request(Method::POST, "/v1/documents:apply").header("content-type", "application/toml").body(text);
+    let request = rest
+        .request(Method::POST, "/v1/documents:apply")
+        .header("content-type", "application/toml")
+        .body(text);
     let refused = rest.send(request).await.unwrap().expect(400).unwrap();
-    assert_eq!(refused.json["errors"][0]["pointer"], "/connections/0/settings/behave", "{}", refused.text);
-    assert_eq!(rest.get_status("/v1/channels/applied").await, Some(404), "nothing was written");
-    put(&rest, json!({"behave": "ok"})).await.expect(200).unwrap();
+    assert_eq!(
+        refused.json["errors"][0]["pointer"], "/connections/0/settings/behave",
+        "{}",
+        refused.text
+    );
+    assert_eq!(
+        rest.get_status("/v1/channels/applied").await,
+        Some(404),
+        "nothing was written"
+    );
+    put(&rest, json!({"behave": "ok"}))
+        .await
+        .expect(200)
+        .unwrap();
     let freed = status(&rest, "/v1/channels/by-rest/connections/acme").await;
     assert_eq!(freed["state"], "active", "{freed}");
 }
@@ -67,35 +116,66 @@ async fn settings_that_do_not_fit_are_refused_with_their_places_once_the_connect
 async fn a_version_that_the_settings_do_not_fit_parks_the_connection_until_they_do() {
     // A connector's own check, which passes here, must not free it.
     let server = "[server.dispatch]\nprobe_min_ms = 50\nprobe_max_ms = 50\n";
-    let host = hostile::start(server, &[HostileChannel::new("twice"), HostileChannel::new("ok")]).await.unwrap();
+    let host = hostile::start(
+        server,
+        &[HostileChannel::new("twice"), HostileChannel::new("ok")],
+    )
+    .await
+    .unwrap();
     let rest = host.rest().unwrap();
     let installed = install(&rest, later()).await;
     let differences = installed["differences"].as_array().unwrap();
-    let told = differences.iter().filter_map(Value::as_str).any(|one| one.contains("`twice`") && one.contains("/settings/behave"));
+    let told = differences
+        .iter()
+        .filter_map(Value::as_str)
+        .any(|one| one.contains("`twice`") && one.contains("/settings/behave"));
     assert!(told && differences.len() == 1, "{differences:?}");
     let parked = status(&rest, CONNECTION).await;
     let reason = parked["reason"].as_str().unwrap();
-    assert!(parked["state"] == "parked" && reason.starts_with("settings-invalid: /settings/behave"), "{parked}");
+    assert!(
+        parked["state"] == "parked" && reason.starts_with("settings-invalid: /settings/behave"),
+        "{parked}"
+    );
     let waiting = follow::submit(&rest, &upsert("twice", "p1")).await.unwrap();
-    follow::until_waits_for(&rest, &waiting, "parked").await.unwrap();
-    let neighbour = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await.unwrap();
-    assert_eq!(neighbour["status"], "succeeded", "the other connection goes on");
-    let back = rest.request(Method::POST, "/v1/connectors/hostile:activate").json(&json!({"version": "0.1.0"}));
+    follow::until_waits_for(&rest, &waiting, "parked")
+        .await
+        .unwrap();
+    let neighbour = follow::submit_and_wait(&rest, &upsert("ok", "p1"))
+        .await
+        .unwrap();
+    assert_eq!(
+        neighbour["status"], "succeeded",
+        "the other connection goes on"
+    );
+    let back = rest
+        .request(Method::POST, "/v1/connectors/hostile:activate")
+        .json(&json!({"version": "0.1.0"}));
     rest.send(back).await.unwrap().expect(200).unwrap();
     let done = follow::until_done(&rest, &waiting).await.unwrap();
     let job = follow::jobs(&rest, &done).await.unwrap().remove(0);
-    assert_eq!((&job["state"], &job["attempts"]), (&json!("succeeded"), &json!(1)), "{job:#}");
+    assert_eq!(
+        (&job["state"], &job["attempts"]),
+        (&json!("succeeded"), &json!(1)),
+        "{job:#}"
+    );
     assert_eq!(status(&rest, CONNECTION).await["state"], "active");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_whose_settings_do_not_fit_parks_that_connection_and_the_host_starts() {
-    let mut host = hostile::start("", &[HostileChannel::new("twice"), HostileChannel::new("ok")]).await.unwrap();
+    let mut host = hostile::start(
+        "",
+        &[HostileChannel::new("twice"), HostileChannel::new("ok")],
+    )
+    .await
+    .unwrap();
     install(&host.rest().unwrap(), later()).await;
     host.kill9().await.unwrap();
     host.restart().await.unwrap();
     let rest = host.rest().unwrap();
     assert_eq!(status(&rest, CONNECTION).await["state"], "parked");
-    let neighbour = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await.unwrap();
+    let neighbour = follow::submit_and_wait(&rest, &upsert("ok", "p1"))
+        .await
+        .unwrap();
     assert_eq!(neighbour["status"], "succeeded");
 }

@@ -1,4 +1,5 @@
-//! The database is locked, or the disk is full: refusals say so, nothing acknowledged is lost, and it goes on by itself.
+//! The database is locked, or the disk is full: refusals say so, nothing acknowledged is lost, and
+//! it goes on by itself.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,14 +16,25 @@ use sqlx::{ConnectOptions, Connection};
 use crate::rig::{FAST_RETRY, Layout, Rig, category, category_job};
 
 fn jobs(count: usize) -> Vec<Value> {
-    (0..count).map(|n| category_job(&format!("c{n}"), &category(&format!("{n}")))).collect()
+    (0..count)
+        .map(|n| category_job(&format!("c{n}"), &category(&format!("{n}"))))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_database_refuses_and_goes_on() {
-    let faults = Faults { latency: Latency { share: 1.0, ms: 200 }, ..Faults::default() };
+    let faults = Faults {
+        latency: Latency {
+            share: 1.0,
+            ms: 200,
+        },
+        ..Faults::default()
+    };
     let rig = Layout {
-        scenario: Scenario { faults, ..Scenario::default() },
+        scenario: Scenario {
+            faults,
+            ..Scenario::default()
+        },
         server: "[server.store]\nbusy_timeout_ms = 300\n".to_owned(),
         channel: format!("max_items = 5\nmax_calls = 2\n{FAST_RETRY}"),
         ..Layout::default()
@@ -31,12 +43,29 @@ async fn a_locked_database_refuses_and_goes_on() {
     .await
     .unwrap();
     let execution = rig.bulk(json!({}), jobs(40)).await.unwrap();
-    rig.until(&execution, |view| view["counts"]["in_flight"].as_u64() > Some(0)).await.unwrap();
+    rig.until(&execution, |view| {
+        view["counts"]["in_flight"].as_u64() > Some(0)
+    })
+    .await
+    .unwrap();
 
     let file = rig.host.data_dir().join("egression.db");
-    let mut lock = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
-    sqlx::query("BEGIN EXCLUSIVE").execute(&mut lock).await.unwrap();
-    let refused = rig.rest.request(reqwest::Method::POST, "/v1/bulk").json(&bulk(1)).send().await.unwrap();
+    let mut lock = SqliteConnectOptions::new()
+        .filename(file)
+        .connect()
+        .await
+        .unwrap();
+    sqlx::query("BEGIN EXCLUSIVE")
+        .execute(&mut lock)
+        .await
+        .unwrap();
+    let refused = rig
+        .rest
+        .request(reqwest::Method::POST, "/v1/bulk")
+        .json(&bulk(1))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
     let problem: Value = refused.json().await.unwrap();
@@ -46,7 +75,12 @@ async fn a_locked_database_refuses_and_goes_on() {
 
     rig.expect_all_succeeded(&execution, 40).await.unwrap();
     assert_eq!(rig.shop.report().repeated_other_key, 0);
-    assert_eq!(rig.deliver(category_job("after", &category("after"))).await.unwrap()["state"], "succeeded");
+    assert_eq!(
+        rig.deliver(category_job("after", &category("after")))
+            .await
+            .unwrap()["state"],
+        "succeeded"
+    );
 }
 
 fn bulk(count: usize) -> Value {
@@ -61,11 +95,17 @@ impl SmallDisk {
     fn mount(directory: &Path, size: &str) -> Result<Option<Self>> {
         let place = directory.join("small");
         std::fs::create_dir(&place)?;
-        let said = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&place).output();
+        let said = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(&place)
+            .output();
         match said {
             Ok(output) if output.status.success() => Ok(Some(Self(place))),
             Ok(output) => {
-                eprintln!("skipped: a small file system cannot be mounted: {}", String::from_utf8_lossy(&output.stderr).trim());
+                eprintln!(
+                    "skipped: a small file system cannot be mounted: {}",
+                    String::from_utf8_lossy(&output.stderr).trim()
+                );
                 Ok(None)
             }
             Err(error) => {
@@ -104,18 +144,34 @@ impl Drop for SmallDisk {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_and_goes_on() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(directory.path(), "24m").unwrap() else { return };
-    let shop = Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let Some(disk) = SmallDisk::mount(directory.path(), "24m").unwrap() else {
+        return;
+    };
+    let shop = Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
     let url = format!("http://{}", shop.addr());
-    let layout = Layout { channel: FAST_RETRY.to_owned(), ..Layout::default() };
-    let host = TestHost::new(binary::egression().unwrap(), disk.0.clone(), &layout.text(&url)).unwrap();
+    let layout = Layout {
+        channel: FAST_RETRY.to_owned(),
+        ..Layout::default()
+    };
+    let host = TestHost::new(
+        binary::egression().unwrap(),
+        disk.0.clone(),
+        &layout.text(&url),
+    )
+    .unwrap();
     let mut rig = layout.install(host, shop).await.unwrap();
     let first = rig.bulk(json!({}), jobs(20)).await.unwrap();
     rig.expect_all_succeeded(&first, 20).await.unwrap();
 
     disk.fill(0).unwrap();
     let problem = until_full(&rig).await.unwrap();
-    assert_eq!((&problem["status"], &problem["code"]), (&json!(507), &json!("storage_full")), "{problem}");
+    assert_eq!(
+        (&problem["status"], &problem["code"]),
+        (&json!(507), &json!("storage_full")),
+        "{problem}"
+    );
     rig.host.expect_running().unwrap();
     disk.empty().unwrap();
 
@@ -124,17 +180,22 @@ async fn a_full_disk_refuses_and_goes_on() {
     let acknowledged: Value = rig.rest.get("/v1/executions?limit=1000").await.unwrap();
     for execution in acknowledged["items"].as_array().unwrap() {
         let view = rig.done(execution["id"].as_str().unwrap()).await.unwrap();
-        assert_eq!(view["counts"]["succeeded"], view["counts"]["total"], "{view}");
+        assert_eq!(
+            view["counts"]["succeeded"], view["counts"]["total"],
+            "{view}"
+        );
     }
     let _log: &ShopLog = &rig.log;
 }
 
-/// The host under a soft bound on the size of its files, as a quota would set one, while the returned file is there.
+/// The host under a soft bound on the size of its files, as a quota would set one, while the
+/// returned file is there.
 fn bounded(directory: &Path) -> Result<(PathBuf, PathBuf)> {
     use std::os::unix::fs::PermissionsExt as _;
     let (script, bound) = (directory.join("bounded"), directory.join("bound"));
     let host = binary::egression()?;
-    // The system's signal for it would end the host at once; ignored, the write itself fails. 16384 blocks of 512 bytes.
+    // The system's signal for it would end the host at once; ignored, the write itself fails. 16384
+    // blocks of 512 bytes.
     let text = format!(
         "#!/bin/sh\nif [ -e '{}' ]; then trap '' XFSZ; ulimit -S -f 16384; fi\nexec '{}' \"$@\"\n",
         bound.display(),
@@ -150,18 +211,36 @@ fn bounded(directory: &Path) -> Result<(PathBuf, PathBuf)> {
 async fn a_file_that_may_not_grow_refuses_until_it_may_and_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let (script, bound) = bounded(directory.path()).unwrap();
-    let shop = Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let shop = Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
     let url = format!("http://{}", shop.addr());
-    let layout = Layout { channel: FAST_RETRY.to_owned(), ..Layout::default() };
+    let layout = Layout {
+        channel: FAST_RETRY.to_owned(),
+        ..Layout::default()
+    };
     let host = TestHost::new(script, directory.path().to_owned(), &layout.text(&url)).unwrap();
     let mut rig = layout.install(host, shop).await.unwrap();
     let problem = until_full(&rig).await.unwrap();
     let told = (problem["status"].as_u64(), problem["code"].as_str());
-    assert!([(Some(507), Some("storage_full")), (Some(503), Some("store_disk"))].contains(&told), "{problem}");
+    assert!(
+        [
+            (Some(507), Some("storage_full")),
+            (Some(503), Some("store_disk"))
+        ]
+        .contains(&told),
+        "{problem}"
+    );
     rig.host.expect_running().unwrap();
 
     std::fs::remove_file(bound).unwrap();
-    let lifted = Command::new("prlimit").args(["--fsize=unlimited:unlimited", "--pid", &rig.host.id().unwrap().to_string()]).status();
+    let lifted = Command::new("prlimit")
+        .args([
+            "--fsize=unlimited:unlimited",
+            "--pid",
+            &rig.host.id().unwrap().to_string(),
+        ])
+        .status();
     if !lifted.is_ok_and(|status| status.success()) {
         eprintln!("the bound of a running host cannot be lifted here; a restart lifts it");
         rig.host.kill9().await.unwrap();
@@ -175,11 +254,16 @@ async fn a_file_that_may_not_grow_refuses_until_it_may_and_goes_on() {
     assert!(acknowledged.len() > 1, "something was acknowledged before");
     for execution in acknowledged {
         let view = rig.done(execution["id"].as_str().unwrap()).await.unwrap();
-        assert_eq!((&view["counts"]["succeeded"], &view["counts"]["total"]), (&json!(50), &json!(50)), "{view}");
+        assert_eq!(
+            (&view["counts"]["succeeded"], &view["counts"]["total"]),
+            (&json!(50), &json!(50)),
+            "{view}"
+        );
     }
 }
 
-/// Submits until the store refuses; the refusal. What is taken until then is acknowledged, and counts.
+/// Submits until the store refuses; the refusal. What is taken until then is acknowledged, and
+/// counts.
 async fn until_full(rig: &Rig) -> Result<Value> {
     for _ in 0..2000 {
         let (status, answer) = rig.rest.post("/v1/bulk", &bulk(50)).await?;

@@ -49,11 +49,21 @@ impl Wayward {
     pub async fn start_on(address: SocketAddr, manner: Manner) -> Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let desk = Arc::new(Desk { manner: watch::Sender::new(manner), requests: AtomicU64::new(0), under_way: Mutex::default() });
-        let router =
-            Router::new().route("/objects/{type}/{id}", get(one)).route("/objects:batchGet", post(many)).with_state(Arc::clone(&desk));
+        let desk = Arc::new(Desk {
+            manner: watch::Sender::new(manner),
+            requests: AtomicU64::new(0),
+            under_way: Mutex::default(),
+        });
+        let router = Router::new()
+            .route("/objects/{type}/{id}", get(one))
+            .route("/objects:batchGet", post(many))
+            .with_state(Arc::clone(&desk));
         let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        Ok(Self { address, desk, server })
+        Ok(Self {
+            address,
+            desk,
+            server,
+        })
     }
 
     pub fn url(&self) -> String {
@@ -81,16 +91,29 @@ impl Drop for Wayward {
     }
 }
 
-async fn one(State(desk): State<Arc<Desk>>, Path((object_type, id)): Path<(String, String)>) -> Response {
-    desk.answer(|revision, text| object(&object_type, &id, revision, text)).await
+async fn one(
+    State(desk): State<Arc<Desk>>,
+    Path((object_type, id)): Path<(String, String)>,
+) -> Response {
+    desk.answer(|revision, text| object(&object_type, &id, revision, text))
+        .await
 }
 
 async fn many(State(desk): State<Arc<Desk>>, asked: Bytes) -> Response {
     let asked: Value = serde_json::from_slice(&asked).unwrap_or_default();
     let object_type = asked["type"].as_str().unwrap_or_default().to_owned();
-    let ids: Vec<_> = asked["ids"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let ids: Vec<_> = asked["ids"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     desk.answer(|revision, text| {
-        let objects: Vec<_> = ids.iter().map(|id| object(&object_type, id, revision, text)).collect();
+        let objects: Vec<_> = ids
+            .iter()
+            .map(|id| object(&object_type, id, revision, text))
+            .collect();
         json!({"objects": objects, "missing": []})
     })
     .await
@@ -110,14 +133,21 @@ impl Desk {
         }
         let _leaves = Leaves(self);
         let mut manner = self.manner.subscribe();
-        let manner = match manner.wait_for(|manner| !matches!(manner, Manner::Silent)).await {
+        let manner = match manner
+            .wait_for(|manner| !matches!(manner, Manner::Silent))
+            .await
+        {
             Ok(manner) => manner.clone(),
             Err(_) => Manner::Status(500),
         };
         match manner {
             Manner::Good(revision, text) => axum::Json(good(revision, text)).into_response(),
-            Manner::Status(status) => StatusCode::from_u16(status).unwrap_or_default().into_response(),
-            Manner::Text(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+            Manner::Status(status) => StatusCode::from_u16(status)
+                .unwrap_or_default()
+                .into_response(),
+            Manner::Text(text) => {
+                ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+            }
             Manner::Silent => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }

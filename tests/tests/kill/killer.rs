@@ -1,4 +1,5 @@
-//! Watches how much is settled, kills the host at the drawn fractions and starts it again, until everything is done.
+//! Watches how much is settled, kills the host at the drawn fractions and starts it again, until
+//! everything is done.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -79,12 +80,19 @@ impl Settled {
                 continue;
             }
             let execution: Value = rest.get(&format!("/v1/executions/{id}")).await?;
-            let count = |name: &str| execution["counts"][name].as_u64().with_context(|| format!("no count {name} in {execution}"));
+            let count = |name: &str| {
+                execution["counts"][name]
+                    .as_u64()
+                    .with_context(|| format!("no count {name} in {execution}"))
+            };
             let open = count("waiting")? + count("in_flight")? + count("accepted")?;
             let finished = count("total")? - open;
             jobs += finished;
             if execution["done"] == true {
-                anyhow::ensure!(execution["status"] == "succeeded", "an execution did not succeed: {execution}");
+                anyhow::ensure!(
+                    execution["status"] == "succeeded",
+                    "an execution did not succeed: {execution}"
+                );
                 self.in_finished += finished;
                 self.finished.insert(id);
             }
@@ -97,15 +105,25 @@ impl Settled {
 async fn open_intents(data_dir: &Path, directory: &Path) -> Result<u64> {
     let copy = directory.join("at-the-kill.db");
     for suffix in ["", "-wal"] {
-        let (from, to) = (data_dir.join(format!("{DATABASE}{suffix}")), directory.join(format!("at-the-kill.db{suffix}")));
+        let (from, to) = (
+            data_dir.join(format!("{DATABASE}{suffix}")),
+            directory.join(format!("at-the-kill.db{suffix}")),
+        );
         // The write-ahead log may not be there; the database must.
         match std::fs::copy(&from, &to) {
             Err(_) if suffix == "-wal" => drop(std::fs::remove_file(&to)),
-            outcome => drop(outcome.with_context(|| format!("{} cannot be copied", from.display()))?),
+            outcome => {
+                drop(outcome.with_context(|| format!("{} cannot be copied", from.display()))?)
+            }
         }
     }
     drop(std::fs::remove_file(directory.join("at-the-kill.db-shm")));
-    let mut database = SqliteConnectOptions::new().filename(&copy).connect().await?;
-    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM intent WHERE open = TRUE").fetch_one(&mut database).await?;
+    let mut database = SqliteConnectOptions::new()
+        .filename(&copy)
+        .connect()
+        .await?;
+    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM intent WHERE open = TRUE")
+        .fetch_one(&mut database)
+        .await?;
     Ok(u64::try_from(open)?)
 }

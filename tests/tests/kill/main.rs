@@ -1,13 +1,21 @@
-//! The kill test: only the host is killed, with SIGKILL, at moments drawn by the fraction settled, and started again on its
-//! data each time.
+//! The kill test: only the host is killed, with SIGKILL, at moments drawn by the fraction settled,
+//! and started again on its data each time.
 //!
-//! 200 objects × 10 updates each, merging off, on two channels: one key per object on the first, one key for everything on the
-//! second. Each submission that got no answer is repeated with its Idempotency-Key. At the end the shops' own logs are asked:
-//! nothing acknowledged is lost, no inversion, and repeats only under the same key and no more than there were open intents at
-//! the kills.
+//! 200 objects × 10 updates each, merging off, on two channels: one key per object on the first,
+//! one key for everything on the second. Each submission that got no answer is repeated with its
+//! Idempotency-Key. At the end the shops' own logs are asked: nothing acknowledged is lost, no
+//! inversion, and repeats only under the same key and no more than there were open intents at the
+//! kills.
 //!
-//! `EGRESSION_SEED` and `EGRESSION_KILLS` decide the moments; both are printed. `cargo xtask kill-test` runs the whole one.
-#![allow(clippy::unwrap_used, clippy::print_stderr, unreachable_pub, missing_docs, reason = "a test, not a library")]
+//! `EGRESSION_SEED` and `EGRESSION_KILLS` decide the moments; both are printed. `cargo xtask
+//! kill-test` runs the whole one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test, not a library"
+)]
 
 mod killer;
 mod plan;
@@ -35,80 +43,146 @@ const DEADLINE: Duration = Duration::from_secs(240);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn short() {
-    let plan = Plan { objects: 40, updates: 10, kills: 4, seed: seed() };
-    timeout(DEADLINE, proven(plan)).await.expect("the kill test ends").unwrap();
+    let plan = Plan {
+        objects: 40,
+        updates: 10,
+        kills: 4,
+        seed: seed(),
+    };
+    timeout(DEADLINE, proven(plan))
+        .await
+        .expect("the kill test ends")
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "minutes; `cargo xtask kill-test` runs it"]
 async fn whole() {
     let kills = from_environment("EGRESSION_KILLS").unwrap_or(20);
-    let plan = Plan { objects: 200, updates: 10, kills: usize::try_from(kills).unwrap(), seed: seed() };
-    timeout(DEADLINE * 3, proven(plan)).await.expect("the kill test ends").unwrap();
+    let plan = Plan {
+        objects: 200,
+        updates: 10,
+        kills: usize::try_from(kills).unwrap(),
+        seed: seed(),
+    };
+    timeout(DEADLINE * 3, proven(plan))
+        .await
+        .expect("the kill test ends")
+        .unwrap();
 }
 
-/// Runs that may be over before the last kill, or find nothing under way at any, before the test gives up.
+/// Runs that may be over before the last kill, or find nothing under way at any, before the test
+/// gives up.
 const RUNS: u64 = 3;
 
 /// Runs until the host was killed as planned. Every run must be clean.
 async fn proven(plan: Plan) -> Result<()> {
     for run_number in 0..RUNS {
-        let plan = Plan { seed: plan.seed.wrapping_add(run_number), ..plan.clone() };
+        let plan = Plan {
+            seed: plan.seed.wrapping_add(run_number),
+            ..plan.clone()
+        };
         let killed = run(plan.clone()).await?;
         if verdict::is_as_planned(&plan, &killed) {
             return Ok(());
         }
         eprintln!("not as planned, the next seed: {killed:?}");
     }
-    anyhow::bail!("{RUNS} runs, and in none was the host killed as planned with something under way")
+    anyhow::bail!(
+        "{RUNS} runs, and in none was the host killed as planned with something under way"
+    )
 }
 
 async fn run(plan: Plan) -> Result<Killed> {
-    eprintln!("kill test: seed {}, {} objects × {} updates, {} kills", plan.seed, plan.objects, plan.updates, plan.kills);
+    eprintln!(
+        "kill test: seed {}, {} objects × {} updates, {} kills",
+        plan.seed, plan.objects, plan.updates, plan.kills
+    );
     let directory = tempfile::tempdir()?;
     let shops = [shop(&plan, 1).await?, shop(&plan, 2).await?];
-    let mut host = TestHost::new(binary::egression()?, directory.path().to_owned(), &plan::configuration(&urls(&shops)))?;
+    let mut host = TestHost::new(
+        binary::egression()?,
+        directory.path().to_owned(),
+        &plan::configuration(&urls(&shops)),
+    )?;
     host.env("SHOP_API_KEY", &Scenario::default().credentials.api_key);
     let outcome = worked(&plan, &mut host, &shops, directory.path()).await;
     if outcome.is_err() {
-        eprintln!("the host's data and log are kept in {}\n{}", directory.keep().display(), host.last_lines());
+        eprintln!(
+            "the host's data and log are kept in {}\n{}",
+            directory.keep().display(),
+            host.last_lines()
+        );
     }
     outcome
 }
 
-async fn worked(plan: &Plan, host: &mut TestHost, shops: &[egression_sandbox::RunningShop; 2], directory: &Path) -> Result<Killed> {
+async fn worked(
+    plan: &Plan,
+    host: &mut TestHost,
+    shops: &[egression_sandbox::RunningShop; 2],
+    directory: &Path,
+) -> Result<Killed> {
     host.restart().await?;
-    host.install_connector(&binary::connector("sandbox")?).await?;
+    host.install_connector(&binary::connector("sandbox")?)
+        .await?;
     let (running, seen) = watch::channel(Some(host.rest()?));
     let progress = Arc::new(Progress::default());
-    let submissions = tokio::spawn(submitter::submit_all(plan.clone(), seen, Arc::clone(&progress)));
+    let submissions = tokio::spawn(submitter::submit_all(
+        plan.clone(),
+        seen,
+        Arc::clone(&progress),
+    ));
     let killed = killer::kill_and_wait(plan, host, &running, &progress, directory).await?;
     submissions.await.context("the submitter ends")??;
 
     let urls = urls(shops);
-    let logs = [ShopLog::new(urls[0].clone())?, ShopLog::new(urls[1].clone())?];
+    let logs = [
+        ShopLog::new(urls[0].clone())?,
+        ShopLog::new(urls[1].clone())?,
+    ];
     let verdict = verdict::judge(plan, &logs, &killed).await?;
     eprintln!("{verdict}");
-    anyhow::ensure!(verdict.is_clean(), "not clean, seed {}: {verdict}", plan.seed);
+    anyhow::ensure!(
+        verdict.is_clean(),
+        "not clean, seed {}: {verdict}",
+        plan.seed
+    );
     Ok(killed)
 }
 
 /// A friendly shop, but for a wait that lets calls be under way when the host is killed.
 async fn shop(plan: &Plan, number: u64) -> Result<egression_sandbox::RunningShop> {
-    let faults = Faults { latency: Latency { share: 0.2, ms: 20 }, ..Faults::default() };
-    let scenario = Scenario { faults, seed: plan.seed.wrapping_add(number), ..Scenario::default() };
+    let faults = Faults {
+        latency: Latency { share: 0.2, ms: 20 },
+        ..Faults::default()
+    };
+    let scenario = Scenario {
+        faults,
+        seed: plan.seed.wrapping_add(number),
+        ..Scenario::default()
+    };
     Ok(Shop::start(scenario, "127.0.0.1:0".parse()?).await?)
 }
 
 fn urls(shops: &[egression_sandbox::RunningShop; 2]) -> [String; 2] {
-    [format!("http://{}", shops[0].addr()), format!("http://{}", shops[1].addr())]
+    [
+        format!("http://{}", shops[0].addr()),
+        format!("http://{}", shops[1].addr()),
+    ]
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one draw that no seed decides: the seed, which is printed")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one draw that no seed decides: the seed, which is printed"
+)]
 fn seed() -> u64 {
     from_environment("EGRESSION_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()))
 }
 
 fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    std::env::var(name).ok().map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number"))
+    })
 }

@@ -28,28 +28,36 @@ impl Plan {
 
     /// The submissions in their order: the first update of all objects, then the second.
     pub fn submissions(&self) -> Vec<Vec<(usize, usize)>> {
-        let rounds = (0..self.updates).flat_map(|update| (0..self.objects).map(move |object| (object, update)));
+        let rounds = (0..self.updates)
+            .flat_map(|update| (0..self.objects).map(move |object| (object, update)));
         let all: Vec<_> = rounds.collect();
         all.chunks(PER_SUBMISSION).map(<[_]>::to_vec).collect()
     }
 
-    /// The fractions settled at which the host is killed, in order: while there is something under way, and far enough from
-    /// the end that it is not reached before.
+    /// The fractions settled at which the host is killed, in order: while there is something under
+    /// way, and far enough from the end that it is not reached before.
     pub fn moments(&self) -> Vec<f64> {
         let mut chance = StdRng::seed_from_u64(self.seed);
-        let mut moments: Vec<f64> = (0..self.kills).map(|_| chance.random_range(0.02..0.9)).collect();
+        let mut moments: Vec<f64> = (0..self.kills)
+            .map(|_| chance.random_range(0.02..0.9))
+            .collect();
         moments.sort_by(f64::total_cmp);
         moments
     }
 
-    /// Each channel's keys with their jobs in the order of acceptance. Submissions are sent one after the other, which makes
-    /// that order.
+    /// Each channel's keys with their jobs in the order of acceptance. Submissions are sent one
+    /// after the other, which makes that order.
     pub fn order(&self, channel: &str) -> AcceptedOrder {
         let mut order = AcceptedOrder::default();
         for (object, update) in self.submissions().into_iter().flatten() {
             let id = id(object);
             let key = if channel == CHANNELS[0] { &id } else { channel };
-            order.push(key, "category", &id, &canonical_digest(&body(object, update)));
+            order.push(
+                key,
+                "category",
+                &id,
+                &canonical_digest(&body(object, update)),
+            );
         }
         order
     }
@@ -79,9 +87,12 @@ pub fn request(submission: &[(usize, usize)]) -> Value {
 }
 
 pub fn configuration(shop_urls: &[String; 2]) -> String {
-    let mut text = format!("[[subscriptions]]\nname = \"{SUBSCRIPTION}\"\n\n[[sources]]\nname = \"inline\"\nkind = \"inline\"\n");
+    let mut text = format!(
+        "[[subscriptions]]\nname = \"{SUBSCRIPTION}\"\n\n[[sources]]\nname = \"inline\"\nkind = \"inline\"\n"
+    );
     let rules = [("object", "batch", 10), ("channel", "single", 10)];
-    for ((channel, url), (partition, mode, max_items)) in CHANNELS.iter().zip(shop_urls).zip(rules) {
+    for ((channel, url), (partition, mode, max_items)) in CHANNELS.iter().zip(shop_urls).zip(rules)
+    {
         text.push_str(&format!(
             r#"
 [[channels]]

@@ -1,5 +1,5 @@
-//! Sends the submissions one after the other; what got no answer is sent again with the same Idempotency-Key, to the host's
-//! next life.
+//! Sends the submissions one after the other; what got no answer is sent again with the same
+//! Idempotency-Key, to the host's next life.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,19 +24,29 @@ impl Progress {
 }
 
 /// Ends when all are acknowledged. `running` holds the present host, none while there is none.
-pub async fn submit_all(plan: Plan, mut running: watch::Receiver<Option<Rest>>, progress: Arc<Progress>) -> Result<()> {
+pub async fn submit_all(
+    plan: Plan,
+    mut running: watch::Receiver<Option<Rest>>,
+    progress: Arc<Progress>,
+) -> Result<()> {
     for (number, submission) in plan.submissions().iter().enumerate() {
         let request = plan::request(submission);
         let key = format!("\"kill-{}-{number}\"", plan.seed);
         loop {
-            let rest = running.wait_for(Option::is_some).await?.clone().expect("it was waited for");
+            let rest = running
+                .wait_for(Option::is_some)
+                .await?
+                .clone()
+                .expect("it was waited for");
             if let Some(execution) = acknowledged(&rest, &request, &key).await? {
                 progress.executions.lock().unwrap().push(execution);
                 break;
             }
             // No answer: this host is dead or dying. Only another one is asked again.
             let dead = rest.base().to_owned();
-            running.wait_for(|next| next.as_ref().is_none_or(|next| next.base() != dead)).await?;
+            running
+                .wait_for(|next| next.as_ref().is_none_or(|next| next.base() != dead))
+                .await?;
         }
     }
     Ok(())
@@ -44,14 +54,25 @@ pub async fn submit_all(plan: Plan, mut running: watch::Receiver<Option<Rest>>, 
 
 /// The execution's id, or none if no answer came.
 async fn acknowledged(rest: &Rest, request: &Value, key: &str) -> Result<Option<String>> {
-    let Ok(answer) = rest.request(Method::POST, "/v1/bulk").header("Idempotency-Key", key).json(request).send().await else {
+    let Ok(answer) = rest
+        .request(Method::POST, "/v1/bulk")
+        .header("Idempotency-Key", key)
+        .json(request)
+        .send()
+        .await
+    else {
         return Ok(None);
     };
     let status = answer.status();
-    let Ok(bytes) = answer.bytes().await else { return Ok(None) };
+    let Ok(bytes) = answer.bytes().await else {
+        return Ok(None);
+    };
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     match (status.as_u16(), body["id"].as_str()) {
         (200 | 202, Some(id)) => Ok(Some(id.to_owned())),
-        _ => bail!("a submission was answered {status}: {}", String::from_utf8_lossy(&bytes)),
+        _ => bail!(
+            "a submission was answered {status}: {}",
+            String::from_utf8_lossy(&bytes)
+        ),
     }
 }

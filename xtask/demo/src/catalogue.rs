@@ -21,8 +21,14 @@ use serde_json::{Value, json};
 use crate::classification::classify;
 
 /// Vendors, classes with subclasses, devices, offers of the pinned data.
-pub(crate) const WHOLE: [(&str, usize); 4] = [("brand", 2_445), ("category", 22 + 115), ("product", 19_836), ("offer", 19_836)];
-/// A step through the devices that meets all of them: it has no divisor in common with their number.
+pub(crate) const WHOLE: [(&str, usize); 4] = [
+    ("brand", 2_445),
+    ("category", 22 + 115),
+    ("product", 19_836),
+    ("offer", 19_836),
+];
+/// A step through the devices that meets all of them: it has no divisor in common with their
+/// number.
 const STRIDE: usize = 7_919;
 
 /// One object.
@@ -35,7 +41,11 @@ pub(crate) struct Object {
 
 impl Object {
     fn new(object_type: &'static str, id: impl Into<String>, body: Value) -> Self {
-        Self { object_type, id: id.into(), body }
+        Self {
+            object_type,
+            id: id.into(),
+            body,
+        }
     }
 
     /// How shops tell contents apart.
@@ -63,19 +73,25 @@ pub(crate) fn whole(seed: u64) -> Vec<Object> {
 
 /// `count` objects, closed under references.
 ///
-/// Products are taken from all over the catalogue, each with its offer and with the brand and the categories that it refers
-/// to, as long as there is room for all of these; what is left is filled with classes, subclasses and brands that nothing
-/// refers to.
+/// Products are taken from all over the catalogue, each with its offer and with the brand and the
+/// categories that it refers to, as long as there is room for all of these; what is left is filled
+/// with classes, subclasses and brands that nothing refers to.
 pub(crate) fn part(seed: u64, count: usize) -> Vec<Object> {
     let whole = whole(seed);
     if count >= whole.len() {
         return whole;
     }
-    let products: Vec<&Object> = whole.iter().filter(|object| object.object_type == "product").collect();
+    let products: Vec<&Object> = whole
+        .iter()
+        .filter(|object| object.object_type == "product")
+        .collect();
     let mut taken: HashSet<(&str, String)> = HashSet::new();
     for place in 0..products.len() {
         let product = products[place * STRIDE % products.len()];
-        let mut needed = vec![("product", product.id.clone()), ("offer", product.id.clone())];
+        let mut needed = vec![
+            ("product", product.id.clone()),
+            ("offer", product.id.clone()),
+        ];
         needed.extend(references(product));
         needed.retain(|object| !taken.contains(object));
         if taken.len() + needed.len() > count {
@@ -85,10 +101,20 @@ pub(crate) fn part(seed: u64, count: usize) -> Vec<Object> {
     }
     let room = count - taken.len();
     // In this order every parent is there before its child.
-    let fill = whole.iter().filter(|object| matches!(object.object_type, "category" | "brand"));
-    let fill: Vec<_> = fill.map(key).filter(|object| !taken.contains(object)).take(room).collect();
+    let fill = whole
+        .iter()
+        .filter(|object| matches!(object.object_type, "category" | "brand"));
+    let fill: Vec<_> = fill
+        .map(key)
+        .filter(|object| !taken.contains(object))
+        .take(room)
+        .collect();
     taken.extend(fill);
-    whole.iter().filter(|object| taken.contains(&key(object))).cloned().collect()
+    whole
+        .iter()
+        .filter(|object| taken.contains(&key(object)))
+        .cloned()
+        .collect()
 }
 
 fn key(object: &Object) -> (&'static str, String) {
@@ -98,9 +124,17 @@ fn key(object: &Object) -> (&'static str, String) {
 /// What must be there before a product: its brand, its category and that category's parent.
 fn references(product: &Object) -> Vec<(&'static str, String)> {
     let (vendor, _) = product.id.split_once(':').unwrap_or_default();
-    let category = product.body["categories"][0]["id"].as_str().unwrap_or_default();
-    let parent = category.strip_prefix("subclass:").and_then(|rest| rest.split_once(':')).map(|(class, _)| format!("class:{class}"));
-    let mut references = vec![("brand", vendor.to_owned()), ("category", category.to_owned())];
+    let category = product.body["categories"][0]["id"]
+        .as_str()
+        .unwrap_or_default();
+    let parent = category
+        .strip_prefix("subclass:")
+        .and_then(|rest| rest.split_once(':'))
+        .map(|(class, _)| format!("class:{class}"));
+    let mut references = vec![
+        ("brand", vendor.to_owned()),
+        ("category", category.to_owned()),
+    ];
     references.extend(parent.map(|parent| ("category", parent)));
     references
 }
@@ -110,7 +144,13 @@ fn categories() -> Vec<Object> {
     classes.sort_by_key(|class| class.id());
     let mut objects: Vec<_> = classes
         .iter()
-        .map(|class| Object::new("category", class_id(class.id()), json!({ "name": { "en": class.name() }, "position": class.id() })))
+        .map(|class| {
+            Object::new(
+                "category",
+                class_id(class.id()),
+                json!({ "name": { "en": class.name() }, "position": class.id() }),
+            )
+        })
         .collect();
     for subclass in classes.iter().flat_map(|class| class.subclasses()) {
         let (class, id) = subclass.as_cid_sid();
@@ -124,8 +164,13 @@ fn categories() -> Vec<Object> {
 fn brands() -> Vec<Object> {
     let mut vendors: Vec<_> = Vendors::iter().collect();
     vendors.sort_by_key(|vendor| vendor.id());
-    let brand =
-        |vendor: &&pci_ids::Vendor| Object::new("brand", format!("{:04x}", vendor.id()), json!({ "name": { "en": vendor.name() } }));
+    let brand = |vendor: &&pci_ids::Vendor| {
+        Object::new(
+            "brand",
+            format!("{:04x}", vendor.id()),
+            json!({ "name": { "en": vendor.name() } }),
+        )
+    };
     vendors.iter().map(brand).collect()
 }
 
@@ -133,7 +178,11 @@ fn listed(seed: u64) -> Vec<Listed> {
     let mut devices: Vec<_> = Vendors::iter().flat_map(pci_ids::Vendor::devices).collect();
     devices.sort_by_key(|device| device.as_vid_pid());
     let mut chance = StdRng::seed_from_u64(seed);
-    let list = |device| Listed { device, minor_units: chance.random_range(199..250_000), stock: chance.random_range(0..500) };
+    let list = |device| Listed {
+        device,
+        minor_units: chance.random_range(199..250_000),
+        stock: chance.random_range(0..500),
+    };
     devices.into_iter().map(list).collect()
 }
 
@@ -190,7 +239,14 @@ mod tests {
     fn the_whole_catalogue_is_the_pinned_one() {
         let objects = whole(1);
         for (object_type, count) in WHOLE {
-            assert_eq!(objects.iter().filter(|object| object.object_type == object_type).count(), count, "{object_type}");
+            assert_eq!(
+                objects
+                    .iter()
+                    .filter(|object| object.object_type == object_type)
+                    .count(),
+                count,
+                "{object_type}"
+            );
         }
         let keys: HashSet<_> = objects.iter().map(key).collect();
         assert_eq!(keys.len(), 42_254);
@@ -208,10 +264,17 @@ mod tests {
                 let needed = match object.object_type {
                     "product" => references(object),
                     "offer" => vec![("product", object.id.clone())],
-                    "category" => object.body["parent"]["id"].as_str().map(|parent| ("category", parent.to_owned())).into_iter().collect(),
+                    "category" => object.body["parent"]["id"]
+                        .as_str()
+                        .map(|parent| ("category", parent.to_owned()))
+                        .into_iter()
+                        .collect(),
                     _ => Vec::new(),
                 };
-                assert!(needed.iter().all(|object| there.contains(object)), "{object:?}");
+                assert!(
+                    needed.iter().all(|object| there.contains(object)),
+                    "{object:?}"
+                );
             }
         }
     }
@@ -219,9 +282,20 @@ mod tests {
     #[test]
     fn the_seed_decides_prices_and_nothing_else() {
         let (one, again, other) = (whole(1), whole(1), whole(2));
-        assert!(one.iter().zip(&again).all(|(left, right)| left.body == right.body));
-        let different = one.iter().zip(&other).filter(|(left, right)| left.body != right.body);
+        assert!(
+            one.iter()
+                .zip(&again)
+                .all(|(left, right)| left.body == right.body)
+        );
+        let different = one
+            .iter()
+            .zip(&other)
+            .filter(|(left, right)| left.body != right.body);
         assert!(different.clone().count() > 19_000);
-        assert!(different.into_iter().all(|(left, _)| left.object_type == "offer"));
+        assert!(
+            different
+                .into_iter()
+                .all(|(left, _)| left.object_type == "offer")
+        );
     }
 }

@@ -14,8 +14,8 @@ pub(crate) const SOURCE: &str = "pim";
 pub(crate) const CHANNELS: [&str; 2] = ["shop-a", "shop-b"];
 /// Objects in one read of the source.
 const SOURCE_BATCH: u32 = 200;
-/// Items in one call of channel B's connector, which sends them one after the other. Few, so that a slow answer keeps few
-/// others waiting.
+/// Items in one call of channel B's connector, which sends them one after the other. Few, so that a
+/// slow answer keeps few others waiting.
 const ITEMS_B: u32 = 4;
 /// Above the shops' latency of 2 s.
 const REQUEST_TIMEOUT_MS: u64 = 10_000;
@@ -29,7 +29,8 @@ pub(crate) struct Parties<'a> {
     pub(crate) shops: [(String, &'a Scenario); 2],
 }
 
-/// The text of `egression.toml`. Secrets go to files in the directory, as they never stand in the text.
+/// The text of `egression.toml`. Secrets go to files in the directory, as they never stand in the
+/// text.
 pub(crate) fn text(parties: &Parties<'_>, directory: &Path) -> Result<String> {
     let secret = |name: &str, value: &str| -> Result<Value> {
         let file = directory.join(name);
@@ -44,7 +45,8 @@ pub(crate) fn text(parties: &Parties<'_>, directory: &Path) -> Result<String> {
         "client_secret": secret("client-secret", &a.credentials.client_secret)?,
     });
     let auth_b = json!({ "scheme": "connector", "secrets": { "api_key": secret("api-key", &b.credentials.api_key)? } });
-    let source_auth = json!({ "scheme": "bearer", "token": secret("source-token", parties.source_token)? });
+    let source_auth =
+        json!({ "scheme": "bearer", "token": secret("source-token", parties.source_token)? });
     let documents = json!({
         "subscriptions": [{ "name": SUBSCRIPTION }],
         "sources": [source(&parties.source_url, &source_auth)],
@@ -106,12 +108,26 @@ mod tests {
     fn the_text_is_toml_and_holds_no_secret() {
         let directory = tempfile::tempdir().unwrap();
         let (a, b) = (shop_a(500, 7), shop_b(500, 7));
-        let shops = [("http://127.0.0.1:1".to_owned(), &a), ("http://127.0.0.1:2".to_owned(), &b)];
-        let parties = Parties { source_url: "http://127.0.0.1:3".to_owned(), source_token: "source-token-7", shops };
+        let shops = [
+            ("http://127.0.0.1:1".to_owned(), &a),
+            ("http://127.0.0.1:2".to_owned(), &b),
+        ];
+        let parties = Parties {
+            source_url: "http://127.0.0.1:3".to_owned(),
+            source_token: "source-token-7",
+            shops,
+        };
         let text = text(&parties, directory.path()).unwrap();
         let parsed: toml::Table = toml::from_str(&text).unwrap();
-        assert_eq!(parsed["channels"][1]["limits"][0]["rate"].as_integer(), Some(300));
-        for secret in [&a.credentials.client_secret, &b.credentials.api_key, "source-token-7"] {
+        assert_eq!(
+            parsed["channels"][1]["limits"][0]["rate"].as_integer(),
+            Some(300)
+        );
+        for secret in [
+            &a.credentials.client_secret,
+            &b.credentials.api_key,
+            "source-token-7",
+        ] {
             assert!(!text.contains(secret));
         }
     }

@@ -1,12 +1,18 @@
-//! The demo: a real catalogue travels belt by belt into two shops, within their limits, through faults; then the shops are asked.
+//! The demo: a real catalogue travels belt by belt into two shops, within their limits, through
+//! faults; then the shops are asked.
 //!
-//! The shops and the host are child processes, started and ended here; the Metadata API is this process. It promises to end by
-//! itself and to end its children, whatever happens; the exit code is 0 only for a clean verdict, 2 for one that is not, 1 if
-//! there is none.
+//! The shops and the host are child processes, started and ended here; the Metadata API is this
+//! process. It promises to end by itself and to end its children, whatever happens; the exit code
+//! is 0 only for a clean verdict, 2 for one that is not, 1 if there is none.
 //!
-//! The files in the order of what happens: [`catalogue`] and [`classification`] make the objects, [`scenario`] the shops'
-//! limits and faults, [`configuration`] the host's set-up, [`run`] does it, [`verdict`] judges, [`print`](mod@print) shows.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the demo talks to the person who started it")]
+//! The files in the order of what happens: [`catalogue`] and [`classification`] make the objects,
+//! [`scenario`] the shops' limits and faults, [`configuration`] the host's set-up, [`run`] does it,
+//! [`verdict`] judges, [`print`](mod@print) shows.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the demo talks to the person who started it"
+)]
 
 mod catalogue;
 mod classification;
@@ -24,7 +30,8 @@ use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-/// After this long something hangs, and a demo that does not end by itself is worse than one that failed.
+/// After this long something hangs, and a demo that does not end by itself is worse than one that
+/// failed.
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
 /// Ships a catalogue into two channels and judges the result.
@@ -66,8 +73,14 @@ async fn main() -> ExitCode {
 
 /// Runs the demo and shows the verdict; true if it is clean.
 async fn judged(options: &Options) -> Result<bool> {
-    let directory = tempfile::Builder::new().prefix("egression-demo-").tempdir()?;
-    let settings = run::Settings { objects: options.objects, seed: options.seed.unwrap_or_else(drawn_seed), directory: directory.path() };
+    let directory = tempfile::Builder::new()
+        .prefix("egression-demo-")
+        .tempdir()?;
+    let settings = run::Settings {
+        objects: options.objects,
+        seed: options.seed.unwrap_or_else(drawn_seed),
+        directory: directory.path(),
+    };
     let outcome = bounded(run::run(&settings)).await;
     let clean = outcome.as_ref().is_ok_and(verdict::Verdict::is_clean);
     if options.keep || !clean {
@@ -97,7 +110,10 @@ async fn bounded<T>(demo: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one draw that no seed decides: the seed, which is printed")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one draw that no seed decides: the seed, which is printed"
+)]
 fn drawn_seed() -> u64 {
     // Short enough to be typed again.
     u64::from(rand::random::<u32>())

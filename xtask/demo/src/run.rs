@@ -30,11 +30,24 @@ pub(crate) struct Settings<'a> {
 /// Runs it.
 pub(crate) async fn run(settings: &Settings<'_>) -> Result<Verdict> {
     let seed = settings.seed;
-    let objects = settings.objects.map_or_else(|| catalogue::whole(seed), |count| catalogue::part(seed, count));
+    let objects = settings.objects.map_or_else(
+        || catalogue::whole(seed),
+        |count| catalogue::part(seed, count),
+    );
     announce(&objects, settings);
     let token = format!("source-token-{seed:x}");
-    let source = MetadataApi::start(objects.iter().map(source_object).collect::<Result<Vec<_>>>()?, &token).await?;
-    let scenarios = [scenario::shop_a(objects.len(), seed), scenario::shop_b(objects.len(), seed)];
+    let source = MetadataApi::start(
+        objects
+            .iter()
+            .map(source_object)
+            .collect::<Result<Vec<_>>>()?,
+        &token,
+    )
+    .await?;
+    let scenarios = [
+        scenario::shop_a(objects.len(), seed),
+        scenario::shop_b(objects.len(), seed),
+    ];
     let egression = binary::egression()?;
     let [a, b] = &scenarios;
     let mut shops = [
@@ -50,10 +63,23 @@ pub(crate) async fn run(settings: &Settings<'_>) -> Result<Verdict> {
     let seconds = watch.seconds();
 
     host.expect_running()?;
-    let usage = [host_usage(&host, CHANNELS[0]).await?, host_usage(&host, CHANNELS[1]).await?];
+    let usage = [
+        host_usage(&host, CHANNELS[0]).await?,
+        host_usage(&host, CHANNELS[1]).await?,
+    ];
     shops.iter_mut().try_for_each(ShopProcess::expect_running)?;
-    let evidence = [Evidence::ask(shops[0].log()).await?, Evidence::ask(shops[1].log()).await?];
-    let verdict = verdict::judge(&objects, execution, evidence, usage, source.asked(), seconds);
+    let evidence = [
+        Evidence::ask(shops[0].log()).await?,
+        Evidence::ask(shops[1].log()).await?,
+    ];
+    let verdict = verdict::judge(
+        &objects,
+        execution,
+        evidence,
+        usage,
+        source.asked(),
+        seconds,
+    );
     host.kill9().await?;
     for shop in shops {
         shop.end().await?;
@@ -62,37 +88,82 @@ pub(crate) async fn run(settings: &Settings<'_>) -> Result<Verdict> {
 }
 
 fn announce(objects: &[Object], settings: &Settings<'_>) {
-    let count = |object_type: &str| objects.iter().filter(|object| object.object_type == object_type).count();
-    let counts: Vec<_> = catalogue::WHOLE.iter().map(|(object_type, whole)| (object_type, count(object_type), *whole)).collect();
-    let shown: Vec<_> = counts.iter().map(|(object_type, count, _)| format!("{object_type} {count}")).collect();
-    eprintln!("seed {}: {} objects ({}) into {}", settings.seed, objects.len(), shown.join(", "), CHANNELS.join(" and "));
+    let count = |object_type: &str| {
+        objects
+            .iter()
+            .filter(|object| object.object_type == object_type)
+            .count()
+    };
+    let counts: Vec<_> = catalogue::WHOLE
+        .iter()
+        .map(|(object_type, whole)| (object_type, count(object_type), *whole))
+        .collect();
+    let shown: Vec<_> = counts
+        .iter()
+        .map(|(object_type, count, _)| format!("{object_type} {count}"))
+        .collect();
+    eprintln!(
+        "seed {}: {} objects ({}) into {}",
+        settings.seed,
+        objects.len(),
+        shown.join(", "),
+        CHANNELS.join(" and ")
+    );
     if settings.objects.is_none() && counts.iter().any(|(_, count, whole)| count != whole) {
-        eprintln!("note: the crate pci-ids has other data than the version pinned, whose counts are {:?}", catalogue::WHOLE);
+        eprintln!(
+            "note: the crate pci-ids has other data than the version pinned, whose counts are {:?}",
+            catalogue::WHOLE
+        );
     }
 }
 
 fn source_object(object: &Object) -> Result<SourceObject> {
     let body = RawValue::from_string(object.body.to_string())?;
-    Ok(SourceObject { id: object.id.clone(), object_type: object.object_type.to_owned(), revision: 1, body })
+    Ok(SourceObject {
+        id: object.id.clone(),
+        object_type: object.object_type.to_owned(),
+        revision: 1,
+        body,
+    })
 }
 
-async fn start_host(settings: &Settings<'_>, source: &MetadataApi, token: &str, shops: [(&ShopProcess, &Scenario); 2]) -> Result<TestHost> {
+async fn start_host(
+    settings: &Settings<'_>,
+    source: &MetadataApi,
+    token: &str,
+    shops: [(&ShopProcess, &Scenario); 2],
+) -> Result<TestHost> {
     let shops = shops.map(|(shop, scenario)| (shop.url(), scenario));
-    let parties = Parties { source_url: source.url(), source_token: token, shops };
+    let parties = Parties {
+        source_url: source.url(),
+        source_token: token,
+        shops,
+    };
     let text = configuration::text(&parties, settings.directory)?;
     let mut host = TestHost::new(binary::egression()?, settings.directory.to_owned(), &text)?;
     host.restart().await?;
-    eprintln!("host {}, shops {} and {}, source {}", host.url()?, parties.shops[0].0, parties.shops[1].0, parties.source_url);
-    host.install_connector(&binary::connector("sandbox")?).await?;
+    eprintln!(
+        "host {}, shops {} and {}, source {}",
+        host.url()?,
+        parties.shops[0].0,
+        parties.shops[1].0,
+        parties.source_url
+    );
+    host.install_connector(&binary::connector("sandbox")?)
+        .await?;
     Ok(host)
 }
 
-/// One request for everything. Offers stand before products and these before brands and categories: the order is the hub's work.
+/// One request for everything. Offers stand before products and these before brands and categories:
+/// the order is the hub's work.
 fn bulk(objects: &[Object]) -> String {
     let defaults = json!({ "defaults": { "subscription": SUBSCRIPTION, "source": SOURCE, "channels": CHANNELS, "action": "upsert" } });
     let mut text = format!("{defaults}\n");
     for object_type in ["offer", "product", "brand", "category"] {
-        for object in objects.iter().filter(|object| object.object_type == object_type) {
+        for object in objects
+            .iter()
+            .filter(|object| object.object_type == object_type)
+        {
             let job = json!({ "object_type": object.object_type, "object_ids": [object.id] });
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{job}");
@@ -101,39 +172,69 @@ fn bulk(objects: &[Object]) -> String {
     text
 }
 
-/// Submits the file and follows it to the end with the product's own command; its progress is the user's to see.
+/// Submits the file and follows it to the end with the product's own command; its progress is the
+/// user's to see.
 async fn submit(host: &TestHost, file: &Path) -> Result<Value> {
-    let file = file.to_str().context("the directory's path is not Unicode")?;
+    let file = file
+        .to_str()
+        .context("the directory's path is not Unicode")?;
     let mut command = host.command(&["submit", file, "--watch", "--output", "json"])?;
     // `output()` would take standard error, too.
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
     let output = child.wait_with_output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
     // An execution that ended with errors is a verdict too; only one that did not end is none.
     let last = text.lines().last().unwrap_or_default();
     let Ok(execution) = serde_json::from_str::<Value>(last) else {
-        bail!("egression submit ended with {}\n{}", output.status, host.last_lines());
+        bail!(
+            "egression submit ended with {}\n{}",
+            output.status,
+            host.last_lines()
+        );
     };
-    ensure!(execution["done"] == true, "the execution is not done: {execution:.600}\n{}", host.last_lines());
+    ensure!(
+        execution["done"] == true,
+        "the execution is not done: {execution:.600}\n{}",
+        host.last_lines()
+    );
     Ok(execution)
 }
 
 /// What the host itself says of its use of a connection's limits.
 async fn host_usage(host: &TestHost, channel: &str) -> Result<HostUsage> {
-    let connection: Value = host.rest()?.get(&format!("/v1/channels/{channel}/connections/{SUBSCRIPTION}")).await?;
+    let connection: Value = host
+        .rest()?
+        .get(&format!(
+            "/v1/channels/{channel}/connections/{SUBSCRIPTION}"
+        ))
+        .await?;
     let usage: HostUsage = serde_json::from_value(connection["status"]["limit_used"].clone())
         .with_context(|| format!("{channel} has no limit_used: {connection}"))?;
-    Ok(HostUsage { never_sent: never_sent(host, channel).await?, ..usage })
+    Ok(HostUsage {
+        never_sent: never_sent(host, channel).await?,
+        ..usage
+    })
 }
 
 /// Requests of a channel that found no way out, by the host's metrics.
 async fn never_sent(host: &TestHost, channel: &str) -> Result<u64> {
     let page = host.rest()?.metrics().await?;
-    let labels = [format!("channel=\"{channel}\""), "status=\"never_sent\"".to_owned()];
-    let line = page
-        .lines()
-        .find(|line| line.starts_with("egression_gate_requests_total{") && labels.iter().all(|label| line.contains(label.as_str())));
+    let labels = [
+        format!("channel=\"{channel}\""),
+        "status=\"never_sent\"".to_owned(),
+    ];
+    let line = page.lines().find(|line| {
+        line.starts_with("egression_gate_requests_total{")
+            && labels.iter().all(|label| line.contains(label.as_str()))
+    });
     // A status that never was has no line.
-    let value = line.and_then(|line| line.rsplit_once(' ')).map_or("0", |(_, value)| value);
-    value.parse().with_context(|| format!("{line:?} is no count"))
+    let value = line
+        .and_then(|line| line.rsplit_once(' '))
+        .map_or("0", |(_, value)| value);
+    value
+        .parse()
+        .with_context(|| format!("{line:?} is no count"))
 }

@@ -13,16 +13,43 @@ const COOL_DOWN_MS: u64 = 3_000;
 
 /// Shop A takes batches, few calls a second.
 pub(crate) fn shop_a(objects: usize, seed: u64) -> Scenario {
-    let limits = vec![Limit::TokenBucket { rate: 20, per_ms: 1_000, burst: 5 }, Limit::Window { max: 250, window_ms: 15_000 }];
+    let limits = vec![
+        Limit::TokenBucket {
+            rate: 20,
+            per_ms: 1_000,
+            burst: 5,
+        },
+        Limit::Window {
+            max: 250,
+            window_ms: 15_000,
+        },
+    ];
     let calls = objects.div_ceil(BATCH_ITEMS);
-    let faults = Faults { batch_refusal: 1.0 / 200.0, ..faults(objects, calls) };
-    Scenario { account: "shop-a".to_owned(), max_batch: BATCH_ITEMS, ..scenario("a", limits, faults, seed) }
+    let faults = Faults {
+        batch_refusal: 1.0 / 200.0,
+        ..faults(objects, calls)
+    };
+    Scenario {
+        account: "shop-a".to_owned(),
+        max_batch: BATCH_ITEMS,
+        ..scenario("a", limits, faults, seed)
+    }
 }
 
 /// Shop B takes objects one by one, many calls a second.
 pub(crate) fn shop_b(objects: usize, seed: u64) -> Scenario {
-    let limits = vec![Limit::TokenBucket { rate: 300, per_ms: 1_000, burst: 30 }, Limit::Concurrency { max: 32 }];
-    Scenario { account: "shop-b".to_owned(), ..scenario("b", limits, faults(objects, objects), seed.wrapping_add(1)) }
+    let limits = vec![
+        Limit::TokenBucket {
+            rate: 300,
+            per_ms: 1_000,
+            burst: 30,
+        },
+        Limit::Concurrency { max: 32 },
+    ];
+    Scenario {
+        account: "shop-b".to_owned(),
+        ..scenario("b", limits, faults(objects, objects), seed.wrapping_add(1))
+    }
 }
 
 fn scenario(name: &str, limits: Vec<Limit>, faults: Faults, seed: u64) -> Scenario {
@@ -32,7 +59,14 @@ fn scenario(name: &str, limits: Vec<Limit>, faults: Faults, seed: u64) -> Scenar
         api_key: format!("api-key-{name}-{seed:x}"),
     };
     // Fetching a token counts: the strict reading of a limit.
-    Scenario { credentials, limits, faults, seed, count_tokens: true, ..Scenario::default() }
+    Scenario {
+        credentials,
+        limits,
+        faults,
+        seed,
+        count_tokens: true,
+        ..Scenario::default()
+    }
 }
 
 /// `calls`: how many it would take without faults.
@@ -40,10 +74,16 @@ fn faults(objects: usize, calls: usize) -> Faults {
     let (objects, calls) = (objects as u64, calls as u64);
     Faults {
         error_5xx: 0.01,
-        latency: Latency { share: 0.01, ms: LATENCY_MS },
+        latency: Latency {
+            share: 0.01,
+            ms: LATENCY_MS,
+        },
         drop_after_write: 0.003,
         batch_refusal: 0.0,
         token_revocations: vec![(objects / 4).max(1), (objects * 3 / 5).max(2)],
-        cool_downs: vec![CoolDown { after_calls: (calls * 2 / 5).max(1), ms: COOL_DOWN_MS }],
+        cool_downs: vec![CoolDown {
+            after_calls: (calls * 2 / 5).max(1),
+            ms: COOL_DOWN_MS,
+        }],
     }
 }

@@ -1,10 +1,11 @@
 //! The verdict, from the shops' own logs at the end.
 //!
-//! The words: *expected*: objects × channels; *present*: of those, found in the shop; *lost*: not there; *wrong*: there with
-//! other content than the source's last version; *inversion*: a first delivery before the first delivery of an earlier job of
-//! its key; *limit exceeded*: requests beyond a limit's definition as stamped when the head arrives; *missing reference*:
-//! calls refused because a referenced object was not there; *repeated, same key* and *other key*: the same object and bytes
-//! again, under the same idempotency key or another one.
+//! The words: *expected*: objects × channels; *present*: of those, found in the shop; *lost*: not
+//! there; *wrong*: there with other content than the source's last version; *inversion*: a first
+//! delivery before the first delivery of an earlier job of its key; *limit exceeded*: requests
+//! beyond a limit's definition as stamped when the head arrives; *missing reference*: calls refused
+//! because a referenced object was not there; *repeated, same key* and *other key*: the same object
+//! and bytes again, under the same idempotency key or another one.
 
 use std::collections::HashMap;
 
@@ -35,7 +36,12 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// Asks a shop.
     pub(crate) async fn ask(shop: &ShopLog) -> Result<Self> {
-        Ok(Self { report: shop.report().await?, writes: shop.writes().await?, calls: shop.calls().await?, objects: shop.objects().await? })
+        Ok(Self {
+            report: shop.report().await?,
+            writes: shop.writes().await?,
+            calls: shop.calls().await?,
+            objects: shop.objects().await?,
+        })
     }
 }
 
@@ -105,19 +111,43 @@ pub(crate) fn judge(
     source: (u64, u64),
     seconds: f64,
 ) -> Verdict {
-    let digests: HashMap<(&str, &str), String> =
-        objects.iter().map(|object| ((object.object_type, object.id.as_str()), object.digest())).collect();
+    let digests: HashMap<(&str, &str), String> = objects
+        .iter()
+        .map(|object| ((object.object_type, object.id.as_str()), object.digest()))
+        .collect();
     let mut usage = usage.into_iter();
-    let shops = evidence.map(|evidence| judge_shop(objects, &digests, evidence, usage.next().unwrap_or(HostUsage::NONE)));
-    Verdict { shops, execution, source, seconds }
+    let shops = evidence.map(|evidence| {
+        judge_shop(
+            objects,
+            &digests,
+            evidence,
+            usage.next().unwrap_or(HostUsage::NONE),
+        )
+    });
+    Verdict {
+        shops,
+        execution,
+        source,
+        seconds,
+    }
 }
 
-fn judge_shop(objects: &[Object], digests: &HashMap<(&str, &str), String>, evidence: Evidence, usage: HostUsage) -> ShopVerdict {
+fn judge_shop(
+    objects: &[Object],
+    digests: &HashMap<(&str, &str), String>,
+    evidence: Evidence,
+    usage: HostUsage,
+) -> ShopVerdict {
     let mut order = AcceptedOrder::default();
     for object in objects {
         // One key per object, and one job in it.
         let key = format!("{} {}", object.object_type, object.id);
-        order.push(&key, object.object_type, &object.id, &digests[&(object.object_type, object.id.as_str())]);
+        order.push(
+            &key,
+            object.object_type,
+            &object.id,
+            &digests[&(object.object_type, object.id.as_str())],
+        );
     }
     let (mut present, mut wrong) = (0, 0);
     for found in &evidence.objects {
@@ -127,22 +157,41 @@ fn judge_shop(objects: &[Object], digests: &HashMap<(&str, &str), String>, evide
         }
     }
     let on_objects = evidence.calls.iter().filter(|call| call.items > 0);
-    let carried = on_objects.fold((0, 0), |(items, calls), call| (items + call.items, calls + 1));
+    let carried = on_objects.fold((0, 0), |(items, calls), call| {
+        (items + call.items, calls + 1)
+    });
     let delivered = order.judge(&evidence.writes);
-    ShopVerdict { report: evidence.report, usage, expected: objects.len() as u64, present, wrong, delivered, carried }
+    ShopVerdict {
+        report: evidence.report,
+        usage,
+        expected: objects.len() as u64,
+        present,
+        wrong,
+        delivered,
+        carried,
+    }
 }
 
 impl HostUsage {
-    const NONE: Self = Self { requests: 0, possible: 0.0, used: None, never_sent: 0 };
+    const NONE: Self = Self {
+        requests: 0,
+        possible: 0.0,
+        used: None,
+        never_sent: 0,
+    };
 
-    /// What the shop's own count has against it: the share used is reckoned by the host, from its own count.
+    /// What the shop's own count has against it: the share used is reckoned by the host, from its
+    /// own count.
     fn objection(&self, name: &str, calls: u64, counted: u64) -> Option<String> {
         let (requests, never_sent) = (self.requests, self.never_sent);
         if calls > requests || requests - calls > never_sent {
-            return Some(format!("the host reckons with {requests} requests to {name}, {never_sent} never sent; the shop saw {calls}"));
+            return Some(format!(
+                "the host reckons with {requests} requests to {name}, {never_sent} never sent; the shop saw {calls}"
+            ));
         }
-        (self.used.is_none() && counted >= LEAST_JUDGED)
-            .then(|| format!("limit_used of {name} is null, although the shop counted {counted} calls"))
+        (self.used.is_none() && counted >= LEAST_JUDGED).then(|| {
+            format!("limit_used of {name} is null, although the shop counted {counted} calls")
+        })
     }
 }
 
@@ -157,9 +206,14 @@ impl ShopVerdict {
         self.expected - self.present
     }
 
-    /// The best use of any one of its limits, as the shop reckons it: requests ÷ (rate × (span − closures)).
+    /// The best use of any one of its limits, as the shop reckons it: requests ÷ (rate × (span −
+    /// closures)).
     pub(crate) fn shop_used(&self) -> Option<f64> {
-        self.report.limits.iter().filter_map(|limit| limit.used).reduce(f64::max)
+        self.report
+            .limits
+            .iter()
+            .filter_map(|limit| limit.used)
+            .reduce(f64::max)
     }
 }
 
@@ -176,22 +230,43 @@ impl Verdict {
             ("missing_reference", line.missing_reference),
             ("repeated_other_key", line.repeated_other_key),
         ];
-        objections.extend(must_be_none.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} is {count}, must be 0")));
+        objections.extend(
+            must_be_none
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| format!("{name} is {count}, must be 0")),
+        );
         for (name, used) in [("a", line.limit_used.a), ("b", line.limit_used.b)] {
             if used.is_some_and(|used| used < LEAST_USED) {
-                objections.push(format!("limit_used of {name} is {:.3}, must be at least {LEAST_USED}", used.unwrap_or_default()));
+                objections.push(format!(
+                    "limit_used of {name} is {:.3}, must be at least {LEAST_USED}",
+                    used.unwrap_or_default()
+                ));
             }
         }
         for (name, shop) in CHANNELS.iter().zip(&self.shops) {
-            objections.extend(shop.usage.objection(name, shop.report.calls, shop.report.counted_calls));
+            objections.extend(shop.usage.objection(
+                name,
+                shop.report.calls,
+                shop.report.counted_calls,
+            ));
         }
-        for shop in self.shops.iter().filter(|shop| shop.delivered.repeated_same_key > shop.repeats_explained()) {
+        for shop in self
+            .shops
+            .iter()
+            .filter(|shop| shop.delivered.repeated_same_key > shop.repeats_explained())
+        {
             let (repeats, explained) = (shop.delivered.repeated_same_key, shop.repeats_explained());
-            objections.push(format!("{repeats} repeats under the same key, of which lost answers explain {explained}"));
+            objections.push(format!(
+                "{repeats} repeats under the same key, of which lost answers explain {explained}"
+            ));
         }
         // A job whose object arrived but that is told otherwise is a guess, not a state.
         if self.execution["status"] != "succeeded" {
-            objections.push(format!("the execution's status is {}, must be \"succeeded\"", self.execution["status"]));
+            objections.push(format!(
+                "the execution's status is {}, must be \"succeeded\"",
+                self.execution["status"]
+            ));
         }
         objections
     }
@@ -219,7 +294,10 @@ impl Verdict {
             missing_reference: sum(|shop| shop.report.missing_reference),
             repeated_same_key: sum(|shop| shop.delivered.repeated_same_key),
             repeated_other_key: sum(|shop| shop.delivered.repeated_other_key),
-            limit_used: Used { a: a.usage.used.map(thousandths), b: b.usage.used.map(thousandths) },
+            limit_used: Used {
+                a: a.usage.used.map(thousandths),
+                b: b.usage.used.map(thousandths),
+            },
             seconds: thousandths(self.seconds),
         }
     }
@@ -236,12 +314,26 @@ mod tests {
 
     #[test]
     fn the_hosts_count_is_held_against_the_shops() {
-        let usage = HostUsage { requests: 600, possible: 610.0, used: Some(0.98), never_sent: 3 };
+        let usage = HostUsage {
+            requests: 600,
+            possible: 610.0,
+            used: Some(0.98),
+            never_sent: 3,
+        };
         assert_eq!(usage.objection("a", 600, 590), None);
         assert_eq!(usage.objection("a", 597, 590), None);
-        assert!(usage.objection("a", 596, 590).is_some(), "more than those never sent explain");
-        assert!(usage.objection("a", 601, 590).is_some(), "a call that the host does not know of");
-        let silent = HostUsage { used: None, ..usage };
+        assert!(
+            usage.objection("a", 596, 590).is_some(),
+            "more than those never sent explain"
+        );
+        assert!(
+            usage.objection("a", 601, 590).is_some(),
+            "a call that the host does not know of"
+        );
+        let silent = HostUsage {
+            used: None,
+            ..usage
+        };
         assert!(silent.objection("a", 600, 500).is_some());
         assert_eq!(silent.objection("a", 600, 499), None);
     }

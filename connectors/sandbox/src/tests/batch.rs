@@ -1,6 +1,8 @@
 //! One request for all items.
 
-use egression_sdk::{Action, CallError, Expected, ItemOutcome, ObjectKey, Outcome, Remote, Reply, ScriptedChannel};
+use egression_sdk::{
+    Action, CallError, Expected, ItemOutcome, ObjectKey, Outcome, Remote, Reply, ScriptedChannel,
+};
 use serde_json::{Value, json};
 
 use super::{SHOP, body, connection, deliver, products};
@@ -12,12 +14,18 @@ fn batch() -> Expected {
 /// Delivers so many products in one batch that is answered so.
 fn answered(action: Action, count: u32, reply: Reply) -> Result<Vec<ItemOutcome>, CallError> {
     let channel = ScriptedChannel::new().expect(batch(), reply);
-    deliver(&channel, &connection("batch"), None, &products(action, count))
+    deliver(
+        &channel,
+        &connection("batch"),
+        None,
+        &products(action, count),
+    )
 }
 
 /// The outcome of one product whose result in the batch is this.
 fn result_of(action: Action, result: Value) -> Outcome {
-    let mut outcomes = answered(action, 1, Reply::json(200, &json!({ "results": [result] }))).expect("the batch was answered");
+    let mut outcomes = answered(action, 1, Reply::json(200, &json!({ "results": [result] })))
+        .expect("the batch was answered");
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0).outcome
 }
@@ -27,7 +35,10 @@ fn error(status: u16, code: &str) -> Value {
 }
 
 fn whole_refusal(status: u16, code: &str) -> Reply {
-    Reply::json(status, &json!({ "error": { "code": code, "message": "no" } }))
+    Reply::json(
+        status,
+        &json!({ "error": { "code": code, "message": "no" } }),
+    )
 }
 
 #[test]
@@ -49,23 +60,33 @@ fn items_travel_together_and_are_answered_one_by_one() {
     let remote = |id: &str, version: &str| vec![Remote::new("product", id).version(version)];
     assert_eq!(
         outcomes,
-        Ok(vec![items[0].settled(Outcome::delivered(remote("p0", "8"))), items[1].settled(Outcome::unchanged(remote("p1", "3"))),])
+        Ok(vec![
+            items[0].settled(Outcome::delivered(remote("p0", "8"))),
+            items[1].settled(Outcome::unchanged(remote("p1", "3"))),
+        ])
     );
     assert_eq!(channel.requests()[0].cost_of("items"), Some(2));
 }
 
 #[test]
 fn only_an_update_insists_on_the_version_we_know() {
-    for (action, word, version) in [(Action::Update, "update", Some("7")), (Action::Upsert, "upsert", None)] {
+    for (action, word, version) in [
+        (Action::Update, "update", Some("7")),
+        (Action::Upsert, "upsert", None),
+    ] {
         let mut part = json!({
             "id": "p0", "action": word, "idempotency_key": "key-product-p0", "body": body()
         });
         if let Some(version) = version {
             part["version"] = json!(version);
         }
-        let channel = ScriptedChannel::new()
-            .expect(batch().json(json!({ "items": [part] })), Reply::json(200, &json!({ "results": [{ "id": "p0", "status": 200 }] })));
-        let item = products(action, 1).remove(0).known_as(Remote::new("product", "p0").version("7"));
+        let channel = ScriptedChannel::new().expect(
+            batch().json(json!({ "items": [part] })),
+            Reply::json(200, &json!({ "results": [{ "id": "p0", "status": 200 }] })),
+        );
+        let item = products(action, 1)
+            .remove(0)
+            .known_as(Remote::new("product", "p0").version("7"));
         assert!(deliver(&channel, &connection("batch"), None, &[item]).is_ok());
     }
 }
@@ -74,16 +95,25 @@ fn only_an_update_insists_on_the_version_we_know() {
 fn a_missing_reference_blocks_on_the_objects_named() {
     let mut result = error(422, "reference.missing");
     result["error"]["references"] = json!([{ "type": "brand", "id": "8086" }]);
-    assert_eq!(result_of(Action::Upsert, result), Outcome::blocked_on(vec![ObjectKey::new("brand", "8086")]));
+    assert_eq!(
+        result_of(Action::Upsert, result),
+        Outcome::blocked_on(vec![ObjectKey::new("brand", "8086")])
+    );
     // Without names there is nothing to wait for.
-    assert!(matches!(result_of(Action::Upsert, error(422, "reference.missing")), Outcome::Rejected(_)));
+    assert!(matches!(
+        result_of(Action::Upsert, error(422, "reference.missing")),
+        Outcome::Rejected(_)
+    ));
 }
 
 #[test]
 fn a_conflict_carries_the_version_there() {
     let mut result = error(412, "version.conflict");
     result["error"]["version"] = json!("9");
-    assert_eq!(result_of(Action::Update, result), Outcome::conflict(Remote::new("product", "p0").version("9")));
+    assert_eq!(
+        result_of(Action::Update, result),
+        Outcome::conflict(Remote::new("product", "p0").version("9"))
+    );
 }
 
 #[test]
@@ -107,17 +137,30 @@ fn bad_data_is_rejected_with_its_pointer() {
 #[test]
 fn what_is_gone_already_is_deleted() {
     let missing = || error(404, "object.missing");
-    assert_eq!(result_of(Action::Delete, missing()), Outcome::unchanged(Vec::new()));
+    assert_eq!(
+        result_of(Action::Delete, missing()),
+        Outcome::unchanged(Vec::new())
+    );
     // For an update the host decides, by the status that is passed through.
-    assert!(matches!(result_of(Action::Update, missing()), Outcome::Rejected(p) if p.http_status == Some(404)));
-    assert!(matches!(result_of(Action::Delete, error(409, "object.referenced")), Outcome::Retryable(_)));
-    assert_eq!(result_of(Action::Delete, json!({ "id": "p0", "status": 204 })), Outcome::delivered(Vec::new()));
+    assert!(
+        matches!(result_of(Action::Update, missing()), Outcome::Rejected(p) if p.http_status == Some(404))
+    );
+    assert!(matches!(
+        result_of(Action::Delete, error(409, "object.referenced")),
+        Outcome::Retryable(_)
+    ));
+    assert_eq!(
+        result_of(Action::Delete, json!({ "id": "p0", "status": 204 })),
+        Outcome::delivered(Vec::new())
+    );
 }
 
 #[test]
 fn a_refused_batch_is_for_the_host_to_halve() {
     let refused = |count| answered(Action::Upsert, count, whole_refusal(413, "batch.refused"));
-    assert!(matches!(refused(2), Err(CallError::BatchRefused(p)) if p.code == "batch.refused" && p.http_status == Some(413)));
+    assert!(
+        matches!(refused(2), Err(CallError::BatchRefused(p)) if p.code == "batch.refused" && p.http_status == Some(413))
+    );
     // Alone there is nothing left to halve.
     let alone = refused(1).expect("one item is judged by itself");
     assert!(matches!(&alone[0].outcome, Outcome::Rejected(_)));
@@ -131,7 +174,9 @@ fn an_expired_token_ends_the_call() {
 
 #[test]
 fn throttling_says_for_how_long() {
-    let reply = whole_refusal(429, "limit.exceeded").header("Retry-After", "3").header("Retry-After-Ms", "2100");
+    let reply = whole_refusal(429, "limit.exceeded")
+        .header("Retry-After", "3")
+        .header("Retry-After-Ms", "2100");
     let ended = answered(Action::Upsert, 2, reply);
     assert!(matches!(ended, Err(CallError::Throttled(t)) if t.retry_after == 2_100));
     let seconds = whole_refusal(429, "limit.exceeded").header("Retry-After", "3");
@@ -143,7 +188,9 @@ fn throttling_says_for_how_long() {
 fn a_server_error_proves_nothing() {
     let outcomes = answered(Action::Upsert, 2, Reply::status(503)).expect("judged by item");
     for outcome in outcomes {
-        assert!(matches!(outcome.outcome, Outcome::Retryable(r) if r.problem.http_status == Some(503)));
+        assert!(
+            matches!(outcome.outcome, Outcome::Retryable(r) if r.problem.http_status == Some(503))
+        );
     }
     let down = Reply::status(503).header("Retry-After", "5");
     let ended = answered(Action::Upsert, 2, down);
@@ -176,7 +223,10 @@ fn a_closed_limit_throttles_until_it_opens() {
 
 #[test]
 fn answers_that_do_not_fit_prove_nothing() {
-    let cut = Reply::json(200, &json!({ "results": [{ "id": "p0", "status": 200, "version": "1" }] }));
+    let cut = Reply::json(
+        200,
+        &json!({ "results": [{ "id": "p0", "status": 200, "version": "1" }] }),
+    );
     let outcomes = answered(Action::Upsert, 2, cut).expect("judged by item");
     assert!(matches!(outcomes[0].outcome, Outcome::Delivered(_)));
     assert!(matches!(outcomes[1].outcome, Outcome::Unknown(_)));

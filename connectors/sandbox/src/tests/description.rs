@@ -13,14 +13,23 @@ fn first_of(pointer: &str) -> String {
 #[test]
 fn every_type_has_a_standard_body_whose_example_holds_its_references() {
     let description = Sandbox::describe();
-    let types: Vec<&str> = description.object_types.iter().map(|support| support.object_type.as_str()).collect();
+    let types: Vec<&str> = description
+        .object_types
+        .iter()
+        .map(|support| support.object_type.as_str())
+        .collect();
     assert_eq!(types, ["category", "brand", "product", "offer"]);
     for support in &description.object_types {
-        assert_eq!(support.body, BodyFormat::Standard("standard@0.1".to_owned()));
+        assert_eq!(
+            support.body,
+            BodyFormat::Standard("standard@0.1".to_owned())
+        );
         assert_eq!(support.idempotent_actions, support.actions);
         let example: Value = serde_json::from_str(&support.example).expect("an example is JSON");
         for reference in &support.references {
-            let target = example.pointer(&first_of(&reference.pointer)).expect("the example has every reference");
+            let target = example
+                .pointer(&first_of(&reference.pointer))
+                .expect("the example has every reference");
             assert_eq!(target["type"], reference.object_type.as_str());
             assert!(target["id"].is_string());
         }
@@ -29,8 +38,13 @@ fn every_type_has_a_standard_body_whose_example_holds_its_references() {
 
 #[test]
 fn the_schema_of_the_settings_names_what_the_settings_read() {
-    let schema: Value = serde_json::from_str(&Sandbox::describe().settings_schema).expect("a schema is JSON");
-    let mut names: Vec<&String> = schema["properties"].as_object().expect("a schema has properties").keys().collect();
+    let schema: Value =
+        serde_json::from_str(&Sandbox::describe().settings_schema).expect("a schema is JSON");
+    let mut names: Vec<&String> = schema["properties"]
+        .as_object()
+        .expect("a schema has properties")
+        .keys()
+        .collect();
     names.sort();
     assert_eq!(names, ["base_url", "login", "mode"]);
 }

@@ -1,6 +1,8 @@
 //! One request for each item, in order, each settled at once.
 
-use egression_sdk::{Action, CallError, Expected, Item, ObjectKey, Outcome, Remote, Reply, ScriptedChannel};
+use egression_sdk::{
+    Action, CallError, Expected, Item, ObjectKey, Outcome, Remote, Reply, ScriptedChannel,
+};
 use serde_json::{Value, json};
 
 use super::{SHOP, body, connection, deliver, products};
@@ -10,7 +12,10 @@ fn put(id: &str) -> Expected {
 }
 
 fn stored(id: &str, version: &str) -> Reply {
-    Reply::json(200, &json!({ "id": id, "version": version, "changed": true }))
+    Reply::json(
+        200,
+        &json!({ "id": id, "version": version, "changed": true }),
+    )
 }
 
 fn refusal(status: u16, code: &str) -> Value {
@@ -20,7 +25,12 @@ fn refusal(status: u16, code: &str) -> Value {
 /// The one item's outcome, which was reported and not returned.
 fn reported(expected: Expected, reply: Reply, item: &Item) -> Outcome {
     let channel = ScriptedChannel::new().expect(expected, reply);
-    let returned = deliver(&channel, &connection("single"), None, std::slice::from_ref(item));
+    let returned = deliver(
+        &channel,
+        &connection("single"),
+        None,
+        std::slice::from_ref(item),
+    );
     assert_eq!(returned, Ok(Vec::new()));
     let mut reports = channel.reports();
     assert_eq!(reports.len(), 1);
@@ -31,37 +41,79 @@ fn reported(expected: Expected, reply: Reply, item: &Item) -> Outcome {
 fn items_go_one_after_the_other_and_are_reported_each() {
     let channel = ScriptedChannel::new()
         .expect(
-            put("p0").json(body()).header("Idempotency-Key", "key-product-p0").no_header("If-Match").no_header("If-None-Match"),
+            put("p0")
+                .json(body())
+                .header("Idempotency-Key", "key-product-p0")
+                .no_header("If-Match")
+                .no_header("If-None-Match"),
             stored("p0", "1"),
         )
         .expect(put("p1"), stored("p1", "4"));
     let items = products(Action::Upsert, 2);
     let returned = deliver(&channel, &connection("single"), None, &items);
     assert_eq!(returned, Ok(Vec::new()));
-    let delivered = |id: &str, version: &str| Outcome::delivered(vec![Remote::new("product", id).version(version)]);
-    assert_eq!(channel.reports(), vec![items[0].settled(delivered("p0", "1")), items[1].settled(delivered("p1", "4")),]);
+    let delivered = |id: &str, version: &str| {
+        Outcome::delivered(vec![Remote::new("product", id).version(version)])
+    };
+    assert_eq!(
+        channel.reports(),
+        vec![
+            items[0].settled(delivered("p0", "1")),
+            items[1].settled(delivered("p1", "4")),
+        ]
+    );
 }
 
 #[test]
 fn actions_become_preconditions() {
-    let known = |action| products(action, 1).remove(0).known_as(Remote::new("product", "p0").version("7"));
-    reported(put("p0").header("If-None-Match", "*").no_header("If-Match"), stored("p0", "1"), &known(Action::Create));
-    reported(put("p0").header("If-Match", "\"7\""), stored("p0", "8"), &known(Action::Update));
-    reported(put("p0").header("If-Match", "*"), stored("p0", "8"), &products(Action::Update, 1)[0]);
-    reported(put("p0").no_header("If-Match").no_header("If-None-Match"), stored("p0", "8"), &known(Action::Upsert));
+    let known = |action| {
+        products(action, 1)
+            .remove(0)
+            .known_as(Remote::new("product", "p0").version("7"))
+    };
+    reported(
+        put("p0").header("If-None-Match", "*").no_header("If-Match"),
+        stored("p0", "1"),
+        &known(Action::Create),
+    );
+    reported(
+        put("p0").header("If-Match", "\"7\""),
+        stored("p0", "8"),
+        &known(Action::Update),
+    );
+    reported(
+        put("p0").header("If-Match", "*"),
+        stored("p0", "8"),
+        &products(Action::Update, 1)[0],
+    );
+    reported(
+        put("p0").no_header("If-Match").no_header("If-None-Match"),
+        stored("p0", "8"),
+        &known(Action::Upsert),
+    );
 }
 
 #[test]
 fn an_id_is_data_and_stays_in_its_segment() {
     let item = Item::new(Action::Delete, "brand", "a/b c", None);
     let expected = Expected::delete(format!("{SHOP}/brand/a%2Fb%20c"));
-    assert_eq!(reported(expected, Reply::status(204), &item), Outcome::delivered(Vec::new()));
+    assert_eq!(
+        reported(expected, Reply::status(204), &item),
+        Outcome::delivered(Vec::new())
+    );
     // These name another folder, however they are written: nothing is sent.
     for id in [".", ".."] {
         let channel = ScriptedChannel::new();
-        let returned = deliver(&channel, &connection("single"), None, &[Item::new(Action::Delete, "brand", id, None)]);
+        let returned = deliver(
+            &channel,
+            &connection("single"),
+            None,
+            &[Item::new(Action::Delete, "brand", id, None)],
+        );
         assert_eq!(returned, Ok(Vec::new()));
-        assert!(matches!(&channel.reports()[0].outcome, Outcome::Rejected(problem) if problem.code == "id.unaddressable"));
+        assert!(
+            matches!(&channel.reports()[0].outcome, Outcome::Rejected(problem) if problem.code == "id.unaddressable")
+        );
     }
 }
 
@@ -70,7 +122,10 @@ fn a_deleted_object_may_be_gone_already_but_the_address_must_be_right() {
     let item = products(Action::Delete, 1).remove(0);
     let delete = || Expected::delete(format!("{SHOP}/product/p0"));
     let gone = Reply::json(404, &refusal(404, "object.missing"));
-    assert_eq!(reported(delete(), gone, &item), Outcome::unchanged(Vec::new()));
+    assert_eq!(
+        reported(delete(), gone, &item),
+        Outcome::unchanged(Vec::new())
+    );
     let channel = ScriptedChannel::new().expect(delete(), Reply::status(404));
     let ended = deliver(&channel, &connection("single"), None, &[item]);
     assert!(matches!(ended, Err(CallError::SettingsInvalid(_))));
@@ -81,16 +136,23 @@ fn references_and_conflicts_are_told_apart() {
     let item = &products(Action::Update, 1)[0];
     let mut missing = refusal(422, "reference.missing");
     missing["error"]["references"] = json!([{ "type": "category", "id": "network" }]);
-    assert_eq!(reported(put("p0"), Reply::json(422, &missing), item), Outcome::blocked_on(vec![ObjectKey::new("category", "network")]));
+    assert_eq!(
+        reported(put("p0"), Reply::json(422, &missing), item),
+        Outcome::blocked_on(vec![ObjectKey::new("category", "network")])
+    );
     let mut stale = refusal(412, "version.conflict");
     stale["error"]["version"] = json!("9");
-    assert_eq!(reported(put("p0"), Reply::json(412, &stale), item), Outcome::conflict(Remote::new("product", "p0").version("9")));
+    assert_eq!(
+        reported(put("p0"), Reply::json(412, &stale), item),
+        Outcome::conflict(Remote::new("product", "p0").version("9"))
+    );
 }
 
 #[test]
 fn what_is_settled_stays_settled_when_the_token_expires() {
-    let channel =
-        ScriptedChannel::new().expect(put("p0"), stored("p0", "1")).expect(put("p1"), Reply::json(401, &refusal(401, "token.revoked")));
+    let channel = ScriptedChannel::new()
+        .expect(put("p0"), stored("p0", "1"))
+        .expect(put("p1"), Reply::json(401, &refusal(401, "token.revoked")));
     let items = products(Action::Upsert, 3);
     let ended = deliver(&channel, &connection("single"), None, &items);
     assert!(matches!(ended, Err(CallError::AuthExpired(p)) if p.code == "token.revoked"));
@@ -105,7 +167,9 @@ fn throttling_and_closed_limits_end_the_call() {
     let ended = deliver(&channel, &connection("single"), None, &items);
     assert!(matches!(ended, Err(CallError::Throttled(t)) if t.retry_after == 2_000));
 
-    let channel = ScriptedChannel::new().expect(put("p0"), stored("p0", "1")).expect(put("p1"), Reply::limited(1_767_225_600_000 + 50));
+    let channel = ScriptedChannel::new()
+        .expect(put("p0"), stored("p0", "1"))
+        .expect(put("p1"), Reply::limited(1_767_225_600_000 + 50));
     let ended = deliver(&channel, &connection("single"), None, &items);
     assert!(matches!(ended, Err(CallError::Throttled(t)) if t.retry_after == 50));
     assert_eq!(channel.reports().len(), 1);
@@ -119,10 +183,19 @@ fn nothing_overtakes_an_item_that_will_be_sent_again() {
         let channel = ScriptedChannel::new().expect(put("p0"), reply);
         let items = products(Action::Upsert, 3);
         let returned = deliver(&channel, &connection("single"), None, &items);
-        assert_eq!(returned, Ok(vec![items[1].settled(Outcome::NotAttempted), items[2].settled(Outcome::NotAttempted),]));
+        assert_eq!(
+            returned,
+            Ok(vec![
+                items[1].settled(Outcome::NotAttempted),
+                items[2].settled(Outcome::NotAttempted),
+            ])
+        );
         let reports = channel.reports();
         assert_eq!(reports.len(), 1);
-        assert!(matches!(reports[0].outcome, Outcome::Unknown(_) | Outcome::Retryable(_) | Outcome::Conflict(_)));
+        assert!(matches!(
+            reports[0].outcome,
+            Outcome::Unknown(_) | Outcome::Retryable(_) | Outcome::Conflict(_)
+        ));
     }
 }
 
@@ -146,15 +219,24 @@ fn what_is_refused_for_good_lets_the_next_one_pass() {
 #[test]
 fn a_server_error_is_retried_and_a_refused_connection_ends_the_call() {
     let item = &products(Action::Upsert, 1)[0];
-    assert!(matches!(reported(put("p0"), Reply::status(503), item), Outcome::Retryable(r) if r.problem.http_status == Some(503)));
+    assert!(
+        matches!(reported(put("p0"), Reply::status(503), item), Outcome::Retryable(r) if r.problem.http_status == Some(503))
+    );
     let channel = ScriptedChannel::new().expect(put("p0"), Reply::never_sent());
-    let ended = deliver(&channel, &connection("single"), None, std::slice::from_ref(item));
+    let ended = deliver(
+        &channel,
+        &connection("single"),
+        None,
+        std::slice::from_ref(item),
+    );
     assert!(matches!(ended, Err(CallError::Unavailable(_))));
 }
 
 #[test]
 fn it_stops_when_the_host_asks() {
-    let channel = ScriptedChannel::new().stop_after_reports(1).expect(put("p0"), stored("p0", "1"));
+    let channel = ScriptedChannel::new()
+        .stop_after_reports(1)
+        .expect(put("p0"), stored("p0", "1"));
     let items = products(Action::Upsert, 2);
     let returned = deliver(&channel, &connection("single"), None, &items);
     assert_eq!(returned, Ok(vec![items[1].settled(Outcome::NotAttempted)]));

@@ -29,7 +29,9 @@ impl Action {
     /// The action of a stored number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        usize::try_from(code).ok().and_then(|i| Self::ALL.get(i).copied())
+        usize::try_from(code)
+            .ok()
+            .and_then(|i| Self::ALL.get(i).copied())
     }
 
     /// The word used in the API.
@@ -43,8 +45,8 @@ impl Action {
         }
     }
 
-    /// What is sent for this action where the connector declares only `declared`: the action itself, or `upsert`
-    /// in place of `create` and `update`. `None`: the connector does not do it.
+    /// What is sent for this action where the connector declares only `declared`: the action
+    /// itself, or `upsert` in place of `create` and `update`. `None`: the connector does not do it.
     #[must_use]
     pub fn fallback(self, declared: &[Self]) -> Option<Self> {
         if declared.contains(&self) {

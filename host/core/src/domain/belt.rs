@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What happens to later belts when an earlier one contains failed, rejected, unknown or set-aside jobs.
+/// What happens to later belts when an earlier one contains failed, rejected, unknown or set-aside
+/// jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BeltOnFailure {
@@ -15,7 +16,8 @@ pub enum BeltOnFailure {
     Abort,
 }
 
-/// How far one belt of one execution on one connection is. Maintained by the store in the transaction of each change.
+/// How far one belt of one execution on one connection is. Maintained by the store in the
+/// transaction of each change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BeltProgress {
     /// The belt's number, from 1.
@@ -69,7 +71,9 @@ impl BeltProgress {
     /// The priorities of the belt's jobs, highest first.
     pub fn priorities(&self) -> impl Iterator<Item = i8> + use<> {
         let bits = self.priorities;
-        (0..=20i8).filter(move |bit| bits & (1 << bit) != 0).map(|bit| 10 - bit)
+        (0..=20i8)
+            .filter(move |bit| bits & (1 << bit) != 0)
+            .map(|bit| 10 - bit)
     }
 }
 
@@ -79,10 +83,13 @@ pub fn priority_bit(priority: i8) -> u32 {
     1 << (10 - i32::from(priority.clamp(-10, 10)))
 }
 
-/// Whether the belt at `index` may go, given all belts of the execution on this connection in ascending order.
+/// Whether the belt at `index` may go, given all belts of the execution on this connection in
+/// ascending order.
 #[must_use]
 pub fn gate(belts: &[BeltProgress], index: usize, on_failure: BeltOnFailure) -> BeltGate {
-    let Some(belt) = belts.get(index) else { return BeltGate::Closed };
+    let Some(belt) = belts.get(index) else {
+        return BeltGate::Closed;
+    };
     if belt.opened {
         return BeltGate::Open;
     }
@@ -96,7 +103,13 @@ pub fn gate(belts: &[BeltProgress], index: usize, on_failure: BeltOnFailure) -> 
     match on_failure {
         BeltOnFailure::Continue => BeltGate::Open,
         // What is before a belt that a person released was decided about with it.
-        BeltOnFailure::Hold if earlier[decided(earlier)..].iter().all(BeltProgress::is_clean) => BeltGate::Open,
+        BeltOnFailure::Hold
+            if earlier[decided(earlier)..]
+                .iter()
+                .all(BeltProgress::is_clean) =>
+        {
+            BeltGate::Open
+        }
         BeltOnFailure::Hold => BeltGate::Held,
         BeltOnFailure::Abort => BeltGate::Aborted,
     }
@@ -112,7 +125,13 @@ mod tests {
     use super::*;
 
     fn belt(belt: u32, states: [u64; 9], set_aside: u64) -> BeltProgress {
-        BeltProgress { belt, total: states.iter().sum(), states, set_aside, ..BeltProgress::default() }
+        BeltProgress {
+            belt,
+            total: states.iter().sum(),
+            states,
+            set_aside,
+            ..BeltProgress::default()
+        }
     }
 
     #[test]
@@ -121,33 +140,81 @@ mod tests {
         let aside = belt(1, [1, 0, 0, 9, 0, 0, 0, 0, 0], 1);
         let accepted = belt(1, [0, 0, 1, 9, 0, 0, 0, 0, 0], 0);
         let second = belt(2, [5, 0, 0, 0, 0, 0, 0, 0, 0], 0);
-        assert_eq!(gate(&[waiting, second], 1, BeltOnFailure::Continue), BeltGate::Closed);
-        assert_eq!(gate(&[accepted, second], 1, BeltOnFailure::Continue), BeltGate::Closed);
-        assert_eq!(gate(&[aside, second], 1, BeltOnFailure::Continue), BeltGate::Open);
-        assert_eq!(gate(&[aside, second], 1, BeltOnFailure::Hold), BeltGate::Held);
+        assert_eq!(
+            gate(&[waiting, second], 1, BeltOnFailure::Continue),
+            BeltGate::Closed
+        );
+        assert_eq!(
+            gate(&[accepted, second], 1, BeltOnFailure::Continue),
+            BeltGate::Closed
+        );
+        assert_eq!(
+            gate(&[aside, second], 1, BeltOnFailure::Continue),
+            BeltGate::Open
+        );
+        assert_eq!(
+            gate(&[aside, second], 1, BeltOnFailure::Hold),
+            BeltGate::Held
+        );
         let rejected = belt(1, [0, 0, 0, 9, 1, 0, 0, 0, 0], 0);
-        assert_eq!(gate(&[rejected, second], 1, BeltOnFailure::Abort), BeltGate::Aborted);
-        let opened = BeltProgress { opened: true, ..second };
-        assert_eq!(gate(&[waiting, opened], 1, BeltOnFailure::Abort), BeltGate::Open);
+        assert_eq!(
+            gate(&[rejected, second], 1, BeltOnFailure::Abort),
+            BeltGate::Aborted
+        );
+        let opened = BeltProgress {
+            opened: true,
+            ..second
+        };
+        assert_eq!(
+            gate(&[waiting, opened], 1, BeltOnFailure::Abort),
+            BeltGate::Open
+        );
     }
 
     #[test]
     fn a_released_belt_settles_what_is_before_it() {
-        let bad = BeltProgress { opened: true, ..belt(1, [0, 0, 0, 9, 1, 0, 0, 0, 0], 0) };
+        let bad = BeltProgress {
+            opened: true,
+            ..belt(1, [0, 0, 0, 9, 1, 0, 0, 0, 0], 0)
+        };
         let held = belt(2, [0, 0, 0, 5, 0, 0, 0, 0, 0], 0);
         let last = belt(3, [5, 0, 0, 0, 0, 0, 0, 0, 0], 0);
-        assert_eq!(gate(&[bad, held, last], 1, BeltOnFailure::Hold), BeltGate::Held);
-        assert_eq!(gate(&[bad, held, last], 2, BeltOnFailure::Hold), BeltGate::Held);
-        let released = BeltProgress { opened: true, ..held };
-        assert_eq!(gate(&[bad, released, last], 2, BeltOnFailure::Hold), BeltGate::Open);
-        let bad_too = BeltProgress { opened: true, ..belt(2, [0, 0, 0, 4, 0, 1, 0, 0, 0], 0) };
-        assert_eq!(gate(&[bad, bad_too, last], 2, BeltOnFailure::Hold), BeltGate::Held);
-        assert_eq!(gate(&[bad, released, last], 2, BeltOnFailure::Abort), BeltGate::Aborted);
+        assert_eq!(
+            gate(&[bad, held, last], 1, BeltOnFailure::Hold),
+            BeltGate::Held
+        );
+        assert_eq!(
+            gate(&[bad, held, last], 2, BeltOnFailure::Hold),
+            BeltGate::Held
+        );
+        let released = BeltProgress {
+            opened: true,
+            ..held
+        };
+        assert_eq!(
+            gate(&[bad, released, last], 2, BeltOnFailure::Hold),
+            BeltGate::Open
+        );
+        let bad_too = BeltProgress {
+            opened: true,
+            ..belt(2, [0, 0, 0, 4, 0, 1, 0, 0, 0], 0)
+        };
+        assert_eq!(
+            gate(&[bad, bad_too, last], 2, BeltOnFailure::Hold),
+            BeltGate::Held
+        );
+        assert_eq!(
+            gate(&[bad, released, last], 2, BeltOnFailure::Abort),
+            BeltGate::Aborted
+        );
     }
 
     #[test]
     fn priorities_come_highest_first() {
-        let belt = BeltProgress { priorities: priority_bit(0) | priority_bit(10) | priority_bit(-10), ..BeltProgress::default() };
+        let belt = BeltProgress {
+            priorities: priority_bit(0) | priority_bit(10) | priority_bit(-10),
+            ..BeltProgress::default()
+        };
         assert_eq!(belt.priorities().collect::<Vec<_>>(), [10, 0, -10]);
     }
 }

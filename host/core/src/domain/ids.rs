@@ -1,4 +1,5 @@
-//! One type per identity. Public ids are prefixed and sort by time of creation; internal ones are integers.
+//! One type per identity. Public ids are prefixed and sort by time of creation; internal ones are
+//! integers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,7 +51,8 @@ integer_id!(
     ExecutionSeq
 );
 integer_id!(
-    /// The store's number of a job: its execution's number and its index in it, so that the jobs of an execution lie together.
+    /// The store's number of a job: its execution's number and its index in it, so that the jobs of
+    /// an execution lie together.
     JobSeq
 );
 
@@ -111,7 +113,12 @@ impl fmt::Display for ExecutionId {
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "job_{}{}", encode(self.execution.0.as_u128(), 26), encode(u128::from(self.index), 5))
+        write!(
+            f,
+            "job_{}{}",
+            encode(self.execution.0.as_u128(), 26),
+            encode(u128::from(self.index), 5)
+        )
     }
 }
 
@@ -119,9 +126,17 @@ impl FromStr for ExecutionId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let error = IdError { prefix: "exe_", length: 26 };
-        let digits = text.strip_prefix("exe_").filter(|d| d.len() == 26).ok_or(error)?;
-        decode(digits).map(|n| Self(Uuid::from_u128(n))).ok_or(error)
+        let error = IdError {
+            prefix: "exe_",
+            length: 26,
+        };
+        let digits = text
+            .strip_prefix("exe_")
+            .filter(|d| d.len() == 26)
+            .ok_or(error)?;
+        decode(digits)
+            .map(|n| Self(Uuid::from_u128(n)))
+            .ok_or(error)
     }
 }
 
@@ -129,11 +144,22 @@ impl FromStr for JobId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let error = IdError { prefix: "job_", length: 31 };
-        let digits = text.strip_prefix("job_").filter(|d| d.len() == 31 && d.is_ascii()).ok_or(error)?;
+        let error = IdError {
+            prefix: "job_",
+            length: 31,
+        };
+        let digits = text
+            .strip_prefix("job_")
+            .filter(|d| d.len() == 31 && d.is_ascii())
+            .ok_or(error)?;
         let (execution, index) = digits.split_at(26);
-        let execution = decode(execution).map(|n| ExecutionId(Uuid::from_u128(n))).ok_or(error)?;
-        let index = decode(index).and_then(|n| u32::try_from(n).ok()).filter(|i| *i < MAX_JOBS_PER_EXECUTION).ok_or(error)?;
+        let execution = decode(execution)
+            .map(|n| ExecutionId(Uuid::from_u128(n)))
+            .ok_or(error)?;
+        let index = decode(index)
+            .and_then(|n| u32::try_from(n).ok())
+            .filter(|i| *i < MAX_JOBS_PER_EXECUTION)
+            .ok_or(error)?;
         Ok(Self { execution, index })
     }
 }
@@ -165,10 +191,17 @@ mod tests {
         let late = ExecutionId(Uuid::from_u128(u128::MAX));
         assert!(early.to_string() < late.to_string());
         assert_eq!(late.to_string().parse(), Ok(late));
-        let job = JobId { execution: late, index: MAX_JOBS_PER_EXECUTION - 1 };
+        let job = JobId {
+            execution: late,
+            index: MAX_JOBS_PER_EXECUTION - 1,
+        };
         assert_eq!(job.to_string().parse(), Ok(job));
         assert!("job_zz".parse::<JobId>().is_err());
-        assert!(format!("exe_{}", "z".repeat(26)).parse::<ExecutionId>().is_err());
+        assert!(
+            format!("exe_{}", "z".repeat(26))
+                .parse::<ExecutionId>()
+                .is_err()
+        );
     }
 
     #[test]

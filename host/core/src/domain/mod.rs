@@ -1,4 +1,5 @@
-//! What a job is: identities, states and their transitions, waiting reasons, outcomes and what follows from them.
+//! What a job is: identities, states and their transitions, waiting reasons, outcomes and what
+//! follows from them.
 
 pub mod action;
 pub mod belt;

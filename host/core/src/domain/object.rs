@@ -16,10 +16,14 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// A key from its two parts.
     pub fn new(object_type: impl Into<String>, id: impl Into<String>) -> Self {
-        Self { object_type: object_type.into(), id: id.into() }
+        Self {
+            object_type: object_type.into(),
+            id: id.into(),
+        }
     }
 
-    /// The hash under which the store finds the object. Two objects with one hash are at worst sent one after the other.
+    /// The hash under which the store finds the object. Two objects with one hash are at worst sent
+    /// one after the other.
     #[must_use]
     pub fn hash(&self) -> ObjectHash {
         ObjectHash(hash64(&[self.object_type.as_bytes(), self.id.as_bytes()]))
@@ -54,8 +58,8 @@ pub struct Remote {
     pub sub_id: Option<String>,
 }
 
-/// FNV-1a over the parts with a separator that no UTF-8 text contains, finished with an avalanche step.
-/// Stable for ever, because the store keeps the result.
+/// FNV-1a over the parts with a separator that no UTF-8 text contains, finished with an avalanche
+/// step. Stable for ever, because the store keeps the result.
 pub(crate) fn hash64(parts: &[&[u8]]) -> i64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for part in parts {

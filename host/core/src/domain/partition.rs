@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::object::{ObjectKey, hash64};
 
-/// A 64-bit hash of a partition key inside one connection. Two keys with one hash are at worst served as one.
+/// A 64-bit hash of a partition key inside one connection. Two keys with one hash are at worst
+/// served as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(pub i64);
 
@@ -48,15 +49,24 @@ impl PartitionRule {
     /// # Errors
     /// With one sentence for the person who wrote it.
     pub fn validate(&self) -> Result<(), String> {
-        let Self::Template(template) = self else { return Ok(()) };
+        let Self::Template(template) = self else {
+            return Ok(());
+        };
         let mut rest = template.as_str();
         let mut placeholders = 0;
         while let Some(start) = rest.find('{') {
-            let end = rest[start..].find('}').ok_or_else(|| format!("partition template `{template}`: a `{{` is not closed"))?;
+            let end = rest[start..]
+                .find('}')
+                .ok_or_else(|| format!("partition template `{template}`: a `{{` is not closed"))?;
             let name = &rest[start + 1..start + end];
-            let known = matches!(name, "type" | "id") || name.strip_prefix("id:").is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 0));
+            let known = matches!(name, "type" | "id")
+                || name
+                    .strip_prefix("id:")
+                    .is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 0));
             if !known {
-                return Err(format!("partition template `{template}`: `{{{name}}}` is not one of {{type}}, {{id}}, {{id:N}}"));
+                return Err(format!(
+                    "partition template `{template}`: `{{{name}}}` is not one of {{type}}, {{id}}, {{id:N}}"
+                ));
             }
             placeholders += 1;
             rest = &rest[start + end + 1..];
@@ -97,12 +107,17 @@ fn fill(template: &str, object: &ObjectKey) -> String {
     let mut rest = template;
     while let Some(start) = rest.find('{') {
         key.push_str(&rest[..start]);
-        let Some(end) = rest[start..].find('}') else { break };
+        let Some(end) = rest[start..].find('}') else {
+            break;
+        };
         match &rest[start + 1..start + end] {
             "type" => key.push_str(&object.object_type),
             "id" => key.push_str(&object.id),
             other => {
-                let length = other.strip_prefix("id:").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+                let length = other
+                    .strip_prefix("id:")
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or(usize::MAX);
                 key.extend(object.id.chars().take(length));
             }
         }
@@ -119,13 +134,22 @@ mod tests {
     #[test]
     fn rules_make_keys() {
         let object = ObjectKey::new("product", "4711");
-        for (rule, key) in [("object", "product:4711"), ("type", "product"), ("channel", "*"), ("{type}/{id:2}", "product/47")] {
+        for (rule, key) in [
+            ("object", "product:4711"),
+            ("type", "product"),
+            ("channel", "*"),
+            ("{type}/{id:2}", "product/47"),
+        ] {
             assert_eq!(PartitionRule::from(rule.to_owned()).key(&object), key);
         }
         assert!(PartitionRule::Template("{shop}".into()).validate().is_err());
         assert!(PartitionRule::Template("objekt".into()).validate().is_err());
         assert!(PartitionRule::Template("{id".into()).validate().is_err());
         assert!(PartitionRule::Template("{id:0}".into()).validate().is_err());
-        assert!(PartitionRule::Template("{type}-{id:3}".into()).validate().is_ok());
+        assert!(
+            PartitionRule::Template("{type}-{id:3}".into())
+                .validate()
+                .is_ok()
+        );
     }
 }

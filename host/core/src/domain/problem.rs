@@ -26,7 +26,14 @@ pub struct Problem {
 impl Problem {
     /// A problem with a code and a sentence.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), pointer: None, http_status: None, destination_code: None, link: None }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            pointer: None,
+            http_status: None,
+            destination_code: None,
+            link: None,
+        }
     }
 
     /// The same with the place in the body.

@@ -12,7 +12,8 @@ pub struct RetryRules {
     pub base_ms: u64,
     /// The largest backoff in milliseconds.
     pub max_ms: u64,
-    /// Treated as transient: problem codes, destination codes, statuses (`503`) and classes (`5xx`).
+    /// Treated as transient: problem codes, destination codes, statuses (`503`) and classes
+    /// (`5xx`).
     pub retry_on: Vec<String>,
     /// Treated as rejected.
     pub reject_on: Vec<String>,
@@ -22,13 +23,21 @@ pub struct RetryRules {
 
 impl Default for RetryRules {
     fn default() -> Self {
-        Self { attempts: 8, base_ms: 1000, max_ms: 900_000, retry_on: Vec::new(), reject_on: Vec::new(), success_on: Vec::new() }
+        Self {
+            attempts: 8,
+            base_ms: 1000,
+            max_ms: 900_000,
+            retry_on: Vec::new(),
+            reject_on: Vec::new(),
+            success_on: Vec::new(),
+        }
     }
 }
 
 impl RetryRules {
-    /// The wait before the attempt that follows attempt number `spent` (from 1): exponential with full jitter, never
-    /// before `retry_after_ms`. `draw` is uniform in 0..1 and drawn once per call, so that a batch stays together.
+    /// The wait before the attempt that follows attempt number `spent` (from 1): exponential with
+    /// full jitter, never before `retry_after_ms`. `draw` is uniform in 0..1 and drawn once per
+    /// call, so that a batch stays together.
     #[must_use]
     pub fn backoff_ms(&self, spent: u32, retry_after_ms: Option<u64>, draw: f64) -> u64 {
         let doublings = spent.saturating_sub(1).min(40);
@@ -50,7 +59,11 @@ mod tests {
 
     #[test]
     fn backoff_doubles_up_to_its_cap_and_honours_retry_after() {
-        let rules = RetryRules { base_ms: 100, max_ms: 1000, ..RetryRules::default() };
+        let rules = RetryRules {
+            base_ms: 100,
+            max_ms: 1000,
+            ..RetryRules::default()
+        };
         assert_eq!(rules.backoff_ms(1, None, 1.0), 100);
         assert_eq!(rules.backoff_ms(3, None, 1.0), 400);
         assert_eq!(rules.backoff_ms(30, None, 1.0), 1000);

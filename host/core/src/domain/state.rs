@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where a job stands. The numbers are those of the store; everything up to `Accepted` is unfinished.
+/// Where a job stands. The numbers are those of the store; everything up to `Accepted` is
+/// unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
@@ -49,7 +50,9 @@ impl JobState {
     /// The state of a stored number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        usize::try_from(code).ok().and_then(|i| Self::ALL.get(i).copied())
+        usize::try_from(code)
+            .ok()
+            .and_then(|i| Self::ALL.get(i).copied())
     }
 
     /// The word used in the API.
@@ -80,13 +83,17 @@ impl JobState {
         !matches!(self, Self::Waiting | Self::InFlight | Self::Accepted)
     }
 
-    /// Whether `next` may follow. A job comes back to `waiting` from `in_flight` as often as its retry rule allows.
+    /// Whether `next` may follow. A job comes back to `waiting` from `in_flight` as often as its
+    /// retry rule allows.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
         match self {
             Self::Waiting => !matches!(next, Self::Accepted | Self::Succeeded),
             Self::InFlight => !matches!(next, Self::Cancelled | Self::InFlight),
-            Self::Accepted => matches!(next, Self::Succeeded | Self::Rejected | Self::Failed | Self::Unknown),
+            Self::Accepted => matches!(
+                next,
+                Self::Succeeded | Self::Rejected | Self::Failed | Self::Unknown
+            ),
             _ => false,
         }
     }
@@ -132,7 +139,10 @@ mod tests {
     #[test]
     fn nothing_follows_a_terminal_state() {
         for from in JobState::ALL.into_iter().filter(|s| s.is_terminal()) {
-            assert!(JobState::ALL.into_iter().all(|to| !from.may_become(to)), "{from:?}");
+            assert!(
+                JobState::ALL.into_iter().all(|to| !from.may_become(to)),
+                "{from:?}"
+            );
         }
     }
 }

@@ -64,7 +64,9 @@ impl WaitingKind {
     /// The kind of a stored number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        usize::try_from(code - 1).ok().and_then(|i| Self::ALL.get(i).copied())
+        usize::try_from(code - 1)
+            .ok()
+            .and_then(|i| Self::ALL.get(i).copied())
     }
 
     /// The word used in the API.
@@ -94,10 +96,19 @@ impl WaitingKind {
         matches!(self, Self::Dependency | Self::Blocked | Self::BeltHold)
     }
 
-    /// A fact of the job that the store keeps. The other kinds follow from the scheduler's state at the moment of asking.
+    /// A fact of the job that the store keeps. The other kinds follow from the scheduler's state at
+    /// the moment of asking.
     #[must_use]
     pub const fn is_stored(self) -> bool {
-        matches!(self, Self::Schedule | Self::Dependency | Self::Source | Self::Retry | Self::Blocked | Self::Merged)
+        matches!(
+            self,
+            Self::Schedule
+                | Self::Dependency
+                | Self::Source
+                | Self::Retry
+                | Self::Blocked
+                | Self::Merged
+        )
     }
 }
 

@@ -18,7 +18,8 @@ const ASKED_AGAIN_MS: u64 = 60_000;
 /// Bounds of the scheduler's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SchedulerBounds {
-    /// Loaded heads per connection. A page more may be loaded, and as many again may wait for other jobs of their objects.
+    /// Loaded heads per connection. A page more may be loaded, and as many again may wait for other
+    /// jobs of their objects.
     pub window: usize,
     /// Jobs read from the store at once.
     pub page: usize,
@@ -30,7 +31,12 @@ pub struct SchedulerBounds {
 
 impl Default for SchedulerBounds {
     fn default() -> Self {
-        Self { window: 4096, page: 512, low_water: 256, ignore_priority_every: 10 }
+        Self {
+            window: 4096,
+            page: 512,
+            low_water: 256,
+            ignore_priority_every: 10,
+        }
     }
 }
 
@@ -50,7 +56,8 @@ pub struct Claim {
 pub enum Ending {
     /// It ended, or is the store's again: forgotten here.
     Left,
-    /// It waits for something that the store keeps. Only in how large calls it goes then is remembered here.
+    /// It waits for something that the store keeps. Only in how large calls it goes then is
+    /// remembered here.
     Waits {
         /// At most so many items in its next call; none: as before.
         call_cap: Option<u32>,
@@ -76,7 +83,8 @@ pub struct Scheduler {
     /// Connections that may need something from the store.
     pub(super) touched: BTreeSet<ConnectionId>,
     turns: Turns,
-    /// When a connection that is held by a limit or by a filling call is looked at again; one instant each.
+    /// When a connection that is held by a limit or by a filling call is looked at again; one
+    /// instant each.
     alarms: BTreeSet<(Mono, ConnectionId)>,
 }
 
@@ -84,16 +92,27 @@ impl Scheduler {
     /// An empty scheduler.
     #[must_use]
     pub fn new(bounds: SchedulerBounds) -> Self {
-        Self { bounds, ..Self::default() }
+        Self {
+            bounds,
+            ..Self::default()
+        }
     }
 
-    /// Adds a connection or changes its rules. One that was removed and comes back still counts its calls under way.
+    /// Adds a connection or changes its rules. One that was removed and comes back still counts its
+    /// calls under way.
     pub fn connect(&mut self, rules: ConnectionRules) {
         let id = rules.connection;
         let bounds = self.bounds;
-        let known = self.connections.get(&id).filter(|connection| !connection.removed);
-        let belts_as_before = known.is_some_and(|connection| connection.rules.belt_on_failure == rules.belt_on_failure);
-        let connection = self.connections.entry(id).or_insert_with(|| Connection::new(rules.clone(), bounds.window));
+        let known = self
+            .connections
+            .get(&id)
+            .filter(|connection| !connection.removed);
+        let belts_as_before = known
+            .is_some_and(|connection| connection.rules.belt_on_failure == rules.belt_on_failure);
+        let connection = self
+            .connections
+            .entry(id)
+            .or_insert_with(|| Connection::new(rules.clone(), bounds.window));
         if connection.rules.subscription != rules.subscription {
             self.turns.disarm(connection.rules.subscription, id);
         }
@@ -103,15 +122,23 @@ impl Scheduler {
         if belts_as_before {
             return;
         }
-        let executions: Vec<_> = self.executions.iter().filter(|(_, e)| e.belts.contains_key(&id)).map(|(seq, _)| *seq).collect();
+        let executions: Vec<_> = self
+            .executions
+            .iter()
+            .filter(|(_, e)| e.belts.contains_key(&id))
+            .map(|(seq, _)| *seq)
+            .collect();
         for execution in executions {
             self.review_belts(execution, id);
         }
     }
 
-    /// Removes a connection. Its unfinished jobs stay in the store; its calls under way end as they end.
+    /// Removes a connection. Its unfinished jobs stay in the store; its calls under way end as they
+    /// end.
     pub fn disconnect(&mut self, connection: ConnectionId) {
-        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return;
+        };
         let lanes: Vec<_> = state.lanes.keys().copied().collect();
         state.drop_lanes(&lanes);
         state.removed = true;
@@ -147,15 +174,24 @@ impl Scheduler {
 
     /// Connections known here.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
-        self.connections.iter().filter(|(_, c)| !c.removed).map(|(id, _)| *id)
+        self.connections
+            .iter()
+            .filter(|(_, c)| !c.removed)
+            .map(|(id, _)| *id)
     }
 
-    /// What is needed from the store, taken out. Each read that is asked for is to be answered, by what was read or by its failure.
+    /// What is needed from the store, taken out. Each read that is asked for is to be answered, by
+    /// what was read or by its failure.
     pub fn needs(&mut self) -> Vec<Need> {
         for id in std::mem::take(&mut self.touched) {
-            let Some(connection) = self.connections.get_mut(&id).filter(|c| !c.removed) else { continue };
+            let Some(connection) = self.connections.get_mut(&id).filter(|c| !c.removed) else {
+                continue;
+            };
             for key in std::mem::take(&mut connection.asks) {
-                self.needs.push_back(Need::Head { connection: id, key });
+                self.needs.push_back(Need::Head {
+                    connection: id,
+                    key,
+                });
             }
             while let Some((lane, after)) = connection.next_read(self.bounds.page) {
                 self.needs.push_back(Need::Page { lane, after });
@@ -202,7 +238,8 @@ impl Scheduler {
         self.connections.get(&id).filter(|c| !c.removed)
     }
 
-    /// Something of a connection changed: it may have something to send, and may need something from the store.
+    /// Something of a connection changed: it may have something to send, and may need something
+    /// from the store.
     pub(super) fn touch(&mut self, id: ConnectionId) {
         self.touched.insert(id);
         self.arm(id);
@@ -222,10 +259,13 @@ impl Scheduler {
         }
     }
 
-    /// The connection's one alarm. An instant that is not after `now` would only ask the same again, and again; one that is far
-    /// away may come earlier, if it goes by a wall clock that is set.
+    /// The connection's one alarm. An instant that is not after `now` would only ask the same
+    /// again, and again; one that is far away may come earlier, if it goes by a wall clock that is
+    /// set.
     fn set_alarm(&mut self, id: ConnectionId, until: Option<Mono>, now: Mono) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         let until = until.map(|at| at.clamp(now.plus_ms(1), now.plus_ms(ASKED_AGAIN_MS)));
         if let Some(before) = std::mem::replace(&mut connection.alarm, until) {
             self.alarms.remove(&(before, id));

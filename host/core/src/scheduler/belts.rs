@@ -22,8 +22,19 @@ pub(super) struct Execution {
 
 impl Scheduler {
     /// An execution was sealed, or found unfinished at the start: its belts on each connection.
-    pub fn open(&mut self, execution: ExecutionSeq, paused: bool, belts: impl IntoIterator<Item = (ConnectionId, BeltProgress)>) {
-        let state = self.executions.entry(execution).or_insert_with(|| Execution { paused, ..Execution::default() });
+    pub fn open(
+        &mut self,
+        execution: ExecutionSeq,
+        paused: bool,
+        belts: impl IntoIterator<Item = (ConnectionId, BeltProgress)>,
+    ) {
+        let state = self
+            .executions
+            .entry(execution)
+            .or_insert_with(|| Execution {
+                paused,
+                ..Execution::default()
+            });
         for (connection, belt) in belts {
             place(state.belts.entry(connection).or_default(), belt);
         }
@@ -34,20 +45,40 @@ impl Scheduler {
         }
     }
 
-    /// New counters of one belt. Where one transaction of the store changed several, use [`Scheduler::progress_of`].
-    pub fn progress(&mut self, execution: ExecutionSeq, connection: ConnectionId, belt: BeltProgress) {
+    /// New counters of one belt. Where one transaction of the store changed several, use
+    /// [`Scheduler::progress_of`].
+    pub fn progress(
+        &mut self,
+        execution: ExecutionSeq,
+        connection: ConnectionId,
+        belt: BeltProgress,
+    ) {
         self.progress_of([(execution, connection, belt)]);
     }
 
-    /// New counters of belts that changed together. They are looked at together too: one job's end can finish a belt and
-    /// release a job of the next, and half of that would open the belt behind.
+    /// New counters of belts that changed together. They are looked at together too: one job's end
+    /// can finish a belt and release a job of the next, and half of that would open the belt
+    /// behind.
     ///
-    /// Counters that are older than what is known, because two answers of the store overtook each other, are left out.
-    pub fn progress_of(&mut self, belts: impl IntoIterator<Item = (ExecutionSeq, ConnectionId, BeltProgress)>) {
-        let facts = |b: &BeltProgress| (b.is_through(), b.is_clean(), b.opened, b.finished() >= b.total);
+    /// Counters that are older than what is known, because two answers of the store overtook each
+    /// other, are left out.
+    pub fn progress_of(
+        &mut self,
+        belts: impl IntoIterator<Item = (ExecutionSeq, ConnectionId, BeltProgress)>,
+    ) {
+        let facts = |b: &BeltProgress| {
+            (
+                b.is_through(),
+                b.is_clean(),
+                b.opened,
+                b.finished() >= b.total,
+            )
+        };
         let mut changed = BTreeSet::new();
         for (execution, connection, belt) in belts {
-            let Some(state) = self.executions.get_mut(&execution) else { continue };
+            let Some(state) = self.executions.get_mut(&execution) else {
+                continue;
+            };
             let known = state.belts.entry(connection).or_default();
             let before = known.iter().find(|b| b.belt == belt.belt).map(facts);
             if before != Some(facts(place(known, belt))) {
@@ -61,11 +92,15 @@ impl Scheduler {
 
     /// An execution has no unfinished job any more.
     pub fn close(&mut self, execution: ExecutionSeq) {
-        let Some(state) = self.executions.remove(&execution) else { return };
+        let Some(state) = self.executions.remove(&execution) else {
+            return;
+        };
         for id in state.belts.into_keys() {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.drop_lanes(&lanes_of(connection, execution, 0..=u32::MAX));
-                connection.call_caps.retain(|job, _| job.execution() != execution);
+                connection
+                    .call_caps
+                    .retain(|job, _| job.execution() != execution);
             }
             self.touch(id);
         }
@@ -73,7 +108,9 @@ impl Scheduler {
 
     /// An execution is paused or goes on.
     pub fn pause(&mut self, execution: ExecutionSeq, paused: bool) {
-        let Some(state) = self.executions.get_mut(&execution) else { return };
+        let Some(state) = self.executions.get_mut(&execution) else {
+            return;
+        };
         if std::mem::replace(&mut state.paused, paused) == paused {
             return;
         }
@@ -89,18 +126,30 @@ impl Scheduler {
     }
 
     /// Whether a belt may go; none: not known here.
-    pub(super) fn belt_gate(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> Option<BeltGate> {
+    pub(super) fn belt_gate(
+        &self,
+        execution: ExecutionSeq,
+        connection: ConnectionId,
+        belt: u32,
+    ) -> Option<BeltGate> {
         let on_failure = self.connection(connection)?.rules.belt_on_failure;
         let belts = self.executions.get(&execution)?.belts.get(&connection)?;
         let index = belts.iter().position(|b| b.belt == belt)?;
         Some(gate(belts, index, on_failure))
     }
 
-    /// Opens what may open, makes lanes for open belts that have none, and drops those of finished ones.
+    /// Opens what may open, makes lanes for open belts that have none, and drops those of finished
+    /// ones.
     pub(super) fn review_belts(&mut self, execution: ExecutionSeq, connection: ConnectionId) {
-        let Some(state) = self.executions.get_mut(&execution) else { return };
-        let Some(target) = self.connections.get_mut(&connection).filter(|c| !c.removed) else { return };
-        let Some(belts) = state.belts.get_mut(&connection) else { return };
+        let Some(state) = self.executions.get_mut(&execution) else {
+            return;
+        };
+        let Some(target) = self.connections.get_mut(&connection).filter(|c| !c.removed) else {
+            return;
+        };
+        let Some(belts) = state.belts.get_mut(&connection) else {
+            return;
+        };
         let on_failure = target.rules.belt_on_failure;
         for index in 0..belts.len() {
             let number = belts[index].belt;
@@ -112,15 +161,25 @@ impl Scheduler {
                 BeltGate::Open => {
                     if !belts[index].opened {
                         belts[index].opened = true;
-                        self.needs.push_back(Need::OpenBelt { execution, connection, belt: number });
+                        self.needs.push_back(Need::OpenBelt {
+                            execution,
+                            connection,
+                            belt: number,
+                        });
                     }
                     if !state.paused {
                         make_lanes(target, execution, &belts[index]);
                     }
                 }
                 BeltGate::Aborted if !state.aborted.contains(&(connection, number)) => {
-                    state.aborted.extend(belts[index..].iter().map(|b| (connection, b.belt)));
-                    self.needs.push_back(Need::AbortBelts { execution, connection, belt: number });
+                    state
+                        .aborted
+                        .extend(belts[index..].iter().map(|b| (connection, b.belt)));
+                    self.needs.push_back(Need::AbortBelts {
+                        execution,
+                        connection,
+                        belt: number,
+                    });
                 }
                 BeltGate::Aborted | BeltGate::Closed | BeltGate::Held => {}
             }
@@ -150,13 +209,36 @@ fn place(belts: &mut Vec<BeltProgress>, belt: BeltProgress) -> &BeltProgress {
 
 fn make_lanes(connection: &mut Connection, execution: ExecutionSeq, belt: &BeltProgress) {
     for priority in belt.priorities() {
-        connection.make_lane(LaneKey { connection: connection.rules.connection, execution, belt: belt.belt, priority });
+        connection.make_lane(LaneKey {
+            connection: connection.rules.connection,
+            execution,
+            belt: belt.belt,
+            priority,
+        });
     }
 }
 
-fn lanes_of(connection: &Connection, execution: ExecutionSeq, belts: RangeInclusive<u32>) -> Vec<LaneKey> {
+fn lanes_of(
+    connection: &Connection,
+    execution: ExecutionSeq,
+    belts: RangeInclusive<u32>,
+) -> Vec<LaneKey> {
     let id = connection.rules.connection;
-    let first = LaneKey { connection: id, execution, belt: *belts.start(), priority: i8::MIN };
-    let last = LaneKey { connection: id, execution, belt: *belts.end(), priority: i8::MAX };
-    connection.lanes.range(first..=last).map(|(key, _)| *key).collect()
+    let first = LaneKey {
+        connection: id,
+        execution,
+        belt: *belts.start(),
+        priority: i8::MIN,
+    };
+    let last = LaneKey {
+        connection: id,
+        execution,
+        belt: *belts.end(),
+        priority: i8::MAX,
+    };
+    connection
+        .lanes
+        .range(first..=last)
+        .map(|(key, _)| *key)
+        .collect()
 }

@@ -48,7 +48,13 @@ pub struct PackingRule {
 
 impl Default for PackingRule {
     fn default() -> Self {
-        Self { max_items: 1, max_in_flight: 0, max_wait_ms: 0, mixed_actions: false, requests_per_call: 1 }
+        Self {
+            max_items: 1,
+            max_in_flight: 0,
+            max_wait_ms: 0,
+            mixed_actions: false,
+            requests_per_call: 1,
+        }
     }
 }
 
@@ -134,8 +140,16 @@ impl Connection {
 
     /// Takes over new rules. A lane is refilled early enough for a full call.
     pub(super) fn adopt(&mut self, rules: ConnectionRules, low_water: usize) {
-        let largest = rules.packing.values().map(|rule| rule.max_items as usize).max().unwrap_or(1);
-        self.low_water = low_water.max(largest.saturating_mul(2)).min(self.window / 2).max(1);
+        let largest = rules
+            .packing
+            .values()
+            .map(|rule| rule.max_items as usize)
+            .max()
+            .unwrap_or(1);
+        self.low_water = low_water
+            .max(largest.saturating_mul(2))
+            .min(self.window / 2)
+            .max(1);
         self.rules = rules;
         let keys: Vec<_> = self.lanes.keys().copied().collect();
         for key in keys {
@@ -144,7 +158,11 @@ impl Connection {
     }
 
     pub(super) fn packing(&self, type_hash: i64) -> PackingRule {
-        self.rules.packing.get(&type_hash).copied().unwrap_or_default()
+        self.rules
+            .packing
+            .get(&type_hash)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Makes a lane to be read, unless it is there.
@@ -155,12 +173,17 @@ impl Connection {
 
     /// Puts a lane into the queue of those to be read, or takes it out.
     pub(super) fn reconsider(&mut self, key: LaneKey) {
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
         if lane.counted == lane.exhausted {
             lane.counted = !lane.exhausted;
             self.reading.count(lane.counted);
         }
-        let low_water = self.low_water.min(self.reading.share(self.window) / 2).max(1);
+        let low_water = self
+            .low_water
+            .min(self.reading.share(self.window) / 2)
+            .max(1);
         let appetite = if lane.loading || lane.exhausted || self.reading.is_orphaned(&key) {
             None
         } else if lane.is_empty() {
@@ -174,14 +197,25 @@ impl Connection {
     /// The next lane to read, if the window has room.
     pub(super) fn next_read(&mut self, page: usize) -> Option<(LaneKey, Option<JobSeq>)> {
         let key = self.reading.next(self.loaded, self.window, page)?;
-        let lane = self.lanes.get_mut(&key).expect("a lane leaves the queues before it is dropped");
+        let lane = self
+            .lanes
+            .get_mut(&key)
+            .expect("a lane leaves the queues before it is dropped");
         lane.ticket = None;
         lane.loading = true;
         Some((key, lane.cursor))
     }
 
-    /// Takes over a page of a lane, as much of it as its share allows; the rest is read again later.
-    pub(super) fn take_over(&mut self, key: LaneKey, heads: &[Head], held: usize, next: Option<JobSeq>, now: Mono) {
+    /// Takes over a page of a lane, as much of it as its share allows; the rest is read again
+    /// later.
+    pub(super) fn take_over(
+        &mut self,
+        key: LaneKey,
+        heads: &[Head],
+        held: usize,
+        next: Option<JobSeq>,
+        now: Mono,
+    ) {
         let share = self.reading.share(self.window);
         let loaded = |connection: &Self| connection.lanes.get(&key).map_or(0, Lane::len);
         let whole = heads.iter().position(|head| {
@@ -191,7 +225,9 @@ impl Connection {
             }
             full
         });
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
         lane.loading = false;
         if std::mem::take(&mut lane.restarting) {
             return;
@@ -209,15 +245,25 @@ impl Connection {
 
     /// Drops lanes with what is loaded of them. Jobs under way stay until their call ends.
     pub(super) fn drop_lanes(&mut self, keys: &[LaneKey]) {
-        // Those behind others come first: else freeing an object would bring them into a lane that is being dropped.
+        // Those behind others come first: else freeing an object would bring them into a lane that
+        // is being dropped.
         if self.behind > 0 {
-            let waiting: Vec<Head> = self.slots.values().filter(|slot| slot.waits_in(keys)).map(|slot| slot.head).collect();
+            let waiting: Vec<Head> = self
+                .slots
+                .values()
+                .filter(|slot| slot.waits_in(keys))
+                .map(|slot| slot.head)
+                .collect();
             for head in waiting {
                 self.unload(&head);
             }
         }
         for key in keys {
-            while let Some(head) = self.lanes.get(key).and_then(|lane| lane.first_of(&lane.kinds().collect::<Vec<Kind>>())) {
+            while let Some(head) = self
+                .lanes
+                .get(key)
+                .and_then(|lane| lane.first_of(&lane.kinds().collect::<Vec<Kind>>()))
+            {
                 self.unload(&head);
             }
         }
@@ -234,7 +280,8 @@ impl Connection {
         }
     }
 
-    /// Whether the window takes one more head; one that stands for its key already, or takes another's place, needs no more room.
+    /// Whether the window takes one more head; one that stands for its key already, or takes
+    /// another's place, needs no more room.
     pub(super) fn has_room_for(&self, head: &Head) -> bool {
         self.loaded < self.window || self.slots.contains_key(&head.key)
     }

@@ -36,7 +36,12 @@ impl Head {
     /// The lane that the job belongs to.
     #[must_use]
     pub fn lane(&self) -> LaneKey {
-        LaneKey { connection: self.connection, execution: self.job.execution(), belt: self.belt, priority: self.priority }
+        LaneKey {
+            connection: self.connection,
+            execution: self.job.execution(),
+            belt: self.belt,
+            priority: self.priority,
+        }
     }
 
     /// Its place among jobs of one lane and kind: older first.
@@ -52,7 +57,10 @@ impl Head {
 
     /// What may share a call with it.
     pub(super) const fn kind(&self) -> Kind {
-        Kind { type_hash: self.type_hash, action: self.action }
+        Kind {
+            type_hash: self.type_hash,
+            action: self.action,
+        }
     }
 }
 

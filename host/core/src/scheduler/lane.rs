@@ -33,7 +33,10 @@ pub(super) struct Lane {
 impl Lane {
     /// A lane that is not read: what belongs to it comes up by itself.
     pub(super) fn read_through() -> Self {
-        Self { exhausted: true, ..Self::default() }
+        Self {
+            exhausted: true,
+            ..Self::default()
+        }
     }
 
     /// Loads a head; true: it is the first of its kind.
@@ -48,7 +51,9 @@ impl Lane {
     /// Takes a loaded head out; true: it was the last of its kind.
     pub(super) fn remove(&mut self, head: &Head) -> bool {
         let kind = head.kind();
-        let Some(heads) = self.kinds.get_mut(&kind) else { return false };
+        let Some(heads) = self.kinds.get_mut(&kind) else {
+            return false;
+        };
         if heads.remove(&head.place()).is_some() {
             self.loaded -= 1;
         }
@@ -69,7 +74,11 @@ impl Lane {
 
     /// The oldest loaded head among these kinds.
     pub(super) fn first_of(&self, kinds: &[Kind]) -> Option<Head> {
-        kinds.iter().filter_map(|kind| self.kinds.get(kind)?.first_key_value()).min_by_key(|(place, _)| **place).map(|(_, head)| *head)
+        kinds
+            .iter()
+            .filter_map(|kind| self.kinds.get(kind)?.first_key_value())
+            .min_by_key(|(place, _)| **place)
+            .map(|(_, head)| *head)
     }
 
     /// The kinds of its loaded heads.

@@ -7,7 +7,8 @@ use crate::domain::partition::KeyHash;
 /// Something to be read or written for the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Read the next ready jobs of a lane and answer with [`Scheduler::page`](super::Scheduler::page).
+    /// Read the next ready jobs of a lane and answer with
+    /// [`Scheduler::page`](super::Scheduler::page).
     Page {
         /// The lane.
         lane: LaneKey,

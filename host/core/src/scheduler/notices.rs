@@ -1,8 +1,9 @@
 //! What the scheduler is told of jobs: read, come up, gone, ended.
 //!
-//! No job is lost on the way as long as each job that leaves memory makes its key be asked for: its next job may have become
-//! ready behind it without anybody being told. Answers may be older than what was told meanwhile; an old head is
-//! at worst claimed once more, and the store's word at the claim is final.
+//! No job is lost on the way as long as each job that leaves memory makes its key be asked for: its
+//! next job may have become ready behind it without anybody being told. Answers may be older than
+//! what was told meanwhile; an old head is at worst claimed once more, and the store's word at the
+//! claim is final.
 
 use std::collections::BTreeSet;
 
@@ -14,17 +15,28 @@ use crate::domain::partition::KeyHash;
 use crate::time::Mono;
 
 impl Scheduler {
-    /// A page of a lane was read: the heads, the keys of jobs that stand behind another, and where to read on.
-    pub fn page(&mut self, key: LaneKey, heads: &[Head], held: &[KeyHash], next: Option<JobSeq>, now: Mono) {
+    /// A page of a lane was read: the heads, the keys of jobs that stand behind another, and where
+    /// to read on.
+    pub fn page(
+        &mut self,
+        key: LaneKey,
+        heads: &[Head],
+        held: &[KeyHash],
+        next: Option<JobSeq>,
+        now: Mono,
+    ) {
         if !self.answered(key) {
             return;
         }
-        let Some(connection) = self.connections.get_mut(&key.connection) else { return };
+        let Some(connection) = self.connections.get_mut(&key.connection) else {
+            return;
+        };
         connection.take_over(key, heads, held.len(), next, now);
         for behind in held {
             match connection.slots.get_mut(behind) {
                 Some(slot) => slot.more = true,
-                // The job in front may have ended between the reading and now: then nobody else would bring the next one up.
+                // The job in front may have ended between the reading and now: then nobody else
+                // would bring the next one up.
                 None => {
                     connection.asks.insert(*behind);
                 }
@@ -39,7 +51,9 @@ impl Scheduler {
         if !self.answered(key) {
             return;
         }
-        let Some(connection) = self.connections.get_mut(&key.connection) else { return };
+        let Some(connection) = self.connections.get_mut(&key.connection) else {
+            return;
+        };
         if let Some(lane) = connection.lanes.get_mut(&key) {
             lane.loading = false;
             lane.restarting = false;
@@ -55,14 +69,21 @@ impl Scheduler {
             if !self.is_open(head) {
                 continue;
             }
-            let Some(connection) = self.connections.get_mut(&head.connection).filter(|c| !c.removed) else { continue };
+            let Some(connection) = self
+                .connections
+                .get_mut(&head.connection)
+                .filter(|c| !c.removed)
+            else {
+                continue;
+            };
             if let Some(lane) = connection.lanes.get_mut(&head.lane()) {
                 lane.held = lane.held.saturating_sub(1);
             }
             if connection.has_room_for(head) {
                 connection.add(*head, now);
             } else {
-                // A hundred thousand jobs may fall due at once. They are read with their lane, when there is room again.
+                // A hundred thousand jobs may fall due at once. They are read with their lane, when
+                // there is room again.
                 connection.read_lane_again(head.lane());
             }
             self.touch(head.connection);
@@ -74,9 +95,10 @@ impl Scheduler {
         self.ask(asked.iter().copied());
     }
 
-    /// Jobs ended outside of a call: cancelled, expired. Those that are not in memory may have stood in front of others of
-    /// their keys, which are not known here: the lanes of their connections are read from the start again, once for all
-    /// of the jobs. Asking for each of their keys would cost a look-up for each of a million cancelled jobs.
+    /// Jobs ended outside of a call: cancelled, expired. Those that are not in memory may have
+    /// stood in front of others of their keys, which are not known here: the lanes of their
+    /// connections are read from the start again, once for all of the jobs. Asking for each of
+    /// their keys would cost a look-up for each of a million cancelled jobs.
     pub fn gone(&mut self, jobs: &[JobSeq]) {
         let mut again = BTreeSet::new();
         for job in jobs {
@@ -87,7 +109,11 @@ impl Scheduler {
             // A job is of one connection.
             if !ids.into_iter().any(|id| self.withdraw(id, *job)) {
                 let execution = self.executions.get(&job.execution());
-                again.extend(self.connections.keys().filter(|id| execution.is_none_or(|e| e.belts.contains_key(id))));
+                again.extend(
+                    self.connections
+                        .keys()
+                        .filter(|id| execution.is_none_or(|e| e.belts.contains_key(id))),
+                );
             }
         }
         for id in again {
@@ -100,19 +126,36 @@ impl Scheduler {
 
     /// A call ended: what became of its jobs.
     pub fn ended(&mut self, id: ConnectionId, type_hash: i64, jobs: &[(Head, Ending)], now: Mono) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         connection.calls = connection.calls.saturating_sub(1);
         if let Some(calls) = connection.calls_of_type.get_mut(&type_hash) {
             *calls = calls.saturating_sub(1);
         }
         for (head, ending) in jobs {
-            let open = !connection.removed && self.executions.get(&head.job.execution()).is_some_and(|e| !e.paused);
+            let open = !connection.removed
+                && self
+                    .executions
+                    .get(&head.job.execution())
+                    .is_some_and(|e| !e.paused);
             match ending {
-                Ending::Again { attempts, pinned, call_cap } if open => {
+                Ending::Again {
+                    attempts,
+                    pinned,
+                    call_cap,
+                } if open => {
                     if let Some(cap) = call_cap {
                         connection.call_caps.insert(head.job, (*cap).max(1));
                     }
-                    connection.put_back(Head { attempts: *attempts, pinned: *pinned, ..*head }, now);
+                    connection.put_back(
+                        Head {
+                            attempts: *attempts,
+                            pinned: *pinned,
+                            ..*head
+                        },
+                        now,
+                    );
                 }
                 // One of a paused execution that goes again is read when its lane is.
                 Ending::Again { call_cap, .. } | Ending::Waits { call_cap } => {
@@ -135,7 +178,9 @@ impl Scheduler {
 
     /// Counts an answer to a read; false: it says nothing of a lane that is here now.
     fn answered(&mut self, key: LaneKey) -> bool {
-        let Some(connection) = self.connections.get_mut(&key.connection) else { return false };
+        let Some(connection) = self.connections.get_mut(&key.connection) else {
+            return false;
+        };
         let current = connection.reading.answered(key);
         if !current {
             connection.reconsider(key);
@@ -147,16 +192,36 @@ impl Scheduler {
 
     /// The belt of a head is open, as far as its lanes are made, and its execution is not paused.
     fn is_open(&self, head: &Head) -> bool {
-        let Some(execution) = self.executions.get(&head.job.execution()).filter(|e| !e.paused) else { return false };
-        let Some(belts) = execution.belts.get(&head.connection) else { return false };
-        belts.iter().any(|belt| belt.belt == head.belt && belt.opened && belt.finished() < belt.total)
+        let Some(execution) = self
+            .executions
+            .get(&head.job.execution())
+            .filter(|e| !e.paused)
+        else {
+            return false;
+        };
+        let Some(belts) = execution.belts.get(&head.connection) else {
+            return false;
+        };
+        belts
+            .iter()
+            .any(|belt| belt.belt == head.belt && belt.opened && belt.finished() < belt.total)
     }
 
-    /// Forgets a job that is gone; true: it was in memory here. One under way stays until its call ends.
+    /// Forgets a job that is gone; true: it was in memory here. One under way stays until its call
+    /// ends.
     fn withdraw(&mut self, id: ConnectionId, job: JobSeq) -> bool {
-        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return false;
+        };
         connection.call_caps.remove(&job);
-        let Some(slot) = connection.jobs.get(&job).and_then(|key| connection.slots.get(key)).copied() else { return false };
+        let Some(slot) = connection
+            .jobs
+            .get(&job)
+            .and_then(|key| connection.slots.get(key))
+            .copied()
+        else {
+            return false;
+        };
         if slot.stand != Stand::UnderWay {
             connection.unload(&slot.head);
             connection.asks.insert(slot.head.key);

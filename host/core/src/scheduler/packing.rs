@@ -1,4 +1,5 @@
-//! One call of a connection's ready heads: whose turn it is, whether it waits to fill, and what shares it.
+//! One call of a connection's ready heads: whose turn it is, whether it waits to fill, and what
+//! shares it.
 
 use super::Room;
 use super::admission::{Claim, SchedulerBounds};
@@ -12,12 +13,22 @@ use crate::time::Mono;
 const MOST_PASSED: usize = 16;
 
 /// Makes one call, or says why none can start.
-pub(super) fn admit(connection: &mut Connection, bounds: &SchedulerBounds, now: Mono, room: &dyn Room) -> Result<Claim, Blocked> {
+pub(super) fn admit(
+    connection: &mut Connection,
+    bounds: &SchedulerBounds,
+    now: Mono,
+    room: &dyn Room,
+) -> Result<Claim, Blocked> {
     if let Some(blocked) = gating_reason(&connection.gating) {
         return Err(blocked);
     }
-    // The key of a turn is the bound that it waits for, by the name that the channel or the manifest has for it.
-    let turn = |key: Option<&str>, until| Blocked { kind: WaitingKind::Turn, key: key.map(str::to_owned), until };
+    // The key of a turn is the bound that it waits for, by the name that the channel or the
+    // manifest has for it.
+    let turn = |key: Option<&str>, until| Blocked {
+        kind: WaitingKind::Turn,
+        key: key.map(str::to_owned),
+        until,
+    };
     if connection.loaded == 0 {
         return Err(turn(None, None));
     }
@@ -26,14 +37,23 @@ pub(super) fn admit(connection: &mut Connection, bounds: &SchedulerBounds, now: 
     }
     let startable = startable(connection, now);
     if startable.kinds.is_empty() {
-        return Err(if startable.filling { turn(Some("max_wait_ms"), startable.until) } else { turn(Some("max_in_flight"), None) });
+        return Err(if startable.filling {
+            turn(Some("max_wait_ms"), startable.until)
+        } else {
+            turn(Some("max_in_flight"), None)
+        });
     }
     let (requests, limit) = room.headroom(connection.rules.connection, now);
     if requests == 0 {
         let (key, until) = limit.map_or((None, None), |(key, until)| (Some(key), Some(until)));
-        return Err(Blocked { kind: WaitingKind::Limit, key, until: until.filter(|u| *u != Mono::FAR) });
+        return Err(Blocked {
+            kind: WaitingKind::Limit,
+            key,
+            until: until.filter(|u| *u != Mono::FAR),
+        });
     }
-    let ignore_priority = (connection.picks + 1).is_multiple_of(bounds.ignore_priority_every.max(1));
+    let ignore_priority =
+        (connection.picks + 1).is_multiple_of(bounds.ignore_priority_every.max(1));
     let first = connection
         .ready
         .front(&startable.kinds, ignore_priority)
@@ -44,7 +64,11 @@ pub(super) fn admit(connection: &mut Connection, bounds: &SchedulerBounds, now: 
     let heads = fill(connection, first, packing);
     connection.calls += 1;
     *connection.calls_of_type.entry(first.type_hash).or_default() += 1;
-    Ok(Claim { connection: connection.rules.connection, heads, requests: packing.requests_per_call.max(1) })
+    Ok(Claim {
+        connection: connection.rules.connection,
+        heads,
+        requests: packing.requests_per_call.max(1),
+    })
 }
 
 /// Kinds of which a call may start.
@@ -57,10 +81,18 @@ struct Startable {
 }
 
 fn startable(connection: &Connection, now: Mono) -> Startable {
-    let mut startable = Startable { kinds: Vec::new(), filling: false, until: None };
+    let mut startable = Startable {
+        kinds: Vec::new(),
+        filling: false,
+        until: None,
+    };
     for (kind, _) in connection.ready.kinds() {
         let packing = connection.packing(kind.type_hash);
-        let calls = connection.calls_of_type.get(&kind.type_hash).copied().unwrap_or(0);
+        let calls = connection
+            .calls_of_type
+            .get(&kind.type_hash)
+            .copied()
+            .unwrap_or(0);
         if packing.max_in_flight > 0 && calls >= packing.max_in_flight {
             continue;
         }
@@ -75,13 +107,25 @@ fn startable(connection: &Connection, now: Mono) -> Startable {
     startable
 }
 
-/// Until when a call of this kind that is not full waits for more; `Some(None)`: until a read under way is answered.
-#[expect(clippy::option_option, reason = "three answers: go, wait for a signal, wait until then")]
-fn wait_for_more(connection: &Connection, kind: Kind, packing: PackingRule, now: Mono) -> Option<Option<Mono>> {
+/// Until when a call of this kind that is not full waits for more; `Some(None)`: until a read under
+/// way is answered.
+#[expect(
+    clippy::option_option,
+    reason = "three answers: go, wait for a signal, wait until then"
+)]
+fn wait_for_more(
+    connection: &Connection,
+    kind: Kind,
+    packing: PackingRule,
+    now: Mono,
+) -> Option<Option<Mono>> {
     if packing.max_items <= 1 {
         return None;
     }
-    let like = connection.ready.kinds().filter(|(other, _)| kind.packs_with(*other, packing.mixed_actions));
+    let like = connection
+        .ready
+        .kinds()
+        .filter(|(other, _)| kind.packs_with(*other, packing.mixed_actions));
     let (mut count, mut since, mut answers) = (0, now, u64::MAX);
     for (_, filling) in like {
         count += filling.count;
@@ -101,19 +145,36 @@ fn wait_for_more(connection: &Connection, kind: Kind, packing: PackingRule, now:
 
 /// Takes heads that may share the call, highest priority first, executions in turn.
 fn fill(connection: &mut Connection, first: Head, packing: PackingRule) -> Vec<Head> {
-    let cap_of = |connection: &Connection, head: &Head| connection.call_caps.get(&head.job).map_or(usize::MAX, |cap| *cap as usize);
+    let cap_of = |connection: &Connection, head: &Head| {
+        connection
+            .call_caps
+            .get(&head.job)
+            .map_or(usize::MAX, |cap| *cap as usize)
+    };
     let mut max_items = (packing.max_items.max(1) as usize).min(cap_of(connection, &first));
     let mut heads = vec![first];
     connection.take(&first);
     connection.rotate(first.lane());
-    let like: Vec<Kind> =
-        connection.ready.kinds().map(|(kind, _)| kind).filter(|kind| first.kind().packs_with(*kind, packing.mixed_actions)).collect();
+    let like: Vec<Kind> = connection
+        .ready
+        .kinds()
+        .map(|(kind, _)| kind)
+        .filter(|kind| first.kind().packs_with(*kind, packing.mixed_actions))
+        .collect();
     let priorities: Vec<i8> = connection.ready.priorities().collect();
     let mut passed = Vec::new();
     for priority in priorities {
         while heads.len() < max_items && passed.len() < MOST_PASSED {
-            let Some(key) = connection.ready.front_of(priority, &like, &passed) else { break };
-            let Some(head) = connection.lanes.get(&key).and_then(|lane| lane.first_of(&like)) else { break };
+            let Some(key) = connection.ready.front_of(priority, &like, &passed) else {
+                break;
+            };
+            let Some(head) = connection
+                .lanes
+                .get(&key)
+                .and_then(|lane| lane.first_of(&like))
+            else {
+                break;
+            };
             let cap = cap_of(connection, &head);
             if heads.len() >= cap {
                 passed.push(key);

@@ -1,9 +1,10 @@
 //! Which lanes of a connection are read next.
 //!
-//! Two queues. Lanes with nothing loaded are read while the connection's window has room, the highest priority first, else
-//! first come, first served, as every tenth is whatever its priority; lanes that only run low are refilled while less than
-//! half of it is used, and what they load is their share of that half. So a new execution finds room however many large ones
-//! are being worked through.
+//! Two queues. Lanes with nothing loaded are read while the connection's window has room, the
+//! highest priority first, else first come, first served, as every tenth is whatever its priority;
+//! lanes that only run low are refilled while less than half of it is used, and what they load is
+//! their share of that half. So a new execution finds room however many large ones are being worked
+//! through.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -45,13 +46,20 @@ pub(super) struct Reading {
     unread: usize,
     under_way: usize,
     answered: u64,
-    /// Lanes that were dropped during a read: its answer is nobody's, and they are not read before it came.
+    /// Lanes that were dropped during a read: its answer is nobody's, and they are not read before
+    /// it came.
     orphaned: HashSet<LaneKey>,
 }
 
 impl Reading {
-    /// Puts a lane into the queue of its appetite, or takes it out; keeps its place if nothing changed.
-    pub(super) fn queue(&mut self, key: LaneKey, before: Option<Ticket>, appetite: Option<Appetite>) -> Option<Ticket> {
+    /// Puts a lane into the queue of its appetite, or takes it out; keeps its place if nothing
+    /// changed.
+    pub(super) fn queue(
+        &mut self,
+        key: LaneKey,
+        before: Option<Ticket>,
+        appetite: Option<Appetite>,
+    ) -> Option<Ticket> {
         if before.map(|ticket| ticket.appetite) == appetite {
             return before;
         }
@@ -74,8 +82,15 @@ impl Reading {
     /// The next lane to read, if the window has room for one more page.
     pub(super) fn next(&mut self, loaded: usize, window: usize, page: usize) -> Option<LaneKey> {
         let expected = loaded + self.under_way * page.max(1);
-        let hungry = (expected < window.max(1)).then(|| self.next_hungry()).flatten();
-        let key = hungry.or_else(|| (expected < window / 2).then(|| self.low.pop_first()).flatten().map(|(_, key)| key))?;
+        let hungry = (expected < window.max(1))
+            .then(|| self.next_hungry())
+            .flatten();
+        let key = hungry.or_else(|| {
+            (expected < window / 2)
+                .then(|| self.low.pop_first())
+                .flatten()
+                .map(|(_, key)| key)
+        })?;
         self.under_way += 1;
         Some(key)
     }
@@ -92,7 +107,8 @@ impl Reading {
         Some(key)
     }
 
-    /// A read was answered, by a page or by an error; false: it began before the lane was dropped and says nothing of it now.
+    /// A read was answered, by a page or by an error; false: it began before the lane was dropped
+    /// and says nothing of it now.
     pub(super) fn answered(&mut self, key: LaneKey) -> bool {
         self.under_way = self.under_way.saturating_sub(1);
         self.answered += 1;
@@ -101,7 +117,11 @@ impl Reading {
 
     /// A lane is to be read on, or is read to its end.
     pub(super) const fn count(&mut self, unread: bool) {
-        self.unread = if unread { self.unread + 1 } else { self.unread.saturating_sub(1) };
+        self.unread = if unread {
+            self.unread + 1
+        } else {
+            self.unread.saturating_sub(1)
+        };
     }
 
     /// The most heads that one lane loads from pages.

@@ -1,7 +1,7 @@
 //! Lanes with loaded heads, by priority and kind, each in the order of their turns.
 //!
-//! Everything here costs O(kinds · log lanes), whatever is loaded; kinds are the object types of a connector times the
-//! four actions.
+//! Everything here costs O(kinds · log lanes), whatever is loaded; kinds are the object types of a
+//! connector times the four actions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,12 +39,19 @@ impl Ready {
 
     /// A lane has heads of this kind now.
     pub(super) fn enter(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
-        self.bands.entry(lane.priority).or_default().entry(kind).or_default().insert((turn, lane));
+        self.bands
+            .entry(lane.priority)
+            .or_default()
+            .entry(kind)
+            .or_default()
+            .insert((turn, lane));
     }
 
     /// A lane has no heads of this kind any more, or another turn.
     pub(super) fn leave(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
-        let Some(band) = self.bands.get_mut(&lane.priority) else { return };
+        let Some(band) = self.bands.get_mut(&lane.priority) else {
+            return;
+        };
         if let Some(ring) = band.get_mut(&kind) {
             ring.remove(&(turn, lane));
             if ring.is_empty() {
@@ -58,12 +65,21 @@ impl Ready {
 
     /// One more head of a kind, in any lane.
     pub(super) fn count_up(&mut self, kind: Kind, since: Mono, answers: u64) {
-        self.kinds.entry(kind).or_insert(Filling { count: 0, since, answers }).count += 1;
+        self.kinds
+            .entry(kind)
+            .or_insert(Filling {
+                count: 0,
+                since,
+                answers,
+            })
+            .count += 1;
     }
 
     /// One less.
     pub(super) fn count_down(&mut self, kind: Kind) {
-        let Some(filling) = self.kinds.get_mut(&kind) else { return };
+        let Some(filling) = self.kinds.get_mut(&kind) else {
+            return;
+        };
         filling.count -= 1;
         if filling.count == 0 {
             self.kinds.remove(&kind);
@@ -75,18 +91,42 @@ impl Ready {
         self.kinds.iter().map(|(kind, filling)| (*kind, *filling))
     }
 
-    /// The lane whose turn it is among those with heads of these kinds: of the highest priority, or whatever the priority.
+    /// The lane whose turn it is among those with heads of these kinds: of the highest priority, or
+    /// whatever the priority.
     pub(super) fn front(&self, kinds: &[Kind], ignore_priority: bool) -> Option<LaneKey> {
-        let front = |band: &BTreeMap<Kind, Ring>| kinds.iter().filter_map(|kind| band.get(kind)?.first()).min().copied();
-        let first = if ignore_priority { self.bands.values().filter_map(front).min() } else { self.bands.values().rev().find_map(front) };
+        let front = |band: &BTreeMap<Kind, Ring>| {
+            kinds
+                .iter()
+                .filter_map(|kind| band.get(kind)?.first())
+                .min()
+                .copied()
+        };
+        let first = if ignore_priority {
+            self.bands.values().filter_map(front).min()
+        } else {
+            self.bands.values().rev().find_map(front)
+        };
         first.map(|(_, lane)| lane)
     }
 
     /// The same in one priority, passing over some lanes.
-    pub(super) fn front_of(&self, priority: i8, kinds: &[Kind], passed: &[LaneKey]) -> Option<LaneKey> {
+    pub(super) fn front_of(
+        &self,
+        priority: i8,
+        kinds: &[Kind],
+        passed: &[LaneKey],
+    ) -> Option<LaneKey> {
         let band = self.bands.get(&priority)?;
-        let free = |ring: &Ring| ring.iter().find(|(_, lane)| !passed.contains(lane)).copied();
-        kinds.iter().filter_map(|kind| free(band.get(kind)?)).min().map(|(_, lane)| lane)
+        let free = |ring: &Ring| {
+            ring.iter()
+                .find(|(_, lane)| !passed.contains(lane))
+                .copied()
+        };
+        kinds
+            .iter()
+            .filter_map(|kind| free(band.get(kind)?))
+            .min()
+            .map(|(_, lane)| lane)
     }
 
     /// Priorities with loaded heads, highest first.

@@ -25,17 +25,32 @@ pub struct Blocked {
 pub struct LaneStatus {
     /// The reason of those that nothing of their own holds.
     pub blocked: Blocked,
-    /// The reason lies in their execution (a pause, a belt), and so it comes before the order in their keys.
+    /// The reason lies in their execution (a pause, a belt), and so it comes before the order in
+    /// their keys.
     pub own: bool,
     /// Jobs that stand behind an unfinished job of their key, as read so far.
     pub held: u64,
 }
 
 impl Scheduler {
-    /// Why ready jobs of a belt are not being sent: its belt, a pause, its connection's gating or limits, or their turn.
+    /// Why ready jobs of a belt are not being sent: its belt, a pause, its connection's gating or
+    /// limits, or their turn.
     #[must_use]
-    pub fn lane_status(&self, execution: ExecutionSeq, connection: ConnectionId, belt: u32) -> LaneStatus {
-        let plain = |kind, own| LaneStatus { blocked: Blocked { kind, key: None, until: None }, own, held: 0 };
+    pub fn lane_status(
+        &self,
+        execution: ExecutionSeq,
+        connection: ConnectionId,
+        belt: u32,
+    ) -> LaneStatus {
+        let plain = |kind, own| LaneStatus {
+            blocked: Blocked {
+                kind,
+                key: None,
+                until: None,
+            },
+            own,
+            held: 0,
+        };
         let Some(state) = self.connection(connection) else {
             return plain(WaitingKind::Turn, false);
         };
@@ -49,43 +64,82 @@ impl Scheduler {
         }
         let held = state
             .lanes
-            .range(LaneKey { connection, execution, belt, priority: i8::MIN }..=LaneKey { connection, execution, belt, priority: i8::MAX })
+            .range(
+                LaneKey {
+                    connection,
+                    execution,
+                    belt,
+                    priority: i8::MIN,
+                }..=LaneKey {
+                    connection,
+                    execution,
+                    belt,
+                    priority: i8::MAX,
+                },
+            )
             .map(|(_, lane)| lane.held)
             .sum();
-        let blocked = gating_reason(&state.gating).or_else(|| state.blocked.clone()).unwrap_or(Blocked {
-            kind: WaitingKind::Turn,
-            key: None,
-            until: None,
-        });
-        LaneStatus { blocked, own: false, held }
+        let blocked = gating_reason(&state.gating)
+            .or_else(|| state.blocked.clone())
+            .unwrap_or(Blocked {
+                kind: WaitingKind::Turn,
+                key: None,
+                until: None,
+            });
+        LaneStatus {
+            blocked,
+            own: false,
+            held,
+        }
     }
 
-    /// Whether a job stands behind another job of its object that has another key, as far as both are loaded.
+    /// Whether a job stands behind another job of its object that has another key, as far as both
+    /// are loaded.
     #[must_use]
     pub fn waits_for_object(&self, connection: ConnectionId, job: JobSeq) -> bool {
-        let slot = self.connection(connection).and_then(|state| state.slots.get(state.jobs.get(&job)?));
+        let slot = self
+            .connection(connection)
+            .and_then(|state| state.slots.get(state.jobs.get(&job)?));
         slot.is_some_and(|slot| slot.stand == Stand::Behind)
     }
 
     /// Heads of a connection that are loaded, and calls of it under way.
     #[must_use]
     pub fn load_of(&self, connection: ConnectionId) -> (usize, u32) {
-        self.connection(connection).map_or((0, 0), |c| (c.loaded, c.calls))
+        self.connection(connection)
+            .map_or((0, 0), |c| (c.loaded, c.calls))
     }
 
     /// Whether jobs of the connection are ready that only a limit holds.
     #[must_use]
     pub fn waits_for_limit(&self, connection: ConnectionId) -> bool {
-        self.connection(connection)
-            .is_some_and(|c| c.loaded > 0 && c.gating == Gating::Open && c.blocked.as_ref().is_some_and(|b| b.kind == WaitingKind::Limit))
+        self.connection(connection).is_some_and(|c| {
+            c.loaded > 0
+                && c.gating == Gating::Open
+                && c.blocked
+                    .as_ref()
+                    .is_some_and(|b| b.kind == WaitingKind::Limit)
+        })
     }
 }
 
 pub(super) fn gating_reason(gating: &Gating) -> Option<Blocked> {
     match gating {
         Gating::Open => None,
-        Gating::Paused => Some(Blocked { kind: WaitingKind::Paused, key: None, until: None }),
-        Gating::Parked(reason) => Some(Blocked { kind: WaitingKind::Parked, key: Some(reason.clone()), until: None }),
-        Gating::Circuit(until) => Some(Blocked { kind: WaitingKind::Circuit, key: None, until: Some(*until) }),
+        Gating::Paused => Some(Blocked {
+            kind: WaitingKind::Paused,
+            key: None,
+            until: None,
+        }),
+        Gating::Parked(reason) => Some(Blocked {
+            kind: WaitingKind::Parked,
+            key: Some(reason.clone()),
+            until: None,
+        }),
+        Gating::Circuit(until) => Some(Blocked {
+            kind: WaitingKind::Circuit,
+            key: None,
+            until: Some(*until),
+        }),
     }
 }

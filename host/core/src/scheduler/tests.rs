@@ -1,4 +1,5 @@
-//! Packing, priorities, turns, and single ways in which a head could get lost. The simulation covers them together.
+//! Packing, priorities, turns, and single ways in which a head could get lost. The simulation
+//! covers them together.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,12 +28,19 @@ struct From(Mono);
 
 impl Room for From {
     fn headroom(&self, _: ConnectionId, now: Mono) -> (u32, Option<(String, Mono)>) {
-        if now >= self.0 { (1, None) } else { (0, Some(("shop".to_owned(), self.0))) }
+        if now >= self.0 {
+            (1, None)
+        } else {
+            (0, Some(("shop".to_owned(), self.0)))
+        }
     }
 }
 
 fn packing(max_items: u32) -> PackingRule {
-    PackingRule { max_items, ..PackingRule::default() }
+    PackingRule {
+        max_items,
+        ..PackingRule::default()
+    }
 }
 
 fn rules(packing: PackingRule) -> ConnectionRules {
@@ -47,8 +55,16 @@ fn rules(packing: PackingRule) -> ConnectionRules {
 }
 
 fn belt(number: u32, total: u64, priorities: &[i8]) -> BeltProgress {
-    let bits = priorities.iter().fold(0, |bits, priority| bits | priority_bit(*priority));
-    BeltProgress { belt: number, total, states: [total, 0, 0, 0, 0, 0, 0, 0, 0], priorities: bits, ..BeltProgress::default() }
+    let bits = priorities
+        .iter()
+        .fold(0, |bits, priority| bits | priority_bit(*priority));
+    BeltProgress {
+        belt: number,
+        total,
+        states: [total, 0, 0, 0, 0, 0, 0, 0, 0],
+        priorities: bits,
+        ..BeltProgress::default()
+    }
 }
 
 fn head(execution: i64, index: u32) -> Head {
@@ -68,12 +84,17 @@ fn head(execution: i64, index: u32) -> Head {
     }
 }
 
-/// A scheduler with executions of so many jobs of one priority; their pages are asked for and not answered.
+/// A scheduler with executions of so many jobs of one priority; their pages are asked for and not
+/// answered.
 fn scheduler(packing: PackingRule, executions: &[(i64, u32)]) -> Scheduler {
     let mut scheduler = Scheduler::new(SchedulerBounds::default());
     scheduler.connect(rules(packing));
     for (seq, jobs) in executions {
-        scheduler.open(ExecutionSeq(*seq), false, [(SHOP, belt(1, u64::from(*jobs), &[0]))]);
+        scheduler.open(
+            ExecutionSeq(*seq),
+            false,
+            [(SHOP, belt(1, u64::from(*jobs), &[0]))],
+        );
     }
     scheduler.needs();
     scheduler
@@ -88,11 +109,23 @@ fn heads(execution: i64, jobs: u32) -> Vec<Head> {
 }
 
 fn jobs(claim: Option<Claim>) -> Vec<(i64, u32)> {
-    claim.map(|claim| claim.heads.iter().map(|h| (h.job.execution().0, h.job.index())).collect()).unwrap_or_default()
+    claim
+        .map(|claim| {
+            claim
+                .heads
+                .iter()
+                .map(|h| (h.job.execution().0, h.job.index()))
+                .collect()
+        })
+        .unwrap_or_default()
 }
 
 fn again(call_cap: Option<u32>) -> Ending {
-    Ending::Again { attempts: 1, pinned: false, call_cap }
+    Ending::Again {
+        attempts: 1,
+        pinned: false,
+        call_cap,
+    }
 }
 
 fn end(scheduler: &mut Scheduler, heads: &[Head], ending: Ending) {
@@ -110,7 +143,10 @@ fn executions_take_turns_inside_a_call() {
 
 #[test]
 fn a_call_that_is_not_full_waits_for_its_time_and_goes() {
-    let rule = PackingRule { max_wait_ms: 100, ..packing(3) };
+    let rule = PackingRule {
+        max_wait_ms: 100,
+        ..packing(3)
+    };
     let mut s = scheduler(rule, &[(1, 2)]);
     read(&mut s, &heads(1, 2));
     assert_eq!(s.next(T0, &Free), None);
@@ -121,7 +157,10 @@ fn a_call_that_is_not_full_waits_for_its_time_and_goes() {
 
 #[test]
 fn a_full_call_goes_at_once() {
-    let rule = PackingRule { max_wait_ms: 100, ..packing(3) };
+    let rule = PackingRule {
+        max_wait_ms: 100,
+        ..packing(3)
+    };
     let mut s = scheduler(rule, &[(1, 3)]);
     read(&mut s, &heads(1, 3));
     assert_eq!(jobs(s.next(T0, &Free)).len(), 3);
@@ -129,9 +168,15 @@ fn a_full_call_goes_at_once() {
 
 #[test]
 fn a_kind_that_fills_holds_no_other_kind() {
-    let rule = PackingRule { max_wait_ms: 60_000, ..packing(3) };
+    let rule = PackingRule {
+        max_wait_ms: 60_000,
+        ..packing(3)
+    };
     let mut s = scheduler(rule, &[(1, 2)]);
-    let other = Head { type_hash: 2, ..head(1, 1) };
+    let other = Head {
+        type_hash: 2,
+        ..head(1, 1)
+    };
     read(&mut s, &[head(1, 0), other]);
     assert_eq!(jobs(s.next(T0, &Free)), [(1, 1)]);
 }
@@ -147,9 +192,18 @@ fn one_page_is_waited_for_and_no_more() {
 
 #[test]
 fn actions_mix_only_where_they_may() {
-    let deleted = Head { action: Action::Delete, ..head(1, 1) };
+    let deleted = Head {
+        action: Action::Delete,
+        ..head(1, 1)
+    };
     for (mixed_actions, expected) in [(false, 1), (true, 2)] {
-        let mut s = scheduler(PackingRule { mixed_actions, ..packing(5) }, &[(1, 2)]);
+        let mut s = scheduler(
+            PackingRule {
+                mixed_actions,
+                ..packing(5)
+            },
+            &[(1, 2)],
+        );
         read(&mut s, &[head(1, 0), deleted]);
         assert_eq!(jobs(s.next(T0, &Free)).len(), expected);
     }
@@ -190,12 +244,22 @@ fn every_tenth_pick_ignores_priority() {
     s.open(ExecutionSeq(1), false, [(SHOP, belt(1, 100, &[10]))]);
     s.open(ExecutionSeq(2), false, [(SHOP, belt(1, 100, &[-10]))]);
     s.needs();
-    let high: Vec<_> = heads(1, 100).into_iter().map(|h| Head { priority: 10, ..h }).collect();
-    let low: Vec<_> = heads(2, 100).into_iter().map(|h| Head { priority: -10, ..h }).collect();
+    let high: Vec<_> = heads(1, 100)
+        .into_iter()
+        .map(|h| Head { priority: 10, ..h })
+        .collect();
+    let low: Vec<_> = heads(2, 100)
+        .into_iter()
+        .map(|h| Head { priority: -10, ..h })
+        .collect();
     read(&mut s, &high);
     read(&mut s, &low);
     let picks: Vec<i64> = (0..20).map(|_| jobs(s.next(T0, &Free))[0].0).collect();
-    assert_eq!(picks.iter().filter(|execution| **execution == 2).count(), 2, "{picks:?}");
+    assert_eq!(
+        picks.iter().filter(|execution| **execution == 2).count(),
+        2,
+        "{picks:?}"
+    );
     assert_eq!((picks[9], picks[19]), (2, 2), "{picks:?}");
 }
 
@@ -220,7 +284,10 @@ fn the_next_of_a_key_is_asked_for_after_a_retry() {
     s.page(first.lane(), &[first], &[first.key], None, T0);
     let claim = s.next(T0, &Free).unwrap();
     end(&mut s, &claim.heads, Ending::Left);
-    let asked = Need::Head { connection: SHOP, key: first.key };
+    let asked = Need::Head {
+        connection: SHOP,
+        key: first.key,
+    };
     assert_eq!(s.needs(), [asked]);
     // It waits for its retry: nothing of the key is ready, and nothing is told.
     s.found(&[first], T0);
@@ -249,7 +316,10 @@ fn calls_of_a_removed_connection_are_counted_when_it_comes_back() {
     let claim = s.next(T0, &Free).unwrap();
     s.disconnect(SHOP);
     assert_eq!(s.connections().count(), 0);
-    s.connect(ConnectionRules { max_calls: 1, ..rules(packing(1)) });
+    s.connect(ConnectionRules {
+        max_calls: 1,
+        ..rules(packing(1))
+    });
     s.needs();
     read(&mut s, &heads(1, 2));
     assert_eq!(s.next(T0, &Free), None, "one call is under way");
@@ -271,31 +341,78 @@ fn a_removed_connection_is_forgotten_when_its_calls_ended() {
 fn counters_that_were_overtaken_close_no_belt() {
     let mut s = Scheduler::new(SchedulerBounds::default());
     s.connect(rules(packing(1)));
-    s.open(ExecutionSeq(1), false, [1, 2, 3].map(|number| (SHOP, belt(number, 1, &[0]))));
+    s.open(
+        ExecutionSeq(1),
+        false,
+        [1, 2, 3].map(|number| (SHOP, belt(number, 1, &[0]))),
+    );
     s.needs();
-    let done = |number| BeltProgress { states: [0, 0, 0, 1, 0, 0, 0, 0, 0], ..belt(number, 1, &[0]) };
+    let done = |number| BeltProgress {
+        states: [0, 0, 0, 1, 0, 0, 0, 0, 0],
+        ..belt(number, 1, &[0])
+    };
     s.progress(ExecutionSeq(1), SHOP, done(1));
-    s.progress(ExecutionSeq(1), SHOP, BeltProgress { states: [0, 1, 0, 0, 0, 0, 0, 0, 0], ..belt(1, 1, &[0]) });
+    s.progress(
+        ExecutionSeq(1),
+        SHOP,
+        BeltProgress {
+            states: [0, 1, 0, 0, 0, 0, 0, 0, 0],
+            ..belt(1, 1, &[0])
+        },
+    );
     s.progress(ExecutionSeq(1), SHOP, done(2));
-    let opened = s.needs().into_iter().filter_map(|need| if let Need::OpenBelt { belt, .. } = need { Some(belt) } else { None });
+    let opened = s.needs().into_iter().filter_map(|need| {
+        if let Need::OpenBelt { belt, .. } = need {
+            Some(belt)
+        } else {
+            None
+        }
+    });
     assert_eq!(opened.collect::<Vec<_>>(), [2, 3]);
 }
 
 #[test]
 fn a_held_belt_opens_when_the_cause_is_cancelled() {
     let mut s = Scheduler::new(SchedulerBounds::default());
-    s.connect(ConnectionRules { belt_on_failure: BeltOnFailure::Hold, ..rules(packing(1)) });
-    let aside = BeltProgress { set_aside: 1, ..belt(1, 1, &[0]) };
-    s.open(ExecutionSeq(1), false, [(SHOP, aside), (SHOP, belt(2, 1, &[0]))]);
+    s.connect(ConnectionRules {
+        belt_on_failure: BeltOnFailure::Hold,
+        ..rules(packing(1))
+    });
+    let aside = BeltProgress {
+        set_aside: 1,
+        ..belt(1, 1, &[0])
+    };
+    s.open(
+        ExecutionSeq(1),
+        false,
+        [(SHOP, aside), (SHOP, belt(2, 1, &[0]))],
+    );
     s.needs();
-    s.progress(ExecutionSeq(1), SHOP, BeltProgress { states: [0, 0, 0, 0, 0, 0, 0, 0, 1], ..belt(1, 1, &[0]) });
-    assert!(s.needs().contains(&Need::OpenBelt { execution: ExecutionSeq(1), connection: SHOP, belt: 2 }));
+    s.progress(
+        ExecutionSeq(1),
+        SHOP,
+        BeltProgress {
+            states: [0, 0, 0, 0, 0, 0, 0, 0, 1],
+            ..belt(1, 1, &[0])
+        },
+    );
+    assert!(s.needs().contains(&Need::OpenBelt {
+        execution: ExecutionSeq(1),
+        connection: SHOP,
+        belt: 2
+    }));
 }
 
 #[test]
 fn jobs_of_one_object_and_many_keys_go_one_after_the_other() {
     let mut s = scheduler(packing(10), &[(1, 3)]);
-    let same: Vec<_> = heads(1, 3).into_iter().map(|h| Head { object: ObjectHash(7), ..h }).collect();
+    let same: Vec<_> = heads(1, 3)
+        .into_iter()
+        .map(|h| Head {
+            object: ObjectHash(7),
+            ..h
+        })
+        .collect();
     read(&mut s, &same);
     for index in 0..3 {
         let claim = s.next(T0, &Free).unwrap();
@@ -320,18 +437,47 @@ fn a_job_that_is_gone_makes_others_of_its_key_be_looked_for() {
 fn belts_that_change_together_are_looked_at_together() {
     let mut s = Scheduler::new(SchedulerBounds::default());
     s.connect(rules(packing(1)));
-    let aside = BeltProgress { set_aside: 1, opened: true, ..belt(2, 1, &[0]) };
-    s.open(ExecutionSeq(1), false, [(SHOP, belt(1, 1, &[0])), (SHOP, aside), (SHOP, belt(3, 1, &[0]))]);
+    let aside = BeltProgress {
+        set_aside: 1,
+        opened: true,
+        ..belt(2, 1, &[0])
+    };
+    s.open(
+        ExecutionSeq(1),
+        false,
+        [
+            (SHOP, belt(1, 1, &[0])),
+            (SHOP, aside),
+            (SHOP, belt(3, 1, &[0])),
+        ],
+    );
     s.needs();
-    let done = BeltProgress { states: [0, 0, 0, 1, 0, 0, 0, 0, 0], ..belt(1, 1, &[0]) };
-    let released = BeltProgress { set_aside: 0, ..aside };
-    s.progress_of([(ExecutionSeq(1), SHOP, done), (ExecutionSeq(1), SHOP, released)]);
-    assert!(!s.needs().iter().any(|need| matches!(need, Need::OpenBelt { belt: 3, .. })));
+    let done = BeltProgress {
+        states: [0, 0, 0, 1, 0, 0, 0, 0, 0],
+        ..belt(1, 1, &[0])
+    };
+    let released = BeltProgress {
+        set_aside: 0,
+        ..aside
+    };
+    s.progress_of([
+        (ExecutionSeq(1), SHOP, done),
+        (ExecutionSeq(1), SHOP, released),
+    ]);
+    assert!(
+        !s.needs()
+            .iter()
+            .any(|need| matches!(need, Need::OpenBelt { belt: 3, .. }))
+    );
 }
 
 #[test]
 fn heads_that_come_up_at_once_fill_the_window_and_not_the_memory() {
-    let mut s = Scheduler::new(SchedulerBounds { window: 4, page: 2, ..SchedulerBounds::default() });
+    let mut s = Scheduler::new(SchedulerBounds {
+        window: 4,
+        page: 2,
+        ..SchedulerBounds::default()
+    });
     s.connect(rules(packing(1)));
     s.open(ExecutionSeq(1), false, [(SHOP, belt(1, 100, &[0]))]);
     s.needs();
@@ -345,24 +491,50 @@ fn heads_that_come_up_at_once_fill_the_window_and_not_the_memory() {
         assert_eq!(jobs(Some(claim.clone())), [(1, index)]);
         end(&mut s, &claim.heads, Ending::Left);
     }
-    assert!(s.needs().contains(&Need::Page { lane, after: None }), "what was turned away is read");
+    assert!(
+        s.needs().contains(&Need::Page { lane, after: None }),
+        "what was turned away is read"
+    );
 }
 
 #[test]
 fn the_lane_of_an_urgent_job_is_read_before_those_that_waited_longer() {
-    let mut s = Scheduler::new(SchedulerBounds { window: 1, page: 1, ..SchedulerBounds::default() });
+    let mut s = Scheduler::new(SchedulerBounds {
+        window: 1,
+        page: 1,
+        ..SchedulerBounds::default()
+    });
     s.connect(rules(packing(1)));
     for seq in 1..=40 {
-        s.open(ExecutionSeq(seq), false, [(SHOP, belt(1, 1, &[if seq <= 20 { 0 } else { 10 }]))]);
+        s.open(
+            ExecutionSeq(seq),
+            false,
+            [(SHOP, belt(1, 1, &[if seq <= 20 { 0 } else { 10 }]))],
+        );
     }
     let mut read = Vec::new();
     for _ in 0..20 {
-        let pages: Vec<_> =
-            s.needs().into_iter().filter_map(|need| if let Need::Page { lane, .. } = need { Some(lane) } else { None }).collect();
-        let [lane] = pages[..] else { panic!("one read at a time: {pages:?}") };
+        let pages: Vec<_> = s
+            .needs()
+            .into_iter()
+            .filter_map(|need| {
+                if let Need::Page { lane, .. } = need {
+                    Some(lane)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        let [lane] = pages[..] else {
+            panic!("one read at a time: {pages:?}")
+        };
         read.push(lane.priority);
         s.page(lane, &[], &[], None, T0);
     }
-    assert_eq!(read.iter().filter(|priority| **priority == 10).count(), 18, "every tenth is the one that waited longest: {read:?}");
+    assert_eq!(
+        read.iter().filter(|priority| **priority == 10).count(),
+        18,
+        "every tenth is the one that waited longest: {read:?}"
+    );
     assert_eq!((read[9], read[19]), (0, 0));
 }

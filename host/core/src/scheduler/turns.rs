@@ -1,4 +1,5 @@
-//! Taking turns: subscriptions by weight (stride scheduling), so that a bulk of one delays no other.
+//! Taking turns: subscriptions by weight (stride scheduling), so that a bulk of one delays no
+//! other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,8 @@ pub(super) struct Turns {
     passes: BTreeMap<SubscriptionId, u64>,
     /// Subscriptions that may have something to send, least advanced first.
     order: BTreeSet<(u64, SubscriptionId)>,
-    /// Connections that may have something to send, each subscription's in the order of their turns.
+    /// Connections that may have something to send, each subscription's in the order of their
+    /// turns.
     armed: BTreeMap<SubscriptionId, Vec<ConnectionId>>,
     /// How far the one that went last was before its turn.
     reached: u64,
@@ -29,8 +31,9 @@ impl Turns {
         }
         ring.push(connection);
         if ring.len() == 1 {
-            // One that was idle starts level with the others, so that it cannot save up turns. Whoever is armed now says
-            // nothing of how far the others are: most of the time all of them wait for something.
+            // One that was idle starts level with the others, so that it cannot save up turns.
+            // Whoever is armed now says nothing of how far the others are: most of the time all of
+            // them wait for something.
             let pass = self.passes.entry(subscription).or_insert(self.reached);
             *pass = (*pass).max(self.reached);
             self.order.insert((*pass, subscription));
@@ -45,7 +48,9 @@ impl Turns {
 
     /// The front connection has nothing to send for now.
     pub(super) fn disarm(&mut self, subscription: SubscriptionId, connection: ConnectionId) {
-        let Some(ring) = self.armed.get_mut(&subscription) else { return };
+        let Some(ring) = self.armed.get_mut(&subscription) else {
+            return;
+        };
         ring.retain(|c| *c != connection);
         if ring.is_empty() {
             self.armed.remove(&subscription);

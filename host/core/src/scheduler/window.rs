@@ -1,7 +1,9 @@
-//! What of a connection is in memory: at most one job of each key and, in the lanes, at most one of each object.
+//! What of a connection is in memory: at most one job of each key and, in the lanes, at most one of
+//! each object.
 //!
-//! A second job of a key is turned away: the store keeps it, and whoever frees the key asks for the key's head again.
-//! A job whose object is taken waits behind it. So nothing that a lane offers has to be passed over.
+//! A second job of a key is turned away: the store keeps it, and whoever frees the key asks for the
+//! key's head again. A job whose object is taken waits behind it. So nothing that a lane offers has
+//! to be passed over.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
@@ -68,7 +70,10 @@ impl Connection {
         }
         let stand = match self.objects.entry(head.object) {
             Entry::Vacant(free) => {
-                free.insert(Object { occupant: head.job, behind: BTreeMap::new() });
+                free.insert(Object {
+                    occupant: head.job,
+                    behind: BTreeMap::new(),
+                });
                 Stand::Lane
             }
             Entry::Occupied(_) if self.behind >= self.window => {
@@ -81,16 +86,29 @@ impl Connection {
                 Stand::Behind
             }
         };
-        self.slots.insert(head.key, Slot { head, stand, since: now, more });
+        self.slots.insert(
+            head.key,
+            Slot {
+                head,
+                stand,
+                since: now,
+                more,
+            },
+        );
         self.jobs.insert(head.job, head.key);
         if stand == Stand::Lane {
             self.put(head, now);
         }
     }
 
-    /// Takes a head that is not under way out of memory. If another job of its key was seen, the key is asked for.
+    /// Takes a head that is not under way out of memory. If another job of its key was seen, the
+    /// key is asked for.
     pub(super) fn unload(&mut self, head: &Head) {
-        let Some(slot) = self.slots.get(&head.key).copied().filter(|slot| slot.head.job == head.job && slot.stand != Stand::UnderWay)
+        let Some(slot) = self
+            .slots
+            .get(&head.key)
+            .copied()
+            .filter(|slot| slot.head.job == head.job && slot.stand != Stand::UnderWay)
         else {
             return;
         };
@@ -120,9 +138,16 @@ impl Connection {
         if self.under_way(&head).is_none() {
             return;
         }
-        let Some(slot) = self.slots.get_mut(&head.key) else { return };
+        let Some(slot) = self.slots.get_mut(&head.key) else {
+            return;
+        };
         let more = std::mem::take(&mut slot.more);
-        *slot = Slot { head, stand: Stand::Lane, since: now, more: false };
+        *slot = Slot {
+            head,
+            stand: Stand::Lane,
+            since: now,
+            more: false,
+        };
         self.put(head, now);
         if more {
             // What was turned away may be older: a job that was set aside and came back.
@@ -131,7 +156,10 @@ impl Connection {
     }
 
     fn under_way(&self, head: &Head) -> Option<Slot> {
-        self.slots.get(&head.key).copied().filter(|slot| slot.head.job == head.job && slot.stand == Stand::UnderWay)
+        self.slots
+            .get(&head.key)
+            .copied()
+            .filter(|slot| slot.head.job == head.job && slot.stand == Stand::UnderWay)
     }
 
     /// Frees the key and the object of a job that stands in no lane any more.
@@ -142,7 +170,9 @@ impl Connection {
         if slot.more {
             self.asks.insert(head.key);
         }
-        let Some(object) = self.objects.get_mut(&head.object) else { return };
+        let Some(object) = self.objects.get_mut(&head.object) else {
+            return;
+        };
         if object.occupant != head.job {
             if object.behind.remove(&head.order()).is_some() {
                 self.behind -= 1;
@@ -162,7 +192,9 @@ impl Connection {
 
     /// The object of a head is free.
     fn come_up(&mut self, head: Head) {
-        let Some(slot) = self.slots.get_mut(&head.key) else { return };
+        let Some(slot) = self.slots.get_mut(&head.key) else {
+            return;
+        };
         slot.stand = Stand::Lane;
         let since = slot.since;
         self.put(head, since);
@@ -178,7 +210,8 @@ impl Connection {
         if lane.insert(head) {
             self.ready.enter(key, lane.turn, head.kind());
         }
-        self.ready.count_up(head.kind(), since, self.reading.answers());
+        self.ready
+            .count_up(head.kind(), since, self.reading.answers());
         self.loaded += 1;
         self.reconsider(key);
     }
@@ -186,7 +219,9 @@ impl Connection {
     /// Out of its lane.
     fn lift(&mut self, head: &Head) {
         let key = head.lane();
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
         if lane.remove(head) {
             self.ready.leave(key, lane.turn, head.kind());
         }
@@ -197,7 +232,9 @@ impl Connection {
 
     /// A lane had its turn: it goes behind the others of its priority.
     pub(super) fn rotate(&mut self, key: LaneKey) {
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
         let turn = self.ready.next_turn();
         let before = std::mem::replace(&mut lane.turn, turn);
         for kind in lane.kinds() {

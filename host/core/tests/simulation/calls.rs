@@ -20,7 +20,11 @@ impl World {
         let draw = match self.destination.draw(claim.connection, self.now) {
             Ok(draw) => draw,
             Err(until) => {
-                let at = if until == Mono::FAR { self.now.plus_ms(20) } else { until.max(self.now.plus_us(100)) };
+                let at = if until == Mono::FAR {
+                    self.now.plus_ms(20)
+                } else {
+                    until.max(self.now.plus_us(100))
+                };
                 self.plan(at, Event::Start(number));
                 return;
             }
@@ -47,11 +51,16 @@ impl World {
 
     pub(crate) fn settle(&mut self, number: u64) {
         let call = self.calls.get_mut(&number).expect("it is under way");
-        let (claim, sent, draw) = (call.claim.clone(), std::mem::take(&mut call.sent), call.draw.take());
-        self.destination.finish(draw.expect("it was sent"), self.now);
+        let (claim, sent, draw) = (
+            call.claim.clone(),
+            std::mem::take(&mut call.sent),
+            call.draw.take(),
+        );
+        self.destination
+            .finish(draw.expect("it was sent"), self.now);
         let outage = self.chance.percent(self.trouble.outage);
-        let halve =
-            (self.chance.percent(self.trouble.halve) && !sent.is_empty()).then(|| u32::try_from(sent.len() / 2).expect("small").max(1));
+        let halve = (self.chance.percent(self.trouble.halve) && !sent.is_empty())
+            .then(|| u32::try_from(sent.len() / 2).expect("small").max(1));
         let mut changes = Changes::default();
         let endings = claim
             .heads
@@ -107,7 +116,13 @@ impl World {
         Ending::Left
     }
 
-    fn again(&mut self, head: &Head, attempts: u32, call_cap: Option<u32>, changes: &mut Changes) -> Ending {
+    fn again(
+        &mut self,
+        head: &Head,
+        attempts: u32,
+        call_cap: Option<u32>,
+        changes: &mut Changes,
+    ) -> Ending {
         // Every repeat counts here, so that a run ends.
         let attempts = attempts.max(head.attempts) + u32::from(self.chance.percent(30));
         if attempts >= ATTEMPTS {
@@ -120,7 +135,11 @@ impl World {
         } else {
             self.store.waits(head.job, None, None, attempts, None);
         }
-        Ending::Again { attempts, pinned: false, call_cap }
+        Ending::Again {
+            attempts,
+            pinned: false,
+            call_cap,
+        }
     }
 
     fn retry(&mut self, head: &Head, changes: &mut Changes) -> Ending {
@@ -129,7 +148,13 @@ impl World {
             self.store.end(head.job, JobState::Failed, changes);
         } else {
             let due = self.now.plus_ms(1 + self.chance.below(1000));
-            self.store.waits(head.job, Some(WaitingKind::Retry), Some(due), attempts, None);
+            self.store.waits(
+                head.job,
+                Some(WaitingKind::Retry),
+                Some(due),
+                attempts,
+                None,
+            );
         }
         Ending::Left
     }
@@ -144,13 +169,26 @@ impl World {
                 && job.head.object != head.object
                 && job.order() < me
         };
-        let parents: Vec<JobSeq> = self.store.jobs.values().filter(earlier).map(|job| job.head.job).collect();
+        let parents: Vec<JobSeq> = self
+            .store
+            .jobs
+            .values()
+            .filter(earlier)
+            .map(|job| job.head.job)
+            .collect();
         if parents.is_empty() {
             return self.retry(head, changes);
         }
-        let parent = parents[usize::try_from(self.chance.below(parents.len() as u64)).expect("small")];
+        let parent =
+            parents[usize::try_from(self.chance.below(parents.len() as u64)).expect("small")];
         let until = self.now.plus_ms(PARENT_WAIT_MS);
-        self.store.waits(head.job, Some(WaitingKind::Dependency), Some(until), head.attempts, Some(parent));
+        self.store.waits(
+            head.job,
+            Some(WaitingKind::Dependency),
+            Some(until),
+            head.attempts,
+            Some(parent),
+        );
         Ending::Left
     }
 }

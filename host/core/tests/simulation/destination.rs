@@ -1,4 +1,5 @@
-//! The destination's limits, as the gate would keep them: drawn when a call is sent, forecast when it is admitted.
+//! The destination's limits, as the gate would keep them: drawn when a call is sent, forecast when
+//! it is admitted.
 
 use std::collections::BTreeMap;
 
@@ -20,9 +21,16 @@ pub(crate) struct Destination {
 impl Destination {
     pub(crate) fn bind(&mut self, connection: ConnectionId, limits: &[(&str, LimitKind)]) {
         for (name, kind) in limits {
-            self.book.define(LimitKey::new(*name), *kind, Guard::default(), Mono(0));
+            self.book
+                .define(LimitKey::new(*name), *kind, Guard::default(), Mono(0));
         }
-        self.bound.insert(connection, limits.iter().map(|(name, _)| LimitKey::new(*name)).collect());
+        self.bound.insert(
+            connection,
+            limits
+                .iter()
+                .map(|(name, _)| LimitKey::new(*name))
+                .collect(),
+        );
     }
 
     pub(crate) fn reserve(&mut self, connection: ConnectionId) {
@@ -34,9 +42,12 @@ impl Destination {
         *reserved = reserved.saturating_sub(1);
     }
 
-    /// Draws a request; until when to wait if there is no room, `FAR` if only the end of another helps.
+    /// Draws a request; until when to wait if there is no room, `FAR` if only the end of another
+    /// helps.
     pub(crate) fn draw(&mut self, connection: ConnectionId, now: Mono) -> Result<Draw, Mono> {
-        self.book.try_draw(&self.bound[&connection], now).map_err(|refusal| refusal.until)
+        self.book
+            .try_draw(&self.bound[&connection], now)
+            .map_err(|refusal| refusal.until)
     }
 
     pub(crate) fn finish(&mut self, draw: Draw, now: Mono) {
@@ -58,8 +69,14 @@ impl Room for Destination {
     fn headroom(&self, connection: ConnectionId, now: Mono) -> (u32, Option<(String, Mono)>) {
         let keys = &self.bound[&connection];
         let headroom = self.book.headroom(keys, now, HORIZON_MS);
-        let shared = self.bound.iter().filter(|(_, other)| other.iter().any(|key| keys.contains(key)));
+        let shared = self
+            .bound
+            .iter()
+            .filter(|(_, other)| other.iter().any(|key| keys.contains(key)));
         let reserved: u32 = shared.filter_map(|(id, _)| self.reserved.get(id)).sum();
-        (headroom.units.saturating_sub(reserved), headroom.until.map(|(key, until)| (key.to_string(), until)))
+        (
+            headroom.units.saturating_sub(reserved),
+            headroom.until.map(|(key, until)| (key.to_string(), until)),
+        )
     }
 }

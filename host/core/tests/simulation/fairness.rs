@@ -21,9 +21,16 @@ const PATIENCE: usize = 30;
 fn world(items: u32) -> World {
     let mut destination = Destination::default();
     let mut rules = BTreeMap::new();
-    let packing = PackingRule { max_items: items, ..PackingRule::default() };
+    let packing = PackingRule {
+        max_items: items,
+        ..PackingRule::default()
+    };
     for id in 1..=2 {
-        let limit = LimitKind::TokenBucket { rate: 100, per_ms: 1000, burst: 10 };
+        let limit = LimitKind::TokenBucket {
+            rate: 100,
+            per_ms: 1000,
+            burst: 10,
+        };
         destination.bind(ConnectionId(id), &[("shared", limit)]);
         let rule = ConnectionRules {
             connection: ConnectionId(id),
@@ -35,22 +42,74 @@ fn world(items: u32) -> World {
         };
         rules.insert(ConnectionId(id), rule);
     }
-    World::new(1, SchedulerBounds::default(), rules, destination, Trouble { ordered: true, ..Trouble::default() }, Chance(1))
+    World::new(
+        1,
+        SchedulerBounds::default(),
+        rules,
+        destination,
+        Trouble {
+            ordered: true,
+            ..Trouble::default()
+        },
+        Chance(1),
+    )
 }
 
 fn single(seq: i64, connection: i64) -> Vec<(Head, Option<Mono>)> {
-    vec![(head(ExecutionSeq(seq).job(0), connection, 1, 900_000 + seq, 900_000 + seq, (0, Action::Upsert), 0), None)]
+    vec![(
+        head(
+            ExecutionSeq(seq).job(0),
+            connection,
+            1,
+            900_000 + seq,
+            900_000 + seq,
+            (0, Action::Upsert),
+            0,
+        ),
+        None,
+    )]
 }
 
 fn bulk(seq: i64, priority: i8) -> Vec<(Head, Option<Mono>)> {
-    (0..BULK).map(|i| (head(ExecutionSeq(seq).job(i), 1, 1, i64::from(i), i64::from(i), (0, Action::Upsert), priority), None)).collect()
+    (0..BULK)
+        .map(|i| {
+            (
+                head(
+                    ExecutionSeq(seq).job(i),
+                    1,
+                    1,
+                    i64::from(i),
+                    i64::from(i),
+                    (0, Action::Upsert),
+                    priority,
+                ),
+                None,
+            )
+        })
+        .collect()
 }
 
 /// Calls that started after one execution was sealed and before its first job went.
 fn waited(world: &World, seq: i64, at: Mono) -> usize {
-    let mine = |claim: &egression_core::scheduler::Claim| claim.heads.iter().any(|head| head.job.execution() == ExecutionSeq(seq));
-    let started = world.checks.started_at.iter().filter(|started| **started <= at).count();
-    world.checks.claims.iter().position(mine).expect("every job goes").saturating_sub(started)
+    let mine = |claim: &egression_core::scheduler::Claim| {
+        claim
+            .heads
+            .iter()
+            .any(|head| head.job.execution() == ExecutionSeq(seq))
+    };
+    let started = world
+        .checks
+        .started_at
+        .iter()
+        .filter(|started| **started <= at)
+        .count();
+    world
+        .checks
+        .claims
+        .iter()
+        .position(mine)
+        .expect("every job goes")
+        .saturating_sub(started)
 }
 
 fn singles_wait_for_few_calls(items: u32) {
@@ -58,14 +117,23 @@ fn singles_wait_for_few_calls(items: u32) {
     world.plan(Mono(0), Event::Submit(ExecutionSeq(1), bulk(1, 0)));
     let mut singles = Vec::new();
     for index in 0..20_i64 {
-        let (seq, at) = (2 + index, Mono(0).plus_ms(1000 + 150 * index.unsigned_abs()));
-        world.plan(at, Event::Submit(ExecutionSeq(seq), single(seq, 1 + index % 2)));
+        let (seq, at) = (
+            2 + index,
+            Mono(0).plus_ms(1000 + 150 * index.unsigned_abs()),
+        );
+        world.plan(
+            at,
+            Event::Submit(ExecutionSeq(seq), single(seq, 1 + index % 2)),
+        );
         singles.push((seq, at));
     }
     world.run();
     for (seq, at) in singles {
         let waited = waited(&world, seq, at);
-        assert!(waited <= PATIENCE, "execution {seq} waited for {waited} calls");
+        assert!(
+            waited <= PATIENCE,
+            "execution {seq} waited for {waited} calls"
+        );
     }
 }
 

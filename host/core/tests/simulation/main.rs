@@ -1,6 +1,7 @@
 //! The scheduler against a model of the store and of a destination, in virtual time.
 //!
-//! Every run follows from its seed. `EGRESSION_SEED=17 cargo nextest run -p egression-core random` repeats one.
+//! Every run follows from its seed. `EGRESSION_SEED=17 cargo nextest run -p egression-core random`
+//! repeats one.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,7 +18,10 @@ mod world;
 const RUNS: u64 = 150;
 
 fn runs(from: u64) {
-    if let Some(seed) = std::env::var("EGRESSION_SEED").ok().and_then(|text| text.parse().ok()) {
+    if let Some(seed) = std::env::var("EGRESSION_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
         plan::random(seed).run();
         return;
     }

@@ -1,4 +1,5 @@
-//! What happens from outside in one run: connections, executions, pauses, cancels, crashes. All from one seed.
+//! What happens from outside in one run: connections, executions, pauses, cancels, crashes. All
+//! from one seed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -56,7 +57,11 @@ pub(crate) fn random(seed: u64) -> World {
         acts(&mut chance, &mut world, execution);
     }
     for id in 1..=connections {
-        outages(&mut chance, &mut world, ConnectionId(i64::try_from(id).expect("few")));
+        outages(
+            &mut chance,
+            &mut world,
+            ConnectionId(i64::try_from(id).expect("few")),
+        );
     }
     for _ in 0..chance.below(3) {
         world.plan(Mono(0).plus_ms(chance.below(SPAN_MS)), Event::Crash);
@@ -67,14 +72,33 @@ pub(crate) fn random(seed: u64) -> World {
 fn bind(destination: &mut Destination, chance: &mut Chance, id: i64) {
     let own = format!("own:{id}");
     let kind = match chance.below(4) {
-        0 => LimitKind::TokenBucket { rate: 20 + u32::try_from(chance.below(200)).expect("small"), per_ms: 1000, burst: 20 },
-        1 => LimitKind::Window { max: 50, window_ms: 1000 },
-        2 => LimitKind::Concurrency { max: 1 + u32::try_from(chance.below(4)).expect("small") },
-        _ => LimitKind::MinInterval { interval_ms: 1 + chance.below(20) },
+        0 => LimitKind::TokenBucket {
+            rate: 20 + u32::try_from(chance.below(200)).expect("small"),
+            per_ms: 1000,
+            burst: 20,
+        },
+        1 => LimitKind::Window {
+            max: 50,
+            window_ms: 1000,
+        },
+        2 => LimitKind::Concurrency {
+            max: 1 + u32::try_from(chance.below(4)).expect("small"),
+        },
+        _ => LimitKind::MinInterval {
+            interval_ms: 1 + chance.below(20),
+        },
     };
-    let shared = LimitKind::TokenBucket { rate: 300, per_ms: 1000, burst: 30 };
+    let shared = LimitKind::TokenBucket {
+        rate: 300,
+        per_ms: 1000,
+        burst: 30,
+    };
     let limits = [(own.as_str(), kind), ("shared", shared)];
-    let bound = if chance.percent(50) { &limits[..] } else { &limits[..1] };
+    let bound = if chance.percent(50) {
+        &limits[..]
+    } else {
+        &limits[..1]
+    };
     destination.bind(ConnectionId(id), bound);
 }
 
@@ -90,7 +114,11 @@ fn rules_of(chance: &mut Chance, id: i64) -> ConnectionRules {
         };
         packing.insert(type_hash, rule);
     }
-    let on_failure = [BeltOnFailure::Continue, BeltOnFailure::Continue, BeltOnFailure::Abort][chance.below(3) as usize];
+    let on_failure = [
+        BeltOnFailure::Continue,
+        BeltOnFailure::Continue,
+        BeltOnFailure::Abort,
+    ][chance.below(3) as usize];
     ConnectionRules {
         connection: ConnectionId(id),
         subscription: SubscriptionId(1 + (id % 3)),
@@ -101,8 +129,17 @@ fn rules_of(chance: &mut Chance, id: i64) -> ConnectionRules {
     }
 }
 
-fn jobs(chance: &mut Chance, execution: ExecutionSeq, connections: u64, at: Mono) -> Vec<(Head, Option<Mono>)> {
-    let size = if chance.percent(30) { 1 } else { 1 + chance.below(80) };
+fn jobs(
+    chance: &mut Chance,
+    execution: ExecutionSeq,
+    connections: u64,
+    at: Mono,
+) -> Vec<(Head, Option<Mono>)> {
+    let size = if chance.percent(30) {
+        1
+    } else {
+        1 + chance.below(80)
+    };
     // From a key of its own for each object to one key for all.
     let keys = [1, 3, 20, 1000][chance.below(4) as usize];
     let belts = 1 + chance.below(3);
@@ -113,14 +150,29 @@ fn jobs(chance: &mut Chance, execution: ExecutionSeq, connections: u64, at: Mono
             let connection = 1 + i64::try_from(chance.below(connections)).expect("few");
             let object = chance.below(60);
             // Some jobs bring a key of their own, so that one object has several.
-            let key = if chance.percent(10) { 5000 + chance.below(30) } else { object % keys };
-            let kind = (i64::try_from(object % 3).expect("small"), Action::ALL[chance.below(4) as usize]);
+            let key = if chance.percent(10) {
+                5000 + chance.below(30)
+            } else {
+                object % keys
+            };
+            let kind = (
+                i64::try_from(object % 3).expect("small"),
+                Action::ALL[chance.below(4) as usize],
+            );
             let belt = 1 + u32::try_from(chance.below(belts)).expect("small");
             let priority = i8::try_from(chance.below(priorities)).expect("small") * 5 - 5;
             let job = execution.job(u32::try_from(index).expect("small"));
-            let (key, object) = (i64::try_from(key).expect("small"), i64::try_from(object).expect("small"));
-            let due = chance.percent(scheduled).then(|| at.plus_ms(chance.below(5000)));
-            (store::head(job, connection, belt, key, object, kind, priority), due)
+            let (key, object) = (
+                i64::try_from(key).expect("small"),
+                i64::try_from(object).expect("small"),
+            );
+            let due = chance
+                .percent(scheduled)
+                .then(|| at.plus_ms(chance.below(5000)));
+            (
+                store::head(job, connection, belt, key, object, kind, priority),
+                due,
+            )
         })
         .collect()
 }
@@ -130,7 +182,10 @@ fn acts(chance: &mut Chance, world: &mut World, execution: ExecutionSeq) {
     for _ in 0..chance.below(3) {
         let from = at(chance);
         world.plan(from, Event::Pause(execution, true));
-        world.plan(from.plus_ms(chance.below(3000)), Event::Pause(execution, false));
+        world.plan(
+            from.plus_ms(chance.below(3000)),
+            Event::Pause(execution, false),
+        );
     }
     if chance.percent(15) {
         world.plan(at(chance), Event::Cancel(execution));
@@ -163,5 +218,8 @@ fn outages(chance: &mut Chance, world: &mut World, connection: ConnectionId) {
         }
     }
     world.plan(Mono(0).plus_ms(2 * SPAN_MS), Event::Restore(connection));
-    world.plan(Mono(0).plus_ms(2 * SPAN_MS), Event::Gate(connection, Gating::Open));
+    world.plan(
+        Mono(0).plus_ms(2 * SPAN_MS),
+        Event::Gate(connection, Gating::Open),
+    );
 }

@@ -1,4 +1,5 @@
-//! The store as the scheduler may rely on it: jobs, their order in keys, lanes, counters, waits. Time is passed in.
+//! The store as the scheduler may rely on it: jobs, their order in keys, lanes, counters, waits.
+//! Time is passed in.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -43,7 +44,9 @@ impl Job {
 
     fn is_ready(&self, now: Mono) -> bool {
         self.state == JobState::Waiting
-            && (self.waiting.is_none() || self.waiting == Some(WaitingKind::Retry) && self.due.is_some_and(|due| due <= now))
+            && (self.waiting.is_none()
+                || self.waiting == Some(WaitingKind::Retry)
+                    && self.due.is_some_and(|due| due <= now))
     }
 }
 
@@ -99,13 +102,33 @@ impl Store {
     /// Takes over and seals an execution. `due`: when a job is due, for those that are scheduled.
     pub(crate) fn seal(&mut self, seq: ExecutionSeq, jobs: Vec<(Head, Option<Mono>)>) {
         let seal = self.number();
-        self.executions.insert(seq, Execution { seal, unfinished: jobs.len() as u64, ..Execution::default() });
+        self.executions.insert(
+            seq,
+            Execution {
+                seal,
+                unfinished: jobs.len() as u64,
+                ..Execution::default()
+            },
+        );
         for (mut head, due) in jobs {
             head.seal = if due.is_some() { 0 } else { seal };
             let blocked = self.blocked.contains(&(head.connection, head.key));
-            let waiting = due.map(|_| WaitingKind::Schedule).or(blocked.then_some(WaitingKind::Blocked));
-            let job = Job { head, state: JobState::Waiting, waiting, due, was_aside: blocked, was_sent: false, parent: None };
-            let belt = self.progress.entry((seq, head.connection, head.belt)).or_default();
+            let waiting = due
+                .map(|_| WaitingKind::Schedule)
+                .or(blocked.then_some(WaitingKind::Blocked));
+            let job = Job {
+                head,
+                state: JobState::Waiting,
+                waiting,
+                due,
+                was_aside: blocked,
+                was_sent: false,
+                parent: None,
+            };
+            let belt = self
+                .progress
+                .entry((seq, head.connection, head.belt))
+                .or_default();
             belt.belt = head.belt;
             belt.total += 1;
             belt.priorities |= priority_bit(head.priority);
@@ -119,7 +142,10 @@ impl Store {
 
     pub(crate) fn belts(&self, seq: ExecutionSeq) -> Vec<(ConnectionId, BeltProgress)> {
         let range = (seq, ConnectionId(i64::MIN), 0)..=(seq, ConnectionId(i64::MAX), u32::MAX);
-        self.progress.range(range).map(|((_, connection, _), belt)| (*connection, *belt)).collect()
+        self.progress
+            .range(range)
+            .map(|((_, connection, _), belt)| (*connection, *belt))
+            .collect()
     }
 
     pub(crate) fn lane_page(&self, lane: LaneKey, after: Option<JobSeq>, limit: usize) -> Page {
@@ -138,7 +164,10 @@ impl Store {
             if self.blocked.contains(&job.key()) {
                 continue;
             }
-            if self.first(job.key()).is_some_and(|first| first.head.job == *seq) {
+            if self
+                .first(job.key())
+                .is_some_and(|first| first.head.job == *seq)
+            {
                 page.heads.push(job.head);
             } else if !page.held.contains(&job.head.key) {
                 page.held.push(job.head.key);
@@ -149,19 +178,31 @@ impl Store {
 
     pub(crate) fn heads_of_keys(&self, keys: &[Key], now: Mono) -> Vec<Head> {
         let free = keys.iter().filter(|key| !self.blocked.contains(key));
-        free.filter_map(|key| self.first(*key)).filter(|job| job.is_ready(now)).map(|job| job.head).collect()
+        free.filter_map(|key| self.first(*key))
+            .filter(|job| job.is_ready(now))
+            .map(|job| job.head)
+            .collect()
     }
 
     pub(crate) fn heads(&self, jobs: &[JobSeq]) -> Vec<Head> {
-        let ready = jobs.iter().filter_map(|job| self.jobs.get(job)).filter(|job| job.state == JobState::Waiting && job.waiting.is_none());
-        let firsts = ready.filter(|job| self.first(job.key()).is_some_and(|first| first.head.job == job.head.job));
+        let ready = jobs
+            .iter()
+            .filter_map(|job| self.jobs.get(job))
+            .filter(|job| job.state == JobState::Waiting && job.waiting.is_none());
+        let firsts = ready.filter(|job| {
+            self.first(job.key())
+                .is_some_and(|first| first.head.job == job.head.job)
+        });
         firsts.map(|job| job.head).collect()
     }
 
     /// Earlier jobs of the key that should have been sent before this one.
     pub(crate) fn passed_by(&self, job: &Job) -> Option<JobSeq> {
         let earlier = self.keys.get(&job.key())?.range(..job.order());
-        earlier.map(|(_, _, seq)| &self.jobs[seq]).find(|other| !other.was_sent && !other.was_aside).map(|other| other.head.job)
+        earlier
+            .map(|(_, _, seq)| &self.jobs[seq])
+            .find(|other| !other.was_sent && !other.was_aside)
+            .map(|other| other.head.job)
     }
 
     pub(crate) fn next_due(&self) -> Option<Mono> {
@@ -169,7 +210,13 @@ impl Store {
     }
 
     pub(crate) fn fall_due(&mut self, now: Mono, limit: usize) -> (Vec<Head>, Changes) {
-        let due: Vec<Job> = self.due.iter().take_while(|(due, _)| *due <= now).take(limit).map(|(_, seq)| self.jobs[seq].clone()).collect();
+        let due: Vec<Job> = self
+            .due
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .take(limit)
+            .map(|(_, seq)| self.jobs[seq].clone())
+            .collect();
         let (mut changes, mut ready) = (Changes::default(), Vec::new());
         for job in due {
             let seq = job.head.job;
@@ -178,9 +225,14 @@ impl Store {
                 self.change(seq, |job| job.due = None);
                 continue;
             }
-            let seal = if job.waiting == Some(WaitingKind::Schedule) { self.seal_when_due(&job) } else { job.head.seal };
+            let seal = if job.waiting == Some(WaitingKind::Schedule) {
+                self.seal_when_due(&job)
+            } else {
+                job.head.seal
+            };
             // With an old place it comes up in front of jobs that may be on their way.
-            let comes_in_front = seal == self.executions[&seq.execution()].seal && job.waiting == Some(WaitingKind::Schedule);
+            let comes_in_front = seal == self.executions[&seq.execution()].seal
+                && job.waiting == Some(WaitingKind::Schedule);
             self.change(seq, |job| {
                 job.was_aside |= comes_in_front;
                 job.head.seal = seal;
@@ -194,12 +246,21 @@ impl Store {
         (heads, changes)
     }
 
-    /// A scheduled job draws its place when it falls due. One that later belts of its execution wait for takes the
-    /// execution's: with a later place it would wait behind jobs that wait for it.
+    /// A scheduled job draws its place when it falls due. One that later belts of its execution
+    /// wait for takes the execution's: with a later place it would wait behind jobs that wait for
+    /// it.
     fn seal_when_due(&mut self, job: &Job) -> i64 {
         let (seq, connection) = (job.head.job.execution(), job.head.connection);
         let later = (seq, connection, job.head.belt + 1)..=(seq, connection, u32::MAX);
-        if self.progress.range(later).any(|(_, belt)| belt.finished() < belt.total) { self.executions[&seq].seal } else { self.number() }
+        if self
+            .progress
+            .range(later)
+            .any(|(_, belt)| belt.finished() < belt.total)
+        {
+            self.executions[&seq].seal
+        } else {
+            self.number()
+        }
     }
 
     /// The claim and the intent: true if the job may be sent and is in flight now.
@@ -217,7 +278,14 @@ impl Store {
         true
     }
 
-    pub(crate) fn waits(&mut self, seq: JobSeq, reason: Option<WaitingKind>, due: Option<Mono>, attempts: u32, parent: Option<JobSeq>) {
+    pub(crate) fn waits(
+        &mut self,
+        seq: JobSeq,
+        reason: Option<WaitingKind>,
+        due: Option<Mono>,
+        attempts: u32,
+        parent: Option<JobSeq>,
+    ) {
         self.change(seq, |job| {
             job.state = JobState::Waiting;
             job.waiting = reason;
@@ -233,8 +301,11 @@ impl Store {
             job.waiting = None;
             job.due = None;
         });
-        let children: Vec<JobSeq> =
-            self.children.range((seq, JobSeq(i64::MIN))..=(seq, JobSeq(i64::MAX))).map(|(_, child)| *child).collect();
+        let children: Vec<JobSeq> = self
+            .children
+            .range((seq, JobSeq(i64::MIN))..=(seq, JobSeq(i64::MAX)))
+            .map(|(_, child)| *child)
+            .collect();
         for child in children {
             if state == JobState::Succeeded {
                 self.waits_no_more(child);
@@ -243,7 +314,10 @@ impl Store {
                 changes.orphaned.push(child);
             }
         }
-        let execution = self.executions.get_mut(&seq.execution()).expect("of a sealed execution");
+        let execution = self
+            .executions
+            .get_mut(&seq.execution())
+            .expect("of a sealed execution");
         execution.unfinished -= 1;
         if execution.unfinished == 0 {
             changes.completed.push(seq.execution());
@@ -259,7 +333,9 @@ impl Store {
 
     pub(crate) fn block(&mut self, key: Key) {
         self.blocked.insert(key);
-        for seq in self.of_key(key, |job| job.state == JobState::Waiting && job.waiting.is_none()) {
+        for seq in self.of_key(key, |job| {
+            job.state == JobState::Waiting && job.waiting.is_none()
+        }) {
             self.change(seq, |_| {});
         }
     }
@@ -270,11 +346,20 @@ impl Store {
         for seq in &released {
             self.waits_no_more(*seq);
         }
-        Changes { released, ..self.finish() }
+        Changes {
+            released,
+            ..self.finish()
+        }
     }
 
     fn of_key(&self, key: Key, which: impl Fn(&Job) -> bool) -> Vec<JobSeq> {
-        self.keys.get(&key).into_iter().flatten().map(|(_, _, seq)| *seq).filter(|seq| which(&self.jobs[seq])).collect()
+        self.keys
+            .get(&key)
+            .into_iter()
+            .flatten()
+            .map(|(_, _, seq)| *seq)
+            .filter(|seq| which(&self.jobs[seq]))
+            .collect()
     }
 
     /// Ends the waiting jobs among these.
@@ -295,13 +380,21 @@ impl Store {
     pub(crate) fn orphans(&self) -> Vec<JobSeq> {
         let dead = |job: &&Job| {
             let parent = job.parent.and_then(|parent| self.jobs.get(&parent));
-            job.waiting == Some(WaitingKind::Dependency) && (job.due.is_none() || parent.is_none_or(|parent| parent.state.is_terminal()))
+            job.waiting == Some(WaitingKind::Dependency)
+                && (job.due.is_none() || parent.is_none_or(|parent| parent.state.is_terminal()))
         };
-        self.jobs.values().filter(dead).map(|job| job.head.job).collect()
+        self.jobs
+            .values()
+            .filter(dead)
+            .map(|job| job.head.job)
+            .collect()
     }
 
     pub(crate) fn jobs_of(&self, seq: ExecutionSeq) -> Vec<JobSeq> {
-        self.jobs.range(seq.job(0)..seq.end()).map(|(seq, _)| *seq).collect()
+        self.jobs
+            .range(seq.job(0)..seq.end())
+            .map(|(seq, _)| *seq)
+            .collect()
     }
 
     /// The counters that changed since the last time.
@@ -309,14 +402,25 @@ impl Store {
         let touched = std::mem::take(&mut self.touched);
         for (seq, connection, _) in &touched {
             let range = (*seq, *connection, 0)..=(*seq, *connection, u32::MAX);
-            let belts: Vec<BeltProgress> = self.progress.range(range).map(|(_, belt)| *belt).collect();
+            let belts: Vec<BeltProgress> =
+                self.progress.range(range).map(|(_, belt)| *belt).collect();
             let rule = self.rules[connection];
-            for (_, belt) in belts.iter().enumerate().filter(|(index, _)| gate(&belts, *index, rule) == BeltGate::Open) {
+            for (_, belt) in belts
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| gate(&belts, *index, rule) == BeltGate::Open)
+            {
                 self.was_open.insert((*seq, *connection, belt.belt));
             }
         }
-        let progress = touched.into_iter().map(|place| (place.0, place.1, self.progress[&place])).collect();
-        Changes { progress, ..Changes::default() }
+        let progress = touched
+            .into_iter()
+            .map(|place| (place.0, place.1, self.progress[&place]))
+            .collect();
+        Changes {
+            progress,
+            ..Changes::default()
+        }
     }
 
     /// The one way in which a job changes. One that becomes ready in a blocked key is set aside.
@@ -325,7 +429,10 @@ impl Store {
         self.count(&job, -1);
         self.place(&job, false);
         how(&mut job);
-        if job.state == JobState::Waiting && job.waiting.is_none() && self.blocked.contains(&job.key()) {
+        if job.state == JobState::Waiting
+            && job.waiting.is_none()
+            && self.blocked.contains(&job.key())
+        {
             job.waiting = Some(WaitingKind::Blocked);
         }
         job.was_aside |= job.waiting.is_some_and(WaitingKind::is_set_aside);
@@ -342,23 +449,37 @@ impl Store {
         }
     }
 
-    /// A job behind one of its own object that waits for a parent is passed by other objects of the key, like that one.
+    /// A job behind one of its own object that waits for a parent is passed by other objects of the
+    /// key, like that one.
     fn mark_behind(&mut self, seq: JobSeq) {
         let job = &self.jobs[&seq];
-        let Some(key) = self.keys.get(&job.key()) else { return };
-        let waits = |other: &Job| other.head.object == job.head.object && other.waiting == Some(WaitingKind::Dependency);
-        if key.range(..job.order()).any(|(_, _, other)| waits(&self.jobs[other])) {
+        let Some(key) = self.keys.get(&job.key()) else {
+            return;
+        };
+        let waits = |other: &Job| {
+            other.head.object == job.head.object && other.waiting == Some(WaitingKind::Dependency)
+        };
+        if key
+            .range(..job.order())
+            .any(|(_, _, other)| waits(&self.jobs[other]))
+        {
             self.jobs.get_mut(&seq).expect("just read").was_aside = true;
         }
     }
 
     fn count(&mut self, job: &Job, by: i64) {
         let place = (job.head.job.execution(), job.head.connection, job.head.belt);
-        let belt = self.progress.get_mut(&place).expect("made when it was sealed");
+        let belt = self
+            .progress
+            .get_mut(&place)
+            .expect("made when it was sealed");
         let state = &mut belt.states[job.state as usize];
         *state = state.checked_add_signed(by).expect("never below zero");
         if job.waiting.is_some_and(WaitingKind::is_set_aside) {
-            belt.set_aside = belt.set_aside.checked_add_signed(by).expect("never below zero");
+            belt.set_aside = belt
+                .set_aside
+                .checked_add_signed(by)
+                .expect("never below zero");
         }
         self.touched.insert(place);
     }
@@ -377,7 +498,8 @@ impl Store {
         put(self.keys.entry(job.key()).or_default(), job.order(), there);
     }
 
-    /// The first job that holds the key. One that waits for an object holds the later jobs of its own object only.
+    /// The first job that holds the key. One that waits for an object holds the later jobs of its
+    /// own object only.
     fn first(&self, key: Key) -> Option<&Job> {
         let mut behind: HashSet<ObjectHash> = HashSet::new();
         for (_, _, seq) in self.keys.get(&key)? {
@@ -411,7 +533,15 @@ fn put<T: Ord>(set: &mut BTreeSet<T>, item: T, there: bool) {
 }
 
 /// A head with everything but its place.
-pub(crate) fn head(job: JobSeq, connection: i64, belt: u32, key: i64, object: i64, kind: (i64, Action), priority: i8) -> Head {
+pub(crate) fn head(
+    job: JobSeq,
+    connection: i64,
+    belt: u32,
+    key: i64,
+    object: i64,
+    kind: (i64, Action),
+    priority: i8,
+) -> Head {
     let (type_hash, action) = kind;
     Head {
         job,

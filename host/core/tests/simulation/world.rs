@@ -1,4 +1,5 @@
-//! The host around the scheduler in virtual time: reads and calls take a while, and their answers overtake each other.
+//! The host around the scheduler in virtual time: reads and calls take a while, and their answers
+//! overtake each other.
 
 use std::collections::btree_map::OccupiedEntry;
 use std::collections::{BTreeMap, HashMap};
@@ -6,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::state::JobState;
 use egression_core::scheduler::limits::Draw;
-use egression_core::scheduler::{Claim, ConnectionRules, Ending, Gating, Head, LaneKey, Need, Scheduler, SchedulerBounds};
+use egression_core::scheduler::{
+    Claim, ConnectionRules, Ending, Gating, Head, LaneKey, Need, Scheduler, SchedulerBounds,
+};
 use egression_core::time::Mono;
 
 use crate::chance::Chance;
@@ -30,8 +33,8 @@ pub(crate) struct Trouble {
     pub(crate) outage: u64,
     /// Reads that fail.
     pub(crate) unread: u64,
-    /// The scheduler is told of changes in the order in which the store made them. Counters say nothing of their age, so
-    /// that belts are kept for certain only then.
+    /// The scheduler is told of changes in the order in which the store made them. Counters say
+    /// nothing of their age, so that belts are kept for certain only then.
     pub(crate) ordered: bool,
 }
 
@@ -68,7 +71,18 @@ impl Event {
     /// It happens whether the host lives or not.
     const fn is_outside(&self) -> bool {
         use Event::*;
-        matches!(self, Submit(..) | Pause(..) | Cancel(_) | CancelJob(_) | Gate(..) | Remove(_) | Restore(_) | Unblock(_) | Crash)
+        matches!(
+            self,
+            Submit(..)
+                | Pause(..)
+                | Cancel(_)
+                | CancelJob(_)
+                | Gate(..)
+                | Remove(_)
+                | Restore(_)
+                | Unblock(_)
+                | Crash
+        )
     }
 }
 
@@ -112,7 +126,10 @@ impl World {
         chance: Chance,
     ) -> Self {
         let mut store = Store::default();
-        store.rules = rules.iter().map(|(id, rules)| (*id, rules.belt_on_failure)).collect();
+        store.rules = rules
+            .iter()
+            .map(|(id, rules)| (*id, rules.belt_on_failure))
+            .collect();
         let mut world = Self {
             seed,
             now: Mono(0),
@@ -147,7 +164,8 @@ impl World {
         self.plan(at, event);
     }
 
-    /// The scheduler will be told of a change in the store; in ordered worlds in the order in which the store made them.
+    /// The scheduler will be told of a change in the store; in ordered worlds in the order in which
+    /// the store made them.
     pub(crate) fn tell(&mut self, event: Event) {
         let mut at = self.now.plus_us(1 + self.chance.below(10_000));
         if self.trouble.ordered {
@@ -162,17 +180,33 @@ impl World {
         let mut steps = 0;
         loop {
             steps += 1;
-            assert!(steps < MOST_EVENTS, "seed {}: turns in circles at {:?}", self.seed, self.now);
+            assert!(
+                steps < MOST_EVENTS,
+                "seed {}: turns in circles at {:?}",
+                self.seed,
+                self.now
+            );
             self.pump();
             let event = self.events.first_key_value().map(|((at, _), _)| *at);
             let due = self.store.next_due().filter(|_| !self.due_under_way);
-            let Some(at) = [event, due, self.scheduler.alarm()].into_iter().flatten().min() else { break };
+            let Some(at) = [event, due, self.scheduler.alarm()]
+                .into_iter()
+                .flatten()
+                .min()
+            else {
+                break;
+            };
             self.now = self.now.max(at);
             if due.is_some_and(|due| due <= self.now) {
                 self.due_under_way = true;
                 self.soon(5, Event::Due);
             }
-            while let Some(event) = self.events.first_entry().filter(|entry| entry.key().0 <= self.now).map(OccupiedEntry::remove) {
+            while let Some(event) = self
+                .events
+                .first_entry()
+                .filter(|entry| entry.key().0 <= self.now)
+                .map(OccupiedEntry::remove)
+            {
                 self.happens(event);
             }
         }
@@ -186,7 +220,14 @@ impl World {
             self.destination.reserve(claim.connection);
             self.numbers += 1;
             let number = self.numbers;
-            self.calls.insert(number, Call { claim, sent: Vec::new(), draw: None });
+            self.calls.insert(
+                number,
+                Call {
+                    claim,
+                    sent: Vec::new(),
+                    draw: None,
+                },
+            );
             self.soon(10, Event::Start(number));
         }
         let mut keys = Vec::new();
@@ -195,8 +236,16 @@ impl World {
             match need {
                 Need::Page { lane, after } => self.soon(8, Event::ReadPage(lane, after)),
                 Need::Head { connection, key } => keys.push((connection, key)),
-                Need::OpenBelt { execution, connection, belt } => self.soon(10, Event::OpenBelt(execution, connection, belt)),
-                Need::AbortBelts { execution, connection, belt } => self.soon(10, Event::AbortBelts(execution, connection, belt)),
+                Need::OpenBelt {
+                    execution,
+                    connection,
+                    belt,
+                } => self.soon(10, Event::OpenBelt(execution, connection, belt)),
+                Need::AbortBelts {
+                    execution,
+                    connection,
+                    belt,
+                } => self.soon(10, Event::AbortBelts(execution, connection, belt)),
             }
         }
         if !keys.is_empty() {
@@ -224,7 +273,9 @@ impl World {
                     self.withdrawn(jobs, JobState::Cancelled);
                 }
             }
-            Event::CancelJob(job) if self.store.jobs.contains_key(&job) => self.withdrawn(vec![job], JobState::Cancelled),
+            Event::CancelJob(job) if self.store.jobs.contains_key(&job) => {
+                self.withdrawn(vec![job], JobState::Cancelled)
+            }
             Event::CancelJob(_) => {}
             Event::Gate(connection, gating) => {
                 self.gating.insert(connection, gating.clone());
@@ -251,13 +302,18 @@ impl World {
         match event {
             Event::Sealed(seq) => self.open(seq),
             Event::ReadPage(lane, after) => {
-                let page = (!self.chance.percent(self.trouble.unread)).then(|| self.store.lane_page(lane, after, self.bounds.page));
+                let page = (!self.chance.percent(self.trouble.unread))
+                    .then(|| self.store.lane_page(lane, after, self.bounds.page));
                 self.soon(8, Event::Page(lane, page));
             }
-            Event::Page(lane, Some(page)) => self.scheduler.page(lane, &page.heads, &page.held, page.next, self.now),
+            Event::Page(lane, Some(page)) => {
+                self.scheduler
+                    .page(lane, &page.heads, &page.held, page.next, self.now)
+            }
             Event::Page(lane, None) => self.scheduler.page_failed(lane),
             Event::ReadHeads(keys) => {
-                let heads = (!self.chance.percent(self.trouble.unread)).then(|| self.store.heads_of_keys(&keys, self.now));
+                let heads = (!self.chance.percent(self.trouble.unread))
+                    .then(|| self.store.heads_of_keys(&keys, self.now));
                 self.soon(8, Event::Heads(keys, heads));
             }
             Event::Heads(_, Some(heads)) => self.scheduler.found(&heads, self.now),
@@ -277,7 +333,11 @@ impl World {
                 self.changed(changes);
             }
             Event::OpenBelt(seq, connection, belt) => {
-                self.store.progress.get_mut(&(seq, connection, belt)).expect("there").opened = true;
+                self.store
+                    .progress
+                    .get_mut(&(seq, connection, belt))
+                    .expect("there")
+                    .opened = true;
             }
             Event::AbortBelts(seq, connection, belt) => {
                 let later = |job: &JobSeq| {
@@ -297,8 +357,11 @@ impl World {
     }
 
     fn open(&mut self, seq: ExecutionSeq) {
-        let Some(execution) = self.store.executions.get(&seq).filter(|e| e.unfinished > 0) else { return };
-        self.scheduler.open(seq, execution.paused, self.store.belts(seq));
+        let Some(execution) = self.store.executions.get(&seq).filter(|e| e.unfinished > 0) else {
+            return;
+        };
+        self.scheduler
+            .open(seq, execution.paused, self.store.belts(seq));
     }
 
     fn connect(&mut self, connection: ConnectionId) {
@@ -314,7 +377,13 @@ impl World {
 
     /// What a change in the store means for the scheduler.
     fn changed(&mut self, changes: Changes) {
-        self.scheduler.gone(&changes.gone.iter().map(|(_, _, job)| *job).collect::<Vec<_>>());
+        self.scheduler.gone(
+            &changes
+                .gone
+                .iter()
+                .map(|(_, _, job)| *job)
+                .collect::<Vec<_>>(),
+        );
         self.scheduler.progress_of(changes.progress);
         for seq in changes.completed {
             self.scheduler.close(seq);
@@ -330,7 +399,8 @@ impl World {
     fn ended(&mut self, number: u64, endings: &[(Head, Ending)], changes: Changes) {
         let call = self.calls.remove(&number).expect("it was under way");
         let type_hash = call.claim.heads[0].type_hash;
-        self.scheduler.ended(call.claim.connection, type_hash, endings, self.now);
+        self.scheduler
+            .ended(call.claim.connection, type_hash, endings, self.now);
         self.changed(changes);
         self.room_changed();
     }
@@ -366,7 +436,12 @@ impl World {
     }
 
     fn restart(&mut self) {
-        let connections: Vec<_> = self.rules.keys().copied().filter(|id| !self.removed.contains_key(id)).collect();
+        let connections: Vec<_> = self
+            .rules
+            .keys()
+            .copied()
+            .filter(|id| !self.removed.contains_key(id))
+            .collect();
         for connection in connections {
             self.connect(connection);
         }

@@ -5,7 +5,11 @@ use serde_json::json;
 
 use crate::counter::{Counter, answer, code, send};
 
-const GRANT: [(&str, &str); 3] = [("grant_type", "client_credentials"), ("client_id", "me & you"), ("client_secret", "s:ecret+/")];
+const GRANT: [(&str, &str); 3] = [
+    ("grant_type", "client_credentials"),
+    ("client_id", "me & you"),
+    ("client_secret", "s:ecret+/"),
+];
 const CLIENT: &str = "credentials = { client_id = \"me & you\", client_secret = \"s:ecret+/\" }";
 
 #[tokio::test]
@@ -21,7 +25,10 @@ async fn a_login_opens_the_account() {
         answer(request.json(&json!({ "api_key": key })))
     };
     let (_, granted) = login("sandbox-key").await;
-    assert_eq!((&granted["account"], &granted["expires_in"]), (&json!("acme"), &json!(77)));
+    assert_eq!(
+        (&granted["account"], &granted["expires_in"]),
+        (&json!("acme"), &json!(77))
+    );
     assert_eq!(code(&login("wrong").await), (401, "login.refused"));
 }
 
@@ -32,7 +39,10 @@ async fn a_grant_works_by_form_and_by_basic() {
     let by_form = send(counter.http.post(&url).form(&GRANT)).await;
     assert_eq!(by_form.headers()["cache-control"], "no-store");
     let by_form: serde_json::Value = by_form.json().await.unwrap();
-    assert_eq!((&by_form["token_type"], &by_form["expires_in"]), (&json!("Bearer"), &json!(3600)));
+    assert_eq!(
+        (&by_form["token_type"], &by_form["expires_in"]),
+        (&json!("Bearer"), &json!(3600))
+    );
 
     // RFC 6749, section 2.3.1: both parts are form-encoded before they are joined.
     let basic = counter.http.post(&url).form(&GRANT[..1]);
@@ -67,13 +77,22 @@ async fn a_wrong_grant_is_refused_in_the_words_of_the_rfc() {
 #[tokio::test]
 async fn a_token_must_be_known_and_in_time() {
     let mut counter = Counter::open("token_ttl_s = 0").await;
-    assert_eq!(code(&counter.get("/v1/account").await), (401, "token.unknown"));
+    assert_eq!(
+        code(&counter.get("/v1/account").await),
+        (401, "token.unknown")
+    );
     counter.token = "made-up".to_owned();
-    assert_eq!(code(&counter.get("/v1/product/p").await), (401, "token.unknown"));
+    assert_eq!(
+        code(&counter.get("/v1/product/p").await),
+        (401, "token.unknown")
+    );
     counter.log_in().await;
     let refused = send(counter.request(Method::GET, "/v1/account")).await;
     assert_eq!(refused.headers()["www-authenticate"], "Bearer");
-    assert_eq!(code(&counter.get("/v1/account").await), (401, "token.expired"));
+    assert_eq!(
+        code(&counter.get("/v1/account").await),
+        (401, "token.expired")
+    );
 }
 
 #[tokio::test]
@@ -81,17 +100,26 @@ async fn tokens_are_revoked_at_the_write_count() {
     let mut counter = Counter::start("faults = { token_revocations = [2, 4] }").await;
     let body = crate::counter::category("a");
     assert_eq!(counter.put("/v1/category/a", &body).await.0, 201);
-    assert_eq!(code(&counter.put("/v1/category/a", &json!({})).await), (400, "body.invalid"));
+    assert_eq!(
+        code(&counter.put("/v1/category/a", &json!({})).await),
+        (400, "body.invalid")
+    );
     // A refused item does not count; the write that completes the count is still answered.
     assert_eq!(counter.put("/v1/category/b", &body).await.0, 201);
-    assert_eq!(code(&counter.put("/v1/category/c", &body).await), (401, "token.revoked"));
+    assert_eq!(
+        code(&counter.put("/v1/category/c", &body).await),
+        (401, "token.revoked")
+    );
     counter.log_in().await;
     let items = json!([
         {"id": "c", "action": "upsert", "body": body}, {"id": "d", "action": "upsert", "body": body},
         {"id": "e", "action": "upsert", "body": body},
     ]);
     assert_eq!(counter.batch("category", &items).await.0, 200);
-    assert_eq!(code(&counter.get("/v1/account").await), (401, "token.revoked"));
+    assert_eq!(
+        code(&counter.get("/v1/account").await),
+        (401, "token.revoked")
+    );
     counter.log_in().await;
     assert_eq!(counter.put("/v1/category/f", &body).await.0, 201);
     let report = counter.report();

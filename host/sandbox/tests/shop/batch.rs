@@ -38,7 +38,11 @@ async fn every_item_stands_for_itself_in_order() {
         .iter()
         .map(|result| {
             let code = result["error"]["code"].as_str().unwrap_or("");
-            (result["id"].as_str().unwrap(), result["status"].as_u64().unwrap(), code)
+            (
+                result["id"].as_str().unwrap(),
+                result["status"].as_u64().unwrap(),
+                code,
+            )
         })
         .collect();
     let expected = [
@@ -63,11 +67,17 @@ async fn every_item_stands_for_itself_in_order() {
     assert_eq!((&results[5], &results[8]), (&updated, &updated));
     assert_eq!(results[4]["error"]["version"], "1");
     assert_eq!(results[12]["error"]["pointer"], "/name");
-    assert_eq!(results[0]["error"]["references"], json!([{"type": "category", "id": "a"}]));
+    assert_eq!(
+        results[0]["error"]["references"],
+        json!([{"type": "category", "id": "a"}])
+    );
 
     let report = counter.report();
     assert_eq!((report.calls, report.items, report.applied), (2, 15, 4));
-    assert_eq!((report.missing_reference, report.missing_reference_items), (1, 1));
+    assert_eq!(
+        (report.missing_reference, report.missing_reference_items),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -76,7 +86,10 @@ async fn a_batch_beyond_its_bounds_is_refused_whole() {
     let too_many = counter.batch("category", &upserts(4)).await;
     assert_eq!(code(&too_many), (413, "batch.refused"));
     let wide = json!([{"id": "c", "action": "upsert", "body": category(&"x".repeat(1000))}]);
-    assert_eq!(code(&counter.batch("category", &wide).await), (413, "batch.refused"));
+    assert_eq!(
+        code(&counter.batch("category", &wide).await),
+        (413, "batch.refused")
+    );
     assert_eq!(counter.report().objects["category"], 0);
     assert!(counter.lines("writes").await.is_empty());
     assert_eq!(counter.batch("category", &upserts(3)).await.0, 200);
@@ -86,9 +99,21 @@ async fn a_batch_beyond_its_bounds_is_refused_whole() {
 #[tokio::test]
 async fn an_unreadable_batch_is_refused_whole() {
     let counter = Counter::start("").await;
-    let post = |body: &'static str| answer(counter.request(Method::POST, "/v1/category/batch").body(body));
+    let post = |body: &'static str| {
+        answer(
+            counter
+                .request(Method::POST, "/v1/category/batch")
+                .body(body),
+        )
+    };
     assert_eq!(code(&post("{").await), (400, "body.invalid"));
     assert_eq!(code(&post("[]").await), (400, "body.invalid"));
-    assert_eq!(code(&counter.batch("shelf", &upserts(1)).await), (404, "type.unknown"));
-    assert_eq!(counter.batch("category", &json!([])).await, (200, json!({"results": []})));
+    assert_eq!(
+        code(&counter.batch("shelf", &upserts(1)).await),
+        (404, "type.unknown")
+    );
+    assert_eq!(
+        counter.batch("category", &json!([])).await,
+        (200, json!({"results": []}))
+    );
 }

@@ -17,12 +17,30 @@ async fn the_logs_tell_every_call_write_and_object() {
     ]);
     assert_eq!(counter.batch("category", &items).await.0, 200);
     assert_eq!(counter.put("/v1/brand/x", &json!({"name": 1})).await.0, 400);
-    assert_eq!(counter.put("/v1/brand/x", &json!({"name": "X"})).await.0, 201);
+    assert_eq!(
+        counter.put("/v1/brand/x", &json!({"name": "X"})).await.0,
+        201
+    );
 
     let calls = counter.lines("calls").await;
-    let told =
-        |call: &Value| (call["seq"].clone(), call["method"].clone(), call["path"].clone(), call["status"].clone(), call["items"].clone());
-    let line = |seq, method, path, status, items| (json!(seq), json!(method), json!(path), json!(status), json!(items));
+    let told = |call: &Value| {
+        (
+            call["seq"].clone(),
+            call["method"].clone(),
+            call["path"].clone(),
+            call["status"].clone(),
+            call["items"].clone(),
+        )
+    };
+    let line = |seq, method, path, status, items| {
+        (
+            json!(seq),
+            json!(method),
+            json!(path),
+            json!(status),
+            json!(items),
+        )
+    };
     let expected = [
         line(1, "POST", "/v1/login", 200, 0),
         line(2, "POST", "/v1/category/batch", 200, 3),
@@ -31,13 +49,27 @@ async fn the_logs_tell_every_call_write_and_object() {
     ];
     assert_eq!(calls.iter().map(told).collect::<Vec<_>>(), expected);
     assert!(calls.is_sorted_by_key(|call| call["at_us"].as_u64().unwrap()));
-    assert!(calls.iter().all(|call| call["duration_ms"].is_u64() && call["at_ms"].is_u64()));
+    assert!(
+        calls
+            .iter()
+            .all(|call| call["duration_ms"].is_u64() && call["at_ms"].is_u64())
+    );
 
     let writes = counter.lines("writes").await;
     let digest = canonical_digest(&category("b"));
     let wrong = canonical_digest(&json!({"name": 1}));
     let parts = |write: &Value| {
-        let names = ["seq", "call", "type", "id", "action", "idempotency_key", "digest", "applied", "status"];
+        let names = [
+            "seq",
+            "call",
+            "type",
+            "id",
+            "action",
+            "idempotency_key",
+            "digest",
+            "applied",
+            "status",
+        ];
         Value::from(names.map(|name| write[name].clone()).to_vec())
     };
     let brand = canonical_digest(&json!({"name": "X"}));
@@ -65,23 +97,40 @@ async fn the_report_is_the_same_over_http() {
     let (_, body) = counter.get("/_sandbox/report").await;
     let over_http: Report = serde_json::from_value(body.clone()).unwrap();
     assert_eq!(over_http, counter.report());
-    assert_eq!((over_http.seed, over_http.calls, over_http.items), (9, 2, 1));
-    assert_eq!(body["objects"], json!({"category": 1, "brand": 0, "product": 0, "offer": 0}));
+    assert_eq!(
+        (over_http.seed, over_http.calls, over_http.items),
+        (9, 2, 1)
+    );
+    assert_eq!(
+        body["objects"],
+        json!({"category": 1, "brand": 0, "product": 0, "offer": 0})
+    );
     assert_eq!(body["by_status"], json!({"200": 1, "201": 1}));
     // The control surface is no part of what it reports.
-    assert!(counter.lines("calls").await.iter().all(|call| call["path"] != "/_sandbox/report"));
+    assert!(
+        counter
+            .lines("calls")
+            .await
+            .iter()
+            .all(|call| call["path"] != "/_sandbox/report")
+    );
 }
 
 #[tokio::test]
 async fn a_change_of_scenario_takes_effect_and_a_wrong_one_does_not() {
-    let counter = Counter::start("limits = [{ kind = \"window\", max = 2, window_ms = 3600000 }]").await;
+    let counter =
+        Counter::start("limits = [{ kind = \"window\", max = 2, window_ms = 3600000 }]").await;
     assert_eq!(counter.get("/v1/account").await.0, 200);
     assert_eq!(counter.get("/v1/account").await.0, 429);
     for wrong in [json!({"fault": {}}), json!({"faults": {"error_5xx": 2}})] {
-        assert_eq!(code(&counter.change(&wrong).await), (400, "scenario.invalid"));
+        assert_eq!(
+            code(&counter.change(&wrong).await),
+            (400, "scenario.invalid")
+        );
     }
     // The same limit goes on counting while something else changes.
-    let same = json!({"limits": [{"kind": "window", "max": 2, "window_ms": 3_600_000}], "account": "new"});
+    let same =
+        json!({"limits": [{"kind": "window", "max": 2, "window_ms": 3_600_000}], "account": "new"});
     assert_eq!(counter.change(&same).await.0, 204);
     assert_eq!(counter.get("/v1/account").await.0, 429);
     assert_eq!(counter.change(&json!({"limits": []})).await.0, 204);
@@ -90,23 +139,47 @@ async fn a_change_of_scenario_takes_effect_and_a_wrong_one_does_not() {
     assert!(report.limits.is_empty());
     assert_eq!(report.limit_exceeded, 2, "what happened stays told");
     let whole = serde_json::to_value(Scenario::default()).unwrap();
-    assert_eq!(counter.change(&whole).await.0, 204, "a whole scenario is a change too");
+    assert_eq!(
+        counter.change(&whole).await.0,
+        204,
+        "a whole scenario is a change too"
+    );
 }
 
 #[tokio::test]
 async fn a_reset_empties_the_shop_and_keeps_the_scenario() {
-    let mut counter = Counter::start("account = \"acme\"\nfaults = { token_revocations = [1] }").await;
-    assert_eq!(counter.put_keyed("/v1/category/a", "k", &category("a")).await.0, 201);
-    assert_eq!(answer(counter.request(Method::POST, "/_sandbox/reset")).await.0, 204);
+    let mut counter =
+        Counter::start("account = \"acme\"\nfaults = { token_revocations = [1] }").await;
+    assert_eq!(
+        counter
+            .put_keyed("/v1/category/a", "k", &category("a"))
+            .await
+            .0,
+        201
+    );
+    assert_eq!(
+        answer(counter.request(Method::POST, "/_sandbox/reset"))
+            .await
+            .0,
+        204
+    );
     for log in ["calls", "writes", "objects"] {
         assert!(counter.lines(log).await.is_empty(), "{log}");
     }
-    assert_eq!(code(&counter.get("/v1/account").await), (401, "token.unknown"));
+    assert_eq!(
+        code(&counter.get("/v1/account").await),
+        (401, "token.unknown")
+    );
     counter.log_in().await;
     assert_eq!(counter.get("/v1/account").await.1["account"], "acme");
-    let again = counter.put_keyed("/v1/category/a", "k", &category("other")).await;
+    let again = counter
+        .put_keyed("/v1/category/a", "k", &category("other"))
+        .await;
     assert_eq!((again.0, again.1["version"].as_str()), (201, Some("1")));
-    assert_eq!(code(&counter.get("/v1/account").await), (401, "token.revoked"));
+    assert_eq!(
+        code(&counter.get("/v1/account").await),
+        (401, "token.revoked")
+    );
     assert_eq!(counter.report().calls, 5);
 }
 
@@ -124,7 +197,9 @@ async fn one_connection_serves_many_calls() {
             seen.extend_from_slice(&answer[..read]);
         }
         let token = &counter.token;
-        let next = format!("GET /v1/category/a HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n");
+        let next = format!(
+            "GET /v1/category/a HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n"
+        );
         tcp.write_all(next.as_bytes()).await.unwrap();
     }
 }
@@ -135,7 +210,9 @@ async fn a_stop_finishes_open_calls_and_frees_the_port() {
     let addr = counter.shop.addr();
     let body = category("a").to_string();
     let (first, rest) = body.split_at(5);
-    let mut open = counter.send_raw("PUT /v1/category/a", body.len(), first).await;
+    let mut open = counter
+        .send_raw("PUT /v1/category/a", body.len(), first)
+        .await;
     counter.last_call(|call| call["end"] == "open").await;
 
     let finish = async {

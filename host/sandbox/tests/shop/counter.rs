@@ -23,7 +23,9 @@ impl Counter {
     /// A shop under this scenario, and a client without a token.
     pub(crate) async fn open(scenario: &str) -> Self {
         let scenario = Scenario::from_toml(scenario).unwrap();
-        let shop = Shop::start(scenario, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let shop = Shop::start(scenario, "127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
         let http = Client::builder().timeout(GIVE_UP).build().unwrap();
         let token = String::new();
         Self { shop, http, token }
@@ -124,7 +126,11 @@ pub(crate) async fn answer(request: RequestBuilder) -> Answer {
     let response = send(request).await;
     let status = response.status().as_u16();
     let bytes = response.bytes().await.unwrap();
-    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+    let body = if bytes.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&bytes).unwrap()
+    };
     (status, body)
 }
 

@@ -20,14 +20,23 @@ async fn beyond_a_bucket_calls_are_refused_and_counted() {
     let request = counter.request(Method::PUT, "/v1/category/b");
     let refused = send(request.json(&category("b"))).await;
     let (seconds, ms) = waits(&refused);
-    assert_eq!((refused.status().as_u16(), seconds), (429, ms.div_ceil(1000)));
+    assert_eq!(
+        (refused.status().as_u16(), seconds),
+        (429, ms.div_ceil(1000))
+    );
     // This call and the next must both be paid for.
     assert!(ms > 3_600_000 && ms <= 7_200_000, "{ms}");
-    assert_eq!(code(&counter.get("/v1/account").await), (429, "limit.exceeded"));
+    assert_eq!(
+        code(&counter.get("/v1/account").await),
+        (429, "limit.exceeded")
+    );
 
     let report = counter.report();
     let limit = &report.limits[0];
-    assert_eq!((limit.kind.as_str(), limit.requests, limit.exceeded), ("token_bucket", 4, 2));
+    assert_eq!(
+        (limit.kind.as_str(), limit.requests, limit.exceeded),
+        ("token_bucket", 4, 2)
+    );
     assert_eq!((report.limit_exceeded, limit.used), (2, None));
     assert_eq!((report.by_status[&429], report.objects["category"]), (2, 1));
     assert_eq!(counter.get("/_sandbox/report").await.0, 200);
@@ -55,7 +64,10 @@ async fn token_calls_count_where_the_scenario_says_so() {
         let url = format!("http://{}/oauth/token", counter.shop.addr());
         let form = [("grant_type", "client_credentials")];
         for status in expected {
-            assert_eq!(send(counter.http.post(&url).form(&form)).await.status(), status);
+            assert_eq!(
+                send(counter.http.post(&url).form(&form)).await.status(),
+                status
+            );
         }
         let report = counter.report();
         let counted = if count_tokens { 3 } else { 0 };
@@ -68,9 +80,16 @@ async fn concurrency_counts_from_the_head_to_the_answer() {
     let counter = Counter::start("limits = [{ kind = \"concurrency\", max = 1 }]").await;
     let body = category("a").to_string();
     let (first, rest) = body.split_at(5);
-    let mut open = counter.send_raw("PUT /v1/category/a", body.len(), first).await;
-    counter.last_call(|call| call["method"] == "PUT" && call["end"] == "open").await;
-    assert_eq!(code(&counter.get("/v1/account").await), (429, "limit.exceeded"));
+    let mut open = counter
+        .send_raw("PUT /v1/category/a", body.len(), first)
+        .await;
+    counter
+        .last_call(|call| call["method"] == "PUT" && call["end"] == "open")
+        .await;
+    assert_eq!(
+        code(&counter.get("/v1/account").await),
+        (429, "limit.exceeded")
+    );
 
     open.write_all(rest.as_bytes()).await.unwrap();
     let mut status = [0; 12];
@@ -93,10 +112,14 @@ async fn a_call_whose_client_goes_away_is_no_longer_open() {
 
 #[tokio::test]
 async fn a_refused_call_with_a_long_body_still_reads_its_answer() {
-    let counter = Counter::start("limits = [{ kind = \"window\", max = 1, window_ms = 3600000 }]").await;
+    let counter =
+        Counter::start("limits = [{ kind = \"window\", max = 1, window_ms = 3600000 }]").await;
     let long = category(&"x".repeat(3_000_000));
     for _ in 0..5 {
-        assert_eq!(code(&counter.put("/v1/category/a", &long).await), (429, "limit.exceeded"));
+        assert_eq!(
+            code(&counter.put("/v1/category/a", &long).await),
+            (429, "limit.exceeded")
+        );
     }
 }
 
@@ -111,7 +134,10 @@ async fn a_cool_down_refuses_without_counting_as_exceeded() {
     assert_eq!(counter.get("/v1/account").await.0, 200);
     let closed = send(counter.request(Method::GET, "/v1/account")).await;
     let (seconds, ms) = waits(&closed);
-    assert_eq!((closed.status().as_u16(), seconds), (429, ms.div_ceil(1000)));
+    assert_eq!(
+        (closed.status().as_u16(), seconds),
+        (429, ms.div_ceil(1000))
+    );
     assert!(ms <= 1_800_000, "{ms}");
     assert_eq!(counter.report().limit_exceeded, 0);
     // Closed or not, a fourth call breaks the window.
@@ -120,6 +146,13 @@ async fn a_cool_down_refuses_without_counting_as_exceeded() {
     assert_eq!((report.limit_exceeded, report.calls_while_closed), (1, 2));
     assert_eq!((report.calls, report.limits[0].exceeded), (4, 1));
     assert!(report.closures_ms <= report.span_ms);
-    assert_eq!(counter.change(&json!({"limits": [], "faults": {}})).await.0, 204);
-    assert_eq!(counter.get("/v1/account").await.0, 429, "a closure runs to its end");
+    assert_eq!(
+        counter.change(&json!({"limits": [], "faults": {}})).await.0,
+        204
+    );
+    assert_eq!(
+        counter.get("/v1/account").await.0,
+        429,
+        "a closure runs to its end"
+    );
 }

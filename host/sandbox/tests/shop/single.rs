@@ -14,11 +14,23 @@ async fn an_object_is_created_replaced_left_and_removed() {
     let counter = Counter::start("").await;
     let path = "/v1/category/a%2Fb%20c";
     let created = counter.put(path, &category("one")).await;
-    assert_eq!(created, (201, json!({"id": "a/b c", "version": "1", "changed": true})));
+    assert_eq!(
+        created,
+        (201, json!({"id": "a/b c", "version": "1", "changed": true}))
+    );
     let same = counter.put(path, &category("one")).await;
-    assert_eq!(same, (200, json!({"id": "a/b c", "version": "1", "changed": false})));
+    assert_eq!(
+        same,
+        (
+            200,
+            json!({"id": "a/b c", "version": "1", "changed": false})
+        )
+    );
     let other = counter.put(path, &category("two")).await;
-    assert_eq!(other, (200, json!({"id": "a/b c", "version": "2", "changed": true})));
+    assert_eq!(
+        other,
+        (200, json!({"id": "a/b c", "version": "2", "changed": true}))
+    );
     let read = counter.get(path).await;
     let expected = json!({"id": "a/b c", "version": "2", "body": category("two")});
     assert_eq!(read, (200, expected));
@@ -47,7 +59,10 @@ async fn preconditions_are_kept() {
     let stale = conditional(put(), "if-match", "\"1\"").await;
     assert_eq!(code(&stale), (412, "version.conflict"));
     assert_eq!(stale.1["error"]["version"], "2");
-    assert_eq!(conditional(put(), "if-match", "\"2\"").await.1["version"], "3");
+    assert_eq!(
+        conditional(put(), "if-match", "\"2\"").await.1["version"],
+        "3"
+    );
     let other = conditional(put(), "if-none-match", "\"3\"").await;
     assert_eq!(code(&other), (400, "header.invalid"));
 
@@ -71,7 +86,10 @@ async fn references_must_be_there_and_hold() {
     assert_eq!(refused.1["error"]["references"], missing);
 
     assert_eq!(counter.put("/v1/category/c", &category("c")).await.0, 201);
-    assert_eq!(counter.put("/v1/brand/b", &json!({"name": "B"})).await.0, 201);
+    assert_eq!(
+        counter.put("/v1/brand/b", &json!({"name": "B"})).await.0,
+        201
+    );
     assert_eq!(counter.put("/v1/product/p", &body).await.0, 201);
     let held = counter.delete("/v1/category/c").await;
     assert_eq!(code(&held), (409, "object.referenced"));
@@ -79,31 +97,56 @@ async fn references_must_be_there_and_hold() {
         "product": {"type": "product", "id": "q"},
         "price": {"currency": "EUR", "minor_units": 1999},
     });
-    assert_eq!(code(&counter.put("/v1/offer/o", &offer).await), (422, "reference.missing"));
+    assert_eq!(
+        code(&counter.put("/v1/offer/o", &offer).await),
+        (422, "reference.missing")
+    );
     let child = json!({"name": {"de": "x"}, "parent": {"type": "category", "id": "nowhere"}});
-    assert_eq!(code(&counter.put("/v1/category/e", &child).await), (422, "reference.missing"));
+    assert_eq!(
+        code(&counter.put("/v1/category/e", &child).await),
+        (422, "reference.missing")
+    );
     let report = counter.report();
-    assert_eq!((report.missing_reference, report.missing_reference_items), (3, 3));
+    assert_eq!(
+        (report.missing_reference, report.missing_reference_items),
+        (3, 3)
+    );
 }
 
 #[tokio::test]
 async fn wrong_bodies_and_addresses_are_refused() {
     let counter = Counter::start("max_body_bytes = 200").await;
-    let wrong = counter.put("/v1/product/p", &json!({"name": {"de": ""}})).await;
+    let wrong = counter
+        .put("/v1/product/p", &json!({"name": {"de": ""}}))
+        .await;
     assert_eq!(code(&wrong), (400, "body.invalid"));
     assert_eq!(wrong.1["error"]["pointer"], "/name/de");
     let not_json = counter.request(Method::PUT, "/v1/product/p").body("{");
     assert_eq!(code(&answer(not_json).await), (400, "body.invalid"));
-    let large = counter.put("/v1/category/c", &category(&"x".repeat(200))).await;
+    let large = counter
+        .put("/v1/category/c", &category(&"x".repeat(200)))
+        .await;
     assert_eq!(code(&large), (413, "body.too_large"));
-    assert_eq!(code(&counter.put("/v1/shelf/s", &json!({})).await), (404, "type.unknown"));
-    assert_eq!(code(&counter.get("/v1/a/b/c").await), (404, "route.unknown"));
+    assert_eq!(
+        code(&counter.put("/v1/shelf/s", &json!({})).await),
+        (404, "type.unknown")
+    );
+    assert_eq!(
+        code(&counter.get("/v1/a/b/c").await),
+        (404, "route.unknown")
+    );
     let post = answer(counter.request(Method::POST, "/v1/product/p")).await;
     assert_eq!(code(&post), (405, "method.unknown"));
     let patch = answer(counter.request(Method::PATCH, "/v1/product/p")).await;
     assert_eq!(code(&patch), (405, "method.unknown"));
     // "batch" is an object's id like any other, except for POST.
-    assert_eq!(counter.put("/v1/category/batch", &category("batch")).await.0, 201);
+    assert_eq!(
+        counter
+            .put("/v1/category/batch", &category("batch"))
+            .await
+            .0,
+        201
+    );
     assert!(counter.report().objects.values().sum::<u64>() == 1);
 }
 
@@ -113,17 +156,26 @@ async fn a_key_answers_as_the_first_time() {
     let path = "/v1/category/a";
     let first = counter.put_keyed(path, "k1", &category("one")).await;
     assert_eq!(counter.put_keyed(path, "k2", &category("two")).await.0, 200);
-    let request = counter.request(Method::PUT, path).header("idempotency-key", "\"k1\"");
+    let request = counter
+        .request(Method::PUT, path)
+        .header("idempotency-key", "\"k1\"");
     let replayed = send(request.json(&category("one"))).await;
     assert_eq!(replayed.headers()["idempotent-replayed"], "true");
-    assert_eq!((replayed.status().as_u16(), replayed.json().await.unwrap()), first);
+    assert_eq!(
+        (replayed.status().as_u16(), replayed.json().await.unwrap()),
+        first
+    );
     assert_eq!(counter.get(path).await.1["body"], category("two"));
 
     let reused = counter.put_keyed(path, "k1", &category("three")).await;
     assert_eq!(code(&reused), (422, "idempotency.reused"));
-    let elsewhere = counter.put_keyed("/v1/category/b", "k1", &category("one")).await;
+    let elsewhere = counter
+        .put_keyed("/v1/category/b", "k1", &category("one"))
+        .await;
     assert_eq!(code(&elsewhere), (422, "idempotency.reused"));
-    let delete = counter.request(Method::DELETE, path).header("idempotency-key", "k3");
+    let delete = counter
+        .request(Method::DELETE, path)
+        .header("idempotency-key", "k3");
     assert_eq!(answer(delete.try_clone().unwrap()).await.0, 204);
     assert_eq!(answer(delete).await.0, 204);
     assert_eq!(counter.report().repeated_same_key, 2);

@@ -1,4 +1,5 @@
-//! The router end to end: real store, real configuration; the runtime and the scheduler are stood in for.
+//! The router end to end: real store, real configuration; the runtime and the scheduler are stood
+//! in for.
 #![allow(clippy::unwrap_used)]
 
 mod configure;
@@ -60,73 +61,143 @@ struct Answer {
 
 impl Answer {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.text))
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.text))
     }
 
     /// The problem's code, after the checks that hold for every problem.
     fn problem(&self) -> String {
         let problem = self.json();
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{problem}");
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{problem}"
+        );
         assert_eq!(problem["status"], self.status.as_u16(), "{problem}");
         for field in ["type", "title", "detail", "code", "trace_id"] {
-            assert!(problem[field].is_string(), "{field} is missing in {problem}");
+            assert!(
+                problem[field].is_string(),
+                "{field} is missing in {problem}"
+            );
         }
-        assert_eq!(problem["trace_id"], self.headers["trace-id"].to_str().unwrap());
+        assert_eq!(
+            problem["trace_id"],
+            self.headers["trace-id"].to_str().unwrap()
+        );
         problem["code"].as_str().unwrap().to_owned()
     }
 
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
 impl Host {
     async fn start() -> Self {
-        Self::with(ApiSettings { sync_wait_ms: 0, ..ApiSettings::default() }).await
+        Self::with(ApiSettings {
+            sync_wait_ms: 0,
+            ..ApiSettings::default()
+        })
+        .await
     }
 
     async fn with(settings: ApiSettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let store = Store::open(dir.path(), clock.clone()).await.unwrap();
-        let configuration = Configuration::open(Arc::new(store.clone()), Arc::new(Secrets), Arc::new(|_: &str| None)).await.unwrap();
+        let configuration = Configuration::open(
+            Arc::new(store.clone()),
+            Arc::new(Secrets),
+            Arc::new(|_: &str| None),
+        )
+        .await
+        .unwrap();
         for document in documents() {
-            configuration.put(document, ManagedBy::Api, None).await.unwrap();
+            configuration
+                .put(document, ManagedBy::Api, None)
+                .await
+                .unwrap();
         }
         let (wake, woken) = mpsc::unbounded_channel();
         let acts = Arc::new(Mutex::new(Vec::new()));
         let doors = Doors {
             configuration: Arc::new(configuration),
-            connectors: Arc::new(Sandbox { description: Arc::new(super::acceptance::tests::description()), store: store.clone() }),
-            scheduling: Arc::new(Recorder { wake, acts: Arc::clone(&acts) }),
+            connectors: Arc::new(Sandbox {
+                description: Arc::new(super::acceptance::tests::description()),
+                store: store.clone(),
+            }),
+            scheduling: Arc::new(Recorder {
+                wake,
+                acts: Arc::clone(&acts),
+            }),
         };
         let (ready, isready) = watch::channel(true);
         let state = ApiState::new(store, clock, settings, doors, None, isready);
         let router = router(state.clone(), true);
         let admin = key(&state, Role::Admin, None).await;
-        Self { router, state, admin, woken, acts, ready, _dir: dir }
+        Self {
+            router,
+            state,
+            admin,
+            woken,
+            acts,
+            ready,
+            _dir: dir,
+        }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
-        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let (parts, body) = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
     }
 
     /// With the admin key, a JSON body if there is one, and these headers.
-    async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+    async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
         self.call_as(&self.admin, method, path, headers, body).await
     }
 
-    async fn call_as(&self, key: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {key}"));
+    async fn call_as(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {key}"));
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.send(request.body(body.map_or_else(Body::empty, |b| Body::from(b.to_string()))).unwrap()).await
+        self.send(
+            request
+                .body(body.map_or_else(Body::empty, |b| Body::from(b.to_string())))
+                .unwrap(),
+        )
+        .await
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -139,7 +210,10 @@ impl Host {
 
     /// A body of any kind.
     async fn raw(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
-        let mut request = Request::builder().method("POST").uri(path).header("authorization", format!("Bearer {}", self.admin));
+        let mut request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("authorization", format!("Bearer {}", self.admin));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -147,7 +221,10 @@ impl Host {
     }
 
     async fn executions(&self) -> usize {
-        self.get("/v1/executions").await.json()["items"].as_array().unwrap().len()
+        self.get("/v1/executions").await.json()["items"]
+            .as_array()
+            .unwrap()
+            .len()
     }
 
     /// Ends a waiting job as rejected, as the dispatcher would.
@@ -160,7 +237,10 @@ async fn reject(store: &Store, job: JobSeq) {
     let to = Transition::Ended {
         state: JobState::Rejected,
         code: Some("source.not_found".into()),
-        problem: Some(Problem::new("source.not_found", "the source does not know it")),
+        problem: Some(Problem::new(
+            "source.not_found",
+            "the source does not know it",
+        )),
         changed: None,
         block_key: None,
     };
@@ -184,9 +264,20 @@ async fn settle(store: &Store, job: JobSeq, to: Transition) {
 }
 
 async fn key(state: &ApiState, role: Role, subscription: Option<&str>) -> String {
-    let bound = subscription.map(|name| state.configuration.catalogue().subscription(name).unwrap().id);
+    let bound = subscription.map(|name| {
+        state
+            .configuration
+            .catalogue()
+            .subscription(name)
+            .unwrap()
+            .id
+    });
     let key = auth::new_key().unwrap();
-    state.store.put_key(new_row(state.clock.wall(), role, bound, None), key.hash).await.unwrap();
+    state
+        .store
+        .put_key(new_row(state.clock.wall(), role, bound, None), key.hash)
+        .await
+        .unwrap();
     key.text.expose_secret().to_owned()
 }
 
@@ -203,8 +294,12 @@ fn documents() -> Vec<Document> {
     vec![
         Document::Subscription(read(json!({"name": "acme"}))),
         Document::Subscription(read(json!({"name": "other"}))),
-        Document::Source(read(json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/objects/{type}/{id}"}))),
-        Document::Channel(read(json!({"name": "shop-de", "connector": "sandbox", "belts": [["brand"], ["product"]]}))),
+        Document::Source(read(
+            json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/objects/{type}/{id}"}),
+        )),
+        Document::Channel(read(
+            json!({"name": "shop-de", "connector": "sandbox", "belts": [["brand"], ["product"]]}),
+        )),
         Document::Channel(read(json!({"name": "shop-fr", "connector": "sandbox"}))),
         connection("shop-de", "acme"),
         connection("shop-fr", "acme"),
@@ -230,7 +325,13 @@ struct Secrets;
 
 #[async_trait]
 impl SecretSink for Secrets {
-    async fn put(&self, _: &str, _: &str, _: SecretString, _: &[String]) -> Result<bool, SecretSinkError> {
+    async fn put(
+        &self,
+        _: &str,
+        _: &str,
+        _: SecretString,
+        _: &[String],
+    ) -> Result<bool, SecretSinkError> {
         Ok(true)
     }
     async fn bound_hosts(&self, _: &str, _: &str) -> Result<Option<Vec<String>>, SecretSinkError> {
@@ -249,9 +350,16 @@ struct Sandbox {
 
 #[async_trait]
 impl Connectors for Sandbox {
-    async fn install(&self, component: Bytes, activate: bool) -> Result<ChangedConnector, ConnectorError> {
+    async fn install(
+        &self,
+        component: Bytes,
+        activate: bool,
+    ) -> Result<ChangedConnector, ConnectorError> {
         if !component.starts_with(b"\0asm") {
-            return Err(ConnectorError::Refused { code: "not_a_component".into(), detail: "this is no WebAssembly".into() });
+            return Err(ConnectorError::Refused {
+                code: "not_a_component".into(),
+                detail: "this is no WebAssembly".into(),
+            });
         }
         let description = serde_json::to_string(&*self.description).unwrap();
         let row = ConnectorRow {
@@ -264,10 +372,21 @@ impl Connectors for Sandbox {
             installed_at: Wall(0),
         };
         self.store.put_connector(row.clone(), activate).await?;
-        Ok(ChangedConnector { row, differences: Vec::new() })
+        Ok(ChangedConnector {
+            row,
+            differences: Vec::new(),
+        })
     }
-    async fn activate(&self, name: &str, version: &str) -> Result<Option<Vec<String>>, ConnectorError> {
-        Ok(self.store.activate_connector(name, version).await?.then(Vec::new))
+    async fn activate(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<Vec<String>>, ConnectorError> {
+        Ok(self
+            .store
+            .activate_connector(name, version)
+            .await?
+            .then(Vec::new))
     }
     fn description(&self, name: &str, _: Option<&str>) -> Option<Arc<Description>> {
         (name == "sandbox").then(|| Arc::clone(&self.description))
@@ -290,17 +409,33 @@ impl Scheduling for Recorder {
         self.wake.send(execution).ok();
     }
     fn changed(&self, changes: Changes) {
-        self.acts.lock().unwrap().push(format!("changed {}", changes.gone.len()));
+        self.acts
+            .lock()
+            .unwrap()
+            .push(format!("changed {}", changes.gone.len()));
     }
     fn paused(&self, _: ExecutionSeq, paused: bool) {
         self.acts.lock().unwrap().push(format!("paused {paused}"));
     }
     fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {
-        let group = |jobs| WaitingGroup { kind: WaitingKind::Turn, key: None, until: None, jobs };
-        status.progress.iter().filter(|row| row.connection.0 != 0).map(|row| (row.connection, vec![group(row.belt.states[0])])).collect()
+        let group = |jobs| WaitingGroup {
+            kind: WaitingKind::Turn,
+            key: None,
+            until: None,
+            jobs,
+        };
+        status
+            .progress
+            .iter()
+            .filter(|row| row.connection.0 != 0)
+            .map(|row| (row.connection, vec![group(row.belt.states[0])]))
+            .collect()
     }
     async fn check(&self, connection: ConnectionId) -> Option<Probe> {
-        self.acts.lock().unwrap().push(format!("check {connection}"));
+        self.acts
+            .lock()
+            .unwrap()
+            .push(format!("check {connection}"));
         None
     }
     fn job_waiting(&self, _: &JobRow, _: u32) -> Option<WaitingGroup> {

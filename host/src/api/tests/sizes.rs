@@ -1,4 +1,5 @@
-//! What a request becomes in the store is bounded, not only what is sent; and what is stored is never answered as if it were not.
+//! What a request becomes in the store is bounded, not only what is sent; and what is stored is
+//! never answered as if it were not.
 
 use egression_core::domain::ids::SubscriptionId;
 
@@ -9,7 +10,10 @@ use crate::api::prefer::Preferences;
 use crate::api::submit::{self, Waits};
 
 fn settings() -> ApiSettings {
-    ApiSettings { sync_wait_ms: 0, ..ApiSettings::default() }
+    ApiSettings {
+        sync_wait_ms: 0,
+        ..ApiSettings::default()
+    }
 }
 
 #[tokio::test]
@@ -17,24 +21,59 @@ async fn a_refused_item_is_kept_small_however_large_it_was() {
     let host = Host::start().await;
     let long = "x".repeat(2000);
     let channels: Vec<String> = (0..500).map(|i| format!("{long}{i}")).collect();
-    let bad = json!({"channels": channels, "object_type": long, "object_ids": [long], "source": long});
-    let answer = host.post("/v1/bulk", json!({"defaults": defaults(), "jobs": [bad, line("1")]})).await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["counts"]["rejected"]), (202, &json!(1)), "{}", answer.text);
-    let jobs = host.get(&format!("/v1/executions/{}/jobs?state=rejected", answer.json()["id"].as_str().unwrap())).await;
+    let bad =
+        json!({"channels": channels, "object_type": long, "object_ids": [long], "source": long});
+    let answer = host
+        .post(
+            "/v1/bulk",
+            json!({"defaults": defaults(), "jobs": [bad, line("1")]}),
+        )
+        .await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["counts"]["rejected"]),
+        (202, &json!(1)),
+        "{}",
+        answer.text
+    );
+    let jobs = host
+        .get(&format!(
+            "/v1/executions/{}/jobs?state=rejected",
+            answer.json()["id"].as_str().unwrap()
+        ))
+        .await;
     let problem = jobs.json()["items"][0]["problem"].to_string();
-    assert!(problem.len() < 4000 && problem.contains("more places are wrong"), "{} bytes", problem.len());
-    assert!(jobs.text.len() < 6000, "the object's name is not kept either: {} bytes", jobs.text.len());
+    assert!(
+        problem.len() < 4000 && problem.contains("more places are wrong"),
+        "{} bytes",
+        problem.len()
+    );
+    assert!(
+        jobs.text.len() < 6000,
+        "the object's name is not kept either: {} bytes",
+        jobs.text.len()
+    );
 }
 
 #[tokio::test]
 async fn a_body_in_the_defaults_is_counted_once_for_each_job() {
-    let host = Host::with(ApiSettings { expanded_max_bytes: 1000, ..settings() }).await;
+    let host = Host::with(ApiSettings {
+        expanded_max_bytes: 1000,
+        ..settings()
+    })
+    .await;
     let mut defaults = defaults();
     defaults["payload"] = json!({"text": "x".repeat(300)});
     let bulk = |count: usize| json!({"defaults": defaults, "jobs": (0..count).map(|i| line(&i.to_string())).collect::<Vec<_>>()});
     let refused = host.post("/v1/bulk", bulk(4)).await;
-    assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (413, "too_large"));
-    assert!(refused.text.contains("api.expanded_max_bytes"), "{}", refused.text);
+    assert_eq!(
+        (refused.status.as_u16(), refused.problem().as_str()),
+        (413, "too_large")
+    );
+    assert!(
+        refused.text.contains("api.expanded_max_bytes"),
+        "{}",
+        refused.text
+    );
     assert_eq!(host.executions().await, 0);
     assert_eq!(host.post("/v1/bulk", bulk(2)).await.status, 202);
 }
@@ -44,31 +83,80 @@ async fn what_is_stored_is_never_answered_as_if_it_were_not() {
     let mut host = Host::start().await;
     host.post("/v1/jobs", job("1")).await;
     let execution = host.woken.recv().await.unwrap();
-    let id = host.state.store.execution(execution).await.unwrap().unwrap().row.id;
+    let id = host
+        .state
+        .store
+        .execution(execution)
+        .await
+        .unwrap()
+        .unwrap()
+        .row
+        .id;
     // Whatever happens after the seal: here nothing can be read any more.
     host.state.store.close().await;
-    let caller = Caller { key_id: "key_1".into(), role: Role::Submit, subscription: Some(SubscriptionId(1)), serving: Default::default() };
-    let received = Received { execution, id, single: true, replayed: false };
-    let response = submit::answer(&host.state, &caller, received, Preferences::default(), Waits::Asked).await;
+    let caller = Caller {
+        key_id: "key_1".into(),
+        role: Role::Submit,
+        subscription: Some(SubscriptionId(1)),
+        serving: Default::default(),
+    };
+    let received = Received {
+        execution,
+        id,
+        single: true,
+        replayed: false,
+    };
+    let response = submit::answer(
+        &host.state,
+        &caller,
+        received,
+        Preferences::default(),
+        Waits::Asked,
+    )
+    .await;
     let location = format!("/v1/executions/{id}");
     assert_eq!(
-        (response.status().as_u16(), &response.headers()["operation-location"]),
+        (
+            response.status().as_u16(),
+            &response.headers()["operation-location"]
+        ),
         (202, &location.parse::<http::HeaderValue>().unwrap())
     );
-    let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    let body: Value =
+        serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!(body["id"], id.to_string());
 }
 
 #[tokio::test]
 async fn a_replay_of_what_is_finished_is_answered_as_finished() {
     let mut host = Host::start().await;
-    let bulk =
-        || host.call("POST", "/v1/bulk", &[("idempotency-key", "run-7")], Some(json!({"defaults": defaults(), "jobs": [line("1")]})));
+    let bulk = || {
+        host.call(
+            "POST",
+            "/v1/bulk",
+            &[("idempotency-key", "run-7")],
+            Some(json!({"defaults": defaults(), "jobs": [line("1")]})),
+        )
+    };
     let first = bulk().await;
-    assert_eq!((first.status.as_u16(), bulk().await.status.as_u16()), (202, 202), "not finished yet");
+    assert_eq!(
+        (first.status.as_u16(), bulk().await.status.as_u16()),
+        (202, 202),
+        "not finished yet"
+    );
     let seq = host.woken.recv().await.unwrap();
     host.reject(seq.job(0)).await;
-    let bulk = host.call("POST", "/v1/bulk", &[("idempotency-key", "run-7")], Some(json!({"defaults": defaults(), "jobs": [line("1")]})));
+    let bulk = host.call(
+        "POST",
+        "/v1/bulk",
+        &[("idempotency-key", "run-7")],
+        Some(json!({"defaults": defaults(), "jobs": [line("1")]})),
+    );
     let replay = bulk.await;
-    assert_eq!((replay.status.as_u16(), &replay.json()["jobs"][0]["state"]), (200, &json!("rejected")), "{}", replay.text);
+    assert_eq!(
+        (replay.status.as_u16(), &replay.json()["jobs"][0]["state"]),
+        (200, &json!("rejected")),
+        "{}",
+        replay.text
+    );
 }

@@ -19,14 +19,27 @@ fn row(name: DocumentName, id: i64, document: &Value) -> StoredDocument {
     }
 }
 
-/// One tenant on each of these channels: the channel's limits, the connection's own, and its settings.
+/// One tenant on each of these channels: the channel's limits, the connection's own, and its
+/// settings.
 fn connected(channels: &[(&str, Value, Value, Value)]) -> Vec<Destination> {
-    let mut rows = vec![row(DocumentName::Subscription("acme".to_owned()), 1, &json!({"name": "acme"}))];
+    let mut rows = vec![row(
+        DocumentName::Subscription("acme".to_owned()),
+        1,
+        &json!({"name": "acme"}),
+    )];
     for (id, (name, limits, own, settings)) in (1..).zip(channels) {
         let channel = json!({"name": name, "connector": "shop", "limits": limits});
         rows.push(row(DocumentName::Channel((*name).to_owned()), id, &channel));
-        let connection = json!({"subscription": "acme", "channel": name, "limits": own, "settings": settings});
-        rows.push(row(DocumentName::Connection { channel: (*name).to_owned(), subscription: "acme".to_owned() }, id, &connection));
+        let connection =
+            json!({"subscription": "acme", "channel": name, "limits": own, "settings": settings});
+        rows.push(row(
+            DocumentName::Connection {
+                channel: (*name).to_owned(),
+                subscription: "acme".to_owned(),
+            },
+            id,
+            &connection,
+        ));
     }
     let catalogue = Catalogue::from_rows(rows).unwrap();
     let bucket = |name: &str, scope: &str| Bucket {
@@ -44,13 +57,20 @@ fn connected(channels: &[(&str, Value, Value, Value)]) -> Vec<Destination> {
         }))
         .unwrap()
     };
-    let mut destinations: Vec<Destination> = catalogue.connections().map(|connection| of_connection(connection, &description)).collect();
+    let mut destinations: Vec<Destination> = catalogue
+        .connections()
+        .map(|connection| of_connection(connection, &description))
+        .collect();
     agree(&mut destinations);
     destinations
 }
 
 fn keys(destination: &Destination) -> Vec<String> {
-    destination.limits.iter().map(|limit| limit.key.to_string()).collect()
+    destination
+        .limits
+        .iter()
+        .map(|limit| limit.key.to_string())
+        .collect()
 }
 
 fn limits(scope: &str, max: u32) -> Value {
@@ -60,7 +80,12 @@ fn limits(scope: &str, max: u32) -> Value {
 #[test]
 fn a_limit_never_takes_the_place_of_another_one_of_its_name() {
     let own = json!([{"kind": "concurrency", "name": "api", "max": 1000}]);
-    let found = connected(&[("eu", limits("connection", 2), own, json!({"url": "https://Shop.example:443/eu"}))]);
+    let found = connected(&[(
+        "eu",
+        limits("connection", 2),
+        own,
+        json!({"url": "https://Shop.example:443/eu"}),
+    )]);
     assert_eq!(
         keys(&found[0]),
         [
@@ -71,19 +96,54 @@ fn a_limit_never_takes_the_place_of_another_one_of_its_name() {
             "connector:shop/url=https://shop.example/manifest:store"
         ]
     );
-    let closed: Vec<&str> = found[0].buckets(Some("api")).into_iter().map(|key| &*key.0).collect();
-    assert_eq!(closed, ["connection:1/channel:api", "connection:1/own:api", "channel:eu/manifest:api"], "all of the name");
-    assert_eq!(found[0].buckets(Some("unheard")), [&LimitKey::new("connection:1")]);
-    assert_eq!(found[0].buckets(None), [&LimitKey::new("connection:1")], "limits without a name are not what is meant");
+    let closed: Vec<&str> = found[0]
+        .buckets(Some("api"))
+        .into_iter()
+        .map(|key| &*key.0)
+        .collect();
+    assert_eq!(
+        closed,
+        [
+            "connection:1/channel:api",
+            "connection:1/own:api",
+            "channel:eu/manifest:api"
+        ],
+        "all of the name"
+    );
+    assert_eq!(
+        found[0].buckets(Some("unheard")),
+        [&LimitKey::new("connection:1")]
+    );
+    assert_eq!(
+        found[0].buckets(None),
+        [&LimitKey::new("connection:1")],
+        "limits without a name are not what is meant"
+    );
 }
 
 #[test]
 fn one_place_is_one_limit_however_its_url_is_written() {
-    let urls = ["https://shop.example", "https://shop.example/", "https://SHOP.example:443/a?b=c", "http://shop.example", "Shop 1"];
+    let urls = [
+        "https://shop.example",
+        "https://shop.example/",
+        "https://SHOP.example:443/a?b=c",
+        "http://shop.example",
+        "Shop 1",
+    ];
     let channels = urls.map(|url| ("eu", json!([]), json!([]), json!({"url": url})));
-    let shared: Vec<String> = channels.iter().map(|channel| keys(&connected(std::slice::from_ref(channel))[0]).pop().unwrap()).collect();
+    let shared: Vec<String> = channels
+        .iter()
+        .map(|channel| {
+            keys(&connected(std::slice::from_ref(channel))[0])
+                .pop()
+                .unwrap()
+        })
+        .collect();
     assert_eq!((&shared[0], &shared[0]), (&shared[1], &shared[2]));
-    assert_eq!(shared[3], "connector:shop/url=http://shop.example/manifest:store");
+    assert_eq!(
+        shared[3],
+        "connector:shop/url=http://shop.example/manifest:store"
+    );
     assert_eq!(shared[4], "connector:shop/url=\"Shop 1\"/manifest:store");
 }
 
@@ -96,16 +156,30 @@ fn what_channels_of_a_connector_define_differently_holds_for_each_of_them() {
         ("other", json!([]), json!([]), none()),
     ]);
     let shared = |destination: &Destination| {
-        let mut shared: Vec<_> =
-            destination.limits.iter().filter(|limit| limit.name.as_deref() == Some("api")).map(|l| (l.key.to_string(), l.kind)).collect();
+        let mut shared: Vec<_> = destination
+            .limits
+            .iter()
+            .filter(|limit| limit.name.as_deref() == Some("api"))
+            .map(|l| (l.key.to_string(), l.kind))
+            .collect();
         shared.retain(|(key, _)| key.starts_with("connector:"));
         shared
     };
     let both = [
-        ("connector:shop/channel:api".to_owned(), LimitKind::Concurrency { max: 2 }),
-        ("connector:shop/channel:api~2".to_owned(), LimitKind::Concurrency { max: 1000 }),
+        (
+            "connector:shop/channel:api".to_owned(),
+            LimitKind::Concurrency { max: 2 },
+        ),
+        (
+            "connector:shop/channel:api~2".to_owned(),
+            LimitKind::Concurrency { max: 1000 },
+        ),
     ];
     assert_eq!(shared(&found[0]), both);
     assert_eq!(shared(&found[1]), both);
-    assert_eq!(shared(&found[2]), [], "who does not name it does not share it");
+    assert_eq!(
+        shared(&found[2]),
+        [],
+        "who does not name it does not share it"
+    );
 }

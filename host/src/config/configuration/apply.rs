@@ -1,4 +1,5 @@
-//! The configuration file at start: its documents are put in force, and those that vanished from it are removed.
+//! The configuration file at start: its documents are put in force, and those that vanished from it
+//! are removed.
 
 use std::collections::BTreeSet;
 
@@ -21,29 +22,43 @@ pub struct Applied {
 impl Documents {
     /// All documents in an order in which none names a later one, with their pointers.
     fn in_order(self) -> Vec<(String, Document)> {
-        fn placed<T>(kind: &'static str, documents: Vec<T>, wrap: fn(T) -> Document) -> impl Iterator<Item = (String, Document)> {
-            documents.into_iter().enumerate().map(move |(index, document)| (format!("/{kind}/{index}"), wrap(document)))
+        fn placed<T>(
+            kind: &'static str,
+            documents: Vec<T>,
+            wrap: fn(T) -> Document,
+        ) -> impl Iterator<Item = (String, Document)> {
+            documents
+                .into_iter()
+                .enumerate()
+                .map(move |(index, document)| (format!("/{kind}/{index}"), wrap(document)))
         }
         placed("subscriptions", self.subscriptions, Document::Subscription)
             .chain(placed("sources", self.sources, Document::Source))
             .chain(placed("channels", self.channels, Document::Channel))
-            .chain(placed("connections", self.connections, Document::Connection))
+            .chain(placed(
+                "connections",
+                self.connections,
+                Document::Connection,
+            ))
             .collect()
     }
 }
 
 impl Configuration {
-    /// Puts a file's documents in force as `managed_by: file`. A document that was managed by the API is taken over.
+    /// Puts a file's documents in force as `managed_by: file`. A document that was managed by the
+    /// API is taken over.
     ///
     /// # Errors
-    /// [`ConfigurationError::Invalid`] with all that is wrong with the set, secrets that cannot be read included, before
-    /// anything is written; else what the store or the vault says.
+    /// [`ConfigurationError::Invalid`] with all that is wrong with the set, secrets that cannot be
+    /// read included, before anything is written; else what the store or the vault says.
     pub async fn apply_file(&self, documents: Documents) -> Result<Applied, ConfigurationError> {
         let mut issues = validate::complete_set(&documents);
         let documents = documents.in_order();
-        issues.extend(
-            documents.iter().flat_map(|(pointer, document)| self.unreadable(document).into_iter().map(|issue| issue.under(pointer))),
-        );
+        issues.extend(documents.iter().flat_map(|(pointer, document)| {
+            self.unreadable(document)
+                .into_iter()
+                .map(|issue| issue.under(pointer))
+        }));
         if !issues.is_empty() {
             return Err(ConfigurationError::Invalid { issues });
         }
@@ -53,15 +68,25 @@ impl Configuration {
         applied
     }
 
-    async fn apply(&self, documents: Vec<(String, Document)>) -> Result<Applied, ConfigurationError> {
+    async fn apply(
+        &self,
+        documents: Vec<(String, Document)>,
+    ) -> Result<Applied, ConfigurationError> {
         let mut applied = Applied::default();
         let mut named = BTreeSet::new();
         for (pointer, document) in documents {
             named.insert(document.name());
-            self.write(document, ManagedBy::File, None).await.map_err(|error| error.under(&pointer))?;
+            self.write(document, ManagedBy::File, None)
+                .await
+                .map_err(|error| error.under(&pointer))?;
             applied.put += 1;
         }
-        for kind in [DocumentKind::Connection, DocumentKind::Channel, DocumentKind::Source, DocumentKind::Subscription] {
+        for kind in [
+            DocumentKind::Connection,
+            DocumentKind::Channel,
+            DocumentKind::Source,
+            DocumentKind::Subscription,
+        ] {
             for stored in self.shelf.documents(kind).await? {
                 if stored.managed_by == ManagedBy::File && !named.contains(&stored.name) {
                     self.retire(stored.name, &mut applied).await?;
@@ -71,7 +96,11 @@ impl Configuration {
         Ok(applied)
     }
 
-    async fn retire(&self, name: DocumentName, applied: &mut Applied) -> Result<(), ConfigurationError> {
+    async fn retire(
+        &self,
+        name: DocumentName,
+        applied: &mut Applied,
+    ) -> Result<(), ConfigurationError> {
         match self.remove(&name, ManagedBy::File, None).await {
             Ok(()) => {
                 tracing::info!(document = %Shown(&name), "removed: no longer in the configuration file");
@@ -91,7 +120,12 @@ impl ConfigurationError {
     /// The same seen from the set that the document is in.
     pub(super) fn under(self, pointer: &str) -> Self {
         match self {
-            Self::Invalid { issues } => Self::Invalid { issues: issues.into_iter().map(|issue: Issue| issue.under(pointer)).collect() },
+            Self::Invalid { issues } => Self::Invalid {
+                issues: issues
+                    .into_iter()
+                    .map(|issue: Issue| issue.under(pointer))
+                    .collect(),
+            },
             other => other,
         }
     }
@@ -106,7 +140,10 @@ impl std::fmt::Display for Shown<'_> {
             DocumentName::Subscription(name) => write!(f, "subscription {name}"),
             DocumentName::Source(name) => write!(f, "source {name}"),
             DocumentName::Channel(name) => write!(f, "channel {name}"),
-            DocumentName::Connection { channel, subscription } => write!(f, "connection of {subscription} into {channel}"),
+            DocumentName::Connection {
+                channel,
+                subscription,
+            } => write!(f, "connection of {subscription} into {channel}"),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What is wrong with documents beyond their shape: names, ranges, URLs, references.
 //!
-//! Everything here is pure and complete: all issues of a document are found at once, each with the place and a sentence
-//! that says what would be right. Reading secrets and asking the store are left to [`super::configuration`].
+//! Everything here is pure and complete: all issues of a document are found at once, each with the
+//! place and a sentence that says what would be right. Reading secrets and asking the store are
+//! left to [`super::configuration`].
 
 mod channel;
 mod connection;
@@ -38,13 +39,20 @@ pub struct Issue {
 impl Issue {
     /// An issue at a place.
     pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code, detail: detail.into() }
+        Self {
+            pointer: pointer.into(),
+            code,
+            detail: detail.into(),
+        }
     }
 
     /// The same issue where its document is part of a larger one.
     #[must_use]
     pub fn under(self, prefix: &str) -> Self {
-        Self { pointer: format!("{prefix}{}", self.pointer), ..self }
+        Self {
+            pointer: format!("{prefix}{}", self.pointer),
+            ..self
+        }
     }
 }
 
@@ -57,7 +65,13 @@ impl std::fmt::Display for Issue {
 /// An issue if a number is not within its bounds.
 pub(super) fn range(pointer: &str, value: u64, least: u64, most: u64, unit: &str) -> Option<Issue> {
     let wrong = value < least || value > most;
-    wrong.then(|| Issue::new(pointer, "value.out_of_range", format!("must be {least} to {most}{unit}, not {value}")))
+    wrong.then(|| {
+        Issue::new(
+            pointer,
+            "value.out_of_range",
+            format!("must be {least} to {most}{unit}, not {value}"),
+        )
+    })
 }
 
 #[cfg(test)]

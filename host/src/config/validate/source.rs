@@ -20,7 +20,13 @@ pub fn source(document: &SourceDocument) -> Vec<Issue> {
         name("/name", &document.name),
         range("/max_batch", document.max_batch.into(), 1, MAX_BATCH, ""),
         range("/timeout_ms", document.timeout_ms, 1, MAX_TIMEOUT_MS, " ms"),
-        range("/max_object_bytes", document.max_object_bytes, 1, MAX_OBJECT_BYTES, " bytes"),
+        range(
+            "/max_object_bytes",
+            document.max_object_bytes,
+            1,
+            MAX_OBJECT_BYTES,
+            " bytes",
+        ),
     ]
     .into_iter()
     .flatten()
@@ -36,7 +42,11 @@ fn http(document: &SourceDocument) -> Vec<Issue> {
     let mut issues = limits(&document.limits, false);
     match &document.object_url {
         Some(text) => issues.extend(template("/object_url", text, &["{type}", "{id}"])),
-        None => issues.push(Issue::new("/object_url", "field.missing", "a source of kind `http` needs `object_url`")),
+        None => issues.push(Issue::new(
+            "/object_url",
+            "field.missing",
+            "a source of kind `http` needs `object_url`",
+        )),
     }
     if let Some(text) = &document.batch_url {
         issues.extend(url("/batch_url", text).or_else(|| template("/batch_url", text, &[])));
@@ -56,7 +66,15 @@ fn inline(document: &SourceDocument) -> Vec<Issue> {
         ("/allow_addresses", !document.allow_addresses.is_empty()),
     ];
     let issue = |pointer: &str| {
-        Issue::new(pointer, "field.unexpected", "a source of kind `inline` is never called; its bodies come with the request")
+        Issue::new(
+            pointer,
+            "field.unexpected",
+            "a source of kind `inline` is never called; its bodies come with the request",
+        )
     };
-    given.into_iter().filter(|(_, is_given)| *is_given).map(|(pointer, _)| issue(pointer)).collect()
+    given
+        .into_iter()
+        .filter(|(_, is_given)| *is_given)
+        .map(|(pointer, _)| issue(pointer))
+        .collect()
 }

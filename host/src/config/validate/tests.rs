@@ -14,23 +14,34 @@ fn merged(mut base: Value, changes: Value) -> Value {
 }
 
 fn found(issues: &[Issue]) -> Vec<(&str, &str)> {
-    issues.iter().map(|issue| (issue.pointer.as_str(), issue.code)).collect()
+    issues
+        .iter()
+        .map(|issue| (issue.pointer.as_str(), issue.code))
+        .collect()
 }
 
 fn channel_with(changes: Value) -> Vec<Issue> {
-    let document: ChannelDocument = serde_json::from_value(merged(json!({"name": "shop-de", "connector": "sandbox"}), changes)).unwrap();
+    let document: ChannelDocument = serde_json::from_value(merged(
+        json!({"name": "shop-de", "connector": "sandbox"}),
+        changes,
+    ))
+    .unwrap();
     channel(&document)
 }
 
 fn source_with(changes: Value) -> Vec<Issue> {
-    let base = json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/{type}/{id}"});
+    let base =
+        json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/{type}/{id}"});
     let document: SourceDocument = serde_json::from_value(merged(base, changes)).unwrap();
     source(&document)
 }
 
 fn connection_with(changes: Value) -> Vec<Issue> {
-    let document: ConnectionDocument =
-        serde_json::from_value(merged(json!({"subscription": "acme", "channel": "shop-de"}), changes)).unwrap();
+    let document: ConnectionDocument = serde_json::from_value(merged(
+        json!({"subscription": "acme", "channel": "shop-de"}),
+        changes,
+    ))
+    .unwrap();
     connection(&document)
 }
 
@@ -53,8 +64,16 @@ fn names_are_plain() {
 
 #[test]
 fn belts_name_each_type_once() {
-    let issues = channel_with(json!({"belts": [["category", "brand"], [], ["product", "brand"], ["A"]]}));
-    assert_eq!(found(&issues), [("/belts/1", "belt.empty"), ("/belts/2/1", "belt.duplicate_type"), ("/belts/3/0", "name.invalid")]);
+    let issues =
+        channel_with(json!({"belts": [["category", "brand"], [], ["product", "brand"], ["A"]]}));
+    assert_eq!(
+        found(&issues),
+        [
+            ("/belts/1", "belt.empty"),
+            ("/belts/2/1", "belt.duplicate_type"),
+            ("/belts/3/0", "name.invalid")
+        ]
+    );
     assert_eq!(issues[1].detail, "`brand` is on belt 1 already");
 }
 
@@ -67,12 +86,23 @@ fn times_and_sizes_have_bounds() {
     let places: Vec<_> = issues.iter().map(|i| i.pointer.as_str()).collect();
     assert_eq!(
         places,
-        ["/version", "/partition", "/parent_wait_ms", "/request_timeout_ms", "/max_calls", "/max_items", "/payload_max_age_ms"]
+        [
+            "/version",
+            "/partition",
+            "/parent_wait_ms",
+            "/request_timeout_ms",
+            "/max_calls",
+            "/max_items",
+            "/payload_max_age_ms"
+        ]
     );
     for good in ["1", "1.2", "1.2.3", "1.2.3-rc.1"] {
         assert_eq!(channel_with(json!({ "version": good })), [], "{good}");
     }
-    assert_eq!(found(&channel_with(json!({"version": "1.2-rc"}))), [("/version", "version.invalid")]);
+    assert_eq!(
+        found(&channel_with(json!({"version": "1.2-rc"}))),
+        [("/version", "version.invalid")]
+    );
 }
 
 #[test]
@@ -124,7 +154,11 @@ fn fixed_windows_have_an_instant_and_a_length_that_clocks_can_tell() {
     ]});
     assert_eq!(
         found(&channel_with(limits)),
-        [("/limits/0/anchor", "limit.anchor"), ("/limits/1/window_ms", "value.out_of_range"), ("/limits/3/counts", "name.invalid")]
+        [
+            ("/limits/0/anchor", "limit.anchor"),
+            ("/limits/1/window_ms", "value.out_of_range"),
+            ("/limits/3/counts", "name.invalid")
+        ]
     );
 }
 
@@ -141,21 +175,40 @@ fn source_urls_are_absolute_templates() {
         "https://pim.example/{type}/{id}#top",
     ];
     for url in refused {
-        assert_eq!(found(&source_with(json!({ "object_url": url }))), [("/object_url", "url.invalid")], "{url}");
+        assert_eq!(
+            found(&source_with(json!({ "object_url": url }))),
+            [("/object_url", "url.invalid")],
+            "{url}"
+        );
     }
     assert_eq!(
-        source_with(json!({"object_url": "http://127.0.0.1:9000/o?t={type}&i={id}", "batch_url": "http://127.0.0.1:9000/o:batchGet"})),
+        source_with(
+            json!({"object_url": "http://127.0.0.1:9000/o?t={type}&i={id}", "batch_url": "http://127.0.0.1:9000/o:batchGet"})
+        ),
         []
     );
-    assert_eq!(found(&source_with(json!({"batch_url": "https://pim.example/{type}"}))), [("/batch_url", "url.invalid")]);
+    assert_eq!(
+        found(&source_with(
+            json!({"batch_url": "https://pim.example/{type}"})
+        )),
+        [("/batch_url", "url.invalid")]
+    );
 }
 
 #[test]
 fn a_source_needs_what_its_kind_needs() {
-    assert_eq!(found(&source_with(json!({"object_url": null}))), [("/object_url", "field.missing")]);
     assert_eq!(
-        found(&source_with(json!({"kind": "inline", "auth": {"scheme": "none"}}))),
-        [("/object_url", "field.unexpected"), ("/auth", "field.unexpected")]
+        found(&source_with(json!({"object_url": null}))),
+        [("/object_url", "field.missing")]
+    );
+    assert_eq!(
+        found(&source_with(
+            json!({"kind": "inline", "auth": {"scheme": "none"}})
+        )),
+        [
+            ("/object_url", "field.unexpected"),
+            ("/auth", "field.unexpected")
+        ]
     );
     let auth = json!({"auth": {"scheme": "connector", "secrets": {"api_key": {"env": "K"}}}});
     assert_eq!(found(&source_with(auth)), [("/auth/scheme", "auth.scheme")]);
@@ -163,10 +216,23 @@ fn a_source_needs_what_its_kind_needs() {
 
 #[test]
 fn host_patterns() {
-    let shown = |text: &str| text.parse::<HostPattern>().map(|p| p.to_string()).map_err(|e| e.to_string());
-    assert_eq!(shown("https://Shop.example").unwrap(), "https://shop.example");
-    assert_eq!(shown("https://*.shop.example:8443").unwrap(), "https://*.shop.example:8443");
-    assert_eq!(shown("http://127.0.0.1:9000").unwrap(), "http://127.0.0.1:9000");
+    let shown = |text: &str| {
+        text.parse::<HostPattern>()
+            .map(|p| p.to_string())
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(
+        shown("https://Shop.example").unwrap(),
+        "https://shop.example"
+    );
+    assert_eq!(
+        shown("https://*.shop.example:8443").unwrap(),
+        "https://*.shop.example:8443"
+    );
+    assert_eq!(
+        shown("http://127.0.0.1:9000").unwrap(),
+        "http://127.0.0.1:9000"
+    );
     assert_eq!(shown("http://[::1]").unwrap(), "http://[::1]");
     for bad in [
         "shop.example",
@@ -183,9 +249,13 @@ fn host_patterns() {
     ] {
         assert!(shown(bad).is_err(), "{bad}");
     }
-    let issues = connection_with(json!({"allow_hosts": ["https://shop.example", "https://*.example"]}));
+    let issues =
+        connection_with(json!({"allow_hosts": ["https://shop.example", "https://*.example"]}));
     assert_eq!(found(&issues), [("/allow_hosts/1", "host.invalid")]);
-    assert_eq!(issues[0].detail, "`https://*.example` needs at least two labels behind `*.`");
+    assert_eq!(
+        issues[0].detail,
+        "`https://*.example` needs at least two labels behind `*.`"
+    );
 }
 
 #[test]
@@ -201,8 +271,13 @@ fn credentials_are_looked_at() {
         ]
     );
     assert_eq!(
-        found(&connection_with(json!({"auth": {"scheme": "connector", "secrets": {"a b": {"file": ""}}}}))),
-        [("/auth/secrets", "name.invalid"), ("/auth/secrets/a b", "secret.invalid")]
+        found(&connection_with(
+            json!({"auth": {"scheme": "connector", "secrets": {"a b": {"file": ""}}}})
+        )),
+        [
+            ("/auth/secrets", "name.invalid"),
+            ("/auth/secrets/a b", "secret.invalid")
+        ]
     );
 }
 
@@ -228,15 +303,21 @@ fn a_file_is_complete_and_holds_no_secret() {
         ("/connections/1/channel", "reference.missing"),
         ("/connections/1/auth/token", "secret.not_stored"),
     ];
-    assert_eq!(found(&complete_set(&documents)), [&open[..], &closed[..]].concat());
+    assert_eq!(
+        found(&complete_set(&documents)),
+        [&open[..], &closed[..]].concat()
+    );
 }
 
 #[test]
 fn a_shorter_call_has_shorter_requests() {
-    let channel: ChannelDocument =
-        serde_json::from_value(json!({"name": "shop", "connector": "sandbox", "call_timeout_ms": 5000})).unwrap();
+    let channel: ChannelDocument = serde_json::from_value(
+        json!({"name": "shop", "connector": "sandbox", "call_timeout_ms": 5000}),
+    )
+    .unwrap();
     assert_eq!(super::channel(&channel), []);
     assert_eq!(channel.request_timeout_ms(), 5000);
-    let plain: ChannelDocument = serde_json::from_value(json!({"name": "shop", "connector": "sandbox"})).unwrap();
+    let plain: ChannelDocument =
+        serde_json::from_value(json!({"name": "shop", "connector": "sandbox"})).unwrap();
     assert_eq!(plain.request_timeout_ms(), 15_000);
 }

@@ -30,19 +30,30 @@ pub(super) fn template(pointer: &str, text: &str, placeholders: &[&str]) -> Opti
     }
     let wrong = |detail: String| Some(Issue::new(pointer, "url.invalid", detail));
     let behind_scheme = text.find("://").map_or(0, |at| at + 3);
-    let path_at = text[behind_scheme..].find(['/', '?']).map_or(text.len(), |at| behind_scheme + at);
+    let path_at = text[behind_scheme..]
+        .find(['/', '?'])
+        .map_or(text.len(), |at| behind_scheme + at);
     if text[..path_at].contains(['{', '}']) {
-        return wrong(format!("`{text}`: a placeholder must not be part of the host"));
+        return wrong(format!(
+            "`{text}`: a placeholder must not be part of the host"
+        ));
     }
     for placeholder in placeholders {
         if !text.contains(placeholder) {
             return wrong(format!("`{text}` must hold {placeholder}"));
         }
     }
-    let rest = placeholders.iter().fold(text.to_owned(), |rest, placeholder| rest.replace(placeholder, ""));
+    let rest = placeholders
+        .iter()
+        .fold(text.to_owned(), |rest, placeholder| {
+            rest.replace(placeholder, "")
+        });
     if rest.contains(['{', '}']) {
-        let known =
-            if placeholders.is_empty() { "there are none here".to_owned() } else { format!("known are {}", placeholders.join(" and ")) };
+        let known = if placeholders.is_empty() {
+            "there are none here".to_owned()
+        } else {
+            format!("known are {}", placeholders.join(" and "))
+        };
         return wrong(format!("`{text}` holds an unknown placeholder; {known}"));
     }
     None

@@ -16,14 +16,26 @@ async fn what_is_not_granted_is_denied_before_anything_is_sent() {
     let house = House::new();
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let call = house.call(destination(&["http://localhost"])).await;
-    for url in [server.url("/"), "https://localhost/".to_owned(), "http://other.example/".to_owned(), "gopher://localhost/".to_owned()] {
+    for url in [
+        server.url("/"),
+        "https://localhost/".to_owned(),
+        "http://other.example/".to_owned(),
+        "gopher://localhost/".to_owned(),
+    ] {
         let result = call.send(get(&url)).await;
         assert!(is_denied(&result), "{url}: {result:?}");
     }
     assert_eq!(server.hits(), 0);
-    assert_eq!(call.evidence(), egression_core::domain::outcome::Evidence::default());
+    assert_eq!(
+        call.evidence(),
+        egression_core::domain::outcome::Evidence::default()
+    );
     assert_eq!(call.exchanges().len(), 4);
-    assert!(call.exchanges().iter().all(|e| e.error.is_some() && e.status.is_none()));
+    assert!(
+        call.exchanges()
+            .iter()
+            .all(|e| e.error.is_some() && e.status.is_none())
+    );
 }
 
 #[tokio::test]
@@ -53,11 +65,20 @@ async fn granted_hosts_with_private_addresses_are_denied_in_every_notation() {
 #[tokio::test]
 async fn the_address_is_checked_at_each_dial() {
     let mut house = House::new();
-    let server = Server::start(&house.clock, |_| Reply::Answer(200, vec![("connection".into(), "close".into())], b"hello".to_vec())).await;
+    let server = Server::start(&house.clock, |_| {
+        Reply::Answer(
+            200,
+            vec![("connection".into(), "close".into())],
+            b"hello".to_vec(),
+        )
+    })
+    .await;
     let names = Names::start(Has::Addresses(vec![Ipv4Addr::LOCALHOST])).await;
     house.settings.nameservers = vec![names.at];
     let url = server.named_url("shop.example", "/");
-    let call = house.call(destination(&[&server.named_url("shop.example", "")])).await;
+    let call = house
+        .call(destination(&[&server.named_url("shop.example", "")]))
+        .await;
     assert_eq!(call.send(get(&url)).await.unwrap().body.as_ref(), b"hello");
 
     for address in [[10, 0, 0, 1], [169, 254, 169, 254], [127, 0, 0, 2]] {
@@ -66,7 +87,10 @@ async fn the_address_is_checked_at_each_dial() {
         assert!(is_denied(&result), "{address:?}: {result:?}");
     }
     // Among several, those that may be dialled are.
-    names.set(Has::Addresses(vec![[10, 0, 0, 1].into(), Ipv4Addr::LOCALHOST]));
+    names.set(Has::Addresses(vec![
+        [10, 0, 0, 1].into(),
+        Ipv4Addr::LOCALHOST,
+    ]));
     assert_eq!(call.send(get(&url)).await.unwrap().status, 200);
     names.set(Has::NoName);
     let result = call.send(post(&url, "x")).await;
@@ -88,7 +112,15 @@ async fn a_kept_connection_serves_only_owners_that_may_open_it() {
     };
     let gate = house.gate(vec![destination(&[&grant]), outsider]).await;
     let url = server.named_url("localhost", "/");
-    assert_eq!(open(&gate, OWNER).send(get(&url)).await.unwrap().body.as_ref(), b"inside");
+    assert_eq!(
+        open(&gate, OWNER)
+            .send(get(&url))
+            .await
+            .unwrap()
+            .body
+            .as_ref(),
+        b"inside"
+    );
     let result = open(&gate, "connection:8").send(get(&url)).await;
     assert!(is_denied(&result), "{result:?}");
     assert_eq!(server.hits(), 1);

@@ -1,4 +1,5 @@
-//! Guests that ask for too much: denied by name of the bound, and nothing of it is sent, kept or built.
+//! Guests that ask for too much: denied by name of the bound, and nothing of it is sent, kept or
+//! built.
 
 use serde_json::json;
 
@@ -8,11 +9,17 @@ use crate::gate::exchange::{ExchangeEnd, SendError};
 use crate::vault::VaultError;
 
 fn denied_for(result: &Result<crate::gate::exchange::Answer, SendError>, setting: &str) {
-    assert!(matches!(result, Err(SendError::Denied(why)) if why.contains(setting)), "{setting}: {result:?}");
+    assert!(
+        matches!(result, Err(SendError::Denied(why)) if why.contains(setting)),
+        "{setting}: {result:?}"
+    );
 }
 
 fn refused_for(result: &Result<impl std::fmt::Debug, CredentialError>, why: &str) {
-    assert!(matches!(result, Err(CredentialError::Invalid(text)) if text.contains(why)), "{why}: {result:?}");
+    assert!(
+        matches!(result, Err(CredentialError::Invalid(text)) if text.contains(why)),
+        "{why}: {result:?}"
+    );
 }
 
 #[tokio::test]
@@ -25,16 +32,23 @@ async fn a_body_grows_by_its_secrets_up_to_the_bound_of_a_request_and_no_further
     let text = call.placeholder("key").await.unwrap();
     let json = |count: usize| {
         let body = serde_json::to_string(&vec![text.as_str(); count]).unwrap();
-        OutgoingRequest { body_placeholders: BodyPlaceholders::Json, ..post(&server.url("/"), &body) }
+        OutgoingRequest {
+            body_placeholders: BodyPlaceholders::Json,
+            ..post(&server.url("/"), &body)
+        }
     };
     let form = |count: usize| {
         let body = vec![format!("a={text}"); count].join("&");
-        OutgoingRequest { body_placeholders: BodyPlaceholders::Form, ..post(&server.url("/"), &body) }
+        OutgoingRequest {
+            body_placeholders: BodyPlaceholders::Form,
+            ..post(&server.url("/"), &body)
+        }
     };
     for request in [json(2), form(2)] {
         call.send(request).await.unwrap();
     }
-    // Nine hundred of them are within the bound before they are filled, and twenty-seven million bytes behind it.
+    // Nine hundred of them are within the bound before they are filled, and twenty-seven million
+    // bytes behind it.
     for request in [json(3), json(900), form(3), form(900)] {
         denied_for(&call.send(request).await, "gate.max_request_bytes");
     }
@@ -48,11 +62,21 @@ async fn a_secret_that_is_filled_in_is_not_looked_through_for_placeholders() {
     house.keep("inner", "innermost", &["127.0.0.1"]).await;
     let call = house.call(destination(&[&server.url("")])).await;
     let inner = call.placeholder("inner").await.unwrap();
-    call.deposit("outer", SecretString::from(format!("<{inner}>")), None).await.unwrap();
+    call.deposit("outer", SecretString::from(format!("<{inner}>")), None)
+        .await
+        .unwrap();
     let outer = call.placeholder("outer").await.unwrap();
     let headers = vec![("X-Key".to_owned(), format!("{outer}{inner}"))];
-    call.send(OutgoingRequest { headers, ..get(&server.url("/")) }).await.unwrap();
-    assert_eq!(server.seen()[0].header("x-key"), Some(format!("<{inner}>innermost").as_str()));
+    call.send(OutgoingRequest {
+        headers,
+        ..get(&server.url("/"))
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        server.seen()[0].header("x-key"),
+        Some(format!("<{inner}>innermost").as_str())
+    );
 }
 
 #[tokio::test]
@@ -62,19 +86,55 @@ async fn headers_are_bounded_in_number_and_bytes_with_their_secrets() {
     house.keep("key", &"s".repeat(20_000), &["127.0.0.1"]).await;
     let call = house.call(destination(&[&server.url("")])).await;
     let text = call.placeholder("key").await.unwrap();
-    let with = |headers: Vec<(String, String)>| OutgoingRequest { headers, ..get(&server.url("/")) };
-    let many = |count: usize| with((0..count).map(|i| (format!("x-{i}"), String::new())).collect());
+    let with = |headers: Vec<(String, String)>| OutgoingRequest {
+        headers,
+        ..get(&server.url("/"))
+    };
+    let many = |count: usize| {
+        with(
+            (0..count)
+                .map(|i| (format!("x-{i}"), String::new()))
+                .collect(),
+        )
+    };
     for count in [257, 30_000] {
         denied_for(&call.send(many(count)).await, "gate.max_request_headers`");
     }
-    denied_for(&call.send(with(vec![("x".to_owned(), "v".repeat(70_000))])).await, "gate.max_request_headers_bytes");
-    denied_for(&call.send(with(vec![("x".to_owned(), text.repeat(4))])).await, "gate.max_request_headers_bytes");
-    denied_for(&call.send(get(&server.url(&format!("/?a={}", text.repeat(4))))).await, "gate.max_request_headers_bytes");
-    denied_for(&call.send(get(&server.url(&format!("/{}", "a".repeat(70_000))))).await, "gate.max_request_headers_bytes");
-    let method = OutgoingRequest { method: "X".repeat(70_000), ..get(&server.url("/")) };
+    denied_for(
+        &call
+            .send(with(vec![("x".to_owned(), "v".repeat(70_000))]))
+            .await,
+        "gate.max_request_headers_bytes",
+    );
+    denied_for(
+        &call
+            .send(with(vec![("x".to_owned(), text.repeat(4))]))
+            .await,
+        "gate.max_request_headers_bytes",
+    );
+    denied_for(
+        &call
+            .send(get(&server.url(&format!("/?a={}", text.repeat(4)))))
+            .await,
+        "gate.max_request_headers_bytes",
+    );
+    denied_for(
+        &call
+            .send(get(&server.url(&format!("/{}", "a".repeat(70_000)))))
+            .await,
+        "gate.max_request_headers_bytes",
+    );
+    let method = OutgoingRequest {
+        method: "X".repeat(70_000),
+        ..get(&server.url("/"))
+    };
     denied_for(&call.send(method).await, "gate.max_request_headers_bytes");
     assert_eq!(server.hits(), 0);
-    assert!(call.exchanges().iter().all(|exchange| exchange.method.len() <= 16 && exchange.url.len() <= 2048));
+    assert!(
+        call.exchanges()
+            .iter()
+            .all(|exchange| exchange.method.len() <= 16 && exchange.url.len() <= 2048)
+    );
     call.send(many(256)).await.unwrap();
 }
 
@@ -91,9 +151,17 @@ async fn a_request_has_so_many_different_placeholders() {
     for name in ["a", "b", "c"] {
         texts.push(call.placeholder(name).await.unwrap());
     }
-    let with = |value: String| OutgoingRequest { headers: vec![("X-Key".to_owned(), value)], ..get(&server.url("/")) };
-    denied_for(&call.send(with(texts.concat())).await, "gate.max_placeholders");
-    call.send(with(texts[..2].concat().repeat(20))).await.unwrap();
+    let with = |value: String| OutgoingRequest {
+        headers: vec![("X-Key".to_owned(), value)],
+        ..get(&server.url("/"))
+    };
+    denied_for(
+        &call.send(with(texts.concat())).await,
+        "gate.max_placeholders",
+    );
+    call.send(with(texts[..2].concat().repeat(20)))
+        .await
+        .unwrap();
     let request = SignRequest {
         algorithm: Algorithm::HmacSha256,
         key: texts[0].clone(),
@@ -111,9 +179,16 @@ async fn what_is_signed_is_bounded_before_and_after_its_secrets() {
     house.keep("key", &"s".repeat(60_000), &["127.0.0.1"]).await;
     let call = house.call(destination(&[])).await;
     let text = call.placeholder("key").await.unwrap();
-    let sign =
-        |key: String, data: String| SignRequest { algorithm: Algorithm::HmacSha256, key, data, encoding: Encoding::Hex, attrs: Vec::new() };
-    call.sign(sign(text.clone(), "d".repeat(900_000))).await.unwrap();
+    let sign = |key: String, data: String| SignRequest {
+        algorithm: Algorithm::HmacSha256,
+        key,
+        data,
+        encoding: Encoding::Hex,
+        attrs: Vec::new(),
+    };
+    call.sign(sign(text.clone(), "d".repeat(900_000)))
+        .await
+        .unwrap();
     for request in [
         sign(text.clone(), "d".repeat(1024 * 1024)),
         sign("k".repeat(1024 * 1024), "d".to_owned()),
@@ -130,19 +205,36 @@ async fn deposits_are_bounded_in_size_per_call_and_per_owner() {
     let gate = house.gate(vec![destination(&[])]).await;
     let call = open(&gate, OWNER);
     let value = |bytes: usize| SecretString::from("v".repeat(bytes));
-    refused_for(&call.deposit("big", value(64 * 1024 + 1), None).await, "at most 65536 bytes");
+    refused_for(
+        &call.deposit("big", value(64 * 1024 + 1), None).await,
+        "at most 65536 bytes",
+    );
     for i in 0..16 {
-        call.deposit(&format!("name-{i}"), value(100 + i), None).await.unwrap();
+        call.deposit(&format!("name-{i}"), value(100 + i), None)
+            .await
+            .unwrap();
     }
-    refused_for(&call.deposit("one-more", value(9), None).await, "gate.max_deposits_per_call");
+    refused_for(
+        &call.deposit("one-more", value(9), None).await,
+        "gate.max_deposits_per_call",
+    );
     for i in 16..64 {
         house.keep(&format!("name-{i}"), "v", &[]).await;
     }
     let gate = house.gate(vec![destination(&[])]).await;
     let call = open(&gate, OWNER);
-    refused_for(&call.deposit("one-more", value(9), None).await, "gate.max_secrets_per_connection");
+    refused_for(
+        &call.deposit("one-more", value(9), None).await,
+        "gate.max_secrets_per_connection",
+    );
     call.deposit("name-3", value(9), None).await.unwrap();
-    assert!(matches!(house.vault().put_within(OWNER, "x", value(1), Vec::new(), None, 64).await, Err(VaultError::Many { most: 64 })));
+    assert!(matches!(
+        house
+            .vault()
+            .put_within(OWNER, "x", value(1), Vec::new(), None, 64)
+            .await,
+        Err(VaultError::Many { most: 64 })
+    ));
 }
 
 #[tokio::test]
@@ -153,22 +245,56 @@ async fn the_names_of_what_the_host_attaches_are_not_the_guests() {
         house.keep(name, "hunter2-hunter2", &["127.0.0.1"]).await;
     }
     let own = || destination(&[&server.url("")]);
-    let theirs = house.call(with_auth(own(), json!({"scheme": "connector", "secrets": {}}))).await;
-    let bearer = house.call(with_auth(own(), json!({"scheme": "bearer", "token": {"env": "UNUSED"}}))).await;
+    let theirs = house
+        .call(with_auth(
+            own(),
+            json!({"scheme": "connector", "secrets": {}}),
+        ))
+        .await;
+    let bearer = house
+        .call(with_auth(
+            own(),
+            json!({"scheme": "bearer", "token": {"env": "UNUSED"}}),
+        ))
+        .await;
     let none = house.call(own()).await;
     for name in [BEARER_TOKEN, CLIENT_SECRET] {
-        // What a connector with a scheme of its own was given stands for nothing once the host attaches by itself.
+        // What a connector with a scheme of its own was given stands for nothing once the host
+        // attaches by itself.
         let text = theirs.placeholder(name).await.unwrap();
         for call in [&bearer, &none] {
             refused_for(&call.placeholder(name).await, "belongs to the host");
-            refused_for(&call.deposit(name, SecretString::from("mine"), None).await, "belongs to the host");
+            refused_for(
+                &call.deposit(name, SecretString::from("mine"), None).await,
+                "belongs to the host",
+            );
             let algorithm = Algorithm::HmacSha256;
-            let sign = SignRequest { algorithm, key: text.clone(), data: "d".to_owned(), encoding: Encoding::Hex, attrs: Vec::new() };
+            let sign = SignRequest {
+                algorithm,
+                key: text.clone(),
+                data: "d".to_owned(),
+                encoding: Encoding::Hex,
+                attrs: Vec::new(),
+            };
             refused_for(&call.sign(sign).await, "belongs to the host");
-            let request = OutgoingRequest { headers: vec![("X-Key".to_owned(), text.clone())], ..get(&server.url("/")) };
-            denied_for(&call.send(OutgoingRequest { auth: RequestAuth::None, ..request }).await, "belongs to the host");
+            let request = OutgoingRequest {
+                headers: vec![("X-Key".to_owned(), text.clone())],
+                ..get(&server.url("/"))
+            };
+            denied_for(
+                &call
+                    .send(OutgoingRequest {
+                        auth: RequestAuth::None,
+                        ..request
+                    })
+                    .await,
+                "belongs to the host",
+            );
         }
-        theirs.deposit(name, SecretString::from("renewed"), None).await.unwrap();
+        theirs
+            .deposit(name, SecretString::from("renewed"), None)
+            .await
+            .unwrap();
     }
     assert_eq!(server.hits(), 0);
 }
@@ -178,14 +304,38 @@ async fn a_send_all_has_so_many_requests_and_so_many_bytes_of_answers() {
     let mut house = House::new();
     house.settings.send_all_requests = 5;
     house.settings.send_all_response_bytes = 2500;
-    let server = Server::start(&house.clock, |_| Reply::Answer(200, Vec::new(), vec![b'a'; 1000])).await;
+    let server = Server::start(&house.clock, |_| {
+        Reply::Answer(200, Vec::new(), vec![b'a'; 1000])
+    })
+    .await;
     let call = house.call(destination(&[&server.url("")])).await;
-    let answers = call.send_all((0..2000).map(|_| get(&server.url("/"))).collect()).await;
+    let answers = call
+        .send_all((0..2000).map(|_| get(&server.url("/"))).collect())
+        .await;
     assert_eq!((answers.len(), server.hits()), (2000, 5));
-    let sizes: Vec<_> = answers[..5].iter().map(|a| a.as_ref().map(|a| (a.status, a.body.len(), a.truncated)).unwrap()).collect();
-    assert_eq!(sizes, [(200, 1000, false), (200, 1000, false), (200, 0, true), (200, 0, true), (200, 0, true)]);
+    let sizes: Vec<_> = answers[..5]
+        .iter()
+        .map(|a| {
+            a.as_ref()
+                .map(|a| (a.status, a.body.len(), a.truncated))
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(
+        sizes,
+        [
+            (200, 1000, false),
+            (200, 1000, false),
+            (200, 0, true),
+            (200, 0, true),
+            (200, 0, true)
+        ]
+    );
     for answer in &answers[5..] {
-        assert!(matches!(answer, Err(SendError::NeverSent(why)) if why.contains("gate.send_all_requests")), "{answer:?}");
+        assert!(
+            matches!(answer, Err(SendError::NeverSent(why)) if why.contains("gate.send_all_requests")),
+            "{answer:?}"
+        );
     }
 }
 
@@ -196,15 +346,31 @@ async fn a_request_with_a_secret_asks_for_no_range() {
     for name in ["key", BEARER_TOKEN] {
         house.keep(name, "hunter2-hunter2", &["127.0.0.1"]).await;
     }
-    let owner = with_auth(destination(&[&server.url("")]), json!({"scheme": "bearer", "token": {"env": "UNUSED"}}));
+    let owner = with_auth(
+        destination(&[&server.url("")]),
+        json!({"scheme": "bearer", "token": {"env": "UNUSED"}}),
+    );
     let call = house.call(owner).await;
     let text = call.placeholder("key").await.unwrap();
     let ranged = |auth, more: Option<String>| {
-        let headers = [Some("bytes=0-9".to_owned()).map(|v| ("Range".to_owned(), v)), more.map(|v| ("X-Key".to_owned(), v))];
-        OutgoingRequest { auth, headers: headers.into_iter().flatten().collect(), ..get(&server.url("/")) }
+        let headers = [
+            Some("bytes=0-9".to_owned()).map(|v| ("Range".to_owned(), v)),
+            more.map(|v| ("X-Key".to_owned(), v)),
+        ];
+        OutgoingRequest {
+            auth,
+            headers: headers.into_iter().flatten().collect(),
+            ..get(&server.url("/"))
+        }
     };
-    denied_for(&call.send(ranged(RequestAuth::Connection, None)).await, "`range`");
-    denied_for(&call.send(ranged(RequestAuth::None, Some(text))).await, "`range`");
+    denied_for(
+        &call.send(ranged(RequestAuth::Connection, None)).await,
+        "`range`",
+    );
+    denied_for(
+        &call.send(ranged(RequestAuth::None, Some(text))).await,
+        "`range`",
+    );
     assert_eq!(server.hits(), 0);
     call.send(ranged(RequestAuth::None, None)).await.unwrap();
 }
@@ -220,6 +386,9 @@ fn what_breaks_off_before_it_is_written_was_never_sent() {
     let result = runtime().block_on(call.send(post("http://127.0.0.1:9/x", "body")));
     assert!(matches!(result, Err(SendError::NeverSent(_))), "{result:?}");
     let exchanges = call.exchanges();
-    assert_eq!((exchanges.len(), exchanges[0].end, exchanges[0].write), (1, ExchangeEnd::NeverSent, true));
+    assert_eq!(
+        (exchanges.len(), exchanges[0].end, exchanges[0].write),
+        (1, ExchangeEnd::NeverSent, true)
+    );
     assert!(!call.evidence().anything_left);
 }

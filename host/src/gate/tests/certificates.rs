@@ -1,5 +1,5 @@
-//! Certificates for tests, written by hand (X.509, RFC 5280, in DER): an authority, and servers' with a name. The few
-//! fields that a verifier looks at are there, on keys of the curve P-256.
+//! Certificates for tests, written by hand (X.509, RFC 5280, in DER): an authority, and servers'
+//! with a name. The few fields that a verifier looks at are there, on keys of the curve P-256.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -37,7 +37,11 @@ impl Certificate {
     /// An authority.
     pub(super) fn authority(name: &str) -> Self {
         let is_authority = sequence(&[&tlv(BOOLEAN, &[0xff])]);
-        let constraints = sequence(&[&tlv(OID, BASIC_CONSTRAINTS), &tlv(BOOLEAN, &[0xff]), &tlv(OCTETS, &is_authority)]);
+        let constraints = sequence(&[
+            &tlv(OID, BASIC_CONSTRAINTS),
+            &tlv(BOOLEAN, &[0xff]),
+            &tlv(OCTETS, &is_authority),
+        ]);
         Self::new(name, None, &constraints)
     }
 
@@ -45,17 +49,27 @@ impl Certificate {
     pub(super) fn server(host: &str, authority: Option<&Self>) -> Self {
         // The context tag 2 of a general name is a DNS name.
         let names = sequence(&[&tlv(0x82, host.as_bytes())]);
-        Self::new(host, authority, &sequence(&[&tlv(OID, ALTERNATIVE_NAME), &tlv(OCTETS, &names)]))
+        Self::new(
+            host,
+            authority,
+            &sequence(&[&tlv(OID, ALTERNATIVE_NAME), &tlv(OCTETS, &names)]),
+        )
     }
 
     /// As in a file.
     pub(super) fn pem(&self) -> String {
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(&self.der))
+        format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            STANDARD.encode(&self.der)
+        )
     }
 
     fn new(name: &str, issuer: Option<&Self>, extension: &[u8]) -> Self {
         let random = SystemRandom::new();
-        let private_key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap().as_ref().to_vec();
+        let private_key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random)
+            .unwrap()
+            .as_ref()
+            .to_vec();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &private_key).unwrap();
         let algorithm = sequence(&[&tlv(OID, ECDSA_WITH_SHA256)]);
         let to_sign = sequence(&[
@@ -66,17 +80,31 @@ impl Certificate {
             &distinguished(issuer.map_or(name, |issuer| &issuer.name)),
             &sequence(&[&tlv(TIME, b"200101000000Z"), &tlv(TIME, b"491231235959Z")]),
             &distinguished(name),
-            &sequence(&[&sequence(&[&tlv(OID, EC_PUBLIC_KEY), &tlv(OID, P256)]), &bits(key.public_key().as_ref())]),
+            &sequence(&[
+                &sequence(&[&tlv(OID, EC_PUBLIC_KEY), &tlv(OID, P256)]),
+                &bits(key.public_key().as_ref()),
+            ]),
             &tlv(0xa3, &sequence(&[extension])),
         ]);
-        let signature = issuer.map_or(&key, |issuer| &issuer.key).sign(&random, &to_sign).unwrap();
+        let signature = issuer
+            .map_or(&key, |issuer| &issuer.key)
+            .sign(&random, &to_sign)
+            .unwrap();
         let der = sequence(&[&to_sign, &algorithm, &bits(signature.as_ref())]);
-        Self { name: name.to_owned(), key, private_key, der }
+        Self {
+            name: name.to_owned(),
+            key,
+            private_key,
+            der,
+        }
     }
 }
 
 fn distinguished(name: &str) -> Vec<u8> {
-    sequence(&[&tlv(SET, &sequence(&[&tlv(OID, COMMON_NAME), &tlv(TEXT, name.as_bytes())]))])
+    sequence(&[&tlv(
+        SET,
+        &sequence(&[&tlv(OID, COMMON_NAME), &tlv(TEXT, name.as_bytes())]),
+    )])
 }
 
 fn sequence(parts: &[&[u8]]) -> Vec<u8> {

@@ -47,7 +47,13 @@ struct LimitsInMemory {
 #[async_trait]
 impl LimitFacts for LimitsInMemory {
     async fn closed_limits(&self, _: Wall) -> Result<Vec<(String, Wall)>, StoreError> {
-        Ok(self.closed.lock().unwrap().iter().map(|(key, until)| (key.clone(), *until)).collect())
+        Ok(self
+            .closed
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(key, until)| (key.clone(), *until))
+            .collect())
     }
 
     async fn close_limit(&self, key: &str, until: Wall, _: &str) -> Result<(), StoreError> {
@@ -59,17 +65,35 @@ impl LimitFacts for LimitsInMemory {
         Ok(())
     }
 
-    async fn lease_slice(&self, key: &str, slice: i64, units: u32, at: Wall) -> Result<(), StoreError> {
+    async fn lease_slice(
+        &self,
+        key: &str,
+        slice: i64,
+        units: u32,
+        at: Wall,
+    ) -> Result<(), StoreError> {
         if *self.refuse_leases.lock().unwrap() {
             return Err(StoreError::Full);
         }
         let row = (key.to_owned(), slice, units, at, None);
-        assert!(self.slices.lock().unwrap().insert((key.to_owned(), slice), row).is_none(), "a slice is leased once");
+        assert!(
+            self.slices
+                .lock()
+                .unwrap()
+                .insert((key.to_owned(), slice), row)
+                .is_none(),
+            "a slice is leased once"
+        );
         Ok(())
     }
 
     async fn close_slice(&self, key: &str, slice: i64, at: Wall) -> Result<(), StoreError> {
-        if let Some(row) = self.slices.lock().unwrap().get_mut(&(key.to_owned(), slice)) {
+        if let Some(row) = self
+            .slices
+            .lock()
+            .unwrap()
+            .get_mut(&(key.to_owned(), slice))
+        {
             row.4 = Some(at);
         }
         Ok(())
@@ -80,7 +104,10 @@ impl LimitFacts for LimitsInMemory {
     }
 
     async fn drop_slices(&self, key: &str, before: Wall) -> Result<(), StoreError> {
-        self.slices.lock().unwrap().retain(|_, row| row.0 != key || row.4.is_none_or(|at| at >= before));
+        self.slices
+            .lock()
+            .unwrap()
+            .retain(|_, row| row.0 != key || row.4.is_none_or(|at| at >= before));
         Ok(())
     }
 }
@@ -105,16 +132,30 @@ impl House {
     }
 
     fn vault(&self) -> Vault {
-        Vault::new(&MasterKey::from_bytes([9; 32]), self.secrets.clone(), self.clock.clone())
+        Vault::new(
+            &MasterKey::from_bytes([9; 32]),
+            self.secrets.clone(),
+            self.clock.clone(),
+        )
     }
 
     async fn keep(&self, name: &str, value: &str, hosts: &[&str]) {
         let hosts = hosts.iter().map(|&h| h.to_owned()).collect();
-        self.vault().put(OWNER, name, SecretString::from(value), hosts, None).await.unwrap();
+        self.vault()
+            .put(OWNER, name, SecretString::from(value), hosts, None)
+            .await
+            .unwrap();
     }
 
     async fn gate(&self, destinations: Vec<Destination>) -> Arc<Gate> {
-        let gate = Gate::start(self.settings.clone(), self.limits.clone(), self.vault(), self.clock.clone()).await.unwrap();
+        let gate = Gate::start(
+            self.settings.clone(),
+            self.limits.clone(),
+            self.vault(),
+            self.clock.clone(),
+        )
+        .await
+        .unwrap();
         gate.configure(destinations);
         gate
     }
@@ -127,7 +168,12 @@ impl House {
 }
 
 fn open(gate: &Arc<Gate>, owner: &str) -> CallGate {
-    gate.open_call(gate.destination(owner).unwrap(), 1, gate.clock.mono().plus_ms(LONG_MS), 1)
+    gate.open_call(
+        gate.destination(owner).unwrap(),
+        1,
+        gate.clock.mono().plus_ms(LONG_MS),
+        1,
+    )
 }
 
 /// A destination that may reach these on 127.0.0.1.
@@ -184,5 +230,10 @@ fn get(url: &str) -> OutgoingRequest {
 }
 
 fn post(url: &str, body: &str) -> OutgoingRequest {
-    OutgoingRequest { method: "POST".to_owned(), body: Some(Bytes::from(body.to_owned())), reads_only: false, ..get(url) }
+    OutgoingRequest {
+        method: "POST".to_owned(),
+        body: Some(Bytes::from(body.to_owned())),
+        reads_only: false,
+        ..get(url)
+    }
 }

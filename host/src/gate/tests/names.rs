@@ -57,7 +57,18 @@ fn answer(query: &[u8], has: &Has) -> Option<Vec<u8>> {
         Has::Silence => return None,
     };
     let mut answer = query[..2].to_vec();
-    answer.extend([0x81, 0x80 | code, 0, 1, 0, u8::try_from(addresses.len()).unwrap(), 0, 0, 0, 0]);
+    answer.extend([
+        0x81,
+        0x80 | code,
+        0,
+        1,
+        0,
+        u8::try_from(addresses.len()).unwrap(),
+        0,
+        0,
+        0,
+        0,
+    ]);
     answer.extend(question);
     for address in addresses {
         // A pointer to the question's name, type A, class IN, an hour, four bytes.

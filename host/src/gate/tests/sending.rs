@@ -8,21 +8,43 @@ use crate::gate::exchange::SendError;
 #[tokio::test]
 async fn an_answer_comes_back_as_it_is() {
     let house = House::new();
-    let server =
-        Server::start(&house.clock, |seen| Reply::Answer(422, vec![("X-Id".into(), "a1".into())], seen.body.clone().into_bytes())).await;
+    let server = Server::start(&house.clock, |seen| {
+        Reply::Answer(
+            422,
+            vec![("X-Id".into(), "a1".into())],
+            seen.body.clone().into_bytes(),
+        )
+    })
+    .await;
     let call = house.call(destination(&[&server.url("")])).await;
     let mut request = post(&server.url("/orders?dry=1"), "{\"n\":1.10}");
-    request.headers =
-        vec![("Content-Type".into(), "application/json".into()), ("X-Twice".into(), "1".into()), ("X-Twice".into(), "2".into())];
+    request.headers = vec![
+        ("Content-Type".into(), "application/json".into()),
+        ("X-Twice".into(), "1".into()),
+        ("X-Twice".into(), "2".into()),
+    ];
     let answer = call.send(request).await.unwrap();
-    assert_eq!((answer.status, answer.body.as_ref(), answer.truncated), (422, &b"{\"n\":1.10}"[..], false));
-    assert!(answer.headers.contains(&("x-id".to_owned(), "a1".to_owned())));
+    assert_eq!(
+        (answer.status, answer.body.as_ref(), answer.truncated),
+        (422, &b"{\"n\":1.10}"[..], false)
+    );
+    assert!(
+        answer
+            .headers
+            .contains(&("x-id".to_owned(), "a1".to_owned()))
+    );
     let seen = &server.seen()[0];
     assert_eq!(seen.line, "POST /orders?dry=1 HTTP/1.1");
-    assert_eq!(seen.headers.iter().filter(|(n, _)| n == "x-twice").count(), 2);
+    assert_eq!(
+        seen.headers.iter().filter(|(n, _)| n == "x-twice").count(),
+        2
+    );
     assert_eq!(seen.header("accept-encoding"), None);
     let exchange = &call.exchanges()[0];
-    assert_eq!((exchange.status, exchange.write, exchange.error.as_deref()), (Some(422), true, None));
+    assert_eq!(
+        (exchange.status, exchange.write, exchange.error.as_deref()),
+        (Some(422), true, None)
+    );
     let evidence = call.evidence();
     assert!(evidence.write_left && evidence.anything_left && !evidence.answer_lost);
 }
@@ -30,26 +52,47 @@ async fn an_answer_comes_back_as_it_is() {
 #[tokio::test]
 async fn a_redirect_is_an_answer() {
     let house = House::new();
-    let server =
-        Server::start(&house.clock, |_| Reply::Answer(302, vec![("location".into(), "http://169.254.169.254/".into())], Vec::new())).await;
+    let server = Server::start(&house.clock, |_| {
+        Reply::Answer(
+            302,
+            vec![("location".into(), "http://169.254.169.254/".into())],
+            Vec::new(),
+        )
+    })
+    .await;
     let call = house.call(destination(&[&server.url("")])).await;
     let answer = call.send(get(&server.url("/"))).await.unwrap();
     assert_eq!(answer.status, 302);
-    assert!(answer.headers.contains(&("location".to_owned(), "http://169.254.169.254/".to_owned())));
+    assert!(
+        answer
+            .headers
+            .contains(&("location".to_owned(), "http://169.254.169.254/".to_owned()))
+    );
     assert_eq!(server.hits(), 1);
 }
 
 #[tokio::test]
 async fn a_refused_connection_or_an_unanswered_name_was_never_sent() {
     let mut house = House::new();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let names = Names::start(Has::Silence).await;
     house.settings.nameservers = vec![names.at];
-    let call = house.call(destination(&[&format!("http://{closed}"), "http://shop.example"])).await;
+    let call = house
+        .call(destination(&[
+            &format!("http://{closed}"),
+            "http://shop.example",
+        ]))
+        .await;
     let result = call.send(post(&format!("http://{closed}/"), "x")).await;
     assert!(matches!(result, Err(SendError::NeverSent(_))), "{result:?}");
     // The request's time is up while the name is looked up.
-    let request = OutgoingRequest { timeout_ms: Some(50), ..post("http://shop.example/", "x") };
+    let request = OutgoingRequest {
+        timeout_ms: Some(50),
+        ..post("http://shop.example/", "x")
+    };
     let result = call.send(request).await;
     assert!(matches!(result, Err(SendError::NeverSent(_))), "{result:?}");
     let evidence = call.evidence();
@@ -70,7 +113,10 @@ async fn what_left_and_was_not_answered_whole_is_said_to_be_sent() {
         let mut request = post(&server.url(path), "x");
         request.timeout_ms = (path == "/silence").then_some(300);
         let result = call.send(request).await;
-        assert!(matches!(result, Err(SendError::SentWithoutAnswer(_))), "{path}: {result:?}");
+        assert!(
+            matches!(result, Err(SendError::SentWithoutAnswer(_))),
+            "{path}: {result:?}"
+        );
         let evidence = call.evidence();
         assert!(evidence.write_left && evidence.answer_lost, "{path}");
     }
@@ -91,10 +137,16 @@ async fn bounds_on_bodies_and_time_hold() {
     let gate = house.gate(vec![destination(&[&server.url("")])]).await;
     let call = open(&gate, OWNER);
     let result = call.send(post(&server.url("/"), "12345678901")).await;
-    assert!(matches!(&result, Err(SendError::Denied(why)) if why.contains("max_request_bytes")), "{result:?}");
+    assert!(
+        matches!(&result, Err(SendError::Denied(why)) if why.contains("max_request_bytes")),
+        "{result:?}"
+    );
     let answer = call.send(get(&server.url("/"))).await.unwrap();
     assert_eq!((answer.body.len(), answer.truncated), (100, true));
-    let asked = OutgoingRequest { max_response_bytes: Some(7), ..get(&server.url("/")) };
+    let asked = OutgoingRequest {
+        max_response_bytes: Some(7),
+        ..get(&server.url("/"))
+    };
     assert_eq!(call.send(asked).await.unwrap().body.len(), 7);
     let late = gate.open_call(gate.destination(OWNER).unwrap(), 2, house.clock.mono(), 1);
     let result = late.send(get(&server.url("/"))).await;
@@ -107,11 +159,21 @@ async fn headers_of_the_host_are_denied() {
     let house = House::new();
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let call = house.call(destination(&[&server.url("")])).await;
-    for (name, value) in [("Host", "evil.example"), ("Content-Length", "0"), ("Transfer-Encoding", "chunked"), ("X-Split", "a\r\nHost: b")]
-    {
-        let request = OutgoingRequest { headers: vec![(name.into(), value.into())], ..get(&server.url("/")) };
+    for (name, value) in [
+        ("Host", "evil.example"),
+        ("Content-Length", "0"),
+        ("Transfer-Encoding", "chunked"),
+        ("X-Split", "a\r\nHost: b"),
+    ] {
+        let request = OutgoingRequest {
+            headers: vec![(name.into(), value.into())],
+            ..get(&server.url("/"))
+        };
         let result = call.send(request).await;
-        assert!(matches!(result, Err(SendError::Denied(_))), "{name}: {result:?}");
+        assert!(
+            matches!(result, Err(SendError::Denied(_))),
+            "{name}: {result:?}"
+        );
     }
     assert_eq!(server.hits(), 0);
 }
@@ -122,7 +184,13 @@ async fn several_are_sent_at_once_within_the_bound_and_answered_in_order() {
     house.settings.send_all_concurrency = 3;
     let server = Server::start(&house.clock, |seen| Reply::ok(&seen.line)).await;
     let call = house.call(destination(&[&server.url("")])).await;
-    let answers = call.send_all((0..30).map(|i| get(&server.url(&format!("/{i}")))).collect()).await;
+    let answers = call
+        .send_all(
+            (0..30)
+                .map(|i| get(&server.url(&format!("/{i}"))))
+                .collect(),
+        )
+        .await;
     for (i, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.unwrap().body, format!("GET /{i} HTTP/1.1"));
     }

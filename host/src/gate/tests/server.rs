@@ -21,7 +21,10 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 }
 
@@ -56,11 +59,19 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(clock: &Clock, handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(
+        clock: &Clock,
+        handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let shared = Shared { clock: clock.clone(), seen: Arc::clone(&seen), under_way: Arc::default(), handler: Arc::new(handler) };
+        let shared = Shared {
+            clock: clock.clone(),
+            seen: Arc::clone(&seen),
+            under_way: Arc::default(),
+            handler: Arc::new(handler),
+        };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, shared.clone()));
@@ -113,7 +124,10 @@ async fn serve(mut stream: TcpStream, shared: Shared) {
         *shared.under_way.lock().unwrap() -= 1;
         match reply {
             Reply::Answer(status, headers, body) => {
-                let mut head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n", body.len());
+                let mut head = format!(
+                    "HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n",
+                    body.len()
+                );
                 for (name, value) in headers {
                     head.push_str(&format!("{name}: {value}\r\n"));
                 }
@@ -123,7 +137,10 @@ async fn serve(mut stream: TcpStream, shared: Shared) {
             }
             Reply::Close => return,
             Reply::Half => {
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345").await.unwrap();
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345")
+                    .await
+                    .unwrap();
                 return;
             }
             Reply::Silence => std::future::pending().await,
@@ -144,9 +161,17 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, clock: &Cloc
     let head = String::from_utf8(buffer[..end].to_vec()).unwrap();
     let mut lines = head.split("\r\n").map(str::to_owned);
     let line = lines.next().unwrap();
-    let headers: Vec<(String, String)> =
-        lines.map(|l| l.split_once(':').map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned())).unwrap()).collect();
-    let length = headers.iter().find(|(n, _)| n == "content-length").map_or(0, |(_, v)| v.parse::<usize>().unwrap());
+    let headers: Vec<(String, String)> = lines
+        .map(|l| {
+            l.split_once(':')
+                .map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()))
+                .unwrap()
+        })
+        .collect();
+    let length = headers
+        .iter()
+        .find(|(n, _)| n == "content-length")
+        .map_or(0, |(_, v)| v.parse::<usize>().unwrap());
     while buffer.len() < end + 4 + length {
         if stream.read_buf(buffer).await.ok()? == 0 {
             return None;
@@ -154,5 +179,11 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, clock: &Cloc
     }
     let body = String::from_utf8(buffer[end + 4..end + 4 + length].to_vec()).unwrap();
     buffer.drain(..end + 4 + length);
-    Some(Seen { at, line, headers, body, under_way: 0 })
+    Some(Seen {
+        at,
+        line,
+        headers,
+        body,
+        under_way: 0,
+    })
 }

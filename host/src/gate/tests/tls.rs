@@ -36,18 +36,25 @@ impl Secured {
     async fn start(certificate: &Certificate, protocols: &[&str]) -> Self {
         let chain = vec![CertificateDer::from(certificate.der.clone())];
         let key = PrivateKeyDer::try_from(certificate.private_key.clone()).unwrap();
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(chain, key)
+                .unwrap();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Seen::default();
         let router = Router::new().fallback(answer).with_state(Arc::clone(&seen));
-        let listener = Handshakes { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
+        let listener = Handshakes {
+            listener,
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        };
         tokio::spawn(axum::serve(listener, router).into_future());
         Self { port, seen }
     }
@@ -71,7 +78,10 @@ async fn answer(State(seen): State<Seen>, request: Request) -> Response {
     match path.as_str() {
         "/silence" => std::future::pending().await,
         // The head and a part, and then the stream is reset.
-        "/half" => Response::new(Body::from_stream(stream::iter([Ok("half"), Err(std::io::Error::other("on purpose"))]))),
+        "/half" => Response::new(Body::from_stream(stream::iter([
+            Ok("half"),
+            Err(std::io::Error::other("on purpose")),
+        ]))),
         _ => Response::new(Body::from("taken")),
     }
 }
@@ -100,11 +110,16 @@ impl axum::serve::Listener for Handshakes {
     }
 }
 
-/// A house where every name leads to this machine, and that trusts this authority beside the system's.
+/// A house where every name leads to this machine, and that trusts this authority beside the
+/// system's.
 async fn house_of(authority: Option<&Certificate>) -> (House, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut house = House::new();
-    house.settings.nameservers = vec![Names::start(Has::Addresses(vec![Ipv4Addr::LOCALHOST])).await.at];
+    house.settings.nameservers = vec![
+        Names::start(Has::Addresses(vec![Ipv4Addr::LOCALHOST]))
+            .await
+            .at,
+    ];
     if let Some(authority) = authority {
         let file = directory.path().join("authorities.pem");
         std::fs::write(&file, authority.pem()).unwrap();
@@ -115,13 +130,22 @@ async fn house_of(authority: Option<&Certificate>) -> (House, tempfile::TempDir)
 
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sent() {
-    let (authority, stranger) = (Certificate::authority("ours"), Certificate::authority("theirs"));
+    let (authority, stranger) = (
+        Certificate::authority("ours"),
+        Certificate::authority("theirs"),
+    );
     let (house, _directory) = house_of(Some(&authority)).await;
-    for certificate in [Certificate::server(HOST, None), Certificate::server(HOST, Some(&stranger))] {
+    for certificate in [
+        Certificate::server(HOST, None),
+        Certificate::server(HOST, Some(&stranger)),
+    ] {
         let server = Secured::start(&certificate, &["h2", "http/1.1"]).await;
         let call = house.call(destination(&[&server.url("")])).await;
         let result = call.send(post(&server.url("/"), "{}")).await;
-        assert!(matches!(&result, Err(SendError::NeverSent(why)) if why.contains("certificate")), "{result:?}");
+        assert!(
+            matches!(&result, Err(SendError::NeverSent(why)) if why.contains("certificate")),
+            "{result:?}"
+        );
         let evidence = call.evidence();
         assert!(!evidence.anything_left && !evidence.write_left && !evidence.answer_lost);
         assert_eq!(server.seen(), Vec::new());
@@ -138,7 +162,10 @@ async fn an_authority_of_the_operator_is_trusted_once_it_is_configured() {
     assert!(matches!(result, Err(SendError::NeverSent(_))), "{result:?}");
     let (house, _directory) = house_of(Some(&authority)).await;
     let call = house.call(destination(&[&server.url("")])).await;
-    assert_eq!(call.send(get(&server.url("/after"))).await.unwrap().body, "taken");
+    assert_eq!(
+        call.send(get(&server.url("/after"))).await.unwrap().body,
+        "taken"
+    );
     assert_eq!(server.seen(), [(Version::HTTP_11, "/after".to_owned())]);
 }
 
@@ -147,11 +174,19 @@ async fn the_name_is_verified_although_the_address_is_the_right_one() {
     let authority = Certificate::authority("ours");
     let server = Secured::start(&Certificate::server(HOST, Some(&authority)), &["h2"]).await;
     let (house, _directory) = house_of(Some(&authority)).await;
-    let (other, literal) = (server.url_of("other.example", "/"), server.url_of("127.0.0.1", "/"));
-    let call = house.call(destination(&[&server.url(""), &other, &literal])).await;
+    let (other, literal) = (
+        server.url_of("other.example", "/"),
+        server.url_of("127.0.0.1", "/"),
+    );
+    let call = house
+        .call(destination(&[&server.url(""), &other, &literal]))
+        .await;
     for url in [&other, &literal] {
         let result = call.send(post(url, "{}")).await;
-        assert!(matches!(result, Err(SendError::NeverSent(_))), "{url}: {result:?}");
+        assert!(
+            matches!(result, Err(SendError::NeverSent(_))),
+            "{url}: {result:?}"
+        );
     }
     assert!(!call.evidence().anything_left);
     assert_eq!(server.seen(), Vec::new());
@@ -162,13 +197,31 @@ async fn the_name_is_verified_although_the_address_is_the_right_one() {
 async fn http_2_is_spoken_where_it_is_offered() {
     let authority = Certificate::authority("ours");
     let (house, _directory) = house_of(Some(&authority)).await;
-    let server = Secured::start(&Certificate::server(HOST, Some(&authority)), &["h2", "http/1.1"]).await;
+    let server = Secured::start(
+        &Certificate::server(HOST, Some(&authority)),
+        &["h2", "http/1.1"],
+    )
+    .await;
     let call = house.call(destination(&[&server.url("")])).await;
-    let answers = call.send_all((0..20).map(|n| post(&server.url(&format!("/{n}")), "{}")).collect()).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.status == 200)), "{answers:?}");
+    let answers = call
+        .send_all(
+            (0..20)
+                .map(|n| post(&server.url(&format!("/{n}")), "{}"))
+                .collect(),
+        )
+        .await;
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.as_ref().is_ok_and(|answer| answer.status == 200)),
+        "{answers:?}"
+    );
     let seen = server.seen();
     assert_eq!(seen.len(), 20);
-    assert!(seen.iter().all(|(version, _)| *version == Version::HTTP_2), "{seen:?}");
+    assert!(
+        seen.iter().all(|(version, _)| *version == Version::HTTP_2),
+        "{seen:?}"
+    );
     let evidence = call.evidence();
     assert!(evidence.write_left && !evidence.answer_lost);
 }
@@ -183,10 +236,20 @@ async fn over_http_2_an_answer_that_does_not_come_whole_is_lost_and_nothing_is_r
         let mut request = post(&server.url(path), "{}");
         request.timeout_ms = (path == "/silence").then_some(300);
         let result = call.send(request).await;
-        assert!(matches!(result, Err(SendError::SentWithoutAnswer(_))), "{path}: {result:?}");
+        assert!(
+            matches!(result, Err(SendError::SentWithoutAnswer(_))),
+            "{path}: {result:?}"
+        );
         let evidence = call.evidence();
         assert!(evidence.write_left && evidence.answer_lost, "{path}");
-        assert_eq!(server.seen().iter().filter(|(_, seen)| seen == path).count(), 1);
+        assert_eq!(
+            server
+                .seen()
+                .iter()
+                .filter(|(_, seen)| seen == path)
+                .count(),
+            1
+        );
     }
 }
 
@@ -195,14 +258,28 @@ async fn a_file_of_authorities_that_is_none_keeps_the_gate_shut() {
     let directory = tempfile::tempdir().unwrap();
     let mut house = House::new();
     let garbled = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    for (name, text) in [("missing.pem", None), ("empty.pem", Some("")), ("garbled.pem", Some(garbled))] {
+    for (name, text) in [
+        ("missing.pem", None),
+        ("empty.pem", Some("")),
+        ("garbled.pem", Some(garbled)),
+    ] {
         let file = directory.path().join(name);
         if let Some(text) = text {
             std::fs::write(&file, text).unwrap();
         }
         house.settings.extra_ca_file = Some(file);
-        let refused = Gate::start(house.settings.clone(), house.limits.clone(), house.vault(), house.clock.clone()).await.unwrap_err();
-        assert!(refused.to_string().starts_with("`gate.extra_ca_file` ("), "{refused}");
+        let refused = Gate::start(
+            house.settings.clone(),
+            house.limits.clone(),
+            house.vault(),
+            house.clock.clone(),
+        )
+        .await
+        .unwrap_err();
+        assert!(
+            refused.to_string().starts_with("`gate.extra_ca_file` ("),
+            "{refused}"
+        );
         assert!(refused.to_string().contains(name), "{refused}");
     }
 }

@@ -16,7 +16,11 @@ struct Realm {
 
 impl Realm {
     fn new() -> Self {
-        Self { issued: Arc::default(), refused: Arc::default(), endpoint: Arc::default() }
+        Self {
+            issued: Arc::default(),
+            refused: Arc::default(),
+            endpoint: Arc::default(),
+        }
     }
 
     fn answer(&self, seen: &Seen) -> Reply {
@@ -30,9 +34,17 @@ impl Realm {
                 &json!({"access_token": format!("fetched-{issued}"), "token_type": "Bearer", "expires_in": 3600}).to_string(),
             );
         }
-        let token = seen.header("authorization").unwrap_or_default().trim_start_matches("Bearer ").to_owned();
+        let token = seen
+            .header("authorization")
+            .unwrap_or_default()
+            .trim_start_matches("Bearer ")
+            .to_owned();
         let known = token.starts_with("fetched-") && !self.refused.lock().unwrap().contains(&token);
-        if known { Reply::ok(&format!("hello {token}")) } else { Reply::status(401, "no") }
+        if known {
+            Reply::ok(&format!("hello {token}"))
+        } else {
+            Reply::status(401, "no")
+        }
     }
 
     fn refuse(&self, token: &str) {
@@ -43,14 +55,20 @@ impl Realm {
 async fn start(house: &House, realm: &Realm) -> (Server, Destination) {
     let answering = realm.clone();
     let server = Server::start(&house.clock, move |seen| answering.answer(seen)).await;
-    house.keep("client_secret", "cl/ient secret", &["127.0.0.1"]).await;
+    house
+        .keep("client_secret", "cl/ient secret", &["127.0.0.1"])
+        .await;
     let auth = json!({"scheme": "oauth2_client_credentials", "token_url": server.url("/oauth/token"), "client_id": "me", "client_secret": {"env": "UNUSED"}, "scope": "a b"});
     let owner = with_auth(destination(&[&server.url("")]), auth);
     (server, owner)
 }
 
 fn fetches(server: &Server) -> usize {
-    server.seen().iter().filter(|seen| seen.line.contains("/oauth/token")).count()
+    server
+        .seen()
+        .iter()
+        .filter(|seen| seen.line.contains("/oauth/token"))
+        .count()
 }
 
 #[tokio::test]
@@ -58,20 +76,32 @@ async fn one_fetch_serves_all_and_outlives_a_restart() {
     let (house, realm) = (House::new(), Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house.call(owner.clone()).await;
-    let answers = call.send_all((0..16).map(|_| get(&server.url("/"))).collect()).await;
+    let answers = call
+        .send_all((0..16).map(|_| get(&server.url("/"))).collect())
+        .await;
     for answer in answers {
         let answer = answer.unwrap();
         // The token comes back masked.
-        assert_eq!((answer.status, answer.body.as_ref()), (200, &b"hello ***"[..]));
+        assert_eq!(
+            (answer.status, answer.body.as_ref()),
+            (200, &b"hello ***"[..])
+        );
     }
     assert_eq!(fetches(&server), 1);
     let fetch = &server.seen()[0];
     assert_eq!(fetch.body, "grant_type=client_credentials&scope=a%20b");
     // me:cl%2Fient%20secret (RFC 6749, 2.3.1 and appendix B)
-    assert_eq!(fetch.header("authorization"), Some("Basic bWU6Y2wlMkZpZW50JTIwc2VjcmV0"));
+    assert_eq!(
+        fetch.header("authorization"),
+        Some("Basic bWU6Y2wlMkZpZW50JTIwc2VjcmV0")
+    );
     let exchanges = call.exchanges();
     assert_eq!(exchanges.len(), 17);
-    assert!(exchanges.iter().any(|e| e.url.ends_with("/oauth/token") && e.status == Some(200) && !e.write));
+    assert!(
+        exchanges
+            .iter()
+            .any(|e| e.url.ends_with("/oauth/token") && e.status == Some(200) && !e.write)
+    );
 
     let again = house.call(owner).await;
     assert_eq!(again.send(get(&server.url("/"))).await.unwrap().status, 200);
@@ -85,7 +115,9 @@ async fn a_401_drops_only_the_generation_that_it_answers() {
     let call = house.call(owner).await;
     call.send(get(&server.url("/"))).await.unwrap();
     realm.refuse("fetched-1");
-    let answers = call.send_all((0..8).map(|_| get(&server.url("/"))).collect()).await;
+    let answers = call
+        .send_all((0..8).map(|_| get(&server.url("/"))).collect())
+        .await;
     let statuses: Vec<u16> = answers.into_iter().map(|a| a.unwrap().status).collect();
     assert!(statuses.contains(&401), "{statuses:?}");
     assert_eq!(call.send(get(&server.url("/"))).await.unwrap().status, 200);
@@ -93,9 +125,23 @@ async fn a_401_drops_only_the_generation_that_it_answers() {
     assert_eq!(fetches(&server), 2);
     // A late 401 to the first generation does not touch the second.
     let gate = house.gate(vec![(**call.destination()).clone()]).await;
-    let kept = house.vault().get(OWNER, ACCESS_TOKEN).await.unwrap().unwrap();
-    gate.tokens.refused(&gate.vault, OWNER, kept.generation - 1, house.clock.mono()).await;
-    assert_eq!(open(&gate, OWNER).send(get(&server.url("/"))).await.unwrap().status, 200);
+    let kept = house
+        .vault()
+        .get(OWNER, ACCESS_TOKEN)
+        .await
+        .unwrap()
+        .unwrap();
+    gate.tokens
+        .refused(&gate.vault, OWNER, kept.generation - 1, house.clock.mono())
+        .await;
+    assert_eq!(
+        open(&gate, OWNER)
+            .send(get(&server.url("/")))
+            .await
+            .unwrap()
+            .status,
+        200
+    );
     assert_eq!(fetches(&server), 2);
 }
 
@@ -107,7 +153,10 @@ async fn a_fresh_token_that_is_refused_makes_the_next_fetch_wait() {
     realm.refuse("fetched-1");
     assert_eq!(call.send(get(&server.url("/"))).await.unwrap().status, 401);
     let result = call.send(get(&server.url("/"))).await;
-    assert!(matches!(result, Err(SendError::Limited { .. })), "{result:?}");
+    assert!(
+        matches!(result, Err(SendError::Limited { .. })),
+        "{result:?}"
+    );
     assert_eq!(fetches(&server), 1);
 }
 
@@ -126,22 +175,39 @@ async fn what_the_endpoint_says_decides_between_a_person_and_another_try() {
     ] {
         *realm.endpoint.lock().unwrap() = Some((status, body));
         let result = call.send(post(&server.url("/"), "x")).await;
-        let fits =
-            if refused { matches!(result, Err(SendError::CredentialRefused(_))) } else { matches!(result, Err(SendError::NeverSent(_))) };
+        let fits = if refused {
+            matches!(result, Err(SendError::CredentialRefused(_)))
+        } else {
+            matches!(result, Err(SendError::NeverSent(_)))
+        };
         assert!(fits, "{status} {body}: {result:?}");
     }
     assert!(!call.evidence().write_left);
     *realm.endpoint.lock().unwrap() = None;
-    assert_eq!(call.send(post(&server.url("/"), "x")).await.unwrap().status, 200);
+    assert_eq!(
+        call.send(post(&server.url("/"), "x")).await.unwrap().status,
+        200
+    );
 }
 
 #[tokio::test]
 async fn a_fetch_is_counted_by_the_limits() {
     let (house, realm) = (House::new(), Realm::new());
     let (server, owner) = start(&house, &realm).await;
-    let call = house.call(limited(owner, &[LimitKind::Window { max: 2, window_ms: 3_600_000 }])).await;
+    let call = house
+        .call(limited(
+            owner,
+            &[LimitKind::Window {
+                max: 2,
+                window_ms: 3_600_000,
+            }],
+        ))
+        .await;
     call.send(get(&server.url("/"))).await.unwrap();
-    assert!(matches!(call.send(get(&server.url("/"))).await, Err(SendError::Limited { .. })));
+    assert!(matches!(
+        call.send(get(&server.url("/"))).await,
+        Err(SendError::Limited { .. })
+    ));
     assert_eq!(server.hits(), 2);
 }
 
@@ -151,7 +217,11 @@ async fn a_token_endpoint_on_an_address_that_is_not_allowed_is_denied() {
     let (server, mut owner) = start(&house, &realm).await;
     owner.allow_addresses.clear();
     owner.grants = vec!["https://shop.example".parse().unwrap()];
-    let result = house.call(owner).await.send(get("https://shop.example/")).await;
+    let result = house
+        .call(owner)
+        .await
+        .send(get("https://shop.example/"))
+        .await;
     assert!(matches!(result, Err(SendError::Denied(_))), "{result:?}");
     assert_eq!(server.hits(), 0);
 }
@@ -160,9 +230,14 @@ async fn a_token_endpoint_on_an_address_that_is_not_allowed_is_denied() {
 async fn a_client_secret_goes_to_the_endpoint_that_it_was_entered_for() {
     let (house, realm) = (House::new(), Realm::new());
     let (server, owner) = start(&house, &realm).await;
-    house.keep("client_secret", "another secret", &["https://shop.example"]).await;
+    house
+        .keep("client_secret", "another secret", &["https://shop.example"])
+        .await;
     let result = house.call(owner).await.send(get(&server.url("/"))).await;
-    assert!(matches!(result, Err(SendError::CredentialRefused(_))), "{result:?}");
+    assert!(
+        matches!(result, Err(SendError::CredentialRefused(_))),
+        "{result:?}"
+    );
     assert_eq!(server.hits(), 0);
 }
 
@@ -182,7 +257,14 @@ async fn a_token_belongs_to_what_it_was_fetched_with() {
     for (fetched, document) in documents.iter().enumerate() {
         gate.configure(vec![with_auth(owner.clone(), document.clone())]);
         for _ in 0..2 {
-            assert_eq!(open(&gate, OWNER).send(get(&server.url("/"))).await.unwrap().status, 200);
+            assert_eq!(
+                open(&gate, OWNER)
+                    .send(get(&server.url("/")))
+                    .await
+                    .unwrap()
+                    .status,
+                200
+            );
             assert_eq!(fetches(&server), fetched + 1, "{document}");
         }
     }
@@ -190,11 +272,19 @@ async fn a_token_belongs_to_what_it_was_fetched_with() {
         for _ in 0..2 {
             let call = house.call(with_auth(owner.clone(), document.clone())).await;
             assert_eq!(call.send(get(&server.url("/"))).await.unwrap().status, 200);
-            assert_eq!(fetches(&server), documents.len() + fetched + 1, "{document}");
+            assert_eq!(
+                fetches(&server),
+                documents.len() + fetched + 1,
+                "{document}"
+            );
         }
     }
     house.keep("client_secret", "renewed", &["127.0.0.1"]).await;
     let call = house.call(with_auth(owner, documents[3].clone())).await;
     assert_eq!(call.send(get(&server.url("/"))).await.unwrap().status, 200);
-    assert_eq!(fetches(&server), 2 * documents.len() + 1, "another secret, over a restart");
+    assert_eq!(
+        fetches(&server),
+        2 * documents.len() + 1,
+        "another secret, over a restart"
+    );
 }

@@ -27,7 +27,11 @@ fn tampered_code_is_compiled_anew() {
         bad[place] ^= 1;
         std::fs::write(cache.path(&digest), bad).unwrap();
         assert_eq!(origin(&cache, &digest), Origin::Compiler, "byte {place}");
-        assert_eq!(origin(&cache, &digest), Origin::Cache, "the file was replaced");
+        assert_eq!(
+            origin(&cache, &digest),
+            Origin::Cache,
+            "the file was replaced"
+        );
     }
     std::fs::write(cache.path(&digest), &good[..10]).unwrap();
     assert_eq!(origin(&cache, &digest), Origin::Compiler, "cut off");

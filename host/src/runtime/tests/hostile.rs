@@ -9,7 +9,11 @@ use super::super::Connector;
 use super::super::call::{DeliveryEnd, LogLevel};
 use super::{Bench, Scripted, behave, items};
 
-const DELIVERED: Outcome = Outcome::Delivered { remotes: Vec::new(), changed: true, warnings: Vec::new() };
+const DELIVERED: Outcome = Outcome::Delivered {
+    remotes: Vec::new(),
+    changed: true,
+    warnings: Vec::new(),
+};
 
 /// The code of a trap.
 #[track_caller]
@@ -20,7 +24,12 @@ fn trapped(end: &DeliveryEnd) -> &str {
     }
 }
 
-fn start(bench: &Bench, connector: &Arc<Connector>, how: &str, abilities: &Arc<Scripted>) -> JoinHandle<DeliveryEnd> {
+fn start(
+    bench: &Bench,
+    connector: &Arc<Connector>,
+    how: &str,
+    abilities: &Arc<Scripted>,
+) -> JoinHandle<DeliveryEnd> {
     let call = bench.call(&behave(how), abilities);
     let connector = Arc::clone(connector);
     tokio::spawn(async move { connector.deliver(call, items([0, 1, 2])).await })
@@ -28,8 +37,13 @@ fn start(bench: &Bench, connector: &Arc<Connector>, how: &str, abilities: &Arc<S
 
 /// A well-behaved call of another instance.
 async fn neighbour(bench: &Bench, connector: &Arc<Connector>) {
-    let end = start(bench, connector, "ok", &Scripted::answering("{}")).await.unwrap();
-    assert_eq!(end.result.unwrap(), [(0, DELIVERED), (1, DELIVERED), (2, DELIVERED)]);
+    let end = start(bench, connector, "ok", &Scripted::answering("{}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        end.result.unwrap(),
+        [(0, DELIVERED), (1, DELIVERED), (2, DELIVERED)]
+    );
 }
 
 async fn run(how: &str) -> (Bench, DeliveryEnd) {
@@ -52,7 +66,10 @@ async fn a_loop_ends_with_its_budget_and_neighbours_run_between_its_ticks() {
         tokio::task::yield_now().await;
     }
     neighbour(&bench, &connector).await;
-    assert!(!bad.is_finished(), "the neighbour needs a few ticks, the loop 200");
+    assert!(
+        !bad.is_finished(),
+        "the neighbour needs a few ticks, the loop 200"
+    );
     let end = bad.await.unwrap();
     assert_eq!(trapped(&end), "guest.cpu_budget");
     assert!(end.cpu_us >= 2_000_000, "it had its budget: {}", end.cpu_us);
@@ -88,7 +105,12 @@ async fn who_computes_past_the_deadline_ends_after_the_grace() {
         settings.grace_ms = 50;
     });
     let connector = bench.connector("hostile").await;
-    let end = connector.deliver(bench.call_until(&behave("loop"), &Scripted::answering("{}"), 50), items([0])).await;
+    let end = connector
+        .deliver(
+            bench.call_until(&behave("loop"), &Scripted::answering("{}"), 50),
+            items([0]),
+        )
+        .await;
     assert_eq!(trapped(&end), "guest.deadline");
 }
 
@@ -100,20 +122,38 @@ async fn waiting_costs_no_budget() {
     let waiting = start(&bench, &connector, "reach", &abilities);
     abilities.arrived.notified().await;
     // When the loop has used its budget, at least as much time has passed for the one that waits.
-    let looped = start(&bench, &connector, "loop", &Scripted::answering("{}")).await.unwrap();
+    let looped = start(&bench, &connector, "loop", &Scripted::answering("{}"))
+        .await
+        .unwrap();
     assert_eq!(trapped(&looped), "guest.cpu_budget");
     abilities.answers.add_permits(1);
     let end = waiting.await.unwrap();
-    assert!(end.result.is_ok() && end.cpu_us < 100_000, "{:?}", end.result);
+    assert!(
+        end.result.is_ok() && end.cpu_us < 100_000,
+        "{:?}",
+        end.result
+    );
 }
 
 #[tokio::test]
 async fn a_trap_says_what_the_guest_said_last() {
     let (_bench, end) = run("trap").await;
     assert_eq!(trapped(&end), "guest.trap");
-    let Err(CallError::Trapped(problem)) = &end.result else { return };
-    assert!(end.logs.iter().any(|line| line.level == LogLevel::Warn && line.message.contains("told to trap")), "{:?}", end.logs);
-    assert!(problem.message.contains("unreachable") && problem.message.contains("told to trap"), "{}", problem.message);
+    let Err(CallError::Trapped(problem)) = &end.result else {
+        return;
+    };
+    assert!(
+        end.logs
+            .iter()
+            .any(|line| line.level == LogLevel::Warn && line.message.contains("told to trap")),
+        "{:?}",
+        end.logs
+    );
+    assert!(
+        problem.message.contains("unreachable") && problem.message.contains("told to trap"),
+        "{}",
+        problem.message
+    );
 }
 
 #[tokio::test]
@@ -143,14 +183,29 @@ async fn a_flood_of_lines_is_cut_and_counted() {
 async fn an_index_that_was_not_asked_is_ignored_and_logged() {
     let (_bench, end) = run("wrong_index").await;
     assert_eq!(end.result.unwrap(), []);
-    assert!(end.logs.iter().any(|line| line.message.contains("4000000000")), "{:?}", end.logs);
+    assert!(
+        end.logs
+            .iter()
+            .any(|line| line.message.contains("4000000000")),
+        "{:?}",
+        end.logs
+    );
 }
 
 #[tokio::test]
 async fn the_first_of_two_answers_counts() {
     let (_bench, end) = run("twice").await;
-    assert_eq!(end.result.unwrap(), [(0, DELIVERED), (1, DELIVERED), (2, DELIVERED)]);
-    assert_eq!(end.logs.iter().filter(|line| line.message.contains("twice")).count(), 3);
+    assert_eq!(
+        end.result.unwrap(),
+        [(0, DELIVERED), (1, DELIVERED), (2, DELIVERED)]
+    );
+    assert_eq!(
+        end.logs
+            .iter()
+            .filter(|line| line.message.contains("twice"))
+            .count(),
+        3
+    );
 }
 
 #[tokio::test]
@@ -179,7 +234,10 @@ async fn a_trap_after_a_write_comes_when_the_write_is_answered() {
     let end = bad.await.unwrap();
     assert_eq!(trapped(&end), "guest.trap");
     let sent = abilities.sent();
-    assert_eq!((sent.len(), sent[0].method.as_str(), sent[0].reads_only), (1, "PUT", false));
+    assert_eq!(
+        (sent.len(), sent[0].method.as_str(), sent[0].reads_only),
+        (1, "PUT", false)
+    );
     assert_eq!(sent[0].url, "http://shop.test/products");
 }
 
@@ -187,10 +245,25 @@ async fn a_trap_after_a_write_comes_when_the_write_is_answered() {
 async fn what_a_guest_logs_is_redacted() {
     let bench = Bench::new(|_| ());
     let connector = bench.connector("hostile").await;
-    let end = start(&bench, &connector, "echo_secret", &Scripted::answering("the password is hunter2")).await.unwrap();
+    let end = start(
+        &bench,
+        &connector,
+        "echo_secret",
+        &Scripted::answering("the password is hunter2"),
+    )
+    .await
+    .unwrap();
     let lines: Vec<&str> = end.logs.iter().map(|line| line.message.as_str()).collect();
-    assert!(lines.iter().any(|line| line.contains("the password is ***")), "{lines:?}");
-    assert!(lines.iter().all(|line| !line.contains("hunter2")), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("the password is ***")),
+        "{lines:?}"
+    );
+    assert!(
+        lines.iter().all(|line| !line.contains("hunter2")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]

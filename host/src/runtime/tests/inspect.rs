@@ -15,7 +15,13 @@ async fn refused(wasm: Bytes) -> InstallError {
 async fn good_components_describe_themselves() {
     let bench = Bench::new(|_| ());
     let sandbox = bench.runtime.inspect(guest("sandbox")).await.unwrap();
-    assert_eq!((sandbox.description.name.as_str(), sandbox.description.contract.as_str()), ("sandbox", "0.1"));
+    assert_eq!(
+        (
+            sandbox.description.name.as_str(),
+            sandbox.description.contract.as_str()
+        ),
+        ("sandbox", "0.1")
+    );
     assert!(sandbox.description.reusable && sandbox.description.object_type("product").is_some());
     assert!(sandbox.description.optional_exports.is_empty());
     assert_eq!(sandbox.digest.len(), 64);
@@ -26,33 +32,60 @@ async fn good_components_describe_themselves() {
 
 #[tokio::test]
 async fn text_is_not_webassembly() {
-    assert!(matches!(refused(Bytes::from_static(b"hello, this is text")).await, InstallError::NotWasm));
+    assert!(matches!(
+        refused(Bytes::from_static(b"hello, this is text")).await,
+        InstallError::NotWasm
+    ));
 }
 
 #[tokio::test]
 async fn a_core_module_is_not_a_component() {
-    assert!(matches!(refused(Bytes::from_static(b"\0asm\x01\0\0\0")).await, InstallError::CoreModule));
+    assert!(matches!(
+        refused(Bytes::from_static(b"\0asm\x01\0\0\0")).await,
+        InstallError::CoreModule
+    ));
 }
 
 #[tokio::test]
 async fn a_component_that_is_cut_off_is_not_valid() {
     let wasm = guest("hostile");
-    assert!(matches!(refused(wasm.slice(..wasm.len() / 2)).await, InstallError::Invalid(_)));
+    assert!(matches!(
+        refused(wasm.slice(..wasm.len() / 2)).await,
+        InstallError::Invalid(_)
+    ));
 }
 
 #[tokio::test]
 async fn the_missing_export_is_named() {
-    let empty = refused(Bytes::from_static(b"\0asm\x0d\0\x01\0")).await.to_string();
-    assert!(empty.contains("egression:connector/connector@0.1.0") && empty.contains("exports nothing"), "{empty}");
-    let other = patched(&guest("hostile"), "egression:connector/connector@", "egression:connector/converter@");
+    let empty = refused(Bytes::from_static(b"\0asm\x0d\0\x01\0"))
+        .await
+        .to_string();
+    assert!(
+        empty.contains("egression:connector/connector@0.1.0") && empty.contains("exports nothing"),
+        "{empty}"
+    );
+    let other = patched(
+        &guest("hostile"),
+        "egression:connector/connector@",
+        "egression:connector/converter@",
+    );
     let other = refused(other).await.to_string();
-    assert!(other.contains("egression:connector/converter@0.1.0"), "{other}");
+    assert!(
+        other.contains("egression:connector/converter@0.1.0"),
+        "{other}"
+    );
 }
 
 #[tokio::test]
 async fn imports_that_are_not_granted_are_named() {
-    let wasm = patched(&guest("hostile"), "egression:connector/http@0.1.0", "elsewhere:connector/http@0.1.0");
-    let InstallError::NotGranted { imports } = refused(wasm).await else { panic!("another error") };
+    let wasm = patched(
+        &guest("hostile"),
+        "egression:connector/http@0.1.0",
+        "elsewhere:connector/http@0.1.0",
+    );
+    let InstallError::NotGranted { imports } = refused(wasm).await else {
+        panic!("another error")
+    };
     assert_eq!(imports, ["elsewhere:connector/http@0.1.0"]);
 }
 
@@ -79,21 +112,37 @@ async fn a_trap_in_describe_is_told_with_its_words() {
 #[tokio::test]
 async fn a_description_that_makes_no_sense_is_refused() {
     let error = refused(patched(&guest("sandbox"), "standard@0.1", "standard@9.1")).await;
-    assert!(matches!(&error, InstallError::Description(wrong) if wrong.len() == 4 && wrong[0].contains("standard@9.1")), "{error}");
+    assert!(
+        matches!(&error, InstallError::Description(wrong) if wrong.len() == 4 && wrong[0].contains("standard@9.1")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_component_that_no_slot_has_room_for_names_the_bound() {
     let bench = Bench::new(|settings| settings.memory_bytes = 128 * 1024);
     let error = bench.runtime.inspect(guest("hostile")).await.unwrap_err();
-    assert!(matches!(&error, InstallError::TooDemanding(reason) if reason.contains("memory")), "{error}");
+    assert!(
+        matches!(&error, InstallError::TooDemanding(reason) if reason.contains("memory")),
+        "{error}"
+    );
     assert!(error.to_string().contains("runtime.memory_bytes"));
 }
 
 #[tokio::test]
 async fn a_component_that_is_too_large_is_not_even_read() {
     let bench = Bench::new(|settings| settings.max_component_bytes = 1_000);
-    let error = bench.runtime.inspect(Bytes::from(vec![0; 1_001])).await.unwrap_err();
-    assert!(matches!(error, InstallError::TooLarge { size_bytes: 1_001, max_bytes: 1_000 }));
+    let error = bench
+        .runtime
+        .inspect(Bytes::from(vec![0; 1_001]))
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        InstallError::TooLarge {
+            size_bytes: 1_001,
+            max_bytes: 1_000
+        }
+    ));
     assert!(error.to_string().contains("max_component_bytes"));
 }

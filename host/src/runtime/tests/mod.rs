@@ -37,8 +37,10 @@ fn guest(name: &str) -> Bytes {
 
 /// A component in the folder of built guests.
 fn built(file: &str) -> Bytes {
-    let dir = std::env::var_os("EGRESSION_GUESTS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm32-wasip2/guest"), PathBuf::from);
+    let dir = std::env::var_os("EGRESSION_GUESTS").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm32-wasip2/guest"),
+        PathBuf::from,
+    );
     let path = dir.join(file);
     match std::fs::read(&path) {
         Ok(wasm) => wasm.into(),
@@ -51,7 +53,8 @@ fn built(file: &str) -> Bytes {
     }
 }
 
-/// The component with every `from` replaced by `to`, which has the same length, so that the binary stays valid.
+/// The component with every `from` replaced by `to`, which has the same length, so that the binary
+/// stays valid.
 fn patched(wasm: &Bytes, from: &str, to: &str) -> Bytes {
     assert_eq!(from.len(), to.len());
     let mut wasm = wasm.to_vec();
@@ -78,14 +81,19 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let mut settings = RuntimeSettings::new(dir.path().join("cache"), CacheKey([7; 32]));
-        // One thread shows that a guest gives way to its neighbours, not only that there is another thread.
+        // One thread shows that a guest gives way to its neighbours, not only that there is another
+        // thread.
         settings.workers = 1;
         settings.slots = 4;
         settings.memory_bytes = 16 * 1024 * 1024;
         settings.cpu_budget_ms = 500;
         change(&mut settings);
         let runtime = Runtime::start(settings, clock.clone()).unwrap();
-        Self { runtime, clock, dir }
+        Self {
+            runtime,
+            clock,
+            dir,
+        }
     }
 
     async fn connector(&self, name: &str) -> Arc<Connector> {
@@ -146,11 +154,21 @@ struct Scripted {
 
 impl Scripted {
     fn answering(body: &'static str) -> Arc<Self> {
-        Arc::new(Self { body, sent: Mutex::default(), arrived: Notify::new(), answers: Semaphore::new(Semaphore::MAX_PERMITS) })
+        Arc::new(Self {
+            body,
+            sent: Mutex::default(),
+            arrived: Notify::new(),
+            answers: Semaphore::new(Semaphore::MAX_PERMITS),
+        })
     }
 
     fn holding() -> Arc<Self> {
-        Arc::new(Self { body: "{}", sent: Mutex::default(), arrived: Notify::new(), answers: Semaphore::new(0) })
+        Arc::new(Self {
+            body: "{}",
+            sent: Mutex::default(),
+            arrived: Notify::new(),
+            answers: Semaphore::new(0),
+        })
     }
 
     fn sent(&self) -> Vec<OutgoingRequest> {
@@ -165,7 +183,13 @@ impl Abilities for Scripted {
         self.arrived.notify_one();
         self.answers.acquire().await.unwrap().forget();
         let body = Bytes::from_static(self.body.as_bytes());
-        Ok(Answer { status: 200, headers: Vec::new(), body, truncated: false, duration_ms: 1 })
+        Ok(Answer {
+            status: 200,
+            headers: Vec::new(),
+            body,
+            truncated: false,
+            duration_ms: 1,
+        })
     }
 
     async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
@@ -184,7 +208,12 @@ impl Abilities for Scripted {
         Ok(format!("{:?}", request.algorithm))
     }
 
-    async fn deposit(&self, _name: String, _value: SecretString, _expires_at: Option<Wall>) -> Result<(), CredentialError> {
+    async fn deposit(
+        &self,
+        _name: String,
+        _value: SecretString,
+        _expires_at: Option<Wall>,
+    ) -> Result<(), CredentialError> {
         Ok(())
     }
 

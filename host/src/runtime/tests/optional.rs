@@ -6,29 +6,68 @@ use egression_core::time::Wall;
 use super::super::call::{Pending, Verdict};
 use super::{Bench, Scripted, built, items};
 
-const DELIVERED: Outcome = Outcome::Delivered { remotes: Vec::new(), changed: true, warnings: Vec::new() };
+const DELIVERED: Outcome = Outcome::Delivered {
+    remotes: Vec::new(),
+    changed: true,
+    warnings: Vec::new(),
+};
 
 #[tokio::test]
 async fn a_feed_is_accepted_polled_reconciled_and_migrated() {
     let bench = Bench::new(|_| ());
-    let connector = bench.runtime.examine(built("examples/accept_then_poll.wasm")).await.unwrap();
-    assert_eq!(connector.description().optional_exports, ["settlement", "reconciliation", "settings-migration"]);
+    let connector = bench
+        .runtime
+        .examine(built("examples/accept_then_poll.wasm"))
+        .await
+        .unwrap();
+    assert_eq!(
+        connector.description().optional_exports,
+        ["settlement", "reconciliation", "settings-migration"]
+    );
     let abilities = Scripted::answering(r#"{"id":"feed-7"}"#);
 
-    let end = connector.deliver(bench.call("{}", &abilities), items([4, 9])).await;
-    let accepted = Outcome::Accepted { token: "feed-7".to_owned(), again_after_ms: Some(60_000) };
+    let end = connector
+        .deliver(bench.call("{}", &abilities), items([4, 9]))
+        .await;
+    let accepted = Outcome::Accepted {
+        token: "feed-7".to_owned(),
+        again_after_ms: Some(60_000),
+    };
     assert_eq!(end.result.unwrap(), [(4, accepted.clone()), (9, accepted)]);
 
-    let pending = Pending { token: "feed-7".to_owned(), submitted_at: Wall(1), items: items([4, 9]) };
-    let end = connector.poll(bench.call("{}", &abilities), vec![pending]).await;
+    let pending = Pending {
+        token: "feed-7".to_owned(),
+        submitted_at: Wall(1),
+        items: items([4, 9]),
+    };
+    let end = connector
+        .poll(bench.call("{}", &abilities), vec![pending])
+        .await;
     let settled = vec![(4, DELIVERED), (9, DELIVERED)];
-    assert_eq!(end.result.unwrap(), [Verdict { token: "feed-7".to_owned(), settled, again_after_ms: None, finished: true }]);
-    assert_eq!(abilities.sent()[1].url, "https://feeds.example.com/v1/feeds/feed-7");
+    assert_eq!(
+        end.result.unwrap(),
+        [Verdict {
+            token: "feed-7".to_owned(),
+            settled,
+            again_after_ms: None,
+            finished: true
+        }]
+    );
+    assert_eq!(
+        abilities.sent()[1].url,
+        "https://feeds.example.com/v1/feeds/feed-7"
+    );
 
-    let end = connector.reconcile(bench.call("{}", &abilities), items([4])).await;
-    assert!(matches!(&end.result.unwrap()[..], [(4, Outcome::Unknown(problem))] if problem.code == "feed.unsearchable"));
+    let end = connector
+        .reconcile(bench.call("{}", &abilities), items([4]))
+        .await;
+    assert!(
+        matches!(&end.result.unwrap()[..], [(4, Outcome::Unknown(problem))] if problem.code == "feed.unsearchable")
+    );
 
-    let migrated = connector.migrate_settings("0.0.9", r#"{"market":"de"}"#).await;
+    let migrated = connector
+        .migrate_settings("0.0.9", r#"{"market":"de"}"#)
+        .await;
     assert_eq!(migrated.result.unwrap(), r#"{"market":"de"}"#);
 }
 
@@ -37,8 +76,12 @@ async fn what_a_connector_does_not_export_is_unsupported() {
     let bench = Bench::new(|_| ());
     let connector = bench.connector("sandbox").await;
     let abilities = Scripted::answering("{}");
-    let polled = connector.poll(bench.call("{}", &abilities), Vec::new()).await;
+    let polled = connector
+        .poll(bench.call("{}", &abilities), Vec::new())
+        .await;
     assert!(matches!(polled.result, Err(CallError::Unsupported(_))));
-    let reconciled = connector.reconcile(bench.call("{}", &abilities), items([0])).await;
+    let reconciled = connector
+        .reconcile(bench.call("{}", &abilities), items([0]))
+        .await;
     assert!(matches!(reconciled.result, Err(CallError::Unsupported(_))));
 }

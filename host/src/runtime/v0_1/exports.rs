@@ -8,7 +8,9 @@ use wasmtime::component::InstancePre;
 use super::super::call::{ConnectionFrame, Findings, Item, Pending, Session, Verdict};
 use super::super::description::Description;
 use super::super::guest::GuestState;
-use super::bindings::exports::egression::connector::{connector, reconciliation, settings_migration, settlement};
+use super::bindings::exports::egression::connector::{
+    connector, reconciliation, settings_migration, settlement,
+};
 use super::{incoming, manifest, outgoing};
 
 /// A guest's answer: the outer error is a trap, the inner one the guest's word.
@@ -51,24 +53,46 @@ impl Contract {
             ("reconciliation", self.reconciliation.is_some()),
             ("settings-migration", self.migration.is_some()),
         ];
-        found.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_owned()).collect()
+        found
+            .into_iter()
+            .filter(|(_, there)| *there)
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     /// A new instance. Checks the types of every export.
-    pub(in super::super) async fn instantiate(&self, store: &mut Store<GuestState>) -> wasmtime::Result<Guest> {
+    pub(in super::super) async fn instantiate(
+        &self,
+        store: &mut Store<GuestState>,
+    ) -> wasmtime::Result<Guest> {
         let instance = self.pre.instantiate_async(&mut *store).await?;
         Ok(Guest {
             connector: self.connector.load(&mut *store, &instance)?,
-            settlement: self.settlement.as_ref().map(|found| found.load(&mut *store, &instance)).transpose()?,
-            reconciliation: self.reconciliation.as_ref().map(|found| found.load(&mut *store, &instance)).transpose()?,
-            migration: self.migration.as_ref().map(|found| found.load(&mut *store, &instance)).transpose()?,
+            settlement: self
+                .settlement
+                .as_ref()
+                .map(|found| found.load(&mut *store, &instance))
+                .transpose()?,
+            reconciliation: self
+                .reconciliation
+                .as_ref()
+                .map(|found| found.load(&mut *store, &instance))
+                .transpose()?,
+            migration: self
+                .migration
+                .as_ref()
+                .map(|found| found.load(&mut *store, &instance))
+                .transpose()?,
             optional: self.optional(),
         })
     }
 }
 
 impl Guest {
-    pub(in super::super) async fn describe(&self, store: &mut Store<GuestState>) -> wasmtime::Result<Result<Description, Vec<String>>> {
+    pub(in super::super) async fn describe(
+        &self,
+        store: &mut Store<GuestState>,
+    ) -> wasmtime::Result<Result<Description, Vec<String>>> {
         let described = self.connector.call_describe(&mut *store).await?;
         Ok(manifest::description(described, self.optional.clone()))
     }
@@ -81,8 +105,13 @@ impl Guest {
     ) -> Answered<Session> {
         let connection = outgoing::connection(frame, store.data().now());
         let previous = previous.map(outgoing::session);
-        let answer = self.connector.call_authenticate(&mut *store, &connection, previous.as_ref()).await?;
-        Ok(answer.map_err(incoming::call_error).and_then(incoming::session))
+        let answer = self
+            .connector
+            .call_authenticate(&mut *store, &connection, previous.as_ref())
+            .await?;
+        Ok(answer
+            .map_err(incoming::call_error)
+            .and_then(incoming::session))
     }
 
     pub(in super::super) async fn check(
@@ -93,7 +122,10 @@ impl Guest {
     ) -> Answered<Findings> {
         let connection = outgoing::connection(frame, store.data().now());
         let session = session.map(outgoing::session);
-        let answer = self.connector.call_check(&mut *store, &connection, session.as_ref()).await?;
+        let answer = self
+            .connector
+            .call_check(&mut *store, &connection, session.as_ref())
+            .await?;
         Ok(answer.map(incoming::findings).map_err(incoming::call_error))
     }
 
@@ -107,7 +139,10 @@ impl Guest {
         let connection = outgoing::connection(frame, store.data().now());
         let session = session.map(outgoing::session);
         let items = outgoing::items(items);
-        let answer = self.connector.call_deliver(&mut *store, &connection, session.as_ref(), &items).await?;
+        let answer = self
+            .connector
+            .call_deliver(&mut *store, &connection, session.as_ref(), &items)
+            .await?;
         Ok(answer.map(incoming::outcomes).map_err(incoming::call_error))
     }
 
@@ -118,12 +153,18 @@ impl Guest {
         session: Option<Session>,
         tokens: Vec<Pending>,
     ) -> Answered<Vec<Verdict>> {
-        let Some(settlement) = &self.settlement else { return Ok(Err(missing("settlement"))) };
+        let Some(settlement) = &self.settlement else {
+            return Ok(Err(missing("settlement")));
+        };
         let connection = outgoing::connection(frame, store.data().now());
         let session = session.map(outgoing::session);
         let tokens: Vec<settlement::Pending> = tokens.into_iter().map(outgoing::pending).collect();
-        let answer = settlement.call_poll(&mut *store, &connection, session.as_ref(), &tokens).await?;
-        Ok(answer.map(|verdicts| verdicts.into_iter().map(incoming::verdict).collect()).map_err(incoming::call_error))
+        let answer = settlement
+            .call_poll(&mut *store, &connection, session.as_ref(), &tokens)
+            .await?;
+        Ok(answer
+            .map(|verdicts| verdicts.into_iter().map(incoming::verdict).collect())
+            .map_err(incoming::call_error))
     }
 
     pub(in super::super) async fn reconcile(
@@ -133,11 +174,15 @@ impl Guest {
         session: Option<Session>,
         items: Vec<Item>,
     ) -> Answered<Vec<(u32, Outcome)>> {
-        let Some(reconciliation) = &self.reconciliation else { return Ok(Err(missing("reconciliation"))) };
+        let Some(reconciliation) = &self.reconciliation else {
+            return Ok(Err(missing("reconciliation")));
+        };
         let connection = outgoing::connection(frame, store.data().now());
         let session = session.map(outgoing::session);
         let items = outgoing::items(items);
-        let answer = reconciliation.call_reconcile(&mut *store, &connection, session.as_ref(), &items).await?;
+        let answer = reconciliation
+            .call_reconcile(&mut *store, &connection, session.as_ref(), &items)
+            .await?;
         Ok(answer.map(incoming::outcomes).map_err(incoming::call_error))
     }
 
@@ -147,12 +192,19 @@ impl Guest {
         from_version: &str,
         settings: &str,
     ) -> Answered<String> {
-        let Some(migration) = &self.migration else { return Ok(Err(missing("settings-migration"))) };
-        let answer = migration.call_migrate_settings(&mut *store, from_version, settings).await?;
+        let Some(migration) = &self.migration else {
+            return Ok(Err(missing("settings-migration")));
+        };
+        let answer = migration
+            .call_migrate_settings(&mut *store, from_version, settings)
+            .await?;
         Ok(answer.map_err(|why| CallError::SettingsInvalid(incoming::problem(why))))
     }
 }
 
 fn missing(interface: &str) -> CallError {
-    CallError::Unsupported(Problem::new("connector.no_such_export", format!("the connector does not export `{interface}`")))
+    CallError::Unsupported(Problem::new(
+        "connector.no_such_export",
+        format!("the connector does not export `{interface}`"),
+    ))
 }

@@ -10,7 +10,9 @@ use super::super::abilities::{ObservedLimit, SignAlgorithm, SignEncoding, SignRe
 use super::super::call::LogLevel;
 use super::super::guest::GuestState;
 use super::bindings::OutputConnectorFull;
-use super::bindings::egression::connector::{credentials, http, ids, log, manifest, model, rate, settle};
+use super::bindings::egression::connector::{
+    credentials, http, ids, log, manifest, model, rate, settle,
+};
 use super::{incoming, outgoing};
 use crate::gate::Cost;
 use crate::gate::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth};
@@ -24,17 +26,27 @@ impl model::Host for GuestState {}
 impl manifest::Host for GuestState {}
 
 impl http::Host for GuestState {
-    async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, http::HttpError>> {
+    async fn send(
+        &mut self,
+        request: http::Request,
+    ) -> wasmtime::Result<Result<http::Response, http::HttpError>> {
         let abilities = Arc::clone(&self.abilities);
         let request = outgoing_request(request);
-        let answer = self.on_host(async move { abilities.send(request).await }).await?;
+        let answer = self
+            .on_host(async move { abilities.send(request).await })
+            .await?;
         Ok(outgoing::answer(answer))
     }
 
-    async fn send_all(&mut self, requests: Vec<http::Request>) -> wasmtime::Result<Vec<Result<http::Response, http::HttpError>>> {
+    async fn send_all(
+        &mut self,
+        requests: Vec<http::Request>,
+    ) -> wasmtime::Result<Vec<Result<http::Response, http::HttpError>>> {
         let abilities = Arc::clone(&self.abilities);
         let requests = requests.into_iter().map(outgoing_request).collect();
-        let answers = self.on_host(async move { abilities.send_all(requests).await }).await?;
+        let answers = self
+            .on_host(async move { abilities.send_all(requests).await })
+            .await?;
         Ok(answers.into_iter().map(outgoing::answer).collect())
     }
 }
@@ -43,7 +55,11 @@ fn outgoing_request(request: http::Request) -> OutgoingRequest {
     OutgoingRequest {
         method: request.method,
         url: request.url,
-        headers: request.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+        headers: request
+            .headers
+            .into_iter()
+            .map(|header| (header.name, header.value))
+            .collect(),
         body: request.body.map(|body| match body {
             http::Payload::Text(text) => Bytes::from(text),
             http::Payload::Bytes(bytes) => Bytes::from(bytes),
@@ -59,23 +75,41 @@ fn outgoing_request(request: http::Request) -> OutgoingRequest {
             http::RequestAuth::None => RequestAuth::None,
         },
         operation: request.operation,
-        costs: request.costs.into_iter().map(|cost| Cost { name: cost.name, units: cost.units }).collect(),
+        costs: request
+            .costs
+            .into_iter()
+            .map(|cost| Cost {
+                name: cost.name,
+                units: cost.units,
+            })
+            .collect(),
         timeout_ms: request.timeout,
         max_response_bytes: request.max_response_bytes,
     }
 }
 
 impl credentials::Host for GuestState {
-    async fn placeholder(&mut self, name: String) -> wasmtime::Result<Result<String, credentials::CredentialError>> {
+    async fn placeholder(
+        &mut self,
+        name: String,
+    ) -> wasmtime::Result<Result<String, credentials::CredentialError>> {
         let abilities = Arc::clone(&self.abilities);
-        let placeholder = self.on_host(async move { abilities.placeholder(name).await }).await?;
+        let placeholder = self
+            .on_host(async move { abilities.placeholder(name).await })
+            .await?;
         Ok(placeholder.map_err(outgoing::credential_error))
     }
 
-    async fn sign(&mut self, request: credentials::SignRequest) -> wasmtime::Result<Result<String, credentials::CredentialError>> {
+    async fn sign(
+        &mut self,
+        request: credentials::SignRequest,
+    ) -> wasmtime::Result<Result<String, credentials::CredentialError>> {
         let abilities = Arc::clone(&self.abilities);
         let request = sign_request(request);
-        let signing = self.meter.clone().elsewhere(async move { abilities.sign(request).await });
+        let signing = self
+            .meter
+            .clone()
+            .elsewhere(async move { abilities.sign(request).await });
         let signature = self.on_host(signing).await?;
         Ok(signature.map_err(outgoing::credential_error))
     }
@@ -89,7 +123,9 @@ impl credentials::Host for GuestState {
         let abilities = Arc::clone(&self.abilities);
         let expires_at = expires_at.map(incoming::instant);
         let value = SecretString::from(value);
-        let kept = self.on_host(async move { abilities.deposit(name, value, expires_at).await }).await?;
+        let kept = self
+            .on_host(async move { abilities.deposit(name, value, expires_at).await })
+            .await?;
         Ok(kept.map_err(outgoing::credential_error))
     }
 }
@@ -114,13 +150,19 @@ fn sign_request(request: credentials::SignRequest) -> SignRequest {
             credentials::Encoding::Base64 => SignEncoding::Base64,
             credentials::Encoding::Base64url => SignEncoding::Base64Url,
         },
-        attrs: request.attrs.into_iter().map(|attr| (attr.key, attr.value)).collect(),
+        attrs: request
+            .attrs
+            .into_iter()
+            .map(|attr| (attr.key, attr.value))
+            .collect(),
     }
 }
 
 impl settle::Host for GuestState {
     fn report(&mut self, outcomes: Vec<model::ItemOutcome>) -> wasmtime::Result<bool> {
-        self.meter.clone().on_its_thread(|| self.settle(incoming::outcomes(outcomes)));
+        self.meter
+            .clone()
+            .on_its_thread(|| self.settle(incoming::outcomes(outcomes)));
         Ok(self.abilities.stop_wanted())
     }
 }
@@ -134,22 +176,39 @@ impl rate::Host for GuestState {
         reset: Option<u64>,
     ) -> wasmtime::Result<()> {
         let abilities = Arc::clone(&self.abilities);
-        let observed = ObservedLimit { bucket, limit, remaining, reset_ms: reset };
-        self.on_host(async move { abilities.observe(observed).await }).await
+        let observed = ObservedLimit {
+            bucket,
+            limit,
+            remaining,
+            reset_ms: reset,
+        };
+        self.on_host(async move { abilities.observe(observed).await })
+            .await
     }
 }
 
 impl ids::Host for GuestState {
-    async fn lookup(&mut self, keys: Vec<model::ObjectKey>) -> wasmtime::Result<Vec<Vec<model::Remote>>> {
+    async fn lookup(
+        &mut self,
+        keys: Vec<model::ObjectKey>,
+    ) -> wasmtime::Result<Vec<Vec<model::Remote>>> {
         let abilities = Arc::clone(&self.abilities);
         let keys = keys.into_iter().map(incoming::key).collect();
-        let found = self.on_host(async move { abilities.lookup(keys).await }).await?;
+        let found = self
+            .on_host(async move { abilities.lookup(keys).await })
+            .await?;
         Ok(found.into_iter().map(outgoing::remotes).collect())
     }
 }
 
 impl log::Host for GuestState {
-    fn emit(&mut self, level: log::Level, message: String, item: Option<u32>, attrs: Vec<model::Attr>) -> wasmtime::Result<()> {
+    fn emit(
+        &mut self,
+        level: log::Level,
+        message: String,
+        item: Option<u32>,
+        attrs: Vec<model::Attr>,
+    ) -> wasmtime::Result<()> {
         let level = match level {
             log::Level::Debug => LogLevel::Debug,
             log::Level::Info => LogLevel::Info,
@@ -157,7 +216,10 @@ impl log::Host for GuestState {
             log::Level::Error => LogLevel::Error,
         };
         self.meter.on_its_thread(|| {
-            let attrs: Vec<(&str, &str)> = attrs.iter().map(|attr| (attr.key.as_str(), attr.value.as_str())).collect();
+            let attrs: Vec<(&str, &str)> = attrs
+                .iter()
+                .map(|attr| (attr.key.as_str(), attr.value.as_str()))
+                .collect();
             self.journal.push(level, &message, item, &attrs);
         });
         Ok(())

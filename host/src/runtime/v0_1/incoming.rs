@@ -1,4 +1,5 @@
-//! From the guest's records to ours. Texts that only people read are cut here, whatever a guest hands over.
+//! From the guest's records to ours. Texts that only people read are cut here, whatever a guest
+//! hands over.
 
 use egression_core::domain::action::Action;
 use egression_core::domain::object::{ObjectKey, Remote};
@@ -40,7 +41,10 @@ pub(super) const fn action(action: wit::Action) -> Action {
 }
 
 pub(super) fn key(key: wit::ObjectKey) -> ObjectKey {
-    ObjectKey { object_type: key.object_type, id: key.id }
+    ObjectKey {
+        object_type: key.object_type,
+        id: key.id,
+    }
 }
 
 pub(super) fn problem(problem: wit::Problem) -> Problem {
@@ -49,7 +53,9 @@ pub(super) fn problem(problem: wit::Problem) -> Problem {
         message: cut(problem.message, MAX_MESSAGE_BYTES),
         pointer: problem.pointer.map(|text| cut(text, MAX_MESSAGE_BYTES)),
         http_status: problem.http_status,
-        destination_code: problem.destination_code.map(|text| cut(text, MAX_CODE_BYTES)),
+        destination_code: problem
+            .destination_code
+            .map(|text| cut(text, MAX_CODE_BYTES)),
         link: problem.link.map(|text| cut(text, MAX_MESSAGE_BYTES)),
     }
 }
@@ -61,11 +67,19 @@ fn problems(list: Vec<wit::Problem>) -> Vec<Problem> {
 fn remote(remote: wit::Remote) -> Remote {
     // For people only; half of it leads nowhere.
     let url = remote.url.filter(|url| url.len() <= MAX_MESSAGE_BYTES);
-    Remote { kind: remote.kind, id: remote.id, version: remote.version, url, sub_id: remote.sub_id }
+    Remote {
+        kind: remote.kind,
+        id: remote.id,
+        version: remote.version,
+        url,
+        sub_id: remote.sub_id,
+    }
 }
 
 pub(super) fn outcomes(list: Vec<wit::ItemOutcome>) -> Vec<(u32, Outcome)> {
-    list.into_iter().map(|settled| (settled.index, outcome(settled.outcome))).collect()
+    list.into_iter()
+        .map(|settled| (settled.index, outcome(settled.outcome)))
+        .collect()
 }
 
 /// The name of a limit. One that is longer than any is the name of none.
@@ -73,10 +87,13 @@ fn bucket(name: Option<String>) -> Option<String> {
     name.filter(|name| name.len() <= MAX_CODE_BYTES)
 }
 
-/// Beyond the bounds nobody can keep what the destination said, so what came of the item is not known. A conflict, and what must
-/// be there first, say that nothing was applied: these are refused.
+/// Beyond the bounds nobody can keep what the destination said, so what came of the item is not
+/// known. A conflict, and what must be there first, say that nothing was applied: these are
+/// refused.
 fn outcome(outcome: wit::Outcome) -> Outcome {
-    let Some(why) = too_large(&outcome) else { return within_bounds(outcome) };
+    let Some(why) = too_large(&outcome) else {
+        return within_bounds(outcome);
+    };
     let problem = Problem::new("guest.outcome_too_large", why);
     match outcome {
         wit::Outcome::Conflict(_) | wit::Outcome::BlockedOn(_) => Outcome::Rejected(problem),
@@ -86,23 +103,40 @@ fn outcome(outcome: wit::Outcome) -> Outcome {
 
 fn too_large(outcome: &wit::Outcome) -> Option<String> {
     let longer = |what: &str, text: &str, most: usize| {
-        (text.len() > most).then(|| format!("{what} of the outcome has {} bytes; {most} are kept", text.len()))
+        (text.len() > most).then(|| {
+            format!(
+                "{what} of the outcome has {} bytes; {most} are kept",
+                text.len()
+            )
+        })
     };
     let long = |what: &str, text: &str| longer(what, text, MAX_ID_BYTES);
     let long_remote = |remote: &wit::Remote| {
-        let parts = [Some(&remote.kind), Some(&remote.id), remote.version.as_ref(), remote.sub_id.as_ref()];
-        parts.into_iter().flatten().find_map(|text| long("a remote id, kind or version", text))
+        let parts = [
+            Some(&remote.kind),
+            Some(&remote.id),
+            remote.version.as_ref(),
+            remote.sub_id.as_ref(),
+        ];
+        parts
+            .into_iter()
+            .flatten()
+            .find_map(|text| long("a remote id, kind or version", text))
     };
     match outcome {
-        wit::Outcome::Delivered(delivery) if delivery.remotes.len() > MAX_REMOTES => {
-            Some(format!("the outcome names {} remote ids; {MAX_REMOTES} are kept", delivery.remotes.len()))
-        }
+        wit::Outcome::Delivered(delivery) if delivery.remotes.len() > MAX_REMOTES => Some(format!(
+            "the outcome names {} remote ids; {MAX_REMOTES} are kept",
+            delivery.remotes.len()
+        )),
         wit::Outcome::Delivered(delivery) => delivery.remotes.iter().find_map(long_remote),
         wit::Outcome::Conflict(there) => long_remote(there),
-        wit::Outcome::Accepted(acceptance) => longer("the token", &acceptance.token, MAX_TOKEN_BYTES),
-        wit::Outcome::BlockedOn(keys) => {
-            keys.iter().find_map(|key| long("the type of an object", &key.object_type).or_else(|| long("the id of an object", &key.id)))
+        wit::Outcome::Accepted(acceptance) => {
+            longer("the token", &acceptance.token, MAX_TOKEN_BYTES)
         }
+        wit::Outcome::BlockedOn(keys) => keys.iter().find_map(|key| {
+            long("the type of an object", &key.object_type)
+                .or_else(|| long("the id of an object", &key.id))
+        }),
         wit::Outcome::Throttled(_)
         | wit::Outcome::Rejected(_)
         | wit::Outcome::Retryable(_)
@@ -118,16 +152,24 @@ fn within_bounds(outcome: wit::Outcome) -> Outcome {
             changed: delivery.changed,
             warnings: problems(delivery.warnings),
         },
-        wit::Outcome::Accepted(acceptance) => Outcome::Accepted { token: acceptance.token, again_after_ms: acceptance.again_after },
+        wit::Outcome::Accepted(acceptance) => Outcome::Accepted {
+            token: acceptance.token,
+            again_after_ms: acceptance.again_after,
+        },
         wit::Outcome::Rejected(why) => Outcome::Rejected(problem(why)),
-        wit::Outcome::Retryable(retry) => Outcome::Retryable { after_ms: retry.after, problem: problem(retry.problem) },
+        wit::Outcome::Retryable(retry) => Outcome::Retryable {
+            after_ms: retry.after,
+            problem: problem(retry.problem),
+        },
         wit::Outcome::Throttled(throttle) => Outcome::Throttled {
             bucket: bucket(throttle.bucket),
             retry_after_ms: throttle.retry_after,
             problem: throttle.problem.map(problem),
         },
         // When those are done the item goes again, and the connector names the rest.
-        wit::Outcome::BlockedOn(keys) => Outcome::BlockedOn(keys.into_iter().take(MAX_BLOCKED_ON).map(key).collect()),
+        wit::Outcome::BlockedOn(keys) => {
+            Outcome::BlockedOn(keys.into_iter().take(MAX_BLOCKED_ON).map(key).collect())
+        }
         wit::Outcome::Conflict(there) => Outcome::Conflict(remote(there)),
         wit::Outcome::Unknown(why) => Outcome::Unknown(problem(why)),
         wit::Outcome::NotAttempted => Outcome::NotAttempted,
@@ -144,33 +186,59 @@ pub(super) fn call_error(error: wit::CallError) -> CallError {
             retry_after_ms: throttle.retry_after,
             problem: throttle.problem.map(problem),
         },
-        wit::CallError::Unavailable(retry) => CallError::Unavailable { after_ms: retry.after, problem: problem(retry.problem) },
+        wit::CallError::Unavailable(retry) => CallError::Unavailable {
+            after_ms: retry.after,
+            problem: problem(retry.problem),
+        },
         wit::CallError::BatchRefused(why) => CallError::BatchRefused(problem(why)),
         wit::CallError::Unsupported(why) => CallError::Unsupported(problem(why)),
         wit::CallError::Internal(why) => CallError::Internal(problem(why)),
     }
 }
 
-#[expect(clippy::result_large_err, reason = "the error becomes the call's end, which holds it by value")]
+#[expect(
+    clippy::result_large_err,
+    reason = "the error becomes the call's end, which holds it by value"
+)]
 pub(super) fn session(session: wit::Session) -> Result<Session, CallError> {
     if session.data.len() > MAX_SESSION_BYTES {
-        let message = format!("the session has {} bytes; the contract allows {MAX_SESSION_BYTES}", session.data.len());
-        return Err(CallError::Internal(Problem::new("guest.session_too_large", message)));
+        let message = format!(
+            "the session has {} bytes; the contract allows {MAX_SESSION_BYTES}",
+            session.data.len()
+        );
+        return Err(CallError::Internal(Problem::new(
+            "guest.session_too_large",
+            message,
+        )));
     }
     let account = session.account.map(|text| cut(text, MAX_MESSAGE_BYTES));
-    Ok(Session { data: session.data, expires_at: session.expires_at.map(instant), account })
+    Ok(Session {
+        data: session.data,
+        expires_at: session.expires_at.map(instant),
+        account,
+    })
 }
 
 pub(super) fn findings(findings: wit::Findings) -> Findings {
     Findings {
         account: findings.account.map(|text| cut(text, MAX_MESSAGE_BYTES)),
-        scopes: findings.scopes.into_iter().take(MAX_REMARKS).map(|text| cut(text, MAX_CODE_BYTES)).collect(),
+        scopes: findings
+            .scopes
+            .into_iter()
+            .take(MAX_REMARKS)
+            .map(|text| cut(text, MAX_CODE_BYTES))
+            .collect(),
         remarks: problems(findings.remarks),
     }
 }
 
 pub(super) fn verdict(verdict: settlement::Verdict) -> Verdict {
-    Verdict { token: verdict.token, settled: outcomes(verdict.settled), again_after_ms: verdict.again_after, finished: verdict.finished }
+    Verdict {
+        token: verdict.token,
+        settled: outcomes(verdict.settled),
+        again_after_ms: verdict.again_after,
+        finished: verdict.finished,
+    }
 }
 
 #[cfg(test)]
@@ -178,25 +246,46 @@ mod tests {
     use super::*;
 
     fn delivered(remotes: Vec<wit::Remote>) -> wit::Outcome {
-        wit::Outcome::Delivered(wit::Delivery { remotes, changed: true, warnings: Vec::new() })
+        wit::Outcome::Delivered(wit::Delivery {
+            remotes,
+            changed: true,
+            warnings: Vec::new(),
+        })
     }
 
     fn remote(id: usize, url: Option<usize>) -> wit::Remote {
         let url = url.map(|bytes| "u".repeat(bytes));
-        wit::Remote { kind: "product".to_owned(), id: "i".repeat(id), version: None, url, sub_id: None }
+        wit::Remote {
+            kind: "product".to_owned(),
+            id: "i".repeat(id),
+            version: None,
+            url,
+            sub_id: None,
+        }
     }
 
     fn object(bytes: usize) -> wit::ObjectKey {
-        wit::ObjectKey { object_type: "product".to_owned(), id: "i".repeat(bytes) }
+        wit::ObjectKey {
+            object_type: "product".to_owned(),
+            id: "i".repeat(bytes),
+        }
     }
 
     #[test]
     fn an_outcome_within_its_bounds_stays_what_it_is() {
-        let Outcome::Delivered { remotes, .. } = outcome(delivered(vec![remote(1024, Some(5000)); 100])) else {
+        let Outcome::Delivered { remotes, .. } =
+            outcome(delivered(vec![remote(1024, Some(5000)); 100]))
+        else {
             panic!("it is delivered");
         };
-        assert_eq!((remotes.len(), remotes[0].id.len(), &remotes[0].url), (100, 1024, &None));
-        let Outcome::BlockedOn(keys) = outcome(wit::Outcome::BlockedOn(vec![object(9); 5000])) else { panic!("it is blocked") };
+        assert_eq!(
+            (remotes.len(), remotes[0].id.len(), &remotes[0].url),
+            (100, 1024, &None)
+        );
+        let Outcome::BlockedOn(keys) = outcome(wit::Outcome::BlockedOn(vec![object(9); 5000]))
+        else {
+            panic!("it is blocked")
+        };
         assert_eq!(keys.len(), 1000);
     }
 
@@ -206,7 +295,13 @@ mod tests {
         for (large, applied) in [
             (delivered(vec![remote(9, None); 4097]), true),
             (delivered(vec![remote(9, None), remote(1025, None)]), true),
-            (wit::Outcome::Accepted(wit::Acceptance { token, again_after: None }), true),
+            (
+                wit::Outcome::Accepted(wit::Acceptance {
+                    token,
+                    again_after: None,
+                }),
+                true,
+            ),
             (wit::Outcome::Conflict(remote(1025, None)), false),
             (wit::Outcome::BlockedOn(vec![object(1025)]), false),
         ] {
@@ -216,7 +311,11 @@ mod tests {
                 other => panic!("{other:?}"),
             };
             assert_eq!(problem.code, "guest.outcome_too_large");
-            assert!(problem.message.contains("are kept") && problem.message.len() < 100, "{}", problem.message);
+            assert!(
+                problem.message.contains("are kept") && problem.message.len() < 100,
+                "{}",
+                problem.message
+            );
         }
     }
 }

@@ -1,24 +1,36 @@
-//! From the guest's description to ours. What cannot be read at all is an error here; what can be read but makes no
-//! sense is the business of `check_description`.
+//! From the guest's description to ours. What cannot be read at all is an error here; what can be
+//! read but makes no sense is the business of `check_description`.
 
 use egression_core::time::Wall;
 use serde_json::Value;
 
-use super::super::description::{AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer, TypeSupport};
+use super::super::description::{
+    AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer,
+    TypeSupport,
+};
 use super::bindings::egression::connector::manifest as wit;
 use super::incoming::action;
 use super::{CONTRACT, FEATURES};
 
 /// The description, or what is wrong with it, one sentence each.
-pub(super) fn description(given: wit::Description, optional_exports: Vec<String>) -> Result<Description, Vec<String>> {
+pub(super) fn description(
+    given: wit::Description,
+    optional_exports: Vec<String>,
+) -> Result<Description, Vec<String>> {
     let mut wrong: Vec<String> = given
         .features
         .iter()
         .filter(|feature| !FEATURES.contains(&feature.as_str()))
-        .map(|feature| format!("it needs the contract feature `{feature}`, which this host does not have"))
+        .map(|feature| {
+            format!("it needs the contract feature `{feature}`, which this host does not have")
+        })
         .collect();
     let settings_schema = json(&given.settings_schema, "the settings schema", &mut wrong);
-    let object_types = given.object_types.into_iter().map(|support| type_support(support, &mut wrong)).collect();
+    let object_types = given
+        .object_types
+        .into_iter()
+        .map(|support| type_support(support, &mut wrong))
+        .collect();
     if !wrong.is_empty() {
         return Err(wrong);
     }
@@ -29,7 +41,14 @@ pub(super) fn description(given: wit::Description, optional_exports: Vec<String>
         contract: CONTRACT.to_owned(),
         object_types,
         buckets: given.buckets.into_iter().map(bucket).collect(),
-        auth_schemes: given.auth_schemes.into_iter().map(|auth| AuthScheme { scheme: auth.scheme, secrets: auth.secrets }).collect(),
+        auth_schemes: given
+            .auth_schemes
+            .into_iter()
+            .map(|auth| AuthScheme {
+                scheme: auth.scheme,
+                secrets: auth.secrets,
+            })
+            .collect(),
         settings_schema,
         hosts: given.hosts.into_iter().map(host_need).collect(),
         reusable: given.reusable,
@@ -47,9 +66,11 @@ fn json(text: &str, what: &str, wrong: &mut Vec<String>) -> Value {
 fn type_support(given: wit::TypeSupport, wrong: &mut Vec<String>) -> TypeSupport {
     let body = match given.body {
         wit::BodyFormat::Standard(name) => BodyFormat::Standard(name),
-        wit::BodyFormat::JsonSchema(schema) => {
-            BodyFormat::JsonSchema(json(&schema, &format!("the body schema of `{}`", given.object_type), wrong))
-        }
+        wit::BodyFormat::JsonSchema(schema) => BodyFormat::JsonSchema(json(
+            &schema,
+            &format!("the body schema of `{}`", given.object_type),
+            wrong,
+        )),
     };
     TypeSupport {
         object_type: given.object_type,
@@ -69,23 +90,43 @@ fn type_support(given: wit::TypeSupport, wrong: &mut Vec<String>) -> TypeSupport
         references: given
             .references
             .into_iter()
-            .map(|reference| ReferencePointer { pointer: reference.pointer, object_type: reference.object_type })
+            .map(|reference| ReferencePointer {
+                pointer: reference.pointer,
+                object_type: reference.object_type,
+            })
             .collect(),
     }
 }
 
 fn bucket(given: wit::Bucket) -> Bucket {
     let kind = match given.kind {
-        wit::BucketKind::TokenBucket(bucket) => BucketKind::TokenBucket { rate: bucket.rate, per_ms: bucket.per, burst: bucket.burst },
+        wit::BucketKind::TokenBucket(bucket) => BucketKind::TokenBucket {
+            rate: bucket.rate,
+            per_ms: bucket.per,
+            burst: bucket.burst,
+        },
         wit::BucketKind::Window(window) => {
             // An instant that is beyond every clock is none.
-            let anchor = window.anchor.and_then(|at| i64::try_from(at).ok()).map(Wall);
-            BucketKind::Window { max: window.max, window_ms: window.window, anchor }
+            let anchor = window
+                .anchor
+                .and_then(|at| i64::try_from(at).ok())
+                .map(Wall);
+            BucketKind::Window {
+                max: window.max,
+                window_ms: window.window,
+                anchor,
+            }
         }
         wit::BucketKind::Concurrency(max) => BucketKind::Concurrency { max },
         wit::BucketKind::MinInterval(interval_ms) => BucketKind::MinInterval { interval_ms },
     };
-    Bucket { name: given.name, scope: given.scope, kind, counts: given.counts, operations: given.operations }
+    Bucket {
+        name: given.name,
+        scope: given.scope,
+        kind,
+        counts: given.counts,
+        operations: given.operations,
+    }
 }
 
 fn host_need(given: wit::HostNeed) -> HostNeed {

@@ -1,5 +1,5 @@
-//! The border to connectors of contract 0.1. The generated code stays inside this folder; beyond it there are only the
-//! host's own types.
+//! The border to connectors of contract 0.1. The generated code stays inside this folder; beyond it
+//! there are only the host's own types.
 //!
 //! - `imports`: what a guest may call, answered by the call's abilities.
 //! - `exports`: what the host calls.
@@ -24,7 +24,12 @@ pub(super) const PACKAGE: &str = "egression:connector/";
 pub(super) const FEATURES: &[&str] = &[];
 
 /// What `wasmtime` generates from the contract.
-#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated from the contract, which documents itself")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    reason = "generated from the contract, which documents itself"
+)]
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit/v0.1",

@@ -24,17 +24,30 @@ const fn action(action: Action) -> wit::Action {
 }
 
 fn key(key: ObjectKey) -> wit::ObjectKey {
-    wit::ObjectKey { object_type: key.object_type, id: key.id }
+    wit::ObjectKey {
+        object_type: key.object_type,
+        id: key.id,
+    }
 }
 
 pub(super) fn remotes(list: Vec<Remote>) -> Vec<wit::Remote> {
     list.into_iter()
-        .map(|remote| wit::Remote { kind: remote.kind, id: remote.id, version: remote.version, url: remote.url, sub_id: remote.sub_id })
+        .map(|remote| wit::Remote {
+            kind: remote.kind,
+            id: remote.id,
+            version: remote.version,
+            url: remote.url,
+            sub_id: remote.sub_id,
+        })
         .collect()
 }
 
 fn reference(reference: ResolvedReference) -> wit::ResolvedReference {
-    wit::ResolvedReference { pointer: reference.pointer, target: key(reference.target), remotes: remotes(reference.remotes) }
+    wit::ResolvedReference {
+        pointer: reference.pointer,
+        target: key(reference.target),
+        remotes: remotes(reference.remotes),
+    }
 }
 
 pub(super) fn connection(frame: &ConnectionFrame, now: Mono) -> wit::Connection {
@@ -50,7 +63,11 @@ pub(super) fn connection(frame: &ConnectionFrame, now: Mono) -> wit::Connection 
 }
 
 pub(super) fn session(session: Session) -> wit::Session {
-    wit::Session { data: session.data, expires_at: session.expires_at.map(instant), account: session.account }
+    wit::Session {
+        data: session.data,
+        expires_at: session.expires_at.map(instant),
+        account: session.account,
+    }
 }
 
 pub(super) fn items(list: Vec<Item>) -> Vec<wit::Item> {
@@ -74,7 +91,11 @@ fn item(item: Item) -> wit::Item {
 }
 
 pub(super) fn pending(pending: Pending) -> settlement::Pending {
-    settlement::Pending { token: pending.token, submitted_at: instant(pending.submitted_at), items: items(pending.items) }
+    settlement::Pending {
+        token: pending.token,
+        submitted_at: instant(pending.submitted_at),
+        items: items(pending.items),
+    }
 }
 
 pub(super) fn answer(answer: Result<Answer, SendError>) -> Result<http::Response, http::HttpError> {
@@ -85,7 +106,11 @@ pub(super) fn answer(answer: Result<Answer, SendError>) -> Result<http::Response
     };
     Ok(http::Response {
         status: answer.status,
-        headers: answer.headers.into_iter().map(|(name, value)| http::Header { name, value }).collect(),
+        headers: answer
+            .headers
+            .into_iter()
+            .map(|(name, value)| http::Header { name, value })
+            .collect(),
         body,
         truncated: answer.truncated,
         duration: answer.duration_ms,
@@ -95,11 +120,15 @@ pub(super) fn answer(answer: Result<Answer, SendError>) -> Result<http::Response
 fn send_error(error: SendError) -> http::HttpError {
     match error {
         SendError::Denied(why) | SendError::TooCostly(why) => http::HttpError::Denied(why),
-        // The host's own trouble with a limit must not pass for a destination that cannot be reached.
-        SendError::Limited { until, .. } | SendError::Unrecorded { until, .. } => http::HttpError::Limited(instant(until)),
+        // The host's own trouble with a limit must not pass for a destination that cannot be
+        // reached.
+        SendError::Limited { until, .. } | SendError::Unrecorded { until, .. } => {
+            http::HttpError::Limited(instant(until))
+        }
         SendError::NeverSent(why) => http::HttpError::NeverSent(why),
         SendError::SentWithoutAnswer(why) => http::HttpError::SentWithoutAnswer(why),
-        // The contract has no word of its own for it: nothing was sent, and another try of the guest changes nothing.
+        // The contract has no word of its own for it: nothing was sent, and another try of the
+        // guest changes nothing.
         refused @ SendError::CredentialRefused(_) => http::HttpError::Denied(refused.to_string()),
     }
 }

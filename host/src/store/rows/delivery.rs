@@ -62,7 +62,8 @@ pub struct Pinned {
     pub body_hash: [u8; 32],
     /// The body's revision.
     pub revision: Option<u64>,
-    /// Where nobody names revisions of the object: the number of this delivery. Compared with no revision.
+    /// Where nobody names revisions of the object: the number of this delivery. Compared with no
+    /// revision.
     pub counted: Option<u64>,
     /// The same for every repeat.
     pub idempotency_key: String,
@@ -85,12 +86,14 @@ pub struct NewIntent {
     pub events: Vec<NewEvent>,
 }
 
-/// The end, or not yet, of one job's attempt. Settled in one transaction with id map, counters and events.
+/// The end, or not yet, of one job's attempt. Settled in one transaction with id map, counters and
+/// events.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     /// The job.
     pub job: JobSeq,
-    /// The call whose intent is settled; none: the job was not in flight (it ended or waits before any intent).
+    /// The call whose intent is settled; none: the job was not in flight (it ended or waits before
+    /// any intent).
     pub call: Option<i64>,
     /// What it becomes.
     pub to: Transition,
@@ -162,13 +165,15 @@ pub struct Changes {
     pub stale: Vec<JobSeq>,
     /// Children that are ready now.
     pub released: Vec<JobSeq>,
-    /// Children whose wait ends now because the parent ended without success; the caller ends or re-times them.
+    /// Children whose wait ends now because the parent ended without success; the caller ends or
+    /// re-times them.
     pub orphaned: Vec<JobSeq>,
     /// Keys that were blocked.
     pub blocked: Vec<(ConnectionId, KeyHash)>,
     /// Executions whose last job became terminal.
     pub completed: Vec<ExecutionSeq>,
-    /// Jobs that ended or moved outside of a call (cancelled, expired), to be forgotten by the scheduler.
+    /// Jobs that ended or moved outside of a call (cancelled, expired), to be forgotten by the
+    /// scheduler.
     pub gone: Vec<JobSeq>,
 }
 

@@ -2,7 +2,9 @@
 
 use super::Context;
 use egression_core::domain::action::Action;
-use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, SourceId, SubscriptionId};
+use egression_core::domain::ids::{
+    ConnectionId, ExecutionId, ExecutionSeq, SourceId, SubscriptionId,
+};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
 use egression_core::time::Wall;

@@ -3,7 +3,9 @@
 use super::Context;
 use egression_core::domain::action::Action;
 use egression_core::domain::belt::BeltProgress;
-use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SourceId, SubscriptionId};
+use egression_core::domain::ids::{
+    ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SourceId, SubscriptionId,
+};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
@@ -107,7 +109,9 @@ impl ExecutionStatus {
     /// When the first of a belt's waits of a kind ends by itself, if one does.
     #[must_use]
     pub fn first_end(&self, row: &ProgressRow, kind: WaitingKind) -> Option<Wall> {
-        let of_belt = |end: &&WaitEnd| (end.connection, end.belt, end.kind) == (row.connection, row.belt.belt, kind);
+        let of_belt = |end: &&WaitEnd| {
+            (end.connection, end.belt, end.kind) == (row.connection, row.belt.belt, kind)
+        };
         self.wait_ends.iter().find(of_belt).map(|end| end.at)
     }
 }
@@ -177,7 +181,8 @@ pub struct JobRow {
     pub finished_at: Option<Wall>,
     /// False: it was there already, the same.
     pub changed: Option<bool>,
-    /// The code under which its execution's errors count it: of its end, or of what went wrong last.
+    /// The code under which its execution's errors count it: of its end, or of what went wrong
+    /// last.
     pub code: Option<String>,
     /// What went wrong last.
     pub problem: Option<Problem>,

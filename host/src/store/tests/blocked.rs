@@ -23,47 +23,116 @@ fn unknown(job: egression_core::domain::ids::JobSeq, call: i64) -> super::Settle
 #[tokio::test]
 async fn a_blocked_key_survives_a_restart_and_takes_new_jobs_aside() {
     let world = World::new().await;
-    let seq = world.submit((0..4).map(|i| keyed(i, &format!("p{i}"), "k")).chain([keyed(4, "free", "other")]).collect()).await.execution;
+    let seq = world
+        .submit(
+            (0..4)
+                .map(|i| keyed(i, &format!("p{i}"), "k"))
+                .chain([keyed(4, "free", "other")])
+                .collect(),
+        )
+        .await
+        .execution;
     world.send(1, &[seq.job(0)]).await;
     let changes = world.settle(vec![unknown(seq.job(0), 1)]).await;
     assert_eq!(changes.blocked, [key("k")]);
-    let progress = changes.progress.iter().find(|row| row.execution == seq).unwrap();
-    assert_eq!((progress.belt.set_aside, progress.belt.states[0], progress.belt.states[6]), (3, 4, 1));
+    let progress = changes
+        .progress
+        .iter()
+        .find(|row| row.execution == seq)
+        .unwrap();
+    assert_eq!(
+        (
+            progress.belt.set_aside,
+            progress.belt.states[0],
+            progress.belt.states[6]
+        ),
+        (3, 4, 1)
+    );
     for index in 1..4 {
         assert_eq!(world.standing(seq.job(index)).await, BLOCKED);
     }
-    assert!(world.send(2, &[seq.job(1)]).await.is_empty(), "a blocked job is not sent");
+    assert!(
+        world.send(2, &[seq.job(1)]).await.is_empty(),
+        "a blocked job is not sent"
+    );
 
     let world = world.reopen().await;
     assert_eq!(world.store.blocked_keys().await.unwrap(), [key("k")]);
     let new = world.submit(vec![keyed(0, "new", "k")]).await.execution;
     let page = world.lane(new, 1).await;
-    assert_eq!((page.heads.len(), page.held.len(), page.blocked.as_slice()), (0, 0, [new.job(0)].as_slice()));
-    assert!(world.store.heads_of_keys(&[key("k")], world.now()).await.unwrap().is_empty());
+    assert_eq!(
+        (page.heads.len(), page.held.len(), page.blocked.as_slice()),
+        (0, 0, [new.job(0)].as_slice())
+    );
+    assert!(
+        world
+            .store
+            .heads_of_keys(&[key("k")], world.now())
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert!(world.store.heads(&[new.job(0)]).await.unwrap().is_empty());
-    assert!(world.send(3, &[new.job(0)]).await.is_empty(), "nor one that is not marked yet");
-    let changes = world.store.mark_blocked(&[new.job(0), seq.job(4)]).await.unwrap();
+    assert!(
+        world.send(3, &[new.job(0)]).await.is_empty(),
+        "nor one that is not marked yet"
+    );
+    let changes = world
+        .store
+        .mark_blocked(&[new.job(0), seq.job(4)])
+        .await
+        .unwrap();
     world.check().await;
-    assert_eq!((changes.progress.len(), changes.progress[0].belt.set_aside), (1, 1));
+    assert_eq!(
+        (changes.progress.len(), changes.progress[0].belt.set_aside),
+        (1, 1)
+    );
     assert_eq!(world.standing(new.job(0)).await, BLOCKED);
-    assert_eq!(world.standing(seq.job(4)).await, (JobState::Waiting, None), "its key is free");
+    assert_eq!(
+        world.standing(seq.job(4)).await,
+        (JobState::Waiting, None),
+        "its key is free"
+    );
 }
 
 #[tokio::test]
 async fn a_head_that_stays_waiting_blocks_its_key() {
     let world = World::new().await;
-    let seq = world.submit(vec![keyed(0, "a", "k"), keyed(1, "b", "k")]).await.execution;
+    let seq = world
+        .submit(vec![keyed(0, "a", "k"), keyed(1, "b", "k")])
+        .await
+        .execution;
     world.send(1, &[seq.job(0)]).await;
-    let changes = world.settle(vec![waits(seq.job(0), Some(1), Some(WaitingKind::Blocked), None)]).await;
+    let changes = world
+        .settle(vec![waits(
+            seq.job(0),
+            Some(1),
+            Some(WaitingKind::Blocked),
+            None,
+        )])
+        .await;
     assert_eq!(changes.blocked, [key("k")]);
-    assert_eq!((world.standing(seq.job(0)).await, world.standing(seq.job(1)).await), (BLOCKED, BLOCKED));
+    assert_eq!(
+        (
+            world.standing(seq.job(0)).await,
+            world.standing(seq.job(1)).await
+        ),
+        (BLOCKED, BLOCKED)
+    );
     assert!(changes.completed.is_empty());
 }
 
 #[tokio::test]
 async fn a_job_that_comes_back_to_a_blocked_key_is_set_aside() {
     let world = World::new().await;
-    let seq = world.submit(vec![keyed(0, "a", "k"), keyed(1, "b", "k"), keyed(2, "c", "k")]).await.execution;
+    let seq = world
+        .submit(vec![
+            keyed(0, "a", "k"),
+            keyed(1, "b", "k"),
+            keyed(2, "c", "k"),
+        ])
+        .await
+        .execution;
     world.send(1, &[seq.job(0), seq.job(1), seq.job(2)]).await;
     let due = Wall(9);
     world
@@ -85,13 +154,32 @@ async fn a_key_with_more_jobs_than_one_transaction_takes_is_set_aside_as_a_whole
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
     for chunk in 0..3u32 {
-        world.store.stage(seq, (0..900).map(|i| StagedItem::Job(keyed(chunk * 900 + i, "x", "k"))).collect()).await.unwrap();
+        world
+            .store
+            .stage(
+                seq,
+                (0..900)
+                    .map(|i| StagedItem::Job(keyed(chunk * 900 + i, "x", "k")))
+                    .collect(),
+            )
+            .await
+            .unwrap();
     }
     world.store.seal(seq, None).await.unwrap();
     world.send(1, &[seq.job(0)]).await;
     let changes = world.settle(vec![unknown(seq.job(0), 1)]).await;
-    assert_eq!((changes.progress.len(), changes.progress[0].belt.set_aside), (1, 2699));
-    assert!(world.settle(vec![ended(seq.job(5), None, JobState::Failed)]).await.stale.is_empty(), "a person may end a blocked job");
+    assert_eq!(
+        (changes.progress.len(), changes.progress[0].belt.set_aside),
+        (1, 2699)
+    );
+    assert!(
+        world
+            .settle(vec![ended(seq.job(5), None, JobState::Failed)])
+            .await
+            .stale
+            .is_empty(),
+        "a person may end a blocked job"
+    );
 }
 
 #[tokio::test]
@@ -103,11 +191,26 @@ async fn a_blocked_key_is_gone_through_over_belts_executions_and_drawn_places() 
     for seq in [first, second] {
         // Belts against the numbers, and more in each than one transaction takes.
         for (chunk, belt) in [(0, 3), (1, 3), (2, 1), (3, 1)] {
-            let jobs = (0..700).map(|i| StagedItem::Job(StagedJob { belt, ..keyed(chunk * 700 + i, "x", "k") })).collect();
+            let jobs = (0..700)
+                .map(|i| {
+                    StagedItem::Job(StagedJob {
+                        belt,
+                        ..keyed(chunk * 700 + i, "x", "k")
+                    })
+                })
+                .collect();
             world.store.stage(seq, jobs).await.unwrap();
         }
-        let later = StagedJob { belt: 4, scheduled_at: Some(due), ..keyed(2800, "later", "k") };
-        world.store.stage(seq, vec![StagedItem::Job(later)]).await.unwrap();
+        let later = StagedJob {
+            belt: 4,
+            scheduled_at: Some(due),
+            ..keyed(2800, "later", "k")
+        };
+        world
+            .store
+            .stage(seq, vec![StagedItem::Job(later)])
+            .await
+            .unwrap();
         world.store.seal(seq, None).await.unwrap();
     }
     world.store.fall_due(due, 10).await.unwrap();

@@ -14,18 +14,57 @@ async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
     for chunk in 0..3u32 {
-        world.store.stage(seq, (0..700).map(|i| StagedItem::Job(job(chunk * 700 + i, &format!("{chunk}-{i}")))).collect()).await.unwrap();
+        world
+            .store
+            .stage(
+                seq,
+                (0..700)
+                    .map(|i| StagedItem::Job(job(chunk * 700 + i, &format!("{chunk}-{i}"))))
+                    .collect(),
+            )
+            .await
+            .unwrap();
     }
     world.store.seal(seq, None).await.unwrap();
     let flying = [seq.job(0), seq.job(1), seq.job(2)];
     world.send(1, &flying).await;
     let changes = through(world.store.cancel_execution(seq, world.now()).await);
     world.check().await;
-    assert_eq!((changes.gone.len(), changes.completed.len(), changes.progress.len()), (2097, 0, 1));
-    assert_eq!((changes.progress[0].belt.states[8], changes.progress[0].belt.states[1]), (2097, 3));
-    assert!(world.store.execution(seq).await.unwrap().unwrap().row.cancel_requested_at.is_some());
+    assert_eq!(
+        (
+            changes.gone.len(),
+            changes.completed.len(),
+            changes.progress.len()
+        ),
+        (2097, 0, 1)
+    );
+    assert_eq!(
+        (
+            changes.progress[0].belt.states[8],
+            changes.progress[0].belt.states[1]
+        ),
+        (2097, 3)
+    );
+    assert!(
+        world
+            .store
+            .execution(seq)
+            .await
+            .unwrap()
+            .unwrap()
+            .row
+            .cancel_requested_at
+            .is_some()
+    );
 
-    let repeat = Transition::Waits { reason: None, until: None, parents: vec![], problem: None, keep_pinned: true, answer_lost: true };
+    let repeat = Transition::Waits {
+        reason: None,
+        until: None,
+        parents: vec![],
+        problem: None,
+        keep_pinned: true,
+        answer_lost: true,
+    };
     let changes = world
         .settle(vec![
             ended(flying[0], Some(1), JobState::Succeeded),
@@ -33,21 +72,46 @@ async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
             settlement(flying[2], Some(1), repeat),
         ])
         .await;
-    assert_eq!(changes.gone, [flying[1]], "what would wait again is cancelled");
+    assert_eq!(
+        changes.gone,
+        [flying[1]],
+        "what would wait again is cancelled"
+    );
     assert_eq!(world.standing(flying[1]).await.0, JobState::Cancelled);
-    assert!(through(world.store.cancel_execution(seq, world.now()).await).gone.is_empty());
+    assert!(
+        through(world.store.cancel_execution(seq, world.now()).await)
+            .gone
+            .is_empty()
+    );
     let world = world.reopen().await;
-    assert_eq!(world.standing(flying[2]).await.0, JobState::Waiting, "its outcome is not known: it is repeated");
-    assert_eq!(world.deliver(flying[2], JobState::Succeeded).await.completed, [seq]);
+    assert_eq!(
+        world.standing(flying[2]).await.0,
+        JobState::Waiting,
+        "its outcome is not known: it is repeated"
+    );
+    assert_eq!(
+        world
+            .deliver(flying[2], JobState::Succeeded)
+            .await
+            .completed,
+        [seq]
+    );
 }
 
 #[tokio::test]
 async fn nothing_of_a_paused_execution_is_sent_any_more() {
     let world = World::new().await;
-    let (paused, other) = (world.submit(vec![job(0, "a")]).await.execution, world.submit(vec![job(0, "b")]).await.execution);
+    let (paused, other) = (
+        world.submit(vec![job(0, "a")]).await.execution,
+        world.submit(vec![job(0, "b")]).await.execution,
+    );
     assert!(world.store.pause_execution(paused).await.unwrap());
     let claimed = [paused.job(0), other.job(0)];
-    assert_eq!(world.send(1, &claimed).await, [other.job(0)], "though both were claimed before");
+    assert_eq!(
+        world.send(1, &claimed).await,
+        [other.job(0)],
+        "though both were claimed before"
+    );
 }
 
 #[tokio::test]
@@ -56,23 +120,57 @@ async fn a_cancel_ends_a_pause_and_what_would_wait_for_a_person() {
     let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
     let (repeated, used_up) = (seq.job(0), seq.job(1));
     world.send(1, &[repeated, used_up]).await;
-    let repeat = |reason| Transition::Waits { reason, until: None, parents: vec![], problem: None, keep_pinned: true, answer_lost: false };
-    world.settle(vec![settlement(repeated, Some(1), repeat(None))]).await;
+    let repeat = |reason| Transition::Waits {
+        reason,
+        until: None,
+        parents: vec![],
+        problem: None,
+        keep_pinned: true,
+        answer_lost: false,
+    };
+    world
+        .settle(vec![settlement(repeated, Some(1), repeat(None))])
+        .await;
     assert!(world.store.pause_execution(seq).await.unwrap());
-    assert!(through(world.store.cancel_execution(seq, world.now()).await).gone.is_empty());
-    let changes = world.settle(vec![settlement(used_up, Some(1), repeat(Some(WaitingKind::Blocked)))]).await;
-    assert_eq!((changes.gone, world.standing(used_up).await.0), (vec![used_up], JobState::Cancelled));
-    assert_eq!(world.deliver(repeated, JobState::Succeeded).await.completed, [seq], "no pause keeps it");
+    assert!(
+        through(world.store.cancel_execution(seq, world.now()).await)
+            .gone
+            .is_empty()
+    );
+    let changes = world
+        .settle(vec![settlement(
+            used_up,
+            Some(1),
+            repeat(Some(WaitingKind::Blocked)),
+        )])
+        .await;
+    assert_eq!(
+        (changes.gone, world.standing(used_up).await.0),
+        (vec![used_up], JobState::Cancelled)
+    );
+    assert_eq!(
+        world.deliver(repeated, JobState::Succeeded).await.completed,
+        [seq],
+        "no pause keeps it"
+    );
 }
 
 #[tokio::test]
 async fn an_unfinished_request_is_removed_when_its_time_is_over() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
-    world.store.stage(seq, vec![StagedItem::Job(job(0, "a"))]).await.unwrap();
+    world
+        .store
+        .stage(seq, vec![StagedItem::Job(job(0, "a"))])
+        .await
+        .unwrap();
     world.store.abandon_begun_before(Wall(0)).await.unwrap();
     assert_eq!(world.store.backlog(), 1, "it may still be arriving");
-    world.store.abandon_begun_before(world.now().plus_ms(1)).await.unwrap();
+    world
+        .store
+        .abandon_begun_before(world.now().plus_ms(1))
+        .await
+        .unwrap();
     assert_eq!(world.store.backlog(), 0);
     world.check().await;
 }
@@ -83,11 +181,24 @@ async fn what_may_have_arrived_is_unknown_when_its_connection_goes() {
     let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
     let (lost, never_sent) = (seq.job(0), seq.job(1));
     world.send(1, &[lost]).await;
-    let repeat = Transition::Waits { reason: None, until: None, parents: vec![], problem: None, keep_pinned: true, answer_lost: true };
+    let repeat = Transition::Waits {
+        reason: None,
+        until: None,
+        parents: vec![],
+        problem: None,
+        keep_pinned: true,
+        answer_lost: true,
+    };
     world.settle(vec![settlement(lost, Some(1), repeat)]).await;
     through(world.store.cancel_connection(SHOP, world.now()).await);
     world.check().await;
-    assert_eq!((world.standing(lost).await.0, world.standing(never_sent).await.0), (JobState::Unknown, JobState::Cancelled));
+    assert_eq!(
+        (
+            world.standing(lost).await.0,
+            world.standing(never_sent).await.0
+        ),
+        (JobState::Unknown, JobState::Cancelled)
+    );
 }
 
 #[tokio::test]
@@ -98,7 +209,9 @@ async fn a_cancel_that_was_interrupted_goes_on_at_the_next_start() {
         .store
         .write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query(own!("UPDATE execution SET cancel_requested_at = 5")).execute(&mut tx.conn).await?;
+                sqlx::query(own!("UPDATE execution SET cancel_requested_at = 5"))
+                    .execute(&mut tx.conn)
+                    .await?;
                 Ok(())
             })
         })
@@ -106,23 +219,56 @@ async fn a_cancel_that_was_interrupted_goes_on_at_the_next_start() {
         .unwrap();
     let world = world.reopen().await;
     world.check().await;
-    assert!(world.store.execution(seq).await.unwrap().unwrap().row.completed_at.is_some());
+    assert!(
+        world
+            .store
+            .execution(seq)
+            .await
+            .unwrap()
+            .unwrap()
+            .row
+            .completed_at
+            .is_some()
+    );
 }
 
 #[tokio::test]
 async fn belts_are_aborted_from_one_on() {
     let world = World::new().await;
-    let on = |index: u32, belt: u32| StagedJob { belt, ..job(index, &format!("p{index}")) };
-    let elsewhere = StagedJob { connection: ConnectionId(8), ..on(3, 3) };
-    let seq = world.submit(vec![on(0, 1), on(1, 2), on(2, 3), elsewhere]).await.execution;
+    let on = |index: u32, belt: u32| StagedJob {
+        belt,
+        ..job(index, &format!("p{index}"))
+    };
+    let elsewhere = StagedJob {
+        connection: ConnectionId(8),
+        ..on(3, 3)
+    };
+    let seq = world
+        .submit(vec![on(0, 1), on(1, 2), on(2, 3), elsewhere])
+        .await
+        .execution;
     let changes = through(world.store.abort_belts(seq, SHOP, 2, world.now()).await);
     world.check().await;
     assert_eq!(changes.gone, [seq.job(1), seq.job(2)]);
     assert_eq!(world.standing(seq.job(3)).await.0, JobState::Waiting);
-    let changes = through(world.store.cancel_connection(ConnectionId(8), world.now()).await);
+    let changes = through(
+        world
+            .store
+            .cancel_connection(ConnectionId(8), world.now())
+            .await,
+    );
     world.check().await;
     assert_eq!(changes.gone, [seq.job(3)]);
-    assert!(through(world.store.cancel_connection(ConnectionId(8), world.now()).await).gone.is_empty());
+    assert!(
+        through(
+            world
+                .store
+                .cancel_connection(ConnectionId(8), world.now())
+                .await
+        )
+        .gone
+        .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -135,34 +281,66 @@ async fn a_pause_and_an_open_belt_are_kept() {
     let world = world.reopen().await;
     let open = world.store.open_execution(seq).await.unwrap().unwrap();
     assert!(open.paused && open.progress[0].belt.opened);
-    assert!(world.store.resume_execution(seq, Vec::new()).await.unwrap().0);
+    assert!(
+        world
+            .store
+            .resume_execution(seq, Vec::new())
+            .await
+            .unwrap()
+            .0
+    );
 }
 
 #[tokio::test]
 async fn a_held_belt_is_released_once_and_stays_open() {
     let world = World::new().await;
-    let on = |index, belt| StagedJob { belt, ..job(index, &format!("p{index}")) };
-    let seq = world.submit(vec![on(0, 1), on(1, 2), on(2, 3)]).await.execution;
+    let on = |index, belt| StagedJob {
+        belt,
+        ..job(index, &format!("p{index}"))
+    };
+    let seq = world
+        .submit(vec![on(0, 1), on(1, 2), on(2, 3)])
+        .await
+        .execution;
     world.store.open_belt(seq, SHOP, 1).await.unwrap();
     let release = async |world: &World| {
         let (_, changes) = world.store.resume_execution(seq, vec![SHOP]).await.unwrap();
-        changes.progress.iter().map(|row| (row.belt.belt, row.belt.opened)).collect::<Vec<_>>()
+        changes
+            .progress
+            .iter()
+            .map(|row| (row.belt.belt, row.belt.opened))
+            .collect::<Vec<_>>()
     };
-    assert!(release(&world).await.is_empty(), "the first belt is under way: nothing is held");
+    assert!(
+        release(&world).await.is_empty(),
+        "the first belt is under way: nothing is held"
+    );
     world.deliver(seq.job(0), JobState::Rejected).await;
     assert_eq!(release(&world).await, [(2, true)]);
     assert!(release(&world).await.is_empty());
     world.deliver(seq.job(1), JobState::Succeeded).await;
-    assert!(release(&world).await.is_empty(), "the failure in the first belt was decided about");
+    assert!(
+        release(&world).await.is_empty(),
+        "the failure in the first belt was decided about"
+    );
     let world = world.reopen().await;
     let open = world.store.open_execution(seq).await.unwrap().unwrap();
-    assert_eq!(open.progress.iter().map(|row| row.belt.opened).collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!(
+        open.progress
+            .iter()
+            .map(|row| row.belt.opened)
+            .collect::<Vec<_>>(),
+        [true, true, false]
+    );
 }
 
 #[tokio::test]
 async fn a_cancel_that_breaks_off_tells_what_it_did() {
     let world = World::new().await;
-    let seq = world.submit((0..2500).map(|i| job(i, &format!("p{i}"))).collect()).await.execution;
+    let seq = world
+        .submit((0..2500).map(|i| job(i, &format!("p{i}"))).collect())
+        .await
+        .execution;
     let change = async |text: &'static str| {
         let done = world.store.write(1, move |tx| {
             Box::pin(async move {
@@ -175,7 +353,10 @@ async fn a_cancel_that_breaks_off_tells_what_it_did() {
     change("CREATE TRIGGER halt BEFORE UPDATE ON job WHEN NEW.id & 16777215 = 1500 BEGIN SELECT RAISE(ABORT, 'halt'); END").await;
     let (changes, end) = world.store.cancel_execution(seq, world.now()).await;
     assert!(matches!(end, Err(StoreError::Database(_))), "{end:?}");
-    assert_eq!((changes.gone.len(), changes.progress[0].belt.states[8]), (1000, 1000));
+    assert_eq!(
+        (changes.gone.len(), changes.progress[0].belt.states[8]),
+        (1000, 1000)
+    );
     change("DROP TRIGGER halt").await;
     let changes = through(world.store.cancel_execution(seq, world.now()).await);
     assert_eq!((changes.gone.len(), changes.completed), (1500, vec![seq]));

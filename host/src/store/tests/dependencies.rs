@@ -18,72 +18,174 @@ const READY: (JobState, Option<WaitingKind>) = (JobState::Waiting, None);
 #[tokio::test]
 async fn a_success_releases_a_child_when_nothing_is_left_to_wait_for() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a"), job(1, "b"), job(2, "child")]).await.execution;
+    let seq = world
+        .submit(vec![job(0, "a"), job(1, "b"), job(2, "child")])
+        .await
+        .execution;
     let (a, b, child) = (seq.job(0), seq.job(1), seq.job(2));
-    world.settle(vec![waits_for(child, None, &[("a", Some(a)), ("b", Some(b))], LATER)]).await;
+    world
+        .settle(vec![waits_for(
+            child,
+            None,
+            &[("a", Some(a)), ("b", Some(b))],
+            LATER,
+        )])
+        .await;
     assert_eq!(world.standing(child).await, WAITS);
-    assert!(world.store.claim(&[child]).await.unwrap()[0].waits_since.is_some());
-    assert_eq!(world.store.open_execution(seq).await.unwrap().unwrap().progress[0].belt.set_aside, 1);
-    assert!(world.deliver(a, JobState::Succeeded).await.released.is_empty());
-    assert_eq!(world.deliver(b, JobState::Succeeded).await.released, [child]);
+    assert!(
+        world.store.claim(&[child]).await.unwrap()[0]
+            .waits_since
+            .is_some()
+    );
+    assert_eq!(
+        world
+            .store
+            .open_execution(seq)
+            .await
+            .unwrap()
+            .unwrap()
+            .progress[0]
+            .belt
+            .set_aside,
+        1
+    );
+    assert!(
+        world
+            .deliver(a, JobState::Succeeded)
+            .await
+            .released
+            .is_empty()
+    );
+    assert_eq!(
+        world.deliver(b, JobState::Succeeded).await.released,
+        [child]
+    );
     assert_eq!(world.standing(child).await, READY);
-    assert_eq!(world.store.claim(&[child]).await.unwrap()[0].waits_since, None, "another wait would be bounded by itself");
+    assert_eq!(
+        world.store.claim(&[child]).await.unwrap()[0].waits_since,
+        None,
+        "another wait would be bounded by itself"
+    );
 }
 
 #[tokio::test]
 async fn a_parent_that_ends_otherwise_orphans_its_children() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a"), job(1, "child")]).await.execution;
+    let seq = world
+        .submit(vec![job(0, "a"), job(1, "child")])
+        .await
+        .execution;
     let (a, child) = (seq.job(0), seq.job(1));
-    world.settle(vec![waits_for(child, None, &[("a", Some(a))], LATER)]).await;
+    world
+        .settle(vec![waits_for(child, None, &[("a", Some(a))], LATER)])
+        .await;
     assert_eq!(world.deliver(a, JobState::Rejected).await.orphaned, [child]);
     assert_eq!(world.standing(child).await, WAITS, "the caller ends it");
-    world.settle(vec![ended(child, None, JobState::Failed)]).await;
+    world
+        .settle(vec![ended(child, None, JobState::Failed)])
+        .await;
     assert_eq!(world.standing(child).await.0, JobState::Failed);
 }
 
 #[tokio::test]
 async fn a_newer_job_of_the_object_takes_the_place_of_a_failed_parent() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a"), job(1, "child")]).await.execution;
+    let seq = world
+        .submit(vec![job(0, "a"), job(1, "child")])
+        .await
+        .execution;
     let (a, child) = (seq.job(0), seq.job(1));
-    world.settle(vec![waits_for(child, None, &[("a", Some(a))], LATER)]).await;
+    world
+        .settle(vec![waits_for(child, None, &[("a", Some(a))], LATER)])
+        .await;
     let newer = world.submit(vec![job(0, "a")]).await.execution.job(0);
     let changes = world.deliver(a, JobState::Failed).await;
     assert!(changes.orphaned.is_empty() && changes.released.is_empty());
-    assert_eq!(world.deliver(newer, JobState::Succeeded).await.released, [child]);
+    assert_eq!(
+        world.deliver(newer, JobState::Succeeded).await.released,
+        [child]
+    );
 }
 
 #[tokio::test]
 async fn an_older_success_does_not_release_who_waits_for_a_newer_job() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a")]).await.execution;
-    let second = world.submit(vec![job(0, "a"), job(1, "child")]).await.execution;
+    let second = world
+        .submit(vec![job(0, "a"), job(1, "child")])
+        .await
+        .execution;
     let parents = world
         .store
-        .unfinished_parents(SHOP, &[(second.job(1), object("a")), (second.job(1), object("none")), (seq.job(0), object("a"))])
+        .unfinished_parents(
+            SHOP,
+            &[
+                (second.job(1), object("a")),
+                (second.job(1), object("none")),
+                (seq.job(0), object("a")),
+            ],
+        )
         .await
         .unwrap();
-    assert_eq!(parents, [Some(second.job(0)), None, None], "the newest, accepted no later, never itself");
-    world.settle(vec![waits_for(second.job(1), None, &[("a", parents[0])], LATER)]).await;
-    assert!(world.deliver(seq.job(0), JobState::Succeeded).await.released.is_empty());
-    assert_eq!(world.deliver(second.job(0), JobState::Succeeded).await.released, [second.job(1)]);
+    assert_eq!(
+        parents,
+        [Some(second.job(0)), None, None],
+        "the newest, accepted no later, never itself"
+    );
+    world
+        .settle(vec![waits_for(
+            second.job(1),
+            None,
+            &[("a", parents[0])],
+            LATER,
+        )])
+        .await;
+    assert!(
+        world
+            .deliver(seq.job(0), JobState::Succeeded)
+            .await
+            .released
+            .is_empty()
+    );
+    assert_eq!(
+        world
+            .deliver(second.job(0), JobState::Succeeded)
+            .await
+            .released,
+        [second.job(1)]
+    );
 }
 
 #[tokio::test]
 async fn a_child_may_wait_for_an_object_without_a_job() {
     let world = World::new().await;
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
-    world.settle(vec![waits_for(child, None, &[("a", None)], LATER)]).await;
+    world
+        .settle(vec![waits_for(child, None, &[("a", None)], LATER)])
+        .await;
     let late = world.submit(vec![job(0, "a")]).await.execution.job(0);
-    assert_eq!(world.store.unfinished_parents(SHOP, &[(child, object("a"))]).await.unwrap(), [None], "accepted later than the child");
-    assert_eq!(world.deliver(late, JobState::Superseded).await.released, [child]);
+    assert_eq!(
+        world
+            .store
+            .unfinished_parents(SHOP, &[(child, object("a"))])
+            .await
+            .unwrap(),
+        [None],
+        "accepted later than the child"
+    );
+    assert_eq!(
+        world.deliver(late, JobState::Superseded).await.released,
+        [child]
+    );
 }
 
 #[tokio::test]
 async fn a_parent_that_ended_meanwhile_is_seen_when_the_wait_begins() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a"), job(1, "b"), job(2, "x"), job(3, "y")]).await.execution;
+    let seq = world
+        .submit(vec![job(0, "a"), job(1, "b"), job(2, "x"), job(3, "y")])
+        .await
+        .execution;
     world.deliver(seq.job(0), JobState::Succeeded).await;
     world.deliver(seq.job(1), JobState::Rejected).await;
     let changes = world
@@ -92,26 +194,45 @@ async fn a_parent_that_ended_meanwhile_is_seen_when_the_wait_begins() {
             waits_for(seq.job(3), None, &[("b", Some(seq.job(1)))], LATER),
         ])
         .await;
-    assert_eq!((changes.released.as_slice(), changes.orphaned.as_slice()), ([seq.job(2)].as_slice(), [seq.job(3)].as_slice()));
-    assert_eq!((world.standing(seq.job(2)).await, world.standing(seq.job(3)).await), (READY, WAITS));
+    assert_eq!(
+        (changes.released.as_slice(), changes.orphaned.as_slice()),
+        ([seq.job(2)].as_slice(), [seq.job(3)].as_slice())
+    );
+    assert_eq!(
+        (
+            world.standing(seq.job(2)).await,
+            world.standing(seq.job(3)).await
+        ),
+        (READY, WAITS)
+    );
 }
 
 #[tokio::test]
 async fn an_object_that_got_there_while_its_child_was_refused_is_no_reason_to_wait() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a"), job(1, "child")]).await.execution;
+    let seq = world
+        .submit(vec![job(0, "a"), job(1, "child")])
+        .await
+        .execution;
     let (a, child) = (seq.job(0), seq.job(1));
     assert_eq!(world.send(7, &[child]).await, [child]);
     world.deliver(a, JobState::Succeeded).await;
-    let changes = world.settle(vec![waits_for(child, Some(7), &[("a", None)], LATER)]).await;
-    assert_eq!((world.standing(child).await, changes.released), (READY, vec![child]));
+    let changes = world
+        .settle(vec![waits_for(child, Some(7), &[("a", None)], LATER)])
+        .await;
+    assert_eq!(
+        (world.standing(child).await, changes.released),
+        (READY, vec![child])
+    );
     // Refused once more although it is there: that is for time to tell.
     let delivered = world.now();
     while world.now() <= delivered {
         tokio::task::yield_now().await;
     }
     assert_eq!(world.send(8, &[child]).await, [child]);
-    world.settle(vec![waits_for(child, Some(8), &[("a", None)], LATER)]).await;
+    world
+        .settle(vec![waits_for(child, Some(8), &[("a", None)], LATER)])
+        .await;
     assert_eq!(world.standing(child).await, WAITS);
 }
 
@@ -120,72 +241,182 @@ async fn a_cancelled_parent_is_no_success() {
     let world = World::new().await;
     let parent = world.submit(vec![job(0, "a")]).await.execution;
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
-    world.settle(vec![waits_for(child, None, &[("a", Some(parent.job(0)))], LATER)]).await;
+    world
+        .settle(vec![waits_for(
+            child,
+            None,
+            &[("a", Some(parent.job(0)))],
+            LATER,
+        )])
+        .await;
     let changes = through(world.store.cancel_execution(parent, world.now()).await);
     world.check().await;
-    assert_eq!((changes.orphaned.as_slice(), changes.completed.as_slice()), ([child].as_slice(), [parent].as_slice()));
+    assert_eq!(
+        (changes.orphaned.as_slice(), changes.completed.as_slice()),
+        ([child].as_slice(), [parent].as_slice())
+    );
 }
 
 #[tokio::test]
 async fn the_edge_that_closes_a_cycle_is_ignored_with_an_event() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a"), job(1, "b"), job(2, "c")]).await.execution;
+    let seq = world
+        .submit(vec![job(0, "a"), job(1, "b"), job(2, "c")])
+        .await
+        .execution;
     let (a, b, c) = (seq.job(0), seq.job(1), seq.job(2));
-    world.settle(vec![waits_for(a, None, &[("b", Some(b))], LATER), waits_for(b, None, &[("c", None)], LATER)]).await;
-    let changes = world.settle(vec![waits_for(c, None, &[("a", Some(a))], LATER)]).await;
-    assert_eq!((changes.released.as_slice(), world.standing(c).await), ([c].as_slice(), READY));
-    let stages: Vec<_> = world.store.events(c, 0, 9).await.unwrap().into_iter().map(|event| event.stage).collect();
-    assert!(stages.contains(&"reference_ignored".to_owned()), "{stages:?}");
+    world
+        .settle(vec![
+            waits_for(a, None, &[("b", Some(b))], LATER),
+            waits_for(b, None, &[("c", None)], LATER),
+        ])
+        .await;
+    let changes = world
+        .settle(vec![waits_for(c, None, &[("a", Some(a))], LATER)])
+        .await;
+    assert_eq!(
+        (changes.released.as_slice(), world.standing(c).await),
+        ([c].as_slice(), READY)
+    );
+    let stages: Vec<_> = world
+        .store
+        .events(c, 0, 9)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|event| event.stage)
+        .collect();
+    assert!(
+        stages.contains(&"reference_ignored".to_owned()),
+        "{stages:?}"
+    );
     assert_eq!(world.deliver(c, JobState::Succeeded).await.released, [b]);
 }
 
 #[tokio::test]
 async fn what_waits_for_the_child_is_seen_before_it_waits_in_turn() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a"), job(1, "b"), job(2, "c")]).await.execution;
+    let seq = world
+        .submit(vec![job(0, "a"), job(1, "b"), job(2, "c")])
+        .await
+        .execution;
     let (a, b, c) = (seq.job(0), seq.job(1), seq.job(2));
-    world.settle(vec![waits_for(a, None, &[("b", Some(b))], LATER), waits_for(b, None, &[("c", None)], LATER)]).await;
-    let pairs = [(c, object("a"), Some(a)), (c, object("b"), None), (c, object("none"), None), (a, object("c"), Some(c))];
-    assert_eq!(world.store.close_circles(SHOP, &pairs).await.unwrap(), [true, true, false, false]);
+    world
+        .settle(vec![
+            waits_for(a, None, &[("b", Some(b))], LATER),
+            waits_for(b, None, &[("c", None)], LATER),
+        ])
+        .await;
+    let pairs = [
+        (c, object("a"), Some(a)),
+        (c, object("b"), None),
+        (c, object("none"), None),
+        (a, object("c"), Some(c)),
+    ];
+    assert_eq!(
+        world.store.close_circles(SHOP, &pairs).await.unwrap(),
+        [true, true, false, false]
+    );
 }
 
 #[tokio::test]
 async fn an_object_that_got_there_before_the_wait_was_written_is_no_reason_to_wait() {
     let world = World::new().await;
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
-    assert_eq!(world.store.are_there(SHOP, &[object("a")]).await.unwrap(), [false]);
-    // Accepted after the child, and through before the child's wait is written: nobody would release the child later.
+    assert_eq!(
+        world.store.are_there(SHOP, &[object("a")]).await.unwrap(),
+        [false]
+    );
+    // Accepted after the child, and through before the child's wait is written: nobody would
+    // release the child later.
     let parent = world.submit(vec![job(0, "a")]).await.execution.job(0);
     world.deliver(parent, JobState::Succeeded).await;
-    let changes = world.settle(vec![waits_for(child, None, &[("a", None)], LATER)]).await;
-    assert_eq!((world.standing(child).await, changes.released), (READY, vec![child]));
+    let changes = world
+        .settle(vec![waits_for(child, None, &[("a", None)], LATER)])
+        .await;
+    assert_eq!(
+        (world.standing(child).await, changes.released),
+        (READY, vec![child])
+    );
 }
 
 #[tokio::test]
 async fn other_objects_of_the_key_pass_one_that_waits_for_a_parent() {
     let world = World::new().await;
-    let seq = world.submit(vec![keyed(0, "a", "k"), keyed(1, "a", "k"), keyed(2, "b", "k")]).await.execution;
-    world.settle(vec![waits_for(seq.job(0), None, &[("parent", None)], LATER)]).await;
+    let seq = world
+        .submit(vec![
+            keyed(0, "a", "k"),
+            keyed(1, "a", "k"),
+            keyed(2, "b", "k"),
+        ])
+        .await
+        .execution;
+    world
+        .settle(vec![waits_for(
+            seq.job(0),
+            None,
+            &[("parent", None)],
+            LATER,
+        )])
+        .await;
     let page = world.lane(seq, 1).await;
-    assert_eq!(page.heads.iter().map(|head| head.job).collect::<Vec<_>>(), [seq.job(2)], "the same object is held, another passes");
+    assert_eq!(
+        page.heads.iter().map(|head| head.job).collect::<Vec<_>>(),
+        [seq.job(2)],
+        "the same object is held, another passes"
+    );
     assert_eq!(page.held, [key("k").1]);
-    let other = world.submit(vec![keyed(0, "c", "k")]).await.execution.job(0);
+    let other = world
+        .submit(vec![keyed(0, "c", "k")])
+        .await
+        .execution
+        .job(0);
     world.deliver(seq.job(2), JobState::Succeeded).await;
-    let heads = world.store.heads_of_keys(&[key("k")], world.now()).await.unwrap();
-    assert_eq!(heads.iter().map(|head| head.job).collect::<Vec<_>>(), [other], "also one of a later execution");
+    let heads = world
+        .store
+        .heads_of_keys(&[key("k")], world.now())
+        .await
+        .unwrap();
+    assert_eq!(
+        heads.iter().map(|head| head.job).collect::<Vec<_>>(),
+        [other],
+        "also one of a later execution"
+    );
     let parent = world.submit(vec![job(0, "parent")]).await.execution.job(0);
-    assert_eq!(world.deliver(parent, JobState::Succeeded).await.released, [seq.job(0)]);
-    let heads = world.store.heads(&[seq.job(0), seq.job(1), other]).await.unwrap();
-    assert_eq!(heads.iter().map(|head| head.job).collect::<Vec<_>>(), [seq.job(0)], "it kept its place");
+    assert_eq!(
+        world.deliver(parent, JobState::Succeeded).await.released,
+        [seq.job(0)]
+    );
+    let heads = world
+        .store
+        .heads(&[seq.job(0), seq.job(1), other])
+        .await
+        .unwrap();
+    assert_eq!(
+        heads.iter().map(|head| head.job).collect::<Vec<_>>(),
+        [seq.job(0)],
+        "it kept its place"
+    );
 }
 
 #[tokio::test]
 async fn an_unsealed_job_is_nobodys_parent() {
     let world = World::new().await;
     let receiving = world.store.begin_execution(execution()).await.unwrap();
-    world.store.stage(receiving, vec![StagedItem::Job(job(0, "a"))]).await.unwrap();
+    world
+        .store
+        .stage(receiving, vec![StagedItem::Job(job(0, "a"))])
+        .await
+        .unwrap();
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
-    assert_eq!(world.store.unfinished_parents(SHOP, &[(child, object("a"))]).await.unwrap(), [None]);
+    assert_eq!(
+        world
+            .store
+            .unfinished_parents(SHOP, &[(child, object("a"))])
+            .await
+            .unwrap(),
+        [None]
+    );
 }
 
 #[tokio::test]
@@ -193,29 +424,74 @@ async fn a_wait_for_a_parent_ends_by_its_time_and_is_told_again() {
     let world = World::new().await;
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
     let due = Wall(5_000);
-    world.settle(vec![waits_for(child, None, &[("a", None)], due)]).await;
+    world
+        .settle(vec![waits_for(child, None, &[("a", None)], due)])
+        .await;
     assert_eq!(world.store.next_due().await.unwrap(), Some(due));
     let (heads, changes) = world.store.fall_due(due, 10).await.unwrap();
     world.check().await;
-    assert_eq!((heads.len(), changes.orphaned.as_slice()), (0, [child].as_slice()));
-    assert!(world.store.fall_due(due, 10).await.unwrap().1.orphaned.is_empty());
-    assert_eq!(world.store.fall_due(due.plus_ms(30_000), 10).await.unwrap().1.orphaned, [child]);
+    assert_eq!(
+        (heads.len(), changes.orphaned.as_slice()),
+        (0, [child].as_slice())
+    );
+    assert!(
+        world
+            .store
+            .fall_due(due, 10)
+            .await
+            .unwrap()
+            .1
+            .orphaned
+            .is_empty()
+    );
+    assert_eq!(
+        world
+            .store
+            .fall_due(due.plus_ms(30_000), 10)
+            .await
+            .unwrap()
+            .1
+            .orphaned,
+        [child]
+    );
     world.settle(vec![waits(child, None, None, None)]).await;
     assert_eq!(world.standing(child).await, READY);
 }
 
 /// The object `a`'s job is number 0, all others wait for it, each for the job or for the object.
-async fn family(world: &World, children: u32, parent: fn(ExecutionSeq) -> Option<JobSeq>) -> (JobSeq, Vec<JobSeq>) {
+async fn family(
+    world: &World,
+    children: u32,
+    parent: fn(ExecutionSeq) -> Option<JobSeq>,
+) -> (JobSeq, Vec<JobSeq>) {
     let seq = world.store.begin_execution(execution()).await.unwrap();
-    let names: Vec<_> = (0..=children).map(|index| if index == 0 { "a".to_owned() } else { format!("c{index}") }).collect();
-    let items: Vec<_> = (0..).zip(&names).map(|(index, name)| StagedItem::Job(job(index, name))).collect();
+    let names: Vec<_> = (0..=children)
+        .map(|index| {
+            if index == 0 {
+                "a".to_owned()
+            } else {
+                format!("c{index}")
+            }
+        })
+        .collect();
+    let items: Vec<_> = (0..)
+        .zip(&names)
+        .map(|(index, name)| StagedItem::Job(job(index, name)))
+        .collect();
     for chunk in items.chunks(1000) {
         world.store.stage(seq, chunk.to_vec()).await.unwrap();
     }
     world.store.seal(seq, None).await.unwrap();
     let children: Vec<_> = (1..=children).map(|index| seq.job(index)).collect();
     for chunk in children.chunks(1000) {
-        world.settle(chunk.iter().map(|child| waits_for(*child, None, &[("a", parent(seq))], LATER)).collect()).await;
+        world
+            .settle(
+                chunk
+                    .iter()
+                    .map(|child| waits_for(*child, None, &[("a", parent(seq))], LATER))
+                    .collect(),
+            )
+            .await;
     }
     (seq.job(0), children)
 }
@@ -223,7 +499,9 @@ async fn family(world: &World, children: u32, parent: fn(ExecutionSeq) -> Option
 /// What the transaction of a settlement does, as if the host died right after it.
 async fn settle_only(world: &World, settlements: Vec<Settlement>) -> Changes {
     let now = world.now();
-    let settle = world.store.write(1, move |tx| Box::pin(async move { settlement::settle(tx, Act::at(now), settlements, |_| true).await }));
+    let settle = world.store.write(1, move |tx| {
+        Box::pin(async move { settlement::settle(tx, Act::at(now), settlements, |_| true).await })
+    });
     let changes = settle.await.unwrap();
     world.check().await;
     changes
@@ -235,7 +513,13 @@ async fn ready(world: &World, children: &[JobSeq]) -> usize {
 
 async fn untold(world: &World) -> i64 {
     let count = own!("SELECT count(*) FROM parent_over");
-    world.store.read(move |conn| Box::pin(async move { Ok(sqlx::query_scalar(count).fetch_one(conn).await?) })).await.unwrap()
+    world
+        .store
+        .read(move |conn| {
+            Box::pin(async move { Ok(sqlx::query_scalar(count).fetch_one(conn).await?) })
+        })
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -243,8 +527,17 @@ async fn more_children_than_one_transaction_tells_are_all_released() {
     let world = World::new().await;
     let (parent, children) = family(&world, 2500, |seq| Some(seq.job(0))).await;
     world.send(1, &[parent]).await;
-    let changes = world.settle(vec![ended(parent, Some(1), JobState::Succeeded)]).await;
-    assert_eq!((changes.released.len(), changes.orphaned.len(), ready(&world, &children).await), (2500, 0, 2500));
+    let changes = world
+        .settle(vec![ended(parent, Some(1), JobState::Succeeded)])
+        .await;
+    assert_eq!(
+        (
+            changes.released.len(),
+            changes.orphaned.len(),
+            ready(&world, &children).await
+        ),
+        (2500, 0, 2500)
+    );
     assert_eq!(untold(&world).await, 0);
 }
 
@@ -254,11 +547,21 @@ async fn children_that_were_not_told_yet_are_told_after_a_restart() {
     let (parent, children) = family(&world, 2500, |seq| Some(seq.job(0))).await;
     world.send(1, &[parent]).await;
     let changes = settle_only(&world, vec![ended(parent, Some(1), JobState::Succeeded)]).await;
-    assert!(changes.released.len() <= AT_ONCE, "no transaction tells more: {}", changes.released.len());
-    assert_eq!((ready(&world, &children).await, untold(&world).await), (changes.released.len(), 1));
+    assert!(
+        changes.released.len() <= AT_ONCE,
+        "no transaction tells more: {}",
+        changes.released.len()
+    );
+    assert_eq!(
+        (ready(&world, &children).await, untold(&world).await),
+        (changes.released.len(), 1)
+    );
     let world = world.reopen().await;
     world.check().await;
-    assert_eq!((ready(&world, &children).await, untold(&world).await), (2500, 0));
+    assert_eq!(
+        (ready(&world, &children).await, untold(&world).await),
+        (2500, 0)
+    );
 }
 
 #[tokio::test]
@@ -267,9 +570,16 @@ async fn orphans_that_nobody_heard_of_fall_due() {
     let (parent, children) = family(&world, 1500, |seq| Some(seq.job(0))).await;
     settle_only(&world, vec![ended(parent, None, JobState::Failed)]).await;
     let world = world.reopen().await;
-    let (_, changes) = world.store.fall_due(world.now().plus_ms(60_000), 5000).await.unwrap();
+    let (_, changes) = world
+        .store
+        .fall_due(world.now().plus_ms(60_000), 5000)
+        .await
+        .unwrap();
     world.check().await;
-    assert_eq!((changes.orphaned.len(), untold(&world).await), (children.len(), 0));
+    assert_eq!(
+        (changes.orphaned.len(), untold(&world).await),
+        (children.len(), 0)
+    );
 }
 
 #[tokio::test]
@@ -282,7 +592,14 @@ async fn ends_are_told_in_their_order() {
     settle_only(&world, vec![ended(newer, None, JobState::Failed)]).await;
     let changes = world.store.follow(Changes::default()).await;
     world.check().await;
-    assert_eq!((changes.released.len(), changes.orphaned.len(), untold(&world).await), (children.len(), 0, 0));
+    assert_eq!(
+        (
+            changes.released.len(),
+            changes.orphaned.len(),
+            untold(&world).await
+        ),
+        (children.len(), 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -291,7 +608,16 @@ async fn the_children_of_a_failed_parent_go_on_with_a_newer_job_however_many_the
     let (parent, children) = family(&world, 1500, |seq| Some(seq.job(0))).await;
     let newer = world.submit(vec![job(0, "a")]).await.execution.job(0);
     world.send(1, &[parent]).await;
-    let changes = world.settle(vec![ended(parent, Some(1), JobState::Failed)]).await;
+    let changes = world
+        .settle(vec![ended(parent, Some(1), JobState::Failed)])
+        .await;
     assert_eq!((changes.released.len(), changes.orphaned.len()), (0, 0));
-    assert_eq!(world.deliver(newer, JobState::Succeeded).await.released.len(), children.len());
+    assert_eq!(
+        world
+            .deliver(newer, JobState::Succeeded)
+            .await
+            .released
+            .len(),
+        children.len()
+    );
 }

@@ -11,9 +11,14 @@ async fn disk_of(store: &Store, pages: i64) {
     store
         .write(1, move |tx| {
             Box::pin(async move {
-                let pragma =
-                    if pages == 0 { "PRAGMA max_page_count = 1073741823".to_owned() } else { format!("PRAGMA max_page_count = {pages}") };
-                sqlx::raw_sql(sqlx::AssertSqlSafe(pragma)).execute(&mut tx.conn).await?;
+                let pragma = if pages == 0 {
+                    "PRAGMA max_page_count = 1073741823".to_owned()
+                } else {
+                    format!("PRAGMA max_page_count = {pages}")
+                };
+                sqlx::raw_sql(sqlx::AssertSqlSafe(pragma))
+                    .execute(&mut tx.conn)
+                    .await?;
                 Ok(())
             })
         })
@@ -22,7 +27,10 @@ async fn disk_of(store: &Store, pages: i64) {
 }
 
 fn heavy(index: u32) -> StagedItem {
-    StagedItem::Job(StagedJob { payload: Some("x".repeat(4_000)), ..job(index, &format!("p{index}")) })
+    StagedItem::Job(StagedJob {
+        payload: Some("x".repeat(4_000)),
+        ..job(index, &format!("p{index}"))
+    })
 }
 
 #[tokio::test]
@@ -32,15 +40,20 @@ async fn a_full_disk_is_told_and_the_store_resumes_by_itself() {
     let kept = world.submit(vec![job(0, "kept")]).await.execution;
     let receiving = store.begin_execution(execution()).await.unwrap();
     disk_of(store, 1).await;
-    let (staged, submitted) =
-        tokio::join!(store.stage(receiving, (0..200).map(heavy).collect()), store.submit(execution(), (0..200).map(heavy).collect(), None));
+    let (staged, submitted) = tokio::join!(
+        store.stage(receiving, (0..200).map(heavy).collect()),
+        store.submit(execution(), (0..200).map(heavy).collect(), None)
+    );
     assert!(matches!(staged, Err(StoreError::Full)), "{staged:?}");
     assert!(matches!(submitted, Err(StoreError::Full)), "{submitted:?}");
     world.check().await;
     assert_eq!(store.backlog(), 1);
     assert_eq!(world.heads(kept, 1).await, [kept.job(0)]);
     disk_of(store, 0).await;
-    store.stage(receiving, (0..200).map(heavy).collect()).await.unwrap();
+    store
+        .stage(receiving, (0..200).map(heavy).collect())
+        .await
+        .unwrap();
     store.seal(receiving, None).await.unwrap();
     world.check().await;
     assert_eq!(world.heads(receiving, 1).await.len(), 200);
@@ -51,8 +64,14 @@ async fn a_failing_change_undoes_itself_alone() {
     let world = World::new().await;
     let store = &world.store;
     let seq = store.begin_execution(execution()).await.unwrap();
-    store.stage(seq, vec![StagedItem::Job(job(0, "a"))]).await.unwrap();
-    let twice = store.stage(seq, vec![StagedItem::Job(job(1, "b")), StagedItem::Job(job(0, "a"))]);
+    store
+        .stage(seq, vec![StagedItem::Job(job(0, "a"))])
+        .await
+        .unwrap();
+    let twice = store.stage(
+        seq,
+        vec![StagedItem::Job(job(1, "b")), StagedItem::Job(job(0, "a"))],
+    );
     let other = store.stage(seq, vec![StagedItem::Job(job(2, "c"))]);
     let (twice, other) = tokio::join!(twice, other);
     assert!(matches!(twice, Err(StoreError::Database(_))), "{twice:?}");
@@ -68,8 +87,11 @@ async fn a_caller_that_goes_away_cancels_nothing() {
     let new = execution();
     let id = new.id;
     {
-        let submission = world.store.submit(new, vec![StagedItem::Job(job(0, "a"))], None);
-        // Polled once: it is in the queue. (A timeout of nothing would poll again a moment later, and might see the end.)
+        let submission = world
+            .store
+            .submit(new, vec![StagedItem::Job(job(0, "a"))], None);
+        // Polled once: it is in the queue. (A timeout of nothing would poll again a moment later,
+        // and might see the end.)
         assert!(submission.now_or_never().is_none());
     }
     let seq = changes.recv().await.unwrap();
@@ -83,6 +105,12 @@ async fn a_closed_store_says_so() {
     let other = world.store.clone();
     world.store.close().await;
     other.close().await;
-    assert!(matches!(other.submit(execution(), vec![], None).await, Err(StoreError::Closed)));
-    assert!(matches!(other.open_executions().await, Err(StoreError::Closed)));
+    assert!(matches!(
+        other.submit(execution(), vec![], None).await,
+        Err(StoreError::Closed)
+    ));
+    assert!(matches!(
+        other.open_executions().await,
+        Err(StoreError::Closed)
+    ));
 }

@@ -14,7 +14,9 @@ const DIRECTORY: &str = "EGRESSION_TEST_HELD_DIRECTORY";
 async fn a_second_store_is_refused_and_told_who_holds_it() {
     let world = World::new().await;
     let second = Store::open(world.directory.path(), Clock::system()).await;
-    let Err(StoreError::Held { holder }) = second else { panic!("{second:?}") };
+    let Err(StoreError::Held { holder }) = second else {
+        panic!("{second:?}")
+    };
     assert!(holder.contains(&std::process::id().to_string()), "{holder}");
     world.reopen().await;
 }
@@ -22,8 +24,12 @@ async fn a_second_store_is_refused_and_told_who_holds_it() {
 /// Not a test of its own: the process that the next one kills.
 #[tokio::test]
 async fn holder() {
-    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
-    let _store = Store::open(&PathBuf::from(directory), Clock::system()).await.unwrap();
+    let Some(directory) = std::env::var_os(DIRECTORY) else {
+        return;
+    };
+    let _store = Store::open(&PathBuf::from(directory), Clock::system())
+        .await
+        .unwrap();
     println!("holding");
     std::future::pending::<()>().await;
 }
@@ -38,11 +44,18 @@ async fn the_lock_of_a_killed_host_is_free() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("holding")), "the holder opened its store");
+    assert!(
+        lines.any(|line| line.unwrap().contains("holding")),
+        "the holder opened its store"
+    );
     let refused = Store::open(directory.path(), Clock::system()).await;
-    let Err(StoreError::Held { holder: told }) = refused else { panic!("{refused:?}") };
+    let Err(StoreError::Held { holder: told }) = refused else {
+        panic!("{refused:?}")
+    };
     assert!(told.contains(&holder.id().to_string()), "{told}");
     holder.kill().unwrap();
     holder.wait().unwrap();
-    Store::open(directory.path(), Clock::system()).await.unwrap();
+    Store::open(directory.path(), Clock::system())
+        .await
+        .unwrap();
 }

@@ -1,6 +1,11 @@
-//! One conformance suite written against [`Store`]: every test opens its own in a directory of its own, and after
-//! each step the maintained counters are compared with what the rows really are.
-#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout, reason = "tests")]
+//! One conformance suite written against [`Store`]: every test opens its own in a directory of its
+//! own, and after each step the maintained counters are compared with what the rows really are.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 /// A statement of a test's own, which only SQLite has to understand.
 macro_rules! own {
@@ -31,7 +36,9 @@ mod sequences;
 use std::collections::BTreeMap;
 
 use egression_core::domain::action::Action;
-use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
+use egression_core::domain::ids::{
+    ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SubscriptionId,
+};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::problem::Problem;
@@ -42,8 +49,8 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::rows::{
-    Changes, IdMapChange, JobFilter, JobRow, LaneKey, LanePage, NewEvent, NewExecution, NewIntent, Pinned, Sealed, Settlement, StagedItem,
-    StagedJob, Transition,
+    Changes, IdMapChange, JobFilter, JobRow, LaneKey, LanePage, NewEvent, NewExecution, NewIntent,
+    Pinned, Sealed, Settlement, StagedItem, StagedJob, Transition,
 };
 use super::{Store, StoreError};
 use crate::clock::Clock;
@@ -67,7 +74,9 @@ impl World {
     /// Without documents.
     async fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), Clock::system()).await.unwrap();
+        let store = Store::open(directory.path(), Clock::system())
+            .await
+            .unwrap();
         Self { directory, store }
     }
 
@@ -77,7 +86,10 @@ impl World {
             self.raw(&format!("INSERT INTO channel (id, name, document, managed_by, updated_at) VALUES ({id}, 'c{id}', '{{}}', 'api', 0)"))
                 .await;
             let insert = "INSERT INTO connection (id, subscription_id, channel_id, document, managed_by, updated_at)";
-            self.raw(&format!("{insert} VALUES ({id}, 1, {id}, '{{}}', 'api', 0)")).await;
+            self.raw(&format!(
+                "{insert} VALUES ({id}, 1, {id}, '{{}}', 'api', 0)"
+            ))
+            .await;
         }
     }
 
@@ -86,7 +98,9 @@ impl World {
         let statement = format!("{}{statement}", own!(""));
         let run = self.store.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut tx.conn).await?;
+                sqlx::query(sqlx::AssertSqlSafe(statement))
+                    .execute(&mut tx.conn)
+                    .await?;
                 Ok(())
             })
         });
@@ -95,8 +109,13 @@ impl World {
 
     async fn reopen(self) -> Self {
         self.store.close().await;
-        let store = Store::open(self.directory.path(), Clock::system()).await.unwrap();
-        Self { directory: self.directory, store }
+        let store = Store::open(self.directory.path(), Clock::system())
+            .await
+            .unwrap();
+        Self {
+            directory: self.directory,
+            store,
+        }
     }
 
     fn now(&self) -> Wall {
@@ -104,21 +123,50 @@ impl World {
     }
 
     async fn submit(&self, jobs: Vec<StagedJob>) -> Sealed {
-        let sealed = self.store.submit(execution(), jobs.into_iter().map(StagedItem::Job).collect(), None).await.unwrap();
+        let sealed = self
+            .store
+            .submit(
+                execution(),
+                jobs.into_iter().map(StagedItem::Job).collect(),
+                None,
+            )
+            .await
+            .unwrap();
         self.check().await;
         sealed
     }
 
     async fn lane(&self, execution: ExecutionSeq, belt: u32) -> LanePage {
-        self.store.lane_page(LaneKey { connection: SHOP, execution, belt, priority: 0 }, None, 1000).await.unwrap()
+        self.store
+            .lane_page(
+                LaneKey {
+                    connection: SHOP,
+                    execution,
+                    belt,
+                    priority: 0,
+                },
+                None,
+                1000,
+            )
+            .await
+            .unwrap()
     }
 
     async fn heads(&self, execution: ExecutionSeq, belt: u32) -> Vec<JobSeq> {
-        self.lane(execution, belt).await.heads.into_iter().map(|head| head.job).collect()
+        self.lane(execution, belt)
+            .await
+            .heads
+            .into_iter()
+            .map(|head| head.job)
+            .collect()
     }
 
     async fn send(&self, call: i64, jobs: &[JobSeq]) -> Vec<JobSeq> {
-        let opened = self.store.open_intent(jobs.iter().map(|job| intent(*job, call)).collect()).await.unwrap();
+        let opened = self
+            .store
+            .open_intent(jobs.iter().map(|job| intent(*job, call)).collect())
+            .await
+            .unwrap();
         self.check().await;
         opened
     }
@@ -136,7 +184,16 @@ impl World {
     }
 
     async fn row(&self, job: JobSeq) -> JobRow {
-        let mut rows = self.store.jobs(job.execution(), &JobFilter::default(), Some(JobSeq(job.0 - 1)), 1).await.unwrap();
+        let mut rows = self
+            .store
+            .jobs(
+                job.execution(),
+                &JobFilter::default(),
+                Some(JobSeq(job.0 - 1)),
+                1,
+            )
+            .await
+            .unwrap();
         assert_eq!(rows[0].seq, job);
         rows.remove(0)
     }
@@ -148,14 +205,23 @@ impl World {
 
     /// The counters are what the rows are.
     async fn check(&self) {
-        let counted = self.store.read(|conn| Box::pin(async move { Ok(count(conn).await) })).await.unwrap();
+        let counted = self
+            .store
+            .read(|conn| Box::pin(async move { Ok(count(conn).await) }))
+            .await
+            .unwrap();
         assert_eq!(counted.kept, counted.real, "counters");
         assert_eq!(counted.wrong, Vec::<String>::new());
-        assert_eq!(self.store.backlog(), u64::try_from(counted.open).unwrap(), "backlog");
+        assert_eq!(
+            self.store.backlog(),
+            u64::try_from(counted.open).unwrap(),
+            "backlog"
+        );
     }
 }
 
-/// By execution, connection and belt: total, the nine states, set aside, scheduled, retrying, sourcing, blocked.
+/// By execution, connection and belt: total, the nine states, set aside, scheduled, retrying,
+/// sourcing, blocked.
 type Counters = BTreeMap<(i64, i64, i64), Vec<i64>>;
 
 #[derive(Default)]
@@ -173,7 +239,10 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
          superseded, cancelled, set_aside, scheduled, retrying, sourcing, blocked FROM progress"
     ));
     for row in rows.fetch_all(&mut *conn).await.unwrap() {
-        counted.kept.insert((row.get(0), row.get(1), row.get(2)), (3..18).map(|index| row.get(index)).collect());
+        counted.kept.insert(
+            (row.get(0), row.get(1), row.get(2)),
+            (3..18).map(|index| row.get(index)).collect(),
+        );
     }
     let rows = sqlx::query(own!(
         "SELECT id >> 24, connection_id, belt, count(*), sum(state = 0), sum(state = 1), sum(state = 2), sum(state = 3), sum(state = 4), \
@@ -182,7 +251,10 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
          sum(waiting IS NOT NULL AND waiting = 6), sum(waiting IS NOT NULL AND waiting = 13), sum(state <= 2) FROM job GROUP BY 1, 2, 3"
     ));
     for row in rows.fetch_all(&mut *conn).await.unwrap() {
-        counted.real.insert((row.get(0), row.get(1), row.get(2)), (3..18).map(|index| row.get(index)).collect());
+        counted.real.insert(
+            (row.get(0), row.get(1), row.get(2)),
+            (3..18).map(|index| row.get(index)).collect(),
+        );
         counted.open += row.get::<i64, _>(18);
     }
     let never = [
@@ -194,7 +266,10 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
             "an open intent that is not in flight",
             "SELECT job_id FROM intent WHERE open = TRUE AND job_id NOT IN (SELECT id FROM job WHERE state = 1)",
         ),
-        ("an intent of an ended job", "SELECT job_id FROM intent JOIN job ON id = job_id WHERE state > 2"),
+        (
+            "an intent of an ended job",
+            "SELECT job_id FROM intent JOIN job ON id = job_id WHERE state > 2",
+        ),
         (
             "an edge of a job that does not wait",
             "SELECT id FROM job WHERE (waiting IS NULL OR waiting <> 5) AND id IN (SELECT child_job FROM dependency)",
@@ -212,7 +287,10 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
     ];
     for (what, question) in never {
         let question = format!("{}{question}", own!(""));
-        let found: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(question)).fetch_all(&mut *conn).await.unwrap();
+        let found: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(question))
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap();
         if !found.is_empty() {
             counted.wrong.push(format!("{what}: {found:?}"));
         }
@@ -265,11 +343,19 @@ fn job(index: u32, id: &str) -> StagedJob {
 }
 
 fn keyed(index: u32, id: &str, key: &str) -> StagedJob {
-    StagedJob { partition_key: Some(key.to_owned()), ..job(index, id) }
+    StagedJob {
+        partition_key: Some(key.to_owned()),
+        ..job(index, id)
+    }
 }
 
 fn refused(index: u32, code: &str) -> StagedItem {
-    StagedItem::Refused { index, excerpt: "{\"bad".to_owned(), object: None, problem: Problem::new(code, "it is bad") }
+    StagedItem::Refused {
+        index,
+        excerpt: "{\"bad".to_owned(),
+        object: None,
+        problem: Problem::new(code, "it is bad"),
+    }
 }
 
 fn key(text: &str) -> (ConnectionId, KeyHash) {
@@ -277,7 +363,15 @@ fn key(text: &str) -> (ConnectionId, KeyHash) {
 }
 
 fn event(stage: &'static str) -> NewEvent {
-    NewEvent { at: Wall(2_000), stage, attempt: Some(1), http_status: Some(200), duration_ms: Some(12), detail: None, log: None }
+    NewEvent {
+        at: Wall(2_000),
+        stage,
+        attempt: Some(1),
+        http_status: Some(200),
+        duration_ms: Some(12),
+        detail: None,
+        log: None,
+    }
 }
 
 fn intent(job: JobSeq, call: i64) -> NewIntent {
@@ -313,16 +407,62 @@ fn settlement(job: JobSeq, call: Option<i64>, to: Transition) -> Settlement {
 }
 
 fn ended(job: JobSeq, call: Option<i64>, state: JobState) -> Settlement {
-    let problem = (!matches!(state, JobState::Succeeded | JobState::Superseded)).then(|| Problem::new("price.missing", "no price"));
-    settlement(job, call, Transition::Ended { state, code: None, problem, changed: None, block_key: None })
+    let problem = (!matches!(state, JobState::Succeeded | JobState::Superseded))
+        .then(|| Problem::new("price.missing", "no price"));
+    settlement(
+        job,
+        call,
+        Transition::Ended {
+            state,
+            code: None,
+            problem,
+            changed: None,
+            block_key: None,
+        },
+    )
 }
 
-fn waits(job: JobSeq, call: Option<i64>, reason: Option<WaitingKind>, until: Option<Wall>) -> Settlement {
-    settlement(job, call, Transition::Waits { reason, until, parents: Vec::new(), problem: None, keep_pinned: false, answer_lost: false })
+fn waits(
+    job: JobSeq,
+    call: Option<i64>,
+    reason: Option<WaitingKind>,
+    until: Option<Wall>,
+) -> Settlement {
+    settlement(
+        job,
+        call,
+        Transition::Waits {
+            reason,
+            until,
+            parents: Vec::new(),
+            problem: None,
+            keep_pinned: false,
+            answer_lost: false,
+        },
+    )
 }
 
-fn waits_for(job: JobSeq, call: Option<i64>, parents: &[(&str, Option<JobSeq>)], until: Wall) -> Settlement {
-    let parents = parents.iter().map(|(id, parent)| (object(id), *parent)).collect();
+fn waits_for(
+    job: JobSeq,
+    call: Option<i64>,
+    parents: &[(&str, Option<JobSeq>)],
+    until: Wall,
+) -> Settlement {
+    let parents = parents
+        .iter()
+        .map(|(id, parent)| (object(id), *parent))
+        .collect();
     let reason = Some(WaitingKind::Dependency);
-    settlement(job, call, Transition::Waits { reason, until: Some(until), parents, problem: None, keep_pinned: false, answer_lost: false })
+    settlement(
+        job,
+        call,
+        Transition::Waits {
+            reason,
+            until: Some(until),
+            parents,
+            problem: None,
+            keep_pinned: false,
+            answer_lost: false,
+        },
+    )
 }

@@ -1,5 +1,5 @@
-//! Notes the statements of a test run, for `portable.rs`: each once, and lists in it of two rows at most. A process notes where
-//! the variable [`FOLDER`] names a folder, and nothing otherwise.
+//! Notes the statements of a test run, for `portable.rs`: each once, and lists in it of two rows at
+//! most. A process notes where the variable [`FOLDER`] names a folder, and nothing otherwise.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -33,9 +33,13 @@ struct Notes {
 static NOTES: LazyLock<Option<Mutex<Notes>>> = LazyLock::new(|| {
     let folder = PathBuf::from(std::env::var_os(FOLDER)?);
     let file = File::create(folder.join(format!("{}.jsonl", std::process::id()))).unwrap();
-    // sqlx tells of each statement when it has run, on a thread of the connection's own: only a global subscriber hears it.
+    // sqlx tells of each statement when it has run, on a thread of the connection's own: only a
+    // global subscriber hears it.
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Listener)).unwrap();
-    Some(Mutex::new(Notes { file, seen: HashSet::new() }))
+    Some(Mutex::new(Notes {
+        file,
+        seen: HashSet::new(),
+    }))
 });
 
 /// Whether this process notes. The first call begins it.
@@ -71,7 +75,11 @@ impl<S: Subscriber> Layer<S> for Listener {
         let mut told = Told::default();
         event.record(&mut told);
         // A short statement is its own summary, and not told twice.
-        let text = if told.statement.is_empty() { told.summary } else { told.statement };
+        let text = if told.statement.is_empty() {
+            told.summary
+        } else {
+            told.statement
+        };
         note(Note::Statement(shortened(text.trim())));
     }
 }
@@ -94,16 +102,23 @@ impl Visit for Told {
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
-/// The statement with two rows of a list of values at most, and two values of a list of placeholders.
+/// The statement with two rows of a list of values at most, and two values of a list of
+/// placeholders.
 pub(super) fn shortened(statement: &str) -> String {
     let rows = statement.split_once("VALUES (").and_then(|(head, list)| {
         let row = format!(", ({})", list.split_once(')')?.0);
         let after = &list[row.len() - ", (".len()..];
         let more = after.strip_prefix(row.as_str())?;
-        Some(format!("{head}VALUES ({}{row}{}", &row[", (".len()..], trimmed(more, &row)))
+        Some(format!(
+            "{head}VALUES ({}{row}{}",
+            &row[", (".len()..],
+            trimmed(more, &row)
+        ))
     });
     let statement = rows.unwrap_or_else(|| statement.to_owned());
-    let Some((head, list)) = statement.split_once("IN (?, ?") else { return statement };
+    let Some((head, list)) = statement.split_once("IN (?, ?") else {
+        return statement;
+    };
     format!("{head}IN (?, ?{}", trimmed(list, ", ?"))
 }
 
@@ -117,8 +132,20 @@ fn trimmed<'a>(mut text: &'a str, repeated: &str) -> &'a str {
 
 #[test]
 fn lists_are_shortened() {
-    assert_eq!(shortened("SELECT 1 WHERE a IN (?, ?, ?, ?) AND b = ?"), "SELECT 1 WHERE a IN (?, ?) AND b = ?");
-    assert_eq!(shortened("WITH w (a, b) AS (VALUES (?, 0), (?, 0), (?, 0)) SELECT ?"), "WITH w (a, b) AS (VALUES (?, 0), (?, 0)) SELECT ?");
-    assert_eq!(shortened("INSERT INTO a (b) VALUES (?)"), "INSERT INTO a (b) VALUES (?)");
-    assert_eq!(shortened("SELECT count(*) FROM secret"), "SELECT count(*) FROM secret");
+    assert_eq!(
+        shortened("SELECT 1 WHERE a IN (?, ?, ?, ?) AND b = ?"),
+        "SELECT 1 WHERE a IN (?, ?) AND b = ?"
+    );
+    assert_eq!(
+        shortened("WITH w (a, b) AS (VALUES (?, 0), (?, 0), (?, 0)) SELECT ?"),
+        "WITH w (a, b) AS (VALUES (?, 0), (?, 0)) SELECT ?"
+    );
+    assert_eq!(
+        shortened("INSERT INTO a (b) VALUES (?)"),
+        "INSERT INTO a (b) VALUES (?)"
+    );
+    assert_eq!(
+        shortened("SELECT count(*) FROM secret"),
+        "SELECT count(*) FROM secret"
+    );
 }

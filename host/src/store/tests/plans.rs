@@ -10,8 +10,16 @@ async fn plan(world: &World, question: String) -> String {
         .store
         .read(move |conn| {
             Box::pin(async move {
-                let rows = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {question}"))).fetch_all(conn).await?;
-                Ok(rows.iter().map(|row| row.get::<String, _>(3)).collect::<Vec<_>>().join("\n"))
+                let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+                    "EXPLAIN QUERY PLAN {question}"
+                )))
+                .fetch_all(conn)
+                .await?;
+                Ok(rows
+                    .iter()
+                    .map(|row| row.get::<String, _>(3))
+                    .collect::<Vec<_>>()
+                    .join("\n"))
             })
         })
         .await
@@ -22,14 +30,24 @@ async fn plan(world: &World, question: String) -> String {
 async fn a_lane_is_read_from_its_index_in_its_order() {
     let world = World::new().await;
     let plan = plan(&world, lanes::READY.to_owned()).await;
-    assert!(plan.contains("USING COVERING INDEX job_lane") || plan.contains("USING INDEX job_lane"), "{plan}");
-    assert!(!plan.contains("SCAN job") && !plan.contains("TEMP B-TREE"), "{plan}");
+    assert!(
+        plan.contains("USING COVERING INDEX job_lane") || plan.contains("USING INDEX job_lane"),
+        "{plan}"
+    );
+    assert!(
+        !plan.contains("SCAN job") && !plan.contains("TEMP B-TREE"),
+        "{plan}"
+    );
 }
 
 #[tokio::test]
 async fn a_head_is_found_from_the_indexes_of_its_key() {
     let world = World::new().await;
-    let plan = plan(&world, format!("{}VALUES ($1, $2), ($3, $4){}", heads::WANTED, heads::WALK)).await;
+    let plan = plan(
+        &world,
+        format!("{}VALUES ($1, $2), ($3, $4){}", heads::WANTED, heads::WALK),
+    )
+    .await;
     for index in [
         "INDEX job_key (connection_id=? AND key_hash=? AND <expr>>? AND <expr><?)",
         "INDEX job_key (connection_id=? AND key_hash=? AND <expr>=?)",
@@ -38,7 +56,13 @@ async fn a_head_is_found_from_the_indexes_of_its_key() {
     ] {
         assert!(plan.contains(index), "{index}\n{plan}");
     }
-    assert!(!plan.contains("SCAN f") && !plan.contains("SCAN j") && !plan.contains("SCAN x") && !plan.contains("ORDER BY"), "{plan}");
+    assert!(
+        !plan.contains("SCAN f")
+            && !plan.contains("SCAN j")
+            && !plan.contains("SCAN x")
+            && !plan.contains("ORDER BY"),
+        "{plan}"
+    );
 }
 
 #[tokio::test]
@@ -47,7 +71,10 @@ async fn what_falls_due_is_read_from_its_index() {
     let question = "SELECT id FROM job WHERE state = 0 AND due_at IS NOT NULL AND due_at <= ? \
          AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) ORDER BY due_at, id LIMIT ?";
     let plan = plan(&world, question.to_owned()).await;
-    assert!(plan.contains("INDEX job_due") && !plan.contains("TEMP B-TREE"), "{plan}");
+    assert!(
+        plan.contains("INDEX job_due") && !plan.contains("TEMP B-TREE"),
+        "{plan}"
+    );
 }
 
 #[tokio::test]
@@ -55,21 +82,37 @@ async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
     let world = World::new().await;
     let question = "SELECT p.id FROM job p WHERE p.object_hash = ? AND (p.state > 2) = FALSE";
     let parents = plan(&world, question.to_owned()).await;
-    assert!(parents.contains("INDEX job_object (object_hash=? AND <expr>=?)"), "{parents}");
+    assert!(
+        parents.contains("INDEX job_object (object_hash=? AND <expr>=?)"),
+        "{parents}"
+    );
     let question = "WITH e (c, h) AS (VALUES (?, ?), (?, ?)) SELECT DISTINCT d.child_job FROM e JOIN dependency d ON d.connection_id = e.c AND d.parent_hash = e.h";
     let children = plan(&world, question.to_owned()).await;
-    assert!(children.contains("PRIMARY KEY (connection_id=? AND parent_hash=?)"), "{children}");
+    assert!(
+        children.contains("PRIMARY KEY (connection_id=? AND parent_hash=?)"),
+        "{children}"
+    );
     let question = "SELECT child_job, parent_job FROM dependency WHERE connection_id = ? AND parent_hash = ? AND child_job > ? \
          AND parent_type = ? AND parent_id = ? ORDER BY child_job LIMIT ?";
     let next = plan(&world, question.to_owned()).await;
-    assert!(next.contains("PRIMARY KEY (connection_id=? AND parent_hash=? AND child_job>?)") && !next.contains("TEMP B-TREE"), "{next}");
+    assert!(
+        next.contains("PRIMARY KEY (connection_id=? AND parent_hash=? AND child_job>?)")
+            && !next.contains("TEMP B-TREE"),
+        "{next}"
+    );
     let delete = "DELETE FROM dependency WHERE child_job IN (?, ?) AND connection_id = ? AND parent_hash = ?";
     let delete = plan(&world, delete.to_owned()).await;
-    assert!(delete.contains("PRIMARY KEY (connection_id=? AND parent_hash=? AND child_job=?)"), "{delete}");
+    assert!(
+        delete.contains("PRIMARY KEY (connection_id=? AND parent_hash=? AND child_job=?)"),
+        "{delete}"
+    );
     let update = "WITH n (c, h, child, parent) AS (VALUES (?, ?, ?, ?), (?, ?, ?, ?)) UPDATE dependency SET parent_job = n.parent FROM n \
          WHERE connection_id = n.c AND parent_hash = n.h AND child_job = n.child";
     let update = plan(&world, update.to_owned()).await;
-    assert!(update.contains("SEARCH dependency") && !update.contains("SCAN dependency"), "{update}");
+    assert!(
+        update.contains("SEARCH dependency") && !update.contains("SCAN dependency"),
+        "{update}"
+    );
 }
 
 #[tokio::test]
@@ -84,27 +127,48 @@ async fn a_key_is_set_aside_without_reading_again_what_is_set_aside() {
     ] {
         assert!(ready.contains(index), "{index}\n{ready}");
     }
-    assert!(!ready.contains("SCAN j") && !ready.contains("SCAN x") && !ready.contains("TEMP B-TREE"), "{ready}");
+    assert!(
+        !ready.contains("SCAN j") && !ready.contains("SCAN x") && !ready.contains("TEMP B-TREE"),
+        "{ready}"
+    );
 }
 
 #[tokio::test]
 async fn who_needs_a_document_is_asked_of_open_executions_only() {
     let world = World::new().await;
     for (question, search) in [
-        (documents::UNDER_WAY, "SEARCH p USING PRIMARY KEY (execution_seq=? AND connection_id=?)"),
-        (documents::USES_CONNECTION, "SEARCH p USING PRIMARY KEY (execution_seq=? AND connection_id=?)"),
-        (documents::USES_SOURCE, "SEARCH j USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (
+            documents::UNDER_WAY,
+            "SEARCH p USING PRIMARY KEY (execution_seq=? AND connection_id=?)",
+        ),
+        (
+            documents::USES_CONNECTION,
+            "SEARCH p USING PRIMARY KEY (execution_seq=? AND connection_id=?)",
+        ),
+        (
+            documents::USES_SOURCE,
+            "SEARCH j USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        ),
     ] {
         let plan = plan(&world, question.to_owned()).await;
-        assert!(plan.contains("SCAN x USING INDEX execution_open") && plan.contains(search), "{plan}");
-        assert!(!plan.contains("AUTOMATIC") && !plan.contains("SCAN j") && !plan.contains("SCAN p"), "{plan}");
+        assert!(
+            plan.contains("SCAN x USING INDEX execution_open") && plan.contains(search),
+            "{plan}"
+        );
+        assert!(
+            !plan.contains("AUTOMATIC") && !plan.contains("SCAN j") && !plan.contains("SCAN p"),
+            "{plan}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_is_no_longer_kept_is_found_from_indexes() {
     let world = World::new().await;
-    let question = format!("SELECT x.seq FROM execution x WHERE x.expires_at IS NOT NULL AND {}", retention::REMOVABLE);
+    let question = format!(
+        "SELECT x.seq FROM execution x WHERE x.expires_at IS NOT NULL AND {}",
+        retention::REMOVABLE
+    );
     let plan = plan(&world, question).await;
     for index in [
         "INDEX execution_expiry (expires_at>? AND expires_at<?)",
@@ -113,13 +177,23 @@ async fn what_is_no_longer_kept_is_found_from_indexes() {
     ] {
         assert!(plan.contains(index), "{index}\n{plan}");
     }
-    assert!(!plan.contains("SCAN b") && !plan.contains("SCAN i"), "{plan}");
+    assert!(
+        !plan.contains("SCAN b") && !plan.contains("SCAN i"),
+        "{plan}"
+    );
 }
 
 #[tokio::test]
 async fn what_waiting_jobs_show_is_read_from_indexes() {
     let world = World::new().await;
-    let ahead = plan(&world, format!("WITH wanted (id) AS (VALUES (?), (?){}1000)) FROM me", before::AHEAD)).await;
+    let ahead = plan(
+        &world,
+        format!(
+            "WITH wanted (id) AS (VALUES (?), (?){}1000)) FROM me",
+            before::AHEAD
+        ),
+    )
+    .await;
     for index in [
         "INDEX job_key (connection_id=? AND key_hash=? AND <expr>=? AND belt=? AND id<?)",
         "INDEX job_key (connection_id=? AND key_hash=? AND <expr>=? AND belt<?)",
@@ -130,8 +204,20 @@ async fn what_waiting_jobs_show_is_read_from_indexes() {
     ] {
         assert!(ahead.contains(index), "{index}\n{ahead}");
     }
-    assert!(!ahead.contains("SCAN j") && !ahead.contains("SCAN x") && !ahead.contains("MATERIALIZE walk"), "{ahead}");
-    let ends = plan(&world, format!("WITH w (e, c, b, kind) AS (VALUES (?, ?, ?, ?){}", tracking::WAIT_ENDS)).await;
+    assert!(
+        !ahead.contains("SCAN j")
+            && !ahead.contains("SCAN x")
+            && !ahead.contains("MATERIALIZE walk"),
+        "{ahead}"
+    );
+    let ends = plan(
+        &world,
+        format!(
+            "WITH w (e, c, b, kind) AS (VALUES (?, ?, ?, ?){}",
+            tracking::WAIT_ENDS
+        ),
+    )
+    .await;
     let index = "SEARCH j USING COVERING INDEX job_wait_ends (<expr>=? AND connection_id=? AND belt=? AND waiting=?";
     assert!(ends.contains(index), "{ends}");
 }
@@ -141,11 +227,24 @@ async fn an_act_on_listed_rows_reads_these_only() {
     let world = World::new().await;
     let update = "WITH n (id, was) AS (VALUES (?, ?), (?, ?)) UPDATE job SET attempts = 1 FROM n WHERE job.id = n.id AND job.state = n.was";
     let update = plan(&world, update.to_owned()).await;
-    assert!(update.contains("SEARCH job USING INTEGER PRIMARY KEY"), "{update}");
+    assert!(
+        update.contains("SEARCH job USING INTEGER PRIMARY KEY"),
+        "{update}"
+    );
     let update = "WITH d (e, c, b) AS (VALUES (?, ?, ?), (?, ?, ?)) UPDATE progress SET waiting = 1 FROM d WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b";
     let update = plan(&world, update.to_owned()).await;
-    assert!(update.contains("SEARCH progress USING PRIMARY KEY (execution_seq=? AND connection_id=? AND belt=?)"), "{update}");
+    assert!(
+        update.contains(
+            "SEARCH progress USING PRIMARY KEY (execution_seq=? AND connection_id=? AND belt=?)"
+        ),
+        "{update}"
+    );
     let delete = "DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (VALUES (?, ?, ?), (?, ?, ?))";
     let delete = plan(&world, delete.to_owned()).await;
-    assert!(delete.contains("SEARCH remote USING PRIMARY KEY (connection_id=? AND object_type=? AND object_id=?)"), "{delete}");
+    assert!(
+        delete.contains(
+            "SEARCH remote USING PRIMARY KEY (connection_id=? AND object_type=? AND object_id=?)"
+        ),
+        "{delete}"
+    );
 }

@@ -1,5 +1,5 @@
-//! Random sequences of everything that happens to jobs: the counters add up after each step, heads are what a slow
-//! reading of all jobs says, and in the end every job has ended.
+//! Random sequences of everything that happens to jobs: the counters add up after each step, heads
+//! are what a slow reading of all jobs says, and in the end every job has ended.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use sqlx::Row as _;
 
 use super::super::rows::{Changes, Settlement, StagedItem, StagedJob, Transition};
-use super::{SHOP, World, ended, execution, keyed, object, refused, settlement, through, waits, waits_for};
+use super::{
+    SHOP, World, ended, execution, keyed, object, refused, settlement, through, waits, waits_for,
+};
 
 const STEPS: usize = 250;
 
@@ -37,7 +39,15 @@ async fn counters_add_up_whatever_happens() {
     println!("EGRESSION_TEST_SEED={seed}");
     let world = World::new().await;
     let now = world.now();
-    let mut run = Run { world, rng: StdRng::seed_from_u64(seed), now, call: 0, receiving: vec![], flying: vec![], orphans: vec![] };
+    let mut run = Run {
+        world,
+        rng: StdRng::seed_from_u64(seed),
+        now,
+        call: 0,
+        receiving: vec![],
+        flying: vec![],
+        orphans: vec![],
+    };
     for _ in 0..STEPS {
         run.step().await;
         run.world.check().await;
@@ -67,21 +77,39 @@ impl Run {
         }
         let name = format!("p{}", self.rng.random_range(0..8));
         let key = format!("k{}", self.rng.random_range(0..4));
-        let scheduled = self.rng.random_ratio(1, 5).then(|| self.now.plus_ms(self.rng.random_range(60_000..600_000)));
-        let expires = self.rng.random_ratio(1, 10).then(|| self.now.plus_ms(self.rng.random_range(60_000..900_000)));
+        let scheduled = self
+            .rng
+            .random_ratio(1, 5)
+            .then(|| self.now.plus_ms(self.rng.random_range(60_000..600_000)));
+        let expires = self
+            .rng
+            .random_ratio(1, 10)
+            .then(|| self.now.plus_ms(self.rng.random_range(60_000..900_000)));
         let belt = self.rng.random_range(1..4);
-        StagedItem::Job(StagedJob { belt, scheduled_at: scheduled, expires_at: expires, ..keyed(index, &name, &key) })
+        StagedItem::Job(StagedJob {
+            belt,
+            scheduled_at: scheduled,
+            expires_at: expires,
+            ..keyed(index, &name, &key)
+        })
     }
 
     async fn submit(&mut self) {
         let count = self.rng.random_range(0..5);
         let items = (0..count).map(|index| self.item(index)).collect();
-        self.world.store.submit(execution(), items, None).await.unwrap();
+        self.world
+            .store
+            .submit(execution(), items, None)
+            .await
+            .unwrap();
     }
 
     async fn receive(&mut self) {
         if self.receiving.len() < 2 {
-            self.receiving.push((self.world.store.begin_execution(execution()).await.unwrap(), 0));
+            self.receiving.push((
+                self.world.store.begin_execution(execution()).await.unwrap(),
+                0,
+            ));
             return;
         }
         let at = self.rng.random_range(0..self.receiving.len());
@@ -103,16 +131,36 @@ impl Run {
     }
 
     async fn ready_heads(&self) -> Vec<JobSeq> {
-        let keys: Vec<_> = (0..4).map(|k| (SHOP, KeyHash::of(&format!("k{k}")))).collect();
-        self.world.store.heads_of_keys(&keys, self.now).await.unwrap().into_iter().map(|head| head.job).collect()
+        let keys: Vec<_> = (0..4)
+            .map(|k| (SHOP, KeyHash::of(&format!("k{k}"))))
+            .collect();
+        self.world
+            .store
+            .heads_of_keys(&keys, self.now)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|head| head.job)
+            .collect()
     }
 
     async fn send(&mut self) {
         let heads = self.ready_heads().await;
         self.call += 1;
-        let opened = self.world.store.open_intent(heads.iter().map(|job| super::intent(*job, self.call)).collect()).await.unwrap();
+        let opened = self
+            .world
+            .store
+            .open_intent(
+                heads
+                    .iter()
+                    .map(|job| super::intent(*job, self.call))
+                    .collect(),
+            )
+            .await
+            .unwrap();
         assert_eq!(opened, heads, "a head may be sent");
-        self.flying.extend(opened.into_iter().map(|job| (job, self.call)));
+        self.flying
+            .extend(opened.into_iter().map(|job| (job, self.call)));
     }
 
     async fn settle(&mut self) {
@@ -125,7 +173,11 @@ impl Run {
             }
         }
         for job in std::mem::take(&mut self.orphans) {
-            settlements.push(if self.rng.random_ratio(1, 2) { ended(job, None, JobState::Failed) } else { waits(job, None, None, None) });
+            settlements.push(if self.rng.random_ratio(1, 2) {
+                ended(job, None, JobState::Failed)
+            } else {
+                waits(job, None, None, None)
+            });
         }
         let changes = self.world.store.settle(settlements).await.unwrap();
         self.note(changes);
@@ -145,7 +197,11 @@ impl Run {
                     changed: None,
                     block_key: Some("lost".to_owned()),
                 };
-                if self.rng.random_ratio(1, 4) { settlement(job, call, to) } else { ended(job, call, JobState::Superseded) }
+                if self.rng.random_ratio(1, 4) {
+                    settlement(job, call, to)
+                } else {
+                    ended(job, call, JobState::Superseded)
+                }
             }
             7 => waits(job, call, None, None),
             8 => {
@@ -161,7 +217,9 @@ impl Run {
             }
             9 => waits(job, call, Some(WaitingKind::Source), until),
             _ => {
-                let parents: Vec<_> = (0..self.rng.random_range(1..3)).map(|_| format!("p{}", self.rng.random_range(0..8))).collect();
+                let parents: Vec<_> = (0..self.rng.random_range(1..3))
+                    .map(|_| format!("p{}", self.rng.random_range(0..8)))
+                    .collect();
                 let parents: Vec<_> = parents.iter().map(|id| (id.as_str(), None)).collect();
                 waits_for(job, call, &parents, self.now.plus_ms(120_000))
             }
@@ -169,7 +227,14 @@ impl Run {
     }
 
     fn note(&mut self, changes: Changes) {
-        assert_eq!(changes.stale.iter().filter(|job| self.flying.iter().any(|(flying, _)| flying == *job)).count(), 0);
+        assert_eq!(
+            changes
+                .stale
+                .iter()
+                .filter(|job| self.flying.iter().any(|(flying, _)| flying == *job))
+                .count(),
+            0
+        );
         for job in changes.orphaned {
             if !self.orphans.contains(&job) {
                 self.orphans.push(job);
@@ -213,19 +278,41 @@ impl Run {
 
     async fn restart(&mut self) {
         self.world.store.close().await;
-        self.world.store = super::Store::open(self.world.directory.path(), crate::clock::Clock::system()).await.unwrap();
+        self.world.store =
+            super::Store::open(self.world.directory.path(), crate::clock::Clock::system())
+                .await
+                .unwrap();
         self.receiving.clear();
-        let open: Vec<_> = self.world.store.open_intents().await.unwrap().into_iter().map(|intent| (intent.job, intent.call)).collect();
+        let open: Vec<_> = self
+            .world
+            .store
+            .open_intents()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|intent| (intent.job, intent.call))
+            .collect();
         self.flying.sort_unstable();
         assert_eq!(open, self.flying, "in flight at the kill = open intents");
     }
 
     /// What the definition says, from all jobs.
     async fn compare_heads(&self) {
-        let keys: Vec<_> = (0..4).map(|k| (SHOP, KeyHash::of(&format!("k{k}")))).collect();
-        let found =
-            self.world.store.read(move |conn| Box::pin(async move { super::super::heads::of_keys(conn, &keys).await })).await.unwrap();
-        let found: BTreeMap<_, _> = found.into_iter().map(|((_, key), head)| (key, head.row.job)).collect();
+        let keys: Vec<_> = (0..4)
+            .map(|k| (SHOP, KeyHash::of(&format!("k{k}"))))
+            .collect();
+        let found = self
+            .world
+            .store
+            .read(move |conn| {
+                Box::pin(async move { super::super::heads::of_keys(conn, &keys).await })
+            })
+            .await
+            .unwrap();
+        let found: BTreeMap<_, _> = found
+            .into_iter()
+            .map(|((_, key), head)| (key, head.row.job))
+            .collect();
         let rows = self
             .world
             .store
@@ -243,7 +330,11 @@ impl Run {
             .unwrap();
         let (mut expected, mut parked) = (BTreeMap::new(), Vec::new());
         for row in rows {
-            let (key, job, object) = (KeyHash(row.get(0)), JobSeq(row.get(3)), row.get::<i64, _>(5));
+            let (key, job, object) = (
+                KeyHash(row.get(0)),
+                JobSeq(row.get(3)),
+                row.get::<i64, _>(5),
+            );
             match row.get::<Option<i64>, _>(4) {
                 Some(1 | 14) => {}
                 Some(5) => parked.push((key, object)),
@@ -261,8 +352,10 @@ impl Run {
         for (seq, _) in std::mem::take(&mut self.receiving) {
             self.world.store.seal(seq, None).await.unwrap();
         }
-        let settlements =
-            std::mem::take(&mut self.flying).into_iter().map(|(job, call)| ended(job, Some(call), JobState::Succeeded)).collect();
+        let settlements = std::mem::take(&mut self.flying)
+            .into_iter()
+            .map(|(job, call)| ended(job, Some(call), JobState::Succeeded))
+            .collect();
         self.world.store.settle(settlements).await.unwrap();
         for open in self.world.store.open_executions().await.unwrap() {
             through(self.world.store.cancel_execution(open.seq, self.now).await);
@@ -273,6 +366,13 @@ impl Run {
         assert!(self.world.store.open_executions().await.unwrap().is_empty());
         assert_eq!(self.world.store.backlog(), 0);
         let parents: Vec<(JobSeq, ObjectKey)> = vec![(ExecutionSeq(1).job(0), object("p1"))];
-        assert_eq!(self.world.store.unfinished_parents(SHOP, &parents).await.unwrap(), [None]);
+        assert_eq!(
+            self.world
+                .store
+                .unfinished_parents(SHOP, &parents)
+                .await
+                .unwrap(),
+            [None]
+        );
     }
 }

@@ -20,7 +20,14 @@ pub struct Expected {
 impl Expected {
     /// Any method, and the whole URL.
     pub fn new(method: &str, url: impl Into<String>) -> Self {
-        Self { method: method.to_owned(), url: url.into(), headers: Vec::new(), json: None, connection_auth: None, reads_only: None }
+        Self {
+            method: method.to_owned(),
+            url: url.into(),
+            headers: Vec::new(),
+            json: None,
+            connection_auth: None,
+            reads_only: None,
+        }
     }
 
     /// A `GET`.
@@ -97,11 +104,16 @@ impl Expected {
         compare("url", self.url.clone(), request.url().to_owned());
         for (name, value) in &self.headers {
             let shown = |value: Option<&str>| value.map_or("none".to_owned(), str::to_owned);
-            compare(name, shown(value.as_deref()), shown(request.header_value(name)));
+            compare(
+                name,
+                shown(value.as_deref()),
+                shown(request.header_value(name)),
+            );
         }
         if let Some(json) = &self.json {
             let text = request.body_text().unwrap_or_default();
-            let got = serde_json::from_str::<Value>(text).map_or_else(|_| text.to_owned(), |value| value.to_string());
+            let got = serde_json::from_str::<Value>(text)
+                .map_or_else(|_| text.to_owned(), |value| value.to_string());
             compare("body", json.to_string(), got);
         }
         if let Some(expected) = self.connection_auth {

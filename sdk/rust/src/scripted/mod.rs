@@ -1,9 +1,9 @@
 //! A channel that plays a script, for native unit tests of connectors.
 //!
-//! Requests are compared with what the test expects, in order, and answered with what it says; everything else
-//! a connector does is recorded. What a real host would refuse is refused here, too: a request that carries a
-//! placeholder where none is replaced fails the test. A script that was not played to its end fails the test as
-//! the channel is dropped.
+//! Requests are compared with what the test expects, in order, and answered with what it says;
+//! everything else a connector does is recorded. What a real host would refuse is refused here,
+//! too: a request that carries a placeholder where none is replaced fails the test. A script that
+//! was not played to its end fails the test as the channel is dropped.
 
 mod expected;
 mod placeholders;
@@ -15,7 +15,10 @@ use std::collections::{BTreeMap, VecDeque};
 pub use expected::Expected;
 pub use reply::Reply;
 
-use crate::{Attr, Channel, CredentialError, HttpError, ItemOutcome, Level, ObjectKey, Remote, Request, Response, SignRequest};
+use crate::{
+    Attr, Channel, CredentialError, HttpError, ItemOutcome, Level, ObjectKey, Remote, Request,
+    Response, SignRequest,
+};
 
 /// The clock of a new scripted channel, in milliseconds since the Unix epoch: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
@@ -95,7 +98,10 @@ impl ScriptedChannel {
     /// Gives the connection a secret.
     #[must_use]
     pub fn secret(self, name: &str) -> Self {
-        self.state.borrow_mut().generations.insert(name.to_owned(), 1);
+        self.state
+            .borrow_mut()
+            .generations
+            .insert(name.to_owned(), 1);
         self
     }
 
@@ -118,7 +124,8 @@ impl ScriptedChannel {
     /// # Panics
     /// If the test gave the connection no such secret.
     pub fn placeholder_of(&self, name: &str) -> String {
-        self.placeholder(name).expect("the test gives the connection this secret, or the connector deposited it")
+        self.placeholder(name)
+            .expect("the test gives the connection this secret, or the connector deposited it")
     }
 
     /// The requests sent so far, in order.
@@ -156,7 +163,10 @@ impl Channel for ScriptedChannel {
         state.requests.push(request.clone());
         placeholders::assert_replaceable(request);
         let Some((expected, reply)) = state.script.pop_front() else {
-            panic!("the script expects no further request, but got\n{}", expected::shown(request));
+            panic!(
+                "the script expects no further request, but got\n{}",
+                expected::shown(request)
+            );
         };
         let differences = expected.differences(request);
         assert!(
@@ -182,34 +192,70 @@ impl Channel for ScriptedChannel {
 
     /// No signature at all, but a text that shows what was signed, with which key and how.
     fn sign(&self, request: &SignRequest) -> Result<String, CredentialError> {
-        Ok(format!("signed({:?}, {}, {})", request.algorithm, request.key, request.data))
+        Ok(format!(
+            "signed({:?}, {}, {})",
+            request.algorithm, request.key, request.data
+        ))
     }
 
-    fn deposit(&self, name: &str, value: &str, expires_at_ms: Option<u64>) -> Result<(), CredentialError> {
+    fn deposit(
+        &self,
+        name: &str,
+        value: &str,
+        expires_at_ms: Option<u64>,
+    ) -> Result<(), CredentialError> {
         let mut state = self.state.borrow_mut();
         *state.generations.entry(name.to_owned()).or_default() += 1;
-        state.deposits.push(Deposit { name: name.to_owned(), value: value.to_owned(), expires_at_ms });
+        state.deposits.push(Deposit {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            expires_at_ms,
+        });
         Ok(())
     }
 
     fn report(&self, outcomes: Vec<ItemOutcome>) -> bool {
         let mut state = self.state.borrow_mut();
         state.reports.extend(outcomes);
-        state.stop_after_reports.is_some_and(|limit| state.reports.len() >= limit)
+        state
+            .stop_after_reports
+            .is_some_and(|limit| state.reports.len() >= limit)
     }
 
-    fn observe(&self, bucket: Option<&str>, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>) {
-        self.state.borrow_mut().observations.push(Observation { bucket: bucket.map(str::to_owned), limit, remaining, reset_ms });
+    fn observe(
+        &self,
+        bucket: Option<&str>,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+    ) {
+        self.state.borrow_mut().observations.push(Observation {
+            bucket: bucket.map(str::to_owned),
+            limit,
+            remaining,
+            reset_ms,
+        });
     }
 
     fn lookup(&self, keys: &[ObjectKey]) -> Vec<Vec<Remote>> {
         let state = self.state.borrow();
         let of = |key: &ObjectKey| state.known.iter().find(|(known, _)| known == key);
-        keys.iter().map(|key| of(key).map(|(_, remotes)| remotes.clone()).unwrap_or_default()).collect()
+        keys.iter()
+            .map(|key| {
+                of(key)
+                    .map(|(_, remotes)| remotes.clone())
+                    .unwrap_or_default()
+            })
+            .collect()
     }
 
     fn log(&self, level: Level, message: &str, item: Option<u32>, attrs: Vec<Attr>) {
-        self.state.borrow_mut().log.push(LogLine { level, message: message.to_owned(), item, attrs });
+        self.state.borrow_mut().log.push(LogLine {
+            level,
+            message: message.to_owned(),
+            item,
+            attrs,
+        });
     }
 
     fn now_ms(&self) -> u64 {
@@ -223,7 +269,10 @@ impl Drop for ScriptedChannel {
         if let Some((expected, _)) = left.front()
             && !std::thread::panicking()
         {
-            panic!("{} requests were expected and not sent, first {expected}", left.len());
+            panic!(
+                "{} requests were expected and not sent, first {expected}",
+                left.len()
+            );
         }
     }
 }

@@ -9,16 +9,23 @@ pub(super) fn placeholder(name: &str, generation: u32) -> String {
     format!("{OPENING}{name}#{generation}}}}}")
 }
 
-/// A host replaces placeholders in header values and query values, and in the body on request; anywhere else
-/// the destination would get the placeholder itself.
+/// A host replaces placeholders in header values and query values, and in the body on request;
+/// anywhere else the destination would get the placeholder itself.
 ///
 /// # Panics
 /// If there is one elsewhere.
 pub(super) fn assert_replaceable(request: &Request) {
     let before_query = request.url().split('?').next().unwrap_or_default();
-    assert!(!before_query.contains(OPENING), "a placeholder in host or path is never replaced: {before_query}");
+    assert!(
+        !before_query.contains(OPENING),
+        "a placeholder in host or path is never replaced: {before_query}"
+    );
     for header in request.headers() {
-        assert!(!header.name.contains(OPENING), "a placeholder in a header's name is never replaced: {}", header.name);
+        assert!(
+            !header.name.contains(OPENING),
+            "a placeholder in a header's name is never replaced: {}",
+            header.name
+        );
     }
     let body = request.body_text().unwrap_or_default();
     assert!(

@@ -28,7 +28,9 @@ impl Reply {
 
     /// It left, and no answer came back.
     pub fn lost() -> Self {
-        Self(Err(HttpError::SentWithoutAnswer("connection closed before the answer".to_owned())))
+        Self(Err(HttpError::SentWithoutAnswer(
+            "connection closed before the answer".to_owned(),
+        )))
     }
 
     /// Nothing was sent: the destination could not be reached.

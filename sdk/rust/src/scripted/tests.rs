@@ -15,9 +15,18 @@ fn plays_the_script_in_order_and_records() {
             Expected::put("https://a.test/1").json(json!({"b": 1, "a": 2})),
             Reply::json(200, &json!({"ok": true})).header("ETag", "\"3\""),
         )
-        .expect(Expected::get("https://a.test/2").reads_only(), Reply::lost());
-    let first = ask(&channel, &Request::put("https://a.test/1").json(&json!({"a": 2, "b": 1})));
-    assert_eq!(first.ok().and_then(|r| r.header("etag").map(str::to_owned)), Some("\"3\"".to_owned()));
+        .expect(
+            Expected::get("https://a.test/2").reads_only(),
+            Reply::lost(),
+        );
+    let first = ask(
+        &channel,
+        &Request::put("https://a.test/1").json(&json!({"a": 2, "b": 1})),
+    );
+    assert_eq!(
+        first.ok().and_then(|r| r.header("etag").map(str::to_owned)),
+        Some("\"3\"".to_owned())
+    );
     let second = ask(&channel, &Request::get("https://a.test/2"));
     assert!(matches!(second, Err(HttpError::SentWithoutAnswer(_))));
     assert_eq!(channel.requests().len(), 2);
@@ -26,7 +35,10 @@ fn plays_the_script_in_order_and_records() {
 #[test]
 #[should_panic(expected = "If-Match: expected \"7\", got none")]
 fn a_difference_fails() {
-    let channel = ScriptedChannel::new().expect(Expected::put("https://a.test/1").header("If-Match", "\"7\""), Reply::status(200));
+    let channel = ScriptedChannel::new().expect(
+        Expected::put("https://a.test/1").header("If-Match", "\"7\""),
+        Reply::status(200),
+    );
     let _ = ask(&channel, &Request::put("https://a.test/1"));
 }
 
@@ -61,18 +73,31 @@ fn a_placeholder_in_a_body_must_be_asked_for() {
 #[test]
 fn a_deposit_is_a_new_generation() {
     let channel = ScriptedChannel::new();
-    assert_eq!(channel.placeholder("token"), Err(CredentialError::Missing("token".to_owned())));
+    assert_eq!(
+        channel.placeholder("token"),
+        Err(CredentialError::Missing("token".to_owned()))
+    );
     assert_eq!(channel.deposit("token", "t1", Some(5)), Ok(()));
     let first = channel.placeholder_of("token");
     assert_eq!(channel.deposit("token", "t2", None), Ok(()));
     assert_ne!(channel.placeholder_of("token"), first);
-    assert_eq!(channel.deposits()[0], Deposit { name: "token".to_owned(), value: "t1".to_owned(), expires_at_ms: Some(5) });
+    assert_eq!(
+        channel.deposits()[0],
+        Deposit {
+            name: "token".to_owned(),
+            value: "t1".to_owned(),
+            expires_at_ms: Some(5)
+        }
+    );
 }
 
 #[test]
 fn reports_ask_to_stop_when_told() {
     let channel = ScriptedChannel::new().stop_after_reports(2);
-    let outcome = |index| ItemOutcome { index, outcome: crate::Outcome::NotAttempted };
+    let outcome = |index| ItemOutcome {
+        index,
+        outcome: crate::Outcome::NotAttempted,
+    };
     assert!(!channel.report(vec![outcome(0)]));
     assert!(channel.report(vec![outcome(1)]));
     assert_eq!(channel.reports().len(), 2);

@@ -1,5 +1,6 @@
-//! The verdict on a call that ended with an error instead of outcomes: what its unsettled items get, and what it
-//! means for the connection. Items that were settled before the end keep their outcome.
+//! The verdict on a call that ended with an error instead of outcomes: what its unsettled items
+//! get, and what it means for the connection. Items that were settled before the end keep their
+//! outcome.
 
 use super::item::judge;
 use super::{Again, CODE_ANSWER_LOST, JudgeInput, RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS, Verdict};
@@ -49,7 +50,8 @@ pub struct CallVerdict {
 pub enum Unsettled {
     /// It is judged as if the connector had said this.
     Judged(Outcome),
-    /// It goes again without spending an attempt. The connection's effect holds it back, or else a backoff.
+    /// It goes again without spending an attempt. The connection's effect holds it back, or else a
+    /// backoff.
     Waits,
 }
 
@@ -64,7 +66,8 @@ pub enum ConnectionEffect {
     Park(Problem),
     /// The destination does not answer as it should: its circuit counts this.
     Unavailable {
-        /// It named a time: the connection's own limit closes for so many milliseconds, so that nothing is sent before.
+        /// It named a time: the connection's own limit closes for so many milliseconds, so that
+        /// nothing is sent before.
         not_before_ms: Option<u64>,
     },
     /// A limit closes.
@@ -78,34 +81,71 @@ pub enum ConnectionEffect {
 
 /// Judges the error of a call.
 ///
-/// Throttled, unavailable and a refused batch promise that nothing was applied, and a refused credential implies it;
-/// but where the gate saw a write whose answer was lost, the unsettled items are `unknown` whatever the connector says.
+/// Throttled, unavailable and a refused batch promise that nothing was applied, and a refused
+/// credential implies it; but where the gate saw a write whose answer was lost, the unsettled items
+/// are `unknown` whatever the connector says.
 #[must_use]
 pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
-    let waits = CallVerdict { unsettled: Unsettled::Waits, connection: ConnectionEffect::None, guest_failed: false, problem: None };
+    let waits = CallVerdict {
+        unsettled: Unsettled::Waits,
+        connection: ConnectionEffect::None,
+        guest_failed: false,
+        problem: None,
+    };
     let mut verdict = match error {
-        CallError::AuthExpired(p) => CallVerdict { connection: expired(frame, &p), problem: Some(p), ..waits },
-        CallError::AuthRejected(p) | CallError::SettingsInvalid(p) => {
-            CallVerdict { connection: ConnectionEffect::Park(p.clone()), problem: Some(p), ..waits }
-        }
-        CallError::Throttled { bucket, retry_after_ms, problem } => {
+        CallError::AuthExpired(p) => CallVerdict {
+            connection: expired(frame, &p),
+            problem: Some(p),
+            ..waits
+        },
+        CallError::AuthRejected(p) | CallError::SettingsInvalid(p) => CallVerdict {
+            connection: ConnectionEffect::Park(p.clone()),
+            problem: Some(p),
+            ..waits
+        },
+        CallError::Throttled {
+            bucket,
+            retry_after_ms,
+            problem,
+        } => {
             let ms = retry_after_ms.clamp(THROTTLE_MIN_MS, RETRY_AFTER_MAX_MS);
-            CallVerdict { connection: ConnectionEffect::CloseLimit { bucket, ms }, problem, ..waits }
+            CallVerdict {
+                connection: ConnectionEffect::CloseLimit { bucket, ms },
+                problem,
+                ..waits
+            }
         }
         CallError::Unavailable { after_ms, problem } => {
-            let not_before_ms = after_ms.filter(|ms| *ms > 0).map(|ms| ms.min(RETRY_AFTER_MAX_MS));
-            CallVerdict { connection: ConnectionEffect::Unavailable { not_before_ms }, problem: Some(problem), ..waits }
+            let not_before_ms = after_ms
+                .filter(|ms| *ms > 0)
+                .map(|ms| ms.min(RETRY_AFTER_MAX_MS));
+            CallVerdict {
+                connection: ConnectionEffect::Unavailable { not_before_ms },
+                problem: Some(problem),
+                ..waits
+            }
         }
         // The host's own want of room says nothing about the destination.
-        CallError::NotRun(p) => CallVerdict { problem: Some(p), ..waits },
+        CallError::NotRun(p) => CallVerdict {
+            problem: Some(p),
+            ..waits
+        },
         // Its halves go at once; that is the caller's to do.
-        CallError::BatchRefused(p) if frame.batch_size > 1 => CallVerdict { problem: Some(p), ..waits },
-        CallError::BatchRefused(p) | CallError::Unsupported(p) => {
-            CallVerdict { unsettled: Unsettled::Judged(Outcome::Rejected(p.clone())), problem: Some(p), ..waits }
-        }
-        CallError::Internal(p) | CallError::Trapped(p) => {
-            CallVerdict { unsettled: Unsettled::Judged(missing_outcome(frame.evidence)), guest_failed: true, problem: Some(p), ..waits }
-        }
+        CallError::BatchRefused(p) if frame.batch_size > 1 => CallVerdict {
+            problem: Some(p),
+            ..waits
+        },
+        CallError::BatchRefused(p) | CallError::Unsupported(p) => CallVerdict {
+            unsettled: Unsettled::Judged(Outcome::Rejected(p.clone())),
+            problem: Some(p),
+            ..waits
+        },
+        CallError::Internal(p) | CallError::Trapped(p) => CallVerdict {
+            unsettled: Unsettled::Judged(missing_outcome(frame.evidence)),
+            guest_failed: true,
+            problem: Some(p),
+            ..waits
+        },
     };
     if frame.evidence.answer_lost {
         verdict.unsettled = Unsettled::Judged(lost_answer());
@@ -113,33 +153,50 @@ pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
     verdict
 }
 
-/// The outcome of an item that a call says nothing about: `unknown` if a write left the host in the call, else
-/// `not-attempted`; never success.
+/// The outcome of an item that a call says nothing about: `unknown` if a write left the host in the
+/// call, else `not-attempted`; never success.
 #[must_use]
 pub fn missing_outcome(evidence: Evidence) -> Outcome {
     if evidence.answer_lost {
         return lost_answer();
     }
     if evidence.write_left {
-        let message = "A write left in this call, and the connector did not say what became of the item.";
+        let message =
+            "A write left in this call, and the connector did not say what became of the item.";
         return Outcome::Unknown(Problem::new(CODE_ANSWER_LOST, message));
     }
     Outcome::NotAttempted
 }
 
 impl CallVerdict {
-    /// Judges one unsettled item. The outcome and `guest_failed` of `input` are taken from this verdict.
+    /// Judges one unsettled item. The outcome and `guest_failed` of `input` are taken from this
+    /// verdict.
     #[must_use]
     pub fn judge(&self, input: JudgeInput<'_>) -> Verdict {
         match &self.unsettled {
             Unsettled::Judged(outcome) => {
-                let verdict = judge(JudgeInput { outcome: outcome.clone(), guest_failed: self.guest_failed, ..input });
+                let verdict = judge(JudgeInput {
+                    outcome: outcome.clone(),
+                    guest_failed: self.guest_failed,
+                    ..input
+                });
                 self.explained(verdict)
             }
             Unsettled::Waits => {
                 // Nothing else holds it back, and the circuit takes a while to open.
-                let held = self.connection != ConnectionEffect::Unavailable { not_before_ms: None };
-                let after_ms = if held { 0 } else { input.rules.backoff_ms(input.attempts_before.saturating_add(1), None, input.draw) };
+                let held = self.connection
+                    != ConnectionEffect::Unavailable {
+                        not_before_ms: None,
+                    };
+                let after_ms = if held {
+                    0
+                } else {
+                    input.rules.backoff_ms(
+                        input.attempts_before.saturating_add(1),
+                        None,
+                        input.draw,
+                    )
+                };
                 Verdict::Again(Again {
                     reason: (!held).then_some(WaitingKind::Retry),
                     after_ms,
@@ -156,8 +213,14 @@ impl CallVerdict {
     fn explained(&self, mut verdict: Verdict) -> Verdict {
         if let (true, Some(cause)) = (self.guest_failed, &self.problem) {
             match &mut verdict {
-                Verdict::Exhausted { problem } | Verdict::Again(Again { problem: Some(problem), .. }) => *problem = cause.clone(),
-                Verdict::Unknown(problem) => problem.message = format!("{} The call: {}", problem.message, cause.message),
+                Verdict::Exhausted { problem }
+                | Verdict::Again(Again {
+                    problem: Some(problem),
+                    ..
+                }) => *problem = cause.clone(),
+                Verdict::Unknown(problem) => {
+                    problem.message = format!("{} The call: {}", problem.message, cause.message)
+                }
                 _ => {}
             }
         }
@@ -165,23 +228,33 @@ impl CallVerdict {
     }
 }
 
-/// A session or token that was good is made anew; one that never was would be refused again at once. What a person
-/// entered stays refused until a person acts, or the destination thinks better of it.
+/// A session or token that was good is made anew; one that never was would be refused again at
+/// once. What a person entered stays refused until a person acts, or the destination thinks better
+/// of it.
 fn expired(frame: CallFrame, problem: &Problem) -> ConnectionEffect {
     match (frame.credential, frame.credential_fresh) {
         (Credential::Entered, _) => ConnectionEffect::Park(problem.clone()),
-        (_, true) => ConnectionEffect::Unavailable { not_before_ms: None },
+        (_, true) => ConnectionEffect::Unavailable {
+            not_before_ms: None,
+        },
         (Credential::Session | Credential::Token, false) => ConnectionEffect::Renew,
     }
 }
 
 impl CallVerdict {
-    /// The credential was refused to the whole call, and the connection works: some item of the call is at fault.
+    /// The credential was refused to the whole call, and the connection works: some item of the
+    /// call is at fault.
     #[must_use]
     pub fn of_items(mut self) -> Self {
         if let (Unsettled::Waits, Some(problem)) = (&self.unsettled, &self.problem) {
-            let refused = Problem { http_status: Some(401), ..problem.clone() };
-            self.unsettled = Unsettled::Judged(Outcome::Retryable { after_ms: None, problem: refused });
+            let refused = Problem {
+                http_status: Some(401),
+                ..problem.clone()
+            };
+            self.unsettled = Unsettled::Judged(Outcome::Retryable {
+                after_ms: None,
+                problem: refused,
+            });
             self.connection = ConnectionEffect::None;
         }
         self
@@ -189,5 +262,8 @@ impl CallVerdict {
 }
 
 fn lost_answer() -> Outcome {
-    Outcome::Unknown(Problem::new(CODE_ANSWER_LOST, "A write left in this call and its answer was lost."))
+    Outcome::Unknown(Problem::new(
+        CODE_ANSWER_LOST,
+        "A write left in this call and its answer was lost.",
+    ))
 }

@@ -3,8 +3,8 @@
 use super::rules::{RuleEffect, rule_for};
 use super::status::{StatusMeaning, status_meaning};
 use super::{
-    Again, CODE_ANSWER_LOST, CODE_BLOCKED_ON_NOTHING, CODE_CONFLICT, CODE_NOT_ATTEMPTED, CONFLICTS_AT_ONCE, CredentialCheck, JudgeInput,
-    RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS, Verdict,
+    Again, CODE_ANSWER_LOST, CODE_BLOCKED_ON_NOTHING, CODE_CONFLICT, CODE_NOT_ATTEMPTED,
+    CONFLICTS_AT_ONCE, CredentialCheck, JudgeInput, RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS, Verdict,
 };
 use crate::domain::action::Action;
 use crate::domain::object::Remote;
@@ -19,20 +19,44 @@ pub fn judge(mut input: JudgeInput<'_>) -> Verdict {
     let outcome = std::mem::replace(&mut input.outcome, Outcome::NotAttempted);
     let case = Case { input };
     match outcome {
-        Outcome::Delivered { remotes, changed, warnings } => case.succeeded(remotes, changed, warnings),
-        Outcome::Accepted { token, again_after_ms } => Verdict::Accepted { token, again_after_ms },
+        Outcome::Delivered {
+            remotes,
+            changed,
+            warnings,
+        } => case.succeeded(remotes, changed, warnings),
+        Outcome::Accepted {
+            token,
+            again_after_ms,
+        } => Verdict::Accepted {
+            token,
+            again_after_ms,
+        },
         Outcome::Rejected(problem) => case.rejected(problem),
         Outcome::Retryable { after_ms, problem } => case.retryable(after_ms, problem),
-        Outcome::Throttled { bucket, retry_after_ms, problem } => {
+        Outcome::Throttled {
+            bucket,
+            retry_after_ms,
+            problem,
+        } => {
             let ms = retry_after_ms.clamp(THROTTLE_MIN_MS, RETRY_AFTER_MAX_MS);
-            Verdict::Again(Again { close_limit: Some((bucket, ms)), problem, ..case.unspent() })
+            Verdict::Again(Again {
+                close_limit: Some((bucket, ms)),
+                problem,
+                ..case.unspent()
+            })
         }
         Outcome::BlockedOn(parents) if parents.is_empty() => {
-            let problem =
-                Problem::new(CODE_BLOCKED_ON_NOTHING, "The connector says that other objects must be there first, but not which.");
+            let problem = Problem::new(
+                CODE_BLOCKED_ON_NOTHING,
+                "The connector says that other objects must be there first, but not which.",
+            );
             case.transient(None, problem, Proof::NotApplied, case.unspent())
         }
-        Outcome::BlockedOn(parents) => Verdict::Again(Again { reason: Some(WaitingKind::Dependency), parents, ..case.unspent() }),
+        Outcome::BlockedOn(parents) => Verdict::Again(Again {
+            reason: Some(WaitingKind::Dependency),
+            parents,
+            ..case.unspent()
+        }),
         Outcome::Conflict(there) => case.conflict(there),
         Outcome::Unknown(problem) => case.answer_lost(problem),
         Outcome::NotAttempted => case.not_attempted(),
@@ -57,7 +81,12 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn succeeded(&self, remotes: Vec<Remote>, changed: bool, warnings: Vec<Problem>) -> Verdict {
-        Verdict::Succeeded { remotes, changed, warnings, drop_id_map: self.input.action == Action::Delete }
+        Verdict::Succeeded {
+            remotes,
+            changed,
+            warnings,
+            drop_id_map: self.input.action == Action::Delete,
+        }
     }
 
     fn rejected(&self, problem: Problem) -> Verdict {
@@ -69,23 +98,34 @@ impl Case<'_> {
             Some(RuleEffect::Reject) => return Verdict::Rejected(problem),
             None => {}
         }
-        // 5xx and 408 stay what the connector calls them: some destinations answer business errors with 500.
+        // 5xx and 408 stay what the connector calls them: some destinations answer business errors
+        // with 500.
         match self.meaning(&problem) {
             Some(StatusMeaning::AlreadyGone) => self.succeeded(Vec::new(), false, vec![problem]),
-            // What is not there was not updated by an earlier send either: the bytes are free, and go as another action.
+            // What is not there was not updated by an earlier send either: the bytes are free, and
+            // go as another action.
             Some(StatusMeaning::MissingThere) if self.input.declares_upsert => {
-                Verdict::Again(Again { act_as: Some(Action::Upsert), problem: Some(problem), ..Again::default() })
+                Verdict::Again(Again {
+                    act_as: Some(Action::Upsert),
+                    problem: Some(problem),
+                    ..Again::default()
+                })
             }
             Some(StatusMeaning::CredentialRefused) => self.credential_refused(problem),
-            Some(StatusMeaning::Forbidden) if self.input.credential == CredentialCheck::Refused => self.waits_for_credential(problem),
+            Some(StatusMeaning::Forbidden) if self.input.credential == CredentialCheck::Refused => {
+                self.waits_for_credential(problem)
+            }
             Some(StatusMeaning::TooLarge) if self.input.batch_size > 1 => self.too_large(problem),
-            Some(StatusMeaning::Throttled | StatusMeaning::Later) => self.transient(None, problem, Proof::NotApplied, self.unspent()),
+            Some(StatusMeaning::Throttled | StatusMeaning::Later) => {
+                self.transient(None, problem, Proof::NotApplied, self.unspent())
+            }
             _ => Verdict::Rejected(problem),
         }
     }
 
     fn retryable(&self, after_ms: Option<u64>, problem: Problem) -> Verdict {
-        // The gate saw a write without an answer, and this item shows none: the connector hides a lost answer.
+        // The gate saw a write without an answer, and this item shows none: the connector hides a
+        // lost answer.
         if self.input.evidence.answer_lost && problem.http_status.is_none() {
             return self.answer_lost(problem);
         }
@@ -93,12 +133,15 @@ impl Case<'_> {
             None | Some(StatusMeaning::ProvesNothing | StatusMeaning::Applied) => Proof::Nothing,
             Some(_) => Proof::NotApplied,
         };
-        let may_do_harm = proof == Proof::Nothing && self.input.evidence.write_left && !self.input.idempotent;
+        let may_do_harm =
+            proof == Proof::Nothing && self.input.evidence.write_left && !self.input.idempotent;
         match rule_for(self.input.rules, &problem) {
             Some(RuleEffect::Succeed) => return self.succeeded(Vec::new(), false, vec![problem]),
-            // That a destination's 503 or 408 means 'not taken' is for the operator to know. Where it answered success, or its
-            // answer is not shown, there is nothing to know it by.
-            Some(RuleEffect::Retry) if !may_do_harm || self.meaning(&problem) == Some(StatusMeaning::ProvesNothing) => {
+            // That a destination's 503 or 408 means 'not taken' is for the operator to know. Where
+            // it answered success, or its answer is not shown, there is nothing to know it by.
+            Some(RuleEffect::Retry)
+                if !may_do_harm || self.meaning(&problem) == Some(StatusMeaning::ProvesNothing) =>
+            {
                 return self.transient(after_ms, problem, proof, self.unspent());
             }
             Some(RuleEffect::Reject) => return Verdict::Rejected(problem),
@@ -113,20 +156,36 @@ impl Case<'_> {
     }
 
     fn conflict(&self, there: Remote) -> Verdict {
-        let again = Again { conflict: true, there: Some(there), ..self.unspent() };
+        let again = Again {
+            conflict: true,
+            there: Some(there),
+            ..self.unspent()
+        };
         if self.input.conflicts_before < CONFLICTS_AT_ONCE {
             return Verdict::Again(again);
         }
-        let problem = Problem::new(CODE_CONFLICT, "The destination holds a newer version each time the object is sent.");
+        let problem = Problem::new(
+            CODE_CONFLICT,
+            "The destination holds a newer version each time the object is sent.",
+        );
         self.transient(None, problem, Proof::NotApplied, again)
     }
 
-    /// Sent, and nobody knows whether it was applied. A connector that can tell is asked before the next send.
+    /// Sent, and nobody knows whether it was applied. A connector that can tell is asked before the
+    /// next send.
     fn answer_lost(&self, problem: Problem) -> Verdict {
         if !self.input.idempotent && !self.input.reconciles {
             return Verdict::Unknown(problem);
         }
-        self.transient(None, problem, Proof::AnswerLost, Again { halve: self.halve_after_failure(), ..self.unspent() })
+        self.transient(
+            None,
+            problem,
+            Proof::AnswerLost,
+            Again {
+                halve: self.halve_after_failure(),
+                ..self.unspent()
+            },
+        )
     }
 
     fn not_attempted(&self) -> Verdict {
@@ -137,15 +196,25 @@ impl Case<'_> {
         if self.input.advanced && !self.input.guest_failed {
             return Verdict::Again(self.unspent());
         }
-        let problem = Problem::new(CODE_NOT_ATTEMPTED, "The call ended before anything was sent for the item.");
-        let again = Again { halve: self.input.batch_size > 1, ..self.unspent() };
+        let problem = Problem::new(
+            CODE_NOT_ATTEMPTED,
+            "The call ended before anything was sent for the item.",
+        );
+        let again = Again {
+            halve: self.input.batch_size > 1,
+            ..self.unspent()
+        };
         self.transient(None, problem, Proof::NotApplied, again)
     }
 
     fn credential_refused(&self, problem: Problem) -> Verdict {
         if self.input.credential == CredentialCheck::Works {
-            // The item's own fault, and as likely that of another item of a call that was refused as a whole.
-            let again = Again { halve: self.input.batch_size > 1, ..self.unspent() };
+            // The item's own fault, and as likely that of another item of a call that was refused
+            // as a whole.
+            let again = Again {
+                halve: self.input.batch_size > 1,
+                ..self.unspent()
+            };
             return self.transient(None, problem, Proof::NotApplied, again);
         }
         self.waits_for_credential(problem)
@@ -154,15 +223,31 @@ impl Case<'_> {
     fn waits_for_credential(&self, problem: Problem) -> Verdict {
         let after_ms = self.input.rules.backoff_ms(1, None, self.input.draw);
         let reason = Some(WaitingKind::Retry);
-        Verdict::Again(Again { reason, after_ms, credential_refused: true, problem: Some(problem), ..self.unspent() })
+        Verdict::Again(Again {
+            reason,
+            after_ms,
+            credential_refused: true,
+            problem: Some(problem),
+            ..self.unspent()
+        })
     }
 
     fn too_large(&self, problem: Problem) -> Verdict {
-        Verdict::Again(Again { halve: true, problem: Some(problem), ..self.unspent() })
+        Verdict::Again(Again {
+            halve: true,
+            problem: Some(problem),
+            ..self.unspent()
+        })
     }
 
     /// Spends an attempt; `again` tells how it goes again if one is left.
-    fn transient(&self, after_ms: Option<u64>, problem: Problem, proof: Proof, again: Again) -> Verdict {
+    fn transient(
+        &self,
+        after_ms: Option<u64>,
+        problem: Problem,
+        proof: Proof,
+        again: Again,
+    ) -> Verdict {
         let rules = self.input.rules;
         let spent = self.input.attempts_before.saturating_add(1);
         let answer_lost = again.answer_lost || proof == Proof::AnswerLost;
@@ -185,8 +270,8 @@ impl Case<'_> {
         })
     }
 
-    /// Goes again without spending an attempt. That this send was not applied says nothing about earlier ones, so
-    /// what was pinned stays pinned.
+    /// Goes again without spending an attempt. That this send was not applied says nothing about
+    /// earlier ones, so what was pinned stays pinned.
     fn unspent(&self) -> Again {
         Again {
             keep_pinned: self.input.pinned_before || self.input.answer_lost_before,
@@ -200,13 +285,18 @@ impl Case<'_> {
     }
 
     fn meaning(&self, problem: &Problem) -> Option<StatusMeaning> {
-        problem.http_status.map(|status| status_meaning(self.input.action, status))
+        problem
+            .http_status
+            .map(|status| status_meaning(self.input.action, status))
     }
 }
 
 fn used_up_after_lost_answer(mut problem: Problem) -> Problem {
     if problem.code != CODE_ANSWER_LOST {
-        problem.message = format!("The answer to a send was lost and all repeats are used up. The last one: {}", problem.message);
+        problem.message = format!(
+            "The answer to a send was lost and all repeats are used up. The last one: {}",
+            problem.message
+        );
     }
     problem
 }

@@ -1,7 +1,8 @@
 //! What follows for bytes whose answer was lost, when their next send is due.
 //!
-//! Where the connector can tell, it was asked first: what arrived is settled, what did not arrive was not applied, and for the
-//! rest the rules hold that hold without asking: repeated where that does no harm, else left to a person.
+//! Where the connector can tell, it was asked first: what arrived is settled, what did not arrive
+//! was not applied, and for the rest the rules hold that hold without asking: repeated where that
+//! does no harm, else left to a person.
 
 use super::{CODE_ANSWER_LOST, Verdict};
 use crate::domain::action::Action;
@@ -41,18 +42,27 @@ pub enum Followed {
 pub fn judge_lost(input: LostInput<'_>) -> Followed {
     let used_up = input.attempts >= input.rules.attempts.max(1);
     match input.found {
-        Some(Outcome::Delivered { remotes, changed, warnings }) => {
-            ends(Verdict::Succeeded { remotes, changed, warnings, drop_id_map: input.action == Action::Delete })
-        }
-        Some(Outcome::NotAttempted) if used_up => {
-            ends(Verdict::Exhausted { problem: lost("The last send did not arrive, and all attempts are used up.") })
-        }
+        Some(Outcome::Delivered {
+            remotes,
+            changed,
+            warnings,
+        }) => ends(Verdict::Succeeded {
+            remotes,
+            changed,
+            warnings,
+            drop_id_map: input.action == Action::Delete,
+        }),
+        Some(Outcome::NotAttempted) if used_up => ends(Verdict::Exhausted {
+            problem: lost("The last send did not arrive, and all attempts are used up."),
+        }),
         Some(Outcome::NotAttempted) => Followed::Repeats { answer_lost: false },
         _ if !input.idempotent => {
             let message = "The answer to a send was lost, nobody can tell whether it arrived, and to repeat it could do harm.";
             ends(Verdict::Unknown(lost(message)))
         }
-        _ if used_up => ends(Verdict::Unknown(lost("The answer to a send was lost, and all repeats are used up."))),
+        _ if used_up => ends(Verdict::Unknown(lost(
+            "The answer to a send was lost, and all repeats are used up.",
+        ))),
         _ => Followed::Repeats { answer_lost: true },
     }
 }

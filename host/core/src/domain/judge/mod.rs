@@ -1,9 +1,11 @@
-//! What follows from an outcome: the connector's word, the channel's rules and the gate's evidence, made one verdict.
+//! What follows from an outcome: the connector's word, the channel's rules and the gate's evidence,
+//! made one verdict.
 //!
-//! In this order: the gate's evidence where the connector's word contradicts it; the connector's word; for `rejected`
-//! and `retryable` only, the channel's rules; for those two, the host's own table where the problem passes an HTTP
-//! status through. `unknown` never becomes anything better by a status. A pure decision: the caller moves the job,
-//! the key, the connection and the limits accordingly, and decides about `on_exhausted` and `on_rejected`.
+//! In this order: the gate's evidence where the connector's word contradicts it; the connector's
+//! word; for `rejected` and `retryable` only, the channel's rules; for those two, the host's own
+//! table where the problem passes an HTTP status through. `unknown` never becomes anything better
+//! by a status. A pure decision: the caller moves the job, the key, the connection and the limits
+//! accordingly, and decides about `on_exhausted` and `on_rejected`.
 
 mod call;
 mod item;
@@ -13,11 +15,15 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use call::{CallFrame, CallVerdict, ConnectionEffect, Credential, Unsettled, judge_call, missing_outcome};
+pub use call::{
+    CallFrame, CallVerdict, ConnectionEffect, Credential, Unsettled, judge_call, missing_outcome,
+};
 pub use item::judge;
 pub use lost::{Followed, LostInput, judge_lost};
 pub use rules::{RuleEffect, rule_for};
-pub use status::{StatusAnswer, StatusMeaning, outcome_from_status, retry_after_ms, status_meaning};
+pub use status::{
+    StatusAnswer, StatusMeaning, outcome_from_status, retry_after_ms, status_meaning,
+};
 
 use super::action::Action;
 use super::object::{ObjectKey, Remote};
@@ -28,10 +34,11 @@ use super::waiting::WaitingKind;
 
 /// How often a conflict is handed back at once; the next ones count as transient.
 pub const CONFLICTS_AT_ONCE: u32 = 3;
-/// The longest wait, in milliseconds, that a destination or connector can ask for; a longer one is cut to this.
+/// The longest wait, in milliseconds, that a destination or connector can ask for; a longer one is
+/// cut to this.
 pub const RETRY_AFTER_MAX_MS: u64 = 31 * 86_400_000;
-/// The shortest closure, in milliseconds, after a throttle; a shorter one is lengthened to this, so that a
-/// throttle without a time is no busy loop.
+/// The shortest closure, in milliseconds, after a throttle; a shorter one is lengthened to this, so
+/// that a throttle without a time is no busy loop.
 pub const THROTTLE_MIN_MS: u64 = 100;
 /// The closure, in milliseconds, after a status 429 that does not say for how long.
 pub const THROTTLE_DEFAULT_MS: u64 = 1000;
@@ -44,7 +51,8 @@ pub const CODE_NOT_ATTEMPTED: &str = "call.not_attempted";
 pub const CODE_CONFLICT: &str = "conflict";
 /// The code of a problem: a connector said `blocked-on` and named no object.
 pub const CODE_BLOCKED_ON_NOTHING: &str = "blocked_on.nothing";
-/// The code of a problem with which the caller ends an accepted job as `unknown` as long as nothing polls.
+/// The code of a problem with which the caller ends an accepted job as `unknown` as long as nothing
+/// polls.
 pub const CODE_ACCEPTED_NO_POLL: &str = "accepted.no_poll";
 
 /// All that a verdict on one item depends on.
@@ -56,7 +64,8 @@ pub struct JudgeInput<'a> {
     pub idempotent: bool,
     /// The connector does `upsert` for this type.
     pub declares_upsert: bool,
-    /// The connector can be asked whether a send arrived whose answer was lost: nothing is decided before it was.
+    /// The connector can be asked whether a send arrived whose answer was lost: nothing is decided
+    /// before it was.
     pub reconciles: bool,
     /// The channel's rules.
     pub rules: &'a RetryRules,
@@ -112,7 +121,8 @@ pub enum Verdict {
     },
     /// Ends as `rejected`, or blocks its key if the channel says so.
     Rejected(Problem),
-    /// The attempts are used up: `failed` with `retries_exhausted`, or blocked if the channel says so.
+    /// The attempts are used up: `failed` with `retries_exhausted`, or blocked if the channel says
+    /// so.
     Exhausted {
         /// What the last attempt met.
         problem: Problem,
@@ -141,7 +151,8 @@ pub struct Again {
     pub attempt_spent: bool,
     /// Counts as a conflict handed back.
     pub conflict: bool,
-    /// The next send is of the same bytes with the same key: this or an earlier one may have been applied.
+    /// The next send is of the same bytes with the same key: this or an earlier one may have been
+    /// applied.
     pub keep_pinned: bool,
     /// The answer to this or an earlier send of these bytes is still missing.
     pub answer_lost: bool,
@@ -157,6 +168,7 @@ pub struct Again {
     pub halve: bool,
     /// The version that the destination holds, to be handed over with the next send.
     pub there: Option<Remote>,
-    /// The destination refused the token or session that was used: it is dropped, if it is still that generation.
+    /// The destination refused the token or session that was used: it is dropped, if it is still
+    /// that generation.
     pub credential_refused: bool,
 }

@@ -1,7 +1,7 @@
 //! The host's own table of what an HTTP status means for an item, where nobody knows better.
 //!
-//! A status alone cannot classify: destinations answer business errors with 200 and with 500. So this is asked last,
-//! and `Retry-After` is read as RFC 9110 §10.2.3 defines it.
+//! A status alone cannot classify: destinations answer business errors with 200 and with 500. So
+//! this is asked last, and `Retry-After` is read as RFC 9110 §10.2.3 defines it.
 
 use super::THROTTLE_DEFAULT_MS;
 use crate::domain::action::Action;
@@ -31,7 +31,8 @@ pub enum StatusMeaning {
     Later,
     /// 408, 5xx, and what is no final answer to a write (1xx, 3xx): it may have been applied.
     ProvesNothing,
-    /// 403: of the item, for some destinations answer it for one that is missing, or of what the credential may do.
+    /// 403: of the item, for some destinations answer it for one that is missing, or of what the
+    /// credential may do.
     Forbidden,
     /// Other 4xx.
     Refused,
@@ -69,37 +70,67 @@ pub struct StatusAnswer {
     pub problem: Problem,
 }
 
-/// The outcome of an item of which only a status is known. [`judge`](super::judge) takes it from there: it finds the
-/// status in the problem, and applies what depends on the manifest and on the batch.
+/// The outcome of an item of which only a status is known. [`judge`](super::judge) takes it from
+/// there: it finds the status in the problem, and applies what depends on the manifest and on the
+/// batch.
 #[must_use]
 pub fn outcome_from_status(action: Action, answer: StatusAnswer) -> Outcome {
-    let StatusAnswer { status, retry_after_ms: after_ms, there, problem } = answer;
+    let StatusAnswer {
+        status,
+        retry_after_ms: after_ms,
+        there,
+        problem,
+    } = answer;
     let problem = problem.status(status);
     match (status_meaning(action, status), there) {
-        (StatusMeaning::Applied, there) => Outcome::Delivered { remotes: there.into_iter().collect(), changed: true, warnings: Vec::new() },
-        (StatusMeaning::AlreadyGone, _) => Outcome::Delivered { remotes: Vec::new(), changed: false, warnings: vec![problem] },
+        (StatusMeaning::Applied, there) => Outcome::Delivered {
+            remotes: there.into_iter().collect(),
+            changed: true,
+            warnings: Vec::new(),
+        },
+        (StatusMeaning::AlreadyGone, _) => Outcome::Delivered {
+            remotes: Vec::new(),
+            changed: false,
+            warnings: vec![problem],
+        },
         (StatusMeaning::Conflict, Some(there)) => Outcome::Conflict(there),
-        (StatusMeaning::Throttled, _) => {
-            Outcome::Throttled { bucket: None, retry_after_ms: after_ms.unwrap_or(THROTTLE_DEFAULT_MS), problem: Some(problem) }
-        }
-        (StatusMeaning::MissingThere | StatusMeaning::TooLarge | StatusMeaning::Forbidden | StatusMeaning::Refused, _) => {
-            Outcome::Rejected(problem)
-        }
-        (StatusMeaning::Conflict | StatusMeaning::CredentialRefused | StatusMeaning::Later | StatusMeaning::ProvesNothing, _) => {
-            Outcome::Retryable { after_ms, problem }
-        }
+        (StatusMeaning::Throttled, _) => Outcome::Throttled {
+            bucket: None,
+            retry_after_ms: after_ms.unwrap_or(THROTTLE_DEFAULT_MS),
+            problem: Some(problem),
+        },
+        (
+            StatusMeaning::MissingThere
+            | StatusMeaning::TooLarge
+            | StatusMeaning::Forbidden
+            | StatusMeaning::Refused,
+            _,
+        ) => Outcome::Rejected(problem),
+        (
+            StatusMeaning::Conflict
+            | StatusMeaning::CredentialRefused
+            | StatusMeaning::Later
+            | StatusMeaning::ProvesNothing,
+            _,
+        ) => Outcome::Retryable { after_ms, problem },
     }
 }
 
-/// Reads a `Retry-After`: a number of seconds or an HTTP date (RFC 9110 §10.2.3), as milliseconds from `now`; 0 for
-/// a date that is past. None if it is neither.
+/// Reads a `Retry-After`: a number of seconds or an HTTP date (RFC 9110 §10.2.3), as milliseconds
+/// from `now`; 0 for a date that is past. None if it is neither.
 #[must_use]
 pub fn retry_after_ms(value: &str, now: Wall) -> Option<u64> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(value.parse::<u64>().map_or(u64::MAX, |seconds| seconds.saturating_mul(1000)));
+        return Some(
+            value
+                .parse::<u64>()
+                .map_or(u64::MAX, |seconds| seconds.saturating_mul(1000)),
+        );
     }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    let date = jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(value)
+        .ok()?;
     Some(u64::try_from(Wall(date.as_millisecond()).since_ms(now)).unwrap_or(0))
 }
 
@@ -108,7 +139,15 @@ mod tests {
     use super::*;
 
     fn outcome(action: Action, status: u16) -> Outcome {
-        outcome_from_status(action, StatusAnswer { status, retry_after_ms: None, there: None, problem: Problem::new("http", "…") })
+        outcome_from_status(
+            action,
+            StatusAnswer {
+                status,
+                retry_after_ms: None,
+                there: None,
+                problem: Problem::new("http", "…"),
+            },
+        )
     }
 
     #[test]
@@ -134,31 +173,82 @@ mod tests {
         for (status, meaning) in meanings {
             assert_eq!(status_meaning(Action::Upsert, status), meaning, "{status}");
         }
-        assert_eq!(status_meaning(Action::Delete, 404), StatusMeaning::AlreadyGone);
-        assert_eq!(status_meaning(Action::Update, 410), StatusMeaning::MissingThere);
+        assert_eq!(
+            status_meaning(Action::Delete, 404),
+            StatusMeaning::AlreadyGone
+        );
+        assert_eq!(
+            status_meaning(Action::Update, 410),
+            StatusMeaning::MissingThere
+        );
     }
 
     #[test]
     fn a_status_becomes_an_outcome_that_carries_it() {
-        assert!(matches!(outcome(Action::Create, 201), Outcome::Delivered { changed: true, .. }));
-        assert!(matches!(outcome(Action::Delete, 404), Outcome::Delivered { changed: false, .. }));
-        assert!(matches!(outcome(Action::Update, 404), Outcome::Rejected(p) if p.http_status == Some(404)));
-        assert!(matches!(outcome(Action::Create, 403), Outcome::Rejected(p) if p.http_status == Some(403)));
-        assert!(matches!(outcome(Action::Create, 503), Outcome::Retryable { problem: p, .. } if p.http_status == Some(503)));
-        assert!(matches!(outcome(Action::Create, 429), Outcome::Throttled { bucket: None, retry_after_ms: 1000, .. }));
-        assert!(matches!(outcome(Action::Update, 412), Outcome::Retryable { .. }), "without the version that is there");
-        let there = Remote { kind: "product".into(), id: "9".into(), version: Some("4".into()), url: None, sub_id: None };
-        let answer = StatusAnswer { status: 412, retry_after_ms: None, there: Some(there.clone()), problem: Problem::new("http", "…") };
-        assert_eq!(outcome_from_status(Action::Update, answer), Outcome::Conflict(there));
+        assert!(matches!(
+            outcome(Action::Create, 201),
+            Outcome::Delivered { changed: true, .. }
+        ));
+        assert!(matches!(
+            outcome(Action::Delete, 404),
+            Outcome::Delivered { changed: false, .. }
+        ));
+        assert!(
+            matches!(outcome(Action::Update, 404), Outcome::Rejected(p) if p.http_status == Some(404))
+        );
+        assert!(
+            matches!(outcome(Action::Create, 403), Outcome::Rejected(p) if p.http_status == Some(403))
+        );
+        assert!(
+            matches!(outcome(Action::Create, 503), Outcome::Retryable { problem: p, .. } if p.http_status == Some(503))
+        );
+        assert!(matches!(
+            outcome(Action::Create, 429),
+            Outcome::Throttled {
+                bucket: None,
+                retry_after_ms: 1000,
+                ..
+            }
+        ));
+        assert!(
+            matches!(outcome(Action::Update, 412), Outcome::Retryable { .. }),
+            "without the version that is there"
+        );
+        let there = Remote {
+            kind: "product".into(),
+            id: "9".into(),
+            version: Some("4".into()),
+            url: None,
+            sub_id: None,
+        };
+        let answer = StatusAnswer {
+            status: 412,
+            retry_after_ms: None,
+            there: Some(there.clone()),
+            problem: Problem::new("http", "…"),
+        };
+        assert_eq!(
+            outcome_from_status(Action::Update, answer),
+            Outcome::Conflict(there)
+        );
     }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         let now = Wall::parse_rfc3339("1994-11-06T08:49:07Z").expect("an instant");
         assert_eq!(retry_after_ms(" 120 ", now), Some(120_000));
-        assert_eq!(retry_after_ms("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(30_000));
-        assert_eq!(retry_after_ms("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(0));
-        assert_eq!(retry_after_ms("99999999999999999999999", now), Some(u64::MAX));
+        assert_eq!(
+            retry_after_ms("Sun, 06 Nov 1994 08:49:37 GMT", now),
+            Some(30_000)
+        );
+        assert_eq!(
+            retry_after_ms("Sun, 06 Nov 1994 08:00:00 GMT", now),
+            Some(0)
+        );
+        assert_eq!(
+            retry_after_ms("99999999999999999999999", now),
+            Some(u64::MAX)
+        );
         for nonsense in ["", "-1", "1.5", "soon"] {
             assert_eq!(retry_after_ms(nonsense, now), None, "{nonsense}");
         }

@@ -26,7 +26,8 @@ struct Entry {
     generation: u64,
 }
 
-/// One request, admitted by all its limits. Give it back to [`LimitBook::finish`] when the answer is there.
+/// One request, admitted by all its limits. Give it back to [`LimitBook::finish`] when the answer
+/// is there.
 #[derive(Debug)]
 #[must_use = "a draw holds its slots of concurrency limits until it is finished"]
 pub struct Draw {
@@ -39,8 +40,8 @@ pub struct Draw {
 /// At least one limit has no room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The earliest instant at which all could admit if nobody else draws; [`Mono::FAR`]: only the end of a
-    /// running request, or a new definition, helps.
+    /// The earliest instant at which all could admit if nobody else draws; [`Mono::FAR`]: only the
+    /// end of a running request, or a new definition, helps.
     pub until: Mono,
     /// The limit that opens last.
     pub key: LimitKey,
@@ -62,8 +63,8 @@ impl LimitBook {
         Self::default()
     }
 
-    /// How wall time relates to the monotonic clock from now on. Fixed windows begin by it; until it is told, both clocks
-    /// are taken for one.
+    /// How wall time relates to the monotonic clock from now on. Fixed windows begin by it; until
+    /// it is told, both clocks are taken for one.
     pub fn set_wall(&mut self, offset: WallOffset) {
         self.offset = offset;
         for entry in self.limits.values_mut() {
@@ -71,10 +72,11 @@ impl LimitBook {
         }
     }
 
-    /// Sets a limit. The same definition again changes nothing; other sizes of the same kind keep what was used (a bucket's
-    /// level is cut to the new capacity), and so do windows of one kind that become windows of the other; a new limit or
-    /// another kind starts as if its room were used up: a bucket empty, an interval just begun. A window starts without uses:
-    /// see [`Self::restore_window`].
+    /// Sets a limit. The same definition again changes nothing; other sizes of the same kind keep
+    /// what was used (a bucket's level is cut to the new capacity), and so do windows of one kind
+    /// that become windows of the other; a new limit or another kind starts as if its room were
+    /// used up: a bucket empty, an interval just begun. A window starts without uses: see
+    /// [`Self::restore_window`].
     pub fn define(&mut self, key: LimitKey, kind: LimitKind, guard: Guard, now: Mono) {
         let now = self.pass(now);
         if let Some(entry) = self.limits.get_mut(&key) {
@@ -87,7 +89,12 @@ impl LimitBook {
             }
         }
         self.generations += 1;
-        let entry = Entry { kind, guard, limit: Limit::new(kind, guard, now, self.offset), generation: self.generations };
+        let entry = Entry {
+            kind,
+            guard,
+            limit: Limit::new(kind, guard, now, self.offset),
+            generation: self.generations,
+        };
         self.limits.insert(key, entry);
     }
 
@@ -96,7 +103,8 @@ impl LimitBook {
         self.limits.remove(key);
     }
 
-    /// Adds uses of the past to a window, each with its count. Nothing happens if `key` is no window.
+    /// Adds uses of the past to a window, each with its count. Nothing happens if `key` is no
+    /// window.
     pub fn restore_window(&mut self, key: &LimitKey, uses: &[(Mono, u64)]) {
         match self.limits.get_mut(key).map(|entry| &mut entry.limit) {
             Some(Limit::Window(window)) => window.restore(uses),
@@ -105,7 +113,8 @@ impl LimitBook {
         }
     }
 
-    /// Admits one request that costs nothing special: all of `keys` or none. A key given twice counts once.
+    /// Admits one request that costs nothing special: all of `keys` or none. A key given twice
+    /// counts once.
     ///
     /// # Errors
     /// When a limit has no room or is closed, with the instant at which all could admit.
@@ -114,11 +123,12 @@ impl LimitBook {
         self.try_take(&shares, now)
     }
 
-    /// Admits one request with its costs: all of `shares` or none. Of a key given twice the first counts.
+    /// Admits one request with its costs: all of `shares` or none. Of a key given twice the first
+    /// counts.
     ///
     /// # Errors
-    /// When a limit has no room or is closed, with the instant at which all could admit. Of a request that costs more than
-    /// a limit ever admits ([`Self::exceeds`]) that is never.
+    /// When a limit has no room or is closed, with the instant at which all could admit. Of a
+    /// request that costs more than a limit ever admits ([`Self::exceeds`]) that is never.
     pub fn try_take(&mut self, shares: &[Share], now: Mono) -> Result<Draw, Refusal> {
         let now = self.pass(now);
         if let Some(refusal) = self.refusal(shares, now) {
@@ -142,26 +152,36 @@ impl LimitBook {
     pub fn refusal(&self, shares: &[Share], now: Mono) -> Option<Refusal> {
         let now = now.max(self.latest);
         let wanted = shares.iter().map(|share| (&share.key, units_of(share)));
-        self.last_to_open(wanted, now).map(|(key, until)| Refusal { until, key })
+        self.last_to_open(wanted, now)
+            .map(|(key, until)| Refusal { until, key })
     }
 
     /// The most units that one request can ever take of a limit.
     #[must_use]
     pub fn most(&self, key: &LimitKey) -> u64 {
-        self.limits.get(key).map_or(u64::MAX, |entry| entry.limit.most())
+        self.limits
+            .get(key)
+            .map_or(u64::MAX, |entry| entry.limit.most())
     }
 
     /// The first of these limits that never admits so much at once, and the most that it does.
     #[must_use]
     pub fn exceeds<'a>(&self, shares: &'a [Share]) -> Option<(&'a Share, u64)> {
-        shares.iter().map(|share| (share, self.most(&share.key))).find(|(share, most)| units_of(share) > *most)
+        shares
+            .iter()
+            .map(|share| (share, self.most(&share.key)))
+            .find(|(share, most)| units_of(share) > *most)
     }
 
     /// Ends a request at `now`: its slots are free again, and it has arrived, if it ever will.
     pub fn finish(&mut self, draw: Draw, now: Mono) {
         let now = self.pass(now);
         for (share, generation) in draw.from {
-            if let Some(entry) = self.limits.get_mut(&share.key).filter(|e| e.generation == generation) {
+            if let Some(entry) = self
+                .limits
+                .get_mut(&share.key)
+                .filter(|e| e.generation == generation)
+            {
                 entry.limit.answered(draw.at, now, units_of(&share));
             }
         }
@@ -179,15 +199,26 @@ impl LimitBook {
     #[must_use]
     pub fn closed(&self, keys: &[LimitKey], now: Mono) -> Option<(LimitKey, Mono)> {
         let now = now.max(self.latest);
-        let ends = keys.iter().filter_map(|key| self.closed.get(key).map(|end| (key, *end)));
-        ends.filter(|(_, end)| *end > now).max_by_key(|(_, end)| *end).map(|(key, end)| (key.clone(), end))
+        let ends = keys
+            .iter()
+            .filter_map(|key| self.closed.get(key).map(|end| (key, *end)));
+        ends.filter(|(_, end)| *end > now)
+            .max_by_key(|(_, end)| *end)
+            .map(|(key, end)| (key.clone(), end))
     }
 
-    /// Takes what the destination says of a limit where it is tighter than what the host reckons with; it never widens.
-    /// `limit`: the size (0 is taken for not given). `remaining`: requests left. `reset_ms`: until all are back; a window
-    /// believes its own length at most, other limits an hour. A key that is not defined is closed until the reset if nothing
-    /// remains.
-    pub fn observe(&mut self, key: &LimitKey, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
+    /// Takes what the destination says of a limit where it is tighter than what the host reckons
+    /// with; it never widens. `limit`: the size (0 is taken for not given). `remaining`: requests
+    /// left. `reset_ms`: until all are back; a window believes its own length at most, other limits
+    /// an hour. A key that is not defined is closed until the reset if nothing remains.
+    pub fn observe(
+        &mut self,
+        key: &LimitKey,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+        now: Mono,
+    ) {
         let now = self.pass(now);
         if let Some(entry) = self.limits.get_mut(key) {
             entry.limit.observe(limit, remaining, reset_ms, now);
@@ -196,33 +227,59 @@ impl LimitBook {
         }
     }
 
-    /// How many draws of one unit could be made up to `now + horizon_ms`, each limit taken for itself: a forecast, and never
-    /// too small for limits of rate (a bucket gives a draw of several units more, up to its whole burst). Slots that are in
-    /// use count as far as they come free at the pace of the last moments. Work does not grow with the answer.
+    /// How many draws of one unit could be made up to `now + horizon_ms`, each limit taken for
+    /// itself: a forecast, and never too small for limits of rate (a bucket gives a draw of several
+    /// units more, up to its whole burst). Slots that are in use count as far as they come free at
+    /// the pace of the last moments. Work does not grow with the answer.
     #[must_use]
     pub fn headroom(&self, keys: &[LimitKey], now: Mono, horizon_ms: u64) -> Headroom {
         let now = now.max(self.latest);
         let end = now.plus_ms(horizon_ms);
         let open = self.closed(keys, now).map_or(now, |(_, until)| until);
-        let free = |key| self.limits.get(key).map_or(u64::MAX, |e| e.limit.available(open, end));
-        let units = if open > end { 0 } else { keys.iter().map(free).min().unwrap_or(u64::MAX) };
-        let until = if units == 0 { self.last_to_open(keys.iter().map(|key| (key, 1)), now) } else { None };
-        Headroom { units: u32::try_from(units).unwrap_or(u32::MAX), until }
+        let free = |key| {
+            self.limits
+                .get(key)
+                .map_or(u64::MAX, |e| e.limit.available(open, end))
+        };
+        let units = if open > end {
+            0
+        } else {
+            keys.iter().map(free).min().unwrap_or(u64::MAX)
+        };
+        let until = if units == 0 {
+            self.last_to_open(keys.iter().map(|key| (key, 1)), now)
+        } else {
+            None
+        };
+        Headroom {
+            units: u32::try_from(units).unwrap_or(u32::MAX),
+            until,
+        }
     }
 
     /// Whether a concurrency limit among `keys` has no free slot.
     #[must_use]
     pub fn is_saturated(&self, keys: &[LimitKey]) -> bool {
-        keys.iter().any(|key| self.limits.get(key).is_some_and(|e| e.limit.is_saturated()))
+        keys.iter()
+            .any(|key| self.limits.get(key).is_some_and(|e| e.limit.is_saturated()))
     }
 
     /// The key that admits last and when, if that is later than now.
-    fn last_to_open<'a>(&self, wanted: impl Iterator<Item = (&'a LimitKey, u64)>, now: Mono) -> Option<(LimitKey, Mono)> {
+    fn last_to_open<'a>(
+        &self,
+        wanted: impl Iterator<Item = (&'a LimitKey, u64)>,
+        now: Mono,
+    ) -> Option<(LimitKey, Mono)> {
         let ready = |key: &LimitKey, units: u64| {
-            let room = self.limits.get(key).map_or(now, |e| e.limit.ready(now, units));
+            let room = self
+                .limits
+                .get(key)
+                .map_or(now, |e| e.limit.ready(now, units));
             self.closed.get(key).map_or(room, |end| room.max(*end))
         };
-        let (key, until) = wanted.map(|(key, units)| (key, ready(key, units))).max_by_key(|(_, until)| *until)?;
+        let (key, until) = wanted
+            .map(|(key, units)| (key, ready(key, units)))
+            .max_by_key(|(_, until)| *until)?;
         (until > now).then(|| (key.clone(), until))
     }
 
@@ -255,19 +312,38 @@ mod tests {
         (book, limits.iter().map(|(name, _)| key(name)).collect())
     }
 
-    const BUCKET: LimitKind = LimitKind::TokenBucket { rate: 10, per_ms: 1000, burst: 5 };
-    const WINDOW: LimitKind = LimitKind::Window { max: 3, window_ms: 1000 };
+    const BUCKET: LimitKind = LimitKind::TokenBucket {
+        rate: 10,
+        per_ms: 1000,
+        burst: 5,
+    };
+    const WINDOW: LimitKind = LimitKind::Window {
+        max: 3,
+        window_ms: 1000,
+    };
 
     #[test]
     fn all_limits_admit_or_none_is_drawn() {
         let (mut book, keys) = book(&[("window", WINDOW), ("bucket", BUCKET)]);
         let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
-        assert_eq!(refused, Refusal { until: Mono(100_000), key: key("bucket") });
+        assert_eq!(
+            refused,
+            Refusal {
+                until: Mono(100_000),
+                key: key("bucket")
+            }
+        );
         for _ in 0..3 {
             let _ = book.try_draw(&keys[..1], Mono(0)).unwrap();
         }
         let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
-        assert_eq!(refused, Refusal { until: Mono(SECOND + 1), key: key("window") });
+        assert_eq!(
+            refused,
+            Refusal {
+                until: Mono(SECOND + 1),
+                key: key("window")
+            }
+        );
     }
 
     #[test]
@@ -276,8 +352,17 @@ mod tests {
         let draw = book.try_draw(&keys, Mono(0)).unwrap();
         assert!(book.is_saturated(&keys));
         let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
-        assert_eq!(refused, Refusal { until: Mono::FAR, key: key("slots") });
-        assert_eq!(book.headroom(&keys, Mono(0), 200).until, Some((key("slots"), Mono::FAR)));
+        assert_eq!(
+            refused,
+            Refusal {
+                until: Mono::FAR,
+                key: key("slots")
+            }
+        );
+        assert_eq!(
+            book.headroom(&keys, Mono(0), 200).until,
+            Some((key("slots"), Mono::FAR))
+        );
         book.finish(draw, Mono(0));
         let _ = book.try_draw(&keys, Mono(0)).unwrap();
     }
@@ -287,7 +372,12 @@ mod tests {
         let (mut book, keys) = book(&[("slots", LimitKind::Concurrency { max: 1 })]);
         let old = book.try_draw(&keys, Mono(0)).unwrap();
         book.undefine(&keys[0]);
-        book.define(keys[0].clone(), LimitKind::Concurrency { max: 1 }, Guard::NONE, Mono(0));
+        book.define(
+            keys[0].clone(),
+            LimitKind::Concurrency { max: 1 },
+            Guard::NONE,
+            Mono(0),
+        );
         let _new = book.try_draw(&keys, Mono(0)).unwrap();
         book.finish(old, Mono(0));
         assert!(book.is_saturated(&keys));
@@ -300,19 +390,40 @@ mod tests {
         assert_eq!(book.headroom(&keys, Mono(0), 200).units, u32::MAX);
         book.close(key("own"), Mono(3 * SECOND));
         book.close(key("own"), Mono(2 * SECOND));
-        assert_eq!(book.closed(&keys, Mono(0)), Some((key("own"), Mono(3 * SECOND))));
-        assert_eq!(book.try_draw(&keys, Mono(SECOND)).unwrap_err().until, Mono(3 * SECOND));
+        assert_eq!(
+            book.closed(&keys, Mono(0)),
+            Some((key("own"), Mono(3 * SECOND)))
+        );
+        assert_eq!(
+            book.try_draw(&keys, Mono(SECOND)).unwrap_err().until,
+            Mono(3 * SECOND)
+        );
         let headroom = book.headroom(&keys, Mono(SECOND), 200);
-        assert_eq!(headroom, Headroom { units: 0, until: Some((key("own"), Mono(3 * SECOND))) });
+        assert_eq!(
+            headroom,
+            Headroom {
+                units: 0,
+                until: Some((key("own"), Mono(3 * SECOND)))
+            }
+        );
         let _ = book.try_draw(&keys, Mono(3 * SECOND)).unwrap();
         assert_eq!(book.closed(&keys, Mono(3 * SECOND)), None);
     }
 
     #[test]
     fn an_earlier_now_opens_nothing() {
-        let (mut book, keys) = book(&[("window", LimitKind::Window { max: 1, window_ms: 1000 })]);
+        let (mut book, keys) = book(&[(
+            "window",
+            LimitKind::Window {
+                max: 1,
+                window_ms: 1000,
+            },
+        )]);
         let _ = book.try_draw(&keys, Mono(10 * SECOND)).unwrap();
-        assert_eq!(book.try_draw(&keys, Mono(0)).unwrap_err().until, Mono(11 * SECOND + 1));
+        assert_eq!(
+            book.try_draw(&keys, Mono(0)).unwrap_err().until,
+            Mono(11 * SECOND + 1)
+        );
         assert_eq!(book.headroom(&keys, Mono(0), 200).units, 0);
         let draw = book.try_draw(&keys, Mono(11 * SECOND + 1)).unwrap();
         assert_eq!(draw.at, Mono(11 * SECOND + 1));
@@ -326,7 +437,16 @@ mod tests {
         let full = Mono(SECOND);
         book.define(keys[0].clone(), BUCKET, Guard::NONE, full);
         assert_eq!(book.headroom(&keys, full, 0).units, 5);
-        book.define(keys[0].clone(), LimitKind::TokenBucket { rate: 10, per_ms: 1000, burst: 2 }, Guard::NONE, full);
+        book.define(
+            keys[0].clone(),
+            LimitKind::TokenBucket {
+                rate: 10,
+                per_ms: 1000,
+                burst: 2,
+            },
+            Guard::NONE,
+            full,
+        );
         assert_eq!(book.headroom(&keys, full, 0).units, 2);
         book.define(keys[0].clone(), WINDOW, Guard::NONE, full);
         assert_eq!(book.headroom(&keys, full, 0).units, 3);
@@ -340,8 +460,15 @@ mod tests {
         assert_eq!(book.headroom(&keys, Mono(0), 200).units, 2);
         assert_eq!(book.headroom(&keys, Mono(0), 1000).units, 3);
         book.close(keys[1].clone(), Mono(150_000));
-        assert_eq!(book.headroom(&keys, Mono(0), 200).units, 2, "the bucket fills while the window is closed");
-        assert_eq!(book.headroom(&keys, Mono(0), 100).until, Some((key("window"), Mono(150_000))));
+        assert_eq!(
+            book.headroom(&keys, Mono(0), 200).units,
+            2,
+            "the bucket fills while the window is closed"
+        );
+        assert_eq!(
+            book.headroom(&keys, Mono(0), 100).until,
+            Some((key("window"), Mono(150_000)))
+        );
     }
 
     #[test]
@@ -349,30 +476,51 @@ mod tests {
         let (mut book, keys) = book(&[("window", WINDOW), ("bucket", BUCKET)]);
         book.restore_window(&keys[0], &[(Mono(200_000), 3)]);
         book.restore_window(&keys[1], &[(Mono(200_000), 3)]);
-        assert_eq!(book.try_draw(&keys, Mono(900_000)).unwrap_err().until, Mono(1_200_001));
+        assert_eq!(
+            book.try_draw(&keys, Mono(900_000)).unwrap_err().until,
+            Mono(1_200_001)
+        );
     }
 
     #[test]
     fn observations_tighten_every_kind_and_undefined_keys() {
         let spaced = LimitKind::MinInterval { interval_ms: 10 };
-        let (mut book, keys) = book(&[("spaced", spaced), ("slots", LimitKind::Concurrency { max: 9 })]);
+        let (mut book, keys) = book(&[
+            ("spaced", spaced),
+            ("slots", LimitKind::Concurrency { max: 9 }),
+        ]);
         let now = Mono(SECOND);
         book.observe(&keys[0], None, Some(0), Some(700), now);
-        assert_eq!(book.try_draw(&keys, now).unwrap_err().until, Mono(1_700_000));
+        assert_eq!(
+            book.try_draw(&keys, now).unwrap_err().until,
+            Mono(1_700_000)
+        );
         book.observe(&keys[1], Some(2), None, None, now);
         assert_eq!(book.headroom(&keys[1..], now, 0).units, 2);
         book.observe(&key("own"), Some(5), Some(1), Some(700), now);
         assert_eq!(book.closed(&[key("own")], now), None);
         book.observe(&key("own"), None, Some(0), Some(u64::MAX), now);
-        assert_eq!(book.closed(&[key("own")], now), Some((key("own"), Mono(3601 * SECOND))));
+        assert_eq!(
+            book.closed(&[key("own")], now),
+            Some((key("own"), Mono(3601 * SECOND)))
+        );
     }
 
     #[test]
     fn a_window_keeps_its_uses_when_it_gets_an_anchor_or_loses_it() {
-        let window = LimitKind::Window { max: 10, window_ms: 60_000 };
-        let fixed = LimitKind::FixedWindow { max: 10, window_ms: 60_000, anchor: crate::time::Wall(0) };
+        let window = LimitKind::Window {
+            max: 10,
+            window_ms: 60_000,
+        };
+        let fixed = LimitKind::FixedWindow {
+            max: 10,
+            window_ms: 60_000,
+            anchor: crate::time::Wall(0),
+        };
         let (mut book, keys) = book(&[("window", window)]);
-        let draws: Vec<Draw> = (0..6).map(|i| book.try_draw(&keys, Mono(i)).unwrap()).collect();
+        let draws: Vec<Draw> = (0..6)
+            .map(|i| book.try_draw(&keys, Mono(i)).unwrap())
+            .collect();
         for kind in [fixed, window, fixed] {
             book.define(keys[0].clone(), kind, Guard::NONE, Mono(SECOND));
             assert_eq!(book.headroom(&keys, Mono(SECOND), 0).units, 4, "{kind:?}");
@@ -380,7 +528,11 @@ mod tests {
         for draw in draws {
             book.finish(draw, Mono(SECOND));
         }
-        assert_eq!(book.headroom(&keys, Mono(SECOND), 0).units, 4, "the answers belong to another limit");
+        assert_eq!(
+            book.headroom(&keys, Mono(SECOND), 0).units,
+            4,
+            "the answers belong to another limit"
+        );
         assert_eq!(book.headroom(&keys, Mono(60 * SECOND), 0).units, 10);
     }
 }

@@ -1,19 +1,23 @@
-//! A token bucket: at most `rate · w + burst` in any `w`. A request takes one token, or as many as it costs.
+//! A token bucket: at most `rate · w + burst` in any `w`. A request takes one token, or as many as
+//! it costs.
 //!
-//! The level is counted in grains so small that a microsecond yields a whole number of them: exact for ever, O(1) a
-//! draw. Why the guard holds: requests that arrive within `w` were drawn within `w + edge`. Of those the bucket
-//! admits at most `rate · (w + edge) + burst - rate · edge`, which is the limit.
+//! The level is counted in grains so small that a microsecond yields a whole number of them: exact
+//! for ever, O(1) a draw. Why the guard holds: requests that arrive within `w` were drawn within `w
+//! + edge`. Of those the bucket admits at most `rate · (w + edge) + burst - rate · edge`, which is
+//! the limit.
 //!
-//! A request may cost more than the burst that the guard leaves, up to the whole burst. While nothing is on its way the
-//! level goes on rising past what is left, so such a request only waits a little longer. Whatever a draw takes, it takes
-//! from a level that is cut first, if need be into debt; so the sum above holds for any mix of costs: with draws
-//! `n1 … nk`, `nk ≤ burst - rate · edge - n1 - … + rate · (tk - t1)`.
+//! A request may cost more than the burst that the guard leaves, up to the whole burst. While
+//! nothing is on its way the level goes on rising past what is left, so such a request only waits a
+//! little longer. Whatever a draw takes, it takes from a level that is cut first, if need be into
+//! debt; so the sum above holds for any mix of costs: with draws `n1 … nk`, `nk ≤ burst - rate ·
+//! edge - n1 - … + rate · (tk - t1)`.
 //!
-//! A request may travel longer than the edge. So each one that is on its way keeps its place in the bucket: the
-//! capacity is smaller by what it took until the answer shows that it has arrived, as if it were to arrive only then.
-//! Should all of them arrive at once, together with what is drawn by then, the burst still holds them. The capacity for
-//! one request (the costliest of late) always remains, so that a destination that answers slowly gets its whole rate; what is
-//! on its way, and such a request beside it, may then be more than the burst holds, and is beyond this.
+//! A request may travel longer than the edge. So each one that is on its way keeps its place in the
+//! bucket: the capacity is smaller by what it took until the answer shows that it has arrived, as
+//! if it were to arrive only then. Should all of them arrive at once, together with what is drawn
+//! by then, the burst still holds them. The capacity for one request (the costliest of late) always
+//! remains, so that a destination that answers slowly gets its whole rate; what is on its way, and
+//! such a request beside it, may then be more than the burst holds, and is beyond this.
 
 use super::kind::Guard;
 use super::peak::Peak;
@@ -47,7 +51,10 @@ impl Shape {
             gain: rate * (MILLION - i128::from(guard.share_ppm())),
             token,
             burst,
-            capacity: token.saturating_mul(i128::from(burst)).saturating_sub(cut).max(token),
+            capacity: token
+                .saturating_mul(i128::from(burst))
+                .saturating_sub(cut)
+                .max(token),
         }
     }
 }
@@ -71,17 +78,31 @@ impl Bucket {
     /// An empty bucket. Nothing is known of what was sent before, so it has to fill first.
     pub(super) fn empty(rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) -> Self {
         let shape = Shape::of(rate, per_ms, burst, guard);
-        Self { shape, level: 0, at: now, observed_burst: None, under_way: UnderWay::new(guard.reach_ms), costliest: costliest(guard) }
+        Self {
+            shape,
+            level: 0,
+            at: now,
+            observed_burst: None,
+            under_way: UnderWay::new(guard.reach_ms),
+            costliest: costliest(guard),
+        }
     }
 
-    /// Takes new sizes. The tokens at hand stay, rounded down to millionths and cut to the new capacity.
+    /// Takes new sizes. The tokens at hand stay, rounded down to millionths and cut to the new
+    /// capacity.
     pub(super) fn reshape(&mut self, rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) {
-        let millionths = self.standing(now).0.saturating_mul(MILLION).div_euclid(self.shape.token);
+        let millionths = self
+            .standing(now)
+            .0
+            .saturating_mul(MILLION)
+            .div_euclid(self.shape.token);
         self.shape = Shape::of(rate, per_ms, burst, guard);
         self.observed_burst = None;
         self.under_way.reshape(guard.reach_ms);
         self.costliest = costliest(guard);
-        self.level = millionths.saturating_mul(self.shape.token / MILLION).min(self.capacity(self.under_way.total(), now));
+        self.level = millionths
+            .saturating_mul(self.shape.token / MILLION)
+            .min(self.capacity(self.under_way.total(), now));
         self.at = now;
     }
 
@@ -90,7 +111,8 @@ impl Bucket {
         self.shape.burst
     }
 
-    /// The earliest instant, not before `now`, at which so many tokens are there, if nothing is answered before.
+    /// The earliest instant, not before `now`, at which so many tokens are there, if nothing is
+    /// answered before.
     pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
         if units > self.most() {
             return Mono::FAR;
@@ -98,11 +120,17 @@ impl Bucket {
         let needed = self.grains(units.min(self.burst()));
         let (mut at, (mut level, mut under_way)) = (now, self.standing(now));
         // What is on its way keeps the level down until it counts as arrived.
-        for (arrived, its_units) in self.under_way.arrivals().filter(|(arrived, _)| *arrived > now) {
+        for (arrived, its_units) in self
+            .under_way
+            .arrivals()
+            .filter(|(arrived, _)| *arrived > now)
+        {
             if needed <= self.ceiling(under_way, at) {
                 break;
             }
-            level = level.saturating_add(self.gained(at, arrived)).min(self.ceiling(under_way, at));
+            level = level
+                .saturating_add(self.gained(at, arrived))
+                .min(self.ceiling(under_way, at));
             (at, under_way) = (arrived, under_way - its_units);
         }
         let missing = needed.saturating_sub(level);
@@ -120,7 +148,10 @@ impl Bucket {
     /// Takes so many tokens.
     pub(super) fn draw(&mut self, now: Mono, units: u64) {
         self.reckon(now);
-        self.level = self.level.min(self.capacity(0, now)).saturating_sub(self.grains(units));
+        self.level = self
+            .level
+            .min(self.capacity(0, now))
+            .saturating_sub(self.grains(units));
         self.under_way.set_out(now, units);
         self.costliest.note(now, units);
     }
@@ -134,11 +165,14 @@ impl Bucket {
     /// How many tokens could be drawn from `from` up to `to`, one by one.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         let (level, under_way) = self.standing(from);
-        let grains = level.min(self.capacity(under_way, from)).saturating_add(self.gained(from, to));
+        let grains = level
+            .min(self.capacity(under_way, from))
+            .saturating_add(self.gained(from, to));
         u64::try_from(grains.max(0) / self.shape.token).unwrap_or(u64::MAX)
     }
 
-    /// Cuts the level to what the destination says is left, and the capacity to the limit it says it has.
+    /// Cuts the level to what the destination says is left, and the capacity to the limit it says
+    /// it has.
     pub(super) fn observe(&mut self, limit: Option<u64>, remaining: Option<u64>, now: Mono) {
         if let Some(limit) = limit.filter(|l| *l > 0) {
             self.observed_burst = Some(limit);
@@ -155,19 +189,27 @@ impl Bucket {
         while self.under_way.overdue(now).is_some() {}
     }
 
-    /// The level at `now`, and what is still on its way then. What counts as arrived before lets the level rise from there on.
+    /// The level at `now`, and what is still on its way then. What counts as arrived before lets
+    /// the level rise from there on.
     fn standing(&self, now: Mono) -> (i128, u64) {
         let (mut at, mut level, mut under_way) = (self.at, self.level, self.under_way.total());
-        let overdue = self.under_way.arrivals().take_while(|(arrived, _)| *arrived <= now);
+        let overdue = self
+            .under_way
+            .arrivals()
+            .take_while(|(arrived, _)| *arrived <= now);
         for (until, arriving) in overdue.chain(std::iter::once((now, 0))) {
-            level = level.saturating_add(self.gained(at, until)).min(self.ceiling(under_way, at));
+            level = level
+                .saturating_add(self.gained(at, until))
+                .min(self.ceiling(under_way, at));
             (at, under_way) = (until.max(at), under_way - arriving);
         }
         (level, under_way)
     }
 
     fn gained(&self, from: Mono, to: Mono) -> i128 {
-        self.shape.gain.saturating_mul(i128::from(to.since_us(from)))
+        self.shape
+            .gain
+            .saturating_mul(i128::from(to.since_us(from)))
     }
 
     fn grains(&self, tokens: u64) -> i128 {
@@ -176,19 +218,27 @@ impl Bucket {
 
     /// The burst in tokens: the destination's own, or a smaller one that it told of.
     fn burst(&self) -> u64 {
-        self.observed_burst.map_or(self.shape.burst, |observed| observed.min(self.shape.burst))
+        self.observed_burst
+            .map_or(self.shape.burst, |observed| observed.min(self.shape.burst))
     }
 
     /// How far the level rises: past the guard's cut only while nothing is on its way.
     fn ceiling(&self, under_way: u64, now: Mono) -> i128 {
-        if under_way == 0 { self.grains(self.burst()).max(self.shape.token) } else { self.capacity(under_way, now) }
+        if under_way == 0 {
+            self.grains(self.burst()).max(self.shape.token)
+        } else {
+            self.capacity(under_way, now)
+        }
     }
 
     /// What is left of the burst, with so many tokens on their way.
     fn capacity(&self, under_way: u64, now: Mono) -> i128 {
         let whole = self.shape.capacity.min(self.grains(self.burst()));
         let one_request = self.grains(self.costliest.recent(now)).min(whole);
-        whole.saturating_sub(self.grains(under_way)).max(one_request).max(self.shape.token)
+        whole
+            .saturating_sub(self.grains(under_way))
+            .max(one_request)
+            .max(self.shape.token)
     }
 }
 
@@ -218,10 +268,18 @@ mod tests {
     #[test]
     fn starts_empty_and_fills_to_the_burst_less_what_arrives_in_the_edge() {
         let mut bucket = Bucket::empty(20, 1000, 5, Guard::default(), Mono(0));
-        assert_eq!(bucket.ready(Mono(0), 1), Mono(51_021), "the first token at 98 % of the rate, rounded up");
+        assert_eq!(
+            bucket.ready(Mono(0), 1),
+            Mono(51_021),
+            "the first token at 98 % of the rate, rounded up"
+        );
         assert_eq!(draws_at(&mut bucket, Mono(60 * SECOND)), 4);
         let mut small = Bucket::empty(20, 1000, 1, Guard::default(), Mono(0));
-        assert_eq!(draws_at(&mut small, Mono(60 * SECOND)), 1, "at least 1 is left");
+        assert_eq!(
+            draws_at(&mut small, Mono(60 * SECOND)),
+            1,
+            "at least 1 is left"
+        );
     }
 
     #[test]
@@ -262,7 +320,10 @@ mod tests {
 
     #[test]
     fn what_is_under_way_keeps_its_place_in_the_burst() {
-        let guard = Guard { reach_ms: 1000, ..Guard::NONE };
+        let guard = Guard {
+            reach_ms: 1000,
+            ..Guard::NONE
+        };
         let mut bucket = Bucket::empty(10, 1000, 4, guard, Mono(0));
         let full = Mono(10 * SECOND);
         bucket.draw(full, 1);
@@ -270,16 +331,27 @@ mod tests {
         let later = full.plus_ms(900);
         assert_eq!(bucket.available(later, later), 2, "two may still arrive");
         bucket.answered(full, later, 1);
-        assert_eq!(bucket.available(later, later), 2, "the third place fills at the rate");
+        assert_eq!(
+            bucket.available(later, later),
+            2,
+            "the third place fills at the rate"
+        );
         let filled = later.plus_ms(100);
         assert_eq!(bucket.available(filled, filled), 3);
         bucket.observe(None, None, filled);
-        assert_eq!(bucket.available(filled.plus_ms(100), filled.plus_ms(100)), 4, "the other is overdue");
+        assert_eq!(
+            bucket.available(filled.plus_ms(100), filled.plus_ms(100)),
+            4,
+            "the other is overdue"
+        );
     }
 
     #[test]
     fn a_slow_destination_gets_its_whole_rate() {
-        let guard = Guard { reach_ms: 60_000, ..Guard::NONE };
+        let guard = Guard {
+            reach_ms: 60_000,
+            ..Guard::NONE
+        };
         let mut bucket = Bucket::empty(10, 1000, 2, guard, Mono(0));
         let mut now = Mono(0);
         for _ in 0..100 {
@@ -297,14 +369,26 @@ mod tests {
         bucket.draw(full, 15);
         assert_eq!(bucket.available(full, full), 5);
         assert_eq!(bucket.ready(full, 20), full.plus_ms(1500));
-        assert_eq!(bucket.ready(full, 21), Mono::FAR, "more than the burst ever holds");
+        assert_eq!(
+            bucket.ready(full, 21),
+            Mono::FAR,
+            "more than the burst ever holds"
+        );
     }
 
     #[test]
-    fn what_the_guard_cuts_from_the_burst_is_waited_for_by_a_request_that_needs_it_and_owed_afterwards() {
-        let guard = Guard { edge_ms: 100, ..Guard::NONE };
+    fn what_the_guard_cuts_from_the_burst_is_waited_for_by_a_request_that_needs_it_and_owed_afterwards()
+     {
+        let guard = Guard {
+            edge_ms: 100,
+            ..Guard::NONE
+        };
         let mut bucket = Bucket::empty(10, 1000, 5, guard, Mono(0));
-        assert_eq!(bucket.ready(Mono(0), 4), Mono(2 * SECOND / 5), "the cut is one token");
+        assert_eq!(
+            bucket.ready(Mono(0), 4),
+            Mono(2 * SECOND / 5),
+            "the cut is one token"
+        );
         assert_eq!(bucket.ready(Mono(0), 5), Mono(SECOND / 2));
         let full = Mono(SECOND / 2);
         bucket.draw(full, 5);
@@ -313,21 +397,32 @@ mod tests {
 
     #[test]
     fn a_costly_request_waits_until_what_is_under_way_has_arrived() {
-        let guard = Guard { reach_ms: 1000, ..Guard::NONE };
+        let guard = Guard {
+            reach_ms: 1000,
+            ..Guard::NONE
+        };
         let mut bucket = Bucket::empty(10, 1000, 10, guard, Mono(0));
         let full = Mono(10 * SECOND);
         bucket.draw(full, 4);
         assert_eq!(bucket.ready(full, 6), full);
-        // Ten tokens would be there after 400 ms, were it not for the four that may still arrive until the reach is over.
+        // Ten tokens would be there after 400 ms, were it not for the four that may still arrive
+        // until the reach is over.
         assert_eq!(bucket.ready(full, 10), full.plus_ms(1400));
         let mut answered = bucket.clone();
         answered.answered(full, full.plus_ms(100), 4);
-        assert_eq!(answered.ready(full.plus_ms(100), 10), full.plus_ms(500), "six were left of the level, four come in 400 ms");
+        assert_eq!(
+            answered.ready(full.plus_ms(100), 10),
+            full.plus_ms(500),
+            "six were left of the level, four come in 400 ms"
+        );
     }
 
     #[test]
     fn a_slow_destination_gets_its_whole_rate_of_costly_requests_too() {
-        let guard = Guard { reach_ms: 60_000, ..Guard::NONE };
+        let guard = Guard {
+            reach_ms: 60_000,
+            ..Guard::NONE
+        };
         let mut bucket = Bucket::empty(10, 1000, 12, guard, Mono(0));
         let first = bucket.ready(Mono(0), 5);
         bucket.draw(first, 5);
@@ -336,12 +431,19 @@ mod tests {
             now = bucket.ready(now, 5);
             bucket.draw(now, 5);
         }
-        assert_eq!(now, first.plus_us(50 * SECOND), "though none of them is answered");
+        assert_eq!(
+            now,
+            first.plus_us(50 * SECOND),
+            "though none of them is answered"
+        );
     }
 
     #[test]
     fn one_costly_request_does_not_free_the_cheap_ones_that_come_later() {
-        let guard = Guard { reach_ms: 1000, ..Guard::NONE };
+        let guard = Guard {
+            reach_ms: 1000,
+            ..Guard::NONE
+        };
         let mut bucket = Bucket::empty(100, 1000, 100, guard, Mono(0));
         let first = Mono(10 * SECOND);
         bucket.draw(first, 100);
@@ -350,7 +452,8 @@ mod tests {
         for _ in 0..45 {
             bucket.draw(later, 1);
         }
-        // They stall, arrive together and are answered: with what is drawn now, no more than the burst arrives at once.
+        // They stall, arrive together and are answered: with what is drawn now, no more than the
+        // burst arrives at once.
         let answered = later.plus_ms(600);
         for _ in 0..45 {
             bucket.answered(later, answered, 1);

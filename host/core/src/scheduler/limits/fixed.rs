@@ -1,12 +1,13 @@
-//! Fixed windows: at most `max` in each of the windows that follow one another from an anchor on, as a destination counts
-//! that starts anew at midnight.
+//! Fixed windows: at most `max` in each of the windows that follow one another from an anchor on,
+//! as a destination counts that starts anew at midnight.
 //!
-//! Where the windows begin is a matter of wall time, so the limit is told how wall time relates to the monotonic clock.
-//! A request may arrive in the window after the one in which it was drawn, and the destination's clock may differ from
-//! the host's by the guard's edge. So a request counts in every window that touches its time on the way, an edge longer at
-//! both ends. Windows are numbered from the anchor, and the newest that was seen stays: a wall clock that steps back opens
-//! nothing. If it was ahead by more than a window, what was used meanwhile counts in the window of now and the next one (what
-//! was used before it went ahead is forgotten).
+//! Where the windows begin is a matter of wall time, so the limit is told how wall time relates to
+//! the monotonic clock. A request may arrive in the window after the one in which it was drawn, and
+//! the destination's clock may differ from the host's by the guard's edge. So a request counts in
+//! every window that touches its time on the way, an edge longer at both ends. Windows are numbered
+//! from the anchor, and the newest that was seen stays: a wall clock that steps back opens nothing.
+//! If it was ahead by more than a window, what was used meanwhile counts in the window of now and
+//! the next one (what was used before it went ahead is forgotten).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use super::limit::STALE_US;
 use super::underway::UnderWay;
 use crate::time::{Mono, Wall, WallOffset};
 
-/// Windows before the newest that a draw is counted in at most: a wall clock that was set back for years makes no work.
+/// Windows before the newest that a draw is counted in at most: a wall clock that was set back for
+/// years makes no work.
 const KEPT: i64 = 128;
 
 /// Windows one after the other with what was used of those that still matter.
@@ -44,24 +46,39 @@ struct Shape {
 
 impl Shape {
     fn of(window_ms: u64, anchor: Wall) -> Self {
-        let length_us = i64::try_from(window_ms.max(1)).unwrap_or(i64::MAX).saturating_mul(1000);
-        Self { anchor_us: anchor.0.saturating_mul(1000), length_us }
+        let length_us = i64::try_from(window_ms.max(1))
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1000);
+        Self {
+            anchor_us: anchor.0.saturating_mul(1000),
+            length_us,
+        }
     }
 
     /// The window of an instant of wall time.
     const fn number(self, wall_us: i64) -> i64 {
-        wall_us.saturating_sub(self.anchor_us).div_euclid(self.length_us)
+        wall_us
+            .saturating_sub(self.anchor_us)
+            .div_euclid(self.length_us)
     }
 
     /// When a window begins, in wall time.
     const fn begin_us(self, number: i64) -> i64 {
-        number.saturating_mul(self.length_us).saturating_add(self.anchor_us)
+        number
+            .saturating_mul(self.length_us)
+            .saturating_add(self.anchor_us)
     }
 }
 
 impl FixedWindow {
     /// Windows without uses. What was used before a restart comes through [`FixedWindow::restore`].
-    pub(super) fn new(max: u32, window_ms: u64, anchor: Wall, guard: Guard, offset: WallOffset) -> Self {
+    pub(super) fn new(
+        max: u32,
+        window_ms: u64,
+        anchor: Wall,
+        guard: Guard,
+        offset: WallOffset,
+    ) -> Self {
         Self {
             max: u64::from(max),
             shape: Shape::of(window_ms, anchor),
@@ -74,8 +91,16 @@ impl FixedWindow {
         }
     }
 
-    /// Takes new sizes. If the windows begin elsewhere, what was used of the present one counts in the one that is now.
-    pub(super) fn reshape(&mut self, max: u32, window_ms: u64, anchor: Wall, guard: Guard, now: Mono) {
+    /// Takes new sizes. If the windows begin elsewhere, what was used of the present one counts in
+    /// the one that is now.
+    pub(super) fn reshape(
+        &mut self,
+        max: u32,
+        window_ms: u64,
+        anchor: Wall,
+        guard: Guard,
+        now: Mono,
+    ) {
         self.reckon(now);
         self.max = u64::from(max);
         self.observed_max = None;
@@ -86,7 +111,9 @@ impl FixedWindow {
             let used = self.used.values().copied().max().unwrap_or(0);
             self.shape = shape;
             self.newest = self.last(now);
-            self.used = (self.first_kept(now)..=self.newest).map(|number| (number, used)).collect();
+            self.used = (self.first_kept(now)..=self.newest)
+                .map(|number| (number, used))
+                .collect();
         }
     }
 
@@ -105,7 +132,8 @@ impl FixedWindow {
     pub(super) fn restore(&mut self, past: &[(Mono, u64)]) {
         for (at, units) in past {
             self.newest = self.newest.max(self.last(*at));
-            for number in self.first(*at).max(self.last(*at).saturating_sub(KEPT))..=self.last(*at) {
+            for number in self.first(*at).max(self.last(*at).saturating_sub(KEPT))..=self.last(*at)
+            {
                 *self.used.entry(number).or_default() += *units;
             }
         }
@@ -116,18 +144,26 @@ impl FixedWindow {
         self.max
     }
 
-    /// The earliest instant, not before `now`, at which so many have room if what is under way is answered now.
+    /// The earliest instant, not before `now`, at which so many have room if what is under way is
+    /// answered now.
     pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
         let max = self.max_now();
         if max == 0 || units > self.max {
             return Mono::FAR;
         }
-        // A request that is larger than all that the destination says it admits goes in a window of its own.
+        // A request that is larger than all that the destination says it admits goes in a window of
+        // its own.
         let allowed = max.saturating_sub(units);
         let windows = self.reckoned(now);
         // Of the windows that the request would count in, the last without room decides.
-        let full = windows.used.range(windows.first(now)..).rev().find(|(_, used)| **used > allowed);
-        full.map_or(now, |(number, _)| windows.opens(number.saturating_add(1)).max(now))
+        let full = windows
+            .used
+            .range(windows.first(now)..)
+            .rev()
+            .find(|(_, used)| **used > allowed);
+        full.map_or(now, |(number, _)| {
+            windows.opens(number.saturating_add(1)).max(now)
+        })
     }
 
     /// Uses so many of the windows of now.
@@ -149,14 +185,20 @@ impl FixedWindow {
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         let mut windows = self.reckoned(from).into_owned();
         let (mut at, mut count) = (from, 0_u64);
-        // A few windows are touched by requests that are known; from then on each brings its maximum.
+        // A few windows are touched by requests that are known; from then on each brings its
+        // maximum.
         for _ in 0..4 {
             at = windows.ready(at, 1);
             if at > to {
                 return count;
             }
             windows.reckon(at);
-            let used = windows.used.range(windows.first(at)..).map(|(_, used)| *used).max().unwrap_or(0);
+            let used = windows
+                .used
+                .range(windows.first(at)..)
+                .map(|(_, used)| *used)
+                .max()
+                .unwrap_or(0);
             let free = windows.max_now().saturating_sub(used);
             windows.draw(at, free);
             windows.answered(at, at, free);
@@ -171,9 +213,16 @@ impl FixedWindow {
         count.saturating_add(more.saturating_mul(windows.max_now()))
     }
 
-    /// Counts what the destination counts beyond the host's own uses. Which window it speaks of follows from the reset;
-    /// without one it is the present window, unless that is so young that the answer may be older.
-    pub(super) fn observe(&mut self, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
+    /// Counts what the destination counts beyond the host's own uses. Which window it speaks of
+    /// follows from the reset; without one it is the present window, unless that is so young that
+    /// the answer may be older.
+    pub(super) fn observe(
+        &mut self,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+        now: Mono,
+    ) {
         self.reckon(now);
         if let Some(limit) = limit.filter(|l| *l > 0) {
             self.observed_max = Some(limit);
@@ -182,8 +231,13 @@ impl FixedWindow {
         let wall_us = self.offset.wall_us(now);
         let number = match reset_ms {
             Some(reset_ms) => {
-                let ends_us = wall_us.saturating_add(i64::try_from(reset_ms).unwrap_or(i64::MAX).saturating_mul(1000));
-                self.shape.number(ends_us.saturating_sub(self.shape.length_us / 2))
+                let ends_us = wall_us.saturating_add(
+                    i64::try_from(reset_ms)
+                        .unwrap_or(i64::MAX)
+                        .saturating_mul(1000),
+                );
+                self.shape
+                    .number(ends_us.saturating_sub(self.shape.length_us / 2))
             }
             None => {
                 let number = self.shape.number(wall_us);
@@ -202,12 +256,14 @@ impl FixedWindow {
     }
 
     fn max_now(&self) -> u64 {
-        self.observed_max.map_or(self.max, |observed| observed.min(self.max))
+        self.observed_max
+            .map_or(self.max, |observed| observed.min(self.max))
     }
 
     /// The first window that a request of this instant may be counted in.
     const fn first(&self, at: Mono) -> i64 {
-        self.shape.number(self.offset.wall_us(at).saturating_sub(self.edge_us))
+        self.shape
+            .number(self.offset.wall_us(at).saturating_sub(self.edge_us))
     }
 
     /// The same, if so many windows are kept.
@@ -217,18 +273,23 @@ impl FixedWindow {
 
     /// The last window that a request of this instant may be counted in, if it arrives at once.
     const fn last(&self, at: Mono) -> i64 {
-        self.shape.number(self.offset.wall_us(at).saturating_add(self.edge_us))
+        self.shape
+            .number(self.offset.wall_us(at).saturating_add(self.edge_us))
     }
 
     /// From when on a request cannot be counted before this window.
     const fn opens(&self, number: i64) -> Mono {
-        self.offset.mono_of_us(self.shape.begin_us(number).saturating_add(self.edge_us))
+        self.offset
+            .mono_of_us(self.shape.begin_us(number).saturating_add(self.edge_us))
     }
 
     /// The windows as they are now. Nobody may have drawn from them since one of them began.
     fn reckoned(&self, now: Mono) -> Cow<'_, Self> {
         let last = self.last(now);
-        if last <= self.newest && !self.is_ahead(last) && self.under_way.oldest_overdue(now).is_none() {
+        if last <= self.newest
+            && !self.is_ahead(last)
+            && self.under_way.oldest_overdue(now).is_none()
+        {
             return Cow::Borrowed(self);
         }
         let mut windows = self.clone();
@@ -267,7 +328,12 @@ impl FixedWindow {
         if last <= self.newest {
             return;
         }
-        for number in self.newest.saturating_add(1).max(self.first(now)).max(last.saturating_sub(KEPT))..=last {
+        for number in self
+            .newest
+            .saturating_add(1)
+            .max(self.first(now))
+            .max(last.saturating_sub(KEPT))..=last
+        {
             *self.used.entry(number).or_default() += self.under_way.total();
         }
         self.newest = last;
@@ -275,7 +341,9 @@ impl FixedWindow {
 }
 
 fn edge_us(guard: Guard) -> i64 {
-    i64::try_from(guard.edge_ms).unwrap_or(i64::MAX).saturating_mul(1000)
+    i64::try_from(guard.edge_ms)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1000)
 }
 
 #[cfg(test)]
@@ -300,16 +368,29 @@ mod tests {
         let mut window = a_day(Guard::NONE);
         window.draw(Mono(0), 8);
         window.answered(Mono(0), Mono(10), 8);
-        assert_eq!((window.ready(Mono(20), 2), window.available(Mono(20), Mono(20))), (Mono(20), 2));
+        assert_eq!(
+            (
+                window.ready(Mono(20), 2),
+                window.available(Mono(20), Mono(20))
+            ),
+            (Mono(20), 2)
+        );
         assert_eq!(window.ready(Mono(20), 3), MIDNIGHT);
         assert_eq!(window.available(Mono(20), MIDNIGHT), 12);
-        assert_eq!(window.ready(MIDNIGHT, 10), MIDNIGHT, "though two hours ago eight were used");
+        assert_eq!(
+            window.ready(MIDNIGHT, 10),
+            MIDNIGHT,
+            "though two hours ago eight were used"
+        );
         assert_eq!(window.ready(Mono(0), 11), Mono::FAR);
     }
 
     #[test]
     fn near_midnight_a_request_counts_on_both_sides() {
-        let mut window = a_day(Guard { edge_ms: 50, ..Guard::NONE });
+        let mut window = a_day(Guard {
+            edge_ms: 50,
+            ..Guard::NONE
+        });
         window.draw(MIDNIGHT.minus_ms(20), 7);
         let after = MIDNIGHT.plus_ms(100);
         assert_eq!(window.available(after, after), 3);
@@ -320,17 +401,31 @@ mod tests {
 
     #[test]
     fn what_is_under_way_at_midnight_counts_on_both_sides() {
-        let mut window = a_day(Guard { reach_ms: 1000, ..Guard::NONE });
+        let mut window = a_day(Guard {
+            reach_ms: 1000,
+            ..Guard::NONE
+        });
         let before = MIDNIGHT.minus_ms(700);
         window.draw(before, 4);
         window.draw(before, 5);
         window.answered(before, MIDNIGHT.minus_ms(100), 4);
         window.answered(before, MIDNIGHT.plus_ms(100), 5);
         let after = MIDNIGHT.plus_ms(200);
-        assert_eq!(window.available(after, after), 5, "the five may have arrived on either day");
-        let mut lost = a_day(Guard { reach_ms: 1000, ..Guard::NONE });
+        assert_eq!(
+            window.available(after, after),
+            5,
+            "the five may have arrived on either day"
+        );
+        let mut lost = a_day(Guard {
+            reach_ms: 1000,
+            ..Guard::NONE
+        });
         lost.draw(before.minus_ms(500), 4);
-        assert_eq!(lost.available(after, after), 10, "it had arrived before, if ever");
+        assert_eq!(
+            lost.available(after, after),
+            10,
+            "it had arrived before, if ever"
+        );
     }
 
     #[test]
@@ -350,9 +445,17 @@ mod tests {
         window.set_offset(WallOffset::of(Mono(0), NEW_YEAR.plus_ms(365 * 86_400_000)));
         window.draw(Mono(0), 4);
         window.set_offset(WallOffset::of(Mono(0), NEW_YEAR.plus_ms(23 * 3_600_000)));
-        assert_eq!(window.available(Mono(10), Mono(10)), 6, "what was used counts");
+        assert_eq!(
+            window.available(Mono(10), Mono(10)),
+            6,
+            "what was used counts"
+        );
         window.draw(Mono(10), 6);
-        assert_eq!(window.ready(Mono(20), 1), MIDNIGHT.plus_ms(DAY_MS), "in the window of now and the next one");
+        assert_eq!(
+            window.ready(Mono(20), 1),
+            MIDNIGHT.plus_ms(DAY_MS),
+            "in the window of now and the next one"
+        );
     }
 
     #[test]
@@ -379,10 +482,18 @@ mod tests {
         window.observe(None, Some(3), None, before);
         assert_eq!(window.available(before, before), 3);
         window.observe(None, Some(9), Some(1000), before);
-        assert_eq!(window.available(before, before), 3, "an observation never opens");
+        assert_eq!(
+            window.available(before, before),
+            3,
+            "an observation never opens"
+        );
         let after = MIDNIGHT.plus_ms(1000);
         window.observe(None, Some(0), None, after);
-        assert_eq!(window.available(after, after), 10, "the answer may be of yesterday");
+        assert_eq!(
+            window.available(after, after),
+            10,
+            "the answer may be of yesterday"
+        );
         window.observe(None, Some(2), Some(DAY_MS - 1000), after);
         assert_eq!(window.available(after, after), 2);
         window.observe(Some(1), None, None, after);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::time::Wall;
 
-/// The name of one limit in the [`LimitBook`](super::LimitBook). Whoever shares a limit uses the same key.
+/// The name of one limit in the [`LimitBook`](super::LimitBook). Whoever shares a limit uses the
+/// same key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LimitKey(pub Arc<str>);
 
@@ -75,8 +76,8 @@ impl LimitKind {
 pub struct Share {
     /// The limit.
     pub key: LimitKey,
-    /// One, or what the request costs there; 0 counts as 1. A limit on requests at once, or on the time between two, takes
-    /// each request as one, whatever it costs.
+    /// One, or what the request costs there; 0 counts as 1. A limit on requests at once, or on the
+    /// time between two, takes each request as one, whatever it costs.
     pub units: u32,
 }
 
@@ -88,32 +89,44 @@ impl Share {
     }
 }
 
-/// How far the host stays from a limit, because a request arrives later than it was drawn and clocks differ.
+/// How far the host stays from a limit, because a request arrives later than it was drawn and
+/// clocks differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guard {
     /// The share of a token bucket's rate that is not used, from 0 to 0.9.
     pub rate_share: f64,
-    /// The spread in milliseconds between a draw and its arrival that is reckoned with: it lengthens windows and
-    /// intervals (a fixed window at both ends), and what arrives in it is cut from a bucket's burst, of which at least 1 is left.
+    /// The spread in milliseconds between a draw and its arrival that is reckoned with: it
+    /// lengthens windows and intervals (a fixed window at both ends), and what arrives in it is cut
+    /// from a bucket's burst, of which at least 1 is left.
     pub edge_ms: u64,
-    /// For how long, in milliseconds, a request without an answer may still arrive: until then it keeps its place in a
-    /// bucket's burst, and a window counts it from its answer on.
+    /// For how long, in milliseconds, a request without an answer may still arrive: until then it
+    /// keeps its place in a bucket's burst, and a window counts it from its answer on.
     pub reach_ms: u64,
 }
 
 impl Guard {
     /// No guard: the limit as the destination defines it.
-    pub const NONE: Self = Self { rate_share: 0.0, edge_ms: 0, reach_ms: 0 };
+    pub const NONE: Self = Self {
+        rate_share: 0.0,
+        edge_ms: 0,
+        reach_ms: 0,
+    };
 
-    /// Whether a limit of this kind is kept whatever the spread of arrivals inside `edge_ms`. Only a token bucket
-    /// whose burst is smaller than 1 and what arrives in `edge_ms` is not: there is no burst to cut, so requests
-    /// that bunch up on the way can break it. A larger burst, or a smaller edge where the way is short, covers it.
+    /// Whether a limit of this kind is kept whatever the spread of arrivals inside `edge_ms`. Only
+    /// a token bucket whose burst is smaller than 1 and what arrives in `edge_ms` is not: there is
+    /// no burst to cut, so requests that bunch up on the way can break it. A larger burst, or a
+    /// smaller edge where the way is short, covers it.
     #[must_use]
     pub fn covers(&self, kind: LimitKind) -> bool {
         match kind {
-            LimitKind::TokenBucket { rate, per_ms, burst } => {
+            LimitKind::TokenBucket {
+                rate,
+                per_ms,
+                burst,
+            } => {
                 let per_ms = u128::from(per_ms.max(1));
-                (u128::from(burst.max(1)) - 1) * per_ms >= u128::from(rate) * u128::from(self.edge_ms)
+                (u128::from(burst.max(1)) - 1) * per_ms
+                    >= u128::from(rate) * u128::from(self.edge_ms)
             }
             _ => true,
         }
@@ -122,7 +135,11 @@ impl Guard {
     /// The share in millionths.
     pub(super) fn share_ppm(&self) -> u32 {
         const MILLION: f64 = 1_000_000.0;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=900000; NaN becomes 0")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to 0..=900000; NaN becomes 0"
+        )]
         let ppm = (self.rate_share.clamp(0.0, 0.9) * MILLION).round() as u32;
         ppm
     }
@@ -130,6 +147,10 @@ impl Guard {
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { rate_share: 0.02, edge_ms: 50, reach_ms: 1000 }
+        Self {
+            rate_share: 0.02,
+            edge_ms: 50,
+            reach_ms: 1000,
+        }
     }
 }

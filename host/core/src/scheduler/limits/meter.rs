@@ -1,4 +1,5 @@
-//! How much of its limits a connection uses: the requests made, against those of a greedy limiter without a guard.
+//! How much of its limits a connection uses: the requests made, against those of a greedy limiter
+//! without a guard.
 
 use super::kind::{Guard, LimitKind};
 use super::limit::Limit;
@@ -12,11 +13,12 @@ const SHADOW_STEPS_MAX: u32 = 100_000;
 
 /// Measures the share of the possible requests that were made.
 ///
-/// The possible is what a shadow with the same limits, without a guard and just as empty at the start, draws as soon as it can
-/// while there is demand. Each of its requests costs what the real ones cost on average; until the first of them is known, it
-/// draws nothing from limits that count a cost. There is demand while a job could be sent but for these limits. Closures bind
-/// the shadow too. What is made while there is no demand, during a closure, or while a concurrency limit is full counts as
-/// possible one to one: at such times it is not the limiter that decides.
+/// The possible is what a shadow with the same limits, without a guard and just as empty at the
+/// start, draws as soon as it can while there is demand. Each of its requests costs what the real
+/// ones cost on average; until the first of them is known, it draws nothing from limits that count
+/// a cost. There is demand while a job could be sent but for these limits. Closures bind the shadow
+/// too. What is made while there is no demand, during a closure, or while a concurrency limit is
+/// full counts as possible one to one: at such times it is not the limiter that decides.
 #[derive(Clone, Debug)]
 pub struct UsageMeter {
     shadow: Vec<Shadow>,
@@ -44,7 +46,8 @@ struct Cost {
     counted: bool,
     units: u64,
     requests: u64,
-    /// The fraction of a unit, in parts of `requests`, that the shadow's last request was too cheap by.
+    /// The fraction of a unit, in parts of `requests`, that the shadow's last request was too cheap
+    /// by.
     rest: u64,
 }
 
@@ -75,25 +78,39 @@ impl Cost {
         if self.requests == 0 {
             return units;
         }
-        let requests = u128::from(units) * u128::from(self.requests) / u128::from(self.units.max(1));
+        let requests =
+            u128::from(units) * u128::from(self.requests) / u128::from(self.units.max(1));
         u64::try_from(requests).unwrap_or(u64::MAX)
     }
 }
 
 impl UsageMeter {
-    /// A meter of these limits, with empty buckets at `now`. Those at a place in `costing` count what requests cost.
+    /// A meter of these limits, with empty buckets at `now`. Those at a place in `costing` count
+    /// what requests cost.
     #[must_use]
     pub fn new(kinds: &[LimitKind], costing: &[usize], now: Mono, offset: WallOffset) -> Self {
         // A concurrency limit has no rate of its own, and an interval of 0 is none.
-        let shapes =
-            |(_, kind): &(usize, &LimitKind)| !matches!(kind, LimitKind::Concurrency { .. } | LimitKind::MinInterval { interval_ms: 0 });
+        let shapes = |(_, kind): &(usize, &LimitKind)| {
+            !matches!(
+                kind,
+                LimitKind::Concurrency { .. } | LimitKind::MinInterval { interval_ms: 0 }
+            )
+        };
         let shadow = |(place, kind): (usize, &LimitKind)| Shadow {
             place,
             limit: Limit::new(*kind, Guard::NONE, now, offset),
-            cost: Cost { counted: costing.contains(&place), ..Cost::default() },
+            cost: Cost {
+                counted: costing.contains(&place),
+                ..Cost::default()
+            },
         };
         Self {
-            shadow: kinds.iter().enumerate().filter(shapes).map(shadow).collect(),
+            shadow: kinds
+                .iter()
+                .enumerate()
+                .filter(shapes)
+                .map(shadow)
+                .collect(),
             at: now,
             demand: false,
             saturated: false,
@@ -117,8 +134,8 @@ impl UsageMeter {
         }
     }
 
-    /// A request is made now, and takes so many units of each of the meter's limits, in their order; one of those that
-    /// are missing.
+    /// A request is made now, and takes so many units of each of the meter's limits, in their
+    /// order; one of those that are missing.
     pub fn drawn(&mut self, now: Mono, units: &[u32]) {
         self.advance(now);
         self.requests += 1;
@@ -149,7 +166,9 @@ impl UsageMeter {
     pub fn advance(&mut self, now: Mono) {
         let now = now.max(self.at);
         if let Some(from) = self.shadow_draws_from().filter(|from| *from <= now) {
-            self.possible = self.possible.saturating_add(draw_greedily(&mut self.shadow, from, now));
+            self.possible =
+                self.possible
+                    .saturating_add(draw_greedily(&mut self.shadow, from, now));
         }
         self.at = now;
     }
@@ -177,16 +196,22 @@ impl UsageMeter {
     /// From when on the shadow draws by itself, as things stand.
     fn shadow_draws_from(&self) -> Option<Mono> {
         let known = self.shadow.iter().all(|shadow| shadow.cost.is_known());
-        (self.demand && !self.saturated && known && !self.shadow.is_empty()).then(|| self.closed_until.max(self.at))
+        (self.demand && !self.saturated && known && !self.shadow.is_empty())
+            .then(|| self.closed_until.max(self.at))
     }
 }
 
 fn draw_greedily(shadow: &mut [Shadow], from: Mono, to: Mono) -> u64 {
     let mut now = from;
     for drawn in 0..SHADOW_STEPS_MAX {
-        // A cost is taken from the average once its request is possible, not each time that is asked.
+        // A cost is taken from the average once its request is possible, not each time that is
+        // asked.
         let wanted = |shadow: &Shadow| { shadow.cost }.next().min(shadow.limit.most());
-        let next = shadow.iter().map(|s| s.limit.ready(now, wanted(s))).max().unwrap_or(Mono::FAR);
+        let next = shadow
+            .iter()
+            .map(|s| s.limit.ready(now, wanted(s)))
+            .max()
+            .unwrap_or(Mono::FAR);
         if next > to {
             return u64::from(drawn);
         }
@@ -196,7 +221,11 @@ fn draw_greedily(shadow: &mut [Shadow], from: Mono, to: Mono) -> u64 {
             shadow.limit.draw(now, units);
         }
     }
-    let rest = shadow.iter().map(|shadow| shadow.cost.requests_of(shadow.limit.available(now, to))).min().unwrap_or(0);
+    let rest = shadow
+        .iter()
+        .map(|shadow| shadow.cost.requests_of(shadow.limit.available(now, to)))
+        .min()
+        .unwrap_or(0);
     u64::from(SHADOW_STEPS_MAX).saturating_add(rest)
 }
 
@@ -205,7 +234,11 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000;
-    const RATE: LimitKind = LimitKind::TokenBucket { rate: 100, per_ms: 1000, burst: 1 };
+    const RATE: LimitKind = LimitKind::TokenBucket {
+        rate: 100,
+        per_ms: 1000,
+        burst: 1,
+    };
 
     fn meter_of(kinds: &[LimitKind]) -> UsageMeter {
         UsageMeter::new(kinds, &[], at(0), WallOffset::default())
@@ -238,7 +271,11 @@ mod tests {
         meter.demand(at(0), true);
         meter.closed(at(10), at(15));
         meter.advance(at(20));
-        assert_eq!(meter.possible(), 1501, "ten seconds, five, and the burst that gathered while closed");
+        assert_eq!(
+            meter.possible(),
+            1501,
+            "ten seconds, five, and the burst that gathered while closed"
+        );
     }
 
     #[test]
@@ -255,7 +292,10 @@ mod tests {
 
     #[test]
     fn without_a_limit_on_the_pace_all_that_is_drawn_was_possible() {
-        let mut meter = meter_of(&[LimitKind::Concurrency { max: 2 }, LimitKind::MinInterval { interval_ms: 0 }]);
+        let mut meter = meter_of(&[
+            LimitKind::Concurrency { max: 2 },
+            LimitKind::MinInterval { interval_ms: 0 },
+        ]);
         meter.demand(at(0), true);
         draws(&mut meter, at(5), 500);
         assert_eq!(meter.used(), Some(1.0));
@@ -272,14 +312,26 @@ mod tests {
 
     #[test]
     fn requests_that_cost_are_judged_by_what_they_cost() {
-        let points = LimitKind::TokenBucket { rate: 100, per_ms: 1000, burst: 50 };
-        let mut meter = UsageMeter::new(&[points, LimitKind::MinInterval { interval_ms: 1 }], &[0], at(0), WallOffset::default());
+        let points = LimitKind::TokenBucket {
+            rate: 100,
+            per_ms: 1000,
+            burst: 50,
+        };
+        let mut meter = UsageMeter::new(
+            &[points, LimitKind::MinInterval { interval_ms: 1 }],
+            &[0],
+            at(0),
+            WallOffset::default(),
+        );
         meter.demand(at(0), true);
         meter.advance(at(1));
         assert_eq!(meter.possible(), 0, "what a request costs is not known yet");
         // 30 points each on average, every 400 ms: 75 of the 100 points of a second.
         for i in 0..1000_u64 {
-            meter.drawn(Mono(SECOND + i * 400_000), &[if i % 2 == 0 { 20 } else { 40 }]);
+            meter.drawn(
+                Mono(SECOND + i * 400_000),
+                &[if i % 2 == 0 { 20 } else { 40 }],
+            );
         }
         let used = meter.used().unwrap_or_default();
         assert!((0.74..=0.76).contains(&used), "{used}");
@@ -297,10 +349,18 @@ mod tests {
 
     #[test]
     fn a_long_silence_costs_bounded_work() {
-        let fast = LimitKind::TokenBucket { rate: 1_000_000, per_ms: 1, burst: 10 };
+        let fast = LimitKind::TokenBucket {
+            rate: 1_000_000,
+            per_ms: 1,
+            burst: 10,
+        };
         let mut meter = meter_of(&[fast]);
         meter.demand(at(0), true);
         meter.advance(at(3600));
-        assert!(meter.possible() >= 3_590_000_000_000, "{}", meter.possible());
+        assert!(
+            meter.possible() >= 3_590_000_000_000,
+            "{}",
+            meter.possible()
+        );
     }
 }

@@ -1,13 +1,15 @@
-//! The limits of a destination as pure state machines: token bucket, sliding and fixed window, concurrency, minimum
-//! interval. The first three count requests or what they cost.
+//! The limits of a destination as pure state machines: token bucket, sliding and fixed window,
+//! concurrency, minimum interval. The first three count requests or what they cost.
 //!
-//! Promises: what [`LimitBook`] admits keeps every limit as the destination counts it, even when each request
-//! arrives there up to the guard's edge after it was drawn (for which buckets, [`Guard::covers`] says), and even when
-//! it travels for the guard's reach, as long as no more are on their way than a bucket's burst holds. Several
-//! limits apply at once and all must admit. State is kept in integers, so nothing drifts over days. A `now` that is
-//! earlier than one seen before counts as that one: a clock that steps back opens nothing.
+//! Promises: what [`LimitBook`] admits keeps every limit as the destination counts it, even when
+//! each request arrives there up to the guard's edge after it was drawn (for which buckets,
+//! [`Guard::covers`] says), and even when it travels for the guard's reach, as long as no more are
+//! on their way than a bucket's burst holds. Several limits apply at once and all must admit. State
+//! is kept in integers, so nothing drifts over days. A `now` that is earlier than one seen before
+//! counts as that one: a clock that steps back opens nothing.
 //!
-//! Left to others: waiting, fairness among those who wait, durable windows and closures, and the clock itself.
+//! Left to others: waiting, fairness among those who wait, durable windows and closures, and the
+//! clock itself.
 
 mod book;
 mod bucket;

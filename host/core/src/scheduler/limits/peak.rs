@@ -14,7 +14,12 @@ pub(super) struct Peak {
 impl Peak {
     /// Nothing yet. A span of 0 counts as a microsecond.
     pub(super) fn new(span_us: u64) -> Self {
-        Self { span_us: span_us.max(1), since: Mono::default(), current: 0, previous: 0 }
+        Self {
+            span_us: span_us.max(1),
+            since: Mono::default(),
+            current: 0,
+            previous: 0,
+        }
     }
 
     /// A value of now.
@@ -46,9 +51,15 @@ mod tests {
         let mut peak = Peak::new(100);
         peak.note(Mono(0), 7);
         peak.note(Mono(50), 3);
-        assert_eq!([60, 99, 199, 200].map(|us| peak.recent(Mono(us))), [7, 7, 7, 0]);
+        assert_eq!(
+            [60, 99, 199, 200].map(|us| peak.recent(Mono(us))),
+            [7, 7, 7, 0]
+        );
         peak.note(Mono(150), 2);
-        assert_eq!([150, 249, 250, 349, 350].map(|us| peak.recent(Mono(us))), [7, 7, 2, 2, 0]);
+        assert_eq!(
+            [150, 249, 250, 349, 350].map(|us| peak.recent(Mono(us))),
+            [7, 7, 2, 2, 0]
+        );
         peak.note(Mono(1000), 1);
         assert_eq!(peak.recent(Mono(1000)), 1);
     }

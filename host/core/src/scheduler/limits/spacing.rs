@@ -16,7 +16,11 @@ pub(super) struct Spacing {
 impl Spacing {
     /// As if a request had just been sent: what happened before a start is not known.
     pub(super) fn just_used(interval_ms: u64, guard: Guard, now: Mono) -> Self {
-        Self { gap_us: gap_us(interval_ms, guard), last: now, not_before: Mono::default() }
+        Self {
+            gap_us: gap_us(interval_ms, guard),
+            last: now,
+            not_before: Mono::default(),
+        }
     }
 
     /// Takes a new interval and keeps the last draw.
@@ -40,7 +44,9 @@ impl Spacing {
         if first > to {
             return 0;
         }
-        to.since_us(first).checked_div(self.gap_us).map_or(u64::MAX, |more| more.saturating_add(1))
+        to.since_us(first)
+            .checked_div(self.gap_us)
+            .map_or(u64::MAX, |more| more.saturating_add(1))
     }
 
     /// Nothing before `until`.
@@ -50,7 +56,9 @@ impl Spacing {
 }
 
 fn gap_us(interval_ms: u64, guard: Guard) -> u64 {
-    interval_ms.saturating_add(guard.edge_ms).saturating_mul(1000)
+    interval_ms
+        .saturating_add(guard.edge_ms)
+        .saturating_mul(1000)
 }
 
 #[cfg(test)]

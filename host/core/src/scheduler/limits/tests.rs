@@ -9,19 +9,30 @@ use crate::time::{Mono, Wall, WallOffset};
 
 const EDGE_US: u64 = 50_000;
 
-/// One attempt to draw: how long after the last one, how far the clock reads back, and how long the request travels.
+/// One attempt to draw: how long after the last one, how far the clock reads back, and how long the
+/// request travels.
 type Attempt = (u64, u64, u64);
 
 fn kinds() -> impl Strategy<Value = LimitKind> {
     prop_oneof![
-        (1..400_u32, prop_oneof![Just(1000_u64), 100..60_000_u64], 1..60_u32)
-            .prop_map(|(rate, per_ms, burst)| LimitKind::TokenBucket { rate, per_ms, burst })
+        (
+            1..400_u32,
+            prop_oneof![Just(1000_u64), 100..60_000_u64],
+            1..60_u32
+        )
+            .prop_map(|(rate, per_ms, burst)| LimitKind::TokenBucket {
+                rate,
+                per_ms,
+                burst
+            })
             .prop_filter("the guard covers it", |kind| Guard::default().covers(*kind)),
         (1..40_u32, 1..5000_u64).prop_map(|(max, window_ms)| LimitKind::Window { max, window_ms }),
-        (1..40_u32, 101..5000_u64, -9000..9000_i64).prop_map(|(max, window_ms, anchor)| LimitKind::FixedWindow {
-            max,
-            window_ms,
-            anchor: Wall(anchor)
+        (1..40_u32, 101..5000_u64, -9000..9000_i64).prop_map(|(max, window_ms, anchor)| {
+            LimitKind::FixedWindow {
+                max,
+                window_ms,
+                anchor: Wall(anchor),
+            }
         }),
         (1..2000_u64).prop_map(|interval_ms| LimitKind::MinInterval { interval_ms }),
     ]
@@ -33,7 +44,8 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
     prop::collection::vec((gap, back, 0..EDGE_US), 1..600)
 }
 
-/// The limit as the destination defines it, asked of the instants at which requests arrived there with their units, in order.
+/// The limit as the destination defines it, asked of the instants at which requests arrived there
+/// with their units, in order.
 fn broken_by(kind: LimitKind, arrivals: &[(u64, u32)]) -> Option<(usize, usize)> {
     let before: Vec<u128> = std::iter::once(0)
         .chain(arrivals.iter().scan(0, |sum, (_, units)| {
@@ -46,16 +58,31 @@ fn broken_by(kind: LimitKind, arrivals: &[(u64, u32)]) -> Option<(usize, usize)>
         let (first, last) = (arrivals[*i].0, arrivals[*j].0);
         let (units, span_us) = (before[j + 1] - before[*i], u128::from(last - first));
         match kind {
-            LimitKind::TokenBucket { rate, per_ms, burst } => {
+            LimitKind::TokenBucket {
+                rate,
+                per_ms,
+                burst,
+            } => {
                 let per_us = u128::from(per_ms) * 1000;
                 units * per_us > u128::from(rate) * span_us + u128::from(burst) * per_us
             }
-            LimitKind::Window { max, window_ms } => units > u128::from(max) && span_us <= u128::from(window_ms) * 1000,
-            LimitKind::FixedWindow { max, window_ms, anchor } => {
-                let number = |at: u64| (i128::from(at) - i128::from(anchor.0) * 1000).div_euclid(i128::from(window_ms) * 1000);
+            LimitKind::Window { max, window_ms } => {
+                units > u128::from(max) && span_us <= u128::from(window_ms) * 1000
+            }
+            LimitKind::FixedWindow {
+                max,
+                window_ms,
+                anchor,
+            } => {
+                let number = |at: u64| {
+                    (i128::from(at) - i128::from(anchor.0) * 1000)
+                        .div_euclid(i128::from(window_ms) * 1000)
+                };
                 units > u128::from(max) && number(first) == number(last)
             }
-            LimitKind::MinInterval { interval_ms } => j == &(i + 1) && span_us < u128::from(interval_ms) * 1000,
+            LimitKind::MinInterval { interval_ms } => {
+                j == &(i + 1) && span_us < u128::from(interval_ms) * 1000
+            }
             LimitKind::Concurrency { .. } => false,
         }
     };
@@ -70,7 +97,9 @@ fn plain(mut arrivals: Vec<u64>) -> Vec<(u64, u32)> {
 
 fn book_of(kinds: &[LimitKind], guard: Guard) -> (LimitBook, Vec<LimitKey>) {
     let mut book = LimitBook::new();
-    let keys: Vec<_> = (0..kinds.len()).map(|i| LimitKey::new(i.to_string())).collect();
+    let keys: Vec<_> = (0..kinds.len())
+        .map(|i| LimitKey::new(i.to_string()))
+        .collect();
     for (key, kind) in keys.iter().zip(kinds) {
         book.define(key.clone(), *kind, guard, Mono(0));
     }
@@ -144,7 +173,8 @@ proptest! {
             let share = [Share { key: keys[0].clone(), units: u32::try_from(units).unwrap() }];
             prop_assert_eq!(book.exceeds(&share), None);
             now = now.plus_us(gap);
-            // What is on its way moves the instant: each refusal says when to ask again, and some day it is time.
+            // What is on its way moves the instant: each refusal says when to ask again, and some
+            // day it is time.
             let draw = loop {
                 match book.try_take(&share, now) {
                     Ok(draw) => break draw,
@@ -165,8 +195,9 @@ proptest! {
         prop_assert_eq!(broken_by(kind, &arrivals), None);
     }
 
-    /// Requests that a stall holds up on the way, as many as a concurrency limit lets out at once: each arrives at any
-    /// instant before its answer, and its answer comes within the guard's reach.
+    /// Requests that a stall holds up on the way, as many as a concurrency limit lets out at once:
+    /// each arrives at any instant before its answer, and its answer comes within the guard's
+    /// reach.
     #[test]
     fn no_stall_on_the_way_breaks_a_limit(
         rate in 1..400_u32,
@@ -283,13 +314,31 @@ proptest! {
 
 #[test]
 fn a_greedy_drawer_reaches_95_percent_of_the_possible() {
-    let bucket = |rate, burst| LimitKind::TokenBucket { rate, per_ms: 1000, burst };
+    let bucket = |rate, burst| LimitKind::TokenBucket {
+        rate,
+        per_ms: 1000,
+        burst,
+    };
     let window = |max, window_ms| LimitKind::Window { max, window_ms };
-    let fixed = |max, window_ms| LimitKind::FixedWindow { max, window_ms, anchor: Wall(0) };
-    for kinds in [vec![bucket(20, 5), window(250, 15_000)], vec![bucket(300, 30)], vec![window(100, 1000)], vec![fixed(500, 10_000)]] {
+    let fixed = |max, window_ms| LimitKind::FixedWindow {
+        max,
+        window_ms,
+        anchor: Wall(0),
+    };
+    for kinds in [
+        vec![bucket(20, 5), window(250, 15_000)],
+        vec![bucket(300, 30)],
+        vec![window(100, 1000)],
+        vec![fixed(500, 10_000)],
+    ] {
         let drawn = greedy(&kinds, Guard::default(), 200);
         let possible = greedy(&kinds, Guard::NONE, 200);
-        assert!(drawn.len() * 100 >= possible.len() * 95, "{kinds:?}: {} of {}", drawn.len(), possible.len());
+        assert!(
+            drawn.len() * 100 >= possible.len() * 95,
+            "{kinds:?}: {} of {}",
+            drawn.len(),
+            possible.len()
+        );
 
         let mut meter = UsageMeter::new(&kinds, &[], Mono(0), WallOffset::default());
         meter.demand(Mono(0), true);

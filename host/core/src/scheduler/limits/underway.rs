@@ -1,14 +1,14 @@
 //! Requests that are on their way: drawn, and neither answered nor too old to be still travelling.
 //!
-//! When such a request arrives is not known: at any instant from its draw to its answer. A limit that reckons with
-//! the worst of them is kept even when a stall on the way bunches requests up.
+//! When such a request arrives is not known: at any instant from its draw to its answer. A limit
+//! that reckons with the worst of them is kept even when a stall on the way bunches requests up.
 
 use std::collections::VecDeque;
 
 use crate::time::Mono;
 
-/// What unanswered requests have taken of a limit, in its units, by the instant of their draw, those of one instant
-/// together.
+/// What unanswered requests have taken of a limit, in its units, by the instant of their draw,
+/// those of one instant together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnderWay {
     /// Oldest first.
@@ -20,7 +20,10 @@ pub(super) struct UnderWay {
 
 impl UnderWay {
     pub(super) fn new(reach_ms: u64) -> Self {
-        Self { reach_us: reach_ms.saturating_mul(1000), ..Self::default() }
+        Self {
+            reach_us: reach_ms.saturating_mul(1000),
+            ..Self::default()
+        }
     }
 
     /// Takes another reach.
@@ -33,7 +36,8 @@ impl UnderWay {
         self.total
     }
 
-    /// A request of so many units was drawn at `at`, which is not before the last one. False: it counts as arrived at once.
+    /// A request of so many units was drawn at `at`, which is not before the last one. False: it
+    /// counts as arrived at once.
     pub(super) fn set_out(&mut self, at: Mono, units: u64) -> bool {
         if self.reach_us == 0 {
             return false;
@@ -46,9 +50,12 @@ impl UnderWay {
         true
     }
 
-    /// The request of so many units that was drawn at `at` is answered. False: it counts as arrived already.
+    /// The request of so many units that was drawn at `at` is answered. False: it counts as arrived
+    /// already.
     pub(super) fn arrive(&mut self, at: Mono, units: u64) -> bool {
-        let Ok(index) = self.draws.binary_search_by_key(&at, |(drawn, _)| *drawn) else { return false };
+        let Ok(index) = self.draws.binary_search_by_key(&at, |(drawn, _)| *drawn) else {
+            return false;
+        };
         let known = &mut self.draws[index].1;
         let units = units.min(*known);
         *known -= units;
@@ -61,15 +68,21 @@ impl UnderWay {
 
     /// When, and how many units, each that is still on its way counts as arrived, the oldest first.
     pub(super) fn arrivals(&self) -> impl Iterator<Item = (Mono, u64)> {
-        self.draws.iter().map(|(at, units)| (at.plus_us(self.reach_us), *units))
+        self.draws
+            .iter()
+            .map(|(at, units)| (at.plus_us(self.reach_us), *units))
     }
 
     /// When the oldest counts as arrived, if that is past.
     pub(super) fn oldest_overdue(&self, now: Mono) -> Option<Mono> {
-        self.arrivals().map(|(arrived, _)| arrived).next().filter(|arrived| *arrived <= now)
+        self.arrivals()
+            .map(|(arrived, _)| arrived)
+            .next()
+            .filter(|arrived| *arrived <= now)
     }
 
-    /// Takes out the oldest if it has been under way for the whole reach: when it counts as arrived, and its units.
+    /// Takes out the oldest if it has been under way for the whole reach: when it counts as
+    /// arrived, and its units.
     pub(super) fn overdue(&mut self, now: Mono) -> Option<(Mono, u64)> {
         let (arrived, units) = self.arrivals().next()?;
         if arrived > now {
@@ -106,7 +119,10 @@ mod tests {
         let mut way = UnderWay::new(1);
         assert!(way.set_out(Mono(0), 7) && way.set_out(Mono(0), 5));
         assert!(way.arrive(Mono(0), 5));
-        assert_eq!((way.total(), way.arrivals().next()), (7, Some((Mono(1000), 7))));
+        assert_eq!(
+            (way.total(), way.arrivals().next()),
+            (7, Some((Mono(1000), 7)))
+        );
     }
 
     #[test]

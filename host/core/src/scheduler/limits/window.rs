@@ -1,10 +1,10 @@
-//! A sliding window: at most `max` in any window of its length, wherever it begins. A request takes one, or as many as
-//! it costs.
+//! A sliding window: at most `max` in any window of its length, wherever it begins. A request takes
+//! one, or as many as it costs.
 //!
-//! Each use is remembered with its instant, uses of one instant together, at most `max` of them. Running totals
-//! beside them make every question a binary search. The guard lengthens the window: two arrivals are at least as
-//! far apart as their draws less the edge. A request that is on its way counts, and its instant is that of its answer,
-//! the latest at which it can have arrived.
+//! Each use is remembered with its instant, uses of one instant together, at most `max` of them.
+//! Running totals beside them make every question a binary search. The guard lengthens the window:
+//! two arrivals are at least as far apart as their draws less the edge. A request that is on its
+//! way counts, and its instant is that of its answer, the latest at which it can have arrived.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -92,15 +92,23 @@ impl Window {
         self.forget_surplus();
     }
 
-    /// What counts now, for a limit of another kind that takes over: what is under way counts from now on.
+    /// What counts now, for a limit of another kind that takes over: what is under way counts from
+    /// now on.
     pub(super) fn uses_now(&mut self, now: Mono) -> Vec<(Mono, u64)> {
         self.reckon(now);
-        self.uses().chain(std::iter::once((now, self.under_way.total()))).filter(|(_, units)| *units > 0).collect()
+        self.uses()
+            .chain(std::iter::once((now, self.under_way.total())))
+            .filter(|(_, units)| *units > 0)
+            .collect()
     }
 
     fn uses(&self) -> impl Iterator<Item = (Mono, u64)> {
-        let before = std::iter::once(self.forgotten).chain(self.uses.iter().map(|known| known.total));
-        self.uses.iter().zip(before).map(|(known, before)| (known.at, known.total - before))
+        let before =
+            std::iter::once(self.forgotten).chain(self.uses.iter().map(|known| known.total));
+        self.uses
+            .iter()
+            .zip(before)
+            .map(|(known, before)| (known.at, known.total - before))
     }
 
     /// The most that one request can ever take.
@@ -108,20 +116,24 @@ impl Window {
         self.max
     }
 
-    /// The earliest instant, not before `now`, at which so many have room if what is under way is answered now.
+    /// The earliest instant, not before `now`, at which so many have room if what is under way is
+    /// answered now.
     pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
         let max = self.max_now();
         if max == 0 || units > self.max {
             return Mono::FAR;
         }
-        // A request that is larger than all that the destination says it admits goes when the window is empty.
+        // A request that is larger than all that the destination says it admits goes when the
+        // window is empty.
         let allowed = max.saturating_sub(units);
         let window = self.reckoned(now);
         let alone = window.when_alive_at_most(allowed, now);
         let Some(foreign) = window.foreign.filter(|f| f.until > now) else {
             return alone;
         };
-        let beside = allowed.checked_sub(foreign.count).map_or(Mono::FAR, |allowed| window.when_alive_at_most(allowed, now));
+        let beside = allowed
+            .checked_sub(foreign.count)
+            .map_or(Mono::FAR, |allowed| window.when_alive_at_most(allowed, now));
         beside.min(alone.max(foreign.until))
     }
 
@@ -131,7 +143,8 @@ impl Window {
         if !self.under_way.set_out(now, units) {
             self.use_at(now, units);
         }
-        self.peak.note(now, self.total - self.forgotten + self.under_way.total());
+        self.peak
+            .note(now, self.total - self.forgotten + self.under_way.total());
     }
 
     /// The request of so many that was drawn at `drawn` is answered.
@@ -142,7 +155,8 @@ impl Window {
         }
     }
 
-    /// The window as it is now. Nobody may have drawn from it since the last of what is under way became overdue.
+    /// The window as it is now. Nobody may have drawn from it since the last of what is under way
+    /// became overdue.
     fn reckoned(&self, now: Mono) -> Cow<'_, Self> {
         if self.under_way.oldest_overdue(now).is_none() {
             return Cow::Borrowed(self);
@@ -173,21 +187,41 @@ impl Window {
         let max = self.max_now();
         let length = self.length_us.saturating_add(1);
         let span = to.since_us(from);
-        // A greedy drawer uses the window up once per whole length; what is still in use at the end of the rest is missing.
+        // A greedy drawer uses the window up once per whole length; what is still in use at the end
+        // of the rest is missing.
         let rest = from.plus_us(span % length);
-        let foreign = self.foreign.filter(|f| f.until > rest).map_or(0, |f| f.count);
+        let foreign = self
+            .foreign
+            .filter(|f| f.until > rest)
+            .map_or(0, |f| f.count);
         // What is under way counts for a whole length yet; in a longer span it will have ended.
         let window = self.reckoned(from);
-        let under_way = if span < length { window.under_way.total() } else { 0 };
-        let free = max.saturating_sub(window.settled(rest).saturating_add(under_way).saturating_add(foreign));
+        let under_way = if span < length {
+            window.under_way.total()
+        } else {
+            0
+        };
+        let free = max.saturating_sub(
+            window
+                .settled(rest)
+                .saturating_add(under_way)
+                .saturating_add(foreign),
+        );
         (span / length).saturating_mul(max).saturating_add(free)
     }
 
-    /// Counts what the destination counts beyond the host's own uses, until its reset or for one window.
+    /// Counts what the destination counts beyond the host's own uses, until its reset or for one
+    /// window.
     ///
-    /// An answer describes the past: when it comes in, the host's own uses of then may have left the window. So only
-    /// what exceeds the host's highest own use of late is news.
-    pub(super) fn observe(&mut self, limit: Option<u64>, remaining: Option<u64>, reset_ms: Option<u64>, now: Mono) {
+    /// An answer describes the past: when it comes in, the host's own uses of then may have left
+    /// the window. So only what exceeds the host's highest own use of late is news.
+    pub(super) fn observe(
+        &mut self,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+        now: Mono,
+    ) {
         if let Some(limit) = limit.filter(|l| *l > 0) {
             self.observed_max = Some(limit);
         }
@@ -197,10 +231,18 @@ impl Window {
         if used_there <= own {
             return;
         }
-        let reset_us = reset_ms.map_or(u64::MAX, |ms| ms.saturating_mul(1000).saturating_add(self.edge_us));
-        let seen = Foreign { count: used_there - own, until: now.plus_us(reset_us.min(self.length_us)) };
+        let reset_us = reset_ms.map_or(u64::MAX, |ms| {
+            ms.saturating_mul(1000).saturating_add(self.edge_us)
+        });
+        let seen = Foreign {
+            count: used_there - own,
+            until: now.plus_us(reset_us.min(self.length_us)),
+        };
         self.foreign = Some(match self.foreign.filter(|f| f.until > now) {
-            Some(known) => Foreign { count: known.count.max(seen.count), until: known.until.max(seen.until) },
+            Some(known) => Foreign {
+                count: known.count.max(seen.count),
+                until: known.until.max(seen.until),
+            },
             None => seen,
         });
     }
@@ -209,7 +251,8 @@ impl Window {
         self.observed_max.map_or(self.max, |m| m.min(self.max))
     }
 
-    /// From when on a use at `at` no longer counts: a microsecond past the window, so that both its ends are inside.
+    /// From when on a use at `at` no longer counts: a microsecond past the window, so that both its
+    /// ends are inside.
     fn ends(&self, at: Mono) -> Mono {
         at.plus_us(self.length_us).plus_us(1)
     }
@@ -222,7 +265,9 @@ impl Window {
     /// Uses with a known instant that count at `at`.
     fn settled(&self, at: Mono) -> u64 {
         let ended = self.uses.partition_point(|u| self.ends(u.at) <= at);
-        let before = ended.checked_sub(1).map_or(self.forgotten, |i| self.uses[i].total);
+        let before = ended
+            .checked_sub(1)
+            .map_or(self.forgotten, |i| self.uses[i].total);
         self.total - before
     }
 
@@ -230,7 +275,9 @@ impl Window {
         if self.alive(now) <= allowed {
             return now;
         }
-        let Some(allowed) = allowed.checked_sub(self.under_way.total()) else { return self.ends(now) };
+        let Some(allowed) = allowed.checked_sub(self.under_way.total()) else {
+            return self.ends(now);
+        };
         let must_end = self.total.saturating_sub(allowed);
         let last = self.uses.partition_point(|u| u.total < must_end);
         self.uses.get(last).map_or(now, |u| self.ends(u.at))
@@ -240,13 +287,20 @@ impl Window {
         self.total += count;
         match self.uses.back_mut() {
             Some(last) if last.at == at => last.total = self.total,
-            _ => self.uses.push_back(Use { at, total: self.total }),
+            _ => self.uses.push_back(Use {
+                at,
+                total: self.total,
+            }),
         }
     }
 
     /// Only the newest `max` uses can ever refuse a draw.
     fn forget_surplus(&mut self) {
-        while self.uses.front().is_some_and(|u| self.total - u.total >= self.max.max(1)) {
+        while self
+            .uses
+            .front()
+            .is_some_and(|u| self.total - u.total >= self.max.max(1))
+        {
             self.forget_front();
         }
     }
@@ -273,31 +327,63 @@ mod tests {
         }
         assert_eq!(window.ready(Mono(20), 1), Mono(SECOND + 50_001));
         window.draw(Mono(SECOND + 50_001), 1);
-        assert_eq!(window.ready(Mono(SECOND + 50_002), 1), Mono(SECOND + 50_011));
+        assert_eq!(
+            window.ready(Mono(SECOND + 50_002), 1),
+            Mono(SECOND + 50_011)
+        );
     }
 
     #[test]
     fn the_instant_of_a_use_is_that_of_its_answer() {
-        let mut window = Window::new(2, 1000, Guard { reach_ms: 500, ..Guard::NONE });
+        let mut window = Window::new(
+            2,
+            1000,
+            Guard {
+                reach_ms: 500,
+                ..Guard::NONE
+            },
+        );
         window.draw(Mono(0), 1);
         window.draw(Mono(1000), 1);
-        assert_eq!(window.ready(Mono(2000), 1), Mono(SECOND + 2001), "if one is answered now");
+        assert_eq!(
+            window.ready(Mono(2000), 1),
+            Mono(SECOND + 2001),
+            "if one is answered now"
+        );
         window.answered(Mono(1000), Mono(300_000), 1);
         assert_eq!(window.ready(Mono(300_000), 1), Mono(SECOND + 300_001));
         let later = Mono(SECOND + 400_000);
         window.draw(later, 1);
-        assert_eq!(window.ready(later, 1), Mono(SECOND + 500_001), "the other counts from its 500th millisecond on");
+        assert_eq!(
+            window.ready(later, 1),
+            Mono(SECOND + 500_001),
+            "the other counts from its 500th millisecond on"
+        );
     }
 
     #[test]
     fn requests_that_hang_do_not_hold_it_shut_for_ever() {
-        let mut window = Window::new(2, 1000, Guard { reach_ms: 500, ..Guard::NONE });
+        let mut window = Window::new(
+            2,
+            1000,
+            Guard {
+                reach_ms: 500,
+                ..Guard::NONE
+            },
+        );
         window.draw(Mono(0), 1);
         window.draw(Mono(0), 1);
         let almost = Mono(SECOND + 500_000);
-        assert_eq!((window.ready(almost, 1), window.available(almost, almost)), (almost.plus_us(1), 0));
+        assert_eq!(
+            (window.ready(almost, 1), window.available(almost, almost)),
+            (almost.plus_us(1), 0)
+        );
         let over = almost.plus_us(1);
-        assert_eq!((window.ready(over, 1), window.available(over, over)), (over, 2), "though nobody drew meanwhile");
+        assert_eq!(
+            (window.ready(over, 1), window.available(over, over)),
+            (over, 2),
+            "though nobody drew meanwhile"
+        );
     }
 
     #[test]
@@ -306,7 +392,11 @@ mod tests {
         window.draw(Mono(0), 1);
         window.draw(Mono(900_000), 1);
         window.draw(Mono(1_100_000), 1);
-        assert_eq!(window.ready(Mono(1_100_000), 1), Mono(1_900_001), "no fixed window that opens at 2 s");
+        assert_eq!(
+            window.ready(Mono(1_100_000), 1),
+            Mono(1_900_001),
+            "no fixed window that opens at 2 s"
+        );
     }
 
     #[test]
@@ -325,13 +415,21 @@ mod tests {
         window.observe(None, Some(0), Some(300), Mono(0));
         assert_eq!(window.ready(Mono(0), 1), Mono(300_000));
         window.observe(None, Some(10), Some(1000), Mono(1));
-        assert_eq!(window.ready(Mono(1), 1), Mono(300_000), "an observation never opens");
+        assert_eq!(
+            window.ready(Mono(1), 1),
+            Mono(300_000),
+            "an observation never opens"
+        );
         for i in 0..10 {
             window.draw(Mono(300_000 + i), 1);
         }
         let later = Mono(2 * SECOND);
         window.observe(None, Some(0), Some(1000), later);
-        assert_eq!(window.available(later, later), 10, "those uses may have been the host's own");
+        assert_eq!(
+            window.available(later, later),
+            10,
+            "those uses may have been the host's own"
+        );
     }
 
     #[test]
@@ -345,19 +443,42 @@ mod tests {
 
     #[test]
     fn a_request_takes_as_many_uses_as_it_costs() {
-        let mut window = Window::new(10, 1000, Guard { reach_ms: 500, ..Guard::NONE });
+        let mut window = Window::new(
+            10,
+            1000,
+            Guard {
+                reach_ms: 500,
+                ..Guard::NONE
+            },
+        );
         window.draw(Mono(0), 6);
         window.draw(Mono(100_000), 3);
         window.answered(Mono(0), Mono(10), 6);
         window.answered(Mono(100_000), Mono(100_010), 3);
         let now = Mono(200_000);
         assert_eq!((window.ready(now, 1), window.available(now, now)), (now, 1));
-        assert_eq!(window.ready(now, 2), Mono(SECOND + 11), "when the six have ended");
+        assert_eq!(
+            window.ready(now, 2),
+            Mono(SECOND + 11),
+            "when the six have ended"
+        );
         assert_eq!(window.ready(now, 7), Mono(SECOND + 11));
-        assert_eq!(window.ready(now, 8), Mono(SECOND + 100_011), "when all have ended");
-        assert_eq!(window.ready(now, 11), Mono::FAR, "more than the window ever holds");
+        assert_eq!(
+            window.ready(now, 8),
+            Mono(SECOND + 100_011),
+            "when all have ended"
+        );
+        assert_eq!(
+            window.ready(now, 11),
+            Mono::FAR,
+            "more than the window ever holds"
+        );
         window.observe(Some(4), None, None, now);
-        assert_eq!(window.ready(now, 8), Mono(SECOND + 100_011), "more than the destination says that it admits: alone");
+        assert_eq!(
+            window.ready(now, 8),
+            Mono(SECOND + 100_011),
+            "more than the destination says that it admits: alone"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The gate's evidence is stronger than the connector's word, and what may have been applied is not forgotten.
+//! The gate's evidence is stronger than the connector's word, and what may have been applied is not
+//! forgotten.
 
 use proptest::prelude::*;
 
@@ -6,19 +7,42 @@ use super::*;
 
 #[test]
 fn a_lost_answer_is_not_hidden_behind_retryable() {
-    let hidden = JudgeInput { evidence: LOST, ..input(retryable(None)) };
+    let hidden = JudgeInput {
+        evidence: LOST,
+        ..input(retryable(None))
+    };
     assert!(again(judge(hidden.clone())).answer_lost);
-    assert!(matches!(judge(JudgeInput { idempotent: false, ..hidden }), Verdict::Unknown(_)));
-    let answered = again(judge(JudgeInput { evidence: LOST, ..input(retryable(Some(503))) }));
+    assert!(matches!(
+        judge(JudgeInput {
+            idempotent: false,
+            ..hidden
+        }),
+        Verdict::Unknown(_)
+    ));
+    let answered = again(judge(JudgeInput {
+        evidence: LOST,
+        ..input(retryable(Some(503)))
+    }));
     assert!(!answered.answer_lost, "the lost answer was another item's");
 }
 
 #[test]
 fn a_lost_answer_is_not_hidden_behind_not_attempted() {
-    let hidden = JudgeInput { evidence: LOST, advanced: false, ..input(Outcome::NotAttempted) };
+    let hidden = JudgeInput {
+        evidence: LOST,
+        advanced: false,
+        ..input(Outcome::NotAttempted)
+    };
     assert!(again(judge(hidden)).answer_lost);
-    let others = JudgeInput { evidence: LOST, batch_size: 9, ..input(Outcome::NotAttempted) };
-    assert!(!again(judge(others)).answer_lost, "it may be that of an item that advanced");
+    let others = JudgeInput {
+        evidence: LOST,
+        batch_size: 9,
+        ..input(Outcome::NotAttempted)
+    };
+    assert!(
+        !again(judge(others)).answer_lost,
+        "it may be that of an item that advanced"
+    );
 }
 
 #[test]
@@ -27,8 +51,15 @@ fn a_lost_answer_is_not_hidden_behind_a_call_error() {
         CallError::AuthExpired(problem()),
         CallError::AuthRejected(problem()),
         CallError::SettingsInvalid(problem()),
-        CallError::Throttled { bucket: None, retry_after_ms: 1000, problem: None },
-        CallError::Unavailable { after_ms: None, problem: problem() },
+        CallError::Throttled {
+            bucket: None,
+            retry_after_ms: 1000,
+            problem: None,
+        },
+        CallError::Unavailable {
+            after_ms: None,
+            problem: problem(),
+        },
         CallError::BatchRefused(problem()),
         CallError::Unsupported(problem()),
         CallError::Internal(problem()),
@@ -36,22 +67,48 @@ fn a_lost_answer_is_not_hidden_behind_a_call_error() {
     ];
     for error in errors {
         let verdict = judge_call(error, frame(LOST, 2));
-        let item = JudgeInput { evidence: LOST, ..input(Outcome::NotAttempted) };
+        let item = JudgeInput {
+            evidence: LOST,
+            ..input(Outcome::NotAttempted)
+        };
         let repeated = again(verdict.judge(item.clone()));
         assert!(repeated.keep_pinned && repeated.answer_lost);
-        assert!(matches!(verdict.judge(JudgeInput { idempotent: false, ..item }), Verdict::Unknown(_)));
+        assert!(matches!(
+            verdict.judge(JudgeInput {
+                idempotent: false,
+                ..item
+            }),
+            Verdict::Unknown(_)
+        ));
     }
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
-    let status = prop::option::of(prop::sample::select(vec![200_u16, 302, 401, 404, 408, 409, 410, 413, 423, 429, 500, 503]));
-    let problem = status.prop_map(|http_status| Problem { http_status, ..problem() });
+    let status = prop::option::of(prop::sample::select(vec![
+        200_u16, 302, 401, 404, 408, 409, 410, 413, 423, 429, 500, 503,
+    ]));
+    let problem = status.prop_map(|http_status| Problem {
+        http_status,
+        ..problem()
+    });
     prop_oneof![
-        Just(Outcome::Delivered { remotes: vec![], changed: true, warnings: vec![] }),
-        Just(Outcome::Accepted { token: "t".into(), again_after_ms: None }),
+        Just(Outcome::Delivered {
+            remotes: vec![],
+            changed: true,
+            warnings: vec![]
+        }),
+        Just(Outcome::Accepted {
+            token: "t".into(),
+            again_after_ms: None
+        }),
         problem.clone().prop_map(Outcome::Rejected),
-        (prop::option::of(any::<u64>()), problem.clone()).prop_map(|(after_ms, problem)| Outcome::Retryable { after_ms, problem }),
-        any::<u64>().prop_map(|retry_after_ms| Outcome::Throttled { bucket: None, retry_after_ms, problem: None }),
+        (prop::option::of(any::<u64>()), problem.clone())
+            .prop_map(|(after_ms, problem)| Outcome::Retryable { after_ms, problem }),
+        any::<u64>().prop_map(|retry_after_ms| Outcome::Throttled {
+            bucket: None,
+            retry_after_ms,
+            problem: None
+        }),
         Just(Outcome::BlockedOn(vec![ObjectKey::new("brand", "1")])),
         Just(Outcome::Conflict(remote())),
         problem.prop_map(Outcome::Unknown),

@@ -3,7 +3,13 @@
 use super::*;
 
 fn found(found: Option<Outcome>) -> LostInput<'static> {
-    LostInput { action: Action::Create, idempotent: false, rules: rules(), attempts: 1, found }
+    LostInput {
+        action: Action::Create,
+        idempotent: false,
+        rules: rules(),
+        attempts: 1,
+        found,
+    }
 }
 
 #[track_caller]
@@ -16,44 +22,121 @@ fn ended(input: LostInput<'_>) -> Verdict {
 
 #[test]
 fn nothing_is_decided_before_the_connector_was_asked() {
-    let lost = JudgeInput { reconciles: true, evidence: LOST, ..input(Outcome::Unknown(problem())) };
-    let create = JudgeInput { action: Action::Create, idempotent: false, ..lost.clone() };
-    let last = JudgeInput { attempts_before: 2, ..create.clone() };
-    let late = JudgeInput { attempts_before: 2, answer_lost_before: true, ..JudgeInput { evidence: WROTE, ..lost.clone() } };
-    for input in [lost, create, last, JudgeInput { outcome: retryable(Some(503)), ..late }] {
+    let lost = JudgeInput {
+        reconciles: true,
+        evidence: LOST,
+        ..input(Outcome::Unknown(problem()))
+    };
+    let create = JudgeInput {
+        action: Action::Create,
+        idempotent: false,
+        ..lost.clone()
+    };
+    let last = JudgeInput {
+        attempts_before: 2,
+        ..create.clone()
+    };
+    let late = JudgeInput {
+        attempts_before: 2,
+        answer_lost_before: true,
+        ..JudgeInput {
+            evidence: WROTE,
+            ..lost.clone()
+        }
+    };
+    for input in [
+        lost,
+        create,
+        last,
+        JudgeInput {
+            outcome: retryable(Some(503)),
+            ..late
+        },
+    ] {
         let again = again(judge(input));
         assert!(again.keep_pinned && again.answer_lost && again.attempt_spent);
         assert_eq!(again.reason, Some(WaitingKind::Retry));
     }
-    let other = JudgeInput { reconciles: true, attempts_before: 2, ..input(retryable(Some(503))) };
-    assert!(matches!(judge(other), Verdict::Exhausted { .. }), "no answer is missing");
+    let other = JudgeInput {
+        reconciles: true,
+        attempts_before: 2,
+        ..input(retryable(Some(503)))
+    };
+    assert!(
+        matches!(judge(other), Verdict::Exhausted { .. }),
+        "no answer is missing"
+    );
 }
 
 #[test]
 fn what_arrived_is_settled() {
-    let delivered = Outcome::Delivered { remotes: vec![remote()], changed: true, warnings: vec![] };
+    let delivered = Outcome::Delivered {
+        remotes: vec![remote()],
+        changed: true,
+        warnings: vec![],
+    };
     let succeeded = |drop_id_map| {
-        Followed::Ends(Box::new(Verdict::Succeeded { remotes: vec![remote()], changed: true, warnings: vec![], drop_id_map }))
+        Followed::Ends(Box::new(Verdict::Succeeded {
+            remotes: vec![remote()],
+            changed: true,
+            warnings: vec![],
+            drop_id_map,
+        }))
     };
     assert_eq!(judge_lost(found(Some(delivered.clone()))), succeeded(false));
-    let last = LostInput { attempts: 3, action: Action::Delete, ..found(Some(delivered)) };
-    assert_eq!(judge_lost(last), succeeded(true), "also after the last attempt");
+    let last = LostInput {
+        attempts: 3,
+        action: Action::Delete,
+        ..found(Some(delivered))
+    };
+    assert_eq!(
+        judge_lost(last),
+        succeeded(true),
+        "also after the last attempt"
+    );
 }
 
 #[test]
 fn what_did_not_arrive_is_repeated_whatever_the_action_while_attempts_are_left() {
-    assert_eq!(judge_lost(found(Some(Outcome::NotAttempted))), Followed::Repeats { answer_lost: false });
-    let last = LostInput { attempts: 3, ..found(Some(Outcome::NotAttempted)) };
-    assert!(matches!(ended(last), Verdict::Exhausted { problem } if problem.code == CODE_ANSWER_LOST));
+    assert_eq!(
+        judge_lost(found(Some(Outcome::NotAttempted))),
+        Followed::Repeats { answer_lost: false }
+    );
+    let last = LostInput {
+        attempts: 3,
+        ..found(Some(Outcome::NotAttempted))
+    };
+    assert!(
+        matches!(ended(last), Verdict::Exhausted { problem } if problem.code == CODE_ANSWER_LOST)
+    );
 }
 
 #[test]
 fn what_nobody_can_tell_follows_the_rules_without_asking() {
-    let vague = [None, Some(Outcome::Unknown(problem())), Some(Outcome::Rejected(problem())), Some(retryable(Some(503)))];
+    let vague = [
+        None,
+        Some(Outcome::Unknown(problem())),
+        Some(Outcome::Rejected(problem())),
+        Some(retryable(Some(503))),
+    ];
     for outcome in vague {
-        assert!(matches!(ended(found(outcome.clone())), Verdict::Unknown(p) if p.code == CODE_ANSWER_LOST));
-        let idempotent = LostInput { idempotent: true, ..found(outcome) };
-        assert_eq!(judge_lost(idempotent.clone()), Followed::Repeats { answer_lost: true });
-        assert!(matches!(ended(LostInput { attempts: 3, ..idempotent }), Verdict::Unknown(_)));
+        assert!(
+            matches!(ended(found(outcome.clone())), Verdict::Unknown(p) if p.code == CODE_ANSWER_LOST)
+        );
+        let idempotent = LostInput {
+            idempotent: true,
+            ..found(outcome)
+        };
+        assert_eq!(
+            judge_lost(idempotent.clone()),
+            Followed::Repeats { answer_lost: true }
+        );
+        assert!(matches!(
+            ended(LostInput {
+                attempts: 3,
+                ..idempotent
+            }),
+            Verdict::Unknown(_)
+        ));
     }
 }

@@ -1,4 +1,5 @@
-//! One test for each row of 'What happens when a job does not succeed' and each clause of 'Judgement'.
+//! One test for each row of 'What happens when a job does not succeed' and each clause of
+//! 'Judgement'.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,13 +12,29 @@ mod unsettled;
 use super::*;
 use crate::domain::outcome::CallError;
 
-const QUIET: Evidence = Evidence { write_left: false, answer_lost: false, anything_left: false };
-const WROTE: Evidence = Evidence { write_left: true, answer_lost: false, anything_left: true };
-const LOST: Evidence = Evidence { write_left: true, answer_lost: true, anything_left: true };
+const QUIET: Evidence = Evidence {
+    write_left: false,
+    answer_lost: false,
+    anything_left: false,
+};
+const WROTE: Evidence = Evidence {
+    write_left: true,
+    answer_lost: false,
+    anything_left: true,
+};
+const LOST: Evidence = Evidence {
+    write_left: true,
+    answer_lost: true,
+    anything_left: true,
+};
 
 fn rules() -> &'static RetryRules {
-    static RULES: std::sync::LazyLock<RetryRules> =
-        std::sync::LazyLock::new(|| RetryRules { attempts: 3, base_ms: 1000, max_ms: 60_000, ..RetryRules::default() });
+    static RULES: std::sync::LazyLock<RetryRules> = std::sync::LazyLock::new(|| RetryRules {
+        attempts: 3,
+        base_ms: 1000,
+        max_ms: 60_000,
+        ..RetryRules::default()
+    });
     &RULES
 }
 
@@ -44,7 +61,12 @@ fn input(outcome: Outcome) -> JudgeInput<'static> {
 }
 
 fn frame(evidence: Evidence, batch_size: u32) -> CallFrame {
-    CallFrame { evidence, batch_size, credential: Credential::Session, credential_fresh: false }
+    CallFrame {
+        evidence,
+        batch_size,
+        credential: Credential::Session,
+        credential_fresh: false,
+    }
 }
 
 fn problem() -> Problem {
@@ -52,7 +74,13 @@ fn problem() -> Problem {
 }
 
 fn retryable(status: Option<u16>) -> Outcome {
-    Outcome::Retryable { after_ms: None, problem: Problem { http_status: status, ..problem() } }
+    Outcome::Retryable {
+        after_ms: None,
+        problem: Problem {
+            http_status: status,
+            ..problem()
+        },
+    }
 }
 
 fn rejected(status: u16) -> Outcome {
@@ -60,7 +88,13 @@ fn rejected(status: u16) -> Outcome {
 }
 
 fn remote() -> Remote {
-    Remote { kind: "product".into(), id: "9".into(), version: Some("4".into()), url: None, sub_id: None }
+    Remote {
+        kind: "product".into(),
+        id: "9".into(),
+        version: Some("4".into()),
+        url: None,
+        sub_id: None,
+    }
 }
 
 #[track_caller]
