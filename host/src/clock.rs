@@ -29,13 +29,11 @@ impl Clock {
         }
     }
 
-    /// Monotonic time.
     #[must_use]
     pub fn mono(&self) -> Mono {
         Mono(START_US).plus_us(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// Wall time.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,

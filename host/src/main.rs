@@ -1,5 +1,5 @@
-//! The binary `egression`: a thin door to [`egression_host::cli`].
+//! The binary `egression`: a thin door to [`egression_host::main`].
 
 fn main() -> std::process::ExitCode {
-    egression_host::cli::main()
+    egression_host::main()
 }

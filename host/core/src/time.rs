@@ -19,7 +19,6 @@ impl Mono {
         Self(self.0.saturating_add(ms.saturating_mul(1000)))
     }
 
-    /// `self + us`, saturating.
     #[must_use]
     pub const fn plus_us(self, us: u64) -> Self {
         Self(self.0.saturating_add(us))

@@ -22,7 +22,6 @@ use serde_json::json;
 
 use crate::{clock::Stamp, floor::Floor, gate::Admitted, refusal::Refusal, scenario::Credentials};
 
-/// Microseconds in a second.
 const US_PER_S: u64 = 1_000_000;
 
 /// The tokens that were issued.
@@ -125,7 +124,6 @@ pub(crate) async fn login(
     Json(json!({ "token": token, "expires_in": expires_in, "account": account })).into_response()
 }
 
-/// `POST /oauth/token`.
 pub(crate) async fn oauth_token(
     State(floor): State<Arc<Floor>>,
     Extension(call): Extension<Admitted>,

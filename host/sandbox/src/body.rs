@@ -11,7 +11,6 @@ use crate::{
     refusal::Refusal,
 };
 
-/// A valid body.
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) value: Value,

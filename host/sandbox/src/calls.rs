@@ -7,11 +7,9 @@ use serde::Serialize;
 
 use crate::clock::{Clock, Stamp};
 
-/// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CallEnd {
-    /// It has not ended.
     Open,
     /// An answer was handed over.
     Answered,
@@ -21,7 +19,6 @@ pub(crate) enum CallEnd {
     Abandoned,
 }
 
-/// One request.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     /// The arrival of its head.
@@ -33,7 +30,6 @@ pub(crate) struct Call {
     pub(crate) end: CallEnd,
     /// The answer's status; 0 as long as or because there was none.
     pub(crate) status: u16,
-    /// Items that it carried.
     pub(crate) items: u64,
     pub(crate) duration_us: u64,
 }

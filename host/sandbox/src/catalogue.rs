@@ -14,11 +14,9 @@ use crate::{body::Body, object::ObjectKey, refusal::Refusal};
 /// What the client takes for granted about the object that it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precondition {
-    /// Nothing.
     None,
     /// The object is not there.
     Absent,
-    /// The object is there.
     Present,
     /// The object is there in this version; none: in one that this shop never gave out.
     Version(Option<u64>),
@@ -44,11 +42,14 @@ impl Precondition {
 /// A write that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Success {
-    /// The object is new.
-    Created { version: u64 },
+    Created {
+        version: u64,
+    },
     /// The object was there; `changed` says whether with other content.
-    Replaced { version: u64, changed: bool },
-    /// The object is gone.
+    Replaced {
+        version: u64,
+        changed: bool,
+    },
     Deleted,
 }
 
@@ -59,7 +60,6 @@ pub(crate) struct Object {
     pub(crate) body: Arc<Body>,
 }
 
-/// All objects.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
     objects: BTreeMap<ObjectKey, Object>,

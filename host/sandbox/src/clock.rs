@@ -50,7 +50,6 @@ impl Clock {
         }
     }
 
-    /// The present instant.
     pub(crate) fn now(&self) -> Stamp {
         let elapsed = self.started.elapsed().as_micros();
         Stamp(u64::try_from(elapsed).unwrap_or(u64::MAX))

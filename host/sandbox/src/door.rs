@@ -176,7 +176,6 @@ impl Door {
         &self.calls
     }
 
-    /// What was counted.
     pub(crate) const fn counts(&self) -> Counts {
         self.counts
     }

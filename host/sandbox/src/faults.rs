@@ -58,12 +58,10 @@ impl FaultScript {
         self.faults = faults;
     }
 
-    /// Starts the draws anew.
     pub(crate) fn reseed(&mut self, seed: u64) {
         self.draws = StdRng::seed_from_u64(seed);
     }
 
-    /// Draws one call's fate.
     pub(crate) fn draw(&mut self) -> Fate {
         let [error, latency, dropped, refusal]: [f64; 4] = self.draws.random();
         let faults = &self.faults;

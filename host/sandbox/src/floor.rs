@@ -13,7 +13,6 @@ use crate::{
     store::Store,
 };
 
-/// One shop's state.
 #[derive(Debug)]
 pub(crate) struct Floor {
     pub(crate) clock: Clock,
@@ -23,7 +22,6 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    /// A new, empty shop.
     pub(crate) fn new(scenario: Scenario) -> Self {
         let scenario = Arc::new(scenario);
         Self {
@@ -34,17 +32,14 @@ impl Floor {
         }
     }
 
-    /// The door's lock.
     pub(crate) fn door(&self) -> MutexGuard<'_, Door> {
         lock(&self.door)
     }
 
-    /// The store's lock.
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
         lock(&self.store)
     }
 
-    /// The tokens' lock.
     pub(crate) fn tokens(&self) -> MutexGuard<'_, Tokens> {
         lock(&self.tokens)
     }

@@ -105,7 +105,6 @@ impl Meter {
         wait_us
     }
 
-    /// The limit's definition.
     pub(crate) const fn limit(&self) -> &Limit {
         &self.limit
     }

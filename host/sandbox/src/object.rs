@@ -17,7 +17,6 @@ pub(crate) enum ObjectType {
 }
 
 impl ObjectType {
-    /// Every type.
     pub(crate) const ALL: [Self; 4] = [Self::Category, Self::Brand, Self::Product, Self::Offer];
 
     /// The type's name in paths, references and reports.
@@ -50,7 +49,6 @@ impl fmt::Display for ObjectType {
 /// One object's name: its type and its id. Serialised as a reference, `{"type","id"}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(crate) struct ObjectKey {
-    /// The object's type.
     #[serde(rename = "type")]
     pub(crate) object_type: ObjectType,
     /// The object's id, as the client chose it.

@@ -17,7 +17,6 @@ use crate::object::ObjectKey;
 
 /// Microseconds in a millisecond.
 const US_PER_MS: u64 = 1_000;
-/// Milliseconds in a second.
 const MS_PER_S: u64 = 1_000;
 
 /// Why a call or an item was refused. The display text is the `message` that the client reads.

@@ -57,11 +57,9 @@ pub struct Report {
 /// One limit and how it was used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitReport {
-    /// `token_bucket`, `window` or `concurrency`.
     pub kind: String,
     /// The limit as in the scenario.
     pub definition: Limit,
-    /// Calls that it counted.
     pub requests: u64,
     /// Of those, the ones that broke its definition.
     pub exceeded: u64,

@@ -81,12 +81,7 @@ pub enum Limit {
         burst: u64,
     },
     /// Any `window_ms` (without its later end) may hold at most `max` arrivals.
-    Window {
-        /// Requests in one window.
-        max: u64,
-        /// The window's length.
-        window_ms: u64,
-    },
+    Window { max: u64, window_ms: u64 },
     /// At most `max` requests between the arrival of the head and the handing over of the answer.
     Concurrency {
         /// Requests at the same time.
@@ -138,13 +133,11 @@ pub struct Faults {
     pub cool_downs: Vec<CoolDown>,
 }
 
-/// Calls that are slow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Latency {
     /// The share of calls on objects that wait.
     pub share: f64,
-    /// How long they wait.
     pub ms: u64,
 }
 
@@ -166,7 +159,6 @@ pub struct CoolDown {
 /// the draws.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the fields are those of `Scenario`")]
 pub struct ScenarioChange {
     pub account: Option<String>,
     pub credentials: Option<Credentials>,
@@ -190,12 +182,7 @@ pub enum ScenarioError {
     Json(#[from] serde_json::Error),
     /// A share is not between 0 and 1.
     #[error("`faults.{name}` is {value}, but a share is between 0 and 1")]
-    Share {
-        /// The fault's name.
-        name: &'static str,
-        /// What was given.
-        value: f64,
-    },
+    Share { name: &'static str, value: f64 },
     /// A limit would let nothing through.
     #[error("`limits[{position}]` holds a 0; leave a limit out to lift it")]
     ZeroLimit {

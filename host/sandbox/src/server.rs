@@ -24,7 +24,6 @@ use crate::{
 /// How long a stop waits for open calls before it cuts them off.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// The sandbox shop.
 #[derive(Debug)]
 pub struct Shop;
 
@@ -48,7 +47,6 @@ pub enum StartError {
     Listen {
         /// The address that was asked for.
         addr: SocketAddr,
-        /// The system's reason.
         source: io::Error,
     },
 }

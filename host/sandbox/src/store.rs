@@ -41,7 +41,6 @@ pub(crate) struct Taken {
 }
 
 impl Store {
-    /// An empty store.
     pub(crate) fn new(scenario: &Arc<Scenario>) -> Self {
         Self {
             scenario: Arc::clone(scenario),
@@ -143,7 +142,6 @@ impl Store {
         self.catalogue.objects()
     }
 
-    /// All writes, in order.
     pub(crate) fn writes(&self) -> &[Write] {
         self.log.writes()
     }

@@ -97,7 +97,6 @@ pub(crate) struct WriteLog {
 }
 
 impl WriteLog {
-    /// Adds a record.
     pub(crate) fn record(&mut self, attempt: &Attempt, call: u64, at: Stamp, fared: Fared) {
         self.applied += u64::from(fared.applied);
         if fared.status.is_success() || fared.status.is_server_error() {
@@ -135,7 +134,6 @@ impl WriteLog {
         &self.writes
     }
 
-    /// Items that were applied.
     pub(crate) const fn applied(&self) -> u64 {
         self.applied
     }

@@ -19,8 +19,8 @@ use super::problem::FieldError;
 use super::settings::ApiSettings;
 use super::state::Connectors;
 use super::trace;
-use crate::config::catalogue::{Catalogue, Channel};
-use crate::config::documents::SourceKind;
+use crate::documents::catalogue::{Catalogue, Channel};
+use crate::documents::model::SourceKind;
 use crate::runtime::description::Description;
 use crate::store::rows::StagedJob;
 
@@ -360,7 +360,6 @@ impl Accepted {
         self.object_ids.len() as u64 * self.targets.len() as u64
     }
 
-    /// Not before this instant.
     #[must_use]
     pub const fn scheduled_at(&self) -> Option<Wall> {
         self.model.scheduled_at

@@ -15,12 +15,12 @@ use super::body::{self, BodyBounds};
 use super::parameters::Parameters;
 use super::problem::{ApiError, FieldError, ProblemDocument};
 use super::state::ApiState;
-use crate::config::catalogue::Catalogue;
-use crate::config::configuration::{Configuration, Document, Put};
-use crate::config::documents::{
+use crate::documents::catalogue::Catalogue;
+use crate::documents::configuration::{Configuration, Document, Put};
+use crate::documents::model::{
     ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument,
 };
-use crate::config::{position, shape, validate};
+use crate::documents::{position, shape, validate};
 use crate::store::documents::DocumentName;
 
 /// What became of a text's documents.

@@ -98,9 +98,6 @@ pub struct Caller {
 
 impl Caller {
     /// Refuses a caller whose role is below `role`.
-    ///
-    /// # Errors
-    /// 403.
     pub fn require(&self, role: Role) -> Result<(), ApiError> {
         if self.role >= role {
             return Ok(());
@@ -113,9 +110,6 @@ impl Caller {
     }
 
     /// Refuses a caller that is not an admin over all subscriptions.
-    ///
-    /// # Errors
-    /// 403.
     pub fn require_operator(&self) -> Result<(), ApiError> {
         self.require(Role::Admin)?;
         if self.subscription.is_none() {

@@ -28,11 +28,9 @@ pub const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 /// The bounds of one body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyBounds {
-    /// Bytes after decoding.
     pub max_bytes: u64,
     /// The setting's name, for the refusal.
     pub max_bytes_name: &'static str,
-    /// Decoded ÷ received.
     pub max_ratio: u64,
     /// All of it, in milliseconds.
     pub timeout_ms: u64,
@@ -56,7 +54,6 @@ impl BodyBounds {
     }
 }
 
-/// A body being read.
 pub struct BodyReader {
     stream: BodyDataStream,
     decoder: Option<MultiGzDecoder<Vec<u8>>>,
@@ -131,9 +128,6 @@ impl BodyReader {
     }
 
     /// Reads the rest and drops it, for its hash.
-    ///
-    /// # Errors
-    /// As [`Self::next`].
     pub async fn drain(&mut self) -> Result<(), ApiError> {
         while self.next().await?.is_some() {}
         Ok(())
@@ -201,9 +195,6 @@ impl BodyReader {
 }
 
 /// Reads a whole body of bounded size.
-///
-/// # Errors
-/// As [`BodyReader::next`].
 pub async fn read_whole(
     headers: &HeaderMap,
     body: Body,

@@ -12,11 +12,10 @@ use super::parameters::Parameters;
 use super::problem::{ApiError, ProblemDocument};
 use super::state::ApiState;
 use super::verb::{self, Segments};
-use crate::config::configuration::Document;
-use crate::config::documents::ChannelDocument;
+use crate::documents::configuration::Document;
+use crate::documents::model::ChannelDocument;
 use crate::store::documents::{DocumentKind, DocumentName};
 
-/// One channel.
 #[utoipa::path(
     get, path = "/v1/channels/{name}", tag = "configure", operation_id = "getChannel",
     params(("name" = String, Path)),
@@ -94,7 +93,6 @@ pub(super) async fn put_channel(
     .await
 }
 
-/// Remove a channel.
 #[utoipa::path(
     delete, path = "/v1/channels/{name}", tag = "configure", operation_id = "deleteChannel",
     params(
@@ -149,7 +147,6 @@ pub(super) async fn pause_channel(
     set_paused(state, caller, name, true).await
 }
 
-/// Resume a paused channel.
 #[utoipa::path(
     post, path = "/v1/channels/{name}:resume", tag = "act", operation_id = "resumeChannel",
     params(("name" = String, Path)),

@@ -38,7 +38,6 @@ pub(super) fn is_nameable(object: &ObjectKey) -> bool {
 #[derive(Default)]
 pub(super) struct Check {
     errors: Vec<FieldError>,
-    /// Places beyond those kept.
     omitted: u64,
 }
 

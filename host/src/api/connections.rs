@@ -14,14 +14,13 @@ use super::parameters::Parameters;
 use super::problem::{ApiError, ProblemDocument};
 use super::state::ApiState;
 use super::verb::{self, Segments};
-use crate::config::catalogue::ConnectionState;
-use crate::config::configuration::Document;
-use crate::config::credential::places_of_hosts;
-use crate::config::documents::ConnectionDocument;
-use crate::config::secret::SecretRef;
+use crate::documents::catalogue::ConnectionState;
+use crate::documents::configuration::Document;
+use crate::documents::credential::places_of_hosts;
+use crate::documents::model::ConnectionDocument;
+use crate::documents::secret::SecretRef;
 use crate::store::documents::{DocumentKind, DocumentName};
 
-/// One connection.
 #[utoipa::path(
     get, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "getConnection",
     params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
@@ -190,7 +189,6 @@ fn moved(asked: &ConnectionDocument, present: &ConnectionDocument) -> Option<Str
         .map(|(place, _)| place)
 }
 
-/// Remove a connection.
 #[utoipa::path(
     delete, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "deleteConnection",
     params(

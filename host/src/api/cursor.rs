@@ -8,13 +8,9 @@ use super::problem::ApiError;
 /// The list that a cursor belongs to; a cursor of another list is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
-    /// Executions.
     Executions,
-    /// Jobs of one execution.
     Jobs,
-    /// Jobs of one object.
     Objects,
-    /// Events of one job.
     Events,
 }
 

@@ -26,7 +26,6 @@ pub struct Dependencies {
 /// Why a dependency is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DependencyError {
-    /// It closes a cycle.
     Cycle,
     /// The chain behind it is too long to be searched, or the request's searches together are.
     TooDeep,

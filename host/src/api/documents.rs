@@ -19,7 +19,7 @@ use super::etag::{self, IfMatch};
 use super::problem::{ApiError, FieldError};
 use super::state::ApiState;
 use super::{locate, page};
-use crate::config::configuration::{ConfigurationError, Document};
+use crate::documents::configuration::{ConfigurationError, Document};
 use crate::gate::Usage;
 use crate::store::documents::{
     DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument,
@@ -83,9 +83,6 @@ impl From<ConfigurationError> for ApiError {
 }
 
 /// One document.
-///
-/// # Errors
-/// 404.
 pub async fn get(
     state: &ApiState,
     name: &DocumentName,
@@ -111,9 +108,6 @@ pub async fn get(
 }
 
 /// All documents of a kind that pass the filter, by name.
-///
-/// # Errors
-/// What the store says.
 pub async fn list(
     state: &ApiState,
     kind: DocumentKind,
@@ -384,7 +378,7 @@ fn read<T: DeserializeOwned>(text: &[u8], fixed: &[(&str, &str)]) -> Result<T, F
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::documents::{ChannelDocument, ConnectionDocument};
+    use crate::documents::model::{ChannelDocument, ConnectionDocument};
 
     #[test]
     fn the_path_gives_the_name_and_status_is_ignored() {

@@ -32,7 +32,6 @@ fn digest(text: &[u8]) -> String {
 /// What `If-Match` asks of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfMatch {
-    /// Nothing.
     Absent,
     /// That it exists: `*`.
     Exists,

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::job_view::JobView;
 use super::state::{ApiState, WaitingGroup};
-use crate::config::catalogue::{Catalogue, Connection, ConnectionState};
+use crate::documents::catalogue::{Catalogue, Connection, ConnectionState};
 use crate::store::rows::{Context, ExecutionStatus, ProgressRow};
 
 /// Where an execution stands.

@@ -21,7 +21,7 @@ use super::problem::{ApiError, FieldError, ProblemDocument};
 use super::state::ApiState;
 use super::verb::{self, Segments};
 use super::{etag, wait};
-use crate::config::catalogue::{Catalogue, Connection, ConnectionState};
+use crate::documents::catalogue::{Catalogue, Connection, ConnectionState};
 use crate::store::rows::{ExecutionFilter, ExecutionStatus};
 
 /// Executions read at most to fill one page of a list that is filtered by status.
@@ -100,7 +100,6 @@ pub(super) async fn get_execution(
     Ok((answer, axum::Json(view)).into_response())
 }
 
-/// Executions, newest first.
 #[utoipa::path(
     get, path = "/v1/executions", tag = "follow", operation_id = "listExecutions",
     params(

@@ -13,7 +13,6 @@ use super::problem::ApiError;
 use super::share::Serving;
 use super::state::ApiState;
 
-/// No such path.
 pub async fn not_found(uri: Uri) -> ApiError {
     ApiError::NotFound(format!("there is nothing under `{}`", uri.path()))
 }

@@ -8,7 +8,6 @@ use super::problem::{ApiError, ProblemDocument};
 use super::state::ApiState;
 use crate::store::documents::DocumentKind;
 
-/// The process serves requests.
 #[utoipa::path(get, path = "/livez", tag = "operate", operation_id = "livez", security(()), responses((status = 200, description = "It lives.", body = String, content_type = "text/plain")))]
 pub(super) async fn livez() -> &'static str {
     "ok\n"

@@ -22,7 +22,7 @@ use super::splitter::{Piece, SplitError};
 use super::staging::Chunk;
 use super::state::ApiState;
 use super::trace;
-use crate::config::catalogue::Catalogue;
+use crate::documents::catalogue::Catalogue;
 use crate::store::StoreError;
 use crate::store::rows::{
     IdempotencyMark, IdempotencyRecord, NewExecution, ProgressRow, Sealed, StagedItem,
@@ -34,13 +34,10 @@ const EXCERPT_BYTES: usize = 200;
 /// What the request's head says.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// `jobs` or `bulk`.
     pub operation: &'static str,
     /// One refused item refuses the whole.
     pub strict: bool,
-    /// The idempotency key.
     pub key: Option<String>,
-    /// The caller's trace.
     pub traceparent: Option<String>,
 }
 
@@ -49,7 +46,6 @@ pub struct Head {
 pub struct Received {
     /// The execution: new, or that of the first request with the same key.
     pub execution: ExecutionSeq,
-    /// Its public id.
     pub id: ExecutionId,
     /// One object on one channel, due now: worth waiting for.
     pub single: bool,
@@ -57,7 +53,6 @@ pub struct Received {
     pub replayed: bool,
 }
 
-/// One request being received.
 pub struct Intake {
     state: ApiState,
     caller: Caller,
@@ -459,7 +454,6 @@ impl Intake {
         }
     }
 
-    /// Removes what was staged.
     pub async fn abandon(&mut self) {
         let Some(execution) = self.execution.take() else {
             return;

@@ -220,17 +220,11 @@ const AHEAD_COUNTED_IN_LISTS: u32 = 100;
 
 /// Jobs as shown, with what their objects are at the destinations (one question per connection) and
 /// what is before them.
-///
-/// # Errors
-/// What the store says.
 pub async fn views(state: &ApiState, rows: Vec<JobRow>) -> Result<Vec<JobView>, ApiError> {
     shown(state, rows, AHEAD_COUNTED_IN_LISTS).await
 }
 
 /// One job as shown.
-///
-/// # Errors
-/// What the store says.
 pub async fn view(state: &ApiState, row: JobRow) -> Result<JobView, ApiError> {
     let mut views = shown(state, vec![row], AHEAD_COUNTED).await?;
     views

@@ -89,7 +89,6 @@ pub(super) async fn list_jobs(
     ))
 }
 
-/// One job.
 #[utoipa::path(
     get, path = "/v1/jobs/{id}", tag = "follow", operation_id = "getJob",
     params(("id" = String, Path, description = "`job_…`")),

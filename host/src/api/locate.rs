@@ -2,7 +2,7 @@
 //! a JSON pointer.
 
 use super::problem::FieldError;
-use crate::config::shape;
+use crate::documents::shape;
 
 /// The wrong place of a JSON text that could not be read as `T`, with what was expected there.
 #[must_use]

@@ -6,11 +6,8 @@ use http::{HeaderMap, HeaderValue};
 /// What the caller prefers. What is not known is ignored, as the RFC asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Preferences {
-    /// `wait=N`: seconds.
     pub wait_s: Option<u64>,
-    /// `respond-async`.
     pub respond_async: bool,
-    /// `handling=strict`.
     pub strict: bool,
     /// `handling=lenient`, which is what happens anyway.
     pub lenient: bool,

@@ -56,7 +56,6 @@ pub struct Standing {
 /// The quota is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded {
-    /// Nothing is left.
     pub standing: Standing,
     /// Until the next request is taken, in seconds, rounded up.
     pub retry_after_s: u64,

@@ -4,7 +4,7 @@ use egression_core::domain::ids::MAX_JOBS_PER_EXECUTION;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::config::validate::Issue;
+use crate::documents::validate::Issue;
 
 /// The largest quota: more in the shortest window is none.
 const MAX_QUOTA_REQUESTS: u64 = 1_000_000;

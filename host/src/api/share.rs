@@ -12,7 +12,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::quota::Standing;
 
-/// Whose share it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// All keys that are bound to this subscription.
@@ -117,7 +116,6 @@ impl Serving {
         self.standing.get().copied()
     }
 
-    /// Gives its places up.
     pub fn end(&self) {
         drop(self.hand_over());
     }

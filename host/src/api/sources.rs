@@ -11,11 +11,10 @@ use super::parameters::Parameters;
 use super::problem::{ApiError, ProblemDocument};
 use super::state::ApiState;
 use super::verb::Segments;
-use crate::config::configuration::Document;
-use crate::config::documents::SourceDocument;
+use crate::documents::configuration::Document;
+use crate::documents::model::SourceDocument;
 use crate::store::documents::{DocumentKind, DocumentName};
 
-/// One source.
 #[utoipa::path(
     get, path = "/v1/sources/{name}", tag = "configure", operation_id = "getSource",
     params(("name" = String, Path)),
@@ -88,7 +87,6 @@ pub(super) async fn put_source(
     .await
 }
 
-/// Remove a source.
 #[utoipa::path(
     delete, path = "/v1/sources/{name}", tag = "configure", operation_id = "deleteSource",
     params(

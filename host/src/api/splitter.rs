@@ -26,7 +26,6 @@ pub enum Framing {
 pub enum Piece {
     /// The fields that every job has unless it says otherwise.
     Defaults(Vec<u8>),
-    /// One job.
     Item(Vec<u8>),
 }
 
@@ -36,18 +35,11 @@ pub enum SplitError {
     /// The frame is not what it should be.
     Malformed(FieldError),
     /// One item is larger than the bound.
-    ItemTooLarge {
-        /// Where.
-        pointer: String,
-    },
+    ItemTooLarge { pointer: String },
     /// The body ends in the middle.
-    CutOff {
-        /// Where.
-        pointer: String,
-    },
+    CutOff { pointer: String },
 }
 
-/// Splits one body.
 #[derive(Debug)]
 pub struct Splitter {
     framing: Framing,

@@ -17,9 +17,9 @@ use super::quota::Quotas;
 use super::settings::ApiSettings;
 use super::share::Shares;
 use crate::clock::Clock;
-use crate::config::configuration::Configuration;
 pub use crate::delivery::Probe;
 pub use crate::dispatch::WaitingGroup;
+use crate::documents::configuration::Configuration;
 use crate::gate::Usage;
 use crate::runtime::description::Description;
 use crate::store::connectors::ConnectorRow;
@@ -36,13 +36,10 @@ pub enum ConnectorError {
         /// Which rule: `not_a_component`, `wrong_world`, `import_not_granted`, `describe_failed`,
         /// `trial_failed` …
         code: String,
-        /// What is wrong.
         detail: String,
     },
-    /// The store's own trouble.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The host's own trouble.
     #[error("{0}")]
     Internal(String),
 }
@@ -60,7 +57,6 @@ impl From<ConnectorError> for ApiError {
 /// A version that was installed.
 #[derive(Clone, Debug)]
 pub struct Changed {
-    /// The version.
     pub row: ConnectorRow,
     /// What it needs and offers other than the active version before it, and connections whose
     /// settings do not fit, one sentence each.
@@ -108,17 +104,11 @@ pub trait Scheduling: Send + Sync {
 /// What the router is made with.
 #[derive(Clone)]
 pub struct ApiState {
-    /// The job store.
     pub store: Store,
-    /// The clocks.
     pub clock: Clock,
-    /// The bounds.
     pub settings: Arc<ApiSettings>,
-    /// The configuration.
     pub configuration: Arc<Configuration>,
-    /// The installed connectors.
     pub connectors: Arc<dyn Connectors>,
-    /// The scheduler.
     pub scheduling: Arc<dyn Scheduling>,
     /// Renders `/metrics`; none: 404.
     pub metrics: Option<Exposition>,
@@ -142,11 +132,8 @@ pub struct ApiState {
 
 /// The doors, put together by `app.rs`.
 pub struct Doors {
-    /// The configuration.
     pub configuration: Arc<Configuration>,
-    /// The installed connectors.
     pub connectors: Arc<dyn Connectors>,
-    /// The scheduler.
     pub scheduling: Arc<dyn Scheduling>,
 }
 

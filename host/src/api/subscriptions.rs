@@ -11,11 +11,10 @@ use super::parameters::Parameters;
 use super::problem::{ApiError, ProblemDocument};
 use super::state::ApiState;
 use super::verb::Segments;
-use crate::config::configuration::Document;
-use crate::config::documents::SubscriptionDocument;
+use crate::documents::configuration::Document;
+use crate::documents::model::SubscriptionDocument;
 use crate::store::documents::{DocumentKind, DocumentName};
 
-/// One subscription.
 #[utoipa::path(
     get, path = "/v1/subscriptions/{name}", tag = "configure", operation_id = "getSubscription",
     params(("name" = String, Path)),
@@ -94,7 +93,6 @@ pub(super) async fn put_subscription(
     .await
 }
 
-/// Remove a subscription.
 #[utoipa::path(
     delete, path = "/v1/subscriptions/{name}", tag = "configure", operation_id = "deleteSubscription",
     params(

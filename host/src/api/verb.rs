@@ -24,13 +24,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Segments {
 }
 
 impl Segments {
-    /// The only parameter.
     #[must_use]
     pub fn one(mut self) -> String {
         self.0.pop().unwrap_or_default()
     }
 
-    /// Both parameters.
     #[must_use]
     pub fn two(mut self) -> (String, String) {
         let last = self.0.pop().unwrap_or_default();
@@ -49,7 +47,6 @@ pub fn split(segment: &str) -> Result<(&str, &str), ApiError> {
         .ok_or_else(|| ApiError::NotFound("POST needs a verb here, like `:cancel`".to_owned()))
 }
 
-/// No such verb.
 #[must_use]
 pub fn unknown(verb: &str, known: &str) -> ApiError {
     ApiError::NotFound(format!("there is no verb `:{verb}` here, expected {known}"))

@@ -30,9 +30,6 @@ pub fn place(state: &ApiState, caller: &Caller, wait_ms: u64) -> Option<Share> {
 
 /// The execution as soon as `enough`, or as it stands after `wait_ms`. None: there is no such
 /// execution.
-///
-/// # Errors
-/// What the store says.
 pub async fn until(
     state: &ApiState,
     execution: ExecutionSeq,

@@ -13,9 +13,9 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::scheduler::limits::{LimitKey, LimitKind};
 use url::Url;
 
-use crate::config::catalogue::{Catalogue, Connection, Source};
-use crate::config::documents::SourceKind;
-use crate::config::limits::{LimitDocument, LimitScope};
+use crate::documents::catalogue::{Catalogue, Connection, Source};
+use crate::documents::limits::{LimitDocument, LimitScope};
+use crate::documents::model::SourceKind;
 use crate::gate::{BoundLimit, Destination, Grant};
 use crate::runtime::Registry;
 use crate::runtime::description::{BucketKind, Description, HostNeed};

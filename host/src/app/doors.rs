@@ -7,8 +7,8 @@ use bytes::Bytes;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 
 use crate::api::state::{Changed, ConnectorError, Connectors, Probe, Scheduling, WaitingGroup};
-use crate::config::configuration::Configuration;
 use crate::dispatch::{Dispatcher, View};
+use crate::documents::configuration::Configuration;
 use crate::gate::{Gate, Usage};
 use crate::runtime::description::Description;
 use crate::runtime::{InstallError, Registry};

@@ -6,10 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use egression_core::scheduler::limits::Guard;
 
-use crate::config::catalogue::Catalogue;
-use crate::config::validate;
+use crate::documents::catalogue::Catalogue;
+use crate::documents::validate;
 
-/// What was said already.
 #[derive(Debug)]
 pub(super) struct Remarks {
     guard: Guard,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use egression_core::domain::ids::ConnectionId;
 use egression_core::scheduler::Gating;
 
-use crate::config::configuration::Configuration;
 use crate::dispatch::View;
+use crate::documents::configuration::Configuration;
 use crate::runtime::Registry;
 use crate::store::Store;
 use crate::telemetry::exposition::{Connections, Sample};

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::config::settings_check::SettingsSchemas;
-use crate::config::validate::Issue;
+use crate::documents::invalid_settings::SettingsSchemas;
+use crate::documents::validate::Issue;
 use crate::runtime::Registry;
 
 /// What is told of one connection's settings; a longer list helps nobody.

@@ -19,17 +19,17 @@ use super::schemas::RegistrySchemas;
 use super::vault_sink::VaultSink;
 use super::{destinations, retention};
 use crate::api::{self, ApiState, Doors, first_key};
-use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::config::configuration::Configuration;
-use crate::config::documents::Documents;
-use crate::config::server::ServerSettings;
 use crate::delivery::Deliverer;
 use crate::dispatch::{Dispatcher, Parts};
+use crate::documents::configuration::Configuration;
+use crate::documents::model::Documents;
 use crate::gate::Gate;
 use crate::resolver::Resolver;
+use crate::rng::Rng;
 use crate::runtime::settings::CacheKey;
 use crate::runtime::{Registry, Runtime};
+use crate::settings::server::ServerSettings;
 use crate::store::Store;
 use crate::telemetry::exposition::Recorder;
 use crate::vault::{MasterKey, Vault};
@@ -40,13 +40,10 @@ const REQUESTS_END_WITHIN: Duration = Duration::from_secs(5);
 /// Why the host does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// It cannot start.
     #[error("{0}")]
     Start(String),
-    /// It stopped serving.
     #[error("serving stopped: {0}")]
     Serve(std::io::Error),
-    /// The store's writer ended.
     #[error(
         "the store takes no more writes, because of a defect that the log shows; what was acknowledged is kept, start again"
     )]
@@ -57,7 +54,6 @@ fn cannot(what: &'static str) -> impl Fn(String) -> AppError {
     move |error| AppError::Start(format!("{what}: {error}"))
 }
 
-/// The running parts.
 struct Host {
     store: Store,
     dispatcher: Dispatcher,
@@ -160,7 +156,7 @@ async fn the_end(asked: impl Future<Output = ()>, store: &Store) -> Result<(), A
 async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result<Host, AppError> {
     // First of all: what is recorded before is lost.
     let recorder = Recorder::install();
-    let (clock, chance) = (Clock::system(), Chance::system());
+    let (clock, rng) = (Clock::system(), Rng::system());
     let data_dir = settings.data_dir.clone();
     create_private(&data_dir)
         .map_err(|e| cannot("data directory")(format!("{}: {e}", data_dir.display())))?;
@@ -189,12 +185,12 @@ async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result
         settings.resolver.clone(),
         Arc::clone(&gate),
         clock.clone(),
-        chance.clone(),
+        rng.clone(),
     ));
     let deliverer = Deliverer::new(
         store.clone(),
         clock.clone(),
-        chance.clone(),
+        rng.clone(),
         Arc::clone(&gate),
         Arc::clone(&resolver),
         Arc::clone(&registry),
@@ -214,7 +210,7 @@ async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result
     let parts = Parts {
         store: store.clone(),
         clock: clock.clone(),
-        chance,
+        rng,
         gate: Arc::clone(&gate),
         configuration: Arc::clone(&configuration),
         registry: Arc::clone(&registry),
@@ -320,7 +316,7 @@ async fn open_configuration(
     registry: &Arc<Registry>,
     documents: Option<Documents>,
 ) -> Result<Arc<Configuration>, AppError> {
-    let variables: crate::config::configuration::Variables =
+    let variables: crate::documents::configuration::Variables =
         Arc::new(|name: &str| std::env::var(name).ok());
     let configuration = Configuration::open(
         Arc::new(store.clone()),

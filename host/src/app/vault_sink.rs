@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::config::secrets::{SecretSink, SecretSinkError};
+use crate::documents::secrets::{SecretSink, SecretSinkError};
 use crate::vault::Vault;
 
 /// Puts the secrets of documents into the vault.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::exit::{CommandError, Exit};
 use super::output::{Column, Output};
-use crate::config::file;
+use crate::settings::file;
 
 const COLUMNS: &[Column] = &[
     ("KIND", "/kind"),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::client::ClientError;
 use crate::app::AppError;
-use crate::config::file::FileError;
+use crate::settings::file::FileError;
 use crate::telemetry::TelemetryError;
 
 /// The exit codes as `--help` shows them.
@@ -18,10 +18,8 @@ Exit codes:
     5  the execution that was followed ended with errors
   130  interrupted";
 
-/// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// Done.
     Done = 0,
     /// Failed in a way that no other code names.
     Failed = 1,
@@ -33,11 +31,9 @@ pub(super) enum Exit {
     Refused = 4,
     /// The execution that was followed ended with errors.
     EndedWithErrors = 5,
-    /// By a signal.
     Interrupted = 130,
 }
 
-/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     #[error(transparent)]

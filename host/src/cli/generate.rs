@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use super::Cli;
 use super::exit::{CommandError, Exit};
 use crate::app;
-use crate::config::reference;
+use crate::settings::reference;
 use crate::telemetry::catalogue;
 
 /// The arguments of `egression completions`.

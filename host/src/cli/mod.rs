@@ -30,7 +30,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::config::server::ServerSettings;
+use crate::settings::server::ServerSettings;
 use crate::telemetry::{self, LogFormat};
 use client::Client;
 use exit::{CommandError, Exit};

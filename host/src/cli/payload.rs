@@ -19,15 +19,12 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The form of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// `{"defaults":…,"jobs":[…]}`.
     Bulk,
-    /// One job a line.
     Lines,
     /// One job, over several lines perhaps.
     Single,
 }
 
-/// How a file travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Travel {
     pub(super) form: Form,

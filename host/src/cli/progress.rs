@@ -17,25 +17,21 @@ pub(super) enum Progress {
     Bars(Bars),
     /// One line when something changed.
     Lines(Lines),
-    /// Nothing.
     Silent,
 }
 
-/// Bars on a terminal.
 #[derive(Default)]
 pub(super) struct Bars {
     multi: MultiProgress,
     bars: BTreeMap<(String, u32), ProgressBar>,
 }
 
-/// Lines elsewhere.
 #[derive(Default)]
 pub(super) struct Lines {
     last: String,
 }
 
 impl Progress {
-    /// What fits standard error.
     pub(super) fn on_stderr() -> Self {
         if std::io::stderr().is_terminal() {
             Self::Bars(Bars::default())

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use super::exit::{CommandError, Exit};
 use crate::app;
-use crate::config::documents::Documents;
-use crate::config::file::{self, FileError};
-use crate::config::server::ServerSettings;
+use crate::documents::model::Documents;
+use crate::settings::file::{self, FileError};
+use crate::settings::server::ServerSettings;
 
 /// The arguments of `egression serve`.
 #[derive(Debug, clap::Args)]

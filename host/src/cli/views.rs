@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::output::{Column, Output};
 
-/// An execution.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Execution {
@@ -44,7 +43,6 @@ pub(super) struct Channel {
     pub(super) waiting: Vec<Waiting>,
 }
 
-/// One belt.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Belt {

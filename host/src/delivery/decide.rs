@@ -22,7 +22,7 @@ use super::run::Ran;
 use super::trail::Trail;
 use super::work::{Route, Work};
 use super::{Deliverer, Effect, ending, history, own_limits, persist};
-use crate::config::documents::AuthDocument;
+use crate::documents::model::AuthDocument;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
 /// So many attempts before its last, a job whose calls do not advance goes alone.
@@ -38,7 +38,6 @@ pub(super) struct Decided {
     pub(super) halves: Vec<Vec<Work>>,
 }
 
-/// One call under judgement.
 struct Bench<'a> {
     host: &'a Deliverer,
     route: &'a Route,
@@ -49,7 +48,6 @@ struct Bench<'a> {
     expired: bool,
     /// What was found out about the credential since.
     credential: CredentialCheck,
-    /// That check.
     check: Trail,
     /// A limit of some operations, or by cost, had no room, and the destination did not ask for
     /// less: nothing is to be closed.
@@ -115,7 +113,7 @@ pub(super) async fn decide(
             .collect(),
         advanced,
         batch_size,
-        draw: host.chance.draw(),
+        draw: host.rng.jitter(),
         now: host.clock.wall(),
     };
     let (mut again, mut judged) = (Vec::new(), Vec::with_capacity(part.len()));

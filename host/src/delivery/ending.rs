@@ -10,7 +10,7 @@ use egression_core::time::Wall;
 
 use super::history;
 use super::work::{Route, Work};
-use crate::config::documents::OnFailure;
+use crate::documents::model::OnFailure;
 use crate::store::rows::{IdMapChange, Settlement, Transition};
 
 /// Why the key of an `unknown` head is blocked.

@@ -26,7 +26,6 @@ fn line(at: Wall, stage: &'static str) -> NewEvent {
     }
 }
 
-/// The body was read.
 pub(super) fn resolved(
     at: Wall,
     duration_ms: u64,
@@ -211,7 +210,6 @@ pub(super) fn reference_ignored(object: &ObjectKey, at: Wall) -> NewEvent {
     )
 }
 
-/// The job ended.
 pub(super) fn ended(
     state: JobState,
     problem: Option<&Problem>,
@@ -228,7 +226,6 @@ pub(super) fn ended(
     }
 }
 
-/// The job waits again.
 pub(super) fn waits(
     reason: WaitingKind,
     until: Option<Wall>,

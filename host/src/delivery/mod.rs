@@ -35,11 +35,11 @@ use egression_core::time::Wall;
 
 pub use probe::Probe;
 
-use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::config::configuration::Configuration;
+use crate::documents::configuration::Configuration;
 use crate::gate::Gate;
 use crate::resolver::Resolver;
+use crate::rng::Rng;
 use crate::runtime::Registry;
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
@@ -55,7 +55,7 @@ use session::Sessions;
 pub struct Deliverer {
     store: Store,
     clock: Clock,
-    chance: Chance,
+    rng: Rng,
     gate: Arc<Gate>,
     resolver: Arc<Resolver>,
     registry: Arc<Registry>,
@@ -70,7 +70,6 @@ pub struct Deliverer {
 /// What a delivery left behind.
 #[derive(Debug)]
 pub struct Finished {
-    /// Subscription × channel.
     pub connection: ConnectionId,
     /// Each job of the claim, and whether the scheduler sees it again.
     pub jobs: Vec<(Head, Ending)>,
@@ -88,11 +87,9 @@ pub enum Effect {
     /// Nothing: no call was made, or it says nothing.
     #[default]
     None,
-    /// The destination answers.
     Healthy,
     /// The destination does not answer.
     Unavailable(Problem),
-    /// The guest trapped.
     Trapped(Problem),
     /// The credential or the settings are refused.
     Refused(Problem),
@@ -125,7 +122,7 @@ impl Deliverer {
     pub fn new(
         store: Store,
         clock: Clock,
-        chance: Chance,
+        rng: Rng,
         gate: Arc<Gate>,
         resolver: Arc<Resolver>,
         registry: Arc<Registry>,
@@ -138,7 +135,7 @@ impl Deliverer {
         Self {
             store,
             clock,
-            chance,
+            rng,
             gate,
             resolver,
             registry,

@@ -45,7 +45,6 @@ impl Places {
         }
     }
 
-    /// Waits for a place.
     pub(super) async fn take(&self, route: &Route) -> Option<Place> {
         self.take_of(route.connection, &route.channel_name).await
     }

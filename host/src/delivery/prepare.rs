@@ -19,7 +19,6 @@ use crate::resolver::{Read, ResolveError, Resolved};
 use crate::store::StoreError;
 use crate::store::rows::{ClaimRow, NewIntent, Settlement, Transition};
 
-/// A claim made ready.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
     /// Jobs with an open intent.

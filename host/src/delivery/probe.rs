@@ -11,16 +11,14 @@ use super::abilities::ConnectionAbilities;
 use super::trail::Trail;
 use super::work::Route;
 use super::{Deliverer, masking};
-use crate::config::catalogue::ConnectionState;
-use crate::config::configuration::NEEDS_REENTRY;
-use crate::config::settings_check::SETTINGS_INVALID;
+use crate::documents::catalogue::ConnectionState;
+use crate::documents::configuration::NEEDS_REENTRY;
+use crate::documents::invalid_settings::SETTINGS_INVALID;
 use crate::gate::CallGate;
 use crate::runtime::call::{Call, ConnectionFrame, Findings, Session};
 
-/// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// It works.
     Works(Findings),
     /// It does not, for now.
     Fails(Problem),

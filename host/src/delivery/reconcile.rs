@@ -197,7 +197,7 @@ impl Deliverer {
             | ConnectionEffect::Renew
             | ConnectionEffect::CloseLimit { .. } => {}
         }
-        let (now, draw) = (self.clock.wall(), self.chance.draw());
+        let (now, draw) = (self.clock.wall(), self.rng.jitter());
         for (i, item) in lost.into_iter().enumerate() {
             let wait_ms = route
                 .channel

@@ -21,9 +21,6 @@ impl Deliverer {
     /// idempotent or the connector can be asked first whether they arrived, else `unknown` for a
     /// person. Where the connector cannot be asked what it is, its jobs wait for it. Returns how
     /// many intents were open, and the children that wait for what ended here.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn recover(&self) -> Result<(usize, Vec<JobSeq>), StoreError> {
         let open = self.store.open_intents().await?;
         let count = open.len();

@@ -28,7 +28,6 @@ pub(super) struct Schemas {
 }
 
 impl Schemas {
-    /// The standard bodies.
     pub(super) fn standard() -> Self {
         let compile = |text: &str| {
             let schema: Value =

@@ -17,7 +17,7 @@ use super::trail::Trail;
 use super::work::Route;
 use super::{Deliverer, masking};
 use crate::clock::Clock;
-use crate::config::documents::AuthDocument;
+use crate::documents::model::AuthDocument;
 use crate::runtime::call::Session;
 use crate::store::Store;
 use crate::vault::Vault;

@@ -12,7 +12,7 @@ use egression_core::domain::waiting::WaitingKind;
 use egression_core::scheduler::Head;
 use egression_core::time::Wall;
 
-use crate::config::documents::{ChannelDocument, ConnectionDocument};
+use crate::documents::model::{ChannelDocument, ConnectionDocument};
 use crate::gate::Destination;
 use crate::runtime::Connector;
 use crate::runtime::description::{Description, TypeSupport};
@@ -94,7 +94,6 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Bytes of the body.
     pub(super) fn bytes(&self) -> u64 {
         self.pinned.body.as_ref().map_or(0, |b| b.len() as u64)
     }

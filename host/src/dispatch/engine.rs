@@ -15,12 +15,12 @@ use super::room::{GateRoom, owner};
 use super::rules::{gating_of, rules_of};
 use super::settings::DispatchSettings;
 use super::{Dispatcher, Message, QUEUE, lock};
-use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::config::catalogue::ConnectionState;
-use crate::config::configuration::Configuration;
 use crate::delivery::{Deliverer, Effect, Finished, Probe};
+use crate::documents::catalogue::ConnectionState;
+use crate::documents::configuration::Configuration;
 use crate::gate::Gate;
+use crate::rng::Rng;
 use crate::runtime::Registry;
 use crate::store::rows::{Changes, LanePage, OpenExecution};
 use crate::store::{Store, StoreError};
@@ -28,23 +28,15 @@ use crate::store::{Store, StoreError};
 /// The host's parts that the dispatcher drives.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// Where jobs are.
     pub store: Store,
-    /// Time.
     pub clock: Clock,
-    /// Jitter.
-    pub chance: Chance,
-    /// Limits.
+    pub rng: Rng,
     pub gate: Arc<Gate>,
-    /// Documents.
     pub configuration: Arc<Configuration>,
-    /// Manifests.
     pub registry: Arc<Registry>,
-    /// Makes deliveries.
     pub deliverer: Deliverer,
 }
 
-/// The loop's state.
 struct Engine {
     parts: Parts,
     scheduler: Arc<Mutex<Scheduler>>,
@@ -53,7 +45,6 @@ struct Engine {
     health: Health,
     messages: mpsc::Sender<Message>,
     next_call: i64,
-    /// Calls under way.
     running: usize,
     /// When the next stored wait ends.
     due: Option<Wall>,
@@ -69,9 +60,6 @@ struct Engine {
 
 impl Dispatcher {
     /// Takes up what the store holds and starts.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn start(parts: Parts, settings: DispatchSettings) -> Result<Self, StoreError> {
         let (messages, incoming) = mpsc::channel(QUEUE);
         let bounds = SchedulerBounds {
@@ -305,7 +293,7 @@ impl Engine {
             finished.connection,
             &finished.effect,
             now,
-            self.parts.chance.draw(),
+            self.parts.rng.jitter(),
         );
         self.take_step(finished.connection, step, &finished.effect);
     }
@@ -403,7 +391,7 @@ impl Engine {
                 Gating::Parked(_) if !self.health.is_closed(connection.id) => {
                     let at = self
                         .health
-                        .found_parked(connection.id, now, self.parts.chance.draw());
+                        .found_parked(connection.id, now, self.parts.rng.jitter());
                     plan_probe(&mut self.probes, at, connection.id);
                     scheduler.set_gating(connection.id, wanted);
                 }
@@ -519,7 +507,7 @@ impl Engine {
             None => {
                 let at = self
                     .health
-                    .probe_failed(connection, now, self.parts.chance.draw());
+                    .probe_failed(connection, now, self.parts.rng.jitter());
                 plan_probe(&mut self.probes, at, connection);
             }
             Some(Probe::Works(findings)) => {
@@ -547,7 +535,7 @@ impl Engine {
             Some(Probe::Fails(problem) | Probe::Refused(problem)) => {
                 let at = self
                     .health
-                    .probe_failed(connection, now, self.parts.chance.draw());
+                    .probe_failed(connection, now, self.parts.rng.jitter());
                 tracing::warn!(%connection, problem = problem.message, "connection still does not work");
                 plan_probe(&mut self.probes, at, connection);
                 let mut scheduler = lock(&self.scheduler);

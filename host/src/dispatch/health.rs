@@ -21,7 +21,6 @@ struct Record {
 /// What follows for a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing.
     Nothing,
     /// Its circuit opens until it is probed at this instant.
     OpenCircuit(Mono),

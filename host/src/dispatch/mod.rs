@@ -28,32 +28,25 @@ use crate::store::rows::{Changes, LanePage, OpenExecution};
 /// The queue to the dispatcher. Senders wait when it is full.
 const QUEUE: usize = 4096;
 
-/// Something that happened.
 #[derive(Debug)]
 enum Message {
-    /// An execution was sealed.
     Sealed(ExecutionSeq),
     /// An execution was paused or goes on.
     Paused(ExecutionSeq, bool),
     /// People or time changed jobs outside of a call.
     Changed(Changes),
-    /// The configuration changed.
     Configured,
     /// A sealed execution was read; none: it is done.
     Opened(ExecutionSeq, Option<Box<OpenExecution>>),
-    /// A page was read.
     Page(LaneKey, LanePage),
     /// Heads were read: of keys that came free, or jobs whose wait for others ended.
     Heads(Vec<Head>),
-    /// Waits ended by time.
     Due(Vec<Head>, Changes),
     /// When the next wait ends.
     NextDue(Option<Wall>),
-    /// A call ended.
     Finished(Box<Finished>, i64),
     /// A person asks whether a connection works; answered when it is known here, too.
     Check(ConnectionId, oneshot::Sender<Option<Probe>>),
-    /// A connection was probed.
     Probed(ConnectionId, Option<Probe>),
     /// A connection's state was written.
     Kept(ConnectionId),
@@ -69,7 +62,6 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// An execution was sealed.
     pub async fn sealed(&self, execution: ExecutionSeq) {
         self.tell(Message::Sealed(execution)).await;
     }

@@ -17,7 +17,6 @@ use crate::store::{Store, StoreError};
 
 /// The first pause before a question is asked again, in milliseconds. It doubles.
 const FIRST_PAUSE_MS: u64 = 50;
-/// The longest.
 const LONGEST_PAUSE_MS: u64 = 2000;
 /// Keys looked up in one question.
 const KEYS_AT_ONCE: usize = 200;

@@ -8,7 +8,6 @@ use egression_core::time::Mono;
 
 use crate::gate::Gate;
 
-/// Asks the gate.
 #[derive(Debug)]
 pub(super) struct GateRoom(pub(super) Arc<Gate>);
 

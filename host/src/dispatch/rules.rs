@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use egression_core::domain::partition::KeyHash;
 use egression_core::scheduler::{ConnectionRules, Gating, PackingRule};
 
-use crate::config::catalogue::{Connection, ConnectionState};
-use crate::config::documents::ChannelDocument;
+use crate::documents::catalogue::{Connection, ConnectionState};
+use crate::documents::model::ChannelDocument;
 use crate::runtime::description::Description;
 
 /// The scheduler's rules of a connection.

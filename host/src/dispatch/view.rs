@@ -15,13 +15,10 @@ use crate::store::rows::{ExecutionStatus, JobRow, ProgressRow};
 /// Jobs of a channel that wait for the same thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingGroup {
-    /// The reason.
     pub kind: WaitingKind,
     /// The limit, the reason of a park …
     pub key: Option<String>,
-    /// Until when, if known.
     pub until: Option<Wall>,
-    /// How many.
     pub jobs: u64,
 }
 
@@ -33,7 +30,6 @@ pub struct View {
 }
 
 impl Dispatcher {
-    /// Its view.
     #[must_use]
     pub fn view(&self, clock: Clock) -> View {
         View {

@@ -13,13 +13,10 @@ use ipnet::IpNet;
 /// that leads to the host's own surroundings (Microsoft, 'What is IP address 168.63.129.16?').
 const CLOUD_PLATFORM: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
-/// An address is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the address {address} is {kind} and its range is not allowed")]
 pub struct AddressRefused {
-    /// The address.
     pub address: IpAddr,
-    /// What it is.
     pub kind: &'static str,
 }
 

@@ -78,7 +78,6 @@ pub(super) struct Reservation {
 pub(super) type WindowUse = (LimitKey, Vec<UsedUp>);
 
 impl Budget {
-    /// Nothing is limited yet.
     pub(super) fn new(guard: Guard) -> Self {
         Self {
             book: LimitBook::default(),
@@ -255,7 +254,6 @@ impl Budget {
         }
     }
 
-    /// A request ended.
     pub(super) fn finish(&mut self, owner: &str, draw: Draw, now: Mono) {
         self.book.finish(draw, now);
         self.note_saturation(owner, now);
@@ -509,7 +507,6 @@ impl Budget {
         }
     }
 
-    /// An owner's meter.
     pub(super) fn usage(&mut self, owner: &str, now: Mono) -> Option<Usage> {
         let meter = &mut self.owners.get_mut(owner)?.meter;
         meter.advance(now);

@@ -20,7 +20,7 @@ use super::placeholders::{self, CredentialError, Wanted};
 use super::send::{self, Shown};
 use super::sign::{self, SignRequest};
 use super::transfer::RawAnswer;
-use crate::config::secret::MAX_SECRET_BYTES;
+use crate::documents::secret::MAX_SECRET_BYTES;
 
 /// The setting that bounds what is signed.
 const MAX_SIGN: &str = "gate.max_sign_bytes";
@@ -35,7 +35,6 @@ pub struct CallGate {
     state: Arc<CallState>,
 }
 
-/// What the clones share.
 pub(super) struct CallState {
     pub(super) gate: Arc<Gate>,
     pub(super) destination: Arc<Destination>,
@@ -162,18 +161,12 @@ impl CallGate {
     }
 
     /// A text that stands for a secret of the owner: the same until the secret changes.
-    ///
-    /// # Errors
-    /// [`CredentialError`].
     pub async fn placeholder(&self, name: &str) -> Result<String, CredentialError> {
         let gate = &self.state.gate;
         placeholders::text_for(&gate.vault, &gate.clock, &self.state.destination, name).await
     }
 
     /// Signs with the owner's secrets.
-    ///
-    /// # Errors
-    /// [`CredentialError`].
     pub async fn sign(&self, request: SignRequest) -> Result<String, CredentialError> {
         let gate = &self.state.gate;
         let most = gate.settings.max_sign_bytes;

@@ -73,12 +73,10 @@ impl Typical {
         }
     }
 
-    /// One more request.
     pub(super) fn note(&mut self, units: u32) {
         self.parts = (self.parts * (DECAY - 1) + u64::from(units) * PARTS) / DECAY;
     }
 
-    /// The average, rounded up.
     pub(super) fn units(self) -> u32 {
         u32::try_from(self.parts.div_ceil(PARTS)).unwrap_or(u32::MAX)
     }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::cost::{self, Cost};
 use super::grants::Grant;
-use crate::config::documents::AuthDocument;
+use crate::documents::model::AuthDocument;
 
 /// A connection's or source's way out.
 #[derive(Clone, Debug)]
@@ -21,7 +21,6 @@ pub struct Destination {
     pub subscription: Option<String>,
     /// The channel's name, shared with the labels of its metrics; none for a source.
     pub channel: Option<Arc<str>>,
-    /// All apply at once.
     pub limits: Vec<BoundLimit>,
     /// The owner's own key, which a throttle closes that names no limit.
     pub own_key: LimitKey,

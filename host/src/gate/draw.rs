@@ -40,7 +40,6 @@ pub(super) struct Limiter {
     turnstiles: Mutex<HashMap<Vec<LimitKey>, Arc<Turnstile<()>>>>,
     /// A slot was freed: waiting requests look again.
     freed: Notify,
-    /// A lease was answered.
     leased: Notify,
     /// Admission may find more room than before.
     pub(super) limited: Notify,
@@ -52,7 +51,6 @@ pub(super) struct Limiter {
     handle: Handle,
 }
 
-/// Why nothing was drawn.
 #[derive(Debug)]
 pub(super) enum Refused {
     /// No room before the deadline.

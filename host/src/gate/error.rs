@@ -13,7 +13,6 @@ pub enum GateError {
     /// The additional authorities cannot be read, or are no certificates.
     #[error("`gate.extra_ca_file` ({}): {reason}", path.display())]
     Authorities {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

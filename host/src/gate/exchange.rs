@@ -9,17 +9,14 @@ use super::cost::Cost;
 /// A request that wants to leave.
 #[derive(Clone, Debug)]
 pub struct OutgoingRequest {
-    /// In upper case.
     pub method: String,
     /// Absolute. Placeholders are replaced in query values.
     pub url: String,
     /// Placeholders are replaced in values.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Option<Bytes>,
     /// Where placeholders are replaced in the body.
     pub body_placeholders: BodyPlaceholders,
-    /// Changes nothing there.
     pub reads_only: bool,
     /// Whether the owner's credential is attached.
     pub auth: RequestAuth,
@@ -36,7 +33,6 @@ pub struct OutgoingRequest {
 /// Where placeholders are replaced in a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyPlaceholders {
-    /// Nowhere.
     #[default]
     None,
     /// In the string values of a JSON body.
@@ -45,7 +41,6 @@ pub enum BodyPlaceholders {
     Form,
 }
 
-/// Which credential is attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RequestAuth {
     /// The owner's own, as its auth document says.
@@ -58,13 +53,10 @@ pub enum RequestAuth {
 /// A whole answer, with injected secrets masked.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// Names in lower case.
     pub headers: Vec<(String, String)>,
     /// At most as many bytes as asked for.
     pub body: Bytes,
-    /// The body was longer.
     pub truncated: bool,
     /// From the first byte out to the last byte in.
     pub duration_ms: u64,
@@ -98,23 +90,12 @@ pub enum SendError {
     TooCostly(String),
     /// A limit has no room within the deadline, or is closed; nothing was sent.
     #[error("limited until {}", until.to_rfc3339())]
-    Limited {
-        /// Until when.
-        until: Wall,
-        /// The limit.
-        key: String,
-    },
-    /// Nothing was sent.
+    Limited { until: Wall, key: String },
     #[error("never sent: {0}")]
     NeverSent(String),
     /// The host could not note the use of a limit, so nothing was sent.
     #[error("never sent, the use of a limit could not be stored: {why}")]
-    Unrecorded {
-        /// Not worth trying before.
-        until: Wall,
-        /// What the store says.
-        why: String,
-    },
+    Unrecorded { until: Wall, why: String },
     /// It left, and no whole answer came.
     #[error("sent without an answer: {0}")]
     SentWithoutAnswer(String),
@@ -123,7 +104,6 @@ pub enum SendError {
     CredentialRefused(String),
 }
 
-/// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExchangeEnd {
     /// A whole answer came, whatever its status.
@@ -189,13 +169,9 @@ impl ExchangeEnd {
 pub struct Exchange {
     /// When the first byte left, or when it was refused.
     pub at: Wall,
-    /// In upper case.
     pub method: String,
-    /// Without secrets.
     pub url: String,
-    /// How it ended.
     pub end: ExchangeEnd,
-    /// The answer's status.
     pub status: Option<u16>,
     /// From the first byte out to the last byte in.
     pub duration_ms: u64,

@@ -12,21 +12,12 @@ pub type SliceRow = (String, i64, u32, Wall, Option<Wall>);
 #[async_trait]
 pub trait LimitFacts: Send + Sync {
     /// Limits that are closed, with until when.
-    ///
-    /// # Errors
-    /// What the database says.
     async fn closed_limits(&self, now: Wall) -> Result<Vec<(String, Wall)>, StoreError>;
 
     /// Closes a limit until then, if that is later than what is stored.
-    ///
-    /// # Errors
-    /// What the database says.
     async fn close_limit(&self, key: &str, until: Wall, reason: &str) -> Result<(), StoreError>;
 
     /// Leases units of a window before they are used; durable when this returns.
-    ///
-    /// # Errors
-    /// What the database says.
     async fn lease_slice(
         &self,
         key: &str,
@@ -36,21 +27,12 @@ pub trait LimitFacts: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Notes when a slice's last unit was used.
-    ///
-    /// # Errors
-    /// What the database says.
     async fn close_slice(&self, key: &str, slice: i64, at: Wall) -> Result<(), StoreError>;
 
     /// The slices of all windows.
-    ///
-    /// # Errors
-    /// What the database says.
     async fn slices(&self) -> Result<Vec<SliceRow>, StoreError>;
 
     /// Forgets slices that were closed before `before`.
-    ///
-    /// # Errors
-    /// What the database says.
     async fn drop_slices(&self, key: &str, before: Wall) -> Result<(), StoreError>;
 }
 

@@ -38,7 +38,6 @@ impl Filled {
         }
     }
 
-    /// The text.
     pub(super) fn into_text(self) -> String {
         self.text
     }

@@ -10,7 +10,6 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName};
 use url::Url;
 
-/// `http` or `https`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Port 80 by default.
@@ -58,9 +57,7 @@ impl HostPattern {
 /// Where an owner may send to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Grant {
-    /// Never both.
     pub scheme: Scheme,
-    /// The hosts.
     pub host: HostPattern,
     /// The port, the scheme's own if none was named.
     pub port: u16,
@@ -70,7 +67,6 @@ pub struct Grant {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a host to grant: {why}")]
 pub struct GrantError {
-    /// What was given.
     pub text: String,
     /// What is wrong with it.
     pub why: &'static str,

@@ -61,7 +61,6 @@ impl Mask {
             .map_or(0, |form| form.expose_secret().len())
     }
 
-    /// Masks a text.
     pub(super) fn text(&self, text: &str) -> String {
         if self.is_empty() {
             return text.to_owned();

@@ -67,7 +67,6 @@ use draw::Limiter;
 use pool::Pool;
 use token::Tokens;
 
-/// The way out.
 pub struct Gate {
     settings: GateSettings,
     vault: Vault,

@@ -11,7 +11,7 @@ use super::exchange::BodyPlaceholders;
 use super::send::BEARER_TOKEN;
 use super::token::CLIENT_SECRET;
 use crate::clock::Clock;
-use crate::config::documents::AuthDocument;
+use crate::documents::model::AuthDocument;
 use crate::vault::{Vault, VaultError};
 
 const OPEN: &str = "{{egression:";

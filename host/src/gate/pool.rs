@@ -25,7 +25,6 @@ pub(super) struct Pool {
     names: Names,
     connect_timeout: Duration,
     max_pools: usize,
-    /// Trusted beside the system's.
     authorities: Vec<Certificate>,
     clients: Mutex<Clients>,
 }

@@ -16,7 +16,6 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::address;
 
-/// Asks name servers.
 #[derive(Clone)]
 pub(super) struct Names {
     resolver: Arc<Result<TokioResolver, String>>,

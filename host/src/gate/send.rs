@@ -20,7 +20,7 @@ use super::grants;
 use super::placeholders::{self, Wanted};
 use super::token::{CLIENT_SECRET, ClientCredentials, Token};
 use super::transfer::{self, Prepared};
-use crate::config::documents::AuthDocument;
+use crate::documents::model::AuthDocument;
 use crate::telemetry::metrics;
 use crate::vault::Secret;
 

@@ -11,7 +11,6 @@ use md5::{Digest as _, Md5};
 
 use super::placeholders::CredentialError;
 
-/// What is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// RFC 2104 with SHA-1.
@@ -37,7 +36,6 @@ pub enum Algorithm {
 /// How the result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// Lower case.
     Hex,
     /// With padding (RFC 4648, 4).
     Base64,
@@ -48,7 +46,6 @@ pub enum Encoding {
 /// What a connector wants signed.
 #[derive(Clone, Debug)]
 pub struct SignRequest {
-    /// What is computed.
     pub algorithm: Algorithm,
     /// The key: text with placeholders. For RS256, ES256 and Ed25519 a PKCS#8 key in PEM. Empty for
     /// digests.

@@ -28,7 +28,6 @@ pub(super) struct Slices {
 /// A slice that is used up, for the store to note.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UsedUp {
-    /// Its number.
     pub(super) slice: i64,
     /// Remove what was closed longer ago than this, in milliseconds.
     pub(super) remove_before_ms: Option<u64>,

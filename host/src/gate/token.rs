@@ -63,7 +63,6 @@ impl ClientCredentials<'_> {
     }
 }
 
-/// A token in use.
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) value: SecretString,
@@ -82,7 +81,6 @@ pub(super) struct Tokens {
 
 #[derive(Default)]
 struct Slot {
-    /// Held by whoever fetches.
     flight: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
@@ -264,7 +262,6 @@ impl Slot {
 #[derive(Deserialize)]
 struct Granted {
     access_token: SecretString,
-    /// Seconds.
     #[serde(default)]
     expires_in: Option<u64>,
 }

@@ -36,7 +36,6 @@ const UNRECORDED_REST_MS: i64 = 1000;
 pub(super) struct Prepared {
     pub(super) method: Method,
     pub(super) url: Url,
-    /// Without secrets.
     pub(super) shown_url: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
@@ -56,7 +55,6 @@ pub(super) struct RawAnswer {
     pub(super) headers: HeaderMap,
     /// At most as many bytes as asked for.
     pub(super) body: Bytes,
-    /// There was more.
     pub(super) more: bool,
     pub(super) duration_ms: u64,
 }

@@ -34,7 +34,6 @@ impl Circuit {
         }
     }
 
-    /// The source answered.
     pub(super) fn succeeded(&mut self) {
         *self = Self::default();
     }

@@ -14,10 +14,10 @@ use super::circuit::Circuit;
 use super::http_source::HttpSource;
 use super::settings::ResolverSettings;
 use super::{Read, ResolveError, Resolved, shared_trace};
-use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::config::documents::SourceDocument;
+use crate::documents::model::SourceDocument;
 use crate::gate::Gate;
+use crate::rng::Rng;
 
 /// The answer to one ask.
 pub(super) type Answer = Result<Resolved, ResolveError>;
@@ -42,7 +42,7 @@ impl Collector {
         settings: ResolverSettings,
         gate: Arc<Gate>,
         clock: Clock,
-        chance: Chance,
+        rng: Rng,
     ) -> Self {
         let (asks, incoming) = mpsc::channel(settings.queue);
         let fingerprint = fingerprint(&document);
@@ -52,7 +52,7 @@ impl Collector {
             settings.clone(),
             gate,
             clock,
-            chance,
+            rng,
             Arc::new(Mutex::new(Circuit::default())),
         ));
         tokio::spawn(collect(incoming, source, settings));

@@ -17,17 +17,16 @@ use super::circuit::Circuit;
 use super::collector::{Answer, lock};
 use super::settings::ResolverSettings;
 use super::{ResolveError, shared_trace};
-use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::config::documents::SourceDocument;
+use crate::documents::model::SourceDocument;
 use crate::gate::Gate;
 use crate::gate::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth, SendError};
+use crate::rng::Rng;
 use crate::telemetry::metrics;
 
 /// Room for the frame around a body in an answer.
 const FRAME_BYTES: u64 = 4096;
 
-/// One source.
 #[derive(Debug)]
 pub(super) struct HttpSource {
     owner: String,
@@ -37,7 +36,7 @@ pub(super) struct HttpSource {
     settings: ResolverSettings,
     gate: Arc<Gate>,
     clock: Clock,
-    chance: Chance,
+    rng: Rng,
     circuit: Arc<Mutex<Circuit>>,
 }
 
@@ -45,7 +44,6 @@ pub(super) struct HttpSource {
 enum Failed {
     /// This request, for the objects asked.
     Rejected(ResolveError),
-    /// The source.
     Source {
         retry_after_ms: Option<u64>,
         until: Option<Wall>,
@@ -71,7 +69,7 @@ impl HttpSource {
         settings: ResolverSettings,
         gate: Arc<Gate>,
         clock: Clock,
-        chance: Chance,
+        rng: Rng,
         circuit: Arc<Mutex<Circuit>>,
     ) -> Self {
         Self {
@@ -81,7 +79,7 @@ impl HttpSource {
             settings,
             gate,
             clock,
-            chance,
+            rng,
             circuit,
         }
     }
@@ -330,7 +328,7 @@ impl HttpSource {
                 let until = lock(&self.circuit).failed(
                     self.clock.mono(),
                     retry_after_ms,
-                    self.chance.draw(),
+                    self.rng.jitter(),
                     &self.settings,
                 );
                 ResolveError::unavailable(self.clock.wall_of(until), problem)

@@ -24,16 +24,15 @@ pub use answer::Resolved;
 use collector::Collector;
 use settings::ResolverSettings;
 
-use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::config::catalogue::Catalogue;
-use crate::config::documents::{SourceDocument, SourceKind};
+use crate::documents::catalogue::Catalogue;
+use crate::documents::model::{SourceDocument, SourceKind};
 use crate::gate::Gate;
+use crate::rng::Rng;
 
 /// One object to be read, and for whom.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// The object.
     pub object: ObjectKey,
     /// The job's W3C Trace Context.
     pub traceparent: Option<String>,
@@ -52,16 +51,10 @@ pub enum ResolveError {
     /// The source, or what it says about the object, makes the job `rejected`.
     Rejected(Box<Problem>),
     /// The source is down, slow, refused or at its own limit: the job waits until then.
-    Unavailable {
-        /// Not worth asking before.
-        until: Wall,
-        /// What happened.
-        problem: Box<Problem>,
-    },
+    Unavailable { until: Wall, problem: Box<Problem> },
 }
 
 impl ResolveError {
-    /// The word for people.
     const fn as_str(&self) -> &'static str {
         match self {
             Self::Rejected(_) => "rejected",
@@ -81,12 +74,11 @@ impl ResolveError {
     }
 }
 
-/// Reads bodies.
 #[derive(Debug)]
 pub struct Resolver {
     settings: ResolverSettings,
     clock: Clock,
-    chance: Chance,
+    rng: Rng,
     gate: Arc<Gate>,
     collectors: Mutex<HashMap<SourceId, Collector>>,
 }
@@ -94,11 +86,11 @@ pub struct Resolver {
 impl Resolver {
     /// A resolver without sources; [`Resolver::configure`] gives it some.
     #[must_use]
-    pub fn new(settings: ResolverSettings, gate: Arc<Gate>, clock: Clock, chance: Chance) -> Self {
+    pub fn new(settings: ResolverSettings, gate: Arc<Gate>, clock: Clock, rng: Rng) -> Self {
         Self {
             settings,
             clock,
-            chance,
+            rng,
             gate,
             collectors: Mutex::default(),
         }
@@ -128,7 +120,7 @@ impl Resolver {
                         self.settings.clone(),
                         Arc::clone(&self.gate),
                         self.clock.clone(),
-                        self.chance.clone(),
+                        self.rng.clone(),
                     ),
                 );
             }

@@ -67,7 +67,6 @@ pub trait Abilities: Send + Sync + 'static {
 /// A wish to sign or digest.
 #[derive(Clone, Debug)]
 pub struct SignRequest {
-    /// How.
     pub algorithm: SignAlgorithm,
     /// The key: text with placeholders; empty for plain digests.
     pub key: String,
@@ -102,10 +101,8 @@ pub enum SignAlgorithm {
     Aws4,
 }
 
-/// Forms of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignEncoding {
-    /// Lower-case hexadecimal.
     Hex,
     /// Base 64 with padding.
     Base64,
@@ -129,9 +126,7 @@ pub enum CredentialError {
 pub struct ObservedLimit {
     /// As named in the description; none: the connection's own.
     pub bucket: Option<String>,
-    /// Its size in requests.
     pub limit: Option<u64>,
-    /// Requests left.
     pub remaining: Option<u64>,
     /// Milliseconds until it is full again.
     pub reset_ms: Option<u64>,

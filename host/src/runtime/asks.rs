@@ -12,7 +12,6 @@ use super::v0_1::{Answered, Guest};
 
 /// Something that one instance can be asked once.
 pub(super) trait Ask: Send + 'static {
-    /// What comes back.
     type Answer: Send + 'static;
 
     /// The function of the contract, as a label of metrics.
@@ -23,7 +22,6 @@ pub(super) trait Ask: Send + 'static {
         Vec::new()
     }
 
-    /// Asks.
     fn ask(
         self,
         guest: &Guest,
@@ -61,7 +59,6 @@ impl Ask for Describe {
     }
 }
 
-/// `authenticate`.
 pub(super) struct Authenticate {
     pub(super) frame: ConnectionFrame,
     pub(super) previous: Option<Session>,
@@ -79,7 +76,6 @@ impl Ask for Authenticate {
     }
 }
 
-/// `check`.
 pub(super) struct Check {
     pub(super) frame: ConnectionFrame,
     pub(super) session: Option<Session>,
@@ -134,7 +130,6 @@ impl Ask for Deliver {
     }
 }
 
-/// `settlement.poll`.
 pub(super) struct Poll {
     pub(super) frame: ConnectionFrame,
     pub(super) session: Option<Session>,
@@ -171,7 +166,6 @@ impl Ask for Poll {
     }
 }
 
-/// `migrate-settings`.
 pub(super) struct MigrateSettings {
     pub(super) from_version: String,
     pub(super) settings_json: String,

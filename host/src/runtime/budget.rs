@@ -26,10 +26,7 @@ pub(super) const TICK_MS: u64 = 10;
 pub(super) enum HostTrap {
     /// It computed longer than it may.
     #[error("the CPU budget of {budget_ms} ms is used (bound `runtime.cpu_budget_ms`)")]
-    CpuBudget {
-        /// Milliseconds.
-        budget_ms: u64,
-    },
+    CpuBudget { budget_ms: u64 },
     /// What it asked the host for broke down inside the host.
     #[error("the host failed to answer the connector")]
     Ability,

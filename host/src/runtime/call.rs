@@ -16,7 +16,6 @@ use super::abilities::Abilities;
 pub struct Call {
     /// What the guest can do, bound to this call's connection.
     pub abilities: Arc<dyn Abilities>,
-    /// The connection.
     pub connection: ConnectionFrame,
     /// What `authenticate` made, if anything.
     pub session: Option<Session>,
@@ -25,15 +24,12 @@ pub struct Call {
 /// The connection of one call.
 #[derive(Clone, Debug)]
 pub struct ConnectionFrame {
-    /// The subscription's name.
     pub subscription: Arc<str>,
-    /// The channel's name.
     pub channel: Arc<str>,
     /// A JSON object, valid against the connector's schema.
     pub settings_json: Arc<str>,
     /// When the call must be over.
     pub deadline: Mono,
-    /// Everything but writing.
     pub dry_run: bool,
     /// W3C Trace Context.
     pub traceparent: Option<String>,
@@ -42,11 +38,9 @@ pub struct ConnectionFrame {
 /// What `authenticate` made. Opaque; to be stored encrypted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
-    /// At most [`MAX_SESSION_BYTES`].
     pub data: Vec<u8>,
     /// Not good any more after this.
     pub expires_at: Option<Wall>,
-    /// Whose account it is.
     pub account: Option<String>,
 }
 
@@ -63,14 +57,11 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// One object to deliver.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// Its name in this call.
     pub index: u32,
-    /// The job's public id.
     pub job_id: String,
-    /// The object.
     pub object: ObjectKey,
     /// What to do; one that the connector declares.
     pub action: Action,
@@ -93,9 +84,7 @@ pub struct Item {
 pub struct ResolvedReference {
     /// Where it is in the body.
     pub pointer: String,
-    /// The object referred to.
     pub target: ObjectKey,
-    /// Empty: unknown, not absent.
     pub remotes: Vec<Remote>,
 }
 
@@ -104,7 +93,6 @@ pub struct ResolvedReference {
 pub struct Pending {
     /// The destination's name for it.
     pub token: String,
-    /// When it was accepted.
     pub submitted_at: Wall,
     /// The items that wait for it.
     pub items: Vec<Item>,
@@ -113,20 +101,15 @@ pub struct Pending {
 /// What a connector learnt about a pending decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Which.
     pub token: String,
     /// Outcomes by item index; each index at most once.
     pub settled: Vec<(u32, Outcome)>,
-    /// Not worth asking before.
     pub again_after_ms: Option<u64>,
-    /// Nothing more will come.
     pub finished: bool,
 }
 
-/// What `check` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Findings {
-    /// Whose account it is.
     pub account: Option<String>,
     /// What the credential may do.
     pub scopes: Vec<String>,
@@ -157,14 +140,11 @@ pub type DeliveryEnd = CallEnd<Vec<(u32, Outcome)>>;
 /// One line that the guest wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogLine {
-    /// How important it is.
     pub level: LogLevel,
-    /// Bounded and redacted.
     pub message: String,
     /// The item that it is about; none: every item of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item: Option<u32>,
-    /// Free pairs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attrs: Vec<(String, String)>,
 }
@@ -173,12 +153,8 @@ pub struct LogLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
-    /// For the connector's author.
     Debug,
-    /// Worth knowing.
     Info,
-    /// Unexpected.
     Warn,
-    /// Wrong.
     Error,
 }

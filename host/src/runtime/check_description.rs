@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::description::{BodyFormat, Bucket, BucketKind, Description, HostNeed, TypeSupport};
 use super::version::Version;
 
-/// Characters of a name.
 const MAX_NAME_CHARS: usize = 64;
 /// The shortest window with an anchor: clocks agree to some milliseconds only.
 const MIN_FIXED_WINDOW_MS: u64 = 1000;

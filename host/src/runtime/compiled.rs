@@ -24,7 +24,6 @@ pub(super) struct CodeCache {
     compatibility: String,
 }
 
-/// Where code came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Cache,
@@ -32,7 +31,6 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// The word for people.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Cache => "cache",

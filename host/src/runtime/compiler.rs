@@ -17,7 +17,6 @@ use tokio::sync::oneshot;
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// Something to compile.
 type Task = Box<dyn FnOnce() + Send>;
 
 /// The way to the thread. The thread ends with it.
@@ -26,7 +25,6 @@ pub(super) struct Compiler {
 }
 
 impl Compiler {
-    /// Starts the thread.
     pub(super) fn start() -> std::io::Result<Self> {
         let (tasks, incoming) = mpsc::channel::<Task>();
         std::thread::Builder::new()

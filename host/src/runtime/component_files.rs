@@ -6,20 +6,17 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-/// The folder of components.
 pub(super) struct ComponentFiles {
     dir: PathBuf,
 }
 
 impl ComponentFiles {
-    /// In `<data_dir>/connectors`.
     pub(super) fn new(data_dir: &Path) -> Self {
         Self {
             dir: data_dir.join("connectors"),
         }
     }
 
-    /// Where a component lies.
     pub(super) fn path(&self, digest: &str) -> PathBuf {
         self.dir.join(format!("{digest}.wasm"))
     }
@@ -40,7 +37,6 @@ impl ComponentFiles {
         .await
     }
 
-    /// Reads a component.
     pub(super) async fn read(&self, digest: &str) -> io::Result<Bytes> {
         let path = self.path(digest);
         blocking(move || std::fs::read(path).map(Bytes::from)).await

@@ -10,11 +10,8 @@ use super::settings::RuntimeSettings;
 /// Core instances of one component. Interpreters that link their libraries at instantiation have
 /// about twenty.
 pub(super) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
-/// Memories of one component.
 pub(super) const MEMORIES_PER_COMPONENT: u32 = 4;
-/// Tables of one component.
 pub(super) const TABLES_PER_COMPONENT: u32 = 16;
-/// Elements of one table.
 pub(super) const TABLE_ELEMENTS: usize = 50_000;
 /// Bytes of a slot that stay resident between two instances: measured to make fresh instances a
 /// third cheaper.

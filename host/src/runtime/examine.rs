@@ -39,7 +39,6 @@ pub struct Inspected {
     pub digest: String,
     /// What it says about itself.
     pub description: Arc<Description>,
-    /// The component's size.
     pub size_bytes: usize,
 }
 
@@ -78,7 +77,6 @@ impl Runtime {
         self.examine(wasm).await
     }
 
-    /// All checks.
     pub(super) async fn examine(
         self: &Arc<Self>,
         wasm: Bytes,

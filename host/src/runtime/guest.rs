@@ -92,7 +92,6 @@ impl GuestState {
         std::mem::take(&mut self.settled).outcomes
     }
 
-    /// Monotonic time.
     pub(super) fn now(&self) -> Mono {
         self.clock.mono()
     }

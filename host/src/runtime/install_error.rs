@@ -5,17 +5,10 @@ use crate::store::StoreError;
 /// Why a component is not taken. Nothing has changed then: the version that runs keeps running.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// Larger than allowed.
     #[error(
         "the component has {size_bytes} bytes; at most {max_bytes} are taken (bound `runtime.max_component_bytes`)"
     )]
-    TooLarge {
-        /// Its size.
-        size_bytes: usize,
-        /// The bound.
-        max_bytes: usize,
-    },
-    /// Not WebAssembly.
+    TooLarge { size_bytes: usize, max_bytes: usize },
     #[error("this is not WebAssembly: the file does not start with `\\0asm`")]
     NotWasm,
     /// WebAssembly, but a core module.
@@ -40,7 +33,6 @@ pub enum InstallError {
     WrongWorld {
         /// What a connector exports and this does not.
         missing: Vec<String>,
-        /// What it exports instead.
         exports: Vec<String>,
     },
     /// It asks for what connectors are not given.
@@ -48,17 +40,12 @@ pub enum InstallError {
         "the component imports {}, which connectors are not given; all they have is `egression:connector` 0.1 and WASI 0.2",
         quoted(imports)
     )]
-    NotGranted {
-        /// The imports.
-        imports: Vec<String>,
-    },
+    NotGranted { imports: Vec<String> },
     /// Its imports have the right names and the wrong types.
     #[error("the component was built against another form of the contract: {0}")]
     Mismatch(String),
-    /// It cannot be instantiated.
     #[error("a trial instance could not be made: {0}")]
     TrialFailed(String),
-    /// It cannot describe itself.
     #[error("`describe` failed: {0}")]
     DescribeFailed(String),
     /// Its description makes no sense.
@@ -70,28 +57,18 @@ pub enum InstallError {
          need; give what has changed a version of its own"
     )]
     VersionTaken {
-        /// The connector.
         name: String,
-        /// The version.
         version: String,
         /// Of the bytes that are there.
         digest: String,
     },
     /// The bytes are not those of the digest.
     #[error("the stored component has been changed: its digest is {found}, not {expected}")]
-    Changed {
-        /// As stored.
-        expected: String,
-        /// As found.
-        found: String,
-    },
-    /// The data directory.
+    Changed { expected: String, found: String },
     #[error("the component cannot be kept: {0}")]
     Io(#[from] std::io::Error),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The host itself.
     #[error("the host failed: {0}")]
     Host(String),
 }

@@ -54,7 +54,6 @@ impl Journal {
         self.with(|lines| lines.redactor = redactor);
     }
 
-    /// Adds a line.
     pub(super) fn push(
         &self,
         level: LogLevel,

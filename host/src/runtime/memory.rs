@@ -2,7 +2,6 @@
 
 use wasmtime::ResourceLimiter;
 
-/// Elements of one table.
 const MAX_TABLE_ELEMENTS: usize = super::engine::TABLE_ELEMENTS;
 
 /// The limits of one instance, and whether it ran into the one on memory.

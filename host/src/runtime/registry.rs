@@ -28,31 +28,17 @@ use crate::store::{Store, StoreError};
 /// Where the registry keeps its rows.
 #[async_trait]
 pub trait ConnectorStore: Send + Sync + 'static {
-    /// See [`Store::put_connector`].
-    ///
-    /// # Errors
-    /// What the store says.
     async fn put_connector(&self, row: ConnectorRow, activate: bool) -> Result<(), StoreError>;
 
-    /// See [`Store::connectors`].
-    ///
-    /// # Errors
-    /// What the store says.
     async fn connectors(&self) -> Result<Vec<ConnectorRow>, StoreError>;
 
-    /// See [`Store::activate_connector`].
-    ///
-    /// # Errors
-    /// What the store says.
     async fn activate_connector(&self, name: &str, version: &str) -> Result<bool, StoreError>;
 }
 
 /// A version that was just installed.
 #[derive(Clone, Debug)]
 pub struct Installed {
-    /// Its name.
     pub name: String,
-    /// Its version.
     pub version: String,
     /// SHA-256 of the component, in hex.
     pub digest: String,
@@ -69,17 +55,13 @@ pub struct Installed {
 /// An installed version as listed.
 #[derive(Clone, Debug)]
 pub struct InstalledVersion {
-    /// Its name.
     pub name: String,
-    /// Its version.
     pub version: String,
     /// SHA-256 of the component, in hex.
     pub digest: String,
-    /// The component's size.
     pub size_bytes: u64,
     /// New calls go to it.
     pub active: bool,
-    /// When it was installed.
     pub installed_at: Wall,
     /// What it says about itself.
     pub description: Arc<Description>,
@@ -87,7 +69,6 @@ pub struct InstalledVersion {
     pub problem: Option<String>,
 }
 
-/// The installed connectors.
 pub struct Registry {
     runtime: Arc<Runtime>,
     store: Arc<dyn ConnectorStore>,
@@ -97,7 +78,6 @@ pub struct Registry {
     changing: tokio::sync::Mutex<()>,
 }
 
-/// By name.
 type Families = BTreeMap<String, Family>;
 
 #[derive(Clone, Default)]

@@ -32,7 +32,6 @@ pub(super) struct Instance {
     pub(super) slot: OwnedSemaphorePermit,
 }
 
-/// All slots.
 pub(super) struct Slots {
     free: Arc<Semaphore>,
     idle: Mutex<Idle>,
@@ -137,7 +136,6 @@ impl Slots {
         self.idle().instances.len()
     }
 
-    /// Slots that nobody holds.
     pub(super) fn free(&self) -> usize {
         self.free.available_permits()
     }

@@ -26,14 +26,11 @@ enum Identifier {
 #[error("`{0}` is not a semantic version such as `1.4.0`")]
 pub struct VersionError(String);
 
-/// Which version is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
-    /// This one.
     Exact(Version),
     /// The newest released one with this major, and minor if given.
     Newest {
-        /// The major version.
         major: u64,
         /// The minor version; none: any.
         minor: Option<u64>,

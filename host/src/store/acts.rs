@@ -83,9 +83,6 @@ impl Store {
     }
 
     /// Cancels one job if it waits; false if it does not.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn cancel_job(&self, job: JobSeq, now: Wall) -> Result<(bool, Changes), StoreError> {
         let changes = self.cancel_these(vec![job], Repeats::GoOn, now).await?;
         let changes = self.tell_rest(changes).await;
@@ -123,9 +120,6 @@ impl Store {
     }
 
     /// Pauses an execution; false if it stood so already.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn pause_execution(&self, execution: ExecutionSeq) -> Result<bool, StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move { set_paused(tx, execution, true).await })
@@ -136,9 +130,6 @@ impl Store {
     /// Ends an execution's pause, and releases its held belts on the connections of `holding`,
     /// whose channels hold belts for a person. Answers whether it was paused, and with the belts
     /// that are open now.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn resume_execution(
         &self,
         execution: ExecutionSeq,

@@ -52,9 +52,6 @@ pub(super) const AHEAD: &str = concat!(
 impl Store {
     /// For each of these jobs how many unfinished ones of its key are before it and hold it,
     /// counted to `most`.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn ahead(
         &self,
         jobs: &[JobSeq],
@@ -84,9 +81,6 @@ impl Store {
     }
 
     /// For each of these jobs that waits for objects, one of them.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn awaited(
         &self,
         children: &[JobSeq],

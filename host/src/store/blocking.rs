@@ -18,10 +18,6 @@ use super::{Store, StoreError};
 const AT_ONCE: usize = 1000;
 
 impl Store {
-    /// Keys that are blocked.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn blocked_keys(&self) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
@@ -34,9 +30,6 @@ impl Store {
     }
 
     /// Marks ready jobs of blocked keys as set aside.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn mark_blocked(&self, jobs: &[JobSeq]) -> Result<Changes, StoreError> {
         let now = self.inner.clock.wall();
         let mut changes = Changes::default();
@@ -153,7 +146,6 @@ struct Place {
 }
 
 impl Default for Place {
-    /// Before all.
     fn default() -> Self {
         Self {
             seal: 0,

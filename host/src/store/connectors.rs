@@ -11,19 +11,15 @@ use super::{Store, StoreError};
 /// An installed version of a connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectorRow {
-    /// Its name.
     pub name: String,
-    /// Its semantic version.
     pub version: String,
     /// SHA-256 of the component, in hex.
     pub digest: String,
     /// What it says about itself, as JSON.
     pub description: String,
-    /// The component's size.
     pub size_bytes: u64,
     /// New calls go to this version.
     pub active: bool,
-    /// When it was installed.
     pub installed_at: Wall,
 }
 
@@ -31,9 +27,6 @@ impl Store {
     /// Adds a version (what is known of the same version is brought up to date). `activate`: makes
     /// it the active one, in the same transaction, and drops the sessions of connections whose
     /// channel uses this connector.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn put_connector(&self, row: ConnectorRow, activate: bool) -> Result<(), StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -60,9 +53,6 @@ impl Store {
     }
 
     /// All versions, by name and time of installation.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn connectors(&self) -> Result<Vec<ConnectorRow>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
@@ -79,9 +69,6 @@ impl Store {
 
     /// Makes an installed version the active one and drops the connector's sessions; false if it is
     /// not installed.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn activate_connector(&self, name: &str, version: &str) -> Result<bool, StoreError> {
         let (name, version) = (name.to_owned(), version.to_owned());
         self.write(1, move |tx| {

@@ -14,9 +14,6 @@ use super::{Store, StoreError, moves, remotes};
 impl Store {
     /// All that a delivery needs to know of these jobs, in their order; jobs that are gone are left
     /// out.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn claim(&self, jobs: &[JobSeq]) -> Result<Vec<ClaimRow>, StoreError> {
         let jobs = jobs.to_vec();
         self.read(move |conn| {

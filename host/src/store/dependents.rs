@@ -23,7 +23,6 @@ pub(super) struct Edges {
 }
 
 impl Edges {
-    /// Whether this child waits.
     pub(super) fn holds(&self, child: JobSeq) -> bool {
         self.children.contains(&child)
     }

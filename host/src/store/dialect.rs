@@ -5,15 +5,11 @@
 //! codes in `error.rs`), and not a second set of statements. The host runs on SQLite;
 //! `tests/portable.rs` has a PostgreSQL prepare each statement.
 
-/// The database.
 pub(super) type Db = sqlx::Sqlite;
-/// A connection to it.
 pub(super) type DbConnection = sqlx::SqliteConnection;
-/// Connections for questions.
 pub(super) type DbPool = sqlx::SqlitePool;
 /// A row of an answer.
 pub(super) type DbRow = sqlx::sqlite::SqliteRow;
-/// How a change went.
 pub(super) type DbDone = sqlx::sqlite::SqliteQueryResult;
 
 /// Begins a transaction that writes. SQLite takes its lock at once, so that no change fails half

@@ -10,61 +10,42 @@ use super::{Store, StoreError};
 /// The name of a document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DocumentName {
-    /// A subscription.
     Subscription(String),
-    /// A source.
     Source(String),
-    /// A channel.
     Channel(String),
-    /// A connection.
     Connection {
-        /// The channel.
         channel: String,
-        /// The subscription.
         subscription: String,
     },
 }
 
-/// The kinds of documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DocumentKind {
-    /// Subscriptions.
     Subscription,
-    /// Sources.
     Source,
-    /// Channels.
     Channel,
-    /// Connections.
     Connection,
 }
 
 /// Who looks after a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManagedBy {
-    /// The configuration file.
     File,
-    /// The API.
     Api,
 }
 
-/// A document as stored.
 #[derive(Clone, Debug)]
 pub struct StoredDocument {
-    /// Its name.
     pub name: DocumentName,
     /// The store's number: subscription, source, channel or connection id.
     pub id: i64,
     /// Its JSON, secrets taken out.
     pub json: String,
-    /// Counts changes; the ETag.
     pub version: i64,
-    /// Who looks after it.
     pub managed_by: ManagedBy,
-    /// A channel's pause.
     pub paused: bool,
     /// A connection's state: active, paused, parked.
     pub state: String,
-    /// Why.
     pub state_reason: Option<String>,
 }
 
@@ -73,10 +54,7 @@ pub struct StoredDocument {
 pub enum DocumentError {
     /// `If-Match` names another version.
     #[error("the document is at version {current}")]
-    Stale {
-        /// The current version.
-        current: i64,
-    },
+    Stale { current: i64 },
     /// It is looked after by the configuration file.
     #[error("managed by the configuration file")]
     ManagedByFile,
@@ -86,7 +64,6 @@ pub enum DocumentError {
     /// Unfinished jobs or other documents need it.
     #[error("{0}")]
     InUse(String),
-    /// The store's own trouble.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -127,7 +104,6 @@ pub(super) const USES_SOURCE: &str = "SELECT EXISTS (SELECT 1 FROM execution x C
      WHERE j.id >= x.seq << 24 AND j.id < (x.seq + 1) << 24 AND x.completed_at IS NULL AND j.state <= 2 AND +j.source_id = $1)";
 
 impl DocumentName {
-    /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> DocumentKind {
         match self {
@@ -196,9 +172,6 @@ impl Store {
 
     /// Jobs of a connection that are in flight, or that the destination decides about: they cannot
     /// be cancelled.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn jobs_under_way(&self, connection: ConnectionId) -> Result<u64, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
@@ -212,10 +185,6 @@ impl Store {
         .await
     }
 
-    /// One document.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn document(
         &self,
         name: &DocumentName,
@@ -226,9 +195,6 @@ impl Store {
     }
 
     /// All documents of a kind, by name (connections by channel and subscription).
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn documents(&self, kind: DocumentKind) -> Result<Vec<StoredDocument>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
@@ -272,9 +238,6 @@ impl Store {
     }
 
     /// Pauses or resumes a channel; false if there is none.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn pause_channel(&self, channel: &str, paused: bool) -> Result<bool, StoreError> {
         let channel = channel.to_owned();
         self.write(1, move |tx| {

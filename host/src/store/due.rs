@@ -23,9 +23,6 @@ impl Store {
     /// seal. Scheduled, retrying and source waits become ready and are returned if they are heads.
     /// Dependency waits whose time is over are returned as `orphaned` in the changes, and again
     /// after 30 s if nobody settles them.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn fall_due(
         &self,
         now: Wall,
@@ -39,9 +36,6 @@ impl Store {
     }
 
     /// When the next wait ends by itself or the next job expires.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn next_due(&self) -> Result<Option<Wall>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
@@ -66,9 +60,6 @@ impl Store {
 
     /// Waiting jobs whose `expires_at` has passed end as failed (`expired`), at most `limit`. One
     /// whose answer was lost may have arrived: it ends as unknown and blocks its key.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn expire(&self, now: Wall, limit: u32) -> Result<Changes, StoreError> {
         let changes = self
             .write(limit as usize, move |tx| {

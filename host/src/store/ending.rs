@@ -16,7 +16,6 @@ use super::{StoreError, blocking, intents, parent_ends};
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) job: JobNow,
-    /// A terminal state.
     pub(super) state: JobState,
     pub(super) code: Option<String>,
     pub(super) problem: Option<Problem>,
@@ -25,7 +24,6 @@ pub(super) struct Ending {
     pub(super) block_key: Option<String>,
 }
 
-/// Ends jobs.
 pub(super) async fn end(
     tx: &mut WriteTx,
     act: &mut Act,

@@ -30,13 +30,11 @@ pub enum StoreError {
     /// it was sealed.
     #[error("a connection of the request's jobs was removed while the request was received")]
     ConnectionGone,
-    /// The database's own word.
     #[error("database: {0}")]
     Database(String),
     /// A row holds what no version of this program wrote.
     #[error("unreadable row: {0}")]
     Corrupt(String),
-    /// The store is closing.
     #[error("the store is closed")]
     Closed,
 }

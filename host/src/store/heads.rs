@@ -66,7 +66,6 @@ macro_rules! not_behind_its_object {
     };
 }
 
-/// What [`candidate`] reads.
 macro_rules! head_columns {
     () => {
         "j.id, j.connection_id, j.belt, j.key_hash, j.object_hash, j.object_type, j.action, j.priority, j.attempts, \
@@ -113,9 +112,6 @@ pub(super) const WANTED: &str = "WITH RECURSIVE wanted (c, k) AS (";
 impl Store {
     /// The heads of these keys, as far as they are ready (waiting without a reason, or with a
     /// reason whose time has come) and the key is not blocked.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn heads_of_keys(
         &self,
         keys: &[(ConnectionId, KeyHash)],
@@ -139,9 +135,6 @@ impl Store {
 
     /// These jobs as heads, as far as they wait without a reason and nothing of their key is before
     /// them.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn heads(&self, jobs: &[JobSeq]) -> Result<Vec<HeadRow>, StoreError> {
         let jobs = jobs.to_vec();
         self.read(move |conn| Box::pin(async move { of_jobs(conn, &jobs).await }))

@@ -21,9 +21,6 @@ pub const FIRST_KEPT: u32 = 20;
 
 impl Store {
     /// Adds to a job's history.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn add_events(&self, job: JobSeq, events: Vec<NewEvent>) -> Result<(), StoreError> {
         let events: Vec<_> = events.into_iter().map(|event| (job, event)).collect();
         self.write(events.len(), move |tx| {
@@ -33,9 +30,6 @@ impl Store {
     }
 
     /// A job's history after `after`, ascending, `submitted` first.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn events(
         &self,
         job: JobSeq,

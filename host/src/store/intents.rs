@@ -15,9 +15,6 @@ impl Store {
     /// Opens intents, in one transaction, for those of the jobs that still wait (ready, or for a
     /// retry or a source), whose key is not blocked, and whose execution, connection and channel
     /// are not paused; answers with these, after the commit.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn open_intent(&self, intents: Vec<NewIntent>) -> Result<Vec<JobSeq>, StoreError> {
         let now = self.inner.clock.wall();
         self.write(intents.len(), move |tx| {
@@ -27,9 +24,6 @@ impl Store {
     }
 
     /// Intents that were open when the host died, by job.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn open_intents(&self) -> Result<Vec<OpenIntent>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
@@ -58,9 +52,6 @@ impl Store {
     }
 
     /// The largest call number that an intent carries, to go on after.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn last_call(&self) -> Result<i64, StoreError> {
         self.read(|conn| {
             Box::pin(async move {

@@ -22,9 +22,6 @@ const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id,
 
 impl Store {
     /// Jobs of an execution after `after`, ascending.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn jobs(
         &self,
         execution: ExecutionSeq,
@@ -50,10 +47,6 @@ impl Store {
         .await
     }
 
-    /// One job.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
@@ -74,9 +67,6 @@ impl Store {
     }
 
     /// The public id of a job's number.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn job_id(&self, seq: JobSeq) -> Result<Option<JobId>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
@@ -92,9 +82,6 @@ impl Store {
     }
 
     /// Every job of an object that is still kept, newest first, before `before`.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn object_jobs(
         &self,
         subscription: Option<SubscriptionId>,

@@ -10,23 +10,16 @@ use super::{Store, StoreError};
 /// An API key without the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRow {
-    /// Its public id.
     pub id: String,
-    /// `admin`, `submit` or `read`.
     pub role: String,
     /// Bound to this subscription; none: all.
     pub subscription: Option<SubscriptionId>,
-    /// For people.
     pub label: Option<String>,
-    /// When it was made.
     pub created_at: Wall,
 }
 
 impl Store {
     /// Keeps a key by its SHA-256.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn put_key(&self, key: KeyRow, hash: [u8; 32]) -> Result<(), StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -48,9 +41,6 @@ impl Store {
     }
 
     /// The key of a hash, unless revoked.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn key(&self, hash: [u8; 32]) -> Result<Option<KeyRow>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
@@ -67,9 +57,6 @@ impl Store {
     }
 
     /// All keys that are not revoked.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
@@ -85,9 +72,6 @@ impl Store {
     }
 
     /// Revokes a key; false if there is none.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn revoke_key(&self, id: &str, now: Wall) -> Result<bool, StoreError> {
         let id = id.to_owned();
         self.write(1, move |tx| {

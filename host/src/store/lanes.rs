@@ -20,9 +20,6 @@ impl Store {
     /// The next ready jobs of a lane, in the order of their numbers: heads of their keys, those
     /// behind others (their keys, each once), and those of blocked keys. The order inside a key is
     /// (seal, belt, id). The lane's execution is sealed.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn lane_page(
         &self,
         lane: LaneKey,

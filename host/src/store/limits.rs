@@ -7,9 +7,6 @@ use super::{Store, StoreError};
 
 impl Store {
     /// Limits that are closed, with until when. Facts of the past are dropped.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn closed_limits(&self, now: Wall) -> Result<Vec<(String, Wall)>, StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -30,9 +27,6 @@ impl Store {
     }
 
     /// Closes a limit until then, if that is later than what is stored.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn close_limit(
         &self,
         key: &str,
@@ -85,9 +79,6 @@ impl Store {
     }
 
     /// Notes when a slice's last unit was used.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn close_slice(&self, key: &str, slice: i64, at: Wall) -> Result<(), StoreError> {
         let key = key.to_owned();
         self.write(1, move |tx| {
@@ -105,9 +96,6 @@ impl Store {
     }
 
     /// The slices of all windows: (key, slice, units, leased at, closed at).
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn slices(&self) -> Result<Vec<(String, i64, u32, Wall, Option<Wall>)>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
@@ -126,9 +114,6 @@ impl Store {
     }
 
     /// Forgets slices that were closed before `before`.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn drop_slices(&self, key: &str, before: Wall) -> Result<(), StoreError> {
         let key = key.to_owned();
         self.write(1, move |tx| {

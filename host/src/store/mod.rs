@@ -108,9 +108,6 @@ impl Store {
     }
 
     /// The same with other bounds.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
     pub async fn open_with(
         data_dir: &Path,
         clock: Clock,

@@ -66,7 +66,6 @@ impl Standing {
         }
     }
 
-    /// Ended.
     pub(super) fn ended(&self, state: JobState, code: Option<String>, at: Wall) -> Self {
         Self {
             state,
@@ -107,9 +106,7 @@ impl JobNow {
 /// What an act changed so far.
 #[derive(Debug)]
 pub(super) struct Act {
-    /// Its moment.
     pub(super) now: Wall,
-    /// For the caller.
     pub(super) changes: Changes,
     tally: Tally,
 }

@@ -12,9 +12,6 @@ impl Store {
     /// For each of `objects` (with the child that refers to it): the newest unfinished job of that
     /// object on this connection accepted no later than the child, other than the child. Jobs that
     /// wait for their time or are merged into another do not count.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn unfinished_parents(
         &self,
         connection: ConnectionId,
@@ -35,9 +32,6 @@ impl Store {
 
     /// For each child with an object that it would wait for (and the unfinished job of that, if one
     /// is known): whether that waits, through whatever many others, for the child.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn close_circles(
         &self,
         connection: ConnectionId,

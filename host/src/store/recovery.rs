@@ -59,9 +59,6 @@ impl Store {
 
     /// Removes executions that were begun before then and never sealed: what is left of requests
     /// that broke off while the store could not write.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn abandon_begun_before(&self, before: Wall) -> Result<(), StoreError> {
         let begun: Vec<i64> = self
             .read(move |conn| {

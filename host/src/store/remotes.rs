@@ -14,9 +14,6 @@ use super::{Store, StoreError};
 
 impl Store {
     /// What is known of each of these objects at the destination.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn remotes(
         &self,
         connection: ConnectionId,
@@ -32,9 +29,6 @@ impl Store {
 
     /// Which of these objects are at the destination, as far as this host knows: delivered, and not
     /// deleted since.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn are_there(
         &self,
         connection: ConnectionId,

@@ -59,9 +59,6 @@ pub(super) const fn keys_kept_since(now: Wall) -> i64 {
 impl Store {
     /// Removes the executions whose time has passed, in bounded transactions; answers how many. If
     /// it is broken off, the next call goes on with it.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn remove_expired(&self, now: Wall) -> Result<u64, StoreError> {
         let (mut removed, mut after) = (0, (i64::MIN, 0));
         loop {
@@ -89,7 +86,6 @@ impl Store {
         self.inner.options.retention_ms
     }
 
-    /// By expiry and number.
     async fn expired_after(
         &self,
         now: Wall,

@@ -15,18 +15,11 @@ use super::{Store, StoreError, tracking};
 
 impl Store {
     /// Executions with unfinished jobs, by seal.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn open_executions(&self) -> Result<Vec<OpenExecution>, StoreError> {
         self.read(|conn| Box::pin(async move { open(conn, None).await }))
             .await
     }
 
-    /// One of them.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn open_execution(
         &self,
         execution: ExecutionSeq,
@@ -36,9 +29,6 @@ impl Store {
     }
 
     /// Notes that a belt is open; it stays so.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn open_belt(
         &self,
         execution: ExecutionSeq,

@@ -11,9 +11,6 @@ impl Store {
     /// Keeps a secret as a new generation, which is returned. `owner`: `connection:7`, `source:3`.
     /// A generation does not come again while the host runs, so that who still has a dropped one
     /// cannot mistake a newer one for it.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn put_secret(
         &self,
         owner: &str,
@@ -52,9 +49,6 @@ impl Store {
     }
 
     /// How many secrets are kept, of all owners.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn count_secrets(&self) -> Result<i64, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
@@ -67,9 +61,6 @@ impl Store {
     }
 
     /// The secrets of an owner.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn secrets(&self, owner: &str) -> Result<Vec<SecretRow>, StoreError> {
         let owner = owner.to_owned();
         self.read(move |conn| {
@@ -98,9 +89,6 @@ impl Store {
     }
 
     /// Forgets a secret if it is still this generation (any if none).
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn drop_secret(
         &self,
         owner: &str,
@@ -122,10 +110,6 @@ impl Store {
         .await
     }
 
-    /// Keeps a connection's session.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn put_session(
         &self,
         connection: ConnectionId,
@@ -158,9 +142,6 @@ impl Store {
     }
 
     /// A connection's session: (digest, ciphertext, expiry, account).
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn session(
         &self,
         connection: ConnectionId,
@@ -181,10 +162,6 @@ impl Store {
         .await
     }
 
-    /// Forgets a connection's session.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn drop_session(&self, connection: ConnectionId) -> Result<(), StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {

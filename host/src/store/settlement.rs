@@ -24,17 +24,11 @@ impl Store {
     /// A job that would wait again although its execution is being cancelled ends as cancelled,
     /// unless its bytes are pinned; it is listed as gone. `Waits` for
     /// [`Blocked`](egression_core::domain::waiting::WaitingKind::Blocked) blocks the job's key.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
         self.settle_those(settlements, |_| true).await
     }
 
     /// The same for jobs that wait for an object: one that does so no longer is stale.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn settle_children(
         &self,
         settlements: Vec<Settlement>,

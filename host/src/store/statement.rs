@@ -26,7 +26,6 @@ pub(super) struct ValueRow<'a> {
 }
 
 impl ValueRow<'_> {
-    /// Adds a value.
     pub(super) fn push_bind<'t, T: Encode<'t, Db> + Type<Db>>(&mut self, value: T) -> &mut Self {
         self.list.push_bind(value);
         #[cfg(test)]
@@ -71,7 +70,6 @@ pub(super) fn among(head: &str, jobs: impl IntoIterator<Item = JobSeq>) -> State
     statement
 }
 
-/// The list alone.
 pub(super) fn push_among(statement: &mut Statement, jobs: impl IntoIterator<Item = JobSeq>) {
     statement.push(" (");
     let mut list = statement.separated(", ");

@@ -17,9 +17,6 @@ const AT_ONCE: i64 = 1000;
 impl Store {
     /// Makes an execution that is still being received. Removed at the next start if it is never
     /// sealed.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn begin_execution(&self, new: NewExecution) -> Result<ExecutionSeq, StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -107,9 +104,6 @@ impl Store {
     }
 
     /// Removes an unsealed execution, in bounded transactions.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn abandon(&self, execution: ExecutionSeq) -> Result<(), StoreError> {
         while self
             .write(1000, move |tx| {
@@ -122,9 +116,6 @@ impl Store {
 
     /// What a key was used for. An execution that is no longer kept frees its key, as soon as a key
     /// need not be kept.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn idempotency(
         &self,
         subscription: SubscriptionId,

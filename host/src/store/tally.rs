@@ -30,7 +30,6 @@ pub(super) type BeltKey = (ExecutionSeq, ConnectionId, u32);
 /// By how much the counters of a belt change.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Delta {
-    /// By [`JobState::code`].
     pub(super) states: [i64; 9],
     pub(super) set_aside: i64,
     pub(super) scheduled: i64,
@@ -173,7 +172,6 @@ pub(super) async fn complete(
     Ok(completed)
 }
 
-/// A row of [`progress_columns`].
 pub(super) fn progress_row(row: &DbRow) -> Result<ProgressRow, StoreError> {
     let count = |index: usize| -> Result<u64, StoreError> {
         Ok(u64::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0))

@@ -31,9 +31,6 @@ const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.operati
 
 impl Store {
     /// The number of a public id.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn execution_seq(&self, id: ExecutionId) -> Result<Option<ExecutionSeq>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
@@ -49,9 +46,6 @@ impl Store {
 
     /// An execution with counters and grouped errors, in one snapshot. While it is being received
     /// it has those of what came so far.
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn execution(
         &self,
         seq: ExecutionSeq,
@@ -77,9 +71,6 @@ impl Store {
     }
 
     /// Executions that are still kept, newest first, with their counters (errors empty).
-    ///
-    /// # Errors
-    /// What the database says.
     pub async fn executions(
         &self,
         filter: &ExecutionFilter,
@@ -121,7 +112,6 @@ pub(super) fn by_execution(rows: Vec<ProgressRow>) -> BTreeMap<ExecutionSeq, Vec
     grouped
 }
 
-/// A stored UUID.
 pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
     Uuid::from_slice(bytes).map_err(|error| StoreError::Corrupt(format!("public id: {error}")))
 }

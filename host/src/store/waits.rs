@@ -24,7 +24,6 @@ pub(super) struct Wait {
     pub(super) answer_lost: bool,
 }
 
-/// Lets jobs wait.
 pub(super) async fn begin(
     tx: &mut WriteTx,
     act: &mut Act,

@@ -106,11 +106,9 @@ impl WriteTx {
 pub(super) struct Effects {
     /// By how many the unfinished jobs grow.
     pub(super) backlog: i64,
-    /// Executions whose state changed.
     pub(super) touched: BTreeSet<ExecutionSeq>,
     /// Jobs that were accepted, by connection; 0: lines that were refused.
     pub(super) submitted: BTreeMap<ConnectionId, u64>,
-    /// Jobs that ended.
     pub(super) ended: BTreeMap<(ConnectionId, JobState), u64>,
     /// By how many the ended parents grow whose children are still to be told.
     pub(super) untold: i64,
@@ -134,11 +132,9 @@ impl Effects {
 /// What the writer makes known outside.
 #[derive(Debug)]
 pub(super) struct Published {
-    /// Unfinished jobs.
     pub(super) backlog: AtomicI64,
     /// Ended parents whose children are still to be told.
     pub(super) untold: AtomicI64,
-    /// Executions whose state changed.
     pub(super) changes: broadcast::Sender<ExecutionSeq>,
 }
 

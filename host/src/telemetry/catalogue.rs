@@ -39,13 +39,11 @@ pub(super) mod name {
 pub(super) enum Kind {
     /// Only grows, from 0 at the host's start.
     Counter,
-    /// As it stands.
     Gauge,
     /// Counts by size, with sum and count.
     Histogram,
 }
 
-/// One metric.
 pub(super) struct Metric {
     pub(super) name: &'static str,
     kind: Kind,

@@ -34,7 +34,6 @@ pub struct Sample {
     pub jobs_unfinished: u64,
     /// Connections by channel and state.
     pub connections: Connections,
-    /// Instances in a call.
     pub instances_busy: u64,
     /// Instances kept for the next call.
     pub instances_idle: u64,

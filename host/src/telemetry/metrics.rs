@@ -132,7 +132,6 @@ pub(super) fn set_instances(state: &'static str, instances: u64) {
     gauge!(name::INSTANCES, "state" => state).set(number(instances));
 }
 
-/// The program that runs.
 pub(super) fn set_build() {
     gauge!(name::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }

@@ -11,7 +11,6 @@ use super::{MasterKey, VaultError};
 
 const FORMAT: u8 = 1;
 
-/// The derived keys.
 pub(super) struct Cipher {
     seal: LessSafeKey,
     tag: hmac::Key,

@@ -12,9 +12,6 @@ use super::{Fresh, Vault, VaultError};
 impl Vault {
     /// Keeps what a document enters for these hosts; true if that is a change. A value that was
     /// entered before is none, even if a connector has renewed it since.
-    ///
-    /// # Errors
-    /// [`VaultError::Store`], [`VaultError::Seal`].
     pub async fn enter(
         &self,
         owner: &str,
@@ -56,9 +53,6 @@ impl Vault {
 
     /// Keeps what a connector renewed in the place of what was entered, for the hosts that that was
     /// entered for; for `hosts` if nothing is kept.
-    ///
-    /// # Errors
-    /// [`VaultError::Store`], [`VaultError::Seal`].
     pub async fn renew(
         &self,
         owner: &str,
@@ -86,9 +80,6 @@ impl Vault {
     /// A text that stands for what was entered under a name, and for which hosts: the same after a
     /// restart and after the connector renewed it, another one after a person entered another
     /// value. None if there is no such secret.
-    ///
-    /// # Errors
-    /// [`VaultError::Store`], [`VaultError::Unreadable`].
     pub async fn entry(&self, owner: &str, name: &str) -> Result<Option<String>, VaultError> {
         let Some(secret) = self.get(owner, name).await? else {
             return Ok(None);

@@ -5,13 +5,9 @@ use async_trait::async_trait;
 use crate::store::rows::{NewSecret, SecretRow};
 use crate::store::{Store, StoreError};
 
-/// Rows of encrypted secrets.
 #[async_trait]
 pub trait SecretFacts: Send + Sync {
     /// Keeps a secret as a new generation, which is returned.
-    ///
-    /// # Errors
-    /// What the database says.
     async fn put_secret(
         &self,
         owner: &str,
@@ -20,15 +16,9 @@ pub trait SecretFacts: Send + Sync {
     ) -> Result<i64, StoreError>;
 
     /// The secrets of an owner.
-    ///
-    /// # Errors
-    /// What the database says.
     async fn secrets(&self, owner: &str) -> Result<Vec<SecretRow>, StoreError>;
 
     /// Forgets a secret if it is still this generation (any if none).
-    ///
-    /// # Errors
-    /// What the database says.
     async fn drop_secret(
         &self,
         owner: &str,

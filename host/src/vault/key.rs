@@ -25,12 +25,7 @@ impl std::fmt::Debug for MasterKey {
 pub enum KeyError {
     /// The file cannot be read or made.
     #[error("master key file {}: {source}", path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// The text is no key.
     #[error("{origin}: a master key is 32 bytes, written as 64 hexadecimal digits or in base64")]
     Shape {

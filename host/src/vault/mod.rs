@@ -30,16 +30,13 @@ use crate::store::StoreError;
 use crate::store::rows::{NewSecret, SecretRow};
 use cipher::Cipher;
 
-/// A secret in use.
 #[derive(Clone, Debug)]
 pub struct Secret {
-    /// Its text.
     pub value: SecretString,
     /// Which one of its name, ascending.
     pub generation: i64,
     /// The hosts that it was entered for: `shop.example`, `https://*.shop.example:8443`.
     pub bound_hosts: Vec<String>,
-    /// Not good after.
     pub expires_at: Option<Wall>,
     /// What it comes from, as a digest: the value that was entered, or what a token was fetched
     /// with.
@@ -74,17 +71,11 @@ impl Secret {
 /// Why a secret cannot be had or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// The store's own word.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The ciphertext was changed, or was sealed under another master key or for another owner.
     #[error("the secret `{name}` of {owner} cannot be opened with this master key; enter it again")]
-    Unreadable {
-        /// Whose it is.
-        owner: String,
-        /// Its name.
-        name: String,
-    },
+    Unreadable { owner: String, name: String },
     /// Bytes other than a secret cannot be opened.
     #[error("sealed bytes cannot be opened with this master key")]
     Tampered,
@@ -142,9 +133,6 @@ impl Vault {
     /// `connection:7`, `source:3`. What is kept already, with the same hosts and expiry, is no new
     /// generation: what was made with it stays good. What is kept and cannot be opened, because the
     /// master key is another one, is replaced.
-    ///
-    /// # Errors
-    /// [`VaultError::Store`], [`VaultError::Seal`].
     pub async fn put(
         &self,
         owner: &str,
@@ -180,9 +168,6 @@ impl Vault {
     }
 
     /// As [`Self::put`], for what comes from something that is known by a digest.
-    ///
-    /// # Errors
-    /// [`VaultError::Store`], [`VaultError::Seal`].
     pub async fn put_from(
         &self,
         owner: &str,
@@ -258,9 +243,6 @@ impl Vault {
     }
 
     /// The values of an owner's secrets.
-    ///
-    /// # Errors
-    /// [`VaultError::Store`], [`VaultError::Unreadable`].
     pub async fn values(&self, owner: &str) -> Result<Vec<SecretString>, VaultError> {
         if let Some(values) = self.values_in_memory(owner) {
             return Ok(values);
@@ -291,9 +273,6 @@ impl Vault {
 
     /// A secret; none if the owner has none of that name. An expired one is given too: see
     /// [`Secret::is_expired`].
-    ///
-    /// # Errors
-    /// [`VaultError::Store`], [`VaultError::Unreadable`].
     pub async fn get(&self, owner: &str, name: &str) -> Result<Option<Secret>, VaultError> {
         let slot = self.slot(owner);
         if let Some(known) = &*slot.read().await {
@@ -305,9 +284,6 @@ impl Vault {
     }
 
     /// Forgets a secret if it is still this generation (any if none).
-    ///
-    /// # Errors
-    /// [`VaultError::Store`].
     pub async fn drop(
         &self,
         owner: &str,
@@ -341,9 +317,6 @@ impl Vault {
 
     /// Seals bytes that are no secret of a name, such as a session. `context` must be the same when
     /// they are opened.
-    ///
-    /// # Errors
-    /// [`VaultError::Seal`].
     pub fn seal_bytes(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
         self.inner.cipher.seal(&format!("bytes\0{context}"), plain)
     }

@@ -10,7 +10,6 @@ use axum::response::Response;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 
-/// What was asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     /// `POST /v1/bulk?…`.
@@ -34,7 +33,6 @@ struct Script {
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-/// The fake, listening.
 pub(crate) struct FakeHost {
     pub(crate) url: String,
     script: Script,

@@ -9,6 +9,7 @@
 //! What the contract means (outcomes, errors, the life of a call) is documented in the repository's
 //! `wit/README.md`; the names here are the same.
 
+#![warn(missing_docs)]
 #![expect(
     clippy::result_large_err,
     reason = "the contract's errors are records by value; a call makes one at most"

@@ -10,7 +10,6 @@ pub enum Action {
     Create,
     /// Change the object; it is there.
     Update,
-    /// Remove the object.
     Delete,
     /// Make or replace the object, whichever applies.
     Upsert,

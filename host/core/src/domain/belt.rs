@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BeltOnFailure {
-    /// Go on.
     #[default]
     Continue,
-    /// Wait for a person.
     Hold,
     /// The rest ends as cancelled.
     Abort,
@@ -22,7 +20,6 @@ pub enum BeltOnFailure {
 pub struct BeltProgress {
     /// The belt's number, from 1.
     pub belt: u32,
-    /// Jobs in the belt.
     pub total: u64,
     /// Jobs of each state, by [`JobState::code`](super::state::JobState::code).
     pub states: [u64; 9],
@@ -39,7 +36,6 @@ pub struct BeltProgress {
 /// What may happen with a belt now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BeltGate {
-    /// Its jobs may go.
     Open,
     /// An earlier belt is unfinished.
     Closed,
@@ -50,7 +46,6 @@ pub enum BeltGate {
 }
 
 impl BeltProgress {
-    /// Terminal jobs.
     #[must_use]
     pub fn finished(&self) -> u64 {
         self.states[3..].iter().sum()

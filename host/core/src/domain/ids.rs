@@ -91,7 +91,6 @@ pub struct ExecutionId(pub Uuid);
 /// The public id of a job: `job_`, the 26 characters of its execution, and 5 of its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId {
-    /// The execution.
     pub execution: ExecutionId,
     /// The job's index in it.
     pub index: u32,

@@ -45,7 +45,6 @@ pub struct ObjectHash(pub i64);
 pub struct Remote {
     /// What it is there, in the connector's words.
     pub kind: String,
-    /// The destination's id.
     pub id: String,
     /// The destination's version or ETag.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -6,29 +6,21 @@ use super::problem::Problem;
 /// The connector's word on one item. The meanings are those of the contract (`wit/`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is there.
     Delivered {
-        /// What it became.
         remotes: Vec<Remote>,
         /// False: it was there already, the same.
         changed: bool,
-        /// Remarks without a refusal.
         warnings: Vec<Problem>,
     },
-    /// Taken, decided later.
     Accepted {
-        /// Names the pending decision.
         token: String,
-        /// Not worth asking before.
         again_after_ms: Option<u64>,
     },
-    /// Never as it is.
     Rejected(Problem),
     /// It may work later; it may have been applied.
     Retryable {
         /// Not before this much time.
         after_ms: Option<u64>,
-        /// Why.
         problem: Problem,
     },
     /// Not applied: a limit is exhausted.
@@ -37,7 +29,6 @@ pub enum Outcome {
         bucket: Option<String>,
         /// Not before this much time.
         retry_after_ms: u64,
-        /// What the destination said.
         problem: Option<Problem>,
     },
     /// Not applied: these must be there first.
@@ -55,9 +46,7 @@ pub enum Outcome {
 pub enum CallError {
     /// The token or session is no longer good.
     AuthExpired(Problem),
-    /// The credential is refused.
     AuthRejected(Problem),
-    /// The settings cannot work.
     SettingsInvalid(Problem),
     /// A limit is exhausted; nothing was applied.
     Throttled {
@@ -65,14 +54,12 @@ pub enum CallError {
         bucket: Option<String>,
         /// Not before this much time.
         retry_after_ms: u64,
-        /// What the destination said.
         problem: Option<Problem>,
     },
     /// The destination is down; nothing was applied.
     Unavailable {
         /// Not before this much time.
         after_ms: Option<u64>,
-        /// Why.
         problem: Problem,
     },
     /// The request was refused as a whole and nothing applied; the host sends the halves.

@@ -15,10 +15,8 @@ pub struct Problem {
     /// The HTTP status that the destination answered with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub http_status: Option<u16>,
-    /// The destination's own code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub destination_code: Option<String>,
-    /// Where to read more.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub link: Option<String>,
 }

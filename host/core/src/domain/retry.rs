@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A channel's retry rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryRules {
@@ -15,9 +14,7 @@ pub struct RetryRules {
     /// Treated as transient: problem codes, destination codes, statuses (`503`) and classes
     /// (`5xx`).
     pub retry_on: Vec<String>,
-    /// Treated as rejected.
     pub reject_on: Vec<String>,
-    /// Treated as succeeded.
     pub success_on: Vec<String>,
 }
 

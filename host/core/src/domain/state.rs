@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 pub enum JobState {
     /// Not being sent now; the waiting reason says why.
     Waiting = 0,
-    /// An intent is open.
     InFlight = 1,
     /// The destination took it and decides later.
     Accepted = 2,
@@ -77,7 +76,6 @@ impl JobState {
         Self::ALL.into_iter().find(|s| s.as_str() == word)
     }
 
-    /// Nothing follows this state.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         !matches!(self, Self::Waiting | Self::InFlight | Self::Accepted)

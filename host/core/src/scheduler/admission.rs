@@ -40,12 +40,9 @@ impl Default for SchedulerBounds {
     }
 }
 
-/// A call to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Subscription × channel.
     pub connection: ConnectionId,
-    /// Its jobs, in order.
     pub heads: Vec<Head>,
     /// Estimated requests, to be reserved at the gate.
     pub requests: u32,
@@ -64,16 +61,13 @@ pub enum Ending {
     },
     /// It may go again at once, with this many attempts spent, in calls of at most so many items.
     Again {
-        /// Attempts spent.
         attempts: u32,
-        /// A body is pinned.
         pinned: bool,
         /// At most so many items in its next call; none: as before.
         call_cap: Option<u32>,
     },
 }
 
-/// Who runs next.
 #[derive(Debug, Default)]
 pub struct Scheduler {
     pub(super) bounds: SchedulerBounds,
@@ -89,7 +83,6 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// An empty scheduler.
     #[must_use]
     pub fn new(bounds: SchedulerBounds) -> Self {
         Self {
@@ -161,7 +154,6 @@ impl Scheduler {
         }
     }
 
-    /// The connection's gating.
     #[must_use]
     pub fn gating(&self, connection: ConnectionId) -> Option<&Gating> {
         self.connection(connection).map(|c| &c.gating)
@@ -172,7 +164,6 @@ impl Scheduler {
         self.arm(connection);
     }
 
-    /// Connections known here.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
         self.connections
             .iter()

@@ -17,9 +17,7 @@ use crate::time::Mono;
 /// What an operator and a connector fix for a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionRules {
-    /// Subscription × channel.
     pub connection: ConnectionId,
-    /// Whose it is.
     pub subscription: SubscriptionId,
     /// The subscription's share when subscriptions take turns; at least 1.
     pub weight: u32,
@@ -61,7 +59,6 @@ impl Default for PackingRule {
 /// Whether a connection may be used at all.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Gating {
-    /// It may.
     #[default]
     Open,
     /// Its channel or itself is paused by a person.
@@ -72,7 +69,6 @@ pub enum Gating {
     Circuit(Mono),
 }
 
-/// A connection's state.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) rules: ConnectionRules,
@@ -86,7 +82,6 @@ pub(super) struct Connection {
     pub(super) slots: HashMap<KeyHash, Slot>,
     /// The keys of these jobs.
     pub(super) jobs: HashMap<JobSeq, KeyHash>,
-    /// Objects of these jobs.
     pub(super) objects: HashMap<ObjectHash, Object>,
     /// Loaded heads of all lanes.
     pub(super) loaded: usize,

@@ -8,23 +8,16 @@ use crate::domain::partition::KeyHash;
 /// A job that nothing of its key is before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its number.
     pub job: JobSeq,
-    /// Subscription × channel.
     pub connection: ConnectionId,
-    /// The belt.
     pub belt: u32,
-    /// Its key.
     pub key: KeyHash,
-    /// Its object.
     pub object: ObjectHash,
     /// The hash of the object's type, to put like with like into a call.
     pub type_hash: i64,
-    /// What to do.
     pub action: Action,
     /// −10 … 10.
     pub priority: i8,
-    /// Attempts spent.
     pub attempts: u32,
     /// Its execution's seal, or its own if it was scheduled.
     pub seal: i64,
@@ -67,13 +60,9 @@ impl Head {
 /// Ready jobs of one execution, connection, belt and priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneKey {
-    /// Subscription × channel.
     pub connection: ConnectionId,
-    /// The execution.
     pub execution: ExecutionSeq,
-    /// The belt.
     pub belt: u32,
-    /// The priority.
     pub priority: i8,
 }
 

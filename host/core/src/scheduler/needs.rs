@@ -10,32 +10,24 @@ pub enum Need {
     /// Read the next ready jobs of a lane and answer with
     /// [`Scheduler::page`](super::Scheduler::page).
     Page {
-        /// The lane.
         lane: LaneKey,
         /// Read on after this job.
         after: Option<JobSeq>,
     },
     /// Find the head of a key and answer with [`Scheduler::found`](super::Scheduler::found).
     Head {
-        /// Subscription × channel.
         connection: ConnectionId,
-        /// The key.
         key: KeyHash,
     },
     /// Note that a belt is open.
     OpenBelt {
-        /// The execution.
         execution: ExecutionSeq,
-        /// Subscription × channel.
         connection: ConnectionId,
-        /// The belt.
         belt: u32,
     },
     /// Cancel the waiting jobs of the belts from this one on.
     AbortBelts {
-        /// The execution.
         execution: ExecutionSeq,
-        /// Subscription × channel.
         connection: ConnectionId,
         /// The first belt to cancel.
         belt: u32,

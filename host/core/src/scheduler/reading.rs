@@ -36,7 +36,6 @@ pub(super) enum Appetite {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     hungry: BTreeMap<u64, LaneKey>,
-    /// The same, by priority.
     urgent: BTreeMap<(Reverse<i8>, u64), LaneKey>,
     /// Hungry lanes that were read.
     fed: u64,
@@ -144,7 +143,6 @@ impl Reading {
         self.under_way
     }
 
-    /// Answers so far.
     pub(super) const fn answers(&self) -> u64 {
         self.answered
     }

@@ -8,13 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::head::{Kind, LaneKey};
 use crate::time::Mono;
 
-/// Lanes in turn.
 type Ring = BTreeSet<(u64, LaneKey)>;
 
 /// The loaded heads of one kind, over all lanes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filling {
-    /// How many.
     pub(super) count: usize,
     /// When the first of them came; a call that is not full waits from then.
     pub(super) since: Mono,
@@ -22,7 +20,6 @@ pub(super) struct Filling {
     pub(super) answers: u64,
 }
 
-/// Who is ready.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     bands: BTreeMap<i8, BTreeMap<Kind, Ring>>,
@@ -75,7 +72,6 @@ impl Ready {
             .count += 1;
     }
 
-    /// One less.
     pub(super) fn count_down(&mut self, kind: Kind) {
         let Some(filling) = self.kinds.get_mut(&kind) else {
             return;

@@ -16,7 +16,6 @@ pub struct Blocked {
     pub kind: WaitingKind,
     /// The limit's key, what was said of a park, the bound that a turn waits for.
     pub key: Option<String>,
-    /// Until when, if known.
     pub until: Option<Mono>,
 }
 

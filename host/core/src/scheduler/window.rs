@@ -19,7 +19,6 @@ use crate::time::Mono;
 pub(super) struct Slot {
     pub(super) head: Head,
     pub(super) stand: Stand,
-    /// When it came.
     since: Mono,
     /// Another job of the key was seen.
     pub(super) more: bool,
@@ -28,11 +27,9 @@ pub(super) struct Slot {
 /// Where a job in memory stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stand {
-    /// In its lane.
     Lane,
     /// Behind another job of its object.
     Behind,
-    /// In a call.
     UnderWay,
 }
 
@@ -200,7 +197,6 @@ impl Connection {
         self.put(head, since);
     }
 
-    /// Into its lane.
     fn put(&mut self, head: Head, since: Mono) {
         let key = head.lane();
         let lane = self.lanes.entry(key).or_insert_with(Lane::read_through);
@@ -216,7 +212,6 @@ impl Connection {
         self.reconsider(key);
     }
 
-    /// Out of its lane.
     fn lift(&mut self, head: &Head) {
         let key = head.lane();
         let Some(lane) = self.lanes.get_mut(&key) else {

@@ -10,7 +10,6 @@ use crate::world::World;
 pub(crate) struct Checks {
     /// What the scheduler asked the store for.
     pub(crate) reads: u64,
-    /// Claims, in order.
     pub(crate) claims: Vec<Claim>,
     /// When each of them started.
     pub(crate) started_at: Vec<Mono>,

@@ -14,7 +14,6 @@ mod plan;
 mod store;
 mod world;
 
-/// Runs in one test.
 const RUNS: u64 = 150;
 
 fn runs(from: u64) {

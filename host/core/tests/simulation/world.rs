@@ -31,7 +31,6 @@ pub(crate) struct Trouble {
     pub(crate) reject: u64,
     pub(crate) halve: u64,
     pub(crate) outage: u64,
-    /// Reads that fail.
     pub(crate) unread: u64,
     /// The scheduler is told of changes in the order in which the store made them. Counters say
     /// nothing of their age, so that belts are kept for certain only then.

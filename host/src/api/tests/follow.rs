@@ -481,7 +481,7 @@ async fn a_pause_is_a_change_for_whoever_polls() {
         .connection("acme", "shop-de")
         .unwrap()
         .id;
-    let parked = crate::config::catalogue::ConnectionState::Parked {
+    let parked = crate::documents::catalogue::ConnectionState::Parked {
         reason: "credential".into(),
     };
     host.state

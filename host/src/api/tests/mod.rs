@@ -32,8 +32,8 @@ use super::keys::new_row;
 use super::state::{Changed as ChangedConnector, Probe};
 use super::*;
 use crate::clock::Clock;
-use crate::config::configuration::{Configuration, Document};
-use crate::config::secrets::{SecretSink, SecretSinkError};
+use crate::documents::configuration::{Configuration, Document};
+use crate::documents::secrets::{SecretSink, SecretSinkError};
 use crate::runtime::description::Description;
 use crate::store::Store;
 use crate::store::connectors::ConnectorRow;
@@ -51,7 +51,6 @@ struct Host {
     _dir: tempfile::TempDir,
 }
 
-/// An answer, read whole.
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
@@ -307,7 +306,6 @@ fn documents() -> Vec<Document> {
     ]
 }
 
-/// One submission for acme.
 fn job(id: &str) -> Value {
     json!({"subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "upsert", "object_type": "product", "object_ids": [id]})
 }

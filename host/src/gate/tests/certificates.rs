@@ -29,12 +29,10 @@ pub(super) struct Certificate {
     key: EcdsaKeyPair,
     /// PKCS #8.
     pub(super) private_key: Vec<u8>,
-    /// DER.
     pub(super) der: Vec<u8>,
 }
 
 impl Certificate {
-    /// An authority.
     pub(super) fn authority(name: &str) -> Self {
         let is_authority = sequence(&[&tlv(BOOLEAN, &[0xff])]);
         let constraints = sequence(&[
@@ -56,7 +54,6 @@ impl Certificate {
         )
     }
 
-    /// As in a file.
     pub(super) fn pem(&self) -> String {
         format!(
             "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
@@ -116,7 +113,6 @@ fn bits(bytes: &[u8]) -> Vec<u8> {
     tlv(BITS, &[&[0], bytes].concat())
 }
 
-/// Tag, length, value.
 fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(value.len()).unwrap().to_be_bytes();
     let mut encoded = vec![tag];

@@ -25,7 +25,7 @@ use secrecy::SecretString;
 
 use super::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth};
 use super::*;
-use crate::config::documents::AuthDocument;
+use crate::documents::model::AuthDocument;
 use crate::vault::MasterKey;
 use crate::vault::memory::SecretsInMemory;
 

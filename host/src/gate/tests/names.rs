@@ -13,7 +13,6 @@ pub(super) enum Has {
     Silence,
 }
 
-/// A running name server.
 pub(super) struct Names {
     pub(super) at: SocketAddr,
     has: Arc<Mutex<Has>>,

@@ -30,13 +30,11 @@ impl Seen {
 
 /// What the destination does with a request.
 pub(super) enum Reply {
-    /// Answers: status, headers, body.
     Answer(u16, Vec<(String, String)>, Vec<u8>),
     /// Closes the connection without a byte.
     Close,
     /// Sends the head and half of the body, and closes.
     Half,
-    /// Never answers.
     Silence,
 }
 
@@ -52,7 +50,6 @@ impl Reply {
 
 type Handler = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 
-/// A running destination.
 pub(super) struct Server {
     pub(super) port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -80,12 +77,10 @@ impl Server {
         Self { port, seen }
     }
 
-    /// By address.
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// By name.
     pub(super) fn named_url(&self, host: &str, path: &str) -> String {
         format!("http://{host}:{}{path}", self.port)
     }

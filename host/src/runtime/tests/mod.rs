@@ -148,7 +148,6 @@ struct Scripted {
     sent: Mutex<Vec<OutgoingRequest>>,
     /// Fires with each request that arrived.
     arrived: Notify,
-    /// One permit per answer.
     answers: Semaphore,
 }
 

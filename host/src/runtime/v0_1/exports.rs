@@ -25,7 +25,6 @@ pub(in super::super) struct Contract {
     migration: Option<settings_migration::GuestIndices>,
 }
 
-/// One instance's exports.
 pub(in super::super) struct Guest {
     connector: connector::Guest,
     settlement: Option<settlement::Guest>,
@@ -35,7 +34,6 @@ pub(in super::super) struct Guest {
 }
 
 impl Contract {
-    /// Looks up the exports.
     pub(in super::super) fn new(pre: InstancePre<GuestState>) -> wasmtime::Result<Self> {
         Ok(Self {
             connector: connector::GuestIndices::new(&pre)?,

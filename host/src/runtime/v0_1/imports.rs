@@ -17,7 +17,6 @@ use super::{incoming, outgoing};
 use crate::gate::Cost;
 use crate::gate::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth};
 
-/// Adds the contract's imports.
 pub(in super::super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     OutputConnectorFull::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
 }

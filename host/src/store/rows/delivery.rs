@@ -13,27 +13,21 @@ use egression_core::time::Wall;
 /// All that a delivery needs to know of a job.
 #[derive(Clone, Debug)]
 pub struct ClaimRow {
-    /// Its number.
     pub job: JobSeq,
     /// Where it stands: `waiting`, unless it was cancelled meanwhile.
     pub state: JobState,
-    /// The object.
     pub object: ObjectKey,
-    /// What was asked for.
     pub action: Action,
-    /// Attempts spent.
     pub attempts: u32,
     /// Conflicts handed back so far.
     pub conflicts: u32,
     /// Where the body is read.
     pub source: Option<SourceId>,
-    /// The inline body.
     pub payload: Option<String>,
     /// The revision given with the inline body.
     pub revision: Option<u64>,
     /// Objects that must be there first, as given.
     pub depends_on: Vec<ObjectKey>,
-    /// Not after.
     pub expires_at: Option<Wall>,
     /// What it waited for last, or ended with.
     pub problem_code: Option<String>,
@@ -54,13 +48,11 @@ pub struct ClaimRow {
 /// The bytes of an attempt whose outcome is not known to be 'not applied': a repeat sends the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
-    /// What was sent as.
     pub action: Action,
     /// JSON text; none for a delete.
     pub body: Option<String>,
     /// SHA-256 of it.
     pub body_hash: [u8; 32],
-    /// The body's revision.
     pub revision: Option<u64>,
     /// Where nobody names revisions of the object: the number of this delivery. Compared with no
     /// revision.
@@ -82,7 +74,6 @@ pub struct NewIntent {
     pub attempt: u32,
     /// The bytes.
     pub pinned: Pinned,
-    /// What led here: resolved …
     pub events: Vec<NewEvent>,
 }
 
@@ -90,12 +81,10 @@ pub struct NewIntent {
 /// events.
 #[derive(Clone, Debug)]
 pub struct Settlement {
-    /// The job.
     pub job: JobSeq,
     /// The call whose intent is settled; none: the job was not in flight (it ended or waits before
     /// any intent).
     pub call: Option<i64>,
-    /// What it becomes.
     pub to: Transition,
     /// Attempts spent, this one included.
     pub attempts: u32,
@@ -107,20 +96,15 @@ pub struct Settlement {
     pub act_as: Option<Action>,
     /// The revision that is now there.
     pub delivered_revision: Option<u64>,
-    /// History.
     pub events: Vec<NewEvent>,
 }
 
-/// What a job becomes.
 #[derive(Clone, Debug)]
 pub enum Transition {
-    /// It ends.
     Ended {
-        /// A terminal state.
         state: JobState,
         /// The code that groups it: the problem's, or `retries_exhausted` …
         code: Option<String>,
-        /// Why, for people.
         problem: Option<Problem>,
         /// False: it was there already, the same.
         changed: Option<bool>,
@@ -135,11 +119,9 @@ pub enum Transition {
         until: Option<Wall>,
         /// Dependency: the objects, with the unfinished job of each if one is known.
         parents: Vec<(ObjectKey, Option<JobSeq>)>,
-        /// Why, for people.
         problem: Option<Problem>,
         /// Keep the bytes: the outcome is not known to be 'not applied'.
         keep_pinned: bool,
-        /// The answer was lost.
         answer_lost: bool,
     },
 }
@@ -147,7 +129,6 @@ pub enum Transition {
 /// What becomes of the id map.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum IdMapChange {
-    /// Nothing.
     #[default]
     Keep,
     /// The object is there as these.
@@ -168,7 +149,6 @@ pub struct Changes {
     /// Children whose wait ends now because the parent ended without success; the caller ends or
     /// re-times them.
     pub orphaned: Vec<JobSeq>,
-    /// Keys that were blocked.
     pub blocked: Vec<(ConnectionId, KeyHash)>,
     /// Executions whose last job became terminal.
     pub completed: Vec<ExecutionSeq>,
@@ -180,17 +160,13 @@ pub struct Changes {
 /// An intent that was open when the host died.
 #[derive(Clone, Debug)]
 pub struct OpenIntent {
-    /// The job.
     pub job: JobSeq,
-    /// Subscription × channel.
     pub connection: ConnectionId,
     /// The call it went with.
     pub call: i64,
     /// The number of the attempt.
     pub attempt: u32,
-    /// The object.
     pub object: ObjectKey,
-    /// What was sent as.
     pub action: Action,
     /// Conflicts handed back so far.
     pub conflicts: u32,

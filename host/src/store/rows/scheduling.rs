@@ -22,15 +22,11 @@ pub struct LanePage {
 /// An execution that has unfinished jobs.
 #[derive(Clone, Debug)]
 pub struct OpenExecution {
-    /// Its number.
     pub seq: ExecutionSeq,
-    /// Its public id.
     pub id: ExecutionId,
     /// Its place among all executions.
     pub seal: i64,
-    /// Whose it is.
     pub subscription: SubscriptionId,
-    /// Paused by a person.
     pub paused: bool,
     /// Its belts, ascending by connection and belt.
     pub progress: Vec<ProgressRow>,

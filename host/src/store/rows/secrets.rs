@@ -5,11 +5,9 @@ use egression_core::time::Wall;
 /// A secret to be kept as a new generation.
 #[derive(Clone, Debug, Default)]
 pub struct NewSecret {
-    /// Its text, sealed.
     pub ciphertext: Vec<u8>,
     /// The hosts that it was entered for.
     pub bound_hosts: Vec<String>,
-    /// Not good after.
     pub expires_at: Option<Wall>,
     /// A digest of what it comes from.
     pub origin: Option<String>,
@@ -18,15 +16,12 @@ pub struct NewSecret {
 /// A secret as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretRow {
-    /// Its name.
     pub name: String,
     /// Which one of its name, ascending.
     pub generation: i64,
-    /// Its text, sealed.
     pub ciphertext: Vec<u8>,
     /// The hosts that it was entered for.
     pub bound_hosts: Vec<String>,
-    /// Not good after.
     pub expires_at: Option<Wall>,
     /// A digest of what it comes from.
     pub origin: Option<String>,

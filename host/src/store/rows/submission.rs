@@ -12,24 +12,19 @@ use egression_core::time::Wall;
 /// An execution about to be received.
 #[derive(Clone, Debug)]
 pub struct NewExecution {
-    /// Its public id.
     pub id: ExecutionId,
-    /// Whose it is.
     pub subscription: SubscriptionId,
-    /// `jobs` or `bulk`.
     pub operation: &'static str,
     /// As given with the request.
     pub context: Option<Context>,
     /// W3C Trace Context of the caller.
     pub traceparent: Option<String>,
-    /// Now.
     pub created_at: Wall,
 }
 
 /// A job as it is received, or a line that was refused.
 #[derive(Clone, Debug)]
 pub enum StagedItem {
-    /// A job.
     Job(StagedJob),
     /// A refused line of a bulk request: kept with its problem, counted once in total and rejected.
     Refused {
@@ -39,7 +34,6 @@ pub enum StagedItem {
         excerpt: String,
         /// The object, as far as it could be read.
         object: Option<ObjectKey>,
-        /// What is wrong.
         problem: Problem,
     },
 }
@@ -49,13 +43,10 @@ pub enum StagedItem {
 pub struct StagedJob {
     /// Its index in the execution.
     pub index: u32,
-    /// Subscription × channel.
     pub connection: ConnectionId,
     /// The belt, from 1.
     pub belt: u32,
-    /// The object.
     pub object: ObjectKey,
-    /// What to do.
     pub action: Action,
     /// −10 … 10, higher first.
     pub priority: i8,
@@ -65,7 +56,6 @@ pub struct StagedJob {
     pub source: Option<SourceId>,
     /// Not before; none or past: now.
     pub scheduled_at: Option<Wall>,
-    /// Not after.
     pub expires_at: Option<Wall>,
     /// The caller's own word for the job.
     pub client_ref: Option<String>,
@@ -86,9 +76,7 @@ pub struct StagedJob {
 /// Written in the transaction that seals an execution.
 #[derive(Clone, Debug)]
 pub struct IdempotencyMark {
-    /// `jobs` or `bulk`.
     pub operation: &'static str,
-    /// The caller's key.
     pub key: String,
     /// SHA-256 of the request's body as sent, after decoding.
     pub body_hash: [u8; 32],
@@ -106,7 +94,6 @@ pub struct IdempotencyRecord {
 /// A sealed execution: durable, and visible to the scheduler.
 #[derive(Clone, Debug)]
 pub struct Sealed {
-    /// Its number.
     pub execution: ExecutionSeq,
     /// Its place among all executions.
     pub seal: i64,

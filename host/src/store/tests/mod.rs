@@ -71,7 +71,6 @@ impl World {
         world
     }
 
-    /// Without documents.
     async fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Clock::system())

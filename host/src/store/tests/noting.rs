@@ -12,13 +12,11 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-/// Names the folder.
 pub(super) const FOLDER: &str = "EGRESSION_NOTE_STATEMENTS";
 
 /// A line of a file in the folder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Note {
-    /// A statement that ran.
     Statement(String),
     /// The types of a row of values after this head.
     Types(String, Vec<String>),

@@ -16,7 +16,6 @@ use super::World;
 use super::noting::{FOLDER, Note};
 use super::postgres::Postgres;
 
-/// The tables for PostgreSQL.
 const TABLES: &str = include_str!("../../../migrations/postgres/0001_spine.sql");
 
 /// Fewer statements than this are not all of them.

@@ -19,7 +19,6 @@ pub(super) struct Postgres {
     as_nobody: bool,
 }
 
-/// What it wrote.
 pub(super) struct Said {
     /// What went wrong, each with its statement.
     pub(super) errors: Vec<String>,
@@ -28,7 +27,6 @@ pub(super) struct Said {
 }
 
 impl Postgres {
-    /// Makes the database.
     pub(super) fn new() -> Self {
         let programs = programs().expect(
             "no PostgreSQL: `initdb` and `postgres` are in the Debian package `postgresql`",

@@ -37,11 +37,9 @@ pub enum Credential {
 pub struct CallVerdict {
     /// For each item that was not settled before.
     pub unsettled: Unsettled,
-    /// For the connection.
     pub connection: ConnectionEffect,
     /// The guest is at fault: its breaker counts this.
     pub guest_failed: bool,
-    /// What happened, for people.
     pub problem: Option<Problem>,
 }
 
@@ -58,7 +56,6 @@ pub enum Unsettled {
 /// What happens to the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectionEffect {
-    /// Nothing.
     None,
     /// The session or token is made anew with the next call.
     Renew,
@@ -70,7 +67,6 @@ pub enum ConnectionEffect {
         /// nothing is sent before.
         not_before_ms: Option<u64>,
     },
-    /// A limit closes.
     CloseLimit {
         /// The limit; none: the connection's own.
         bucket: Option<String>,

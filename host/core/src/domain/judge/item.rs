@@ -66,7 +66,6 @@ pub fn judge(mut input: JudgeInput<'_>) -> Verdict {
 /// What an attempt proves about the bytes that it sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Proof {
-    /// They were not applied.
     NotApplied,
     /// Nothing; they may have been applied.
     Nothing,

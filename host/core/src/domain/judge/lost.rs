@@ -13,11 +13,9 @@ use crate::domain::retry::RetryRules;
 /// All that the decision depends on.
 #[derive(Clone, Debug)]
 pub struct LostInput<'a> {
-    /// What was sent as.
     pub action: Action,
     /// The manifest calls this action idempotent.
     pub idempotent: bool,
-    /// The channel's rules.
     pub rules: &'a RetryRules,
     /// Attempts spent, the lost one included.
     pub attempts: u32,
@@ -25,7 +23,6 @@ pub struct LostInput<'a> {
     pub found: Option<Outcome>,
 }
 
-/// What follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
     /// The job ends: `Succeeded`, `Exhausted` or `Unknown`.

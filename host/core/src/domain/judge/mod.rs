@@ -58,7 +58,6 @@ pub const CODE_ACCEPTED_NO_POLL: &str = "accepted.no_poll";
 /// All that a verdict on one item depends on.
 #[derive(Clone, Debug)]
 pub struct JudgeInput<'a> {
-    /// What was sent as.
     pub action: Action,
     /// The manifest calls this action idempotent.
     pub idempotent: bool,
@@ -67,7 +66,6 @@ pub struct JudgeInput<'a> {
     /// The connector can be asked whether a send arrived whose answer was lost: nothing is decided
     /// before it was.
     pub reconciles: bool,
-    /// The channel's rules.
     pub rules: &'a RetryRules,
     /// The connector's word, or the host's in its place.
     pub outcome: Outcome,
@@ -75,7 +73,6 @@ pub struct JudgeInput<'a> {
     pub evidence: Evidence,
     /// Attempts spent before this one.
     pub attempts_before: u32,
-    /// Conflicts handed back before.
     pub conflicts_before: u32,
     /// The answer to an earlier send of these bytes was lost.
     pub answer_lost_before: bool,
@@ -108,13 +105,11 @@ pub enum CredentialCheck {
 /// What becomes of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Ends as `succeeded`.
     Succeeded {
         /// What it became; empty: nothing new is known.
         remotes: Vec<Remote>,
         /// False: it was there already, the same.
         changed: bool,
-        /// Remarks without a refusal.
         warnings: Vec<Problem>,
         /// The object is gone there: its id-map entry goes, too.
         drop_id_map: bool,
@@ -129,14 +124,10 @@ pub enum Verdict {
     },
     /// Ends as `unknown` and blocks its key.
     Unknown(Problem),
-    /// The destination decides later.
     Accepted {
-        /// Names the pending decision.
         token: String,
-        /// Not worth asking before.
         again_after_ms: Option<u64>,
     },
-    /// It goes again.
     Again(Again),
 }
 
@@ -147,7 +138,6 @@ pub struct Again {
     pub reason: Option<WaitingKind>,
     /// Not before this much time, in milliseconds.
     pub after_ms: u64,
-    /// This attempt counts.
     pub attempt_spent: bool,
     /// Counts as a conflict handed back.
     pub conflict: bool,
@@ -156,7 +146,6 @@ pub struct Again {
     pub keep_pinned: bool,
     /// The answer to this or an earlier send of these bytes is still missing.
     pub answer_lost: bool,
-    /// Why, for people.
     pub problem: Option<Problem>,
     /// Closes this limit (none: the connection's own) for so many milliseconds.
     pub close_limit: Option<(Option<String>, u64)>,

@@ -10,11 +10,8 @@ use crate::domain::retry::RetryRules;
 /// What a channel's rule makes of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleEffect {
-    /// It counts as succeeded.
     Succeed,
-    /// It counts as transient.
     Retry,
-    /// It counts as rejected.
     Reject,
 }
 

@@ -60,7 +60,6 @@ pub const fn status_meaning(action: Action, status: u16) -> StatusMeaning {
 /// An answer of which only the status is understood.
 #[derive(Clone, Debug)]
 pub struct StatusAnswer {
-    /// The status.
     pub status: u16,
     /// From the answer's `Retry-After`, see [`retry_after_ms`].
     pub retry_after_ms: Option<u64>,

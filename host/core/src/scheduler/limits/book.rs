@@ -31,7 +31,6 @@ struct Entry {
 #[derive(Debug)]
 #[must_use = "a draw holds its slots of concurrency limits until it is finished"]
 pub struct Draw {
-    /// When it was drawn.
     pub at: Mono,
     /// What it took of which limits, with their generations.
     from: Vec<(Share, u64)>,
@@ -57,7 +56,6 @@ pub struct Headroom {
 }
 
 impl LimitBook {
-    /// A book without limits.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

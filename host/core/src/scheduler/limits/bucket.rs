@@ -31,7 +31,6 @@ const MILLION: i128 = 1_000_000;
 struct Shape {
     /// Grains that arrive in a microsecond.
     gain: i128,
-    /// Grains of one token.
     token: i128,
     /// The burst as the destination defines it, in tokens; at least 1.
     burst: u64,
@@ -145,7 +144,6 @@ impl Bucket {
         at.plus_us(u64::try_from(wait_us).unwrap_or(u64::MAX))
     }
 
-    /// Takes so many tokens.
     pub(super) fn draw(&mut self, now: Mono, units: u64) {
         self.reckon(now);
         self.level = self

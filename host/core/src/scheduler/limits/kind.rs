@@ -23,7 +23,6 @@ impl fmt::Display for LimitKey {
     }
 }
 
-/// How the destination counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LimitKind {
     /// At most `rate · w / per_ms + burst` in any `w` milliseconds.
@@ -57,10 +56,7 @@ pub enum LimitKind {
         max: u32,
     },
     /// At least `interval_ms` between two requests.
-    MinInterval {
-        /// Milliseconds.
-        interval_ms: u64,
-    },
+    MinInterval { interval_ms: u64 },
 }
 
 impl LimitKind {
@@ -74,7 +70,6 @@ impl LimitKind {
 /// What a request takes of one limit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Share {
-    /// The limit.
     pub key: LimitKey,
     /// One, or what the request costs there; 0 counts as 1. A limit on requests at once, or on the
     /// time between two, takes each request as one, whatever it costs.
@@ -132,7 +127,6 @@ impl Guard {
         }
     }
 
-    /// The share in millionths.
     pub(super) fn share_ppm(&self) -> u32 {
         const MILLION: f64 = 1_000_000.0;
         #[expect(

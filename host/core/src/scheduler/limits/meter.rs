@@ -22,7 +22,6 @@ const SHADOW_STEPS_MAX: u32 = 100_000;
 #[derive(Clone, Debug)]
 pub struct UsageMeter {
     shadow: Vec<Shadow>,
-    /// Reckoned up to here.
     at: Mono,
     demand: bool,
     saturated: bool,
@@ -173,7 +172,6 @@ impl UsageMeter {
         self.at = now;
     }
 
-    /// Requests made.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests

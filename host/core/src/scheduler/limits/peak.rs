@@ -22,7 +22,6 @@ impl Peak {
         }
     }
 
-    /// A value of now.
     pub(super) fn note(&mut self, now: Mono, value: u64) {
         let spans = now.since_us(self.since) / self.span_us;
         if spans >= 1 {

@@ -6,7 +6,6 @@ use crate::time::Mono;
 /// A minimum interval with the instant of the last draw.
 #[derive(Clone, Debug)]
 pub(super) struct Spacing {
-    /// The guard included.
     gap_us: u64,
     last: Mono,
     /// The destination has nothing left until then.
@@ -33,7 +32,6 @@ impl Spacing {
         self.last.plus_us(self.gap_us).max(self.not_before).max(now)
     }
 
-    /// Draws.
     pub(super) fn draw(&mut self, now: Mono) {
         self.last = self.last.max(now);
     }
@@ -49,7 +47,6 @@ impl Spacing {
             .map_or(u64::MAX, |more| more.saturating_add(1))
     }
 
-    /// Nothing before `until`.
     pub(super) fn defer(&mut self, until: Mono) {
         self.not_before = self.not_before.max(until);
     }

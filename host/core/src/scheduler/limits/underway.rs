@@ -11,7 +11,6 @@ use crate::time::Mono;
 /// those of one instant together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnderWay {
-    /// Oldest first.
     draws: VecDeque<(Mono, u64)>,
     total: u64,
     /// An unanswered request has arrived when this long has passed; 0: none is on its way ever.
@@ -26,7 +25,6 @@ impl UnderWay {
         }
     }
 
-    /// Takes another reach.
     pub(super) fn reshape(&mut self, reach_ms: u64) {
         self.reach_us = reach_ms.saturating_mul(1000);
     }

@@ -15,7 +15,6 @@ use super::peak::Peak;
 use super::underway::UnderWay;
 use crate::time::Mono;
 
-/// Uses of one instant.
 #[derive(Clone, Copy, Debug)]
 struct Use {
     at: Mono,
@@ -34,11 +33,9 @@ struct Foreign {
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     max: u64,
-    /// The guard included.
     length_us: u64,
     edge_us: u64,
     uses: VecDeque<Use>,
-    /// All uses ever.
     total: u64,
     /// Those of them that are no longer in `uses`.
     forgotten: u64,

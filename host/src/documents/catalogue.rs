@@ -1,0 +1,304 @@
+//! What is in force: an immutable snapshot of all documents, by name and by number.
+//!
+//! Readers hold a snapshot as long as they like; a change publishes a new one. It promises that
+//! every connection's channel and subscription are in the same snapshot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use egression_core::domain::ids::{ChannelId, ConnectionId, SourceId, SubscriptionId};
+
+use super::model::{ChannelDocument, ConnectionDocument, SourceDocument, SubscriptionDocument};
+use crate::store::StoreError;
+use crate::store::documents::{DocumentName, ManagedBy, StoredDocument};
+
+#[derive(Clone, Debug)]
+pub struct Entry<I, D> {
+    pub id: I,
+    pub version: i64,
+    pub managed_by: ManagedBy,
+    /// What it says. Secrets are references or markers.
+    pub document: D,
+}
+
+pub type Subscription = Entry<SubscriptionId, SubscriptionDocument>;
+pub type Source = Entry<SourceId, SourceDocument>;
+
+#[derive(Clone, Debug)]
+pub struct Channel {
+    pub entry: Entry<ChannelId, ChannelDocument>,
+    pub paused: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub entry: Entry<ConnectionId, ConnectionDocument>,
+    pub channel: Arc<Channel>,
+    pub subscription: Arc<Subscription>,
+    /// Whether it may be used.
+    pub state: ConnectionState,
+}
+
+/// Whether a connection may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    Active,
+    Paused {
+        /// Why, if the person said so.
+        reason: Option<String>,
+    },
+    /// The host parked it: the credential or the settings are refused or missing.
+    Parked {
+        reason: String,
+    },
+}
+
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    subscriptions: BTreeMap<String, Arc<Subscription>>,
+    sources: BTreeMap<String, Arc<Source>>,
+    channels: BTreeMap<String, Arc<Channel>>,
+    connections: BTreeMap<ConnectionId, Arc<Connection>>,
+    subscriptions_by_id: HashMap<SubscriptionId, Arc<Subscription>>,
+    sources_by_id: HashMap<SourceId, Arc<Source>>,
+    channels_by_id: HashMap<ChannelId, Arc<Channel>>,
+    connections_by_ends: HashMap<(SubscriptionId, ChannelId), Arc<Connection>>,
+}
+
+impl<I, D> std::ops::Deref for Entry<I, D> {
+    type Target = D;
+
+    fn deref(&self) -> &D {
+        &self.document
+    }
+}
+
+impl std::ops::Deref for Channel {
+    type Target = Entry<ChannelId, ChannelDocument>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.entry
+    }
+}
+
+impl std::ops::Deref for Connection {
+    type Target = Entry<ConnectionId, ConnectionDocument>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.entry
+    }
+}
+
+impl ConnectionState {
+    /// The word used in the store and the API.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused { .. } => "paused",
+            Self::Parked { .. } => "parked",
+        }
+    }
+
+    /// Why it may not be used.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Active => None,
+            Self::Paused { reason } => reason.as_deref(),
+            Self::Parked { reason } => Some(reason),
+        }
+    }
+}
+
+impl Catalogue {
+    /// The subscription of a name.
+    #[must_use]
+    pub fn subscription(&self, name: &str) -> Option<&Arc<Subscription>> {
+        self.subscriptions.get(name)
+    }
+
+    /// The subscription of a number.
+    #[must_use]
+    pub fn subscription_by_id(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
+        self.subscriptions_by_id.get(&id)
+    }
+
+    pub fn subscriptions(&self) -> impl Iterator<Item = &Arc<Subscription>> {
+        self.subscriptions.values()
+    }
+
+    /// The source of a name.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&Arc<Source>> {
+        self.sources.get(name)
+    }
+
+    /// The source of a number.
+    #[must_use]
+    pub fn source_by_id(&self, id: SourceId) -> Option<&Arc<Source>> {
+        self.sources_by_id.get(&id)
+    }
+
+    pub fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.sources.values()
+    }
+
+    /// The channel of a name.
+    #[must_use]
+    pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
+        self.channels.get(name)
+    }
+
+    /// The channel of a number.
+    #[must_use]
+    pub fn channel_by_id(&self, id: ChannelId) -> Option<&Arc<Channel>> {
+        self.channels_by_id.get(&id)
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<Channel>> {
+        self.channels.values()
+    }
+
+    /// The connection of a subscription into a channel, by their names.
+    #[must_use]
+    pub fn connection(&self, subscription: &str, channel: &str) -> Option<&Arc<Connection>> {
+        let ends = (
+            self.subscription(subscription)?.id,
+            self.channel(channel)?.id,
+        );
+        self.connections_by_ends.get(&ends)
+    }
+
+    /// The connection of a number.
+    #[must_use]
+    pub fn connection_by_id(&self, id: ConnectionId) -> Option<&Arc<Connection>> {
+        self.connections.get(&id)
+    }
+
+    pub fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.connections.values()
+    }
+
+    /// The connections into a channel, by number.
+    pub fn connections_of_channel<'a>(
+        &'a self,
+        channel: &str,
+    ) -> impl Iterator<Item = &'a Arc<Connection>> {
+        let id = self.channel(channel).map(|channel| channel.id);
+        self.connections
+            .values()
+            .filter(move |connection| Some(connection.channel.id) == id)
+    }
+
+    /// A snapshot from the store's rows, in any order.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] for a row that no version of this program wrote.
+    pub fn from_rows(rows: Vec<StoredDocument>) -> Result<Self, StoreError> {
+        let mut catalogue = Self::default();
+        let (connections, others): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .partition(|row| matches!(row.name, DocumentName::Connection { .. }));
+        for row in others {
+            catalogue.add(row)?;
+        }
+        for row in connections {
+            catalogue.add_connection(row)?;
+        }
+        Ok(catalogue)
+    }
+
+    fn add(&mut self, row: StoredDocument) -> Result<(), StoreError> {
+        match &row.name {
+            DocumentName::Subscription(name) => {
+                let subscription: Arc<Subscription> =
+                    Arc::new(entry(&row, SubscriptionId(row.id))?);
+                self.subscriptions_by_id
+                    .insert(subscription.id, Arc::clone(&subscription));
+                self.subscriptions.insert(name.clone(), subscription);
+            }
+            DocumentName::Source(name) => {
+                let source: Arc<Source> = Arc::new(entry(&row, SourceId(row.id))?);
+                self.sources_by_id.insert(source.id, Arc::clone(&source));
+                self.sources.insert(name.clone(), source);
+            }
+            DocumentName::Channel(name) => {
+                let channel = Arc::new(Channel {
+                    entry: entry(&row, ChannelId(row.id))?,
+                    paused: row.paused,
+                });
+                self.channels_by_id.insert(channel.id, Arc::clone(&channel));
+                self.channels.insert(name.clone(), channel);
+            }
+            DocumentName::Connection { .. } => return self.add_connection(row),
+        }
+        Ok(())
+    }
+
+    fn add_connection(&mut self, row: StoredDocument) -> Result<(), StoreError> {
+        let DocumentName::Connection {
+            channel,
+            subscription,
+        } = &row.name
+        else {
+            return self.add(row);
+        };
+        let missing = |what: &str, name: &str| {
+            StoreError::Corrupt(format!(
+                "connection {} names the {what} `{name}`, which is not there",
+                row.id
+            ))
+        };
+        let channel = self
+            .channel(channel)
+            .cloned()
+            .ok_or_else(|| missing("channel", channel))?;
+        let subscription = self
+            .subscription(subscription)
+            .cloned()
+            .ok_or_else(|| missing("subscription", subscription))?;
+        let state = state(&row)?;
+        let connection = Arc::new(Connection {
+            entry: entry(&row, ConnectionId(row.id))?,
+            channel,
+            subscription,
+            state,
+        });
+        self.connections_by_ends.insert(
+            (connection.subscription.id, connection.channel.id),
+            Arc::clone(&connection),
+        );
+        self.connections.insert(connection.id, connection);
+        Ok(())
+    }
+}
+
+fn entry<I, D: serde::de::DeserializeOwned>(
+    row: &StoredDocument,
+    id: I,
+) -> Result<Entry<I, D>, StoreError> {
+    let document = serde_json::from_str(&row.json)
+        .map_err(|error| StoreError::Corrupt(format!("{:?}: {error}", row.name)))?;
+    Ok(Entry {
+        id,
+        version: row.version,
+        managed_by: row.managed_by,
+        document,
+    })
+}
+
+fn state(row: &StoredDocument) -> Result<ConnectionState, StoreError> {
+    let reason = row.state_reason.clone();
+    match row.state.as_str() {
+        "active" => Ok(ConnectionState::Active),
+        "paused" => Ok(ConnectionState::Paused { reason }),
+        "parked" => Ok(ConnectionState::Parked {
+            reason: reason.unwrap_or_else(|| "no reason was kept".to_owned()),
+        }),
+        other => Err(StoreError::Corrupt(format!(
+            "connection {} has the state `{other}`",
+            row.id
+        ))),
+    }
+}

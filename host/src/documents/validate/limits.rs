@@ -1,0 +1,119 @@
+//! Limits: no zeros, no lengths of time beyond a year, names that tell them apart.
+
+use std::collections::BTreeSet;
+
+use egression_core::time::Wall;
+
+use super::names::name;
+use super::{Issue, range};
+use crate::documents::limits::{LimitDocument, LimitScope};
+
+/// The longest period of a limit.
+const MAX_PERIOD_MS: u64 = 366 * 24 * 60 * 60 * 1000;
+/// The shortest window that begins at fixed times: clocks agree to some milliseconds only.
+const MIN_FIXED_WINDOW_MS: u64 = 1000;
+/// The most requests that a limit counts.
+const MAX_REQUESTS: u64 = u32::MAX as u64;
+
+/// What is wrong with the limits at `/limits`. `shared`: whether they may be shared beyond their
+/// own document.
+pub(super) fn limits(limits: &[LimitDocument], shared: bool) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, limit) in limits.iter().enumerate() {
+        let at = |field: &str| format!("/limits/{index}/{field}");
+        issues.extend(
+            sizes(limit)
+                .into_iter()
+                .filter_map(|(field, value, most)| range(&at(field), value, 1, most, "")),
+        );
+        let (scope, limit_name) = scope_and_name(limit);
+        if !shared && scope != LimitScope::Connection {
+            issues.push(Issue::new(
+                at("scope"),
+                "limit.scope",
+                "a limit that others share belongs to the channel; leave `scope` out here",
+            ));
+        }
+        issues.extend(
+            limit
+                .counts()
+                .and_then(|counts| name(&at("counts"), counts)),
+        );
+        if let LimitDocument::Window {
+            window_ms,
+            anchor: Some(anchor),
+            ..
+        } = limit
+        {
+            issues.extend(fixed(&at, *window_ms, anchor));
+        }
+        let Some(limit_name) = limit_name else {
+            continue;
+        };
+        issues.extend(name(&at("name"), limit_name));
+        if !seen.insert((scope, limit_name)) {
+            issues.push(Issue::new(
+                at("name"),
+                "limit.duplicate",
+                format!("two limits are called `{limit_name}`"),
+            ));
+        }
+    }
+    issues
+}
+
+fn sizes(limit: &LimitDocument) -> Vec<(&'static str, u64, u64)> {
+    match *limit {
+        LimitDocument::TokenBucket {
+            rate,
+            per_ms,
+            burst,
+            ..
+        } => {
+            vec![
+                ("rate", rate.into(), MAX_REQUESTS),
+                ("per_ms", per_ms, MAX_PERIOD_MS),
+                ("burst", burst.into(), MAX_REQUESTS),
+            ]
+        }
+        LimitDocument::Window { max, window_ms, .. } => vec![
+            ("max", max.into(), MAX_REQUESTS),
+            ("window_ms", window_ms, MAX_PERIOD_MS),
+        ],
+        LimitDocument::Concurrency { max, .. } => vec![("max", max.into(), MAX_REQUESTS)],
+        LimitDocument::MinInterval { interval_ms, .. } => {
+            vec![("interval_ms", interval_ms, MAX_PERIOD_MS)]
+        }
+    }
+}
+
+/// What is wrong with a window that begins at fixed times.
+fn fixed(at: &impl Fn(&str) -> String, window_ms: u64, anchor: &str) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    if let Err(error) = Wall::parse_rfc3339(anchor) {
+        let example = "an instant such as `2026-01-01T00:00:00-08:00` (RFC 3339) is expected";
+        issues.push(Issue::new(
+            at("anchor"),
+            "limit.anchor",
+            format!("{example}: {error}"),
+        ));
+    }
+    issues.extend(range(
+        &at("window_ms"),
+        window_ms,
+        MIN_FIXED_WINDOW_MS,
+        MAX_PERIOD_MS,
+        "",
+    ));
+    issues
+}
+
+fn scope_and_name(limit: &LimitDocument) -> (LimitScope, Option<&str>) {
+    match limit {
+        LimitDocument::TokenBucket { scope, name, .. }
+        | LimitDocument::Window { scope, name, .. }
+        | LimitDocument::Concurrency { scope, name, .. }
+        | LimitDocument::MinInterval { scope, name, .. } => (*scope, name.as_deref()),
+    }
+}

@@ -1,0 +1,10 @@
+//! The server's settings: the `[server]` table, the bounds of its numbers, the configuration file
+//! that holds it, and the generated reference of that file.
+//!
+//! The documents in the same file belong to [`crate::documents`].
+
+pub mod bounds;
+pub mod file;
+pub(crate) mod position;
+pub mod reference;
+pub mod server;
