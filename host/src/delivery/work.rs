@@ -18,30 +18,31 @@ use crate::runtime::Connector;
 use crate::runtime::description::{Description, TypeSupport};
 use crate::store::rows::{ClaimRow, IdMapChange, NewEvent, Pinned, Settlement, Transition};
 
-use super::{Deliverer, history};
+use crate::delivery::deliver::Deliverer;
+use crate::delivery::settle::events;
 
 /// The optional interface that tells whether lost sends arrived, by its name in the contract.
 const RECONCILIATION: &str = "reconciliation";
 
 /// Everything that a call on a connection needs, as configured when the call began.
 #[derive(Clone, Debug)]
-pub(super) struct Route {
-    pub(super) connection: ConnectionId,
-    pub(super) subscription_name: String,
-    pub(super) channel_name: String,
-    pub(super) channel: Arc<ChannelDocument>,
-    pub(super) document: Arc<ConnectionDocument>,
-    pub(super) connector: Arc<Connector>,
-    pub(super) destination: Arc<Destination>,
+pub struct Route {
+    pub connection: ConnectionId,
+    pub subscription_name: String,
+    pub channel_name: String,
+    pub channel: Arc<ChannelDocument>,
+    pub document: Arc<ConnectionDocument>,
+    pub connector: Arc<Connector>,
+    pub destination: Arc<Destination>,
 }
 
 impl Route {
-    pub(super) fn description(&self) -> &Description {
+    pub fn description(&self) -> &Description {
         self.connector.description()
     }
 
     /// The connector can be asked whether a send arrived whose answer was lost.
-    pub(super) fn reconciles(&self) -> bool {
+    pub fn reconciles(&self) -> bool {
         self.description()
             .optional_exports
             .iter()
@@ -51,7 +52,7 @@ impl Route {
 
 impl Deliverer {
     /// The way to a connection's destination; none if any part of it is gone.
-    pub(super) async fn route(&self, connection: ConnectionId) -> Option<Route> {
+    pub async fn route(&self, connection: ConnectionId) -> Option<Route> {
         let catalogue = self.configuration.catalogue();
         let entry = catalogue.connection_by_id(connection)?;
         let channel = &entry.channel;
@@ -77,34 +78,34 @@ impl Deliverer {
 
 /// A job with the bytes that will be sent.
 #[derive(Clone, Debug)]
-pub(super) struct Work {
-    pub(super) head: Head,
-    pub(super) row: ClaimRow,
-    pub(super) job_id: JobId,
+pub struct Work {
+    pub head: Head,
+    pub row: ClaimRow,
+    pub job_id: JobId,
     /// What it is sent as: what was asked for, or `upsert` in its place.
-    pub(super) action: Action,
-    pub(super) pinned: Pinned,
+    pub action: Action,
+    pub pinned: Pinned,
     /// The references of the body.
-    pub(super) references: Vec<(String, ObjectKey)>,
-    pub(super) reference_remotes: Vec<Vec<Remote>>,
+    pub references: Vec<(String, ObjectKey)>,
+    pub reference_remotes: Vec<Vec<Remote>>,
     /// The number of this attempt.
-    pub(super) attempt: u32,
+    pub attempt: u32,
     /// What led to this send, for the history: resolved, reconciled …
-    pub(super) before: Vec<NewEvent>,
+    pub before: Vec<NewEvent>,
 }
 
 impl Work {
-    pub(super) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.pinned.body.as_ref().map_or(0, |b| b.len() as u64)
     }
 
-    pub(super) fn support<'a>(&self, route: &'a Route) -> Option<&'a TypeSupport> {
+    pub fn support<'a>(&self, route: &'a Route) -> Option<&'a TypeSupport> {
         route
             .description()
             .object_type(&self.row.object.object_type)
     }
 
-    pub(super) fn is_idempotent(&self, route: &Route) -> bool {
+    pub fn is_idempotent(&self, route: &Route) -> bool {
         self.support(route)
             .is_some_and(|s| s.idempotent_actions.contains(&self.action))
     }
@@ -113,7 +114,7 @@ impl Work {
 /// The bytes of a first attempt, with their key: the same for every repeat of the same bytes of the
 /// same job. Where neither job nor source names a revision, nor has named one of the object before,
 /// the delivery is numbered.
-pub(super) fn pin(
+pub fn pin(
     job: JobId,
     row: &ClaimRow,
     action: Action,
@@ -144,7 +145,7 @@ pub(super) fn pin(
 }
 
 /// A job that ends before any intent of this call.
-pub(super) fn ends(row: &ClaimRow, state: JobState, problem: Problem, now: Wall) -> Settlement {
+pub fn ends(row: &ClaimRow, state: JobState, problem: Problem, now: Wall) -> Settlement {
     Settlement {
         job: row.job,
         call: None,
@@ -153,7 +154,7 @@ pub(super) fn ends(row: &ClaimRow, state: JobState, problem: Problem, now: Wall)
         id_map: IdMapChange::Keep,
         act_as: None,
         delivered_revision: None,
-        events: vec![history::ended(state, Some(&problem), None, now)],
+        events: vec![events::ended(state, Some(&problem), None, now)],
         to: Transition::Ended {
             state,
             code: Some(problem.code.clone()),
@@ -165,7 +166,7 @@ pub(super) fn ends(row: &ClaimRow, state: JobState, problem: Problem, now: Wall)
 }
 
 /// A job that failed before any intent of this call.
-pub(super) fn fails(row: &ClaimRow, code: FailureCode, message: &str, now: Wall) -> Settlement {
+pub fn fails(row: &ClaimRow, code: FailureCode, message: &str, now: Wall) -> Settlement {
     ends(
         row,
         JobState::Failed,
@@ -176,12 +177,7 @@ pub(super) fn fails(row: &ClaimRow, code: FailureCode, message: &str, now: Wall)
 
 /// A job that waits for its source. One that has waited for the same before goes on waiting: a
 /// source that is down for hours writes no history by the minute.
-pub(super) fn waits_for_source(
-    row: &ClaimRow,
-    until: Wall,
-    problem: Problem,
-    now: Wall,
-) -> Settlement {
+pub fn waits_for_source(row: &ClaimRow, until: Wall, problem: Problem, now: Wall) -> Settlement {
     let goes_on = row.problem_code.as_ref() == Some(&problem.code);
     let mut settlement = waits(row, WaitingKind::Source, Some(until), problem, now);
     if goes_on {
@@ -191,7 +187,7 @@ pub(super) fn waits_for_source(
 }
 
 /// A job that waits, before any intent of this call.
-pub(super) fn waits(
+pub fn waits(
     row: &ClaimRow,
     reason: WaitingKind,
     until: Option<Wall>,
@@ -206,7 +202,7 @@ pub(super) fn waits(
         id_map: IdMapChange::Keep,
         act_as: None,
         delivered_revision: None,
-        events: vec![history::waits(reason, until, Some(&problem), None, now)],
+        events: vec![events::waits(reason, until, Some(&problem), None, now)],
         to: Transition::Waits {
             reason: Some(reason),
             until,
@@ -219,7 +215,7 @@ pub(super) fn waits(
 }
 
 /// When the wait that a settlement writes ends by itself.
-pub(super) fn due_of(settlement: &Settlement) -> Option<Wall> {
+pub fn due_of(settlement: &Settlement) -> Option<Wall> {
     match &settlement.to {
         Transition::Waits { until, .. } => *until,
         Transition::Ended { .. } => None,

@@ -12,29 +12,33 @@ use egression_core::scheduler::{Claim, Ending, Head};
 use egression_core::time::Wall;
 use serde_json::Value;
 
-use super::places::Place;
-use super::work::{Route, Work, ends, fails, pin, waits, waits_for_source};
-use super::{Deliverer, Effect, history, persist, references};
+use crate::delivery::deliver::Deliverer;
+use crate::delivery::deliver::Effect;
+use crate::delivery::invoke::slot_quota::ConcurrencyPermit;
+use crate::delivery::prepare::references;
+use crate::delivery::retry_until_stored::retry_until_stored;
+use crate::delivery::settle::events;
+use crate::delivery::work::{Route, Work, ends, fails, pin, waits, waits_for_source};
 use crate::resolver::{Read, ResolveError, Resolved};
 use crate::store::StoreError;
 use crate::store::rows::{ClaimRow, NewIntent, Settlement, Transition};
 
 #[derive(Debug, Default)]
-pub(super) struct Prepared {
+pub struct Prepared {
     /// Jobs with an open intent.
-    pub(super) work: Vec<Work>,
+    pub work: Vec<Work>,
     /// Jobs that end or wait before any intent; their endings are in `endings`.
-    pub(super) settlements: Vec<Settlement>,
+    pub settlements: Vec<Settlement>,
     /// What becomes of the jobs that are not in `work`.
-    pub(super) endings: Vec<(Head, Ending)>,
+    pub endings: Vec<(Head, Ending)>,
     /// What the connector said of the connection when it was asked for lost sends.
-    pub(super) effect: Effect,
+    pub effect: Effect,
     /// Where the guest will run.
-    pub(super) place: Option<Place>,
+    pub place: Option<ConcurrencyPermit>,
 }
 
 impl Prepared {
-    pub(super) fn aside(&mut self, head: Head, settlement: Settlement) {
+    pub fn aside(&mut self, head: Head, settlement: Settlement) {
         let waits = matches!(settlement.to, Transition::Waits { .. });
         self.settlements.push(settlement);
         // What waits goes later as it would have gone now, alone if it must.
@@ -63,10 +67,10 @@ impl Prepared {
 
 impl Deliverer {
     /// Makes a claim ready and opens the intents of what goes.
-    pub(super) async fn prepare(&self, route: &Route, claim: &Claim, call: i64) -> Prepared {
+    pub async fn prepare(&self, route: &Route, claim: &Claim, call: i64) -> Prepared {
         let mut prepared = Prepared::default();
         let jobs: Vec<JobSeq> = claim.heads.iter().map(|head| head.job).collect();
-        let rows = match persist::until_taken(&self.clock, || self.store.claim(&jobs)).await {
+        let rows = match retry_until_stored(&self.clock, || self.store.claim(&jobs)).await {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::error!(%error, "a claim could not be read");
@@ -192,7 +196,7 @@ impl Deliverer {
                     Ok((pin(job_id, &row, action, Some(payload), row.revision), None))
                 }
                 (None, None, Some(Ok((body, took_ms)))) => {
-                    let event = history::resolved(now, took_ms, body.body.len(), body.revision);
+                    let event = events::resolved(now, took_ms, body.body.len(), body.revision);
                     Ok((
                         pin(job_id, &row, action, Some(body.body), body.revision),
                         Some(event),
@@ -336,7 +340,7 @@ impl Deliverer {
             return;
         }
         let connection = route.connection;
-        let parents = match persist::until_taken(&self.clock, || {
+        let parents = match retry_until_stored(&self.clock, || {
             self.store.unfinished_parents(connection, &asked)
         })
         .await
@@ -381,7 +385,7 @@ impl Deliverer {
             .filter(|item| item.row.pinned.is_none() && !item.row.depends_on.is_empty())
         {
             let asked = &item.row.depends_on;
-            let known = match persist::until_taken(&self.clock, || {
+            let known = match retry_until_stored(&self.clock, || {
                 self.store.are_there(route.connection, asked)
             })
             .await
@@ -420,7 +424,7 @@ impl Deliverer {
         let now = self.clock.wall();
         for (job, key) in self.circles(route, &pairs).await {
             if let Some(item) = work.iter_mut().find(|item| item.row.job == job) {
-                item.before.push(history::reference_ignored(&key, now));
+                item.before.push(events::reference_ignored(&key, now));
             }
             if let Some(parents) = missing.get_mut(&job) {
                 parents.retain(|(other, _)| *other != key);
@@ -430,7 +434,7 @@ impl Deliverer {
     }
 
     /// Those of the pairs of a child and what it would wait for that close a circle.
-    pub(super) async fn circles(
+    pub async fn circles(
         &self,
         route: &Route,
         pairs: &[(JobSeq, ObjectKey, Option<JobSeq>)],
@@ -438,7 +442,7 @@ impl Deliverer {
         if pairs.is_empty() {
             return Vec::new();
         }
-        match persist::until_taken(&self.clock, || {
+        match retry_until_stored(&self.clock, || {
             self.store.close_circles(route.connection, pairs)
         })
         .await
@@ -457,7 +461,7 @@ impl Deliverer {
     }
 
     /// What is known of the objects that the bodies refer to.
-    pub(super) async fn look_up_references(
+    pub async fn look_up_references(
         &self,
         route: &Route,
         work: &mut [Work],
@@ -467,8 +471,7 @@ impl Deliverer {
             .flat_map(|item| item.references.iter().map(|(_, key)| key.clone()))
             .collect();
         let remotes =
-            persist::until_taken(&self.clock, || self.store.remotes(route.connection, &keys))
-                .await?;
+            retry_until_stored(&self.clock, || self.store.remotes(route.connection, &keys)).await?;
         let mut remotes = remotes.into_iter();
         for item in work {
             item.reference_remotes = item
@@ -507,7 +510,7 @@ impl Deliverer {
                 events: item.before.clone(),
             })
             .collect();
-        match persist::until_taken(&self.clock, || self.store.open_intent(intents.clone())).await {
+        match retry_until_stored(&self.clock, || self.store.open_intent(intents.clone())).await {
             Ok(opened) => {
                 for item in work {
                     if opened.contains(&item.row.job) {
@@ -575,7 +578,7 @@ fn admissible(route: &Route, row: &ClaimRow, now: Wall) -> Result<Action, Box<Se
 }
 
 /// A job waits for objects, for at most the channel's `parent_wait_ms` since it first did.
-pub(super) fn wait_for(
+pub fn wait_for(
     route: &Route,
     row: &ClaimRow,
     parents: Vec<(ObjectKey, Option<JobSeq>)>,

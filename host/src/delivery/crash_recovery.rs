@@ -7,9 +7,11 @@ use egression_core::domain::problem::Problem;
 use egression_core::domain::state::{FailureCode, JobState};
 use egression_core::time::Wall;
 
-use super::ending::UNKNOWN_HEAD;
-use super::work::{Route, ends, fails};
-use super::{Deliverer, history, persist};
+use crate::delivery::deliver::Deliverer;
+use crate::delivery::retry_until_stored::retry_until_stored;
+use crate::delivery::settle::events;
+use crate::delivery::settle::final_state::UNKNOWN_HEAD;
+use crate::delivery::work::{Route, ends, fails};
 use crate::store::StoreError;
 use crate::store::rows::{Changes, ClaimRow, IdMapChange, OpenIntent, Settlement, Transition};
 
@@ -60,7 +62,7 @@ impl Deliverer {
             "host.stopped",
             "the host stopped while the job was being sent; whether it arrived is not known",
         );
-        let event = history::note(
+        let event = events::note(
             now,
             "recovered",
             serde_json::json!({"repeats": repeats}).to_string(),
@@ -107,7 +109,7 @@ impl Deliverer {
     }
 
     async fn fail_some(&self, orphans: &[JobSeq]) -> Changes {
-        let rows = match persist::until_taken(&self.clock, || self.store.claim(orphans)).await {
+        let rows = match retry_until_stored(&self.clock, || self.store.claim(orphans)).await {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::error!(%error, "children without parents could not be read");
@@ -120,7 +122,7 @@ impl Deliverer {
             .filter(|row| row.state == JobState::Waiting)
             .map(|row| orphan_ends(row, now))
             .collect();
-        match persist::until_taken(&self.clock, || {
+        match retry_until_stored(&self.clock, || {
             self.store.settle_children(settlements.clone())
         })
         .await

@@ -4,8 +4,8 @@
 use egression_core::domain::outcome::{CallError, Outcome};
 use egression_core::domain::problem::Problem;
 
-use super::run::Ran;
-use super::work::Route;
+use crate::delivery::invoke::invoker::Invocation;
+use crate::delivery::work::Route;
 use crate::gate::BoundLimit;
 use crate::gate::exchange::ExchangeEnd;
 
@@ -15,13 +15,13 @@ use crate::gate::exchange::ExchangeEnd;
 const LOOKED_AT_AGAIN_MS: u64 = 5 * 60 * 1000;
 
 /// How long such a job waits, if the limit says that there is no room for so long.
-pub(super) fn wait_ms(limited_ms: u64) -> u64 {
+pub fn wait_ms(limited_ms: u64) -> u64 {
     limited_ms.min(LOOKED_AT_AGAIN_MS.max(limited_ms / 20))
 }
 
 /// Whether it may be a limit of some operations only, or what the request costs there, that refused
 /// a request of the call, and the destination did not ask for less.
-pub(super) fn held_back(route: &Route, ran: &Ran) -> bool {
+pub fn held_back(route: &Route, ran: &Invocation) -> bool {
     // Of all other limits admission knows what a call will take.
     let in_part = |limit: &BoundLimit| !limit.operations.is_empty() || limit.counts.is_some();
     let limited = ran
@@ -39,7 +39,7 @@ pub(super) fn held_back(route: &Route, ran: &Ran) -> bool {
 /// Where nothing left because a request costs more than a limit ever admits, what the connector
 /// made of that, for the call or for each item, says nothing of the settings. Fewer items cost
 /// less; one alone is tried again, for a limit can be changed, and keeps nobody else.
-pub(super) fn blame_the_cost(ran: &mut Ran, batch_size: u32) {
+pub fn reclassify_too_costly(ran: &mut Invocation, batch_size: u32) {
     let too_costly = ran
         .exchanges
         .iter()
@@ -67,7 +67,7 @@ pub(super) fn blame_the_cost(ran: &mut Ran, batch_size: u32) {
 }
 
 /// The problem with which it gave up the call, or all items alike.
-fn what_it_made_of_it(ran: &Ran) -> Option<Problem> {
+fn what_it_made_of_it(ran: &Invocation) -> Option<Problem> {
     match &ran.error {
         Some(CallError::SettingsInvalid(problem)) => Some(problem.clone()),
         Some(_) => None,

@@ -21,12 +21,16 @@ use egression_core::domain::waiting::WaitingKind;
 use egression_core::scheduler::Ending;
 use egression_core::time::Wall;
 
-use super::decide::{close_limit, closes, credential_of};
-use super::prepare::Prepared;
-use super::run::{first_answers, items};
-use super::trail::Trail;
-use super::work::{Route, Work, waits};
-use super::{Deliverer, Effect, ending, history, masking};
+use crate::delivery::deliver::Deliverer;
+use crate::delivery::deliver::Effect;
+use crate::delivery::invoke::call_log::CallLog;
+use crate::delivery::invoke::invoker::{first_answers, items};
+use crate::delivery::invoke::redact_outcome;
+use crate::delivery::prepare::preparer::Prepared;
+use crate::delivery::settle::call_review::{close_limit, closes, credential_of};
+use crate::delivery::settle::events;
+use crate::delivery::settle::final_state;
+use crate::delivery::work::{Route, Work, waits};
 use crate::gate::exchange::Exchange;
 use crate::runtime::call::{LogLine, Session};
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
@@ -41,13 +45,13 @@ struct Found {
     /// How many were asked for together.
     items: u32,
     /// The login before the question.
-    login: Trail,
+    login: CallLog,
 }
 
 impl Deliverer {
     /// Looks after the jobs of a claim whose answer was lost: some end, some wait, the others go on
     /// as they are.
-    pub(super) async fn reconcile(
+    pub async fn reconcile(
         &self,
         route: &Route,
         call: i64,
@@ -98,7 +102,7 @@ impl Deliverer {
     async fn ask(&self, route: &Route, call: i64, lost: &[Work]) -> Found {
         let mut stale = None;
         loop {
-            let mut login = Trail::default();
+            let mut login = CallLog::default();
             let session = match self.session(route, stale.as_ref(), &mut login).await {
                 Ok(session) => session,
                 Err(error) => {
@@ -145,13 +149,13 @@ impl Deliverer {
         gate.close();
         let (returned, error) = match end.result {
             Ok(returned) => (returned, None),
-            Err(error) => (Vec::new(), Some(masking::error(&gate, error))),
+            Err(error) => (Vec::new(), Some(redact_outcome::error(&gate, error))),
         };
         let exchanges = gate.exchanges();
         let evident = exchanges.iter().any(|exchange| exchange.status.is_some())
             && !gate.evidence().write_left;
         let answers = end.reported.into_iter().chain(returned).filter(|_| evident);
-        let login = Trail::default();
+        let login = CallLog::default();
         Found {
             outcomes: first_answers(&gate, answers),
             error,
@@ -212,7 +216,7 @@ impl Deliverer {
                 now,
             );
             let mut events = events(found, index(i), &item, now);
-            events.push(history::reconciled(
+            events.push(events::reconciled(
                 None,
                 Some(&problem),
                 item.row.attempts,
@@ -259,7 +263,7 @@ impl Deliverer {
             }
             Followed::Ends(verdict) => {
                 let mut settlement = unsent(&item, events);
-                ending::end(route, &item, *verdict, now, &mut settlement);
+                final_state::end(route, &item, *verdict, now, &mut settlement);
                 prepared.aside(item.head, settlement);
                 None
             }
@@ -289,10 +293,10 @@ const fn asks_again(error: &CallError) -> bool {
 
 /// The exchanges and lines of the question.
 fn events(found: &Found, index: u32, item: &Work, now: Wall) -> Vec<NewEvent> {
-    let log = history::kept_lines(&found.logs, index, found.items);
+    let log = events::kept_lines(&found.logs, index, found.items);
     let mut events = found.login.events(found.items, item.row.attempts, now);
-    events.extend(history::responded(
-        history::newest(&found.exchanges),
+    events.extend(events::responded(
+        events::newest(&found.exchanges),
         &log,
         item.row.attempts,
         now,
@@ -324,7 +328,7 @@ fn reconciled(
         Some(Outcome::NotAttempted) => Some(false),
         _ => None,
     };
-    history::reconciled(arrived, problem, attempt, now)
+    events::reconciled(arrived, problem, attempt, now)
 }
 
 /// A settlement without an intent of this call, to be completed with the job's end.

@@ -4,7 +4,7 @@
 
 use egression_core::time::Wall;
 
-use super::history;
+use crate::delivery::settle::events;
 use crate::gate::CallGate;
 use crate::gate::exchange::Exchange;
 use crate::runtime::call::LogLine;
@@ -12,14 +12,14 @@ use crate::store::rows::NewEvent;
 
 /// Exchanges and lines, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Trail {
+pub struct CallLog {
     exchanges: Vec<Exchange>,
     logs: Vec<LogLine>,
 }
 
-impl Trail {
+impl CallLog {
     /// A call without items ended.
-    pub(super) fn note(&mut self, gate: &CallGate, logs: Vec<LogLine>) {
+    pub fn note(&mut self, gate: &CallGate, logs: Vec<LogLine>) {
         gate.close();
         self.exchanges.extend(gate.exchanges());
         self.logs.extend(logs);
@@ -27,9 +27,9 @@ impl Trail {
 
     /// Its lines in the history of one of so many items, which share them; the newest exchanges
     /// count.
-    pub(super) fn events(&self, items: u32, attempt: u32, now: Wall) -> Vec<NewEvent> {
+    pub fn events(&self, items: u32, attempt: u32, now: Wall) -> Vec<NewEvent> {
         // None of them speaks of an item: there was none.
-        let log = history::kept_lines(&self.logs, u32::MAX, items);
-        history::responded(history::newest(&self.exchanges), &log, attempt, now)
+        let log = events::kept_lines(&self.logs, u32::MAX, items);
+        events::responded(events::newest(&self.exchanges), &log, attempt, now)
     }
 }

@@ -7,46 +7,50 @@ use std::sync::Arc;
 use egression_core::domain::outcome::{CallError, Evidence, Outcome};
 use egression_core::time::Wall;
 
-use super::abilities::ConnectionAbilities;
-use super::places::{Place, Reserved};
-use super::trail::Trail;
-use super::work::{Route, Work};
-use super::{Deliverer, Effect, Finished, decide, masking};
+use crate::delivery::deliver::Deliverer;
+use crate::delivery::deliver::Effect;
+use crate::delivery::deliver::Finished;
+use crate::delivery::invoke::call_log::CallLog;
+use crate::delivery::invoke::connection_abilities::ConnectionAbilities;
+use crate::delivery::invoke::redact_outcome;
+use crate::delivery::invoke::slot_quota::{ConcurrencyPermit, ReservationGuard};
+use crate::delivery::settle::call_review;
+use crate::delivery::work::{Route, Work};
 use crate::gate::CallGate;
 use crate::gate::exchange::Exchange;
 use crate::resolver::shared_trace;
 use crate::runtime::call::{Call, ConnectionFrame, Item, LogLine, ResolvedReference, Session};
 
 /// How one call ended, with the gate's evidence.
-pub(super) struct Ran {
+pub struct Invocation {
     /// Outcomes by index, first answers only.
-    pub(super) outcomes: BTreeMap<u32, Outcome>,
+    pub outcomes: BTreeMap<u32, Outcome>,
     /// The end that is no list of outcomes.
-    pub(super) error: Option<CallError>,
-    pub(super) evidence: Evidence,
-    pub(super) exchanges: Vec<Exchange>,
-    pub(super) logs: Vec<LogLine>,
-    pub(super) began: Wall,
+    pub error: Option<CallError>,
+    pub evidence: Evidence,
+    pub exchanges: Vec<Exchange>,
+    pub logs: Vec<LogLine>,
+    pub began: Wall,
     /// The session that the guest was given.
-    pub(super) session: Option<Session>,
+    pub session: Option<Session>,
     /// The session was refused before any call succeeded with it.
-    pub(super) session_fresh: bool,
+    pub session_fresh: bool,
     /// The guest ran with the items: they were sent, as far as the host can tell.
-    pub(super) sent: bool,
+    pub sent: bool,
     /// The login before the call.
-    pub(super) login: Trail,
+    pub login: CallLog,
 }
 
 impl Deliverer {
     /// Runs the work of a call; what the destination refused as a whole runs again in halves.
     /// The first part has its place already.
-    pub(super) async fn run(
+    pub async fn run(
         &self,
         route: &Route,
         call: i64,
-        (work, mut place): (Vec<Work>, Option<Place>),
+        (work, mut place): (Vec<Work>, Option<ConcurrencyPermit>),
         finished: &mut Finished,
-        reserved: &mut Reserved,
+        reserved: &mut ReservationGuard,
     ) {
         let mut parts = vec![work];
         while let Some(part) = parts.pop() {
@@ -54,7 +58,7 @@ impl Deliverer {
                 Some(place) => Some(place),
                 None => self.places.take(route).await,
             };
-            let mut login = Trail::default();
+            let mut login = CallLog::default();
             let ran = match self.session(route, None, &mut login).await {
                 Ok(session) => {
                     reserved.hand_over();
@@ -63,9 +67,9 @@ impl Deliverer {
                 Err(error) => self.no_session(error),
             };
             drop(place);
-            let ran = Ran { login, ..ran };
+            let ran = Invocation { login, ..ran };
             let (ran, works) = self.note_session(route, ran).await;
-            let decided = decide::decide(self, route, call, part, ran).await;
+            let decided = call_review::decide(self, route, call, part, ran).await;
             self.settle(finished, decided.settlements).await;
             if let Some(session) = works {
                 // After the settlement, for somebody may hold the session while another one is
@@ -81,7 +85,11 @@ impl Deliverer {
     }
 
     /// What the call says about the session that it was given; one that works is handed back.
-    async fn note_session(&self, route: &Route, mut ran: Ran) -> (Ran, Option<Session>) {
+    async fn note_session(
+        &self,
+        route: &Route,
+        mut ran: Invocation,
+    ) -> (Invocation, Option<Session>) {
         let Some(session) = &ran.session else {
             return (ran, None);
         };
@@ -105,7 +113,7 @@ impl Deliverer {
         call: i64,
         part: &[Work],
         session: Option<Session>,
-    ) -> Ran {
+    ) -> Invocation {
         let began = self.clock.wall();
         let deadline = self.clock.mono().plus_ms(route.channel.call_timeout_ms);
         let estimate = part
@@ -120,10 +128,10 @@ impl Deliverer {
         gate.close();
         let (returned, error) = match end.result {
             Ok(returned) => (returned, None),
-            Err(error) => (Vec::new(), Some(masking::error(&gate, error))),
+            Err(error) => (Vec::new(), Some(redact_outcome::error(&gate, error))),
         };
         let sent = !matches!(error, Some(CallError::NotRun(_)));
-        Ran {
+        Invocation {
             outcomes: first_answers(&gate, end.reported.into_iter().chain(returned)),
             error,
             evidence: gate.evidence(),
@@ -133,12 +141,12 @@ impl Deliverer {
             session,
             session_fresh: false,
             sent,
-            login: Trail::default(),
+            login: CallLog::default(),
         }
     }
 
     /// What the guest of a call with items is given.
-    pub(super) fn guest_call(
+    pub fn guest_call(
         &self,
         route: &Route,
         gate: &CallGate,
@@ -169,8 +177,8 @@ impl Deliverer {
     }
 
     /// No session could be made, so nothing of the items left.
-    fn no_session(&self, error: CallError) -> Ran {
-        Ran {
+    fn no_session(&self, error: CallError) -> Invocation {
+        Invocation {
             outcomes: BTreeMap::new(),
             error: Some(error),
             evidence: Evidence::default(),
@@ -181,13 +189,13 @@ impl Deliverer {
             // The login itself was refused: another one would be as well.
             session_fresh: true,
             sent: false,
-            login: Trail::default(),
+            login: CallLog::default(),
         }
     }
 }
 
 /// The first answer of each index, masked.
-pub(super) fn first_answers(
+pub fn first_answers(
     gate: &CallGate,
     answers: impl Iterator<Item = (u32, Outcome)>,
 ) -> BTreeMap<u32, Outcome> {
@@ -195,12 +203,12 @@ pub(super) fn first_answers(
     for (index, outcome) in answers {
         outcomes
             .entry(index)
-            .or_insert_with(|| masking::outcome(gate, outcome));
+            .or_insert_with(|| redact_outcome::outcome(gate, outcome));
     }
     outcomes
 }
 
-pub(super) fn items(part: &[Work]) -> Vec<Item> {
+pub fn items(part: &[Work]) -> Vec<Item> {
     part.iter()
         .enumerate()
         .map(|(index, work)| Item {

@@ -7,7 +7,7 @@ use crate::runtime::description::ReferencePointer;
 
 /// The references of a body with the pointers at which they stand, in the order of the manifest,
 /// without repeats.
-pub(super) fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<(String, ObjectKey)> {
+pub fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<(String, ObjectKey)> {
     let mut found: Vec<(String, ObjectKey)> = Vec::new();
     for pointer in pointers {
         let mut places = vec![(String::new(), body)];

@@ -17,10 +17,10 @@ use crate::store::Store;
 const MAX_LOOKUP_KEYS: usize = 1000;
 
 /// The abilities of one call on one connection.
-pub(super) struct ConnectionAbilities {
-    pub(super) connection: ConnectionId,
-    pub(super) gate: CallGate,
-    pub(super) store: Store,
+pub struct ConnectionAbilities {
+    pub connection: ConnectionId,
+    pub gate: CallGate,
+    pub store: Store,
 }
 
 #[async_trait]

@@ -17,11 +17,16 @@ use egression_core::domain::waiting::WaitingKind;
 use egression_core::scheduler::{Ending, Head};
 use egression_core::time::Wall;
 
-use super::prepare::wait_for;
-use super::run::Ran;
-use super::trail::Trail;
-use super::work::{Route, Work};
-use super::{Deliverer, Effect, ending, history, own_limits, persist};
+use crate::delivery::deliver::Deliverer;
+use crate::delivery::deliver::Effect;
+use crate::delivery::invoke::call_log::CallLog;
+use crate::delivery::invoke::invoker::Invocation;
+use crate::delivery::prepare::preparer::wait_for;
+use crate::delivery::retry_until_stored::retry_until_stored;
+use crate::delivery::settle::events;
+use crate::delivery::settle::final_state;
+use crate::delivery::settle::host_limits;
+use crate::delivery::work::{Route, Work};
 use crate::documents::model::AuthDocument;
 use crate::store::rows::{IdMapChange, NewEvent, Settlement, Transition};
 
@@ -30,25 +35,25 @@ const LAST_ATTEMPTS_ALONE: u32 = 2;
 
 /// What follows from a call.
 #[derive(Debug, Default)]
-pub(super) struct Decided {
-    pub(super) settlements: Vec<Settlement>,
-    pub(super) endings: Vec<(Head, Ending)>,
-    pub(super) effect: Effect,
+pub struct Decided {
+    pub settlements: Vec<Settlement>,
+    pub endings: Vec<(Head, Ending)>,
+    pub effect: Effect,
     /// Items to be sent again in smaller calls at once: nothing of them was applied.
-    pub(super) halves: Vec<Vec<Work>>,
+    pub halves: Vec<Vec<Work>>,
 }
 
-struct Bench<'a> {
+struct CallReview<'a> {
     host: &'a Deliverer,
     route: &'a Route,
     call: i64,
-    ran: &'a Ran,
+    ran: &'a Invocation,
     verdict: Option<CallVerdict>,
     /// The session or token is no longer good, says the call as a whole.
     expired: bool,
     /// What was found out about the credential since.
     credential: CredentialCheck,
-    check: Trail,
+    check: CallLog,
     /// A limit of some operations, or by cost, had no room, and the destination did not ask for
     /// less: nothing is to be closed.
     limited_here: bool,
@@ -66,15 +71,15 @@ struct Bench<'a> {
 type Parents = Vec<(ObjectKey, Option<JobSeq>)>;
 
 /// Judges every item of a call.
-pub(super) async fn decide(
+pub async fn decide(
     host: &Deliverer,
     route: &Route,
     call: i64,
     part: Vec<Work>,
-    mut ran: Ran,
+    mut ran: Invocation,
 ) -> Decided {
     let batch_size = u32::try_from(part.len()).unwrap_or(u32::MAX);
-    own_limits::blame_the_cost(&mut ran, batch_size);
+    host_limits::reclassify_too_costly(&mut ran, batch_size);
     let refused_whole = matches!(ran.error, Some(CallError::BatchRefused(_)))
         && batch_size > 1
         && !ran.evidence.answer_lost;
@@ -96,7 +101,7 @@ pub(super) async fn decide(
         ..Decided::default()
     };
     let parents = find_parents(host, route, &part, &mut ran.outcomes).await;
-    let mut bench = Bench {
+    let mut bench = CallReview {
         host,
         route,
         call,
@@ -104,8 +109,8 @@ pub(super) async fn decide(
         verdict,
         expired,
         credential: CredentialCheck::NotMade,
-        check: Trail::default(),
-        limited_here: own_limits::held_back(route, &ran),
+        check: CallLog::default(),
+        limited_here: host_limits::held_back(route, &ran),
         parents,
         keys: part
             .iter()
@@ -127,7 +132,7 @@ pub(super) async fn decide(
         judged.push((index, item, verdict));
     }
     if again.is_empty()
-        && let Some(effect) = bench.look_whose_fault(&mut judged).await
+        && let Some(effect) = bench.attribute_auth_failure(&mut judged).await
         && !matches!(decided.effect, Effect::Trapped(_))
     {
         decided.effect = effect;
@@ -156,12 +161,15 @@ pub(super) async fn decide(
     decided
 }
 
-impl Bench<'_> {
+impl CallReview<'_> {
     /// Where the destination refused every item with 401 or 403, the connection is checked, and the
     /// items are judged anew by what that found. A 401 that may be that of an expired session or
     /// token is not asked about the first times; one among items that got through is the item's
     /// own. Returns what it means for the connection.
-    async fn look_whose_fault(&mut self, judged: &mut [(u32, Work, Verdict)]) -> Option<Effect> {
+    async fn attribute_auth_failure(
+        &mut self,
+        judged: &mut [(u32, Work, Verdict)],
+    ) -> Option<Effect> {
         let renewable = credential_of(self.route) != Credential::Entered;
         let refused: Vec<Option<Refusal>> = judged
             .iter()
@@ -356,7 +364,7 @@ impl Bench<'_> {
         let ending = match verdict {
             Verdict::Again(again) => self.goes_again(item, index, again, &mut settlement),
             ended => {
-                ending::end(self.route, item, ended, self.now, &mut settlement);
+                final_state::end(self.route, item, ended, self.now, &mut settlement);
                 Ending::Left
             }
         };
@@ -371,7 +379,7 @@ impl Bench<'_> {
         let description = self.route.description();
         let connector = format!("{} {}", description.name, description.version);
         if self.ran.sent {
-            events.push(history::sent(
+            events.push(events::sent(
                 self.ran.began,
                 item.attempt,
                 self.call,
@@ -380,13 +388,13 @@ impl Bench<'_> {
                 &connector,
             ));
         }
-        let log = history::kept_lines(&self.ran.logs, index, self.batch_size);
-        let exchanges = history::exchanges_of(
+        let log = events::kept_lines(&self.ran.logs, index, self.batch_size);
+        let exchanges = events::exchanges_of(
             &self.ran.exchanges,
             &item.pinned.idempotency_key,
             &self.keys,
         );
-        events.extend(history::responded(exchanges, &log, item.attempt, self.now));
+        events.extend(events::responded(exchanges, &log, item.attempt, self.now));
         events.extend(self.check.events(self.batch_size, item.attempt, self.now));
         events
     }
@@ -420,7 +428,7 @@ impl Bench<'_> {
             .or_else(|| self.closed());
         let unseen_ms = closes
             .filter(|(bucket, _)| self.is_unseen(*bucket))
-            .map_or(0, |(_, ms)| own_limits::wait_ms(ms));
+            .map_or(0, |(_, ms)| host_limits::wait_ms(ms));
         let own = again.reason.filter(|_| again.after_ms > 0);
         let wait_ms = i64::try_from(again.after_ms.max(unseen_ms)).unwrap_or(i64::MAX);
         let reason = own.or((unseen_ms > 0).then_some(WaitingKind::Retry));
@@ -429,7 +437,7 @@ impl Bench<'_> {
         let shown = own
             .or(closed.map(|_| WaitingKind::Limit))
             .unwrap_or(WaitingKind::Turn);
-        settlement.events.push(history::waits(
+        settlement.events.push(events::waits(
             shown,
             until.or(closed),
             again.problem.as_ref(),
@@ -507,7 +515,7 @@ async fn find_parents(
             .iter()
             .map(|object| (item.row.job, object.clone()))
             .collect();
-        let found = persist::until_taken(&host.clock, || {
+        let found = retry_until_stored(&host.clock, || {
             host.store.unfinished_parents(route.connection, &asked)
         })
         .await
@@ -531,7 +539,7 @@ async fn find_parents(
 }
 
 /// What the call says about its connection.
-fn effect_of(verdict: Option<&CallVerdict>, ran: &Ran) -> Effect {
+fn effect_of(verdict: Option<&CallVerdict>, ran: &Invocation) -> Effect {
     let answered = ran
         .exchanges
         .iter()
@@ -605,7 +613,7 @@ fn refused_to_all<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> Option<&'a
     refused
 }
 
-pub(super) fn credential_of(route: &Route) -> Credential {
+pub fn credential_of(route: &Route) -> Credential {
     match &route.document.auth {
         Some(AuthDocument::Connector { .. }) => Credential::Session,
         Some(AuthDocument::OAuth2ClientCredentials { .. }) => Credential::Token,
@@ -614,7 +622,7 @@ pub(super) fn credential_of(route: &Route) -> Credential {
 }
 
 /// The limit that a call as a whole closes (none: the connection's own), and for how long.
-pub(super) fn closes(effect: &ConnectionEffect) -> Option<(Option<&str>, u64)> {
+pub fn closes(effect: &ConnectionEffect) -> Option<(Option<&str>, u64)> {
     match effect {
         ConnectionEffect::CloseLimit { bucket, ms } => Some((bucket.as_deref(), *ms)),
         ConnectionEffect::Unavailable { not_before_ms } => not_before_ms.map(|ms| (None, ms)),
@@ -622,7 +630,7 @@ pub(super) fn closes(effect: &ConnectionEffect) -> Option<(Option<&str>, u64)> {
     }
 }
 
-pub(super) async fn close_limit(
+pub async fn close_limit(
     host: &Deliverer,
     route: &Route,
     bucket: Option<&str>,

@@ -26,12 +26,7 @@ fn line(at: Wall, stage: &'static str) -> NewEvent {
     }
 }
 
-pub(super) fn resolved(
-    at: Wall,
-    duration_ms: u64,
-    bytes: usize,
-    revision: Option<u64>,
-) -> NewEvent {
+pub fn resolved(at: Wall, duration_ms: u64, bytes: usize, revision: Option<u64>) -> NewEvent {
     let detail = json!({"bytes": bytes, "revision": revision}).to_string();
     NewEvent {
         duration_ms: Some(duration_ms),
@@ -41,7 +36,7 @@ pub(super) fn resolved(
 }
 
 /// The job leaves in a call.
-pub(super) fn sent(
+pub fn sent(
     at: Wall,
     attempt: u32,
     call: i64,
@@ -65,7 +60,7 @@ const LEAST_SHARED_BYTES: usize = 1024;
 /// The lines of a call that one of its `items` keeps: its own, and of those about the whole call
 /// the last ones within its share. Each of many items would otherwise write the same lines. What is
 /// left out is counted.
-pub(super) fn kept_lines(lines: &[LogLine], index: u32, items: u32) -> Vec<Cow<'_, LogLine>> {
+pub fn kept_lines(lines: &[LogLine], index: u32, items: u32) -> Vec<Cow<'_, LogLine>> {
     let shared: usize = lines
         .iter()
         .filter(|line| line.item.is_none())
@@ -120,7 +115,7 @@ fn bytes(line: &LogLine) -> usize {
 
 /// The exchanges of a call that are an item's: those with its key, and those that are no other
 /// item's of the call. The newest count.
-pub(super) fn exchanges_of<'a>(
+pub fn exchanges_of<'a>(
     exchanges: &'a [Exchange],
     own: &str,
     keys: &HashSet<String>,
@@ -142,12 +137,12 @@ pub(super) fn exchanges_of<'a>(
 }
 
 /// The newest exchanges of a call without items, or of a question about them.
-pub(super) fn newest(exchanges: &[Exchange]) -> &[Exchange] {
+pub fn newest(exchanges: &[Exchange]) -> &[Exchange] {
     &exchanges[exchanges.len().saturating_sub(EXCHANGES_PER_ITEM)..]
 }
 
 /// Exchanges, one line each, and the connector's own lines with the last.
-pub(super) fn responded<'a>(
+pub fn responded<'a>(
     exchanges: impl IntoIterator<Item = &'a Exchange>,
     log: &[Cow<'_, LogLine>],
     attempt: u32,
@@ -186,7 +181,7 @@ pub(super) fn responded<'a>(
 }
 
 /// The connector was asked whether a send arrived whose answer was lost. None: it cannot tell.
-pub(super) fn reconciled(
+pub fn reconciled(
     arrived: Option<bool>,
     problem: Option<&Problem>,
     attempt: u32,
@@ -202,7 +197,7 @@ pub(super) fn reconciled(
 }
 
 /// A reference is not waited for.
-pub(super) fn reference_ignored(object: &ObjectKey, at: Wall) -> NewEvent {
+pub fn reference_ignored(object: &ObjectKey, at: Wall) -> NewEvent {
     note(
         at,
         "reference_ignored",
@@ -210,7 +205,7 @@ pub(super) fn reference_ignored(object: &ObjectKey, at: Wall) -> NewEvent {
     )
 }
 
-pub(super) fn ended(
+pub fn ended(
     state: JobState,
     problem: Option<&Problem>,
     changed: Option<bool>,
@@ -226,7 +221,7 @@ pub(super) fn ended(
     }
 }
 
-pub(super) fn waits(
+pub fn waits(
     reason: WaitingKind,
     until: Option<Wall>,
     problem: Option<&Problem>,
@@ -247,7 +242,7 @@ pub(super) fn waits(
 }
 
 /// Something that the host did or noticed.
-pub(super) fn note(at: Wall, stage: &'static str, detail: String) -> NewEvent {
+pub fn note(at: Wall, stage: &'static str, detail: String) -> NewEvent {
     NewEvent {
         detail: Some(detail),
         ..line(at, stage)

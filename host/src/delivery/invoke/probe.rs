@@ -7,10 +7,11 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::outcome::CallError;
 use egression_core::domain::problem::Problem;
 
-use super::abilities::ConnectionAbilities;
-use super::trail::Trail;
-use super::work::Route;
-use super::{Deliverer, masking};
+use crate::delivery::deliver::Deliverer;
+use crate::delivery::invoke::call_log::CallLog;
+use crate::delivery::invoke::connection_abilities::ConnectionAbilities;
+use crate::delivery::invoke::redact_outcome;
+use crate::delivery::work::Route;
 use crate::documents::catalogue::ConnectionState;
 use crate::documents::configuration::NEEDS_REENTRY;
 use crate::documents::invalid_settings::SETTINGS_INVALID;
@@ -50,18 +51,14 @@ impl Deliverer {
                 Problem::new(SETTINGS_INVALID, issue.detail).at(issue.pointer),
             ));
         }
-        Some(match self.look(&route, &mut Trail::default()).await {
+        Some(match self.look(&route, &mut CallLog::default()).await {
             Ok(findings) => Probe::Works(findings),
             Err(error) => judge(error),
         })
     }
 
     /// Asks the connector, once more with a new session if the old one expired.
-    pub(super) async fn look(
-        &self,
-        route: &Route,
-        trail: &mut Trail,
-    ) -> Result<Findings, CallError> {
+    pub async fn look(&self, route: &Route, trail: &mut CallLog) -> Result<Findings, CallError> {
         let session = self.session(route, None, trail).await?;
         match self.look_with(route, session.clone(), trail).await {
             Err(CallError::AuthExpired(_)) if session.is_some() => {
@@ -78,14 +75,14 @@ impl Deliverer {
         &self,
         route: &Route,
         session: Option<Session>,
-        trail: &mut Trail,
+        trail: &mut CallLog,
     ) -> Result<Findings, CallError> {
         let (call, gate) = self.plain_call(route, session);
         let end = route.connector.check(call).await;
         trail.note(&gate, end.logs);
         match end.result {
-            Ok(findings) => Ok(masking::findings(&gate, findings)),
-            Err(error) => Err(masking::error(&gate, error)),
+            Ok(findings) => Ok(redact_outcome::findings(&gate, findings)),
+            Err(error) => Err(redact_outcome::error(&gate, error)),
         }
     }
 
@@ -99,7 +96,7 @@ impl Deliverer {
 
     /// A call that carries no items, with the channel's call timeout, and its way out, which knows
     /// its secrets.
-    pub(super) fn plain_call(&self, route: &Route, session: Option<Session>) -> (Call, CallGate) {
+    pub fn plain_call(&self, route: &Route, session: Option<Session>) -> (Call, CallGate) {
         let deadline = self.clock.mono().plus_ms(route.channel.call_timeout_ms);
         let gate = self
             .gate

@@ -12,13 +12,13 @@ const MAX_REMEMBERED: usize = 10_000;
 
 /// The public ids of executions.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub struct JobIds {
     executions: Mutex<HashMap<ExecutionSeq, ExecutionId>>,
 }
 
-impl Names {
+impl JobIds {
     /// A job's public id; none if its execution cannot be read.
-    pub(super) async fn job_id(&self, store: &Store, job: JobSeq) -> Option<JobId> {
+    pub async fn job_id(&self, store: &Store, job: JobSeq) -> Option<JobId> {
         let known = self.lock().get(&job.execution()).copied();
         if let Some(execution) = known {
             return Some(JobId {

@@ -9,26 +9,26 @@ use serde_json::Value;
 
 use crate::runtime::description::BodyFormat;
 
-const CATEGORY: &str = include_str!("../../../wit/schemas/standard-0.1/category.json");
-const BRAND: &str = include_str!("../../../wit/schemas/standard-0.1/brand.json");
-const PRODUCT: &str = include_str!("../../../wit/schemas/standard-0.1/product.json");
-const OFFER: &str = include_str!("../../../wit/schemas/standard-0.1/offer.json");
+const CATEGORY: &str = include_str!("../../../../wit/schemas/standard-0.1/category.json");
+const BRAND: &str = include_str!("../../../../wit/schemas/standard-0.1/brand.json");
+const PRODUCT: &str = include_str!("../../../../wit/schemas/standard-0.1/product.json");
+const OFFER: &str = include_str!("../../../../wit/schemas/standard-0.1/offer.json");
 
 /// The name of the standard bodies that this host knows.
-pub(super) const STANDARD: &str = "standard@0.1";
+pub const STANDARD: &str = "standard@0.1";
 
 /// A connector's own schema, by the connector's digest and the object type.
 type OwnSchema = (String, String);
 
 /// Compiled schemas, made once each.
 #[derive(Debug)]
-pub(super) struct Schemas {
+pub struct BodySchemas {
     standard: HashMap<&'static str, Arc<Validator>>,
     own: Mutex<HashMap<OwnSchema, Option<Arc<Validator>>>>,
 }
 
-impl Schemas {
-    pub(super) fn standard() -> Self {
+impl BodySchemas {
+    pub fn standard() -> Self {
         let compile = |text: &str| {
             let schema: Value =
                 serde_json::from_str(text).expect("the schemas of the contract are JSON");
@@ -50,7 +50,7 @@ impl Schemas {
 
     /// Why a body does not fit, if it does not. A standard type that the host does not know is not
     /// judged here.
-    pub(super) fn refusal(
+    pub fn refusal(
         &self,
         digest: &str,
         object_type: &str,
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_first_misfit_is_named_with_its_place() {
-        let schemas = Schemas::standard();
+        let schemas = BodySchemas::standard();
         let format = BodyFormat::Standard(STANDARD.into());
         let good = serde_json::json!({"product": {"type": "product", "id": "1"}, "price": {"currency": "EUR", "minor_units": 1}});
         assert_eq!(schemas.refusal("d", "offer", &format, &good), None);

@@ -8,23 +8,17 @@ use egression_core::domain::state::{FailureCode, JobState};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::history;
-use super::work::{Route, Work};
+use crate::delivery::settle::events;
+use crate::delivery::work::{Route, Work};
 use crate::documents::model::OnFailure;
 use crate::store::rows::{IdMapChange, Settlement, Transition};
 
 /// Why the key of an `unknown` head is blocked.
-pub(super) const UNKNOWN_HEAD: &str = "the outcome of its head is unknown";
+pub const UNKNOWN_HEAD: &str = "the outcome of its head is unknown";
 
 /// Writes the end into a settlement. A verdict that the job goes again is no end and changes
 /// nothing.
-pub(super) fn end(
-    route: &Route,
-    item: &Work,
-    verdict: Verdict,
-    now: Wall,
-    settlement: &mut Settlement,
-) {
+pub fn end(route: &Route, item: &Work, verdict: Verdict, now: Wall, settlement: &mut Settlement) {
     let channel = &route.channel;
     let blocks = |rule: OnFailure, why: &str| (rule == OnFailure::Block).then(|| why.to_owned());
     let (state, code, problem, changed, block_key) = match verdict {
@@ -45,7 +39,7 @@ pub(super) fn end(
                 .filter(|_| item.action != Action::Delete);
             if !warnings.is_empty() {
                 let detail = serde_json::to_string(&warnings).unwrap_or_default();
-                settlement.events.push(history::note(now, "warned", detail));
+                settlement.events.push(events::note(now, "warned", detail));
             }
             (JobState::Succeeded, None, None, Some(changed), None)
         }
@@ -96,7 +90,7 @@ pub(super) fn end(
     };
     settlement
         .events
-        .push(history::ended(state, problem.as_ref(), changed, now));
+        .push(events::ended(state, problem.as_ref(), changed, now));
     settlement.to = Transition::Ended {
         state,
         code,
@@ -109,7 +103,7 @@ pub(super) fn end(
 /// Its attempts are used up and the channel keeps the key for a person: the job stays waiting at
 /// its head.
 fn waits_blocked(problem: Problem, now: Wall, settlement: &mut Settlement) {
-    settlement.events.push(history::waits(
+    settlement.events.push(events::waits(
         WaitingKind::Blocked,
         None,
         Some(&problem),

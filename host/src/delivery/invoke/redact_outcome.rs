@@ -9,7 +9,7 @@ use crate::gate::CallGate;
 use crate::runtime::call::Findings;
 
 /// The outcome without the secrets of the call.
-pub(super) fn outcome(gate: &CallGate, outcome: Outcome) -> Outcome {
+pub fn outcome(gate: &CallGate, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Delivered {
             remotes,
@@ -46,7 +46,7 @@ pub(super) fn outcome(gate: &CallGate, outcome: Outcome) -> Outcome {
 }
 
 /// The error without the secrets of the call.
-pub(super) fn error(gate: &CallGate, error: CallError) -> CallError {
+pub fn error(gate: &CallGate, error: CallError) -> CallError {
     match error {
         CallError::AuthExpired(one) => CallError::AuthExpired(problem(gate, one)),
         CallError::AuthRejected(one) => CallError::AuthRejected(problem(gate, one)),
@@ -76,7 +76,7 @@ pub(super) fn error(gate: &CallGate, error: CallError) -> CallError {
 }
 
 /// What a check found without the secrets of the call.
-pub(super) fn findings(gate: &CallGate, found: Findings) -> Findings {
+pub fn findings(gate: &CallGate, found: Findings) -> Findings {
     Findings {
         account: found.account.map(|text| gate.redact(&text)),
         scopes: found

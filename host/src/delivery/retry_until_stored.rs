@@ -11,7 +11,7 @@ const LONGEST_PAUSE_MS: u64 = 5000;
 
 /// Tries until the store takes it or refuses for good: it is closed, or a row is unreadable. Nobody
 /// else would try again before the next start.
-pub(super) async fn until_taken<T, F>(
+pub async fn retry_until_stored<T, F>(
     clock: &Clock,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, StoreError>

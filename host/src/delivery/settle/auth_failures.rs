@@ -13,10 +13,11 @@ use egression_core::domain::judge::{Credential, CredentialCheck};
 use egression_core::domain::outcome::CallError;
 use egression_core::time::Mono;
 
-use super::decide::credential_of;
-use super::trail::Trail;
-use super::work::Route;
-use super::{Deliverer, Effect};
+use crate::delivery::deliver::Deliverer;
+use crate::delivery::deliver::Effect;
+use crate::delivery::invoke::call_log::CallLog;
+use crate::delivery::settle::call_review::credential_of;
+use crate::delivery::work::Route;
 
 /// Jobs whose 401 is remembered; all are forgotten when there are more, which costs each of them a
 /// send.
@@ -31,7 +32,7 @@ type Found = Option<(Mono, CredentialCheck, Effect)>;
 
 /// What is known of refusals.
 #[derive(Debug)]
-pub(super) struct Refusals {
+pub struct AuthFailures {
     /// How long a passed check holds.
     holds_ms: u64,
     checks: Mutex<HashMap<ConnectionId, Arc<tokio::sync::Mutex<Found>>>>,
@@ -39,8 +40,8 @@ pub(super) struct Refusals {
     counts: Mutex<HashMap<JobSeq, u32>>,
 }
 
-impl Refusals {
-    pub(super) fn new(holds_ms: u64) -> Self {
+impl AuthFailures {
+    pub fn new(holds_ms: u64) -> Self {
         Self {
             holds_ms,
             checks: Mutex::default(),
@@ -50,7 +51,7 @@ impl Refusals {
 
     /// A job was refused with 401; true: so often in a row that it is not for want of a new session
     /// or token.
-    pub(super) fn again(&self, job: JobSeq) -> bool {
+    pub fn again(&self, job: JobSeq) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= MAX_REMEMBERED {
             counts.clear();
@@ -61,7 +62,7 @@ impl Refusals {
     }
 
     /// Something else became of these jobs.
-    pub(super) fn forget(&self, jobs: impl Iterator<Item = JobSeq>) {
+    pub fn forget(&self, jobs: impl Iterator<Item = JobSeq>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if !counts.is_empty() {
             jobs.for_each(|job| {
@@ -71,7 +72,7 @@ impl Refusals {
     }
 
     /// Forgets connections that are gone.
-    pub(super) fn keep_only(&self, here: &HashSet<ConnectionId>) {
+    pub fn keep_only(&self, here: &HashSet<ConnectionId>) {
         self.checks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -93,10 +94,10 @@ impl Deliverer {
     /// Checks a connection that refused a whole call, unless that was done a while ago; and what it
     /// means for the connection. Whoever asks at the same time waits for that one check. The caller
     /// holds no place, for the check needs one.
-    pub(super) async fn whose_fault(
+    pub async fn whose_fault(
         &self,
         route: &Route,
-        trail: &mut Trail,
+        trail: &mut CallLog,
     ) -> (CredentialCheck, Effect) {
         let asked = self.clock.mono();
         let found = self.refusals.of(route.connection);

@@ -13,10 +13,11 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::outcome::CallError;
 use egression_core::time::Wall;
 
-use super::trail::Trail;
-use super::work::Route;
-use super::{Deliverer, masking};
 use crate::clock::Clock;
+use crate::delivery::deliver::Deliverer;
+use crate::delivery::invoke::call_log::CallLog;
+use crate::delivery::invoke::redact_outcome;
+use crate::delivery::work::Route;
 use crate::documents::model::AuthDocument;
 use crate::runtime::call::Session;
 use crate::store::Store;
@@ -27,7 +28,7 @@ const RENEW_BEFORE_MS: i64 = 5000;
 
 /// The sessions of all connections.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub struct Sessions {
     store: Store,
     vault: Arc<Vault>,
     clock: Clock,
@@ -46,7 +47,7 @@ struct Slot {
 }
 
 impl Sessions {
-    pub(super) fn new(store: Store, vault: Arc<Vault>, clock: Clock) -> Self {
+    pub fn new(store: Store, vault: Arc<Vault>, clock: Clock) -> Self {
         Self {
             store,
             vault,
@@ -56,7 +57,7 @@ impl Sessions {
     }
 
     /// Forgets connections that are gone.
-    pub(super) fn keep_only(&self, here: &HashSet<ConnectionId>) {
+    pub fn keep_only(&self, here: &HashSet<ConnectionId>) {
         self.slots
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -137,11 +138,11 @@ fn aad(connection: ConnectionId) -> String {
 impl Deliverer {
     /// The session for a call; none where the connection's scheme needs none. `stale` is the
     /// session that was found expired. The login, if there is one, goes into the trail.
-    pub(super) async fn session(
+    pub async fn session(
         &self,
         route: &Route,
         stale: Option<&Session>,
-        trail: &mut Trail,
+        trail: &mut CallLog,
     ) -> Result<Option<Session>, CallError> {
         if !matches!(route.document.auth, Some(AuthDocument::Connector { .. })) {
             return Ok(None);
@@ -165,7 +166,9 @@ impl Deliverer {
         let (call, gate) = self.plain_call(route, None);
         let end = route.connector.authenticate(call, current).await;
         trail.note(&gate, end.logs);
-        let made = end.result.map_err(|error| masking::error(&gate, error))?;
+        let made = end
+            .result
+            .map_err(|error| redact_outcome::error(&gate, error))?;
         let session = Session {
             account: made.account.map(|text| gate.redact(&text)),
             ..made
@@ -179,7 +182,7 @@ impl Deliverer {
     }
 
     /// A call with this session succeeded.
-    pub(super) async fn session_works(&self, route: &Route, session: &Session) {
+    pub async fn session_works(&self, route: &Route, session: &Session) {
         let slot = self.sessions.slot(route.connection);
         let mut slot = slot.lock().await;
         slot.proven |= slot.session.as_ref() == Some(session);
@@ -187,14 +190,14 @@ impl Deliverer {
 
     /// Whether no call has succeeded with this session yet: then another one would be refused as
     /// well.
-    pub(super) async fn is_session_fresh(&self, route: &Route, session: &Session) -> bool {
+    pub async fn is_session_fresh(&self, route: &Route, session: &Session) -> bool {
         let slot = self.sessions.slot(route.connection);
         let slot = slot.lock().await;
         slot.session.as_ref() == Some(session) && !slot.proven
     }
 
     /// A session was refused: the next call makes another one, unless somebody did already.
-    pub(super) async fn drop_session(&self, route: &Route, refused: Option<&Session>) {
+    pub async fn drop_session(&self, route: &Route, refused: Option<&Session>) {
         let slot = self.sessions.slot(route.connection);
         let mut slot = slot.lock().await;
         if refused.is_none() || slot.session.as_ref() == refused {

@@ -1,4 +1,4 @@
-//! Places to run: the calls of a connection, and those of a channel over all its connections, never
+//! SlotQuota to run: the calls of a connection, and those of a channel over all its connections, never
 //! hold all of the runtime's slots, so that a destination that hangs leaves the others theirs; and
 //! what admission reserved for a call goes back if the call is not made.
 
@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use egression_core::domain::ids::ConnectionId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::work::Route;
+use crate::delivery::work::Route;
 use crate::gate::Gate;
 
 /// A guest's place, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct ConcurrencyPermit {
     _of_connection: OwnedSemaphorePermit,
     _of_channel: OwnedSemaphorePermit,
 }
 
 /// The guests of each connection and channel that may run at once.
 #[derive(Debug)]
-pub(super) struct Places {
+pub struct SlotQuota {
     of_connection: usize,
     of_channel: usize,
     counts: Mutex<Counts>,
@@ -32,11 +32,11 @@ struct Counts {
     channels: HashMap<String, Arc<Semaphore>>,
 }
 
-impl Places {
+impl SlotQuota {
     /// Half of the runtime's slots for each connection, three quarters for each channel: one
     /// connection that hangs leaves places to the others of its channel, and one channel that hangs
     /// to the other channels.
-    pub(super) fn of_slots(slots: u32) -> Self {
+    pub fn of_slots(slots: u32) -> Self {
         let slots = slots as usize;
         Self {
             of_connection: (slots / 2).max(1),
@@ -45,11 +45,11 @@ impl Places {
         }
     }
 
-    pub(super) async fn take(&self, route: &Route) -> Option<Place> {
+    pub async fn take(&self, route: &Route) -> Option<ConcurrencyPermit> {
         self.take_of(route.connection, &route.channel_name).await
     }
 
-    async fn take_of(&self, connection: ConnectionId, channel: &str) -> Option<Place> {
+    async fn take_of(&self, connection: ConnectionId, channel: &str) -> Option<ConcurrencyPermit> {
         let (of_connection, of_channel) = {
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
             let fresh = |most| move || Arc::new(Semaphore::new(most));
@@ -72,14 +72,14 @@ impl Places {
         // Always in this order, and never closed, so there is a permit of each in the end. What
         // waits for its channel holds up its own connection only.
         let of_connection = of_connection.acquire_owned().await.ok()?;
-        Some(Place {
+        Some(ConcurrencyPermit {
             _of_connection: of_connection,
             _of_channel: of_channel.acquire_owned().await.ok()?,
         })
     }
 
     /// Forgets connections and channels that are gone. Who holds a place of them keeps it.
-    pub(super) fn keep_only(&self, connections: &HashSet<ConnectionId>, channels: &HashSet<&str>) {
+    pub fn keep_only(&self, connections: &HashSet<ConnectionId>, channels: &HashSet<&str>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts
             .connections
@@ -93,14 +93,14 @@ impl Places {
 /// Requests that admission reserved for a call. They go back when this is dropped, unless the call
 /// took them over.
 #[derive(Debug)]
-pub(super) struct Reserved {
+pub struct ReservationGuard {
     gate: Arc<Gate>,
     owner: String,
     requests: u32,
 }
 
-impl Reserved {
-    pub(super) fn new(gate: Arc<Gate>, connection: ConnectionId, requests: u32) -> Self {
+impl ReservationGuard {
+    pub fn new(gate: Arc<Gate>, connection: ConnectionId, requests: u32) -> Self {
         Self {
             gate,
             owner: format!("connection:{connection}"),
@@ -109,12 +109,12 @@ impl Reserved {
     }
 
     /// The gate's call is being opened: it takes them over.
-    pub(super) fn hand_over(&mut self) {
+    pub fn hand_over(&mut self) {
         self.requests = 0;
     }
 }
 
-impl Drop for Reserved {
+impl Drop for ReservationGuard {
     fn drop(&mut self) {
         if self.requests > 0 {
             self.gate.unreserve(&self.owner, self.requests);
@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_channel_leaves_slots_to_others_and_a_connection_to_others_of_its_channel() {
-        let places = Places::of_slots(4);
+        let places = SlotQuota::of_slots(4);
         let first = (
             places.take_of(ConnectionId(1), "slow").await,
             places.take_of(ConnectionId(1), "slow").await,
@@ -153,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_gone_is_forgotten() {
-        let places = Places::of_slots(4);
+        let places = SlotQuota::of_slots(4);
         for connection in 1..=2 {
             drop(
                 places
