@@ -20,7 +20,7 @@ use super::vault_sink::VaultSink;
 use super::{destinations, retention};
 use crate::api::{self, ApiState, Doors, first_key};
 use crate::clock::Clock;
-use crate::delivery::Deliverer;
+use crate::delivery::{Deliverer, DeliveryParts};
 use crate::dispatch::{Dispatcher, Parts};
 use crate::documents::configuration::Configuration;
 use crate::documents::model::Documents;
@@ -187,18 +187,18 @@ async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result
         clock.clone(),
         rng.clone(),
     ));
-    let deliverer = Deliverer::new(
-        store.clone(),
-        clock.clone(),
-        rng.clone(),
-        Arc::clone(&gate),
-        Arc::clone(&resolver),
-        Arc::clone(&registry),
-        Arc::clone(&configuration),
-        Arc::new(vault),
-        settings.runtime.slots,
-        settings.dispatch.probe_min_ms,
-    );
+    let deliverer = Deliverer::new(DeliveryParts {
+        store: store.clone(),
+        clock: clock.clone(),
+        rng: rng.clone(),
+        gate: Arc::clone(&gate),
+        resolver: Arc::clone(&resolver),
+        registry: Arc::clone(&registry),
+        configuration: Arc::clone(&configuration),
+        vault: Arc::new(vault),
+        slots: settings.runtime.slots,
+        check_holds_ms: settings.dispatch.probe_min_ms,
+    });
     let configure = configurer(
         &configuration,
         &registry,
@@ -214,7 +214,7 @@ async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result
         gate: Arc::clone(&gate),
         configuration: Arc::clone(&configuration),
         registry: Arc::clone(&registry),
-        deliverer: deliverer.clone(),
+        deliverer,
     };
     let dispatcher = Dispatcher::start(parts, settings.dispatch.clone())
         .await

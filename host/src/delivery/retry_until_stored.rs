@@ -1,5 +1,5 @@
-//! Writing that waits for the store: a full disk, a busy database or an error of the disk delays an
-//! outcome, it does not lose it.
+//! Store calls that wait for the store: a full disk, a busy database or an I/O error delays an
+//! outcome and never loses it.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::store::StoreError;
 const FIRST_PAUSE_MS: u64 = 100;
 const LONGEST_PAUSE_MS: u64 = 5000;
 
-/// Tries until the store takes it or refuses for good: it is closed, or a row is unreadable. Nobody
-/// else would try again before the next start.
+/// Repeats the call until the store takes it or refuses for good, because it is closed or a row is
+/// unreadable. Nothing else would repeat it before the next start.
 pub async fn retry_until_stored<T, F>(
     clock: &Clock,
     mut attempt: impl FnMut() -> F,
@@ -22,12 +22,12 @@ where
     loop {
         match attempt().await {
             Err(error) if !matches!(error, StoreError::Closed | StoreError::Corrupt(_)) => {
-                tracing::warn!(%error, pause_ms, "the store does not take a write; trying again");
+                tracing::warn!(%error, pause_ms, "the store failed; trying again");
                 let wake = clock.instant(clock.mono()) + Duration::from_millis(pause_ms);
                 tokio::time::sleep_until(wake).await;
                 pause_ms = (pause_ms * 2).min(LONGEST_PAUSE_MS);
             }
-            other => return other,
+            result => return result,
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct Parts {
     pub gate: Arc<Gate>,
     pub configuration: Arc<Configuration>,
     pub registry: Arc<Registry>,
-    pub deliverer: Deliverer,
+    pub deliverer: Arc<Deliverer>,
 }
 
 struct Engine {
@@ -183,7 +183,7 @@ impl Engine {
             self.running += 1;
             let call = self.next_call;
             self.next_call += 1;
-            let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
+            let (deliverer, messages) = (Arc::clone(&self.parts.deliverer), self.messages.clone());
             let type_hash = claim.heads.first().map_or(0, |head| head.type_hash);
             tokio::spawn(async move {
                 let (connection, heads) = (claim.connection, claim.heads.clone());
@@ -329,7 +329,7 @@ impl Engine {
         if orphans.is_empty() {
             return;
         }
-        let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
+        let (deliverer, messages) = (Arc::clone(&self.parts.deliverer), self.messages.clone());
         tokio::spawn(async move {
             let changes = deliverer.fail_orphans(&orphans).await;
             // The dispatcher is gone only when the host stops.
@@ -404,7 +404,7 @@ impl Engine {
             scheduler.disconnect(gone);
         }
         drop(scheduler);
-        self.parts.deliverer.configured();
+        self.parts.deliverer.forget_removed();
     }
 
     fn take_step(&mut self, connection: ConnectionId, step: Step, effect: &Effect) {
@@ -474,7 +474,7 @@ impl Engine {
 
     /// Checks a connection, and tells who asked for it.
     fn probe(&self, connection: ConnectionId, asked: Option<oneshot::Sender<Option<Probe>>>) {
-        let (deliverer, messages) = (self.parts.deliverer.clone(), self.messages.clone());
+        let (deliverer, messages) = (Arc::clone(&self.parts.deliverer), self.messages.clone());
         tokio::spawn(async move {
             let probe = deliverer.check(connection).await;
             // A failure that a person asked for changes nothing: neither when the next probe is

@@ -1,4 +1,4 @@
-//! What a guest can do in a call: the gate's call handle, the id map, and nothing else.
+//! A guest's abilities in a call: the gate's call handle and the id map, nothing else.
 
 use async_trait::async_trait;
 use egression_core::domain::ids::ConnectionId;
@@ -13,7 +13,7 @@ use crate::runtime::abilities::{
 };
 use crate::store::Store;
 
-/// The most keys of one look-up.
+/// The most keys of one lookup.
 const MAX_LOOKUP_KEYS: usize = 1000;
 
 /// The abilities of one call on one connection.
@@ -67,11 +67,11 @@ impl Abilities for ConnectionAbilities {
         let mut known = match self.store.remotes(self.connection, asked).await {
             Ok(known) => known,
             Err(error) => {
-                tracing::warn!(%error, connection = %self.connection, "the id map could not be read");
+                tracing::warn!(%error, connection = %self.connection, "cannot read the id map");
                 Vec::new()
             }
         };
-        // Unknown to us is a true answer for what could not be read.
+        // For keys that could not be read, "unknown" is true.
         known.resize(keys.len(), Vec::new());
         known
     }

@@ -1,5 +1,5 @@
-//! Secrets in a guest's own words: what a connector says about an item is masked before a history
-//! or a person sees it.
+//! Masks secrets in the texts of a connector's outcomes, errors and findings before a history or a
+//! person sees them.
 
 use egression_core::domain::object::Remote;
 use egression_core::domain::outcome::{CallError, Outcome};
@@ -39,8 +39,7 @@ pub fn outcome(gate: &CallGate, outcome: Outcome) -> Outcome {
             problem: one.map(|one| problem(gate, one)),
         },
         Outcome::Conflict(one) => Outcome::Conflict(remote(gate, one)),
-        // A token names something at the destination and is sent back there: masked it would be of
-        // no use.
+        // A token goes back to the destination; masked, it would be useless.
         same @ (Outcome::Accepted { .. } | Outcome::BlockedOn(_) | Outcome::NotAttempted) => same,
     }
 }
@@ -75,7 +74,7 @@ pub fn error(gate: &CallGate, error: CallError) -> CallError {
     }
 }
 
-/// What a check found without the secrets of the call.
+/// The findings without the secrets of the call.
 pub fn findings(gate: &CallGate, found: Findings) -> Findings {
     Findings {
         account: found.account.map(|text| gate.redact(&text)),

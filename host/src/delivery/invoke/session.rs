@@ -1,23 +1,24 @@
-//! Sessions: what a connector's `authenticate` made, kept encrypted, made once for all calls of a
-//! connection.
+//! Sessions: what a connector's `authenticate` made, stored encrypted, and made once for all calls
+//! of a connection.
 //!
-//! A session belongs to what it was made of: connector, settings, auth document and the secrets
-//! that were entered. When one of these is another one, so is the session. Secrets that the
-//! connector itself deposits do not end it.
+//! A session belongs to what it was made from: connector, settings, auth document and the secrets
+//! that were entered. If one of these changes, a new session is made. Secrets that the connector
+//! itself deposits do not end it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::outcome::CallError;
 use egression_core::time::Wall;
+use parking_lot::Mutex;
 
+use super::call_log::CallLog;
+use super::guest_call::CallOpener;
+use super::redact_outcome;
 use crate::clock::Clock;
-use crate::delivery::deliver::Deliverer;
-use crate::delivery::invoke::call_log::CallLog;
-use crate::delivery::invoke::redact_outcome;
-use crate::delivery::work::Route;
+use crate::delivery::route::Route;
 use crate::documents::model::AuthDocument;
 use crate::runtime::call::Session;
 use crate::store::Store;
@@ -32,65 +33,132 @@ pub struct Sessions {
     store: Store,
     vault: Arc<Vault>,
     clock: Clock,
+    calls: CallOpener,
     slots: Mutex<HashMap<ConnectionId, Arc<tokio::sync::Mutex<Slot>>>>,
 }
 
-/// One connection's session. The lock is held while one is made: everybody else waits for that one.
+/// One connection's session. The lock is held while a session is made: other calls wait for that
+/// session.
 #[derive(Debug, Default)]
 struct Slot {
     read: bool,
-    /// A digest of what it was made of.
+    /// A digest of what the session was made from.
     origin: String,
     session: Option<Session>,
-    /// A call with it succeeded, or an earlier run left it.
+    /// A call with it succeeded, or an earlier run of the host left it.
     proven: bool,
 }
 
 impl Sessions {
-    pub fn new(store: Store, vault: Arc<Vault>, clock: Clock) -> Self {
+    pub fn new(store: Store, vault: Arc<Vault>, clock: Clock, calls: CallOpener) -> Self {
         Self {
             store,
             vault,
             clock,
+            calls,
             slots: Mutex::default(),
         }
     }
 
     /// Forgets connections that are gone.
-    pub fn keep_only(&self, here: &HashSet<ConnectionId>) {
+    pub fn keep_only(&self, connections: &HashSet<ConnectionId>) {
         self.slots
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|connection, _| here.contains(connection));
+            .retain(|connection, _| connections.contains(connection));
+    }
+
+    /// The session for a call; none if the connection's scheme needs none. `stale` is the session
+    /// that was found expired. A login that this makes is recorded in `log`.
+    pub async fn get(
+        &self,
+        route: &Route,
+        stale: Option<&Session>,
+        log: &mut CallLog,
+    ) -> Result<Option<Session>, CallError> {
+        if !matches!(route.document.auth, Some(AuthDocument::Connector { .. })) {
+            return Ok(None);
+        }
+        let slot = self.slot(route.connection);
+        let mut slot = slot.lock().await;
+        let origin = self.origin(route).await;
+        if !slot.read || slot.origin != origin {
+            slot.session = self.read(route.connection, &origin).await;
+            slot.origin.clone_from(&origin);
+            slot.proven = slot.session.is_some();
+            slot.read = true;
+        }
+        let current = slot.session.clone();
+        if let Some(session) = &current
+            && Some(session) != stale
+            && self.is_valid(session)
+        {
+            return Ok(current);
+        }
+        let (call, gate) = self.calls.without_items(route, None);
+        let end = route.connector.authenticate(call, current).await;
+        log.record(&gate, end.logs);
+        let made = end
+            .result
+            .map_err(|error| redact_outcome::error(&gate, error))?;
+        let session = Session {
+            account: made.account.map(|text| gate.redact(&text)),
+            ..made
+        };
+        self.keep(route.connection, &origin, &session).await;
+        slot.session = Some(session.clone());
+        slot.proven = false;
+        Ok(Some(session))
+    }
+
+    /// A call with this session succeeded.
+    pub async fn confirm(&self, route: &Route, session: Option<&Session>) {
+        if session.is_some() {
+            let slot = self.slot(route.connection);
+            let mut slot = slot.lock().await;
+            slot.proven |= slot.session.as_ref() == session;
+        }
+    }
+
+    /// No call has succeeded with this session yet, so a new one would be refused, too.
+    pub async fn is_fresh(&self, route: &Route, session: &Session) -> bool {
+        let slot = self.slot(route.connection);
+        let slot = slot.lock().await;
+        slot.session.as_ref() == Some(session) && !slot.proven
+    }
+
+    /// A session was refused: the next call makes a new one, unless another call already did.
+    pub async fn discard(&self, route: &Route, refused: Option<&Session>) {
+        let slot = self.slot(route.connection);
+        let mut slot = slot.lock().await;
+        if refused.is_none() || slot.session.as_ref() == refused {
+            slot.session = None;
+            if let Err(error) = self.store.drop_session(route.connection).await {
+                tracing::warn!(%error, connection = %route.connection, "cannot drop a refused session");
+            }
+        }
     }
 
     fn slot(&self, connection: ConnectionId) -> Arc<tokio::sync::Mutex<Slot>> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry(connection).or_default())
+        Arc::clone(self.slots.lock().entry(connection).or_default())
     }
 
-    /// A digest of what a session is made of now.
+    /// A digest of what a session is made from now.
     async fn origin(&self, route: &Route) -> String {
         let document = &route.document;
         let mut entries = Vec::new();
         for secret in document.auth.iter().flat_map(AuthDocument::secrets) {
-            // What cannot be read cannot be used either: `authenticate` says why.
-            let entry = self
-                .vault
-                .entry(&route.destination.owner, secret.name)
-                .await
-                .ok()
-                .flatten();
+            // A secret that cannot be read cannot be used either: `authenticate` says why.
+            let owner = &route.destination.owner;
+            let entry = self.vault.entry(owner, secret.name).await.ok().flatten();
             entries.push((secret.name, entry));
         }
-        let parts = serde_json::json!([
+        let digest_of = serde_json::json!([
             route.connector.digest(),
             document.settings,
             document.auth,
             entries
-        ])
-        .to_string();
-        hex::encode(digest(&SHA256, parts.as_bytes()))
+        ]);
+        hex::encode(digest(&SHA256, digest_of.to_string().as_bytes()))
     }
 
     async fn read(&self, connection: ConnectionId, origin: &str) -> Option<Session> {
@@ -114,17 +182,17 @@ impl Sessions {
                 self.store
                     .put_session(connection, origin, ciphertext, session.expires_at, account)
                     .await
-                    .map_err(|e| e.to_string())
+                    .map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = kept {
-            // It serves this process all the same; after a restart another one is made.
-            tracing::warn!(%error, %connection, "a session could not be kept");
+            // This process can use it; the next one makes a new one.
+            tracing::warn!(%error, %connection, "cannot store a session");
         }
     }
 
-    fn is_good(&self, session: &Session) -> bool {
+    fn is_valid(&self, session: &Session) -> bool {
         session
             .expires_at
             .is_none_or(|at: Wall| at.since_ms(self.clock.wall()) > RENEW_BEFORE_MS)
@@ -133,78 +201,4 @@ impl Sessions {
 
 fn aad(connection: ConnectionId) -> String {
     format!("session:{connection}")
-}
-
-impl Deliverer {
-    /// The session for a call; none where the connection's scheme needs none. `stale` is the
-    /// session that was found expired. The login, if there is one, goes into the trail.
-    pub async fn session(
-        &self,
-        route: &Route,
-        stale: Option<&Session>,
-        trail: &mut CallLog,
-    ) -> Result<Option<Session>, CallError> {
-        if !matches!(route.document.auth, Some(AuthDocument::Connector { .. })) {
-            return Ok(None);
-        }
-        let slot = self.sessions.slot(route.connection);
-        let mut slot = slot.lock().await;
-        let origin = self.sessions.origin(route).await;
-        if !slot.read || slot.origin != origin {
-            slot.session = self.sessions.read(route.connection, &origin).await;
-            slot.origin.clone_from(&origin);
-            slot.proven = slot.session.is_some();
-            slot.read = true;
-        }
-        let current = slot.session.clone();
-        if let Some(session) = current
-            .as_ref()
-            .filter(|s| Some(*s) != stale && self.sessions.is_good(s))
-        {
-            return Ok(Some(session.clone()));
-        }
-        let (call, gate) = self.plain_call(route, None);
-        let end = route.connector.authenticate(call, current).await;
-        trail.note(&gate, end.logs);
-        let made = end
-            .result
-            .map_err(|error| redact_outcome::error(&gate, error))?;
-        let session = Session {
-            account: made.account.map(|text| gate.redact(&text)),
-            ..made
-        };
-        self.sessions
-            .keep(route.connection, &origin, &session)
-            .await;
-        slot.session = Some(session.clone());
-        slot.proven = false;
-        Ok(Some(session))
-    }
-
-    /// A call with this session succeeded.
-    pub async fn session_works(&self, route: &Route, session: &Session) {
-        let slot = self.sessions.slot(route.connection);
-        let mut slot = slot.lock().await;
-        slot.proven |= slot.session.as_ref() == Some(session);
-    }
-
-    /// Whether no call has succeeded with this session yet: then another one would be refused as
-    /// well.
-    pub async fn is_session_fresh(&self, route: &Route, session: &Session) -> bool {
-        let slot = self.sessions.slot(route.connection);
-        let slot = slot.lock().await;
-        slot.session.as_ref() == Some(session) && !slot.proven
-    }
-
-    /// A session was refused: the next call makes another one, unless somebody did already.
-    pub async fn drop_session(&self, route: &Route, refused: Option<&Session>) {
-        let slot = self.sessions.slot(route.connection);
-        let mut slot = slot.lock().await;
-        if refused.is_none() || slot.session.as_ref() == refused {
-            slot.session = None;
-            if let Err(error) = self.store.drop_session(route.connection).await {
-                tracing::warn!(%error, connection = %route.connection, "a refused session could not be dropped");
-            }
-        }
-    }
 }

@@ -1,10 +1,11 @@
-//! Bodies against their schema: the standard ones, or a connector's own.
+//! Checks bodies against their schema, a standard one or the connector's own.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use egression_core::domain::problem::Problem;
 use jsonschema::Validator;
+use moka::sync::Cache;
 use serde_json::Value;
 
 use crate::runtime::description::BodyFormat;
@@ -15,16 +16,19 @@ const PRODUCT: &str = include_str!("../../../../wit/schemas/standard-0.1/product
 const OFFER: &str = include_str!("../../../../wit/schemas/standard-0.1/offer.json");
 
 /// The name of the standard bodies that this host knows.
-pub const STANDARD: &str = "standard@0.1";
+const STANDARD: &str = "standard@0.1";
 
-/// A connector's own schema, by the connector's digest and the object type.
+/// Compiled schemas of connectors that are kept.
+const MAX_KEPT: u64 = 1000;
+
+/// A connector's digest and an object type.
 type OwnSchema = (String, String);
 
-/// Compiled schemas, made once each.
+/// Compiled schemas, each compiled once.
 #[derive(Debug)]
 pub struct BodySchemas {
     standard: HashMap<&'static str, Arc<Validator>>,
-    own: Mutex<HashMap<OwnSchema, Option<Arc<Validator>>>>,
+    own: Cache<OwnSchema, Option<Arc<Validator>>>,
 }
 
 impl BodySchemas {
@@ -44,12 +48,11 @@ impl BodySchemas {
         ];
         Self {
             standard: standard.map(|(name, text)| (name, compile(text))).into(),
-            own: Mutex::default(),
+            own: Cache::new(MAX_KEPT),
         }
     }
 
-    /// Why a body does not fit, if it does not. A standard type that the host does not know is not
-    /// judged here.
+    /// The first violation of the schema. A standard type that the host does not know passes.
     pub fn refusal(
         &self,
         digest: &str,
@@ -76,11 +79,11 @@ impl BodySchemas {
     }
 
     fn own(&self, digest: &str, object_type: &str, schema: &Value) -> Option<Arc<Validator>> {
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        own.entry((digest.to_owned(), object_type.to_owned()))
-            // Checked at installation; one that does not compile here judges nothing.
-            .or_insert_with(|| jsonschema::validator_for(schema).ok().map(Arc::new))
-            .clone()
+        // Checked at installation; a schema that does not compile here refuses nothing.
+        self.own
+            .get_with((digest.to_owned(), object_type.to_owned()), || {
+                jsonschema::validator_for(schema).ok().map(Arc::new)
+            })
     }
 }
 
@@ -89,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_misfit_is_named_with_its_place() {
+    fn refusal_names_the_first_violation_with_its_pointer() {
         let schemas = BodySchemas::standard();
         let format = BodyFormat::Standard(STANDARD.into());
         let good = serde_json::json!({"product": {"type": "product", "id": "1"}, "price": {"currency": "EUR", "minor_units": 1}});

@@ -1,7 +1,12 @@
 //! Before the intent: which jobs still go, with which bytes, and what they must wait for.
 
-pub mod body_schema;
-pub mod job_ids;
+mod bodies;
+mod body_checks;
+mod body_schema;
+mod eligibility;
+mod job_ids;
+mod parents;
+mod pinned_bytes;
 pub mod preparer;
-pub mod reconcile;
-pub mod references;
+mod reconcile;
+mod references;

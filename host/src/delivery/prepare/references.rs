@@ -1,14 +1,14 @@
-//! References in bodies: found by the manifest's JSON pointers.
+//! Finds the references in bodies by the manifest's JSON pointers.
 
 use egression_core::domain::object::ObjectKey;
 use serde_json::Value;
 
+use crate::runtime::call::ResolvedReference;
 use crate::runtime::description::ReferencePointer;
 
-/// The references of a body with the pointers at which they stand, in the order of the manifest,
-/// without repeats.
-pub fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<(String, ObjectKey)> {
-    let mut found: Vec<(String, ObjectKey)> = Vec::new();
+/// The references of a body, not looked up yet, in the order of the manifest, without repeats.
+pub fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<ResolvedReference> {
+    let mut found: Vec<ResolvedReference> = Vec::new();
     for pointer in pointers {
         let mut places = vec![(String::new(), body)];
         for segment in pointer.pointer.split('/').skip(1) {
@@ -19,9 +19,13 @@ pub fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<(String, ObjectK
         }
         for (path, value) in places {
             if let Some(key) = reference(value, &pointer.object_type)
-                && !found.iter().any(|(_, k)| *k == key)
+                && found.iter().all(|other| other.target != key)
             {
-                found.push((path, key));
+                found.push(ResolvedReference {
+                    pointer: path,
+                    target: key,
+                    remotes: Vec::new(),
+                });
             }
         }
     }
@@ -41,7 +45,7 @@ fn step<'a>(path: String, value: &'a Value, segment: &str) -> Vec<(String, &'a V
     }
     let next = match value {
         Value::Array(items) => segment.parse::<usize>().ok().and_then(|i| items.get(i)),
-        // RFC 6901, section 4: `~1` stands for `/`, `~0` for `~`, in this order.
+        // RFC 6901, section 4: first `~1` becomes `/`, then `~0` becomes `~`.
         other => other.get(segment.replace("~1", "/").replace("~0", "~")),
     };
     next.map(|v| (format!("{path}/{segment}"), v))
@@ -83,7 +87,7 @@ mod tests {
         });
         let found: Vec<String> = find(&body, &pointers)
             .into_iter()
-            .map(|(path, key)| format!("{path} {key}"))
+            .map(|found| format!("{} {}", found.pointer, found.target))
             .collect();
         assert_eq!(
             found,

@@ -1,141 +1,177 @@
-//! Whose fault a 401 or a 403 is: where the destination refused every item of a call, the
-//! connection is checked before the items are judged.
+//! Whose fault a 401 or a 403 is, the item's or the credential's.
 //!
-//! A session or token may just have expired, so the first 401s of a job only renew it. What a check
-//! found holds for a while, so that a catalogue of refused items does not double the calls; that a
-//! credential is refused is not remembered, for a person may have entered another one.
+//! If the destination refused every item of a call, the connection is checked before the items are
+//! judged. A session or token may just have expired, so the first 401s of a job only renew it.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
-use egression_core::domain::judge::{Credential, CredentialCheck};
-use egression_core::domain::outcome::CallError;
-use egression_core::time::Mono;
+use egression_core::domain::judge::{Again, CallVerdict, Credential, CredentialCheck, Verdict};
+use egression_core::domain::problem::Problem;
+use moka::sync::Cache;
 
-use crate::delivery::deliver::Deliverer;
-use crate::delivery::deliver::Effect;
-use crate::delivery::invoke::call_log::CallLog;
-use crate::delivery::settle::call_review::credential_of;
-use crate::delivery::work::Route;
+use super::call_review::{CallReview, Judged};
+use super::credential_checks::CredentialChecks;
+use crate::clock::Clock;
+use crate::delivery::finished::Effect;
+use crate::delivery::invoke::invoker::Invoker;
 
-/// Jobs whose 401 is remembered; all are forgotten when there are more, which costs each of them a
-/// send.
-const MAX_REMEMBERED: usize = 10_000;
+/// Jobs whose 401s are counted. To forget one costs it another send.
+const MAX_REMEMBERED: u64 = 10_000;
 
-/// So many 401s in a row only renew the session or token of a job: it may expire again before the
-/// job is sent again.
+/// The first 401s in a row of a job only renew its session or token, which may expire again before
+/// the job is sent again.
 const RENEWALS: u32 = 2;
 
-/// What a check found, and when.
-type Found = Option<(Mono, CredentialCheck, Effect)>;
-
-/// What is known of refusals.
 #[derive(Debug)]
 pub struct AuthFailures {
-    /// How long a passed check holds.
-    holds_ms: u64,
-    checks: Mutex<HashMap<ConnectionId, Arc<tokio::sync::Mutex<Found>>>>,
+    checks: CredentialChecks,
     /// 401s in a row.
-    counts: Mutex<HashMap<JobSeq, u32>>,
+    counts: Cache<JobSeq, u32>,
+}
+
+/// How a destination refuses an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// 401.
+    Unauthorized,
+    /// 403.
+    Forbidden,
 }
 
 impl AuthFailures {
-    pub fn new(holds_ms: u64) -> Self {
+    pub fn new(invoker: Arc<Invoker>, clock: Clock, check_holds_ms: u64) -> Self {
         Self {
-            holds_ms,
-            checks: Mutex::default(),
-            counts: Mutex::default(),
-        }
-    }
-
-    /// A job was refused with 401; true: so often in a row that it is not for want of a new session
-    /// or token.
-    pub fn again(&self, job: JobSeq) -> bool {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= MAX_REMEMBERED {
-            counts.clear();
-        }
-        let count = counts.entry(job).or_default();
-        *count = count.saturating_add(1);
-        *count > RENEWALS
-    }
-
-    /// Something else became of these jobs.
-    pub fn forget(&self, jobs: impl Iterator<Item = JobSeq>) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !counts.is_empty() {
-            jobs.for_each(|job| {
-                counts.remove(&job);
-            });
+            checks: CredentialChecks::new(invoker, clock, check_holds_ms),
+            counts: Cache::new(MAX_REMEMBERED),
         }
     }
 
     /// Forgets connections that are gone.
-    pub fn keep_only(&self, here: &HashSet<ConnectionId>) {
-        self.checks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|connection, _| here.contains(connection));
+    pub fn keep_only(&self, connections: &HashSet<ConnectionId>) {
+        self.checks.keep_only(connections);
     }
 
-    fn of(&self, connection: ConnectionId) -> Arc<tokio::sync::Mutex<Found>> {
-        Arc::clone(
-            self.checks
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(connection)
-                .or_default(),
-        )
+    /// If the destination refused every item with 401 or 403, checks the connection and judges the
+    /// items again by the result. Skips the check for the first 401s, which may be those of an
+    /// expired session or token. A 401 among items that got through is the item's own. Returns the
+    /// effect on the connection.
+    pub async fn attribute_auth_failure(
+        &self,
+        review: &mut CallReview<'_>,
+        judged: &mut [Judged],
+    ) -> Option<Effect> {
+        let renewable = review.route.credential() != Credential::Entered;
+        let refusals: Vec<Option<Refusal>> =
+            judged.iter().map(|one| refusal(review, one)).collect();
+        let only_renews = self.count(judged, &refusals);
+        if refusals.iter().all(Option::is_none) {
+            return None;
+        }
+        let works = judged
+            .iter()
+            .any(|one| matches!(one.verdict, Verdict::Succeeded { .. }));
+        // A session that expired in the middle of a call worked until then; the rest of the items
+        // goes with a new one.
+        let expired_midway = works && review.expired;
+        let some_accepted = !works && refusals.iter().any(Option::is_none);
+        if (renewable && only_renews) || expired_midway || some_accepted {
+            return None;
+        }
+        let effect = if works {
+            review.credential = CredentialCheck::Works;
+            None
+        } else {
+            let (credential, effect) = self.checks.check(review.route, &mut review.check).await;
+            review.credential = credential;
+            Some(effect)
+        };
+        if review.credential == CredentialCheck::NotMade {
+            // Without a check nobody can tell. A credential that a person entered is refused to
+            // all items. One that was renewed several times in vain is treated as working, so that
+            // the renewals end.
+            if !renewable {
+                return refused_to_all(judged).cloned().map(Effect::Refused);
+            }
+            review.credential = CredentialCheck::Works;
+        }
+        if review.credential == CredentialCheck::Works && review.expired {
+            review.verdict = review.verdict.take().map(CallVerdict::of_items);
+        }
+        for (one, _) in judged
+            .iter_mut()
+            .zip(refusals)
+            .filter(|(_, refusal)| refusal.is_some())
+        {
+            one.verdict = review.judge(&one.item, one.index);
+        }
+        effect
+    }
+
+    /// Counts the 401s in a row of each job. True: some job has had so few that they only renew
+    /// the session or token.
+    fn count(&self, judged: &[Judged], refusals: &[Option<Refusal>]) -> bool {
+        let mut only_renews = false;
+        for (one, refusal) in judged.iter().zip(refusals) {
+            let job = one.item.row.job;
+            if *refusal == Some(Refusal::Unauthorized) {
+                let count = self.counts.entry(job).and_upsert_with(|before| {
+                    before.map_or(1, |before| before.into_value().saturating_add(1))
+                });
+                only_renews |= count.into_value() <= RENEWALS;
+            } else if reached_destination(&one.verdict) {
+                // An item that did not reach the destination (a limit, a token that rests) keeps
+                // its count.
+                self.counts.invalidate(&job);
+            }
+        }
+        only_renews
     }
 }
 
-impl Deliverer {
-    /// Checks a connection that refused a whole call, unless that was done a while ago; and what it
-    /// means for the connection. Whoever asks at the same time waits for that one check. The caller
-    /// holds no place, for the check needs one.
-    pub async fn whose_fault(
-        &self,
-        route: &Route,
-        trail: &mut CallLog,
-    ) -> (CredentialCheck, Effect) {
-        let asked = self.clock.mono();
-        let found = self.refusals.of(route.connection);
-        let mut found = found.lock().await;
-        if let Some((at, check, effect)) = found.as_ref() {
-            let holds = *check != CredentialCheck::Refused
-                && self.clock.mono().since_ms(*at) < self.refusals.holds_ms;
-            if *at >= asked || holds {
-                return (*check, effect.clone());
-            }
+/// How the destination refused an item, if it did.
+fn refusal(review: &CallReview<'_>, one: &Judged) -> Option<Refusal> {
+    match &one.verdict {
+        Verdict::Again(again) if again.credential_refused => Some(Refusal::Unauthorized),
+        Verdict::Again(_)
+            if review.expired
+                && !review.invocation.evidence.answer_lost
+                && !review.invocation.outcomes.contains_key(&one.index) =>
+        {
+            Some(Refusal::Unauthorized)
         }
-        let place = self.places.take(route).await;
-        let looked = self.look(route, trail).await;
-        drop(place);
-        let (check, effect) = match looked {
-            Ok(_) => (CredentialCheck::Works, Effect::Healthy),
-            // It has no check, or none could be made: our own limit or room, or the check itself is
-            // at fault. Nobody knows.
-            Err(
-                CallError::Unsupported(_)
-                | CallError::Throttled { .. }
-                | CallError::NotRun(_)
-                | CallError::Internal(_)
-                | CallError::Trapped(_),
-            ) => (CredentialCheck::NotMade, Effect::None),
-            Err(CallError::AuthRejected(problem) | CallError::SettingsInvalid(problem)) => {
-                (CredentialCheck::Refused, Effect::Refused(problem))
-            }
-            Err(CallError::AuthExpired(problem)) if credential_of(route) == Credential::Entered => {
-                (CredentialCheck::Refused, Effect::Refused(problem))
-            }
-            Err(
-                CallError::AuthExpired(problem)
-                | CallError::Unavailable { problem, .. }
-                | CallError::BatchRefused(problem),
-            ) => (CredentialCheck::Refused, Effect::Unavailable(problem)),
-        };
-        *found = Some((self.clock.mono(), check, effect.clone()));
-        (check, effect)
+        Verdict::Rejected(problem) if problem.http_status == Some(403) => Some(Refusal::Forbidden),
+        _ => None,
     }
+}
+
+/// Whether the destination said something about the item.
+fn reached_destination(verdict: &Verdict) -> bool {
+    let Verdict::Again(again) = verdict else {
+        return true;
+    };
+    let answered = again
+        .problem
+        .as_ref()
+        .is_some_and(|problem| problem.http_status.is_some());
+    answered || again.attempt_spent || again.conflict || !again.parents.is_empty()
+}
+
+/// Why the credential was refused, if it was refused to every item. A refusal of one item among
+/// others is about that item.
+fn refused_to_all(judged: &[Judged]) -> Option<&Problem> {
+    let mut refused = None;
+    for one in judged {
+        let Verdict::Again(Again {
+            credential_refused: true,
+            problem: Some(problem),
+            ..
+        }) = &one.verdict
+        else {
+            return None;
+        };
+        refused = Some(problem);
+    }
+    refused
 }

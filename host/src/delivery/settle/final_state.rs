@@ -1,4 +1,4 @@
-//! How a verdict ends a job: its state, what becomes of the id map, and whether its key is blocked
+//! How a verdict ends a job: its state, the change of the id map, and whether its key is blocked
 //! behind it.
 
 use egression_core::domain::action::Action;
@@ -8,114 +8,125 @@ use egression_core::domain::state::{FailureCode, JobState};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use crate::delivery::settle::events;
-use crate::delivery::work::{Route, Work};
+use super::events;
+use super::settlement_builder::SettlementBuilder;
+use crate::delivery::route::Route;
+use crate::delivery::work::Work;
 use crate::documents::model::OnFailure;
 use crate::store::rows::{IdMapChange, Settlement, Transition};
 
 /// Why the key of an `unknown` head is blocked.
 pub const UNKNOWN_HEAD: &str = "the outcome of its head is unknown";
 
-/// Writes the end into a settlement. A verdict that the job goes again is no end and changes
-/// nothing.
-pub fn end(route: &Route, item: &Work, verdict: Verdict, now: Wall, settlement: &mut Settlement) {
-    let channel = &route.channel;
-    let blocks = |rule: OnFailure, why: &str| (rule == OnFailure::Block).then(|| why.to_owned());
-    let (state, code, problem, changed, block_key) = match verdict {
+/// Completes a settlement with the job's end.
+pub fn end(
+    mut builder: SettlementBuilder,
+    route: &Route,
+    item: &Work,
+    verdict: Verdict,
+    now: Wall,
+) -> Settlement {
+    let (state, problem, block) = match verdict {
         Verdict::Succeeded {
             remotes,
             changed,
             warnings,
             drop_id_map,
         } => {
-            settlement.id_map = match (drop_id_map, remotes.is_empty()) {
+            builder.id_map = match (drop_id_map, remotes.is_empty()) {
                 (true, _) => IdMapChange::Drop,
                 (false, false) => IdMapChange::Replace(remotes),
                 (false, true) => IdMapChange::Keep,
             };
-            settlement.delivered_revision = item
+            builder.delivered_revision = item
                 .pinned
                 .revision
-                .filter(|_| item.action != Action::Delete);
+                .filter(|_| item.action() != Action::Delete);
             if !warnings.is_empty() {
-                let detail = serde_json::to_string(&warnings).unwrap_or_default();
-                settlement.events.push(events::note(now, "warned", detail));
+                builder.events.push(events::warned(&warnings, now));
             }
-            (JobState::Succeeded, None, None, Some(changed), None)
+            let state = JobState::Succeeded;
+            builder
+                .events
+                .push(events::ended(state, None, Some(changed), now));
+            return builder.to(Transition::Ended {
+                state,
+                code: None,
+                problem: None,
+                changed: Some(changed),
+                block_key: None,
+            });
         }
-        Verdict::Rejected(problem) => {
-            let block = blocks(channel.on_rejected, "its head was rejected");
-            (
-                JobState::Rejected,
-                Some(problem.code.clone()),
-                Some(problem),
-                None,
-                block,
-            )
+        Verdict::Exhausted { problem } if route.channel.on_exhausted == OnFailure::Block => {
+            return blocks(builder, problem, now);
         }
         Verdict::Exhausted { problem } => {
-            if channel.on_exhausted == OnFailure::Block {
-                waits_blocked(problem, now, settlement);
-                return;
-            }
+            let state = JobState::Failed;
+            builder
+                .events
+                .push(events::ended(state, Some(&problem), None, now));
+            return builder.to(Transition::Ended {
+                state,
+                code: Some(FailureCode::RetriesExhausted.as_str().to_owned()),
+                problem: Some(problem),
+                changed: None,
+                block_key: None,
+            });
+        }
+        Verdict::Rejected(problem) => {
+            let blocks = route.channel.on_rejected == OnFailure::Block;
             (
-                JobState::Failed,
-                Some(FailureCode::RetriesExhausted.as_str().to_owned()),
-                Some(problem),
-                None,
-                None,
+                JobState::Rejected,
+                problem,
+                blocks.then_some("its head was rejected"),
             )
         }
         Verdict::Accepted { token, .. } => {
             let message = format!(
-                "the destination took it as {token} and decides later; this host does not ask for decisions yet"
+                "the destination accepted it as {token} and decides later; this host cannot ask \
+                 for the decision yet"
             );
             let problem = Problem::new(CODE_ACCEPTED_NO_POLL, message);
-            (
-                JobState::Unknown,
-                Some(problem.code.clone()),
-                Some(problem),
-                None,
-                Some(UNKNOWN_HEAD.to_owned()),
-            )
+            (JobState::Unknown, problem, Some(UNKNOWN_HEAD))
         }
-        Verdict::Unknown(problem) => (
-            JobState::Unknown,
-            Some(problem.code.clone()),
-            Some(problem),
-            None,
-            Some(UNKNOWN_HEAD.to_owned()),
-        ),
-        Verdict::Again(_) => return,
+        Verdict::Unknown(problem) => (JobState::Unknown, problem, Some(UNKNOWN_HEAD)),
+        // Not an end: the job may go again at once.
+        Verdict::Again(again) => {
+            return builder.to(Transition::Waits {
+                reason: None,
+                until: None,
+                parents: Vec::new(),
+                problem: again.problem,
+                keep_pinned: again.keep_pinned,
+                answer_lost: again.answer_lost,
+            });
+        }
     };
-    settlement
+    builder
         .events
-        .push(events::ended(state, problem.as_ref(), changed, now));
-    settlement.to = Transition::Ended {
-        state,
-        code,
-        problem,
-        changed,
-        block_key,
-    };
+        .push(events::ended(state, Some(&problem), None, now));
+    builder.ends(state, problem, block)
 }
 
-/// Its attempts are used up and the channel keeps the key for a person: the job stays waiting at
-/// its head.
-fn waits_blocked(problem: Problem, now: Wall, settlement: &mut Settlement) {
-    settlement.events.push(events::waits(
-        WaitingKind::Blocked,
-        None,
-        Some(&problem),
-        Some(settlement.attempts),
-        now,
-    ));
-    settlement.to = Transition::Waits {
-        reason: Some(WaitingKind::Blocked),
-        until: None,
-        parents: Vec::new(),
-        problem: Some(problem),
-        keep_pinned: true,
-        answer_lost: false,
-    };
+/// The attempts are used up and the channel keeps the key for a person: the job stays at the head
+/// of its key and waits.
+fn blocks(builder: SettlementBuilder, problem: Problem, now: Wall) -> Settlement {
+    let reason = WaitingKind::Blocked;
+    let attempts = builder.attempts;
+    builder
+        .with([events::waits(
+            reason,
+            None,
+            Some(&problem),
+            Some(attempts),
+            now,
+        )])
+        .to(Transition::Waits {
+            reason: Some(reason),
+            until: None,
+            parents: Vec::new(),
+            problem: Some(problem),
+            keep_pinned: true,
+            answer_lost: false,
+        })
 }
