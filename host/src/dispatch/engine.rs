@@ -505,10 +505,7 @@ impl Engine {
                 self.health.reopened(connection)
             }
             None => {
-                let at = self
-                    .health
-                    .probe_failed(connection, now, self.parts.rng.jitter());
-                plan_probe(&mut self.probes, at, connection);
+                self.probe_again(connection, now);
             }
             Some(Probe::Works(findings)) => {
                 tracing::info!(%connection, account = findings.account, "connection works again");
@@ -533,17 +530,24 @@ impl Engine {
                 }
             }
             Some(Probe::Fails(problem) | Probe::Refused(problem)) => {
-                let at = self
-                    .health
-                    .probe_failed(connection, now, self.parts.rng.jitter());
                 tracing::warn!(%connection, problem = problem.message, "connection still does not work");
-                plan_probe(&mut self.probes, at, connection);
+                let Some(at) = self.probe_again(connection, now) else {
+                    return;
+                };
                 let mut scheduler = lock(&self.scheduler);
                 if matches!(scheduler.gating(connection), Some(Gating::Circuit(_))) {
                     scheduler.set_gating(connection, Gating::Circuit(at));
                 }
             }
         }
+    }
+
+    /// Plans the next probe of a connection after one that failed, unless it was reopened.
+    fn probe_again(&mut self, connection: ConnectionId, now: Mono) -> Option<Mono> {
+        let random = self.parts.rng.jitter();
+        let at = self.health.probe_failed(connection, now, random)?;
+        plan_probe(&mut self.probes, at, connection);
+        Some(at)
     }
 }
 

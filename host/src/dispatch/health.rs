@@ -2,20 +2,38 @@
 
 use std::collections::HashMap;
 
+use egression_core::domain::backoff::{Backoff, Jitter};
+use egression_core::domain::circuit_breaker::CircuitBreaker;
 use egression_core::domain::ids::ConnectionId;
 use egression_core::time::Mono;
 
 use super::settings::DispatchSettings;
 use crate::delivery::Effect;
 
-/// How a connection has been doing.
-#[derive(Debug, Default)]
+/// How a connection does.
+#[derive(Debug)]
 struct Record {
+    /// Calls in a row without an answer.
     unanswered: u32,
+    /// Calls in a row whose guest trapped.
     trapped: u32,
-    /// Checks that failed since it was closed.
-    probes: u32,
-    closed: bool,
+    /// Open while the connection is parked or its circuit is open.
+    breaker: CircuitBreaker,
+}
+
+impl Record {
+    fn new(settings: &DispatchSettings) -> Self {
+        let probes = Backoff {
+            base_ms: settings.probe_min_ms,
+            max_ms: settings.probe_max_ms,
+            jitter: Jitter::Fifth,
+        };
+        Self {
+            unanswered: 0,
+            trapped: 0,
+            breaker: CircuitBreaker::new(1, probes),
+        }
+    }
 }
 
 /// What follows for a connection.
@@ -51,52 +69,57 @@ impl Health {
         now: Mono,
         draw: f64,
     ) -> Step {
-        let record = self.records.entry(connection).or_default();
+        let (circuit_after, traps_after) = (self.settings.circuit_after, self.settings.traps_after);
+        let record = self.record(connection);
         match effect {
             Effect::None => Step::Nothing,
             Effect::Healthy => {
                 (record.unanswered, record.trapped) = (0, 0);
                 Step::Nothing
             }
-            Effect::Refused(problem) if !record.closed => {
-                record.closed = true;
+            Effect::Refused(problem) => {
+                if record.breaker.is_open() {
+                    return Step::Nothing;
+                }
                 Step::Park(
                     format!("{}: {}", problem.code, problem.message),
-                    probe_at(&self.settings, record, now, draw),
+                    record.breaker.failed(now, None, draw),
                 )
             }
             Effect::Unavailable(_) => {
                 record.unanswered += 1;
-                if record.closed || record.unanswered < self.settings.circuit_after {
+                if record.breaker.is_open() || record.unanswered < circuit_after {
                     return Step::Nothing;
                 }
-                record.closed = true;
-                Step::OpenCircuit(probe_at(&self.settings, record, now, draw))
+                Step::OpenCircuit(record.breaker.failed(now, None, draw))
             }
             Effect::Trapped(_) => {
                 record.trapped += 1;
-                if record.closed || record.trapped < self.settings.traps_after {
+                if record.breaker.is_open() || record.trapped < traps_after {
                     return Step::Nothing;
                 }
-                record.closed = true;
-                Step::OpenCircuit(probe_at(&self.settings, record, now, draw))
+                Step::OpenCircuit(record.breaker.failed(now, None, draw))
             }
-            Effect::Refused(_) => Step::Nothing,
         }
     }
 
     /// It was parked before this start: when it is probed.
     pub(super) fn found_parked(&mut self, connection: ConnectionId, now: Mono, draw: f64) -> Mono {
-        let record = self.records.entry(connection).or_default();
-        record.closed = true;
-        probe_at(&self.settings, record, now, draw)
+        self.record(connection).breaker.failed(now, None, draw)
     }
 
-    /// A probe failed: when the next one is made.
-    pub(super) fn probe_failed(&mut self, connection: ConnectionId, now: Mono, draw: f64) -> Mono {
-        let record = self.records.entry(connection).or_default();
-        record.probes += 1;
-        probe_at(&self.settings, record, now, draw)
+    /// A probe failed: when to make the next one; `None`: it was reopened meanwhile.
+    pub(super) fn probe_failed(
+        &mut self,
+        connection: ConnectionId,
+        now: Mono,
+        draw: f64,
+    ) -> Option<Mono> {
+        let record = self.records.get_mut(&connection)?;
+        record
+            .breaker
+            .is_open()
+            .then(|| record.breaker.failed(now, None, draw))
     }
 
     /// It works again, or a person says so.
@@ -106,24 +129,16 @@ impl Health {
 
     /// The host itself closed it.
     pub(super) fn is_closed(&self, connection: ConnectionId) -> bool {
-        self.records.get(&connection).is_some_and(|r| r.closed)
+        self.records
+            .get(&connection)
+            .is_some_and(|record| record.breaker.is_open())
     }
-}
 
-/// From `probe_min_ms`, doubling to `probe_max_ms`, with up to a fifth of jitter.
-fn probe_at(settings: &DispatchSettings, record: &Record, now: Mono, draw: f64) -> Mono {
-    let wait = settings
-        .probe_min_ms
-        .saturating_mul(1 << record.probes.min(20))
-        .min(settings.probe_max_ms);
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a jitter need not be exact"
-    )]
-    let jitter = (wait as f64 * 0.2 * draw.clamp(0.0, 1.0)) as u64;
-    now.plus_ms(wait + jitter)
+    fn record(&mut self, connection: ConnectionId) -> &mut Record {
+        self.records
+            .entry(connection)
+            .or_insert_with(|| Record::new(&self.settings))
+    }
 }
 
 #[cfg(test)]
@@ -158,8 +173,8 @@ mod tests {
             Step::Nothing,
             "it is open already"
         );
-        assert_eq!(health.probe_failed(id, now, 0.0), now.plus_ms(20));
-        assert_eq!(health.probe_failed(id, now, 0.0), now.plus_ms(25));
+        assert_eq!(health.probe_failed(id, now, 0.0), Some(now.plus_ms(20)));
+        assert_eq!(health.probe_failed(id, now, 0.0), Some(now.plus_ms(25)));
         health.reopened(id);
         assert!(!health.is_closed(id));
     }

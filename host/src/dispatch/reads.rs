@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use egression_core::domain::backoff::{Backoff, Jitter};
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::partition::KeyHash;
 use egression_core::scheduler::Need;
@@ -15,9 +16,12 @@ use super::Message;
 use crate::clock::Clock;
 use crate::store::{Store, StoreError};
 
-/// The first pause before a question is asked again, in milliseconds. It doubles.
-const FIRST_PAUSE_MS: u64 = 50;
-const LONGEST_PAUSE_MS: u64 = 2000;
+/// The pause before a failed read is repeated.
+const PAUSE: Backoff = Backoff {
+    base_ms: 50,
+    max_ms: 2000,
+    jitter: Jitter::None,
+};
 /// Keys looked up in one question.
 const KEYS_AT_ONCE: usize = 200;
 /// Waits ended in one transaction.
@@ -162,21 +166,21 @@ impl Reads {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let mut pause_ms = FIRST_PAUSE_MS;
-        loop {
+        for failures in 1.. {
             match question().await {
                 Ok(answer) => return Some(answer),
                 Err(StoreError::Closed) => return None,
                 Err(error) => {
+                    let pause_ms = PAUSE.ceiling_ms(failures);
                     tracing::warn!(%error, what, pause_ms, "the store does not answer the dispatcher; asking again");
                     tokio::time::sleep_until(
                         self.clock.instant(self.clock.mono()) + Duration::from_millis(pause_ms),
                     )
                     .await;
-                    pause_ms = (pause_ms * 2).min(LONGEST_PAUSE_MS);
                 }
             }
         }
+        None
     }
 
     async fn send(&self, message: Message) {

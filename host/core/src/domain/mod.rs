@@ -2,7 +2,9 @@
 //! follows from them.
 
 pub mod action;
+pub mod backoff;
 pub mod belt;
+pub mod circuit_breaker;
 pub mod ids;
 pub mod judge;
 pub mod object;

@@ -1,6 +1,8 @@
-//! Backoff between attempts.
+//! A channel's rules for further attempts.
 
 use serde::{Deserialize, Serialize};
+
+use super::backoff::{Backoff, Jitter};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,21 +34,19 @@ impl Default for RetryRules {
 }
 
 impl RetryRules {
-    /// The wait before the attempt that follows attempt number `spent` (from 1): exponential with
-    /// full jitter, never before `retry_after_ms`. `draw` is uniform in 0..1 and drawn once per
-    /// call, so that a batch stays together.
+    /// The wait before the attempt that follows attempt number `spent` (from 1), never before
+    /// `retry_after_ms`. `random` is uniform in 0..1 and drawn once per call, so that a batch stays
+    /// together.
     #[must_use]
-    pub fn backoff_ms(&self, spent: u32, retry_after_ms: Option<u64>, draw: f64) -> u64 {
-        let doublings = spent.saturating_sub(1).min(40);
-        let ceiling = self.base_ms.saturating_mul(1 << doublings).min(self.max_ms);
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a jitter need not be exact"
-        )]
-        let jittered = (ceiling as f64 * draw.clamp(0.0, 1.0)) as u64;
-        jittered.max(retry_after_ms.unwrap_or(0))
+    pub fn backoff_ms(&self, spent: u32, retry_after_ms: Option<u64>, random: f64) -> u64 {
+        let backoff = Backoff {
+            base_ms: self.base_ms,
+            max_ms: self.max_ms,
+            jitter: Jitter::Full,
+        };
+        backoff
+            .wait_ms(spent, random)
+            .max(retry_after_ms.unwrap_or(0))
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn backoff_doubles_up_to_its_cap_and_honours_retry_after() {
+    fn backoff_doubles_up_to_its_cap_and_honors_retry_after() {
         let rules = RetryRules {
             base_ms: 100,
             max_ms: 1000,
