@@ -3,11 +3,16 @@
 
 use std::time::Duration;
 
+use egression_core::domain::backoff::{Backoff, Jitter};
+
 use crate::clock::Clock;
 use crate::store::StoreError;
 
-const FIRST_PAUSE_MS: u64 = 100;
-const LONGEST_PAUSE_MS: u64 = 5000;
+const PAUSES: Backoff = Backoff {
+    base_ms: 100,
+    max_ms: 5000,
+    jitter: Jitter::None,
+};
 
 /// Repeats the call until the store takes it or refuses for good, because it is closed or a row is
 /// unreadable. Nothing else would repeat it before the next start.
@@ -18,14 +23,15 @@ pub async fn retry_until_stored<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut pause_ms = FIRST_PAUSE_MS;
+    let mut failures = 0;
     loop {
         match attempt().await {
             Err(error) if !matches!(error, StoreError::Closed | StoreError::Corrupt(_)) => {
+                failures += 1;
+                let pause_ms = PAUSES.wait_ms(failures, 0.0);
                 tracing::warn!(%error, pause_ms, "the store failed; trying again");
                 let wake = clock.instant(clock.mono()) + Duration::from_millis(pause_ms);
                 tokio::time::sleep_until(wake).await;
-                pause_ms = (pause_ms * 2).min(LONGEST_PAUSE_MS);
             }
             result => return result,
         }

@@ -1,8 +1,8 @@
-//! One source's reads: collected for a moment, grouped by type, and made as few requests as the
-//! source allows.
+//! Collects the reads of one source for a moment, groups them by type, and makes as few requests as
+//! the source allows.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use egression_core::domain::ids::SourceId;
@@ -10,33 +10,30 @@ use egression_core::domain::object::ObjectKey;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::circuit::Circuit;
 use super::http_source::HttpSource;
-use super::settings::ResolverSettings;
-use super::{Read, ResolveError, Resolved, shared_trace};
+use super::read::{Read, ReadResult, shared_trace};
+use super::resolver_settings::ResolverSettings;
 use crate::clock::Clock;
 use crate::documents::model::SourceDocument;
 use crate::gate::Gate;
 use crate::rng::Rng;
 
-/// The answer to one ask.
-pub(super) type Answer = Result<Resolved, ResolveError>;
-
-struct Ask {
+/// A read that waits for its batch.
+struct QueuedRead {
     read: Read,
-    reply: oneshot::Sender<Answer>,
+    reply: oneshot::Sender<ReadResult>,
 }
 
 /// The entrance to one source.
 #[derive(Debug)]
-pub(super) struct Collector {
+pub struct Collector {
     document: String,
-    asks: mpsc::Sender<Ask>,
+    queue: mpsc::Sender<QueuedRead>,
 }
 
 impl Collector {
     /// Starts collecting for a source; ends when it is dropped and its last read is answered.
-    pub(super) fn start(
+    pub fn start(
         id: SourceId,
         document: SourceDocument,
         settings: ResolverSettings,
@@ -44,34 +41,26 @@ impl Collector {
         clock: Clock,
         rng: Rng,
     ) -> Self {
-        let (asks, incoming) = mpsc::channel(settings.queue);
+        let (queue, incoming) = mpsc::channel(settings.queue);
         let fingerprint = fingerprint(&document);
-        let source = Arc::new(HttpSource::new(
-            id,
-            document,
-            settings.clone(),
-            gate,
-            clock,
-            rng,
-            Arc::new(Mutex::new(Circuit::default())),
-        ));
+        let source = Arc::new(HttpSource::new(id, document, &settings, gate, clock, rng));
         tokio::spawn(collect(incoming, source, settings));
         Self {
             document: fingerprint,
-            asks,
+            queue,
         }
     }
 
     /// Whether it works by this document.
-    pub(super) fn is_of(&self, document: &SourceDocument) -> bool {
+    pub fn is_of(&self, document: &SourceDocument) -> bool {
         self.document == fingerprint(document)
     }
 
-    /// Asks for an object; none if too many reads are waiting.
-    pub(super) fn ask(&self, read: Read) -> Option<oneshot::Receiver<Answer>> {
+    /// Queues a read; none if too many reads wait.
+    pub fn enqueue(&self, read: Read) -> Option<oneshot::Receiver<ReadResult>> {
         let (reply, answer) = oneshot::channel();
-        self.asks
-            .try_send(Ask { read, reply })
+        self.queue
+            .try_send(QueuedRead { read, reply })
             .ok()
             .map(|()| answer)
     }
@@ -82,26 +71,26 @@ fn fingerprint(document: &SourceDocument) -> String {
 }
 
 async fn collect(
-    mut incoming: mpsc::Receiver<Ask>,
+    mut incoming: mpsc::Receiver<QueuedRead>,
     source: Arc<HttpSource>,
     settings: ResolverSettings,
 ) {
     let slots = Arc::new(Semaphore::new(settings.concurrency.max(1)));
     while let Some(first) = incoming.recv().await {
-        // A free slot first: while the source is busy, more asks gather for the next batch.
+        // A free slot first: while the source is busy, more reads gather for the next batch.
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
-        let mut asks = vec![first];
+        let mut reads = vec![first];
         gather(
             &mut incoming,
-            &mut asks,
+            &mut reads,
             source.max_batch(),
             Duration::from_millis(settings.linger_ms),
         )
         .await;
         let mut slot = Some(slot);
-        for group in by_type(asks) {
+        for group in by_type(reads) {
             let (source, slots) = (Arc::clone(&source), Arc::clone(&slots));
             let slot = slot.take();
             tokio::spawn(async move {
@@ -117,59 +106,57 @@ async fn collect(
 }
 
 async fn gather(
-    incoming: &mut mpsc::Receiver<Ask>,
-    asks: &mut Vec<Ask>,
-    most: usize,
+    incoming: &mut mpsc::Receiver<QueuedRead>,
+    reads: &mut Vec<QueuedRead>,
+    max: usize,
     linger: Duration,
 ) {
     let filling = async {
-        while asks.len() < most {
+        while reads.len() < max {
             match incoming.recv().await {
-                Some(ask) => asks.push(ask),
+                Some(read) => reads.push(read),
                 None => return,
             }
         }
     };
-    // Running out of time is the usual end: what gathered goes.
+    // A timeout is the usual end: the reads that gathered go.
     let _ = timeout(linger, filling).await;
 }
 
-fn by_type(asks: Vec<Ask>) -> Vec<Vec<Ask>> {
-    let mut groups: BTreeMap<String, Vec<Ask>> = BTreeMap::new();
-    for ask in asks {
+fn by_type(reads: Vec<QueuedRead>) -> Vec<Vec<QueuedRead>> {
+    let mut groups: BTreeMap<String, Vec<QueuedRead>> = BTreeMap::new();
+    for read in reads {
         groups
-            .entry(ask.read.object.object_type.clone())
+            .entry(read.read.object.object_type.clone())
             .or_default()
-            .push(ask);
+            .push(read);
     }
     groups.into_values().collect()
 }
 
-async fn answer(source: &HttpSource, group: Vec<Ask>) {
-    let mut waiting: BTreeMap<ObjectKey, Vec<Ask>> = BTreeMap::new();
-    for ask in group {
+async fn answer(source: &HttpSource, group: Vec<QueuedRead>) {
+    let mut waiting: BTreeMap<ObjectKey, Vec<QueuedRead>> = BTreeMap::new();
+    for read in group {
         waiting
-            .entry(ask.read.object.clone())
+            .entry(read.read.object.clone())
             .or_default()
-            .push(ask);
+            .push(read);
     }
     let objects: Vec<ObjectKey> = waiting.keys().cloned().collect();
     let traces: Vec<Option<String>> = waiting
         .values()
-        .map(|asks| {
-            shared_trace(asks.iter().map(|ask| ask.read.traceparent.as_deref())).map(str::to_owned)
+        .map(|reads| {
+            let traces = reads
+                .iter()
+                .map(|queued| queued.read.traceparent.as_deref());
+            shared_trace(traces).map(str::to_owned)
         })
         .collect();
     let answers = source.read(&objects, &traces).await;
-    for (asks, answer) in waiting.into_values().zip(answers) {
-        for Ask { reply, .. } in asks {
-            // Whoever asked may have gone; the others still want to know.
+    for (reads, answer) in waiting.into_values().zip(answers) {
+        for QueuedRead { reply, .. } in reads {
+            // The caller may have gone; the others still wait.
             let _ = reply.send(answer.clone());
         }
     }
-}
-
-/// Locks a circuit whose holder never panics.
-pub(super) fn lock(circuit: &Mutex<Circuit>) -> std::sync::MutexGuard<'_, Circuit> {
-    circuit.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -23,7 +23,7 @@ use crate::documents::model::{
 };
 use crate::documents::secret::SecretRef;
 use crate::gate::GateSettings;
-use crate::resolver::settings::ResolverSettings;
+use crate::resolver::ResolverSettings;
 use crate::runtime::RuntimeSettings;
 use crate::runtime::settings::LogBounds;
 use crate::store::StoreOptions;

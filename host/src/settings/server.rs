@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::api::settings::ApiSettings;
 use crate::dispatch::settings::DispatchSettings;
 use crate::gate::GateSettings;
-use crate::resolver::settings::ResolverSettings;
+use crate::resolver::ResolverSettings;
 use crate::runtime::RuntimeSettings;
 use crate::store::StoreOptions;
 

@@ -1,4 +1,4 @@
-//! What a Metadata API answers, read strictly: one object, or a batch.
+//! Parses the answers of a Metadata API strictly: one object, or a batch.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,18 +8,9 @@ use egression_core::time::Wall;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::ResolveError;
+use super::read::{ReadResult, ResolveError, Resolved};
 
-/// An object's body as the source has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// JSON text, as it came.
-    pub body: String,
-    /// Larger is newer: the source's number, or its timestamp in milliseconds.
-    pub revision: Option<u64>,
-}
-
-/// An object as it came. Each member is read by itself, so that an odd one spoils nothing else.
+/// An object as it came. Each member is parsed separately, so that an odd one spoils no other.
 #[derive(Deserialize)]
 struct ObjectAnswer<'a> {
     #[serde(borrow)]
@@ -54,7 +45,7 @@ enum Revision {
     Text(String),
 }
 
-/// An id is a text, or a number that stands for one.
+/// An id is a string, or a number that stands for one.
 fn id_of(raw: &RawValue) -> Option<String> {
     match serde_json::from_str(raw.get()).ok()? {
         Id::Text(text) => Some(text),
@@ -75,13 +66,11 @@ impl Revision {
     }
 }
 
-/// Reads the answer to a read of one object. The problem is the source's: what it sent is no object
-/// at all.
-pub(super) fn one(
-    asked: &ObjectKey,
-    bytes: &[u8],
-    max_bytes: u64,
-) -> Result<Result<Resolved, ResolveError>, Box<Problem>> {
+/// Parses the answer to a read of one object.
+///
+/// # Errors
+/// The source's failure, if the answer is no object at all.
+pub fn one(asked: &ObjectKey, bytes: &[u8], max_bytes: u64) -> Result<ReadResult, Box<Problem>> {
     let answer: ObjectAnswer<'_> =
         serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
     if answer.id.is_none() && answer.body.is_none() {
@@ -96,21 +85,23 @@ pub(super) fn one(
     Ok(take(asked, &answer, max_bytes))
 }
 
-/// Reads the answer to a batch read, for each object asked. The problem is the source's: what it
-/// sent is no batch at all. An object that is neither there nor missing is an answer of another
-/// shape, for that object only.
-pub(super) fn batch(
+/// Parses the answer to a batch read, for each object asked. If it names an object neither as there
+/// nor as missing, the answer has the wrong shape for that object only.
+///
+/// # Errors
+/// The source's failure, if the answer is no batch at all.
+pub fn batch(
     asked: &[ObjectKey],
     bytes: &[u8],
     max_bytes: u64,
-) -> Result<Vec<Result<Resolved, ResolveError>>, Box<Problem>> {
+) -> Result<Vec<ReadResult>, Box<Problem>> {
     let answer: BatchAnswer<'_> =
         serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
     let missing: HashSet<String> = answer.missing.into_iter().filter_map(id_of).collect();
     let mut objects: HashMap<String, ObjectAnswer<'_>> =
         HashMap::with_capacity(answer.objects.len());
     for raw in answer.objects {
-        // One without an id stands for none that was asked.
+        // An object without an id is none that was asked for.
         if let Ok(object) = serde_json::from_str::<ObjectAnswer<'_>>(raw.get())
             && let Some(id) = object.id.and_then(id_of)
         {
@@ -130,27 +121,23 @@ pub(super) fn batch(
 }
 
 /// The object is not at the source.
-pub(super) fn not_found(key: &ObjectKey) -> ResolveError {
+pub fn not_found(key: &ObjectKey) -> ResolveError {
     ResolveError::rejected(
         Problem::new("source.not_found", format!("the source has no {key}")).status(404),
     )
 }
 
 /// The object is larger than the source's document allows.
-pub(super) fn too_large(key: &ObjectKey, max_bytes: u64) -> ResolveError {
+pub fn too_large(key: &ObjectKey, max_bytes: u64) -> ResolveError {
     ResolveError::rejected(Problem::new(
         "source.too_large",
         format!(
-            "the body of {key} is larger than {max_bytes} bytes (raise `max_object_bytes` of the source)"
+            "the body of {key} is larger than {max_bytes} bytes (setting `max_object_bytes` of the source)"
         ),
     ))
 }
 
-fn take(
-    key: &ObjectKey,
-    answer: &ObjectAnswer<'_>,
-    max_bytes: u64,
-) -> Result<Resolved, ResolveError> {
+fn take(key: &ObjectKey, answer: &ObjectAnswer<'_>, max_bytes: u64) -> ReadResult {
     if answer
         .object_type
         .is_some_and(|raw| id_of(raw).as_ref() != Some(&key.object_type))
@@ -173,8 +160,8 @@ fn take(
     })
 }
 
-/// Whether this begins as an object in JSON and is none: something in the middle of it is broken.
-pub(super) fn is_broken_object(bytes: &[u8]) -> bool {
+/// Whether this begins as a JSON object and is broken further on.
+pub fn is_broken_object(bytes: &[u8]) -> bool {
     let begun = bytes.trim_ascii_start().starts_with(b"{");
     begun
         && std::str::from_utf8(bytes).map_or(true, |text| {
@@ -182,18 +169,18 @@ pub(super) fn is_broken_object(bytes: &[u8]) -> bool {
         })
 }
 
-/// What came is no answer to a read: a page in the place of the source, perhaps.
+/// The answer is none to a read; perhaps another page in place of the source.
 fn no_answer(what: &str) -> Box<Problem> {
     Box::new(Problem::new(
         "source.no_answer",
-        format!("the source answered 200 with what is no answer to a read: {what}"),
+        format!("the source answered 200, but not with the answer to a read: {what}"),
     ))
 }
 
 fn shape(what: &str) -> ResolveError {
     ResolveError::rejected(Problem::new(
         "source.unexpected_answer",
-        format!("the source's answer is not of the documented shape: {what}"),
+        format!("the source's answer does not have the documented shape: {what}"),
     ))
 }
 
@@ -202,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_strictly() {
+    fn answer_is_parsed_strictly() {
         let key = ObjectKey::new("product", "1");
         let good = one(
             &key,
@@ -252,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_broken_in_the_middle_is_told_from_a_page_in_its_place() {
+    fn broken_object_differs_from_a_page_in_its_place() {
         let not_text = [
             br#"{"objects":[{"id":"1","body":{"a":""#.as_slice(),
             b"\xff",
@@ -286,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_answers_for_each_object() {
+    fn batch_answers_for_each_object() {
         let asked: Vec<_> = ["1", "2", "3"]
             .map(|id| ObjectKey::new("product", id))
             .into();
@@ -313,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_object_of_a_batch_spoils_no_other() {
+    fn odd_object_of_a_batch_spoils_no_other() {
         let asked: Vec<_> = ["1", "2", "3"]
             .map(|id| ObjectKey::new("product", id))
             .into();
