@@ -20,7 +20,8 @@ use crate::documents::configuration::{Configuration, Document, Put};
 use crate::documents::model::{
     ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument,
 };
-use crate::documents::{position, shape, validate};
+use crate::documents::{shape, validate};
+use crate::settings::position;
 use crate::store::documents::DocumentName;
 
 /// What became of a text's documents.

@@ -8,13 +8,13 @@ use toml::de::{DeTable, DeValue};
 
 /// A place in a text, both from 1; the column counts characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(crate) struct Position {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
 /// The place of a byte of the text.
-pub(super) fn position(text: &str, byte: usize) -> Position {
+pub(crate) fn position(text: &str, byte: usize) -> Position {
     let before = text.get(..byte.min(text.len())).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Position {
@@ -25,7 +25,7 @@ pub(super) fn position(text: &str, byte: usize) -> Position {
 
 /// The place that a pointer leads to, or of the nearest thing around it that is written in the
 /// text.
-pub(super) fn locate(text: &str, pointer: &str) -> Position {
+pub(crate) fn locate(text: &str, pointer: &str) -> Position {
     let Ok(root) = DeTable::parse(text) else {
         return position(text, 0);
     };

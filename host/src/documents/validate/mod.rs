@@ -63,7 +63,7 @@ impl std::fmt::Display for Issue {
 }
 
 /// An issue if a number is not within its bounds.
-pub(super) fn range(pointer: &str, value: u64, least: u64, most: u64, unit: &str) -> Option<Issue> {
+pub(crate) fn range(pointer: &str, value: u64, least: u64, most: u64, unit: &str) -> Option<Issue> {
     let wrong = value < least || value > most;
     wrong.then(|| {
         Issue::new(
