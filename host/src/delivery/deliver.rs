@@ -10,7 +10,6 @@ use super::crash_recovery::CrashRecovery;
 use super::finished::Finished;
 use super::invoke::invoker::Invoker;
 use super::invoke::probe::{Probe, Prober};
-use super::invoke::slot_quota::ReservationGuard;
 use super::job_store::JobStore;
 use super::prepare::preparer::Preparer;
 use super::route::Routes;

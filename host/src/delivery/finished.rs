@@ -63,7 +63,7 @@ impl Finished {
     pub fn without_route(claim: Claim, missing: NoRoute) -> Self {
         let effect = match missing {
             NoRoute::Removed => Effect::None,
-            NoRoute::NotLoaded(problem) => Effect::Refused(problem),
+            NoRoute::NotLoaded(problem) => Effect::Refused(*problem),
         };
         Self {
             effect,

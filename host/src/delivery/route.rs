@@ -56,7 +56,7 @@ pub enum NoRoute {
     /// The connection, or a part of it, is not configured; the configuration tells the scheduler.
     Removed,
     /// The connection is configured, but its connector cannot be loaded.
-    NotLoaded(Problem),
+    NotLoaded(Box<Problem>),
 }
 
 /// Finds the routes of connections.
@@ -99,10 +99,8 @@ impl Routes {
                 "the connector {} cannot be loaded; the host's log says why",
                 channel.connector
             );
-            return Err(NoRoute::NotLoaded(Problem::new(
-                "connector.not_loaded",
-                message,
-            )));
+            let problem = Problem::new("connector.not_loaded", message);
+            return Err(NoRoute::NotLoaded(Box::new(problem)));
         };
         let owner = format!("connection:{connection}");
         Ok(Route {

@@ -11,7 +11,7 @@ pub struct ResolverSettings {
     pub queue: usize,
     /// How long a batch read waits for more objects, in milliseconds.
     pub linger_ms: u64,
-    /// Requests to one source at once, where its limits allow more.
+    /// Requests to one source at once, if its limits allow as many.
     pub concurrency: usize,
     /// Failed requests in a row after which a source's circuit opens.
     pub circuit_after: u32,

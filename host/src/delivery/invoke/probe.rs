@@ -36,7 +36,7 @@ impl Prober {
     pub async fn probe(&self, connection: ConnectionId) -> Option<Probe> {
         let route = match self.routes.find(connection).await {
             Ok(route) => route,
-            Err(NoRoute::NotLoaded(problem)) => return Some(Probe::Fails(problem)),
+            Err(NoRoute::NotLoaded(problem)) => return Some(Probe::Fails(*problem)),
             Err(NoRoute::Removed) => return None,
         };
         if let Some(problem) = self.routes.refusal(&route) {

@@ -133,7 +133,8 @@ impl Sessions {
         if refused.is_none() || slot.session.as_ref() == refused {
             slot.session = None;
             if let Err(error) = self.store.drop_session(route.connection).await {
-                tracing::warn!(%error, connection = %route.connection, "cannot drop a refused session");
+                let connection = route.connection;
+                tracing::warn!(%error, %connection, "cannot drop a refused session");
             }
         }
     }

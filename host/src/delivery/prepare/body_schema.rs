@@ -95,9 +95,15 @@ mod tests {
     fn refusal_names_the_first_violation_with_its_pointer() {
         let schemas = BodySchemas::standard();
         let format = BodyFormat::Standard(STANDARD.into());
-        let good = serde_json::json!({"product": {"type": "product", "id": "1"}, "price": {"currency": "EUR", "minor_units": 1}});
+        let offer = |minor_units: Value| {
+            serde_json::json!({
+                "product": {"type": "product", "id": "1"},
+                "price": {"currency": "EUR", "minor_units": minor_units},
+            })
+        };
+        let good = offer(1.into());
         assert_eq!(schemas.refusal("d", "offer", &format, &good), None);
-        let bad = serde_json::json!({"product": {"type": "product", "id": "1"}, "price": {"currency": "EUR", "minor_units": "1"}});
+        let bad = offer("1".into());
         let problem = schemas.refusal("d", "offer", &format, &bad).unwrap();
         assert_eq!(problem.pointer.as_deref(), Some("/price/minor_units"));
     }

@@ -65,8 +65,8 @@ fn named_objects(work: &[Work]) -> Vec<(JobSeq, ObjectKey)> {
                 .depends_on
                 .iter()
                 .chain(referred)
-                .filter(|object| **object != item.row.object)
-                .map(|object| (item.row.job, object.clone()))
+                .filter(move |object| **object != item.row.object)
+                .map(move |object| (item.row.job, object.clone()))
         })
         .collect()
 }
@@ -88,7 +88,7 @@ async fn add_unknown_dependencies(
         {
             Ok(known) => known,
             Err(error) => {
-                tracing::error!(%error, "cannot read which objects are there; the job does not wait");
+                tracing::error!(%error, "cannot read if parents are there; the job does not wait");
                 continue;
             }
         };

@@ -1,4 +1,4 @@
-//! The bytes of a first attempt, with the idempotency key under which every repeat sends them.
+//! The bytes of a first attempt, with the idempotency key of every repeat.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use egression_core::domain::action::Action;
@@ -6,9 +6,9 @@ use egression_core::domain::ids::JobId;
 
 use crate::store::rows::{ClaimRow, Pinned};
 
-/// Pins the bytes of a first attempt. Their idempotency key is the same for every repeat of the same
-/// bytes of the same job. If neither job nor source names a revision, nor named one of the object
-/// before, the delivery is counted.
+/// Pins the bytes of a first attempt. Their idempotency key is the same for every repeat of the
+/// same bytes of the same job. If neither job nor source names a revision, nor named one of the
+/// object before, the delivery is counted.
 pub fn pin(
     job: JobId,
     row: &ClaimRow,

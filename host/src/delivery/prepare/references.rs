@@ -10,14 +10,14 @@ use crate::runtime::description::ReferencePointer;
 pub fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<ResolvedReference> {
     let mut found: Vec<ResolvedReference> = Vec::new();
     for pointer in pointers {
-        let mut places = vec![(String::new(), body)];
+        let mut matches = vec![(String::new(), body)];
         for segment in pointer.pointer.split('/').skip(1) {
-            places = places
+            matches = matches
                 .into_iter()
                 .flat_map(|(path, value)| step(path, value, segment))
                 .collect();
         }
-        for (path, value) in places {
+        for (path, value) in matches {
             if let Some(key) = reference(value, &pointer.object_type)
                 && found.iter().all(|other| other.target != key)
             {
@@ -74,7 +74,11 @@ mod tests {
 
     #[test]
     fn references_are_found_by_pointer() {
-        let body = serde_json::json!({"brand": {"type": "brand", "id": "b"}, "categories": [{"id": "c1"}, "c2", {"id": "c1"}, 7], "a/b": "x"});
+        let body = serde_json::json!({
+            "brand": {"type": "brand", "id": "b"},
+            "categories": [{"id": "c1"}, "c2", {"id": "c1"}, 7],
+            "a/b": "x",
+        });
         let pointers = [
             ("/brand", "brand"),
             ("/categories/*", "category"),

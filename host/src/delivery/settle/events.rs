@@ -58,8 +58,8 @@ pub fn sent(
     }
 }
 
-/// The newest exchanges and the lines of a call, as one of its `items` keeps them. `own` is the item
-/// whose lines are kept; none: the call had no items.
+/// The newest exchanges and the lines of a call, as one of its `items` keeps them. `own` is the
+/// item whose lines are kept; none: the call had no items.
 pub fn of_call(
     log: &CallLog,
     own: Option<u32>,
