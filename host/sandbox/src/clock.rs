@@ -1,7 +1,7 @@
-//! The shop's time, and the only place that reads it.
+//! The shop's clock: the only place that reads the time.
 //!
-//! Stamps come from the monotonic clock, so that an adjusted wall clock neither opens nor breaks a
-//! limit; the wall-clock instant of the start is kept beside it to print stamps as instants.
+//! Stamps come from the monotonic clock, so that changes of the wall clock do not affect limits.
+//! The clock also keeps the wall-clock time of its start, to print stamps as wall-clock times.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,13 +21,13 @@ impl Stamp {
         Self(self.0.saturating_add(us))
     }
 
-    /// Microseconds since `earlier`; 0 if that is later.
+    /// Microseconds since `earlier`, or 0 if `earlier` is later.
     pub(crate) const fn us_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// A monotonic clock that knows at which wall-clock instant it started.
+/// A monotonic clock that knows the wall-clock time of its start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     started: Instant,
@@ -35,7 +35,6 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that starts now.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the clock"

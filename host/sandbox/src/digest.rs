@@ -1,4 +1,4 @@
-//! Content as one short text: the digest by which bodies are compared.
+//! The digest by which bodies are compared.
 //!
 //! Two JSON values have the same digest if they differ only in white space and in the order of
 //! members. Numbers are compared as written (`1` and `1.0` differ).
@@ -6,8 +6,8 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
 
-/// The SHA-256, in lower-case hex, of the value's canonical JSON: no white space, the members of
-/// every object sorted by the bytes of their names.
+/// The SHA-256, in lowercase hex, of the value's canonical JSON: without white space, and with the
+/// members of every object sorted by the bytes of their names.
 #[must_use]
 pub fn canonical_digest(value: &Value) -> String {
     let mut canonical = String::new();
@@ -15,8 +15,8 @@ pub fn canonical_digest(value: &Value) -> String {
     hex::encode(digest(&SHA256, canonical.as_bytes()))
 }
 
-/// Sorts by itself, because `serde_json` keeps the sender's order if any crate in the build asks
-/// for that.
+/// Sorts the members explicitly, because `serde_json` keeps the sender's order if any crate in the
+/// build enables that feature.
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(members) => {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_the_sha256_of_the_sorted_text() {
+    fn digest_is_the_sha256_of_the_sorted_text() {
         let value: Value =
             serde_json::from_str(r#"{ "b": true, "a": [1, {"y": "\"", "x": null}] }"#).unwrap();
         let text = br#"{"a":[1,{"x":null,"y":"\""}],"b":true}"#;
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_contents_apart() {
+    fn digest_distinguishes_contents() {
         assert_ne!(
             canonical_digest(&json!([1, 2])),
             canonical_digest(&json!([2, 1]))

@@ -1,16 +1,21 @@
-//! The sandbox shop: a destination that behaves like a strict real one, to try connectors and
-//! hosts against.
+//! The sandbox shop: a strict destination for trying out connectors and hosts.
 //!
-//! It speaks the HTTP surface of a small shop (categories, brands, products, offers, one by one or
-//! in batches), insists on references, versions, idempotency keys and rate limits, misbehaves on
-//! request, and keeps a log from which one can tell afterwards whether a client kept its promises.
-//! It promises that the log is true: every request and every item that reached it is in there, and
-//! a limit is judged on the instant at which the request's head arrived. It keeps everything in
-//! memory and leaves durability, tenants and TLS to real shops.
+//! It serves the HTTP surface of a small shop (categories, brands, products and offers, one at a
+//! time or in batches). It enforces references, versions, idempotency keys and rate limits, and it
+//! misbehaves on request. Its log shows whether a client kept its promises. The log is complete:
+//! it contains every request and every item that reached the shop. The shop judges a limit by the
+//! instant at which the head of a request arrives. All data is in memory; durability, tenants and
+//! TLS are left to real shops.
 //!
-//! A request's way through the files: `listener` → `gate` and `door` (`limits`, `faults`, `calls`)
-//! → `auth` → `single` or `batch` → `attempt` (`body`) → `store` (`idempotency`, `catalogue`,
-//! `writes`). `report` and `control` say what happened.
+//! A request passes these files:
+//!
+//! 1. `http/listener` accepts the connection, and `http/arrival_layer` stamps the call.
+//! 2. `arrivals/admission` checks the limits, draws the faults and logs the call.
+//! 3. `http/auth` checks the token.
+//! 4. `http/single` or `http/batch` reads the items (`catalogue/attempt`, `catalogue/body`).
+//! 5. `http/perform` applies them under the drawn faults (`catalogue/store`).
+//!
+//! `report` and `http/control` tell what happened.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,34 +30,21 @@
 //! # }
 //! ```
 
-mod attempt;
-mod auth;
-mod batch;
-mod body;
-mod calls;
+mod arrivals;
 mod catalogue;
 mod clock;
-mod control;
 mod digest;
-mod door;
-mod faults;
-mod floor;
-mod gate;
-mod idempotency;
-mod limits;
-mod listener;
+mod http;
 mod object;
 mod refusal;
 mod report;
 mod scenario;
-mod server;
-mod single;
-mod store;
-mod writes;
+mod state;
+mod tokens;
 
 pub use digest::canonical_digest;
+pub use http::{RunningShop, Shop, StartError};
 pub use report::{LimitReport, Report};
 pub use scenario::{
     CoolDown, Credentials, Faults, Latency, Limit, Scenario, ScenarioChange, ScenarioError,
 };
-pub use server::{RunningShop, Shop, StartError};

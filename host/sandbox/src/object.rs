@@ -1,12 +1,10 @@
-//! What the shop holds: the types and the names of its objects.
+//! Object types and object keys.
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::refusal::Refusal;
-
-/// The types of objects that the shop takes, named in paths and references as in JSON.
+/// The types of objects that the shop accepts. Paths, references and JSON use the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ObjectType {
@@ -19,7 +17,6 @@ pub(crate) enum ObjectType {
 impl ObjectType {
     pub(crate) const ALL: [Self; 4] = [Self::Category, Self::Brand, Self::Product, Self::Offer];
 
-    /// The type's name in paths, references and reports.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Category => "category",
@@ -29,14 +26,8 @@ impl ObjectType {
         }
     }
 
-    /// The type of that name, or the refusal that says that there is none.
-    pub(crate) fn parse(name: &str) -> Result<Self, Refusal> {
-        Self::ALL
-            .into_iter()
-            .find(|known| known.as_str() == name)
-            .ok_or_else(|| Refusal::TypeUnknown {
-                name: name.to_owned(),
-            })
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == name)
     }
 }
 
@@ -46,17 +37,16 @@ impl fmt::Display for ObjectType {
     }
 }
 
-/// One object's name: its type and its id. Serialised as a reference, `{"type","id"}`.
+/// The type and the id of one object. Serialized as a reference, `{"type","id"}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(crate) struct ObjectKey {
     #[serde(rename = "type")]
     pub(crate) object_type: ObjectType,
-    /// The object's id, as the client chose it.
+    /// Chosen by the client.
     pub(crate) id: Arc<str>,
 }
 
 impl ObjectKey {
-    /// The object of that type and id.
     pub(crate) fn new(object_type: ObjectType, id: &str) -> Self {
         Self {
             object_type,

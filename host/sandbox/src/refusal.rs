@@ -1,7 +1,7 @@
-//! Every way in which the shop says no, and how that looks over HTTP.
+//! Every reason for which the shop refuses a call or an item, and its form over HTTP.
 //!
-//! A refusal is used for a whole call (as a response) and for one item of a batch (as the item's
-//! status and error). The OAuth token endpoint has errors of its own, in [`crate::auth`].
+//! A refusal becomes the response of a whole call, or the status and error of one item of a batch.
+//! The OAuth token endpoint has its own errors, in `http/auth.rs`.
 
 use axum::{
     Json,
@@ -15,57 +15,60 @@ use serde::Serialize;
 
 use crate::object::ObjectKey;
 
-/// Microseconds in a millisecond.
 const US_PER_MS: u64 = 1_000;
 const MS_PER_S: u64 = 1_000;
 
-/// Why a call or an item was refused. The display text is the `message` that the client reads.
+/// Why a call or an item was refused. The display text is the `message` of the error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("there is no such address")]
+    #[error("no route for this path")]
     RouteUnknown,
-    #[error("this address does not take this method")]
+    #[error("method not allowed for this path")]
     MethodUnknown,
-    #[error("there are no objects of type `{name}`")]
+    #[error("unknown object type `{name}`")]
     TypeUnknown { name: String },
-    #[error("the call carries no token that was issued here")]
+    #[error("missing or unknown token")]
     TokenUnknown,
-    #[error("the token's time is over")]
+    #[error("the token has expired")]
     TokenExpired,
     #[error("the token was revoked")]
     TokenRevoked,
     #[error("the API key is wrong")]
     LoginRefused,
-    #[error(
-        "understood is one of `If-None-Match: *`, `If-Match: *` and `If-Match: \"7\"`, the version"
-    )]
+    #[error("use `If-None-Match: *`, `If-Match: *`, or `If-Match` with a version such as `\"7\"`")]
     HeaderInvalid,
     #[error("{message}")]
     BodyInvalid { pointer: String, message: String },
-    #[error("the body has more than {max_body_bytes} bytes (`max_body_bytes` in the scenario)")]
+    #[error("the body exceeds {max_body_bytes} bytes (`max_body_bytes` in the scenario)")]
     BodyTooLarge { max_body_bytes: u64 },
-    #[error("the batch is refused: {reason}")]
+    #[error("batch refused: {reason}")]
     BatchRefused { reason: String },
-    #[error("referenced objects are not here")]
+    #[error("referenced objects do not exist")]
     ReferenceMissing { references: Vec<ObjectKey> },
-    #[error("the object exists already")]
+    #[error("the object already exists")]
     VersionExists { version: u64 },
-    #[error("the object has another version")]
+    #[error("the object has a different version")]
     VersionConflict { version: u64 },
-    #[error("there is no such object")]
+    #[error("the object does not exist")]
     ObjectMissing,
-    #[error("{referrers} other object(s) refer to this one")]
+    #[error("{referrers} other object(s) refer to this object")]
     ObjectReferenced { referrers: u64 },
-    #[error("the idempotency key was used with other content")]
+    #[error("the idempotency key was used with different content")]
     IdempotencyReused,
     #[error("too many requests: {reason}")]
     LimitExceeded { reason: &'static str, wait_us: u64 },
-    #[error("the shop is out of order for a moment")]
+    #[error("the shop is temporarily unavailable")]
     Unavailable,
 }
 
 impl Refusal {
-    /// The body is not as the standard asks; `pointer` is a JSON pointer (RFC 6901) into it.
+    pub(crate) fn type_unknown(name: &str) -> Self {
+        Self::TypeUnknown {
+            name: name.to_owned(),
+        }
+    }
+
+    /// The body is invalid; `pointer` is a JSON pointer (RFC 6901) into it.
     pub(crate) fn body_invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self::BodyInvalid {
             pointer: pointer.into(),
@@ -73,7 +76,7 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status, of the call or of the item.
+    /// The HTTP status of the call or of the item.
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::RouteUnknown | Self::TypeUnknown { .. } | Self::ObjectMissing => {
@@ -97,7 +100,6 @@ impl Refusal {
         }
     }
 
-    /// The machine-readable name of the refusal.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::RouteUnknown => "route.unknown",
@@ -122,7 +124,7 @@ impl Refusal {
         }
     }
 
-    /// The `error` object that the client reads.
+    /// The `error` object of the response.
     pub(crate) fn to_error(&self) -> ErrorBody<'_> {
         let (mut pointer, mut references, mut version) = (None, None, None);
         match self {

@@ -1,42 +1,42 @@
-//! What happened since the start or the last reset, in counts.
+//! The report: counts since the start or the last reset.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{calls::CallEnd, floor::Floor, object::ObjectType, scenario::Limit};
+use crate::{arrivals::CallEnd, object::ObjectType, scenario::Limit, state::ShopState};
 
-/// Counts of everything that a verdict about a client needs. `GET /_sandbox/report` answers it.
+/// All counts that a verdict about a client needs. `GET /_sandbox/report` returns it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The seed of the fault draws.
     pub seed: u64,
     /// Requests under `/v1` and to `/oauth/token`.
     pub calls: u64,
-    /// Of those, the ones that count against the limits.
+    /// The calls that count against the limits.
     pub counted_calls: u64,
-    /// Items that the calls carried, of every call whose items were read.
+    /// Items of all calls whose items were read.
     pub items: u64,
-    /// Calls by the status answered. 0: no answer was handed over (dropped, abandoned, open).
+    /// Calls by response status. 0: no answer was sent (dropped, abandoned, open).
     pub by_status: BTreeMap<u16, u64>,
-    /// The limits as they are now, in the scenario's order.
+    /// The current limits, in the scenario's order.
     pub limits: Vec<LimitReport>,
-    /// Calls that broke at least one limit's definition, as stamped when their head arrived; also
-    /// under limits that were replaced since.
+    /// Calls that broke at least one limit, judged by the arrival of their head. Includes limits
+    /// that were replaced since.
     pub limit_exceeded: u64,
-    /// Calls that came during a scripted cool-down.
+    /// Calls that arrived during a scripted cool-down.
     pub calls_while_closed: u64,
-    /// Calls in which at least one item was refused because a referenced object was not there.
+    /// Calls in which at least one item was refused because a referenced object was missing.
     pub missing_reference: u64,
     /// The items refused for that reason.
     pub missing_reference_items: u64,
-    /// Items whose object and key came before in a write that succeeded or in a call answered 503.
+    /// Items whose object and key an earlier item had that succeeded or was answered 503.
     pub repeated_same_key: u64,
-    /// Items that brought the bytes of the object's last such write under another key.
+    /// Items with the bytes of the object's last such write, under another key.
     pub repeated_other_key: u64,
-    /// Items applied; one that changed nothing is, one answered from its idempotency key is not.
+    /// Items applied. Includes items that changed nothing, but not replayed answers.
     pub applied: u64,
-    /// Calls that were applied and whose connection was closed without an answer.
+    /// Calls that were applied, but whose connection was closed without an answer.
     pub dropped_calls: u64,
     /// The items of those calls.
     pub dropped_items: u64,
@@ -44,35 +44,34 @@ pub struct Report {
     pub error_5xx_calls: u64,
     /// The items of those calls.
     pub error_5xx_items: u64,
-    /// Times at which all tokens were revoked.
+    /// How many times all tokens were revoked.
     pub token_revocations: u64,
-    /// Scripted cool-downs between the first and the last counted call, in milliseconds.
+    /// Scripted cool-downs between the first and the last counted calls, in milliseconds.
     pub closures_ms: u64,
-    /// From the first to the last counted call, in milliseconds.
+    /// The time between the first and the last counted calls, in milliseconds.
     pub span_ms: u64,
-    /// Objects that are there, by type; every type is named.
+    /// Objects by type. Every type is listed.
     pub objects: BTreeMap<String, u64>,
 }
 
-/// One limit and how it was used.
+/// One limit and its usage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitReport {
     pub kind: String,
-    /// The limit as in the scenario.
+    /// The limit, as in the scenario.
     pub definition: Limit,
     pub requests: u64,
-    /// Of those, the ones that broke its definition.
+    /// The requests that broke the limit.
     pub exceeded: u64,
     /// Requests ÷ (rate × (span − closures)); null below 500 calls and for concurrency.
     pub used: Option<f64>,
 }
 
 impl Report {
-    /// The report at this moment.
-    pub(crate) fn of(floor: &Floor) -> Self {
-        let mut report = Self::of_door(floor);
-        report.token_revocations = floor.tokens().revocations();
-        let store = floor.store();
+    pub(crate) fn of(state: &ShopState) -> Self {
+        let mut report = Self::of_arrivals(state);
+        report.token_revocations = state.tokens().revocations();
+        let store = state.store();
         (report.missing_reference, report.missing_reference_items) = store.missing_references();
         report.repeated_same_key = store.log().repeated_same_key();
         report.repeated_other_key = store.log().repeated_other_key();
@@ -86,13 +85,13 @@ impl Report {
         report
     }
 
-    /// What the door knows; the rest is 0.
-    fn of_door(floor: &Floor) -> Self {
-        let door = floor.door();
-        let counts = door.counts();
+    /// The counts of arrivals; all other counts are 0.
+    fn of_arrivals(state: &ShopState) -> Self {
+        let arrivals = state.arrivals();
+        let counts = arrivals.counts();
         let span_us = counts.span.map_or(0, |(first, last)| last.us_since(first));
-        let closed_us = door.closed_us();
-        let limits = door.meters().iter().map(|meter| LimitReport {
+        let closed_us = arrivals.closed_us();
+        let limits = arrivals.meters().iter().map(|meter| LimitReport {
             kind: meter.limit().kind().to_owned(),
             definition: meter.limit().clone(),
             requests: meter.requests(),
@@ -100,8 +99,8 @@ impl Report {
             used: meter.used(span_us.saturating_sub(closed_us)),
         });
         let mut report = Self {
-            seed: door.scenario().seed,
-            calls: door.calls().len() as u64,
+            seed: arrivals.scenario().seed,
+            calls: arrivals.calls().len() as u64,
             counted_calls: counts.counted,
             items: 0,
             by_status: BTreeMap::new(),
@@ -122,7 +121,7 @@ impl Report {
             span_ms: span_us / 1_000,
             objects: ObjectType::ALL.map(|known| (known.to_string(), 0)).into(),
         };
-        for call in door.calls() {
+        for call in arrivals.calls() {
             report.items += call.items;
             *report.by_status.entry(call.status).or_default() += 1;
             if call.end == CallEnd::Dropped {

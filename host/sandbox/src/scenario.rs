@@ -1,7 +1,7 @@
-//! What a shop is asked to be: its credentials, bounds, limits and faults.
+//! The configuration of a shop: credentials, bounds, limits and faults.
 //!
-//! A scenario is read once, from TOML or JSON; an empty one is a friendly shop without limits and
-//! faults. Unknown names are errors, so that a misspelt fault does not pass as a friendly shop.
+//! A scenario is parsed once, from TOML or JSON. An empty scenario has no limits and no faults.
+//! Unknown names are errors, so that a misspelled fault is not ignored.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,23 +9,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scenario {
-    /// The account's name, as `GET /v1/account` tells it. Default `sandbox`.
+    /// The account's name in `GET /v1/account`. Default `sandbox`.
     pub account: String,
-    /// What a client must present to obtain a token.
+    /// The credentials that a client needs to obtain a token.
     pub credentials: Credentials,
-    /// Seconds for which a token is good. Default 3600; 0 issues tokens that are over at once.
+    /// How long a token is valid, in seconds. Default 3600; 0 issues tokens that have expired.
     pub token_ttl_s: u64,
-    /// Items that one batch may hold. Default 100.
+    /// The most items in one batch. Default 100.
     pub max_batch: usize,
-    /// Bytes that one request body may have, single or batch. Default 4 MiB.
+    /// The most bytes in one request body, single or batch. Default 4 MiB.
     pub max_body_bytes: u64,
-    /// Whether calls of `/oauth/token` count against the limits. Default false.
+    /// Whether calls to `/oauth/token` count against the limits. Default false.
     pub count_tokens: bool,
-    /// The limits; several apply at once. Default none.
+    /// The limits; all of them apply at once. Default none.
     pub limits: Vec<Limit>,
-    /// The misbehaviour. Default none.
+    /// The faults. Default none.
     pub faults: Faults,
-    /// The seed of the fault draws. Default 1.
+    /// The seed for drawing faults. Default 1.
     pub seed: u64,
 }
 
@@ -45,7 +45,7 @@ impl Default for Scenario {
     }
 }
 
-/// What a client must present to obtain a token.
+/// The credentials that a client needs to obtain a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Credentials {
@@ -67,30 +67,30 @@ impl Default for Credentials {
     }
 }
 
-/// A bound on requests. Every arrival counts, whatever its answer.
+/// A limit on requests. Every arrival counts, including refused ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Limit {
-    /// Any stretch of time `w` may hold at most `rate × w / per_ms + burst` arrivals.
+    /// Any interval `w` may hold at most `rate × w / per_ms + burst` arrivals.
     TokenBucket {
         /// Requests that become available in `per_ms`.
         rate: u64,
-        /// The length of time that `rate` refers to.
+        /// The interval for `rate`.
         per_ms: u64,
-        /// Requests that may come at once after a rest.
+        /// Requests that may arrive at once after a pause.
         burst: u64,
     },
-    /// Any `window_ms` (without its later end) may hold at most `max` arrivals.
+    /// Any `window_ms` (excluding its end) may hold at most `max` arrivals.
     Window { max: u64, window_ms: u64 },
-    /// At most `max` requests between the arrival of the head and the handing over of the answer.
+    /// At most `max` requests may be open, from the arrival of the head to the answer.
     Concurrency {
-        /// Requests at the same time.
+        /// Open requests.
         max: u64,
     },
 }
 
 impl Limit {
-    /// The kind's name, as in the scenario.
+    /// The `kind`, as in the scenario.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -113,50 +113,50 @@ impl Limit {
     }
 }
 
-/// The misbehaviour. Shares are between 0 and 1, of calls on objects; the calls that fetch tokens
-/// are spared. Draws come from the scenario's seed, counts are exact.
+/// The scripted faults. Shares are between 0 and 1 and apply to calls on objects, not to calls that
+/// fetch tokens. Shares are drawn from the scenario's seed; counts are exact.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
-    /// The share of calls on objects that are answered 503, with nothing applied.
+    /// The share of calls that are answered 503, with nothing applied.
     pub error_5xx: f64,
-    /// Calls on objects that are slow. A write is applied after the wait.
+    /// Slow calls. A write is applied after the wait.
     pub latency: Latency,
-    /// The share of writing calls that are applied and whose connection is then closed without an
-    /// answer. Only a call that newly applied something is dropped.
+    /// The share of writes that are applied, but whose connection is then closed without an answer.
+    /// Only a call that newly applied an item is dropped.
     pub drop_after_write: f64,
     /// The share of batches that are answered 413, with nothing applied.
     pub batch_refusal: f64,
-    /// When this many items have been applied, every token issued so far is revoked.
+    /// Counts of applied items at which every token issued so far is revoked.
     pub token_revocations: Vec<u64>,
-    /// Times at which the shop is closed.
+    /// Times during which the shop is closed.
     pub cool_downs: Vec<CoolDown>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Latency {
-    /// The share of calls on objects that wait.
+    /// The share of calls that wait.
     pub share: f64,
     pub ms: u64,
 }
 
-/// A time at which the shop is closed: every counted call is answered 429.
+/// A time during which the shop is closed: every counted call is answered 429.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CoolDown {
-    /// The counted call whose arrival closes the shop; that call itself is still served. Counted
-    /// from the start or the last reset, the first is 1.
+    /// The number of the counted call whose arrival closes the shop; that call is still served.
+    /// Counting starts with 1 at the start or the last reset.
     pub after_calls: u64,
-    /// How long the shop is closed, from that arrival on.
+    /// How long the shop is closed after that arrival.
     pub ms: u64,
 }
 
-/// A change of a running shop's scenario: the fields that are given replace the shop's own, whole.
+/// A change of a running shop's scenario. Each given field replaces the shop's whole field.
 ///
-/// Counts go on: a revocation or cool-down at a count that has passed no longer happens. A limit
-/// that stays the same at the same place keeps its state, any other starts anew. A seed restarts
-/// the draws.
+/// Counts continue, so a revocation or cool-down at a count that has passed does not happen. A
+/// limit that stays the same at the same position keeps its state; any other limit starts anew. A
+/// new seed restarts the draws.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScenarioChange {
@@ -171,49 +171,48 @@ pub struct ScenarioChange {
     pub seed: Option<u64>,
 }
 
-/// Why a scenario cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// The text is not TOML, or not a scenario.
-    #[error("the scenario is not readable: {0}")]
+    #[error("invalid scenario: {0}")]
     Toml(#[from] toml::de::Error),
     /// The text is not JSON, or not a scenario.
-    #[error("the scenario is not readable: {0}")]
+    #[error("invalid scenario: {0}")]
     Json(#[from] serde_json::Error),
     /// A share is not between 0 and 1.
-    #[error("`faults.{name}` is {value}, but a share is between 0 and 1")]
+    #[error("`faults.{name}` is {value}; a share must be between 0 and 1")]
     Share { name: &'static str, value: f64 },
-    /// A limit would let nothing through.
-    #[error("`limits[{position}]` holds a 0; leave a limit out to lift it")]
+    /// A limit would admit nothing.
+    #[error("`limits[{position}]` contains a 0; omit the limit to remove it")]
     ZeroLimit {
-        /// The limit's place in the list, from 0.
+        /// The limit's position in the list, from 0.
         position: usize,
     },
 }
 
 impl Scenario {
-    /// Reads a scenario from TOML.
+    /// Parses a scenario from TOML.
     ///
     /// # Errors
-    /// The text is not TOML, names something unknown, or holds impossible values.
+    /// The text is not TOML, or has unknown names or invalid values.
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self = toml::from_str(text)?;
         scenario.checked()
     }
 
-    /// Reads a scenario from JSON.
+    /// Parses a scenario from JSON.
     ///
     /// # Errors
-    /// The text is not JSON, names something unknown, or holds impossible values.
+    /// The text is not JSON, or has unknown names or invalid values.
     pub fn from_json(text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self = serde_json::from_str(text)?;
         scenario.checked()
     }
 
-    /// This scenario with the given fields of `change` in place of its own.
+    /// This scenario with the fields of `change` applied.
     ///
     /// # Errors
-    /// The outcome would hold impossible values.
+    /// The result has invalid values.
     pub fn changed(&self, change: ScenarioChange) -> Result<Self, ScenarioError> {
         let own = self.clone();
         Self {
@@ -230,7 +229,7 @@ impl Scenario {
         .checked()
     }
 
-    /// Hands the scenario back if its values are possible.
+    /// Returns the scenario if its values are valid.
     pub(crate) fn checked(self) -> Result<Self, ScenarioError> {
         let faults = &self.faults;
         for (name, value) in [
@@ -279,13 +278,13 @@ mod tests {
     "#;
 
     #[test]
-    fn empty_is_friendly_in_both_notations() {
+    fn empty_text_is_the_default_in_both_formats() {
         assert_eq!(Scenario::from_toml("").unwrap(), Scenario::default());
         assert_eq!(Scenario::from_json("{}").unwrap(), Scenario::default());
     }
 
     #[test]
-    fn reads_everything_and_survives_json() {
+    fn scenario_survives_json() {
         let scenario = Scenario::from_toml(FULL).unwrap();
         assert_eq!(scenario.credentials.client_id, "sandbox");
         assert_eq!(scenario.credentials.api_key, "k");
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_unknown_names_and_impossible_values() {
+    fn unknown_names_and_invalid_values_are_refused() {
         for text in [
             "limit = []",
             "limits = [{ kind = \"window\", max = 1, window_s = 1 }]",
@@ -335,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_replaces_only_what_it_names() {
+    fn change_replaces_only_the_named_fields() {
         let before = Scenario::from_toml(FULL).unwrap();
         let change: ScenarioChange = serde_json::from_str(r#"{"faults":{"error_5xx":1}}"#).unwrap();
         let after = before.changed(change).unwrap();

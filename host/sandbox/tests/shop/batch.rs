@@ -1,9 +1,9 @@
-//! Many objects by one call.
+//! Several objects in one call.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::counter::{Counter, answer, category, code};
+use crate::client::{ShopClient, answer, category, code};
 
 fn upserts(count: usize) -> Value {
     let item = |id| json!({"id": format!("c{id}"), "action": "upsert", "body": category("c")});
@@ -11,16 +11,18 @@ fn upserts(count: usize) -> Value {
 }
 
 #[tokio::test]
-async fn every_item_stands_for_itself_in_order() {
-    let counter = Counter::start("").await;
+async fn items_succeed_and_fail_separately_in_order() {
+    let client = ShopClient::start("").await;
     let child = json!({"name": {"de": "x"}, "parent": {"type": "category", "id": "a"}});
     let items = json!([
         {"id": "b", "action": "create", "idempotency_key": "k1", "body": child},
         {"id": "a", "action": "create", "idempotency_key": "k2", "body": category("a")},
         {"id": "b", "action": "create", "idempotency_key": "k3", "body": child},
         {"id": "a", "action": "create", "idempotency_key": "k4", "body": category("a")},
-        {"id": "a", "action": "update", "version": "7", "idempotency_key": "k5", "body": category("z")},
-        {"id": "a", "action": "update", "version": "1", "idempotency_key": "k6", "body": category("z")},
+        {"id": "a", "action": "update", "version": "7", "idempotency_key": "k5",
+         "body": category("z")},
+        {"id": "a", "action": "update", "version": "1", "idempotency_key": "k6",
+         "body": category("z")},
         {"id": "n", "action": "update", "idempotency_key": "k7", "body": category("n")},
         {"id": "a", "action": "upsert", "idempotency_key": "k6", "body": category("y")},
         {"id": "a", "action": "upsert", "idempotency_key": "k6", "body": category("z")},
@@ -31,7 +33,7 @@ async fn every_item_stands_for_itself_in_order() {
         {"id": "e", "action": "mend", "body": category("e")},
         {"id": "f", "action": "upsert"},
     ]);
-    let (status, body) = counter.batch("category", &items).await;
+    let (status, body) = client.batch("category", &items).await;
     assert_eq!(status, 200);
     let results = body["results"].as_array().unwrap();
     let told: Vec<_> = results
@@ -72,7 +74,7 @@ async fn every_item_stands_for_itself_in_order() {
         json!([{"type": "category", "id": "a"}])
     );
 
-    let report = counter.report();
+    let report = client.report();
     assert_eq!((report.calls, report.items, report.applied), (2, 15, 4));
     assert_eq!(
         (report.missing_reference, report.missing_reference_items),
@@ -81,27 +83,27 @@ async fn every_item_stands_for_itself_in_order() {
 }
 
 #[tokio::test]
-async fn a_batch_beyond_its_bounds_is_refused_whole() {
-    let counter = Counter::start("max_batch = 3\nmax_body_bytes = 1000").await;
-    let too_many = counter.batch("category", &upserts(4)).await;
+async fn batch_beyond_its_bounds_is_refused_whole() {
+    let client = ShopClient::start("max_batch = 3\nmax_body_bytes = 1000").await;
+    let too_many = client.batch("category", &upserts(4)).await;
     assert_eq!(code(&too_many), (413, "batch.refused"));
     let wide = json!([{"id": "c", "action": "upsert", "body": category(&"x".repeat(1000))}]);
     assert_eq!(
-        code(&counter.batch("category", &wide).await),
+        code(&client.batch("category", &wide).await),
         (413, "batch.refused")
     );
-    assert_eq!(counter.report().objects["category"], 0);
-    assert!(counter.lines("writes").await.is_empty());
-    assert_eq!(counter.batch("category", &upserts(3)).await.0, 200);
-    assert_eq!(counter.report().objects["category"], 3);
+    assert_eq!(client.report().objects["category"], 0);
+    assert!(client.lines("writes").await.is_empty());
+    assert_eq!(client.batch("category", &upserts(3)).await.0, 200);
+    assert_eq!(client.report().objects["category"], 3);
 }
 
 #[tokio::test]
-async fn an_unreadable_batch_is_refused_whole() {
-    let counter = Counter::start("").await;
+async fn invalid_batch_is_refused_whole() {
+    let client = ShopClient::start("").await;
     let post = |body: &'static str| {
         answer(
-            counter
+            client
                 .request(Method::POST, "/v1/category/batch")
                 .body(body),
         )
@@ -109,11 +111,11 @@ async fn an_unreadable_batch_is_refused_whole() {
     assert_eq!(code(&post("{").await), (400, "body.invalid"));
     assert_eq!(code(&post("[]").await), (400, "body.invalid"));
     assert_eq!(
-        code(&counter.batch("shelf", &upserts(1)).await),
+        code(&client.batch("shelf", &upserts(1)).await),
         (404, "type.unknown")
     );
     assert_eq!(
-        counter.batch("category", &json!([])).await,
+        client.batch("category", &json!([])).await,
         (200, json!({"results": []}))
     );
 }

@@ -1,20 +1,19 @@
-//! The arithmetic of limits: whether an arrival breaks a kind's definition, and when to come back.
+//! Judges limits: whether an arrival breaks the definition of a limit, and how long to wait.
 //!
-//! Every arrival counts, whatever its answer, so a client that goes on knocking goes on being
-//! refused. All arithmetic is on whole numbers; nothing is rounded in anybody's favour.
+//! Every arrival counts, including refused ones, so a client that keeps calling is refused again.
+//! The arithmetic uses integers only, so that nothing is rounded.
 
 use std::collections::VecDeque;
 
 use crate::{clock::Stamp, scenario::Limit};
 
-/// Microseconds in a millisecond.
 const US_PER_MS: u64 = 1_000;
-/// What a client is told to wait when too many of its calls are open: nobody knows when one ends.
+/// The wait that the shop suggests when too many calls are open. It cannot know when one ends.
 const CONCURRENCY_WAIT_US: u64 = 100_000;
-/// Below this many calls the use of a limit says nothing.
+/// With fewer calls the usage of a limit means nothing.
 const USED_FROM_CALLS: u64 = 500;
 
-/// One limit with what it has seen.
+/// One limit with its state and its counts.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limit: Limit,
@@ -25,9 +24,9 @@ pub(crate) struct Meter {
 
 #[derive(Debug)]
 enum State {
-    /// `level` is in requests × `per_us`, so that one microsecond brings exactly `rate`. It is the
-    /// least, over all stretches that end now, of what the stretch could still take; negative: the
-    /// arrivals of some stretch were too many.
+    /// `level` is in requests × `per_us`, so that one microsecond adds exactly `rate`. It is the
+    /// smallest remaining capacity of all intervals that end now. If it is negative, some interval
+    /// had too many arrivals.
     Bucket {
         level: i128,
         last: Option<Stamp>,
@@ -40,7 +39,6 @@ enum State {
 }
 
 impl Meter {
-    /// A limit that has seen nothing.
     pub(crate) fn new(limit: Limit) -> Self {
         let state = match limit {
             Limit::TokenBucket { per_ms, burst, .. } => State::Bucket {
@@ -60,10 +58,9 @@ impl Meter {
         }
     }
 
-    /// Counts an arrival. `in_flight` is the number of open calls with this one.
+    /// Counts an arrival. `in_flight` is the number of open calls, including this one.
     ///
-    /// Answers how many microseconds to wait if the arrival breaks the limit. Stamps must not run
-    /// backwards.
+    /// If the arrival breaks the limit, returns the microseconds to wait. Stamps must not decrease.
     pub(crate) fn arrive(&mut self, at: Stamp, in_flight: u64) -> Option<u64> {
         self.requests += 1;
         let wait_us = match (&self.limit, &mut self.state) {
@@ -92,7 +89,7 @@ impl Meter {
                 }
                 arrivals.push_back(at);
                 let kept = arrivals.len() as u64;
-                // The next one fits once all but `max - 1` of these have left the window.
+                // The next arrival fits when all but `max - 1` of these have left the window.
                 (kept > max)
                     .then(|| arrivals.get((kept - max) as usize))
                     .flatten()
@@ -109,19 +106,18 @@ impl Meter {
         &self.limit
     }
 
-    /// The arrivals that this limit counted.
     pub(crate) const fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// The arrivals that broke the definition.
+    /// The arrivals that broke the limit.
     pub(crate) const fn exceeded(&self) -> u64 {
         self.exceeded
     }
 
-    /// The arrivals as a share of what the rate would have let through in `open_us`, the time
-    /// between the first and the last of them without scripted closures. None for concurrency,
-    /// and as long as there were too few calls to tell.
+    /// The arrivals as a share of the number that the rate allows in `open_us`, the time between
+    /// the first and the last arrivals without scripted cool-downs. None for concurrency and for
+    /// too few calls.
     pub(crate) fn used(&self, open_us: u64) -> Option<f64> {
         let (requests, per_ms) = match self.limit {
             Limit::TokenBucket { rate, per_ms, .. } => (rate, per_ms),
@@ -136,7 +132,7 @@ impl Meter {
     }
 }
 
-/// What `requests` requests weigh in a bucket's units.
+/// `requests` in a bucket's units.
 fn capacity(requests: u64, per_ms: u64) -> i128 {
     i128::from(requests) * i128::from(per_ms) * i128::from(US_PER_MS)
 }

@@ -1,29 +1,33 @@
-//! The objects with their versions and references.
+//! The objects, with their versions and references.
 //!
-//! A version is a whole number that grows by one with each change of content; putting the same
-//! content again changes nothing. It goes on counting when an object is deleted and created again,
-//! so that a version names one content for ever. No object refers to one that is not there.
+//! Each change of content increments the object's version by one; writing the same content again
+//! changes nothing. An object that is deleted and created again continues its old count, so that a
+//! version identifies one content forever. An object refers only to objects that exist.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-use crate::{body::Body, object::ObjectKey, refusal::Refusal};
+use axum::http::StatusCode;
 
-/// What the client takes for granted about the object that it writes.
+use crate::{object::ObjectKey, refusal::Refusal};
+
+use super::body::Body;
+
+/// The state in which the client expects the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precondition {
     None,
-    /// The object is not there.
     Absent,
     Present,
-    /// The object is there in this version; none: in one that this shop never gave out.
+    /// The object exists in this version. None: the client named a version that this shop never
+    /// issued.
     Version(Option<u64>),
 }
 
 impl Precondition {
-    /// Reads a version as a client sends it back.
+    /// Parses a version that a client sent.
     pub(crate) fn version(text: &str) -> Self {
         Self::Version(text.parse().ok())
     }
@@ -39,13 +43,13 @@ impl Precondition {
     }
 }
 
-/// A write that was taken.
+/// A write that was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Success {
     Created {
         version: u64,
     },
-    /// The object was there; `changed` says whether with other content.
+    /// The object existed. `changed` tells whether its content differed.
     Replaced {
         version: u64,
         changed: bool,
@@ -53,7 +57,33 @@ pub(crate) enum Success {
     Deleted,
 }
 
-/// One object as it is.
+impl Success {
+    /// The HTTP status of the call or of the item.
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::Created { .. } => StatusCode::CREATED,
+            Self::Replaced { .. } => StatusCode::OK,
+            Self::Deleted => StatusCode::NO_CONTENT,
+        }
+    }
+
+    /// The object's current version; none if it was deleted.
+    pub(crate) const fn version(self) -> Option<u64> {
+        match self {
+            Self::Created { version } | Self::Replaced { version, .. } => Some(version),
+            Self::Deleted => None,
+        }
+    }
+
+    /// Whether the content of the shop changed.
+    pub(crate) const fn changed(self) -> bool {
+        match self {
+            Self::Created { .. } | Self::Deleted => true,
+            Self::Replaced { changed, .. } => changed,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Object {
     pub(crate) version: u64,
@@ -63,19 +93,18 @@ pub(crate) struct Object {
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
     objects: BTreeMap<ObjectKey, Object>,
-    /// How many objects refer to an object.
+    /// The number of objects that refer to each object.
     referrers: HashMap<ObjectKey, u64>,
     /// The last versions of deleted objects.
     gone: HashMap<ObjectKey, u64>,
 }
 
 impl Catalogue {
-    /// The object, if it is there.
     pub(crate) fn get(&self, target: &ObjectKey) -> Option<&Object> {
         self.objects.get(target)
     }
 
-    /// All objects, by type and id.
+    /// All objects, ordered by type and id.
     pub(crate) fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
         self.objects.iter()
     }
@@ -83,7 +112,7 @@ impl Catalogue {
     /// Creates or replaces the object.
     ///
     /// # Errors
-    /// The precondition fails, or an object that the body refers to is not there.
+    /// The precondition fails, or a referenced object does not exist.
     pub(crate) fn put(
         &mut self,
         target: &ObjectKey,
@@ -123,10 +152,10 @@ impl Catalogue {
         }
     }
 
-    /// Removes the object.
+    /// Deletes the object.
     ///
     /// # Errors
-    /// The precondition fails, the object is not there, or others refer to it.
+    /// The precondition fails, the object does not exist, or other objects refer to it.
     pub(crate) fn delete(
         &mut self,
         target: &ObjectKey,
@@ -215,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_referred_to_stays() {
+    fn referenced_object_stays() {
         let mut catalogue = Catalogue::default();
         let missing = Refusal::ReferenceMissing {
             references: vec![key("a")],
@@ -239,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn preconditions_look_at_the_version() {
+    fn preconditions_check_the_version() {
         use Precondition::{Absent, Present};
         let conflict = Err(Refusal::VersionConflict { version: 7 });
         assert_eq!(Absent.check(None), Ok(()));

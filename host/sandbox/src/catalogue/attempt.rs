@@ -1,22 +1,14 @@
-//! One item on its way into the store: what is asked, read and checked, and how whole calls of
-//! items are carried out under the faults drawn for them.
+//! One item on its way into the store, read and checked.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{
-    body::Body,
-    catalogue::{Precondition, Success},
-    digest::canonical_digest,
-    floor::Floor,
-    gate::Admitted,
-    object::ObjectKey,
-    refusal::Refusal,
-};
+use crate::{digest::canonical_digest, object::ObjectKey, refusal::Refusal};
 
-/// What a client asks for.
+use super::{body::Body, objects::Precondition};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Action {
@@ -26,20 +18,19 @@ pub(crate) enum Action {
     Delete,
 }
 
-/// An item that reached the shop.
+/// One item that reached the shop.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) target: ObjectKey,
-    /// None if the client named none that exists.
+    /// None if the client named no known action.
     pub(crate) action: Option<Action>,
     pub(crate) idempotency_key: Option<String>,
-    /// The canonical digest of the body that is to be put, also of a wrong one.
+    /// The canonical digest of the body, valid or not.
     pub(crate) digest: Option<String>,
-    /// The work, or why the item cannot be read.
+    /// The write to apply, or the reason why the item is invalid.
     pub(crate) work: Result<Work, Refusal>,
 }
 
-/// What is to be done to an object.
 #[derive(Debug)]
 pub(crate) enum Work {
     Put(Precondition, Arc<Body>),
@@ -47,7 +38,7 @@ pub(crate) enum Work {
 }
 
 impl Attempt {
-    /// Reads one item: `version` is what the client takes for the object's current version.
+    /// Reads one item. `version` is the version that the client expects the object to have.
     pub(crate) fn read(
         target: ObjectKey,
         action: Action,
@@ -78,7 +69,7 @@ impl Attempt {
         }
     }
 
-    /// An item that cannot be read.
+    /// An item that is invalid.
     pub(crate) fn unreadable(target: ObjectKey, refusal: Refusal) -> Self {
         Self {
             target,
@@ -88,45 +79,4 @@ impl Attempt {
             work: Err(refusal),
         }
     }
-}
-
-/// The answer to one item.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) outcome: Result<Success, Refusal>,
-    /// Answered from memory because of the idempotency key.
-    pub(crate) replayed: bool,
-}
-
-/// A call of items that was carried out.
-#[derive(Debug)]
-pub(crate) struct Performed {
-    /// One answer per item, in order.
-    pub(crate) answers: Vec<Answer>,
-    /// The answers must not be seen.
-    pub(crate) dropped: bool,
-}
-
-/// Carries a call out, item by item, under the faults drawn for it.
-///
-/// # Errors
-/// The call was drawn to fail; its items are logged and nothing is applied.
-pub(crate) async fn perform(
-    floor: &Floor,
-    call: &Admitted,
-    attempts: &[Attempt],
-) -> Result<Performed, Refusal> {
-    if call.fate.error_5xx {
-        floor.store().fail(attempts, call.seq, &floor.clock);
-        return Err(Refusal::Unavailable);
-    }
-    call.fate.wait().await;
-    let taken = floor.store().take(attempts, call.seq, &floor.clock);
-    if taken.revokes_tokens {
-        floor.tokens().revoke_all();
-    }
-    Ok(Performed {
-        answers: taken.answers,
-        dropped: call.fate.drop_after_write && taken.applied,
-    })
 }

@@ -1,10 +1,12 @@
-//! Idempotency keys: the same key with the same content is answered as the first time.
+//! Idempotency keys: the same key with the same content gets the first answer again.
 //!
-//! Keys are kept for writes that succeeded; a refused write may be tried again under its key.
+//! Only successful writes are remembered; a client may retry a refused write under the same key.
 
 use std::collections::HashMap;
 
-use crate::{catalogue::Success, object::ObjectKey, refusal::Refusal};
+use crate::{object::ObjectKey, refusal::Refusal};
+
+use super::objects::Success;
 
 /// The keys of all successful writes, with their answers.
 #[derive(Debug, Default)]
@@ -12,7 +14,7 @@ pub(crate) struct IdempotencyKeys {
     remembered: HashMap<String, (Content, Success)>,
 }
 
-/// What a key stands for: an object and the digest of its body, none for a deletion.
+/// The content of a write: the object and the digest of its body (none for a deletion).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) target: ObjectKey,
@@ -20,10 +22,10 @@ pub(crate) struct Content {
 }
 
 impl IdempotencyKeys {
-    /// The first answer if the key was used for this content, none if it is new.
+    /// The first answer to this content under this key, or none if the key is new.
     ///
     /// # Errors
-    /// The key was used for something else.
+    /// The key was used for other content.
     pub(crate) fn replay(&self, key: &str, content: &Content) -> Result<Option<Success>, Refusal> {
         match self.remembered.get(key) {
             None => Ok(None),
@@ -32,7 +34,7 @@ impl IdempotencyKeys {
         }
     }
 
-    /// Keeps the answer to a successful write.
+    /// Stores the answer to a successful write.
     pub(crate) fn remember(&mut self, key: String, content: Content, answer: Success) {
         self.remembered.insert(key, (content, answer));
     }

@@ -1,4 +1,4 @@
-//! Bodies that pass, and the place that a wrong one is told.
+//! Valid bodies, and the pointers of invalid ones.
 
 use serde_json::json;
 
@@ -16,8 +16,10 @@ fn pointer(object_type: ObjectType, value: Value) -> String {
 }
 
 #[test]
-fn full_bodies_pass_and_name_their_references_once() {
-    let category = json!({"name": {"de": "Sofas"}, "parent": {"type": "category", "id": "home"}, "position": 3});
+fn full_bodies_pass_and_list_references_once() {
+    let category = json!({
+        "name": {"de": "Sofas"}, "parent": {"type": "category", "id": "home"}, "position": 3,
+    });
     let parent = ObjectKey::new(ObjectType::Category, "home");
     assert_eq!(
         check(ObjectType::Category, category).unwrap().references,
@@ -48,14 +50,15 @@ fn full_bodies_pass_and_name_their_references_once() {
         2
     );
     let offer = json!({
-        "product": {"type": "product", "id": "p"}, "price": {"currency": "EUR", "minor_units": 1999},
+        "product": {"type": "product", "id": "p"},
+        "price": {"currency": "EUR", "minor_units": 1999},
         "stock": -1, "sku": "S", "valid_from": "2026-01-01T00:00:00Z", "valid_to": null,
     });
     check(ObjectType::Offer, offer).unwrap();
 }
 
 #[test]
-fn points_at_the_wrong_place() {
+fn refusal_points_at_the_invalid_value() {
     use ObjectType::{Brand, Category, Offer, Product};
     let name = json!({"de": "x"});
     let money = json!({"currency": "EUR", "minor_units": 1});

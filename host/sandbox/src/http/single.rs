@@ -1,4 +1,4 @@
-//! One object by one call: `PUT`, `DELETE` and `GET /v1/{type}/{id}`.
+//! One object in one call: `PUT`, `DELETE` and `GET /v1/{type}/{id}`.
 
 use std::sync::Arc;
 
@@ -15,16 +15,20 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
-    attempt::{Action, Answer, Attempt, perform},
-    floor::Floor,
-    gate::{Admitted, Served},
+    catalogue::{Action, Answer, Attempt},
     object::{ObjectKey, ObjectType},
     refusal::Refusal,
+    state::ShopState,
+};
+
+use super::{
+    arrival_layer::{Admitted, Served},
+    perform::perform,
 };
 
 /// `PUT`: creates or replaces the object, under the preconditions of the headers.
 pub(crate) async fn put(
-    State(floor): State<Arc<Floor>>,
+    State(state): State<Arc<ShopState>>,
     Extension(call): Extension<Admitted>,
     Path((object_type, id)): Path<(String, String)>,
     headers: HeaderMap,
@@ -43,12 +47,12 @@ pub(crate) async fn put(
         Ok(body) => Attempt::read(target, action, version.as_deref(), key, Some(body)),
         Err(refusal) => Attempt::unreadable(target, refusal),
     };
-    write(&floor, &call, attempt).await
+    write(&state, &call, attempt).await
 }
 
-/// `DELETE`: removes the object, under the preconditions of the headers.
+/// `DELETE`: deletes the object, under the preconditions of the headers.
 pub(crate) async fn delete(
-    State(floor): State<Arc<Floor>>,
+    State(state): State<Arc<ShopState>>,
     Extension(call): Extension<Admitted>,
     Path((object_type, id)): Path<(String, String)>,
     headers: HeaderMap,
@@ -63,12 +67,12 @@ pub(crate) async fn delete(
     };
     let key = idempotency_key(&headers);
     let attempt = Attempt::read(target, Action::Delete, version.as_deref(), key, None);
-    write(&floor, &call, attempt).await
+    write(&state, &call, attempt).await
 }
 
-/// `GET`: the object as it is.
+/// `GET`: the object with its version.
 pub(crate) async fn get(
-    State(floor): State<Arc<Floor>>,
+    State(state): State<Arc<ShopState>>,
     Extension(call): Extension<Admitted>,
     Path((object_type, id)): Path<(String, String)>,
 ) -> Response {
@@ -76,11 +80,11 @@ pub(crate) async fn get(
         Ok(target) => target,
         Err(refusal) => return refusal.into_response(),
     };
-    if call.fate.error_5xx {
+    if call.faults.error_5xx {
         return Refusal::Unavailable.into_response();
     }
-    call.fate.wait().await;
-    let found = floor.store().get(&target);
+    call.faults.wait().await;
+    let found = state.store().get(&target);
     match found {
         None => Refusal::ObjectMissing.into_response(),
         Some(object) => {
@@ -92,9 +96,9 @@ pub(crate) async fn get(
     }
 }
 
-async fn write(floor: &Floor, call: &Admitted, attempt: Attempt) -> Response {
+async fn write(state: &ShopState, call: &Admitted, attempt: Attempt) -> Response {
     let attempts = [attempt];
-    let (mut response, dropped) = match perform(floor, call, &attempts).await {
+    let (mut response, dropped) = match perform(state, call, &attempts).await {
         Ok(mut performed) => {
             let answer = performed.answers.remove(0);
             (respond(&attempts[0].target, answer), performed.dropped)
@@ -140,7 +144,9 @@ fn with_etag(mut response: Response, version: u64) -> Response {
 }
 
 fn target(object_type: &str, id: &str) -> Result<ObjectKey, Refusal> {
-    ObjectType::parse(object_type).map(|object_type| ObjectKey::new(object_type, id))
+    ObjectType::parse(object_type)
+        .map(|known| ObjectKey::new(known, id))
+        .ok_or_else(|| Refusal::type_unknown(object_type))
 }
 
 /// The action and the version that the conditional headers (RFC 9110, section 13.1) ask for.
@@ -159,7 +165,7 @@ fn conditions(headers: &HeaderMap) -> Result<(Action, Option<String>), Refusal> 
     }
 }
 
-/// The key, bare or quoted.
+/// The idempotency key, bare or quoted.
 fn idempotency_key(headers: &HeaderMap) -> Option<String> {
     let key = headers.get("idempotency-key")?.to_str().ok()?;
     Some(key.trim_matches('"').to_owned())

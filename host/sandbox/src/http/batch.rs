@@ -1,6 +1,7 @@
-//! Many objects of one type by one call: `POST /v1/{type}/batch`.
+//! Several objects of one type in one call: `POST /v1/{type}/batch`.
 //!
-//! A batch is refused whole or taken; in a taken one every item stands for itself.
+//! The shop accepts or refuses a batch as a whole. In an accepted batch, each item succeeds or
+//! fails on its own.
 
 use std::sync::Arc;
 
@@ -14,15 +15,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    attempt::{Action, Answer, Attempt, perform},
-    floor::Floor,
-    gate::{Admitted, Served},
+    catalogue::{Action, Answer, Attempt},
     object::{ObjectKey, ObjectType},
     refusal::{ErrorBody, Refusal},
     scenario::Scenario,
+    state::ShopState,
 };
 
-/// The one name under a type that is not an object's, for `POST`.
+use super::{
+    arrival_layer::{Admitted, Served},
+    perform::perform,
+};
+
+/// The last path segment of a batch call. For `POST` only; other methods take it as an object id.
 const BATCH: &str = "batch";
 
 #[derive(Deserialize)]
@@ -58,9 +63,9 @@ struct ItemResult<'a> {
     error: Option<ErrorBody<'a>>,
 }
 
-/// `POST`: takes the items, each by itself, or refuses the batch.
+/// `POST`: accepts the items or refuses the batch.
 pub(crate) async fn post(
-    State(floor): State<Arc<Floor>>,
+    State(state): State<Arc<ShopState>>,
     Extension(call): Extension<Admitted>,
     Path((object_type, name)): Path<(String, String)>,
     bytes: Bytes,
@@ -76,11 +81,11 @@ pub(crate) async fn post(
         items: attempts.len() as u64,
         dropped: false,
     };
-    let mut response = if call.fate.batch_refusal && !call.fate.error_5xx {
-        let reason = "the scenario wants it".to_owned();
+    let mut response = if call.faults.batch_refusal && !call.faults.error_5xx {
+        let reason = "scripted by the scenario".to_owned();
         Refusal::BatchRefused { reason }.into_response()
     } else {
-        match perform(&floor, &call, &attempts).await {
+        match perform(&state, &call, &attempts).await {
             Ok(performed) => {
                 served.dropped = performed.dropped;
                 respond(&attempts, &performed.answers)
@@ -93,11 +98,12 @@ pub(crate) async fn post(
 }
 
 fn read(object_type: &str, bytes: &Bytes, scenario: &Scenario) -> Result<Vec<Attempt>, Refusal> {
-    let object_type = ObjectType::parse(object_type)?;
+    let object_type =
+        ObjectType::parse(object_type).ok_or_else(|| Refusal::type_unknown(object_type))?;
     if bytes.len() as u64 > scenario.max_body_bytes {
         return Err(Refusal::BatchRefused {
             reason: format!(
-                "{} bytes are more than {} (`max_body_bytes` in the scenario)",
+                "{} bytes exceed {} (`max_body_bytes` in the scenario)",
                 bytes.len(),
                 scenario.max_body_bytes
             ),
@@ -108,7 +114,7 @@ fn read(object_type: &str, bytes: &Bytes, scenario: &Scenario) -> Result<Vec<Att
     if request.items.len() > scenario.max_batch {
         return Err(Refusal::BatchRefused {
             reason: format!(
-                "{} items are more than {} (`max_batch` in the scenario)",
+                "{} items exceed {} (`max_batch` in the scenario)",
                 request.items.len(),
                 scenario.max_batch
             ),
@@ -133,7 +139,7 @@ fn read_item(object_type: ObjectType, item: Value) -> Attempt {
             item.body,
         ),
         Err(error) => {
-            let message = format!("the item is not readable: {error}");
+            let message = format!("invalid item: {error}");
             Attempt::unreadable(target, Refusal::body_invalid("", message))
         }
     }

@@ -1,62 +1,63 @@
-//! The shop's door: counts arrivals, judges the limits, draws fates, and logs every call.
+//! Admits calls: counts arrivals, checks the limits, draws the faults, and logs every call.
 //!
-//! Behind one lock of its own, held for microseconds, so that no work on objects delays a stamp:
-//! the stamp is taken inside the lock, which makes the order of stamps the order of the log.
+//! A lock of its own protects this state for microseconds at a time, so that no work on objects
+//! delays a stamp. The stamp is taken inside the lock, so that the log is in the order of stamps.
 
 use std::sync::Arc;
 
 use axum::http::Method;
 
 use crate::{
-    calls::{Call, CallEnd},
     clock::{Clock, Stamp},
-    faults::{Fate, FaultScript},
-    limits::Meter,
     refusal::Refusal,
     scenario::Scenario,
 };
 
-/// The state of the door.
+use super::{
+    call_log::{Call, CallEnd},
+    faults::{FaultDecision, FaultScript},
+    limits::Meter,
+};
+
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Arrivals {
     scenario: Arc<Scenario>,
     meters: Vec<Meter>,
     script: FaultScript,
     calls: Vec<Call>,
     counts: Counts,
-    /// Counted calls that are open now, also across resets.
+    /// The counted calls that are open now. A reset does not change it.
     in_flight: u64,
-    /// Grows with each reset, so that a call from before it finds no record to end.
+    /// Incremented by each reset, so that a call from before it changes no record of the new log.
     epoch: u64,
 }
 
-/// What the door counted since the start or the last reset.
+/// The counts since the start or the last reset.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Calls that counted against the limits.
     pub(crate) counted: u64,
-    /// Of those, the ones that broke at least one limit.
+    /// The counted calls that broke at least one limit.
     pub(crate) exceeded: u64,
-    /// Of those, the ones that came while the shop was closed.
+    /// The counted calls that arrived during a cool-down.
     pub(crate) while_closed: u64,
-    /// The first and the last counted arrival.
+    /// The first and the last counted arrivals.
     pub(crate) span: Option<(Stamp, Stamp)>,
 }
 
-/// A call that has come in: what to end later, and what was decided about it.
+/// A call that has arrived, and the decision about it.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) epoch: u64,
-    /// The call's place in the log, from 1.
+    /// The call's position in the log, from 1.
     pub(crate) seq: u64,
     pub(crate) counted: bool,
     pub(crate) scenario: Arc<Scenario>,
-    /// The drawn fate, or the refusal of a call that broke a limit or came while closed.
-    pub(crate) verdict: Result<Fate, Refusal>,
+    /// The drawn faults, or the refusal of a call that broke a limit or arrived during a cool-down.
+    pub(crate) verdict: Result<FaultDecision, Refusal>,
 }
 
-impl Door {
-    /// The door of a shop at which nobody has knocked.
+impl Arrivals {
     pub(crate) fn new(scenario: Arc<Scenario>) -> Self {
         Self {
             meters: scenario.limits.iter().cloned().map(Meter::new).collect(),
@@ -69,7 +70,7 @@ impl Door {
         }
     }
 
-    /// Stamps, logs and judges a call whose head has just arrived.
+    /// Stamps, judges and logs a call whose head has just arrived.
     pub(crate) fn arrive(&mut self, clock: &Clock, method: Method, path: &str) -> Arrival {
         let at = clock.now();
         let counted = path.starts_with("/v1/") || self.scenario.count_tokens;
@@ -86,7 +87,7 @@ impl Door {
         let verdict = if counted {
             self.judge(at)
         } else {
-            Ok(Fate::default())
+            Ok(FaultDecision::default())
         };
         Arrival {
             epoch: self.epoch,
@@ -97,16 +98,16 @@ impl Door {
         }
     }
 
-    fn judge(&mut self, at: Stamp) -> Result<Fate, Refusal> {
+    fn judge(&mut self, at: Stamp) -> Result<FaultDecision, Refusal> {
         let counts = &mut self.counts;
         counts.counted += 1;
         counts.span = Some((counts.span.map_or(at, |(first, _)| first), at));
         self.in_flight += 1;
         let closed_us = self.script.closed_for_us(at);
         self.script.arrived(counts.counted, at);
-        let fate = self.script.draw();
+        let faults = self.script.draw();
 
-        // Every limit counts the call, also if another one refuses it already.
+        // Every limit counts the call, even if another limit has already refused it.
         let mut exceeded_us = None;
         for meter in &mut self.meters {
             exceeded_us = exceeded_us.max(meter.arrive(at, self.in_flight));
@@ -114,15 +115,15 @@ impl Door {
         counts.exceeded += u64::from(exceeded_us.is_some());
         counts.while_closed += u64::from(closed_us.is_some());
         let reason = match (exceeded_us, closed_us) {
-            (None, None) => return Ok(fate),
-            (Some(_), _) => "a limit is exceeded",
-            (None, Some(_)) => "the shop is closed for a while",
+            (None, None) => return Ok(faults),
+            (Some(_), _) => "limit exceeded",
+            (None, Some(_)) => "cool-down",
         };
         let wait_us = exceeded_us.max(closed_us).unwrap_or(0);
         Err(Refusal::LimitExceeded { reason, wait_us })
     }
 
-    /// Ends a call: completes its record and lets the next one in.
+    /// Ends a call: completes its record and frees its place among the open calls.
     pub(crate) fn end(&mut self, clock: &Clock, arrival: &Ended) {
         self.in_flight -= u64::from(arrival.counted);
         if arrival.epoch != self.epoch {
@@ -138,7 +139,7 @@ impl Door {
         }
     }
 
-    /// Goes on under another scenario.
+    /// Continues under another scenario.
     pub(crate) fn change(&mut self, scenario: Arc<Scenario>) {
         let mut before = std::mem::take(&mut self.meters).into_iter();
         for limit in &scenario.limits {
@@ -153,7 +154,7 @@ impl Door {
         self.scenario = scenario;
     }
 
-    /// Forgets everything but the scenario and the calls that are open.
+    /// Forgets everything except the scenario and the open calls.
     pub(crate) fn reset(&mut self) {
         let fresh = Self::new(Arc::clone(&self.scenario));
         let before = std::mem::replace(self, fresh);
@@ -161,12 +162,11 @@ impl Door {
         self.epoch = before.epoch + 1;
     }
 
-    /// The scenario as it is now.
     pub(crate) fn scenario(&self) -> Arc<Scenario> {
         Arc::clone(&self.scenario)
     }
 
-    /// The limits with what they have seen.
+    /// The limits, with their counts.
     pub(crate) fn meters(&self) -> &[Meter] {
         &self.meters
     }
@@ -180,7 +180,8 @@ impl Door {
         self.counts
     }
 
-    /// For how many microseconds between the first and the last counted call the shop was closed.
+    /// The microseconds between the first and the last counted calls in which the shop was in a
+    /// cool-down.
     pub(crate) fn closed_us(&self) -> u64 {
         self.counts.span.map_or(0, |(first, last)| {
             self.script.closed_us_between(first, last)
@@ -188,14 +189,14 @@ impl Door {
     }
 }
 
-/// How a call ended, for [`Door::end`].
+/// How a call ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended {
     pub(crate) epoch: u64,
     pub(crate) seq: u64,
     pub(crate) counted: bool,
     pub(crate) end: CallEnd,
-    /// The status, 0 for none.
+    /// 0: no status.
     pub(crate) status: u16,
     pub(crate) items: u64,
 }

@@ -1,9 +1,9 @@
-//! Who may come in: tokens, the two ways to obtain one, and the layer that asks for one.
+//! Authentication: the layer that checks tokens, and the two ways to obtain one.
 //!
-//! `POST /oauth/token` is the client credentials grant of RFC 6749 (section 4.4), with that RFC's
-//! own errors (section 5.2); `POST /v1/login` is a login as shops invent them.
+//! `POST /oauth/token` is the client credentials grant of RFC 6749 (section 4.4) with the errors of
+//! that RFC (section 5.2). `POST /v1/login` is a proprietary login, as many shops have one.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json,
@@ -20,72 +20,18 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{clock::Stamp, floor::Floor, gate::Admitted, refusal::Refusal, scenario::Credentials};
+use crate::{refusal::Refusal, scenario::Credentials, state::ShopState};
 
-const US_PER_S: u64 = 1_000_000;
+use super::arrival_layer::Admitted;
 
-/// The tokens that were issued.
-#[derive(Debug, Default)]
-pub(crate) struct Tokens {
-    issued: HashMap<String, Token>,
-    revocations: u64,
-}
-
-#[derive(Debug)]
-struct Token {
-    expires: Stamp,
-    revoked: bool,
-}
-
-impl Tokens {
-    /// Issues a token that is good for `ttl_s` seconds. Tokens are not drawn from the scenario's
-    /// seed: one from before a restart or a reset must not come to life again.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a token must not be foreseeable from a seed"
-    )]
-    fn issue(&mut self, now: Stamp, ttl_s: u64) -> String {
-        let token = format!("sbx_{:032x}", rand::random::<u128>());
-        let issued = Token {
-            expires: now.plus_us(ttl_s.saturating_mul(US_PER_S)),
-            revoked: false,
-        };
-        self.issued.insert(token.clone(), issued);
-        token
-    }
-
-    /// Whether the token is good at this instant.
-    fn check(&self, token: &str, now: Stamp) -> Result<(), Refusal> {
-        match self.issued.get(token) {
-            None => Err(Refusal::TokenUnknown),
-            Some(known) if known.revoked => Err(Refusal::TokenRevoked),
-            Some(known) if known.expires <= now => Err(Refusal::TokenExpired),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Revokes every token issued so far.
-    pub(crate) fn revoke_all(&mut self) {
-        self.revocations += 1;
-        for token in self.issued.values_mut() {
-            token.revoked = true;
-        }
-    }
-
-    /// How many times all tokens were revoked.
-    pub(crate) const fn revocations(&self) -> u64 {
-        self.revocations
-    }
-}
-
-/// The layer around everything that asks for a token.
+/// The layer around every route that requires a token.
 pub(crate) async fn authorize(
-    State(floor): State<Arc<Floor>>,
+    State(state): State<Arc<ShopState>>,
     request: Request,
     next: Next,
 ) -> Response {
     let presented = header(request.headers(), "bearer").unwrap_or_default();
-    let checked = floor.tokens().check(presented, floor.clock.now());
+    let checked = state.tokens().check(presented, state.clock.now());
     match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
@@ -103,7 +49,7 @@ pub(crate) async fn account(Extension(call): Extension<Admitted>) -> Response {
 
 /// `POST /v1/login`.
 pub(crate) async fn login(
-    State(floor): State<Arc<Floor>>,
+    State(state): State<Arc<ShopState>>,
     Extension(call): Extension<Admitted>,
     body: Bytes,
 ) -> Response {
@@ -119,13 +65,13 @@ pub(crate) async fn login(
         return Refusal::LoginRefused.into_response();
     }
     let expires_in = call.scenario.token_ttl_s;
-    let token = floor.tokens().issue(floor.clock.now(), expires_in);
+    let token = state.tokens().issue(state.clock.now(), expires_in);
     let account = &call.scenario.account;
     Json(json!({ "token": token, "expires_in": expires_in, "account": account })).into_response()
 }
 
 pub(crate) async fn oauth_token(
-    State(floor): State<Arc<Floor>>,
+    State(state): State<Arc<ShopState>>,
     Extension(call): Extension<Admitted>,
     headers: HeaderMap,
     body: Bytes,
@@ -133,7 +79,7 @@ pub(crate) async fn oauth_token(
     let mut response = match grant(&headers, &body, &call.scenario.credentials) {
         Ok(()) => {
             let expires_in = call.scenario.token_ttl_s;
-            let token = floor.tokens().issue(floor.clock.now(), expires_in);
+            let token = state.tokens().issue(state.clock.now(), expires_in);
             Json(json!({
                 "access_token": token,
                 "token_type": "Bearer",
@@ -149,7 +95,7 @@ pub(crate) async fn oauth_token(
     response
 }
 
-/// The errors of RFC 6749, section 5.2, that can occur here.
+/// The errors of RFC 6749 (section 5.2) that this endpoint returns.
 enum GrantError {
     InvalidRequest,
     InvalidClient,
@@ -179,7 +125,7 @@ struct GrantForm {
     client_secret: Option<String>,
 }
 
-/// Whether the request is a client credentials grant by the client of the scenario.
+/// Checks a client credentials grant against the scenario's credentials.
 fn grant(headers: &HeaderMap, body: &[u8], expected: &Credentials) -> Result<(), GrantError> {
     let form: GrantForm = form(body).ok_or(GrantError::InvalidRequest)?;
     match form.grant_type.as_deref() {
@@ -201,13 +147,13 @@ fn grant(headers: &HeaderMap, body: &[u8], expected: &Credentials) -> Result<(),
     }
 }
 
-/// The credentials of the `Authorization` header, if it is of that scheme (in any case).
+/// The credentials in the `Authorization` header if it has this scheme, in any case.
 fn header<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let (name, rest) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     name.eq_ignore_ascii_case(scheme).then(|| rest.trim())
 }
 
-/// The client id and secret of HTTP Basic. RFC 6749, section 2.3.1, has both form-encoded first.
+/// The client id and secret from HTTP Basic. RFC 6749 (section 2.3.1) form-encodes both first.
 fn basic_pair(basic: &str) -> Option<(String, String)> {
     #[derive(Deserialize)]
     struct Pair {
@@ -220,8 +166,7 @@ fn basic_pair(basic: &str) -> Option<(String, String)> {
     Some((pair.id, pair.secret))
 }
 
-/// Reads a form. A form and the query of a URI have the same encoding, and the latter's decoder is
-/// at hand.
+/// Decodes a form. Forms and URI queries have the same encoding, so this uses the query decoder.
 fn form<T: serde::de::DeserializeOwned>(body: &[u8]) -> Option<T> {
     let text = std::str::from_utf8(body).ok()?;
     let uri: Uri = format!("/?{text}").parse().ok()?;

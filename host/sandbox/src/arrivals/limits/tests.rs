@@ -6,7 +6,7 @@ fn at_ms(ms: u64) -> Stamp {
     Stamp::from_us(ms * 1_000)
 }
 
-/// The waits in milliseconds that arrivals at these milliseconds are told.
+/// The waits, in milliseconds, for arrivals at these milliseconds.
 fn waits_ms(meter: &mut Meter, arrivals_ms: &[u64]) -> Vec<Option<u64>> {
     arrivals_ms
         .iter()
@@ -14,8 +14,8 @@ fn waits_ms(meter: &mut Meter, arrivals_ms: &[u64]) -> Vec<Option<u64>> {
         .collect()
 }
 
-/// The definition taken literally: is there a stretch that ends with the last arrival and holds
-/// more than `rate × w + burst`?
+/// The definition, taken literally: does an interval that ends with the last arrival hold more than
+/// `rate × w + burst` arrivals?
 fn breaks_bucket(arrivals_us: &[u64], rate: u64, per_us: u64, burst: u64) -> bool {
     let last = arrivals_us[arrivals_us.len() - 1];
     (0..arrivals_us.len()).any(|first| {
@@ -27,7 +27,7 @@ fn breaks_bucket(arrivals_us: &[u64], rate: u64, per_us: u64, burst: u64) -> boo
 }
 
 #[test]
-fn a_bucket_takes_its_burst_then_its_rate() {
+fn bucket_admits_its_burst_then_its_rate() {
     let mut meter = Meter::new(Limit::TokenBucket {
         rate: 10,
         per_ms: 1_000,
@@ -38,13 +38,13 @@ fn a_bucket_takes_its_burst_then_its_rate() {
 }
 
 #[test]
-fn a_refused_arrival_counts_against_the_bucket_too() {
+fn bucket_counts_refused_arrivals() {
     let mut meter = Meter::new(Limit::TokenBucket {
         rate: 10,
         per_ms: 1_000,
         burst: 1,
     });
-    // The second is 1 in debt, so the next may come when that and its own token are there.
+    // The second is 1 in debt, so the next is due when that token and its own are available.
     assert_eq!(
         waits_ms(&mut meter, &[0, 0, 100, 300]),
         [None, Some(200), Some(200), None]
@@ -53,7 +53,7 @@ fn a_refused_arrival_counts_against_the_bucket_too() {
 }
 
 #[test]
-fn a_rest_fills_the_bucket_to_its_burst_and_no_further() {
+fn bucket_refills_to_its_burst_only() {
     let mut meter = Meter::new(Limit::TokenBucket {
         rate: 10,
         per_ms: 1_000,
@@ -64,7 +64,7 @@ fn a_rest_fills_the_bucket_to_its_burst_and_no_further() {
 }
 
 #[test]
-fn a_bucket_agrees_with_its_definition() {
+fn bucket_agrees_with_its_definition() {
     let (rate, per_ms, burst) = (7, 300, 4);
     let mut meter = Meter::new(Limit::TokenBucket {
         rate,
@@ -89,7 +89,7 @@ fn a_bucket_agrees_with_its_definition() {
 }
 
 #[test]
-fn a_window_slides_and_is_open_at_its_end() {
+fn window_slides_and_excludes_its_end() {
     let mut meter = Meter::new(Limit::Window {
         max: 2,
         window_ms: 1_000,
@@ -101,7 +101,7 @@ fn a_window_slides_and_is_open_at_its_end() {
 }
 
 #[test]
-fn a_window_lets_the_next_in_exactly_when_the_first_leaves() {
+fn window_admits_the_next_when_the_first_leaves() {
     let mut meter = Meter::new(Limit::Window {
         max: 2,
         window_ms: 1_000,
@@ -111,7 +111,7 @@ fn a_window_lets_the_next_in_exactly_when_the_first_leaves() {
 }
 
 #[test]
-fn concurrency_looks_only_at_open_calls() {
+fn concurrency_counts_open_calls_only() {
     let mut meter = Meter::new(Limit::Concurrency { max: 2 });
     assert_eq!(meter.arrive(at_ms(0), 2), None);
     assert!(meter.arrive(at_ms(0), 3).is_some());
@@ -119,7 +119,7 @@ fn concurrency_looks_only_at_open_calls() {
 }
 
 #[test]
-fn use_is_told_from_500_calls_on() {
+fn usage_is_reported_from_500_calls() {
     let mut meter = Meter::new(Limit::TokenBucket {
         rate: 100,
         per_ms: 1_000,

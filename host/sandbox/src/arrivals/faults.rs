@@ -1,7 +1,7 @@
-//! Scripted misbehaviour: what happens to a call is drawn when it arrives, from the seed.
+//! Scripted faults: the faults of a call are drawn from the seed when the call arrives.
 //!
-//! Every counted call draws the same amount whatever the shares are, so the fate of the n-th call
-//! depends on the seed, n and the shares alone. Nothing is carried out here, except the wait.
+//! Every counted call draws the same number of random values, so the faults of the n-th call
+//! depend only on the seed, n and the shares. The handlers carry the faults out.
 
 use std::time::Duration;
 
@@ -9,24 +9,23 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{clock::Stamp, scenario::Faults};
 
-/// Microseconds in a millisecond.
 const US_PER_MS: u64 = 1_000;
 
-/// What was drawn for one call. Each part applies where it makes sense.
+/// The faults of one call. Each fault applies only where it makes sense.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fate {
+pub(crate) struct FaultDecision {
     /// Answer 503 and apply nothing.
     pub(crate) error_5xx: bool,
     /// Wait this long before anything is applied.
     pub(crate) latency_ms: Option<u64>,
-    /// Close the connection in place of the answer.
+    /// Close the connection instead of sending the answer.
     pub(crate) drop_after_write: bool,
     /// Answer 413 and apply nothing.
     pub(crate) batch_refusal: bool,
 }
 
-impl Fate {
-    /// Waits as long as was drawn.
+impl FaultDecision {
+    /// Waits for the drawn latency.
     pub(crate) async fn wait(&self) {
         if let Some(ms) = self.latency_ms {
             tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -34,17 +33,16 @@ impl Fate {
     }
 }
 
-/// The draws and the closures of a shop.
+/// The random draws and the cool-downs of a shop.
 #[derive(Debug)]
 pub(crate) struct FaultScript {
     faults: Faults,
     draws: StdRng,
-    /// Closures by their start; they may overlap.
+    /// Start and end of each cool-down, ordered by start; they may overlap.
     closures: Vec<(Stamp, Stamp)>,
 }
 
 impl FaultScript {
-    /// A script of which nothing has happened yet.
     pub(crate) fn new(faults: Faults, seed: u64) -> Self {
         Self {
             faults,
@@ -53,7 +51,7 @@ impl FaultScript {
         }
     }
 
-    /// Replaces the faults; draws and closures go on.
+    /// Replaces the faults; draws and closures continue.
     pub(crate) fn replace(&mut self, faults: Faults) {
         self.faults = faults;
     }
@@ -62,11 +60,11 @@ impl FaultScript {
         self.draws = StdRng::seed_from_u64(seed);
     }
 
-    pub(crate) fn draw(&mut self) -> Fate {
+    pub(crate) fn draw(&mut self) -> FaultDecision {
         let [error, latency, dropped, refusal]: [f64; 4] = self.draws.random();
         let faults = &self.faults;
-        // A draw is below 1, so a share of 1 always hits and a share of 0 never does.
-        Fate {
+        // A drawn value is below 1, so a share of 1 always applies and a share of 0 never does.
+        FaultDecision {
             error_5xx: error < faults.error_5xx,
             latency_ms: (latency < faults.latency.share).then_some(faults.latency.ms),
             drop_after_write: dropped < faults.drop_after_write,
@@ -74,13 +72,13 @@ impl FaultScript {
         }
     }
 
-    /// How many microseconds the shop stays closed, if it is closed at this instant.
+    /// The microseconds until the shop opens again, if it is closed at this instant.
     pub(crate) fn closed_for_us(&self, at: Stamp) -> Option<u64> {
         let open_again = self.closures.iter().map(|&(_, until)| until).max()?;
         Some(open_again.us_since(at)).filter(|&left_us| left_us > 0)
     }
 
-    /// Closes the shop if a cool-down is due with the arrival of the call of this number.
+    /// Closes the shop if a cool-down starts with the call of this number.
     pub(crate) fn arrived(&mut self, counted_calls: u64, at: Stamp) {
         let due = self.faults.cool_downs.iter();
         for cool_down in due.filter(|cool_down| cool_down.after_calls == counted_calls) {
@@ -89,7 +87,7 @@ impl FaultScript {
         }
     }
 
-    /// For how many microseconds between the two instants the shop was closed.
+    /// The microseconds between the two instants in which the shop was closed.
     pub(crate) fn closed_us_between(&self, first: Stamp, last: Stamp) -> u64 {
         let mut counted_to = first;
         let mut closed_us = 0;
@@ -112,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_draws_the_same_fates() {
+    fn draws_repeat_with_the_seed() {
         let faults = Faults {
             error_5xx: 0.3,
             latency: Latency { share: 0.5, ms: 9 },
@@ -120,13 +118,16 @@ mod tests {
             batch_refusal: 0.1,
             ..Faults::default()
         };
-        let fates = |seed| -> Vec<Fate> {
+        let decisions = |seed| -> Vec<FaultDecision> {
             let mut script = FaultScript::new(faults.clone(), seed);
             (0..200).map(|_| script.draw()).collect()
         };
-        assert_eq!(fates(7), fates(7));
-        assert_ne!(fates(7), fates(8));
-        let errors = fates(7).iter().filter(|fate| fate.error_5xx).count();
+        assert_eq!(decisions(7), decisions(7));
+        assert_ne!(decisions(7), decisions(8));
+        let errors = decisions(7)
+            .iter()
+            .filter(|faults| faults.error_5xx)
+            .count();
         assert!(
             (30..90).contains(&errors),
             "{errors} of 200 at a share of 0.3"
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_0_and_1_are_never_and_always() {
+    fn shares_of_0_and_1_mean_never_and_always() {
         let mut script = FaultScript::new(
             Faults {
                 drop_after_write: 1.0,
@@ -143,16 +144,16 @@ mod tests {
             1,
         );
         for _ in 0..100 {
-            let expected = Fate {
+            let expected = FaultDecision {
                 drop_after_write: true,
-                ..Fate::default()
+                ..FaultDecision::default()
             };
             assert_eq!(script.draw(), expected);
         }
     }
 
     #[test]
-    fn a_cool_down_closes_at_its_count_and_overlaps_count_once() {
+    fn cool_down_closes_at_its_count_and_counts_overlaps_once() {
         let cool_downs = vec![
             CoolDown {
                 after_calls: 2,

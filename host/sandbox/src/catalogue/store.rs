@@ -1,25 +1,25 @@
-//! The store: takes items one by one, remembers their keys, logs them.
+//! The store: applies items one by one, remembers their idempotency keys and logs them.
 //!
-//! The order here is the shop's contract: an unreadable item is refused first; then a known
-//! idempotency key answers, whatever the object has become since; then the precondition, then the
-//! references.
+//! The order of the checks is the shop's contract. An invalid item is refused first. A known
+//! idempotency key then replays its answer, even if the object has changed since. The precondition
+//! and the references come last.
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
-
 use crate::{
-    attempt::{Answer, Attempt, Work},
-    catalogue::{Catalogue, Object, Success},
     clock::{Clock, Stamp},
-    idempotency::{Content, IdempotencyKeys},
     object::ObjectKey,
     refusal::Refusal,
     scenario::Scenario,
-    writes::{Fared, Write, WriteLog},
 };
 
-/// Everything that the shop keeps.
+use super::{
+    attempt::{Attempt, Work},
+    idempotency::{Content, IdempotencyKeys},
+    objects::{Catalogue, Object, Success},
+    write_log::{Write, WriteLog, WriteResult},
+};
+
 #[derive(Debug)]
 pub(crate) struct Store {
     scenario: Arc<Scenario>,
@@ -30,13 +30,21 @@ pub(crate) struct Store {
     missing_reference_items: u64,
 }
 
-/// What came of one call's items.
+/// The answer to one item.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) outcome: Result<Success, Refusal>,
+    /// The answer was replayed for a known idempotency key.
+    pub(crate) replayed: bool,
+}
+
+/// The result of one call.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) answers: Vec<Answer>,
-    /// Whether at least one item was applied.
+    /// At least one item was applied.
     pub(crate) applied: bool,
-    /// Whether a count was reached at which all tokens are revoked.
+    /// The call reached a count at which all tokens are revoked.
     pub(crate) revokes_tokens: bool,
 }
 
@@ -52,12 +60,12 @@ impl Store {
         }
     }
 
-    /// Goes on under another scenario.
+    /// Continues under another scenario.
     pub(crate) fn change(&mut self, scenario: &Arc<Scenario>) {
         self.scenario = Arc::clone(scenario);
     }
 
-    /// Takes or refuses each item of a call by itself, in order.
+    /// Applies or refuses each item of a call separately, in order.
     pub(crate) fn take(&mut self, attempts: &[Attempt], call: u64, clock: &Clock) -> Taken {
         let at = clock.now();
         let applied_before = self.log.applied();
@@ -88,7 +96,7 @@ impl Store {
                 outcome: Err(Refusal::Unavailable),
                 replayed: false,
             };
-            self.log.record(attempt, call, at, fared(&answer));
+            self.log.record(attempt, call, at, write_result(&answer));
         }
     }
 
@@ -107,7 +115,7 @@ impl Store {
                 replayed: false,
             },
         };
-        self.log.record(attempt, call, at, fared(&answer));
+        self.log.record(attempt, call, at, write_result(&answer));
         answer
     }
 
@@ -132,12 +140,11 @@ impl Store {
         Ok(success)
     }
 
-    /// The object, if it is there.
     pub(crate) fn get(&self, target: &ObjectKey) -> Option<Object> {
         self.catalogue.get(target).cloned()
     }
 
-    /// All objects, by type and id.
+    /// All objects, ordered by type and id.
     pub(crate) fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
         self.catalogue.objects()
     }
@@ -151,7 +158,7 @@ impl Store {
         &self.log
     }
 
-    /// The calls and the items that were refused because a referenced object was not there.
+    /// The calls and the items that were refused because a referenced object was missing.
     pub(crate) const fn missing_references(&self) -> (u64, u64) {
         (self.missing_reference_calls, self.missing_reference_items)
     }
@@ -164,44 +171,17 @@ fn content(attempt: &Attempt) -> Content {
     }
 }
 
-fn fared(answer: &Answer) -> Fared {
+fn write_result(answer: &Answer) -> WriteResult {
     let applied = answer.outcome.is_ok() && !answer.replayed;
     let (status, version, changed) = match &answer.outcome {
         Ok(success) => (success.status(), success.version(), success.changed()),
         Err(refusal) => (refusal.status(), None, false),
     };
-    Fared {
+    WriteResult {
         status,
         applied,
         replayed: answer.replayed,
         changed: applied && changed,
         version,
-    }
-}
-
-impl Success {
-    /// The HTTP status, of the call or of the item.
-    pub(crate) const fn status(self) -> StatusCode {
-        match self {
-            Self::Created { .. } => StatusCode::CREATED,
-            Self::Replaced { .. } => StatusCode::OK,
-            Self::Deleted => StatusCode::NO_CONTENT,
-        }
-    }
-
-    /// The object's version now, none if it is gone.
-    pub(crate) const fn version(self) -> Option<u64> {
-        match self {
-            Self::Created { version } | Self::Replaced { version, .. } => Some(version),
-            Self::Deleted => None,
-        }
-    }
-
-    /// Whether the shop holds something else than before.
-    pub(crate) const fn changed(self) -> bool {
-        match self {
-            Self::Created { .. } | Self::Deleted => true,
-            Self::Replaced { changed, .. } => changed,
-        }
     }
 }

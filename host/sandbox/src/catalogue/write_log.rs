@@ -1,9 +1,9 @@
-//! The log of writes: one record for every item that reached the shop, and which were repeats.
+//! The log of writes: one record for every item that reached the shop, and the count of repeats.
 //!
-//! An item is a *repeat under the same key* if its object and key came before in a write that
-//! succeeded or in a call answered 503; a refused write was not applied, and sending it again is
-//! no repeat. It is a *repeat under another key* if the object's last such write brought the same
-//! bytes under another key.
+//! An item is a *repeat under the same key* if an earlier item had the same object and key, and
+//! succeeded or belonged to a call answered 503. A refused write was not applied, so sending it
+//! again is no repeat. An item is a *repeat under another key* if the object's last such write had
+//! the same bytes under another key.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,22 +11,23 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use crate::{
-    attempt::{Action, Attempt},
     clock::{Clock, Stamp},
     object::{ObjectKey, ObjectType},
 };
 
-/// What became of an item, for its record.
+use super::attempt::{Action, Attempt};
+
+/// The result of an item, for its record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fared {
+pub(crate) struct WriteResult {
     pub(crate) status: StatusCode,
-    /// Taken, now and for the first time.
+    /// Applied now, for the first time.
     pub(crate) applied: bool,
-    /// Answered from memory because of its idempotency key.
+    /// Answered from its idempotency key.
     pub(crate) replayed: bool,
-    /// The object's content is another one now.
+    /// The write changed the object's content.
     pub(crate) changed: bool,
-    /// The object's version after it, if it was taken.
+    /// The object's version after the write, if it was applied.
     pub(crate) version: Option<u64>,
 }
 
@@ -39,10 +40,10 @@ pub(crate) struct Write {
     action: Option<Action>,
     idempotency_key: Option<String>,
     digest: Option<String>,
-    fared: Fared,
+    result: WriteResult,
 }
 
-/// A write as `GET /_sandbox/writes` tells it.
+/// A write as `GET /_sandbox/writes` shows it.
 #[derive(Debug, Serialize)]
 pub(crate) struct WriteLine<'a> {
     seq: u64,
@@ -62,7 +63,7 @@ pub(crate) struct WriteLine<'a> {
 }
 
 impl Write {
-    /// The line for this write; `seq` is its place in the log, from 1.
+    /// The line for this write. `seq` is its position in the log, from 1.
     pub(crate) fn line(&self, seq: u64, clock: &Clock) -> WriteLine<'_> {
         let at_us = clock.unix_us(self.at);
         WriteLine {
@@ -75,16 +76,16 @@ impl Write {
             action: self.action,
             idempotency_key: self.idempotency_key.as_deref(),
             digest: self.digest.as_deref(),
-            applied: self.fared.applied,
-            status: self.fared.status.as_u16(),
-            replayed: self.fared.replayed,
-            changed: self.fared.changed,
-            version: self.fared.version.map(|version| version.to_string()),
+            applied: self.result.applied,
+            status: self.result.status.as_u16(),
+            replayed: self.result.replayed,
+            changed: self.result.changed,
+            version: self.result.version.map(|version| version.to_string()),
         }
     }
 }
 
-/// All writes, and what was seen in them.
+/// All writes, and the counts over them.
 #[derive(Debug, Default)]
 pub(crate) struct WriteLog {
     writes: Vec<Write>,
@@ -92,14 +93,14 @@ pub(crate) struct WriteLog {
     repeated_same_key: u64,
     repeated_other_key: u64,
     keys: HashSet<(ObjectKey, String)>,
-    /// The digest and the key of each object's last write that was or may have been taken.
+    /// The digest and the key of each object's last write that was or may have been applied.
     last: HashMap<ObjectKey, (String, String)>,
 }
 
 impl WriteLog {
-    pub(crate) fn record(&mut self, attempt: &Attempt, call: u64, at: Stamp, fared: Fared) {
-        self.applied += u64::from(fared.applied);
-        if fared.status.is_success() || fared.status.is_server_error() {
+    pub(crate) fn record(&mut self, attempt: &Attempt, call: u64, at: Stamp, result: WriteResult) {
+        self.applied += u64::from(result.applied);
+        if result.status.is_success() || result.status.is_server_error() {
             self.count_repeats(attempt);
         }
         self.writes.push(Write {
@@ -109,7 +110,7 @@ impl WriteLog {
             action: attempt.action,
             idempotency_key: attempt.idempotency_key.clone(),
             digest: attempt.digest.clone(),
-            fared,
+            result,
         });
     }
 
@@ -129,7 +130,7 @@ impl WriteLog {
         }
     }
 
-    /// All records, in the order in which the shop took or refused the items.
+    /// All records, in the order in which the shop processed the items.
     pub(crate) fn writes(&self) -> &[Write] {
         &self.writes
     }

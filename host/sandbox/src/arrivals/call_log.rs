@@ -1,4 +1,4 @@
-//! The log of calls: one record for every request on the shop's surface, in order of arrival.
+//! The log of calls: one record for every request to the shop, in the order of arrival.
 
 use std::sync::Arc;
 
@@ -11,30 +11,30 @@ use crate::clock::{Clock, Stamp};
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CallEnd {
     Open,
-    /// An answer was handed over.
+    /// The client was sent an answer.
     Answered,
     /// The connection was closed in place of the answer.
     Dropped,
-    /// The client went away first.
+    /// The client disconnected before the answer.
     Abandoned,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// The arrival of its head.
+    /// When its head arrived.
     pub(crate) at: Stamp,
     pub(crate) method: Method,
     pub(crate) path: Arc<str>,
     /// Whether it counted against the limits.
     pub(crate) counted: bool,
     pub(crate) end: CallEnd,
-    /// The answer's status; 0 as long as or because there was none.
+    /// The answer's status; 0: no answer yet, or none at all.
     pub(crate) status: u16,
     pub(crate) items: u64,
     pub(crate) duration_us: u64,
 }
 
-/// A call as `GET /_sandbox/calls` tells it.
+/// A call as `GET /_sandbox/calls` shows it.
 #[derive(Debug, Serialize)]
 pub(crate) struct CallLine<'a> {
     seq: u64,
@@ -50,7 +50,7 @@ pub(crate) struct CallLine<'a> {
 }
 
 impl Call {
-    /// The line for this call; `seq` is its place in the log, from 1.
+    /// The line for this call. `seq` is its position in the log, from 1.
     pub(crate) fn line(&self, seq: u64, clock: &Clock) -> CallLine<'_> {
         let at_us = clock.unix_us(self.at);
         CallLine {

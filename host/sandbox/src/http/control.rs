@@ -1,5 +1,5 @@
-//! The control surface under `/_sandbox`, for tests and demos: the report, the logs, the objects,
-//! a change of scenario, a reset. Without authentication, so listen on loopback.
+//! The control surface under `/_sandbox`, for tests and demos: report, logs, objects, scenario
+//! changes and reset. It has no authentication, so listen on loopback.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    floor::Floor,
     object::ObjectType,
     report::Report,
     scenario::{ScenarioChange, ScenarioError},
+    state::ShopState,
 };
 
 /// The routes below `/_sandbox`.
-pub(crate) fn router() -> Router<Arc<Floor>> {
+pub(crate) fn router() -> Router<Arc<ShopState>> {
     Router::new()
         .route("/report", get(report))
         .route("/calls", get(calls))
@@ -41,25 +41,25 @@ struct ObjectLine<'a> {
     body: &'a Value,
 }
 
-async fn report(State(floor): State<Arc<Floor>>) -> Json<Report> {
-    Json(Report::of(&floor))
+async fn report(State(state): State<Arc<ShopState>>) -> Json<Report> {
+    Json(Report::of(&state))
 }
 
-async fn calls(State(floor): State<Arc<Floor>>) -> Response {
-    // Copied first: the text of a long log is not written while the door is locked.
-    let calls = floor.door().calls().to_vec();
+async fn calls(State(state): State<Arc<ShopState>>) -> Response {
+    // Copied first, so that the lock is not held while a long log is serialized.
+    let calls = state.arrivals().calls().to_vec();
     let numbered = (1..).zip(&calls);
-    ndjson(numbered.map(|(seq, call)| call.line(seq, &floor.clock)))
+    ndjson(numbered.map(|(seq, call)| call.line(seq, &state.clock)))
 }
 
-async fn writes(State(floor): State<Arc<Floor>>) -> Response {
-    let writes = floor.store().writes().to_vec();
+async fn writes(State(state): State<Arc<ShopState>>) -> Response {
+    let writes = state.store().writes().to_vec();
     let numbered = (1..).zip(&writes);
-    ndjson(numbered.map(|(seq, write)| write.line(seq, &floor.clock)))
+    ndjson(numbered.map(|(seq, write)| write.line(seq, &state.clock)))
 }
 
-async fn objects(State(floor): State<Arc<Floor>>) -> Response {
-    let objects: Vec<_> = floor
+async fn objects(State(state): State<Arc<ShopState>>) -> Response {
+    let objects: Vec<_> = state
         .store()
         .objects()
         .map(|(key, object)| (key.clone(), object.clone()))
@@ -73,10 +73,10 @@ async fn objects(State(floor): State<Arc<Floor>>) -> Response {
     }))
 }
 
-async fn change(State(floor): State<Arc<Floor>>, body: Bytes) -> Response {
+async fn change(State(state): State<Arc<ShopState>>, body: Bytes) -> Response {
     let changed = serde_json::from_slice::<ScenarioChange>(&body)
         .map_err(ScenarioError::from)
-        .and_then(|change| floor.change(change));
+        .and_then(|change| state.change(change));
     match changed {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => {
@@ -86,17 +86,17 @@ async fn change(State(floor): State<Arc<Floor>>, body: Bytes) -> Response {
     }
 }
 
-async fn reset(State(floor): State<Arc<Floor>>) -> StatusCode {
-    floor.reset();
+async fn reset(State(state): State<Arc<ShopState>>) -> StatusCode {
+    state.reset();
     StatusCode::NO_CONTENT
 }
 
-/// One JSON text a line.
+/// One JSON document per line.
 fn ndjson<T: Serialize>(lines: impl Iterator<Item = T>) -> Response {
     let mut text = Vec::new();
     for line in lines {
         if let Err(error) = serde_json::to_writer(&mut text, &line) {
-            tracing::error!(%error, "a log line could not be written");
+            tracing::error!(%error, "failed to serialize a log line");
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
         text.push(b'\n');

@@ -1,4 +1,4 @@
-//! A shop with a client that is logged in.
+//! A shop with a client.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-/// A hanging test ends here; no assertion depends on it.
+/// Ends a hanging test; no assertion depends on it.
 const GIVE_UP: Duration = Duration::from_secs(30);
 
-pub(crate) struct Counter {
+pub(crate) struct ShopClient {
     pub(crate) shop: RunningShop,
     pub(crate) http: Client,
     pub(crate) token: String,
 }
 
-/// A status with the JSON of the body; null for an empty one.
+/// A status and the JSON body; null for an empty body.
 pub(crate) type Answer = (u16, Value);
 
-impl Counter {
-    /// A shop under this scenario, and a client without a token.
+impl ShopClient {
+    /// A shop with this scenario, and a client without a token.
     pub(crate) async fn open(scenario: &str) -> Self {
         let scenario = Scenario::from_toml(scenario).unwrap();
         let shop = Shop::start(scenario, "127.0.0.1:0".parse().unwrap())
@@ -31,11 +31,11 @@ impl Counter {
         Self { shop, http, token }
     }
 
-    /// The same, logged in. The login is the first call.
+    /// A shop with this scenario, and a client that is logged in. The login is the first call.
     pub(crate) async fn start(scenario: &str) -> Self {
-        let mut counter = Self::open(scenario).await;
-        counter.log_in().await;
-        counter
+        let mut client = Self::open(scenario).await;
+        client.log_in().await;
+        client
     }
 
     pub(crate) async fn log_in(&mut self) {
@@ -82,7 +82,7 @@ impl Counter {
         lines.collect()
     }
 
-    /// The last call's record, once `is` holds for it.
+    /// The record of the last call, as soon as `is` holds for it.
     pub(crate) async fn last_call(&self, is: impl Fn(&Value) -> bool) -> Value {
         let seen = async {
             loop {
@@ -104,8 +104,8 @@ impl Counter {
         self.shop.report()
     }
 
-    /// Writes a request by hand, so that it can be left unfinished: `length` is what the head says
-    /// of the body, `body` what is sent.
+    /// Writes a raw request, which may stay unfinished. `length` is the `Content-Length`; `body` is
+    /// the part of the body that is sent.
     pub(crate) async fn send_raw(&self, head: &str, length: usize, body: &str) -> TcpStream {
         let mut tcp = TcpStream::connect(self.shop.addr()).await.unwrap();
         let token = &self.token;

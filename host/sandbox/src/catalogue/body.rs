@@ -1,8 +1,8 @@
-//! Bodies: whether one is what the standard asks for, and which objects it refers to.
+//! Checks a body against the standard bodies and finds the objects that it refers to.
 //!
-//! Checked by hand against the required fields and the shapes of the optional ones in the standard
-//! bodies, so that the shop judges independently of the schemas that its clients use. Members that
-//! the standard does not name are let through; `null` counts as absent.
+//! The checks are written by hand, so that the shop judges independently of the schemas that its
+//! clients use. They cover the required fields and the types of the optional ones. Unknown members
+//! are allowed; `null` counts as absent.
 
 use serde_json::{Map, Value};
 
@@ -16,7 +16,7 @@ pub(crate) struct Body {
     pub(crate) value: Value,
     /// The canonical digest of the value.
     pub(crate) digest: String,
-    /// The objects that must be there, each once.
+    /// The objects that must exist, each once.
     pub(crate) references: Vec<ObjectKey>,
 }
 
@@ -24,7 +24,7 @@ impl Body {
     /// Checks the body of an object; `digest` is the canonical digest of the value.
     ///
     /// # Errors
-    /// The body is not what the standard asks for; the refusal points at the first wrong place.
+    /// The body does not match the standard; the refusal points at the first invalid value.
     pub(crate) fn check(target: &ObjectKey, value: Value, digest: String) -> Result<Self, Refusal> {
         let mut references = References::default();
         let members = Members::of(&value, "")?;
@@ -47,13 +47,13 @@ fn category(
     members: &Members<'_>,
     references: &mut References,
 ) -> Result<(), Refusal> {
-    localised(members.required("name")?)?;
+    localized(members.required("name")?)?;
     if let Some(parent) = members.optional("parent") {
         let parent = references.take(parent, ObjectType::Category)?;
         if parent == *target {
             return Err(Refusal::body_invalid(
                 "/parent",
-                "a category is not its own parent",
+                "a category cannot be its own parent",
             ));
         }
     }
@@ -61,12 +61,12 @@ fn category(
 }
 
 fn brand(members: &Members<'_>) -> Result<(), Refusal> {
-    text_or_localised(members.required("name")?)?;
+    text_or_localized(members.required("name")?)?;
     members.optional("url").map_or(Ok(()), text)
 }
 
 fn product(members: &Members<'_>, references: &mut References) -> Result<(), Refusal> {
-    localised(members.required("name")?)?;
+    localized(members.required("name")?)?;
     if let Some(brand) = members.optional("brand") {
         references.take(brand, ObjectType::Brand)?;
     }
@@ -75,7 +75,7 @@ fn product(members: &Members<'_>, references: &mut References) -> Result<(), Ref
     }
     members
         .optional("description")
-        .map_or(Ok(()), text_or_localised)?;
+        .map_or(Ok(()), text_or_localized)?;
     members.optional("attributes").map_or(Ok(()), object)?;
     members.optional("sku").map_or(Ok(()), text)?;
     members.optional("gtin").map_or(Ok(()), text)?;
@@ -86,7 +86,7 @@ fn product(members: &Members<'_>, references: &mut References) -> Result<(), Ref
         let id = variant.required("id")?;
         text(id.clone())?;
         if ids.contains(&id.value) {
-            return Err(id.invalid("is the id of another variant too"));
+            return Err(id.invalid("is already the id of another variant"));
         }
         ids.push(id.value);
         variant.optional("sku").map_or(Ok(()), text)?;
@@ -103,11 +103,11 @@ fn offer(members: &Members<'_>, references: &mut References) -> Result<(), Refus
     let currency = price.required("currency")?;
     let code = currency.value.as_str().unwrap_or_default();
     if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Err(currency.invalid("must be three capital letters (ISO 4217)"));
+        return Err(currency.invalid("must be three uppercase letters (ISO 4217)"));
     }
     let amount = price.required("minor_units")?;
     if amount.value.as_u64().is_none() {
-        return Err(amount.invalid("must be a whole number, 0 or more"));
+        return Err(amount.invalid("must be an integer, 0 or more"));
     }
     members.optional("stock").map_or(Ok(()), integer)?;
     for name in ["sku", "valid_from", "valid_to"] {
@@ -120,7 +120,7 @@ fn media(members: &Members<'_>) -> Result<(), Refusal> {
     for place in members.list("media")? {
         let medium = Members::of(place.value, &place.pointer)?;
         text(medium.required("url")?)?;
-        medium.optional("alt").map_or(Ok(()), text_or_localised)?;
+        medium.optional("alt").map_or(Ok(()), text_or_localized)?;
     }
     Ok(())
 }
@@ -159,7 +159,7 @@ impl Place<'_> {
     }
 }
 
-/// The members of an object with its JSON pointer.
+/// The members of a JSON object, with its JSON pointer.
 struct Members<'a> {
     members: &'a Map<String, Value>,
     pointer: String,
@@ -197,7 +197,7 @@ impl<'a> Members<'a> {
         let elements = place
             .value
             .as_array()
-            .ok_or_else(|| place.invalid("must be a list"))?;
+            .ok_or_else(|| place.invalid("must be an array"))?;
         let places = elements.iter().enumerate().map(|(position, value)| Place {
             value,
             pointer: format!("{}/{position}", place.pointer),
@@ -214,14 +214,14 @@ fn escaped(name: &str) -> String {
 fn text(place: Place<'_>) -> Result<(), Refusal> {
     match place.value.as_str() {
         Some(text) if !text.is_empty() => Ok(()),
-        _ => Err(place.invalid("must be a text that is not empty")),
+        _ => Err(place.invalid("must be a non-empty string")),
     }
 }
 
 fn integer(place: Place<'_>) -> Result<(), Refusal> {
     match place.value.as_i64() {
         Some(_) => Ok(()),
-        None => Err(place.invalid("must be a whole number")),
+        None => Err(place.invalid("must be an integer")),
     }
 }
 
@@ -229,11 +229,11 @@ fn object(place: Place<'_>) -> Result<(), Refusal> {
     Members::of(place.value, &place.pointer).map(|_| ())
 }
 
-/// `{locale: text}`, with at least one.
-fn localised(place: Place<'_>) -> Result<(), Refusal> {
+/// `{locale: text}`, with at least one locale.
+fn localized(place: Place<'_>) -> Result<(), Refusal> {
     let members = Members::of(place.value, &place.pointer)?;
     if members.members.is_empty() {
-        return Err(place.invalid("must have a text for at least one locale"));
+        return Err(place.invalid("must have a string for at least one locale"));
     }
     members
         .members
@@ -241,11 +241,11 @@ fn localised(place: Place<'_>) -> Result<(), Refusal> {
         .try_for_each(|locale| text(members.required(locale)?))
 }
 
-fn text_or_localised(place: Place<'_>) -> Result<(), Refusal> {
+fn text_or_localized(place: Place<'_>) -> Result<(), Refusal> {
     if place.value.is_string() {
         text(place)
     } else {
-        localised(place)
+        localized(place)
     }
 }
 

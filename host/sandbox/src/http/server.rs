@@ -1,4 +1,4 @@
-//! A shop as a running server: its routes, its start and its end.
+//! A running shop: routes, start and stop.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,27 +11,30 @@ use axum::{
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::{
-    auth, batch, control,
-    floor::Floor,
-    gate,
-    listener::{Peer, ShopListener},
     refusal::Refusal,
     report::Report,
     scenario::{Scenario, ScenarioError},
+    state::ShopState,
+};
+
+use super::{
+    arrival_layer::record_arrival,
+    auth, batch, control,
+    listener::{Peer, ShopListener},
     single,
 };
 
-/// How long a stop waits for open calls before it cuts them off.
+/// How long a stop waits for open calls before it aborts them.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Shop;
 
-/// A shop that is listening. Dropping it ends it too, without waiting.
+/// A shop that is listening. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct RunningShop {
     addr: SocketAddr,
-    floor: Arc<Floor>,
+    state: Arc<ShopState>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<io::Result<()>>,
 }
@@ -39,23 +42,23 @@ pub struct RunningShop {
 /// Why a shop did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The scenario cannot be used.
+    /// The scenario is invalid.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
-    /// The address cannot be listened on.
+    /// The shop cannot listen on the address.
     #[error("the sandbox shop cannot listen on {addr}: {source}")]
     Listen {
-        /// The address that was asked for.
+        /// The requested address.
         addr: SocketAddr,
         source: io::Error,
     },
 }
 
 impl Shop {
-    /// Starts an empty shop. Port 0 takes a free port; HTTP/1.1 without TLS.
+    /// Starts an empty shop that speaks HTTP/1.1 without TLS. Port 0 selects a free port.
     ///
     /// # Errors
-    /// The scenario holds impossible values, or the address cannot be listened on.
+    /// The scenario has invalid values, or the shop cannot listen on the address.
     pub async fn start(scenario: Scenario, addr: SocketAddr) -> Result<RunningShop, StartError> {
         let scenario = scenario.checked()?;
         let listen = |source| StartError::Listen { addr, source };
@@ -63,16 +66,16 @@ impl Shop {
         let addr = listener.socket_addr().map_err(listen)?;
         tracing::info!(%addr, seed = scenario.seed, "sandbox shop listening");
 
-        let floor = Arc::new(Floor::new(scenario));
-        let service = router(&floor).into_make_service_with_connect_info::<Peer>();
+        let state = Arc::new(ShopState::new(scenario));
+        let service = router(&state).into_make_service_with_connect_info::<Peer>();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = axum::serve(listener, service).with_graceful_shutdown(async {
-            // A dropped sender asks for the same as a message.
+            // A dropped sender means the same as a message.
             let _ = stopped.await;
         });
         Ok(RunningShop {
             addr,
-            floor,
+            state,
             stop,
             server: tokio::spawn(server.into_future()),
         })
@@ -80,21 +83,20 @@ impl Shop {
 }
 
 impl RunningShop {
-    /// The address that the shop listens on.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What happened so far. Stays available to the end: ask before [`RunningShop::stop`].
+    /// The report so far. Ask for it before [`RunningShop::stop`].
     #[must_use]
     pub fn report(&self) -> Report {
-        Report::of(&self.floor)
+        Report::of(&self.state)
     }
 
-    /// Takes no more connections, finishes the open calls (for at most 10 s) and ends.
+    /// Accepts no more connections, waits at most 10 s for open calls, and stops.
     pub async fn stop(self) {
-        // The server may have ended by itself; then there is nobody to tell.
+        // The server may have failed already; then there is no receiver.
         let _ = self.stop.send(());
         let abort = self.server.abort_handle();
         match timeout(STOP_WITHIN, self.server).await {
@@ -108,7 +110,7 @@ impl RunningShop {
     }
 }
 
-fn router(floor: &Arc<Floor>) -> Router {
+fn router(state: &Arc<ShopState>) -> Router {
     let guarded = Router::new()
         .route("/v1/account", get(auth::account))
         .route(
@@ -118,7 +120,7 @@ fn router(floor: &Arc<Floor>) -> Router {
                 .delete(single::delete)
                 .post(batch::post),
         )
-        .route_layer(from_fn_with_state(Arc::clone(floor), auth::authorize));
+        .route_layer(from_fn_with_state(Arc::clone(state), auth::authorize));
     Router::new()
         .route("/oauth/token", post(auth::oauth_token))
         .route("/v1/login", post(auth::login))
@@ -126,8 +128,8 @@ fn router(floor: &Arc<Floor>) -> Router {
         .nest("/_sandbox", control::router())
         .fallback(async || Refusal::RouteUnknown)
         .method_not_allowed_fallback(async || Refusal::MethodUnknown)
-        // The gate has read the body by the time a handler wants it.
+        // The arrival layer has already read the body, with its own bound.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(Arc::clone(floor), gate::pass))
-        .with_state(Arc::clone(floor))
+        .layer(from_fn_with_state(Arc::clone(state), record_arrival))
+        .with_state(Arc::clone(state))
 }

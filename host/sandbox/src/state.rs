@@ -1,39 +1,39 @@
-//! What all handlers of one shop share.
+//! The state that all handlers of one shop share.
 //!
-//! Three locks, each held shortly and never across a wait, and never one inside another: the door
-//! (arrivals), the store (objects and writes), the tokens.
+//! It has three locks: arrivals, store (objects and writes) and tokens. A lock is held briefly,
+//! never across an await, and never inside another lock.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    auth::Tokens,
+    arrivals::Arrivals,
+    catalogue::Store,
     clock::Clock,
-    door::Door,
     scenario::{Scenario, ScenarioChange, ScenarioError},
-    store::Store,
+    tokens::Tokens,
 };
 
 #[derive(Debug)]
-pub(crate) struct Floor {
+pub(crate) struct ShopState {
     pub(crate) clock: Clock,
-    door: Mutex<Door>,
+    arrivals: Mutex<Arrivals>,
     store: Mutex<Store>,
     tokens: Mutex<Tokens>,
 }
 
-impl Floor {
+impl ShopState {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let scenario = Arc::new(scenario);
         Self {
             clock: Clock::start(),
             store: Mutex::new(Store::new(&scenario)),
             tokens: Mutex::new(Tokens::default()),
-            door: Mutex::new(Door::new(scenario)),
+            arrivals: Mutex::new(Arrivals::new(scenario)),
         }
     }
 
-    pub(crate) fn door(&self) -> MutexGuard<'_, Door> {
-        lock(&self.door)
+    pub(crate) fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
+        lock(&self.arrivals)
     }
 
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
@@ -44,33 +44,33 @@ impl Floor {
         lock(&self.tokens)
     }
 
-    /// Goes on under a changed scenario.
+    /// Continues under a changed scenario.
     pub(crate) fn change(&self, change: ScenarioChange) -> Result<(), ScenarioError> {
         let scenario = {
-            let mut door = self.door();
-            let scenario = Arc::new(door.scenario().changed(change)?);
-            door.change(Arc::clone(&scenario));
+            let mut arrivals = self.arrivals();
+            let scenario = Arc::new(arrivals.scenario().changed(change)?);
+            arrivals.change(Arc::clone(&scenario));
             scenario
         };
         self.store().change(&scenario);
         Ok(())
     }
 
-    /// Empties the shop: objects, logs, counts, tokens. The scenario stays, its counts and draws
-    /// start again.
+    /// Empties the shop: objects, logs, counts and tokens. The scenario stays; its counts and its
+    /// random draws start again.
     pub(crate) fn reset(&self) {
         let scenario = {
-            let mut door = self.door();
-            door.reset();
-            door.scenario()
+            let mut arrivals = self.arrivals();
+            arrivals.reset();
+            arrivals.scenario()
         };
         *self.store() = Store::new(&scenario);
         *self.tokens() = Tokens::default();
     }
 }
 
-/// A handler that panicked has left whole records behind (each is pushed at once), so its lock is
-/// taken over as it is.
+/// Ignores poisoning: a handler pushes each record in one step, so that a panic leaves no partial
+/// record behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

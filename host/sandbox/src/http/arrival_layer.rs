@@ -1,7 +1,8 @@
-//! The outermost layer: stamps every request at its head, refuses what breaks a limit, ends calls.
+//! The outermost layer: stamps every request at its head, refuses calls that break a limit, and
+//! ends calls.
 //!
-//! A refused call's body is read to its end all the same: a connection closed with unread bytes
-//! would be reset, and the client might never see its 429.
+//! The body of a refused call is read to its end, too. A connection that is closed with unread
+//! bytes is reset, and the client might never see its 429.
 
 use std::{error::Error, sync::Arc};
 
@@ -14,41 +15,40 @@ use axum::{
 use http_body_util::LengthLimitError;
 
 use crate::{
-    calls::CallEnd,
-    door::{Arrival, Ended},
-    faults::Fate,
-    floor::Floor,
-    listener::Peer,
+    arrivals::{Arrival, CallEnd, Ended, FaultDecision},
     refusal::Refusal,
     scenario::Scenario,
+    state::ShopState,
 };
 
-/// Bytes of a body that are read at all. Beyond, the connection is closed with a 413; the bound
-/// that clients should meet is `max_body_bytes` in the scenario.
+use super::listener::Peer;
+
+/// The layer reads at most this many bytes of a body, and closes the connection with a 413 beyond
+/// them. Clients should meet `max_body_bytes` of the scenario first.
 const READ_BYTES: usize = 64 * 1_024 * 1_024;
 
-/// What a handler knows about the call that it serves, as a request extension.
+/// A request extension: the admitted call that a handler serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
-    /// The call's place in the log of calls.
+    /// The call's position in the log of calls.
     pub(crate) seq: u64,
-    pub(crate) fate: Fate,
-    /// The scenario as it was at the arrival.
+    pub(crate) faults: FaultDecision,
+    /// The scenario at the arrival.
     pub(crate) scenario: Arc<Scenario>,
 }
 
-/// What a handler says about the call that it served, as a response extension.
+/// A response extension: what a handler reports about the call that it served.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Served {
-    /// Items that the call carried.
+    /// The number of items in the call.
     pub(crate) items: u64,
-    /// Close the connection; this answer must not be seen.
+    /// Close the connection; the client must not see this answer.
     pub(crate) dropped: bool,
 }
 
-/// The layer. Only calls on the shop's surface are its business; everything else passes.
-pub(crate) async fn pass(
-    State(floor): State<Arc<Floor>>,
+/// Handles calls to the shop's surface and passes everything else on.
+pub(crate) async fn record_arrival(
+    State(state): State<Arc<ShopState>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -56,10 +56,10 @@ pub(crate) async fn pass(
     if !(path.starts_with("/v1/") || path == "/oauth/token") {
         return next.run(request).await;
     }
-    let arrival = floor
-        .door()
-        .arrive(&floor.clock, request.method().clone(), path);
-    let visit = Visit::new(&floor, &arrival);
+    let arrival = state
+        .arrivals()
+        .arrive(&state.clock, request.method().clone(), path);
+    let open = OpenCall::new(&state, &arrival);
 
     let (mut parts, body) = request.into_parts();
     let bytes = to_bytes(body, READ_BYTES).await;
@@ -67,21 +67,21 @@ pub(crate) async fn pass(
     let response = match (arrival.verdict, bytes) {
         (Err(refusal), _) => refusal.into_response(),
         (Ok(_), Err(error)) => unread(&error, arrival.scenario.max_body_bytes).into_response(),
-        (Ok(fate), Ok(bytes)) => {
+        (Ok(faults), Ok(bytes)) => {
             parts.extensions.insert(Admitted {
                 seq: arrival.seq,
-                fate,
+                faults,
                 scenario: arrival.scenario,
             });
             next.run(Request::from_parts(parts, Body::from(bytes)))
                 .await
         }
     };
-    visit.end(&response, peer.map(|ConnectInfo(peer)| peer));
+    open.end(&response, peer.map(|ConnectInfo(peer)| peer));
     response
 }
 
-/// The refusal of a body that could not be read.
+/// The refusal for a body that could not be read.
 fn unread(error: &axum::Error, max_body_bytes: u64) -> Refusal {
     if error
         .source()
@@ -89,20 +89,20 @@ fn unread(error: &axum::Error, max_body_bytes: u64) -> Refusal {
     {
         return Refusal::BodyTooLarge { max_body_bytes };
     }
-    Refusal::body_invalid("", format!("the body broke off: {error}"))
+    Refusal::body_invalid("", format!("the body is incomplete: {error}"))
 }
 
-/// A call from its arrival to its end, which comes in every case: if the client goes away, the
-/// server drops the future and with it the visit.
-struct Visit {
-    floor: Arc<Floor>,
+/// An open call. It ends in every case: if the client disconnects, the server drops the future and
+/// with it this value.
+struct OpenCall {
+    state: Arc<ShopState>,
     ended: Ended,
 }
 
-impl Visit {
-    fn new(floor: &Arc<Floor>, arrival: &Arrival) -> Self {
+impl OpenCall {
+    fn new(state: &Arc<ShopState>, arrival: &Arrival) -> Self {
         Self {
-            floor: Arc::clone(floor),
+            state: Arc::clone(state),
             ended: Ended {
                 epoch: arrival.epoch,
                 seq: arrival.seq,
@@ -132,8 +132,8 @@ impl Visit {
     }
 }
 
-impl Drop for Visit {
+impl Drop for OpenCall {
     fn drop(&mut self) {
-        self.floor.door().end(&self.floor.clock, &self.ended);
+        self.state.arrivals().end(&self.state.clock, &self.ended);
     }
 }

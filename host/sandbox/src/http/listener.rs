@@ -1,8 +1,8 @@
 //! The listening socket, whose connections can be cut.
 //!
 //! A dropped answer must look to the client like a lost connection: no status, no bytes. The HTTP
-//! server below offers no way to end a connection from a handler, so every connection carries a
-//! [`KillSwitch`]: once it is set, reading and writing fail and the server closes the socket.
+//! server offers no way to close a connection from a handler. Every connection therefore has a
+//! [`KillSwitch`]; when it is set, reads and writes fail and the server closes the socket.
 
 use std::{
     io,
@@ -24,12 +24,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Cuts one connection before its next byte is written.
+/// Cuts one connection before the next byte is written to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KillSwitch(Arc<AtomicBool>);
 
 impl KillSwitch {
-    /// From now on nothing more is written to the connection, and it is closed.
+    /// Closes the connection; no more bytes are written to it.
     pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -42,7 +42,7 @@ impl KillSwitch {
     }
 }
 
-/// The far end of a connection, with the switch that cuts it. Handlers find it as `ConnectInfo`.
+/// The remote end of a connection, with its kill switch. Handlers get it as `ConnectInfo`.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) addr: SocketAddr,
@@ -60,12 +60,11 @@ impl Connected<IncomingStream<'_, ShopListener>> for Peer {
 pub(crate) struct ShopListener(TcpListener);
 
 impl ShopListener {
-    /// Listens on the address; port 0 takes a free one.
+    /// Listens on the address; port 0 selects a free port.
     pub(crate) async fn bind(addr: SocketAddr) -> io::Result<Self> {
         Ok(Self(TcpListener::bind(addr).await?))
     }
 
-    /// The address that it listens on.
     pub(crate) fn socket_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }
@@ -76,10 +75,10 @@ impl Listener for ShopListener {
     type Addr = Peer;
 
     async fn accept(&mut self) -> (CuttableStream, Peer) {
-        // The listener of axum logs accept errors and tries again.
+        // Axum's listener logs accept errors and retries.
         let (tcp, addr) = Listener::accept(&mut self.0).await;
         if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
+            tracing::debug!(%error, "failed to set TCP_NODELAY");
         }
         let kill_switch = KillSwitch::default();
         let stream = CuttableStream {
