@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: builds what the demo needs and hands over to it.
+//! `cargo xtask demo`: builds and starts the demo.
 
 use std::os::unix::process::CommandExt;
 
@@ -8,23 +8,22 @@ use clap::Args;
 use crate::workspace::{Workspace, run as run_command};
 use crate::{guests, setup};
 
-/// Up to here a demo takes less time than an optimised build would.
+/// Up to this many objects, the demo takes less time than an optimized build.
 const DEV_OBJECTS: u64 = 5_000;
 
-/// What the demo takes.
 #[derive(Debug, Args)]
 pub(crate) struct DemoOptions {
-    /// Ships this many objects in place of all 42,254. Up to 5,000 run in the dev profile, which
-    /// the tests have built.
+    /// Deliver this many objects instead of all 42,254. Up to 5,000 run in the dev profile, which
+    /// the tests use, too.
     #[arg(long, value_name = "N")]
     objects: Option<u64>,
-    /// The seed of prices and faults. Without one the demo draws and prints one.
+    /// The seed for prices and faults. By default the demo draws one and prints it.
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
-    /// What the verdict looks like. JSON is one line, the last.
+    /// The format of the verdict. JSON is the last line of the output.
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
     output: String,
-    /// Keeps the host's data, the configuration and the logs, and says where.
+    /// Keep the host's data, the configuration and the logs, and print their directory.
     #[arg(long)]
     keep: bool,
 }
@@ -64,6 +63,6 @@ pub(crate) fn run(workspace: &Workspace, options: &DemoOptions) -> Result<()> {
     if options.keep {
         demo.arg("--keep");
     }
-    // In place of this process, so that a signal reaches the one that has children to end.
-    Err(demo.exec()).context("the demo cannot be started")
+    // Replaces this process, so that a signal reaches the one that has children to stop.
+    Err(demo.exec()).context("cannot start the demo")
 }

@@ -1,5 +1,4 @@
-//! The generated documents. The program writes them, this only puts them in their place or holds
-//! them against it.
+//! The generated documents. `egression` prints them; this file writes them or compares them.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,10 +14,10 @@ const DOCUMENTS: [(&str, &str); 3] = [
     ("docs/metrics.md", "metrics-reference"),
 ];
 
-/// Builds the binaries that tests and documents need, in the dev profile.
+/// Builds the binaries for tests and documents, in the dev profile.
 ///
-/// All of the workspace's at once: cargo then chooses the same features of dependencies as for the
-/// tests, and builds them once.
+/// It builds the whole workspace, so that cargo selects the same features as for the tests and
+/// builds each dependency once.
 pub(crate) fn binaries(workspace: &Workspace) -> Result<()> {
     run(&mut workspace.cargo(&["build", "--locked", "--workspace", "--bins"]))
 }
@@ -36,12 +35,12 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Fails if a document is not what the program prints. The binaries have been built.
+/// Fails if a document differs from the output of the program. The binaries must be built.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     for (document, command) in DOCUMENTS {
         let kept = std::fs::read(workspace.root().join(document)).unwrap_or_default();
         if kept != printed(workspace, command)? {
-            bail!("{document} is not what the program says; write it with: cargo xtask generate");
+            bail!("{document} is out of date; update it with: cargo xtask generate");
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::setup::GUEST_TARGET;
 use crate::workspace::{Workspace, run};
 
-/// Builds all of them, in as few calls as cargo allows, so that what they share is compiled once.
+/// Builds all of them in as few cargo calls as possible, so that shared code is compiled once.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let mut cargo = workspace.cargo(&[
         "build",
@@ -19,8 +19,8 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
         cargo.args(["-p", connector]);
     }
     run(&mut cargo)?;
-    // The SDK's examples are connectors too: they show, and the runtime's tests call, the optional
-    // interfaces.
+    // The SDK's examples are connectors, too. They show the optional interfaces, and the runtime's
+    // tests call them.
     run(&mut workspace.cargo(&[
         "build",
         "--locked",

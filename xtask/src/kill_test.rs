@@ -1,4 +1,4 @@
-//! `cargo xtask kill-test`: the whole kill test, which `cargo xtask test` runs in a shorter form.
+//! `cargo xtask kill-test`: the whole kill test. `cargo xtask test` runs a shorter form of it.
 
 use anyhow::Result;
 use clap::Args;
@@ -6,18 +6,17 @@ use clap::Args;
 use crate::workspace::{Workspace, run as run_command};
 use crate::{generate, guests, setup};
 
-/// What the kill test takes.
 #[derive(Debug, Args)]
 pub(crate) struct KillTestOptions {
-    /// How often the host is killed.
+    /// How many times the host is killed.
     #[arg(long, default_value_t = 20)]
     kills: u32,
-    /// The seed of the moments. Without one the test draws and prints one.
+    /// The seed for the times of the kills. By default the test draws one and prints it.
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// Builds what it needs and runs it.
+/// Builds the guests and the binaries, and runs the test.
 pub(crate) fn run(workspace: &Workspace, options: &KillTestOptions) -> Result<()> {
     setup::for_guests(workspace)?;
     guests::build(workspace)?;

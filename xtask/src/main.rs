@@ -1,14 +1,14 @@
 //! Project tasks: `cargo xtask TASK`.
 //!
-//! What each needs and this machine lacks is installed from the registries into the target
-//! directory; a missing system package is named with the command that installs it. Talk goes to
-//! standard error.
+//! A task installs missing tools from the registries into the target directory. If a system package
+//! is missing, the task prints the command that installs it. Messages go to standard error.
 #![expect(
     clippy::print_stderr,
     reason = "tasks talk to the person who started them"
 )]
 
 mod demo;
+mod dev;
 mod generate;
 mod guests;
 mod kill_test;
@@ -25,25 +25,26 @@ use clap::Parser;
 use workspace::Workspace;
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Project tasks", max_term_width = 110)]
+#[command(name = "cargo xtask", about = "Project tasks", max_term_width = 100)]
 enum Task {
-    /// Installs what the other tasks need. They do it themselves; this is for a machine that goes
-    /// offline.
+    /// Install the tools of the other tasks, for work offline. Each task also does this itself.
     Setup,
-    /// Builds the connectors as components.
+    /// Build the connectors as components.
     Guests,
-    /// Writes the generated documents: docs/openapi.json, docs/configuration.md, docs/metrics.md.
+    /// Write the generated documents: docs/openapi.json, docs/configuration.md, docs/metrics.md.
     Generate,
-    /// Everything that must pass.
+    /// Run every check that must pass.
     Test(test::TestOptions),
-    /// Ships a catalogue of 42,254 objects into two channels and judges the result.
+    /// Deliver a catalogue of 42,254 objects to two channels and judge the result.
     Demo(demo::DemoOptions),
-    /// Kills the host again and again while it works, and judges the result.
+    /// Kill the host repeatedly while it works, and judge the result.
     KillTest(kill_test::KillTestOptions),
+    /// Run a host and a sandbox shop, and rebuild and restart them when sources change.
+    Dev,
 }
 
 fn main() -> ExitCode {
-    // A backtrace says nothing about a command that failed.
+    // A backtrace does not help with a failed command.
     run(Task::parse()).map_or_else(
         |error| {
             eprintln!("error: {error:#}");
@@ -62,5 +63,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test(options) => test::run(&workspace, &options),
         Task::Demo(options) => demo::run(&workspace, &options),
         Task::KillTest(options) => kill_test::run(&workspace, &options),
+        Task::Dev => dev::run(&workspace),
     }
 }

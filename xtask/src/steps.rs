@@ -1,4 +1,4 @@
-//! Named steps, timed, with a closing table.
+//! Named steps that are timed, with a final table.
 
 use std::time::Duration;
 
@@ -7,21 +7,18 @@ use anyhow::{Result, bail};
 use crate::stopwatch::Stopwatch;
 use crate::workspace::Workspace;
 
-/// One thing that must pass.
 pub(crate) struct Step {
-    /// As `--only` takes it.
+    /// The value of `--only`.
     pub(crate) name: &'static str,
-    /// What it does.
     pub(crate) work: fn(&Workspace) -> Result<()>,
-    /// Later steps mean nothing without it.
-    pub(crate) carries: bool,
+    /// Later steps depend on this step.
+    pub(crate) required: bool,
 }
 
 /// Runs the steps in order.
 ///
-/// A failing step does not end the run: the machine has done most of the building by then, and
-/// whoever reads the table wants to see all that is wrong at once. Only a step that carries the
-/// later ones ends it.
+/// A failed step does not end the run, so that the table shows all failures at once. Only a failed
+/// step that later steps depend on ends it.
 pub(crate) fn run(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
     let whole = Stopwatch::start();
     let mut table = Vec::new();
@@ -40,8 +37,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
             watch.elapsed(),
             if passed { "passed" } else { "FAILED" },
         ));
-        if !passed && step.carries {
-            eprintln!("the rest needs this step and is left out");
+        if !passed && step.required {
+            eprintln!("skipping the remaining steps, which depend on this step");
             break;
         }
     }

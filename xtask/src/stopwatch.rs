@@ -1,13 +1,11 @@
-//! Elapsed time for the closing table. The only place that reads a clock.
+//! Elapsed time for the final table. The only place that reads a clock.
 
 use std::time::{Duration, Instant};
 
-/// Runs from its start on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the clock"
@@ -16,7 +14,6 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// Since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }

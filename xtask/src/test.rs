@@ -1,7 +1,7 @@
-//! `cargo xtask test`: everything that must pass, on a clean checkout and in CI alike.
+//! `cargo xtask test`: every check that must pass, on a clean checkout and in CI.
 //!
-//! Clippy, the tests and the documents share one target directory and one profile, so dependencies
-//! are built once.
+//! Clippy, the tests and the documents share one target directory and one profile, so that
+//! dependencies are built once.
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -10,11 +10,10 @@ use crate::steps::{self, Step};
 use crate::workspace::{Workspace, run as run_command};
 use crate::{generate, guests, setup};
 
-/// What to leave out.
 #[derive(Debug, Args)]
 pub(crate) struct TestOptions {
-    /// Runs one step alone.
-    #[arg(long, value_name = "STEP", value_parser = STEPS.iter().map(|step| step.name).collect::<Vec<_>>())]
+    /// Run only this step.
+    #[arg(long, value_name = "STEP", value_parser = step_names())]
     only: Option<String>,
 }
 
@@ -22,56 +21,60 @@ const STEPS: &[Step] = &[
     Step {
         name: "setup",
         work: setup::run,
-        carries: true,
+        required: true,
     },
     Step {
         name: "fmt",
         work: fmt,
-        carries: false,
+        required: false,
     },
     Step {
         name: "deny",
         work: deny,
-        carries: false,
+        required: false,
     },
     Step {
         name: "clippy",
         work: clippy,
-        carries: false,
+        required: false,
     },
     Step {
         name: "guests",
         work: guests::build,
-        carries: true,
+        required: true,
     },
     Step {
         name: "binaries",
         work: generate::binaries,
-        carries: true,
+        required: true,
     },
     Step {
         name: "nextest",
         work: nextest,
-        carries: false,
+        required: false,
     },
     Step {
         name: "doctests",
         work: doctests,
-        carries: false,
+        required: false,
     },
     Step {
         name: "docs",
         work: docs,
-        carries: false,
+        required: false,
     },
     Step {
         name: "drift",
         work: generate::check,
-        carries: false,
+        required: false,
     },
 ];
 
-/// Runs the steps, or the one that was asked for.
+fn step_names() -> Vec<&'static str> {
+    STEPS.iter().map(|step| step.name).collect()
+}
+
+/// Runs all steps, or the requested one.
 pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let chosen: Vec<_> = STEPS
         .iter()
@@ -86,8 +89,7 @@ fn fmt(workspace: &Workspace) -> Result<()> {
 }
 
 fn deny(workspace: &Workspace) -> Result<()> {
-    // Two versions of a crate are warned of by deny.toml, for whoever looks; here they would hide
-    // what fails.
+    // The log level hides deny.toml's warnings about duplicate versions, which would bury failures.
     run_command(setup::deny(workspace).args([
         "--locked",
         "--log-level",

@@ -1,4 +1,4 @@
-//! The checkout: where it is, where things are built, how cargo and the tools are called.
+//! The workspace: its root, its target directory, and how to call cargo and the tools.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,6 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// This workspace.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
@@ -17,9 +16,9 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Reads the metadata from cargo.
     pub(crate) fn find() -> Result<Self> {
-        // The cargo that runs this, so that no step runs under another toolchain.
+        // The cargo that runs this program, so that all steps use the same toolchain.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(&cargo)
             .args([
@@ -58,17 +57,17 @@ impl Workspace {
         })
     }
 
-    /// The directory of the top `Cargo.toml`.
+    /// The directory of the root `Cargo.toml`.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where everything is built.
+    /// The target directory.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
-    /// The workspace's connectors, in which every package's name begins with `connector-`.
+    /// The packages of the workspace whose names begin with `connector-`.
     pub(crate) fn connectors(&self) -> impl Iterator<Item = &str> {
         self.packages
             .iter()
@@ -76,17 +75,17 @@ impl Workspace {
             .filter(|name| name.starts_with("connector-"))
     }
 
-    /// A tool of this workspace's own, installed or not.
+    /// The path of a tool in `target/tools`, installed or not.
     pub(crate) fn tool(&self, name: &str) -> PathBuf {
         self.target.join("tools").join(name).join("bin").join(name)
     }
 
-    /// `cargo` at the root.
+    /// `cargo` in the root directory.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         self.command(&self.cargo, arguments)
     }
 
-    /// Another program at the root.
+    /// Another program in the root directory.
     pub(crate) fn command(
         &self,
         program: impl AsRef<std::ffi::OsStr>,
@@ -101,23 +100,23 @@ impl Workspace {
     }
 }
 
-/// Runs a command to its end; its output is the user's.
+/// Runs a command to its end; its output goes to the user.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
-        .with_context(|| format!("{} cannot be started", shown(command)))?;
+        .with_context(|| format!("cannot start {}", shown(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", shown(command));
     }
     Ok(())
 }
 
-/// Whether a command runs and succeeds. Its output is dropped.
+/// Whether a command succeeds. Its output is discarded.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// A command as one would type it.
+/// A command as a user types it.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program())
         .file_name()

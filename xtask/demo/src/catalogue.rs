@@ -1,4 +1,4 @@
-//! The catalogue: the PCI database told as a shop's assortment, in `standard@0.1` bodies.
+//! The catalogue: the PCI ID database as a shop's assortment, in `standard@0.1` bodies.
 //!
 //! | in the data | becomes | id | refers to |
 //! |---|---|---|---|
@@ -27,11 +27,9 @@ pub(crate) const WHOLE: [(&str, usize); 4] = [
     ("product", 19_836),
     ("offer", 19_836),
 ];
-/// A step through the devices that meets all of them: it has no divisor in common with their
-/// number.
+/// A step size that visits all devices, because it shares no divisor with their number.
 const STRIDE: usize = 7_919;
 
-/// One object.
 #[derive(Clone, Debug)]
 pub(crate) struct Object {
     pub(crate) object_type: &'static str,
@@ -48,20 +46,20 @@ impl Object {
         }
     }
 
-    /// How shops tell contents apart.
+    /// The digest by which shops compare contents.
     pub(crate) fn digest(&self) -> String {
         canonical_digest(&self.body)
     }
 }
 
-/// A device with its offer's price.
+/// A device with the price of its offer.
 struct Listed {
     device: &'static Device,
     minor_units: u64,
     stock: u64,
 }
 
-/// The whole catalogue; parents stand before their children.
+/// The whole catalogue, with parents before their children.
 pub(crate) fn whole(seed: u64) -> Vec<Object> {
     let mut objects = categories();
     objects.extend(brands());
@@ -73,9 +71,9 @@ pub(crate) fn whole(seed: u64) -> Vec<Object> {
 
 /// `count` objects, closed under references.
 ///
-/// Products are taken from all over the catalogue, each with its offer and with the brand and the
-/// categories that it refers to, as long as there is room for all of these; what is left is filled
-/// with classes, subclasses and brands that nothing refers to.
+/// The selection spreads over the whole catalogue. It takes each product with its offer, its brand
+/// and its categories as long as all of these fit, and fills the rest with classes, subclasses and
+/// brands.
 pub(crate) fn part(seed: u64, count: usize) -> Vec<Object> {
     let whole = whole(seed);
     if count >= whole.len() {
@@ -100,7 +98,7 @@ pub(crate) fn part(seed: u64, count: usize) -> Vec<Object> {
         taken.extend(needed);
     }
     let room = count - taken.len();
-    // In this order every parent is there before its child.
+    // In this order, every parent comes before its child.
     let fill = whole
         .iter()
         .filter(|object| matches!(object.object_type, "category" | "brand"));
@@ -121,7 +119,7 @@ fn key(object: &Object) -> (&'static str, String) {
     (object.object_type, object.id.clone())
 }
 
-/// What must be there before a product: its brand, its category and that category's parent.
+/// The references of a product: its brand, its category and the parent of that category.
 fn references(product: &Object) -> Vec<(&'static str, String)> {
     let (vendor, _) = product.id.split_once(':').unwrap_or_default();
     let category = product.body["categories"][0]["id"]
@@ -198,7 +196,9 @@ fn product(listed: &Listed) -> Object {
         "brand": { "type": "brand", "id": format!("{vendor:04x}") },
         "categories": [{ "type": "category", "id": category }],
         "sku": sku(device),
-        "attributes": { "vendor_id": vendor, "device_id": id, "subsystems": device.subsystems().count() },
+        "attributes": {
+            "vendor_id": vendor, "device_id": id, "subsystems": device.subsystems().count(),
+        },
     });
     Object::new("product", product_id(device), body)
 }
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_catalogue_is_the_pinned_one() {
+    fn catalogue_has_the_pinned_counts() {
         let objects = whole(1);
         for (object_type, count) in WHOLE {
             assert_eq!(
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_closed_under_references_and_as_large_as_asked_for() {
+    fn part_is_closed_under_references_and_has_the_requested_size() {
         let all: Vec<_> = whole(1).iter().map(key).collect();
         for count in [1, 2, 7, 500, 5_000, 42_253, 42_254, 50_000] {
             let objects = part(1, count);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides_prices_and_nothing_else() {
+    fn seed_determines_prices_only() {
         let (one, again, other) = (whole(1), whole(1), whole(2));
         assert!(
             one.iter()

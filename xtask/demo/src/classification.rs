@@ -1,18 +1,17 @@
-//! Which category a device belongs to.
+//! Finds the category of a device.
 //!
-//! The PCI database names devices and classes but gives a device no class, so one is guessed from
-//! words of the device's name. The rules are read from top to bottom and the first that matches
-//! counts: special words stand above general ones ('usb' above 'controller', 'sata raid' above
-//! 'sata'). What no rule knows is an 'Unclassified device' (class 00). The guess need not be right,
-//! only the same every time.
+//! The PCI ID database gives devices no class, so this module guesses one from words in the
+//! device's name. The first matching rule applies, so specific words come before general ones
+//! ("usb" before "controller", "sata raid" before "sata"). Without a matching rule, a device is an
+//! "Unclassified device" (class 00). The guess only has to be stable, not correct.
 //!
-//! A word matches where it begins at the beginning of a word of the name, in any case: 'bridge'
-//! matches 'PCI Bridge' and 'Bridges', not 'Cambridge'.
+//! A rule's word matches at the beginning of a word of the name, in any case: "bridge" matches "PCI
+//! Bridge" and "Bridges", but not "Cambridge".
 
-/// Words, and the class and subclass for devices that have one of them.
+/// Words, and the class and subclass of devices that have one of them.
 type Rule = (&'static [&'static str], u8, Option<u8>);
 
-/// The class of devices that no rule knows.
+/// The class of devices without a matching rule.
 const UNCLASSIFIED: u8 = 0x00;
 
 const RULES: &[Rule] = &[
@@ -154,7 +153,7 @@ const RULES: &[Rule] = &[
     (&["parallel", "printer"], 0x07, Some(0x01)),
     (&["gpib"], 0x07, Some(0x04)),
     (&["telephony", "voice", "e1", "t1"], 0x07, Some(0x80)),
-    // Memory, processors and what surrounds them
+    // Memory, processors and related devices
     (&["flash memory"], 0x05, Some(0x01)),
     (&["cxl"], 0x05, Some(0x02)),
     (&["memory", "ram ", "dimm"], 0x05, Some(0x00)),
@@ -223,7 +222,7 @@ const RULES: &[Rule] = &[
         Some(0x80),
     ),
     (&["i2o"], 0x0e, Some(0x00)),
-    // What is left, by its general word
+    // General words
     (&["network"], 0x02, Some(0x80)),
     (&["multimedia"], 0x04, Some(0x80)),
     (&["storage"], 0x01, Some(0x80)),
@@ -231,9 +230,9 @@ const RULES: &[Rule] = &[
     (&["chipset", "chip set"], 0x06, Some(0x80)),
 ];
 
-/// The class, and the subclass if a rule names one, for a device of that name.
+/// The class of a device with this name, and the subclass if the rule names one.
 pub(crate) fn classify(name: &str) -> (u8, Option<u8>) {
-    // A blank at both ends lets a rule ask for the end of a word with a blank of its own.
+    // A blank at both ends lets a rule match the end of a word with a trailing blank.
     let name = format!(" {} ", name.to_lowercase());
     let rule = RULES
         .iter()
@@ -255,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_names_a_class_of_the_data() {
+    fn rules_name_classes_of_the_data() {
         for (words, class, subclass) in RULES {
             assert!(
                 <Class as FromId<u8>>::from_id(*class).is_some(),
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_found_where_they_begin() {
+    fn words_match_at_their_beginning() {
         assert_eq!(
             classify("82540EM Gigabit Ethernet Controller"),
             (0x02, Some(0x00))

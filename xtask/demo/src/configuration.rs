@@ -1,4 +1,4 @@
-//! The host's configuration: one subscription, one source, two channels.
+//! The configuration of the host: one subscription, one source, two channels.
 
 use std::path::Path;
 
@@ -14,14 +14,13 @@ pub(crate) const SOURCE: &str = "pim";
 pub(crate) const CHANNELS: [&str; 2] = ["shop-a", "shop-b"];
 /// Objects in one read of the source.
 const SOURCE_BATCH: u32 = 200;
-/// Items in one call of channel B's connector, which sends them one after the other. Few, so that a
-/// slow answer keeps few others waiting.
+/// Items in one call of channel B's connector, which sends them one after the other. The number is
+/// small, so that a slow answer delays few other items.
 const ITEMS_B: u32 = 4;
 /// Above the shops' latency of 2 s.
 const REQUEST_TIMEOUT_MS: u64 = 10_000;
 const CALL_TIMEOUT_MS: u64 = 30_000;
 
-/// Where the parties are.
 pub(crate) struct Parties<'a> {
     pub(crate) source_url: String,
     pub(crate) source_token: &'a str,
@@ -29,8 +28,7 @@ pub(crate) struct Parties<'a> {
     pub(crate) shops: [(String, &'a Scenario); 2],
 }
 
-/// The text of `egression.toml`. Secrets go to files in the directory, as they never stand in the
-/// text.
+/// The text of `egression.toml`. Secrets go to files in the directory, never into the text.
 pub(crate) fn text(parties: &Parties<'_>, directory: &Path) -> Result<String> {
     let secret = |name: &str, value: &str| -> Result<Value> {
         let file = directory.join(name);
@@ -44,16 +42,22 @@ pub(crate) fn text(parties: &Parties<'_>, directory: &Path) -> Result<String> {
         "client_id": a.credentials.client_id,
         "client_secret": secret("client-secret", &a.credentials.client_secret)?,
     });
-    let auth_b = json!({ "scheme": "connector", "secrets": { "api_key": secret("api-key", &b.credentials.api_key)? } });
+    let api_key = secret("api-key", &b.credentials.api_key)?;
+    let auth_b = json!({ "scheme": "connector", "secrets": { "api_key": api_key } });
     let source_auth =
         json!({ "scheme": "bearer", "token": secret("source-token", parties.source_token)? });
+    let settings_a = json!({ "base_url": url_a, "mode": "batch" });
+    let settings_b = json!({ "base_url": url_b, "mode": "single", "login": true });
     let documents = json!({
         "subscriptions": [{ "name": SUBSCRIPTION }],
         "sources": [source(&parties.source_url, &source_auth)],
-        "channels": [channel(CHANNELS[0], &a.limits, None), channel(CHANNELS[1], &b.limits, Some(ITEMS_B))],
+        "channels": [
+            channel(CHANNELS[0], &a.limits, None),
+            channel(CHANNELS[1], &b.limits, Some(ITEMS_B)),
+        ],
         "connections": [
-            connection(CHANNELS[0], &json!({ "base_url": url_a, "mode": "batch" }), &auth_a),
-            connection(CHANNELS[1], &json!({ "base_url": url_b, "mode": "single", "login": true }), &auth_b),
+            connection(CHANNELS[0], &settings_a, &auth_a),
+            connection(CHANNELS[1], &settings_b, &auth_b),
         ],
     });
     Ok(toml::to_string(&documents)?)
@@ -105,7 +109,7 @@ mod tests {
     use crate::scenario::{shop_a, shop_b};
 
     #[test]
-    fn the_text_is_toml_and_holds_no_secret() {
+    fn text_is_toml_without_secrets() {
         let directory = tempfile::tempdir().unwrap();
         let (a, b) = (shop_a(500, 7), shop_b(500, 7));
         let shops = [

@@ -1,13 +1,13 @@
-//! The demo: a real catalogue travels belt by belt into two shops, within their limits, through
-//! faults; then the shops are asked.
+//! The demo: delivers a real catalogue to two shops, belt by belt, within their limits and despite
+//! their faults. It then judges the result by the shops' logs.
 //!
-//! The shops and the host are child processes, started and ended here; the Metadata API is this
-//! process. It promises to end by itself and to end its children, whatever happens; the exit code
-//! is 0 only for a clean verdict, 2 for one that is not, 1 if there is none.
+//! The shops and the host are child processes; the Metadata API runs in this process. The demo has
+//! a deadline and always ends its child processes. The exit code is 0 for a clean verdict, 2 for
+//! any other verdict, and 1 without a verdict.
 //!
-//! The files in the order of what happens: [`catalogue`] and [`classification`] make the objects,
-//! [`scenario`] the shops' limits and faults, [`configuration`] the host's set-up, [`run`] does it,
-//! [`verdict`] judges, [`print`](mod@print) shows.
+//! [`catalogue`] and [`classification`] make the objects, [`scenario`] the limits and faults of the
+//! shops, and [`configuration`] the configuration of the host. [`run`] runs the demo, [`verdict`]
+//! judges it, and [`print`](mod@print) prints the verdict.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -30,23 +30,22 @@ use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-/// After this long something hangs, and a demo that does not end by itself is worse than one that
-/// failed.
+/// The demo fails after this time, because a demo that hangs is worse than one that fails.
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
-/// Ships a catalogue into two channels and judges the result.
+/// Deliver a catalogue to two channels and judge the result.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many objects; references are always included. None: all.
+    /// The number of objects; references are always included. Default: all.
     #[arg(long)]
     objects: Option<usize>,
-    /// The seed of prices and faults. None: one is drawn and printed.
+    /// The seed for prices and faults. By default the demo draws one and prints it.
     #[arg(long)]
     seed: Option<u64>,
-    /// What the verdict looks like.
+    /// The format of the verdict.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
-    /// Keeps the directory with the host's data, the configuration and the logs.
+    /// Keep the directory with the host's data, the configuration and the logs.
     #[arg(long)]
     keep: bool,
 }
@@ -65,13 +64,13 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(2),
         Err(error) => {
-            eprintln!("the demo has no verdict: {error:#}");
+            eprintln!("no verdict: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Runs the demo and shows the verdict; true if it is clean.
+/// Runs the demo and prints the verdict; true if it is clean.
 async fn judged(options: &Options) -> Result<bool> {
     let directory = tempfile::Builder::new()
         .prefix("egression-demo-")
@@ -97,13 +96,13 @@ async fn judged(options: &Options) -> Result<bool> {
     Ok(clean)
 }
 
-/// Whatever ends it, what is dropped here takes its child processes along.
+/// Runs the demo until its deadline or a signal. Dropping the future kills the child processes.
 async fn bounded<T>(demo: impl Future<Output = Result<T>>) -> Result<T> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         ended = timeout(DEADLINE, demo) => match ended {
             Ok(outcome) => outcome,
-            Err(_) => bail!("it was still running after {DEADLINE:?}, which is its deadline"),
+            Err(_) => bail!("the demo exceeded its deadline of {DEADLINE:?}"),
         },
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
         _ = terminate.recv() => bail!("terminated"),
@@ -112,9 +111,9 @@ async fn bounded<T>(demo: impl Future<Output = Result<T>>) -> Result<T> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one draw that no seed decides: the seed, which is printed"
+    reason = "the seed itself is random, and printed"
 )]
 fn drawn_seed() -> u64 {
-    // Short enough to be typed again.
+    // Short enough to type.
     u64::from(rand::random::<u32>())
 }

@@ -1,14 +1,13 @@
-//! The verdict for people: a table with a column per channel, on standard output.
+//! Prints the verdict for people: a table with a column for each channel, on standard output.
 
 use crate::configuration::CHANNELS;
 use crate::verdict::{ShopVerdict, Verdict};
 
-/// Prints it.
 pub(crate) fn text(verdict: &Verdict) {
     println!();
     println!(
         "{:<44}{:>14}{:>14}",
-        "asked of the shops", CHANNELS[0], CHANNELS[1]
+        "from the logs of the shops", CHANNELS[0], CHANNELS[1]
     );
     let row = |name: &str, of: &dyn Fn(&ShopVerdict) -> String| {
         println!(
@@ -38,13 +37,13 @@ pub(crate) fn text(verdict: &Verdict) {
             shop.repeats_explained()
         )
     });
-    row("limit used, as the host reckons", &|shop| {
+    row("limit used, by the host's figures", &|shop| {
         share(shop.usage.used)
     });
-    row("  requests / a greedy limiter's", &|shop| {
+    row("  requests / of a greedy limiter", &|shop| {
         format!("{} / {:.0}", shop.usage.requests, shop.usage.possible)
     });
-    row("limit used, as the shop reckons", &|shop| {
+    row("limit used, by the shop's figures", &|shop| {
         share(shop.shop_used())
     });
     row("calls", &|shop| shop.report.calls.to_string());
@@ -75,7 +74,7 @@ pub(crate) fn text(verdict: &Verdict) {
         verdict.execution["id"], verdict.execution["status"], verdict.seconds
     );
     println!("counts {}", verdict.execution["counts"]);
-    println!("the source gave {objects} objects in {requests} requests");
+    println!("the source served {objects} objects in {requests} requests");
     let objections = verdict.objections();
     if objections.is_empty() {
         println!("clean");
@@ -90,7 +89,10 @@ fn share(used: Option<f64>) -> String {
     used.map_or_else(|| "–".to_owned(), |used| format!("{used:.3}"))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a mean need not be exact")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a mean does not need to be exact"
+)]
 fn per((items, calls): (u64, u64)) -> String {
     if calls == 0 {
         "–".to_owned()
@@ -99,7 +101,10 @@ fn per((items, calls): (u64, u64)) -> String {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "tenths of a second are shown")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "only tenths of a second are printed"
+)]
 fn milliseconds(ms: u64) -> f64 {
     ms as f64 / 1_000.0
 }

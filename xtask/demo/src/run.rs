@@ -1,4 +1,5 @@
-//! The demo's course: start the parties, submit one bulk request, wait for its end, ask the shops.
+//! Runs the demo: starts shops, source and host, submits one bulk request, waits for its end, and
+//! reads the logs of the shops.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,15 +20,13 @@ use crate::configuration::{self, CHANNELS, Parties, SOURCE, SUBSCRIPTION};
 use crate::scenario;
 use crate::verdict::{self, Evidence, HostUsage, Verdict};
 
-/// What a demo is told.
 pub(crate) struct Settings<'a> {
     pub(crate) objects: Option<usize>,
     pub(crate) seed: u64,
-    /// For the host's data, the configuration and the logs.
+    /// The directory for the host's data, the configuration and the logs.
     pub(crate) directory: &'a Path,
 }
 
-/// Runs it.
 pub(crate) async fn run(settings: &Settings<'_>) -> Result<Verdict> {
     let seed = settings.seed;
     let objects = settings.objects.map_or_else(
@@ -111,7 +110,7 @@ fn announce(objects: &[Object], settings: &Settings<'_>) {
     );
     if settings.objects.is_none() && counts.iter().any(|(_, count, whole)| count != whole) {
         eprintln!(
-            "note: the crate pci-ids has other data than the version pinned, whose counts are {:?}",
+            "note: the data of the crate pci-ids differs from the pinned version, which has {:?}",
             catalogue::WHOLE
         );
     }
@@ -154,10 +153,15 @@ async fn start_host(
     Ok(host)
 }
 
-/// One request for everything. Offers stand before products and these before brands and categories:
-/// the order is the hub's work.
+/// One request for all objects. Offers come before products, and products before brands and
+/// categories, so that the host must order them.
 fn bulk(objects: &[Object]) -> String {
-    let defaults = json!({ "defaults": { "subscription": SUBSCRIPTION, "source": SOURCE, "channels": CHANNELS, "action": "upsert" } });
+    let defaults = json!({
+        "defaults": {
+            "subscription": SUBSCRIPTION, "source": SOURCE, "channels": CHANNELS,
+            "action": "upsert",
+        }
+    });
     let mut text = format!("{defaults}\n");
     for object_type in ["offer", "product", "brand", "category"] {
         for object in objects
@@ -172,21 +176,20 @@ fn bulk(objects: &[Object]) -> String {
     text
 }
 
-/// Submits the file and follows it to the end with the product's own command; its progress is the
-/// user's to see.
+/// Submits the file with `egression submit --watch`, which shows its progress to the user.
 async fn submit(host: &TestHost, file: &Path) -> Result<Value> {
     let file = file
         .to_str()
-        .context("the directory's path is not Unicode")?;
+        .context("the path of the directory is not Unicode")?;
     let mut command = host.command(&["submit", file, "--watch", "--output", "json"])?;
-    // `output()` would take standard error, too.
+    // `output()` would capture standard error, too.
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
     let output = child.wait_with_output().await?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // An execution that ended with errors is a verdict too; only one that did not end is none.
+    // An execution that ended with errors gets a verdict, too.
     let last = text.lines().last().unwrap_or_default();
     let Ok(execution) = serde_json::from_str::<Value>(last) else {
         bail!(
@@ -203,7 +206,7 @@ async fn submit(host: &TestHost, file: &Path) -> Result<Value> {
     Ok(execution)
 }
 
-/// What the host itself says of its use of a connection's limits.
+/// The host's own figures about its use of a connection's limits.
 async fn host_usage(host: &TestHost, channel: &str) -> Result<HostUsage> {
     let connection: Value = host
         .rest()?
@@ -219,7 +222,7 @@ async fn host_usage(host: &TestHost, channel: &str) -> Result<HostUsage> {
     })
 }
 
-/// Requests of a channel that found no way out, by the host's metrics.
+/// The requests of a channel that were never sent, from the host's metrics.
 async fn never_sent(host: &TestHost, channel: &str) -> Result<u64> {
     let page = host.rest()?.metrics().await?;
     let labels = [
@@ -230,11 +233,11 @@ async fn never_sent(host: &TestHost, channel: &str) -> Result<u64> {
         line.starts_with("egression_gate_requests_total{")
             && labels.iter().all(|label| line.contains(label.as_str()))
     });
-    // A status that never was has no line.
+    // A status that never occurred has no line.
     let value = line
         .and_then(|line| line.rsplit_once(' '))
         .map_or("0", |(_, value)| value);
     value
         .parse()
-        .with_context(|| format!("{line:?} is no count"))
+        .with_context(|| format!("invalid count: {line:?}"))
 }

@@ -1,17 +1,17 @@
-//! The two shops: what they allow and how they misbehave.
+//! The scenarios of the two shops: their limits and faults.
 //!
-//! The limits here are also what the host is told, see [`crate::configuration`].
+//! [`crate::configuration`] gives the host the same limits.
 
 use egression_sandbox::{CoolDown, Credentials, Faults, Latency, Limit, Scenario};
 
 /// Items in one call to shop A.
 pub(crate) const BATCH_ITEMS: usize = 50;
-/// How slow a slow call is. The host's timeouts are above.
+/// The latency of a slow call. The host's timeouts are longer.
 const LATENCY_MS: u64 = 2_000;
-/// How long a shop is closed, once.
+/// The length of the one cool-down of each shop.
 const COOL_DOWN_MS: u64 = 3_000;
 
-/// Shop A takes batches, few calls a second.
+/// Shop A: batches, few calls per second.
 pub(crate) fn shop_a(objects: usize, seed: u64) -> Scenario {
     let limits = vec![
         Limit::TokenBucket {
@@ -36,7 +36,7 @@ pub(crate) fn shop_a(objects: usize, seed: u64) -> Scenario {
     }
 }
 
-/// Shop B takes objects one by one, many calls a second.
+/// Shop B: single objects, many calls per second.
 pub(crate) fn shop_b(objects: usize, seed: u64) -> Scenario {
     let limits = vec![
         Limit::TokenBucket {
@@ -58,7 +58,7 @@ fn scenario(name: &str, limits: Vec<Limit>, faults: Faults, seed: u64) -> Scenar
         client_secret: format!("client-secret-{name}-{seed:x}"),
         api_key: format!("api-key-{name}-{seed:x}"),
     };
-    // Fetching a token counts: the strict reading of a limit.
+    // Token calls count, which is the strictest reading of a limit.
     Scenario {
         credentials,
         limits,
@@ -69,7 +69,7 @@ fn scenario(name: &str, limits: Vec<Limit>, faults: Faults, seed: u64) -> Scenar
     }
 }
 
-/// `calls`: how many it would take without faults.
+/// `calls` is the number of calls without faults.
 fn faults(objects: usize, calls: usize) -> Faults {
     let (objects, calls) = (objects as u64, calls as u64);
     Faults {

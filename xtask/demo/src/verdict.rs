@@ -1,11 +1,14 @@
-//! The verdict, from the shops' own logs at the end.
+//! The verdict, from the logs of the shops.
 //!
-//! The words: *expected*: objects × channels; *present*: of those, found in the shop; *lost*: not
-//! there; *wrong*: there with other content than the source's last version; *inversion*: a first
-//! delivery before the first delivery of an earlier job of its key; *limit exceeded*: requests
-//! beyond a limit's definition as stamped when the head arrives; *missing reference*: calls refused
-//! because a referenced object was not there; *repeated, same key* and *other key*: the same object
-//! and bytes again, under the same idempotency key or another one.
+//! - *expected*: objects × channels
+//! - *present*: expected objects that the shop has
+//! - *lost*: expected objects that the shop does not have
+//! - *wrong*: present objects whose content differs from the source's last version
+//! - *inversion*: a first delivery before the first delivery of an earlier job of its key
+//! - *limit exceeded*: requests that broke a limit, judged by the arrival of their head
+//! - *missing reference*: calls refused because a referenced object was missing
+//! - *repeated, same key* and *other key*: the same object and bytes again, under the same
+//!   idempotency key or under another one
 
 use std::collections::HashMap;
 
@@ -19,13 +22,12 @@ use serde_json::Value;
 use crate::catalogue::Object;
 use crate::configuration::CHANNELS;
 
-/// While work waits for a limit, at least this share of it is used.
+/// While jobs wait for a limit, the host must use at least this share of it.
 const LEAST_USED: f64 = 0.95;
 
-/// From so many counted calls on the host must say which share it used.
+/// From this number of counted calls on, the host must report the share that it used.
 const LEAST_JUDGED: u64 = 500;
 
-/// All that one shop knows.
 pub(crate) struct Evidence {
     pub(crate) report: Report,
     writes: Vec<Write>,
@@ -34,7 +36,7 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// Asks a shop.
+    /// Reads the logs of a shop.
     pub(crate) async fn ask(shop: &ShopLog) -> Result<Self> {
         Ok(Self {
             report: shop.report().await?,
@@ -45,19 +47,18 @@ impl Evidence {
     }
 }
 
-/// A connection's use of its limits as the host reckons it.
+/// A connection's use of its limits, by the host's figures.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct HostUsage {
     pub(crate) requests: u64,
     pub(crate) possible: f64,
-    /// Requests ÷ possible, null below 500.
+    /// Requests ÷ possible; none below 500 requests.
     pub(crate) used: Option<f64>,
-    /// Requests that found no way out, of those too that were not reckoned.
+    /// Requests that were never sent, including those outside of `requests`.
     #[serde(skip)]
     pub(crate) never_sent: u64,
 }
 
-/// One shop's part.
 pub(crate) struct ShopVerdict {
     pub(crate) report: Report,
     pub(crate) usage: HostUsage,
@@ -65,17 +66,16 @@ pub(crate) struct ShopVerdict {
     pub(crate) present: u64,
     pub(crate) wrong: u64,
     pub(crate) delivered: Delivered,
-    /// Items in calls on objects, and those calls.
+    /// The items in calls on objects, and the number of those calls.
     pub(crate) carried: (u64, u64),
 }
 
-/// The whole.
 pub(crate) struct Verdict {
     /// Shop A and shop B.
     pub(crate) shops: [ShopVerdict; 2],
-    /// As the host answers it at the end.
+    /// The execution at the end.
     pub(crate) execution: Value,
-    /// Requests to the source, and objects given in them.
+    /// Requests to the source, and objects that it served.
     pub(crate) source: (u64, u64),
     pub(crate) seconds: f64,
 }
@@ -102,7 +102,7 @@ struct Used {
     b: Option<f64>,
 }
 
-/// Holds the evidence against the catalogue.
+/// Compares the evidence with the catalogue.
 pub(crate) fn judge(
     objects: &[Object],
     execution: Value,
@@ -140,7 +140,7 @@ fn judge_shop(
 ) -> ShopVerdict {
     let mut order = AcceptedOrder::default();
     for object in objects {
-        // One key per object, and one job in it.
+        // One key per object, with one job.
         let key = format!("{} {}", object.object_type, object.id);
         order.push(
             &key,
@@ -180,34 +180,32 @@ impl HostUsage {
         never_sent: 0,
     };
 
-    /// What the shop's own count has against it: the share used is reckoned by the host, from its
-    /// own count.
+    /// An objection if the shop's count contradicts the host's figures.
     fn objection(&self, name: &str, calls: u64, counted: u64) -> Option<String> {
         let (requests, never_sent) = (self.requests, self.never_sent);
         if calls > requests || requests - calls > never_sent {
             return Some(format!(
-                "the host reckons with {requests} requests to {name}, {never_sent} never sent; the shop saw {calls}"
+                "the host counted {requests} requests to {name}, {never_sent} of them never sent, \
+                 but the shop counted {calls}"
             ));
         }
-        (self.used.is_none() && counted >= LEAST_JUDGED).then(|| {
-            format!("limit_used of {name} is null, although the shop counted {counted} calls")
-        })
+        (self.used.is_none() && counted >= LEAST_JUDGED)
+            .then(|| format!("limit_used of {name} is null, but the shop counted {counted} calls"))
     }
 }
 
 impl ShopVerdict {
-    /// Repeats that lost answers explain: the items of calls without an answer or answered 5xx.
+    /// Repeats that lost answers explain: items of calls that got no answer or a 5xx.
     pub(crate) fn repeats_explained(&self) -> u64 {
         self.report.dropped_items + self.report.error_5xx_items
     }
 
-    /// Expected and not there.
     pub(crate) fn lost(&self) -> u64 {
         self.expected - self.present
     }
 
-    /// The best use of any one of its limits, as the shop reckons it: requests ÷ (rate × (span −
-    /// closures)).
+    /// The highest use of any of its limits, by the shop's figures: requests ÷ (rate × (span −
+    /// cool-downs)).
     pub(crate) fn shop_used(&self) -> Option<f64> {
         self.report
             .limits
@@ -218,7 +216,7 @@ impl ShopVerdict {
 }
 
 impl Verdict {
-    /// What is not as it must be, in words; nothing if the verdict is clean.
+    /// All violations, as text. Empty if the verdict is clean.
     pub(crate) fn objections(&self) -> Vec<String> {
         let line = self.numbers();
         let mut objections = Vec::new();
@@ -258,10 +256,10 @@ impl Verdict {
         {
             let (repeats, explained) = (shop.delivered.repeated_same_key, shop.repeats_explained());
             objections.push(format!(
-                "{repeats} repeats under the same key, of which lost answers explain {explained}"
+                "{repeats} repeats under the same key, but lost answers explain only {explained}"
             ));
         }
-        // A job whose object arrived but that is told otherwise is a guess, not a state.
+        // All objects arrived, so every other status is wrong.
         if self.execution["status"] != "succeeded" {
             objections.push(format!(
                 "the execution's status is {}, must be \"succeeded\"",
@@ -271,12 +269,11 @@ impl Verdict {
         objections
     }
 
-    /// Whether nothing is to be objected.
     pub(crate) fn is_clean(&self) -> bool {
         self.objections().is_empty()
     }
 
-    /// One line of JSON.
+    /// The verdict as one line of JSON.
     pub(crate) fn line(&self) -> Result<String> {
         Ok(serde_json::to_string(&self.numbers())?)
     }
@@ -313,7 +310,7 @@ mod tests {
     use super::HostUsage;
 
     #[test]
-    fn the_hosts_count_is_held_against_the_shops() {
+    fn host_count_is_compared_with_the_shop() {
         let usage = HostUsage {
             requests: 600,
             possible: 610.0,
@@ -324,11 +321,11 @@ mod tests {
         assert_eq!(usage.objection("a", 597, 590), None);
         assert!(
             usage.objection("a", 596, 590).is_some(),
-            "more than those never sent explain"
+            "never-sent requests do not explain the difference"
         );
         assert!(
             usage.objection("a", 601, 590).is_some(),
-            "a call that the host does not know of"
+            "the host missed a call"
         );
         let silent = HostUsage {
             used: None,
