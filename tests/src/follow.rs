@@ -1,4 +1,4 @@
-//! Submitting and following as a client does: every wait is a long poll.
+//! Submits jobs and follows executions as a client does, with long polls.
 
 use std::time::Duration;
 
@@ -9,19 +9,22 @@ use tokio::time::timeout;
 
 use crate::rest::{Answer, Rest};
 
-/// A wait that takes longer hangs.
+/// A longer wait counts as a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An upsert of products with an empty inline body each, for the subscription `acme`.
+/// An upsert of one product with an empty inline body, for the subscription `acme`.
 #[must_use]
 pub fn upsert(channel: &str, id: &str) -> Value {
-    json!({"subscription": "acme", "channel": channel, "action": "upsert", "object_type": "product", "object_ids": [id], "payload": {}})
+    json!({
+        "subscription": "acme", "channel": channel, "action": "upsert",
+        "object_type": "product", "object_ids": [id], "payload": {},
+    })
 }
 
-/// Submits one piece of work and does not wait for it; gives back the execution.
+/// Submits a job without waiting for it, and returns the execution.
 ///
 /// # Errors
-/// It is refused.
+/// The job is refused.
 pub async fn submit(rest: &Rest, job: &Value) -> Result<Value> {
     let request = rest
         .request(Method::POST, "/v1/jobs")
@@ -30,10 +33,10 @@ pub async fn submit(rest: &Rest, job: &Value) -> Result<Value> {
     Ok(rest.send(request).await?.expect(202)?.json)
 }
 
-/// Submits one piece of work and waits for its end; gives back the execution with its jobs.
+/// Submits a job, waits for its end, and returns the execution with its jobs.
 ///
 /// # Errors
-/// It is refused, or does not end in time.
+/// The job is refused, or does not end in time.
 pub async fn submit_and_wait(rest: &Rest, job: &Value) -> Result<Value> {
     let request = rest
         .request(Method::POST, "/v1/jobs")
@@ -42,10 +45,10 @@ pub async fn submit_and_wait(rest: &Rest, job: &Value) -> Result<Value> {
     Ok(rest.send(request).await?.expect(200)?.json)
 }
 
-/// Submits NDJSON lines in one request and does not wait; gives back the answer.
+/// Submits NDJSON lines in one request and returns the answer.
 ///
 /// # Errors
-/// The server is away.
+/// The server does not answer.
 pub async fn bulk(rest: &Rest, lines: &[Value], prefer: &str) -> Result<Answer> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let request = rest
@@ -55,11 +58,15 @@ pub async fn bulk(rest: &Rest, lines: &[Value], prefer: &str) -> Result<Answer> 
     rest.send(request.body(text)).await
 }
 
-/// Follows an execution by long polls until it is as wished.
+/// Follows an execution with long polls until it matches.
 ///
 /// # Errors
-/// That does not happen within 60 s; the message has what it was last.
-pub async fn until(rest: &Rest, execution: &Value, wish: impl Fn(&Value) -> bool) -> Result<Value> {
+/// It does not match within 60 s; the message has its last state.
+pub async fn until(
+    rest: &Rest,
+    execution: &Value,
+    matches: impl Fn(&Value) -> bool,
+) -> Result<Value> {
     let path = path_of(execution)?;
     let mut seen = Value::Null;
     let poll = async {
@@ -76,7 +83,7 @@ pub async fn until(rest: &Rest, execution: &Value, wish: impl Fn(&Value) -> bool
             let answer = answer.expect(200)?;
             answer.header("etag").clone_into(&mut tag);
             seen = answer.json;
-            if wish(&seen) {
+            if matches(&seen) {
                 return anyhow::Ok(());
             }
         }
@@ -99,23 +106,23 @@ pub async fn until_done(rest: &Rest, execution: &Value) -> Result<Value> {
 /// Follows an execution until the connector has one of its jobs.
 ///
 /// # Errors
-/// As [`until`]; it ended before.
+/// As [`until`], or the execution ended first.
 pub async fn until_in_flight(rest: &Rest, execution: &Value) -> Result<Value> {
     let seen = until(rest, execution, |seen| {
         seen["done"] == true || seen["counts"]["in_flight"].as_u64() > Some(0)
     })
     .await?;
     if seen["done"] == true {
-        bail!("it ended before it was seen in flight: {seen:#}");
+        bail!("the execution ended first: {seen:#}");
     }
     Ok(seen)
 }
 
-/// The only job of an execution, as soon as it waits for that reason. What the scheduler makes of a
-/// job is known a moment after it is taken, and nobody is told of it, so this asks again and again.
+/// The only job of an execution, as soon as it waits for this reason. The scheduler decides shortly
+/// after acceptance and sends no notification, so this function polls.
 ///
 /// # Errors
-/// It does not come to that within 60 s; the message has the job as it was last.
+/// The job does not wait for it within 60 s; the message has its last state.
 pub async fn until_waits_for(rest: &Rest, execution: &Value, kind: &str) -> Result<Value> {
     let mut seen = Value::Null;
     let poll = async {
@@ -124,7 +131,7 @@ pub async fn until_waits_for(rest: &Rest, execution: &Value, kind: &str) -> Resu
                 .await?
                 .into_iter()
                 .next()
-                .context("an execution has a job")?;
+                .context("the execution has no job")?;
             if seen["waiting"]["kind"] == kind {
                 return anyhow::Ok(());
             }
@@ -137,10 +144,10 @@ pub async fn until_waits_for(rest: &Rest, execution: &Value, kind: &str) -> Resu
     Ok(seen)
 }
 
-/// An execution as it stands.
+/// The current state of an execution.
 ///
 /// # Errors
-/// It is not there.
+/// It does not exist.
 pub async fn look(rest: &Rest, execution: &Value) -> Result<Value> {
     rest.get(&path_of(execution)?).await
 }
@@ -148,7 +155,7 @@ pub async fn look(rest: &Rest, execution: &Value) -> Result<Value> {
 /// All jobs of an execution, in order.
 ///
 /// # Errors
-/// It is not there.
+/// It does not exist.
 pub async fn jobs(rest: &Rest, execution: &Value) -> Result<Vec<Value>> {
     let request = rest
         .request(Method::GET, &format!("{}/jobs", path_of(execution)?))
@@ -157,23 +164,23 @@ pub async fn jobs(rest: &Rest, execution: &Value) -> Result<Vec<Value>> {
     answer
         .text
         .lines()
-        .map(|line| serde_json::from_str(line).context("a line of NDJSON"))
+        .map(|line| serde_json::from_str(line).context("invalid line of NDJSON"))
         .collect()
 }
 
-/// The history of a job, at most a page of it.
+/// The first page of a job's history.
 ///
 /// # Errors
-/// It is not there.
+/// It does not exist.
 pub async fn events(rest: &Rest, job: &Value) -> Result<Vec<Value>> {
-    let id = job["id"].as_str().context("a job has an id")?;
+    let id = job["id"].as_str().context("the job has no id")?;
     let page: Value = rest
         .get(&format!("/v1/jobs/{id}/events?limit=1000"))
         .await?;
     Ok(page["items"].as_array().cloned().unwrap_or_default())
 }
 
-/// The connector's own lines in a history, in order.
+/// The log lines of the connector in a history, in order.
 #[must_use]
 pub fn log_lines(events: &[Value]) -> Vec<String> {
     let lines = events
@@ -192,6 +199,6 @@ pub fn log_lines(events: &[Value]) -> Vec<String> {
 pub fn path_of(execution: &Value) -> Result<String> {
     let id = execution["id"]
         .as_str()
-        .with_context(|| format!("an execution has an id: {execution}"))?;
+        .with_context(|| format!("the execution has no id: {execution}"))?;
     Ok(format!("/v1/executions/{id}"))
 }

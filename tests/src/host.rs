@@ -1,6 +1,6 @@
-//! A whole host in one line: the real binary with a data directory of its own.
+//! A host in one line: the real binary with its own data directory.
 //!
-//! Everything that depends on how the host is started and found is in this file.
+//! Only this file knows how to start and find a host.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -15,14 +15,14 @@ use crate::binary;
 use crate::process::Running;
 use crate::rest::Rest;
 
-/// How long a host may take from its address to being ready.
+/// How long a host may take to become ready after it printed its address.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How often readiness is asked for.
+/// The interval between two readiness checks.
 const READY_EVERY: Duration = Duration::from_millis(20);
-/// Where a host leaves the admin key of its first start, in the data directory.
+/// The file in the data directory with the admin key of the first start.
 const ADMIN_KEY_FILE: &str = "admin.key";
 
-/// A host with its own data directory. It is killed when dropped.
+/// A host with its own data directory. Dropping it kills the process.
 #[derive(Debug)]
 pub struct TestHost {
     binary: PathBuf,
@@ -33,7 +33,7 @@ pub struct TestHost {
 }
 
 impl TestHost {
-    /// Starts a host with the text of a configuration file, in a directory that goes with it.
+    /// Starts a host with this configuration, in a temporary directory.
     ///
     /// # Errors
     /// The binary is not built, or the host does not start.
@@ -43,7 +43,7 @@ impl TestHost {
         Ok(host)
     }
 
-    /// A host in a directory that goes with it, not started yet.
+    /// A host in a temporary directory, not started yet.
     ///
     /// # Errors
     /// The binary is not built, or the configuration cannot be written.
@@ -58,10 +58,10 @@ impl TestHost {
         Ok(host)
     }
 
-    /// A host that keeps everything in the directory, not started yet.
+    /// A host that keeps its files in the directory, not started yet.
     ///
     /// # Errors
-    /// The configuration cannot be written there.
+    /// The configuration cannot be written.
     pub fn new(binary: PathBuf, directory: PathBuf, configuration: &str) -> Result<Self> {
         std::fs::write(directory.join("egression.toml"), configuration)?;
         Ok(Self {
@@ -78,8 +78,7 @@ impl TestHost {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Starts it on the same data directory, on another free port. Nothing happens to one that is
-    /// running.
+    /// Starts it on the same data directory, on another free port. Does nothing if it is running.
     ///
     /// # Errors
     /// It does not start, or is not ready within 60 s.
@@ -115,10 +114,10 @@ impl TestHost {
         }
     }
 
-    /// Ends it with SIGKILL, as a power cut would, and waits until it is gone. Its data stay.
+    /// Kills it with SIGKILL and waits for its end. Its data stay.
     ///
     /// # Errors
-    /// It was not running.
+    /// It is not running.
     pub async fn kill9(&mut self) -> Result<()> {
         self.running
             .take()
@@ -127,10 +126,10 @@ impl TestHost {
             .await
     }
 
-    /// Asks it to end with SIGTERM.
+    /// Stops it with SIGTERM.
     ///
     /// # Errors
-    /// It was not running, or does not end within the time.
+    /// It is not running, or does not stop in time.
     pub async fn stop(&mut self, within: Duration) -> Result<()> {
         self.running
             .take()
@@ -139,10 +138,8 @@ impl TestHost {
             .await
     }
 
-    /// Fails if it has ended by itself.
-    ///
     /// # Errors
-    /// It has.
+    /// It has ended.
     pub fn expect_running(&mut self) -> Result<()> {
         self.running
             .as_mut()
@@ -150,13 +147,13 @@ impl TestHost {
             .expect_running()
     }
 
-    /// The number of its process; none if it is not running.
+    /// Its process id; none if it is not running.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.running.as_ref().and_then(Running::id)
     }
 
-    /// Where it listens: `http://127.0.0.1:…`, another one after each start.
+    /// Its URL, which changes with each start.
     ///
     /// # Errors
     /// It is not running.
@@ -168,18 +165,18 @@ impl TestHost {
             .url())
     }
 
-    /// REST with the admin key.
+    /// A client with the admin key.
     ///
     /// # Errors
-    /// It is not running, or has left no key.
+    /// It is not running, or has no admin key.
     pub fn rest(&self) -> Result<Rest> {
         Rest::new(self.url()?, Some(self.admin_key()?))
     }
 
-    /// The key that the first start left in the data directory.
+    /// The admin key of the first start.
     ///
     /// # Errors
-    /// There is none.
+    /// It does not exist.
     pub fn admin_key(&self) -> Result<String> {
         let file = self.data_dir().join(ADMIN_KEY_FILE);
         let text = std::fs::read_to_string(&file)
@@ -187,7 +184,7 @@ impl TestHost {
         Ok(text.trim().to_owned())
     }
 
-    /// Where the database, the connectors and the keys are.
+    /// The directory with the database, the connectors and the keys.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         self.directory.join("data")
@@ -208,10 +205,10 @@ impl TestHost {
             .unwrap_or_default()
     }
 
-    /// A command of `egression` that talks to this host as its administrator.
+    /// An `egression` command that talks to this host with the admin key.
     ///
     /// # Errors
-    /// It is not running, or has left no key.
+    /// It is not running, or has no admin key.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(&self.binary);
         command
@@ -222,10 +219,10 @@ impl TestHost {
         Ok(command)
     }
 
-    /// Runs a command of `egression` to its end.
+    /// Runs an `egression` command to its end.
     ///
     /// # Errors
-    /// It cannot be started or ends with a failure; the message has what it said.
+    /// It does not start, or fails; the message has its error output.
     pub async fn run(&self, arguments: &[&str]) -> Result<Output> {
         let output = self.command(arguments)?.output().await?;
         if !output.status.success() {
@@ -245,7 +242,7 @@ impl TestHost {
     /// # Errors
     /// The host refuses it.
     pub async fn install_connector(&self, component: &Path) -> Result<()> {
-        let file = component.to_str().context("a path in Unicode")?;
+        let file = component.to_str().context("the path is not Unicode")?;
         self.run(&["connector", "install", file]).await.map(drop)
     }
 }

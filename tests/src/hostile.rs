@@ -1,5 +1,4 @@
-//! Configurations whose channels go through the connector `hostile`, which misbehaves as its
-//! settings say.
+//! Configurations with the connector `hostile`, which misbehaves as its settings define.
 
 use std::fmt;
 use std::path::Path;
@@ -9,17 +8,17 @@ use anyhow::Result;
 use crate::binary;
 use crate::host::TestHost;
 
-/// The subscription that [`configuration`] knows.
+/// The subscription of [`configuration`].
 pub const SUBSCRIPTION: &str = "acme";
 
-/// A channel with a connection of [`SUBSCRIPTION`] into it.
+/// A channel with a connection of [`SUBSCRIPTION`].
 #[derive(Clone, Debug, Default)]
 pub struct HostileChannel {
     /// The channel's name.
     pub name: String,
     /// The setting `behave`.
     pub behave: String,
-    /// More settings, as TOML inside of an inline table: `target_url = "…"`.
+    /// More settings, as TOML in an inline table: `target_url = "…"`.
     pub settings: String,
     /// More lines of the channel.
     pub channel: String,
@@ -28,7 +27,7 @@ pub struct HostileChannel {
 }
 
 impl HostileChannel {
-    /// A channel called as it behaves, with one attempt for each job.
+    /// A channel with the name of its behavior, and one attempt per job.
     #[must_use]
     pub fn new(behave: &str) -> Self {
         Self {
@@ -39,28 +38,27 @@ impl HostileChannel {
         }
     }
 
-    /// Under another name.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
     }
 
-    /// With one more setting, whose value is a text.
+    /// Adds a setting with a string value.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push_str(&format!(", {name} = \"{value}\""));
         self
     }
 
-    /// With these lines in the channel, in place of those that it began with.
+    /// Replaces the lines of the channel.
     #[must_use]
     pub fn channel(mut self, lines: &str) -> Self {
         self.channel = format!("{lines}\n");
         self
     }
 
-    /// With one more line in the connection.
+    /// Adds a line to the connection.
     #[must_use]
     pub fn connection(mut self, line: &str) -> Self {
         self.connection.push_str(&format!("{line}\n"));
@@ -92,15 +90,14 @@ impl fmt::Display for HostileChannel {
     }
 }
 
-/// The text of a configuration: the given lines (the tables of the server), [`SUBSCRIPTION`], and
-/// the channels.
+/// The text of a configuration: the tables of the server, [`SUBSCRIPTION`], and the channels.
 #[must_use]
 pub fn configuration(server: &str, channels: &[HostileChannel]) -> String {
     let channels: String = channels.iter().map(ToString::to_string).collect();
     format!("{server}\n[[subscriptions]]\nname = \"{SUBSCRIPTION}\"\n{channels}")
 }
 
-/// Starts a host with that configuration and installs the connector.
+/// Starts a host with this configuration and installs the connector.
 ///
 /// # Errors
 /// The host does not start, or the connector is not built.
@@ -118,8 +115,8 @@ pub fn component() -> Result<std::path::PathBuf> {
     binary::connector("hostile")
 }
 
-/// The component with every `from` replaced by `to`, which has the same length, so that the binary
-/// stays valid WebAssembly.
+/// The component with every `from` replaced by `to`. Both have the same length, so that the binary
+/// remains valid WebAssembly.
 ///
 /// # Errors
 /// The file cannot be read, or does not contain `from`.
@@ -137,7 +134,7 @@ pub fn patched(component: &Path, from: &str, to: &str) -> Result<Vec<u8>> {
         .collect();
     anyhow::ensure!(
         !places.is_empty(),
-        "`{from}` is nowhere in {}",
+        "`{from}` does not occur in {}",
         component.display()
     );
     for place in places {

@@ -1,15 +1,17 @@
-//! Drives the product from outside: a whole host in one line, shops, a Metadata API, and what their
-//! logs prove.
+//! Drives the product from outside: a host in one line, shops, a Metadata API, and the evidence in
+//! their logs.
 //!
-//! Used by the tests of this crate and by the demo. Everything here talks to the product as its
-//! users do: the binary, REST, the command line, the destination's own log. It promises that no
-//! process outlives its handle, and leaves judging to the tests.
+//! The tests of this crate, the demo and the development session use it. It talks to the product as
+//! users do: through the binary, REST, the command line, and the destination's log. No process
+//! outlives its handle. The tests do the judging.
 //!
-//! The files: [`binary`] finds the executable, [`process`] runs it, [`host`], [`shop`] and
-//! [`source`] are the three parties, [`rest`] asks over HTTP, [`order`] reads order and repeats
-//! from a shop's log, [`stopwatch`] is the only place that reads a clock. For what goes wrong:
-//! [`hostile`] is a channel that misbehaves, [`target`] a destination that is scripted, [`wire`] a
-//! request sent byte by byte; [`follow`] submits and watches, [`redact`] makes answers comparable.
+//! - [`binary`] finds the executable, and [`process`] runs it.
+//! - [`host`], [`shop`] and [`source`] are the parties of a delivery; [`rest`] is the HTTP client.
+//! - [`follow`] submits jobs and waits for executions.
+//! - [`order`] reads order and repeats from the log of a shop.
+//! - [`hostile`] configures a misbehaving connector, [`target`] is a scripted destination, and
+//!   [`wire`] sends a request byte by byte.
+//! - [`redact`] makes answers comparable; [`stopwatch`] is the only place that reads a clock.
 
 pub mod binary;
 pub mod follow;

@@ -1,37 +1,36 @@
-//! What a shop's log proves about order and repeats, in the words of verdicts.
+//! Order and repeats of deliveries, proven by the log of a shop.
 //!
-//! A job is known here by its object and the digest of its body, which is why the bodies of one
-//! object must all differ.
+//! The object and the digest of the body identify a job, so all bodies of one object must differ.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::shop::Write;
 
-/// Which job a write belongs to: type, id, digest of the body.
+/// The identity of a job: type, id, digest of the body.
 pub type JobMark = (String, String, String);
 
-/// The jobs of each partition key, in the order in which they were accepted.
+/// The jobs of each partition key, in the order of their acceptance.
 #[derive(Clone, Debug, Default)]
 pub struct AcceptedOrder {
     places: HashMap<JobMark, (String, u64)>,
     next: HashMap<String, u64>,
 }
 
-/// Counts of what should not be, and of what may be.
+/// Counts of violations and of repeats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// Jobs whose first delivery came before the first delivery of an earlier job of their key.
+    /// Jobs whose first delivery preceded the first delivery of an earlier job of their key.
     pub inversions: u64,
-    /// Jobs of which no write was taken.
+    /// Jobs without a successful write.
     pub never_taken: u64,
-    /// Writes that brought object and key of an earlier one.
+    /// Writes with the object and the key of an earlier write.
     pub repeated_same_key: u64,
-    /// Writes that brought object and bytes of an earlier one under another key.
+    /// Writes with the object and the bytes of an earlier write, under another key.
     pub repeated_other_key: u64,
 }
 
 impl AcceptedOrder {
-    /// Adds a job behind the others of its key.
+    /// Adds a job after the other jobs of its key.
     pub fn push(&mut self, key: &str, object_type: &str, id: &str, digest: &str) {
         let next = self.next.entry(key.to_owned()).or_default();
         let mark = (object_type.to_owned(), id.to_owned(), digest.to_owned());
@@ -40,7 +39,7 @@ impl AcceptedOrder {
         *next += 1;
     }
 
-    /// Holds the log against the order.
+    /// Compares the log with the order.
     #[must_use]
     pub fn judge(&self, writes: &[Write]) -> Delivered {
         let mut taken = HashSet::new();
@@ -79,7 +78,7 @@ impl AcceptedOrder {
     }
 }
 
-/// Places in the order of first delivery; counts those that stand before a lower one.
+/// `places` are in the order of first delivery. Counts those that precede a lower one.
 fn inversions(places: &[u64]) -> u64 {
     let mut lowest_after = u64::MAX;
     let mut count = 0;
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_log_is_clean() {
+    fn clean_log_is_clean() {
         let writes = [
             write("a", "1", "k1", 503),
             write("a", "1", "k1", 200),
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_came_too_early_is_counted_even_if_it_was_refused() {
+    fn early_job_counts_even_if_refused() {
         let writes = [
             write("a", "1", "k1", 200),
             write("a", "3", "k3", 503),
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_job_and_another_key_are_counted() {
+    fn missing_jobs_and_other_keys_are_counted() {
         let writes = [
             write("a", "1", "k1", 200),
             write("a", "1", "x", 200),

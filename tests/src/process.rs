@@ -1,8 +1,7 @@
-//! A server of ours as a child process: started, told apart by its address, ended by its id.
+//! A server as a child process: started, found by its address, and ended by its process id.
 //!
-//! Promises that the child does not outlive the handle, and that what it said is in a file. A
-//! killed runner takes its children along only if they share its terminal; a handle that is dropped
-//! always does.
+//! The child does not outlive its handle, and its output goes to a log file. If the test runner is
+//! killed, the handle is not dropped and the child can survive.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,9 +14,9 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// How long a server may take until it tells its address.
+/// How long a server may take to print its address.
 const ADDRESS_WITHIN: Duration = Duration::from_secs(60);
-/// Lines of its log that a failure quotes.
+/// The number of log lines that an error message quotes.
 const QUOTED_LINES: usize = 20;
 
 /// A running server.
@@ -30,12 +29,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts the command and waits until it prints an address on its standard output. Both of its
-    /// outputs go to `<name>.log` in the directory, appended to what an earlier start left there.
+    /// Starts the command and waits until it prints an address to standard output. Its output is
+    /// appended to `<name>.log` in the directory.
     ///
     /// # Errors
-    /// It cannot be started, ends, or tells no address within 60 s; the last lines of its log are
-    /// in the message.
+    /// It does not start, ends, or prints no address within 60 s; the message has the last lines of
+    /// its log.
     pub async fn start(name: &str, mut command: Command, directory: &Path) -> Result<Self> {
         let log = directory.join(format!("{name}.log"));
         let file = std::fs::OpenOptions::new()
@@ -49,8 +48,11 @@ impl Running {
             .kill_on_drop(true);
         let mut child = command
             .spawn()
-            .with_context(|| format!("{name} cannot be started"))?;
-        let stdout = child.stdout.take().context("standard output is piped")?;
+            .with_context(|| format!("cannot start {name}"))?;
+        let stdout = child
+            .stdout
+            .take()
+            .context("standard output is not piped")?;
         let (told, address) = oneshot::channel();
         tokio::spawn(follow(stdout, tokio::fs::File::from_std(file), told));
         match timeout(ADDRESS_WITHIN, address).await {
@@ -61,17 +63,16 @@ impl Running {
                 log,
             }),
             Ok(Err(_)) => bail!(
-                "{name} ended before it told its address\n{}",
+                "{name} ended before it printed its address\n{}",
                 last_lines(&log)
             ),
             Err(_) => bail!(
-                "{name} told no address within {ADDRESS_WITHIN:?}\n{}",
+                "{name} printed no address within {ADDRESS_WITHIN:?}\n{}",
                 last_lines(&log)
             ),
         }
     }
 
-    /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -83,7 +84,7 @@ impl Running {
         format!("http://{}", self.address)
     }
 
-    /// Its process id, none once it has ended.
+    /// Its process id; none after its end.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.id()
@@ -95,22 +96,20 @@ impl Running {
         last_lines(&self.log)
     }
 
-    /// Fails if it has ended by itself.
-    ///
     /// # Errors
-    /// It has ended; the last lines of its log are in the message.
+    /// It has ended; the message has the last lines of its log.
     pub fn expect_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => bail!(
-                "{} ended by itself ({status})\n{}",
+                "{} ended unexpectedly ({status})\n{}",
                 self.name,
                 last_lines(&self.log)
             ),
         }
     }
 
-    /// Ends it with SIGKILL and waits until it is gone.
+    /// Kills it with SIGKILL and waits for its end.
     ///
     /// # Errors
     /// The system refuses.
@@ -118,13 +117,13 @@ impl Running {
         self.child
             .kill()
             .await
-            .with_context(|| format!("{} cannot be killed", self.name))
+            .with_context(|| format!("cannot kill {}", self.name))
     }
 
-    /// Asks it to end with SIGTERM and waits for that, at most as long as given; then it is killed.
+    /// Stops it with SIGTERM, and kills it if it does not stop in time.
     ///
     /// # Errors
-    /// It had to be killed, or ended with a failure.
+    /// It was killed, or ended with a failure.
     pub async fn stop(mut self, within: Duration) -> Result<()> {
         let Some(id) = self.child.id() else {
             return Ok(());
@@ -135,12 +134,12 @@ impl Running {
             .status()
             .await?;
         if !asked.success() {
-            bail!("SIGTERM could not be sent to {} ({id})", self.name);
+            bail!("cannot send SIGTERM to {} ({id})", self.name);
         }
         let Ok(ended) = timeout(within, self.child.wait()).await else {
             self.child.kill().await?;
             bail!(
-                "{} did not end within {within:?} of SIGTERM\n{}",
+                "{} did not stop within {within:?} of SIGTERM\n{}",
                 self.name,
                 last_lines(&self.log)
             );
@@ -157,7 +156,7 @@ impl Running {
     }
 }
 
-/// Reads to the end, so that the server never waits for a reader; tells the first address.
+/// Reads to the end, so that the server never waits for a reader, and reports the first address.
 async fn follow(stdout: ChildStdout, mut log: tokio::fs::File, told: oneshot::Sender<SocketAddr>) {
     let mut told = Some(told);
     let mut lines = BufReader::new(stdout).lines();
@@ -168,7 +167,7 @@ async fn follow(stdout: ChildStdout, mut log: tokio::fs::File, told: oneshot::Se
             // The starter may have given up waiting.
             let _ = tell.send(address);
         }
-        // A log that cannot be written must not stop the server.
+        // A failed log write must not stop the server.
         let _ = log.write_all(format!("{line}\n").as_bytes()).await;
     }
 }
@@ -190,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_found_bare_and_in_a_url() {
+    fn address_is_found_bare_and_in_a_url() {
         let expected: SocketAddr = "127.0.0.1:4010".parse().unwrap();
         for line in [
             "127.0.0.1:4010",

@@ -1,10 +1,8 @@
-//! Makes two answers of the same kind equal: ids, times, durations and digests give way to their
-//! kind.
+//! Makes answers comparable: replaces ids, times, durations and digests by placeholders.
 
 use serde_json::{Map, Value};
 
-/// A value with everything that differs from run to run replaced. Works at every depth, inside of
-/// texts for ids.
+/// A value without parts that differ from run to run. It also replaces ids inside of strings.
 #[must_use]
 pub fn redacted(value: &Value) -> Value {
     match value {
@@ -44,8 +42,8 @@ pub fn text_without_ids(text: &str) -> String {
     without(&shown, "127.0.0.1:", "PORT", |c| c.is_ascii_digit())
 }
 
-/// The characters behind each `prefix` that are `part` of what varies, replaced by `stand_in`. Only
-/// whole words count.
+/// Replaces the characters after each `prefix` that satisfy `part` by `stand_in`. The prefix must
+/// begin a word.
 fn without(text: &str, prefix: &str, stand_in: &str, part: impl Fn(char) -> bool) -> String {
     let mut pieces = text.split(prefix);
     let mut shown = pieces.next().unwrap_or_default().to_owned();
@@ -67,9 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_varies_gives_way_to_its_kind() {
-        let first = json!({"id": "exe_01a", "links": ["/v1/executions/exe_01a/jobs"], "created_at": "2026-01-01T00:00:00Z", "attempts": 1});
-        let second = json!({"id": "exe_02b", "links": ["/v1/executions/exe_02b/jobs"], "created_at": "2026-01-02T00:00:00Z", "attempts": 1});
+    fn varying_values_are_replaced() {
+        let view = |id: &str, created_at: &str| {
+            let link = format!("/v1/executions/{id}/jobs");
+            json!({"id": id, "links": [link], "created_at": created_at, "attempts": 1})
+        };
+        let first = view("exe_01a", "2026-01-01T00:00:00Z");
+        let second = view("exe_02b", "2026-01-02T00:00:00Z");
         assert_eq!(redacted(&first), redacted(&second));
         assert_eq!(redacted(&first)["links"][0], "/v1/executions/exe_…/jobs");
         assert_eq!(

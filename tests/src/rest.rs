@@ -1,4 +1,4 @@
-//! Requests to a server of ours, with every unexpected answer told in full.
+//! An HTTP client for the servers of a test. Its errors quote the unexpected answer.
 
 use anyhow::{Context, Result, bail};
 use reqwest::header::HeaderMap;
@@ -6,21 +6,17 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A whole answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its status.
     pub status: u16,
-    /// Its header fields.
     pub headers: HeaderMap,
-    /// Its body.
     pub text: String,
-    /// The body as JSON, `null` if it is none.
+    /// The body as JSON; `null` if it is not JSON.
     pub json: Value,
 }
 
 impl Answer {
-    /// A header field, empty if it is not there.
+    /// A header field; empty if missing.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers
@@ -29,16 +25,16 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// The stable code of a problem, empty if it is none.
+    /// The code of a problem document; empty for other answers.
     #[must_use]
     pub fn code(&self) -> &str {
         self.json["code"].as_str().unwrap_or_default()
     }
 
-    /// Insists on a status.
+    /// Expects a status.
     ///
     /// # Errors
-    /// It is another one; the message has the answer.
+    /// The status differs; the message has the answer.
     pub fn expect(self, status: u16) -> Result<Self> {
         if self.status != status {
             bail!(
@@ -60,12 +56,12 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// Talks to the server at `http://host:port`, with the API key if there is one.
+    /// A client of the server at `http://host:port`, with an optional API key.
     ///
     /// # Errors
-    /// The client cannot be made.
+    /// The HTTP client cannot be built.
     pub fn new(base: impl Into<String>, key: Option<String>) -> Result<Self> {
-        // A repeat of its own would be a second request in the logs that the tests read.
+        // A retry by the client would appear as a second request in the logs that the tests read.
         let client = Client::builder()
             .no_proxy()
             .retry(reqwest::retry::never())
@@ -77,7 +73,7 @@ impl Rest {
         })
     }
 
-    /// The same server with another key, or none.
+    /// A client of the same server with another key, or without one.
     #[must_use]
     pub fn with_key(&self, key: Option<&str>) -> Self {
         Self {
@@ -86,16 +82,15 @@ impl Rest {
         }
     }
 
-    /// The key, if there is one.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// Sends a request and reads the whole answer, whatever its status.
+    /// Sends a request and reads the whole answer, with any status.
     ///
     /// # Errors
-    /// The server is away or the answer breaks off.
+    /// The server does not answer completely.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer> {
         let answer = request.send().await?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
@@ -109,13 +104,12 @@ impl Rest {
         })
     }
 
-    /// The server's address as a URL.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// A request to a path, or to a URL as a link of an answer has it.
+    /// A request to a path, or to a URL from a link.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = if path.starts_with("http") {
             path.to_owned()
@@ -132,7 +126,7 @@ impl Rest {
     /// Reads JSON.
     ///
     /// # Errors
-    /// The server is away, answers anything but 2xx, or something of another shape.
+    /// The server does not answer, the status is not 2xx, or the body has another type.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let text = self.get_text(path).await?;
         serde_json::from_str(&text).with_context(|| format!("GET {path} answered {text:.300}"))
@@ -154,7 +148,7 @@ impl Rest {
     /// The host's metrics, as text.
     ///
     /// # Errors
-    /// No success.
+    /// As [`Self::get`].
     pub async fn metrics(&self) -> Result<String> {
         self.get_text("/metrics").await
     }
@@ -173,16 +167,16 @@ impl Rest {
         Ok(text)
     }
 
-    /// The status of a `GET`, none if the server is away.
+    /// The status of a `GET`; none if the server does not answer.
     pub async fn get_status(&self, path: &str) -> Option<u16> {
         let answer = self.request(Method::GET, path).send().await.ok()?;
         Some(answer.status().as_u16())
     }
 
-    /// Posts JSON; gives back the status and the answer, `null` if it is no JSON.
+    /// Posts JSON and returns the status and the JSON answer; `null` if it is not JSON.
     ///
     /// # Errors
-    /// The server is away.
+    /// The server does not answer.
     pub async fn post(&self, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
         let answer = self
             .request(Method::POST, path)

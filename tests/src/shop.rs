@@ -1,4 +1,4 @@
-//! A sandbox shop as a process of its own, and what its log tells.
+//! A sandbox shop as a separate process, and a reader of its log.
 
 use std::path::Path;
 
@@ -12,7 +12,6 @@ use tokio::process::Command;
 use crate::process::Running;
 use crate::rest::Rest;
 
-/// A shop that is a child process.
 #[derive(Debug)]
 pub struct ShopProcess {
     running: Running,
@@ -20,8 +19,8 @@ pub struct ShopProcess {
 }
 
 impl ShopProcess {
-    /// Starts `egression sandbox` on a free port with the scenario, which is left as `<name>.json`
-    /// in the directory.
+    /// Starts `egression sandbox` on a free port. The scenario goes to `<name>.json` in the
+    /// directory.
     ///
     /// # Errors
     /// The shop does not start.
@@ -48,24 +47,21 @@ impl ShopProcess {
         self.running.url()
     }
 
-    /// What the shop knows.
     #[must_use]
     pub const fn log(&self) -> &ShopLog {
         &self.log
     }
 
-    /// Fails if the shop has ended by itself.
-    ///
     /// # Errors
-    /// It has.
+    /// The shop has ended.
     pub fn expect_running(&mut self) -> Result<()> {
         self.running.expect_running()
     }
 
-    /// Ends it.
+    /// Kills it.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The process cannot be killed.
     pub async fn end(self) -> Result<()> {
         self.running.kill().await
     }
@@ -75,29 +71,25 @@ impl ShopProcess {
 #[derive(Clone, Debug)]
 pub struct ShopLog(Rest);
 
-/// One item that reached the shop, in the order in which it was taken or refused.
+/// One item that reached the shop.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Write {
     /// From 1.
     pub seq: u64,
-    /// The call that carried it.
+    /// The `seq` of its call.
     pub call: u64,
-    /// The object's type.
     #[serde(rename = "type")]
     pub object_type: String,
-    /// The object's id.
     pub id: String,
-    /// create, update, upsert or delete; none if it could not be read.
+    /// create, update, upsert or delete; none for an invalid item.
     pub action: Option<String>,
-    /// The key that it came under.
     pub idempotency_key: Option<String>,
     /// The canonical digest of its body.
     pub digest: Option<String>,
-    /// Taken now and for the first time.
+    /// Applied now, for the first time.
     pub applied: bool,
     /// Answered from the idempotency key.
     pub replayed: bool,
-    /// The item's own status.
     pub status: u16,
 }
 
@@ -106,37 +98,34 @@ pub struct Write {
 pub struct Call {
     /// From 1.
     pub seq: u64,
-    /// The arrival of its head, microseconds since the Unix epoch.
+    /// The arrival of its head, in microseconds since the Unix epoch.
     pub at_us: u64,
     /// The path with its leading slash.
     pub path: String,
     /// 0 without an answer.
     pub status: u16,
-    /// Items that it carried.
+    /// The number of its items.
     pub items: u64,
     /// Whether it counted against the limits.
     pub counted: bool,
 }
 
-/// One object that is there.
+/// One object of the shop.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Present {
-    /// The object's type.
     #[serde(rename = "type")]
     pub object_type: String,
-    /// The object's id.
     pub id: String,
     /// The canonical digest of its body.
     pub digest: String,
-    /// Its body.
     pub body: Value,
 }
 
 impl ShopLog {
-    /// Of the shop at that URL.
+    /// The log of the shop at this URL.
     ///
     /// # Errors
-    /// No client can be made.
+    /// The HTTP client cannot be built.
     pub fn new(url: impl Into<String>) -> Result<Self> {
         Ok(Self(Rest::new(url, None)?))
     }
@@ -144,7 +133,7 @@ impl ShopLog {
     /// The counts.
     ///
     /// # Errors
-    /// The shop is away.
+    /// The shop does not answer.
     pub async fn report(&self) -> Result<Report> {
         self.0.get("/_sandbox/report").await
     }
@@ -152,7 +141,7 @@ impl ShopLog {
     /// Every request.
     ///
     /// # Errors
-    /// The shop is away.
+    /// The shop does not answer.
     pub async fn calls(&self) -> Result<Vec<Call>> {
         self.0.get_lines("/_sandbox/calls").await
     }
@@ -160,7 +149,7 @@ impl ShopLog {
     /// Every item.
     ///
     /// # Errors
-    /// The shop is away.
+    /// The shop does not answer.
     pub async fn writes(&self) -> Result<Vec<Write>> {
         self.0.get_lines("/_sandbox/writes").await
     }
@@ -168,7 +157,7 @@ impl ShopLog {
     /// Replaces parts of its scenario while it runs.
     ///
     /// # Errors
-    /// The shop is away, or refuses them.
+    /// The shop does not answer, or refuses the change.
     pub async fn change(&self, change: &ScenarioChange) -> Result<()> {
         let answer = self
             .0
@@ -177,15 +166,15 @@ impl ShopLog {
             .send()
             .await?;
         if !answer.status().is_success() {
-            bail!("the shop refuses the scenario: {}", answer.text().await?);
+            bail!("the shop refused the scenario: {}", answer.text().await?);
         }
         Ok(())
     }
 
-    /// What is there.
+    /// All objects.
     ///
     /// # Errors
-    /// The shop is away.
+    /// The shop does not answer.
     pub async fn objects(&self) -> Result<Vec<Present>> {
         self.0.get_lines("/_sandbox/objects").await
     }

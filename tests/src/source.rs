@@ -1,5 +1,5 @@
-//! A Metadata API: where the host reads bodies. It answers single and batch reads, asks for a
-//! bearer token and counts what it was asked.
+//! A Metadata API, from which the host reads bodies. It answers single and batch reads, requires a
+//! bearer token, and counts requests.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +17,6 @@ use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// One object as the source has it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceObject {
     /// Its id.
@@ -27,20 +26,20 @@ pub struct SourceObject {
     pub object_type: String,
     /// Larger is newer.
     pub revision: u64,
-    /// Its body, JSON as it is sent.
+    /// Its body, as raw JSON.
     pub body: Box<RawValue>,
 }
 
-/// A running Metadata API. Ends with its handle.
+/// A running Metadata API. Dropping it stops it.
 #[derive(Debug)]
 pub struct MetadataApi {
     address: SocketAddr,
-    shelf: Arc<Shelf>,
+    state: Arc<SourceState>,
     server: JoinHandle<()>,
 }
 
 #[derive(Debug)]
-struct Shelf {
+struct SourceState {
     token: String,
     objects: RwLock<HashMap<String, HashMap<String, SourceObject>>>,
     requests: AtomicU64,
@@ -48,36 +47,36 @@ struct Shelf {
 }
 
 impl MetadataApi {
-    /// Serves the objects on a free port of this machine to whoever has the token.
+    /// Serves the objects on a free loopback port to clients with the token.
     ///
     /// # Errors
-    /// No port can be listened on.
+    /// It cannot listen on a port.
     pub async fn start(
         objects: impl IntoIterator<Item = SourceObject>,
         token: &str,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shelf = Arc::new(Shelf {
+        let state = Arc::new(SourceState {
             token: token.to_owned(),
             objects: RwLock::default(),
             requests: AtomicU64::new(0),
             reads: AtomicU64::new(0),
         });
         for object in objects {
-            shelf.put(object);
+            state.put(object);
         }
         let router = Router::new()
             .route("/objects/{type}/{id}", get(one))
             .route("/objects:batchGet", post(batch))
-            .with_state(Arc::clone(&shelf));
+            .with_state(Arc::clone(&state));
         let server = tokio::spawn(async move {
-            // It ends with the handle; an error of a single connection does not end it.
+            // It ends with its handle; the error of one connection does not end it.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self {
             address,
-            shelf,
+            state,
             server,
         })
     }
@@ -88,17 +87,17 @@ impl MetadataApi {
         format!("http://{}", self.address)
     }
 
-    /// Puts an object in place of an older one.
+    /// Adds or replaces an object.
     pub fn put(&self, object: SourceObject) {
-        self.shelf.put(object);
+        self.state.put(object);
     }
 
-    /// Requests answered so far, and objects given in them.
+    /// The number of requests, and of objects served.
     #[must_use]
     pub fn asked(&self) -> (u64, u64) {
         (
-            self.shelf.requests.load(Ordering::Relaxed),
-            self.shelf.reads.load(Ordering::Relaxed),
+            self.state.requests.load(Ordering::Relaxed),
+            self.state.reads.load(Ordering::Relaxed),
         )
     }
 }
@@ -109,7 +108,7 @@ impl Drop for MetadataApi {
     }
 }
 
-impl Shelf {
+impl SourceState {
     fn put(&self, object: SourceObject) {
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         objects
@@ -140,14 +139,14 @@ impl Shelf {
 }
 
 async fn one(
-    State(shelf): State<Arc<Shelf>>,
+    State(state): State<Arc<SourceState>>,
     headers: HeaderMap,
     Path((object_type, id)): Path<(String, String)>,
 ) -> Response {
-    if let Err(refused) = shelf.admit(&headers) {
+    if let Err(refused) = state.admit(&headers) {
         return refused.into_response();
     }
-    match shelf.find(&object_type, &id) {
+    match state.find(&object_type, &id) {
         Some(object) => Json(object).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -167,11 +166,11 @@ struct BatchAnswer {
 }
 
 async fn batch(
-    State(shelf): State<Arc<Shelf>>,
+    State(state): State<Arc<SourceState>>,
     headers: HeaderMap,
     Json(asked): Json<BatchRequest>,
 ) -> Response {
-    if let Err(refused) = shelf.admit(&headers) {
+    if let Err(refused) = state.admit(&headers) {
         return refused.into_response();
     }
     let mut answer = BatchAnswer {
@@ -179,7 +178,7 @@ async fn batch(
         missing: Vec::new(),
     };
     for id in asked.ids {
-        match shelf.find(&asked.object_type, &id) {
+        match state.find(&asked.object_type, &id) {
             Some(object) => answer.objects.push(object),
             None => answer.missing.push(id),
         }

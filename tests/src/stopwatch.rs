@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Runs from its start on.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -17,13 +15,12 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// Since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 
-    /// Since the start, in seconds.
+    /// The elapsed seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.elapsed().as_secs_f64()

@@ -1,8 +1,11 @@
-//! A destination that is scripted by the path of the request, and remembers what reached it.
+//! A destination that records requests; their path determines the answer.
 //!
-//! `/ok` answers, `/close` answers and hangs up, `/hold` answers once it is released, `/echo`
-//! answers with the credential that it was sent, `/redirect?<url>` points elsewhere,
-//! `/objects/<type>/<id>` answers with an empty object as a Metadata API does.
+//! - `/ok` answers.
+//! - `/close` answers and closes the connection.
+//! - `/hold` answers when it is released.
+//! - `/echo` answers with the credential that it received.
+//! - `/redirect?<url>` redirects to the URL.
+//! - `/objects/<type>/<id>` answers with an empty object, as a Metadata API.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +35,7 @@ pub struct Arrived {
     pub body: Vec<u8>,
 }
 
-/// A running destination. It ends with its handle.
+/// A running destination. Dropping it stops it.
 #[derive(Debug)]
 pub struct Target {
     address: SocketAddr,
@@ -48,10 +51,10 @@ struct Shared {
 }
 
 impl Target {
-    /// Serves on a free port of this machine.
+    /// Serves on a free loopback port.
     ///
     /// # Errors
-    /// No port can be listened on.
+    /// It cannot listen on a port.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -64,7 +67,7 @@ impl Target {
             .fallback(answer)
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
-            // It ends with the handle; an error of a single connection does not end it.
+            // It ends with its handle; the error of one connection does not end it.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self {
@@ -80,7 +83,7 @@ impl Target {
         format!("http://{}{path}", self.address)
     }
 
-    /// What arrived so far.
+    /// All requests so far.
     #[must_use]
     pub fn arrived(&self) -> Vec<Arrived> {
         self.shared
@@ -90,9 +93,9 @@ impl Target {
             .clone()
     }
 
-    /// Waits until so many requests have arrived.
+    /// Waits until this number of requests has arrived.
     pub async fn until_arrived(&self, requests: usize) {
-        // The sender lives in the handle, so this cannot fail.
+        // The handle owns the sender, so this cannot fail.
         let _ = self
             .shared
             .count
@@ -101,7 +104,7 @@ impl Target {
             .await;
     }
 
-    /// Answers what `/hold` holds back, now and later.
+    /// Answers all calls to `/hold`, current and later ones.
     pub fn release(&self) {
         self.shared.released.send_replace(true);
     }
@@ -150,7 +153,7 @@ async fn answer(
     shared.count.send_replace(count);
     match uri.path() {
         "/hold" => {
-            // An error means that the handle is gone, and with it the test.
+            // An error means that the test has ended.
             let _ = shared
                 .released
                 .subscribe()

@@ -1,4 +1,4 @@
-//! A request sent byte by byte, so that it can stop where no client of good manners would.
+//! A request that is sent byte by byte, so that it can stop at any point.
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -6,20 +6,20 @@ use tokio::net::TcpStream;
 
 use crate::rest::Rest;
 
-/// A connection with a request under way.
+/// A connection with an unfinished request.
 #[derive(Debug)]
 pub struct Wire(TcpStream);
 
 impl Wire {
-    /// Connects and sends the head of a `POST`, with the key of the client and the given fields.
+    /// Connects and sends the head of a `POST` with the API key of the client and these fields.
     ///
     /// # Errors
-    /// The server is away.
+    /// The server does not answer.
     pub async fn post(rest: &Rest, path: &str, fields: &[(&str, &str)]) -> Result<Self> {
         let authority = rest
             .base()
             .strip_prefix("http://")
-            .context("a base without TLS")?;
+            .context("the base URL is not plain HTTP")?;
         let mut wire = Self(TcpStream::connect(authority).await?);
         let mut head =
             format!("POST {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n");
@@ -54,19 +54,19 @@ impl Wire {
         self.send(b"\r\n").await
     }
 
-    /// Says that nothing more comes, whatever was announced.
+    /// Closes the sending direction, even if the body is incomplete.
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The connection is closed.
     pub async fn stop(&mut self) -> Result<()> {
         Ok(self.0.shutdown().await?)
     }
 
-    /// Reads the answer to its end: the head, and the body as it came. Empty if the server just
-    /// hung up.
+    /// Reads the answer to its end: the head and the raw body. Empty if the server closed the
+    /// connection.
     pub async fn answer(mut self) -> String {
         let mut answer = Vec::new();
-        // A reset after the answer says that the rest of the request was not read.
+        // A reset after the answer means that the server did not read the rest of the request.
         let _ = self.0.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
     }

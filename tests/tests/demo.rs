@@ -1,4 +1,4 @@
-//! The demo on a small part of its catalogue: everything at once, faults included, ends clean.
+//! The demo with a small part of its catalogue and all faults ends clean.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 #[tokio::test]
-async fn a_small_demo_ends_clean() {
+async fn small_demo_ends_clean() {
     let demo = binary::egression()
         .unwrap()
         .with_file_name("egression-demo");
@@ -19,7 +19,7 @@ async fn a_small_demo_ends_clean() {
         .stdout(Stdio::piped());
     let output = command.spawn().unwrap().wait_with_output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    // Shown where the test fails, with the seed that standard error has.
+    // Printed if the test fails; standard error has the seed.
     print!("{text}");
     let verdict: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!(

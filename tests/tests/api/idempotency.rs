@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: repeated requests give the execution of the first, and nothing twice.
+//! `Idempotency-Key`: a repeated request returns the first execution and stores nothing.
 
 use std::io::Write as _;
 
@@ -36,7 +36,7 @@ async fn submit(rest: &Rest, path: &str, key: &str, body: String, gzip: bool) ->
 }
 
 #[tokio::test]
-async fn a_repeat_gives_the_first_execution_and_another_body_is_refused() -> Result<()> {
+async fn repeat_returns_the_first_execution() -> Result<()> {
     let mut host = hostile::start("", &[HostileChannel::new("ok")]).await?;
     let rest = host.rest()?;
     let lines = |ids: &[&str]| {
@@ -50,7 +50,7 @@ async fn a_repeat_gives_the_first_execution_and_another_body_is_refused() -> Res
         .expect(202)?;
     let done = follow::until_done(&rest, &first.json).await?;
     let id = &done["id"];
-    // Bare or quoted, plain or compressed: it is the same request.
+    // A quoted key or a compressed body does not make another request.
     for (key, gzip) in [
         ("nightly", false),
         ("\"nightly\"", false),
@@ -62,7 +62,7 @@ async fn a_repeat_gives_the_first_execution_and_another_body_is_refused() -> Res
         assert_eq!(
             (&repeat.json["id"], &repeat.json["done"]),
             (id, &json!(true)),
-            "as it stands now"
+            "the current state"
         );
         assert!(
             repeat.header("location").ends_with(id.as_str().unwrap())
@@ -73,7 +73,7 @@ async fn a_repeat_gives_the_first_execution_and_another_body_is_refused() -> Res
         .await?
         .expect(422)?;
     assert_eq!(other.code(), "idempotency_key_reused");
-    // The scope is the operation.
+    // Keys are scoped to the operation.
     let single = submit(
         &rest,
         "/v1/jobs",
@@ -94,7 +94,7 @@ async fn a_repeat_gives_the_first_execution_and_another_body_is_refused() -> Res
     .await?
     .expect(200)?;
     assert_eq!(again.json["id"], single.json["id"]);
-    // A request that was refused leaves its key free.
+    // A refused request leaves its key free.
     submit(
         &rest,
         "/v1/jobs",
@@ -114,7 +114,7 @@ async fn a_repeat_gives_the_first_execution_and_another_body_is_refused() -> Res
     .await?
     .expect(200)?;
 
-    // The mark is as durable as the jobs.
+    // The key is as durable as the jobs.
     host.kill9().await?;
     host.restart().await?;
     let rest = host.rest()?;
@@ -135,7 +135,7 @@ async fn a_repeat_gives_the_first_execution_and_another_body_is_refused() -> Res
 }
 
 #[tokio::test]
-async fn a_repeat_beside_the_first_is_told_to_come_back() -> Result<()> {
+async fn concurrent_repeat_is_asked_to_retry() -> Result<()> {
     let host = hostile::start("", &[HostileChannel::new("ok")]).await?;
     let rest = host.rest()?;
     let (first_line, second_line) = (
@@ -144,9 +144,9 @@ async fn a_repeat_beside_the_first_is_told_to_come_back() -> Result<()> {
     );
     let whole = format!("{first_line}{second_line}");
     let length = whole.len().to_string();
-    // Nobody tells when the host holds a key, which is when it has read the first line. Where the
-    // other request was read first, it is refused for its own second line, and both begin anew
-    // under another key.
+    // The host holds a key after it has read the first line, but sends no signal. If it reads the
+    // other request first, it refuses that one for its second line, and both start again under
+    // another key.
     let mut attempt = 0;
     let (key, mut first, conflict) = loop {
         attempt += 1;
@@ -179,7 +179,7 @@ async fn a_repeat_beside_the_first_is_told_to_come_back() -> Result<()> {
         .expect(202)?;
     assert!(
         answer.contains(repeat.json["id"].as_str().unwrap()),
-        "the same execution: {answer}"
+        "another execution: {answer}"
     );
     assert_eq!(repeat.json["counts"]["total"], 2);
     Ok(())

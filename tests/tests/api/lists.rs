@@ -1,5 +1,4 @@
-//! Lists: pages by opaque cursors that miss nothing and repeat nothing, filters, and the same as a
-//! stream of NDJSON.
+//! Lists: pages with opaque cursors that miss and repeat nothing, filters, and NDJSON streams.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 
 const OBJECTS: usize = 130;
 
-/// Follows `next` to the end; gives back the items and how many pages they were on.
+/// Follows `next` to the end, and returns the items and the number of pages.
 async fn pages(rest: &Rest, first: &str) -> Result<(Vec<Value>, usize)> {
     let (mut items, mut count, mut path) = (Vec::new(), 0, Some(first.to_owned()));
     while let Some(this) = path {
@@ -75,13 +74,13 @@ async fn pages_miss_nothing_and_repeat_nothing() -> Result<()> {
         ids(&all).into_iter().collect::<BTreeSet<_>>().len(),
         OBJECTS + 2
     );
-    // A page that is just full has a next one, which is empty.
+    // An exactly full page has an empty next page.
     let (exact, count) = pages(&rest, &format!("{jobs}?limit={}", (OBJECTS + 2) / 2)).await?;
     assert_eq!((ids(&exact), count), (ids(&all), 3));
     assert_eq!(
         follow::jobs(&rest, &execution).await?,
         all,
-        "the stream has the same jobs"
+        "the stream has other jobs"
     );
 
     filters(&rest, &jobs).await?;
@@ -107,10 +106,10 @@ async fn filters(rest: &Rest, jobs: &str) -> Result<()> {
         let (found, _) = pages(rest, &format!("{jobs}?{filter}")).await?;
         assert_eq!(found.len(), expected, "{filter}");
     }
-    // The filter goes along with the cursor.
+    // The cursor keeps the filter.
     let (found, count) = pages(rest, &format!("{jobs}?state=succeeded&limit=60")).await?;
     assert_eq!((found.len(), count), (OBJECTS, 3));
-    // The error report: what the link `failed` names, as a stream.
+    // The error report: the target of the link `failed`, as a stream.
     let report = rest
         .request(
             Method::GET,
@@ -136,7 +135,7 @@ async fn wrong_parameters(rest: &Rest, jobs: &str) -> Result<()> {
         let answer = refused(rest, &format!("{jobs}?{query}")).await?;
         assert_eq!(answer.json["errors"][0]["pointer"], pointer, "{query}");
     }
-    // A cursor belongs to its list.
+    // A cursor is valid for its own list only.
     let page: Value = rest.get(&format!("{jobs}?limit=1")).await?;
     let cursor = page["next"]
         .as_str()
@@ -166,7 +165,7 @@ async fn executions(rest: &Rest) -> Result<()> {
         .collect();
     assert!(
         times.is_sorted_by(|newer, older| newer >= older),
-        "newest first: {times:?}"
+        "not newest first: {times:?}"
     );
     for (filter, expected) in [
         ("context.run=even", 4),
@@ -193,7 +192,7 @@ async fn objects(rest: &Rest) -> Result<()> {
         .collect();
     assert!(
         times.is_sorted_by(|newer, older| newer >= older),
-        "newest first: {times:?}"
+        "not newest first: {times:?}"
     );
     let (both, _) = pages(rest, "/v1/objects?type=product&id=p1").await?;
     assert_eq!(

@@ -1,17 +1,16 @@
-//! The REST contract from a client's side: what is answered, when, and in which shape. One file a
-//! promise.
+//! The REST contract as a client sees it: one file per promise.
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test, not a library")]
 
-mod acting;
-mod bounds;
-mod conditions;
-mod expiry;
+mod api_keys;
+mod cancel_and_pause;
+mod concurrency_bounds;
+mod entity_tags;
 mod idempotency;
-mod keys;
 mod lists;
 mod openapi;
-mod preferences;
+mod prefer;
 mod problems;
-mod stopping;
-mod trace;
+mod retention;
+mod shutdown;
+mod trace_context;
 mod views;

@@ -1,4 +1,4 @@
-//! The description that the host serves: the one in the repository, and every path of it is there.
+//! The OpenAPI document: the host serves the one in the repository, and every path in it exists.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 #[tokio::test]
-async fn the_description_is_the_published_one_and_every_path_of_it_answers() -> Result<()> {
+async fn description_is_published_and_every_path_answers() -> Result<()> {
     let host = TestHost::start("").await?;
     let rest = host.rest()?.with_key(None);
     let served: Value = rest.get("/v1/openapi.json").await?;
@@ -21,12 +21,12 @@ async fn the_description_is_the_published_one_and_every_path_of_it_answers() -> 
         served["openapi"]
     );
     let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
-    // That it is there is for the check of generated documents, which `cargo xtask test` runs.
+    // `cargo xtask test` checks that the document is up to date.
     if published.exists() {
         let published: Value = serde_json::from_str(&std::fs::read_to_string(&published)?)?;
         assert_eq!(
             served, published,
-            "`cargo xtask generate` writes docs/openapi.json anew"
+            "update docs/openapi.json with: cargo xtask generate"
         );
     }
 
@@ -49,8 +49,7 @@ async fn the_description_is_the_published_one_and_every_path_of_it_answers() -> 
                         .body("{}"),
                 )
                 .await?;
-            // Without a key the door says 401 before anything else; a path or method that is not
-            // there would be 404 or 405.
+            // Without a key, an existing path and method answer 401; others answer 404 or 405.
             let open = !path.starts_with("/v1/");
             assert_eq!(
                 answer.status,
@@ -61,7 +60,7 @@ async fn the_description_is_the_published_one_and_every_path_of_it_answers() -> 
             let responses = operation["responses"].as_object().context("responses")?;
             assert!(
                 open || (responses.contains_key("401") && responses.contains_key("default")),
-                "{method} {path} names its refusals"
+                "{method} {path} has no refusals"
             );
         }
     }
@@ -71,7 +70,7 @@ async fn the_description_is_the_published_one_and_every_path_of_it_answers() -> 
     );
     all_references_are_there(&served, &served)?;
 
-    // The browsable documentation needs no network: it names no other host.
+    // The browsable documentation works offline: it refers to no other host.
     let page = rest
         .send(rest.request(Method::GET, "/docs/"))
         .await?

@@ -1,5 +1,5 @@
-//! Every refusal is a problem document (RFC 9457), also where no handler is: unknown paths, wrong
-//! methods, wrong types.
+//! Every refusal is a problem document (RFC 9457), including unknown paths, wrong methods and wrong
+//! content types.
 
 use anyhow::Result;
 use egression_tests::follow::upsert;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 #[tokio::test]
-async fn every_refusal_has_the_same_shape() -> Result<()> {
+async fn refusals_share_one_shape() -> Result<()> {
     let host = hostile::start("", &[HostileChannel::new("ok")]).await?;
     let rest = host.rest()?;
     let execution = "exe_01jd8x2m4t7q9v0k3n5r8w1y6z";
@@ -46,16 +46,20 @@ async fn every_refusal_has_the_same_shape() -> Result<()> {
         assert_eq!(
             (&answer.json["trace_id"], answer.header("trace-id")),
             (&json!(TRACE), TRACE),
-            "the caller's own trace"
+            "not the trace of the caller"
         );
-        // A 405 names what is allowed (RFC 9110, section 15.5.6).
+        // A 405 lists the allowed methods (RFC 9110, section 15.5.6).
         assert_eq!(
             status == 405,
             !answer.header("allow").is_empty(),
             "{method} {path}: {:?}",
             answer.headers
         );
-        told.push(json!({"request": format!("{method} {path}"), "allow": answer.header("allow"), "problem": redacted(&answer.json)}));
+        told.push(json!({
+            "request": format!("{method} {path}"),
+            "allow": answer.header("allow"),
+            "problem": redacted(&answer.json),
+        }));
     }
     insta::assert_json_snapshot!("problems", told);
 
@@ -83,8 +87,8 @@ async fn every_refusal_has_the_same_shape() -> Result<()> {
             answer.text
         );
     }
-    // There is one representation; whoever asks for another gets it all the same (RFC 9110, section
-    // 12.5.1).
+    // There is one representation. A client that asks for another one gets it, too (RFC 9110,
+    // section 12.5.1).
     let answer = rest
         .send(
             rest.request(Method::GET, "/v1/executions")

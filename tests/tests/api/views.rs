@@ -1,4 +1,4 @@
-//! What a client sees of work, whole: one delivered, one refused by the connector, one waiting, and
+//! The complete views of an execution that succeeded, one that was refused and one that waits, with
 //! their histories.
 
 use anyhow::Result;
@@ -9,7 +9,7 @@ use egression_tests::target::Target;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn executions_jobs_and_events_have_the_promised_shape() -> Result<()> {
+async fn executions_jobs_and_events_have_the_documented_shape() -> Result<()> {
     let target = Target::start().await?;
     let reach = HostileChannel::new("reach")
         .setting("target_url", &target.url("/ok"))
@@ -49,7 +49,7 @@ async fn executions_jobs_and_events_have_the_promised_shape() -> Result<()> {
     insta::assert_json_snapshot!("waiting_job", redacted(&job));
 
     let mut connection: Value = rest.get("/v1/channels/reach/connections/acme").await?;
-    // How much of a limit is used is a reading of the moment.
+    // The use of a limit changes from moment to moment.
     connection["status"]
         .as_object_mut()
         .unwrap()

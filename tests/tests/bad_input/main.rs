@@ -1,15 +1,14 @@
-//! What is wrong, and what it gets: requests that cannot be read, names that nobody knows,
-//! components that are none, connectors that misbehave, addresses that must not be reached, a
-//! second host on the same data. One file a row.
+//! Bad input: invalid requests, unknown names, invalid components, hostile connectors, denied
+//! addresses, and a second host on the same data directory. One file per kind.
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test, not a library")]
 
-mod addresses;
-mod attacks;
-mod components;
-mod connectors;
-mod cut_off;
-mod hosts;
+mod connector_hosts;
+mod cut_off_bodies;
+mod denied_addresses;
+mod excessive_calls;
+mod hostile_connectors;
+mod invalid_components;
+mod invalid_requests;
 mod name_server;
-mod names;
-mod requests;
 mod second_host;
+mod unknown_names;

@@ -1,4 +1,4 @@
-//! A name server that says of every name what it is told (RFC 1035).
+//! A name server that answers every name with scripted addresses (RFC 1035).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use anyhow::Result;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-/// A running name server. It ends with its handle.
+/// A running name server. Dropping it stops it.
 pub struct NameServer {
     address: SocketAddr,
     addresses: Arc<Mutex<Vec<Ipv4Addr>>>,
@@ -38,7 +38,7 @@ impl NameServer {
         self.address
     }
 
-    /// From now on every name has these addresses.
+    /// Gives every name these addresses.
     pub fn answer_with(&self, addresses: &[&str]) -> Result<()> {
         *self.addresses.lock().unwrap() = addresses
             .iter()
@@ -54,8 +54,7 @@ impl Drop for NameServer {
     }
 }
 
-/// Other types of records than A there are none. The addresses are said to be good for an hour,
-/// which nobody has to believe.
+/// It has only A records, with a TTL of an hour.
 fn answer(query: &[u8], addresses: &[Ipv4Addr]) -> Vec<u8> {
     const TYPE_A: [u8; 2] = [0, 1];
     let mut end = 12;

@@ -1,5 +1,5 @@
-//! One host a data directory: the second says who is there, and the kernel frees the place of one
-//! that was killed.
+//! One host per data directory: a second host names the first, and the kernel releases the lock of
+//! a killed host.
 
 use anyhow::{Context, Result};
 use egression_tests::binary;
@@ -8,7 +8,7 @@ use egression_tests::hostile::{self, HostileChannel};
 use tokio::process::Command;
 
 #[tokio::test]
-async fn a_second_host_names_the_first_and_starts_when_that_is_killed() -> Result<()> {
+async fn second_host_waits_for_the_end_of_the_first() -> Result<()> {
     let mut host = hostile::start("", &[HostileChannel::new("ok")]).await?;
     let mut second = Command::new(binary::egression()?);
     second
@@ -33,7 +33,7 @@ async fn a_second_host_names_the_first_and_starts_when_that_is_killed() -> Resul
     let before = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
     assert_eq!(
         before["status"], "succeeded",
-        "the first goes on as if nothing had been"
+        "the first host was disturbed"
     );
 
     host.kill9().await?;
@@ -42,7 +42,7 @@ async fn a_second_host_names_the_first_and_starts_when_that_is_killed() -> Resul
     assert_eq!(
         follow::look(&rest, &before).await?["status"],
         "succeeded",
-        "what was acknowledged is there"
+        "acknowledged work is missing"
     );
     let after = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
     assert_eq!(after["status"], "succeeded");

@@ -1,9 +1,8 @@
 //! The product from end to end: the real binary, the sandboxed connector, the sandbox shop and a
 //! Metadata API on loopback.
 //!
-//! Each test has a host, a shop and a source of its own. What is asserted is what users see: REST,
-//! and the shop's own log. Waiting is always for the host's word, a long poll, and bounded by
-//! [`rig::PATIENCE`].
+//! Each test has its own host, shop and source. Tests assert what users see: REST and the shop's
+//! log. They wait for the host with long polls, at most [`harness::PATIENCE`].
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -12,26 +11,7 @@
     reason = "tests, not a library"
 )]
 
-mod access;
-mod belts;
-mod catalogue;
-mod fairness;
-mod faults;
-mod keeper;
-mod limits;
-mod lost;
-mod metrics;
+mod delivery;
+mod harness;
+mod operations;
 mod order;
-mod pace;
-mod parents;
-mod refusals;
-mod restart;
-mod retry;
-mod rig;
-mod room;
-mod settings;
-mod source;
-mod storage;
-mod timing;
-mod tour;
-mod wayward;

@@ -1,5 +1,5 @@
-//! Watches how much is settled, kills the host at the drawn fractions and starts it again, until
-//! everything is done.
+//! Watches the settled fraction, kills the host at the drawn fractions, and starts it again until
+//! all jobs are done.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -18,21 +18,20 @@ use tokio::time::sleep;
 use crate::plan::Plan;
 use crate::submitter::Progress;
 
-/// How often the fraction is looked at; there is no signal for a fraction.
+/// The interval of polling; there is no signal for a fraction.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Where the host keeps its jobs, in the data directory.
+/// The database in the data directory.
 const DATABASE: &str = "egression.db";
 
-/// What the kills left.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Killed {
-    /// How often the host was killed; moments that fell behind the end do not count.
+    /// The number of kills; fractions that were reached after the end do not count.
     pub kills: u64,
-    /// Open intents at the kills, summed: what may have been under way, and may be repeated.
+    /// The sum of open intents at the kills. These sends may be repeated.
     pub open_intents: u64,
 }
 
-/// Settled jobs, of all that were acknowledged.
+/// The settled jobs among all acknowledged ones.
 #[derive(Default)]
 struct Settled {
     finished: HashSet<String>,
@@ -72,7 +71,7 @@ pub async fn kill_and_wait(
 }
 
 impl Settled {
-    /// Asks for the executions that were not done the last time.
+    /// Polls the executions that were not done at the last poll.
     async fn count(&mut self, rest: &Rest, progress: &Progress) -> Result<u64> {
         let mut jobs = self.in_finished;
         for id in progress.executions() {
@@ -101,7 +100,7 @@ impl Settled {
     }
 }
 
-/// Counted in a copy of the dead host's database: nothing but a host may touch the database itself.
+/// Counts in a copy of the killed host's database, because only a host may open the original.
 async fn open_intents(data_dir: &Path, directory: &Path) -> Result<u64> {
     let copy = directory.join("at-the-kill.db");
     for suffix in ["", "-wal"] {
@@ -109,7 +108,7 @@ async fn open_intents(data_dir: &Path, directory: &Path) -> Result<u64> {
             data_dir.join(format!("{DATABASE}{suffix}")),
             directory.join(format!("at-the-kill.db{suffix}")),
         );
-        // The write-ahead log may not be there; the database must.
+        // The write-ahead log is optional; the database must exist.
         match std::fs::copy(&from, &to) {
             Err(_) if suffix == "-wal" => drop(std::fs::remove_file(&to)),
             outcome => {

@@ -1,14 +1,14 @@
-//! The kill test: only the host is killed, with SIGKILL, at moments drawn by the fraction settled,
-//! and started again on its data each time.
+//! The kill test kills the host with SIGKILL at drawn fractions of settled jobs, and starts it
+//! again on its data each time.
 //!
 //! 200 objects × 10 updates each, merging off, on two channels: one key per object on the first,
-//! one key for everything on the second. Each submission that got no answer is repeated with its
-//! Idempotency-Key. At the end the shops' own logs are asked: nothing acknowledged is lost, no
-//! inversion, and repeats only under the same key and no more than there were open intents at the
-//! kills.
+//! one key for everything on the second. A submission without an answer is repeated with its
+//! `Idempotency-Key`. The logs of the shops must show that no acknowledged job is lost, that no
+//! order is inverted, and that repeats have the same key and are at most as many as the open
+//! intents at the kills.
 //!
-//! `EGRESSION_SEED` and `EGRESSION_KILLS` decide the moments; both are printed. `cargo xtask
-//! kill-test` runs the whole one.
+//! `EGRESSION_SEED` and `EGRESSION_KILLS` determine the fractions; the test prints both. `cargo
+//! xtask kill-test` runs the whole test.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -38,7 +38,7 @@ use killer::Killed;
 use plan::Plan;
 use submitter::Progress;
 
-/// A run that takes longer hangs.
+/// A longer run counts as a hang.
 const DEADLINE: Duration = Duration::from_secs(240);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,11 +71,11 @@ async fn whole() {
         .unwrap();
 }
 
-/// Runs that may be over before the last kill, or find nothing under way at any, before the test
-/// gives up.
+/// The number of runs before the test gives up. A run is repeated if it ends before the last kill,
+/// or if no kill finds an open intent.
 const RUNS: u64 = 3;
 
-/// Runs until the host was killed as planned. Every run must be clean.
+/// Repeats until the host was killed as planned. Every run must be clean.
 async fn proven(plan: Plan) -> Result<()> {
     for run_number in 0..RUNS {
         let plan = Plan {
@@ -88,9 +88,7 @@ async fn proven(plan: Plan) -> Result<()> {
         }
         eprintln!("not as planned, the next seed: {killed:?}");
     }
-    anyhow::bail!(
-        "{RUNS} runs, and in none was the host killed as planned with something under way"
-    )
+    anyhow::bail!("in {RUNS} runs, the host was never killed as planned with open intents")
 }
 
 async fn run(plan: Plan) -> Result<Killed> {
@@ -151,7 +149,7 @@ async fn worked(
     Ok(killed)
 }
 
-/// A friendly shop, but for a wait that lets calls be under way when the host is killed.
+/// A shop with only one fault: latency, so that calls are open when the host is killed.
 async fn shop(plan: &Plan, number: u64) -> Result<egression_sandbox::RunningShop> {
     let faults = Faults {
         latency: Latency { share: 0.2, ms: 20 },
@@ -174,7 +172,7 @@ fn urls(shops: &[egression_sandbox::RunningShop; 2]) -> [String; 2] {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "the one draw that no seed decides: the seed, which is printed"
+    reason = "the seed itself is random, and printed"
 )]
 fn seed() -> u64 {
     from_environment("EGRESSION_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()))

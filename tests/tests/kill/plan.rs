@@ -1,4 +1,4 @@
-//! What is submitted, in which order, and to where.
+//! The submissions, their order and their channels.
 
 use egression_sandbox::canonical_digest;
 use egression_tests::order::AcceptedOrder;
@@ -7,9 +7,9 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 pub const SUBSCRIPTION: &str = "acme";
-/// One key per object, in batches; one key for everything, one by one.
+/// One key per object, in batches; one key for everything, in single calls.
 pub const CHANNELS: [&str; 2] = ["by-object", "by-channel"];
-/// Objects in one submission. Small, so that kills find submissions without an answer.
+/// Objects in one submission. The number is small, so that kills interrupt submissions.
 const PER_SUBMISSION: usize = 20;
 
 #[derive(Clone, Debug)]
@@ -21,12 +21,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Jobs in all, over both channels.
+    /// The jobs of both channels.
     pub fn jobs(&self) -> u64 {
         (self.objects * self.updates * CHANNELS.len()) as u64
     }
 
-    /// The submissions in their order: the first update of all objects, then the second.
+    /// The submissions in order: the first update of all objects, then the second, and so on.
     pub fn submissions(&self) -> Vec<Vec<(usize, usize)>> {
         let rounds = (0..self.updates)
             .flat_map(|update| (0..self.objects).map(move |object| (object, update)));
@@ -34,8 +34,8 @@ impl Plan {
         all.chunks(PER_SUBMISSION).map(<[_]>::to_vec).collect()
     }
 
-    /// The fractions settled at which the host is killed, in order: while there is something under
-    /// way, and far enough from the end that it is not reached before.
+    /// The settled fractions at which the host is killed, in order. They are far enough from the
+    /// end that jobs are still open.
     pub fn moments(&self) -> Vec<f64> {
         let mut chance = StdRng::seed_from_u64(self.seed);
         let mut moments: Vec<f64> = (0..self.kills)
@@ -45,8 +45,8 @@ impl Plan {
         moments
     }
 
-    /// Each channel's keys with their jobs in the order of acceptance. Submissions are sent one
-    /// after the other, which makes that order.
+    /// The keys of each channel with their jobs in the order of acceptance, which is the order of
+    /// the submissions.
     pub fn order(&self, channel: &str) -> AcceptedOrder {
         let mut order = AcceptedOrder::default();
         for (object, update) in self.submissions().into_iter().flatten() {
@@ -62,7 +62,7 @@ impl Plan {
         order
     }
 
-    /// What must be there at the end: each object's last update.
+    /// The expected content at the end: the last update of each object.
     pub fn last_digest(&self, object: usize) -> String {
         canonical_digest(&body(object, self.updates - 1))
     }
@@ -72,23 +72,28 @@ pub fn id(object: usize) -> String {
     format!("c{object}")
 }
 
-/// No two updates of an object have the same bytes.
+/// The updates of an object all have different bytes.
 pub fn body(object: usize, update: usize) -> Value {
     json!({ "name": { "en": format!("Category {object}, update {update}") }, "position": update })
 }
 
 /// The request of one submission.
 pub fn request(submission: &[(usize, usize)]) -> Value {
-    let job = |(object, update): &(usize, usize)| json!({ "object_ids": [id(*object)], "payload": body(*object, *update) });
+    let job = |(object, update): &(usize, usize)| {
+        let payload = body(*object, *update);
+        json!({ "object_ids": [id(*object)], "payload": payload })
+    };
     let defaults = json!({
-        "subscription": SUBSCRIPTION, "source": "inline", "channels": CHANNELS, "action": "upsert", "object_type": "category", "full": true,
+        "subscription": SUBSCRIPTION, "source": "inline", "channels": CHANNELS,
+        "action": "upsert", "object_type": "category", "full": true,
     });
     json!({ "defaults": defaults, "jobs": submission.iter().map(job).collect::<Vec<_>>() })
 }
 
 pub fn configuration(shop_urls: &[String; 2]) -> String {
     let mut text = format!(
-        "[[subscriptions]]\nname = \"{SUBSCRIPTION}\"\n\n[[sources]]\nname = \"inline\"\nkind = \"inline\"\n"
+        "[[subscriptions]]\nname = \"{SUBSCRIPTION}\"\n\n\
+         [[sources]]\nname = \"inline\"\nkind = \"inline\"\n"
     );
     let rules = [("object", "batch", 10), ("channel", "single", 10)];
     for ((channel, url), (partition, mode, max_items)) in CHANNELS.iter().zip(shop_urls).zip(rules)

@@ -1,5 +1,5 @@
-//! Sends the submissions one after the other; what got no answer is sent again with the same
-//! Idempotency-Key, to the host's next life.
+//! Sends the submissions one after the other. It repeats a submission without an answer with the
+//! same `Idempotency-Key` after the restart of the host.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,6 @@ use tokio::sync::watch;
 
 use crate::plan::{self, Plan};
 
-/// What has been acknowledged.
 #[derive(Debug, Default)]
 pub struct Progress {
     executions: Mutex<Vec<String>>,
@@ -23,7 +22,7 @@ impl Progress {
     }
 }
 
-/// Ends when all are acknowledged. `running` holds the present host, none while there is none.
+/// Ends when all submissions are acknowledged. `running` is the current host, if there is one.
 pub async fn submit_all(
     plan: Plan,
     mut running: watch::Receiver<Option<Rest>>,
@@ -42,7 +41,7 @@ pub async fn submit_all(
                 progress.executions.lock().unwrap().push(execution);
                 break;
             }
-            // No answer: this host is dead or dying. Only another one is asked again.
+            // No answer: this host was killed. Waits for the next one.
             let dead = rest.base().to_owned();
             running
                 .wait_for(|next| next.as_ref().is_none_or(|next| next.base() != dead))
@@ -52,7 +51,7 @@ pub async fn submit_all(
     Ok(())
 }
 
-/// The execution's id, or none if no answer came.
+/// The id of the execution, or none without an answer.
 async fn acknowledged(rest: &Rest, request: &Value, key: &str) -> Result<Option<String>> {
     let Ok(answer) = rest
         .request(Method::POST, "/v1/bulk")

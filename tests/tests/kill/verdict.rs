@@ -1,4 +1,4 @@
-//! What the shops' logs say at the end.
+//! The verdict, from the logs of the shops.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::plan::{self, CHANNELS, Plan};
 pub struct Verdict {
     killed: Killed,
     delivered: [Delivered; 2],
-    /// Objects whose last update is not what is there.
+    /// Objects without the content of their last update.
     wrong: [u64; 2],
 }
 
@@ -57,8 +57,8 @@ impl Verdict {
     }
 }
 
-/// Whether the host was killed as often as planned, and at least once with something under way:
-/// else nothing is proven.
+/// Whether the host was killed as often as planned, and at least once with open intents. Otherwise
+/// the run proves nothing.
 pub const fn is_as_planned(plan: &Plan, killed: &Killed) -> bool {
     killed.kills == plan.kills as u64 && killed.open_intents > 0
 }
@@ -67,7 +67,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} kills, {} open intents at them",
+            "{} kills, {} open intents in total",
             self.killed.kills, self.killed.open_intents
         )?;
         for ((channel, delivered), wrong) in CHANNELS.iter().zip(&self.delivered).zip(self.wrong) {
@@ -79,8 +79,9 @@ impl fmt::Display for Verdict {
             } = delivered;
             write!(
                 f,
-                "\n{channel}: lost {never_taken}, wrong at the end {wrong}, inversions {inversions}, \
-                 repeated under the same key {repeated_same_key}, under another key {repeated_other_key}"
+                "\n{channel}: lost {never_taken}, wrong at the end {wrong}, \
+                 inversions {inversions}, repeated under the same key {repeated_same_key}, \
+                 under another key {repeated_other_key}"
             )?;
         }
         Ok(())

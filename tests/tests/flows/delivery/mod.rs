@@ -1,0 +1,9 @@
+//! Delivery to a destination: retries, lost answers, refusals, limits and faults.
+
+mod auth_failures;
+mod capacity;
+mod faults;
+mod limits;
+mod lost_answers;
+mod retries;
+mod sources;

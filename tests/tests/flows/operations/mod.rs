@@ -1,0 +1,8 @@
+//! Operating a host: credentials, settings, restarts, storage failures, metrics and the tour.
+
+mod connector_settings;
+mod credentials;
+mod metrics;
+mod restart;
+mod storage_failures;
+mod tour;

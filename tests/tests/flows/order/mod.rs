@@ -1,0 +1,8 @@
+//! Order and time: belts, partition keys, references, schedules, priorities and fairness.
+
+mod belts;
+mod fairness;
+mod pace;
+mod partition_keys;
+mod references;
+mod scheduling;
