@@ -99,7 +99,7 @@ impl Sources {
                 changes.connector_ms = changes.connector_ms.max(now.newest_ms);
             }
             if before != now {
-                changes.folders.push(folder);
+                changes.folders.push(*folder);
                 changes.parts.extend(*parts);
             }
         }
