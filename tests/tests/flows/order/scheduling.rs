@@ -1,7 +1,5 @@
 //! Schedules, expiry, priorities, pauses and cancels.
 
-use std::time::Duration;
-
 use egression_sandbox::{Faults, Latency, Scenario};
 use serde_json::{Value, json};
 
