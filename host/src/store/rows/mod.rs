@@ -1,5 +1,6 @@
 //! What goes into the store and comes out of it: rows, not behaviour.
 
+mod changes;
 mod delivery;
 mod scheduling;
 mod secrets;

@@ -4,8 +4,8 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::super::rows::{StagedItem, StagedJob, Transition};
 use super::{World, ended, execution, key, keyed, settlement, waits};
+use crate::store::rows::{StagedItem, StagedJob, Transition};
 
 const BLOCKED: (JobState, Option<WaitingKind>) = (JobState::Waiting, Some(WaitingKind::Blocked));
 

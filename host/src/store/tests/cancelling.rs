@@ -5,9 +5,9 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::super::StoreError;
-use super::super::rows::{StagedItem, StagedJob, Transition};
 use super::{SHOP, World, ended, execution, job, settlement, through, waits};
+use crate::store::StoreError;
+use crate::store::rows::{StagedItem, StagedJob, Transition};
 
 #[tokio::test]
 async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
@@ -209,7 +209,7 @@ async fn a_cancel_that_was_interrupted_goes_on_at_the_next_start() {
         .store
         .write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query(own!("UPDATE execution SET cancel_requested_at = 5"))
+                sqlx::query("UPDATE execution SET cancel_requested_at = 5")
                     .execute(&mut tx.conn)
                     .await?;
                 Ok(())

@@ -4,12 +4,12 @@ use egression_core::domain::ids::{ConnectionId, SubscriptionId};
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 
-use super::super::Store;
-use super::super::connectors::ConnectorRow;
-use super::super::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy};
-use super::super::keys::KeyRow;
-use super::super::rows::{NewExecution, NewSecret, SecretRow, StagedItem, StagedJob};
 use super::{SHOP, World, execution, job, through};
+use crate::store::Store;
+use crate::store::registry::api_keys::KeyRow;
+use crate::store::registry::connectors::ConnectorRow;
+use crate::store::registry::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy};
+use crate::store::rows::{NewExecution, NewSecret, SecretRow, StagedItem, StagedJob};
 
 fn subscription() -> DocumentName {
     DocumentName::Subscription("acme".to_owned())

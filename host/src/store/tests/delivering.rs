@@ -8,8 +8,8 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::super::rows::{IdMapChange, JobFilter, Settlement, StagedJob, Transition};
 use super::{SHOP, World, ended, event, intent, job, keyed, object, settlement, waits};
+use crate::store::rows::{IdMapChange, JobFilter, Settlement, StagedJob, Transition};
 
 fn remote(kind: &str, id: &str) -> Remote {
     Remote {

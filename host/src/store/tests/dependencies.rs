@@ -5,11 +5,11 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::super::moves::Act;
-use super::super::parent_ends::AT_ONCE;
-use super::super::rows::{Changes, Settlement, StagedItem};
-use super::super::settlement;
 use super::{SHOP, World, ended, execution, job, key, keyed, object, through, waits, waits_for};
+use crate::store::dependencies::release::AT_ONCE;
+use crate::store::lifecycle::settlement;
+use crate::store::lifecycle::transition::Act;
+use crate::store::rows::{Changes, Settlement, StagedItem};
 
 const LATER: Wall = Wall(i64::MAX);
 const WAITS: (JobState, Option<WaitingKind>) = (JobState::Waiting, Some(WaitingKind::Dependency));
@@ -512,7 +512,7 @@ async fn ready(world: &World, children: &[JobSeq]) -> usize {
 }
 
 async fn untold(world: &World) -> i64 {
-    let count = own!("SELECT count(*) FROM parent_over");
+    let count = "SELECT count(*) FROM parent_over";
     world
         .store
         .read(move |conn| {

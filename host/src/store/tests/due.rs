@@ -4,8 +4,8 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::super::rows::{StagedItem, StagedJob, Transition};
 use super::{World, execution, job, key, keyed, settlement, waits};
+use crate::store::rows::{StagedItem, StagedJob, Transition};
 
 #[tokio::test]
 async fn a_scheduled_job_takes_its_place_when_it_falls_due() {

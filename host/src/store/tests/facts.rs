@@ -2,8 +2,8 @@
 
 use egression_core::time::Wall;
 
-use super::super::{FIRST_KEPT, StoreOptions};
 use super::{World, event, job};
+use crate::store::{FIRST_KEPT, StoreOptions};
 
 #[tokio::test]
 async fn a_closed_limit_stays_closed_over_a_restart_and_only_gets_later() {

@@ -2,9 +2,9 @@
 
 use futures_util::FutureExt as _;
 
-use super::super::rows::{StagedItem, StagedJob};
-use super::super::{Store, StoreError};
 use super::{World, execution, job};
+use crate::store::rows::{StagedItem, StagedJob};
+use crate::store::{Store, StoreError};
 
 /// Lets the database grow to so many pages at most, like a disk of that size. 0: as it likes.
 async fn disk_of(store: &Store, pages: i64) {

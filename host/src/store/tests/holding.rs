@@ -4,9 +4,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::super::{Store, StoreError};
 use super::World;
 use crate::clock::Clock;
+use crate::store::{Store, StoreError};
 
 const DIRECTORY: &str = "EGRESSION_TEST_HELD_DIRECTORY";
 

@@ -7,13 +7,6 @@
     reason = "tests"
 )]
 
-/// A statement of a test's own, which only SQLite has to understand.
-macro_rules! own {
-    ($statement:literal) => {
-        concat!("/* a test's own */ ", $statement)
-    };
-}
-
 mod blocked;
 mod cancelling;
 mod configuration;
@@ -23,12 +16,9 @@ mod due;
 mod facts;
 mod full;
 mod holding;
-pub(super) mod noting;
 mod order;
 mod pace;
 mod plans;
-mod portable;
-mod postgres;
 mod receiving;
 mod retention;
 mod sequences;
@@ -48,12 +38,12 @@ use egression_core::time::Wall;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::rows::{
+use crate::clock::Clock;
+use crate::store::rows::{
     Changes, IdMapChange, JobFilter, JobRow, LaneKey, LanePage, NewEvent, NewExecution, NewIntent,
     Pinned, Sealed, Settlement, StagedItem, StagedJob, Transition,
 };
-use super::{Store, StoreError};
-use crate::clock::Clock;
+use crate::store::{Store, StoreError};
 
 const SHOP: ConnectionId = ConnectionId(7);
 const ACME: SubscriptionId = SubscriptionId(1);
@@ -94,7 +84,7 @@ impl World {
 
     /// A statement of the test's own.
     async fn raw(&self, statement: &str) {
-        let statement = format!("{}{statement}", own!(""));
+        let statement = statement.to_owned();
         let run = self.store.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -233,22 +223,22 @@ struct Counted {
 
 async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
     let mut counted = Counted::default();
-    let rows = sqlx::query(own!(
+    let rows = sqlx::query(
         "SELECT execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, \
-         superseded, cancelled, set_aside, scheduled, retrying, sourcing, blocked FROM progress"
-    ));
+         superseded, cancelled, set_aside, scheduled, retrying, sourcing, blocked FROM progress",
+    );
     for row in rows.fetch_all(&mut *conn).await.unwrap() {
         counted.kept.insert(
             (row.get(0), row.get(1), row.get(2)),
             (3..18).map(|index| row.get(index)).collect(),
         );
     }
-    let rows = sqlx::query(own!(
+    let rows = sqlx::query(
         "SELECT id >> 24, connection_id, belt, count(*), sum(state = 0), sum(state = 1), sum(state = 2), sum(state = 3), sum(state = 4), \
          sum(state = 5), sum(state = 6), sum(state = 7), sum(state = 8), sum(waiting IS NOT NULL AND waiting IN (4, 5, 13)), \
          sum(waiting IS NOT NULL AND waiting = 1), sum(waiting IS NOT NULL AND waiting = 12), \
-         sum(waiting IS NOT NULL AND waiting = 6), sum(waiting IS NOT NULL AND waiting = 13), sum(state <= 2) FROM job GROUP BY 1, 2, 3"
-    ));
+         sum(waiting IS NOT NULL AND waiting = 6), sum(waiting IS NOT NULL AND waiting = 13), sum(state <= 2) FROM job GROUP BY 1, 2, 3",
+    );
     for row in rows.fetch_all(&mut *conn).await.unwrap() {
         counted.real.insert(
             (row.get(0), row.get(1), row.get(2)),
@@ -285,8 +275,7 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
         ),
     ];
     for (what, question) in never {
-        let question = format!("{}{question}", own!(""));
-        let found: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(question))
+        let found: Vec<i64> = sqlx::query_scalar(question)
             .fetch_all(&mut *conn)
             .await
             .unwrap();

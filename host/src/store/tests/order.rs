@@ -5,8 +5,8 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::super::rows::{ExecutionFilter, LaneKey, StagedItem, StagedJob};
 use super::{SHOP, World, execution, job, key, keyed, object, waits, waits_for};
+use crate::store::rows::{ExecutionFilter, LaneKey, StagedItem, StagedJob};
 
 async fn ahead(world: &World, job: JobSeq) -> u32 {
     world.store.ahead(&[job], 1000).await.unwrap()[&job]

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use egression_core::domain::object::Remote;
 use egression_core::domain::state::JobState;
 
-use super::super::rows::{IdMapChange, LaneKey, Settlement, StagedItem};
 use super::{SHOP, World, ended, execution, intent, job, keyed};
+use crate::store::rows::{IdMapChange, LaneKey, Settlement, StagedItem};
 
 const ROWS: u32 = 200_000;
 

@@ -2,8 +2,11 @@
 
 use sqlx::Row as _;
 
-use super::super::{before, blocking, documents, heads, lanes, retention, tracking};
 use super::World;
+use crate::store::lifecycle::{blocked_keys, retention};
+use crate::store::order::{heads, lanes, queue_position};
+use crate::store::queries::executions;
+use crate::store::registry::documents;
 
 async fn plan(world: &World, question: String) -> String {
     world
@@ -118,7 +121,7 @@ async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
 #[tokio::test]
 async fn a_key_is_set_aside_without_reading_again_what_is_set_aside() {
     let world = World::new().await;
-    let ready = plan(&world, blocking::READY.to_owned()).await;
+    let ready = plan(&world, blocked_keys::READY.to_owned()).await;
     for index in [
         "INDEX job_key (connection_id=? AND key_hash=? AND <expr>=? AND belt=? AND id>?)",
         "INDEX job_key (connection_id=? AND key_hash=? AND <expr>=? AND belt>?)",
@@ -190,7 +193,7 @@ async fn what_waiting_jobs_show_is_read_from_indexes() {
         &world,
         format!(
             "WITH wanted (id) AS (VALUES (?), (?){}1000)) FROM me",
-            before::AHEAD
+            queue_position::AHEAD
         ),
     )
     .await;
@@ -214,7 +217,7 @@ async fn what_waiting_jobs_show_is_read_from_indexes() {
         &world,
         format!(
             "WITH w (e, c, b, kind) AS (VALUES (?, ?, ?, ?){}",
-            tracking::WAIT_ENDS
+            executions::WAIT_ENDS
         ),
     )
     .await;

@@ -3,9 +3,9 @@
 use egression_core::domain::ids::{ConnectionId, JobId};
 use egression_core::domain::state::JobState;
 
-use super::super::StoreError;
-use super::super::rows::{ExecutionFilter, IdempotencyMark, JobFilter, StagedItem, StagedJob};
 use super::{ACME, SHOP, World, execution, job, object, refused};
+use crate::store::StoreError;
+use crate::store::rows::{ExecutionFilter, IdempotencyMark, JobFilter, StagedItem, StagedJob};
 
 fn mark(key: &str) -> IdempotencyMark {
     IdempotencyMark {
@@ -151,7 +151,7 @@ async fn what_was_never_sealed_is_gone_after_a_restart() {
         .store
         .read(|conn| {
             Box::pin(async move {
-                Ok(sqlx::query_scalar(own!("SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM job_detail) + (SELECT count(*) FROM payload) + (SELECT count(*) FROM progress) + (SELECT count(*) FROM error_group)"))
+                Ok(sqlx::query_scalar("SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM job_detail) + (SELECT count(*) FROM payload) + (SELECT count(*) FROM progress) + (SELECT count(*) FROM error_group)")
                     .fetch_one(conn)
                     .await?)
             })

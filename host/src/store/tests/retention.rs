@@ -6,20 +6,18 @@ use egression_core::domain::object::Remote;
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 
-use super::super::StoreOptions;
-use super::super::rows::{
+use super::{SHOP, World, ended, execution, job, keyed, object, settlement, through};
+use crate::store::StoreOptions;
+use crate::store::rows::{
     ExecutionFilter, IdMapChange, IdempotencyMark, StagedItem, StagedJob, Transition,
 };
-use super::{SHOP, World, ended, execution, job, keyed, object, settlement, through};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 async fn rows(world: &World) -> Vec<i64> {
-    let question = own!(
-        "SELECT count(*) FROM job UNION ALL SELECT count(*) FROM job_detail UNION ALL SELECT count(*) FROM payload \
+    let question = "SELECT count(*) FROM job UNION ALL SELECT count(*) FROM job_detail UNION ALL SELECT count(*) FROM payload \
          UNION ALL SELECT count(*) FROM event UNION ALL SELECT count(*) FROM progress UNION ALL SELECT count(*) FROM error_group \
-         UNION ALL SELECT count(*) FROM idempotency UNION ALL SELECT count(*) FROM execution"
-    );
+         UNION ALL SELECT count(*) FROM idempotency UNION ALL SELECT count(*) FROM execution";
     world
         .store
         .read(move |conn| {

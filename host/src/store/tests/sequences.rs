@@ -13,10 +13,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sqlx::Row as _;
 
-use super::super::rows::{Changes, Settlement, StagedItem, StagedJob, Transition};
 use super::{
     SHOP, World, ended, execution, keyed, object, refused, settlement, through, waits, waits_for,
 };
+use crate::store::rows::{Changes, Settlement, StagedItem, StagedJob, Transition};
 
 const STEPS: usize = 250;
 
@@ -318,10 +318,8 @@ impl Run {
             .store
             .read(|conn| {
                 Box::pin(async move {
-                    Ok(sqlx::query(own!(
-                        "SELECT j.key_hash, CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END AS place, j.belt, j.id, j.waiting, j.object_hash \
-                         FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE x.seal IS NOT NULL AND j.state <= 2 ORDER BY 2, 3, 4"
-                    ))
+                    Ok(sqlx::query("SELECT j.key_hash, CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END AS place, j.belt, j.id, j.waiting, j.object_hash \
+                         FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE x.seal IS NOT NULL AND j.state <= 2 ORDER BY 2, 3, 4")
                     .fetch_all(conn)
                     .await?)
                 })

@@ -1,0 +1,497 @@
+//! What the end of a job means for the children that wait for its object.
+//!
+//! Any number of children may wait for one object. Promises to tell at most [`AT_ONCE`] of them in
+//! one transaction, the one in which the parent ended included: where there are more, that it ended
+//! is kept (`parent_over`), and they are told in transactions of their own, in the order of the
+//! ends. If that is broken off, the next end or the next start goes on with it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::Ordering;
+
+use egression_core::domain::ids::{ConnectionId, JobSeq};
+use egression_core::domain::object::ObjectKey;
+use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::dependencies::edges;
+use crate::store::engine::statement;
+use crate::store::engine::statement::CHUNK;
+use crate::store::engine::writer::WriteTx;
+use crate::store::lifecycle::due::ORPHAN_AGAIN_MS;
+use crate::store::lifecycle::ending::Ending;
+use crate::store::lifecycle::transition;
+use crate::store::lifecycle::transition::{Act, Standing};
+use crate::store::rows::Changes;
+use crate::store::{Store, StoreError};
+
+/// Children that are told in one transaction.
+pub(in crate::store) const AT_ONCE: usize = 1000;
+
+/// A child that waits for an object.
+struct Edge {
+    connection: ConnectionId,
+    object: ObjectKey,
+    child: JobSeq,
+    parent: Option<JobSeq>,
+}
+
+/// The jobs that ended, by their objects, and whether that was a success.
+type Ended<'a> = HashMap<(ConnectionId, &'a ObjectKey), (JobSeq, bool)>;
+
+impl Store {
+    /// Tells the children that the transactions before left untold, in bounded transactions. What
+    /// led here is committed, and so is what is still to be told: if this fails, or the host dies
+    /// in the middle, it is gone on with later. One caller does it for all: whoever finds another
+    /// one at it goes its way, for that one looks again before it stops.
+    pub(in crate::store) async fn tell_rest(&self, mut changes: Changes) -> Changes {
+        while self.inner.published.untold.load(Ordering::SeqCst) > 0 {
+            let Ok(_telling) = self.inner.telling.try_lock() else {
+                break;
+            };
+            let now = self.inner.clock.wall();
+            let told = self.write(AT_ONCE, move |tx| {
+                Box::pin(async move {
+                    let mut act = Act::at(now);
+                    tell_some(tx, &mut act).await?;
+                    act.finish(tx).await
+                })
+            });
+            match told.await {
+                Ok(later) => changes.absorb(later),
+                Err(error) => {
+                    tracing::warn!(%error, "children of an ended job are not told yet");
+                    break;
+                }
+            }
+        }
+        changes
+    }
+}
+
+/// Tells the children of ended jobs: after a success the edge goes and a child without edges is
+/// ready; otherwise the child goes on waiting for a newer unfinished job of the object, and is an
+/// orphan if there is none.
+pub(in crate::store) async fn tell(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    endings: &[Ending],
+) -> Result<(), StoreError> {
+    let ended_children: Vec<_> = endings
+        .iter()
+        .filter(|ending| ending.job.standing.waiting == Some(WaitingKind::Dependency))
+        .map(|ending| ending.job.job)
+        .collect();
+    edges::forget(tx, &ended_children).await?;
+    let ended: Ended<'_> = endings
+        .iter()
+        .map(|ending| {
+            (
+                (ending.job.connection, &ending.job.object),
+                (ending.job.job, is_success(ending.state)),
+            )
+        })
+        .collect();
+    let edges = edges_to(tx, endings, AT_ONCE + 1).await?;
+    if edges.is_empty() {
+        return Ok(());
+    }
+    // Ends are told in their order: behind what is still to be told there is no overtaking.
+    let untold: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM parent_over)")
+        .fetch_one(&mut tx.conn)
+        .await?;
+    if untold || edges.len() > AT_ONCE {
+        return keep(tx, &ended).await;
+    }
+    judge(tx, act, edges, &ended).await
+}
+
+/// Of these jobs, the ended (or forgotten) ones, and whether that was a success.
+pub(in crate::store) async fn ends(
+    tx: &mut WriteTx,
+    jobs: &[JobSeq],
+) -> Result<HashMap<JobSeq, bool>, StoreError> {
+    let distinct: BTreeSet<_> = jobs.iter().copied().collect();
+    let distinct: Vec<_> = distinct.into_iter().collect();
+    // A job that is gone has ended well: what ended badly would have told its children.
+    let mut ends: HashMap<_, _> = distinct.iter().map(|job| (*job, true)).collect();
+    for chunk in distinct.chunks(CHUNK) {
+        for row in statement::rows(
+            statement::among(
+                "SELECT id, state FROM job WHERE id IN",
+                chunk.iter().copied(),
+            ),
+            &mut tx.conn,
+        )
+        .await?
+        {
+            let job = JobSeq(row.try_get(0)?);
+            let state = transition::state(row.try_get(1)?)?;
+            if state.is_terminal() {
+                ends.insert(job, is_success(state));
+            } else {
+                ends.remove(&job);
+            }
+        }
+    }
+    Ok(ends)
+}
+
+const fn is_success(state: JobState) -> bool {
+    matches!(state, JobState::Succeeded | JobState::Superseded)
+}
+
+/// At most `most` of the edges to the objects of these jobs, by child.
+async fn edges_to(
+    tx: &mut WriteTx,
+    endings: &[Ending],
+    most: usize,
+) -> Result<Vec<Edge>, StoreError> {
+    let mut edges: Vec<Edge> = Vec::new();
+    let places: BTreeSet<_> = endings
+        .iter()
+        .map(|ending| (ending.job.connection.0, ending.job.object_hash.0))
+        .collect();
+    let places: Vec<_> = places.into_iter().collect();
+    for chunk in places.chunks(CHUNK) {
+        let mut select =
+            statement::values("WITH e (c, h) AS (", chunk, |row, (connection, hash)| {
+                row.push_bind(*connection).push_bind(*hash);
+            });
+        select.push(
+            ") SELECT d.connection_id, d.parent_type, d.parent_id, d.child_job, d.parent_job \
+             FROM e CROSS JOIN dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h LIMIT ",
+        );
+        select.push_bind(i64::try_from(most - edges.len()).unwrap_or(i64::MAX));
+        for row in statement::rows(select, &mut tx.conn).await? {
+            edges.push(Edge {
+                connection: ConnectionId(row.try_get(0)?),
+                object: ObjectKey {
+                    object_type: row.try_get(1)?,
+                    id: row.try_get(2)?,
+                },
+                child: JobSeq(row.try_get(3)?),
+                parent: row.try_get::<Option<i64>, _>(4)?.map(JobSeq),
+            });
+        }
+        if edges.len() >= most {
+            break;
+        }
+    }
+    edges.sort_unstable_by_key(|edge| edge.child);
+    Ok(edges)
+}
+
+/// Keeps that these jobs ended, as far as children wait for their objects.
+async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
+    let mut ended: Vec<_> = ended.iter().collect();
+    ended.sort_unstable_by_key(|(_, (job, _))| *job);
+    for chunk in ended.chunks(CHUNK) {
+        let mut insert = statement::values(
+            "WITH e (c, h, t, o, job, success) AS (",
+            chunk,
+            |row, ((connection, object), (job, success))| {
+                row.push_bind(connection.0)
+                    .push_bind(object.hash().0)
+                    .push_bind(object.object_type.as_str())
+                    .push_bind(object.id.as_str())
+                    .push_bind(job.0)
+                    .push_bind(*success);
+            },
+        );
+        insert.push(
+            ") INSERT INTO parent_over (connection_id, object_type, object_id, job_id, success) SELECT c, t, o, job, success FROM e \
+             WHERE EXISTS (SELECT 1 FROM dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h)",
+        );
+        let kept = statement::run(insert, &mut tx.conn).await?.rows_affected();
+        tx.effects.untold += i64::try_from(kept).unwrap_or(i64::MAX);
+    }
+    Ok(())
+}
+
+/// Tells the next children of what is kept.
+pub(in crate::store) async fn tell_some(tx: &mut WriteTx, act: &mut Act) -> Result<(), StoreError> {
+    let mut left = AT_ONCE;
+    while left > 0 {
+        let next = "SELECT seq, connection_id, object_type, object_id, job_id, success, told_to FROM parent_over ORDER BY seq LIMIT 1";
+        let Some(row) = sqlx::query(next).fetch_optional(&mut tx.conn).await? else {
+            break;
+        };
+        let seq: i64 = row.try_get(0)?;
+        let connection = ConnectionId(row.try_get(1)?);
+        let object = ObjectKey {
+            object_type: row.try_get(2)?,
+            id: row.try_get(3)?,
+        };
+        let ended = HashMap::from([(
+            (connection, &object),
+            (JobSeq(row.try_get(4)?), row.try_get(5)?),
+        )]);
+        let edges = edges_after(tx, connection, &object, JobSeq(row.try_get(6)?), left).await?;
+        let told = edges.len();
+        match edges.last() {
+            Some(last) if told == left => {
+                let step = sqlx::query("UPDATE parent_over SET told_to = $1 WHERE seq = $2")
+                    .bind(last.child.0)
+                    .bind(seq);
+                step.execute(&mut tx.conn).await?;
+            }
+            _ => {
+                sqlx::query("DELETE FROM parent_over WHERE seq = $1")
+                    .bind(seq)
+                    .execute(&mut tx.conn)
+                    .await?;
+                tx.effects.untold -= 1;
+            }
+        }
+        judge(tx, act, edges, &ended).await?;
+        left -= told;
+    }
+    tell_again(tx, act).await
+}
+
+async fn edges_after(
+    tx: &mut WriteTx,
+    connection: ConnectionId,
+    object: &ObjectKey,
+    after: JobSeq,
+    most: usize,
+) -> Result<Vec<Edge>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT child_job, parent_job FROM dependency WHERE connection_id = $1 AND parent_hash = $2 AND child_job > $3 \
+         AND parent_type = $4 AND parent_id = $5 ORDER BY child_job LIMIT $6",
+    )
+    .bind(connection.0)
+    .bind(object.hash().0)
+    .bind(after.0)
+    .bind(&object.object_type)
+    .bind(&object.id)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(&mut tx.conn)
+    .await?;
+    let edge = |row: &SqliteRow| {
+        let (child, parent) = (
+            JobSeq(row.try_get(0)?),
+            row.try_get::<Option<i64>, _>(1)?.map(JobSeq),
+        );
+        Ok(Edge {
+            connection,
+            object: object.clone(),
+            child,
+            parent,
+        })
+    };
+    rows.iter().map(edge).collect()
+}
+
+/// Who ends these orphans may die before it does: they are told again.
+async fn tell_again(tx: &mut WriteTx, act: &mut Act) -> Result<(), StoreError> {
+    let again = act.now.plus_ms(ORPHAN_AGAIN_MS);
+    let moved = transition::load(&mut tx.conn, &act.changes.orphaned)
+        .await?
+        .into_iter()
+        .filter(|job| {
+            job.standing.state == JobState::Waiting
+                && job.standing.waiting == Some(WaitingKind::Dependency)
+        })
+        .filter(|job| job.standing.due_at.is_none_or(|due| due > again))
+        .map(|job| {
+            let next = job
+                .standing
+                .waits(Some(WaitingKind::Dependency), Some(again));
+            (job, next)
+        })
+        .collect();
+    act.apply(tx, moved).await
+}
+
+async fn judge(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    edges: Vec<Edge>,
+    ended: &Ended<'_>,
+) -> Result<(), StoreError> {
+    let known: Vec<_> = edges.iter().filter_map(|edge| edge.parent).collect();
+    let ends = ends(tx, &known).await?;
+    let (mut through, mut failed) = (Vec::new(), Vec::new());
+    for edge in edges {
+        let Some((parent, success)) = ended.get(&(edge.connection, &edge.object)) else {
+            continue;
+        };
+        // A newer unfinished job of the object is known: it decides.
+        if edge
+            .parent
+            .is_some_and(|known| known != *parent && !ends.contains_key(&known))
+        {
+            continue;
+        }
+        if *success {
+            through.push(edge)
+        } else {
+            failed.push(edge)
+        }
+    }
+    remove(tx, &through).await?;
+    wait_for_newer(tx, act, failed).await?;
+    release(tx, act, through.iter().map(|edge| edge.child).collect()).await
+}
+
+/// The children of what failed wait for the newest unfinished job of the object; where there is
+/// none they are orphans.
+async fn wait_for_newer(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    edges: Vec<Edge>,
+) -> Result<(), StoreError> {
+    let newest = newest_unfinished(tx, &edges).await?;
+    let mut orphans: HashSet<_> = act.changes.orphaned.iter().copied().collect();
+    let mut moved = Vec::new();
+    for edge in edges {
+        let newer = newest
+            .get(&(edge.connection.0, edge.object.clone()))
+            .into_iter()
+            .flatten()
+            .find(|job| **job != edge.child);
+        match newer {
+            Some(newer) => moved.push((edge, *newer)),
+            None if orphans.insert(edge.child) => act.changes.orphaned.push(edge.child),
+            None => {}
+        }
+    }
+    point_to(tx, &moved).await
+}
+
+/// By connection and object: the two newest unfinished jobs, for one of them may be the child
+/// itself.
+async fn newest_unfinished(
+    tx: &mut WriteTx,
+    edges: &[Edge],
+) -> Result<HashMap<(i64, ObjectKey), Vec<JobSeq>>, StoreError> {
+    let places: HashSet<_> = edges
+        .iter()
+        .map(|edge| (edge.connection.0, &edge.object))
+        .collect();
+    let places: Vec<_> = places.into_iter().collect();
+    let mut newest: HashMap<_, Vec<_>> = HashMap::with_capacity(places.len());
+    for chunk in places.chunks(CHUNK) {
+        let mut select = statement::values(
+            "WITH w (i, c, h, t, o) AS (",
+            chunk.iter().enumerate(),
+            |row, (index, (connection, object))| {
+                row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
+                    .push_bind(*connection)
+                    .push_bind(object.hash().0)
+                    .push_bind(object.object_type.as_str())
+                    .push_bind(object.id.as_str());
+            },
+        );
+        select.push(concat!(
+            ") SELECT w.i, j.id FROM w CROSS JOIN job j WHERE j.id IN (SELECT n.id FROM job n JOIN execution x ON x.seq = n.id >> 24 ",
+            "AND x.seal IS NOT NULL WHERE n.connection_id = w.c AND n.object_hash = w.h AND (n.state > 2) = FALSE ",
+            "AND (n.waiting IS NULL OR n.waiting NOT IN (1, 14)) AND n.object_type = w.t AND n.object_id = w.o ",
+            "ORDER BY n.id DESC LIMIT 2) ORDER BY w.i, j.id DESC",
+        ));
+        for row in statement::rows(select, &mut tx.conn).await? {
+            let index: i64 = row.try_get(0)?;
+            if let Some((connection, object)) = usize::try_from(index)
+                .ok()
+                .and_then(|index| chunk.get(index))
+            {
+                newest
+                    .entry((*connection, (*object).clone()))
+                    .or_default()
+                    .push(JobSeq(row.try_get(1)?));
+            }
+        }
+    }
+    Ok(newest)
+}
+
+async fn point_to(tx: &mut WriteTx, edges: &[(Edge, JobSeq)]) -> Result<(), StoreError> {
+    for chunk in edges.chunks(CHUNK) {
+        let mut update = statement::values(
+            "WITH n (c, h, child, parent) AS (",
+            chunk,
+            |row, (edge, parent)| {
+                row.push_bind(edge.connection.0)
+                    .push_bind(edge.object.hash().0)
+                    .push_bind(edge.child.0)
+                    .push_bind(parent.0);
+            },
+        );
+        update.push(
+            ") UPDATE dependency SET parent_job = n.parent FROM n \
+             WHERE connection_id = n.c AND parent_hash = n.h AND child_job = n.child",
+        );
+        statement::run(update, &mut tx.conn).await?;
+    }
+    Ok(())
+}
+
+async fn remove(tx: &mut WriteTx, edges: &[Edge]) -> Result<(), StoreError> {
+    // Object by object, and not as rows of values: the planner would try each child with each
+    // object.
+    let mut places: HashMap<_, Vec<JobSeq>> = HashMap::new();
+    for edge in edges {
+        places
+            .entry((edge.connection.0, edge.object.hash().0))
+            .or_default()
+            .push(edge.child);
+    }
+    for ((connection, hash), children) in places {
+        for chunk in children.chunks(CHUNK) {
+            let mut delete = statement::among(
+                "DELETE FROM dependency WHERE child_job IN",
+                chunk.iter().copied(),
+            );
+            delete
+                .push(" AND connection_id = ")
+                .push_bind(connection)
+                .push(" AND parent_hash = ")
+                .push_bind(hash);
+            statement::run(delete, &mut tx.conn).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes those of the children ready that have nothing left to wait for.
+async fn release(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    mut children: BTreeSet<JobSeq>,
+) -> Result<(), StoreError> {
+    let all: Vec<_> = children.iter().copied().collect();
+    for chunk in all.chunks(CHUNK) {
+        let select = statement::among(
+            "SELECT DISTINCT child_job FROM dependency WHERE child_job IN",
+            chunk.iter().copied(),
+        );
+        for row in statement::rows(select, &mut tx.conn).await? {
+            children.remove(&JobSeq(row.try_get(0)?));
+        }
+    }
+    act.changes.orphaned.retain(|job| !children.contains(job));
+    let free: Vec<_> = children.into_iter().collect();
+    let moved: Vec<_> = transition::load(&mut tx.conn, &free)
+        .await?
+        .into_iter()
+        .filter(|job| {
+            job.standing.state == JobState::Waiting
+                && job.standing.waiting == Some(WaitingKind::Dependency)
+        })
+        .map(|job| {
+            // The bound is on one wait: should it wait again, that is another one.
+            let next = Standing {
+                waits_since: None,
+                ..job.standing.waits(None, None)
+            };
+            (job, next)
+        })
+        .collect();
+    act.changes
+        .released
+        .extend(moved.iter().map(|(job, _)| job.job));
+    act.apply(tx, moved).await
+}

@@ -1,0 +1,56 @@
+//! Connections to the database file: one for the writer, a few for questions.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, SqliteConnection};
+
+use crate::store::{StoreError, StoreOptions};
+
+/// The writer's connection, migrated.
+pub(in crate::store) async fn writer(
+    file: &Path,
+    options: &StoreOptions,
+) -> Result<SqliteConnection, StoreError> {
+    let connect = base(file, options)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .statement_cache_capacity(256)
+        // In KiB. The hot indexes of a million waiting jobs should stay in memory.
+        .pragma("cache_size", "-131072")
+        .pragma("temp_store", "memory")
+        // In pages. The indexes by hash change the same pages again and again while a bulk is
+        // received: a log of 64 MiB lets a checkpoint write each of them once.
+        .pragma("wal_autocheckpoint", "16000")
+        .pragma("journal_size_limit", "134217728");
+    let mut conn = connect.connect().await?;
+    sqlx::migrate!("migrations/sqlite")
+        .run(&mut conn)
+        .await
+        .map_err(|error| StoreError::Database(format!("migration: {error}")))?;
+    Ok(conn)
+}
+
+/// The readers. They cannot write.
+pub(in crate::store) fn readers(file: &Path, options: &StoreOptions) -> SqlitePool {
+    let connect = base(file, options)
+        .read_only(true)
+        .pragma("cache_size", "-16384");
+    SqlitePoolOptions::new()
+        .max_connections(options.readers)
+        .acquire_timeout(Duration::from_millis(options.busy_timeout_ms))
+        .test_before_acquire(false)
+        .connect_lazy_with(connect)
+}
+
+fn base(file: &Path, options: &StoreOptions) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(Duration::from_millis(options.busy_timeout_ms))
+        .disable_statement_logging()
+}

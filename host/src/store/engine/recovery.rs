@@ -1,0 +1,93 @@
+//! What is put right at the start: numbers go on after the largest used, what was received in part
+//! is removed, the children of ended parents are told, and cancellations that were interrupted go
+//! on.
+
+use std::sync::atomic::Ordering;
+
+use egression_core::domain::ids::ExecutionSeq;
+use egression_core::time::Wall;
+use sqlx::SqliteConnection;
+
+use crate::store::rows::Changes;
+use crate::store::{Store, StoreError};
+
+/// The largest number that an execution or a seal has. Seals of jobs that have ended order nothing
+/// any more.
+pub(in crate::store) async fn last_number(conn: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let executions: i64 = sqlx::query_scalar(
+        "SELECT coalesce(max(n), 0) FROM (SELECT max(seq) AS n FROM execution UNION ALL SELECT max(seal) FROM execution) AS most",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let jobs: Option<i64> =
+        sqlx::query_scalar("SELECT max(seal) FROM job WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14))")
+            .fetch_one(&mut *conn)
+            .await?;
+    let waiting: Option<i64> =
+        sqlx::query_scalar("SELECT max(seal) FROM job WHERE state = 0 AND waiting = 5")
+            .fetch_one(conn)
+            .await?;
+    Ok(executions.max(jobs.unwrap_or(0)).max(waiting.unwrap_or(0)))
+}
+
+impl Store {
+    pub(in crate::store) async fn recover(&self) -> Result<(), StoreError> {
+        let (open, untold): (i64, i64) = self
+            .read(|conn| {
+                Box::pin(async move {
+                    let sum = "SELECT CAST(coalesce(sum(p.waiting + p.in_flight + p.accepted), 0) AS BIGINT) FROM progress p \
+                         JOIN execution x ON x.seq = p.execution_seq WHERE x.completed_at IS NULL";
+                    let open = sqlx::query_scalar(sum).fetch_one(&mut *conn).await?;
+                    Ok((open, sqlx::query_scalar("SELECT count(*) FROM parent_over").fetch_one(conn).await?))
+                })
+            })
+            .await?;
+        self.inner.published.backlog.store(open, Ordering::Relaxed);
+        self.inner.published.untold.store(untold, Ordering::Relaxed);
+        self.abandon_begun_before(Wall(i64::MAX)).await?;
+        // Nobody listens yet: the scheduler reads who is ready.
+        self.tell_rest(Changes::default()).await;
+        let now = self.inner.clock.wall();
+        for execution in self
+            .executions_where("completed_at IS NULL AND cancel_requested_at IS NOT NULL")
+            .await?
+        {
+            self.cancel_execution(execution, now).await.1?;
+        }
+        Ok(())
+    }
+
+    /// Removes executions that were begun before then and never sealed: what is left of requests
+    /// that broke off while the store could not write.
+    pub async fn abandon_begun_before(&self, before: Wall) -> Result<(), StoreError> {
+        let begun: Vec<i64> = self
+            .read(move |conn| {
+                Box::pin(async move {
+                    let select = "SELECT seq FROM execution WHERE seal IS NULL AND completed_at IS NULL AND created_at < $1 ORDER BY seq";
+                    Ok(sqlx::query_scalar(select).bind(before.0).fetch_all(conn).await?)
+                })
+            })
+            .await?;
+        for execution in begun {
+            self.abandon(ExecutionSeq(execution)).await?;
+        }
+        Ok(())
+    }
+
+    async fn executions_where(
+        &self,
+        condition: &'static str,
+    ) -> Result<Vec<ExecutionSeq>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut select = crate::store::engine::statement::Statement::new(
+                    "SELECT seq FROM execution WHERE ",
+                );
+                select.push(condition).push(" ORDER BY seq");
+                let found: Vec<i64> = select.build_query_scalar().fetch_all(conn).await?;
+                Ok(found.into_iter().map(ExecutionSeq).collect())
+            })
+        })
+        .await
+    }
+}

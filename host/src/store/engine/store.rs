@@ -1,0 +1,134 @@
+//! The handle on the store: changes go to the writer's queue, questions to a reader.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use egression_core::domain::ids::ExecutionSeq;
+use futures_util::future::BoxFuture;
+use sqlx::{SqliteConnection, SqlitePool};
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::store::engine::writer::{Change, Published, Queued, WriteTx};
+use crate::store::error::StoreError;
+use crate::store::options::StoreOptions;
+
+/// The job store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(in crate::store) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(in crate::store) struct Inner {
+    pub(in crate::store) clock: Clock,
+    pub(in crate::store) options: StoreOptions,
+    pub(in crate::store) readers: SqlitePool,
+    pub(in crate::store) queue: mpsc::Sender<Option<Box<dyn Change>>>,
+    pub(in crate::store) published: Arc<Published>,
+    /// Held by whoever tells the children of ended jobs.
+    pub(in crate::store) telling: tokio::sync::Mutex<()>,
+    pub(in crate::store) writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for dyn Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Change({} rows)", self.rows())
+    }
+}
+
+impl Store {
+    /// Executions whose state changed, after the commit. A receiver that lags reads the state anew.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<ExecutionSeq> {
+        self.inner.published.changes.subscribe()
+    }
+
+    /// How many listen to [`Store::changes`].
+    #[cfg(test)]
+    pub(crate) fn changes_waited_for(&self) -> usize {
+        self.inner.published.changes.receiver_count()
+    }
+
+    /// Unfinished jobs of all subscriptions, those being received included, for the backlog bound.
+    /// O(1).
+    #[must_use]
+    pub fn backlog(&self) -> u64 {
+        u64::try_from(self.inner.published.backlog.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Whether changes are still taken: not once the store is closing, or its writer has ended.
+    #[must_use]
+    pub fn takes_writes(&self) -> bool {
+        !self.inner.queue.is_closed()
+    }
+
+    /// Waits until no more changes are taken. Before [`Store::close`] that is a defect: a change
+    /// has broken the writer, and only a new start helps.
+    pub async fn writer_ended(&self) {
+        self.inner.queue.closed().await;
+    }
+
+    /// Breaks the writer as a defect in a change would.
+    #[cfg(test)]
+    pub(crate) async fn break_writer(&self) {
+        let broken: Result<(), _> = self
+            .write(1, |_| Box::pin(async { panic!("a defect") }))
+            .await;
+        assert!(broken.is_err());
+    }
+
+    /// Waits for writes under way and closes the database. Changes asked for afterwards answer
+    /// [`StoreError::Closed`].
+    pub async fn close(&self) {
+        if let Some(writer) = self.inner.writer.lock().await.take() {
+            // A queue that is closed already ends the writer as well.
+            drop(self.inner.queue.send(None).await);
+            self.inner.readers.close().await;
+            drop(writer.await);
+        }
+    }
+
+    /// Queues a change and waits for its commit. `rows`: about how many it writes.
+    pub(in crate::store) async fn write<T, F>(
+        &self,
+        rows: usize,
+        change: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut WriteTx) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    {
+        let (queued, answer) = Queued::new(rows, change);
+        let patience = Duration::from_millis(self.inner.options.busy_timeout_ms);
+        self.inner
+            .queue
+            .send_timeout(Some(Box::new(queued)), patience)
+            .await
+            .map_err(|error| match error {
+                mpsc::error::SendTimeoutError::Timeout(_) => StoreError::Overloaded,
+                mpsc::error::SendTimeoutError::Closed(_) => StoreError::Closed,
+            })?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Answers a question in one read transaction, in a task of its own.
+    pub(in crate::store) async fn read<T, F>(&self, question: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut SqliteConnection) -> BoxFuture<'a, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        let readers = self.inner.readers.clone();
+        let task = tokio::spawn(async move {
+            let mut snapshot = readers.begin().await?;
+            let answer = question(&mut snapshot).await?;
+            snapshot.commit().await?;
+            Ok(answer)
+        });
+        task.await.unwrap_or(Err(StoreError::Closed))
+    }
+}

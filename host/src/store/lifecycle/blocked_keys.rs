@@ -1,0 +1,207 @@
+//! Blocked keys. A blocked key is a fact of the key: no retention, restart or cancel of a job
+//! releases it.
+
+use egression_core::domain::ids::{ConnectionId, JobSeq};
+use egression_core::domain::partition::KeyHash;
+use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::engine::writer::WriteTx;
+use crate::store::lifecycle::transition;
+use crate::store::lifecycle::transition::{Act, JobNow};
+use crate::store::order::heads::holds;
+use crate::store::rows::Changes;
+use crate::store::{Store, StoreError};
+
+/// Jobs of a key that are set aside in one transaction.
+const AT_ONCE: usize = 1000;
+
+impl Store {
+    pub async fn blocked_keys(&self) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
+        self.read(|conn| {
+            Box::pin(async move {
+                let rows =
+                    sqlx::query("SELECT connection_id, key_hash FROM blocked_key ORDER BY connection_id, key_hash").fetch_all(conn).await?;
+                rows.iter().map(|row| Ok((ConnectionId(row.try_get(0)?), KeyHash(row.try_get(1)?)))).collect()
+            })
+        })
+        .await
+    }
+
+    /// Marks ready jobs of blocked keys as set aside.
+    pub async fn mark_blocked(&self, jobs: &[JobSeq]) -> Result<Changes, StoreError> {
+        let now = self.inner.clock.wall();
+        let mut changes = Changes::default();
+        for chunk in jobs.chunks(AT_ONCE) {
+            let chunk = chunk.to_vec();
+            let marked = self
+                .write(chunk.len(), move |tx| {
+                    Box::pin(async move {
+                        let mut act = Act::at(now);
+                        set_aside(tx, &mut act, &chunk).await?;
+                        act.finish(tx).await
+                    })
+                })
+                .await?;
+            changes.absorb(marked);
+        }
+        Ok(changes)
+    }
+
+    /// Sets aside the ready jobs of the keys that were just blocked, in bounded transactions. What
+    /// led here is committed: if this fails, or the host dies in the middle, the scheduler meets
+    /// the rest as ready jobs of a blocked key, and none of them can be sent.
+    pub(in crate::store) async fn set_rest_aside(&self, mut changes: Changes) -> Changes {
+        for (connection, key) in changes.blocked.clone() {
+            let mut after = Some(Place::default());
+            while let Some(from) = after {
+                match self.set_some_aside(connection, key, from).await {
+                    Ok((next, later)) => {
+                        changes.absorb(later);
+                        after = next;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, %connection, "jobs of a blocked key are not set aside yet");
+                        break;
+                    }
+                }
+            }
+        }
+        changes
+    }
+
+    /// The place to go on after; none: that was all.
+    async fn set_some_aside(
+        &self,
+        connection: ConnectionId,
+        key: KeyHash,
+        after: Place,
+    ) -> Result<(Option<Place>, Changes), StoreError> {
+        let now = self.inner.clock.wall();
+        self.write(AT_ONCE, move |tx| {
+            Box::pin(async move {
+                let mut act = Act::at(now);
+                let ready = ready_in_key(tx, connection, key, after).await?;
+                let jobs: Vec<_> = ready.iter().map(|place| JobSeq(place.job)).collect();
+                set_aside(tx, &mut act, &jobs).await?;
+                let next = ready.last().filter(|_| ready.len() == AT_ONCE).copied();
+                Ok((next, act.finish(tx).await?))
+            })
+        })
+        .await
+    }
+}
+
+/// Blocks the key behind `head`; its ready jobs are set aside by [`Store::set_rest_aside`].
+pub(in crate::store) async fn block(
+    tx: &mut WriteTx,
+    act: &mut Act,
+    head: &JobNow,
+    reason: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO blocked_key (connection_id, key_hash, partition_key, reason, head_job, since) VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (connection_id, key_hash) DO NOTHING",
+    )
+    .bind(head.connection.0)
+    .bind(head.key.0)
+    .bind(head.key_text())
+    .bind(reason)
+    .bind(head.job.0)
+    .bind(act.now.0)
+    .execute(&mut tx.conn)
+    .await?;
+    if !act.changes.blocked.contains(&(head.connection, head.key)) {
+        act.changes.blocked.push((head.connection, head.key));
+    }
+    Ok(())
+}
+
+async fn set_aside(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq]) -> Result<(), StoreError> {
+    let moved = transition::load(&mut tx.conn, jobs)
+        .await?
+        .into_iter()
+        .filter(|job| {
+            job.key_blocked
+                && job.standing.state == JobState::Waiting
+                && job.standing.waiting.is_none()
+        })
+        .map(|job| {
+            let next = job.standing.waits(Some(WaitingKind::Blocked), None);
+            (job, next)
+        })
+        .collect();
+    act.apply(tx, moved).await
+}
+
+/// Where a job stands in the indexes of its key: those with their execution's seal first, by
+/// execution, belt and number, then those with a seal of their own.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    seal: i64,
+    execution: i64,
+    belt: i64,
+    job: i64,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self {
+            seal: 0,
+            execution: -1,
+            belt: -1,
+            job: -1,
+        }
+    }
+}
+
+/// After `$3` (seal), `$4` (execution), `$5` (belt) and `$6` (job), at most `$7`. Each part goes on
+/// in an index of the unfinished jobs of the key where the last page ended: what is set aside
+/// already stays in these indexes, and is not read again.
+pub(in crate::store) const READY: &str = concat!(
+    "SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
+    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
+    holds!("j"),
+    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt = $5 AND j.id > $6 ORDER BY j.id LIMIT $7) AS in_belt ",
+    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
+    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
+    holds!("j"),
+    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt > $5 ORDER BY j.belt, j.id LIMIT $7) AS in_execution ",
+    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
+    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
+    holds!("j"),
+    " AND $3 = 0 AND (j.id >> 24) > $4 ORDER BY (j.id >> 24), j.belt, j.id LIMIT $7) AS in_key ",
+    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j ",
+    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal > 0 AND ",
+    holds!("j"),
+    " AND j.seal > $3 ORDER BY j.seal LIMIT $7) AS drawn LIMIT $7",
+);
+
+async fn ready_in_key(
+    tx: &mut WriteTx,
+    connection: ConnectionId,
+    key: KeyHash,
+    after: Place,
+) -> Result<Vec<Place>, StoreError> {
+    let rows = sqlx::query(READY)
+        .bind(connection.0)
+        .bind(key.0)
+        .bind(after.seal)
+        .bind(after.execution)
+        .bind(after.belt)
+        .bind(after.job)
+        .bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
+        .fetch_all(&mut tx.conn)
+        .await?;
+    let place = |row: &SqliteRow| {
+        Ok(Place {
+            seal: row.try_get(0)?,
+            execution: row.try_get(1)?,
+            belt: row.try_get(2)?,
+            job: row.try_get(3)?,
+        })
+    };
+    rows.iter().map(place).collect()
+}

@@ -1,0 +1,156 @@
+//! A job's history, which is bounded: a job may wait, and be looked at, for as long as its source
+//! or its destination makes it. Its first line, `submitted`, is not stored: it follows from the
+//! execution, and a bulk is faster without it.
+
+use std::collections::BTreeMap;
+
+use egression_core::domain::ids::JobSeq;
+use egression_core::time::Wall;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::engine::statement;
+use crate::store::engine::statement::CHUNK;
+use crate::store::engine::writer::WriteTx;
+use crate::store::rows::{EventRow, NewEvent};
+use crate::store::{Store, StoreError};
+
+/// The number of the line that is not stored.
+const SUBMITTED: u32 = 1;
+/// Lines of a job's history that are kept however long it gets: how it began.
+pub const FIRST_KEPT: u32 = 20;
+
+impl Store {
+    /// Adds to a job's history.
+    pub async fn add_events(&self, job: JobSeq, events: Vec<NewEvent>) -> Result<(), StoreError> {
+        let events: Vec<_> = events.into_iter().map(|event| (job, event)).collect();
+        self.write(events.len(), move |tx| {
+            Box::pin(async move { append(tx, &events).await })
+        })
+        .await
+    }
+
+    /// A job's history after `after`, ascending, `submitted` first.
+    pub async fn events(
+        &self,
+        job: JobSeq,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let submitted: Option<i64> = sqlx::query_scalar("SELECT x.created_at FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = $1")
+                    .bind(job.0)
+                    .fetch_optional(&mut *conn)
+                    .await?;
+                let Some(submitted) = submitted else { return Ok(Vec::new()) };
+                let stored = sqlx::query(
+                    "SELECT seq, at, stage, attempt, http_status, duration_ms, detail, log FROM event WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+                )
+                .bind(job.0)
+                .bind(after)
+                .bind(limit)
+                .fetch_all(conn)
+                .await?;
+                let first = (after < SUBMITTED).then(|| Ok(submitted_row(Wall(submitted))));
+                first.into_iter().chain(stored.iter().map(event_row)).take(limit as usize).collect()
+            })
+        })
+        .await
+    }
+}
+
+/// Appends events to the jobs' histories. Of one that gets longer than the bound the oldest lines
+/// go, but for the first.
+pub(in crate::store) async fn append(
+    tx: &mut WriteTx,
+    events: &[(JobSeq, NewEvent)],
+) -> Result<(), StoreError> {
+    // A statement sees the table as it was before it: the place among a job's new lines is added to
+    // its largest number.
+    for chunk in events.chunks(CHUNK) {
+        let mut place = std::collections::HashMap::new();
+        let numbered = chunk.iter().map(|(job, event)| {
+            let place = place.entry(*job).or_insert(0u32);
+            *place += 1;
+            (job.0, *place, event)
+        });
+        let mut insert = statement::values(
+            "WITH n (job, place, at, stage, attempt, http_status, duration_ms, detail, log) AS (",
+            numbered,
+            |row, (job, place, event)| {
+                row.push_bind(job)
+                    .push_bind(place)
+                    .push_bind(event.at.0)
+                    .push_bind(event.stage)
+                    .push_bind(event.attempt)
+                    .push_bind(event.http_status)
+                    .push_bind(
+                        event
+                            .duration_ms
+                            .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+                    )
+                    .push_bind(event.detail.as_deref())
+                    .push_bind(event.log.as_deref());
+            },
+        );
+        insert.push(
+            ") INSERT INTO event (job_id, seq, at, stage, attempt, http_status, duration_ms, detail, log) \
+             SELECT job, coalesce((SELECT max(seq) FROM event WHERE job_id = n.job), 1) + place, \
+             at, stage, attempt, http_status, duration_ms, detail, log FROM n RETURNING job_id, seq",
+        );
+        let mut long = BTreeMap::new();
+        for row in statement::rows(insert, &mut tx.conn).await? {
+            let (job, seq): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            if seq > i64::from(tx.events_per_job) {
+                let last = long.entry(job).or_insert(seq);
+                *last = seq.max(*last);
+            }
+        }
+        shorten(tx, long).await?;
+    }
+    Ok(())
+}
+
+/// By job the number of its last line, which is beyond the bound. Each line is removed once, from a
+/// range of the table's key.
+async fn shorten(tx: &mut WriteTx, long: BTreeMap<i64, i64>) -> Result<(), StoreError> {
+    let newest = i64::from(tx.events_per_job.saturating_sub(FIRST_KEPT));
+    for (job, last) in long {
+        sqlx::query("DELETE FROM event WHERE job_id = $1 AND seq > $2 AND seq <= $3")
+            .bind(job)
+            .bind(FIRST_KEPT)
+            .bind(last - newest)
+            .execute(&mut tx.conn)
+            .await?;
+    }
+    Ok(())
+}
+
+fn submitted_row(at: Wall) -> EventRow {
+    EventRow {
+        seq: SUBMITTED,
+        at,
+        stage: "submitted".to_owned(),
+        attempt: None,
+        http_status: None,
+        duration_ms: None,
+        detail: None,
+        log: None,
+    }
+}
+
+fn event_row(row: &SqliteRow) -> Result<EventRow, StoreError> {
+    Ok(EventRow {
+        seq: row.try_get(0)?,
+        at: Wall(row.try_get(1)?),
+        stage: row.try_get(2)?,
+        attempt: row.try_get(3)?,
+        http_status: row.try_get(4)?,
+        duration_ms: row
+            .try_get::<Option<i64>, _>(5)?
+            .and_then(|ms| u64::try_from(ms).ok()),
+        detail: row.try_get(6)?,
+        log: row.try_get(7)?,
+    })
+}

@@ -1,0 +1,268 @@
+//! The id map: what objects became at a destination, which of them are there, and in which
+//! revision.
+
+use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::object::{ObjectKey, Remote};
+use egression_core::time::Wall;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::store::engine::statement;
+use crate::store::engine::statement::CHUNK;
+use crate::store::engine::writer::WriteTx;
+use crate::store::rows::IdMapChange;
+use crate::store::{Store, StoreError};
+
+impl Store {
+    /// What is known of each of these objects at the destination.
+    pub async fn remotes(
+        &self,
+        connection: ConnectionId,
+        objects: &[ObjectKey],
+    ) -> Result<Vec<Vec<Remote>>, StoreError> {
+        let objects: Vec<_> = objects
+            .iter()
+            .map(|object| (connection, object.clone()))
+            .collect();
+        self.read(move |conn| Box::pin(async move { known(conn, &objects).await }))
+            .await
+    }
+
+    /// Which of these objects are at the destination, as far as this host knows: delivered, and not
+    /// deleted since.
+    pub async fn are_there(
+        &self,
+        connection: ConnectionId,
+        objects: &[ObjectKey],
+    ) -> Result<Vec<bool>, StoreError> {
+        let objects: Vec<_> = objects
+            .iter()
+            .map(|object| (connection, object.clone()))
+            .collect();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut there = Vec::with_capacity(objects.len());
+                for (connection, object) in &objects {
+                    there.push(since(conn, *connection, object, Wall(0)).await?);
+                }
+                Ok(there)
+            })
+        })
+        .await
+    }
+}
+
+/// Whether the object is at the destination, and was last delivered at that time or later.
+pub(in crate::store) async fn since(
+    conn: &mut SqliteConnection,
+    connection: ConnectionId,
+    object: &ObjectKey,
+    at: Wall,
+) -> Result<bool, StoreError> {
+    let there = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM delivered WHERE connection_id = $1 AND object_type = $2 AND object_id = $3 AND at >= $4)",
+    )
+    .bind(connection.0)
+    .bind(&object.object_type)
+    .bind(&object.id)
+    .bind(at.0)
+    .fetch_one(conn)
+    .await?;
+    Ok(there)
+}
+
+/// What a delivery left at a destination.
+#[derive(Debug)]
+pub(in crate::store) struct Delivered {
+    pub(in crate::store) connection: ConnectionId,
+    pub(in crate::store) object: ObjectKey,
+    pub(in crate::store) id_map: IdMapChange,
+    /// It was delivered now, with this revision if its source names one.
+    pub(in crate::store) delivered: Option<Option<u64>>,
+}
+
+/// What is known of each of the objects.
+pub(in crate::store) async fn known(
+    conn: &mut SqliteConnection,
+    objects: &[(ConnectionId, ObjectKey)],
+) -> Result<Vec<Vec<Remote>>, StoreError> {
+    let mut remotes = vec![Vec::new(); objects.len()];
+    for (chunk, found) in objects.chunks(CHUNK).zip(remotes.chunks_mut(CHUNK)) {
+        let mut select = statement::values(
+            "WITH w (i, c, t, o) AS (",
+            chunk.iter().enumerate(),
+            |row, (index, (connection, object))| {
+                row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
+                    .push_bind(connection.0)
+                    .push_bind(object.object_type.as_str())
+                    .push_bind(object.id.as_str());
+            },
+        );
+        select.push(
+            ") SELECT w.i, r.kind, r.sub_id, r.remote_id, r.version, r.url FROM w \
+             JOIN remote r ON r.connection_id = w.c AND r.object_type = w.t AND r.object_id = w.o ORDER BY w.i, r.kind, r.sub_id",
+        );
+        for row in statement::rows(select, conn).await? {
+            let index: i64 = row.try_get(0)?;
+            if let Some(found) = usize::try_from(index)
+                .ok()
+                .and_then(|index| found.get_mut(index))
+            {
+                found.push(remote(&row)?);
+            }
+        }
+    }
+    Ok(remotes)
+}
+
+fn remote(row: &SqliteRow) -> Result<Remote, StoreError> {
+    Ok(Remote {
+        kind: row.try_get(1)?,
+        // The key of the table cannot hold a null.
+        sub_id: Some(row.try_get::<String, _>(2)?).filter(|part| !part.is_empty()),
+        id: row.try_get(3)?,
+        version: row.try_get(4)?,
+        url: row.try_get(5)?,
+    })
+}
+
+/// Records deliveries, in their order.
+pub(in crate::store) async fn record(
+    tx: &mut WriteTx,
+    delivered: Vec<Delivered>,
+    now: Wall,
+) -> Result<(), StoreError> {
+    for chunk in delivered.chunks(CHUNK) {
+        let changed: Vec<_> = chunk
+            .iter()
+            .filter(|one| one.id_map != IdMapChange::Keep)
+            .collect();
+        drop_old(tx, &changed).await?;
+        let mut remotes = std::collections::BTreeMap::new();
+        for one in changed {
+            let object = (
+                one.connection,
+                one.object.object_type.as_str(),
+                one.object.id.as_str(),
+            );
+            remotes.insert(
+                object,
+                if let IdMapChange::Replace(list) = &one.id_map {
+                    list.as_slice()
+                } else {
+                    &[]
+                },
+            );
+        }
+        let remotes: Vec<_> = remotes
+            .into_iter()
+            .flat_map(|(object, list)| list.iter().map(move |remote| (object, remote)))
+            .collect();
+        for part in remotes.chunks(CHUNK) {
+            write(tx, part, now).await?;
+        }
+        let present: Vec<_> = chunk
+            .iter()
+            .filter_map(|one| one.delivered.map(|revision| (one, revision)))
+            .collect();
+        write_present(tx, &present, now).await?;
+        let absent: Vec<_> = chunk
+            .iter()
+            .filter(|one| one.id_map == IdMapChange::Drop)
+            .collect();
+        drop_absent(tx, &absent).await?;
+    }
+    Ok(())
+}
+
+async fn drop_old(tx: &mut WriteTx, changed: &[&Delivered]) -> Result<(), StoreError> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let mut delete = statement::values(
+        "DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (",
+        changed,
+        |row, one| {
+            row.push_bind(one.connection.0)
+                .push_bind(one.object.object_type.as_str())
+                .push_bind(one.object.id.as_str());
+        },
+    );
+    delete.push(")");
+    statement::run(delete, &mut tx.conn).await?;
+    Ok(())
+}
+
+async fn write(
+    tx: &mut WriteTx,
+    remotes: &[((ConnectionId, &str, &str), &Remote)],
+    now: Wall,
+) -> Result<(), StoreError> {
+    let mut insert = statement::values(
+        "INSERT INTO remote (connection_id, object_type, object_id, kind, sub_id, remote_id, version, url, updated_at) ",
+        remotes,
+        |row, ((connection, object_type, object_id), remote)| {
+            row.push_bind(connection.0)
+                .push_bind(*object_type)
+                .push_bind(*object_id)
+                .push_bind(remote.kind.as_str())
+                .push_bind(remote.sub_id.as_deref().unwrap_or_default())
+                .push_bind(remote.id.as_str())
+                .push_bind(remote.version.as_deref())
+                .push_bind(remote.url.as_deref())
+                .push_bind(now.0);
+        },
+    );
+    // A connector may name one kind twice; the last word counts.
+    insert.push(
+        " ON CONFLICT (connection_id, object_type, object_id, kind, sub_id) DO UPDATE SET remote_id = excluded.remote_id, \
+         version = excluded.version, url = excluded.url, updated_at = excluded.updated_at",
+    );
+    statement::run(insert, &mut tx.conn).await?;
+    Ok(())
+}
+
+async fn write_present(
+    tx: &mut WriteTx,
+    present: &[(&Delivered, Option<u64>)],
+    now: Wall,
+) -> Result<(), StoreError> {
+    if present.is_empty() {
+        return Ok(());
+    }
+    let mut insert = statement::values(
+        "INSERT INTO delivered (connection_id, object_type, object_id, revision, at, counted) ",
+        present,
+        |row, (one, revision)| {
+            row.push_bind(one.connection.0)
+                .push_bind(one.object.object_type.as_str())
+                .push_bind(one.object.id.as_str())
+                // Saturating keeps the order.
+                .push_bind(revision.map(|revision| i64::try_from(revision).unwrap_or(i64::MAX)))
+                .push_bind(now.0)
+                .push("1");
+        },
+    );
+    insert.push(
+        " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET at = excluded.at, counted = delivered.counted + 1, \
+         revision = CASE WHEN excluded.revision IS NULL OR delivered.revision > excluded.revision THEN delivered.revision ELSE excluded.revision END",
+    );
+    statement::run(insert, &mut tx.conn).await?;
+    Ok(())
+}
+
+/// A deleted object that comes back may begin with revision 1 again.
+async fn drop_absent(tx: &mut WriteTx, absent: &[&Delivered]) -> Result<(), StoreError> {
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let head = "DELETE FROM delivered WHERE (connection_id, object_type, object_id) IN (";
+    let mut delete = statement::values(head, absent, |row, one| {
+        row.push_bind(one.connection.0)
+            .push_bind(one.object.object_type.as_str())
+            .push_bind(one.object.id.as_str());
+    });
+    delete.push(")");
+    statement::run(delete, &mut tx.conn).await?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! What the scheduler starts from: executions with unfinished jobs, and the belts that are open.
+
+use std::collections::BTreeSet;
+
+use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, SubscriptionId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::store::engine::statement;
+use crate::store::engine::statement::{CHUNK, Statement};
+use crate::store::engine::writer::WriteTx;
+use crate::store::lifecycle::counters::{progress_columns, progress_row};
+use crate::store::lifecycle::transition::JobNow;
+use crate::store::queries::executions;
+use crate::store::rows::{OpenExecution, ProgressRow};
+use crate::store::{Store, StoreError};
+
+impl Store {
+    /// Executions with unfinished jobs, by seal.
+    pub async fn open_executions(&self) -> Result<Vec<OpenExecution>, StoreError> {
+        self.read(|conn| Box::pin(async move { open(conn, None).await }))
+            .await
+    }
+
+    pub async fn open_execution(
+        &self,
+        execution: ExecutionSeq,
+    ) -> Result<Option<OpenExecution>, StoreError> {
+        self.read(move |conn| Box::pin(async move { Ok(open(conn, Some(execution)).await?.pop()) }))
+            .await
+    }
+
+    /// Notes that a belt is open; it stays so.
+    pub async fn open_belt(
+        &self,
+        execution: ExecutionSeq,
+        connection: ConnectionId,
+        belt: u32,
+    ) -> Result<(), StoreError> {
+        self.write(1, move |tx| {
+            Box::pin(async move { mark_open(tx, execution, connection, belt).await })
+        })
+        .await
+    }
+}
+
+/// Of the executions and connections of these jobs, the pairs of which either, or the channel, is
+/// paused.
+pub(in crate::store) async fn paused_among(
+    tx: &mut WriteTx,
+    jobs: &[JobNow],
+) -> Result<BTreeSet<(ExecutionSeq, ConnectionId)>, StoreError> {
+    let pairs: BTreeSet<_> = jobs
+        .iter()
+        .map(|job| (job.job.execution(), job.connection))
+        .collect();
+    let pairs: Vec<_> = pairs.into_iter().collect();
+    let mut paused = BTreeSet::new();
+    for chunk in pairs.chunks(CHUNK) {
+        let mut select = statement::values(
+            "WITH w (e, c) AS (",
+            chunk,
+            |row, (execution, connection)| {
+                row.push_bind(execution.0).push_bind(connection.0);
+            },
+        );
+        select.push(
+            ") SELECT w.e, w.c FROM w JOIN execution x ON x.seq = w.e LEFT JOIN connection n ON n.id = w.c \
+             LEFT JOIN channel h ON h.id = n.channel_id WHERE x.paused = TRUE OR n.state = 'paused' OR h.paused = TRUE",
+        );
+        for row in statement::rows(select, &mut tx.conn).await? {
+            paused.insert((ExecutionSeq(row.try_get(0)?), ConnectionId(row.try_get(1)?)));
+        }
+    }
+    Ok(paused)
+}
+
+/// Notes that a belt is open.
+pub(in crate::store) async fn mark_open(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    connection: ConnectionId,
+    belt: u32,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE progress SET opened = TRUE WHERE execution_seq = $1 AND connection_id = $2 AND belt = $3")
+        .bind(execution.0)
+        .bind(connection.0)
+        .bind(belt)
+        .execute(&mut tx.conn)
+        .await?;
+    tx.effects.touched.insert(execution);
+    Ok(())
+}
+
+async fn open(
+    conn: &mut SqliteConnection,
+    only: Option<ExecutionSeq>,
+) -> Result<Vec<OpenExecution>, StoreError> {
+    let mut select = Statement::new(
+        "SELECT seq, public_id, seal, subscription_id, paused FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL",
+    );
+    let mut counters = Statement::new(concat!(
+        "SELECT ",
+        progress_columns!(),
+        " FROM progress WHERE execution_seq IN (SELECT seq FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL)"
+    ));
+    if let Some(only) = only {
+        select.push(" AND seq = ").push_bind(only.0);
+        counters.push(" AND execution_seq = ").push_bind(only.0);
+    }
+    select.push(" ORDER BY seal");
+    counters.push(" ORDER BY execution_seq, connection_id, belt");
+    let mut executions: Vec<OpenExecution> = select
+        .build()
+        .fetch_all(&mut *conn)
+        .await?
+        .iter()
+        .map(execution)
+        .collect::<Result<_, StoreError>>()?;
+    let progress: Vec<ProgressRow> = counters
+        .build()
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(progress_row)
+        .collect::<Result<_, StoreError>>()?;
+    let mut by_execution = executions::by_execution(progress);
+    for execution in &mut executions {
+        execution.progress = by_execution.remove(&execution.seq).unwrap_or_default();
+    }
+    Ok(executions)
+}
+
+fn execution(row: &SqliteRow) -> Result<OpenExecution, StoreError> {
+    Ok(OpenExecution {
+        seq: ExecutionSeq(row.try_get(0)?),
+        id: ExecutionId(executions::uuid(row.try_get(1)?)?),
+        seal: row.try_get(2)?,
+        subscription: SubscriptionId(row.try_get(3)?),
+        paused: row.try_get(4)?,
+        progress: Vec::new(),
+    })
+}

@@ -1,0 +1,153 @@
+//! What is no longer kept: executions past their `expires_at`, with their jobs, events, bodies and
+//! logs.
+//!
+//! Promises to remove at most [`AT_ONCE`] rows in one transaction, so that deliveries never wait
+//! long for the writer. An execution that is removed in part is past its time, and nobody is shown
+//! anything of it. Only executions that are complete have such a time: none with waiting, in-flight
+//! or accepted jobs. Facts of keys, objects, limits and connections are not an execution's, and
+//! stay: blocked keys, the id map, delivered revisions, instants until which a limit is closed.
+
+use egression_core::domain::ids::ExecutionSeq;
+use egression_core::time::Wall;
+
+use crate::store::engine::writer::WriteTx;
+use crate::store::{Store, StoreError};
+
+/// Rows that are removed in one transaction.
+const AT_ONCE: u64 = 1000;
+/// The same for the writer.
+const ROWS: usize = 1000;
+/// Executions looked up at once.
+const LOOKED_UP: i64 = 100;
+/// How long an idempotency key is kept at least, and its execution with it, however short the
+/// retention is.
+const KEY_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// May be removed now (`$1`), unless its key was used after `$2`. The job at the head of a blocked
+/// key is what a person retries (the `+` takes the affinity of `seq` away, which an expression's
+/// index cannot serve). The newest execution stays until there is a newer one: numbers go on after
+/// it, and none is used twice.
+pub(in crate::store) const REMOVABLE: &str = "x.expires_at <= $1 AND x.completed_at IS NOT NULL AND x.seq < (SELECT max(seq) FROM execution WHERE seal IS NOT NULL) \
+     AND NOT EXISTS (SELECT 1 FROM idempotency i WHERE i.execution_seq = x.seq AND i.created_at > $2) \
+     AND NOT EXISTS (SELECT 1 FROM blocked_key b WHERE (b.head_job >> 24) = +x.seq)";
+
+/// What belongs to an execution's jobs (`$1` to `$2` their numbers), in the order in which it goes:
+/// at most `$3` rows of each.
+const OF_JOBS: [&str; 5] = [
+    "DELETE FROM event WHERE (job_id, seq) IN (SELECT job_id, seq FROM event WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
+    "DELETE FROM payload WHERE job_id IN (SELECT job_id FROM payload WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
+    "DELETE FROM job_detail WHERE job_id IN (SELECT job_id FROM job_detail WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
+    "DELETE FROM intent WHERE job_id IN (SELECT job_id FROM intent WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
+    "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE id >= $1 AND id < $2 LIMIT $3)",
+];
+
+/// What is its own (`$1` its number), after that: at most `$2` rows of each.
+const OWN: [&str; 3] = [
+    "DELETE FROM error_group WHERE execution_seq = $1 AND (code, state) IN \
+     (SELECT code, state FROM error_group WHERE execution_seq = $1 LIMIT $2)",
+    "DELETE FROM progress WHERE execution_seq = $1 AND (connection_id, belt) IN \
+     (SELECT connection_id, belt FROM progress WHERE execution_seq = $1 LIMIT $2)",
+    "DELETE FROM idempotency WHERE (subscription_id, operation, key) IN \
+     (SELECT subscription_id, operation, key FROM idempotency WHERE execution_seq = $1 LIMIT $2)",
+];
+
+/// Keys that were used after this instant are kept, with their executions.
+pub(in crate::store) const fn keys_kept_since(now: Wall) -> i64 {
+    now.0.saturating_sub(KEY_KEPT_MS)
+}
+
+impl Store {
+    /// Removes the executions whose time has passed, in bounded transactions; answers how many. If
+    /// it is broken off, the next call goes on with it.
+    pub async fn remove_expired(&self, now: Wall) -> Result<u64, StoreError> {
+        let (mut removed, mut after) = (0, (i64::MIN, 0));
+        loop {
+            let found = self.expired_after(now, after).await?;
+            let Some(last) = found.last() else {
+                return Ok(removed);
+            };
+            after = *last;
+            for (_, seq) in found {
+                let execution = ExecutionSeq(seq);
+                while self
+                    .write(ROWS, move |tx| {
+                        Box::pin(async move { remove_some(tx, execution, now).await })
+                    })
+                    .await?
+                {}
+                removed += 1;
+            }
+        }
+    }
+
+    /// How long a finished execution is kept, in milliseconds.
+    #[must_use]
+    pub fn retention_ms(&self) -> i64 {
+        self.inner.options.retention_ms
+    }
+
+    async fn expired_after(
+        &self,
+        now: Wall,
+        after: (i64, i64),
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let question = format!(
+                    "SELECT x.expires_at, x.seq FROM execution x WHERE x.expires_at IS NOT NULL AND {REMOVABLE} \
+                     AND (x.expires_at, x.seq) > ($3, $4) ORDER BY x.expires_at, x.seq LIMIT $5"
+                );
+                let found = sqlx::query_as(sqlx::AssertSqlSafe(question))
+                    .bind(now.0)
+                    .bind(keys_kept_since(now))
+                    .bind(after.0)
+                    .bind(after.1)
+                    .bind(LOOKED_UP)
+                    .fetch_all(conn)
+                    .await?;
+                Ok(found)
+            })
+        })
+        .await
+    }
+}
+
+/// Removes some rows of an execution; true if there may be more.
+pub(in crate::store) async fn remove_some(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    now: Wall,
+) -> Result<bool, StoreError> {
+    // Asked again inside the transaction: a key may have been blocked at one of its jobs meanwhile.
+    let question =
+        format!("SELECT EXISTS (SELECT 1 FROM execution x WHERE x.seq = $3 AND {REMOVABLE})");
+    let removable: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(question))
+        .bind(now.0)
+        .bind(keys_kept_since(now))
+        .bind(execution.0)
+        .fetch_one(&mut tx.conn)
+        .await?;
+    if !removable {
+        return Ok(false);
+    }
+    let mut left = AT_ONCE;
+    let of_jobs = OF_JOBS.map(|part| {
+        sqlx::query(part)
+            .bind(execution.job(0).0)
+            .bind(execution.end().0)
+    });
+    let own = OWN.map(|part| sqlx::query(part).bind(execution.0));
+    for part in of_jobs.into_iter().chain(own) {
+        let most = i64::try_from(left).unwrap_or(i64::MAX);
+        let removed = part.bind(most).execute(&mut tx.conn).await?.rows_affected();
+        left = left.saturating_sub(removed);
+        if left == 0 {
+            return Ok(true);
+        }
+    }
+    sqlx::query("DELETE FROM execution WHERE seq = $1")
+        .bind(execution.0)
+        .execute(&mut tx.conn)
+        .await?;
+    Ok(false)
+}

@@ -1,0 +1,86 @@
+//! Lanes: ready jobs of one execution, connection, belt and priority, page by page.
+
+use std::collections::HashSet;
+
+use egression_core::domain::ids::{ConnectionId, JobSeq};
+use egression_core::domain::partition::KeyHash;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::store::order::heads;
+use crate::store::rows::{LaneKey, LanePage};
+use crate::store::{Store, StoreError};
+
+/// Ready jobs of a lane, by the index `job_lane`.
+pub(in crate::store) const READY: &str = "SELECT id, key_hash FROM job WHERE connection_id = $1 AND belt = $2 AND priority = $3 \
+     AND id > $4 AND id < $5 AND state = 0 AND waiting IS NULL ORDER BY id LIMIT $6";
+
+impl Store {
+    /// The next ready jobs of a lane, in the order of their numbers: heads of their keys, those
+    /// behind others (their keys, each once), and those of blocked keys. The order inside a key is
+    /// (seal, belt, id). The lane's execution is sealed.
+    pub async fn lane_page(
+        &self,
+        lane: LaneKey,
+        after: Option<JobSeq>,
+        limit: u32,
+    ) -> Result<LanePage, StoreError> {
+        self.read(move |conn| Box::pin(async move { page(conn, lane, after, limit).await }))
+            .await
+    }
+}
+
+async fn page(
+    conn: &mut SqliteConnection,
+    lane: LaneKey,
+    after: Option<JobSeq>,
+    limit: u32,
+) -> Result<LanePage, StoreError> {
+    let start = after.unwrap_or(JobSeq(lane.execution.job(0).0 - 1));
+    let rows = sqlx::query(READY)
+        .bind(lane.connection.0)
+        .bind(lane.belt)
+        .bind(lane.priority)
+        .bind(start.0)
+        .bind(lane.execution.end().0)
+        .bind(limit)
+        .fetch_all(&mut *conn)
+        .await?;
+    let ready: Vec<_> = rows
+        .iter()
+        .map(|row| job_and_key(lane.connection, row))
+        .collect::<Result<_, _>>()?;
+    let keys: Vec<_> = ready.iter().map(|(_, key)| *key).collect();
+    let free = heads::not_blocked(conn, &keys).await?;
+    let heads = heads::of_keys(conn, &free).await?;
+    let free: HashSet<_> = free.into_iter().collect();
+    let mut page = LanePage {
+        next: (ready.len() == limit as usize)
+            .then(|| ready.last().map(|(job, _)| *job))
+            .flatten(),
+        ..LanePage::default()
+    };
+    let mut held = HashSet::new();
+    for (job, key) in ready {
+        match heads.get(&key) {
+            _ if !free.contains(&key) => page.blocked.push(job),
+            Some(head) if head.row.job == job => page.heads.push(head.row),
+            _ => {
+                if held.insert(key) {
+                    page.held.push(key.1);
+                }
+            }
+        }
+    }
+    Ok(page)
+}
+
+fn job_and_key(
+    connection: ConnectionId,
+    row: &SqliteRow,
+) -> Result<(JobSeq, (ConnectionId, KeyHash)), StoreError> {
+    Ok((
+        JobSeq(row.try_get(0)?),
+        (connection, KeyHash(row.try_get(1)?)),
+    ))
+}

@@ -1,0 +1,262 @@
+//! Questions of people about jobs: lists, one job, an object's jobs.
+
+use egression_core::domain::ids::{
+    ConnectionId, ExecutionId, ExecutionSeq, JobId, JobSeq, SourceId, SubscriptionId,
+};
+use egression_core::domain::object::ObjectKey;
+use egression_core::domain::problem::Problem;
+use egression_core::domain::state::JobState;
+use egression_core::time::Wall;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::engine::statement::Statement;
+use crate::store::lifecycle::transition;
+use crate::store::queries::executions;
+use crate::store::rows::{JobFilter, JobRow};
+use crate::store::{Store, StoreError};
+
+const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, j.object_type, j.object_id, j.partition_key, \
+     j.action, j.priority, j.state, j.waiting, j.due_at, j.attempts, j.source_id, j.expires_at, j.finished_at, j.changed, d.problem, \
+     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, x.traceparent), x.expires_at, \
+     j.problem_code \
+     FROM job j JOIN execution x ON x.seq = j.id >> 24 LEFT JOIN job_detail d ON d.job_id = j.id WHERE ";
+
+impl Store {
+    /// Jobs of an execution after `after`, ascending.
+    pub async fn jobs(
+        &self,
+        execution: ExecutionSeq,
+        filter: &JobFilter,
+        after: Option<JobSeq>,
+        limit: u32,
+    ) -> Result<Vec<JobRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut found = Vec::new();
+                for states in searches(&filter.states) {
+                    let mut select = list(execution, &filter, states, after, limit);
+                    for row in select.build().fetch_all(&mut *conn).await? {
+                        found.push(job(&row)?);
+                    }
+                }
+                found.sort_unstable_by_key(|job| job.seq);
+                found.truncate(limit as usize);
+                Ok(found)
+            })
+        })
+        .await
+    }
+
+    pub async fn job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut select = Statement::new(JOB);
+                select
+                    .push("j.id = ((SELECT seq FROM execution WHERE public_id = ")
+                    .push_bind(id.execution.0.as_bytes().as_slice());
+                select.push(") << 24 | ").push_bind(id.index).push(")");
+                select
+                    .build()
+                    .fetch_optional(conn)
+                    .await?
+                    .map(|row| job(&row))
+                    .transpose()
+            })
+        })
+        .await
+    }
+
+    /// The public id of a job's number.
+    pub async fn job_id(&self, seq: JobSeq) -> Result<Option<JobId>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let id: Option<Vec<u8>> =
+                    sqlx::query_scalar("SELECT x.public_id FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = $1")
+                        .bind(seq.0)
+                        .fetch_optional(conn)
+                        .await?;
+                id.map(|id| Ok(JobId { execution: ExecutionId(executions::uuid(&id)?), index: seq.index() })).transpose()
+            })
+        })
+        .await
+    }
+
+    /// Every job of an object that is still kept, newest first, before `before`.
+    pub async fn object_jobs(
+        &self,
+        subscription: Option<SubscriptionId>,
+        object: &ObjectKey,
+        before: Option<JobSeq>,
+        limit: u32,
+    ) -> Result<Vec<JobRow>, StoreError> {
+        let object = object.clone();
+        let now = self.inner.clock.wall();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut found = Vec::new();
+                // The index has an object's unfinished jobs and its history apart.
+                for ended in [false, true] {
+                    let mut select = Statement::new(JOB);
+                    select
+                        .push("j.object_hash = ")
+                        .push_bind(object.hash().0)
+                        .push(" AND (j.state > 2) = ")
+                        .push_bind(ended);
+                    select
+                        .push(" AND j.id < ")
+                        .push_bind(before.map_or(i64::MAX, |before| before.0));
+                    select
+                        .push(" AND j.object_type = ")
+                        .push_bind(object.object_type.as_str());
+                    select
+                        .push(" AND j.object_id = ")
+                        .push_bind(object.id.as_str())
+                        .push(" AND x.seal IS NOT NULL");
+                    // What is past its time may be removed in part.
+                    select
+                        .push(" AND (x.expires_at IS NULL OR x.expires_at > ")
+                        .push_bind(now.0)
+                        .push(")");
+                    if let Some(subscription) = subscription {
+                        select
+                            .push(" AND x.subscription_id = ")
+                            .push_bind(subscription.0);
+                    }
+                    select.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit);
+                    for row in select.build().fetch_all(&mut *conn).await? {
+                        found.push(job(&row)?);
+                    }
+                }
+                found.sort_unstable_by_key(|job| std::cmp::Reverse(job.seq));
+                found.truncate(limit as usize);
+                Ok(found)
+            })
+        })
+        .await
+    }
+}
+
+/// One search for all states; but one for each state if all of them are rare, so that the index of
+/// what went wrong serves.
+fn searches(states: &[JobState]) -> Vec<Vec<JobState>> {
+    let rare = |state: &JobState| {
+        matches!(
+            state,
+            JobState::Rejected | JobState::Failed | JobState::Unknown
+        )
+    };
+    if !states.is_empty() && states.iter().all(rare) {
+        let mut each = states.to_vec();
+        each.sort_unstable();
+        each.dedup();
+        each.into_iter().map(|state| vec![state]).collect()
+    } else {
+        vec![states.to_vec()]
+    }
+}
+
+fn list(
+    execution: ExecutionSeq,
+    filter: &JobFilter,
+    states: Vec<JobState>,
+    after: Option<JobSeq>,
+    limit: u32,
+) -> Statement {
+    let first = after.unwrap_or(JobSeq(execution.job(0).0 - 1)).0;
+    let mut select = Statement::new(JOB);
+    select
+        .push("j.id > ")
+        .push_bind(first.max(execution.job(0).0 - 1))
+        .push(" AND j.id < ")
+        .push_bind(execution.end().0);
+    if let [state @ (JobState::Rejected | JobState::Failed | JobState::Unknown)] = states.as_slice()
+    {
+        // The first term names the index, the second the place in it.
+        select
+            .push(" AND j.state IN (4, 5, 6) AND j.state = ")
+            .push_bind(state.code());
+    } else if !states.is_empty() {
+        push_in(
+            &mut select,
+            "j.state",
+            states.iter().map(|state| state.code()),
+        );
+    }
+    if !filter.connections.is_empty() {
+        push_in(
+            &mut select,
+            "j.connection_id",
+            filter.connections.iter().map(|connection| connection.0),
+        );
+    }
+    if let Some(id) = &filter.object_id {
+        select.push(" AND j.object_id = ").push_bind(id.as_str());
+    }
+    if let Some(object_type) = &filter.object_type {
+        select
+            .push(" AND j.object_type = ")
+            .push_bind(object_type.as_str());
+    }
+    if let Some(code) = &filter.problem_code {
+        select
+            .push(" AND j.problem_code = ")
+            .push_bind(code.as_str());
+    }
+    select.push(" ORDER BY j.id LIMIT ").push_bind(limit);
+    select
+}
+
+fn push_in(select: &mut Statement, column: &'static str, values: impl Iterator<Item = i64>) {
+    select.push(" AND ").push(column).push(" IN (");
+    let mut list = select.separated(", ");
+    for value in values {
+        list.push_bind(value);
+    }
+    select.push(")");
+}
+
+fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
+    let wall = |index: usize| -> Result<Option<Wall>, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall))
+    };
+    let object = ObjectKey {
+        object_type: row.try_get(5)?,
+        id: row.try_get(6)?,
+    };
+    let problem: Option<&str> = row.try_get(18)?;
+    Ok(JobRow {
+        seq: JobSeq(row.try_get(0)?),
+        execution: ExecutionId(executions::uuid(row.try_get(1)?)?),
+        subscription: SubscriptionId(row.try_get(2)?),
+        connection: ConnectionId(row.try_get(3)?),
+        belt: row.try_get(4)?,
+        partition_key: row
+            .try_get::<Option<String>, _>(7)?
+            .unwrap_or_else(|| object.to_string()),
+        object,
+        action: transition::action(row.try_get(8)?)?,
+        priority: row.try_get(9)?,
+        state: transition::state(row.try_get(10)?)?,
+        waiting: transition::waiting(row.try_get(11)?)?,
+        due_at: wall(12)?,
+        attempts: row.try_get(13)?,
+        source: row.try_get::<Option<i64>, _>(14)?.map(SourceId),
+        expires_at: wall(15)?,
+        finished_at: wall(16)?,
+        changed: row.try_get(17)?,
+        problem: problem
+            .map(serde_json::from_str::<Problem>)
+            .transpose()
+            .map_err(|error| StoreError::Corrupt(format!("problem: {error}")))?,
+        client_ref: row.try_get(19)?,
+        excerpt: row.try_get(20)?,
+        merged_into: row.try_get::<Option<i64>, _>(21)?.map(JobSeq),
+        created_at: Wall(row.try_get(22)?),
+        scheduled_at: wall(23)?,
+        traceparent: row.try_get(24)?,
+        kept_until: wall(25)?,
+        code: row.try_get(26)?,
+    })
+}

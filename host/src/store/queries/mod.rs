@@ -1,0 +1,4 @@
+//! What people ask for.
+
+pub mod executions;
+pub mod jobs;

@@ -1,0 +1,99 @@
+//! API keys, as hashes.
+
+use egression_core::domain::ids::SubscriptionId;
+use egression_core::time::Wall;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::{Store, StoreError};
+
+/// An API key without the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    pub id: String,
+    pub role: String,
+    /// Bound to this subscription; none: all.
+    pub subscription: Option<SubscriptionId>,
+    pub label: Option<String>,
+    pub created_at: Wall,
+}
+
+impl Store {
+    /// Keeps a key by its SHA-256.
+    pub async fn put_key(&self, key: KeyRow, hash: [u8; 32]) -> Result<(), StoreError> {
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO api_key (public_id, hash, role, subscription_id, label, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                )
+                .bind(key.id)
+                .bind(hash.as_slice())
+                .bind(key.role)
+                .bind(key.subscription.map(|subscription| subscription.0))
+                .bind(key.label)
+                .bind(key.created_at.0)
+                .execute(&mut tx.conn)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// The key of a hash, unless revoked.
+    pub async fn key(&self, hash: [u8; 32]) -> Result<Option<KeyRow>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let row = sqlx::query(
+                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE hash = $1 AND revoked_at IS NULL",
+                )
+                .bind(hash.as_slice())
+                .fetch_optional(conn)
+                .await?;
+                row.as_ref().map(key_row).transpose()
+            })
+        })
+        .await
+    }
+
+    /// All keys that are not revoked.
+    pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
+        self.read(|conn| {
+            Box::pin(async move {
+                let rows = sqlx::query(
+                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE revoked_at IS NULL ORDER BY id",
+                )
+                .fetch_all(conn)
+                .await?;
+                rows.iter().map(key_row).collect()
+            })
+        })
+        .await
+    }
+
+    /// Revokes a key; false if there is none.
+    pub async fn revoke_key(&self, id: &str, now: Wall) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                let revoked = sqlx::query("UPDATE api_key SET revoked_at = $1 WHERE public_id = $2 AND revoked_at IS NULL")
+                    .bind(now.0)
+                    .bind(id)
+                    .execute(&mut tx.conn)
+                    .await?;
+                Ok(revoked.rows_affected() == 1)
+            })
+        })
+        .await
+    }
+}
+
+fn key_row(row: &SqliteRow) -> Result<KeyRow, StoreError> {
+    Ok(KeyRow {
+        id: row.try_get(0)?,
+        role: row.try_get(1)?,
+        subscription: row.try_get::<Option<i64>, _>(2)?.map(SubscriptionId),
+        label: row.try_get(3)?,
+        created_at: Wall(row.try_get(4)?),
+    })
+}

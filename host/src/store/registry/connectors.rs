@@ -1,0 +1,126 @@
+//! Installed connectors, by name and version. The components lie in the data directory under their
+//! digests.
+
+use egression_core::time::Wall;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::engine::writer::WriteTx;
+use crate::store::{Store, StoreError};
+
+/// An installed version of a connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectorRow {
+    pub name: String,
+    pub version: String,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    /// What it says about itself, as JSON.
+    pub description: String,
+    pub size_bytes: u64,
+    /// New calls go to this version.
+    pub active: bool,
+    pub installed_at: Wall,
+}
+
+impl Store {
+    /// Adds a version (what is known of the same version is brought up to date). `activate`: makes
+    /// it the active one, in the same transaction, and drops the sessions of connections whose
+    /// channel uses this connector.
+    pub async fn put_connector(&self, row: ConnectorRow, activate: bool) -> Result<(), StoreError> {
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO connector (name, version, digest, description, size_bytes, installed_at) VALUES ($1, $2, $3, $4, $5, $6) \
+                     ON CONFLICT (name, version) DO UPDATE SET digest = excluded.digest, description = excluded.description, \
+                     size_bytes = excluded.size_bytes, installed_at = excluded.installed_at",
+                )
+                .bind(&row.name)
+                .bind(&row.version)
+                .bind(row.digest)
+                .bind(row.description)
+                .bind(i64::try_from(row.size_bytes).unwrap_or(i64::MAX))
+                .bind(row.installed_at.0)
+                .execute(&mut tx.conn)
+                .await?;
+                if activate {
+                    make_active(tx, &row.name, &row.version).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// All versions, by name and time of installation.
+    pub async fn connectors(&self) -> Result<Vec<ConnectorRow>, StoreError> {
+        self.read(|conn| {
+            Box::pin(async move {
+                let rows = sqlx::query(
+                    "SELECT name, version, digest, description, size_bytes, active, installed_at FROM connector ORDER BY name, installed_at, version",
+                )
+                .fetch_all(conn)
+                .await?;
+                rows.iter().map(connector).collect()
+            })
+        })
+        .await
+    }
+
+    /// Makes an installed version the active one and drops the connector's sessions; false if it is
+    /// not installed.
+    pub async fn activate_connector(&self, name: &str, version: &str) -> Result<bool, StoreError> {
+        let (name, version) = (name.to_owned(), version.to_owned());
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                let installed: bool = sqlx::query_scalar(
+                    "SELECT EXISTS (SELECT 1 FROM connector WHERE name = $1 AND version = $2)",
+                )
+                .bind(&name)
+                .bind(&version)
+                .fetch_one(&mut tx.conn)
+                .await?;
+                if installed {
+                    make_active(tx, &name, &version).await?;
+                }
+                Ok(installed)
+            })
+        })
+        .await
+    }
+}
+
+async fn make_active(tx: &mut WriteTx, name: &str, version: &str) -> Result<(), StoreError> {
+    // Two steps, because at no moment may two versions be active.
+    sqlx::query("UPDATE connector SET active = FALSE WHERE name = $1 AND active = TRUE")
+        .bind(name)
+        .execute(&mut tx.conn)
+        .await?;
+    sqlx::query("UPDATE connector SET active = TRUE WHERE name = $1 AND version = $2")
+        .bind(name)
+        .bind(version)
+        .execute(&mut tx.conn)
+        .await?;
+    sqlx::query(concat!(
+        "DELETE FROM session WHERE connection_id IN (SELECT c.id FROM connection c JOIN channel h ON h.id = c.channel_id WHERE EXISTS ",
+        "(SELECT 1 FROM ",
+        "json_each(h.document)",
+        " WHERE key = 'connector' AND value = $1))",
+    ))
+    .bind(name)
+    .execute(&mut tx.conn)
+    .await?;
+    Ok(())
+}
+
+fn connector(row: &SqliteRow) -> Result<ConnectorRow, StoreError> {
+    Ok(ConnectorRow {
+        name: row.try_get(0)?,
+        version: row.try_get(1)?,
+        digest: row.try_get(2)?,
+        description: row.try_get(3)?,
+        size_bytes: u64::try_from(row.try_get::<i64, _>(4)?).unwrap_or(0),
+        active: row.try_get(5)?,
+        installed_at: Wall(row.try_get(6)?),
+    })
+}

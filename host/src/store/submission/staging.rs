@@ -1,0 +1,304 @@
+//! Writing received items. They are invisible to the scheduler until their execution is sealed.
+
+use std::collections::BTreeMap;
+
+use egression_core::domain::action::Action;
+use egression_core::domain::belt::priority_bit;
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use egression_core::domain::object::ObjectKey;
+use egression_core::domain::partition::KeyHash;
+use egression_core::domain::problem::Problem;
+use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
+use egression_core::time::Wall;
+
+use crate::store::StoreError;
+use crate::store::engine::statement;
+use crate::store::engine::statement::{CHUNK, Statement};
+use crate::store::engine::writer::WriteTx;
+use crate::store::lifecycle::counters::{BeltKey, Delta};
+use crate::store::lifecycle::ending;
+use crate::store::rows::{StagedItem, StagedJob};
+
+/// Rows of `job` in one statement. Its text is the same for every full one, so that it is parsed
+/// once.
+const JOBS_AT_ONCE: usize = 100;
+
+/// Counters of a belt while it is received.
+#[derive(Clone, Copy, Debug, Default)]
+struct Received {
+    delta: Delta,
+    priorities: u32,
+}
+
+/// A refused line of a request.
+#[derive(Debug)]
+struct Refused {
+    job: JobSeq,
+    excerpt: String,
+    object: Option<ObjectKey>,
+    problem: Problem,
+}
+
+/// Adds items to an unsealed execution and counts them.
+pub(in crate::store) async fn add(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    items: Vec<StagedItem>,
+    now: Wall,
+) -> Result<(), StoreError> {
+    let (mut jobs, mut refused) = (Vec::with_capacity(items.len()), Vec::new());
+    for item in items {
+        match item {
+            StagedItem::Job(job) => jobs.push(job),
+            StagedItem::Refused {
+                index,
+                excerpt,
+                object,
+                problem,
+            } => refused.push(Refused {
+                job: execution.job(index),
+                excerpt,
+                object,
+                problem,
+            }),
+        }
+    }
+    for chunk in jobs.chunks(JOBS_AT_ONCE) {
+        write_jobs(tx, execution, chunk, now).await?;
+    }
+    write_details(tx, execution, &jobs).await?;
+    write_payloads(tx, execution, &jobs).await?;
+    write_refused(tx, &refused, now).await?;
+    count(tx, execution, &jobs, &refused, now).await
+}
+
+/// Not before its time: the instant at which it falls due.
+fn due(job: &StagedJob, now: Wall) -> Option<Wall> {
+    job.scheduled_at.filter(|at| *at > now)
+}
+
+async fn write_jobs(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    jobs: &[StagedJob],
+    now: Wall,
+) -> Result<(), StoreError> {
+    let mut insert = statement::values(
+        "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, waiting, action, priority, source_id, due_at, \
+         expires_at, object_type, object_id, partition_key) ",
+        jobs,
+        |row, job| {
+            let own_key = job.object.to_string();
+            let key = job.partition_key.as_deref().filter(|key| *key != own_key);
+            let due = due(job, now);
+            row.push_bind(execution.job(job.index).0)
+                .push_bind(job.connection.0)
+                .push_bind(job.belt)
+                .push_bind(KeyHash::of(key.unwrap_or(&own_key)).0)
+                .push_bind(job.object.hash().0)
+                .push("0")
+                .push_bind(due.map(|_| WaitingKind::Schedule.code()))
+                .push_bind(job.action.code())
+                .push_bind(job.priority)
+                .push_bind(job.source.map(|source| source.0))
+                .push_bind(due.map(|at| at.0))
+                .push_bind(job.expires_at.map(|at| at.0))
+                .push_bind(job.object.object_type.as_str())
+                .push_bind(job.object.id.as_str())
+                .push_bind(key);
+        },
+    );
+    insert
+        .build()
+        .persistent(jobs.len() == JOBS_AT_ONCE)
+        .execute(&mut tx.conn)
+        .await?;
+    Ok(())
+}
+
+async fn write_details(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    jobs: &[StagedJob],
+) -> Result<(), StoreError> {
+    let detailed: Vec<_> = jobs.iter().filter(|job| has_detail(job)).collect();
+    for chunk in detailed.chunks(CHUNK) {
+        let texts: Vec<_> = chunk
+            .iter()
+            .map(|job| Ok((json_of(job.context.as_ref())?, depends_on(job)?)))
+            .collect::<Result<_, StoreError>>()?;
+        let insert = statement::values(
+            "INSERT INTO job_detail (job_id, client_ref, context, depends_on, scheduled_at, revision, \"full\", traceparent) ",
+            chunk.iter().zip(texts),
+            |row, (job, (context, depends_on))| {
+                row.push_bind(execution.job(job.index).0)
+                    .push_bind(job.client_ref.as_deref())
+                    .push_bind(context)
+                    .push_bind(depends_on)
+                    .push_bind(job.scheduled_at.map(|at| at.0))
+                    .push_bind(job.revision.map(u64::cast_signed))
+                    .push_bind(job.full)
+                    .push_bind(job.traceparent.as_deref());
+            },
+        );
+        statement::run(insert, &mut tx.conn).await?;
+    }
+    Ok(())
+}
+
+fn has_detail(job: &StagedJob) -> bool {
+    job.client_ref.is_some()
+        || job.context.is_some()
+        || !job.depends_on.is_empty()
+        || job.scheduled_at.is_some()
+        || job.revision.is_some()
+        || job.full
+        || job.traceparent.is_some()
+}
+
+fn depends_on(job: &StagedJob) -> Result<Option<String>, StoreError> {
+    json_of((!job.depends_on.is_empty()).then_some(&job.depends_on))
+}
+
+/// The JSON text of what is there.
+pub(in crate::store) fn json_of<T: serde::Serialize>(
+    value: Option<&T>,
+) -> Result<Option<String>, StoreError> {
+    value
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+async fn write_payloads(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    jobs: &[StagedJob],
+) -> Result<(), StoreError> {
+    let bodies: Vec<_> = jobs
+        .iter()
+        .filter_map(|job| job.payload.as_deref().map(|body| (job.index, body)))
+        .collect();
+    for chunk in bodies.chunks(CHUNK) {
+        let insert = statement::values(
+            "INSERT INTO payload (job_id, body) ",
+            chunk,
+            |row, (index, body)| {
+                row.push_bind(execution.job(*index).0).push_bind(*body);
+            },
+        );
+        statement::run(insert, &mut tx.conn).await?;
+    }
+    Ok(())
+}
+
+async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Result<(), StoreError> {
+    for chunk in refused.chunks(CHUNK) {
+        let insert = statement::values(
+            "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, action, object_type, object_id, finished_at, problem_code) ",
+            chunk,
+            |row, line| {
+                // What it asked for may not have been readable: any action will do.
+                row.push_bind(line.job.0).push("0").push("0").push("0");
+                row.push_bind(line.object.as_ref().map_or(0, |object| object.hash().0))
+                    .push_bind(JobState::Rejected.code())
+                    .push_bind(Action::Upsert.code())
+                    .push_bind(
+                        line.object
+                            .as_ref()
+                            .map_or("", |object| object.object_type.as_str()),
+                    )
+                    .push_bind(line.object.as_ref().map_or("", |object| object.id.as_str()))
+                    .push_bind(now.0)
+                    .push_bind(line.problem.code.as_str());
+            },
+        );
+        statement::run(insert, &mut tx.conn).await?;
+        let problems: Vec<_> = chunk
+            .iter()
+            .map(|line| json_of(Some(&line.problem)))
+            .collect::<Result<_, _>>()?;
+        let insert = statement::values(
+            "INSERT INTO job_detail (job_id, excerpt, problem) ",
+            chunk.iter().zip(problems),
+            |row, (line, problem)| {
+                row.push_bind(line.job.0)
+                    .push_bind(line.excerpt.as_str())
+                    .push_bind(problem);
+            },
+        );
+        statement::run(insert, &mut tx.conn).await?;
+    }
+    Ok(())
+}
+
+async fn count(
+    tx: &mut WriteTx,
+    execution: ExecutionSeq,
+    jobs: &[StagedJob],
+    refused: &[Refused],
+    now: Wall,
+) -> Result<(), StoreError> {
+    let mut belts: BTreeMap<BeltKey, Received> = BTreeMap::new();
+    for job in jobs {
+        let belt = belts
+            .entry((execution, job.connection, job.belt))
+            .or_default();
+        belt.delta.count(
+            JobState::Waiting,
+            due(job, now).map(|_| WaitingKind::Schedule),
+            1,
+        );
+        belt.priorities |= priority_bit(job.priority);
+    }
+    let mut errors = BTreeMap::new();
+    for line in refused {
+        belts
+            .entry((execution, ConnectionId(0), 0))
+            .or_default()
+            .delta
+            .count(JobState::Rejected, None, 1);
+        errors
+            .entry((
+                execution,
+                line.problem.code.clone(),
+                JobState::Rejected.code(),
+            ))
+            .or_insert((0, line.job))
+            .0 += 1;
+    }
+    tx.effects.backlog += belts.values().map(|belt| belt.delta.open()).sum::<i64>();
+    write_counters(tx, belts).await?;
+    ending::write_groups(tx, errors).await
+}
+
+async fn write_counters(
+    tx: &mut WriteTx,
+    belts: BTreeMap<BeltKey, Received>,
+) -> Result<(), StoreError> {
+    let belts: Vec<_> = belts.into_iter().collect();
+    for chunk in belts.chunks(CHUNK) {
+        let mut insert: Statement = statement::values(
+            "INSERT INTO progress (execution_seq, connection_id, belt, total, waiting, rejected, scheduled, priorities) ",
+            chunk,
+            |row, ((execution, connection, belt), received)| {
+                row.push_bind(execution.0)
+                    .push_bind(connection.0)
+                    .push_bind(*belt)
+                    .push_bind(received.delta.states.iter().sum::<i64>())
+                    .push_bind(received.delta.states[JobState::Waiting as usize])
+                    .push_bind(received.delta.states[JobState::Rejected as usize])
+                    .push_bind(received.delta.scheduled)
+                    .push_bind(received.priorities);
+            },
+        );
+        insert.push(
+            " ON CONFLICT (execution_seq, connection_id, belt) DO UPDATE SET total = progress.total + excluded.total, \
+             waiting = progress.waiting + excluded.waiting, rejected = progress.rejected + excluded.rejected, \
+             scheduled = progress.scheduled + excluded.scheduled, priorities = progress.priorities | excluded.priorities",
+        );
+        statement::run(insert, &mut tx.conn).await?;
+    }
+    Ok(())
+}
