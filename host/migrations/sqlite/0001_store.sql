@@ -285,7 +285,7 @@ CREATE INDEX dependency_of_child ON dependency (child_job);
 
 -- Jobs that ended while more children wait for their objects than one transaction notifies. The
 -- children are notified in the order of the ends, a bounded number at a time, also after a restart.
-CREATE TABLE parent_over (
+CREATE TABLE pending_notification (
     seq           INTEGER PRIMARY KEY,
     connection_id INTEGER NOT NULL,
     object_type   TEXT NOT NULL,
@@ -293,7 +293,7 @@ CREATE TABLE parent_over (
     job_id        INTEGER NOT NULL,
     success       INTEGER NOT NULL,
     -- Children up to this one are notified.
-    told_to       INTEGER NOT NULL DEFAULT -1
+    notified_to   INTEGER NOT NULL DEFAULT -1
 );
 
 -- A blocked key is a fact of the key, never derived from a job.

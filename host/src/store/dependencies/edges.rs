@@ -14,7 +14,7 @@ use crate::store::dependencies::release;
 use crate::store::engine::statement;
 use crate::store::engine::statement::CHUNK;
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::transition::Act;
+use crate::store::lifecycle::transition::JobChanges;
 use crate::store::lifecycle::waits::Wait;
 use crate::store::lifecycle::{events, id_map};
 use crate::store::rows::NewEvent;
@@ -37,7 +37,7 @@ impl Edges {
 /// with an event. Earlier edges of the children are forgotten already.
 pub(in crate::store) async fn add(
     tx: &mut WriteTx,
-    act: &mut Act,
+    changes: &mut JobChanges,
     waits: &[Wait],
 ) -> Result<Edges, StoreError> {
     let mut edges = Edges::default();
@@ -65,7 +65,7 @@ pub(in crate::store) async fn add(
                 None if closes_cycle(&mut tx.conn, wait.job.connection, child, object, *parent)
                     .await? =>
                 {
-                    events::append(tx, &[(child, cycle_event(act, object))]).await?
+                    events::append(tx, &[(child, cycle_event(changes, object))]).await?
                 }
                 None => rows.push((object, *parent)),
             }
@@ -76,10 +76,10 @@ pub(in crate::store) async fn add(
         if !rows.is_empty() || wait.parents.is_empty() {
             edges.children.insert(child);
         } else {
-            act.changes.released.push(child);
+            changes.report.released.push(child);
         }
         if orphan {
-            act.changes.orphaned.push(child);
+            changes.report.orphaned.push(child);
         }
     }
     Ok(edges)
@@ -171,9 +171,9 @@ pub(in crate::store) async fn closes_cycle(
     Ok(found)
 }
 
-fn cycle_event(act: &Act, parent: &ObjectKey) -> NewEvent {
+fn cycle_event(changes: &JobChanges, parent: &ObjectKey) -> NewEvent {
     NewEvent {
-        at: act.now,
+        at: changes.now,
         stage: "reference_ignored",
         attempt: None,
         http_status: None,

@@ -2,7 +2,7 @@
 //!
 //! Any number of children may wait for one object. Promises to tell at most [`AT_ONCE`] of them in
 //! one transaction, the one in which the parent ended included: where there are more, that it ended
-//! is kept (`parent_over`), and they are told in transactions of their own, in the order of the
+//! is kept (`pending_notification`), and they are told in transactions of their own, in the order of the
 //! ends. If that is broken off, the next end or the next start goes on with it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -22,7 +22,7 @@ use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::due::ORPHAN_AGAIN_MS;
 use crate::store::lifecycle::ending::Ending;
 use crate::store::lifecycle::transition;
-use crate::store::lifecycle::transition::{Act, Standing};
+use crate::store::lifecycle::transition::{JobChanges, JobFields};
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 
@@ -41,21 +41,21 @@ struct Edge {
 type Ended<'a> = HashMap<(ConnectionId, &'a ObjectKey), (JobSeq, bool)>;
 
 impl Store {
-    /// Tells the children that the transactions before left untold, in bounded transactions. What
+    /// Tells the children that the transactions before left pending_notifications, in bounded transactions. What
     /// led here is committed, and so is what is still to be told: if this fails, or the host dies
     /// in the middle, it is gone on with later. One caller does it for all: whoever finds another
     /// one at it goes its way, for that one looks again before it stops.
-    pub(in crate::store) async fn tell_rest(&self, mut changes: Changes) -> Changes {
-        while self.inner.published.untold.load(Ordering::SeqCst) > 0 {
-            let Ok(_telling) = self.inner.telling.try_lock() else {
+    pub(in crate::store) async fn notify_rest(&self, mut changes: Changes) -> Changes {
+        while self.inner.published.pending_notifications.load(Ordering::SeqCst) > 0 {
+            let Ok(_notifying) = self.inner.notifying.try_lock() else {
                 break;
             };
             let now = self.inner.clock.wall();
             let told = self.write(AT_ONCE, move |tx| {
                 Box::pin(async move {
-                    let mut act = Act::at(now);
-                    tell_some(tx, &mut act).await?;
-                    act.finish(tx).await
+                    let mut changes = JobChanges::at(now);
+                    notify_some(tx, &mut changes).await?;
+                    changes.finish(tx).await
                 })
             });
             match told.await {
@@ -75,7 +75,7 @@ impl Store {
 /// orphan if there is none.
 pub(in crate::store) async fn tell(
     tx: &mut WriteTx,
-    act: &mut Act,
+    changes: &mut JobChanges,
     endings: &[Ending],
 ) -> Result<(), StoreError> {
     let ended_children: Vec<_> = endings
@@ -98,13 +98,13 @@ pub(in crate::store) async fn tell(
         return Ok(());
     }
     // Ends are told in their order: behind what is still to be told there is no overtaking.
-    let untold: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM parent_over)")
+    let pending_notifications: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pending_notification)")
         .fetch_one(&mut tx.conn)
         .await?;
-    if untold || edges.len() > AT_ONCE {
+    if pending_notifications || edges.len() > AT_ONCE {
         return keep(tx, &ended).await;
     }
-    judge(tx, act, edges, &ended).await
+    judge(tx, changes, edges, &ended).await
 }
 
 /// Of these jobs, the ended (or forgotten) ones, and whether that was a success.
@@ -201,20 +201,20 @@ async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
             },
         );
         insert.push(
-            ") INSERT INTO parent_over (connection_id, object_type, object_id, job_id, success) SELECT c, t, o, job, success FROM e \
+            ") INSERT INTO pending_notification (connection_id, object_type, object_id, job_id, success) SELECT c, t, o, job, success FROM e \
              WHERE EXISTS (SELECT 1 FROM dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h)",
         );
         let kept = statement::run(insert, &mut tx.conn).await?.rows_affected();
-        tx.effects.untold += i64::try_from(kept).unwrap_or(i64::MAX);
+        tx.effects.pending_notifications += i64::try_from(kept).unwrap_or(i64::MAX);
     }
     Ok(())
 }
 
 /// Tells the next children of what is kept.
-pub(in crate::store) async fn tell_some(tx: &mut WriteTx, act: &mut Act) -> Result<(), StoreError> {
+pub(in crate::store) async fn notify_some(tx: &mut WriteTx, changes: &mut JobChanges) -> Result<(), StoreError> {
     let mut left = AT_ONCE;
     while left > 0 {
-        let next = "SELECT seq, connection_id, object_type, object_id, job_id, success, told_to FROM parent_over ORDER BY seq LIMIT 1";
+        let next = "SELECT seq, connection_id, object_type, object_id, job_id, success, notified_to FROM pending_notification ORDER BY seq LIMIT 1";
         let Some(row) = sqlx::query(next).fetch_optional(&mut tx.conn).await? else {
             break;
         };
@@ -232,23 +232,23 @@ pub(in crate::store) async fn tell_some(tx: &mut WriteTx, act: &mut Act) -> Resu
         let told = edges.len();
         match edges.last() {
             Some(last) if told == left => {
-                let step = sqlx::query("UPDATE parent_over SET told_to = $1 WHERE seq = $2")
+                let step = sqlx::query("UPDATE pending_notification SET notified_to = $1 WHERE seq = $2")
                     .bind(last.child.0)
                     .bind(seq);
                 step.execute(&mut tx.conn).await?;
             }
             _ => {
-                sqlx::query("DELETE FROM parent_over WHERE seq = $1")
+                sqlx::query("DELETE FROM pending_notification WHERE seq = $1")
                     .bind(seq)
                     .execute(&mut tx.conn)
                     .await?;
-                tx.effects.untold -= 1;
+                tx.effects.pending_notifications -= 1;
             }
         }
-        judge(tx, act, edges, &ended).await?;
+        judge(tx, changes, edges, &ended).await?;
         left -= told;
     }
-    tell_again(tx, act).await
+    look_again(tx, changes).await
 }
 
 async fn edges_after(
@@ -286,9 +286,9 @@ async fn edges_after(
 }
 
 /// Who ends these orphans may die before it does: they are told again.
-async fn tell_again(tx: &mut WriteTx, act: &mut Act) -> Result<(), StoreError> {
-    let again = act.now.plus_ms(ORPHAN_AGAIN_MS);
-    let moved = transition::load(&mut tx.conn, &act.changes.orphaned)
+async fn look_again(tx: &mut WriteTx, changes: &mut JobChanges) -> Result<(), StoreError> {
+    let again = changes.now.plus_ms(ORPHAN_AGAIN_MS);
+    let moved = transition::load(&mut tx.conn, &changes.report.orphaned)
         .await?
         .into_iter()
         .filter(|job| {
@@ -303,12 +303,12 @@ async fn tell_again(tx: &mut WriteTx, act: &mut Act) -> Result<(), StoreError> {
             (job, next)
         })
         .collect();
-    act.apply(tx, moved).await
+    changes.apply(tx, moved).await
 }
 
 async fn judge(
     tx: &mut WriteTx,
-    act: &mut Act,
+    changes: &mut JobChanges,
     edges: Vec<Edge>,
     ended: &Ended<'_>,
 ) -> Result<(), StoreError> {
@@ -333,19 +333,19 @@ async fn judge(
         }
     }
     remove(tx, &through).await?;
-    wait_for_newer(tx, act, failed).await?;
-    release(tx, act, through.iter().map(|edge| edge.child).collect()).await
+    wait_for_newer(tx, changes, failed).await?;
+    release(tx, changes, through.iter().map(|edge| edge.child).collect()).await
 }
 
 /// The children of what failed wait for the newest unfinished job of the object; where there is
 /// none they are orphans.
 async fn wait_for_newer(
     tx: &mut WriteTx,
-    act: &mut Act,
+    changes: &mut JobChanges,
     edges: Vec<Edge>,
 ) -> Result<(), StoreError> {
     let newest = newest_unfinished(tx, &edges).await?;
-    let mut orphans: HashSet<_> = act.changes.orphaned.iter().copied().collect();
+    let mut orphans: HashSet<_> = changes.report.orphaned.iter().copied().collect();
     let mut moved = Vec::new();
     for edge in edges {
         let newer = newest
@@ -355,7 +355,7 @@ async fn wait_for_newer(
             .find(|job| **job != edge.child);
         match newer {
             Some(newer) => moved.push((edge, *newer)),
-            None if orphans.insert(edge.child) => act.changes.orphaned.push(edge.child),
+            None if orphans.insert(edge.child) => changes.report.orphaned.push(edge.child),
             None => {}
         }
     }
@@ -459,7 +459,7 @@ async fn remove(tx: &mut WriteTx, edges: &[Edge]) -> Result<(), StoreError> {
 /// Makes those of the children ready that have nothing left to wait for.
 async fn release(
     tx: &mut WriteTx,
-    act: &mut Act,
+    changes: &mut JobChanges,
     mut children: BTreeSet<JobSeq>,
 ) -> Result<(), StoreError> {
     let all: Vec<_> = children.iter().copied().collect();
@@ -472,7 +472,7 @@ async fn release(
             children.remove(&JobSeq(row.try_get(0)?));
         }
     }
-    act.changes.orphaned.retain(|job| !children.contains(job));
+    changes.report.orphaned.retain(|job| !children.contains(job));
     let free: Vec<_> = children.into_iter().collect();
     let moved: Vec<_> = transition::load(&mut tx.conn, &free)
         .await?
@@ -483,15 +483,15 @@ async fn release(
         })
         .map(|job| {
             // The bound is on one wait: should it wait again, that is another one.
-            let next = Standing {
+            let next = JobFields {
                 waits_since: None,
                 ..job.standing.waits(None, None)
             };
             (job, next)
         })
         .collect();
-    act.changes
+    changes.report
         .released
         .extend(moved.iter().map(|(job, _)| job.job));
-    act.apply(tx, moved).await
+    changes.apply(tx, moved).await
 }

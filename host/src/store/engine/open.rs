@@ -46,7 +46,7 @@ impl Store {
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let published = Arc::new(Published {
             backlog: AtomicI64::new(0),
-            untold: AtomicI64::new(0),
+            pending_notifications: AtomicI64::new(0),
             changes,
         });
         let writer = tokio::spawn(writer::run(
@@ -65,7 +65,7 @@ impl Store {
                 readers,
                 queue,
                 published,
-                telling: tokio::sync::Mutex::default(),
+                notifying: tokio::sync::Mutex::default(),
                 writer,
             }),
         };

@@ -32,21 +32,21 @@ pub(in crate::store) async fn last_number(conn: &mut SqliteConnection) -> Result
 
 impl Store {
     pub(in crate::store) async fn recover(&self) -> Result<(), StoreError> {
-        let (open, untold): (i64, i64) = self
+        let (open, pending_notifications): (i64, i64) = self
             .read(|conn| {
                 Box::pin(async move {
                     let sum = "SELECT CAST(coalesce(sum(p.waiting + p.in_flight + p.accepted), 0) AS BIGINT) FROM progress p \
                          JOIN execution x ON x.seq = p.execution_seq WHERE x.completed_at IS NULL";
                     let open = sqlx::query_scalar(sum).fetch_one(&mut *conn).await?;
-                    Ok((open, sqlx::query_scalar("SELECT count(*) FROM parent_over").fetch_one(conn).await?))
+                    Ok((open, sqlx::query_scalar("SELECT count(*) FROM pending_notification").fetch_one(conn).await?))
                 })
             })
             .await?;
         self.inner.published.backlog.store(open, Ordering::Relaxed);
-        self.inner.published.untold.store(untold, Ordering::Relaxed);
+        self.inner.published.pending_notifications.store(pending_notifications, Ordering::Relaxed);
         self.abandon_begun_before(Wall(i64::MAX)).await?;
         // Nobody listens yet: the scheduler reads who is ready.
-        self.tell_rest(Changes::default()).await;
+        self.notify_rest(Changes::default()).await;
         let now = self.inner.clock.wall();
         for execution in self
             .executions_where("completed_at IS NULL AND cancel_requested_at IS NOT NULL")

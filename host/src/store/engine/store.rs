@@ -29,7 +29,7 @@ pub(in crate::store) struct Inner {
     pub(in crate::store) queue: mpsc::Sender<Option<Box<dyn Change>>>,
     pub(in crate::store) published: Arc<Published>,
     /// Held by whoever tells the children of ended jobs.
-    pub(in crate::store) telling: tokio::sync::Mutex<()>,
+    pub(in crate::store) notifying: tokio::sync::Mutex<()>,
     pub(in crate::store) writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 

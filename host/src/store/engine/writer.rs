@@ -110,14 +110,14 @@ pub(in crate::store) struct Effects {
     pub(in crate::store) submitted: BTreeMap<ConnectionId, u64>,
     pub(in crate::store) ended: BTreeMap<(ConnectionId, JobState), u64>,
     /// By how many the ended parents grow whose children are still to be told.
-    pub(in crate::store) untold: i64,
+    pub(in crate::store) pending_notifications: i64,
 }
 
 impl Effects {
     /// Takes over those of a change.
     fn absorb(&mut self, mut other: Self) {
         self.backlog += other.backlog;
-        self.untold += other.untold;
+        self.pending_notifications += other.pending_notifications;
         self.touched.append(&mut other.touched);
         for (connection, jobs) in other.submitted {
             *self.submitted.entry(connection).or_default() += jobs;
@@ -133,7 +133,7 @@ impl Effects {
 pub(in crate::store) struct Published {
     pub(in crate::store) backlog: AtomicI64,
     /// Ended parents whose children are still to be told.
-    pub(in crate::store) untold: AtomicI64,
+    pub(in crate::store) pending_notifications: AtomicI64,
     pub(in crate::store) changes: broadcast::Sender<ExecutionSeq>,
 }
 
@@ -262,8 +262,8 @@ async fn commit(
         .backlog
         .fetch_add(effects.backlog, Ordering::Relaxed);
     published
-        .untold
-        .fetch_add(effects.untold, Ordering::Relaxed);
+        .pending_notifications
+        .fetch_add(effects.pending_notifications, Ordering::Relaxed);
     for execution in effects.touched {
         // No receiver is no fault.
         drop(published.changes.send(execution));

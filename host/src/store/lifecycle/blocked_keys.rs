@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::transition;
-use crate::store::lifecycle::transition::{Act, JobNow};
+use crate::store::lifecycle::transition::{JobChanges, LockedJob};
 use crate::store::order::heads::holds;
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
@@ -39,9 +39,9 @@ impl Store {
             let marked = self
                 .write(chunk.len(), move |tx| {
                     Box::pin(async move {
-                        let mut act = Act::at(now);
-                        set_aside(tx, &mut act, &chunk).await?;
-                        act.finish(tx).await
+                        let mut changes = JobChanges::at(now);
+                        set_aside(tx, &mut changes, &chunk).await?;
+                        changes.finish(tx).await
                     })
                 })
                 .await?;
@@ -82,12 +82,12 @@ impl Store {
         let now = self.inner.clock.wall();
         self.write(AT_ONCE, move |tx| {
             Box::pin(async move {
-                let mut act = Act::at(now);
+                let mut changes = JobChanges::at(now);
                 let ready = ready_in_key(tx, connection, key, after).await?;
                 let jobs: Vec<_> = ready.iter().map(|place| JobSeq(place.job)).collect();
-                set_aside(tx, &mut act, &jobs).await?;
+                set_aside(tx, &mut changes, &jobs).await?;
                 let next = ready.last().filter(|_| ready.len() == AT_ONCE).copied();
-                Ok((next, act.finish(tx).await?))
+                Ok((next, changes.finish(tx).await?))
             })
         })
         .await
@@ -97,8 +97,8 @@ impl Store {
 /// Blocks the key behind `head`; its ready jobs are set aside by [`Store::set_rest_aside`].
 pub(in crate::store) async fn block(
     tx: &mut WriteTx,
-    act: &mut Act,
-    head: &JobNow,
+    changes: &mut JobChanges,
+    head: &LockedJob,
     reason: &str,
 ) -> Result<(), StoreError> {
     sqlx::query(
@@ -110,16 +110,16 @@ pub(in crate::store) async fn block(
     .bind(head.key_text())
     .bind(reason)
     .bind(head.job.0)
-    .bind(act.now.0)
+    .bind(changes.now.0)
     .execute(&mut tx.conn)
     .await?;
-    if !act.changes.blocked.contains(&(head.connection, head.key)) {
-        act.changes.blocked.push((head.connection, head.key));
+    if !changes.report.blocked.contains(&(head.connection, head.key)) {
+        changes.report.blocked.push((head.connection, head.key));
     }
     Ok(())
 }
 
-async fn set_aside(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq]) -> Result<(), StoreError> {
+async fn set_aside(tx: &mut WriteTx, changes: &mut JobChanges, jobs: &[JobSeq]) -> Result<(), StoreError> {
     let moved = transition::load(&mut tx.conn, jobs)
         .await?
         .into_iter()
@@ -133,7 +133,7 @@ async fn set_aside(tx: &mut WriteTx, act: &mut Act, jobs: &[JobSeq]) -> Result<(
             (job, next)
         })
         .collect();
-    act.apply(tx, moved).await
+    changes.apply(tx, moved).await
 }
 
 /// Where a job stands in the indexes of its key: those with their execution's seal first, by

@@ -14,7 +14,7 @@ use crate::store::engine::statement::Statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{progress_columns, progress_row};
 use crate::store::lifecycle::ending::Ending;
-use crate::store::lifecycle::transition::{Act, JobNow};
+use crate::store::lifecycle::transition::{JobChanges, LockedJob};
 use crate::store::lifecycle::{ending, open_executions, transition};
 use crate::store::rows::{Changes, ProgressRow};
 use crate::store::{Store, StoreError};
@@ -87,7 +87,7 @@ impl Store {
     /// Cancels one job if it waits; false if it does not.
     pub async fn cancel_job(&self, job: JobSeq, now: Wall) -> Result<(bool, Changes), StoreError> {
         let changes = self.cancel_these(vec![job], Repeats::GoOn, now).await?;
-        let changes = self.tell_rest(changes).await;
+        let changes = self.notify_rest(changes).await;
         Ok((!changes.gone.is_empty(), changes))
     }
 
@@ -161,7 +161,7 @@ impl Store {
                     after = last;
                     changes.absorb(done);
                 }
-                Ok(None) => return (self.tell_rest(changes).await, Ok(())),
+                Ok(None) => return (self.notify_rest(changes).await, Ok(())),
                 Err(error) => return (changes, Err(error)),
             }
         }
@@ -194,9 +194,9 @@ impl Store {
     ) -> Result<Changes, StoreError> {
         self.write(jobs.len(), move |tx| {
             Box::pin(async move {
-                let mut act = Act::at(now);
-                cancel_waiting(tx, &mut act, &jobs, repeats).await?;
-                act.finish(tx).await
+                let mut changes = JobChanges::at(now);
+                cancel_waiting(tx, &mut changes, &jobs, repeats).await?;
+                changes.finish(tx).await
             })
         })
         .await
@@ -305,7 +305,7 @@ async fn waiting_after(
 
 async fn cancel_waiting(
     tx: &mut WriteTx,
-    act: &mut Act,
+    changes: &mut JobChanges,
     jobs: &[JobSeq],
     repeats: Repeats,
 ) -> Result<(), StoreError> {
@@ -318,15 +318,15 @@ async fn cancel_waiting(
         })
         .map(taken_back)
         .collect();
-    act.changes
+    changes.report
         .gone
         .extend(endings.iter().map(|ending| ending.job.job));
-    ending::end(tx, act, endings).await
+    ending::end(tx, changes, endings).await
 }
 
 /// What was sent may have been applied, and goes again by itself until that is known: like a job in
 /// flight, it keeps its true outcome.
-const fn is_repeated(job: &JobNow) -> bool {
+const fn is_repeated(job: &LockedJob) -> bool {
     job.intent.is_some()
         && matches!(
             job.standing.waiting,
@@ -335,7 +335,7 @@ const fn is_repeated(job: &JobNow) -> bool {
 }
 
 /// Nobody will repeat it any more, so a lost answer stays lost.
-pub(in crate::store) fn taken_back(job: JobNow) -> Ending {
+pub(in crate::store) fn taken_back(job: LockedJob) -> Ending {
     if job.answer_lost {
         let message = "it was cancelled after an answer was lost: it may have arrived";
         let problem = Problem::new("answer.lost", message);

@@ -30,7 +30,7 @@ pub(in crate::store) type BeltKey = (ExecutionSeq, ConnectionId, u32);
 
 /// By how much the counters of a belt change.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::store) struct Delta {
+pub(in crate::store) struct BeltDelta {
     pub(in crate::store) states: [i64; 9],
     pub(in crate::store) set_aside: i64,
     pub(in crate::store) scheduled: i64,
@@ -39,7 +39,7 @@ pub(in crate::store) struct Delta {
     pub(in crate::store) blocked: i64,
 }
 
-impl Delta {
+impl BeltDelta {
     /// A job of this state comes (`1`) or goes (`-1`).
     pub(in crate::store) fn count(
         &mut self,
@@ -65,13 +65,13 @@ impl Delta {
 
 /// Changes of counters, gathered while a change does its work.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Tally {
-    belts: BTreeMap<BeltKey, Delta>,
+pub(in crate::store) struct CounterDeltas {
+    belts: BTreeMap<BeltKey, BeltDelta>,
 }
 
-impl Tally {
+impl CounterDeltas {
     /// The delta of a belt.
-    pub(in crate::store) fn of(&mut self, belt: BeltKey) -> &mut Delta {
+    pub(in crate::store) fn of(&mut self, belt: BeltKey) -> &mut BeltDelta {
         self.belts.entry(belt).or_default()
     }
 
@@ -121,7 +121,7 @@ impl Tally {
 
 async fn write_chunk(
     tx: &mut WriteTx,
-    chunk: &[(BeltKey, Delta)],
+    chunk: &[(BeltKey, BeltDelta)],
 ) -> Result<Vec<SqliteRow>, StoreError> {
     let mut update = statement::values(
         "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, d_aside, d_scheduled, d_retrying, d_sourcing, d_blocked) AS (",

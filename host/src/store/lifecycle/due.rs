@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::ending::Ending;
-use crate::store::lifecycle::transition::{Act, JobNow};
+use crate::store::lifecycle::transition::{JobChanges, LockedJob};
 use crate::store::lifecycle::{ending, transition};
 use crate::store::order::heads;
 use crate::store::rows::{Changes, HeadRow};
@@ -31,7 +31,7 @@ impl Store {
         limit: u32,
     ) -> Result<(Vec<HeadRow>, Changes), StoreError> {
         let due = self.write(limit as usize, move |tx| {
-            Box::pin(async move { fall_due(tx, Act::at(now), limit).await })
+            Box::pin(async move { fall_due(tx, JobChanges::at(now), limit).await })
         });
         let (heads, changes) = due.await?;
         Ok((heads, self.follow(changes).await))
@@ -65,7 +65,7 @@ impl Store {
     pub async fn expire(&self, now: Wall, limit: u32) -> Result<Changes, StoreError> {
         let changes = self
             .write(limit as usize, move |tx| {
-                Box::pin(async move { expire(tx, Act::at(now), limit).await })
+                Box::pin(async move { expire(tx, JobChanges::at(now), limit).await })
             })
             .await?;
         Ok(self.follow(changes).await)
@@ -74,14 +74,14 @@ impl Store {
 
 async fn fall_due(
     tx: &mut WriteTx,
-    mut act: Act,
+    mut changes: JobChanges,
     limit: u32,
 ) -> Result<(Vec<HeadRow>, Changes), StoreError> {
     let due: Vec<i64> = sqlx::query_scalar(
         "SELECT id FROM job WHERE state = 0 AND due_at IS NOT NULL AND due_at <= $1 \
          AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) ORDER BY due_at, id LIMIT $2",
     )
-    .bind(act.now.0)
+    .bind(changes.now.0)
     .bind(limit)
     .fetch_all(&mut tx.conn)
     .await?;
@@ -90,9 +90,9 @@ async fn fall_due(
     for job in transition::load(&mut tx.conn, &due).await? {
         let next = match job.standing.waiting {
             Some(WaitingKind::Dependency) => {
-                act.changes.orphaned.push(job.job);
+                changes.report.orphaned.push(job.job);
                 job.standing
-                    .waits(job.standing.waiting, Some(act.now.plus_ms(ORPHAN_AGAIN_MS)))
+                    .waits(job.standing.waiting, Some(changes.now.plus_ms(ORPHAN_AGAIN_MS)))
             }
             kept @ Some(WaitingKind::Blocked | WaitingKind::Merged) => {
                 job.standing.waits(kept, None)
@@ -108,16 +108,16 @@ async fn fall_due(
         };
         moved.push((job, next));
     }
-    act.apply(tx, moved).await?;
+    changes.apply(tx, moved).await?;
     let heads = heads::of_jobs(&mut tx.conn, &ready).await?;
-    let changes = act.finish(tx).await?;
+    let changes = changes.finish(tx).await?;
     Ok((heads, changes))
 }
 
 /// Whether later belts of the job's execution wait for it. It then keeps the place that its
 /// execution gave it: behind a new seal it would stand, in a coarse key, behind the very jobs that
 /// wait for its belt.
-async fn holds_later_belts(tx: &mut WriteTx, job: &transition::JobNow) -> Result<bool, StoreError> {
+async fn holds_later_belts(tx: &mut WriteTx, job: &transition::LockedJob) -> Result<bool, StoreError> {
     let later: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = $1 AND connection_id = $2 AND belt > $3 AND waiting + in_flight + accepted > 0)",
     )
@@ -129,12 +129,12 @@ async fn holds_later_belts(tx: &mut WriteTx, job: &transition::JobNow) -> Result
     Ok(later)
 }
 
-async fn expire(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<Changes, StoreError> {
+async fn expire(tx: &mut WriteTx, mut changes: JobChanges, limit: u32) -> Result<Changes, StoreError> {
     let over: Vec<i64> = sqlx::query_scalar(
         "SELECT id FROM job WHERE state = 0 AND expires_at IS NOT NULL AND expires_at <= $1 \
          AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) ORDER BY expires_at, id LIMIT $2",
     )
-    .bind(act.now.0)
+    .bind(changes.now.0)
     .bind(limit)
     .fetch_all(&mut tx.conn)
     .await?;
@@ -144,14 +144,14 @@ async fn expire(tx: &mut WriteTx, mut act: Act, limit: u32) -> Result<Changes, S
         .into_iter()
         .map(expired)
         .collect();
-    act.changes
+    changes.report
         .gone
         .extend(endings.iter().map(|ending| ending.job.job));
-    ending::end(tx, &mut act, endings).await?;
-    act.finish(tx).await
+    ending::end(tx, &mut changes, endings).await?;
+    changes.finish(tx).await
 }
 
-fn expired(job: JobNow) -> Ending {
+fn expired(job: LockedJob) -> Ending {
     let code = FailureCode::Expired.as_str();
     let (state, message, block_key) = if job.answer_lost {
         let message = "its time passed after an answer was lost: it may have arrived";

@@ -12,13 +12,13 @@ use crate::store::dependencies::release;
 use crate::store::engine::statement;
 use crate::store::engine::statement::CHUNK;
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::transition::{Act, JobNow};
+use crate::store::lifecycle::transition::{JobChanges, LockedJob};
 use crate::store::lifecycle::{blocked_keys, intents};
 
 /// The end of one job.
 #[derive(Debug)]
 pub(in crate::store) struct Ending {
-    pub(in crate::store) job: JobNow,
+    pub(in crate::store) job: LockedJob,
     pub(in crate::store) state: JobState,
     pub(in crate::store) code: Option<String>,
     pub(in crate::store) problem: Option<Problem>,
@@ -29,7 +29,7 @@ pub(in crate::store) struct Ending {
 
 pub(in crate::store) async fn end(
     tx: &mut WriteTx,
-    act: &mut Act,
+    changes: &mut JobChanges,
     endings: Vec<Ending>,
 ) -> Result<(), StoreError> {
     if endings.is_empty() {
@@ -49,12 +49,12 @@ pub(in crate::store) async fn end(
                 .code
                 .clone()
                 .or_else(|| ending.problem.as_ref().map(|problem| problem.code.clone()));
-            let mut next = ending.job.standing.ended(ending.state, code, act.now);
+            let mut next = ending.job.standing.ended(ending.state, code, changes.now);
             next.changed = ending.changed;
             (ending.job.clone(), next)
         })
         .collect();
-    act.apply(tx, moved).await?;
+    changes.apply(tx, moved).await?;
     forget_bytes(tx, &endings).await?;
     keep_problems(
         tx,
@@ -66,10 +66,10 @@ pub(in crate::store) async fn end(
     group_errors(tx, &endings).await?;
     for ending in &endings {
         if let Some(reason) = &ending.block_key {
-            blocked_keys::block(tx, act, &ending.job, reason).await?;
+            blocked_keys::block(tx, changes, &ending.job, reason).await?;
         }
     }
-    release::tell(tx, act, &endings).await
+    release::tell(tx, changes, &endings).await
 }
 
 /// Drops intents. The inline bodies of jobs that did not succeed are kept: a retry makes new jobs
@@ -99,7 +99,7 @@ async fn forget_bytes(tx: &mut WriteTx, endings: &[Ending]) -> Result<(), StoreE
 /// Keeps what went wrong last, and clears it where nothing did.
 pub(in crate::store) async fn keep_problems(
     tx: &mut WriteTx,
-    jobs: impl Iterator<Item = (&JobNow, Option<&Problem>)>,
+    jobs: impl Iterator<Item = (&LockedJob, Option<&Problem>)>,
 ) -> Result<(), StoreError> {
     let (mut problems, mut cleared) = (Vec::new(), Vec::new());
     for (job, problem) in jobs {

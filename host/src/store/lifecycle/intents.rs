@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use crate::store::engine::statement;
 use crate::store::engine::statement::CHUNK;
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::transition::{Act, Standing};
+use crate::store::lifecycle::transition::{JobChanges, JobFields};
 use crate::store::lifecycle::{events, open_executions, transition};
 use crate::store::rows::{NewIntent, OpenIntent};
 use crate::store::{Store, StoreError};
@@ -20,7 +20,7 @@ impl Store {
     pub async fn open_intent(&self, intents: Vec<NewIntent>) -> Result<Vec<JobSeq>, StoreError> {
         let now = self.inner.clock.wall();
         self.write(intents.len(), move |tx| {
-            Box::pin(async move { open(tx, Act::at(now), intents).await })
+            Box::pin(async move { open(tx, JobChanges::at(now), intents).await })
         })
         .await
     }
@@ -70,7 +70,7 @@ impl Store {
 
 async fn open(
     tx: &mut WriteTx,
-    mut act: Act,
+    mut changes: JobChanges,
     intents: Vec<NewIntent>,
 ) -> Result<Vec<JobSeq>, StoreError> {
     let wanted: Vec<_> = intents.iter().map(|intent| intent.job).collect();
@@ -84,7 +84,7 @@ async fn open(
     let moved = jobs
         .into_iter()
         .map(|job| {
-            let next = Standing {
+            let next = JobFields {
                 state: JobState::InFlight,
                 waiting: None,
                 due_at: None,
@@ -93,14 +93,14 @@ async fn open(
             (job, next)
         })
         .collect();
-    act.apply(tx, moved).await?;
+    changes.apply(tx, moved).await?;
     let mut kept: std::collections::HashSet<_> = opened.iter().copied().collect();
     let intents: Vec<_> = intents
         .into_iter()
         .filter(|intent| kept.remove(&intent.job))
         .collect();
     for chunk in intents.chunks(CHUNK) {
-        write(tx, chunk, act.now.0).await?;
+        write(tx, chunk, changes.now.0).await?;
     }
     let events: Vec<_> = intents
         .into_iter()
@@ -112,7 +112,7 @@ async fn open(
         })
         .collect();
     events::append(tx, &events).await?;
-    act.finish(tx).await?;
+    changes.finish(tx).await?;
     Ok(opened)
 }
 

@@ -10,7 +10,7 @@ use crate::store::engine::statement;
 use crate::store::engine::statement::{CHUNK, Statement};
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{progress_columns, progress_row};
-use crate::store::lifecycle::transition::JobNow;
+use crate::store::lifecycle::transition::LockedJob;
 use crate::store::queries::executions;
 use crate::store::rows::{OpenExecution, ProgressRow};
 use crate::store::{Store, StoreError};
@@ -48,7 +48,7 @@ impl Store {
 /// paused.
 pub(in crate::store) async fn paused_among(
     tx: &mut WriteTx,
-    jobs: &[JobNow],
+    jobs: &[LockedJob],
 ) -> Result<BTreeSet<(ExecutionSeq, ConnectionId)>, StoreError> {
     let pairs: BTreeSet<_> = jobs
         .iter()

@@ -12,7 +12,7 @@ use crate::store::dependencies::edges;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::ending::Ending;
 use crate::store::lifecycle::id_map::Delivered;
-use crate::store::lifecycle::transition::{Act, JobNow};
+use crate::store::lifecycle::transition::{JobChanges, LockedJob};
 use crate::store::lifecycle::waits::Wait;
 use crate::store::lifecycle::{cancel, ending, events, id_map, transition, waits};
 use crate::store::rows::{Changes, IdMapChange, NewEvent, Settlement, Transition};
@@ -44,11 +44,11 @@ impl Store {
     async fn settle_those(
         &self,
         settlements: Vec<Settlement>,
-        only: fn(&JobNow) -> bool,
+        only: fn(&LockedJob) -> bool,
     ) -> Result<Changes, StoreError> {
         let now = self.inner.clock.wall();
         let settled = self.write(settlements.len() * 4, move |tx| {
-            Box::pin(async move { settle(tx, Act::at(now), settlements, only).await })
+            Box::pin(async move { settle(tx, JobChanges::at(now), settlements, only).await })
         });
         let changes = settled.await?;
         Ok(self.follow(changes).await)
@@ -59,7 +59,7 @@ impl Store {
     /// Does what a transaction that ended jobs left to bounded ones of their own.
     pub(in crate::store) async fn follow(&self, changes: Changes) -> Changes {
         let changes = self.set_rest_aside(changes).await;
-        self.tell_rest(changes).await
+        self.notify_rest(changes).await
     }
 }
 
@@ -79,15 +79,15 @@ struct Batch {
 /// Settles inside the writer's transaction; what is left to others is done by [`Store::follow`].
 pub(in crate::store) async fn settle(
     tx: &mut WriteTx,
-    mut act: Act,
+    mut changes: JobChanges,
     settlements: Vec<Settlement>,
-    only: fn(&JobNow) -> bool,
+    only: fn(&LockedJob) -> bool,
 ) -> Result<Changes, StoreError> {
     let wanted: Vec<_> = settlements
         .iter()
         .map(|settlement| settlement.job)
         .collect();
-    let mut jobs: HashMap<JobSeq, JobNow> = transition::load(&mut tx.conn, &wanted)
+    let mut jobs: HashMap<JobSeq, LockedJob> = transition::load(&mut tx.conn, &wanted)
         .await?
         .into_iter()
         .map(|job| (job.job, job))
@@ -99,25 +99,25 @@ pub(in crate::store) async fn settle(
             .remove(&settlement.job)
             .filter(|job| applies(job, settlement.call) && only(job))
         {
-            Some(job) => batch.add(&mut act, job, settlement),
-            None => act.changes.stale.push(settlement.job),
+            Some(job) => batch.add(&mut changes, job, settlement),
+            None => changes.report.stale.push(settlement.job),
         }
     }
     // The end of a parent in the same batch must not release a child that is settled with it.
     edges::forget(tx, &batch.children).await?;
-    id_map::record(tx, batch.delivered, act.now).await?;
+    id_map::record(tx, batch.delivered, changes.now).await?;
     for (job, action) in batch.other_actions {
         act_as(tx, job, action).await?;
     }
     // Ends come first: a wait for a job that ends in the same batch must see how it ended.
-    ending::end(tx, &mut act, batch.endings).await?;
-    waits::begin(tx, &mut act, batch.waits).await?;
+    ending::end(tx, &mut changes, batch.endings).await?;
+    waits::begin(tx, &mut changes, batch.waits).await?;
     events::append(tx, &batch.events).await?;
-    act.finish(tx).await
+    changes.finish(tx).await
 }
 
 impl Batch {
-    fn add(&mut self, act: &mut Act, mut job: JobNow, settlement: Settlement) {
+    fn add(&mut self, changes: &mut JobChanges, mut job: LockedJob, settlement: Settlement) {
         if job.standing.waiting == Some(WaitingKind::Dependency) {
             self.children.push(job.job);
         }
@@ -168,7 +168,7 @@ impl Batch {
                 reason: Some(WaitingKind::Blocked),
                 ..
             } if job.cancelling => {
-                act.changes.gone.push(job.job);
+                changes.report.gone.push(job.job);
                 self.endings.push(cancel::taken_back(job));
             }
             Transition::Waits {
@@ -176,7 +176,7 @@ impl Batch {
                 problem,
                 ..
             } if job.cancelling => {
-                act.changes.gone.push(job.job);
+                changes.report.gone.push(job.job);
                 self.endings.push(Ending {
                     job,
                     state: JobState::Cancelled,
@@ -219,7 +219,7 @@ async fn act_as(tx: &mut WriteTx, job: JobSeq, action: Action) -> Result<(), Sto
 }
 
 /// With a call: its intent is open. Without: the job waits.
-fn applies(job: &JobNow, call: Option<i64>) -> bool {
+fn applies(job: &LockedJob, call: Option<i64>) -> bool {
     match call {
         Some(call) => job.standing.state == JobState::InFlight && job.intent == Some((call, true)),
         None => job.standing.state == JobState::Waiting,

@@ -1,7 +1,7 @@
 //! The one way in which a job changes after it was accepted: read, decided upon, written with a
 //! guard, counted.
 //!
-//! Every act on jobs (intents, settlements, cancels, due times …) ends here, so that the counters
+//! Every changes on jobs (intents, settlements, cancels, due times …) ends here, so that the counters
 //! cannot be forgotten.
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
@@ -17,12 +17,12 @@ use crate::store::StoreError;
 use crate::store::engine::statement;
 use crate::store::engine::statement::CHUNK;
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters::Tally;
+use crate::store::lifecycle::counters::CounterDeltas;
 use crate::store::rows::Changes;
 
 /// A job as it stands inside the writer's transaction.
 #[derive(Clone, Debug)]
-pub(in crate::store) struct JobNow {
+pub(in crate::store) struct LockedJob {
     pub(in crate::store) job: JobSeq,
     pub(in crate::store) connection: ConnectionId,
     pub(in crate::store) belt: u32,
@@ -30,7 +30,7 @@ pub(in crate::store) struct JobNow {
     pub(in crate::store) object_hash: ObjectHash,
     pub(in crate::store) object: ObjectKey,
     pub(in crate::store) partition_key: Option<String>,
-    pub(in crate::store) standing: Standing,
+    pub(in crate::store) standing: JobFields,
     /// The call of its intent, and whether that is open.
     pub(in crate::store) intent: Option<(i64, bool)>,
     /// An answer was lost; only with an intent.
@@ -42,7 +42,7 @@ pub(in crate::store) struct JobNow {
 
 /// What changes of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::store) struct Standing {
+pub(in crate::store) struct JobFields {
     pub(in crate::store) state: JobState,
     pub(in crate::store) waiting: Option<WaitingKind>,
     pub(in crate::store) due_at: Option<Wall>,
@@ -56,7 +56,7 @@ pub(in crate::store) struct Standing {
     pub(in crate::store) problem_code: Option<String>,
 }
 
-impl Standing {
+impl JobFields {
     /// Waiting for this, or ready.
     pub(in crate::store) fn waits(&self, reason: Option<WaitingKind>, until: Option<Wall>) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Standing {
     }
 }
 
-impl JobNow {
+impl LockedJob {
     /// Whether it waits and nothing of its own keeps it, or only a time that may be cut short.
     pub(in crate::store) const fn may_be_sent(&self) -> bool {
         matches!(self.standing.state, JobState::Waiting)
@@ -104,20 +104,20 @@ impl JobNow {
     }
 }
 
-/// What an act changed so far.
+/// What an changes changed so far.
 #[derive(Debug)]
-pub(in crate::store) struct Act {
+pub(in crate::store) struct JobChanges {
     pub(in crate::store) now: Wall,
     pub(in crate::store) changes: Changes,
-    tally: Tally,
+    deltas: CounterDeltas,
 }
 
-impl Act {
+impl JobChanges {
     pub(in crate::store) fn at(now: Wall) -> Self {
         Self {
             now,
             changes: Changes::default(),
-            tally: Tally::default(),
+            deltas: CounterDeltas::default(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Act {
     pub(in crate::store) async fn apply(
         &mut self,
         tx: &mut WriteTx,
-        moves: Vec<(JobNow, Standing)>,
+        moves: Vec<(LockedJob, JobFields)>,
     ) -> Result<(), StoreError> {
         let moves: Vec<_> = moves
             .into_iter()
@@ -156,12 +156,12 @@ impl Act {
     /// Writes the counters and completes executions.
     pub(in crate::store) async fn finish(self, tx: &mut WriteTx) -> Result<Changes, StoreError> {
         let mut changes = self.changes;
-        (changes.progress, changes.completed) = self.tally.write(tx, self.now).await?;
+        (changes.progress, changes.completed) = self.deltas.write(tx, self.now).await?;
         Ok(changes)
     }
 }
 
-async fn write(tx: &mut WriteTx, moves: &[(JobNow, Standing)]) -> Result<(), StoreError> {
+async fn write(tx: &mut WriteTx, moves: &[(LockedJob, JobFields)]) -> Result<(), StoreError> {
     // The guard is on state and reason; that the call is right was checked by who decided on this
     // move, in this transaction.
     let mut update = statement::values(
@@ -203,7 +203,7 @@ async fn write(tx: &mut WriteTx, moves: &[(JobNow, Standing)]) -> Result<(), Sto
 pub(in crate::store) async fn load(
     conn: &mut SqliteConnection,
     jobs: &[JobSeq],
-) -> Result<Vec<JobNow>, StoreError> {
+) -> Result<Vec<LockedJob>, StoreError> {
     let mut loaded = Vec::with_capacity(jobs.len());
     for chunk in jobs.chunks(CHUNK) {
         let select = statement::among(
@@ -225,13 +225,13 @@ pub(in crate::store) async fn load(
     Ok(jobs.iter().filter_map(|job| found.remove(job)).collect())
 }
 
-fn job_now(row: &SqliteRow) -> Result<JobNow, StoreError> {
+fn job_now(row: &SqliteRow) -> Result<LockedJob, StoreError> {
     let wall = |index: usize| -> Result<Option<Wall>, StoreError> {
         Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall))
     };
     let call: Option<i64> = row.try_get(18)?;
     let open: Option<bool> = row.try_get(19)?;
-    Ok(JobNow {
+    Ok(LockedJob {
         job: JobSeq(row.try_get(0)?),
         connection: ConnectionId(row.try_get(1)?),
         belt: row.try_get(2)?,
@@ -242,7 +242,7 @@ fn job_now(row: &SqliteRow) -> Result<JobNow, StoreError> {
             id: row.try_get(6)?,
         },
         partition_key: row.try_get(7)?,
-        standing: Standing {
+        standing: JobFields {
             state: state(row.try_get(8)?)?,
             waiting: waiting(row.try_get(9)?)?,
             due_at: wall(10)?,

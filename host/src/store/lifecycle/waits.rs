@@ -9,13 +9,13 @@ use egression_core::time::Wall;
 use crate::store::StoreError;
 use crate::store::dependencies::edges;
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::transition::{Act, JobNow};
+use crate::store::lifecycle::transition::{JobChanges, LockedJob};
 use crate::store::lifecycle::{blocked_keys, ending, intents};
 
 /// The wait of one job.
 #[derive(Debug)]
 pub(in crate::store) struct Wait {
-    pub(in crate::store) job: JobNow,
+    pub(in crate::store) job: LockedJob,
     /// A stored kind; none: ready.
     pub(in crate::store) reason: Option<WaitingKind>,
     pub(in crate::store) until: Option<Wall>,
@@ -28,7 +28,7 @@ pub(in crate::store) struct Wait {
 
 pub(in crate::store) async fn begin(
     tx: &mut WriteTx,
-    act: &mut Act,
+    changes: &mut JobChanges,
     waits: Vec<Wait>,
 ) -> Result<(), StoreError> {
     if waits.is_empty() {
@@ -43,7 +43,7 @@ pub(in crate::store) async fn begin(
             wrong.job.job
         )));
     }
-    let edges = edges::add(tx, act, &waits).await?;
+    let edges = edges::add(tx, changes, &waits).await?;
     let moved = waits
         .iter()
         .map(|wait| {
@@ -55,17 +55,17 @@ pub(in crate::store) async fn begin(
                 reason @ Some(WaitingKind::Retry | WaitingKind::Source | WaitingKind::Schedule) => {
                     wait.job
                         .standing
-                        .waits(reason, wait.until.or(Some(act.now)))
+                        .waits(reason, wait.until.or(Some(changes.now)))
                 }
                 reason => wait.job.standing.waits(reason, wait.until),
             };
-            let since = next.waits_since.or(Some(act.now));
+            let since = next.waits_since.or(Some(changes.now));
             next.waits_since = since.filter(|_| next.waiting == Some(WaitingKind::Dependency));
             next.problem_code = wait.problem.as_ref().map(|problem| problem.code.clone());
             (wait.job.clone(), next)
         })
         .collect();
-    act.apply(tx, moved).await?;
+    changes.apply(tx, moved).await?;
     settle_intents(tx, &waits).await?;
     ending::keep_problems(
         tx,
@@ -80,7 +80,7 @@ pub(in crate::store) async fn begin(
             .problem
             .as_ref()
             .map_or("blocked", |problem| problem.message.as_str());
-        blocked_keys::block(tx, act, &wait.job, reason).await?;
+        blocked_keys::block(tx, changes, &wait.job, reason).await?;
     }
     Ok(())
 }

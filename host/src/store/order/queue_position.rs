@@ -22,7 +22,7 @@ use crate::store::{Store, StoreError};
 ///    above the seal holds nothing earlier;
 /// 4. those with a seal of their own, of which no two are the same;
 /// 5. those that wait for an object, which hold later jobs of their own object only.
-pub(in crate::store) const AHEAD: &str = concat!(
+pub(in crate::store) const QUEUE_POSITION: &str = concat!(
     "), me (id, c, k, o, seal, belt, own) AS (SELECT j.id, j.connection_id, j.key_hash, j.object_hash, ",
     "CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt, CASE j.seal WHEN 0 THEN x.seq END ",
     "FROM wanted w JOIN job j ON j.id = w.id JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL) ",
@@ -68,7 +68,7 @@ impl Store {
                             row.push_bind(job.0);
                         });
                     select
-                        .push(AHEAD)
+                        .push(QUEUE_POSITION)
                         .push_bind(most)
                         .push(") AS held) FROM me");
                     for row in statement::rows(select, conn).await? {

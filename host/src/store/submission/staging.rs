@@ -16,7 +16,7 @@ use crate::store::StoreError;
 use crate::store::engine::statement;
 use crate::store::engine::statement::{CHUNK, Statement};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters::{BeltKey, Delta};
+use crate::store::lifecycle::counters::{BeltKey, BeltDelta};
 use crate::store::lifecycle::ending;
 use crate::store::rows::{StagedItem, StagedJob};
 
@@ -27,7 +27,7 @@ const JOBS_AT_ONCE: usize = 100;
 /// Counters of a belt while it is received.
 #[derive(Clone, Copy, Debug, Default)]
 struct Received {
-    delta: Delta,
+    delta: BeltDelta,
     priorities: u32,
 }
 

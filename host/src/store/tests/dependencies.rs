@@ -8,7 +8,7 @@ use egression_core::time::Wall;
 use super::{SHOP, World, ended, execution, job, key, keyed, object, through, waits, waits_for};
 use crate::store::dependencies::release::AT_ONCE;
 use crate::store::lifecycle::settlement;
-use crate::store::lifecycle::transition::Act;
+use crate::store::lifecycle::transition::JobChanges;
 use crate::store::rows::{Changes, Settlement, StagedItem};
 
 const LATER: Wall = Wall(i64::MAX);
@@ -500,7 +500,7 @@ async fn family(
 async fn settle_only(world: &World, settlements: Vec<Settlement>) -> Changes {
     let now = world.now();
     let settle = world.store.write(1, move |tx| {
-        Box::pin(async move { settlement::settle(tx, Act::at(now), settlements, |_| true).await })
+        Box::pin(async move { settlement::settle(tx, JobChanges::at(now), settlements, |_| true).await })
     });
     let changes = settle.await.unwrap();
     world.check().await;
@@ -511,8 +511,8 @@ async fn ready(world: &World, children: &[JobSeq]) -> usize {
     world.store.heads(children).await.unwrap().len()
 }
 
-async fn untold(world: &World) -> i64 {
-    let count = "SELECT count(*) FROM parent_over";
+async fn pending_notifications(world: &World) -> i64 {
+    let count = "SELECT count(*) FROM pending_notification";
     world
         .store
         .read(move |conn| {
@@ -538,7 +538,7 @@ async fn more_children_than_one_transaction_tells_are_all_released() {
         ),
         (2500, 0, 2500)
     );
-    assert_eq!(untold(&world).await, 0);
+    assert_eq!(pending_notifications(&world).await, 0);
 }
 
 #[tokio::test]
@@ -553,13 +553,13 @@ async fn children_that_were_not_told_yet_are_told_after_a_restart() {
         changes.released.len()
     );
     assert_eq!(
-        (ready(&world, &children).await, untold(&world).await),
+        (ready(&world, &children).await, pending_notifications(&world).await),
         (changes.released.len(), 1)
     );
     let world = world.reopen().await;
     world.check().await;
     assert_eq!(
-        (ready(&world, &children).await, untold(&world).await),
+        (ready(&world, &children).await, pending_notifications(&world).await),
         (2500, 0)
     );
 }
@@ -577,7 +577,7 @@ async fn orphans_that_nobody_heard_of_fall_due() {
         .unwrap();
     world.check().await;
     assert_eq!(
-        (changes.orphaned.len(), untold(&world).await),
+        (changes.orphaned.len(), pending_notifications(&world).await),
         (children.len(), 0)
     );
 }
@@ -596,7 +596,7 @@ async fn ends_are_told_in_their_order() {
         (
             changes.released.len(),
             changes.orphaned.len(),
-            untold(&world).await
+            pending_notifications(&world).await
         ),
         (children.len(), 0, 0)
     );

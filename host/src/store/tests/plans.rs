@@ -193,7 +193,7 @@ async fn what_waiting_jobs_show_is_read_from_indexes() {
         &world,
         format!(
             "WITH wanted (id) AS (VALUES (?), (?){}1000)) FROM me",
-            queue_position::AHEAD
+            queue_position::QUEUE_POSITION
         ),
     )
     .await;
