@@ -1,38 +1,37 @@
-//! What can go wrong in the store, with the decision it carries.
+//! The store's errors, each with the decision that it carries.
 
-/// A failed question or change.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds the data directory.
     #[error("the data directory is in use by {holder}")]
     Held {
-        /// Process id and start, as the holder wrote them.
+        /// Process id and start, as the holder wrote them down.
         holder: String,
     },
-    /// The disk is full. Nothing acknowledged is lost; it works again when there is room.
+    /// The disk is full. Acknowledged changes are safe; the store resumes when there is room.
     #[error("the disk is full")]
     Full,
-    /// The disk refuses: a quota, a bound on files, a defect. Nothing acknowledged is lost; it
-    /// works again when the disk does.
-    #[error("the disk refuses: {0}")]
+    /// A disk error: a quota, a bound on file size, a defect. Acknowledged changes are safe; the
+    /// store resumes when the disk works again.
+    #[error("disk error: {0}")]
     Disk(String),
-    /// The database is locked or does not answer in time; worth trying again.
+    /// The database is locked or does not answer in time. Transient.
     #[error("the database is busy")]
     Busy,
-    /// Too much is waiting for the writer; worth trying again.
-    #[error("too many writes are waiting (bound `store.write_queue`)")]
+    /// Too many changes wait for the writer. Transient.
+    #[error("the write queue is full (`store.write_queue`)")]
     Overloaded,
-    /// The idempotency key belongs to another execution, which was sealed first. Nothing of this
-    /// one was sealed.
+    /// Another execution was sealed first under the idempotency key. Nothing of this one was
+    /// sealed.
     #[error("the idempotency key was used by another request")]
     KeyUsed,
-    /// A connection that jobs of the execution go to was removed while it was received. Nothing of
-    /// it was sealed.
-    #[error("a connection of the request's jobs was removed while the request was received")]
+    /// A connection of the execution's jobs was removed before the seal. Nothing was sealed.
+    #[error("a connection of the request's jobs was removed during the request")]
     ConnectionGone,
     #[error("database: {0}")]
     Database(String),
-    /// A row holds what no version of this program wrote.
+    /// A row has content that no version of this program wrote, or a caller broke a rule of the
+    /// store.
     #[error("unreadable row: {0}")]
     Corrupt(String),
     #[error("the store is closed")]
@@ -40,7 +39,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The same call may work later.
+    /// The same call may succeed later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(
@@ -69,7 +68,7 @@ impl From<sqlx::Error> for StoreError {
 fn from_code(code: Option<&str>, message: &str) -> StoreError {
     const BUSY: u32 = 5;
     const LOCKED: u32 = 6;
-    // A quota and a bound on the size of files are this, not `FULL`: only ENOSPC is that.
+    // Quotas and bounds on file size are reported as this; only ENOSPC is `FULL`.
     const IOERR: u32 = 10;
     const FULL: u32 = 13;
     match code

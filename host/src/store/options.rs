@@ -1,28 +1,29 @@
-//! Bounds of the store, with their defaults.
+//! The store's settings, with their defaults.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// How the store works. The names are those of the `[server.store]` table of the configuration.
+/// Settings of the store: the table `[server.store]` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreOptions {
-    /// Changes that may wait for the writer.
+    /// The number of changes that may wait for the writer.
     pub write_queue: usize,
-    /// Rows after which the writer commits a group although more changes are waiting.
+    /// The writer commits a group after this many rows, even if more changes wait.
     pub group_rows: usize,
-    /// How long a change or a question waits for the database, a connection or the queue.
+    /// Maximum wait of a read or a write for the database, a connection or the queue, in
+    /// milliseconds.
     pub busy_timeout_ms: u64,
-    /// Connections for questions.
+    /// The number of connections for reads.
     pub readers: u32,
-    /// How long a finished execution is kept with its jobs and their histories, in milliseconds.
-    /// Idempotency keys, and the executions that they name, are kept for a day at least.
+    /// How long finished executions are kept with their jobs and histories, in milliseconds.
+    /// Idempotency keys and their executions are kept for at least a day.
     pub retention_ms: i64,
-    /// How often executions past their time are looked for and removed, in milliseconds; at the
-    /// start as well.
+    /// How often expired executions are removed, in milliseconds. The host also removes them at the
+    /// start.
     pub removal_interval_ms: u64,
-    /// Events that are kept of one job. Of a longer history the first 20 are kept and the newest;
-    /// the numbers show the gap.
+    /// The number of events kept per job. A longer history keeps its first 20 and its newest
+    /// events; the event numbers show the gap.
     pub events_per_job: u32,
 }
 

@@ -13,4 +13,5 @@ pub mod partition;
 pub mod problem;
 pub mod retry;
 pub mod state;
+pub mod transition;
 pub mod waiting;

@@ -1,12 +1,15 @@
-//! Parents: unfinished jobs of the objects that a job refers to.
+//! Parents: the jobs of the objects that a job refers to, unfinished or ended.
+
+use std::collections::{BTreeSet, HashMap};
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
+use egression_core::domain::state::JobState;
 use sqlx::{Row as _, SqliteConnection};
 
-use crate::store::dependencies::edges;
-use crate::store::engine::statement;
-use crate::store::engine::statement::CHUNK;
+use crate::store::engine::predicates::{has_ended, is_active};
+use crate::store::engine::statement::{self, CHUNK};
+use crate::store::rows::codes;
 use crate::store::{Store, StoreError};
 
 impl Store {
@@ -26,28 +29,6 @@ impl Store {
                     find(conn, connection, chunk, found).await?;
                 }
                 Ok(parents)
-            })
-        })
-        .await
-    }
-
-    /// For each child with an object that it would wait for (and the unfinished job of that, if one
-    /// is known): whether that waits, through whatever many others, for the child.
-    pub async fn close_circles(
-        &self,
-        connection: ConnectionId,
-        pairs: &[(JobSeq, ObjectKey, Option<JobSeq>)],
-    ) -> Result<Vec<bool>, StoreError> {
-        let pairs = pairs.to_vec();
-        self.read(move |conn| {
-            Box::pin(async move {
-                let mut close = Vec::with_capacity(pairs.len());
-                for (child, object, parent) in &pairs {
-                    close.push(
-                        edges::closes_cycle(conn, connection, *child, object, *parent).await?,
-                    );
-                }
-                Ok(close)
             })
         })
         .await
@@ -72,17 +53,22 @@ async fn find(
         },
     );
     select
-        .push(
-            ") SELECT w.i, (SELECT p.id FROM job p JOIN execution px ON px.seq = p.id >> 24 AND px.seal IS NOT NULL \
-             WHERE p.object_hash = w.hash AND (p.state > 2) = FALSE AND (p.waiting IS NULL OR p.waiting NOT IN (1, 14)) \
-             AND p.object_type = w.type AND p.object_id = w.oid AND p.id <> w.child \
-             AND CASE p.seal WHEN 0 THEN px.seal ELSE p.seal END <= CASE c.seal WHEN 0 THEN cx.seal ELSE c.seal END \
-             AND p.connection_id = ",
-        )
+        .push(concat!(
+            ") SELECT w.i, (SELECT p.id FROM job p JOIN execution px ON px.seq = p.id >> \
+                24 AND px.seal IS NOT NULL WHERE p.object_hash = w.hash AND ",
+            has_ended!("p."),
+            " = FALSE AND ",
+            is_active!("p."),
+            " \
+                 AND p.object_type = w.type AND p.object_id = w.oid AND p.id <> w.child AND CASE \
+                 p.seal WHEN 0 THEN px.seal ELSE p.seal END <= CASE c.seal WHEN 0 THEN cx.seal \
+                 ELSE c.seal END AND p.connection_id = "
+        ))
         .push_bind(connection.0)
         .push(
-            " ORDER BY CASE p.seal WHEN 0 THEN px.seal ELSE p.seal END DESC, p.belt DESC, p.id DESC LIMIT 1) \
-             FROM w JOIN job c ON c.id = w.child JOIN execution cx ON cx.seq = c.id >> 24",
+            " ORDER BY CASE p.seal WHEN 0 THEN px.seal ELSE p.seal END DESC, p.belt DESC, p.id \
+             DESC LIMIT 1) FROM w JOIN job c ON c.id = w.child JOIN execution cx ON cx.seq = c.id \
+             >> 24",
         );
     for row in statement::rows(select, conn).await? {
         let index: i64 = row.try_get(0)?;
@@ -94,4 +80,36 @@ async fn find(
         }
     }
     Ok(())
+}
+
+/// The ended ones of these jobs, and whether they succeeded. A job that no longer exists ended
+/// well: one that ended badly would have notified its children.
+pub async fn ends(
+    conn: &mut SqliteConnection,
+    jobs: &[JobSeq],
+) -> Result<HashMap<JobSeq, bool>, StoreError> {
+    let distinct: BTreeSet<_> = jobs.iter().copied().collect();
+    let distinct: Vec<_> = distinct.into_iter().collect();
+    let mut ends: HashMap<_, _> = distinct.iter().map(|job| (*job, true)).collect();
+    for chunk in distinct.chunks(CHUNK) {
+        let select = statement::among(
+            "SELECT id, state FROM job WHERE id IN",
+            chunk.iter().copied(),
+        );
+        for row in statement::rows(select, conn).await? {
+            let job = JobSeq(row.try_get(0)?);
+            let state = codes::state(row.try_get(1)?)?;
+            if state.is_terminal() {
+                ends.insert(job, is_success(state));
+            } else {
+                ends.remove(&job);
+            }
+        }
+    }
+    Ok(ends)
+}
+
+/// The object is at the destination, or a newer job brings it there.
+pub const fn is_success(state: JobState) -> bool {
+    matches!(state, JobState::Succeeded | JobState::Superseded)
 }

@@ -1,33 +1,43 @@
-//! What the end of a job means for the children that wait for its object.
+//! The release of children when a job of the object that they wait for ends.
 //!
-//! Any number of children may wait for one object. Promises to tell at most [`AT_ONCE`] of them in
-//! one transaction, the one in which the parent ended included: where there are more, that it ended
-//! is kept (`pending_notification`), and they are told in transactions of their own, in the order of the
-//! ends. If that is broken off, the next end or the next start goes on with it.
+//! Any number of children may wait for one object. One transaction notifies at most [`AT_ONCE`] of
+//! them, including the transaction in which the parent ends. If there are more, the end is stored
+//! (`pending_notification`), and later transactions notify the children in the order of the ends.
+//! After an interruption, the next end or the next start continues.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
-use egression_core::domain::state::JobState;
-use egression_core::domain::waiting::WaitingKind;
+use egression_core::domain::state::Wait;
+use egression_core::domain::transition::Event;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::store::dependencies::edges;
-use crate::store::engine::statement;
-use crate::store::engine::statement::CHUNK;
+use crate::store::dependencies::{edges, parents};
+use crate::store::engine::predicates::{has_ended, is_active};
+use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::due::ORPHAN_AGAIN_MS;
-use crate::store::lifecycle::ending::Ending;
-use crate::store::lifecycle::transition;
-use crate::store::lifecycle::transition::{JobChanges, JobFields};
+use crate::store::lifecycle::transition::{self, JobChanges};
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 
-/// Children that are told in one transaction.
-pub(in crate::store) const AT_ONCE: usize = 1000;
+/// Children that one transaction notifies.
+pub const AT_ONCE: usize = 1000;
+/// The host looks at an orphan again after this time, because the caller that settles it may die.
+pub const LOOK_AGAIN_MS: i64 = 30_000;
+
+/// A job that ends in this transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedJob<'a> {
+    pub job: JobSeq,
+    pub connection: ConnectionId,
+    pub object: &'a ObjectKey,
+    pub success: bool,
+    /// It waited for objects itself.
+    pub was_child: bool,
+}
 
 /// A child that waits for an object.
 struct Edge {
@@ -37,31 +47,32 @@ struct Edge {
     parent: Option<JobSeq>,
 }
 
-/// The jobs that ended, by their objects, and whether that was a success.
+/// The jobs that ended, by their objects, and whether they succeeded.
 type Ended<'a> = HashMap<(ConnectionId, &'a ObjectKey), (JobSeq, bool)>;
 
 impl Store {
-    /// Tells the children that the transactions before left pending_notifications, in bounded transactions. What
-    /// led here is committed, and so is what is still to be told: if this fails, or the host dies
-    /// in the middle, it is gone on with later. One caller does it for all: whoever finds another
-    /// one at it goes its way, for that one looks again before it stops.
+    /// Notifies the children that earlier transactions left, in bounded transactions. The ends and
+    /// the pending notifications are committed, so an error or a crash only delays them. One caller
+    /// does the work for all: a caller that finds another one at work returns, because that one
+    /// looks again before it stops.
     pub(in crate::store) async fn notify_rest(&self, mut changes: Changes) -> Changes {
-        while self.inner.published.pending_notifications.load(Ordering::SeqCst) > 0 {
+        let pending = &self.inner.published.pending_notifications;
+        while pending.load(Ordering::SeqCst) > 0 {
             let Ok(_notifying) = self.inner.notifying.try_lock() else {
                 break;
             };
             let now = self.inner.clock.wall();
-            let told = self.write(AT_ONCE, move |tx| {
+            let notified = self.write(AT_ONCE, move |tx| {
                 Box::pin(async move {
                     let mut changes = JobChanges::at(now);
                     notify_some(tx, &mut changes).await?;
                     changes.finish(tx).await
                 })
             });
-            match told.await {
+            match notified.await {
                 Ok(later) => changes.absorb(later),
                 Err(error) => {
-                    tracing::warn!(%error, "children of an ended job are not told yet");
+                    tracing::warn!(%error, "cannot notify the children of an ended job yet");
                     break;
                 }
             }
@@ -70,88 +81,48 @@ impl Store {
     }
 }
 
-/// Tells the children of ended jobs: after a success the edge goes and a child without edges is
-/// ready; otherwise the child goes on waiting for a newer unfinished job of the object, and is an
-/// orphan if there is none.
-pub(in crate::store) async fn tell(
+/// Notifies the children of ended jobs. After a success the edge goes, and a child without edges is
+/// ready. Otherwise the child waits for a newer unfinished job of the object, and is an orphan if
+/// there is none.
+pub async fn notify_dependents(
     tx: &mut WriteTx,
     changes: &mut JobChanges,
-    endings: &[Ending],
+    jobs: &[EndedJob<'_>],
 ) -> Result<(), StoreError> {
-    let ended_children: Vec<_> = endings
+    let children: Vec<_> = jobs
         .iter()
-        .filter(|ending| ending.job.standing.waiting == Some(WaitingKind::Dependency))
-        .map(|ending| ending.job.job)
+        .filter(|ended| ended.was_child)
+        .map(|ended| ended.job)
         .collect();
-    edges::forget(tx, &ended_children).await?;
-    let ended: Ended<'_> = endings
+    edges::forget(tx, &children).await?;
+    let ended: Ended<'_> = jobs
         .iter()
-        .map(|ending| {
-            (
-                (ending.job.connection, &ending.job.object),
-                (ending.job.job, is_success(ending.state)),
-            )
-        })
+        .map(|ended| ((ended.connection, ended.object), (ended.job, ended.success)))
         .collect();
-    let edges = edges_to(tx, endings, AT_ONCE + 1).await?;
+    let edges = edges_to(tx, &ended, AT_ONCE + 1).await?;
     if edges.is_empty() {
         return Ok(());
     }
-    // Ends are told in their order: behind what is still to be told there is no overtaking.
-    let pending_notifications: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pending_notification)")
+    // Ends keep their order: none overtakes those that are still pending.
+    let pending: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pending_notification)")
         .fetch_one(&mut tx.conn)
         .await?;
-    if pending_notifications || edges.len() > AT_ONCE {
+    if pending || edges.len() > AT_ONCE {
         return keep(tx, &ended).await;
     }
     judge(tx, changes, edges, &ended).await
 }
 
-/// Of these jobs, the ended (or forgotten) ones, and whether that was a success.
-pub(in crate::store) async fn ends(
-    tx: &mut WriteTx,
-    jobs: &[JobSeq],
-) -> Result<HashMap<JobSeq, bool>, StoreError> {
-    let distinct: BTreeSet<_> = jobs.iter().copied().collect();
-    let distinct: Vec<_> = distinct.into_iter().collect();
-    // A job that is gone has ended well: what ended badly would have told its children.
-    let mut ends: HashMap<_, _> = distinct.iter().map(|job| (*job, true)).collect();
-    for chunk in distinct.chunks(CHUNK) {
-        for row in statement::rows(
-            statement::among(
-                "SELECT id, state FROM job WHERE id IN",
-                chunk.iter().copied(),
-            ),
-            &mut tx.conn,
-        )
-        .await?
-        {
-            let job = JobSeq(row.try_get(0)?);
-            let state = transition::state(row.try_get(1)?)?;
-            if state.is_terminal() {
-                ends.insert(job, is_success(state));
-            } else {
-                ends.remove(&job);
-            }
-        }
-    }
-    Ok(ends)
-}
-
-const fn is_success(state: JobState) -> bool {
-    matches!(state, JobState::Succeeded | JobState::Superseded)
-}
-
 /// At most `most` of the edges to the objects of these jobs, by child.
 async fn edges_to(
     tx: &mut WriteTx,
-    endings: &[Ending],
+    ended: &Ended<'_>,
     most: usize,
 ) -> Result<Vec<Edge>, StoreError> {
     let mut edges: Vec<Edge> = Vec::new();
-    let places: BTreeSet<_> = endings
-        .iter()
-        .map(|ending| (ending.job.connection.0, ending.job.object_hash.0))
+    let places: BTreeSet<_> = ended
+        .keys()
+        .map(|(connection, object)| (connection.0, object.hash().0))
         .collect();
     let places: Vec<_> = places.into_iter().collect();
     for chunk in places.chunks(CHUNK) {
@@ -160,8 +131,8 @@ async fn edges_to(
                 row.push_bind(*connection).push_bind(*hash);
             });
         select.push(
-            ") SELECT d.connection_id, d.parent_type, d.parent_id, d.child_job, d.parent_job \
-             FROM e CROSS JOIN dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h LIMIT ",
+            ") SELECT d.connection_id, d.parent_type, d.parent_id, d.child_job, d.parent_job FROM \
+             e CROSS JOIN dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h LIMIT ",
         );
         select.push_bind(i64::try_from(most - edges.len()).unwrap_or(i64::MAX));
         for row in statement::rows(select, &mut tx.conn).await? {
@@ -183,7 +154,7 @@ async fn edges_to(
     Ok(edges)
 }
 
-/// Keeps that these jobs ended, as far as children wait for their objects.
+/// Stores the ends of those jobs whose objects have children.
 async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
     let mut ended: Vec<_> = ended.iter().collect();
     ended.sort_unstable_by_key(|(_, (job, _))| *job);
@@ -201,8 +172,9 @@ async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
             },
         );
         insert.push(
-            ") INSERT INTO pending_notification (connection_id, object_type, object_id, job_id, success) SELECT c, t, o, job, success FROM e \
-             WHERE EXISTS (SELECT 1 FROM dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h)",
+            ") INSERT INTO pending_notification (connection_id, object_type, object_id, job_id, \
+             success) SELECT c, t, o, job, success FROM e WHERE EXISTS (SELECT 1 FROM dependency \
+             d WHERE d.connection_id = e.c AND d.parent_hash = e.h)",
         );
         let kept = statement::run(insert, &mut tx.conn).await?.rows_affected();
         tx.effects.pending_notifications += i64::try_from(kept).unwrap_or(i64::MAX);
@@ -210,11 +182,12 @@ async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Tells the next children of what is kept.
-pub(in crate::store) async fn notify_some(tx: &mut WriteTx, changes: &mut JobChanges) -> Result<(), StoreError> {
+/// Notifies the next children of the stored ends.
+async fn notify_some(tx: &mut WriteTx, changes: &mut JobChanges) -> Result<(), StoreError> {
     let mut left = AT_ONCE;
     while left > 0 {
-        let next = "SELECT seq, connection_id, object_type, object_id, job_id, success, notified_to FROM pending_notification ORDER BY seq LIMIT 1";
+        let next = "SELECT seq, connection_id, object_type, object_id, job_id, success, \
+            notified_to FROM pending_notification ORDER BY seq LIMIT 1";
         let Some(row) = sqlx::query(next).fetch_optional(&mut tx.conn).await? else {
             break;
         };
@@ -229,12 +202,13 @@ pub(in crate::store) async fn notify_some(tx: &mut WriteTx, changes: &mut JobCha
             (JobSeq(row.try_get(4)?), row.try_get(5)?),
         )]);
         let edges = edges_after(tx, connection, &object, JobSeq(row.try_get(6)?), left).await?;
-        let told = edges.len();
+        let notified = edges.len();
         match edges.last() {
-            Some(last) if told == left => {
-                let step = sqlx::query("UPDATE pending_notification SET notified_to = $1 WHERE seq = $2")
-                    .bind(last.child.0)
-                    .bind(seq);
+            Some(last) if notified == left => {
+                let step =
+                    sqlx::query("UPDATE pending_notification SET notified_to = $1 WHERE seq = $2")
+                        .bind(last.child.0)
+                        .bind(seq);
                 step.execute(&mut tx.conn).await?;
             }
             _ => {
@@ -246,7 +220,7 @@ pub(in crate::store) async fn notify_some(tx: &mut WriteTx, changes: &mut JobCha
             }
         }
         judge(tx, changes, edges, &ended).await?;
-        left -= told;
+        left -= notified;
     }
     look_again(tx, changes).await
 }
@@ -259,8 +233,9 @@ async fn edges_after(
     most: usize,
 ) -> Result<Vec<Edge>, StoreError> {
     let rows = sqlx::query(
-        "SELECT child_job, parent_job FROM dependency WHERE connection_id = $1 AND parent_hash = $2 AND child_job > $3 \
-         AND parent_type = $4 AND parent_id = $5 ORDER BY child_job LIMIT $6",
+        "SELECT child_job, parent_job FROM dependency WHERE connection_id = $1 AND parent_hash = \
+         $2 AND child_job > $3 AND parent_type = $4 AND parent_id = $5 ORDER BY child_job LIMIT \
+         $6",
     )
     .bind(connection.0)
     .bind(object.hash().0)
@@ -285,25 +260,22 @@ async fn edges_after(
     rows.iter().map(edge).collect()
 }
 
-/// Who ends these orphans may die before it does: they are told again.
+/// Lets the host look at orphans again later: the caller that settles them may die before it does.
 async fn look_again(tx: &mut WriteTx, changes: &mut JobChanges) -> Result<(), StoreError> {
-    let again = changes.now.plus_ms(ORPHAN_AGAIN_MS);
-    let moved = transition::load(&mut tx.conn, &changes.report.orphaned)
+    let at = changes.now.plus_ms(LOOK_AGAIN_MS);
+    let moves = transition::load(&mut tx.conn, &changes.report.orphaned)
         .await?
         .into_iter()
-        .filter(|job| {
-            job.standing.state == JobState::Waiting
-                && job.standing.waiting == Some(WaitingKind::Dependency)
+        .filter(|job| match job.fields.state.wait() {
+            Some(Wait::Dependency { until, .. }) => until.is_none_or(|until| until > at),
+            _ => false,
         })
-        .filter(|job| job.standing.due_at.is_none_or(|due| due > again))
         .map(|job| {
-            let next = job
-                .standing
-                .waits(Some(WaitingKind::Dependency), Some(again));
-            (job, next)
+            let next = job.fields.after(Event::LookAgain { at })?;
+            Ok((job, next))
         })
-        .collect();
-    changes.apply(tx, moved).await
+        .collect::<Result<_, StoreError>>()?;
+    changes.apply(tx, moves).await
 }
 
 async fn judge(
@@ -313,13 +285,13 @@ async fn judge(
     ended: &Ended<'_>,
 ) -> Result<(), StoreError> {
     let known: Vec<_> = edges.iter().filter_map(|edge| edge.parent).collect();
-    let ends = ends(tx, &known).await?;
+    let ends = parents::ends(&mut tx.conn, &known).await?;
     let (mut through, mut failed) = (Vec::new(), Vec::new());
     for edge in edges {
         let Some((parent, success)) = ended.get(&(edge.connection, &edge.object)) else {
             continue;
         };
-        // A newer unfinished job of the object is known: it decides.
+        // The child waits for a newer unfinished job of the object, which decides.
         if edge
             .parent
             .is_some_and(|known| known != *parent && !ends.contains_key(&known))
@@ -337,8 +309,8 @@ async fn judge(
     release(tx, changes, through.iter().map(|edge| edge.child).collect()).await
 }
 
-/// The children of what failed wait for the newest unfinished job of the object; where there is
-/// none they are orphans.
+/// Points the children of failed jobs to the newest unfinished job of the object. Where there is
+/// none, they are orphans.
 async fn wait_for_newer(
     tx: &mut WriteTx,
     changes: &mut JobChanges,
@@ -362,8 +334,7 @@ async fn wait_for_newer(
     point_to(tx, &moved).await
 }
 
-/// By connection and object: the two newest unfinished jobs, for one of them may be the child
-/// itself.
+/// The two newest unfinished jobs of each object: one of them may be the child itself.
 async fn newest_unfinished(
     tx: &mut WriteTx,
     edges: &[Edge],
@@ -387,9 +358,20 @@ async fn newest_unfinished(
             },
         );
         select.push(concat!(
-            ") SELECT w.i, j.id FROM w CROSS JOIN job j WHERE j.id IN (SELECT n.id FROM job n JOIN execution x ON x.seq = n.id >> 24 ",
-            "AND x.seal IS NOT NULL WHERE n.connection_id = w.c AND n.object_hash = w.h AND (n.state > 2) = FALSE ",
-            "AND (n.waiting IS NULL OR n.waiting NOT IN (1, 14)) AND n.object_type = w.t AND n.object_id = w.o ",
+            ") SELECT w.i, j.id FROM w CROSS JOIN job j WHERE j.id IN (SELECT n.id FROM job n \
+             JOIN execution x ON x.seq = n.id >> 24 ",
+            concat!(
+                "AND x.seal IS NOT NULL WHERE n.connection_id = w.c AND n.object_hash = w.h \
+                AND ",
+                has_ended!("n."),
+                " \
+                = FALSE "
+            ),
+            concat!(
+                "AND ",
+                is_active!("n."),
+                " AND n.object_type = w.t AND n.object_id = w.o "
+            ),
             "ORDER BY n.id DESC LIMIT 2) ORDER BY w.i, j.id DESC",
         ));
         for row in statement::rows(select, &mut tx.conn).await? {
@@ -430,8 +412,7 @@ async fn point_to(tx: &mut WriteTx, edges: &[(Edge, JobSeq)]) -> Result<(), Stor
 }
 
 async fn remove(tx: &mut WriteTx, edges: &[Edge]) -> Result<(), StoreError> {
-    // Object by object, and not as rows of values: the planner would try each child with each
-    // object.
+    // One statement per object: with rows of values, the planner tries each child with each object.
     let mut places: HashMap<_, Vec<JobSeq>> = HashMap::new();
     for edge in edges {
         places
@@ -456,7 +437,7 @@ async fn remove(tx: &mut WriteTx, edges: &[Edge]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes those of the children ready that have nothing left to wait for.
+/// Makes the children ready that have no edge left.
 async fn release(
     tx: &mut WriteTx,
     changes: &mut JobChanges,
@@ -472,26 +453,23 @@ async fn release(
             children.remove(&JobSeq(row.try_get(0)?));
         }
     }
-    changes.report.orphaned.retain(|job| !children.contains(job));
+    changes
+        .report
+        .orphaned
+        .retain(|job| !children.contains(job));
     let free: Vec<_> = children.into_iter().collect();
-    let moved: Vec<_> = transition::load(&mut tx.conn, &free)
+    let moves = transition::load(&mut tx.conn, &free)
         .await?
         .into_iter()
-        .filter(|job| {
-            job.standing.state == JobState::Waiting
-                && job.standing.waiting == Some(WaitingKind::Dependency)
-        })
+        .filter(|job| job.fields.waits_for_parents())
         .map(|job| {
-            // The bound is on one wait: should it wait again, that is another one.
-            let next = JobFields {
-                waits_since: None,
-                ..job.standing.waits(None, None)
-            };
-            (job, next)
+            let next = job.fields.after(Event::ParentsArrived)?;
+            Ok((job, next))
         })
-        .collect();
-    changes.report
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    changes
+        .report
         .released
-        .extend(moved.iter().map(|(job, _)| job.job));
-    changes.apply(tx, moved).await
+        .extend(moves.iter().map(|(job, _)| job.job));
+    changes.apply(tx, moves).await
 }

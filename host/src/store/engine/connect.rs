@@ -1,4 +1,4 @@
-//! Connections to the database file: one for the writer, a few for questions.
+//! Connections to the database file: one for the writer, a few for readers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,10 +11,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 use crate::store::{StoreError, StoreOptions};
 
 /// The writer's connection, migrated.
-pub(in crate::store) async fn writer(
-    file: &Path,
-    options: &StoreOptions,
-) -> Result<SqliteConnection, StoreError> {
+pub async fn writer(file: &Path, options: &StoreOptions) -> Result<SqliteConnection, StoreError> {
     let connect = base(file, options)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -24,8 +21,8 @@ pub(in crate::store) async fn writer(
         // In KiB. The hot indexes of a million waiting jobs should stay in memory.
         .pragma("cache_size", "-131072")
         .pragma("temp_store", "memory")
-        // In pages. The indexes by hash change the same pages again and again while a bulk is
-        // received: a log of 64 MiB lets a checkpoint write each of them once.
+        // In pages. While a bulk is staged, the indexes by hash change the same pages again and
+        // again: with a log of 64 MiB, a checkpoint writes each of them once.
         .pragma("wal_autocheckpoint", "16000")
         .pragma("journal_size_limit", "134217728");
     let mut conn = connect.connect().await?;
@@ -37,7 +34,7 @@ pub(in crate::store) async fn writer(
 }
 
 /// The readers. They cannot write.
-pub(in crate::store) fn readers(file: &Path, options: &StoreOptions) -> SqlitePool {
+pub fn readers(file: &Path, options: &StoreOptions) -> SqlitePool {
     let connect = base(file, options)
         .read_only(true)
         .pragma("cache_size", "-16384");

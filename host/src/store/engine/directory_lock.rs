@@ -1,6 +1,5 @@
-//! The operating system's lock on the data directory: one host per directory, and the kernel frees
-//! it when the holder dies, however it dies. Who holds it is written into a file beside it, for the
-//! message only.
+//! The operating system's lock on the data directory: one host per directory. The kernel releases
+//! it when the holder dies. A second file names the holder, for error messages only.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -10,9 +9,9 @@ use egression_core::time::Wall;
 
 use crate::store::StoreError;
 
-/// The lock, for as long as it lives.
+/// Holds the lock until dropped.
 #[derive(Debug)]
-pub(in crate::store) struct DirectoryLock {
+pub struct DirectoryLock {
     _file: File,
 }
 
@@ -22,7 +21,7 @@ impl DirectoryLock {
     /// # Errors
     /// [`StoreError::Held`] if another store has it; [`StoreError::Database`] if the directory
     /// cannot be written.
-    pub(in crate::store) fn take(directory: &Path, now: Wall) -> Result<Self, StoreError> {
+    pub fn take(directory: &Path, now: Wall) -> Result<Self, StoreError> {
         let unusable =
             |error: io::Error| StoreError::Database(format!("{}: {error}", directory.display()));
         std::fs::create_dir_all(directory).map_err(unusable)?;

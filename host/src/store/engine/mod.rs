@@ -1,9 +1,10 @@
 //! The database itself: connections, the one writer, and the start.
 
-pub(in crate::store) mod connect;
-pub(in crate::store) mod directory_lock;
+pub mod connect;
+pub mod directory_lock;
 mod open;
-pub(in crate::store) mod recovery;
-pub(in crate::store) mod statement;
-pub(in crate::store) mod store;
-pub(in crate::store) mod writer;
+pub mod predicates;
+pub mod recovery;
+pub mod statement;
+pub mod store;
+pub mod writer;

@@ -9,29 +9,26 @@ use tokio::sync::{broadcast, mpsc};
 use crate::clock::Clock;
 use crate::store::engine::directory_lock::DirectoryLock;
 use crate::store::engine::store::{Inner, Store};
-use crate::store::engine::writer::{Published, WriteTx};
-use crate::store::engine::{connect, recovery, writer};
+use crate::store::engine::writer::{self, Published, WriteTx};
+use crate::store::engine::{connect, recovery};
 use crate::store::error::StoreError;
 use crate::store::options::StoreOptions;
 
-/// Announcements that a slow receiver of [`Store::changes`] may lag behind before it has to read
-/// anew.
+/// Announcements that a receiver of [`Store::changes`] may lag behind before it must read again.
 const CHANGES_KEPT: usize = 4096;
 
 impl Store {
-    /// Opens or creates `egression.db` in `data_dir`, takes the operating system's lock on the data
-    /// directory, migrates, removes executions that were never sealed, and goes on with
-    /// cancellations that were interrupted. Intents that were open stay so:
+    /// Locks the data directory, opens or creates `egression.db` in it, migrates it, removes
+    /// unsealed executions, and continues interrupted cancels. Open intents stay open:
     /// [`Store::open_intents`].
     ///
     /// # Errors
-    /// [`StoreError::Held`] with the holder if another host has the lock; else what the database
-    /// says.
+    /// [`StoreError::Held`] with the holder if another host has the lock.
     pub async fn open(data_dir: &Path, clock: Clock) -> Result<Self, StoreError> {
         Self::open_with(data_dir, clock, StoreOptions::default()).await
     }
 
-    /// The same with other bounds.
+    /// As [`Store::open`], with other bounds.
     pub async fn open_with(
         data_dir: &Path,
         clock: Clock,

@@ -1,6 +1,5 @@
-//! What is put right at the start: numbers go on after the largest used, what was received in part
-//! is removed, the children of ended parents are told, and cancellations that were interrupted go
-//! on.
+//! Recovery at the start: numbers continue after the largest one used, unsealed executions are
+//! removed, pending notifications are delivered, and interrupted cancels continue.
 
 use std::sync::atomic::Ordering;
 
@@ -8,25 +7,30 @@ use egression_core::domain::ids::ExecutionSeq;
 use egression_core::time::Wall;
 use sqlx::SqliteConnection;
 
+use crate::store::engine::predicates::{holds_key, waits_for_object};
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 
-/// The largest number that an execution or a seal has. Seals of jobs that have ended order nothing
-/// any more.
-pub(in crate::store) async fn last_number(conn: &mut SqliteConnection) -> Result<i64, StoreError> {
+/// The largest number of an execution or a seal. The seals of ended jobs no longer order anything.
+pub async fn last_number(conn: &mut SqliteConnection) -> Result<i64, StoreError> {
     let executions: i64 = sqlx::query_scalar(
-        "SELECT coalesce(max(n), 0) FROM (SELECT max(seq) AS n FROM execution UNION ALL SELECT max(seal) FROM execution) AS most",
+        "SELECT coalesce(max(n), 0) FROM (SELECT max(seq) AS n FROM execution UNION ALL SELECT \
+         max(seal) FROM execution) AS most",
     )
     .fetch_one(&mut *conn)
     .await?;
-    let jobs: Option<i64> =
-        sqlx::query_scalar("SELECT max(seal) FROM job WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14))")
-            .fetch_one(&mut *conn)
-            .await?;
-    let waiting: Option<i64> =
-        sqlx::query_scalar("SELECT max(seal) FROM job WHERE state = 0 AND waiting = 5")
-            .fetch_one(conn)
-            .await?;
+    let jobs: Option<i64> = sqlx::query_scalar(concat!(
+        "SELECT max(seal) FROM job WHERE seal > 0 AND ",
+        holds_key!("")
+    ))
+    .fetch_one(&mut *conn)
+    .await?;
+    let waiting: Option<i64> = sqlx::query_scalar(concat!(
+        "SELECT max(seal) FROM job WHERE ",
+        waits_for_object!("")
+    ))
+    .fetch_one(conn)
+    .await?;
     Ok(executions.max(jobs.unwrap_or(0)).max(waiting.unwrap_or(0)))
 }
 
@@ -35,17 +39,26 @@ impl Store {
         let (open, pending_notifications): (i64, i64) = self
             .read(|conn| {
                 Box::pin(async move {
-                    let sum = "SELECT CAST(coalesce(sum(p.waiting + p.in_flight + p.accepted), 0) AS BIGINT) FROM progress p \
-                         JOIN execution x ON x.seq = p.execution_seq WHERE x.completed_at IS NULL";
+                    let sum = "SELECT coalesce(sum(p.waiting + p.in_flight + p.accepted), 0) FROM \
+                        progress p JOIN execution x ON x.seq = p.execution_seq WHERE \
+                        x.completed_at IS NULL";
                     let open = sqlx::query_scalar(sum).fetch_one(&mut *conn).await?;
-                    Ok((open, sqlx::query_scalar("SELECT count(*) FROM pending_notification").fetch_one(conn).await?))
+                    Ok((
+                        open,
+                        sqlx::query_scalar("SELECT count(*) FROM pending_notification")
+                            .fetch_one(conn)
+                            .await?,
+                    ))
                 })
             })
             .await?;
         self.inner.published.backlog.store(open, Ordering::Relaxed);
-        self.inner.published.pending_notifications.store(pending_notifications, Ordering::Relaxed);
+        self.inner
+            .published
+            .pending_notifications
+            .store(pending_notifications, Ordering::Relaxed);
         self.abandon_begun_before(Wall(i64::MAX)).await?;
-        // Nobody listens yet: the scheduler reads who is ready.
+        // Nobody listens yet: the scheduler will read the ready jobs.
         self.notify_rest(Changes::default()).await;
         let now = self.inner.clock.wall();
         for execution in self
@@ -57,14 +70,18 @@ impl Store {
         Ok(())
     }
 
-    /// Removes executions that were begun before then and never sealed: what is left of requests
+    /// Removes executions that began before this time and were never sealed: the rest of requests
     /// that broke off while the store could not write.
     pub async fn abandon_begun_before(&self, before: Wall) -> Result<(), StoreError> {
         let begun: Vec<i64> = self
             .read(move |conn| {
                 Box::pin(async move {
-                    let select = "SELECT seq FROM execution WHERE seal IS NULL AND completed_at IS NULL AND created_at < $1 ORDER BY seq";
-                    Ok(sqlx::query_scalar(select).bind(before.0).fetch_all(conn).await?)
+                    let select = "SELECT seq FROM execution WHERE seal IS NULL AND completed_at \
+                        IS NULL AND created_at < $1 ORDER BY seq";
+                    Ok(sqlx::query_scalar(select)
+                        .bind(before.0)
+                        .fetch_all(conn)
+                        .await?)
                 })
             })
             .await?;

@@ -1,6 +1,6 @@
-//! Statements over many rows at once: fewer and larger ones are what makes the store fast.
+//! Statements over many rows: fewer and larger statements make the store fast.
 //!
-//! Only lists of placeholders vary in their text, never values.
+//! Only the lists of placeholders vary in a text, never values.
 
 use egression_core::domain::ids::JobSeq;
 use sqlx::query_builder::Separated;
@@ -8,37 +8,32 @@ use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 use sqlx::{Encode, QueryBuilder, Sqlite, SqliteConnection, Type};
 
 use crate::store::StoreError;
+use crate::store::engine::writer::WriteTx;
 
-/// A statement being put together.
-pub(in crate::store) type Statement = QueryBuilder<Sqlite>;
+pub type Statement = QueryBuilder<Sqlite>;
 
-/// Rows in one statement. Small enough for SQLite's bound on placeholders whatever the columns,
-/// large enough to pay.
-pub(in crate::store) const CHUNK: usize = 500;
+/// Rows per statement: below SQLite's bound on placeholders for any number of columns.
+pub const CHUNK: usize = 500;
 
-/// A row of values being put together.
-pub(in crate::store) struct ValueRow<'a> {
+pub struct ValueRow<'a> {
     list: Separated<'a, Sqlite, &'static str>,
 }
 
 impl ValueRow<'_> {
-    pub(in crate::store) fn push_bind<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(
-        &mut self,
-        value: T,
-    ) -> &mut Self {
+    pub fn push_bind<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> &mut Self {
         self.list.push_bind(value);
         self
     }
 
-    /// Adds what is the same in every row.
-    pub(in crate::store) fn push(&mut self, constant: &'static str) -> &mut Self {
+    /// Adds a value that is the same in every row.
+    pub fn push(&mut self, constant: &'static str) -> &mut Self {
         self.list.push(constant);
         self
     }
 }
 
 /// `head VALUES (…), (…)`. There must be at least one row.
-pub(in crate::store) fn values<R>(
+pub fn values<R>(
     head: &str,
     rows: impl IntoIterator<Item = R>,
     mut push: impl FnMut(&mut ValueRow<'_>, R),
@@ -49,16 +44,13 @@ pub(in crate::store) fn values<R>(
 }
 
 /// The head, and a list in brackets with a placeholder for each job.
-pub(in crate::store) fn among(head: &str, jobs: impl IntoIterator<Item = JobSeq>) -> Statement {
+pub fn among(head: &str, jobs: impl IntoIterator<Item = JobSeq>) -> Statement {
     let mut statement = Statement::new(head);
     push_among(&mut statement, jobs);
     statement
 }
 
-pub(in crate::store) fn push_among(
-    statement: &mut Statement,
-    jobs: impl IntoIterator<Item = JobSeq>,
-) {
+pub fn push_among(statement: &mut Statement, jobs: impl IntoIterator<Item = JobSeq>) {
     statement.push(" (");
     let mut list = statement.separated(", ");
     for job in jobs {
@@ -67,19 +59,26 @@ pub(in crate::store) fn push_among(
     statement.push(")");
 }
 
-/// Runs a statement whose text will hardly come again, so that it does not push others out of the
-/// cache.
-pub(in crate::store) async fn run(
+/// Runs a statement without caching it: its text hardly ever repeats.
+pub async fn run(
     mut statement: Statement,
     conn: &mut SqliteConnection,
 ) -> Result<SqliteQueryResult, StoreError> {
     Ok(statement.build().persistent(false).execute(conn).await?)
 }
 
-/// The same for its rows.
-pub(in crate::store) async fn rows(
+/// As [`run`], and returns the rows.
+pub async fn rows(
     mut statement: Statement,
     conn: &mut SqliteConnection,
 ) -> Result<Vec<SqliteRow>, StoreError> {
     Ok(statement.build().persistent(false).fetch_all(conn).await?)
+}
+
+/// Runs `head`, which ends in `IN`, for all of these jobs.
+pub async fn run_among(tx: &mut WriteTx, head: &str, jobs: &[JobSeq]) -> Result<(), StoreError> {
+    for chunk in jobs.chunks(CHUNK) {
+        run(among(head, chunk.iter().copied()), &mut tx.conn).await?;
+    }
+    Ok(())
 }

@@ -28,7 +28,7 @@ pub(in crate::store) struct Inner {
     pub(in crate::store) readers: SqlitePool,
     pub(in crate::store) queue: mpsc::Sender<Option<Box<dyn Change>>>,
     pub(in crate::store) published: Arc<Published>,
-    /// Held by whoever tells the children of ended jobs.
+    /// Held by the caller that notifies the children of ended jobs.
     pub(in crate::store) notifying: tokio::sync::Mutex<()>,
     pub(in crate::store) writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -46,27 +46,26 @@ impl Store {
         self.inner.published.changes.subscribe()
     }
 
-    /// How many listen to [`Store::changes`].
+    /// The number of receivers of [`Store::changes`].
     #[cfg(test)]
     pub(crate) fn changes_waited_for(&self) -> usize {
         self.inner.published.changes.receiver_count()
     }
 
-    /// Unfinished jobs of all subscriptions, those being received included, for the backlog bound.
-    /// O(1).
+    /// Unfinished jobs of all subscriptions, including those of unsealed executions. O(1).
     #[must_use]
     pub fn backlog(&self) -> u64 {
         u64::try_from(self.inner.published.backlog.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Whether changes are still taken: not once the store is closing, or its writer has ended.
+    /// Whether the store still takes changes: it is not closing, and its writer runs.
     #[must_use]
     pub fn takes_writes(&self) -> bool {
         !self.inner.queue.is_closed()
     }
 
-    /// Waits until no more changes are taken. Before [`Store::close`] that is a defect: a change
-    /// has broken the writer, and only a new start helps.
+    /// Returns when the writer has ended. Before [`Store::close`] that is a defect: a change broke
+    /// the writer, and only a restart helps.
     pub async fn writer_ended(&self) {
         self.inner.queue.closed().await;
     }
@@ -80,18 +79,17 @@ impl Store {
         assert!(broken.is_err());
     }
 
-    /// Waits for writes under way and closes the database. Changes asked for afterwards answer
-    /// [`StoreError::Closed`].
+    /// Waits for queued changes and closes the database. Later calls return [`StoreError::Closed`].
     pub async fn close(&self) {
         if let Some(writer) = self.inner.writer.lock().await.take() {
-            // A queue that is closed already ends the writer as well.
+            // A closed queue ends the writer, too.
             drop(self.inner.queue.send(None).await);
             self.inner.readers.close().await;
             drop(writer.await);
         }
     }
 
-    /// Queues a change and waits for its commit. `rows`: about how many it writes.
+    /// Queues a change and waits for its commit. `rows`: roughly the number of rows that it writes.
     pub(in crate::store) async fn write<T, F>(
         &self,
         rows: usize,
@@ -114,7 +112,7 @@ impl Store {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Answers a question in one read transaction, in a task of its own.
+    /// Runs a query in one read transaction, in its own task.
     pub(in crate::store) async fn read<T, F>(&self, question: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

@@ -1,9 +1,9 @@
-//! The one writer. It owns the only connection that writes, takes what is waiting, runs it as one
+//! The one writer. It owns the only connection that writes, runs all queued changes as one
 //! transaction, and answers after the commit.
 //!
-//! Promises: an answer `Ok` is durable. A change that fails is undone alone (its savepoint); if the
-//! database itself fails (full, busy), the whole group is undone and each of its callers is told,
-//! and the writer goes on. A caller that goes away after its change is queued cancels nothing.
+//! Promises: an `Ok` is durable. A change that fails is undone alone (its savepoint). If the
+//! database itself fails (full, busy), the whole group is undone, each caller gets the error, and
+//! the writer continues. Dropping the caller of a queued change cancels nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,25 +20,23 @@ use crate::store::engine::directory_lock::DirectoryLock;
 use crate::store::{StoreError, StoreOptions};
 use crate::telemetry::metrics;
 
-/// What a change works with.
+/// The writer's transaction, as a change sees it.
 #[derive(Debug)]
-pub(in crate::store) struct WriteTx {
+pub struct WriteTx {
     /// Inside a transaction of the writer.
-    pub(in crate::store) conn: SqliteConnection,
-    /// What the commit of the change will make known.
-    pub(in crate::store) effects: Effects,
-    /// How long a finished execution is kept.
-    pub(in crate::store) retention_ms: i64,
-    /// Events that are kept of one job.
-    pub(in crate::store) events_per_job: u32,
+    pub conn: SqliteConnection,
+    /// Published once the change is committed.
+    pub effects: Effects,
+    pub retention_ms: i64,
+    pub events_per_job: u32,
     last_number: i64,
     clock: Clock,
-    /// The channels of connections, for the metrics. A connection never changes its channel.
+    /// The channels of connections, for the metrics. A connection keeps its channel.
     channels: HashMap<ConnectionId, Arc<str>>,
 }
 
 impl WriteTx {
-    pub(in crate::store) fn new(
+    pub fn new(
         conn: SqliteConnection,
         last_number: i64,
         options: &StoreOptions,
@@ -60,14 +58,13 @@ impl WriteTx {
         }
     }
 
-    /// The next number of an execution or a seal. A change that is undone leaves a gap, which does
-    /// no harm.
-    pub(in crate::store) const fn draw_number(&mut self) -> i64 {
+    /// The next number of an execution or a seal. An undone change leaves a gap, which is harmless.
+    pub const fn next_number(&mut self) -> i64 {
         self.last_number += 1;
         self.last_number
     }
 
-    /// The channel of a connection. One that is gone, or cannot be read just now, has none.
+    /// The channel of a connection, for the metrics; nobody's if it cannot be read.
     async fn channel(&mut self, connection: ConnectionId) -> Arc<str> {
         if let Some(channel) = self.channels.get(&connection) {
             return Arc::clone(channel);
@@ -86,7 +83,7 @@ impl WriteTx {
         channel
     }
 
-    /// Counts what a commit brought.
+    /// Counts the jobs of a commit in the metrics.
     async fn tell(&mut self, effects: &Effects) {
         for (connection, jobs) in &effects.submitted {
             match connection {
@@ -100,21 +97,20 @@ impl WriteTx {
     }
 }
 
-/// What becomes known when a change is committed.
+/// The effects of a change outside the database, once it is committed.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Effects {
-    /// By how many the unfinished jobs grow.
-    pub(in crate::store) backlog: i64,
-    pub(in crate::store) touched: BTreeSet<ExecutionSeq>,
-    /// Jobs that were accepted, by connection; 0: lines that were refused.
-    pub(in crate::store) submitted: BTreeMap<ConnectionId, u64>,
-    pub(in crate::store) ended: BTreeMap<(ConnectionId, JobState), u64>,
-    /// By how many the ended parents grow whose children are still to be told.
-    pub(in crate::store) pending_notifications: i64,
+pub struct Effects {
+    /// Change of the number of unfinished jobs.
+    pub backlog: i64,
+    pub touched: BTreeSet<ExecutionSeq>,
+    /// Accepted jobs by connection; 0: refused lines.
+    pub submitted: BTreeMap<ConnectionId, u64>,
+    pub ended: BTreeMap<(ConnectionId, JobState), u64>,
+    /// Change of the number of stored ends whose children are not notified yet.
+    pub pending_notifications: i64,
 }
 
 impl Effects {
-    /// Takes over those of a change.
     fn absorb(&mut self, mut other: Self) {
         self.backlog += other.backlog;
         self.pending_notifications += other.pending_notifications;
@@ -128,27 +124,26 @@ impl Effects {
     }
 }
 
-/// What the writer makes known outside.
+/// The writer's published state.
 #[derive(Debug)]
-pub(in crate::store) struct Published {
-    pub(in crate::store) backlog: AtomicI64,
-    /// Ended parents whose children are still to be told.
-    pub(in crate::store) pending_notifications: AtomicI64,
-    pub(in crate::store) changes: broadcast::Sender<ExecutionSeq>,
+pub struct Published {
+    pub backlog: AtomicI64,
+    /// Stored ends whose children are not notified yet.
+    pub pending_notifications: AtomicI64,
+    pub changes: broadcast::Sender<ExecutionSeq>,
 }
 
 /// A change in the writer's queue.
-pub(in crate::store) trait Change: Send {
-    /// About how many rows it writes.
+pub trait Change: Send {
+    /// Roughly the number of rows that it writes.
     fn rows(&self) -> usize;
-    /// Does its work inside the writer's transaction.
     fn run<'a>(&'a mut self, tx: &'a mut WriteTx) -> BoxFuture<'a, Result<(), StoreError>>;
-    /// Tells the caller; after the commit.
+    /// Answers the caller, after the commit.
     fn answer(self: Box<Self>, end: Result<(), StoreError>);
 }
 
-/// A change made of a closure and the caller who waits for it.
-pub(in crate::store) struct Queued<T, F> {
+/// A closure, and the caller that waits for it.
+pub struct Queued<T, F> {
     rows: usize,
     work: Option<F>,
     value: Option<T>,
@@ -156,10 +151,7 @@ pub(in crate::store) struct Queued<T, F> {
 }
 
 impl<T, F> Queued<T, F> {
-    pub(in crate::store) fn new(
-        rows: usize,
-        work: F,
-    ) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+    pub fn new(rows: usize, work: F) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
         let (reply, answer) = oneshot::channel();
         (
             Self {
@@ -193,14 +185,14 @@ where
     fn answer(self: Box<Self>, end: Result<(), StoreError>) {
         let Self { value, reply, .. } = *self;
         let answer = end.and_then(|()| value.ok_or(StoreError::Closed));
-        // A caller that went away does not need the answer.
+        // A dropped caller needs no answer.
         drop(reply.send(answer));
     }
 }
 
-/// Works until every sender of the queue is gone or the queue is closed, then closes the connection
-/// and frees the lock.
-pub(in crate::store) async fn run(
+/// Runs until every sender is gone or the queue is closed, then closes the connection and releases
+/// the lock.
+pub async fn run(
     mut tx: WriteTx,
     mut queue: mpsc::Receiver<Option<Box<dyn Change>>>,
     published: Arc<Published>,
@@ -212,8 +204,7 @@ pub(in crate::store) async fn run(
         let mut group = Vec::new();
         let mut rows = 0;
         while let Some(message) = next.take() {
-            // The message without a change asks for the end; what is queued before it is still
-            // done.
+            // A message without a change ends the writer, after all changes queued before it.
             let Some(change) = message else {
                 queue.close();
                 break;
@@ -227,12 +218,13 @@ pub(in crate::store) async fn run(
         commit(&mut tx, group, rows, &published).await;
     }
     if let Err(error) = tx.conn.close().await {
-        tracing::warn!(%error, "the database did not close cleanly; its log is read at the next start");
+        tracing::warn!(%error, "the database did not close cleanly; its log is read at the next \
+            start");
     }
     drop(lock);
 }
 
-/// One group: all or, when the database fails, nothing.
+/// Commits one group, or nothing of it if the database fails.
 async fn commit(
     tx: &mut WriteTx,
     mut group: Vec<Box<dyn Change>>,
@@ -249,7 +241,7 @@ async fn commit(
     metrics::store_committed(whole.is_ok(), rows, tx.clock.mono().since_us(began));
     tx.effects = Effects::default();
     if let Err(error) = &whole {
-        // Some failures have rolled back already, and then there is nothing to roll back.
+        // Some failures have rolled back already.
         drop(sqlx::query("ROLLBACK").execute(&mut tx.conn).await);
         tracing::warn!(%error, changes = group.len(), "a group of changes was undone");
         for change in group {
@@ -265,7 +257,7 @@ async fn commit(
         .pending_notifications
         .fetch_add(effects.pending_notifications, Ordering::Relaxed);
     for execution in effects.touched {
-        // No receiver is no fault.
+        // There may be no receiver.
         drop(published.changes.send(execution));
     }
     for (change, end) in group.into_iter().zip(ends) {
@@ -289,12 +281,11 @@ async fn run_group(
         let end = change.run(tx).await;
         match &end {
             Ok(()) => effects.absorb(std::mem::take(&mut tx.effects)),
-            // The database's own trouble is everybody's.
+            // A failure of the database concerns the whole group.
             Err(error @ (StoreError::Full | StoreError::Disk(_) | StoreError::Busy)) => {
                 return Err(error.clone());
             }
-            // If the savepoint is gone, SQLite has undone the whole transaction, and so this ends
-            // the group.
+            // If the savepoint is gone, SQLite has undone the whole transaction: the group ends.
             Err(error) => {
                 sqlx::query("ROLLBACK TO change")
                     .execute(&mut tx.conn)

@@ -1,17 +1,16 @@
-//! Blocked keys. A blocked key is a fact of the key: no retention, restart or cancel of a job
-//! releases it.
+//! Blocked keys. A blocked key is a fact about the key: retention, a restart or the cancel of a job
+//! never release it.
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::partition::KeyHash;
-use egression_core::domain::state::JobState;
-use egression_core::domain::waiting::WaitingKind;
+use egression_core::domain::state::Wait;
+use egression_core::domain::transition::Event;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use crate::store::engine::predicates::{holds_key, waits};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::transition;
-use crate::store::lifecycle::transition::{JobChanges, LockedJob};
-use crate::store::order::heads::holds;
+use crate::store::lifecycle::transition::{self, JobChanges, LockedJob};
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 
@@ -22,9 +21,15 @@ impl Store {
     pub async fn blocked_keys(&self) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
-                let rows =
-                    sqlx::query("SELECT connection_id, key_hash FROM blocked_key ORDER BY connection_id, key_hash").fetch_all(conn).await?;
-                rows.iter().map(|row| Ok((ConnectionId(row.try_get(0)?), KeyHash(row.try_get(1)?)))).collect()
+                let rows = sqlx::query(
+                    "SELECT connection_id, key_hash FROM blocked_key ORDER BY \
+                        connection_id, key_hash",
+                )
+                .fetch_all(conn)
+                .await?;
+                rows.iter()
+                    .map(|row| Ok((ConnectionId(row.try_get(0)?), KeyHash(row.try_get(1)?))))
+                    .collect()
             })
         })
         .await
@@ -50,9 +55,9 @@ impl Store {
         Ok(changes)
     }
 
-    /// Sets aside the ready jobs of the keys that were just blocked, in bounded transactions. What
-    /// led here is committed: if this fails, or the host dies in the middle, the scheduler meets
-    /// the rest as ready jobs of a blocked key, and none of them can be sent.
+    /// Sets aside the ready jobs of newly blocked keys, in bounded transactions. The keys are
+    /// blocked already: after an error or a crash, the scheduler finds the rest as ready jobs of a
+    /// blocked key, and none of them can be sent.
     pub(in crate::store) async fn set_rest_aside(&self, mut changes: Changes) -> Changes {
         for (connection, key) in changes.blocked.clone() {
             let mut after = Some(Place::default());
@@ -63,7 +68,8 @@ impl Store {
                         after = next;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, %connection, "jobs of a blocked key are not set aside yet");
+                        tracing::warn!(%error, %connection, "jobs of a blocked key are not set \
+                            aside yet");
                         break;
                     }
                 }
@@ -72,7 +78,7 @@ impl Store {
         changes
     }
 
-    /// The place to go on after; none: that was all.
+    /// The place to continue after; none: the key is done.
     async fn set_some_aside(
         &self,
         connection: ConnectionId,
@@ -95,15 +101,15 @@ impl Store {
 }
 
 /// Blocks the key behind `head`; its ready jobs are set aside by [`Store::set_rest_aside`].
-pub(in crate::store) async fn block(
+pub async fn block(
     tx: &mut WriteTx,
     changes: &mut JobChanges,
     head: &LockedJob,
     reason: &str,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO blocked_key (connection_id, key_hash, partition_key, reason, head_job, since) VALUES ($1, $2, $3, $4, $5, $6) \
-         ON CONFLICT (connection_id, key_hash) DO NOTHING",
+        "INSERT INTO blocked_key (connection_id, key_hash, partition_key, reason, head_job, \
+         since) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (connection_id, key_hash) DO NOTHING",
     )
     .bind(head.connection.0)
     .bind(head.key.0)
@@ -113,31 +119,35 @@ pub(in crate::store) async fn block(
     .bind(changes.now.0)
     .execute(&mut tx.conn)
     .await?;
-    if !changes.report.blocked.contains(&(head.connection, head.key)) {
+    if !changes
+        .report
+        .blocked
+        .contains(&(head.connection, head.key))
+    {
         changes.report.blocked.push((head.connection, head.key));
     }
     Ok(())
 }
 
-async fn set_aside(tx: &mut WriteTx, changes: &mut JobChanges, jobs: &[JobSeq]) -> Result<(), StoreError> {
-    let moved = transition::load(&mut tx.conn, jobs)
+async fn set_aside(
+    tx: &mut WriteTx,
+    changes: &mut JobChanges,
+    jobs: &[JobSeq],
+) -> Result<(), StoreError> {
+    let moves = transition::load(&mut tx.conn, jobs)
         .await?
         .into_iter()
-        .filter(|job| {
-            job.key_blocked
-                && job.standing.state == JobState::Waiting
-                && job.standing.waiting.is_none()
-        })
+        .filter(|job| job.key_blocked && job.fields.state.wait() == Some(Wait::Ready))
         .map(|job| {
-            let next = job.standing.waits(Some(WaitingKind::Blocked), None);
-            (job, next)
+            let next = job.fields.after(Event::KeyBlocked)?;
+            Ok((job, next))
         })
-        .collect();
-    changes.apply(tx, moved).await
+        .collect::<Result<_, StoreError>>()?;
+    changes.apply(tx, moves).await
 }
 
-/// Where a job stands in the indexes of its key: those with their execution's seal first, by
-/// execution, belt and number, then those with a seal of their own.
+/// A job's place in the indexes of its key: jobs with their execution's seal come first (by
+/// execution, belt and number), then those with their own seal.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     seal: i64,
@@ -157,25 +167,46 @@ impl Default for Place {
     }
 }
 
-/// After `$3` (seal), `$4` (execution), `$5` (belt) and `$6` (job), at most `$7`. Each part goes on
-/// in an index of the unfinished jobs of the key where the last page ended: what is set aside
-/// already stays in these indexes, and is not read again.
-pub(in crate::store) const READY: &str = concat!(
-    "SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
-    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
-    holds!("j"),
-    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt = $5 AND j.id > $6 ORDER BY j.id LIMIT $7) AS in_belt ",
-    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
-    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
-    holds!("j"),
-    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt > $5 ORDER BY j.belt, j.id LIMIT $7) AS in_execution ",
-    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
-    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal = 0 AND ",
-    holds!("j"),
+/// After `$3` (seal), `$4` (execution), `$5` (belt) and `$6` (job), at most `$7`. Each part
+/// continues in an index of the key's unfinished jobs where the last page ended. Jobs that are set
+/// aside stay in these indexes, and are not read again.
+pub const READY: &str = concat!(
+    "SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq \
+     = j.id >> 24 AND x.seal IS NOT NULL ",
+    concat!(
+        "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
+        waits!("j."),
+        " AND j.seal = 0 AND "
+    ),
+    holds_key!("j."),
+    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt = $5 AND j.id > $6 ORDER BY j.id LIMIT $7) AS \
+     in_belt ",
+    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x \
+     ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
+    concat!(
+        "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
+        waits!("j."),
+        " AND j.seal = 0 AND "
+    ),
+    holds_key!("j."),
+    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt > $5 ORDER BY j.belt, j.id LIMIT $7) AS \
+     in_execution ",
+    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x \
+     ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
+    concat!(
+        "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
+        waits!("j."),
+        " AND j.seal = 0 AND "
+    ),
+    holds_key!("j."),
     " AND $3 = 0 AND (j.id >> 24) > $4 ORDER BY (j.id >> 24), j.belt, j.id LIMIT $7) AS in_key ",
     "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j ",
-    "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND j.state = 0 AND j.seal > 0 AND ",
-    holds!("j"),
+    concat!(
+        "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
+        waits!("j."),
+        " AND j.seal > 0 AND "
+    ),
+    holds_key!("j."),
     " AND j.seal > $3 ORDER BY j.seal LIMIT $7) AS drawn LIMIT $7",
 );
 

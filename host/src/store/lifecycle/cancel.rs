@@ -1,22 +1,16 @@
-//! What people do to executions: cancel, pause, resume. And what the plan does in their place:
-//! abort belts.
+//! Cancels: of an execution, a job or a connection by a person, of later belts by the plan.
 
-use egression_core::domain::belt::{BeltGate, BeltOnFailure, gate};
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
-use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
-use egression_core::domain::waiting::WaitingKind;
+use egression_core::domain::transition::{Event, Repeats};
 use egression_core::time::Wall;
 use sqlx::SqliteConnection;
 
-use crate::store::engine::statement;
-use crate::store::engine::statement::Statement;
+use crate::store::engine::predicates::waits;
+use crate::store::engine::statement::{self, Statement};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters::{progress_columns, progress_row};
-use crate::store::lifecycle::ending::Ending;
-use crate::store::lifecycle::transition::{JobChanges, LockedJob};
-use crate::store::lifecycle::{ending, open_executions, transition};
-use crate::store::rows::{Changes, ProgressRow};
+use crate::store::lifecycle::ending::{self, Ending};
+use crate::store::lifecycle::transition::{self, JobChanges};
+use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 
 /// Jobs that are cancelled in one transaction.
@@ -34,15 +28,6 @@ enum Scope {
     },
 }
 
-/// What becomes of jobs that are sent again because it is not known whether they were applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repeats {
-    /// They go on until it is known.
-    GoOn,
-    /// They end: their connection goes.
-    End,
-}
-
 impl Scope {
     const fn repeats(self) -> Repeats {
         match self {
@@ -53,13 +38,12 @@ impl Scope {
 }
 
 impl Store {
-    /// Cancels the execution's waiting jobs, in bounded transactions; jobs in flight, and those
-    /// that are repeated because it is not known whether they were applied, keep their true
-    /// outcome; a pause ends, for nothing is to keep these. If the host dies in the middle, the
-    /// next one goes on with it.
+    /// Cancels the execution's waiting jobs, in bounded transactions. Jobs in flight, and jobs that
+    /// are repeated because nobody knows whether they were applied, keep their true outcome; to let
+    /// them go, a pause ends. After a crash, the next start continues.
     ///
-    /// Answers with what was done, also where it broke off: the scheduler must hear of that
-    /// whatever the caller is told.
+    /// Returns the changes also if it fails: the scheduler must hear of the jobs that were
+    /// cancelled.
     pub async fn cancel_execution(
         &self,
         execution: ExecutionSeq,
@@ -68,7 +52,8 @@ impl Store {
         let asked = self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "UPDATE execution SET cancel_requested_at = coalesce(cancel_requested_at, $1), paused = FALSE WHERE seq = $2 AND completed_at IS NULL",
+                    "UPDATE execution SET cancel_requested_at = coalesce(cancel_requested_at, \
+                     $1), paused = FALSE WHERE seq = $2 AND completed_at IS NULL",
                 )
                 .bind(now.0)
                 .bind(execution.0)
@@ -84,15 +69,15 @@ impl Store {
         }
     }
 
-    /// Cancels one job if it waits; false if it does not.
+    /// Cancels one job; false if it does not wait.
     pub async fn cancel_job(&self, job: JobSeq, now: Wall) -> Result<(bool, Changes), StoreError> {
         let changes = self.cancel_these(vec![job], Repeats::GoOn, now).await?;
         let changes = self.notify_rest(changes).await;
         Ok((!changes.gone.is_empty(), changes))
     }
 
-    /// Cancels every waiting job of a connection (its channel or subscription is being deleted).
-    /// Answers as [`Store::cancel_execution`].
+    /// Cancels every waiting job of a connection that is being deleted. Returns as
+    /// [`Store::cancel_execution`].
     pub async fn cancel_connection(
         &self,
         connection: ConnectionId,
@@ -101,8 +86,8 @@ impl Store {
         self.cancel(Scope::Connection(connection), now).await
     }
 
-    /// Cancels the waiting jobs of the belts from `belt` on (an earlier one was not clean,
-    /// `belt_on_failure = "abort"`). Answers as [`Store::cancel_execution`].
+    /// Cancels the waiting jobs of the belts from `belt` on, because an earlier belt was not clean
+    /// (`belt_on_failure = "abort"`). Returns as [`Store::cancel_execution`].
     pub async fn abort_belts(
         &self,
         execution: ExecutionSeq,
@@ -121,37 +106,6 @@ impl Store {
         .await
     }
 
-    /// Pauses an execution; false if it stood so already.
-    pub async fn pause_execution(&self, execution: ExecutionSeq) -> Result<bool, StoreError> {
-        self.write(1, move |tx| {
-            Box::pin(async move { set_paused(tx, execution, true).await })
-        })
-        .await
-    }
-
-    /// Ends an execution's pause, and releases its held belts on the connections of `holding`,
-    /// whose channels hold belts for a person. Answers whether it was paused, and with the belts
-    /// that are open now.
-    pub async fn resume_execution(
-        &self,
-        execution: ExecutionSeq,
-        holding: Vec<ConnectionId>,
-    ) -> Result<(bool, Changes), StoreError> {
-        self.write(1 + holding.len(), move |tx| {
-            Box::pin(async move {
-                let was_paused = set_paused(tx, execution, false).await?;
-                let mut changes = Changes::default();
-                for connection in holding {
-                    changes
-                        .progress
-                        .extend(release_belt(tx, execution, connection).await?);
-                }
-                Ok((was_paused, changes))
-            })
-        })
-        .await
-    }
-
     async fn cancel(&self, scope: Scope, now: Wall) -> (Changes, Result<(), StoreError>) {
         let mut changes = Changes::default();
         let mut after = JobSeq(-1);
@@ -167,7 +121,7 @@ impl Store {
         }
     }
 
-    /// The next waiting jobs; none: there are no more.
+    /// Cancels the next waiting jobs; none: there are no more.
     async fn cancel_some(
         &self,
         scope: Scope,
@@ -203,63 +157,16 @@ impl Store {
     }
 }
 
-async fn set_paused(
-    tx: &mut WriteTx,
-    execution: ExecutionSeq,
-    paused: bool,
-) -> Result<bool, StoreError> {
-    let changed = sqlx::query("UPDATE execution SET paused = $1 WHERE seq = $2 AND paused <> $1")
-        .bind(paused)
-        .bind(execution.0)
-        .execute(&mut tx.conn)
-        .await?
-        .rows_affected();
-    if changed > 0 {
-        tx.effects.touched.insert(execution);
-    }
-    Ok(changed > 0)
-}
-
-/// Opens the belt that is held for a person on a connection, if one is. It stays open, over
-/// restarts as well.
-async fn release_belt(
-    tx: &mut WriteTx,
-    execution: ExecutionSeq,
-    connection: ConnectionId,
-) -> Result<Option<ProgressRow>, StoreError> {
-    // Whether it is held is judged here: between the request and this transaction an earlier belt
-    // may have come back to life.
-    let rows = sqlx::query(concat!(
-        "SELECT ",
-        progress_columns!(),
-        " FROM progress WHERE execution_seq = $1 AND connection_id = $2 ORDER BY belt"
-    ))
-    .bind(execution.0)
-    .bind(connection.0)
-    .fetch_all(&mut tx.conn)
-    .await?;
-    let rows = rows
-        .iter()
-        .map(progress_row)
-        .collect::<Result<Vec<_>, _>>()?;
-    let belts: Vec<_> = rows.iter().map(|row| row.belt).collect();
-    let Some(held) =
-        (0..belts.len()).find(|index| gate(&belts, *index, BeltOnFailure::Hold) == BeltGate::Held)
-    else {
-        return Ok(None);
-    };
-    let mut row = rows[held];
-    open_executions::mark_open(tx, execution, connection, row.belt.belt).await?;
-    row.belt.opened = true;
-    Ok(Some(row))
-}
-
 async fn waiting_after(
     scope: Scope,
     after: JobSeq,
     conn: &mut SqliteConnection,
 ) -> Result<Vec<JobSeq>, StoreError> {
-    let mut select = Statement::new("SELECT j.id FROM job j WHERE j.state = 0 AND j.id > ");
+    let mut select = Statement::new(concat!(
+        "SELECT j.id FROM job j WHERE ",
+        waits!("j."),
+        " AND j.id > "
+    ));
     select.push_bind(after.0);
     match scope {
         Scope::Execution(execution) => {
@@ -286,12 +193,14 @@ async fn waiting_after(
                 .push_bind(from);
         }
         Scope::Connection(connection) => {
-            // Only unfinished executions are read, not the history.
+            // Reads unfinished executions only, not the history.
             select
                 .push(" AND j.connection_id = ")
                 .push_bind(connection.0);
-            select
-                .push(" AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = j.id >> 24 AND x.completed_at IS NULL AND x.seal IS NOT NULL)");
+            select.push(
+                " AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = j.id >> 24 AND \
+                    x.completed_at IS NULL AND x.seal IS NOT NULL)",
+            );
         }
     }
     select
@@ -303,6 +212,7 @@ async fn waiting_after(
         .collect()
 }
 
+/// Cancels the jobs among these that a cancel ends.
 async fn cancel_waiting(
     tx: &mut WriteTx,
     changes: &mut JobChanges,
@@ -312,50 +222,18 @@ async fn cancel_waiting(
     let endings: Vec<_> = transition::load(&mut tx.conn, jobs)
         .await?
         .into_iter()
-        .filter(|job| {
-            job.standing.state == JobState::Waiting
-                && !(repeats == Repeats::GoOn && is_repeated(job))
+        .filter_map(|job| {
+            // A refusal means that the job keeps its true outcome: it is in flight or repeated.
+            let event = Event::Cancelled {
+                repeats,
+                problem: None,
+            };
+            Ending::by(job, event).ok()
         })
-        .map(taken_back)
         .collect();
-    changes.report
+    changes
+        .report
         .gone
         .extend(endings.iter().map(|ending| ending.job.job));
     ending::end(tx, changes, endings).await
-}
-
-/// What was sent may have been applied, and goes again by itself until that is known: like a job in
-/// flight, it keeps its true outcome.
-const fn is_repeated(job: &LockedJob) -> bool {
-    job.intent.is_some()
-        && matches!(
-            job.standing.waiting,
-            None | Some(WaitingKind::Retry | WaitingKind::Source)
-        )
-}
-
-/// Nobody will repeat it any more, so a lost answer stays lost.
-pub(in crate::store) fn taken_back(job: LockedJob) -> Ending {
-    if job.answer_lost {
-        let message = "it was cancelled after an answer was lost: it may have arrived";
-        let problem = Problem::new("answer.lost", message);
-        let code = Some(problem.code.clone());
-        let block_key = Some(message.to_owned());
-        return Ending {
-            job,
-            state: JobState::Unknown,
-            code,
-            problem: Some(problem),
-            changed: None,
-            block_key,
-        };
-    }
-    Ending {
-        job,
-        state: JobState::Cancelled,
-        code: None,
-        problem: None,
-        changed: None,
-        block_key: None,
-    }
 }

@@ -1,4 +1,4 @@
-//! What a delivery needs to know of its jobs.
+//! The claim: everything that a delivery needs to know of its jobs.
 
 use egression_core::domain::ids::{ConnectionId, JobSeq, SourceId};
 use egression_core::domain::object::ObjectKey;
@@ -6,16 +6,14 @@ use egression_core::time::Wall;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use crate::store::engine::statement;
-use crate::store::engine::statement::CHUNK;
-use crate::store::lifecycle::{id_map, transition};
-use crate::store::rows::{ClaimRow, Pinned};
-use crate::store::submission::submit::hash;
+use crate::store::engine::statement::{self, CHUNK};
+use crate::store::lifecycle::id_map;
+use crate::store::rows::{ClaimRow, Pinned, codes};
 use crate::store::{Store, StoreError};
 
 impl Store {
-    /// All that a delivery needs to know of these jobs, in their order; jobs that are gone are left
-    /// out.
+    /// Everything that a delivery needs to know of these jobs, in their order, without those that
+    /// no longer exist.
     pub async fn claim(&self, jobs: &[JobSeq]) -> Result<Vec<ClaimRow>, StoreError> {
         let jobs = jobs.to_vec();
         self.read(move |conn| {
@@ -48,14 +46,15 @@ async fn claim_chunk(
     jobs: &[JobSeq],
 ) -> Result<Vec<(ConnectionId, ClaimRow)>, StoreError> {
     let select = statement::among(
-        "SELECT j.id, j.connection_id, j.state, j.object_type, j.object_id, j.action, j.attempts, j.conflicts, j.source_id, j.expires_at, \
-         j.waits_since, p.body, d.revision, d.depends_on, coalesce(d.traceparent, x.traceparent), \
-         r.revision, i.action, i.body, i.body_hash, i.revision, i.idempotency_key, i.answer_lost, i.counted, coalesce(r.counted, 0), \
-         j.problem_code \
-         FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
-         LEFT JOIN payload p ON p.job_id = j.id LEFT JOIN job_detail d ON d.job_id = j.id LEFT JOIN intent i ON i.job_id = j.id \
-         LEFT JOIN delivered r ON r.connection_id = j.connection_id AND r.object_type = j.object_type AND r.object_id = j.object_id \
-         WHERE j.id IN",
+        "SELECT j.id, j.connection_id, j.state, j.object_type, j.object_id, j.action, j.attempts, \
+         j.conflicts, j.source_id, j.expires_at, j.waits_since, p.body, d.revision, d.depends_on, \
+         coalesce(d.traceparent, x.traceparent), r.revision, i.action, i.body, i.body_hash, \
+         i.revision, i.idempotency_key, i.answer_lost, i.counted, coalesce(r.counted, 0), \
+         j.problem_code FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL \
+         LEFT JOIN payload p ON p.job_id = j.id LEFT JOIN job_detail d ON d.job_id = j.id LEFT \
+         JOIN intent i ON i.job_id = j.id LEFT JOIN delivered r ON r.connection_id = \
+         j.connection_id AND r.object_type = j.object_type AND r.object_id = j.object_id WHERE \
+         j.id IN",
         jobs.iter().copied(),
     );
     statement::rows(select, conn)
@@ -81,12 +80,12 @@ fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
         .map_err(|error| StoreError::Corrupt(format!("depends_on: {error}")))?;
     Ok(ClaimRow {
         job: JobSeq(row.try_get(0)?),
-        state: transition::state(row.try_get(2)?)?,
+        state: codes::state(row.try_get(2)?)?,
         object: ObjectKey {
             object_type: row.try_get(3)?,
             id: row.try_get(4)?,
         },
-        action: transition::action(row.try_get(5)?)?,
+        action: codes::action(row.try_get(5)?)?,
         attempts: row.try_get(6)?,
         conflicts: row.try_get(7)?,
         source: row.try_get::<Option<i64>, _>(8)?.map(SourceId),
@@ -109,9 +108,9 @@ fn pinned(row: &SqliteRow) -> Result<Option<Pinned>, StoreError> {
         return Ok(None);
     };
     Ok(Some(Pinned {
-        action: transition::action(action)?,
+        action: codes::action(action)?,
         body: row.try_get(17)?,
-        body_hash: hash(row.try_get(18)?)?,
+        body_hash: codes::hash(row.try_get(18)?)?,
         revision: row.try_get::<Option<i64>, _>(19)?.map(i64::cast_unsigned),
         counted: row.try_get::<Option<i64>, _>(22)?.map(i64::cast_unsigned),
         idempotency_key: row.try_get(20)?,

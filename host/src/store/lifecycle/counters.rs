@@ -1,83 +1,84 @@
-//! The counters of belts, kept in the transaction of each change of a job. Nothing is ever counted
-//! live.
+//! The counters of belts, updated in the transaction of each change of a job. Nothing is counted at
+//! read time.
 
 use std::collections::BTreeMap;
 
 use egression_core::domain::belt::BeltProgress;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
-use egression_core::domain::state::JobState;
+use egression_core::domain::state::{JobState, State, Wait};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::StoreError;
-use crate::store::engine::statement;
-use crate::store::engine::statement::CHUNK;
+use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
 use crate::store::rows::ProgressRow;
 
-/// The columns of a progress row, in the order of [`progress_row`].
+/// The columns of [`progress_row`].
 macro_rules! progress_columns {
     () => {
-        "execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, retrying, priorities, opened, sourcing, blocked, sent, version"
+        "execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, \
+         rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, retrying, \
+         priorities, opened, sourcing, blocked, sent, version"
     };
 }
 pub(in crate::store) use progress_columns;
 
 /// A belt of an execution on a connection.
-pub(in crate::store) type BeltKey = (ExecutionSeq, ConnectionId, u32);
+pub type BeltKey = (ExecutionSeq, ConnectionId, u32);
 
-/// By how much the counters of a belt change.
+/// The change of a belt's counters.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::store) struct BeltDelta {
-    pub(in crate::store) states: [i64; 9],
-    pub(in crate::store) set_aside: i64,
-    pub(in crate::store) scheduled: i64,
-    pub(in crate::store) retrying: i64,
-    pub(in crate::store) sourcing: i64,
-    pub(in crate::store) blocked: i64,
+pub struct BeltDelta {
+    pub states: [i64; 9],
+    pub set_aside: i64,
+    pub scheduled: i64,
+    pub retrying: i64,
+    pub sourcing: i64,
+    pub blocked: i64,
 }
 
 impl BeltDelta {
-    /// A job of this state comes (`1`) or goes (`-1`).
-    pub(in crate::store) fn count(
-        &mut self,
-        state: JobState,
-        waiting: Option<WaitingKind>,
-        by: i64,
-    ) {
-        self.states[state as usize] += by;
-        if let (JobState::Waiting, Some(kind)) = (state, waiting) {
-            self.set_aside += if kind.is_set_aside() { by } else { 0 };
-            self.scheduled += if kind == WaitingKind::Schedule { by } else { 0 };
-            self.retrying += if kind == WaitingKind::Retry { by } else { 0 };
-            self.sourcing += if kind == WaitingKind::Source { by } else { 0 };
-            self.blocked += if kind == WaitingKind::Blocked { by } else { 0 };
+    /// A job enters this state (`1`) or leaves it (`-1`).
+    pub fn count(&mut self, state: &State, by: i64) {
+        self.states[state.kind() as usize] += by;
+        let Some(kind) = state.wait().and_then(Wait::kind) else {
+            return;
+        };
+        if kind.is_set_aside() {
+            self.set_aside += by;
+        }
+        match kind {
+            WaitingKind::Schedule => self.scheduled += by,
+            WaitingKind::Retry => self.retrying += by,
+            WaitingKind::Source => self.sourcing += by,
+            WaitingKind::Blocked => self.blocked += by,
+            _ => {}
         }
     }
 
-    /// By how many the unfinished jobs change.
-    pub(in crate::store) const fn open(&self) -> i64 {
+    /// The change of the number of unfinished jobs.
+    pub const fn open(&self) -> i64 {
         self.states[0] + self.states[1] + self.states[2]
     }
 }
 
-/// Changes of counters, gathered while a change does its work.
+/// The counter changes of one transaction.
 #[derive(Debug, Default)]
-pub(in crate::store) struct CounterDeltas {
+pub struct CounterDeltas {
     belts: BTreeMap<BeltKey, BeltDelta>,
 }
 
 impl CounterDeltas {
-    /// The delta of a belt.
-    pub(in crate::store) fn of(&mut self, belt: BeltKey) -> &mut BeltDelta {
+    pub fn of(&mut self, belt: BeltKey) -> &mut BeltDelta {
         self.belts.entry(belt).or_default()
     }
 
-    /// Writes the changes; answers with the belts' new counters and the executions that are
-    /// complete by them.
-    pub(in crate::store) async fn write(
+    /// Writes the changes. Returns the belts' new counters and the executions that are complete
+    /// now.
+    pub async fn write(
         self,
         tx: &mut WriteTx,
         now: Wall,
@@ -98,7 +99,8 @@ impl CounterDeltas {
             .extend(belts.iter().map(|((execution, ..), _)| *execution));
         for ((_, connection, _), delta) in &belts {
             for state in JobState::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .filter(|state| state.is_terminal())
             {
                 if let Some(jobs) = u64::try_from(delta.states[state as usize])
@@ -124,7 +126,8 @@ async fn write_chunk(
     chunk: &[(BeltKey, BeltDelta)],
 ) -> Result<Vec<SqliteRow>, StoreError> {
     let mut update = statement::values(
-        "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, d_aside, d_scheduled, d_retrying, d_sourcing, d_blocked) AS (",
+        "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, d_aside, d_scheduled, d_retrying, \
+         d_sourcing, d_blocked) AS (",
         chunk,
         |row, ((execution, connection, belt), delta)| {
             row.push_bind(execution.0)
@@ -141,10 +144,14 @@ async fn write_chunk(
         },
     );
     update.push(concat!(
-        ") UPDATE progress SET version = version + 1, waiting = waiting + d.s0, in_flight = in_flight + d.s1, accepted = accepted + d.s2, ",
-        "succeeded = succeeded + d.s3, rejected = rejected + d.s4, failed = failed + d.s5, unknown = unknown + d.s6, ",
-        "superseded = superseded + d.s7, cancelled = cancelled + d.s8, set_aside = set_aside + d_aside, ",
-        "scheduled = scheduled + d_scheduled, retrying = retrying + d_retrying, sourcing = sourcing + d_sourcing, ",
+        ") UPDATE progress SET version = version + 1, waiting = waiting + d.s0, in_flight = \
+         in_flight + d.s1, accepted = accepted + d.s2, ",
+        "succeeded = succeeded + d.s3, rejected = rejected + d.s4, failed = failed + d.s5, \
+         unknown = unknown + d.s6, ",
+        "superseded = superseded + d.s7, cancelled = cancelled + d.s8, set_aside = set_aside + \
+         d_aside, ",
+        "scheduled = scheduled + d_scheduled, retrying = retrying + d_retrying, sourcing = \
+         sourcing + d_sourcing, ",
         "blocked = blocked + d_blocked, sent = (sent OR d.s1 > 0) FROM d ",
         "WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b RETURNING ",
         progress_columns!()
@@ -152,8 +159,8 @@ async fn write_chunk(
     statement::rows(update, &mut tx.conn).await
 }
 
-/// Marks those of the executions complete that are sealed and have no unfinished job.
-pub(in crate::store) async fn complete(
+/// Completes those of the executions that are sealed and have no unfinished job.
+pub async fn complete(
     tx: &mut WriteTx,
     mut executions: Vec<ExecutionSeq>,
     now: Wall,
@@ -163,8 +170,9 @@ pub(in crate::store) async fn complete(
     let mut completed = Vec::new();
     for execution in executions {
         let done = sqlx::query(
-            "UPDATE execution SET completed_at = $1, expires_at = $2 WHERE seq = $3 AND seal IS NOT NULL AND completed_at IS NULL \
-             AND NOT EXISTS (SELECT 1 FROM progress WHERE execution_seq = seq AND waiting + in_flight + accepted > 0)",
+            "UPDATE execution SET completed_at = $1, expires_at = $2 WHERE seq = $3 AND seal IS \
+             NOT NULL AND completed_at IS NULL AND NOT EXISTS (SELECT 1 FROM progress WHERE \
+             execution_seq = seq AND waiting + in_flight + accepted > 0)",
         )
         .bind(now.0)
         .bind(now.plus_ms(tx.retention_ms).0)
@@ -178,30 +186,38 @@ pub(in crate::store) async fn complete(
     Ok(completed)
 }
 
-pub(in crate::store) fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
-    let count = |index: usize| -> Result<u64, StoreError> {
-        Ok(u64::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0))
+pub fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
+    let count = |column: &str| -> Result<u64, StoreError> {
+        Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
     };
     let mut states = [0; 9];
-    for (index, state) in states.iter_mut().enumerate() {
-        *state = count(4 + index)?;
+    for (jobs, state) in states.iter_mut().zip(JobState::ALL) {
+        *jobs = count(state.as_str())?;
     }
     Ok(ProgressRow {
-        execution: ExecutionSeq(row.try_get(0)?),
-        connection: ConnectionId(row.try_get(1)?),
+        execution: ExecutionSeq(row.try_get("execution_seq")?),
+        connection: ConnectionId(row.try_get("connection_id")?),
         belt: BeltProgress {
-            belt: row.try_get(2)?,
-            total: count(3)?,
+            belt: row.try_get("belt")?,
+            total: count("total")?,
             states,
-            set_aside: count(13)?,
-            priorities: row.try_get(16)?,
-            opened: row.try_get(17)?,
-            version: count(21)?,
+            set_aside: count("set_aside")?,
+            priorities: row.try_get("priorities")?,
+            opened: row.try_get("opened")?,
+            version: count("version")?,
         },
-        scheduled: count(14)?,
-        retrying: count(15)?,
-        sourcing: count(18)?,
-        blocked: count(19)?,
-        sent: row.try_get(20)?,
+        scheduled: count("scheduled")?,
+        retrying: count("retrying")?,
+        sourcing: count("sourcing")?,
+        blocked: count("blocked")?,
+        sent: row.try_get("sent")?,
     })
+}
+
+pub fn by_execution(rows: Vec<ProgressRow>) -> BTreeMap<ExecutionSeq, Vec<ProgressRow>> {
+    let mut grouped: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for row in rows {
+        grouped.entry(row.execution).or_default().push(row);
+    }
+    grouped
 }

@@ -1,33 +1,53 @@
-//! How jobs end: by a settlement, a cancel or their expiry. What belongs to an end happens here,
-//! whatever led to it: intents go, errors are grouped, keys are blocked, dependents are told.
-
-use std::collections::BTreeMap;
+//! The end of jobs, whatever led to it: intents go, errors are grouped, keys are blocked, and
+//! dependents are notified.
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
+use egression_core::domain::state::State;
+use egression_core::domain::transition::Event;
 
 use crate::store::StoreError;
-use crate::store::dependencies::release;
-use crate::store::engine::statement;
-use crate::store::engine::statement::CHUNK;
+use crate::store::dependencies::parents::is_success;
+use crate::store::dependencies::release::{self, EndedJob};
+use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::transition::{JobChanges, LockedJob};
+use crate::store::lifecycle::error_groups::ErrorGroups;
+use crate::store::lifecycle::transition::{JobChanges, JobFields, LockedJob};
 use crate::store::lifecycle::{blocked_keys, intents};
 
 /// The end of one job.
 #[derive(Debug)]
-pub(in crate::store) struct Ending {
-    pub(in crate::store) job: LockedJob,
-    pub(in crate::store) state: JobState,
-    pub(in crate::store) code: Option<String>,
-    pub(in crate::store) problem: Option<Problem>,
-    pub(in crate::store) changed: Option<bool>,
-    /// Why its key is blocked behind it.
-    pub(in crate::store) block_key: Option<String>,
+pub struct Ending {
+    pub job: LockedJob,
+    /// The job in its terminal state.
+    pub next: JobFields,
+    /// The reason for which its key is blocked behind it.
+    pub block_key: Option<String>,
 }
 
-pub(in crate::store) async fn end(
+impl Ending {
+    /// The end that an event brings.
+    pub fn by(job: LockedJob, event: Event) -> Result<Self, StoreError> {
+        let next = job.fields.after(event)?;
+        Ok(Self::new(job, next))
+    }
+
+    /// The end of a job in a terminal state. An unknown outcome blocks the key.
+    pub fn new(job: LockedJob, next: JobFields) -> Self {
+        let block_key = match &next.state {
+            State::Unknown { problem } => Some(problem.message.clone()),
+            _ => None,
+        };
+        Self {
+            job,
+            next,
+            block_key,
+        }
+    }
+}
+
+/// Ends jobs, with everything that belongs to an end.
+pub async fn end(
     tx: &mut WriteTx,
     changes: &mut JobChanges,
     endings: Vec<Ending>,
@@ -35,69 +55,61 @@ pub(in crate::store) async fn end(
     if endings.is_empty() {
         return Ok(());
     }
-    if let Some(wrong) = endings.iter().find(|ending| !ending.state.is_terminal()) {
-        return Err(StoreError::Corrupt(format!(
-            "job {} cannot end as {}",
-            wrong.job.job,
-            wrong.state.as_str()
-        )));
-    }
-    let moved = endings
+    let moves = endings
         .iter()
-        .map(|ending| {
-            let code = ending
-                .code
-                .clone()
-                .or_else(|| ending.problem.as_ref().map(|problem| problem.code.clone()));
-            let mut next = ending.job.standing.ended(ending.state, code, changes.now);
-            next.changed = ending.changed;
-            (ending.job.clone(), next)
-        })
+        .map(|ending| (ending.job.clone(), ending.next.clone()))
         .collect();
-    changes.apply(tx, moved).await?;
+    changes.apply(tx, moves).await?;
     forget_bytes(tx, &endings).await?;
     keep_problems(
         tx,
         endings
             .iter()
-            .map(|ending| (&ending.job, ending.problem.as_ref())),
+            .map(|ending| (&ending.job, ending.next.state.problem())),
     )
     .await?;
-    group_errors(tx, &endings).await?;
+    let mut groups = ErrorGroups::default();
+    for ending in &endings {
+        groups.add(ending.job.job, &ending.next.state);
+    }
+    groups.write(tx).await?;
     for ending in &endings {
         if let Some(reason) = &ending.block_key {
             blocked_keys::block(tx, changes, &ending.job, reason).await?;
         }
     }
-    release::tell(tx, changes, &endings).await
+    let ended: Vec<_> = endings
+        .iter()
+        .map(|ending| EndedJob {
+            job: ending.job.job,
+            connection: ending.job.connection,
+            object: &ending.job.object,
+            success: is_success(ending.next.state.kind()),
+            was_child: ending.job.fields.waits_for_parents(),
+        })
+        .collect();
+    release::notify_dependents(tx, changes, &ended).await
 }
 
-/// Drops intents. The inline bodies of jobs that did not succeed are kept: a retry makes new jobs
+/// Deletes the intents. The inline bodies of jobs that did not succeed stay: a retry makes new jobs
 /// of them.
 async fn forget_bytes(tx: &mut WriteTx, endings: &[Ending]) -> Result<(), StoreError> {
     let with_intent: Vec<_> = endings
         .iter()
-        .filter(|ending| ending.job.intent.is_some())
+        .filter(|ending| ending.job.fields.state.has_intent())
         .map(|ending| ending.job.job)
         .collect();
     intents::forget(tx, &with_intent).await?;
-    let through: Vec<JobSeq> = endings
+    let done: Vec<JobSeq> = endings
         .iter()
-        .filter(|ending| matches!(ending.state, JobState::Succeeded | JobState::Superseded))
+        .filter(|ending| is_success(ending.next.state.kind()))
         .map(|ending| ending.job.job)
         .collect();
-    for chunk in through.chunks(CHUNK) {
-        statement::run(
-            statement::among("DELETE FROM payload WHERE job_id IN", chunk.iter().copied()),
-            &mut tx.conn,
-        )
-        .await?;
-    }
-    Ok(())
+    statement::run_among(tx, "DELETE FROM payload WHERE job_id IN", &done).await
 }
 
-/// Keeps what went wrong last, and clears it where nothing did.
-pub(in crate::store) async fn keep_problems(
+/// Keeps the last problem of each job, and clears it where there is none.
+pub async fn keep_problems(
     tx: &mut WriteTx,
     jobs: impl Iterator<Item = (&LockedJob, Option<&Problem>)>,
 ) -> Result<(), StoreError> {
@@ -109,7 +121,7 @@ pub(in crate::store) async fn keep_problems(
                 serde_json::to_string(problem)
                     .map_err(|error| StoreError::Corrupt(error.to_string()))?,
             )),
-            None if job.standing.problem_code.is_some() => cleared.push(job.job),
+            None if job.fields.problem_code.is_some() => cleared.push(job.job),
             None => {}
         }
     }
@@ -124,65 +136,10 @@ pub(in crate::store) async fn keep_problems(
         insert.push(" ON CONFLICT (job_id) DO UPDATE SET problem = excluded.problem");
         statement::run(insert, &mut tx.conn).await?;
     }
-    for chunk in cleared.chunks(CHUNK) {
-        statement::run(
-            statement::among(
-                "UPDATE job_detail SET problem = NULL WHERE job_id IN",
-                chunk.iter().copied(),
-            ),
-            &mut tx.conn,
-        )
-        .await?;
-    }
-    Ok(())
-}
-
-async fn group_errors(tx: &mut WriteTx, endings: &[Ending]) -> Result<(), StoreError> {
-    let mut groups: BTreeMap<_, (i64, JobSeq)> = BTreeMap::new();
-    for ending in endings {
-        if !matches!(
-            ending.state,
-            JobState::Rejected | JobState::Failed | JobState::Unknown
-        ) {
-            continue;
-        }
-        let code = ending
-            .code
-            .as_deref()
-            .or(ending.problem.as_ref().map(|problem| problem.code.as_str()))
-            .unwrap_or(ending.state.as_str());
-        let group = groups
-            .entry((
-                ending.job.job.execution(),
-                code.to_owned(),
-                ending.state.code(),
-            ))
-            .or_insert((0, ending.job.job));
-        group.0 += 1;
-    }
-    write_groups(tx, groups).await
-}
-
-/// Adds to the grouped errors: by execution, code and state, how many and one of them.
-pub(in crate::store) async fn write_groups(
-    tx: &mut WriteTx,
-    groups: BTreeMap<(egression_core::domain::ids::ExecutionSeq, String, i64), (i64, JobSeq)>,
-) -> Result<(), StoreError> {
-    let groups: Vec<_> = groups.into_iter().collect();
-    for chunk in groups.chunks(CHUNK) {
-        let mut insert = statement::values(
-            "INSERT INTO error_group (execution_seq, code, state, jobs, example_job) ",
-            chunk,
-            |row, ((execution, code, state), (jobs, example))| {
-                row.push_bind(execution.0)
-                    .push_bind(code.as_str())
-                    .push_bind(*state)
-                    .push_bind(*jobs)
-                    .push_bind(example.0);
-            },
-        );
-        insert.push(" ON CONFLICT (execution_seq, code, state) DO UPDATE SET jobs = error_group.jobs + excluded.jobs");
-        statement::run(insert, &mut tx.conn).await?;
-    }
-    Ok(())
+    statement::run_among(
+        tx,
+        "UPDATE job_detail SET problem = NULL WHERE job_id IN",
+        &cleared,
+    )
+    .await
 }

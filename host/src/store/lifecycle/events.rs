@@ -1,6 +1,6 @@
-//! A job's history, which is bounded: a job may wait, and be looked at, for as long as its source
-//! or its destination makes it. Its first line, `submitted`, is not stored: it follows from the
-//! execution, and a bulk is faster without it.
+//! The stored history of jobs. It is bounded, because a source or a destination may make a job wait
+//! for any time. Its first line, `submitted`, is not stored: it follows from the execution, and a
+//! bulk is faster without it.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,17 @@ use egression_core::time::Wall;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::store::engine::statement;
-use crate::store::engine::statement::CHUNK;
+use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
 use crate::store::rows::{EventRow, NewEvent};
 use crate::store::{Store, StoreError};
 
 /// The number of the line that is not stored.
 const SUBMITTED: u32 = 1;
-/// Lines of a job's history that are kept however long it gets: how it began.
+/// Lines at the beginning of a history that are always kept.
 pub const FIRST_KEPT: u32 = 20;
 
 impl Store {
-    /// Adds to a job's history.
     pub async fn add_events(&self, job: JobSeq, events: Vec<NewEvent>) -> Result<(), StoreError> {
         let events: Vec<_> = events.into_iter().map(|event| (job, event)).collect();
         self.write(events.len(), move |tx| {
@@ -39,13 +37,19 @@ impl Store {
     ) -> Result<Vec<EventRow>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let submitted: Option<i64> = sqlx::query_scalar("SELECT x.created_at FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = $1")
-                    .bind(job.0)
-                    .fetch_optional(&mut *conn)
-                    .await?;
-                let Some(submitted) = submitted else { return Ok(Vec::new()) };
+                let submitted: Option<i64> = sqlx::query_scalar(
+                    "SELECT x.created_at FROM job j \
+                    JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = $1",
+                )
+                .bind(job.0)
+                .fetch_optional(&mut *conn)
+                .await?;
+                let Some(submitted) = submitted else {
+                    return Ok(Vec::new());
+                };
                 let stored = sqlx::query(
-                    "SELECT seq, at, stage, attempt, http_status, duration_ms, detail, log FROM event WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+                    "SELECT seq, at, stage, attempt, http_status, duration_ms, detail, log FROM \
+                     event WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
                 )
                 .bind(job.0)
                 .bind(after)
@@ -53,21 +57,22 @@ impl Store {
                 .fetch_all(conn)
                 .await?;
                 let first = (after < SUBMITTED).then(|| Ok(submitted_row(Wall(submitted))));
-                first.into_iter().chain(stored.iter().map(event_row)).take(limit as usize).collect()
+                first
+                    .into_iter()
+                    .chain(stored.iter().map(event_row))
+                    .take(limit as usize)
+                    .collect()
             })
         })
         .await
     }
 }
 
-/// Appends events to the jobs' histories. Of one that gets longer than the bound the oldest lines
-/// go, but for the first.
-pub(in crate::store) async fn append(
-    tx: &mut WriteTx,
-    events: &[(JobSeq, NewEvent)],
-) -> Result<(), StoreError> {
-    // A statement sees the table as it was before it: the place among a job's new lines is added to
-    // its largest number.
+/// Appends events to the jobs' histories. A history beyond the bound loses its oldest lines after
+/// the first [`FIRST_KEPT`].
+pub async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> Result<(), StoreError> {
+    // A statement sees the table as it was before: a new line's number is the job's largest number
+    // plus the line's place in this chunk.
     for chunk in events.chunks(CHUNK) {
         let mut place = std::collections::HashMap::new();
         let numbered = chunk.iter().map(|(job, event)| {
@@ -95,9 +100,10 @@ pub(in crate::store) async fn append(
             },
         );
         insert.push(
-            ") INSERT INTO event (job_id, seq, at, stage, attempt, http_status, duration_ms, detail, log) \
-             SELECT job, coalesce((SELECT max(seq) FROM event WHERE job_id = n.job), 1) + place, \
-             at, stage, attempt, http_status, duration_ms, detail, log FROM n RETURNING job_id, seq",
+            ") INSERT INTO event (job_id, seq, at, stage, attempt, http_status, duration_ms, \
+             detail, log) SELECT job, coalesce((SELECT max(seq) FROM event WHERE job_id = n.job), \
+             1) + place, at, stage, attempt, http_status, duration_ms, detail, log FROM n \
+             RETURNING job_id, seq",
         );
         let mut long = BTreeMap::new();
         for row in statement::rows(insert, &mut tx.conn).await? {
@@ -112,8 +118,7 @@ pub(in crate::store) async fn append(
     Ok(())
 }
 
-/// By job the number of its last line, which is beyond the bound. Each line is removed once, from a
-/// range of the table's key.
+/// `long`: by job, the number of its last line, which is beyond the bound.
 async fn shorten(tx: &mut WriteTx, long: BTreeMap<i64, i64>) -> Result<(), StoreError> {
     let newest = i64::from(tx.events_per_job.saturating_sub(FIRST_KEPT));
     for (job, last) in long {
@@ -142,15 +147,15 @@ fn submitted_row(at: Wall) -> EventRow {
 
 fn event_row(row: &SqliteRow) -> Result<EventRow, StoreError> {
     Ok(EventRow {
-        seq: row.try_get(0)?,
-        at: Wall(row.try_get(1)?),
-        stage: row.try_get(2)?,
-        attempt: row.try_get(3)?,
-        http_status: row.try_get(4)?,
+        seq: row.try_get("seq")?,
+        at: Wall(row.try_get("at")?),
+        stage: row.try_get("stage")?,
+        attempt: row.try_get("attempt")?,
+        http_status: row.try_get("http_status")?,
         duration_ms: row
-            .try_get::<Option<i64>, _>(5)?
+            .try_get::<Option<i64>, _>("duration_ms")?
             .and_then(|ms| u64::try_from(ms).ok()),
-        detail: row.try_get(6)?,
-        log: row.try_get(7)?,
+        detail: row.try_get("detail")?,
+        log: row.try_get("log")?,
     })
 }

@@ -1,5 +1,4 @@
-//! The id map: what objects became at a destination, which of them are there, and in which
-//! revision.
+//! The id map: the ids of objects at a destination, which objects are there, and in which revision.
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::object::{ObjectKey, Remote};
@@ -7,14 +6,13 @@ use egression_core::time::Wall;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use crate::store::engine::statement;
-use crate::store::engine::statement::CHUNK;
+use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
 use crate::store::rows::IdMapChange;
 use crate::store::{Store, StoreError};
 
 impl Store {
-    /// What is known of each of these objects at the destination.
+    /// The ids of each of these objects at the destination.
     pub async fn remotes(
         &self,
         connection: ConnectionId,
@@ -29,7 +27,7 @@ impl Store {
     }
 
     /// Which of these objects are at the destination, as far as this host knows: delivered, and not
-    /// deleted since.
+    /// deleted since then.
     pub async fn are_there(
         &self,
         connection: ConnectionId,
@@ -52,15 +50,16 @@ impl Store {
     }
 }
 
-/// Whether the object is at the destination, and was last delivered at that time or later.
-pub(in crate::store) async fn since(
+/// Whether the object is at the destination and was last delivered at this time or later.
+pub async fn since(
     conn: &mut SqliteConnection,
     connection: ConnectionId,
     object: &ObjectKey,
     at: Wall,
 ) -> Result<bool, StoreError> {
     let there = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM delivered WHERE connection_id = $1 AND object_type = $2 AND object_id = $3 AND at >= $4)",
+        "SELECT EXISTS (SELECT 1 FROM delivered WHERE connection_id = $1 AND object_type = $2 AND \
+         object_id = $3 AND at >= $4)",
     )
     .bind(connection.0)
     .bind(&object.object_type)
@@ -71,18 +70,17 @@ pub(in crate::store) async fn since(
     Ok(there)
 }
 
-/// What a delivery left at a destination.
+/// The result of a delivery at a destination.
 #[derive(Debug)]
-pub(in crate::store) struct Delivered {
-    pub(in crate::store) connection: ConnectionId,
-    pub(in crate::store) object: ObjectKey,
-    pub(in crate::store) id_map: IdMapChange,
-    /// It was delivered now, with this revision if its source names one.
-    pub(in crate::store) delivered: Option<Option<u64>>,
+pub struct Delivered {
+    pub connection: ConnectionId,
+    pub object: ObjectKey,
+    pub id_map: IdMapChange,
+    /// The object was delivered now, with this revision if its source names one.
+    pub delivered: Option<Option<u64>>,
 }
 
-/// What is known of each of the objects.
-pub(in crate::store) async fn known(
+pub async fn known(
     conn: &mut SqliteConnection,
     objects: &[(ConnectionId, ObjectKey)],
 ) -> Result<Vec<Vec<Remote>>, StoreError> {
@@ -99,8 +97,9 @@ pub(in crate::store) async fn known(
             },
         );
         select.push(
-            ") SELECT w.i, r.kind, r.sub_id, r.remote_id, r.version, r.url FROM w \
-             JOIN remote r ON r.connection_id = w.c AND r.object_type = w.t AND r.object_id = w.o ORDER BY w.i, r.kind, r.sub_id",
+            ") SELECT w.i, r.kind, r.sub_id, r.remote_id, r.version, r.url FROM w JOIN remote r \
+             ON r.connection_id = w.c AND r.object_type = w.t AND r.object_id = w.o ORDER BY w.i, \
+             r.kind, r.sub_id",
         );
         for row in statement::rows(select, conn).await? {
             let index: i64 = row.try_get(0)?;
@@ -118,7 +117,7 @@ pub(in crate::store) async fn known(
 fn remote(row: &SqliteRow) -> Result<Remote, StoreError> {
     Ok(Remote {
         kind: row.try_get(1)?,
-        // The key of the table cannot hold a null.
+        // The table's key cannot hold a null.
         sub_id: Some(row.try_get::<String, _>(2)?).filter(|part| !part.is_empty()),
         id: row.try_get(3)?,
         version: row.try_get(4)?,
@@ -127,7 +126,7 @@ fn remote(row: &SqliteRow) -> Result<Remote, StoreError> {
 }
 
 /// Records deliveries, in their order.
-pub(in crate::store) async fn record(
+pub async fn record(
     tx: &mut WriteTx,
     delivered: Vec<Delivered>,
     now: Wall,
@@ -199,7 +198,8 @@ async fn write(
     now: Wall,
 ) -> Result<(), StoreError> {
     let mut insert = statement::values(
-        "INSERT INTO remote (connection_id, object_type, object_id, kind, sub_id, remote_id, version, url, updated_at) ",
+        "INSERT INTO remote (connection_id, object_type, object_id, kind, sub_id, remote_id, \
+         version, url, updated_at) ",
         remotes,
         |row, ((connection, object_type, object_id), remote)| {
             row.push_bind(connection.0)
@@ -213,10 +213,11 @@ async fn write(
                 .push_bind(now.0);
         },
     );
-    // A connector may name one kind twice; the last word counts.
+    // A connector may name a kind twice; the last one counts.
     insert.push(
-        " ON CONFLICT (connection_id, object_type, object_id, kind, sub_id) DO UPDATE SET remote_id = excluded.remote_id, \
-         version = excluded.version, url = excluded.url, updated_at = excluded.updated_at",
+        " ON CONFLICT (connection_id, object_type, object_id, kind, sub_id) DO UPDATE SET \
+         remote_id = excluded.remote_id, version = excluded.version, url = excluded.url, \
+         updated_at = excluded.updated_at",
     );
     statement::run(insert, &mut tx.conn).await?;
     Ok(())
@@ -244,14 +245,16 @@ async fn write_present(
         },
     );
     insert.push(
-        " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET at = excluded.at, counted = delivered.counted + 1, \
-         revision = CASE WHEN excluded.revision IS NULL OR delivered.revision > excluded.revision THEN delivered.revision ELSE excluded.revision END",
+        " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET at = excluded.at, \
+         counted = delivered.counted + 1, revision = CASE WHEN excluded.revision IS NULL OR \
+         delivered.revision > excluded.revision THEN delivered.revision ELSE excluded.revision \
+         END",
     );
     statement::run(insert, &mut tx.conn).await?;
     Ok(())
 }
 
-/// A deleted object that comes back may begin with revision 1 again.
+/// A deleted object that returns may start at revision 1 again.
 async fn drop_absent(tx: &mut WriteTx, absent: &[&Delivered]) -> Result<(), StoreError> {
     if absent.is_empty() {
         return Ok(());

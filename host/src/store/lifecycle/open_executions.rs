@@ -1,18 +1,16 @@
-//! What the scheduler starts from: executions with unfinished jobs, and the belts that are open.
+//! The scheduler's starting point: executions with unfinished jobs, and their open belts.
 
 use std::collections::BTreeSet;
 
-use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, SubscriptionId};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, SubscriptionId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use crate::store::engine::statement;
-use crate::store::engine::statement::{CHUNK, Statement};
+use crate::store::engine::statement::{self, CHUNK, Statement};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters::{progress_columns, progress_row};
+use crate::store::lifecycle::counters::{by_execution, progress_columns, progress_row};
 use crate::store::lifecycle::transition::LockedJob;
-use crate::store::queries::executions;
-use crate::store::rows::{OpenExecution, ProgressRow};
+use crate::store::rows::{OpenExecution, ProgressRow, codes};
 use crate::store::{Store, StoreError};
 
 impl Store {
@@ -30,7 +28,7 @@ impl Store {
             .await
     }
 
-    /// Notes that a belt is open; it stays so.
+    /// Marks a belt as open; it stays open.
     pub async fn open_belt(
         &self,
         execution: ExecutionSeq,
@@ -44,9 +42,9 @@ impl Store {
     }
 }
 
-/// Of the executions and connections of these jobs, the pairs of which either, or the channel, is
-/// paused.
-pub(in crate::store) async fn paused_among(
+/// The (execution, connection) pairs of these jobs of which the execution, the connection or its
+/// channel is paused.
+pub async fn paused_among(
     tx: &mut WriteTx,
     jobs: &[LockedJob],
 ) -> Result<BTreeSet<(ExecutionSeq, ConnectionId)>, StoreError> {
@@ -65,8 +63,9 @@ pub(in crate::store) async fn paused_among(
             },
         );
         select.push(
-            ") SELECT w.e, w.c FROM w JOIN execution x ON x.seq = w.e LEFT JOIN connection n ON n.id = w.c \
-             LEFT JOIN channel h ON h.id = n.channel_id WHERE x.paused = TRUE OR n.state = 'paused' OR h.paused = TRUE",
+            ") SELECT w.e, w.c FROM w JOIN execution x ON x.seq = w.e LEFT JOIN connection n ON \
+             n.id = w.c LEFT JOIN channel h ON h.id = n.channel_id WHERE x.paused = TRUE OR \
+             n.state = 'paused' OR h.paused = TRUE",
         );
         for row in statement::rows(select, &mut tx.conn).await? {
             paused.insert((ExecutionSeq(row.try_get(0)?), ConnectionId(row.try_get(1)?)));
@@ -75,19 +74,21 @@ pub(in crate::store) async fn paused_among(
     Ok(paused)
 }
 
-/// Notes that a belt is open.
-pub(in crate::store) async fn mark_open(
+pub async fn mark_open(
     tx: &mut WriteTx,
     execution: ExecutionSeq,
     connection: ConnectionId,
     belt: u32,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE progress SET opened = TRUE WHERE execution_seq = $1 AND connection_id = $2 AND belt = $3")
-        .bind(execution.0)
-        .bind(connection.0)
-        .bind(belt)
-        .execute(&mut tx.conn)
-        .await?;
+    sqlx::query(
+        "UPDATE progress SET opened = TRUE WHERE execution_seq = $1 AND connection_id = \
+        $2 AND belt = $3",
+    )
+    .bind(execution.0)
+    .bind(connection.0)
+    .bind(belt)
+    .execute(&mut tx.conn)
+    .await?;
     tx.effects.touched.insert(execution);
     Ok(())
 }
@@ -97,12 +98,14 @@ async fn open(
     only: Option<ExecutionSeq>,
 ) -> Result<Vec<OpenExecution>, StoreError> {
     let mut select = Statement::new(
-        "SELECT seq, public_id, seal, subscription_id, paused FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL",
+        "SELECT seq, public_id, seal, subscription_id, paused FROM execution WHERE seal IS NOT \
+         NULL AND completed_at IS NULL",
     );
     let mut counters = Statement::new(concat!(
         "SELECT ",
         progress_columns!(),
-        " FROM progress WHERE execution_seq IN (SELECT seq FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL)"
+        " FROM progress WHERE execution_seq IN (SELECT seq FROM execution WHERE seal IS NOT NULL \
+         AND completed_at IS NULL)"
     ));
     if let Some(only) = only {
         select.push(" AND seq = ").push_bind(only.0);
@@ -124,7 +127,7 @@ async fn open(
         .iter()
         .map(progress_row)
         .collect::<Result<_, StoreError>>()?;
-    let mut by_execution = executions::by_execution(progress);
+    let mut by_execution = by_execution(progress);
     for execution in &mut executions {
         execution.progress = by_execution.remove(&execution.seq).unwrap_or_default();
     }
@@ -134,7 +137,7 @@ async fn open(
 fn execution(row: &SqliteRow) -> Result<OpenExecution, StoreError> {
     Ok(OpenExecution {
         seq: ExecutionSeq(row.try_get(0)?),
-        id: ExecutionId(executions::uuid(row.try_get(1)?)?),
+        id: codes::execution_id(row.try_get(1)?)?,
         seal: row.try_get(2)?,
         subscription: SubscriptionId(row.try_get(3)?),
         paused: row.try_get(4)?,

@@ -1,11 +1,11 @@
-//! What is no longer kept: executions past their `expires_at`, with their jobs, events, bodies and
-//! logs.
+//! Retention: the removal of executions past their `expires_at`, with their jobs, events, bodies
+//! and logs.
 //!
-//! Promises to remove at most [`AT_ONCE`] rows in one transaction, so that deliveries never wait
-//! long for the writer. An execution that is removed in part is past its time, and nobody is shown
-//! anything of it. Only executions that are complete have such a time: none with waiting, in-flight
-//! or accepted jobs. Facts of keys, objects, limits and connections are not an execution's, and
-//! stay: blocked keys, the id map, delivered revisions, instants until which a limit is closed.
+//! Promises: a transaction removes at most [`AT_ONCE`] rows, so that deliveries never wait long for
+//! the writer. Readers see nothing of a partly removed execution, because it is past its time. Only
+//! complete executions expire, so none with waiting, in-flight or accepted jobs. Facts about keys,
+//! objects, limits and connections stay: blocked keys, the id map, delivered revisions, closed
+//! limits.
 
 use egression_core::domain::ids::ExecutionSeq;
 use egression_core::time::Wall;
@@ -15,33 +15,37 @@ use crate::store::{Store, StoreError};
 
 /// Rows that are removed in one transaction.
 const AT_ONCE: u64 = 1000;
-/// The same for the writer.
+/// As [`AT_ONCE`], for the writer.
 const ROWS: usize = 1000;
 /// Executions looked up at once.
 const LOOKED_UP: i64 = 100;
-/// How long an idempotency key is kept at least, and its execution with it, however short the
-/// retention is.
+/// An idempotency key and its execution are kept this long, however short the retention is.
 const KEY_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// May be removed now (`$1`), unless its key was used after `$2`. The job at the head of a blocked
-/// key is what a person retries (the `+` takes the affinity of `seq` away, which an expression's
-/// index cannot serve). The newest execution stays until there is a newer one: numbers go on after
-/// it, and none is used twice.
-pub(in crate::store) const REMOVABLE: &str = "x.expires_at <= $1 AND x.completed_at IS NOT NULL AND x.seq < (SELECT max(seq) FROM execution WHERE seal IS NOT NULL) \
-     AND NOT EXISTS (SELECT 1 FROM idempotency i WHERE i.execution_seq = x.seq AND i.created_at > $2) \
-     AND NOT EXISTS (SELECT 1 FROM blocked_key b WHERE (b.head_job >> 24) = +x.seq)";
+/// The execution may be removed at `$1`, unless its key was used after `$2`. The execution of a
+/// blocked key's head stays, because a person may retry the head (the `+` removes the affinity of
+/// `seq`, which an index on an expression cannot serve). The newest execution stays until there is
+/// a newer one: numbers continue after it, so none is used twice.
+pub const REMOVABLE: &str = "x.expires_at <= $1 AND x.completed_at IS NOT NULL AND x.seq < \
+    (SELECT max(seq) FROM execution WHERE seal IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM \
+    idempotency i WHERE i.execution_seq = x.seq AND i.created_at > $2) AND NOT EXISTS (SELECT 1 \
+    FROM blocked_key b WHERE (b.head_job >> 24) = +x.seq)";
 
-/// What belongs to an execution's jobs (`$1` to `$2` their numbers), in the order in which it goes:
-/// at most `$3` rows of each.
+/// The rows of an execution's jobs (numbers `$1` to `$2`), in the order of removal: at most `$3` of
+/// each.
 const OF_JOBS: [&str; 5] = [
-    "DELETE FROM event WHERE (job_id, seq) IN (SELECT job_id, seq FROM event WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
-    "DELETE FROM payload WHERE job_id IN (SELECT job_id FROM payload WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
-    "DELETE FROM job_detail WHERE job_id IN (SELECT job_id FROM job_detail WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
-    "DELETE FROM intent WHERE job_id IN (SELECT job_id FROM intent WHERE job_id >= $1 AND job_id < $2 LIMIT $3)",
+    "DELETE FROM event WHERE (job_id, seq) IN (SELECT job_id, seq FROM event WHERE job_id >= $1 \
+     AND job_id < $2 LIMIT $3)",
+    "DELETE FROM payload WHERE job_id IN (SELECT job_id FROM payload WHERE job_id >= $1 AND \
+     job_id < $2 LIMIT $3)",
+    "DELETE FROM job_detail WHERE job_id IN (SELECT job_id FROM job_detail WHERE job_id >= $1 AND \
+     job_id < $2 LIMIT $3)",
+    "DELETE FROM intent WHERE job_id IN (SELECT job_id FROM intent WHERE job_id >= $1 AND job_id \
+     < $2 LIMIT $3)",
     "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE id >= $1 AND id < $2 LIMIT $3)",
 ];
 
-/// What is its own (`$1` its number), after that: at most `$2` rows of each.
+/// The execution's own rows (`$1`: its number), removed next: at most `$2` of each.
 const OWN: [&str; 3] = [
     "DELETE FROM error_group WHERE execution_seq = $1 AND (code, state) IN \
      (SELECT code, state FROM error_group WHERE execution_seq = $1 LIMIT $2)",
@@ -51,14 +55,14 @@ const OWN: [&str; 3] = [
      (SELECT subscription_id, operation, key FROM idempotency WHERE execution_seq = $1 LIMIT $2)",
 ];
 
-/// Keys that were used after this instant are kept, with their executions.
-pub(in crate::store) const fn keys_kept_since(now: Wall) -> i64 {
+/// Keys used after this time are kept, with their executions.
+pub const fn keys_kept_since(now: Wall) -> i64 {
     now.0.saturating_sub(KEY_KEPT_MS)
 }
 
 impl Store {
-    /// Removes the executions whose time has passed, in bounded transactions; answers how many. If
-    /// it is broken off, the next call goes on with it.
+    /// Removes expired executions in bounded transactions and returns their number. After an
+    /// interruption, the next call continues.
     pub async fn remove_expired(&self, now: Wall) -> Result<u64, StoreError> {
         let (mut removed, mut after) = (0, (i64::MIN, 0));
         loop {
@@ -80,7 +84,6 @@ impl Store {
         }
     }
 
-    /// How long a finished execution is kept, in milliseconds.
     #[must_use]
     pub fn retention_ms(&self) -> i64 {
         self.inner.options.retention_ms
@@ -94,8 +97,9 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let question = format!(
-                    "SELECT x.expires_at, x.seq FROM execution x WHERE x.expires_at IS NOT NULL AND {REMOVABLE} \
-                     AND (x.expires_at, x.seq) > ($3, $4) ORDER BY x.expires_at, x.seq LIMIT $5"
+                    "SELECT x.expires_at, x.seq FROM execution x WHERE x.expires_at IS NOT NULL \
+                     AND {REMOVABLE} AND (x.expires_at, x.seq) > ($3, $4) ORDER BY x.expires_at, \
+                     x.seq LIMIT $5"
                 );
                 let found = sqlx::query_as(sqlx::AssertSqlSafe(question))
                     .bind(now.0)
@@ -113,12 +117,12 @@ impl Store {
 }
 
 /// Removes some rows of an execution; true if there may be more.
-pub(in crate::store) async fn remove_some(
+pub async fn remove_some(
     tx: &mut WriteTx,
     execution: ExecutionSeq,
     now: Wall,
 ) -> Result<bool, StoreError> {
-    // Asked again inside the transaction: a key may have been blocked at one of its jobs meanwhile.
+    // Checked again in the transaction: one of its jobs may have become the head of a blocked key.
     let question =
         format!("SELECT EXISTS (SELECT 1 FROM execution x WHERE x.seq = $3 AND {REMOVABLE})");
     let removable: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(question))

@@ -1,44 +1,43 @@
-//! Settlements: what an attempt came to, in one transaction with id map, counters, events and
+//! Settlements: the result of an attempt, in one transaction with id map, counters, events and
 //! dependents.
 
 use std::collections::HashMap;
 
 use egression_core::domain::action::Action;
 use egression_core::domain::ids::JobSeq;
-use egression_core::domain::state::JobState;
-use egression_core::domain::waiting::WaitingKind;
+use egression_core::domain::problem::Problem;
+use egression_core::domain::state::{EarlierSend, FailureCode, JobState, State, Wait};
+use egression_core::domain::transition::{Event, Repeats};
 
 use crate::store::dependencies::edges;
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::ending::Ending;
-use crate::store::lifecycle::id_map::Delivered;
-use crate::store::lifecycle::transition::{JobChanges, LockedJob};
-use crate::store::lifecycle::waits::Wait;
-use crate::store::lifecycle::{cancel, ending, events, id_map, transition, waits};
+use crate::store::lifecycle::ending::{self, Ending};
+use crate::store::lifecycle::events;
+use crate::store::lifecycle::id_map::{self, Delivered};
+use crate::store::lifecycle::transition::{self, JobChanges, LockedJob};
+use crate::store::lifecycle::waits::{self, Waiter};
 use crate::store::rows::{Changes, IdMapChange, NewEvent, Settlement, Transition};
 use crate::store::{Store, StoreError};
 
 impl Store {
     /// Settles jobs with id map, counters, events, error groups, blocked keys and dependents, in
-    /// one transaction. Guarded by state and call: a settlement that does not apply is listed as
+    /// one transaction. State and call guard it: a settlement that does not apply is listed as
     /// stale and changes nothing.
     ///
-    /// A job that would wait again although its execution is being cancelled ends as cancelled,
-    /// unless its bytes are pinned; it is listed as gone. `Waits` for
+    /// A job of a cancelled execution that would wait again ends as cancelled and is listed as
+    /// gone, unless its bytes are pinned. `Waits` for
     /// [`Blocked`](egression_core::domain::waiting::WaitingKind::Blocked) blocks the job's key.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
         self.settle_those(settlements, |_| true).await
     }
 
-    /// The same for jobs that wait for an object: one that does so no longer is stale.
+    /// As [`Store::settle`], for jobs that wait for an object: any other job is stale.
     pub async fn settle_children(
         &self,
         settlements: Vec<Settlement>,
     ) -> Result<Changes, StoreError> {
-        self.settle_those(settlements, |job| {
-            job.standing.waiting == Some(WaitingKind::Dependency)
-        })
-        .await
+        self.settle_those(settlements, |job| job.fields.waits_for_parents())
+            .await
     }
 
     async fn settle_those(
@@ -53,31 +52,29 @@ impl Store {
         let changes = settled.await?;
         Ok(self.follow(changes).await)
     }
-}
 
-impl Store {
-    /// Does what a transaction that ended jobs left to bounded ones of their own.
+    /// Does the work that a transaction which ended jobs leaves to bounded transactions.
     pub(in crate::store) async fn follow(&self, changes: Changes) -> Changes {
         let changes = self.set_rest_aside(changes).await;
         self.notify_rest(changes).await
     }
 }
 
-/// Settlements that apply, sorted by what they come to.
+/// Settlements that apply, sorted by their result.
 #[derive(Debug, Default)]
 struct Batch {
     endings: Vec<Ending>,
-    waits: Vec<Wait>,
+    waiters: Vec<Waiter>,
     delivered: Vec<Delivered>,
     events: Vec<(JobSeq, NewEvent)>,
-    /// Jobs whose earlier wait for objects is over with their settlement.
+    /// Jobs whose earlier wait for objects ends with their settlement.
     children: Vec<JobSeq>,
-    /// Jobs that go on as another action.
+    /// Jobs that continue as another action.
     other_actions: Vec<(JobSeq, Action)>,
 }
 
-/// Settles inside the writer's transaction; what is left to others is done by [`Store::follow`].
-pub(in crate::store) async fn settle(
+/// Settles inside the writer's transaction; [`Store::follow`] does the rest.
+async fn settle(
     tx: &mut WriteTx,
     mut changes: JobChanges,
     settlements: Vec<Settlement>,
@@ -97,9 +94,9 @@ pub(in crate::store) async fn settle(
         // Taking the job out makes a second settlement of it in the same batch stale.
         match jobs
             .remove(&settlement.job)
-            .filter(|job| applies(job, settlement.call) && only(job))
+            .filter(|job| job.fields.state.is_settled_by(settlement.call) && only(job))
         {
-            Some(job) => batch.add(&mut changes, job, settlement),
+            Some(job) => batch.add(&mut changes, job, settlement)?,
             None => changes.report.stale.push(settlement.job),
         }
     }
@@ -111,18 +108,21 @@ pub(in crate::store) async fn settle(
     }
     // Ends come first: a wait for a job that ends in the same batch must see how it ended.
     ending::end(tx, &mut changes, batch.endings).await?;
-    waits::begin(tx, &mut changes, batch.waits).await?;
+    waits::begin(tx, &mut changes, batch.waiters).await?;
     events::append(tx, &batch.events).await?;
     changes.finish(tx).await
 }
 
 impl Batch {
-    fn add(&mut self, changes: &mut JobChanges, mut job: LockedJob, settlement: Settlement) {
-        if job.standing.waiting == Some(WaitingKind::Dependency) {
+    fn add(
+        &mut self,
+        changes: &mut JobChanges,
+        mut job: LockedJob,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        if job.fields.waits_for_parents() {
             self.children.push(job.job);
         }
-        self.events
-            .extend(settlement.events.into_iter().map(|event| (job.job, event)));
         let succeeded = matches!(
             settlement.to,
             Transition::Ended {
@@ -133,18 +133,20 @@ impl Batch {
         let delivered = (succeeded && settlement.id_map != IdMapChange::Drop)
             .then_some(settlement.delivered_revision);
         if settlement.id_map != IdMapChange::Keep || delivered.is_some() {
-            let id_map = settlement.id_map;
             self.delivered.push(Delivered {
                 connection: job.connection,
                 object: job.object.clone(),
-                id_map,
+                id_map: settlement.id_map,
                 delivered,
             });
         }
-        job.spent(settlement.attempts, settlement.conflicts);
         if let Some(action) = settlement.act_as {
             self.other_actions.push((job.job, action));
         }
+        self.events
+            .extend(settlement.events.into_iter().map(|event| (job.job, event)));
+        job.fields.attempts = settlement.attempts;
+        job.fields.conflicts = settlement.conflicts;
         match settlement.to {
             Transition::Ended {
                 state,
@@ -153,37 +155,11 @@ impl Batch {
                 changed,
                 block_key,
             } => {
+                let end = end_of(state, code.as_deref(), problem, changed)?;
+                let ending = Ending::by(job, Event::Ended(end))?;
                 self.endings.push(Ending {
-                    job,
-                    state,
-                    code,
-                    problem,
-                    changed,
                     block_key,
-                });
-            }
-            // Its attempts are used up and it would wait for a person, who does not want it any
-            // more.
-            Transition::Waits {
-                reason: Some(WaitingKind::Blocked),
-                ..
-            } if job.cancelling => {
-                changes.report.gone.push(job.job);
-                self.endings.push(cancel::taken_back(job));
-            }
-            Transition::Waits {
-                keep_pinned: false,
-                problem,
-                ..
-            } if job.cancelling => {
-                changes.report.gone.push(job.job);
-                self.endings.push(Ending {
-                    job,
-                    state: JobState::Cancelled,
-                    code: None,
-                    problem,
-                    changed: None,
-                    block_key: None,
+                    ..ending
                 });
             }
             Transition::Waits {
@@ -194,21 +170,76 @@ impl Batch {
                 keep_pinned,
                 answer_lost,
             } => {
-                self.waits.push(Wait {
+                let wait = Wait::new(reason, until, changes.now).ok_or_else(|| {
+                    StoreError::Corrupt(format!("job {}: a reason that is not stored", job.job))
+                })?;
+                let left = match (keep_pinned, answer_lost) {
+                    (false, _) => EarlierSend::None,
+                    (true, false) => EarlierSend::Pinned,
+                    (true, true) => EarlierSend::AnswerLost,
+                };
+                let waiter = Waiter {
                     job,
-                    reason,
-                    until,
+                    wait,
+                    left,
                     parents,
                     problem,
-                    keep_pinned,
-                    answer_lost,
-                });
+                };
+                // Nothing was applied, or it would wait for a person who no longer wants it.
+                if waiter.job.cancelling && (wait == Wait::Blocked || !keep_pinned) {
+                    changes.report.gone.push(waiter.job.job);
+                    self.endings.push(cancelled(waiter)?);
+                } else {
+                    self.waiters.push(waiter);
+                }
             }
         }
+        Ok(())
     }
 }
 
-/// From now on the job is this action.
+/// The end of a job that would wait again although its execution is being cancelled.
+fn cancelled(waiter: Waiter) -> Result<Ending, StoreError> {
+    let Waiter {
+        job,
+        wait,
+        left,
+        problem,
+        ..
+    } = waiter;
+    let waiting = job.fields.after(Event::Waits { wait, left })?;
+    let next = waiting.after(Event::Cancelled {
+        repeats: Repeats::End,
+        problem: problem.filter(|_| wait != Wait::Blocked),
+    })?;
+    Ok(Ending::new(job, next))
+}
+
+/// The terminal state that a settlement names.
+fn end_of(
+    state: JobState,
+    code: Option<&str>,
+    problem: Option<Problem>,
+    changed: Option<bool>,
+) -> Result<State, StoreError> {
+    let end = match (state, problem) {
+        (JobState::Succeeded, _) => Some(State::Succeeded { changed }),
+        (JobState::Superseded, problem) => Some(State::Superseded { problem }),
+        (JobState::Cancelled, problem) => Some(State::Cancelled { problem }),
+        (JobState::Rejected, Some(problem)) => Some(State::Rejected { problem }),
+        (JobState::Unknown, Some(problem)) => Some(State::Unknown { problem }),
+        (JobState::Failed, Some(problem)) => FailureCode::parse(code.unwrap_or(&problem.code))
+            .map(|code| State::Failed { code, problem }),
+        _ => None,
+    };
+    end.ok_or_else(|| {
+        StoreError::Corrupt(format!(
+            "a settlement cannot end a job as {}",
+            state.as_str()
+        ))
+    })
+}
+
 async fn act_as(tx: &mut WriteTx, job: JobSeq, action: Action) -> Result<(), StoreError> {
     sqlx::query("UPDATE job SET action = $1 WHERE id = $2")
         .bind(action.code())
@@ -216,12 +247,4 @@ async fn act_as(tx: &mut WriteTx, job: JobSeq, action: Action) -> Result<(), Sto
         .execute(&mut tx.conn)
         .await?;
     Ok(())
-}
-
-/// With a call: its intent is open. Without: the job waits.
-fn applies(job: &LockedJob, call: Option<i64>) -> bool {
-    match call {
-        Some(call) => job.standing.state == JobState::InFlight && job.intent == Some((call, true)),
-        None => job.standing.state == JobState::Waiting,
-    }
 }

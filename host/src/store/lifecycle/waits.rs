@@ -3,103 +3,101 @@
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
-use egression_core::domain::waiting::WaitingKind;
-use egression_core::time::Wall;
+use egression_core::domain::state::{EarlierSend, State, Wait};
+use egression_core::domain::transition::Event;
 
 use crate::store::StoreError;
-use crate::store::dependencies::edges;
+use crate::store::dependencies::edges::{self, Child};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::transition::{JobChanges, LockedJob};
+use crate::store::lifecycle::transition::{JobChanges, JobFields, LockedJob};
 use crate::store::lifecycle::{blocked_keys, ending, intents};
 
-/// The wait of one job.
+/// A job that starts to wait.
 #[derive(Debug)]
-pub(in crate::store) struct Wait {
-    pub(in crate::store) job: LockedJob,
-    /// A stored kind; none: ready.
-    pub(in crate::store) reason: Option<WaitingKind>,
-    pub(in crate::store) until: Option<Wall>,
+pub struct Waiter {
+    pub job: LockedJob,
+    pub wait: Wait,
+    /// What the attempt may have left at the destination.
+    pub left: EarlierSend,
     /// Dependency: the objects, with the unfinished job of each if one is known.
-    pub(in crate::store) parents: Vec<(ObjectKey, Option<JobSeq>)>,
-    pub(in crate::store) problem: Option<Problem>,
-    pub(in crate::store) keep_pinned: bool,
-    pub(in crate::store) answer_lost: bool,
+    pub parents: Vec<(ObjectKey, Option<JobSeq>)>,
+    pub problem: Option<Problem>,
 }
 
-pub(in crate::store) async fn begin(
+impl Waiter {
+    const fn is_child(&self) -> bool {
+        matches!(self.wait, Wait::Dependency { .. })
+    }
+}
+
+/// Lets jobs wait.
+pub async fn begin(
     tx: &mut WriteTx,
     changes: &mut JobChanges,
-    waits: Vec<Wait>,
+    waiters: Vec<Waiter>,
 ) -> Result<(), StoreError> {
-    if waits.is_empty() {
+    if waiters.is_empty() {
         return Ok(());
     }
-    if let Some(wrong) = waits
+    let children: Vec<_> = waiters
         .iter()
-        .find(|wait| wait.reason.is_some_and(|reason| !reason.is_stored()))
-    {
-        return Err(StoreError::Corrupt(format!(
-            "job {}: a reason that is not stored",
-            wrong.job.job
-        )));
-    }
-    let edges = edges::add(tx, changes, &waits).await?;
-    let moved = waits
-        .iter()
-        .map(|wait| {
-            let mut next = match wait.reason {
-                Some(WaitingKind::Dependency) if !edges.holds(wait.job.job) => {
-                    wait.job.standing.waits(None, None)
-                }
-                // A wait that only time ends must have a time.
-                reason @ Some(WaitingKind::Retry | WaitingKind::Source | WaitingKind::Schedule) => {
-                    wait.job
-                        .standing
-                        .waits(reason, wait.until.or(Some(changes.now)))
-                }
-                reason => wait.job.standing.waits(reason, wait.until),
-            };
-            let since = next.waits_since.or(Some(changes.now));
-            next.waits_since = since.filter(|_| next.waiting == Some(WaitingKind::Dependency));
-            next.problem_code = wait.problem.as_ref().map(|problem| problem.code.clone());
-            (wait.job.clone(), next)
+        .filter(|waiter| waiter.is_child())
+        .map(|waiter| Child {
+            job: waiter.job.job,
+            connection: waiter.job.connection,
+            parents: &waiter.parents,
         })
         .collect();
-    changes.apply(tx, moved).await?;
-    settle_intents(tx, &waits).await?;
-    ending::keep_problems(
-        tx,
-        waits.iter().map(|wait| (&wait.job, wait.problem.as_ref())),
-    )
-    .await?;
-    for wait in waits
+    let held = edges::add(tx, changes, &children).await?;
+    let moves = waiters
         .iter()
-        .filter(|wait| wait.reason == Some(WaitingKind::Blocked))
-    {
-        let reason = wait
+        .map(|waiter| {
+            let wait = if waiter.is_child() && !held.contains(&waiter.job.job) {
+                Wait::Ready
+            } else {
+                waiter.wait
+            };
+            let left = waiter.left;
+            let mut next = waiter.job.fields.after(Event::Waits { wait, left })?;
+            next.problem_code = waiter.problem.as_ref().map(|problem| problem.code.clone());
+            Ok((waiter.job.clone(), next))
+        })
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    settle_intents(tx, &moves).await?;
+    changes.apply(tx, moves).await?;
+    let problems = waiters
+        .iter()
+        .map(|waiter| (&waiter.job, waiter.problem.as_ref()));
+    ending::keep_problems(tx, problems).await?;
+    for waiter in waiters.iter().filter(|waiter| waiter.wait == Wait::Blocked) {
+        let reason = waiter
             .problem
             .as_ref()
             .map_or("blocked", |problem| problem.message.as_str());
-        blocked_keys::block(tx, changes, &wait.job, reason).await?;
+        blocked_keys::block(tx, changes, &waiter.job, reason).await?;
     }
     Ok(())
 }
 
-/// Only an outcome that proves 'not applied' lets the body be resolved anew. A job that was not in
-/// flight has nothing to prove.
-async fn settle_intents(tx: &mut WriteTx, waits: &[Wait]) -> Result<(), StoreError> {
-    let with_intent = || waits.iter().filter(|wait| wait.job.intent.is_some());
-    let settled = |wait: &&Wait| wait.job.intent.is_some_and(|(_, open)| open);
-    let kept: Vec<_> = with_intent()
-        .filter(settled)
-        .filter(|wait| wait.keep_pinned)
-        .map(|wait| (wait.job.job, wait.answer_lost))
-        .collect();
-    intents::keep(tx, &kept).await?;
-    let forgotten: Vec<_> = with_intent()
-        .filter(settled)
-        .filter(|wait| !wait.keep_pinned)
-        .map(|wait| wait.job.job)
-        .collect();
-    intents::forget(tx, &forgotten).await
+/// Closes the intents of jobs that were in flight. The bytes stay pinned unless it is proven that
+/// nothing was applied.
+async fn settle_intents(
+    tx: &mut WriteTx,
+    moves: &[(LockedJob, JobFields)],
+) -> Result<(), StoreError> {
+    let (mut pinned, mut lost, mut free) = (Vec::new(), Vec::new(), Vec::new());
+    for (job, next) in moves {
+        if let (State::InFlight { .. }, State::Waiting { earlier, .. }) =
+            (&job.fields.state, &next.state)
+        {
+            match earlier {
+                EarlierSend::None => &mut free,
+                EarlierSend::Pinned => &mut pinned,
+                EarlierSend::AnswerLost => &mut lost,
+            }
+            .push(job.job);
+        }
+    }
+    intents::close(tx, &pinned, &lost).await?;
+    intents::forget(tx, &free).await
 }

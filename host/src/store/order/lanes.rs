@@ -7,18 +7,22 @@ use egression_core::domain::partition::KeyHash;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
+use crate::store::engine::predicates::is_ready;
 use crate::store::order::heads;
 use crate::store::rows::{LaneKey, LanePage};
 use crate::store::{Store, StoreError};
 
 /// Ready jobs of a lane, by the index `job_lane`.
-pub(in crate::store) const READY: &str = "SELECT id, key_hash FROM job WHERE connection_id = $1 AND belt = $2 AND priority = $3 \
-     AND id > $4 AND id < $5 AND state = 0 AND waiting IS NULL ORDER BY id LIMIT $6";
+pub const READY: &str = concat!(
+    "SELECT id, key_hash FROM job WHERE connection_id = $1 AND belt = $2 AND priority = $3 \
+     AND id > $4 AND id < $5 AND ",
+    is_ready!(""),
+    " ORDER BY id LIMIT $6"
+);
 
 impl Store {
-    /// The next ready jobs of a lane, in the order of their numbers: heads of their keys, those
-    /// behind others (their keys, each once), and those of blocked keys. The order inside a key is
-    /// (seal, belt, id). The lane's execution is sealed.
+    /// The next ready jobs of a sealed execution's lane, in the order of their numbers: heads of
+    /// their keys, the keys of jobs behind others (each key once), and jobs of blocked keys.
     pub async fn lane_page(
         &self,
         lane: LaneKey,

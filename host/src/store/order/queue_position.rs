@@ -1,4 +1,4 @@
-//! What is before jobs: earlier ones of their keys, and the objects that they wait for.
+//! The queue position of a job: the earlier jobs of its key, and the objects that it waits for.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,13 @@ use egression_core::domain::ids::JobSeq;
 use egression_core::domain::object::ObjectKey;
 use sqlx::Row as _;
 
-use crate::store::engine::statement;
-use crate::store::engine::statement::CHUNK;
-use crate::store::order::heads::{before_all, holds};
+use crate::store::engine::predicates::{holds_key, waits_for_object};
+use crate::store::engine::statement::{self, CHUNK};
 use crate::store::{Store, StoreError};
 
-/// After `WITH wanted (id) AS (VALUES …`, and before the most to count: for each job how many hold
-/// it. Each part is bounded by an index, so that what stands behind the job costs nothing, and
-/// nothing is read once the most is counted:
+/// After `WITH wanted (id) AS (VALUES …`, and before the limit: for each job, the number of jobs
+/// that hold it. An index bounds each part, so jobs behind it cost nothing, and reading stops at
+/// the limit:
 ///
 /// 1. of its own execution, those of its belt with smaller numbers;
 /// 2. those of the belts before;
@@ -22,37 +21,48 @@ use crate::store::{Store, StoreError};
 ///    above the seal holds nothing earlier;
 /// 4. those with a seal of their own, of which no two are the same;
 /// 5. those that wait for an object, which hold later jobs of their own object only.
-pub(in crate::store) const QUEUE_POSITION: &str = concat!(
-    "), me (id, c, k, o, seal, belt, own) AS (SELECT j.id, j.connection_id, j.key_hash, j.object_hash, ",
+pub const QUEUE_POSITION: &str = concat!(
+    "), me (id, c, k, o, seal, belt, own) AS (SELECT j.id, j.connection_id, j.key_hash, \
+     j.object_hash, ",
     "CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt, CASE j.seal WHEN 0 THEN x.seq END ",
-    "FROM wanted w JOIN job j ON j.id = w.id JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL) ",
-    "SELECT me.id, (SELECT count(*) FROM (SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 AND ",
-    holds!("j"),
+    "FROM wanted w JOIN job j ON j.id = w.id JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS \
+     NOT NULL) ",
+    "SELECT me.id, (SELECT count(*) FROM (SELECT 1 FROM job j WHERE j.connection_id = me.c AND \
+     j.key_hash = me.k AND j.seal = 0 AND ",
+    holds_key!("j."),
     " AND (j.id >> 24) = me.own AND j.belt = me.belt AND j.id < me.id ",
-    "UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 AND ",
-    holds!("j"),
+    "UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal \
+     = 0 AND ",
+    holds_key!("j."),
     " AND (j.id >> 24) = me.own AND j.belt < me.belt ",
-    "UNION ALL SELECT 1 FROM (WITH RECURSIVE walk (n) AS (VALUES (",
-    before_all!(),
-    ") UNION ALL SELECT (SELECT f.id >> 24 FROM job f ",
+    "UNION ALL SELECT 1 FROM (WITH RECURSIVE walk (n) AS (VALUES (-1) UNION ALL SELECT (SELECT \
+     f.id >> 24 FROM job f ",
     "WHERE f.connection_id = me.c AND f.key_hash = me.k AND f.seal = 0 AND ",
-    holds!("f"),
-    " AND (f.id >> 24) > walk.n AND (f.id >> 24) <= me.seal ORDER BY (f.id >> 24) LIMIT 1) FROM walk WHERE walk.n IS NOT NULL) ",
-    "SELECT n FROM walk) w CROSS JOIN execution x CROSS JOIN job j WHERE x.seq = w.n AND x.seal < me.seal ",
+    holds_key!("f."),
+    " AND (f.id >> 24) > walk.n AND (f.id >> 24) <= me.seal ORDER BY (f.id >> 24) LIMIT 1) FROM \
+     walk WHERE walk.n IS NOT NULL) ",
+    "SELECT n FROM walk) w CROSS JOIN execution x CROSS JOIN job j WHERE x.seq = w.n AND x.seal < \
+     me.seal ",
     "AND j.connection_id = me.c AND j.key_hash = me.k AND j.seal = 0 AND ",
-    holds!("j"),
+    holds_key!("j."),
     " AND (j.id >> 24) = w.n ",
-    "UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal > 0 AND ",
-    holds!("j"),
+    "UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal \
+     > 0 AND ",
+    holds_key!("j."),
     " AND j.seal < me.seal ",
     "UNION ALL SELECT 1 FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
-    "WHERE j.connection_id = me.c AND j.object_hash = me.o AND j.state = 0 AND j.waiting = 5 AND j.key_hash = me.k ",
-    "AND (CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt, j.id) < (me.seal, me.belt, me.id) LIMIT "
+    concat!(
+        "WHERE j.connection_id = me.c AND j.object_hash = me.o AND ",
+        waits_for_object!("j."),
+        " AND j.key_hash = me.k "
+    ),
+    "AND (CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt, j.id) < (me.seal, me.belt, \
+     me.id) LIMIT "
 );
 
 impl Store {
-    /// For each of these jobs how many unfinished ones of its key are before it and hold it,
-    /// counted to `most`.
+    /// For each of these jobs, the number of unfinished jobs of its key that hold it, counted up to
+    /// `most`.
     pub async fn ahead(
         &self,
         jobs: &[JobSeq],
@@ -81,7 +91,7 @@ impl Store {
         .await
     }
 
-    /// For each of these jobs that waits for objects, one of them.
+    /// For each of these jobs that waits for objects, one of the objects.
     pub async fn awaited(
         &self,
         children: &[JobSeq],
@@ -91,9 +101,15 @@ impl Store {
             Box::pin(async move {
                 let mut awaited = HashMap::new();
                 for chunk in children.chunks(CHUNK) {
-                    let head = "SELECT child_job, parent_type, parent_id FROM dependency WHERE child_job IN";
-                    for row in statement::rows(statement::among(head, chunk.iter().copied()), conn).await? {
-                        let object = ObjectKey { object_type: row.try_get(1)?, id: row.try_get(2)? };
+                    let head = "SELECT child_job, parent_type, parent_id FROM dependency WHERE \
+                        child_job IN";
+                    for row in
+                        statement::rows(statement::among(head, chunk.iter().copied()), conn).await?
+                    {
+                        let object = ObjectKey {
+                            object_type: row.try_get(1)?,
+                            id: row.try_get(2)?,
+                        };
                         awaited.entry(JobSeq(row.try_get(0)?)).or_insert(object);
                     }
                 }

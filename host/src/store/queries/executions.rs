@@ -1,6 +1,4 @@
-//! Questions of people: executions and their counters.
-
-use std::collections::BTreeMap;
+//! Executions and their counters, as the API shows them.
 
 use egression_core::domain::ids::{
     ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SubscriptionId,
@@ -9,14 +7,12 @@ use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
-use uuid::Uuid;
 
-use crate::store::engine::statement;
-use crate::store::engine::statement::{CHUNK, Statement};
-use crate::store::lifecycle::counters::{progress_columns, progress_row};
-use crate::store::lifecycle::transition;
+use crate::store::engine::predicates::waits;
+use crate::store::engine::statement::{self, CHUNK, Statement};
+use crate::store::lifecycle::counters::{by_execution, progress_columns, progress_row};
 use crate::store::rows::{
-    ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow, WaitEnd,
+    ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow, WaitEnd, codes,
 };
 use crate::store::{Store, StoreError};
 
@@ -24,12 +20,17 @@ use crate::store::{Store, StoreError};
 const GROUPS_SHOWN: i64 = 20;
 
 /// After `WITH w (e, c, b, kind) AS (VALUES …`.
-pub(in crate::store) const WAIT_ENDS: &str = ") SELECT e, c, b, kind, (SELECT min(j.due_at) FROM job j WHERE (j.id >> 24) = e \
-     AND j.connection_id = c AND j.belt = b AND j.waiting = kind AND j.state = 0 AND j.due_at IS NOT NULL) FROM w";
+pub const WAIT_ENDS: &str = concat!(
+    ") SELECT e, c, b, kind, (SELECT min(j.due_at) FROM job j WHERE (j.id >> 24) = e \
+     AND j.connection_id = c AND j.belt = b AND j.waiting = kind AND ",
+    waits!("j."),
+    " AND j.due_at IS NOT NULL) FROM w"
+);
 
-const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.operation, x.seal, x.created_at, x.completed_at, x.expires_at, \
-     x.paused, x.cancel_requested_at, x.context, x.traceparent, (SELECT o.public_id FROM execution o WHERE o.seq = x.retry_of) \
-     FROM execution x WHERE ";
+const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.operation, x.seal, \
+    x.created_at, x.completed_at, x.expires_at, x.paused, x.cancel_requested_at, x.context, \
+    x.traceparent, (SELECT o.public_id FROM execution o WHERE o.seq = x.retry_of) AS retry_of \
+    FROM execution x WHERE ";
 
 impl Store {
     /// The number of a public id.
@@ -46,8 +47,8 @@ impl Store {
         .await
     }
 
-    /// An execution with counters and grouped errors, in one snapshot. While it is being received
-    /// it has those of what came so far.
+    /// An execution with counters and grouped errors, in one snapshot. Before its seal, they cover
+    /// the jobs received so far.
     pub async fn execution(
         &self,
         seq: ExecutionSeq,
@@ -72,7 +73,7 @@ impl Store {
         .await
     }
 
-    /// Executions that are still kept, newest first, with their counters (errors empty).
+    /// Kept executions, newest first, with their counters (errors empty).
     pub async fn executions(
         &self,
         filter: &ExecutionFilter,
@@ -105,27 +106,12 @@ impl Store {
     }
 }
 
-/// Progress rows by their execution, in their order.
-pub(in crate::store) fn by_execution(
-    rows: Vec<ProgressRow>,
-) -> BTreeMap<ExecutionSeq, Vec<ProgressRow>> {
-    let mut grouped: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for row in rows {
-        grouped.entry(row.execution).or_default().push(row);
-    }
-    grouped
-}
-
-pub(in crate::store) fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
-    Uuid::from_slice(bytes).map_err(|error| StoreError::Corrupt(format!("public id: {error}")))
-}
-
 fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
     let mut select = Statement::new(EXECUTION);
     select
         .push("x.seq < ")
         .push_bind(filter.before.map_or(i64::MAX, |before| before.0));
-    // What is past its time may be removed in part.
+    // An expired execution may be removed in part.
     select
         .push(" AND (x.expires_at IS NULL OR x.expires_at > ")
         .push_bind(now.0)
@@ -143,9 +129,7 @@ fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
     for (name, value) in &filter.context {
         select
             .push(concat!(
-                " AND EXISTS (SELECT 1 FROM ",
-                "json_each(x.context)",
-                " WHERE key = "
+                " AND EXISTS (SELECT 1 FROM json_each(x.context) WHERE key = "
             ))
             .push_bind(name.as_str());
         select
@@ -192,7 +176,7 @@ async fn add_progress(
     Ok(())
 }
 
-/// Looked up in the index `job_wait_ends`, for the kinds that the counters say are there.
+/// Reads the index `job_wait_ends`, for the kinds that the counters show.
 async fn wait_ends(
     conn: &mut SqliteConnection,
     rows: &[ProgressRow],
@@ -231,7 +215,7 @@ async fn wait_ends(
             let Some(at) = row.try_get::<Option<i64>, _>(4)?.map(Wall) else {
                 continue;
             };
-            let Some(kind) = transition::waiting(row.try_get(3)?)? else {
+            let Some(kind) = codes::waiting(row.try_get(3)?)? else {
                 continue;
             };
             ends.push(WaitEnd {
@@ -251,7 +235,8 @@ async fn errors(
     seq: ExecutionSeq,
 ) -> Result<Vec<ErrorGroup>, StoreError> {
     let rows = sqlx::query(
-        "SELECT code, state, jobs, example_job FROM error_group WHERE execution_seq = $1 ORDER BY jobs DESC, code, state LIMIT $2",
+        "SELECT code, state, jobs, example_job FROM error_group WHERE execution_seq = $1 ORDER BY \
+         jobs DESC, code, state LIMIT $2",
     )
     .bind(seq.0)
     .bind(GROUPS_SHOWN)
@@ -261,7 +246,7 @@ async fn errors(
         .map(|row| {
             Ok(ErrorGroup {
                 code: row.try_get(0)?,
-                state: transition::state(row.try_get(1)?)?,
+                state: codes::state(row.try_get(1)?)?,
                 jobs: u64::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0),
                 example: JobSeq(row.try_get(3)?),
             })
@@ -270,27 +255,27 @@ async fn errors(
 }
 
 fn execution(row: &SqliteRow) -> Result<ExecutionRow, StoreError> {
-    let wall = |index: usize| -> Result<Option<Wall>, StoreError> {
-        Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall))
+    let wall = |column: &str| -> Result<Option<Wall>, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(Wall))
     };
-    let context: Option<&str> = row.try_get(10)?;
-    let retry_of: Option<&[u8]> = row.try_get(12)?;
+    let context: Option<&str> = row.try_get("context")?;
+    let retry_of: Option<&[u8]> = row.try_get("retry_of")?;
     Ok(ExecutionRow {
-        seq: ExecutionSeq(row.try_get(0)?),
-        id: ExecutionId(uuid(row.try_get(1)?)?),
-        subscription: SubscriptionId(row.try_get(2)?),
-        operation: row.try_get(3)?,
-        seal: row.try_get(4)?,
-        created_at: Wall(row.try_get(5)?),
-        completed_at: wall(6)?,
-        expires_at: wall(7)?,
-        paused: row.try_get(8)?,
-        cancel_requested_at: wall(9)?,
+        seq: ExecutionSeq(row.try_get("seq")?),
+        id: codes::execution_id(row.try_get("public_id")?)?,
+        subscription: SubscriptionId(row.try_get("subscription_id")?),
+        operation: row.try_get("operation")?,
+        seal: row.try_get("seal")?,
+        created_at: Wall(row.try_get("created_at")?),
+        completed_at: wall("completed_at")?,
+        expires_at: wall("expires_at")?,
+        paused: row.try_get("paused")?,
+        cancel_requested_at: wall("cancel_requested_at")?,
         context: context
             .map(serde_json::from_str)
             .transpose()
             .map_err(|error| StoreError::Corrupt(format!("context: {error}")))?,
-        traceparent: row.try_get(11)?,
-        retry_of: retry_of.map(uuid).transpose()?.map(ExecutionId),
+        traceparent: row.try_get("traceparent")?,
+        retry_of: retry_of.map(codes::execution_id).transpose()?,
     })
 }

@@ -1,7 +1,7 @@
-//! Questions of people about jobs: lists, one job, an object's jobs.
+//! Jobs as the API shows them: lists, one job, an object's jobs.
 
 use egression_core::domain::ids::{
-    ConnectionId, ExecutionId, ExecutionSeq, JobId, JobSeq, SourceId, SubscriptionId,
+    ConnectionId, ExecutionSeq, JobId, JobSeq, SourceId, SubscriptionId,
 };
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
@@ -10,17 +10,17 @@ use egression_core::time::Wall;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use crate::store::engine::predicates::{has_ended, went_wrong};
 use crate::store::engine::statement::Statement;
-use crate::store::lifecycle::transition;
-use crate::store::queries::executions;
-use crate::store::rows::{JobFilter, JobRow};
+use crate::store::rows::{JobFilter, JobRow, codes};
 use crate::store::{Store, StoreError};
 
-const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, j.object_type, j.object_id, j.partition_key, \
-     j.action, j.priority, j.state, j.waiting, j.due_at, j.attempts, j.source_id, j.expires_at, j.finished_at, j.changed, d.problem, \
-     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, x.traceparent), x.expires_at, \
-     j.problem_code \
-     FROM job j JOIN execution x ON x.seq = j.id >> 24 LEFT JOIN job_detail d ON d.job_id = j.id WHERE ";
+const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, \
+    j.object_type, j.object_id, j.partition_key, j.action, j.priority, j.state, j.waiting, \
+    j.due_at, j.attempts, j.source_id, j.expires_at, j.finished_at, j.changed, d.problem, \
+    d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, \
+    x.traceparent) AS traceparent, x.expires_at AS kept_until, j.problem_code FROM job j JOIN \
+    execution x ON x.seq = j.id >> 24 LEFT JOIN job_detail d ON d.job_id = j.id WHERE ";
 
 impl Store {
     /// Jobs of an execution after `after`, ascending.
@@ -72,18 +72,26 @@ impl Store {
     pub async fn job_id(&self, seq: JobSeq) -> Result<Option<JobId>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let id: Option<Vec<u8>> =
-                    sqlx::query_scalar("SELECT x.public_id FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = $1")
-                        .bind(seq.0)
-                        .fetch_optional(conn)
-                        .await?;
-                id.map(|id| Ok(JobId { execution: ExecutionId(executions::uuid(&id)?), index: seq.index() })).transpose()
+                let id: Option<Vec<u8>> = sqlx::query_scalar(
+                    "SELECT x.public_id FROM job j JOIN execution x ON x.seq = \
+                        j.id >> 24 WHERE j.id = $1",
+                )
+                .bind(seq.0)
+                .fetch_optional(conn)
+                .await?;
+                id.map(|id| {
+                    Ok(JobId {
+                        execution: codes::execution_id(&id)?,
+                        index: seq.index(),
+                    })
+                })
+                .transpose()
             })
         })
         .await
     }
 
-    /// Every job of an object that is still kept, newest first, before `before`.
+    /// Every kept job of an object, newest first, before `before`.
     pub async fn object_jobs(
         &self,
         subscription: Option<SubscriptionId>,
@@ -96,13 +104,13 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let mut found = Vec::new();
-                // The index has an object's unfinished jobs and its history apart.
+                // The index separates an object's unfinished jobs from its history.
                 for ended in [false, true] {
                     let mut select = Statement::new(JOB);
                     select
                         .push("j.object_hash = ")
                         .push_bind(object.hash().0)
-                        .push(" AND (j.state > 2) = ")
+                        .push(concat!(" AND ", has_ended!("j."), " = "))
                         .push_bind(ended);
                     select
                         .push(" AND j.id < ")
@@ -138,8 +146,8 @@ impl Store {
     }
 }
 
-/// One search for all states; but one for each state if all of them are rare, so that the index of
-/// what went wrong serves.
+/// One search for all states. If all of them are rare: one search each, from the index of rejected,
+/// failed and unknown jobs.
 fn searches(states: &[JobState]) -> Vec<Vec<JobState>> {
     let rare = |state: &JobState| {
         matches!(
@@ -175,7 +183,7 @@ fn list(
     {
         // The first term names the index, the second the place in it.
         select
-            .push(" AND j.state IN (4, 5, 6) AND j.state = ")
+            .push(concat!(" AND ", went_wrong!("j."), " AND j.state = "))
             .push_bind(state.code());
     } else if !states.is_empty() {
         push_in(
@@ -218,45 +226,45 @@ fn push_in(select: &mut Statement, column: &'static str, values: impl Iterator<I
 }
 
 fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
-    let wall = |index: usize| -> Result<Option<Wall>, StoreError> {
-        Ok(row.try_get::<Option<i64>, _>(index)?.map(Wall))
+    let wall = |column: &str| -> Result<Option<Wall>, StoreError> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(Wall))
     };
     let object = ObjectKey {
-        object_type: row.try_get(5)?,
-        id: row.try_get(6)?,
+        object_type: row.try_get("object_type")?,
+        id: row.try_get("object_id")?,
     };
-    let problem: Option<&str> = row.try_get(18)?;
+    let problem: Option<&str> = row.try_get("problem")?;
     Ok(JobRow {
-        seq: JobSeq(row.try_get(0)?),
-        execution: ExecutionId(executions::uuid(row.try_get(1)?)?),
-        subscription: SubscriptionId(row.try_get(2)?),
-        connection: ConnectionId(row.try_get(3)?),
-        belt: row.try_get(4)?,
+        seq: JobSeq(row.try_get("id")?),
+        execution: codes::execution_id(row.try_get("public_id")?)?,
+        subscription: SubscriptionId(row.try_get("subscription_id")?),
+        connection: ConnectionId(row.try_get("connection_id")?),
+        belt: row.try_get("belt")?,
         partition_key: row
-            .try_get::<Option<String>, _>(7)?
+            .try_get::<Option<String>, _>("partition_key")?
             .unwrap_or_else(|| object.to_string()),
         object,
-        action: transition::action(row.try_get(8)?)?,
-        priority: row.try_get(9)?,
-        state: transition::state(row.try_get(10)?)?,
-        waiting: transition::waiting(row.try_get(11)?)?,
-        due_at: wall(12)?,
-        attempts: row.try_get(13)?,
-        source: row.try_get::<Option<i64>, _>(14)?.map(SourceId),
-        expires_at: wall(15)?,
-        finished_at: wall(16)?,
-        changed: row.try_get(17)?,
+        action: codes::action(row.try_get("action")?)?,
+        priority: row.try_get("priority")?,
+        state: codes::state(row.try_get("state")?)?,
+        waiting: codes::waiting(row.try_get("waiting")?)?,
+        due_at: wall("due_at")?,
+        attempts: row.try_get("attempts")?,
+        source: row.try_get::<Option<i64>, _>("source_id")?.map(SourceId),
+        expires_at: wall("expires_at")?,
+        finished_at: wall("finished_at")?,
+        changed: row.try_get("changed")?,
         problem: problem
             .map(serde_json::from_str::<Problem>)
             .transpose()
             .map_err(|error| StoreError::Corrupt(format!("problem: {error}")))?,
-        client_ref: row.try_get(19)?,
-        excerpt: row.try_get(20)?,
-        merged_into: row.try_get::<Option<i64>, _>(21)?.map(JobSeq),
-        created_at: Wall(row.try_get(22)?),
-        scheduled_at: wall(23)?,
-        traceparent: row.try_get(24)?,
-        kept_until: wall(25)?,
-        code: row.try_get(26)?,
+        client_ref: row.try_get("client_ref")?,
+        excerpt: row.try_get("excerpt")?,
+        merged_into: row.try_get::<Option<i64>, _>("merged_into")?.map(JobSeq),
+        created_at: Wall(row.try_get("created_at")?),
+        scheduled_at: wall("scheduled_at")?,
+        traceparent: row.try_get("traceparent")?,
+        kept_until: wall("kept_until")?,
+        code: row.try_get("problem_code")?,
     })
 }

@@ -12,19 +12,20 @@ use crate::store::{Store, StoreError};
 pub struct KeyRow {
     pub id: String,
     pub role: String,
-    /// Bound to this subscription; none: all.
+    /// The only subscription that it may use; none: all.
     pub subscription: Option<SubscriptionId>,
     pub label: Option<String>,
     pub created_at: Wall,
 }
 
 impl Store {
-    /// Keeps a key by its SHA-256.
+    /// Stores a key by its SHA-256.
     pub async fn put_key(&self, key: KeyRow, hash: [u8; 32]) -> Result<(), StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO api_key (public_id, hash, role, subscription_id, label, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                    "INSERT INTO api_key (public_id, hash, role, subscription_id, label, \
+                     created_at) VALUES ($1, $2, $3, $4, $5, $6)",
                 )
                 .bind(key.id)
                 .bind(hash.as_slice())
@@ -45,7 +46,8 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let row = sqlx::query(
-                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE hash = $1 AND revoked_at IS NULL",
+                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key \
+                     WHERE hash = $1 AND revoked_at IS NULL",
                 )
                 .bind(hash.as_slice())
                 .fetch_optional(conn)
@@ -61,7 +63,8 @@ impl Store {
         self.read(|conn| {
             Box::pin(async move {
                 let rows = sqlx::query(
-                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE revoked_at IS NULL ORDER BY id",
+                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key \
+                     WHERE revoked_at IS NULL ORDER BY id",
                 )
                 .fetch_all(conn)
                 .await?;
@@ -76,11 +79,14 @@ impl Store {
         let id = id.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                let revoked = sqlx::query("UPDATE api_key SET revoked_at = $1 WHERE public_id = $2 AND revoked_at IS NULL")
-                    .bind(now.0)
-                    .bind(id)
-                    .execute(&mut tx.conn)
-                    .await?;
+                let revoked = sqlx::query(
+                    "UPDATE api_key SET revoked_at = $1 WHERE public_id = \
+                    $2 AND revoked_at IS NULL",
+                )
+                .bind(now.0)
+                .bind(id)
+                .execute(&mut tx.conn)
+                .await?;
                 Ok(revoked.rows_affected() == 1)
             })
         })
@@ -90,10 +96,12 @@ impl Store {
 
 fn key_row(row: &SqliteRow) -> Result<KeyRow, StoreError> {
     Ok(KeyRow {
-        id: row.try_get(0)?,
-        role: row.try_get(1)?,
-        subscription: row.try_get::<Option<i64>, _>(2)?.map(SubscriptionId),
-        label: row.try_get(3)?,
-        created_at: Wall(row.try_get(4)?),
+        id: row.try_get("public_id")?,
+        role: row.try_get("role")?,
+        subscription: row
+            .try_get::<Option<i64>, _>("subscription_id")?
+            .map(SubscriptionId),
+        label: row.try_get("label")?,
+        created_at: Wall(row.try_get("created_at")?),
     })
 }

@@ -1,4 +1,4 @@
-//! Installed connectors, by name and version. The components lie in the data directory under their
+//! Installed connectors, by name and version. The data directory holds the components under their
 //! digests.
 
 use egression_core::time::Wall;
@@ -15,7 +15,7 @@ pub struct ConnectorRow {
     pub version: String,
     /// SHA-256 of the component, in hex.
     pub digest: String,
-    /// What it says about itself, as JSON.
+    /// Its description of itself, as JSON.
     pub description: String,
     pub size_bytes: u64,
     /// New calls go to this version.
@@ -24,15 +24,15 @@ pub struct ConnectorRow {
 }
 
 impl Store {
-    /// Adds a version (what is known of the same version is brought up to date). `activate`: makes
-    /// it the active one, in the same transaction, and drops the sessions of connections whose
-    /// channel uses this connector.
+    /// Adds or updates a version. `activate`: makes it the active one in the same transaction, and
+    /// drops the sessions of connections whose channel uses this connector.
     pub async fn put_connector(&self, row: ConnectorRow, activate: bool) -> Result<(), StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO connector (name, version, digest, description, size_bytes, installed_at) VALUES ($1, $2, $3, $4, $5, $6) \
-                     ON CONFLICT (name, version) DO UPDATE SET digest = excluded.digest, description = excluded.description, \
+                    "INSERT INTO connector (name, version, digest, description, size_bytes, \
+                     installed_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name, version) DO \
+                     UPDATE SET digest = excluded.digest, description = excluded.description, \
                      size_bytes = excluded.size_bytes, installed_at = excluded.installed_at",
                 )
                 .bind(&row.name)
@@ -57,7 +57,8 @@ impl Store {
         self.read(|conn| {
             Box::pin(async move {
                 let rows = sqlx::query(
-                    "SELECT name, version, digest, description, size_bytes, active, installed_at FROM connector ORDER BY name, installed_at, version",
+                    "SELECT name, version, digest, description, size_bytes, active, installed_at \
+                     FROM connector ORDER BY name, installed_at, version",
                 )
                 .fetch_all(conn)
                 .await?;
@@ -91,7 +92,7 @@ impl Store {
 }
 
 async fn make_active(tx: &mut WriteTx, name: &str, version: &str) -> Result<(), StoreError> {
-    // Two steps, because at no moment may two versions be active.
+    // Two steps, because two versions may never be active.
     sqlx::query("UPDATE connector SET active = FALSE WHERE name = $1 AND active = TRUE")
         .bind(name)
         .execute(&mut tx.conn)
@@ -102,7 +103,8 @@ async fn make_active(tx: &mut WriteTx, name: &str, version: &str) -> Result<(), 
         .execute(&mut tx.conn)
         .await?;
     sqlx::query(concat!(
-        "DELETE FROM session WHERE connection_id IN (SELECT c.id FROM connection c JOIN channel h ON h.id = c.channel_id WHERE EXISTS ",
+        "DELETE FROM session WHERE connection_id IN (SELECT c.id FROM connection c JOIN channel h \
+         ON h.id = c.channel_id WHERE EXISTS ",
         "(SELECT 1 FROM ",
         "json_each(h.document)",
         " WHERE key = 'connector' AND value = $1))",
@@ -115,12 +117,12 @@ async fn make_active(tx: &mut WriteTx, name: &str, version: &str) -> Result<(), 
 
 fn connector(row: &SqliteRow) -> Result<ConnectorRow, StoreError> {
     Ok(ConnectorRow {
-        name: row.try_get(0)?,
-        version: row.try_get(1)?,
-        digest: row.try_get(2)?,
-        description: row.try_get(3)?,
-        size_bytes: u64::try_from(row.try_get::<i64, _>(4)?).unwrap_or(0),
-        active: row.try_get(5)?,
-        installed_at: Wall(row.try_get(6)?),
+        name: row.try_get("name")?,
+        version: row.try_get("version")?,
+        digest: row.try_get("digest")?,
+        description: row.try_get("description")?,
+        size_bytes: u64::try_from(row.try_get::<i64, _>("size_bytes")?).unwrap_or(0),
+        active: row.try_get("active")?,
+        installed_at: Wall(row.try_get("installed_at")?),
     })
 }

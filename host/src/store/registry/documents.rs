@@ -4,6 +4,7 @@ use egression_core::domain::ids::ConnectionId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
+use crate::store::engine::predicates::is_unfinished;
 use crate::store::engine::writer::WriteTx;
 use crate::store::{Store, StoreError};
 
@@ -27,7 +28,7 @@ pub enum DocumentKind {
     Connection,
 }
 
-/// Who looks after a document.
+/// The manager of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManagedBy {
     File,
@@ -39,7 +40,7 @@ pub struct StoredDocument {
     pub name: DocumentName,
     /// The store's number: subscription, source, channel or connection id.
     pub id: i64,
-    /// Its JSON, secrets taken out.
+    /// Its JSON without secrets.
     pub json: String,
     pub version: i64,
     pub managed_by: ManagedBy,
@@ -55,53 +56,77 @@ pub enum DocumentError {
     /// `If-Match` names another version.
     #[error("the document is at version {current}")]
     Stale { current: i64 },
-    /// It is looked after by the configuration file.
+    /// The configuration file manages it.
     #[error("managed by the configuration file")]
     ManagedByFile,
-    /// A document that it names does not exist.
     #[error("{0} does not exist")]
     Missing(String),
-    /// Unfinished jobs or other documents need it.
     #[error("{0}")]
     InUse(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-macro_rules! subscription_sql {
-    () => {
-        "SELECT id, document, version, managed_by, name FROM subscription"
-    };
-}
-macro_rules! source_sql {
-    () => {
-        "SELECT id, document, version, managed_by, name FROM source"
-    };
-}
-macro_rules! channel_sql {
-    () => {
-        "SELECT id, document, version, managed_by, name, paused FROM channel"
-    };
-}
-macro_rules! connection_sql {
-    () => {
-        "SELECT c.id, c.document, c.version, c.managed_by, h.name, s.name, c.state, c.state_reason FROM connection c \
-         JOIN channel h ON h.id = c.channel_id JOIN subscription s ON s.id = c.subscription_id"
-    };
-}
+// These read unfinished and unsealed executions only, never the history: CROSS JOIN keeps the order,
+// and the `+` keeps the planner from an index of its own over all jobs.
 
-// Only executions that are unfinished or being received are looked at, never the history: CROSS
-// JOIN keeps the order, and the `+` keeps the planner from an index of its own over all jobs.
-
-/// Jobs of a connection that cannot be cancelled.
-pub(in crate::store) const UNDER_WAY: &str = "SELECT CAST(coalesce(sum(p.in_flight + p.accepted), 0) AS BIGINT) FROM execution x \
-     CROSS JOIN progress p WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND p.connection_id = $1";
+/// The number of a connection's jobs that cannot be cancelled.
+pub const UNDER_WAY: &str = "SELECT coalesce(sum(p.in_flight + p.accepted), 0) FROM execution x \
+    CROSS JOIN progress p WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND \
+    p.connection_id = $1";
 /// Whether a connection has unfinished jobs.
-pub(in crate::store) const USES_CONNECTION: &str = "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN progress p \
-     WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND p.connection_id = $1 AND p.waiting + p.in_flight + p.accepted > 0)";
+pub const USES_CONNECTION: &str = "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN progress p \
+    WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND p.connection_id = $1 AND \
+    p.waiting + p.in_flight + p.accepted > 0)";
 /// Whether unfinished jobs read from a source.
-pub(in crate::store) const USES_SOURCE: &str = "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN job j \
-     WHERE j.id >= x.seq << 24 AND j.id < (x.seq + 1) << 24 AND x.completed_at IS NULL AND j.state <= 2 AND +j.source_id = $1)";
+pub const USES_SOURCE: &str = concat!(
+    "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN job j \
+     WHERE j.id >= x.seq << 24 AND j.id < (x.seq + 1) << 24 AND x.completed_at IS NULL AND ",
+    is_unfinished!("j."),
+    " AND +j.source_id = $1)"
+);
+
+impl DocumentKind {
+    const fn table(self) -> &'static str {
+        match self {
+            Self::Subscription => "subscription",
+            Self::Source => "source",
+            Self::Channel => "channel",
+            Self::Connection => "connection",
+        }
+    }
+
+    /// The columns of [`stored`].
+    const fn select(self) -> &'static str {
+        match self {
+            Self::Subscription => {
+                "SELECT id, document, version, managed_by, name, FALSE AS paused, \
+                 'active' AS state, NULL AS state_reason FROM subscription"
+            }
+            Self::Source => {
+                "SELECT id, document, version, managed_by, name, FALSE AS paused, \
+                 'active' AS state, NULL AS state_reason FROM source"
+            }
+            Self::Channel => {
+                "SELECT id, document, version, managed_by, name, paused, \
+                 'active' AS state, NULL AS state_reason FROM channel"
+            }
+            Self::Connection => {
+                "SELECT n.id, n.document, n.version, n.managed_by, c.name, s.name AS subscription, \
+                 FALSE AS paused, n.state, n.state_reason FROM connection n \
+                 JOIN channel c ON c.id = n.channel_id \
+                 JOIN subscription s ON s.id = n.subscription_id"
+            }
+        }
+    }
+
+    const fn name_columns(self) -> &'static str {
+        match self {
+            Self::Connection => "c.name, s.name",
+            _ => "name",
+        }
+    }
+}
 
 impl DocumentName {
     #[must_use]
@@ -130,12 +155,12 @@ impl std::fmt::Display for DocumentName {
 }
 
 impl Store {
-    /// Writes a document. The version counts up only if the JSON changed. What the API manages
-    /// passes to the file when the file names it; the API does not touch what the file manages.
+    /// Writes a document. The version rises only if the JSON changed. The file takes over documents
+    /// of the API that it names; the API does not change documents of the file.
     ///
     /// # Errors
-    /// [`DocumentError::Stale`] (version 0: it does not exist), `ManagedByFile`, `Missing` for a
-    /// connection's subscription or channel; what the database says.
+    /// [`DocumentError::Stale`] (version 0: it does not exist), `ManagedByFile`, and `Missing` for
+    /// a connection's subscription or channel.
     pub async fn put_document(
         &self,
         name: &DocumentName,
@@ -146,16 +171,15 @@ impl Store {
         let (name, json) = (name.clone(), json.to_owned());
         let now = self.inner.clock.wall().0;
         self.write(1, move |tx| {
-            Box::pin(async move { ended(put(tx, &name, &json, managed_by, if_match, now).await) })
+            Box::pin(async move {
+                refusal_or_error(put(tx, &name, &json, managed_by, if_match, now).await)
+            })
         })
         .await?
     }
 
-    /// Counts a document's version up although its JSON is the same, because a secret that it names
-    /// is another one. Answers with the new version.
-    ///
-    /// # Errors
-    /// What the database says, also of a document that is not there.
+    /// Raises a document's version although its JSON is unchanged, because a secret that it names
+    /// changed. Returns the new version.
     pub async fn renew_document(&self, name: &DocumentName) -> Result<i64, StoreError> {
         let name = name.clone();
         let now = self.inner.clock.wall().0;
@@ -170,8 +194,8 @@ impl Store {
         .await
     }
 
-    /// Jobs of a connection that are in flight, or that the destination decides about: they cannot
-    /// be cancelled.
+    /// The number of a connection's jobs that are in flight or accepted, and so cannot be
+    /// cancelled.
     pub async fn jobs_under_way(&self, connection: ConnectionId) -> Result<u64, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
@@ -194,21 +218,13 @@ impl Store {
             .await
     }
 
-    /// All documents of a kind, by name (connections by channel and subscription).
+    /// All documents of a kind, by name; connections by channel and subscription.
     pub async fn documents(&self, kind: DocumentKind) -> Result<Vec<StoredDocument>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let all = match kind {
-                    DocumentKind::Subscription => {
-                        sqlx::query(concat!(subscription_sql!(), " ORDER BY name"))
-                    }
-                    DocumentKind::Source => sqlx::query(concat!(source_sql!(), " ORDER BY name")),
-                    DocumentKind::Channel => sqlx::query(concat!(channel_sql!(), " ORDER BY name")),
-                    DocumentKind::Connection => {
-                        sqlx::query(concat!(connection_sql!(), " ORDER BY h.name, s.name"))
-                    }
-                };
-                all.fetch_all(conn)
+                let select = format!("{} ORDER BY {}", kind.select(), kind.name_columns());
+                sqlx::query(sqlx::AssertSqlSafe(select))
+                    .fetch_all(conn)
                     .await?
                     .iter()
                     .map(|row| stored(kind, row))
@@ -218,12 +234,12 @@ impl Store {
         .await
     }
 
-    /// Removes a document. Refused while unfinished jobs or other documents need it. The API
-    /// refuses what the file manages (`by`: who asks). A connection takes its secrets, its session
-    /// and its blocked keys with it; the id map stays.
+    /// Removes a document, unless unfinished jobs or other documents need it. `by`: the caller; the
+    /// API may not remove documents of the file. The secrets, session and blocked keys of a
+    /// connection go with it; its id map stays.
     ///
     /// # Errors
-    /// [`DocumentError::Stale`], `ManagedByFile`, `Missing`, `InUse`; what the database says.
+    /// [`DocumentError::Stale`], `ManagedByFile`, `Missing`, `InUse`.
     pub async fn delete_document(
         &self,
         name: &DocumentName,
@@ -232,7 +248,7 @@ impl Store {
     ) -> Result<(), DocumentError> {
         let name = name.clone();
         self.write(1, move |tx| {
-            Box::pin(async move { ended(delete(tx, &name, by, if_match).await) })
+            Box::pin(async move { refusal_or_error(delete(tx, &name, by, if_match).await) })
         })
         .await?
     }
@@ -253,12 +269,9 @@ impl Store {
         .await
     }
 
-    /// Keeps what the host found out about a connection (active, parked), unless a person paused it
-    /// meanwhile, or it stands otherwise by now than it was judged (`judged`: state and reason).
-    /// Whether it was kept.
-    ///
-    /// # Errors
-    /// What the database says, also of another word.
+    /// Stores the state that the host found for a connection (active, parked); false if a person
+    /// paused it meanwhile, or if it is no longer in the state on which the host decided (`judged`:
+    /// state and reason).
     pub async fn keep_connection_state(
         &self,
         connection: ConnectionId,
@@ -272,8 +285,9 @@ impl Store {
             Box::pin(async move {
                 let (was, because) = judged.unzip();
                 let kept = sqlx::query(
-                    "UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3 AND state <> 'paused' \
-                     AND ((state = $4 AND state_reason IS NOT DISTINCT FROM $5) OR $4 IS NULL)",
+                    "UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3 AND state \
+                     <> 'paused' AND ((state = $4 AND state_reason IS NOT DISTINCT FROM $5) OR $4 \
+                     IS NULL)",
                 )
                 .bind(state)
                 .bind(reason)
@@ -288,10 +302,7 @@ impl Store {
         .await
     }
 
-    /// Sets a connection's state (active, paused, parked) with the reason, as a person says.
-    ///
-    /// # Errors
-    /// What the database says, also of another word.
+    /// Sets a connection's state (active, paused, parked) and its reason, by a person.
     pub async fn set_connection_state(
         &self,
         connection: ConnectionId,
@@ -314,8 +325,10 @@ impl Store {
     }
 }
 
-/// A refusal commits nothing, as nothing was written; the store's own trouble undoes the change.
-fn ended<T>(end: Result<T, DocumentError>) -> Result<Result<T, DocumentError>, StoreError> {
+/// A refusal wrote nothing, so its commit is harmless; an error of the store undoes the change.
+fn refusal_or_error<T>(
+    end: Result<T, DocumentError>,
+) -> Result<Result<T, DocumentError>, StoreError> {
     match end {
         Err(DocumentError::Store(error)) => Err(error),
         end => Ok(end),
@@ -326,61 +339,53 @@ async fn find(
     conn: &mut SqliteConnection,
     name: &DocumentName,
 ) -> Result<Option<StoredDocument>, StoreError> {
-    let one = match name {
-        DocumentName::Subscription(name) => {
-            sqlx::query(concat!(subscription_sql!(), " WHERE name = $1")).bind(name)
-        }
-        DocumentName::Source(name) => {
-            sqlx::query(concat!(source_sql!(), " WHERE name = $1")).bind(name)
-        }
-        DocumentName::Channel(name) => {
-            sqlx::query(concat!(channel_sql!(), " WHERE name = $1")).bind(name)
-        }
+    let kind = name.kind();
+    let condition = match kind {
+        DocumentKind::Connection => "c.name = $1 AND s.name = $2",
+        _ => "name = $1",
+    };
+    let select = format!("{} WHERE {condition}", kind.select());
+    let select = sqlx::query(sqlx::AssertSqlSafe(select));
+    let select = match name {
+        DocumentName::Subscription(name)
+        | DocumentName::Source(name)
+        | DocumentName::Channel(name) => select.bind(name),
         DocumentName::Connection {
             channel,
             subscription,
-        } => sqlx::query(concat!(
-            connection_sql!(),
-            " WHERE h.name = $1 AND s.name = $2"
-        ))
-        .bind(channel)
-        .bind(subscription),
+        } => select.bind(channel).bind(subscription),
     };
-    one.fetch_optional(conn)
+    select
+        .fetch_optional(conn)
         .await?
-        .map(|row| stored(name.kind(), &row))
+        .map(|row| stored(kind, &row))
         .transpose()
 }
 
 fn stored(kind: DocumentKind, row: &SqliteRow) -> Result<StoredDocument, StoreError> {
-    let first: String = row.try_get(4)?;
+    let first: String = row.try_get("name")?;
     let name = match kind {
         DocumentKind::Subscription => DocumentName::Subscription(first),
         DocumentKind::Source => DocumentName::Source(first),
         DocumentKind::Channel => DocumentName::Channel(first),
         DocumentKind::Connection => DocumentName::Connection {
             channel: first,
-            subscription: row.try_get(5)?,
+            subscription: row.try_get("subscription")?,
         },
     };
-    let is_connection = kind == DocumentKind::Connection;
+    let managed_by = match row.try_get("managed_by")? {
+        "file" => ManagedBy::File,
+        _ => ManagedBy::Api,
+    };
     Ok(StoredDocument {
         name,
-        id: row.try_get(0)?,
-        json: row.try_get(1)?,
-        version: row.try_get(2)?,
-        managed_by: if row.try_get::<&str, _>(3)? == "file" {
-            ManagedBy::File
-        } else {
-            ManagedBy::Api
-        },
-        paused: kind == DocumentKind::Channel && row.try_get(5)?,
-        state: if is_connection {
-            row.try_get(6)?
-        } else {
-            "active".to_owned()
-        },
-        state_reason: if is_connection { row.try_get(7)? } else { None },
+        id: row.try_get("id")?,
+        json: row.try_get("document")?,
+        version: row.try_get("version")?,
+        managed_by,
+        paused: row.try_get("paused")?,
+        state: row.try_get("state")?,
+        state_reason: row.try_get("state_reason")?,
     })
 }
 
@@ -428,7 +433,7 @@ async fn put(
         .ok_or_else(|| StoreError::Corrupt(format!("{name} is gone")).into())
 }
 
-/// Writes over a document. `step`: how far its version goes on.
+/// Overwrites a document. `step`: the increase of its version.
 async fn update(
     tx: &mut WriteTx,
     old: &StoredDocument,
@@ -437,21 +442,12 @@ async fn update(
     step: i64,
     now: i64,
 ) -> Result<(), StoreError> {
-    let update = match old.name.kind() {
-        DocumentKind::Subscription => {
-            "UPDATE subscription SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
-        }
-        DocumentKind::Source => {
-            "UPDATE source SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
-        }
-        DocumentKind::Channel => {
-            "UPDATE channel SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
-        }
-        DocumentKind::Connection => {
-            "UPDATE connection SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 WHERE id = $5"
-        }
-    };
-    sqlx::query(update)
+    let update = format!(
+        "UPDATE {} SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 \
+         WHERE id = $5",
+        old.name.kind().table()
+    );
+    sqlx::query(sqlx::AssertSqlSafe(update))
         .bind(json)
         .bind(step)
         .bind(manager(by))
@@ -469,39 +465,34 @@ async fn insert(
     by: ManagedBy,
     now: i64,
 ) -> Result<(), DocumentError> {
-    let plain = match name {
-        DocumentName::Subscription(name) => Some((
-            "INSERT INTO subscription (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)",
-            name,
-        )),
-        DocumentName::Source(name) => Some((
-            "INSERT INTO source (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)",
-            name,
-        )),
-        DocumentName::Channel(name) => Some((
-            "INSERT INTO channel (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)",
-            name,
-        )),
-        DocumentName::Connection { .. } => None,
-    };
-    if let Some((insert, name)) = plain {
-        sqlx::query(insert)
-            .bind(name)
-            .bind(json)
-            .bind(manager(by))
-            .bind(now)
-            .execute(&mut tx.conn)
-            .await
-            .map_err(StoreError::from)?;
-    }
-    if let DocumentName::Connection {
-        channel,
-        subscription,
-    } = name
-    {
-        let subscription = must_exist(tx, DocumentName::Subscription(subscription.clone())).await?;
-        let channel = must_exist(tx, DocumentName::Channel(channel.clone())).await?;
-        sqlx::query("INSERT INTO connection (subscription_id, channel_id, document, managed_by, updated_at) VALUES ($1, $2, $3, $4, $5)")
+    match name {
+        DocumentName::Subscription(text)
+        | DocumentName::Source(text)
+        | DocumentName::Channel(text) => {
+            let insert = format!(
+                "INSERT INTO {} (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)",
+                name.kind().table()
+            );
+            sqlx::query(sqlx::AssertSqlSafe(insert))
+                .bind(text)
+                .bind(json)
+                .bind(manager(by))
+                .bind(now)
+                .execute(&mut tx.conn)
+                .await
+        }
+        DocumentName::Connection {
+            channel,
+            subscription,
+        } => {
+            let subscription = DocumentName::Subscription(subscription.clone());
+            let subscription = must_exist(tx, subscription).await?;
+            let channel = must_exist(tx, DocumentName::Channel(channel.clone())).await?;
+            sqlx::query(
+                "INSERT INTO connection \
+                 (subscription_id, channel_id, document, managed_by, updated_at) \
+                 VALUES ($1, $2, $3, $4, $5)",
+            )
             .bind(subscription)
             .bind(channel)
             .bind(json)
@@ -509,8 +500,9 @@ async fn insert(
             .bind(now)
             .execute(&mut tx.conn)
             .await
-            .map_err(StoreError::from)?;
+        }
     }
+    .map_err(StoreError::from)?;
     Ok(())
 }
 
@@ -535,21 +527,18 @@ async fn delete(
     if let Some(reason) = user_of(tx, &old).await? {
         return Err(DocumentError::InUse(format!("{name} is needed: {reason}")));
     }
-    let deletes: &[&'static str] = match name.kind() {
-        DocumentKind::Subscription => &["DELETE FROM subscription WHERE id = $1"],
-        DocumentKind::Source => &[
-            "DELETE FROM secret WHERE owner = 'source:' || $1",
-            "DELETE FROM source WHERE id = $1",
-        ],
-        DocumentKind::Channel => &["DELETE FROM channel WHERE id = $1"],
+    let owned: &[&'static str] = match name.kind() {
+        DocumentKind::Subscription | DocumentKind::Channel => &[],
+        DocumentKind::Source => &["DELETE FROM secret WHERE owner = 'source:' || $1"],
         DocumentKind::Connection => &[
             "DELETE FROM secret WHERE owner = 'connection:' || $1",
             "DELETE FROM blocked_key WHERE connection_id = $1",
-            "DELETE FROM connection WHERE id = $1",
         ],
     };
+    let own = format!("DELETE FROM {} WHERE id = $1", name.kind().table());
+    let deletes = owned.iter().map(|delete| (*delete).to_owned()).chain([own]);
     for delete in deletes {
-        sqlx::query(*delete)
+        sqlx::query(sqlx::AssertSqlSafe(delete))
             .bind(old.id)
             .execute(&mut tx.conn)
             .await
@@ -558,15 +547,15 @@ async fn delete(
     Ok(())
 }
 
-/// Who needs the document, in words.
+/// The reason for which the document is needed.
 async fn user_of(
     tx: &mut WriteTx,
     document: &StoredDocument,
 ) -> Result<Option<String>, StoreError> {
     let (question, reason) = match document.name.kind() {
         DocumentKind::Subscription => (
-            "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = $1) \
-             OR EXISTS (SELECT 1 FROM execution WHERE completed_at IS NULL AND subscription_id = $1)",
+            "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = $1) OR EXISTS \
+             (SELECT 1 FROM execution WHERE completed_at IS NULL AND subscription_id = $1)",
             "it has connections or unfinished jobs",
         ),
         DocumentKind::Channel => (

@@ -1,4 +1,4 @@
-//! Limits as facts that survive a restart.
+//! Facts about limits that survive a restart.
 
 use egression_core::time::Wall;
 use sqlx::Row as _;
@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use crate::store::{Store, StoreError};
 
 impl Store {
-    /// Limits that are closed, with until when. Facts of the past are dropped.
+    /// Closed limits and when they reopen. Deletes those of the past.
     pub async fn closed_limits(&self, now: Wall) -> Result<Vec<(String, Wall)>, StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
@@ -26,7 +26,7 @@ impl Store {
         .await
     }
 
-    /// Closes a limit until then, if that is later than what is stored.
+    /// Closes a limit until this time, unless it is closed for longer already.
     pub async fn close_limit(
         &self,
         key: &str,
@@ -37,8 +37,9 @@ impl Store {
         self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO closed_until (limit_key, until, reason) VALUES ($1, $2, $3) ON CONFLICT (limit_key) DO UPDATE \
-                     SET until = excluded.until, reason = excluded.reason WHERE excluded.until > closed_until.until",
+                    "INSERT INTO closed_until (limit_key, until, reason) VALUES ($1, $2, $3) ON \
+                     CONFLICT (limit_key) DO UPDATE SET until = excluded.until, reason = \
+                     excluded.reason WHERE excluded.until > closed_until.until",
                 )
                 .bind(key)
                 .bind(until.0)
@@ -53,8 +54,7 @@ impl Store {
 
     /// Leases `units` of a window before they are used; durable when this returns.
     ///
-    /// # Errors
-    /// What the database says; a slice that is leased already.
+    /// # Errors [`StoreError::Database`] if the slice is leased already.
     pub async fn lease_slice(
         &self,
         key: &str,
@@ -65,30 +65,36 @@ impl Store {
         let key = key.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("INSERT INTO window_slice (limit_key, slice, units, leased_at) VALUES ($1, $2, $3, $4)")
-                    .bind(key)
-                    .bind(slice)
-                    .bind(units)
-                    .bind(at.0)
-                    .execute(&mut tx.conn)
-                    .await?;
+                sqlx::query(
+                    "INSERT INTO window_slice (limit_key, slice, units, leased_at) VALUES \
+                    ($1, $2, $3, $4)",
+                )
+                .bind(key)
+                .bind(slice)
+                .bind(units)
+                .bind(at.0)
+                .execute(&mut tx.conn)
+                .await?;
                 Ok(())
             })
         })
         .await
     }
 
-    /// Notes when a slice's last unit was used.
+    /// Records when a slice's last unit was used.
     pub async fn close_slice(&self, key: &str, slice: i64, at: Wall) -> Result<(), StoreError> {
         let key = key.to_owned();
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("UPDATE window_slice SET closed_at = $1 WHERE limit_key = $2 AND slice = $3 AND closed_at IS NULL")
-                    .bind(at.0)
-                    .bind(key)
-                    .bind(slice)
-                    .execute(&mut tx.conn)
-                    .await?;
+                sqlx::query(
+                    "UPDATE window_slice SET closed_at = $1 WHERE limit_key = $2 AND \
+                    slice = $3 AND closed_at IS NULL",
+                )
+                .bind(at.0)
+                .bind(key)
+                .bind(slice)
+                .execute(&mut tx.conn)
+                .await?;
                 Ok(())
             })
         })
@@ -99,13 +105,22 @@ impl Store {
     pub async fn slices(&self) -> Result<Vec<(String, i64, u32, Wall, Option<Wall>)>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
-                let rows = sqlx::query("SELECT limit_key, slice, units, leased_at, closed_at FROM window_slice ORDER BY limit_key, slice")
-                    .fetch_all(conn)
-                    .await?;
+                let rows = sqlx::query(
+                    "SELECT limit_key, slice, units, leased_at, closed_at FROM \
+                    window_slice ORDER BY limit_key, slice",
+                )
+                .fetch_all(conn)
+                .await?;
                 rows.iter()
                     .map(|row| {
                         let closed: Option<i64> = row.try_get(4)?;
-                        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, Wall(row.try_get(3)?), closed.map(Wall)))
+                        Ok((
+                            row.try_get(0)?,
+                            row.try_get(1)?,
+                            row.try_get(2)?,
+                            Wall(row.try_get(3)?),
+                            closed.map(Wall),
+                        ))
                     })
                     .collect()
             })
@@ -113,7 +128,7 @@ impl Store {
         .await
     }
 
-    /// Forgets slices that were closed before `before`.
+    /// Deletes slices that were closed before `before`.
     pub async fn drop_slices(&self, key: &str, before: Wall) -> Result<(), StoreError> {
         let key = key.to_owned();
         self.write(1, move |tx| {

@@ -1,4 +1,4 @@
-//! Encrypted secrets and sessions. What is inside is not known here.
+//! Encrypted secrets and sessions. The store does not know their content.
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::time::Wall;
@@ -8,9 +8,9 @@ use crate::store::rows::{NewSecret, SecretRow};
 use crate::store::{Store, StoreError};
 
 impl Store {
-    /// Keeps a secret as a new generation, which is returned. `owner`: `connection:7`, `source:3`.
-    /// A generation does not come again while the host runs, so that who still has a dropped one
-    /// cannot mistake a newer one for it.
+    /// Stores a secret as a new generation and returns that. `owner`: `connection:7`, `source:3`. A
+    /// generation is not reused while the host runs, so a holder of a dropped generation cannot
+    /// mistake a newer one for it.
     pub async fn put_secret(
         &self,
         owner: &str,
@@ -23,14 +23,15 @@ impl Store {
         let now = self.inner.clock.wall();
         self.write(1, move |tx| {
             Box::pin(async move {
-                let number = tx.draw_number();
+                let number = tx.next_number();
                 let generation = sqlx::query_scalar(
-                    "INSERT INTO secret (owner, name, generation, ciphertext, bound_hosts, expires_at, origin, updated_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-                     ON CONFLICT (owner, name) DO UPDATE SET generation = CASE WHEN secret.generation >= excluded.generation \
-                     THEN secret.generation + 1 ELSE excluded.generation END, \
-                     ciphertext = excluded.ciphertext, bound_hosts = excluded.bound_hosts, expires_at = excluded.expires_at, \
-                     origin = excluded.origin, updated_at = excluded.updated_at RETURNING generation",
+                    "INSERT INTO secret (owner, name, generation, ciphertext, bound_hosts, \
+                     expires_at, origin, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON \
+                     CONFLICT (owner, name) DO UPDATE SET generation = CASE WHEN \
+                     secret.generation >= excluded.generation THEN secret.generation + 1 ELSE \
+                     excluded.generation END, ciphertext = excluded.ciphertext, bound_hosts = \
+                     excluded.bound_hosts, expires_at = excluded.expires_at, origin = \
+                     excluded.origin, updated_at = excluded.updated_at RETURNING generation",
                 )
                 .bind(owner)
                 .bind(name)
@@ -48,7 +49,7 @@ impl Store {
         .await
     }
 
-    /// How many secrets are kept, of all owners.
+    /// The number of secrets of all owners.
     pub async fn count_secrets(&self) -> Result<i64, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
@@ -66,20 +67,22 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let select =
-                    "SELECT name, generation, ciphertext, bound_hosts, expires_at, origin FROM secret WHERE owner = $1 ORDER BY name";
+                    "SELECT name, generation, ciphertext, bound_hosts, expires_at, origin FROM \
+                     secret WHERE owner = $1 ORDER BY name";
                 let rows = sqlx::query(select).bind(owner).fetch_all(conn).await?;
                 rows.iter()
                     .map(|row| {
                         let bound_hosts =
-                            serde_json::from_str(row.try_get(3)?).map_err(|error| StoreError::Corrupt(format!("bound_hosts: {error}")))?;
-                        let expires_at: Option<i64> = row.try_get(4)?;
+                            serde_json::from_str(row.try_get("bound_hosts")?).map_err(|error| StoreError::Corrupt(format!("bound_hosts: \
+                                {error}")))?;
+                        let expires_at: Option<i64> = row.try_get("expires_at")?;
                         Ok(SecretRow {
-                            name: row.try_get(0)?,
-                            generation: row.try_get(1)?,
-                            ciphertext: row.try_get(2)?,
+                            name: row.try_get("name")?,
+                            generation: row.try_get("generation")?,
+                            ciphertext: row.try_get("ciphertext")?,
                             bound_hosts,
                             expires_at: expires_at.map(Wall),
-                            origin: row.try_get(5)?,
+                            origin: row.try_get("origin")?,
                         })
                     })
                     .collect()
@@ -88,7 +91,7 @@ impl Store {
         .await
     }
 
-    /// Forgets a secret if it is still this generation (any if none).
+    /// Deletes a secret, of this generation only if one is given.
     pub async fn drop_secret(
         &self,
         owner: &str,
@@ -98,12 +101,15 @@ impl Store {
         let (owner, name) = (owner.to_owned(), name.to_owned());
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM secret WHERE owner = $1 AND name = $2 AND (generation = $3 OR $3 IS NULL)")
-                    .bind(owner)
-                    .bind(name)
-                    .bind(generation)
-                    .execute(&mut tx.conn)
-                    .await?;
+                sqlx::query(
+                    "DELETE FROM secret WHERE owner = $1 AND name = $2 AND (generation = \
+                    $3 OR $3 IS NULL)",
+                )
+                .bind(owner)
+                .bind(name)
+                .bind(generation)
+                .execute(&mut tx.conn)
+                .await?;
                 Ok(())
             })
         })
@@ -123,9 +129,11 @@ impl Store {
         self.write(1, move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO session (connection_id, digest, ciphertext, expires_at, account, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
-                     ON CONFLICT (connection_id) DO UPDATE SET digest = excluded.digest, ciphertext = excluded.ciphertext, \
-                     expires_at = excluded.expires_at, account = excluded.account, updated_at = excluded.updated_at",
+                    "INSERT INTO session (connection_id, digest, ciphertext, expires_at, account, \
+                     updated_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (connection_id) DO \
+                     UPDATE SET digest = excluded.digest, ciphertext = excluded.ciphertext, \
+                     expires_at = excluded.expires_at, account = excluded.account, updated_at = \
+                     excluded.updated_at",
                 )
                 .bind(connection.0)
                 .bind(digest)
@@ -148,13 +156,21 @@ impl Store {
     ) -> Result<Option<(String, Vec<u8>, Option<Wall>, Option<String>)>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let row = sqlx::query("SELECT digest, ciphertext, expires_at, account FROM session WHERE connection_id = $1")
-                    .bind(connection.0)
-                    .fetch_optional(conn)
-                    .await?;
+                let row = sqlx::query(
+                    "SELECT digest, ciphertext, expires_at, account FROM \
+                    session WHERE connection_id = $1",
+                )
+                .bind(connection.0)
+                .fetch_optional(conn)
+                .await?;
                 row.map(|row| {
-                    let expires_at: Option<i64> = row.try_get(2)?;
-                    Ok((row.try_get(0)?, row.try_get(1)?, expires_at.map(Wall), row.try_get(3)?))
+                    let expires_at: Option<i64> = row.try_get("expires_at")?;
+                    Ok((
+                        row.try_get("digest")?,
+                        row.try_get("ciphertext")?,
+                        expires_at.map(Wall),
+                        row.try_get("account")?,
+                    ))
                 })
                 .transpose()
             })

@@ -1,9 +1,9 @@
-//! Changes of several transactions, told as one.
+//! The changes of several transactions, merged into one.
 
 use crate::store::rows::Changes;
 
 impl Changes {
-    /// Takes over what a later transaction changed: its counters go before ours.
+    /// Adds the changes of a later transaction, whose counters replace the earlier ones.
     pub fn absorb(&mut self, later: Self) {
         for row in later.progress {
             let same = self.progress.iter_mut().find(|old| {

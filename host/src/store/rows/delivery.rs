@@ -1,4 +1,4 @@
-//! What a delivery claims, notes and settles.
+//! The rows of a delivery: claims, intents, settlements.
 
 use super::{NewEvent, ProgressRow};
 use egression_core::domain::action::Action;
@@ -10,11 +10,11 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-/// All that a delivery needs to know of a job.
+/// Everything that a delivery needs to know of a job.
 #[derive(Clone, Debug)]
 pub struct ClaimRow {
     pub job: JobSeq,
-    /// Where it stands: `waiting`, unless it was cancelled meanwhile.
+    /// `waiting`, unless the job was cancelled meanwhile.
     pub state: JobState,
     pub object: ObjectKey,
     pub action: Action,
@@ -29,23 +29,24 @@ pub struct ClaimRow {
     /// Objects that must be there first, as given.
     pub depends_on: Vec<ObjectKey>,
     pub expires_at: Option<Wall>,
-    /// What it waited for last, or ended with.
+    /// The code of its last problem, or of its end.
     pub problem_code: Option<String>,
-    /// Since when it waits for other objects; none: it does not.
+    /// Since when it waits for other objects, if it does.
     pub waits_since: Option<Wall>,
     /// W3C Trace Context of the job or its execution.
     pub traceparent: Option<String>,
-    /// What an earlier attempt pinned.
+    /// The bytes that an earlier attempt pinned.
     pub pinned: Option<Pinned>,
-    /// What is known of the object at the destination.
+    /// The object's ids at the destination.
     pub remotes: Vec<Remote>,
     /// The newest revision delivered there.
     pub delivered_revision: Option<u64>,
-    /// How often it was delivered there.
+    /// The number of its deliveries there.
     pub deliveries: u64,
 }
 
-/// The bytes of an attempt whose outcome is not known to be 'not applied': a repeat sends the same.
+/// The bytes of an attempt. Unless it is proven that nothing was applied, a repeat sends the same
+/// bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
     pub action: Action,
@@ -54,21 +55,21 @@ pub struct Pinned {
     /// SHA-256 of it.
     pub body_hash: [u8; 32],
     pub revision: Option<u64>,
-    /// Where nobody names revisions of the object: the number of this delivery. Compared with no
-    /// revision.
+    /// If no source names the object's revision: the number of this delivery. It is never compared
+    /// with a revision.
     pub counted: Option<u64>,
     /// The same for every repeat.
     pub idempotency_key: String,
-    /// An answer was lost before.
+    /// An earlier answer was lost.
     pub answer_lost: bool,
 }
 
-/// The durable note that a job is about to be sent.
+/// The durable record that a job is about to be sent.
 #[derive(Clone, Debug)]
 pub struct NewIntent {
     /// The job; it must be `waiting`.
     pub job: JobSeq,
-    /// The call that it goes with.
+    /// Its call.
     pub call: i64,
     /// The number of this attempt, from 1.
     pub attempt: u32,
@@ -77,24 +78,22 @@ pub struct NewIntent {
     pub events: Vec<NewEvent>,
 }
 
-/// The end, or not yet, of one job's attempt. Settled in one transaction with id map, counters and
+/// The result of one job's attempt, settled in one transaction with id map, counters and
 /// events.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     pub job: JobSeq,
-    /// The call whose intent is settled; none: the job was not in flight (it ended or waits before
-    /// any intent).
+    /// The call whose intent is settled; none: the job was not in flight.
     pub call: Option<i64>,
     pub to: Transition,
     /// Attempts spent, this one included.
     pub attempts: u32,
     /// Conflicts handed back, this one included.
     pub conflicts: u32,
-    /// What becomes of the id map.
     pub id_map: IdMapChange,
-    /// From now on the job is sent as this action.
+    /// The job is sent as this action from now on.
     pub act_as: Option<Action>,
-    /// The revision that is now there.
+    /// The revision that is at the destination now.
     pub delivered_revision: Option<u64>,
     pub events: Vec<NewEvent>,
 }
@@ -103,57 +102,55 @@ pub struct Settlement {
 pub enum Transition {
     Ended {
         state: JobState,
-        /// The code that groups it: the problem's, or `retries_exhausted` …
+        /// The code that groups it with others: the problem's, or `retries_exhausted` …
         code: Option<String>,
         problem: Option<Problem>,
-        /// False: it was there already, the same.
+        /// False: it was there already, unchanged.
         changed: Option<bool>,
-        /// The key is blocked behind it, with this reason.
+        /// Its key is blocked behind it, with this reason.
         block_key: Option<String>,
     },
-    /// It may go again: at once (`reason: None`) or when the reason ends.
+    /// The job waits: it is ready at once (`reason: None`), or when the reason ends.
     Waits {
         /// A stored kind; none: ready.
         reason: Option<WaitingKind>,
-        /// When that ends by itself.
+        /// When time ends the reason.
         until: Option<Wall>,
         /// Dependency: the objects, with the unfinished job of each if one is known.
         parents: Vec<(ObjectKey, Option<JobSeq>)>,
         problem: Option<Problem>,
-        /// Keep the bytes: the outcome is not known to be 'not applied'.
+        /// Keep the bytes: it is not proven that nothing was applied.
         keep_pinned: bool,
         answer_lost: bool,
     },
 }
 
-/// What becomes of the id map.
+/// The change of the id map.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum IdMapChange {
     #[default]
     Keep,
-    /// The object is there as these.
+    /// The object has these ids.
     Replace(Vec<Remote>),
-    /// It is not there any more.
+    /// The object is no longer there.
     Drop,
 }
 
-/// What a settlement (or a cancel, an expiry) changed for the scheduler.
+/// The changes of a settlement, a cancel or an expiry, for the scheduler.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     /// New counters of the belts touched.
     pub progress: Vec<ProgressRow>,
-    /// Jobs whose settlement did not apply: they were not in the state or call expected.
+    /// Jobs whose settlement did not apply: they were in another state or call.
     pub stale: Vec<JobSeq>,
     /// Children that are ready now.
     pub released: Vec<JobSeq>,
-    /// Children whose wait ends now because the parent ended without success; the caller ends or
-    /// re-times them.
+    /// Children whose parent ended without success. The caller ends them or gives them a new time.
     pub orphaned: Vec<JobSeq>,
     pub blocked: Vec<(ConnectionId, KeyHash)>,
     /// Executions whose last job became terminal.
     pub completed: Vec<ExecutionSeq>,
-    /// Jobs that ended or moved outside of a call (cancelled, expired), to be forgotten by the
-    /// scheduler.
+    /// Jobs that ended outside a call (cancelled, expired). The scheduler forgets them.
     pub gone: Vec<JobSeq>,
 }
 
@@ -162,7 +159,7 @@ pub struct Changes {
 pub struct OpenIntent {
     pub job: JobSeq,
     pub connection: ConnectionId,
-    /// The call it went with.
+    /// Its call.
     pub call: i64,
     /// The number of the attempt.
     pub attempt: u32,

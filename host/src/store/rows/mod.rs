@@ -1,9 +1,11 @@
-//! What goes into the store and comes out of it: rows, not behaviour.
+//! The data that goes into the store and comes out of it: rows without behavior.
 
 mod changes;
+pub(in crate::store) mod codes;
 mod delivery;
 mod scheduling;
 mod secrets;
+pub(in crate::store) mod state_columns;
 mod submission;
 mod tracking;
 

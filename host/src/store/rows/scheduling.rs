@@ -1,4 +1,4 @@
-//! What the scheduler reads.
+//! The rows that the scheduler reads.
 
 use super::ProgressRow;
 use egression_core::domain::ids::{ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
@@ -11,11 +11,11 @@ pub use egression_core::scheduler::{Head as HeadRow, LaneKey};
 pub struct LanePage {
     /// Jobs that are the heads of their keys.
     pub heads: Vec<HeadRow>,
-    /// Jobs behind an unfinished job of their key: their keys. They come up when that job is done.
+    /// The keys of jobs behind an unfinished job of their key. They follow when that job is done.
     pub held: Vec<KeyHash>,
-    /// Jobs whose key is blocked; the caller marks them.
+    /// Jobs whose key is blocked; the caller sets them aside.
     pub blocked: Vec<JobSeq>,
-    /// The number to go on after; none: the lane is read to its end.
+    /// The number to continue after; none: the lane ends here.
     pub next: Option<JobSeq>,
 }
 

@@ -1,28 +1,28 @@
-//! Encrypted secrets, going in and coming out.
+//! Encrypted secrets.
 
 use egression_core::time::Wall;
 
-/// A secret to be kept as a new generation.
+/// A secret, to be stored as a new generation.
 #[derive(Clone, Debug, Default)]
 pub struct NewSecret {
     pub ciphertext: Vec<u8>,
-    /// The hosts that it was entered for.
+    /// The hosts that it may be sent to.
     pub bound_hosts: Vec<String>,
     pub expires_at: Option<Wall>,
-    /// A digest of what it comes from.
+    /// A digest of the input that it was made from.
     pub origin: Option<String>,
 }
 
-/// A secret as it is kept.
+/// A stored secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretRow {
     pub name: String,
-    /// Which one of its name, ascending.
+    /// Ascending per name.
     pub generation: i64,
     pub ciphertext: Vec<u8>,
-    /// The hosts that it was entered for.
+    /// The hosts that it may be sent to.
     pub bound_hosts: Vec<String>,
     pub expires_at: Option<Wall>,
-    /// A digest of what it comes from.
+    /// A digest of the input that it was made from.
     pub origin: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What is received.
+//! The rows of a submission.
 
 use super::Context;
 use egression_core::domain::action::Action;
@@ -9,7 +9,7 @@ use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
 use egression_core::time::Wall;
 
-/// An execution about to be received.
+/// A new execution.
 #[derive(Clone, Debug)]
 pub struct NewExecution {
     pub id: ExecutionId,
@@ -22,23 +22,22 @@ pub struct NewExecution {
     pub created_at: Wall,
 }
 
-/// A job as it is received, or a line that was refused.
+/// An accepted job or a refused line.
 #[derive(Clone, Debug)]
 pub enum StagedItem {
     Job(StagedJob),
-    /// A refused line of a bulk request: kept with its problem, counted once in total and rejected.
+    /// A refused line of a bulk request: stored with its problem and counted once as rejected.
     Refused {
         /// Its index in the execution.
         index: u32,
-        /// At most 200 bytes of what was given.
+        /// At most the first 200 bytes of the line.
         excerpt: String,
-        /// The object, as far as it could be read.
+        /// The object, if it could be read.
         object: Option<ObjectKey>,
         problem: Problem,
     },
 }
 
-/// A job with everything that acceptance fixes.
 #[derive(Clone, Debug)]
 pub struct StagedJob {
     /// Its index in the execution.
@@ -54,10 +53,10 @@ pub struct StagedJob {
     pub partition_key: Option<String>,
     /// Where the body is read. None: `payload`, or a delete.
     pub source: Option<SourceId>,
-    /// Not before; none or past: now.
+    /// Not before this time; none or past: now.
     pub scheduled_at: Option<Wall>,
     pub expires_at: Option<Wall>,
-    /// The caller's own word for the job.
+    /// The caller's name for the job.
     pub client_ref: Option<String>,
     /// Pairs beyond those of the execution.
     pub context: Option<Context>,
@@ -69,7 +68,7 @@ pub struct StagedJob {
     pub full: bool,
     /// The source's revision of the inline body.
     pub revision: Option<u64>,
-    /// W3C Trace Context of the job's own.
+    /// The job's own W3C Trace Context.
     pub traceparent: Option<String>,
 }
 
@@ -85,7 +84,7 @@ pub struct IdempotencyMark {
 /// An idempotency key that was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyRecord {
-    /// What the first request made.
+    /// The execution of the first request.
     pub execution: ExecutionSeq,
     /// SHA-256 of its body.
     pub body_hash: [u8; 32],

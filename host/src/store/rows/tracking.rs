@@ -1,4 +1,4 @@
-//! What people ask for: executions, jobs, events.
+//! The rows that the API shows: executions, jobs, events.
 
 use super::Context;
 use egression_core::domain::action::Action;
@@ -23,10 +23,10 @@ pub struct ExecutionRow {
     pub created_at: Wall,
     /// When its last job became terminal.
     pub completed_at: Option<Wall>,
-    /// When it will be forgotten.
+    /// When it will be removed.
     pub expires_at: Option<Wall>,
     pub paused: bool,
-    /// When cancelling was asked for.
+    /// When a cancel was requested.
     pub cancel_requested_at: Option<Wall>,
     pub context: Option<Context>,
     /// W3C Trace Context of the caller.
@@ -48,7 +48,7 @@ pub struct ProgressRow {
     pub sourcing: u64,
     /// Waiting behind a blocked key, or at its head.
     pub blocked: u64,
-    /// An intent of the belt was ever committed: something of it may have been sent.
+    /// An intent of the belt was committed at some time, so some of it may have been sent.
     pub sent: bool,
 }
 
@@ -68,11 +68,11 @@ pub struct ExecutionStatus {
     /// Ascending by connection and belt.
     pub progress: Vec<ProgressRow>,
     pub errors: Vec<ErrorGroup>,
-    /// When stored waits end by themselves, the earliest of each kind in a belt.
+    /// When time ends the stored waits: the earliest of each kind in a belt.
     pub wait_ends: Vec<WaitEnd>,
 }
 
-/// When the earliest wait of a kind ends by itself in a belt.
+/// When time ends the earliest wait of a kind in a belt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitEnd {
     pub execution: ExecutionSeq,
@@ -83,7 +83,7 @@ pub struct WaitEnd {
 }
 
 impl ExecutionStatus {
-    /// When the first of a belt's waits of a kind ends by itself, if one does.
+    /// When time ends the first of a belt's waits of a kind.
     #[must_use]
     pub fn first_end(&self, row: &ProgressRow, kind: WaitingKind) -> Option<Wall> {
         let of_belt = |end: &&WaitEnd| {
@@ -134,31 +134,30 @@ pub struct JobRow {
     pub state: JobState,
     /// The stored waiting reason, if it has one.
     pub waiting: Option<WaitingKind>,
-    /// When that ends by itself.
+    /// When time ends it.
     pub due_at: Option<Wall>,
     pub attempts: u32,
     /// Where the body is read.
     pub source: Option<SourceId>,
     pub expires_at: Option<Wall>,
     pub finished_at: Option<Wall>,
-    /// False: it was there already, the same.
+    /// False: it was there already, unchanged.
     pub changed: Option<bool>,
-    /// The code under which its execution's errors count it: of its end, or of what went wrong
-    /// last.
+    /// The code of its end, or of its last problem.
     pub code: Option<String>,
     pub problem: Option<Problem>,
-    /// The caller's own word for the job.
+    /// The caller's name for the job.
     pub client_ref: Option<String>,
-    /// A refused item: the first bytes of what was given.
+    /// A refused item: the first bytes of the line.
     pub excerpt: Option<String>,
     /// The job sent in its place.
     pub merged_into: Option<JobSeq>,
     /// When its execution was accepted.
     pub created_at: Wall,
     pub scheduled_at: Option<Wall>,
-    /// W3C Trace Context of the job, else of its execution.
+    /// The W3C Trace Context of the job or, without one, of its execution.
     pub traceparent: Option<String>,
-    /// When its execution will be forgotten, once that is done.
+    /// When its finished execution will be removed.
     pub kept_until: Option<Wall>,
 }
 
@@ -170,7 +169,7 @@ pub struct EventRow {
     pub at: Wall,
     /// submitted, resolved, sent, responded, rescheduled, succeeded …
     pub stage: String,
-    /// The attempt that it belongs to.
+    /// Its attempt.
     pub attempt: Option<u32>,
     pub http_status: Option<u16>,
     pub duration_ms: Option<u64>,
@@ -180,13 +179,13 @@ pub struct EventRow {
     pub log: Option<String>,
 }
 
-/// One line of a job's history to be written; its number is drawn by the store.
+/// A new line of a job's history; the store numbers it.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub at: Wall,
     /// submitted, resolved, sent, responded, rescheduled, succeeded …
     pub stage: &'static str,
-    /// The attempt that it belongs to.
+    /// Its attempt.
     pub attempt: Option<u32>,
     pub http_status: Option<u16>,
     pub duration_ms: Option<u64>,

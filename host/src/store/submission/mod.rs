@@ -1,4 +1,6 @@
-//! How executions come in: staged unseen, then sealed as a whole.
+//! How executions come in: staged unseen, then sealed as a whole, or abandoned.
 
+pub mod abandon;
+pub mod idempotency_keys;
 pub mod staging;
 pub mod submit;

@@ -1,4 +1,4 @@
-//! Writing received items. They are invisible to the scheduler until their execution is sealed.
+//! Staging: received items are written, invisible to the scheduler until their execution is sealed.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +7,20 @@ use egression_core::domain::belt::priority_bit;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::partition::KeyHash;
-use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
-use egression_core::domain::waiting::WaitingKind;
+use egression_core::domain::state::{JobState, State};
 use egression_core::time::Wall;
 
 use crate::store::StoreError;
-use crate::store::engine::statement;
-use crate::store::engine::statement::{CHUNK, Statement};
+use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters::{BeltKey, BeltDelta};
-use crate::store::lifecycle::ending;
+use crate::store::lifecycle::counters::{BeltDelta, BeltKey};
+use crate::store::lifecycle::error_groups::ErrorGroups;
+use crate::store::rows::state_columns::StateColumns;
 use crate::store::rows::{StagedItem, StagedJob};
 
-/// Rows of `job` in one statement. Its text is the same for every full one, so that it is parsed
-/// once.
+/// Rows of `job` per statement. The text is the same for every full chunk, so it is parsed once.
 const JOBS_AT_ONCE: usize = 100;
 
-/// Counters of a belt while it is received.
 #[derive(Clone, Copy, Debug, Default)]
 struct Received {
     delta: BeltDelta,
@@ -37,11 +33,12 @@ struct Refused {
     job: JobSeq,
     excerpt: String,
     object: Option<ObjectKey>,
-    problem: Problem,
+    /// The state that it has from the start.
+    end: State,
 }
 
 /// Adds items to an unsealed execution and counts them.
-pub(in crate::store) async fn add(
+pub async fn add(
     tx: &mut WriteTx,
     execution: ExecutionSeq,
     items: Vec<StagedItem>,
@@ -60,7 +57,7 @@ pub(in crate::store) async fn add(
                 job: execution.job(index),
                 excerpt,
                 object,
-                problem,
+                end: State::Rejected { problem },
             }),
         }
     }
@@ -73,11 +70,6 @@ pub(in crate::store) async fn add(
     count(tx, execution, &jobs, &refused, now).await
 }
 
-/// Not before its time: the instant at which it falls due.
-fn due(job: &StagedJob, now: Wall) -> Option<Wall> {
-    job.scheduled_at.filter(|at| *at > now)
-}
-
 async fn write_jobs(
     tx: &mut WriteTx,
     execution: ExecutionSeq,
@@ -85,24 +77,24 @@ async fn write_jobs(
     now: Wall,
 ) -> Result<(), StoreError> {
     let mut insert = statement::values(
-        "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, waiting, action, priority, source_id, due_at, \
-         expires_at, object_type, object_id, partition_key) ",
+        "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, waiting, action, \
+         priority, source_id, due_at, expires_at, object_type, object_id, partition_key) ",
         jobs,
         |row, job| {
             let own_key = job.object.to_string();
             let key = job.partition_key.as_deref().filter(|key| *key != own_key);
-            let due = due(job, now);
+            let columns = StateColumns::of(&State::submitted(job.scheduled_at, now), now);
             row.push_bind(execution.job(job.index).0)
                 .push_bind(job.connection.0)
                 .push_bind(job.belt)
                 .push_bind(KeyHash::of(key.unwrap_or(&own_key)).0)
                 .push_bind(job.object.hash().0)
-                .push("0")
-                .push_bind(due.map(|_| WaitingKind::Schedule.code()))
+                .push_bind(columns.state)
+                .push_bind(columns.waiting)
                 .push_bind(job.action.code())
                 .push_bind(job.priority)
                 .push_bind(job.source.map(|source| source.0))
-                .push_bind(due.map(|at| at.0))
+                .push_bind(columns.due_at)
                 .push_bind(job.expires_at.map(|at| at.0))
                 .push_bind(job.object.object_type.as_str())
                 .push_bind(job.object.id.as_str())
@@ -129,7 +121,8 @@ async fn write_details(
             .map(|job| Ok((json_of(job.context.as_ref())?, depends_on(job)?)))
             .collect::<Result<_, StoreError>>()?;
         let insert = statement::values(
-            "INSERT INTO job_detail (job_id, client_ref, context, depends_on, scheduled_at, revision, \"full\", traceparent) ",
+            "INSERT INTO job_detail (job_id, client_ref, context, depends_on, scheduled_at, \
+             revision, \"full\", traceparent) ",
             chunk.iter().zip(texts),
             |row, (job, (context, depends_on))| {
                 row.push_bind(execution.job(job.index).0)
@@ -161,10 +154,8 @@ fn depends_on(job: &StagedJob) -> Result<Option<String>, StoreError> {
     json_of((!job.depends_on.is_empty()).then_some(&job.depends_on))
 }
 
-/// The JSON text of what is there.
-pub(in crate::store) fn json_of<T: serde::Serialize>(
-    value: Option<&T>,
-) -> Result<Option<String>, StoreError> {
+/// The JSON text of a value, if there is one.
+pub fn json_of<T: serde::Serialize>(value: Option<&T>) -> Result<Option<String>, StoreError> {
     value
         .map(serde_json::to_string)
         .transpose()
@@ -196,13 +187,15 @@ async fn write_payloads(
 async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Result<(), StoreError> {
     for chunk in refused.chunks(CHUNK) {
         let insert = statement::values(
-            "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, action, object_type, object_id, finished_at, problem_code) ",
+            "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, action, \
+             object_type, object_id, finished_at, problem_code) ",
             chunk,
             |row, line| {
-                // What it asked for may not have been readable: any action will do.
+                let columns = StateColumns::of(&line.end, now);
+                // Its action may not have been readable: any action will do.
                 row.push_bind(line.job.0).push("0").push("0").push("0");
                 row.push_bind(line.object.as_ref().map_or(0, |object| object.hash().0))
-                    .push_bind(JobState::Rejected.code())
+                    .push_bind(columns.state)
                     .push_bind(Action::Upsert.code())
                     .push_bind(
                         line.object
@@ -210,14 +203,14 @@ async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Resu
                             .map_or("", |object| object.object_type.as_str()),
                     )
                     .push_bind(line.object.as_ref().map_or("", |object| object.id.as_str()))
-                    .push_bind(now.0)
-                    .push_bind(line.problem.code.as_str());
+                    .push_bind(columns.finished_at)
+                    .push_bind(line.end.code());
             },
         );
         statement::run(insert, &mut tx.conn).await?;
         let problems: Vec<_> = chunk
             .iter()
-            .map(|line| json_of(Some(&line.problem)))
+            .map(|line| json_of(line.end.problem()))
             .collect::<Result<_, _>>()?;
         let insert = statement::values(
             "INSERT INTO job_detail (job_id, excerpt, problem) ",
@@ -245,32 +238,22 @@ async fn count(
         let belt = belts
             .entry((execution, job.connection, job.belt))
             .or_default();
-        belt.delta.count(
-            JobState::Waiting,
-            due(job, now).map(|_| WaitingKind::Schedule),
-            1,
-        );
+        belt.delta
+            .count(&State::submitted(job.scheduled_at, now), 1);
         belt.priorities |= priority_bit(job.priority);
     }
-    let mut errors = BTreeMap::new();
+    let mut errors = ErrorGroups::default();
     for line in refused {
         belts
             .entry((execution, ConnectionId(0), 0))
             .or_default()
             .delta
-            .count(JobState::Rejected, None, 1);
-        errors
-            .entry((
-                execution,
-                line.problem.code.clone(),
-                JobState::Rejected.code(),
-            ))
-            .or_insert((0, line.job))
-            .0 += 1;
+            .count(&line.end, 1);
+        errors.add(line.job, &line.end);
     }
     tx.effects.backlog += belts.values().map(|belt| belt.delta.open()).sum::<i64>();
     write_counters(tx, belts).await?;
-    ending::write_groups(tx, errors).await
+    errors.write(tx).await
 }
 
 async fn write_counters(
@@ -279,8 +262,9 @@ async fn write_counters(
 ) -> Result<(), StoreError> {
     let belts: Vec<_> = belts.into_iter().collect();
     for chunk in belts.chunks(CHUNK) {
-        let mut insert: Statement = statement::values(
-            "INSERT INTO progress (execution_seq, connection_id, belt, total, waiting, rejected, scheduled, priorities) ",
+        let mut insert = statement::values(
+            "INSERT INTO progress (execution_seq, connection_id, belt, total, waiting, rejected, \
+             scheduled, priorities) ",
             chunk,
             |row, ((execution, connection, belt), received)| {
                 row.push_bind(execution.0)
@@ -294,9 +278,10 @@ async fn write_counters(
             },
         );
         insert.push(
-            " ON CONFLICT (execution_seq, connection_id, belt) DO UPDATE SET total = progress.total + excluded.total, \
-             waiting = progress.waiting + excluded.waiting, rejected = progress.rejected + excluded.rejected, \
-             scheduled = progress.scheduled + excluded.scheduled, priorities = progress.priorities | excluded.priorities",
+            " ON CONFLICT (execution_seq, connection_id, belt) DO UPDATE SET total = \
+             progress.total + excluded.total, waiting = progress.waiting + excluded.waiting, \
+             rejected = progress.rejected + excluded.rejected, scheduled = progress.scheduled + \
+             excluded.scheduled, priorities = progress.priorities | excluded.priorities",
         );
         statement::run(insert, &mut tx.conn).await?;
     }

@@ -1,28 +1,23 @@
-//! Receiving: staging, sealing, idempotency keys.
+//! Executions from their beginning to their seal.
 
 use std::collections::BTreeMap;
 
-use egression_core::domain::ids::{ConnectionId, ExecutionSeq, SubscriptionId};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::time::Wall;
 use sqlx::Row as _;
 
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters;
-use crate::store::lifecycle::retention::keys_kept_since;
-use crate::store::rows::{IdempotencyMark, IdempotencyRecord, NewExecution, Sealed, StagedItem};
-use crate::store::submission::staging;
+use crate::store::rows::{IdempotencyMark, NewExecution, Sealed, StagedItem};
+use crate::store::submission::{abandon, idempotency_keys, staging};
 use crate::store::{Store, StoreError};
 
-/// Rows that are removed in one transaction when an execution is abandoned.
-const AT_ONCE: i64 = 1000;
-
 impl Store {
-    /// Makes an execution that is still being received. Removed at the next start if it is never
-    /// sealed.
+    /// Creates an unsealed execution. The next start removes it if it is never sealed.
     pub async fn begin_execution(&self, new: NewExecution) -> Result<ExecutionSeq, StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
-                let seq = ExecutionSeq(tx.draw_number());
+                let seq = ExecutionSeq(tx.next_number());
                 begin(tx, seq, &new).await?;
                 Ok(seq)
             })
@@ -30,10 +25,10 @@ impl Store {
         .await
     }
 
-    /// Adds at most 1,000 items to an unsealed execution. They are invisible to the scheduler.
+    /// Adds at most 1,000 items to an unsealed execution. The scheduler does not see them.
     ///
     /// # Errors
-    /// What the database says; [`StoreError::Corrupt`] if the execution is not being received.
+    /// [`StoreError::Corrupt`] if the execution is sealed or unknown.
     pub async fn stage(
         &self,
         execution: ExecutionSeq,
@@ -49,13 +44,13 @@ impl Store {
         .await
     }
 
-    /// Makes an execution's jobs durable as a whole: counters, idempotency key, seal number, in one
-    /// small transaction.
+    /// Seals an execution in one small transaction: seal number and idempotency key. From now on
+    /// its jobs are accepted, all or none.
     ///
     /// # Errors
-    /// What the database says; [`StoreError::Corrupt`] if the execution is not being received;
-    /// [`StoreError::KeyUsed`] if another one was sealed under the key first, and
-    /// [`StoreError::ConnectionGone`]: this one is still to be abandoned.
+    /// [`StoreError::Corrupt`] if the execution is sealed or unknown. After [`StoreError::KeyUsed`]
+    /// (another execution was sealed under the key first) and [`StoreError::ConnectionGone`], the
+    /// caller abandons the execution.
     pub async fn seal(
         &self,
         execution: ExecutionSeq,
@@ -66,18 +61,18 @@ impl Store {
             Box::pin(async move {
                 must_be_open(tx, execution).await?;
                 tx.effects.submitted = received(tx, execution).await?;
-                let seal = tx.draw_number();
+                let seal = tx.next_number();
                 seal_as(tx, Sealed { execution, seal }, mark, now).await
             })
         })
         .await
     }
 
-    /// A small request (at most 1,000 items) in one transaction.
+    /// Begins, stages and seals a small execution (at most 1,000 items) in one transaction.
     ///
     /// # Errors
-    /// What the database says; [`StoreError::KeyUsed`] if another one was sealed under the key
-    /// first; [`StoreError::ConnectionGone`].
+    /// [`StoreError::KeyUsed`] if another execution was sealed under the key first;
+    /// [`StoreError::ConnectionGone`].
     pub async fn submit(
         &self,
         new: NewExecution,
@@ -87,7 +82,7 @@ impl Store {
         let now = self.inner.clock.wall();
         self.write(items.len() + 1, move |tx| {
             Box::pin(async move {
-                let seal = tx.draw_number();
+                let seal = tx.next_number();
                 let execution = ExecutionSeq(seal);
                 begin(tx, execution, &new).await?;
                 for item in &items {
@@ -104,61 +99,12 @@ impl Store {
         })
         .await
     }
-
-    /// Removes an unsealed execution, in bounded transactions.
-    pub async fn abandon(&self, execution: ExecutionSeq) -> Result<(), StoreError> {
-        while self
-            .write(1000, move |tx| {
-                Box::pin(async move { remove_some(tx, execution).await })
-            })
-            .await?
-        {}
-        Ok(())
-    }
-
-    /// What a key was used for. An execution that is no longer kept frees its key, as soon as a key
-    /// need not be kept.
-    pub async fn idempotency(
-        &self,
-        subscription: SubscriptionId,
-        operation: &str,
-        key: &str,
-    ) -> Result<Option<IdempotencyRecord>, StoreError> {
-        let (operation, key) = (operation.to_owned(), key.to_owned());
-        let now = self.inner.clock.wall();
-        self.read(move |conn| {
-            Box::pin(async move {
-                // What is past its time may be removed in part.
-                let row = sqlx::query(
-                    "SELECT i.execution_seq, i.body_hash FROM idempotency i JOIN execution x ON x.seq = i.execution_seq \
-                     WHERE i.subscription_id = $1 AND i.operation = $2 AND i.key = $3 \
-                     AND (x.expires_at IS NULL OR x.expires_at > $4 OR i.created_at > $5)",
-                )
-                .bind(subscription.0)
-                .bind(operation)
-                .bind(key)
-                .bind(now.0)
-                .bind(keys_kept_since(now))
-                .fetch_optional(conn)
-                .await?;
-                row.map(|row| Ok(IdempotencyRecord { execution: ExecutionSeq(row.try_get(0)?), body_hash: hash(row.try_get(1)?)? }))
-                    .transpose()
-            })
-        })
-        .await
-    }
-}
-
-/// A stored SHA-256.
-pub(in crate::store) fn hash(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
-    bytes
-        .try_into()
-        .map_err(|_| StoreError::Corrupt(format!("a hash of {} bytes", bytes.len())))
 }
 
 async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO execution (seq, public_id, subscription_id, operation, created_at, context, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO execution (seq, public_id, subscription_id, operation, created_at, context, \
+         traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(seq.0)
     .bind(new.id.0.as_bytes().as_slice())
@@ -172,16 +118,18 @@ async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Resul
     Ok(())
 }
 
-/// Items of an execution by connection; 0: refused ones.
+/// The number of an execution's items by connection; 0: refused items.
 async fn received(
     tx: &mut WriteTx,
     execution: ExecutionSeq,
 ) -> Result<BTreeMap<ConnectionId, u64>, StoreError> {
-    let rows =
-        sqlx::query("SELECT connection_id, CAST(sum(total) AS BIGINT) FROM progress WHERE execution_seq = $1 GROUP BY connection_id")
-            .bind(execution.0)
-            .fetch_all(&mut tx.conn)
-            .await?;
+    let rows = sqlx::query(
+        "SELECT connection_id, sum(total) FROM progress WHERE execution_seq = $1 \
+            GROUP BY connection_id",
+    )
+    .bind(execution.0)
+    .fetch_all(&mut tx.conn)
+    .await?;
     rows.iter()
         .map(|row| {
             Ok((
@@ -192,15 +140,8 @@ async fn received(
         .collect()
 }
 
-async fn is_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
-    let open = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM execution WHERE seq = $1 AND seal IS NULL)",
-    );
-    Ok(open.bind(execution.0).fetch_one(&mut tx.conn).await?)
-}
-
 async fn must_be_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
-    if is_open(tx, execution).await? {
+    if abandon::is_open(tx, execution).await? {
         Ok(())
     } else {
         Err(StoreError::Corrupt(format!(
@@ -209,7 +150,7 @@ async fn must_be_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), S
     }
 }
 
-/// A connection may be removed while jobs for it arrive: nothing would ever send them.
+/// A connection may be removed while its jobs arrive: nothing would ever send them.
 async fn connections_must_be_there(
     tx: &mut WriteTx,
     execution: ExecutionSeq,
@@ -242,78 +183,10 @@ async fn seal_as(
         .execute(&mut tx.conn)
         .await?;
     if let Some(mark) = mark {
-        // Who looked the key up before another request was sealed under it learns of that here, and
-        // nowhere else.
-        let marked = sqlx::query(
-            "INSERT INTO idempotency (subscription_id, operation, key, body_hash, execution_seq, created_at) \
-             SELECT subscription_id, $1, $2, $3, seq, $4 FROM execution WHERE seq = $5 \
-             ON CONFLICT (subscription_id, operation, key) DO UPDATE SET body_hash = excluded.body_hash, \
-             execution_seq = excluded.execution_seq, created_at = excluded.created_at WHERE idempotency.created_at <= $6 \
-             AND NOT EXISTS (SELECT 1 FROM execution x WHERE x.seq = idempotency.execution_seq AND (x.expires_at IS NULL OR x.expires_at > $7))",
-        )
-        .bind(mark.operation)
-        .bind(mark.key)
-        .bind(mark.body_hash.as_slice())
-        .bind(now.0)
-        .bind(sealed.execution.0)
-        .bind(keys_kept_since(now))
-        .bind(now.0)
-        .execute(&mut tx.conn)
-        .await?;
-        if marked.rows_affected() == 0 {
-            return Err(StoreError::KeyUsed);
-        }
+        idempotency_keys::mark(tx, sealed.execution, mark, now).await?;
     }
-    // An execution whose items were all refused has nothing to wait for.
+    // If all items were refused, the execution is complete.
     counters::complete(tx, vec![sealed.execution], now).await?;
     tx.effects.touched.insert(sealed.execution);
     Ok(sealed)
-}
-
-/// Removes some rows of an unsealed execution; true if there may be more.
-async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
-    if !is_open(tx, execution).await? {
-        return Ok(false);
-    }
-    let (first, end) = (execution.job(0).0, execution.end().0);
-    let last: Option<i64> = sqlx::query_scalar(
-        "SELECT id FROM job WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1 OFFSET $3",
-    )
-    .bind(first)
-    .bind(end)
-    .bind(AT_ONCE)
-    .fetch_optional(&mut tx.conn)
-    .await?;
-    let until = last.unwrap_or(end);
-    sqlx::query("DELETE FROM payload WHERE job_id >= $1 AND job_id < $2")
-        .bind(first)
-        .bind(until)
-        .execute(&mut tx.conn)
-        .await?;
-    sqlx::query("DELETE FROM job_detail WHERE job_id >= $1 AND job_id < $2")
-        .bind(first)
-        .bind(until)
-        .execute(&mut tx.conn)
-        .await?;
-    sqlx::query("DELETE FROM job WHERE id >= $1 AND id < $2")
-        .bind(first)
-        .bind(until)
-        .execute(&mut tx.conn)
-        .await?;
-    if last.is_some() {
-        return Ok(true);
-    }
-    let waiting: i64 = sqlx::query_scalar(
-        "SELECT CAST(coalesce(sum(waiting), 0) AS BIGINT) FROM progress WHERE execution_seq = $1",
-    )
-    .bind(execution.0)
-    .fetch_one(&mut tx.conn)
-    .await?;
-    tx.effects.backlog -= waiting;
-    // Counters and grouped errors go with it.
-    sqlx::query("DELETE FROM execution WHERE seq = $1 AND seal IS NULL")
-        .bind(execution.0)
-        .execute(&mut tx.conn)
-        .await?;
-    Ok(false)
 }

@@ -16,7 +16,7 @@ const WAITS: (JobState, Option<WaitingKind>) = (JobState::Waiting, Some(WaitingK
 const READY: (JobState, Option<WaitingKind>) = (JobState::Waiting, None);
 
 #[tokio::test]
-async fn a_success_releases_a_child_when_nothing_is_left_to_wait_for() {
+async fn child_is_released_when_its_last_parent_succeeds() {
     let world = World::new().await;
     let seq = world
         .submit(vec![job(0, "a"), job(1, "b"), job(2, "child")])
@@ -31,7 +31,7 @@ async fn a_success_releases_a_child_when_nothing_is_left_to_wait_for() {
             LATER,
         )])
         .await;
-    assert_eq!(world.standing(child).await, WAITS);
+    assert_eq!(world.state_of(child).await, WAITS);
     assert!(
         world.store.claim(&[child]).await.unwrap()[0]
             .waits_since
@@ -60,7 +60,7 @@ async fn a_success_releases_a_child_when_nothing_is_left_to_wait_for() {
         world.deliver(b, JobState::Succeeded).await.released,
         [child]
     );
-    assert_eq!(world.standing(child).await, READY);
+    assert_eq!(world.state_of(child).await, READY);
     assert_eq!(
         world.store.claim(&[child]).await.unwrap()[0].waits_since,
         None,
@@ -69,7 +69,7 @@ async fn a_success_releases_a_child_when_nothing_is_left_to_wait_for() {
 }
 
 #[tokio::test]
-async fn a_parent_that_ends_otherwise_orphans_its_children() {
+async fn children_are_orphaned_when_the_parent_does_not_succeed() {
     let world = World::new().await;
     let seq = world
         .submit(vec![job(0, "a"), job(1, "child")])
@@ -80,15 +80,15 @@ async fn a_parent_that_ends_otherwise_orphans_its_children() {
         .settle(vec![waits_for(child, None, &[("a", Some(a))], LATER)])
         .await;
     assert_eq!(world.deliver(a, JobState::Rejected).await.orphaned, [child]);
-    assert_eq!(world.standing(child).await, WAITS, "the caller ends it");
+    assert_eq!(world.state_of(child).await, WAITS, "the caller ends it");
     world
         .settle(vec![ended(child, None, JobState::Failed)])
         .await;
-    assert_eq!(world.standing(child).await.0, JobState::Failed);
+    assert_eq!(world.state_of(child).await.0, JobState::Failed);
 }
 
 #[tokio::test]
-async fn a_newer_job_of_the_object_takes_the_place_of_a_failed_parent() {
+async fn newer_job_replaces_a_failed_parent() {
     let world = World::new().await;
     let seq = world
         .submit(vec![job(0, "a"), job(1, "child")])
@@ -108,7 +108,7 @@ async fn a_newer_job_of_the_object_takes_the_place_of_a_failed_parent() {
 }
 
 #[tokio::test]
-async fn an_older_success_does_not_release_who_waits_for_a_newer_job() {
+async fn older_success_does_not_release_a_child_of_a_newer_job() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a")]).await.execution;
     let second = world
@@ -157,7 +157,7 @@ async fn an_older_success_does_not_release_who_waits_for_a_newer_job() {
 }
 
 #[tokio::test]
-async fn a_child_may_wait_for_an_object_without_a_job() {
+async fn child_may_wait_for_an_object_without_a_job() {
     let world = World::new().await;
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
     world
@@ -180,7 +180,7 @@ async fn a_child_may_wait_for_an_object_without_a_job() {
 }
 
 #[tokio::test]
-async fn a_parent_that_ended_meanwhile_is_seen_when_the_wait_begins() {
+async fn child_sees_a_parent_that_ended_before_its_wait() {
     let world = World::new().await;
     let seq = world
         .submit(vec![job(0, "a"), job(1, "b"), job(2, "x"), job(3, "y")])
@@ -200,15 +200,15 @@ async fn a_parent_that_ended_meanwhile_is_seen_when_the_wait_begins() {
     );
     assert_eq!(
         (
-            world.standing(seq.job(2)).await,
-            world.standing(seq.job(3)).await
+            world.state_of(seq.job(2)).await,
+            world.state_of(seq.job(3)).await
         ),
         (READY, WAITS)
     );
 }
 
 #[tokio::test]
-async fn an_object_that_got_there_while_its_child_was_refused_is_no_reason_to_wait() {
+async fn child_does_not_wait_for_an_object_that_arrived_during_its_refusal() {
     let world = World::new().await;
     let seq = world
         .submit(vec![job(0, "a"), job(1, "child")])
@@ -221,7 +221,7 @@ async fn an_object_that_got_there_while_its_child_was_refused_is_no_reason_to_wa
         .settle(vec![waits_for(child, Some(7), &[("a", None)], LATER)])
         .await;
     assert_eq!(
-        (world.standing(child).await, changes.released),
+        (world.state_of(child).await, changes.released),
         (READY, vec![child])
     );
     // Refused once more although it is there: that is for time to tell.
@@ -233,11 +233,11 @@ async fn an_object_that_got_there_while_its_child_was_refused_is_no_reason_to_wa
     world
         .settle(vec![waits_for(child, Some(8), &[("a", None)], LATER)])
         .await;
-    assert_eq!(world.standing(child).await, WAITS);
+    assert_eq!(world.state_of(child).await, WAITS);
 }
 
 #[tokio::test]
-async fn a_cancelled_parent_is_no_success() {
+async fn cancelled_parent_is_no_success() {
     let world = World::new().await;
     let parent = world.submit(vec![job(0, "a")]).await.execution;
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
@@ -258,7 +258,7 @@ async fn a_cancelled_parent_is_no_success() {
 }
 
 #[tokio::test]
-async fn the_edge_that_closes_a_cycle_is_ignored_with_an_event() {
+async fn cycle_edge_is_ignored_with_an_event() {
     let world = World::new().await;
     let seq = world
         .submit(vec![job(0, "a"), job(1, "b"), job(2, "c")])
@@ -275,7 +275,7 @@ async fn the_edge_that_closes_a_cycle_is_ignored_with_an_event() {
         .settle(vec![waits_for(c, None, &[("a", Some(a))], LATER)])
         .await;
     assert_eq!(
-        (changes.released.as_slice(), world.standing(c).await),
+        (changes.released.as_slice(), world.state_of(c).await),
         ([c].as_slice(), READY)
     );
     let stages: Vec<_> = world
@@ -294,7 +294,7 @@ async fn the_edge_that_closes_a_cycle_is_ignored_with_an_event() {
 }
 
 #[tokio::test]
-async fn what_waits_for_the_child_is_seen_before_it_waits_in_turn() {
+async fn cycle_is_found_before_the_child_waits() {
     let world = World::new().await;
     let seq = world
         .submit(vec![job(0, "a"), job(1, "b"), job(2, "c")])
@@ -320,7 +320,7 @@ async fn what_waits_for_the_child_is_seen_before_it_waits_in_turn() {
 }
 
 #[tokio::test]
-async fn an_object_that_got_there_before_the_wait_was_written_is_no_reason_to_wait() {
+async fn child_does_not_wait_for_an_object_that_arrived_before_its_wait() {
     let world = World::new().await;
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
     assert_eq!(
@@ -335,13 +335,13 @@ async fn an_object_that_got_there_before_the_wait_was_written_is_no_reason_to_wa
         .settle(vec![waits_for(child, None, &[("a", None)], LATER)])
         .await;
     assert_eq!(
-        (world.standing(child).await, changes.released),
+        (world.state_of(child).await, changes.released),
         (READY, vec![child])
     );
 }
 
 #[tokio::test]
-async fn other_objects_of_the_key_pass_one_that_waits_for_a_parent() {
+async fn waiting_child_lets_other_objects_of_its_key_pass() {
     let world = World::new().await;
     let seq = world
         .submit(vec![
@@ -400,7 +400,7 @@ async fn other_objects_of_the_key_pass_one_that_waits_for_a_parent() {
 }
 
 #[tokio::test]
-async fn an_unsealed_job_is_nobodys_parent() {
+async fn unsealed_job_is_no_parent() {
     let world = World::new().await;
     let receiving = world.store.begin_execution(execution()).await.unwrap();
     world
@@ -420,7 +420,7 @@ async fn an_unsealed_job_is_nobodys_parent() {
 }
 
 #[tokio::test]
-async fn a_wait_for_a_parent_ends_by_its_time_and_is_told_again() {
+async fn child_wait_ends_by_its_time_and_is_reported_again() {
     let world = World::new().await;
     let child = world.submit(vec![job(0, "child")]).await.execution.job(0);
     let due = Wall(5_000);
@@ -455,7 +455,7 @@ async fn a_wait_for_a_parent_ends_by_its_time_and_is_told_again() {
         [child]
     );
     world.settle(vec![waits(child, None, None, None)]).await;
-    assert_eq!(world.standing(child).await, READY);
+    assert_eq!(world.state_of(child).await, READY);
 }
 
 /// The object `a`'s job is number 0, all others wait for it, each for the job or for the object.
@@ -500,7 +500,9 @@ async fn family(
 async fn settle_only(world: &World, settlements: Vec<Settlement>) -> Changes {
     let now = world.now();
     let settle = world.store.write(1, move |tx| {
-        Box::pin(async move { settlement::settle(tx, JobChanges::at(now), settlements, |_| true).await })
+        Box::pin(
+            async move { settlement::settle(tx, JobChanges::at(now), settlements, |_| true).await },
+        )
     });
     let changes = settle.await.unwrap();
     world.check().await;
@@ -523,7 +525,7 @@ async fn pending_notifications(world: &World) -> i64 {
 }
 
 #[tokio::test]
-async fn more_children_than_one_transaction_tells_are_all_released() {
+async fn release_notifies_more_children_than_one_transaction_takes() {
     let world = World::new().await;
     let (parent, children) = family(&world, 2500, |seq| Some(seq.job(0))).await;
     world.send(1, &[parent]).await;
@@ -542,7 +544,7 @@ async fn more_children_than_one_transaction_tells_are_all_released() {
 }
 
 #[tokio::test]
-async fn children_that_were_not_told_yet_are_told_after_a_restart() {
+async fn release_continues_after_a_restart() {
     let world = World::new().await;
     let (parent, children) = family(&world, 2500, |seq| Some(seq.job(0))).await;
     world.send(1, &[parent]).await;
@@ -553,19 +555,25 @@ async fn children_that_were_not_told_yet_are_told_after_a_restart() {
         changes.released.len()
     );
     assert_eq!(
-        (ready(&world, &children).await, pending_notifications(&world).await),
+        (
+            ready(&world, &children).await,
+            pending_notifications(&world).await
+        ),
         (changes.released.len(), 1)
     );
     let world = world.reopen().await;
     world.check().await;
     assert_eq!(
-        (ready(&world, &children).await, pending_notifications(&world).await),
+        (
+            ready(&world, &children).await,
+            pending_notifications(&world).await
+        ),
         (2500, 0)
     );
 }
 
 #[tokio::test]
-async fn orphans_that_nobody_heard_of_fall_due() {
+async fn orphans_fall_due_if_nobody_settles_them() {
     let world = World::new().await;
     let (parent, children) = family(&world, 1500, |seq| Some(seq.job(0))).await;
     settle_only(&world, vec![ended(parent, None, JobState::Failed)]).await;
@@ -583,7 +591,7 @@ async fn orphans_that_nobody_heard_of_fall_due() {
 }
 
 #[tokio::test]
-async fn ends_are_told_in_their_order() {
+async fn ends_keep_their_order() {
     let world = World::new().await;
     // They wait for the object, whichever job brings it.
     let (parent, children) = family(&world, 1500, |_| None).await;
@@ -603,7 +611,7 @@ async fn ends_are_told_in_their_order() {
 }
 
 #[tokio::test]
-async fn the_children_of_a_failed_parent_go_on_with_a_newer_job_however_many_they_are() {
+async fn newer_job_replaces_a_failed_parent_of_many_children() {
     let world = World::new().await;
     let (parent, children) = family(&world, 1500, |seq| Some(seq.job(0))).await;
     let newer = world.submit(vec![job(0, "a")]).await.execution.job(0);

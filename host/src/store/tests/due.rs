@@ -8,7 +8,7 @@ use super::{World, execution, job, key, keyed, settlement, waits};
 use crate::store::rows::{StagedItem, StagedJob, Transition};
 
 #[tokio::test]
-async fn a_scheduled_job_takes_its_place_when_it_falls_due() {
+async fn scheduled_job_gets_its_place_when_due() {
     let world = World::new().await;
     let due = world.now().plus_ms(3_600_000);
     let past = StagedJob {
@@ -68,7 +68,7 @@ async fn a_scheduled_job_takes_its_place_when_it_falls_due() {
 }
 
 #[tokio::test]
-async fn a_drawn_place_is_kept_over_a_restart_and_followed_by_later_ones() {
+async fn own_seal_survives_a_restart_and_later_seals_follow_it() {
     let world = World::new().await;
     let due = world.now().plus_ms(3_600_000);
     let seq = world
@@ -97,7 +97,7 @@ async fn a_drawn_place_is_kept_over_a_restart_and_followed_by_later_ones() {
 }
 
 #[tokio::test]
-async fn what_is_being_received_does_not_fall_due() {
+async fn unsealed_jobs_do_not_fall_due() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
     let due = world.now().plus_ms(3_600_000);
@@ -129,7 +129,7 @@ async fn what_is_being_received_does_not_fall_due() {
 }
 
 #[tokio::test]
-async fn retries_fall_due_oldest_first_and_at_most_as_many_as_asked_for() {
+async fn retries_fall_due_oldest_first_up_to_the_limit() {
     let world = World::new().await;
     let seq = world
         .submit((0..3).map(|i| job(i, &format!("p{i}"))).collect())
@@ -215,12 +215,12 @@ async fn waiting_jobs_expire() {
         (JobState::Failed, "expired")
     );
     assert_eq!(
-        world.standing(seq.job(1)).await.0,
+        world.state_of(seq.job(1)).await.0,
         JobState::InFlight,
         "in flight keeps its true outcome"
     );
     assert_eq!(
-        world.standing(seq.job(2)).await.0,
+        world.state_of(seq.job(2)).await.0,
         JobState::Unknown,
         "it may have arrived"
     );

@@ -7,21 +7,21 @@
     reason = "tests"
 )]
 
-mod blocked;
-mod cancelling;
-mod configuration;
-mod delivering;
+mod blocked_keys;
+mod cancel;
 mod dependencies;
+mod directory_lock;
 mod due;
-mod facts;
-mod full;
-mod holding;
+mod failures;
+mod limits_and_events;
 mod order;
 mod pace;
 mod plans;
-mod receiving;
+mod registry;
 mod retention;
 mod sequences;
+mod settlement;
+mod submission;
 
 use std::collections::BTreeMap;
 
@@ -70,11 +70,19 @@ impl World {
     }
 
     async fn connect(&self) {
-        self.raw("INSERT INTO subscription (id, name, document, managed_by, updated_at) VALUES (1, 'acme', '{}', 'api', 0)").await;
+        self.raw(
+            "INSERT INTO subscription (id, name, document, managed_by, updated_at) VALUES \
+            (1, 'acme', '{}', 'api', 0)",
+        )
+        .await;
         for id in [SHOP.0, 8] {
-            self.raw(&format!("INSERT INTO channel (id, name, document, managed_by, updated_at) VALUES ({id}, 'c{id}', '{{}}', 'api', 0)"))
-                .await;
-            let insert = "INSERT INTO connection (id, subscription_id, channel_id, document, managed_by, updated_at)";
+            self.raw(&format!(
+                "INSERT INTO channel (id, name, document, managed_by, updated_at) \
+                VALUES ({id}, 'c{id}', '{{}}', 'api', 0)"
+            ))
+            .await;
+            let insert = "INSERT INTO connection (id, subscription_id, channel_id, document, \
+                managed_by, updated_at)";
             self.raw(&format!(
                 "{insert} VALUES ({id}, 1, {id}, '{{}}', 'api', 0)"
             ))
@@ -187,7 +195,7 @@ impl World {
         rows.remove(0)
     }
 
-    async fn standing(&self, job: JobSeq) -> (JobState, Option<WaitingKind>) {
+    async fn state_of(&self, job: JobSeq) -> (JobState, Option<WaitingKind>) {
         let row = self.row(job).await;
         (row.state, row.waiting)
     }
@@ -224,8 +232,9 @@ struct Counted {
 async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
     let mut counted = Counted::default();
     let rows = sqlx::query(
-        "SELECT execution_seq, connection_id, belt, total, waiting, in_flight, accepted, succeeded, rejected, failed, unknown, \
-         superseded, cancelled, set_aside, scheduled, retrying, sourcing, blocked FROM progress",
+        "SELECT execution_seq, connection_id, belt, total, waiting, in_flight, accepted, \
+         succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, \
+         retrying, sourcing, blocked FROM progress",
     );
     for row in rows.fetch_all(&mut *conn).await.unwrap() {
         counted.kept.insert(
@@ -234,10 +243,12 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
         );
     }
     let rows = sqlx::query(
-        "SELECT id >> 24, connection_id, belt, count(*), sum(state = 0), sum(state = 1), sum(state = 2), sum(state = 3), sum(state = 4), \
-         sum(state = 5), sum(state = 6), sum(state = 7), sum(state = 8), sum(waiting IS NOT NULL AND waiting IN (4, 5, 13)), \
+        "SELECT id >> 24, connection_id, belt, count(*), sum(state = 0), sum(state = 1), \
+         sum(state = 2), sum(state = 3), sum(state = 4), sum(state = 5), sum(state = 6), \
+         sum(state = 7), sum(state = 8), sum(waiting IS NOT NULL AND waiting IN (4, 5, 13)), \
          sum(waiting IS NOT NULL AND waiting = 1), sum(waiting IS NOT NULL AND waiting = 12), \
-         sum(waiting IS NOT NULL AND waiting = 6), sum(waiting IS NOT NULL AND waiting = 13), sum(state <= 2) FROM job GROUP BY 1, 2, 3",
+         sum(waiting IS NOT NULL AND waiting = 6), sum(waiting IS NOT NULL AND waiting = 13), \
+         sum(state <= 2) FROM job GROUP BY 1, 2, 3",
     );
     for row in rows.fetch_all(&mut *conn).await.unwrap() {
         counted.real.insert(
@@ -249,11 +260,13 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
     let never = [
         (
             "in flight without an open intent",
-            "SELECT id FROM job WHERE state = 1 AND id NOT IN (SELECT job_id FROM intent WHERE open = TRUE)",
+            "SELECT id FROM job WHERE state = 1 AND id NOT IN (SELECT job_id FROM intent WHERE \
+             open = TRUE)",
         ),
         (
             "an open intent that is not in flight",
-            "SELECT job_id FROM intent WHERE open = TRUE AND job_id NOT IN (SELECT id FROM job WHERE state = 1)",
+            "SELECT job_id FROM intent WHERE open = TRUE AND job_id NOT IN (SELECT id FROM job \
+             WHERE state = 1)",
         ),
         (
             "an intent of an ended job",
@@ -261,17 +274,19 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
         ),
         (
             "an edge of a job that does not wait",
-            "SELECT id FROM job WHERE (waiting IS NULL OR waiting <> 5) AND id IN (SELECT child_job FROM dependency)",
+            "SELECT id FROM job WHERE (waiting IS NULL OR waiting <> 5) AND id IN (SELECT \
+             child_job FROM dependency)",
         ),
         (
             "completed, or not, against its jobs",
-            "SELECT seq FROM execution WHERE (completed_at IS NOT NULL) <> (seal IS NOT NULL AND NOT EXISTS \
-             (SELECT 1 FROM job WHERE id >> 24 = seq AND state <= 2))",
+            "SELECT seq FROM execution WHERE (completed_at IS NOT NULL) <> (seal IS NOT NULL AND \
+             NOT EXISTS (SELECT 1 FROM job WHERE id >> 24 = seq AND state <= 2))",
         ),
         (
             "grouped errors",
-            "SELECT seq FROM execution WHERE (SELECT coalesce(sum(jobs), 0) FROM error_group WHERE execution_seq = seq) <> \
-             (SELECT count(*) FROM job WHERE id >> 24 = seq AND state IN (4, 5, 6))",
+            "SELECT seq FROM execution WHERE (SELECT coalesce(sum(jobs), 0) FROM error_group \
+             WHERE execution_seq = seq) <> (SELECT count(*) FROM job WHERE id >> 24 = seq AND \
+             state IN (4, 5, 6))",
         ),
     ];
     for (what, question) in never {
@@ -397,12 +412,13 @@ fn settlement(job: JobSeq, call: Option<i64>, to: Transition) -> Settlement {
 fn ended(job: JobSeq, call: Option<i64>, state: JobState) -> Settlement {
     let problem = (!matches!(state, JobState::Succeeded | JobState::Superseded))
         .then(|| Problem::new("price.missing", "no price"));
+    let code = (state == JobState::Failed).then(|| "retries_exhausted".to_owned());
     settlement(
         job,
         call,
         Transition::Ended {
             state,
-            code: None,
+            code,
             problem,
             changed: None,
             block_key: None,

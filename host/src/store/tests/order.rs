@@ -55,7 +55,7 @@ async fn order_follows_the_seal_not_the_begin() {
 }
 
 #[tokio::test]
-async fn an_earlier_execution_sealed_later_waits_for_three_others() {
+async fn execution_sealed_later_waits_for_three_others() {
     let world = World::new().await;
     let first = world.store.begin_execution(execution()).await.unwrap();
     world
@@ -113,7 +113,7 @@ async fn an_earlier_execution_sealed_later_waits_for_three_others() {
 }
 
 #[tokio::test]
-async fn inside_an_execution_belts_come_before_numbers() {
+async fn belts_come_before_job_numbers_in_an_execution() {
     let world = World::new().await;
     let late = StagedJob {
         belt: 2,
@@ -128,7 +128,7 @@ async fn inside_an_execution_belts_come_before_numbers() {
 }
 
 #[tokio::test]
-async fn a_lane_is_read_in_pages_and_by_priority() {
+async fn lane_is_read_in_pages_and_by_priority() {
     let world = World::new().await;
     let urgent = StagedJob {
         priority: 5,
@@ -187,7 +187,7 @@ async fn a_lane_is_read_in_pages_and_by_priority() {
 }
 
 #[tokio::test]
-async fn a_retry_in_flight_or_waiting_holds_its_key() {
+async fn retry_holds_its_key_in_flight_and_waiting() {
     let world = World::new().await;
     let seq = world
         .submit(vec![keyed(0, "a", "k"), keyed(1, "b", "k")])
@@ -236,7 +236,7 @@ async fn a_retry_in_flight_or_waiting_holds_its_key() {
 }
 
 #[tokio::test]
-async fn what_is_before_is_counted_for_many_at_once_and_to_a_bound() {
+async fn queue_position_is_counted_for_many_jobs_up_to_a_bound() {
     let world = World::new().await;
     let seq = world
         .submit((0..6).map(|i| keyed(i, &format!("o{i}"), "k")).collect())
@@ -277,7 +277,7 @@ async fn what_is_before_is_counted_for_many_at_once_and_to_a_bound() {
 }
 
 #[tokio::test]
-async fn what_is_before_is_what_was_sealed_before_and_of_earlier_belts() {
+async fn queue_position_counts_earlier_seals_and_belts() {
     let world = World::new().await;
     let received = world.store.begin_execution(execution()).await.unwrap();
     world
@@ -339,7 +339,7 @@ async fn what_is_before_is_what_was_sealed_before_and_of_earlier_belts() {
 }
 
 #[tokio::test]
-async fn waits_that_end_by_themselves_show_the_earliest_of_a_kind() {
+async fn wait_ends_show_the_earliest_of_each_kind() {
     let world = World::new().await;
     let due = |index, at| StagedJob {
         scheduled_at: Some(Wall(i64::MAX - at)),

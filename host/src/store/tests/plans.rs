@@ -30,7 +30,7 @@ async fn plan(world: &World, question: String) -> String {
 }
 
 #[tokio::test]
-async fn a_lane_is_read_from_its_index_in_its_order() {
+async fn lane_uses_its_index_in_order() {
     let world = World::new().await;
     let plan = plan(&world, lanes::READY.to_owned()).await;
     assert!(
@@ -44,7 +44,7 @@ async fn a_lane_is_read_from_its_index_in_its_order() {
 }
 
 #[tokio::test]
-async fn a_head_is_found_from_the_indexes_of_its_key() {
+async fn head_uses_the_indexes_of_its_key() {
     let world = World::new().await;
     let plan = plan(
         &world,
@@ -69,10 +69,11 @@ async fn a_head_is_found_from_the_indexes_of_its_key() {
 }
 
 #[tokio::test]
-async fn what_falls_due_is_read_from_its_index() {
+async fn due_jobs_use_their_index() {
     let world = World::new().await;
-    let question = "SELECT id FROM job WHERE state = 0 AND due_at IS NOT NULL AND due_at <= ? \
-         AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) ORDER BY due_at, id LIMIT ?";
+    let question = "SELECT id FROM job WHERE state = 0 AND due_at IS NOT NULL AND due_at <= ? AND \
+        EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT NULL) \
+        ORDER BY due_at, id LIMIT ?";
     let plan = plan(&world, question.to_owned()).await;
     assert!(
         plan.contains("INDEX job_due") && !plan.contains("TEMP B-TREE"),
@@ -81,7 +82,7 @@ async fn what_falls_due_is_read_from_its_index() {
 }
 
 #[tokio::test]
-async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
+async fn parents_and_children_are_found_by_object_hash() {
     let world = World::new().await;
     let question = "SELECT p.id FROM job p WHERE p.object_hash = ? AND (p.state > 2) = FALSE";
     let parents = plan(&world, question.to_owned()).await;
@@ -89,28 +90,32 @@ async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
         parents.contains("INDEX job_object (object_hash=? AND <expr>=?)"),
         "{parents}"
     );
-    let question = "WITH e (c, h) AS (VALUES (?, ?), (?, ?)) SELECT DISTINCT d.child_job FROM e JOIN dependency d ON d.connection_id = e.c AND d.parent_hash = e.h";
+    let question = "WITH e (c, h) AS (VALUES (?, ?), (?, ?)) SELECT DISTINCT d.child_job FROM e \
+        JOIN dependency d ON d.connection_id = e.c AND d.parent_hash = e.h";
     let children = plan(&world, question.to_owned()).await;
     assert!(
         children.contains("PRIMARY KEY (connection_id=? AND parent_hash=?)"),
         "{children}"
     );
-    let question = "SELECT child_job, parent_job FROM dependency WHERE connection_id = ? AND parent_hash = ? AND child_job > ? \
-         AND parent_type = ? AND parent_id = ? ORDER BY child_job LIMIT ?";
+    let question = "SELECT child_job, parent_job FROM dependency WHERE connection_id = ? AND \
+        parent_hash = ? AND child_job > ? AND parent_type = ? AND parent_id = ? ORDER BY \
+        child_job LIMIT ?";
     let next = plan(&world, question.to_owned()).await;
     assert!(
         next.contains("PRIMARY KEY (connection_id=? AND parent_hash=? AND child_job>?)")
             && !next.contains("TEMP B-TREE"),
         "{next}"
     );
-    let delete = "DELETE FROM dependency WHERE child_job IN (?, ?) AND connection_id = ? AND parent_hash = ?";
+    let delete = "DELETE FROM dependency WHERE child_job IN (?, ?) AND connection_id = ? AND \
+        parent_hash = ?";
     let delete = plan(&world, delete.to_owned()).await;
     assert!(
         delete.contains("PRIMARY KEY (connection_id=? AND parent_hash=? AND child_job=?)"),
         "{delete}"
     );
-    let update = "WITH n (c, h, child, parent) AS (VALUES (?, ?, ?, ?), (?, ?, ?, ?)) UPDATE dependency SET parent_job = n.parent FROM n \
-         WHERE connection_id = n.c AND parent_hash = n.h AND child_job = n.child";
+    let update = "WITH n (c, h, child, parent) AS (VALUES (?, ?, ?, ?), (?, ?, ?, ?)) UPDATE \
+        dependency SET parent_job = n.parent FROM n WHERE connection_id = n.c AND parent_hash = \
+        n.h AND child_job = n.child";
     let update = plan(&world, update.to_owned()).await;
     assert!(
         update.contains("SEARCH dependency") && !update.contains("SCAN dependency"),
@@ -119,7 +124,7 @@ async fn parents_and_the_children_of_an_object_are_found_by_its_hash() {
 }
 
 #[tokio::test]
-async fn a_key_is_set_aside_without_reading_again_what_is_set_aside() {
+async fn blocked_key_does_not_reread_jobs_that_are_set_aside() {
     let world = World::new().await;
     let ready = plan(&world, blocked_keys::READY.to_owned()).await;
     for index in [
@@ -137,7 +142,7 @@ async fn a_key_is_set_aside_without_reading_again_what_is_set_aside() {
 }
 
 #[tokio::test]
-async fn who_needs_a_document_is_asked_of_open_executions_only() {
+async fn document_use_reads_open_executions_only() {
     let world = World::new().await;
     for (question, search) in [
         (
@@ -166,7 +171,7 @@ async fn who_needs_a_document_is_asked_of_open_executions_only() {
 }
 
 #[tokio::test]
-async fn what_is_no_longer_kept_is_found_from_indexes() {
+async fn retention_uses_indexes() {
     let world = World::new().await;
     let question = format!(
         "SELECT x.seq FROM execution x WHERE x.expires_at IS NOT NULL AND {}",
@@ -187,7 +192,7 @@ async fn what_is_no_longer_kept_is_found_from_indexes() {
 }
 
 #[tokio::test]
-async fn what_waiting_jobs_show_is_read_from_indexes() {
+async fn waiting_jobs_views_use_indexes() {
     let world = World::new().await;
     let ahead = plan(
         &world,
@@ -221,20 +226,23 @@ async fn what_waiting_jobs_show_is_read_from_indexes() {
         ),
     )
     .await;
-    let index = "SEARCH j USING COVERING INDEX job_wait_ends (<expr>=? AND connection_id=? AND belt=? AND waiting=?";
+    let index = "SEARCH j USING COVERING INDEX job_wait_ends (<expr>=? AND connection_id=? AND \
+        belt=? AND waiting=?";
     assert!(ends.contains(index), "{ends}");
 }
 
 #[tokio::test]
-async fn an_act_on_listed_rows_reads_these_only() {
+async fn updates_of_listed_rows_read_only_those() {
     let world = World::new().await;
-    let update = "WITH n (id, was) AS (VALUES (?, ?), (?, ?)) UPDATE job SET attempts = 1 FROM n WHERE job.id = n.id AND job.state = n.was";
+    let update = "WITH n (id, was) AS (VALUES (?, ?), (?, ?)) UPDATE job SET attempts = 1 FROM n \
+        WHERE job.id = n.id AND job.state = n.was";
     let update = plan(&world, update.to_owned()).await;
     assert!(
         update.contains("SEARCH job USING INTEGER PRIMARY KEY"),
         "{update}"
     );
-    let update = "WITH d (e, c, b) AS (VALUES (?, ?, ?), (?, ?, ?)) UPDATE progress SET waiting = 1 FROM d WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b";
+    let update = "WITH d (e, c, b) AS (VALUES (?, ?, ?), (?, ?, ?)) UPDATE progress SET waiting = \
+        1 FROM d WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b";
     let update = plan(&world, update.to_owned()).await;
     assert!(
         update.contains(
@@ -242,7 +250,8 @@ async fn an_act_on_listed_rows_reads_these_only() {
         ),
         "{update}"
     );
-    let delete = "DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (VALUES (?, ?, ?), (?, ?, ?))";
+    let delete = "DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (VALUES (?, \
+        ?, ?), (?, ?, ?))";
     let delete = plan(&world, delete.to_owned()).await;
     assert!(
         delete.contains(

@@ -15,9 +15,10 @@ use crate::store::rows::{
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 async fn rows(world: &World) -> Vec<i64> {
-    let question = "SELECT count(*) FROM job UNION ALL SELECT count(*) FROM job_detail UNION ALL SELECT count(*) FROM payload \
-         UNION ALL SELECT count(*) FROM event UNION ALL SELECT count(*) FROM progress UNION ALL SELECT count(*) FROM error_group \
-         UNION ALL SELECT count(*) FROM idempotency UNION ALL SELECT count(*) FROM execution";
+    let question = "SELECT count(*) FROM job UNION ALL SELECT count(*) FROM job_detail UNION ALL \
+        SELECT count(*) FROM payload UNION ALL SELECT count(*) FROM event UNION ALL SELECT \
+        count(*) FROM progress UNION ALL SELECT count(*) FROM error_group UNION ALL SELECT \
+        count(*) FROM idempotency UNION ALL SELECT count(*) FROM execution";
     world
         .store
         .read(move |conn| {
@@ -43,7 +44,7 @@ async fn fail(world: &World, seq: ExecutionSeq, jobs: u32) {
 }
 
 #[tokio::test]
-async fn a_finished_execution_goes_with_all_that_is_its_own() {
+async fn retention_removes_an_execution_with_all_its_rows() {
     let world = World::new().await;
     let full = |index| StagedJob {
         payload: Some("{}".to_owned()),
@@ -138,7 +139,7 @@ async fn a_finished_execution_goes_with_all_that_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_large_one_goes_in_steps_and_shows_nothing_between() {
+async fn retention_removes_a_large_execution_in_steps() {
     let world = World::new().await;
     let seq = world
         .submit((0..2500).map(|i| job(i, &format!("p{i}"))).collect())
@@ -148,7 +149,7 @@ async fn a_large_one_goes_in_steps_and_shows_nothing_between() {
     world.submit(vec![job(0, "newer")]).await;
     let now = later(&world);
     let step = world.store.write(1000, move |tx| {
-        Box::pin(async move { super::super::retention::remove_some(tx, seq, now).await })
+        Box::pin(async move { crate::store::lifecycle::retention::remove_some(tx, seq, now).await })
     });
     assert!(step.await.unwrap(), "there is more");
     assert_eq!(rows(&world).await[0], 1501);
@@ -159,7 +160,7 @@ async fn a_large_one_goes_in_steps_and_shows_nothing_between() {
 }
 
 #[tokio::test]
-async fn what_a_person_has_to_decide_about_stays() {
+async fn retention_keeps_what_a_person_must_decide() {
     let world = World::new().await;
     let seq = world.submit(vec![keyed(0, "a", "k")]).await.execution;
     world.send(1, &[seq.job(0)]).await;
@@ -194,7 +195,7 @@ async fn what_a_person_has_to_decide_about_stays() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_lives_a_day_however_short_the_retention_is() {
+async fn idempotency_key_lives_a_day_at_least() {
     let directory = tempfile::tempdir().unwrap();
     let options = StoreOptions {
         retention_ms: 0,
@@ -247,7 +248,7 @@ async fn an_idempotency_key_lives_a_day_however_short_the_retention_is() {
 }
 
 #[tokio::test]
-async fn what_is_past_its_time_is_not_shown_and_its_key_is_free() {
+async fn expired_executions_are_hidden_and_their_keys_free() {
     let world = World::new().await;
     let mark = |hash| IdempotencyMark {
         operation: "jobs",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use egression_core::domain::ids::{ExecutionSeq, JobSeq};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::partition::KeyHash;
+use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
@@ -193,7 +194,7 @@ impl Run {
                 let to = Transition::Ended {
                     state: JobState::Unknown,
                     code: None,
-                    problem: None,
+                    problem: Some(Problem::new("answer.lost", "an answer was lost")),
                     changed: None,
                     block_key: Some("lost".to_owned()),
                 };
@@ -305,7 +306,7 @@ impl Run {
             .world
             .store
             .read(move |conn| {
-                Box::pin(async move { super::super::heads::of_keys(conn, &keys).await })
+                Box::pin(async move { crate::store::order::heads::of_keys(conn, &keys).await })
             })
             .await
             .unwrap();
@@ -318,8 +319,12 @@ impl Run {
             .store
             .read(|conn| {
                 Box::pin(async move {
-                    Ok(sqlx::query("SELECT j.key_hash, CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END AS place, j.belt, j.id, j.waiting, j.object_hash \
-                         FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE x.seal IS NOT NULL AND j.state <= 2 ORDER BY 2, 3, 4")
+                    Ok(sqlx::query(
+                        "SELECT j.key_hash, CASE j.seal WHEN 0 THEN x.seal ELSE j.seal \
+                        END AS place, j.belt, j.id, j.waiting, j.object_hash FROM job j JOIN \
+                        execution x ON x.seq = j.id >> 24 WHERE x.seal IS NOT NULL AND j.state <= \
+                        2 ORDER BY 2, 3, 4",
+                    )
                     .fetch_all(conn)
                     .await?)
                 })

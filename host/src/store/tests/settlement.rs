@@ -22,7 +22,7 @@ fn remote(kind: &str, id: &str) -> Remote {
 }
 
 #[tokio::test]
-async fn a_claim_carries_all_that_a_delivery_needs() {
+async fn claim_carries_everything_a_delivery_needs() {
     let world = World::new().await;
     let inline = StagedJob {
         payload: Some("{\"a\":1}".to_owned()),
@@ -83,7 +83,7 @@ async fn a_claim_carries_all_that_a_delivery_needs() {
 }
 
 #[tokio::test]
-async fn a_success_is_settled_with_id_map_revision_and_events() {
+async fn success_settles_id_map_revision_and_events() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a")]).await.execution;
     let one = seq.job(0);
@@ -196,7 +196,7 @@ async fn a_success_is_settled_with_id_map_revision_and_events() {
 }
 
 #[tokio::test]
-async fn a_job_goes_on_as_another_action() {
+async fn settlement_can_change_the_action() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a")]).await.execution;
     let one = seq.job(0);
@@ -257,7 +257,7 @@ async fn deliveries_are_counted_apart_from_revisions() {
 }
 
 #[tokio::test]
-async fn intents_are_opened_for_waiting_jobs_only() {
+async fn intents_open_for_waiting_jobs_only() {
     let world = World::new().await;
     let seq = world
         .submit(vec![job(0, "a"), job(1, "b"), job(2, "c")])
@@ -300,7 +300,7 @@ async fn intents_are_opened_for_waiting_jobs_only() {
 }
 
 #[tokio::test]
-async fn a_settlement_of_another_call_or_state_is_stale() {
+async fn settlement_of_another_call_or_state_is_stale() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
     let (one, two) = (seq.job(0), seq.job(1));
@@ -335,11 +335,11 @@ async fn a_settlement_of_another_call_or_state_is_stale() {
             .stale,
         [one]
     );
-    assert_eq!(world.standing(one).await.0, JobState::Succeeded);
+    assert_eq!(world.state_of(one).await.0, JobState::Succeeded);
 }
 
 #[tokio::test]
-async fn pinned_bytes_are_kept_for_the_repeat_over_a_restart() {
+async fn pinned_bytes_survive_a_restart() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a")]).await.execution;
     let one = seq.job(0);
@@ -421,7 +421,7 @@ async fn pinned_bytes_are_kept_for_the_repeat_over_a_restart() {
 }
 
 #[tokio::test]
-async fn problems_are_kept_grouped_and_cleared_by_a_success() {
+async fn problems_are_grouped_and_cleared_by_success() {
     let world = World::new().await;
     let seq = world
         .submit((0..4).map(|i| job(i, &format!("p{i}"))).collect())
@@ -491,7 +491,7 @@ async fn problems_are_kept_grouped_and_cleared_by_a_success() {
 }
 
 #[tokio::test]
-async fn that_something_was_sent_stays_known_when_all_wait_again() {
+async fn belt_stays_marked_as_sent_when_all_jobs_wait_again() {
     let world = World::new().await;
     let seq = world
         .submit(vec![
@@ -517,7 +517,7 @@ async fn that_something_was_sent_stays_known_when_all_wait_again() {
     world
         .settle(vec![waits(seq.job(0), Some(1), None, None)])
         .await;
-    assert_eq!(world.standing(seq.job(0)).await, (JobState::Waiting, None));
+    assert_eq!(world.state_of(seq.job(0)).await, (JobState::Waiting, None));
     assert_eq!(sent(&world).await, [true, false]);
     let world = world.reopen().await;
     assert_eq!(sent(&world).await, [true, false]);

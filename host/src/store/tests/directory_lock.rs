@@ -11,7 +11,7 @@ use crate::store::{Store, StoreError};
 const DIRECTORY: &str = "EGRESSION_TEST_HELD_DIRECTORY";
 
 #[tokio::test]
-async fn a_second_store_is_refused_and_told_who_holds_it() {
+async fn second_store_is_refused_with_the_holder() {
     let world = World::new().await;
     let second = Store::open(world.directory.path(), Clock::system()).await;
     let Err(StoreError::Held { holder }) = second else {
@@ -35,10 +35,14 @@ async fn holder() {
 }
 
 #[tokio::test]
-async fn the_lock_of_a_killed_host_is_free() {
+async fn lock_of_a_killed_host_is_free() {
     let directory = tempfile::tempdir().unwrap();
     let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args(["store::tests::holding::holder", "--exact", "--nocapture"])
+        .args([
+            "store::tests::directory_lock::holder",
+            "--exact",
+            "--nocapture",
+        ])
         .env(DIRECTORY, directory.path())
         .stdout(Stdio::piped())
         .spawn()

@@ -34,7 +34,7 @@ fn heavy(index: u32) -> StagedItem {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_the_store_resumes_by_itself() {
+async fn full_disk_is_reported_and_the_store_resumes() {
     let world = World::new().await;
     let store = &world.store;
     let kept = world.submit(vec![job(0, "kept")]).await.execution;
@@ -60,7 +60,7 @@ async fn a_full_disk_is_told_and_the_store_resumes_by_itself() {
 }
 
 #[tokio::test]
-async fn a_failing_change_undoes_itself_alone() {
+async fn failing_change_is_undone_alone() {
     let world = World::new().await;
     let store = &world.store;
     let seq = store.begin_execution(execution()).await.unwrap();
@@ -81,7 +81,7 @@ async fn a_failing_change_undoes_itself_alone() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_cancels_nothing() {
+async fn dropped_caller_cancels_nothing() {
     let world = World::new().await;
     let mut changes = world.store.changes();
     let new = execution();
@@ -100,7 +100,7 @@ async fn a_caller_that_goes_away_cancels_nothing() {
 }
 
 #[tokio::test]
-async fn a_closed_store_says_so() {
+async fn closed_store_refuses_calls() {
     let world = World::new().await;
     let other = world.store.clone();
     world.store.close().await;

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use crate::store::rows::{StagedItem, StagedJob, Transition};
 
 #[tokio::test]
-async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
+async fn cancel_ends_waiting_jobs_and_keeps_in_flight_outcomes() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
     for chunk in 0..3u32 {
@@ -77,7 +77,7 @@ async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
         [flying[1]],
         "what would wait again is cancelled"
     );
-    assert_eq!(world.standing(flying[1]).await.0, JobState::Cancelled);
+    assert_eq!(world.state_of(flying[1]).await.0, JobState::Cancelled);
     assert!(
         through(world.store.cancel_execution(seq, world.now()).await)
             .gone
@@ -85,7 +85,7 @@ async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
     );
     let world = world.reopen().await;
     assert_eq!(
-        world.standing(flying[2]).await.0,
+        world.state_of(flying[2]).await.0,
         JobState::Waiting,
         "its outcome is not known: it is repeated"
     );
@@ -99,7 +99,7 @@ async fn cancelling_ends_what_waits_and_lets_what_flies_finish() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_paused_execution_is_sent_any_more() {
+async fn pause_stops_intents_at_once() {
     let world = World::new().await;
     let (paused, other) = (
         world.submit(vec![job(0, "a")]).await.execution,
@@ -115,7 +115,7 @@ async fn nothing_of_a_paused_execution_is_sent_any_more() {
 }
 
 #[tokio::test]
-async fn a_cancel_ends_a_pause_and_what_would_wait_for_a_person() {
+async fn cancel_ends_a_pause_and_waits_for_a_person() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
     let (repeated, used_up) = (seq.job(0), seq.job(1));
@@ -145,7 +145,7 @@ async fn a_cancel_ends_a_pause_and_what_would_wait_for_a_person() {
         )])
         .await;
     assert_eq!(
-        (changes.gone, world.standing(used_up).await.0),
+        (changes.gone, world.state_of(used_up).await.0),
         (vec![used_up], JobState::Cancelled)
     );
     assert_eq!(
@@ -156,7 +156,7 @@ async fn a_cancel_ends_a_pause_and_what_would_wait_for_a_person() {
 }
 
 #[tokio::test]
-async fn an_unfinished_request_is_removed_when_its_time_is_over() {
+async fn abandon_removes_requests_that_were_never_sealed_in_time() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
     world
@@ -176,7 +176,7 @@ async fn an_unfinished_request_is_removed_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn what_may_have_arrived_is_unknown_when_its_connection_goes() {
+async fn connection_removal_leaves_lost_answers_unknown() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
     let (lost, never_sent) = (seq.job(0), seq.job(1));
@@ -194,15 +194,15 @@ async fn what_may_have_arrived_is_unknown_when_its_connection_goes() {
     world.check().await;
     assert_eq!(
         (
-            world.standing(lost).await.0,
-            world.standing(never_sent).await.0
+            world.state_of(lost).await.0,
+            world.state_of(never_sent).await.0
         ),
         (JobState::Unknown, JobState::Cancelled)
     );
 }
 
 #[tokio::test]
-async fn a_cancel_that_was_interrupted_goes_on_at_the_next_start() {
+async fn cancel_continues_at_the_next_start() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
     world
@@ -233,7 +233,7 @@ async fn a_cancel_that_was_interrupted_goes_on_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn belts_are_aborted_from_one_on() {
+async fn abort_ends_the_belts_from_one_on() {
     let world = World::new().await;
     let on = |index: u32, belt: u32| StagedJob {
         belt,
@@ -250,7 +250,7 @@ async fn belts_are_aborted_from_one_on() {
     let changes = through(world.store.abort_belts(seq, SHOP, 2, world.now()).await);
     world.check().await;
     assert_eq!(changes.gone, [seq.job(1), seq.job(2)]);
-    assert_eq!(world.standing(seq.job(3)).await.0, JobState::Waiting);
+    assert_eq!(world.state_of(seq.job(3)).await.0, JobState::Waiting);
     let changes = through(
         world
             .store
@@ -272,7 +272,7 @@ async fn belts_are_aborted_from_one_on() {
 }
 
 #[tokio::test]
-async fn a_pause_and_an_open_belt_are_kept() {
+async fn pause_and_open_belt_survive_a_restart() {
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a")]).await.execution;
     assert!(world.store.pause_execution(seq).await.unwrap());
@@ -292,7 +292,7 @@ async fn a_pause_and_an_open_belt_are_kept() {
 }
 
 #[tokio::test]
-async fn a_held_belt_is_released_once_and_stays_open() {
+async fn held_belt_is_released_once_and_stays_open() {
     let world = World::new().await;
     let on = |index, belt| StagedJob {
         belt,
@@ -335,7 +335,7 @@ async fn a_held_belt_is_released_once_and_stays_open() {
 }
 
 #[tokio::test]
-async fn a_cancel_that_breaks_off_tells_what_it_did() {
+async fn cancel_reports_its_part_if_it_fails() {
     let world = World::new().await;
     let seq = world
         .submit((0..2500).map(|i| job(i, &format!("p{i}"))).collect())
@@ -350,7 +350,11 @@ async fn a_cancel_that_breaks_off_tells_what_it_did() {
         });
         done.await.unwrap();
     };
-    change("CREATE TRIGGER halt BEFORE UPDATE ON job WHEN NEW.id & 16777215 = 1500 BEGIN SELECT RAISE(ABORT, 'halt'); END").await;
+    change(
+        "CREATE TRIGGER halt BEFORE UPDATE ON job WHEN NEW.id & 16777215 = 1500 BEGIN SELECT \
+        RAISE(ABORT, 'halt'); END",
+    )
+    .await;
     let (changes, end) = world.store.cancel_execution(seq, world.now()).await;
     assert!(matches!(end, Err(StoreError::Database(_))), "{end:?}");
     assert_eq!(

@@ -116,7 +116,7 @@ async fn staged_items_are_invisible_until_sealed() {
 }
 
 #[tokio::test]
-async fn what_was_never_sealed_is_gone_after_a_restart() {
+async fn unsealed_executions_are_removed_at_the_start() {
     let world = World::new().await;
     let kept = world.submit(vec![job(0, "kept")]).await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
@@ -151,9 +151,13 @@ async fn what_was_never_sealed_is_gone_after_a_restart() {
         .store
         .read(|conn| {
             Box::pin(async move {
-                Ok(sqlx::query_scalar("SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM job_detail) + (SELECT count(*) FROM payload) + (SELECT count(*) FROM progress) + (SELECT count(*) FROM error_group)")
-                    .fetch_one(conn)
-                    .await?)
+                Ok(sqlx::query_scalar(
+                    "SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM \
+                    job_detail) + (SELECT count(*) FROM payload) + (SELECT count(*) FROM \
+                    progress) + (SELECT count(*) FROM error_group)",
+                )
+                .fetch_one(conn)
+                .await?)
             })
         })
         .await
@@ -164,7 +168,7 @@ async fn what_was_never_sealed_is_gone_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_abandoned_execution_leaves_nothing_and_its_mark_is_free() {
+async fn abandoned_execution_leaves_nothing_and_frees_its_key() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
     world
@@ -239,7 +243,7 @@ async fn an_abandoned_execution_leaves_nothing_and_its_mark_is_free() {
 }
 
 #[tokio::test]
-async fn a_request_whose_items_are_all_refused_is_complete_at_once() {
+async fn execution_with_refused_items_only_is_complete_at_once() {
     let world = World::new().await;
     let sealed = world
         .store
@@ -339,7 +343,7 @@ async fn executions_are_found_by_their_context_newest_first() {
 }
 
 #[tokio::test]
-async fn nothing_is_sealed_for_a_connection_that_was_removed_meanwhile() {
+async fn seal_is_refused_if_a_connection_is_gone() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
     world.raw("DELETE FROM connection WHERE id = 8").await;
@@ -401,7 +405,7 @@ async fn nothing_is_sealed_for_a_connection_that_was_removed_meanwhile() {
 }
 
 #[tokio::test]
-async fn an_abandon_that_the_database_refuses_is_not_taken_for_done() {
+async fn abandon_reports_a_database_error() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
     world

@@ -1,5 +1,6 @@
 //! Blocked keys.
 
+use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
@@ -13,7 +14,7 @@ fn unknown(job: egression_core::domain::ids::JobSeq, call: i64) -> super::Settle
     let to = Transition::Ended {
         state: JobState::Unknown,
         code: Some("answer.lost".to_owned()),
-        problem: None,
+        problem: Some(Problem::new("answer.lost", "an answer was lost")),
         changed: None,
         block_key: Some("an answer was lost".to_owned()),
     };
@@ -21,7 +22,7 @@ fn unknown(job: egression_core::domain::ids::JobSeq, call: i64) -> super::Settle
 }
 
 #[tokio::test]
-async fn a_blocked_key_survives_a_restart_and_takes_new_jobs_aside() {
+async fn blocked_key_survives_a_restart_and_sets_new_jobs_aside() {
     let world = World::new().await;
     let seq = world
         .submit(
@@ -49,7 +50,7 @@ async fn a_blocked_key_survives_a_restart_and_takes_new_jobs_aside() {
         (3, 4, 1)
     );
     for index in 1..4 {
-        assert_eq!(world.standing(seq.job(index)).await, BLOCKED);
+        assert_eq!(world.state_of(seq.job(index)).await, BLOCKED);
     }
     assert!(
         world.send(2, &[seq.job(1)]).await.is_empty(),
@@ -87,16 +88,16 @@ async fn a_blocked_key_survives_a_restart_and_takes_new_jobs_aside() {
         (changes.progress.len(), changes.progress[0].belt.set_aside),
         (1, 1)
     );
-    assert_eq!(world.standing(new.job(0)).await, BLOCKED);
+    assert_eq!(world.state_of(new.job(0)).await, BLOCKED);
     assert_eq!(
-        world.standing(seq.job(4)).await,
+        world.state_of(seq.job(4)).await,
         (JobState::Waiting, None),
         "its key is free"
     );
 }
 
 #[tokio::test]
-async fn a_head_that_stays_waiting_blocks_its_key() {
+async fn waiting_head_blocks_its_key() {
     let world = World::new().await;
     let seq = world
         .submit(vec![keyed(0, "a", "k"), keyed(1, "b", "k")])
@@ -114,8 +115,8 @@ async fn a_head_that_stays_waiting_blocks_its_key() {
     assert_eq!(changes.blocked, [key("k")]);
     assert_eq!(
         (
-            world.standing(seq.job(0)).await,
-            world.standing(seq.job(1)).await
+            world.state_of(seq.job(0)).await,
+            world.state_of(seq.job(1)).await
         ),
         (BLOCKED, BLOCKED)
     );
@@ -123,7 +124,7 @@ async fn a_head_that_stays_waiting_blocks_its_key() {
 }
 
 #[tokio::test]
-async fn a_job_that_comes_back_to_a_blocked_key_is_set_aside() {
+async fn retry_into_a_blocked_key_is_set_aside() {
     let world = World::new().await;
     let seq = world
         .submit(vec![
@@ -142,15 +143,15 @@ async fn a_job_that_comes_back_to_a_blocked_key_is_set_aside() {
             waits(seq.job(2), Some(1), Some(WaitingKind::Retry), Some(due)),
         ])
         .await;
-    assert_eq!(world.standing(seq.job(1)).await, BLOCKED);
+    assert_eq!(world.state_of(seq.job(1)).await, BLOCKED);
     let (heads, _) = world.store.fall_due(due, 10).await.unwrap();
     world.check().await;
     assert!(heads.is_empty());
-    assert_eq!(world.standing(seq.job(2)).await, BLOCKED);
+    assert_eq!(world.state_of(seq.job(2)).await, BLOCKED);
 }
 
 #[tokio::test]
-async fn a_key_with_more_jobs_than_one_transaction_takes_is_set_aside_as_a_whole() {
+async fn blocked_key_sets_aside_more_jobs_than_one_transaction_takes() {
     let world = World::new().await;
     let seq = world.store.begin_execution(execution()).await.unwrap();
     for chunk in 0..3u32 {
@@ -183,7 +184,7 @@ async fn a_key_with_more_jobs_than_one_transaction_takes_is_set_aside_as_a_whole
 }
 
 #[tokio::test]
-async fn a_blocked_key_is_gone_through_over_belts_executions_and_drawn_places() {
+async fn blocked_key_sets_aside_jobs_of_all_belts_executions_and_own_seals() {
     let world = World::new().await;
     let due = world.now().plus_ms(60_000);
     let first = world.store.begin_execution(execution()).await.unwrap();
@@ -219,5 +220,5 @@ async fn a_blocked_key_is_gone_through_over_belts_executions_and_drawn_places() 
     let changes = world.settle(vec![unknown(head, 1)]).await;
     let set_aside: u64 = changes.progress.iter().map(|row| row.belt.set_aside).sum();
     assert_eq!(set_aside, 2 * 2801 - 1);
-    assert_eq!(world.standing(second.job(2800)).await, BLOCKED);
+    assert_eq!(world.state_of(second.job(2800)).await, BLOCKED);
 }

@@ -141,7 +141,7 @@ async fn documents_have_versions_and_managers() {
 }
 
 #[tokio::test]
-async fn a_document_of_each_kind_can_be_changed_and_renewed() {
+async fn documents_of_each_kind_can_be_changed_and_renewed() {
     let world = World::empty().await;
     let store = &world.store;
     configure(store).await;
@@ -178,7 +178,7 @@ async fn jobs_under_way_are_those_in_flight() {
 }
 
 #[tokio::test]
-async fn what_the_host_finds_out_ends_no_pause() {
+async fn pause_outlasts_what_the_host_finds_out() {
     let world = World::empty().await;
     let store = &world.store;
     let (_, id) = configure(store).await;
@@ -242,7 +242,7 @@ async fn what_the_host_finds_out_ends_no_pause() {
 }
 
 #[tokio::test]
-async fn a_document_in_use_is_not_removed_and_its_number_never_comes_again() {
+async fn document_in_use_is_not_removed_and_ids_are_never_reused() {
     let world = World::empty().await;
     let store = &world.store;
     let (acme, shop) = configure(store).await;
@@ -305,7 +305,7 @@ async fn a_document_in_use_is_not_removed_and_its_number_never_comes_again() {
 }
 
 #[tokio::test]
-async fn a_source_is_in_use_while_unfinished_jobs_read_from_it() {
+async fn source_is_in_use_while_unfinished_jobs_read_from_it() {
     let world = World::new().await;
     let name = DocumentName::Source("pim".to_owned());
     let source = world
@@ -399,7 +399,7 @@ async fn secrets_have_generations() {
 }
 
 #[tokio::test]
-async fn activating_a_version_drops_the_sessions_of_its_channels() {
+async fn activation_drops_the_sessions_of_its_channels() {
     let world = World::empty().await;
     let store = &world.store;
     let (_, shop) = configure(store).await;
@@ -456,7 +456,7 @@ async fn activating_a_version_drops_the_sessions_of_its_channels() {
 }
 
 #[tokio::test]
-async fn keys_are_found_by_their_hash_until_revoked() {
+async fn api_keys_are_found_by_hash_until_revoked() {
     let world = World::empty().await;
     let store = &world.store;
     let (acme, _) = configure(store).await;

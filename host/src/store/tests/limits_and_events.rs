@@ -6,7 +6,7 @@ use super::{World, event, job};
 use crate::store::{FIRST_KEPT, StoreOptions};
 
 #[tokio::test]
-async fn a_closed_limit_stays_closed_over_a_restart_and_only_gets_later() {
+async fn closed_limit_survives_a_restart_and_only_gets_later() {
     let world = World::new().await;
     world
         .store
@@ -43,7 +43,7 @@ async fn a_closed_limit_stays_closed_over_a_restart_and_only_gets_later() {
 }
 
 #[tokio::test]
-async fn slices_of_a_window_are_durable() {
+async fn window_slices_are_durable() {
     let world = World::new().await;
     world.store.lease_slice("w", 1, 50, Wall(10)).await.unwrap();
     world.store.lease_slice("w", 2, 50, Wall(20)).await.unwrap();
@@ -68,7 +68,7 @@ async fn slices_of_a_window_are_durable() {
 }
 
 #[tokio::test]
-async fn a_history_keeps_its_beginning_and_its_end() {
+async fn history_keeps_its_beginning_and_its_end() {
     let bound = StoreOptions::default().events_per_job;
     let world = World::new().await;
     let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;

@@ -1,0 +1,78 @@
+//! The removal of executions that were never sealed.
+
+use egression_core::domain::ids::ExecutionSeq;
+
+use crate::store::engine::writer::WriteTx;
+use crate::store::{Store, StoreError};
+
+/// Rows that one transaction removes.
+const AT_ONCE: i64 = 1000;
+
+impl Store {
+    /// Removes an unsealed execution, in bounded transactions.
+    pub async fn abandon(&self, execution: ExecutionSeq) -> Result<(), StoreError> {
+        while self
+            .write(1000, move |tx| {
+                Box::pin(async move { remove_some(tx, execution).await })
+            })
+            .await?
+        {}
+        Ok(())
+    }
+}
+
+/// Whether the execution is still being received.
+pub async fn is_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
+    let open = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM execution WHERE seq = $1 AND seal IS NULL)",
+    );
+    Ok(open.bind(execution.0).fetch_one(&mut tx.conn).await?)
+}
+
+/// Removes some rows of an unsealed execution; true if there may be more.
+async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
+    if !is_open(tx, execution).await? {
+        return Ok(false);
+    }
+    let (first, end) = (execution.job(0).0, execution.end().0);
+    let last: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM job WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1 OFFSET $3",
+    )
+    .bind(first)
+    .bind(end)
+    .bind(AT_ONCE)
+    .fetch_optional(&mut tx.conn)
+    .await?;
+    let until = last.unwrap_or(end);
+    sqlx::query("DELETE FROM payload WHERE job_id >= $1 AND job_id < $2")
+        .bind(first)
+        .bind(until)
+        .execute(&mut tx.conn)
+        .await?;
+    sqlx::query("DELETE FROM job_detail WHERE job_id >= $1 AND job_id < $2")
+        .bind(first)
+        .bind(until)
+        .execute(&mut tx.conn)
+        .await?;
+    sqlx::query("DELETE FROM job WHERE id >= $1 AND id < $2")
+        .bind(first)
+        .bind(until)
+        .execute(&mut tx.conn)
+        .await?;
+    if last.is_some() {
+        return Ok(true);
+    }
+    let waiting: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(waiting), 0) FROM progress WHERE execution_seq = $1",
+    )
+    .bind(execution.0)
+    .fetch_one(&mut tx.conn)
+    .await?;
+    tx.effects.backlog -= waiting;
+    // The foreign keys delete its counters and grouped errors.
+    sqlx::query("DELETE FROM execution WHERE seq = $1 AND seal IS NULL")
+        .bind(execution.0)
+        .execute(&mut tx.conn)
+        .await?;
+    Ok(false)
+}
