@@ -1,9 +1,18 @@
-//! All SQL: the only place that knows the database. SQLite so far; `docs/decisions/` 10 says how
-//! PostgreSQL will come in.
+//! The store: the only folder with SQL. `docs/decisions/` 10 describes how PostgreSQL will join
+//! SQLite.
 //!
-//! Writes go through one writer that groups them into transactions (`BEGIN IMMEDIATE`,
-//! `synchronous=FULL`) and answers after the commit. Reads use short-lived reader connections.
-//! Database work runs in its own tasks: dropping a caller's future never cancels a statement.
+//! One writer groups changes into transactions (`BEGIN IMMEDIATE`, `synchronous=FULL`) and answers
+//! after the commit. Reads use short-lived reader connections. Database work runs in its own tasks:
+//! dropping a caller's future never cancels a statement.
+//!
+//! - `engine`: opening, the writer, connections, recovery
+//! - `submission`: executions come in, staged and sealed
+//! - `order`: heads of keys, lanes, queue positions
+//! - `lifecycle`: a job from its claim to its removal
+//! - `dependencies`: jobs that wait for objects of other jobs
+//! - `queries`: what the API shows
+//! - `registry`: documents, connectors, keys, secrets, facts about limits
+//! - `rows`: the data that goes in and comes out
 
 mod dependencies;
 mod engine;

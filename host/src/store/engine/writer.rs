@@ -84,12 +84,12 @@ impl WriteTx {
     }
 
     /// Counts the jobs of a commit in the metrics.
-    async fn tell(&mut self, effects: &Effects) {
+    async fn count_in_metrics(&mut self, effects: &Effects) {
+        if effects.refused > 0 {
+            metrics::items_refused(effects.refused);
+        }
         for (connection, jobs) in &effects.submitted {
-            match connection {
-                ConnectionId(0) => metrics::items_refused(*jobs),
-                _ => metrics::jobs_submitted(&self.channel(*connection).await, *jobs),
-            }
+            metrics::jobs_submitted(&self.channel(*connection).await, *jobs);
         }
         for ((connection, state), jobs) in &effects.ended {
             metrics::jobs_ended(&self.channel(*connection).await, *state, *jobs);
@@ -103,8 +103,10 @@ pub struct Effects {
     /// Change of the number of unfinished jobs.
     pub backlog: i64,
     pub touched: BTreeSet<ExecutionSeq>,
-    /// Accepted jobs by connection; 0: refused lines.
+    /// Accepted jobs by connection.
     pub submitted: BTreeMap<ConnectionId, u64>,
+    /// Refused lines of bulk requests.
+    pub refused: u64,
     pub ended: BTreeMap<(ConnectionId, JobState), u64>,
     /// Change of the number of stored ends whose children are not notified yet.
     pub pending_notifications: i64,
@@ -113,6 +115,7 @@ pub struct Effects {
 impl Effects {
     fn absorb(&mut self, mut other: Self) {
         self.backlog += other.backlog;
+        self.refused += other.refused;
         self.pending_notifications += other.pending_notifications;
         self.touched.append(&mut other.touched);
         for (connection, jobs) in other.submitted {
@@ -249,7 +252,7 @@ async fn commit(
         }
         return;
     }
-    tx.tell(&effects).await;
+    tx.count_in_metrics(&effects).await;
     published
         .backlog
         .fetch_add(effects.backlog, Ordering::Relaxed);

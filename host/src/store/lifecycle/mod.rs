@@ -1,4 +1,9 @@
-//! What happens to a job from its claim to its removal.
+//! A job in the store from its claim to its removal.
+//!
+//! A job changes in one way: `transition` loads it, moves it by the core's state machine, and
+//! writes it; `counters` follows each change in the same transaction. The events that move a job
+//! are intents (`intents`), results of attempts (`settlement`, which leads to `waits` or `ending`),
+//! times (`due`), cancels (`cancel`), and blocked keys (`blocked_keys`).
 
 pub mod blocked_keys;
 pub mod cancel;

@@ -74,7 +74,7 @@ struct Batch {
 }
 
 /// Settles inside the writer's transaction; [`Store::follow`] does the rest.
-async fn settle(
+pub async fn settle(
     tx: &mut WriteTx,
     mut changes: JobChanges,
     settlements: Vec<Settlement>,

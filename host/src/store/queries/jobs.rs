@@ -1,4 +1,4 @@
-//! Jobs as the API shows them: lists, one job, an object's jobs.
+//! Jobs as the API shows them: lists, and one job.
 
 use egression_core::domain::ids::{
     ConnectionId, ExecutionSeq, JobId, JobSeq, SourceId, SubscriptionId,
@@ -10,12 +10,13 @@ use egression_core::time::Wall;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::store::engine::predicates::{has_ended, went_wrong};
+use crate::store::engine::predicates::went_wrong;
 use crate::store::engine::statement::Statement;
 use crate::store::rows::{JobFilter, JobRow, codes};
 use crate::store::{Store, StoreError};
 
-const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, \
+/// The columns of [`job`], up to its condition.
+pub const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, \
     j.object_type, j.object_id, j.partition_key, j.action, j.priority, j.state, j.waiting, \
     j.due_at, j.attempts, j.source_id, j.expires_at, j.finished_at, j.changed, d.problem, \
     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, \
@@ -86,60 +87,6 @@ impl Store {
                     })
                 })
                 .transpose()
-            })
-        })
-        .await
-    }
-
-    /// Every kept job of an object, newest first, before `before`.
-    pub async fn object_jobs(
-        &self,
-        subscription: Option<SubscriptionId>,
-        object: &ObjectKey,
-        before: Option<JobSeq>,
-        limit: u32,
-    ) -> Result<Vec<JobRow>, StoreError> {
-        let object = object.clone();
-        let now = self.inner.clock.wall();
-        self.read(move |conn| {
-            Box::pin(async move {
-                let mut found = Vec::new();
-                // The index separates an object's unfinished jobs from its history.
-                for ended in [false, true] {
-                    let mut select = Statement::new(JOB);
-                    select
-                        .push("j.object_hash = ")
-                        .push_bind(object.hash().0)
-                        .push(concat!(" AND ", has_ended!("j."), " = "))
-                        .push_bind(ended);
-                    select
-                        .push(" AND j.id < ")
-                        .push_bind(before.map_or(i64::MAX, |before| before.0));
-                    select
-                        .push(" AND j.object_type = ")
-                        .push_bind(object.object_type.as_str());
-                    select
-                        .push(" AND j.object_id = ")
-                        .push_bind(object.id.as_str())
-                        .push(" AND x.seal IS NOT NULL");
-                    // What is past its time may be removed in part.
-                    select
-                        .push(" AND (x.expires_at IS NULL OR x.expires_at > ")
-                        .push_bind(now.0)
-                        .push(")");
-                    if let Some(subscription) = subscription {
-                        select
-                            .push(" AND x.subscription_id = ")
-                            .push_bind(subscription.0);
-                    }
-                    select.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit);
-                    for row in select.build().fetch_all(&mut *conn).await? {
-                        found.push(job(&row)?);
-                    }
-                }
-                found.sort_unstable_by_key(|job| std::cmp::Reverse(job.seq));
-                found.truncate(limit as usize);
-                Ok(found)
             })
         })
         .await
@@ -225,7 +172,7 @@ fn push_in(select: &mut Statement, column: &'static str, values: impl Iterator<I
     select.push(")");
 }
 
-fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
+pub fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
     let wall = |column: &str| -> Result<Option<Wall>, StoreError> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(Wall))
     };

@@ -13,7 +13,7 @@ use egression_core::time::Wall;
 use crate::store::StoreError;
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters::{BeltDelta, BeltKey};
+use crate::store::lifecycle::counters::{BeltDelta, BeltKey, NO_CONNECTION};
 use crate::store::lifecycle::error_groups::ErrorGroups;
 use crate::store::rows::state_columns::StateColumns;
 use crate::store::rows::{StagedItem, StagedJob};
@@ -245,7 +245,7 @@ async fn count(
     let mut errors = ErrorGroups::default();
     for line in refused {
         belts
-            .entry((execution, ConnectionId(0), 0))
+            .entry((execution, ConnectionId(NO_CONNECTION), 0))
             .or_default()
             .delta
             .count(&line.end, 1);

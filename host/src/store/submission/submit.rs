@@ -1,13 +1,11 @@
 //! Executions from their beginning to their seal.
 
-use std::collections::BTreeMap;
-
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::time::Wall;
 use sqlx::Row as _;
 
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters;
+use crate::store::lifecycle::counters::{self, NO_CONNECTION};
 use crate::store::rows::{IdempotencyMark, NewExecution, Sealed, StagedItem};
 use crate::store::submission::{abandon, idempotency_keys, staging};
 use crate::store::{Store, StoreError};
@@ -60,7 +58,7 @@ impl Store {
         self.write(1, move |tx| {
             Box::pin(async move {
                 must_be_open(tx, execution).await?;
-                tx.effects.submitted = received(tx, execution).await?;
+                count_received(tx, execution).await?;
                 let seal = tx.next_number();
                 seal_as(tx, Sealed { execution, seal }, mark, now).await
             })
@@ -86,12 +84,12 @@ impl Store {
                 let execution = ExecutionSeq(seal);
                 begin(tx, execution, &new).await?;
                 for item in &items {
-                    let connection = if let StagedItem::Job(job) = item {
-                        job.connection
-                    } else {
-                        ConnectionId(0)
-                    };
-                    *tx.effects.submitted.entry(connection).or_default() += 1;
+                    match item {
+                        StagedItem::Job(job) => {
+                            *tx.effects.submitted.entry(job.connection).or_default() += 1;
+                        }
+                        StagedItem::Refused { .. } => tx.effects.refused += 1,
+                    }
                 }
                 staging::add(tx, execution, items, now).await?;
                 seal_as(tx, Sealed { execution, seal }, mark, now).await
@@ -118,26 +116,25 @@ async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Resul
     Ok(())
 }
 
-/// The number of an execution's items by connection; 0: refused items.
-async fn received(
-    tx: &mut WriteTx,
-    execution: ExecutionSeq,
-) -> Result<BTreeMap<ConnectionId, u64>, StoreError> {
+/// Counts an execution's items for the metrics.
+async fn count_received(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
     let rows = sqlx::query(
-        "SELECT connection_id, sum(total) FROM progress WHERE execution_seq = $1 \
-            GROUP BY connection_id",
+        "SELECT connection_id, sum(total) AS items FROM progress WHERE execution_seq = $1 \
+         GROUP BY connection_id",
     )
     .bind(execution.0)
     .fetch_all(&mut tx.conn)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok((
-                ConnectionId(row.try_get(0)?),
-                u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0),
-            ))
-        })
-        .collect()
+    for row in rows {
+        let items = u64::try_from(row.try_get::<i64, _>("items")?).unwrap_or(0);
+        match row.try_get("connection_id")? {
+            NO_CONNECTION => tx.effects.refused += items,
+            connection => {
+                tx.effects.submitted.insert(ConnectionId(connection), items);
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn must_be_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {

@@ -190,7 +190,7 @@ async fn blocked_key_sets_aside_jobs_of_all_belts_executions_and_own_seals() {
     let first = world.store.begin_execution(execution()).await.unwrap();
     let second = world.store.begin_execution(execution()).await.unwrap();
     for seq in [first, second] {
-        // Belts against the numbers, and more in each than one transaction takes.
+        // Belts and numbers in opposite order, and more jobs in each than one transaction takes.
         for (chunk, belt) in [(0, 3), (1, 3), (2, 1), (3, 1)] {
             let jobs = (0..700)
                 .map(|i| {

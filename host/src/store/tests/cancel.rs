@@ -75,7 +75,7 @@ async fn cancel_ends_waiting_jobs_and_keeps_in_flight_outcomes() {
     assert_eq!(
         changes.gone,
         [flying[1]],
-        "what would wait again is cancelled"
+        "a job that would wait again is cancelled"
     );
     assert_eq!(world.state_of(flying[1]).await.0, JobState::Cancelled);
     assert!(
@@ -87,7 +87,7 @@ async fn cancel_ends_waiting_jobs_and_keeps_in_flight_outcomes() {
     assert_eq!(
         world.state_of(flying[2]).await.0,
         JobState::Waiting,
-        "its outcome is not known: it is repeated"
+        "nobody knows the outcome, so the job is repeated"
     );
     assert_eq!(
         world
@@ -110,7 +110,7 @@ async fn pause_stops_intents_at_once() {
     assert_eq!(
         world.send(1, &claimed).await,
         [other.job(0)],
-        "though both were claimed before"
+        "although both were claimed before"
     );
 }
 
@@ -151,7 +151,7 @@ async fn cancel_ends_a_pause_and_waits_for_a_person() {
     assert_eq!(
         world.deliver(repeated, JobState::Succeeded).await.completed,
         [seq],
-        "no pause keeps it"
+        "the pause has ended"
     );
 }
 
@@ -313,7 +313,7 @@ async fn held_belt_is_released_once_and_stays_open() {
     };
     assert!(
         release(&world).await.is_empty(),
-        "the first belt is under way: nothing is held"
+        "the first belt is unfinished, so no belt is held"
     );
     world.deliver(seq.job(0), JobState::Rejected).await;
     assert_eq!(release(&world).await, [(2, true)]);
@@ -321,7 +321,7 @@ async fn held_belt_is_released_once_and_stays_open() {
     world.deliver(seq.job(1), JobState::Succeeded).await;
     assert!(
         release(&world).await.is_empty(),
-        "the failure in the first belt was decided about"
+        "a person decided about the failure in the first belt"
     );
     let world = world.reopen().await;
     let open = world.store.open_execution(seq).await.unwrap().unwrap();

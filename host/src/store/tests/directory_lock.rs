@@ -21,7 +21,7 @@ async fn second_store_is_refused_with_the_holder() {
     world.reopen().await;
 }
 
-/// Not a test of its own: the process that the next one kills.
+/// The process that the next test kills; as a test it does nothing.
 #[tokio::test]
 async fn holder() {
     let Some(directory) = std::env::var_os(DIRECTORY) else {

@@ -26,7 +26,7 @@ async fn scheduled_job_gets_its_place_when_due() {
     assert_eq!(
         world.heads(seq, 1).await,
         [seq.job(1), seq.job(2)],
-        "a schedule holds neither key nor object, a past one is none"
+        "a scheduled job holds neither key nor object; a past time is no schedule"
     );
     assert_eq!(
         world
@@ -48,7 +48,7 @@ async fn scheduled_job_gets_its_place_when_due() {
     world.check().await;
     assert!(
         heads.is_empty(),
-        "its place is behind what was accepted meanwhile"
+        "its place is behind the jobs accepted meanwhile"
     );
     assert_eq!(changes.progress[0].scheduled, 0);
     let after = world.submit(vec![keyed(0, "d", "k")]).await.execution;

@@ -1,4 +1,4 @@
-//! A full disk, and callers that go away.
+//! A full disk, failing changes, dropped callers.
 
 use futures_util::FutureExt as _;
 
@@ -6,7 +6,7 @@ use super::{World, execution, job};
 use crate::store::rows::{StagedItem, StagedJob};
 use crate::store::{Store, StoreError};
 
-/// Lets the database grow to so many pages at most, like a disk of that size. 0: as it likes.
+/// Limits the database to this number of pages, like a disk of that size. 0: no limit.
 async fn disk_of(store: &Store, pages: i64) {
     store
         .write(1, move |tx| {

@@ -1,4 +1,4 @@
-//! Facts: limits, and what is kept of a job's history.
+//! Limits, and the bound on a job's history.
 
 use egression_core::time::Wall;
 
@@ -38,7 +38,7 @@ async fn closed_limit_survives_a_restart_and_only_gets_later() {
     );
     assert!(
         world.store.closed_limits(Wall(0)).await.unwrap().is_empty(),
-        "facts of the past are dropped"
+        "past times are dropped"
     );
 }
 
@@ -76,7 +76,7 @@ async fn history_keeps_its_beginning_and_its_end() {
         let events = world.store.events(job, 0, 5000).await.unwrap();
         events.iter().map(|event| event.seq).collect::<Vec<_>>()
     };
-    // Up to the bound nothing goes, the line that is not stored included.
+    // The bound includes the line that is not stored.
     world
         .store
         .add_events(seq.job(0), vec![event("sent"); bound as usize - 1])
@@ -105,6 +105,6 @@ async fn history_keeps_its_beginning_and_its_end() {
     assert_eq!(
         numbers(seq.job(1)).await,
         [1, 2, 3, 4],
-        "others are as they were"
+        "other jobs keep their history"
     );
 }

@@ -1,5 +1,5 @@
-//! One conformance suite written against [`Store`]: every test opens its own in a directory of its
-//! own, and after each step the maintained counters are compared with what the rows really are.
+//! The conformance suite of [`Store`]. Each test opens its own store in a temporary directory, and
+//! compares the counters with the rows after each step.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -18,6 +18,7 @@ mod order;
 mod pace;
 mod plans;
 mod registry;
+mod release;
 mod retention;
 mod sequences;
 mod settlement;
@@ -90,7 +91,7 @@ impl World {
         }
     }
 
-    /// A statement of the test's own.
+    /// Runs a statement.
     async fn raw(&self, statement: &str) {
         let statement = statement.to_owned();
         let run = self.store.write(1, move |tx| {
@@ -200,7 +201,7 @@ impl World {
         (row.state, row.waiting)
     }
 
-    /// The counters are what the rows are.
+    /// The counters agree with the rows.
     async fn check(&self) {
         let counted = self
             .store
@@ -278,7 +279,7 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
              child_job FROM dependency)",
         ),
         (
-            "completed, or not, against its jobs",
+            "completion that contradicts the jobs",
             "SELECT seq FROM execution WHERE (completed_at IS NOT NULL) <> (seal IS NOT NULL AND \
              NOT EXISTS (SELECT 1 FROM job WHERE id >> 24 = seq AND state <= 2))",
         ),
@@ -301,7 +302,7 @@ async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
     counted
 }
 
-/// What a cancel did that got through.
+/// The changes of a successful cancel.
 fn through((changes, end): (Changes, Result<(), StoreError>)) -> Changes {
     end.unwrap();
     changes

@@ -1,4 +1,4 @@
-//! The order in a key, over belts and executions, and who is its head.
+//! The order in a key over belts and executions, and its head.
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::state::JobState;
@@ -25,7 +25,7 @@ async fn order_follows_the_seal_not_the_begin() {
     assert_eq!(
         world.heads(quick, 1).await,
         [quick.job(0)],
-        "what is being received holds nothing"
+        "an unsealed job holds nothing"
     );
     world.store.seal(slow, None).await.unwrap();
     let page = world.lane(slow, 1).await;
@@ -248,8 +248,7 @@ async fn queue_position_is_counted_for_many_jobs_up_to_a_bound() {
         jobs.iter().map(|job| counts[job]).collect::<Vec<_>>(),
         [0, 1, 2, 3, 4, 4]
     );
-    // One that waits for an object lets the others of its key pass, but not those of its own
-    // object.
+    // A job that waits for an object lets other objects of its key pass, but not its own.
     let later = world
         .submit(vec![keyed(0, "o0", "k")])
         .await
@@ -318,7 +317,7 @@ async fn queue_position_counts_earlier_seals_and_belts() {
     assert_eq!(
         counts(vec![first.job(1), first.job(2), first.job(3), second]).await,
         [1, 0, 2, 3],
-        "what is being received holds nothing"
+        "an unsealed job holds nothing"
     );
     world.store.seal(received, None).await.unwrap();
     world.store.open_belt(first, SHOP, 2).await.unwrap();
@@ -326,7 +325,7 @@ async fn queue_position_counts_earlier_seals_and_belts() {
         world.deliver(first.job(index), JobState::Succeeded).await;
     }
     world.store.fall_due(due, 10).await.unwrap();
-    // The scheduled one drew its place behind all that was there.
+    // The scheduled job got its place behind all the others.
     let last = world
         .submit(vec![keyed(0, "last", "k")])
         .await

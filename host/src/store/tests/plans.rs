@@ -1,4 +1,4 @@
-//! The questions asked most are answered from their indexes.
+//! The most frequent queries use their indexes.
 
 use sqlx::Row as _;
 

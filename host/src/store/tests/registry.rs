@@ -202,7 +202,7 @@ async fn pause_outlasts_what_the_host_finds_out() {
         assert!(!store.keep_connection_state(id, found, None).await.unwrap());
         assert_eq!(stands().await, ("paused".to_owned(), None));
     }
-    // A person's word holds at once, and only what was judged is freed.
+    // A person's decision holds at once, and the host frees only the state that it judged.
     store
         .set_connection_state(id, "active", None)
         .await
@@ -390,7 +390,7 @@ async fn secrets_have_generations() {
         .put_secret("connection:1", "token", secret(4))
         .await
         .unwrap();
-    assert!(third > second, "a dropped generation does not come again");
+    assert!(third > second, "a dropped generation is never reused");
     store
         .drop_secret("connection:1", "token", None)
         .await

@@ -1,5 +1,4 @@
-//! What is no longer kept goes, in bounded steps, and takes nothing along that is not an
-//! execution's.
+//! Retention removes executions in bounded steps, and nothing that does not belong to them.
 
 use egression_core::domain::ids::{ExecutionSeq, JobId};
 use egression_core::domain::object::Remote;
@@ -28,7 +27,7 @@ async fn rows(world: &World) -> Vec<i64> {
         .unwrap()
 }
 
-/// Long after the retention of everything that ended until now.
+/// A time long after the retention of all ended executions.
 fn later(world: &World) -> Wall {
     world
         .now()
@@ -98,7 +97,7 @@ async fn retention_removes_an_execution_with_all_its_rows() {
     assert_eq!(
         rows(&world).await,
         [1, 0, 0, 0, 1, 0, 0, 1],
-        "the unfinished one is left"
+        "the unfinished execution stays"
     );
     assert!(
         world.store.execution(seq).await.unwrap().is_none()
@@ -121,7 +120,7 @@ async fn retention_removes_an_execution_with_all_its_rows() {
         history.iter().map(|row| row.seq).collect::<Vec<_>>(),
         [unfinished.job(0)]
     );
-    // What is the object's is no execution's.
+    // Facts about the object do not belong to an execution.
     let claim = world
         .store
         .claim(&[unfinished.job(0)])
@@ -134,7 +133,7 @@ async fn retention_removes_an_execution_with_all_its_rows() {
     );
     assert!(
         world.submit(vec![job(0, "new")]).await.execution > unfinished,
-        "no number is used twice"
+        "numbers are never reused"
     );
 }
 
@@ -183,11 +182,11 @@ async fn retention_keeps_what_a_person_must_decide() {
     assert_eq!(
         world.row(seq.job(0)).await.state,
         JobState::Unknown,
-        "it stands at the head of a blocked key"
+        "it is the head of a blocked key"
     );
     assert!(
         world.store.execution(newest).await.unwrap().is_some(),
-        "numbers go on after the newest"
+        "numbers continue after the newest"
     );
     assert_eq!(world.store.blocked_keys().await.unwrap().len(), 1);
     assert_eq!(world.heads(seq, 1).await, []);
@@ -283,7 +282,7 @@ async fn expired_executions_are_hidden_and_their_keys_free() {
         ))
         .await;
     assert_eq!(listed().await, []);
-    // The key is kept for a day, and what it names is kept whole as long.
+    // The key and its execution are kept for a day.
     assert_eq!(
         world
             .store
@@ -327,6 +326,6 @@ async fn expired_executions_are_hidden_and_their_keys_free() {
             .unwrap()
             .execution,
         second,
-        "the new one's mark stays"
+        "the newer execution keeps the key"
     );
 }

@@ -1,5 +1,5 @@
-//! Random sequences of everything that happens to jobs: the counters add up after each step, heads
-//! are what a slow reading of all jobs says, and in the end every job has ended.
+//! Random sequences of everything that can happen to jobs: the counters add up after each step, the
+//! heads agree with a slow search of all jobs, and every job ends.
 
 use std::collections::BTreeMap;
 
@@ -297,7 +297,7 @@ impl Run {
         assert_eq!(open, self.flying, "in flight at the kill = open intents");
     }
 
-    /// What the definition says, from all jobs.
+    /// The heads by definition, from all jobs.
     async fn compare_heads(&self) {
         let keys: Vec<_> = (0..4)
             .map(|k| (SHOP, KeyHash::of(&format!("k{k}"))))
@@ -350,7 +350,7 @@ impl Run {
         assert_eq!(found, expected);
     }
 
-    /// Nothing is lost on the way: what is left can be brought to its end.
+    /// No job is lost: each remaining one can end.
     async fn finish(&mut self) {
         for (seq, _) in std::mem::take(&mut self.receiving) {
             self.world.store.seal(seq, None).await.unwrap();
@@ -363,7 +363,7 @@ impl Run {
         for open in self.world.store.open_executions().await.unwrap() {
             through(self.world.store.cancel_execution(open.seq, self.now).await);
         }
-        // What is repeated because it may have arrived goes with its connection only.
+        // A job that is repeated because it may have arrived ends only with its connection.
         through(self.world.store.cancel_connection(SHOP, self.now).await);
         self.world.check().await;
         assert!(self.world.store.open_executions().await.unwrap().is_empty());

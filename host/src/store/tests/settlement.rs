@@ -46,7 +46,7 @@ async fn claim_carries_everything_a_delivery_needs() {
     assert_eq!(
         claims.iter().map(|claim| claim.job).collect::<Vec<_>>(),
         [seq.job(1), seq.job(0)],
-        "as asked for"
+        "in the order of the request"
     );
     assert_eq!(
         (
@@ -182,7 +182,7 @@ async fn success_settles_id_map_revision_and_events() {
     assert_eq!(
         world.store.claim(&[fourth]).await.unwrap()[0].delivered_revision,
         None,
-        "what comes back begins anew"
+        "a returning object starts again"
     );
     let history = world
         .store
@@ -241,7 +241,7 @@ async fn deliveries_are_counted_apart_from_revisions() {
     world
         .settle(vec![settlement(repeated, Some(9), lost)])
         .await;
-    // Another job of the object, with a key of its own, may get there before the repeat.
+    // Another job of the object with its own key may arrive before the repeat.
     let other = world
         .submit(vec![keyed(0, "a", "other")])
         .await

@@ -237,7 +237,7 @@ async fn abandoned_execution_leaves_nothing_and_frees_its_key() {
             .unwrap()
             .len(),
         1,
-        "nothing is left of the others"
+        "the other executions left nothing"
     );
     world.check().await;
 }
