@@ -38,17 +38,6 @@ pub enum StoreError {
     Closed,
 }
 
-impl StoreError {
-    /// The same call may succeed later.
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Full | Self::Disk(_) | Self::Busy | Self::Overloaded
-        )
-    }
-}
-
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {

@@ -18,17 +18,18 @@ use crate::store::options::StoreOptions;
 const CHANGES_KEPT: usize = 4096;
 
 impl Store {
+    /// As [`Store::open_with`], with the default options.
+    #[cfg(test)]
+    pub async fn open(data_dir: &Path, clock: Clock) -> Result<Self, StoreError> {
+        Self::open_with(data_dir, clock, StoreOptions::default()).await
+    }
+
     /// Locks the data directory, opens or creates `egression.db` in it, migrates it, removes
     /// unsealed executions, and continues interrupted cancels. Open intents stay open:
     /// [`Store::open_intents`].
     ///
     /// # Errors
     /// [`StoreError::Held`] with the holder if another host has the lock.
-    pub async fn open(data_dir: &Path, clock: Clock) -> Result<Self, StoreError> {
-        Self::open_with(data_dir, clock, StoreOptions::default()).await
-    }
-
-    /// As [`Store::open`], with other bounds.
     pub async fn open_with(
         data_dir: &Path,
         clock: Clock,

@@ -18,23 +18,6 @@ use crate::store::{Store, StoreError};
 const AT_ONCE: usize = 1000;
 
 impl Store {
-    pub async fn blocked_keys(&self) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
-        self.read(|conn| {
-            Box::pin(async move {
-                let rows = sqlx::query(
-                    "SELECT connection_id, key_hash FROM blocked_key ORDER BY \
-                        connection_id, key_hash",
-                )
-                .fetch_all(conn)
-                .await?;
-                rows.iter()
-                    .map(|row| Ok((ConnectionId(row.try_get(0)?), KeyHash(row.try_get(1)?))))
-                    .collect()
-            })
-        })
-        .await
-    }
-
     /// Marks ready jobs of blocked keys as set aside.
     pub async fn mark_blocked(&self, jobs: &[JobSeq]) -> Result<Changes, StoreError> {
         let now = self.inner.clock.wall();

@@ -20,14 +20,6 @@ const SUBMITTED: u32 = 1;
 pub const FIRST_KEPT: u32 = 20;
 
 impl Store {
-    pub async fn add_events(&self, job: JobSeq, events: Vec<NewEvent>) -> Result<(), StoreError> {
-        let events: Vec<_> = events.into_iter().map(|event| (job, event)).collect();
-        self.write(events.len(), move |tx| {
-            Box::pin(async move { append(tx, &events).await })
-        })
-        .await
-    }
-
     /// A job's history after `after`, ascending, `submitted` first.
     pub async fn events(
         &self,

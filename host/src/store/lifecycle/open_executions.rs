@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use egression_core::domain::ids::{ConnectionId, ExecutionSeq, SubscriptionId};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -10,7 +10,7 @@ use crate::store::engine::statement::{self, CHUNK, Statement};
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{by_execution, progress_columns, progress_row};
 use crate::store::lifecycle::transition::LockedJob;
-use crate::store::rows::{OpenExecution, ProgressRow, codes};
+use crate::store::rows::{OpenExecution, ProgressRow};
 use crate::store::{Store, StoreError};
 
 impl Store {
@@ -98,8 +98,7 @@ async fn open(
     only: Option<ExecutionSeq>,
 ) -> Result<Vec<OpenExecution>, StoreError> {
     let mut select = Statement::new(
-        "SELECT seq, public_id, seal, subscription_id, paused FROM execution WHERE seal IS NOT \
-         NULL AND completed_at IS NULL",
+        "SELECT seq, paused FROM execution WHERE seal IS NOT NULL AND completed_at IS NULL",
     );
     let mut counters = Statement::new(concat!(
         "SELECT ",
@@ -137,10 +136,7 @@ async fn open(
 fn execution(row: &SqliteRow) -> Result<OpenExecution, StoreError> {
     Ok(OpenExecution {
         seq: ExecutionSeq(row.try_get(0)?),
-        id: codes::execution_id(row.try_get(1)?)?,
-        seal: row.try_get(2)?,
-        subscription: SubscriptionId(row.try_get(3)?),
-        paused: row.try_get(4)?,
+        paused: row.try_get(1)?,
         progress: Vec::new(),
     })
 }

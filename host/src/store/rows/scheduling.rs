@@ -1,7 +1,7 @@
 //! The rows that the scheduler reads.
 
 use super::ProgressRow;
-use egression_core::domain::ids::{ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
+use egression_core::domain::ids::{ExecutionSeq, JobSeq};
 use egression_core::domain::partition::KeyHash;
 
 pub use egression_core::scheduler::{Head as HeadRow, LaneKey};
@@ -23,10 +23,6 @@ pub struct LanePage {
 #[derive(Clone, Debug)]
 pub struct OpenExecution {
     pub seq: ExecutionSeq,
-    pub id: ExecutionId,
-    /// Its place among all executions.
-    pub seal: i64,
-    pub subscription: SubscriptionId,
     pub paused: bool,
     /// Its belts, ascending by connection and belt.
     pub progress: Vec<ProgressRow>,

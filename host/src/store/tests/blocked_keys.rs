@@ -58,7 +58,7 @@ async fn blocked_key_survives_a_restart_and_sets_new_jobs_aside() {
     );
 
     let world = world.reopen().await;
-    assert_eq!(world.store.blocked_keys().await.unwrap(), [key("k")]);
+    assert_eq!(world.blocked_keys().await, [key("k")]);
     let new = world.submit(vec![keyed(0, "new", "k")]).await.execution;
     let page = world.lane(new, 1).await;
     assert_eq!(

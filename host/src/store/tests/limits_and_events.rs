@@ -78,23 +78,15 @@ async fn history_keeps_its_beginning_and_its_end() {
     };
     // The bound includes the line that is not stored.
     world
-        .store
         .add_events(seq.job(0), vec![event("sent"); bound as usize - 1])
-        .await
-        .unwrap();
-    world
-        .store
-        .add_events(seq.job(1), vec![event("sent"); 3])
-        .await
-        .unwrap();
+        .await;
+    world.add_events(seq.job(1), vec![event("sent"); 3]).await;
     assert_eq!(numbers(seq.job(0)).await, (1..=bound).collect::<Vec<_>>());
     let longer = [1, 7, 700];
     for more in longer {
         world
-            .store
             .add_events(seq.job(0), vec![event("looked at"); more])
-            .await
-            .unwrap();
+            .await;
     }
     let last = bound + 708;
     let kept = (1..=FIRST_KEPT)

@@ -40,6 +40,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::store::lifecycle::events::append;
 use crate::store::rows::{
     Changes, IdMapChange, JobFilter, JobRow, LaneKey, LanePage, NewEvent, NewExecution, NewIntent,
     Pinned, Sealed, Settlement, StagedItem, StagedJob, Transition,
@@ -103,6 +104,25 @@ impl World {
             })
         });
         run.await.unwrap();
+    }
+
+    async fn blocked_keys(&self) -> Vec<(ConnectionId, KeyHash)> {
+        let select = "SELECT connection_id, key_hash FROM blocked_key ORDER BY 1, 2";
+        let rows = self.store.read(move |conn| {
+            Box::pin(async move { Ok(sqlx::query(select).fetch_all(conn).await?) })
+        });
+        let rows = rows.await.unwrap();
+        rows.iter()
+            .map(|row| (ConnectionId(row.get(0)), KeyHash(row.get(1))))
+            .collect()
+    }
+
+    async fn add_events(&self, job: JobSeq, events: Vec<NewEvent>) {
+        let events: Vec<_> = events.into_iter().map(|event| (job, event)).collect();
+        let append = self.store.write(events.len(), move |tx| {
+            Box::pin(async move { append(tx, &events).await })
+        });
+        append.await.unwrap();
     }
 
     async fn reopen(self) -> Self {

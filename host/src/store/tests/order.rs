@@ -136,7 +136,8 @@ async fn lane_is_read_in_pages_and_by_priority() {
     };
     let mut jobs: Vec<_> = (0..10).map(|i| job(i, &format!("p{i}"))).collect();
     jobs.push(urgent);
-    let execution = world.submit(jobs).await.execution;
+    let sealed = world.submit(jobs).await;
+    let execution = sealed.execution;
     let lane = LaneKey {
         connection: SHOP,
         execution,
@@ -174,16 +175,7 @@ async fn lane_is_read_in_pages_and_by_priority() {
             .collect::<Vec<_>>(),
         [(10, 5)]
     );
-    assert_eq!(
-        urgent.heads[0].seal,
-        world
-            .store
-            .open_execution(execution)
-            .await
-            .unwrap()
-            .unwrap()
-            .seal
-    );
+    assert_eq!(urgent.heads[0].seal, sealed.seal);
 }
 
 #[tokio::test]

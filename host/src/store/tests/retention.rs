@@ -188,7 +188,7 @@ async fn retention_keeps_what_a_person_must_decide() {
         world.store.execution(newest).await.unwrap().is_some(),
         "numbers continue after the newest"
     );
-    assert_eq!(world.store.blocked_keys().await.unwrap().len(), 1);
+    assert_eq!(world.blocked_keys().await.len(), 1);
     assert_eq!(world.heads(seq, 1).await, []);
     assert_eq!(SHOP, world.row(seq.job(0)).await.connection);
 }

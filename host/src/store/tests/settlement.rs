@@ -117,11 +117,7 @@ async fn success_settles_id_map_revision_and_events() {
         (4, "succeeded"),
     ];
     assert_eq!(stages, expected.map(|(seq, stage)| (seq, stage.to_owned())));
-    world
-        .store
-        .add_events(one, vec![event("applied")])
-        .await
-        .unwrap();
+    world.add_events(one, vec![event("applied")]).await;
     assert_eq!(world.store.events(one, 4, 100).await.unwrap()[0].seq, 5);
     let row = world.row(one).await;
     assert_eq!(
