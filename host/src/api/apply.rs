@@ -20,8 +20,7 @@ use crate::documents::configuration::{Configuration, Document, Put};
 use crate::documents::model::{
     ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument,
 };
-use crate::documents::{shape, validate};
-use crate::settings::position;
+use crate::documents::{shape, toml_position, validate};
 use crate::store::documents::DocumentName;
 
 /// What became of a text's documents.
@@ -123,7 +122,7 @@ fn read(text: &[u8]) -> Result<Documents, ApiError> {
         .map_err(|error| {
             let start = error.span().map(|span| span.start);
             let pointer = start
-                .map(|start| position::pointer_at(text, start))
+                .map(|start| toml_position::pointer_at(text, start))
                 .unwrap_or_default();
             // The message alone: the error's own text repeats the line, and a secret may stand in
             // it.

@@ -1,10 +1,10 @@
 //! The whole host, put together. The only module that sees all others.
 
+mod config_warnings;
 mod destinations;
 mod doors;
-mod remarks;
+mod metrics_sampler;
 mod retention;
-mod sampler;
 mod schemas;
 mod serve;
 mod vault_sink;

@@ -12,9 +12,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::config_warnings::ConfigWarnings;
 use super::doors::{DispatchDoor, RegistryDoor};
-use super::remarks::Remarks;
-use super::sampler::sampler;
+use super::metrics_sampler::sampler;
 use super::schemas::RegistrySchemas;
 use super::vault_sink::VaultSink;
 use super::{destinations, retention};
@@ -204,7 +204,7 @@ async fn start(settings: ServerSettings, documents: Option<Documents>) -> Result
         &registry,
         &gate,
         &resolver,
-        Remarks::new(settings.gate.guard()),
+        ConfigWarnings::new(settings.gate.guard()),
     );
     configure();
     let parts = Parts {
@@ -346,7 +346,7 @@ fn configurer(
     registry: &Arc<Registry>,
     gate: &Arc<Gate>,
     resolver: &Arc<Resolver>,
-    remarks: Remarks,
+    warnings: ConfigWarnings,
 ) -> impl Fn() + Send + Sync + 'static {
     let (configuration, registry, gate, resolver) = (
         Arc::clone(configuration),
@@ -356,7 +356,7 @@ fn configurer(
     );
     move || {
         let catalogue = configuration.catalogue();
-        remarks.look(&catalogue);
+        warnings.log_new(&catalogue);
         gate.configure(destinations::all(&catalogue, &registry));
         resolver.configure(&catalogue);
     }

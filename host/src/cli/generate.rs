@@ -10,7 +10,7 @@ use super::Cli;
 use super::exit::{CommandError, Exit};
 use crate::app;
 use crate::settings::reference;
-use crate::telemetry::catalogue;
+use crate::telemetry::metrics_reference;
 
 /// The arguments of `egression completions`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(super) fn config_reference() -> Result<Exit, CommandError> {
 }
 
 pub(super) fn metrics_reference() -> Result<Exit, CommandError> {
-    write(catalogue::markdown().as_bytes())
+    write(metrics_reference::markdown().as_bytes())
 }
 
 fn write(text: &[u8]) -> Result<Exit, CommandError> {

@@ -15,4 +15,5 @@ pub mod secret;
 pub mod secrets;
 pub mod shape;
 pub mod shelf;
+pub(crate) mod toml_position;
 pub mod validate;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::position::{Position, locate, position};
 use super::server::ServerSettings;
 use crate::documents::model::{
     ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument,
 };
 use crate::documents::shape;
+use crate::documents::toml_position::{Position, locate, position};
 use crate::documents::validate::{self, Issue};
 
 /// The most bytes of a configuration file.

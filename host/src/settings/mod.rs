@@ -5,6 +5,5 @@
 
 pub mod bounds;
 pub mod file;
-pub(crate) mod position;
 pub mod reference;
 pub mod server;

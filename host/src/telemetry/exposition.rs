@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::catalogue::{self, name};
 use super::metrics;
+use super::metrics_reference::{self, name};
 
 /// How often measurements are taken over into their buckets: until then each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ impl Recorder {
                 )
             });
         let handle = builder.and_then(PrometheusBuilder::install_recorder).ok()?;
-        catalogue::describe();
+        metrics_reference::describe();
         metrics::set_build();
         let kept = handle.clone();
         tokio::spawn(async move {

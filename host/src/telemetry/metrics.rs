@@ -5,7 +5,7 @@
 //! and bounded sets of label values: channels, connectors, sources, states, classes; never an
 //! object, a key or a URL. A label is a static text or a shared one that its owner keeps. Without a
 //! recorder (tests, the command line) every function does nothing. What is served, and when gauges
-//! are read, is in [`super::exposition`]; what each metric says, in [`super::catalogue`].
+//! are read, is in [`super::exposition`]; what each metric says, in [`super::metrics_reference`].
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use egression_core::domain::outcome::CallError;
 use egression_core::domain::state::JobState;
 use metrics::{SharedString, counter, gauge, histogram};
 
-use super::catalogue::name;
+use super::metrics_reference::name;
 use crate::gate::exchange::SendError;
 
 /// The label of what belongs to no configured thing any more.

@@ -6,24 +6,24 @@
 
 mod channel;
 mod connection;
-mod guard;
+mod document_set;
 mod hosts;
 mod limits;
 mod names;
 mod retry;
-mod set;
 mod source;
+mod unguarded_limits;
 mod urls;
 
 use serde::Serialize;
 
 pub use channel::channel;
 pub use connection::connection;
-pub use guard::{unguarded, unguarded_limits};
+pub use document_set::{complete_set, set};
 pub use hosts::{HostName, HostPattern};
 pub use names::{is_name, subscription};
-pub use set::{complete_set, set};
 pub use source::source;
+pub use unguarded_limits::{unguarded, unguarded_limits};
 
 /// One thing that is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

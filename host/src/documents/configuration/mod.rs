@@ -5,7 +5,7 @@
 //! was entered for: a connection whose settings lead elsewhere is parked until the credential is
 //! entered again.
 
-mod apply;
+mod apply_file;
 mod change;
 #[cfg(test)]
 mod tests;
@@ -15,18 +15,20 @@ use std::sync::Arc;
 use egression_core::domain::ids::ConnectionId;
 use tokio::sync::{Mutex, watch};
 
-use super::catalogue::{Catalogue, ConnectionState};
-use super::invalid_settings::SettingsSchemas;
-use super::model::{ChannelDocument, ConnectionDocument, SourceDocument, SubscriptionDocument};
-use super::secrets::{SecretSink, SecretSinkError};
-use super::shelf::Shelf;
-use super::validate::{self, Issue};
+use crate::documents::catalogue::{Catalogue, ConnectionState};
+use crate::documents::invalid_settings::SettingsSchemas;
+use crate::documents::model::{
+    ChannelDocument, ConnectionDocument, SourceDocument, SubscriptionDocument,
+};
+use crate::documents::secrets::{SecretSink, SecretSinkError};
+use crate::documents::shelf::Shelf;
+use crate::documents::validate::{self, Issue};
 use crate::store::StoreError;
 use crate::store::documents::{
     DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument,
 };
 
-pub use apply::Applied;
+pub use apply_file::Applied;
 
 /// The reason of a connection that is parked because its credential belongs to other hosts.
 pub const NEEDS_REENTRY: &str = "credential needs re-entry";

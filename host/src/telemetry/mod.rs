@@ -2,9 +2,9 @@
 //!
 //! The log goes to standard error, filtered by `EGRESSION_LOG`, as lines for people or as JSON.
 
-pub mod catalogue;
 pub mod exposition;
 pub mod metrics;
+pub mod metrics_reference;
 
 use std::io::IsTerminal;
 
