@@ -1,12 +1,12 @@
-//! The only place that reads a clock. Everything else is handed a [`Clock`].
+//! The only place that reads a clock. All other code receives a [`Clock`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egression_core::time::{Mono, Wall, WallOffset};
 
-/// What the monotonic clock shows at the process' start, in microseconds: 400 days, so that uses of
-/// a window from before a restart have readings of their own.
+/// The monotonic reading at the start of the process, in microseconds: 400 days, so that events from
+/// before a restart have positive readings.
 const START_US: u64 = 400 * 86_400 * 1_000_000;
 
 /// The host's clocks: a monotonic one that starts with the process, and wall time.
@@ -16,8 +16,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The system's clocks. Monotonic time starts at this moment, at a reading that leaves room for
-    /// the past.
+    /// The system's clocks.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -43,8 +42,8 @@ impl Clock {
         Wall(jiff::Timestamp::now().as_millisecond())
     }
 
-    /// How wall time relates to monotonic time now. The thread may be halted between two readings:
-    /// then they are taken anew.
+    /// The offset between wall time and monotonic time. If the thread is suspended between the two
+    /// readings, they are taken again.
     #[must_use]
     pub fn wall_offset(&self) -> WallOffset {
         const READINGS: usize = 4;
@@ -62,7 +61,7 @@ impl Clock {
     }
 
     /// The runtime's instant of a monotonic reading, for timers. [`Mono::FAR`] becomes an instant
-    /// about 30 years away.
+    /// about 30 years ahead.
     #[must_use]
     pub fn instant(&self, at: Mono) -> tokio::time::Instant {
         const LONG: Duration = Duration::from_secs(30 * 365 * 86_400);
@@ -71,7 +70,7 @@ impl Clock {
         tokio::time::Instant::from_std(*self.origin + offset)
     }
 
-    /// Wall time of a monotonic reading, as the clocks stand now.
+    /// The wall time of a monotonic reading, by the current offset.
     #[must_use]
     pub fn wall_of(&self, at: Mono) -> Wall {
         let now = self.mono();
@@ -83,7 +82,7 @@ impl Clock {
         }
     }
 
-    /// Monotonic time of a wall instant, as the clocks stand now.
+    /// The monotonic reading of a wall time, by the current offset.
     #[must_use]
     pub fn mono_of(&self, at: Wall) -> Mono {
         let ahead_ms = at.since_ms(self.wall());

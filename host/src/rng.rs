@@ -1,12 +1,12 @@
-//! The only place that seeds randomness. Jitter comes from an [`Rng`], passed in
-//! like the clock.
+//! The only place that seeds randomness. All other code receives an [`Rng`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// A source of jitter. Cheap to clone; clones draw from the same source. Never used for secrets.
+/// A source of jitter, never used for secrets. Clones share one source.
 #[derive(Clone, Debug)]
 pub struct Rng {
     generator: Arc<Mutex<StdRng>>,
@@ -22,7 +22,7 @@ impl Rng {
         Self::seeded(rand::random())
     }
 
-    /// The same draws for the same seed.
+    /// The same seed gives the same sequence.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self {
@@ -33,9 +33,6 @@ impl Rng {
     /// Uniform in 0..1.
     #[must_use]
     pub fn jitter(&self) -> f64 {
-        self.generator
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .random()
+        self.generator.lock().random()
     }
 }

@@ -85,7 +85,7 @@ impl RegistryDoor {
                 .channel(channel)
                 .is_some_and(|channel| channel.document.connector == connector)
         };
-        match self.configuration.judge_settings().await {
+        match self.configuration.park_invalid_settings().await {
             Ok(misfits) => misfits
                 .iter()
                 .filter(|misfit| uses(&misfit.channel))

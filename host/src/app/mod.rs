@@ -5,9 +5,8 @@ mod destinations;
 mod doors;
 mod metrics_sampler;
 mod retention;
-mod schemas;
 mod serve;
-mod vault_sink;
+mod settings_check;
 
 pub use serve::{AppError, serve};
 

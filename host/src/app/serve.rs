@@ -15,8 +15,7 @@ use tokio::task::JoinHandle;
 use super::config_warnings::ConfigWarnings;
 use super::doors::{DispatchDoor, RegistryDoor};
 use super::metrics_sampler::sampler;
-use super::schemas::RegistrySchemas;
-use super::vault_sink::VaultSink;
+use super::settings_check::settings_check;
 use super::{destinations, retention};
 use crate::api::{self, ApiState, Doors, first_key};
 use crate::clock::Clock;
@@ -318,14 +317,10 @@ async fn open_configuration(
 ) -> Result<Arc<Configuration>, AppError> {
     let variables: crate::documents::configuration::Variables =
         Arc::new(|name: &str| std::env::var(name).ok());
-    let configuration = Configuration::open(
-        Arc::new(store.clone()),
-        Arc::new(VaultSink(vault.clone())),
-        variables,
-    )
-    .await
-    .map_err(|e| cannot("configuration")(e.to_string()))?
-    .with_schemas(Arc::new(RegistrySchemas::new(Arc::clone(registry))));
+    let configuration = Configuration::open(store.clone(), vault.clone(), variables)
+        .await
+        .map_err(|e| cannot("configuration")(e.to_string()))?
+        .with_settings_check(settings_check(Arc::clone(registry)));
     // Only a file can say that a document vanished from it.
     if let Some(documents) = documents {
         configuration
@@ -334,7 +329,7 @@ async fn open_configuration(
             .map_err(|e| cannot("configuration")(e.to_string()))?;
     }
     configuration
-        .judge_settings()
+        .park_invalid_settings()
         .await
         .map_err(|e| cannot("configuration")(e.to_string()))?;
     Ok(Arc::new(configuration))
@@ -382,7 +377,7 @@ fn follow(
             documents.mark_unchanged();
             // A state that this changes wakes this loop once more, which then finds nothing to
             // change.
-            if let Err(error) = configuration.judge_settings().await {
+            if let Err(error) = configuration.park_invalid_settings().await {
                 tracing::warn!(%error, "a connection's state could not be kept");
             }
             configure();

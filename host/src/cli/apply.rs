@@ -1,5 +1,4 @@
-//! `egression apply FILE.toml`: the text of a file, sent to a running host that puts all of it in
-//! force or nothing.
+//! `egression apply FILE.toml`: sends a file to a running host, which applies all of it or nothing.
 
 use std::path::PathBuf;
 
@@ -21,9 +20,9 @@ const COLUMNS: &[Column] = &[
 /// The arguments of `egression apply`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ApplyArgs {
-    /// A file as for `egression serve --config`; its `[server]` table is passed over. What the
-    /// documents name may be on the host already. Environment variables and files with secrets are
-    /// read on the host.
+    /// Configuration file in the format of `egression serve --config`. Its `[server]` table is
+    /// ignored. The documents may refer to documents that are already on the host. The host reads
+    /// the environment variables and files that secrets refer to.
     file: PathBuf,
 }
 
@@ -32,7 +31,7 @@ pub(super) async fn run(
     client: &Client,
     output: &Output,
 ) -> Result<Exit, CommandError> {
-    // Looked at here first: the host does not know the lines of a file.
+    // Checked locally first, for errors with line numbers.
     file::load_part(&args.file)?;
     let text = tokio::fs::read(&args.file)
         .await

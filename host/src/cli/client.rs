@@ -1,6 +1,6 @@
-//! The client of a host's REST contract: requests, and refusals made readable.
+//! The client of a host's REST contract: requests and readable errors.
 //!
-//! It repeats nothing by itself. Whether a repeat is safe is known only to the command.
+//! It never retries; only a command knows whether a retry is safe.
 
 use std::fmt;
 use std::path::Path;
@@ -15,13 +15,12 @@ use url::{Host, Url};
 
 use super::exit::Exit;
 
-/// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take beyond what was asked for.
+/// The timeout of a response, in addition to the requested wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// The file in the data directory with the key of the first start.
+/// The file in the data directory with the admin key that the first start created.
 const ADMIN_KEY_FILE: &str = "admin.key";
-/// The most of a body that is no problem document which is shown.
+/// The longest excerpt of an error body that is not a problem document.
 const MAX_SHOWN: usize = 500;
 
 /// A client of one host.
@@ -32,35 +31,34 @@ pub(super) struct Client {
     key: Option<SecretString>,
 }
 
-/// A request on its way.
 pub(super) struct Request {
     builder: reqwest::RequestBuilder,
     url: Url,
 }
 
-/// A 2xx or 304 answer.
+/// A 2xx or 304 response.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// Null if there is no body.
+    /// Null if the body is empty.
     pub(super) body: Value,
 }
 
-/// Why there is no good answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    #[error("the host at {url} cannot be reached: {reason}")]
+    #[error("cannot reach the host at {url}: {reason}")]
     Unreachable { url: String, reason: String },
     #[error("{0}")]
     Refused(Box<Refusal>),
-    #[error("{url} answers, but not like a host: {reason}")]
-    Strange { url: String, reason: String },
+    #[error("unexpected response from {url}: {reason}")]
+    Unexpected { url: String, reason: String },
     #[error("{0}")]
     Key(String),
 }
 
-/// A refusal as the host words it (RFC 9457).
+/// An error response of the host (RFC 9457).
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -92,23 +90,23 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Refused(refusal) if refusal.status.is_client_error() => Exit::Refused,
-            Self::Refused(_) | Self::Strange { .. } => Exit::Failed,
+            Self::Refused(_) | Self::Unexpected { .. } => Exit::Failed,
             Self::Key(_) => Exit::Usage,
         }
     }
 
-    /// The same request may work in a while.
-    pub(super) fn is_passing(&self) -> bool {
+    /// The same request may succeed later.
+    pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused(refusal) => matches!(refusal.status.as_u16(), 429 | 502 | 503 | 504),
-            Self::Strange { .. } | Self::Key(_) => false,
+            Self::Unexpected { .. } | Self::Key(_) => false,
         }
     }
 }
 
 impl Client {
-    /// A client of the host at `base`. Without a key, that in the data directory is taken, if the
+    /// A client of the host at `base`. Without a key, it uses the one in the data directory if the
     /// host is on this machine.
     pub(super) fn new(
         base: Url,
@@ -119,20 +117,20 @@ impl Client {
         let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("egression/", env!("CARGO_PKG_VERSION")));
-        // A proxy of the environment cannot reach this machine's own addresses.
+        // A proxy cannot reach this machine's loopback addresses.
         let builder = if is_local {
             builder.no_proxy()
         } else {
             builder
         };
-        let strange = |error: reqwest::Error| ClientError::Strange {
+        let unexpected = |error: reqwest::Error| ClientError::Unexpected {
             url: base.to_string(),
             reason: error.to_string(),
         };
         let http = builder
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(strange)?;
+            .map_err(unexpected)?;
         let key = match key {
             Some(key) => Some(key),
             None if is_local => local_key(data_dir)?,
@@ -141,7 +139,7 @@ impl Client {
         Ok(Self { http, base, key })
     }
 
-    /// A request; the segments are the path, encoded here.
+    /// A request. The segments of the path are encoded here.
     pub(super) fn request(
         &self,
         method: Method,
@@ -158,12 +156,12 @@ impl Client {
         self.request_to(method, url)
     }
 
-    /// The answer to a plain read.
+    /// The body of a GET.
     pub(super) async fn get(&self, segments: &[&str]) -> Result<Value, ClientError> {
         Ok(self.request(Method::GET, segments, &[]).send().await?.body)
     }
 
-    /// The items of a list, over as many pages as `limit` takes.
+    /// Up to `limit` items of a list, from as many pages as needed.
     pub(super) async fn list(
         &self,
         segments: &[&str],
@@ -193,7 +191,7 @@ impl Client {
         Ok(items)
     }
 
-    /// Where a link of the host leads. It knows nothing of the path under which a proxy shows it.
+    /// Resolves a link of the host, which does not know the path prefix of a proxy.
     fn following(&self, link: &str) -> Option<Url> {
         let mut url = self.base.join(link).ok()?;
         let prefix = self.base.path().trim_end_matches('/');
@@ -204,7 +202,7 @@ impl Client {
         {
             url.set_path(&format!("{prefix}{}", url.path()));
         }
-        // The key goes to this host only, wherever a link may lead.
+        // The key is sent to this host only.
         (url.origin() == self.base.origin()).then_some(url)
     }
 
@@ -243,7 +241,6 @@ impl Request {
         }
     }
 
-    /// For bodies that take their time.
     pub(super) fn timeout(self, timeout: Duration) -> Self {
         Self {
             builder: self.builder.timeout(timeout),
@@ -251,7 +248,7 @@ impl Request {
         }
     }
 
-    /// Asks the host to answer only when there is news, or after `seconds` (RFC 7240).
+    /// Makes the host respond when the state changes, or after `seconds` (RFC 7240).
     pub(super) fn when_changed(self, etag: Option<&str>, seconds: u64) -> Self {
         let Some(etag) = etag else { return self };
         let request = self
@@ -265,7 +262,7 @@ impl Request {
         let shown = || url.origin().ascii_serialization();
         let failed = |error: reqwest::Error| {
             if error.is_builder() {
-                ClientError::Strange {
+                ClientError::Unexpected {
                     url: shown(),
                     reason: innermost(&error),
                 }
@@ -280,14 +277,14 @@ impl Request {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.map_err(failed)?;
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            let strange = |error: serde_json::Error| ClientError::Strange {
+            let unexpected = |error: serde_json::Error| ClientError::Unexpected {
                 url: shown(),
                 reason: format!("{status} with {error}"),
             };
             let body = if bytes.is_empty() {
                 Value::Null
             } else {
-                serde_json::from_slice(&bytes).map_err(strange)?
+                serde_json::from_slice(&bytes).map_err(unexpected)?
             };
             return Ok(Answer {
                 status,
@@ -296,9 +293,9 @@ impl Request {
             });
         }
         if status.is_redirection() {
-            return Err(ClientError::Strange {
+            return Err(ClientError::Unexpected {
                 url: shown(),
-                reason: format!("it redirects ({status})"),
+                reason: format!("redirect ({status})"),
             });
         }
         let problem = serde_json::from_slice(&bytes).ok();
@@ -351,7 +348,8 @@ impl fmt::Display for Refusal {
         if self.status == StatusCode::UNAUTHORIZED {
             write!(
                 f,
-                "\n  give a key with --key or EGRESSION_KEY, or the data directory of a host on this machine with --data-dir"
+                "\n  pass a key with --key or EGRESSION_KEY, or the data directory of a local host with \
+                 --data-dir"
             )?;
         }
         match problem
@@ -359,13 +357,13 @@ impl fmt::Display for Refusal {
             .as_deref()
             .filter(|_| self.status.is_server_error())
         {
-            Some(trace) => write!(f, "\n  trace {trace}"),
+            Some(trace) => write!(f, "\n  trace id {trace}"),
             None => Ok(()),
         }
     }
 }
 
-/// Whether a URL leads to this machine: only there the key of the data directory means anything.
+/// Whether a URL leads to this machine. The key of the data directory is valid only there.
 fn is_local(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -384,7 +382,7 @@ fn local_key(data_dir: &Path) -> Result<Option<SecretString>, ClientError> {
     }
 }
 
-/// The cause that says something: reqwest's own texts repeat the URL and hide it.
+/// The innermost cause: reqwest's own texts repeat the URL and hide it.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
@@ -399,7 +397,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_local_key_stays_on_this_machine() {
+    fn local_key_stays_on_this_machine() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(ADMIN_KEY_FILE), "egk_local\n").unwrap();
         let key = |url: &str| {
@@ -416,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_encoded_and_joined() {
+    fn path_is_encoded_and_joined() {
         let client = Client::new(
             "http://127.0.0.1:1/hub/".parse().unwrap(),
             None,
@@ -451,8 +449,11 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_readable() {
-        let problem = r#"{"title":"Bad request","detail":"2 jobs are wrong","code":"invalid_request","errors":[{"pointer":"/jobs/0/action","code":"invalid_value","detail":"`fly` is no action"}],"errors_omitted":3,"trace_id":"4bf9"}"#;
+    fn refusal_is_readable() {
+        let problem = r#"{"title":"Bad request","detail":"2 jobs are invalid",
+            "code":"invalid_request","errors":[{"pointer":"/jobs/0/action",
+            "code":"invalid_value","detail":"`fly` is not an action"}],"errors_omitted":3,
+            "trace_id":"4bf9"}"#;
         let shown = |status: StatusCode, text: &str| {
             Refusal {
                 status,
@@ -473,7 +474,7 @@ mod tests {
             )
         );
         insta::assert_snapshot!(
-            "refusal_by_trouble",
+            "refusal_by_server_error",
             shown(
                 StatusCode::SERVICE_UNAVAILABLE,
                 r#"{"title":"Full","detail":"the backlog is full","trace_id":"4bf9"}"#

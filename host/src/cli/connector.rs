@@ -1,4 +1,4 @@
-//! `egression connector …`: installs connectors and chooses their versions.
+//! `egression connector …`: installs connectors and activates their versions.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,11 +9,10 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::exit::{CommandError, Exit};
-use super::output::{Column, Output, talk};
+use super::output::{Column, Output, print_message};
 
-/// How long an upload may take: the host compiles the component before it answers.
+/// The timeout of an upload. The host compiles the component before it responds.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// The most connectors that are listed.
 const MAX_LISTED: usize = 10_000;
 
 const COLUMNS: &[Column] = &[
@@ -24,25 +23,23 @@ const COLUMNS: &[Column] = &[
     ("INSTALLED", "/installed_at"),
 ];
 
-/// The commands on connectors.
 #[derive(Debug, Subcommand)]
 pub(super) enum ConnectorCommand {
-    /// Installs a component; the host tries it before it takes it.
+    /// Install a component. The host checks it first.
     Install {
-        /// A WebAssembly component (`.wasm`).
+        /// WebAssembly component (`.wasm`).
         file: PathBuf,
-        /// Leaves the version that is active as it is.
+        /// Do not activate the installed version.
         #[arg(long)]
         no_activate: bool,
     },
-    /// Lists the installed versions.
+    /// List the installed versions.
     List,
-    /// Makes an installed version the active one: new calls go to it, running ones finish on the
-    /// old.
+    /// Activate an installed version. New calls use it; running calls finish on the old version.
     Activate {
-        /// The connector.
+        /// Name of the connector.
         name: String,
-        /// The version.
+        /// Version to activate.
         version: String,
     },
 }
@@ -92,7 +89,7 @@ pub(super) async fn run(
                 .send()
                 .await?
                 .body;
-            tell_differences(&connector);
+            print_differences(&connector);
             if output.is_json() {
                 output.document(&connector)?;
             } else {
@@ -138,20 +135,19 @@ async fn component(file: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(bytes)
 }
 
-fn tell_differences(answer: &Value) {
+fn print_differences(answer: &Value) {
     for difference in answer["differences"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
     {
-        talk(difference);
+        print_message(difference);
     }
 }
 
-/// A version that was installed.
 fn show(output: &Output, connector: &Value) -> std::io::Result<()> {
-    tell_differences(connector);
+    print_differences(connector);
     if output.is_json() {
         output.document(connector)
     } else {

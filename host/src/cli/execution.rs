@@ -1,4 +1,4 @@
-//! `egression execution …`: looks at executions and steers them.
+//! `egression execution …`: lists, inspects, pauses, resumes and cancels executions.
 
 use std::time::Duration;
 
@@ -12,64 +12,63 @@ use super::progress::Progress;
 use super::views::{EXECUTION_COLUMNS, JOB_COLUMNS, print_execution};
 use super::watch;
 
-/// Items that every host gives in one page.
+/// The page size that every host accepts.
 const MAX_PAGE: usize = 100;
 
-/// The commands on executions.
 #[derive(Debug, Subcommand)]
 pub(super) enum ExecutionCommand {
-    /// Shows an execution: counts, belts, what its jobs wait for, errors.
+    /// Show an execution: counts, belts, waiting reasons and errors.
     Get {
         /// `exe_…`
         id: String,
-        /// Shows the progress and waits for the end.
+        /// Show the progress and wait for the end.
         #[arg(long)]
         watch: bool,
-        /// Waits for the end at most this long.
+        /// Wait for the end, at most this many seconds.
         #[arg(long, value_name = "SECS")]
         wait: Option<u64>,
     },
-    /// Lists executions, newest first.
+    /// List executions, newest first.
     List {
-        /// Only those of this subscription.
+        /// Only executions of this subscription.
         #[arg(long)]
         subscription: Option<String>,
-        /// Only those with this status.
+        /// Only executions with this status.
         #[arg(long)]
         status: Option<String>,
-        /// At most this many.
+        /// Maximum number of results.
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
-    /// Lists the jobs of an execution.
+    /// List the jobs of an execution.
     Jobs {
         /// `exe_…`
         id: String,
-        /// Only those in this state: waiting, in_flight, accepted, succeeded, rejected, failed,
+        /// Only jobs in this state: waiting, in_flight, accepted, succeeded, rejected, failed,
         /// unknown, superseded, cancelled.
         #[arg(long)]
         state: Option<String>,
-        /// Only those for this channel.
+        /// Only jobs for this channel.
         #[arg(long)]
         channel: Option<String>,
-        /// Only those of this object.
+        /// Only jobs of this object.
         #[arg(long)]
         object_id: Option<String>,
-        /// At most this many.
+        /// Maximum number of results.
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
-    /// Cancels what still waits; what is in flight finishes.
+    /// Cancel the waiting jobs of an execution. Jobs in flight finish.
     Cancel {
         /// `exe_…`
         id: String,
     },
-    /// Holds what still waits.
+    /// Pause an execution. Jobs in flight finish.
     Pause {
         /// `exe_…`
         id: String,
     },
-    /// Lets a paused execution go on.
+    /// Resume a paused execution.
     Resume {
         /// `exe_…`
         id: String,
@@ -144,7 +143,7 @@ async fn get(
     };
     let last = watch::follow(client, now, &mut progress, wait.map(Duration::from_secs)).await?;
     print_execution(output, &last)?;
-    Ok(watch::verdict(&last))
+    Ok(watch::exit_code(&last))
 }
 
 async fn act(id: &str, verb: &str, client: &Client, output: &Output) -> Result<(), CommandError> {
@@ -159,12 +158,12 @@ async fn act(id: &str, verb: &str, client: &Client, output: &Output) -> Result<(
     Ok(print_execution(output, &answer.body)?)
 }
 
-/// Items to ask for at once; the rest comes page by page.
+/// The page size for a limit.
 fn page(limit: usize) -> String {
     limit.clamp(1, MAX_PAGE).to_string()
 }
 
-/// The filters that were given.
+/// Drops the filters that were not given.
 fn given<const N: usize>(
     filters: [(&'static str, Option<String>); N],
 ) -> Vec<(&'static str, String)> {

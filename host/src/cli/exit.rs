@@ -1,4 +1,4 @@
-//! How a command ends: its exit code, and what it says if it failed.
+//! The exit codes and errors of commands.
 
 use std::process::ExitCode;
 
@@ -12,24 +12,22 @@ pub(super) const HELP: &str = "\
 Exit codes:
     0  done
     1  failed
-    2  the command line or a file given with it is wrong
-    3  the host cannot be reached
-    4  the host refused the request
-    5  the execution that was followed ended with errors
+    2  invalid command line or file
+    3  host unreachable
+    4  request refused by the host
+    5  the watched execution ended with errors
   130  interrupted";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
     Done = 0,
-    /// Failed in a way that no other code names.
+    /// Any other failure.
     Failed = 1,
-    /// The command line or a file given with it is wrong.
+    /// Invalid command line or file.
     Usage = 2,
-    /// The host cannot be reached.
     Unreachable = 3,
-    /// The host refused the request.
     Refused = 4,
-    /// The execution that was followed ended with errors.
+    /// The watched execution ended with errors.
     EndedWithErrors = 5,
     Interrupted = 130,
 }
@@ -55,7 +53,7 @@ pub(super) enum CommandError {
     Usage(String),
     #[error(transparent)]
     Shop(#[from] egression_sandbox::StartError),
-    #[error("interrupted; what the host has accepted goes on")]
+    #[error("interrupted; the host continues with accepted jobs")]
     Interrupted,
 }
 
@@ -70,7 +68,7 @@ impl CommandError {
         }
     }
 
-    /// A reader that has seen enough (`| head`) is no failure.
+    /// A reader that closes the pipe early (`| head`) is not an error.
     pub(super) fn is_silent(&self) -> bool {
         self.exit() == Exit::Done
     }

@@ -1,5 +1,5 @@
-//! Texts that the program makes of itself: completions, the API's description, the references of
-//! the configuration and of the metrics.
+//! Texts generated from the program: shell completions, the API description, and the references of
+//! configuration and metrics.
 
 use std::io::Write;
 
@@ -15,7 +15,7 @@ use crate::telemetry::metrics_reference;
 /// The arguments of `egression completions`.
 #[derive(Debug, clap::Args)]
 pub(super) struct CompletionsArgs {
-    /// The shell.
+    /// Shell to generate the script for.
     #[arg(value_enum)]
     shell: Shell,
 }

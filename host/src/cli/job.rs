@@ -1,4 +1,4 @@
-//! `egression job …`: looks at single jobs and steers them.
+//! `egression job …`: inspects and cancels single jobs.
 
 use clap::Subcommand;
 use http::Method;
@@ -9,7 +9,6 @@ use super::exit::{CommandError, Exit};
 use super::output::{Column, Output};
 use super::views::JOB_COLUMNS;
 
-/// The most events of a job that are shown.
 const MAX_EVENTS: usize = 10_000;
 
 const EVENT_COLUMNS: &[Column] = &[
@@ -22,20 +21,19 @@ const EVENT_COLUMNS: &[Column] = &[
     ("DETAIL", "/detail"),
 ];
 
-/// The commands on jobs.
 #[derive(Debug, Subcommand)]
 pub(super) enum JobCommand {
-    /// Shows a job.
+    /// Show a job.
     Get {
         /// `job_…`
         id: String,
     },
-    /// Shows what happened to a job, with the connector's own log.
+    /// Show the history of a job, with the connector's log.
     Events {
         /// `job_…`
         id: String,
     },
-    /// Cancels a job that still waits.
+    /// Cancel a waiting job.
     Cancel {
         /// `job_…`
         id: String,
@@ -70,7 +68,7 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// The events with the connector's own log lines behind them.
+/// Inserts the connector's log lines after each event.
 fn with_log(events: Vec<Value>) -> Vec<Value> {
     let text = |line: &Value, field: &str| {
         line.get(field)

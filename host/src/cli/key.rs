@@ -1,4 +1,4 @@
-//! `egression key …`: makes and revokes API keys.
+//! `egression key …`: creates, lists and revokes API keys.
 
 use clap::{Subcommand, ValueEnum};
 use http::Method;
@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::client::Client;
 use super::exit::{CommandError, Exit};
-use super::output::{Column, Output, talk};
+use super::output::{Column, Output, print_message};
 
-/// The most keys that are listed.
 const MAX_LISTED: usize = 10_000;
 
 const COLUMNS: &[Column] = &[
@@ -18,44 +17,42 @@ const COLUMNS: &[Column] = &[
     ("LABEL", "/label"),
     ("CREATED", "/created_at"),
 ];
-const MADE_COLUMNS: &[Column] = &[
+const CREATED_COLUMNS: &[Column] = &[
     ("ID", "/id"),
     ("ROLE", "/role"),
     ("SUBSCRIPTION", "/subscription"),
     ("KEY", "/key"),
 ];
 
-/// What a key may do.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Role {
-    /// Everything.
+    /// Full access.
     Admin,
-    /// Submitting, following and steering.
+    /// Submit, read, pause, resume and cancel.
     Submit,
-    /// Following.
+    /// Read only.
     Read,
 }
 
-/// The commands on keys.
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// Makes a key and shows it, this once.
+    /// Create a key. It is shown only once.
     Create {
-        /// What it may do.
+        /// Permissions of the key.
         #[arg(long, value_enum)]
         role: Role,
-        /// Binds it to one subscription.
+        /// Restrict the key to one subscription.
         #[arg(long)]
         subscription: Option<String>,
-        /// Says what it is for.
+        /// Description of the key's purpose.
         #[arg(long)]
         label: Option<String>,
     },
-    /// Lists the keys that are good, without the keys themselves.
+    /// List the valid keys (ids, not secrets).
     List,
-    /// Makes a key useless.
+    /// Revoke a key.
     Revoke {
-        /// The key's id, as listed.
+        /// Id of the key, as listed.
         id: String,
     },
 }
@@ -75,18 +72,18 @@ pub(super) async fn run(
                 .to_possible_value()
                 .map(|value| value.get_name().to_owned());
             let body = json!({"role": role, "subscription": subscription, "label": label});
-            let made = client
+            let created = client
                 .request(Method::POST, &["v1", "keys"], &[])
                 .json(&body)
                 .send()
                 .await?
                 .body;
             if output.is_json() {
-                output.document(&made)?;
+                output.document(&created)?;
             } else {
-                output.table(MADE_COLUMNS, &[made])?;
+                output.table(CREATED_COLUMNS, &[created])?;
             }
-            talk("keep it: it is not shown again");
+            print_message("store the key now: it is not shown again");
         }
         KeyCommand::List => output.items(
             COLUMNS,
@@ -97,7 +94,7 @@ pub(super) async fn run(
                 .request(Method::DELETE, &["v1", "keys", &id], &[])
                 .send()
                 .await?;
-            talk(&format!("{id} is revoked"));
+            print_message(&format!("revoked {id}"));
         }
     }
     Ok(Exit::Done)

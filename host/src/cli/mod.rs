@@ -1,8 +1,8 @@
 //! The command line: `egression COMMAND`.
 //!
-//! Data goes to standard output, talk to standard error, and the exit code says how it ended
-//! (`exit.rs`). Every command but `serve`, `sandbox` and the generators is a client of a running
-//! host and knows no more than its REST contract.
+//! Data goes to standard output and messages to standard error; `exit.rs` defines the exit codes.
+//! Except for `serve`, `sandbox` and the generators, every command is a client of a running host and
+//! knows only its REST contract.
 
 mod apply;
 mod client;
@@ -34,10 +34,10 @@ use crate::settings::server::ServerSettings;
 use crate::telemetry::{self, LogFormat};
 use client::Client;
 use exit::{CommandError, Exit};
-use output::{Format, Output, talk};
+use output::{Format, Output, print_message};
 use serve::DataDir;
 
-/// Ships commerce data to sales channels through sandboxed output connectors.
+/// Ship commerce data to sales channels through sandboxed output connectors.
 #[derive(Debug, Parser)]
 #[command(name = "egression", version, after_help = exit::HELP, max_term_width = 110)]
 pub struct Cli {
@@ -47,11 +47,11 @@ pub struct Cli {
     command: Command,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Global options")]
 struct Global {
-    /// The host's API.
+    /// URL of the host's API.
     #[arg(
         long,
         global = true,
@@ -60,11 +60,10 @@ struct Global {
         hide_env_values = true
     )]
     url: Url,
-    /// An API key. Without one, the admin key in the data directory of a host on this machine is
-    /// taken.
+    /// API key. Defaults to the admin key in the data directory if the host runs on this machine.
     #[arg(long, global = true, env = "EGRESSION_KEY", hide_env_values = true)]
     key: Option<SecretString>,
-    /// The data directory of the host on this machine [default: egression-data].
+    /// Data directory of the host on this machine [default: egression-data].
     #[arg(
         long,
         global = true,
@@ -72,53 +71,53 @@ struct Global {
         hide_env_values = true
     )]
     data_dir: Option<PathBuf>,
-    /// What standard output gets: tables on a terminal and tab-separated lines elsewhere, or JSON.
+    /// Format of standard output.
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Format,
-    /// What the log on standard error looks like; EGRESSION_LOG filters it.
+    /// Format of the log on standard error; EGRESSION_LOG filters it.
     #[arg(long, global = true, value_enum, default_value_t)]
     log_format: LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the host.
+    /// Run the host.
     Serve(serve::ServeArgs),
-    /// Submits jobs from a file.
+    /// Submit jobs from a file.
     Submit(submit::SubmitArgs),
-    /// Puts the documents of a TOML file in force on a running host.
+    /// Apply configuration from a TOML file.
     Apply(apply::ApplyArgs),
-    /// Looks at executions and steers them.
+    /// List, inspect, pause, resume and cancel executions.
     #[command(subcommand)]
     Execution(execution::ExecutionCommand),
-    /// Looks at single jobs and steers them.
+    /// Inspect and cancel single jobs.
     #[command(subcommand)]
     Job(job::JobCommand),
-    /// Installs connectors and chooses their versions.
+    /// Install connectors and activate their versions.
     #[command(subcommand)]
     Connector(connector::ConnectorCommand),
-    /// Makes and revokes API keys.
+    /// Create, list and revoke API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Runs a shop to try connectors and channels against.
+    /// Run a sandbox shop to test connectors and channels.
     Sandbox(sandbox::SandboxArgs),
-    /// Prints a completion script for a shell.
+    /// Print a completion script for a shell.
     Completions(generate::CompletionsArgs),
-    /// Prints the description of the API (OpenAPI 3.1).
+    /// Print the API description (OpenAPI 3.1).
     Openapi,
-    /// Prints the reference of the configuration file (Markdown).
+    /// Print the reference of the configuration file (Markdown).
     ConfigReference,
-    /// Prints the reference of the metrics (Markdown).
+    /// Print the reference of the metrics (Markdown).
     MetricsReference,
 }
 
-/// Reads the arguments of this process and does what they say.
+/// Runs the command that the arguments of this process name.
 #[must_use]
 pub fn main() -> ExitCode {
     let (cli, data_dir_source) = match parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(error) => {
-            // Help and version go to standard output and are no error; clap knows which is which.
+            // Help and version go to standard output and are not errors; clap distinguishes them.
             let _ = error.print();
             return if error.use_stderr() {
                 Exit::Usage.into()
@@ -133,7 +132,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            talk(&format!("error: no threads: {error}"));
+            print_message(&format!("error: cannot start threads: {error}"));
             return Exit::Failed.into();
         }
     };
@@ -141,16 +140,16 @@ pub fn main() -> ExitCode {
         .block_on(run(cli, data_dir_source))
         .unwrap_or_else(|error| {
             if !error.is_silent() {
-                talk(&format!("error: {error}"));
+                print_message(&format!("error: {error}"));
             }
             error.exit()
         });
-    // A reader of standard input that is still waiting must not keep the process.
+    // A pending read of standard input must not keep the process alive.
     runtime.shutdown_background();
     exit.into()
 }
 
-/// The arguments, and whether the data directory is that of an option or of the environment.
+/// The arguments, and the source of the data directory: option or environment variable.
 fn parse(
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<(Cli, Option<ValueSource>), clap::Error> {
@@ -170,8 +169,10 @@ async fn run(cli: Cli, data_dir_source: Option<ValueSource>) -> Result<Exit, Com
         if is_server { "info" } else { "warn" },
     )?;
     match command {
-        // These two end by a signal in their own good time.
-        Command::Serve(args) => serve::run(args, said(global.data_dir, data_dir_source)).await,
+        // These two handle signals themselves.
+        Command::Serve(args) => {
+            serve::run(args, data_dir_by_source(global.data_dir, data_dir_source)).await
+        }
         Command::Sandbox(args) => sandbox::run(args, &global.output()).await,
         command => tokio::select! {
             outcome = run_client(command, &global) => outcome,
@@ -197,8 +198,9 @@ async fn run_client(command: Command, global: &Global) -> Result<Exit, CommandEr
     }
 }
 
-/// Who said where the data are: a host's configuration file stands between the two.
-fn said(data_dir: Option<PathBuf>, source: Option<ValueSource>) -> DataDir {
+/// Separates the option from the environment variable: the configuration file overrides only the
+/// latter.
+fn data_dir_by_source(data_dir: Option<PathBuf>, source: Option<ValueSource>) -> DataDir {
     match source {
         Some(ValueSource::EnvVariable) => DataDir {
             option: None,

@@ -5,24 +5,23 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
-/// What standard output gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
-    /// Tables on a terminal, tab-separated lines with a header elsewhere.
+    /// Tables on a terminal, otherwise tab-separated lines with a header.
     #[default]
     Text,
     /// One JSON document.
     Json,
 }
 
-/// Standard output in the form that was asked for.
+/// Standard output in the requested format.
 #[derive(Debug)]
 pub(super) struct Output {
     format: Format,
     is_terminal: bool,
 }
 
-/// A column: its title and where its value is in an item (JSON pointer).
+/// A column: its title and the JSON pointer of its value in an item.
 pub(super) type Column = (&'static str, &'static str);
 
 impl Output {
@@ -37,19 +36,19 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// One JSON document on a line of its own.
+    /// Prints one JSON document on one line.
     pub(super) fn document(&self, value: &Value) -> io::Result<()> {
         self.text(&value.to_string())
     }
 
-    /// Text as it is, with a line end.
+    /// Prints text with a line end.
     pub(super) fn text(&self, text: &str) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{}", text.trim_end_matches('\n'))?;
         stdout.flush()
     }
 
-    /// Items as a table, or all of them as one JSON array.
+    /// Prints items as a table or as one JSON array.
     pub(super) fn items(&self, columns: &[Column], items: &[Value]) -> io::Result<()> {
         if self.is_json() {
             return self.document(&Value::Array(items.to_vec()));
@@ -57,7 +56,7 @@ impl Output {
         self.table(columns, items)
     }
 
-    /// Items as a table, whatever the form.
+    /// Prints items as a table in every format.
     pub(super) fn table(&self, columns: &[Column], items: &[Value]) -> io::Result<()> {
         let rows: Vec<Vec<String>> = items
             .iter()
@@ -70,20 +69,20 @@ impl Output {
             .collect();
         let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
         self.text(&if self.is_terminal {
-            drawn(&titles, rows)
+            aligned(&titles, rows)
         } else {
-            tabbed(&titles, &rows)
+            tab_separated(&titles, &rows)
         })
     }
 }
 
-/// Says something to the person: a line on standard error.
-pub(super) fn talk(text: &str) {
-    // If standard error is gone there is nobody to tell.
+/// Prints a line on standard error.
+pub(super) fn print_message(text: &str) {
+    // A closed standard error is ignored.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// A value as a cell shows it.
+/// The text of a cell.
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
@@ -103,16 +102,15 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// Columns of a terminal that a table takes at least.
+/// The least width of a table, in characters.
 const LEAST_WIDTH: u16 = 60;
 
-fn drawn(titles: &[&str], rows: Vec<Vec<String>>) -> String {
+fn aligned(titles: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = comfy_table::Table::new();
     table
         .load_style(comfy_table::presets::NOTHING)
         .set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
-    // A terminal that does not tell its width, or tells none, is no reason for columns of one
-    // letter.
+    // Some terminals report no width; the table must not shrink to columns of one letter.
     if table.width().is_some_and(|width| width < LEAST_WIDTH) {
         table.set_width(LEAST_WIDTH);
     }
@@ -121,7 +119,7 @@ fn drawn(titles: &[&str], rows: Vec<Vec<String>>) -> String {
 }
 
 /// A tab or line end inside a value would break the columns.
-fn tabbed(titles: &[&str], rows: &[Vec<String>]) -> String {
+fn tab_separated(titles: &[&str], rows: &[Vec<String>]) -> String {
     let clean = |text: &str| text.replace(['\t', '\n', '\r'], " ");
     let line = |cells: Vec<String>| cells.join("\t");
     let header = line(titles.iter().map(|title| clean(title)).collect());
@@ -141,14 +139,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_keep_their_columns() {
+    fn line_keeps_its_columns() {
         let rows = vec![
             vec!["a\tb".to_owned(), String::new()],
             vec!["c\nd".to_owned(), "e".to_owned()],
         ];
-        assert_eq!(tabbed(&["ONE", "TWO"], &rows), "ONE\tTWO\na b\t\nc d\te");
         assert_eq!(
-            drawn(&["ONE", "TWO"], vec![vec!["a".to_owned(), "b".to_owned()]])
+            tab_separated(&["ONE", "TWO"], &rows),
+            "ONE\tTWO\na b\t\nc d\te"
+        );
+        assert_eq!(
+            aligned(&["ONE", "TWO"], vec![vec!["a".to_owned(), "b".to_owned()]])
                 .lines()
                 .count(),
             2
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_show_plain_values() {
+    fn cell_shows_plain_values() {
         let cells: Vec<String> = [
             json!("x"),
             json!(3),

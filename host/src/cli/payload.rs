@@ -1,7 +1,6 @@
-//! A submission's file: which form it has, and how it travels.
+//! Detects the format of a submission's file.
 //!
-//! The form is told from the name, else from the beginning of the text, and nothing is read as a
-//! whole but a single job.
+//! The name decides, or else the beginning of the text. Only a single job is read as a whole.
 
 use std::io::Read;
 use std::path::Path;
@@ -10,29 +9,27 @@ use serde_json::Value;
 
 use super::exit::CommandError;
 
-/// The beginning of a file that is looked at.
+/// The length of the beginning that is inspected.
 pub(super) const PREFIX_BYTES: usize = 64 * 1024;
 
-/// What some editors write before a text in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The form of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Format {
     Bulk,
     Lines,
-    /// One job, over several lines perhaps.
+    /// One job, possibly over several lines.
     Single,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Travel {
-    pub(super) form: Form,
-    /// It is compressed and travels as it is.
+pub(super) struct Payload {
+    pub(super) format: Format,
+    /// The file is compressed and is sent unchanged.
     pub(super) gzip: bool,
 }
 
-impl Form {
+impl Format {
     pub(super) const fn media_type(self) -> &'static str {
         match self {
             Self::Bulk | Self::Single => "application/json",
@@ -41,8 +38,9 @@ impl Form {
     }
 }
 
-/// How a file of this name that begins like this travels. `whole`: the prefix is the whole file.
-pub(super) fn travel(name: &Path, prefix: &[u8], whole: bool) -> Result<Travel, CommandError> {
+/// Detects the format of a file from its name and its beginning. `whole`: the prefix is the whole
+/// file.
+pub(super) fn detect(name: &Path, prefix: &[u8], whole: bool) -> Result<Payload, CommandError> {
     let file_name = name
         .file_name()
         .unwrap_or_default()
@@ -50,8 +48,8 @@ pub(super) fn travel(name: &Path, prefix: &[u8], whole: bool) -> Result<Travel, 
         .to_ascii_lowercase();
     let gzip = prefix.starts_with(&[0x1f, 0x8b]);
     let stem = file_name.strip_suffix(".gz").unwrap_or(&file_name);
-    let form = if stem.ends_with(".ndjson") || stem.ends_with(".jsonl") {
-        Form::Lines
+    let format = if stem.ends_with(".ndjson") || stem.ends_with(".jsonl") {
+        Format::Lines
     } else {
         let text = if gzip {
             unpacked(prefix)
@@ -63,22 +61,21 @@ pub(super) fn travel(name: &Path, prefix: &[u8], whole: bool) -> Result<Travel, 
         } else {
             whole
         };
-        form(&text, whole)
+        text_format(&text, whole)
     };
-    if form == Form::Single && gzip {
+    if format == Format::Single && gzip {
         return Err(CommandError::Usage(
-            "a single job is not sent compressed; submit it as plain JSON or as a line of NDJSON"
+            "a single job cannot be sent compressed; submit it as plain JSON or as a line of NDJSON"
                 .to_owned(),
         ));
     }
-    Ok(Travel { form, gzip })
+    Ok(Payload { format, gzip })
 }
 
-/// A text that is one JSON object without `jobs` and `defaults` is a single job, whether it has one
-/// line or several. A first line that is a whole object without `jobs`, with more behind it, is a
-/// line of NDJSON; anything else is a bulk request, and the host says what is wrong with it. A byte
-/// order mark says nothing: the host leaves it out, too.
-fn form(text: &[u8], whole: bool) -> Form {
+/// A single JSON object without `jobs` and `defaults` is a single job. A first line that is a
+/// complete object without `jobs`, with more text after it, is a line of NDJSON. Anything else is a
+/// bulk request; the host reports its errors. A byte order mark is ignored, as on the host.
+fn text_format(text: &[u8], whole: bool) -> Format {
     let object = |text: &[u8]| {
         serde_json::from_slice::<Value>(text)
             .ok()
@@ -89,20 +86,20 @@ fn form(text: &[u8], whole: bool) -> Form {
         .unwrap_or(text)
         .trim_ascii_start();
     if whole && object(text).is_some_and(|job| job.get("defaults").is_none()) {
-        return Form::Single;
+        return Format::Single;
     }
     let line_end = text.iter().position(|byte| *byte == b'\n');
     let first = line_end
         .map(|end| &text[..end])
         .or_else(|| whole.then_some(text));
     if first.is_some_and(|first| object(first).is_some()) {
-        Form::Lines
+        Format::Lines
     } else {
-        Form::Bulk
+        Format::Bulk
     }
 }
 
-/// The beginning of a compressed text. A stream that is cut off gives what it holds.
+/// Decompresses the beginning of a text. A truncated stream gives the text that it contains.
 fn unpacked(prefix: &[u8]) -> Vec<u8> {
     let mut text = vec![0; PREFIX_BYTES];
     let mut filled = 0;
@@ -121,43 +118,49 @@ mod tests {
 
     use super::*;
 
-    fn form_of(name: &str, text: &str, whole: bool) -> Form {
-        travel(Path::new(name), text.as_bytes(), whole)
+    fn format_of(name: &str, text: &str, whole: bool) -> Format {
+        detect(Path::new(name), text.as_bytes(), whole)
             .unwrap()
-            .form
+            .format
     }
 
     #[test]
-    fn forms_are_told_apart() {
+    fn format_is_detected() {
         let job = r#"{"subscription":"acme","object_ids":["1"]}"#;
         let bulk = r#"{"defaults":{},"jobs":[{}]}"#;
-        assert_eq!(form_of("-", bulk, true), Form::Bulk);
-        assert_eq!(form_of("-", &format!("{job}\n{job}\n"), true), Form::Lines);
-        assert_eq!(form_of("jobs.json", job, true), Form::Single);
+        assert_eq!(format_of("-", bulk, true), Format::Bulk);
         assert_eq!(
-            form_of("jobs.json", &format!("\u{feff}{job}\n"), true),
-            Form::Single
+            format_of("-", &format!("{job}\n{job}\n"), true),
+            Format::Lines
+        );
+        assert_eq!(format_of("jobs.json", job, true), Format::Single);
+        assert_eq!(
+            format_of("jobs.json", &format!("\u{feff}{job}\n"), true),
+            Format::Single
         );
         assert_eq!(
-            form_of("jobs.json", &format!("\u{feff}{job}\n{job}\n"), true),
-            Form::Lines
+            format_of("jobs.json", &format!("\u{feff}{job}\n{job}\n"), true),
+            Format::Lines
         );
-        assert_eq!(form_of("jobs.ndjson", job, true), Form::Lines);
+        assert_eq!(format_of("jobs.ndjson", job, true), Format::Lines);
         assert_eq!(
-            form_of("jobs.json", "{\n \"subscription\": \"acme\"\n}\n", true),
-            Form::Single
+            format_of("jobs.json", "{\n \"subscription\": \"acme\"\n}\n", true),
+            Format::Single
         );
-        assert_eq!(form_of("jobs.json", "{\n \"jobs\": [", false), Form::Bulk);
-        assert_eq!(form_of("jobs.ndjson", bulk, true), Form::Lines);
-        assert_eq!(form_of("jobs.json", "nonsense", true), Form::Bulk);
         assert_eq!(
-            form_of("-", &format!("{{\"defaults\":{{}}}}\n{job}"), false),
-            Form::Lines
+            format_of("jobs.json", "{\n \"jobs\": [", false),
+            Format::Bulk
+        );
+        assert_eq!(format_of("jobs.ndjson", bulk, true), Format::Lines);
+        assert_eq!(format_of("jobs.json", "nonsense", true), Format::Bulk);
+        assert_eq!(
+            format_of("-", &format!("{{\"defaults\":{{}}}}\n{job}"), false),
+            Format::Lines
         );
     }
 
     #[test]
-    fn compressed_files_travel_as_they_are() {
+    fn compressed_file_is_sent_unchanged() {
         let packed = |text: &str| {
             let mut encoder =
                 flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -166,24 +169,24 @@ mod tests {
         };
         let lines = packed("{\"subscription\":\"acme\"}\n{}\n");
         assert_eq!(
-            travel(Path::new("a.gz"), &lines, true).unwrap(),
-            Travel {
-                form: Form::Lines,
+            detect(Path::new("a.gz"), &lines, true).unwrap(),
+            Payload {
+                format: Format::Lines,
                 gzip: true
             }
         );
         assert_eq!(
-            travel(Path::new("a.json.gz"), &packed("{\"jobs\":[]}"), true).unwrap(),
-            Travel {
-                form: Form::Bulk,
+            detect(Path::new("a.json.gz"), &packed("{\"jobs\":[]}"), true).unwrap(),
+            Payload {
+                format: Format::Bulk,
                 gzip: true
             }
         );
-        assert!(travel(Path::new("a.gz"), &packed("{\n\"a\":1}"), true).is_err());
+        assert!(detect(Path::new("a.gz"), &packed("{\n\"a\":1}"), true).is_err());
         assert_eq!(
-            travel(Path::new("a.ndjson.gz"), &lines[..12], false).unwrap(),
-            Travel {
-                form: Form::Lines,
+            detect(Path::new("a.ndjson.gz"), &lines[..12], false).unwrap(),
+            Payload {
+                format: Format::Lines,
                 gzip: true
             }
         );

@@ -1,5 +1,4 @@
-//! How a followed execution is shown while it runs: bars on a terminal, lines elsewhere. On
-//! standard error.
+//! The progress of a watched execution on standard error: bars on a terminal, otherwise lines.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -8,14 +7,13 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::client::ClientError;
-use super::output::talk;
+use super::output::print_message;
 use super::views::{Channel, Execution};
 
-/// Shows an execution again and again.
 pub(super) enum Progress {
     /// One bar per channel and belt.
     Bars(Bars),
-    /// One line when something changed.
+    /// One line per change.
     Lines(Lines),
     Silent,
 }
@@ -40,15 +38,14 @@ impl Progress {
         }
     }
 
-    /// The least time between two pictures.
-    pub(super) const fn pace(&self) -> Duration {
+    /// The least time between two updates.
+    pub(super) const fn interval(&self) -> Duration {
         match self {
             Self::Bars(_) => Duration::from_millis(200),
             Self::Lines(_) | Self::Silent => Duration::from_secs(1),
         }
     }
 
-    /// Shows where the execution is.
     pub(super) fn show(&mut self, execution: &Execution) {
         match self {
             Self::Bars(bars) => bars.show(execution),
@@ -57,19 +54,19 @@ impl Progress {
         }
     }
 
-    /// Says that the host does not answer for now.
+    /// Reports that the host does not respond.
     pub(super) fn lost(&mut self, error: &ClientError) {
         match self {
             Self::Bars(bars) => {
-                // If the terminal is gone there is nobody to tell.
-                let _ = bars.multi.println(format!("{error}; trying again"));
+                // A closed terminal is ignored.
+                let _ = bars.multi.println(format!("{error}; retrying"));
             }
-            Self::Lines(lines) => lines.say(format!("{error}; trying again")),
+            Self::Lines(lines) => lines.print(format!("{error}; retrying")),
             Self::Silent => {}
         }
     }
 
-    /// Leaves the last picture as it is.
+    /// Keeps the last state on the screen.
     pub(super) fn finish(&mut self) {
         if let Self::Bars(bars) = self {
             bars.bars.values().for_each(ProgressBar::abandon);
@@ -109,12 +106,12 @@ impl Bars {
 
 impl Lines {
     fn show(&mut self, execution: &Execution) {
-        self.say(line(execution));
+        self.print(line(execution));
     }
 
-    fn say(&mut self, line: String) {
+    fn print(&mut self, line: String) {
         if line != self.last {
-            talk(&line);
+            print_message(&line);
             self.last = line;
         }
     }
@@ -154,14 +151,14 @@ fn line(execution: &Execution) -> String {
     line
 }
 
-/// What most of a channel's jobs wait for. `turn` and `belt` are the course of things and say
-/// nothing.
+/// The reason that most of a channel's jobs wait for. `turn`, `belt` and `partition` are part of
+/// normal operation and are omitted.
 fn waits(channel: &Channel) -> String {
-    let telling = channel
+    let notable = channel
         .waiting
         .iter()
         .filter(|waiting| !matches!(waiting.kind.as_str(), "turn" | "belt" | "partition"));
-    telling
+    notable
         .max_by_key(|waiting| waiting.jobs)
         .map(super::views::Waiting::shown)
         .unwrap_or_default()
@@ -179,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_where_and_why() {
+    fn line_shows_the_counts_and_the_waiting_reason() {
         let mut body = json!({
             "id": "exe_1", "status": "running", "done": false,
             "counts": {"total": 20, "waiting": 12, "in_flight": 1, "succeeded": 6, "rejected": 1},

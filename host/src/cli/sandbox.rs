@@ -1,4 +1,4 @@
-//! `egression sandbox`: runs the sandbox shop until it is told to stop.
+//! `egression sandbox`: runs the sandbox shop until a signal.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::{CommandError, Exit};
-use super::output::{Output, talk};
+use super::output::{Output, print_message};
 
 /// The arguments of `egression sandbox`.
 #[derive(Debug, clap::Args)]
 pub(super) struct SandboxArgs {
-    /// Credentials, limits and faults of the shop (TOML, or JSON by its name). Without one the shop
-    /// is friendly.
+    /// Credentials, limits and faults of the shop (TOML, or JSON if the name ends in `.json`).
+    /// Without a scenario, the shop causes no faults.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
-    /// Where the shop listens; port 0 takes a free one. Its URL is printed on standard output.
+    /// Address of the shop; port 0 selects a free port. The URL is printed on standard output.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
 }
@@ -27,7 +27,7 @@ pub(super) async fn run(args: SandboxArgs, output: &Output) -> Result<Exit, Comm
         .scenario
         .as_deref()
         .map_or_else(|| Ok(Scenario::default()), scenario)?;
-    // Before the URL is printed: who reads it may send the signal at once.
+    // Installed before the URL is printed, because its reader may send a signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let shop = Shop::start(scenario, args.listen).await?;
@@ -41,7 +41,7 @@ pub(super) async fn run(args: SandboxArgs, output: &Output) -> Result<Exit, Comm
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    talk("the shop closes");
+    print_message("stopping the shop");
     shop.stop().await;
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! `egression serve`: the settings from file and options, and then the host itself.
+//! `egression serve`: combines the settings of file and options, and runs the host.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use crate::settings::server::ServerSettings;
 /// The arguments of `egression serve`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeArgs {
-    /// The configuration: settings of the server, subscriptions, sources, channels and connections
-    /// (TOML). The documents are looked after by the file; changing them by the API is refused.
+    /// Configuration file (TOML): settings of the server, subscriptions, sources, channels and
+    /// connections. The API cannot change the documents of the file.
     #[arg(
         long,
         value_name = "FILE",
@@ -21,25 +21,22 @@ pub(super) struct ServeArgs {
         hide_env_values = true
     )]
     config: Option<PathBuf>,
-    /// The address of the API, in place of `listen` in the file.
+    /// Address of the API; overrides `listen` in the file.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// A separate address for `/metrics`, `/livez` and `/readyz`, in place of `operations_listen`
-    /// in the file.
+    /// Separate address for `/metrics`, `/livez` and `/readyz`; overrides `operations_listen` in the
+    /// file.
     #[arg(long, value_name = "ADDR")]
     operations_listen: Option<SocketAddr>,
-    /// The file with the key that encrypts stored secrets, in place of `master_key_file` in the
-    /// file.
+    /// File with the key that encrypts stored secrets; overrides `master_key_file` in the file.
     #[arg(long, value_name = "FILE")]
     master_key_file: Option<PathBuf>,
 }
 
-/// Where the data are, by whom it was said.
+/// The data directory, by its source.
 #[derive(Debug, Default)]
 pub(super) struct DataDir {
-    /// The option.
     pub(super) option: Option<PathBuf>,
-    /// The environment variable.
     pub(super) variable: Option<PathBuf>,
 }
 
@@ -52,8 +49,8 @@ pub(super) async fn run(args: ServeArgs, data_dir: DataDir) -> Result<Exit, Comm
     Ok(Exit::Done)
 }
 
-/// An option goes before the file, the file before the environment's data directory, and that
-/// before the default.
+/// Command-line options override the file, the file overrides the environment's data directory, and
+/// that overrides the default.
 fn settings(
     args: ServeArgs,
     data_dir: DataDir,
@@ -66,7 +63,7 @@ fn settings(
         None => {
             let mut settings = ServerSettings::default();
             settings.data_dir = data_dir.variable.unwrap_or(settings.data_dir);
-            // No file is not an empty one: what an earlier file brought stays.
+            // No file differs from an empty file: the documents of an earlier file stay.
             (settings, None)
         }
     };
@@ -87,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_go_before_the_file() {
+    fn options_override_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("egression.toml");
         std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\ndata_dir = \"from-file\"\nmaster_key_file = \"m\"\n").unwrap();
@@ -129,7 +126,7 @@ mod tests {
                 .unwrap()
                 .1
                 .is_none(),
-            "no file is not an empty one"
+            "no file differs from an empty file"
         );
         std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\n").unwrap();
         assert!(
@@ -151,7 +148,7 @@ mod tests {
         assert_eq!(
             data_dir(said(None, Some("from-variable"))),
             PathBuf::from("egression-data"),
-            "the file said so"
+            "the file sets it"
         );
     }
 }

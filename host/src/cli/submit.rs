@@ -1,4 +1,4 @@
-//! `egression submit FILE`: sends a file of jobs, and follows what becomes of it if asked to.
+//! `egression submit FILE`: sends a file of jobs and optionally watches the execution.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,33 +11,33 @@ use tokio_util::io::ReaderStream;
 
 use super::client::Client;
 use super::exit::{CommandError, Exit};
-use super::output::{Output, talk};
-use super::payload::{Form, PREFIX_BYTES, Travel, travel};
+use super::output::{Output, print_message};
+use super::payload::{Format, PREFIX_BYTES, Payload, detect};
 use super::progress::Progress;
 use super::views::{Execution, print_execution};
 use super::watch;
 
-/// How long the sending of a file may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// The arguments of `egression submit`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::exit::HELP)]
 pub(super) struct SubmitArgs {
-    /// JSON `{"defaults":{…},"jobs":[…]}`, NDJSON with one job a line, or a single job; `-` is
-    /// standard input. A file that is compressed with gzip is sent as it is.
+    /// JSON `{"defaults":{…},"jobs":[…]}`, NDJSON with one job per line, or a single job; `-` reads
+    /// standard input. A gzip file is sent unchanged.
     file: PathBuf,
-    /// Shows the progress and waits for the end: bars on a terminal, lines elsewhere.
+    /// Show the progress and wait for the end. Bars on a terminal, otherwise lines.
     #[arg(long)]
     watch: bool,
-    /// Waits for the end at most this long; an execution that is not done by then goes on and is no
-    /// error.
+    /// Wait for the end, at most this many seconds. If the execution is not done by then, it
+    /// continues, and the command succeeds.
     #[arg(long, value_name = "SECS")]
     wait: Option<u64>,
-    /// Refuses everything if one job is wrong. Otherwise wrong jobs are rejected one by one.
+    /// Refuse the whole submission if one job is invalid. Otherwise, invalid jobs are rejected
+    /// individually.
     #[arg(long)]
     strict: bool,
-    /// Names this submission: sent again with the same key, it is not done again.
+    /// Idempotency key: a repeated submission with the same key is not executed again.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
 }
@@ -51,8 +51,8 @@ pub(super) async fn run(
     if args.strict {
         preferences.push("handling=strict");
     }
-    let (form, body, gzip) = open(&args.file).await?;
-    let path: &[&str] = if form == Form::Single {
+    let (format, body, gzip) = open(&args.file).await?;
+    let path: &[&str] = if format == Format::Single {
         &["v1", "jobs"]
     } else {
         &["v1", "bulk"]
@@ -61,7 +61,7 @@ pub(super) async fn run(
         .request(Method::POST, path, &[])
         .timeout(SEND_TIMEOUT);
     request = request
-        .header("content-type", form.media_type())
+        .header("content-type", format.media_type())
         .header("prefer", &preferences.join(", "));
     if gzip {
         request = request.header("content-encoding", "gzip");
@@ -80,8 +80,8 @@ async fn conclude(
     output: &Output,
 ) -> Result<Exit, CommandError> {
     let execution = Execution::of(&accepted);
-    talk(&format!(
-        "accepted as {}: {} jobs, {} refused",
+    print_message(&format!(
+        "accepted as {}: {} jobs, {} rejected",
         execution.id, execution.counts.total, execution.counts.rejected
     ));
     if !args.watch && args.wait.is_none() {
@@ -101,16 +101,16 @@ async fn conclude(
     )
     .await?;
     print_execution(output, &last)?;
-    Ok(watch::verdict(&last))
+    Ok(watch::exit_code(&last))
 }
 
-/// A key as a string of structured fields (RFC 9651, section 3.3.3).
+/// Encodes a key as a string of structured fields (RFC 9651, section 3.3.3).
 fn quoted(key: &str) -> String {
     format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// The file as a stream, with its form told from its beginning.
-async fn open(file: &Path) -> Result<(Form, reqwest::Body, bool), CommandError> {
+/// Opens a file as a stream and detects its format.
+async fn open(file: &Path) -> Result<(Format, reqwest::Body, bool), CommandError> {
     let read = |source| CommandError::Read {
         path: file.display().to_string(),
         source,
@@ -127,13 +127,13 @@ async fn open(file: &Path) -> Result<(Form, reqwest::Body, bool), CommandError> 
         .await
         .map_err(read)?;
     let whole = prefix.len() < PREFIX_BYTES;
-    let Travel { form, gzip } = travel(file, &prefix, whole)?;
+    let Payload { format, gzip } = detect(file, &prefix, whole)?;
     if whole {
-        return Ok((form, prefix.into(), gzip));
+        return Ok((format, prefix.into(), gzip));
     }
     let beginning = futures_util::stream::iter([Ok(bytes::Bytes::from(prefix))]);
     Ok((
-        form,
+        format,
         reqwest::Body::wrap_stream(beginning.chain(ReaderStream::new(reader))),
         gzip,
     ))
@@ -146,7 +146,7 @@ mod tests {
     use crate::api::idempotency;
 
     #[test]
-    fn the_host_reads_the_key_that_was_given() {
+    fn idempotency_key_is_read_back_by_the_host() {
         for key in ["run-7", r#"a"b"#, r"a\b", r#"\"#, r#"\""#, r#""\\"#] {
             let headers = http::HeaderMap::from_iter([(
                 http::HeaderName::from_static("idempotency-key"),

@@ -1,9 +1,9 @@
-//! The command line as a person meets it.
+//! The help texts and the parsing of arguments.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 
-/// The help of a command and of all below it.
+/// The help of a command and of its subcommands.
 fn helps(command: &mut clap::Command, path: &str, helps: &mut Vec<(String, String)>) {
     helps.push((
         path.replace(' ', "_"),
@@ -38,19 +38,23 @@ fn help_of_every_command() {
                 .contains("__help_")
         })
         .count();
-    assert_eq!(kept, found.len(), "a snapshot of a command that is gone");
+    assert_eq!(
+        kept,
+        found.len(),
+        "a snapshot of a command that no longer exists"
+    );
     for (name, text) in found {
         insta::assert_snapshot!(format!("help_{name}"), text);
     }
 }
 
 #[test]
-fn the_definition_is_sound() {
+fn command_definition_is_valid() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn options_may_come_after_the_command() {
+fn global_options_may_follow_the_command() {
     let cli = Cli::try_parse_from([
         "egression",
         "execution",
@@ -68,7 +72,7 @@ fn options_may_come_after_the_command() {
 }
 
 #[test]
-fn the_data_directory_of_an_option_is_told_from_that_of_the_environment() {
+fn data_dir_option_is_distinguished_from_the_environment_variable() {
     let parsed = |args: &[&str]| parse(args.iter().map(OsString::from)).unwrap();
     for args in [
         ["egression", "--data-dir", "d", "serve"],
@@ -76,12 +80,12 @@ fn the_data_directory_of_an_option_is_told_from_that_of_the_environment() {
     ] {
         let (cli, source) = parsed(&args);
         assert_eq!(
-            said(cli.global.data_dir, source).option,
+            data_dir_by_source(cli.global.data_dir, source).option,
             Some("d".into()),
             "{args:?}"
         );
     }
-    let variable = said(Some("v".into()), Some(ValueSource::EnvVariable));
+    let variable = data_dir_by_source(Some("v".into()), Some(ValueSource::EnvVariable));
     assert_eq!(
         (variable.option, variable.variable),
         (None, Some("v".into()))
@@ -89,7 +93,7 @@ fn the_data_directory_of_an_option_is_told_from_that_of_the_environment() {
 }
 
 #[test]
-fn a_key_does_not_show() {
+fn key_is_not_shown_in_debug_output() {
     let cli = Cli::try_parse_from(["egression", "--key", "egk_hush", "openapi"]).unwrap();
     assert!(!format!("{cli:?}").contains("hush"));
 }

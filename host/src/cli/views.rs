@@ -1,5 +1,4 @@
-//! What the host answers about executions, as far as the command line reads it. Unknown fields are
-//! passed over.
+//! The host's view of an execution, as far as the command line reads it. Unknown fields are ignored.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +15,7 @@ pub(super) struct Execution {
     pub(super) channels: Vec<Channel>,
 }
 
-/// Its jobs by state. They add up to the total.
+/// The jobs by state. They add up to the total.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Counts {
@@ -32,12 +31,12 @@ pub(super) struct Counts {
     pub(super) unknown: u64,
 }
 
-/// How far it is on one channel.
+/// The progress on one channel.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Channel {
     pub(super) channel: String,
-    /// The belt that runs now.
+    /// The running belt.
     pub(super) belt: Option<u32>,
     pub(super) belts: Vec<Belt>,
     pub(super) waiting: Vec<Waiting>,
@@ -52,7 +51,7 @@ pub(super) struct Belt {
     pub(super) finished: u64,
 }
 
-/// Jobs that wait for the same thing.
+/// Jobs that wait for the same reason.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Waiting {
@@ -63,25 +62,25 @@ pub(super) struct Waiting {
 }
 
 impl Execution {
-    /// What the command line needs of the host's answer. What is missing counts as nothing.
+    /// Reads a response. Missing fields get their defaults.
     pub(super) fn of(body: &Value) -> Self {
         Self::deserialize(body).unwrap_or_default()
     }
 
-    /// Everything arrived, or is there already, or was sent in a newer job.
+    /// Every job succeeded or was superseded.
     pub(super) fn ended_well(&self) -> bool {
         self.done && self.status == "succeeded"
     }
 }
 
 impl Counts {
-    /// Jobs that will not move any more.
+    /// Jobs in a final state.
     pub(super) fn finished(&self) -> u64 {
         self.total
             .saturating_sub(self.waiting + self.in_flight + self.accepted)
     }
 
-    /// `succeeded 7900, rejected 10`: the states that have jobs.
+    /// The states that have jobs: `succeeded 7900, rejected 10`.
     pub(super) fn shown(&self) -> String {
         let states = [
             ("waiting", self.waiting),
@@ -173,8 +172,7 @@ const ERROR_COLUMNS: &[Column] = &[
     ("EXAMPLE", "/example"),
 ];
 
-/// One execution: as JSON, or as tables of its counts and of whatever belts, waits and errors it
-/// has.
+/// Prints one execution: as JSON, or as tables of its counts, belts, waiting reasons and errors.
 pub(super) fn print_execution(output: &Output, body: &Value) -> std::io::Result<()> {
     if output.is_json() {
         return output.document(body);
@@ -202,7 +200,7 @@ pub(super) fn print_execution(output: &Output, body: &Value) -> std::io::Result<
     Ok(())
 }
 
-/// A list inside each channel as one list, with the channel's name in each item.
+/// Joins a list of each channel into one list, with the channel's name in each item.
 fn of_channels(channels: &[Value], list: &str) -> Vec<Value> {
     let named = |channel: &Value| -> Vec<Value> {
         let items = channel

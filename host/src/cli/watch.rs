@@ -1,4 +1,4 @@
-//! Following an execution to its end by long polls: the host answers when there is news.
+//! Watches an execution to its end by long polls: the host responds when the state changes.
 
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -9,14 +9,14 @@ use super::exit::Exit;
 use super::progress::Progress;
 use super::views::Execution;
 
-/// How long one poll may wait for news, in seconds.
+/// The longest wait of one poll, in seconds.
 const POLL_S: u64 = 30;
-/// Polls in a row that may fail before following ends: a host that is restarted is waited for.
-const PATIENCE: u32 = 30;
-/// The least time from a poll that failed to the next one.
+/// Consecutive polls that may fail before the command gives up; this covers a restart of the host.
+const MAX_FAILURES: u32 = 30;
+/// The least time from a failed poll to the next one.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Follows an execution until it is done, or for `at_most`. Returns its last known state.
+/// Watches an execution until it is done, or for `at_most`. Returns its last known state.
 pub(super) async fn follow(
     client: &Client,
     first: Value,
@@ -25,18 +25,18 @@ pub(super) async fn follow(
 ) -> Result<Value, ClientError> {
     let mut latest = first;
     if let Some(at_most) = at_most {
-        match timeout(at_most, to_the_end(client, &mut latest, progress)).await {
+        match timeout(at_most, poll_until_done(client, &mut latest, progress)).await {
             Ok(outcome) => outcome?,
             Err(_) => progress.finish(),
         }
     } else {
-        to_the_end(client, &mut latest, progress).await?;
+        poll_until_done(client, &mut latest, progress).await?;
     }
     Ok(latest)
 }
 
-/// How a followed execution ended, as an exit code. One that is not done yet is no error.
-pub(super) fn verdict(body: &Value) -> Exit {
+/// The exit code for the last state. An execution that is not done yet is not an error.
+pub(super) fn exit_code(body: &Value) -> Exit {
     let execution = Execution::of(body);
     if !execution.done || execution.ended_well() {
         Exit::Done
@@ -45,7 +45,7 @@ pub(super) fn verdict(body: &Value) -> Exit {
     }
 }
 
-async fn to_the_end(
+async fn poll_until_done(
     client: &Client,
     latest: &mut Value,
     progress: &mut Progress,
@@ -55,8 +55,8 @@ async fn to_the_end(
     let mut done = execution.done;
     let mut etag: Option<String> = None;
     let mut failures = 0;
-    // Long polls come back as fast as things change; pictures need not.
-    let mut pace = interval(progress.pace());
+    // Long polls return as fast as the state changes; updates of the display need not.
+    let mut pace = interval(progress.interval());
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !done {
         pace.tick().await;
@@ -71,7 +71,7 @@ async fn to_the_end(
                     done = execution.done;
                 }
             }
-            Err(error) if error.is_passing() && failures < PATIENCE => {
+            Err(error) if error.is_transient() && failures < MAX_FAILURES => {
                 failures += 1;
                 progress.lost(&error);
                 pace.reset_after(AFTER_FAILURE);

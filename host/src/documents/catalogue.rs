@@ -1,7 +1,7 @@
-//! What is in force: an immutable snapshot of all documents, by name and by number.
+//! The documents in force: an immutable snapshot, indexed by name and by id.
 //!
-//! Readers hold a snapshot as long as they like; a change publishes a new one. It promises that
-//! every connection's channel and subscription are in the same snapshot.
+//! Readers hold a snapshot as long as they like; a change publishes a new one. The channel and the
+//! subscription of every connection are in the same snapshot.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct Entry<I, D> {
     pub id: I,
     pub version: i64,
     pub managed_by: ManagedBy,
-    /// What it says. Secrets are references or markers.
+    /// Secrets are references or markers.
     pub document: D,
 }
 
@@ -35,7 +35,6 @@ pub struct Connection {
     pub entry: Entry<ConnectionId, ConnectionDocument>,
     pub channel: Arc<Channel>,
     pub subscription: Arc<Subscription>,
-    /// Whether it may be used.
     pub state: ConnectionState,
 }
 
@@ -44,10 +43,10 @@ pub struct Connection {
 pub enum ConnectionState {
     Active,
     Paused {
-        /// Why, if the person said so.
+        /// The reason that the person gave.
         reason: Option<String>,
     },
-    /// The host parked it: the credential or the settings are refused or missing.
+    /// The host parked the connection: the credential or the settings are refused or missing.
     Parked {
         reason: String,
     },
@@ -89,6 +88,14 @@ impl std::ops::Deref for Connection {
     }
 }
 
+impl Connection {
+    /// The connection's name in logs: `acme/shop-de`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.document.subscription, self.document.channel)
+    }
+}
+
 impl ConnectionState {
     /// The word used in the store and the API.
     #[must_use]
@@ -100,7 +107,7 @@ impl ConnectionState {
         }
     }
 
-    /// Why it may not be used.
+    /// Why the connection may not be used.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
@@ -112,13 +119,11 @@ impl ConnectionState {
 }
 
 impl Catalogue {
-    /// The subscription of a name.
     #[must_use]
     pub fn subscription(&self, name: &str) -> Option<&Arc<Subscription>> {
         self.subscriptions.get(name)
     }
 
-    /// The subscription of a number.
     #[must_use]
     pub fn subscription_by_id(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
         self.subscriptions_by_id.get(&id)
@@ -128,13 +133,11 @@ impl Catalogue {
         self.subscriptions.values()
     }
 
-    /// The source of a name.
     #[must_use]
     pub fn source(&self, name: &str) -> Option<&Arc<Source>> {
         self.sources.get(name)
     }
 
-    /// The source of a number.
     #[must_use]
     pub fn source_by_id(&self, id: SourceId) -> Option<&Arc<Source>> {
         self.sources_by_id.get(&id)
@@ -144,13 +147,11 @@ impl Catalogue {
         self.sources.values()
     }
 
-    /// The channel of a name.
     #[must_use]
     pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
         self.channels.get(name)
     }
 
-    /// The channel of a number.
     #[must_use]
     pub fn channel_by_id(&self, id: ChannelId) -> Option<&Arc<Channel>> {
         self.channels_by_id.get(&id)
@@ -160,7 +161,6 @@ impl Catalogue {
         self.channels.values()
     }
 
-    /// The connection of a subscription into a channel, by their names.
     #[must_use]
     pub fn connection(&self, subscription: &str, channel: &str) -> Option<&Arc<Connection>> {
         let ends = (
@@ -170,7 +170,6 @@ impl Catalogue {
         self.connections_by_ends.get(&ends)
     }
 
-    /// The connection of a number.
     #[must_use]
     pub fn connection_by_id(&self, id: ConnectionId) -> Option<&Arc<Connection>> {
         self.connections.get(&id)
@@ -180,7 +179,7 @@ impl Catalogue {
         self.connections.values()
     }
 
-    /// The connections into a channel, by number.
+    /// The connections of a channel, in the order of their ids.
     pub fn connections_of_channel<'a>(
         &'a self,
         channel: &str,
@@ -191,7 +190,7 @@ impl Catalogue {
             .filter(move |connection| Some(connection.channel.id) == id)
     }
 
-    /// A snapshot from the store's rows, in any order.
+    /// Builds a snapshot from the store's rows, in any order.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] for a row that no version of this program wrote.
@@ -246,7 +245,7 @@ impl Catalogue {
         };
         let missing = |what: &str, name: &str| {
             StoreError::Corrupt(format!(
-                "connection {} names the {what} `{name}`, which is not there",
+                "connection {} refers to the missing {what} `{name}`",
                 row.id
             ))
         };
@@ -294,7 +293,7 @@ fn state(row: &StoredDocument) -> Result<ConnectionState, StoreError> {
         "active" => Ok(ConnectionState::Active),
         "paused" => Ok(ConnectionState::Paused { reason }),
         "parked" => Ok(ConnectionState::Parked {
-            reason: reason.unwrap_or_else(|| "no reason was kept".to_owned()),
+            reason: reason.unwrap_or_else(|| "no reason stored".to_owned()),
         }),
         other => Err(StoreError::Corrupt(format!(
             "connection {} has the state `{other}`",

@@ -1,7 +1,7 @@
 //! The secrets inside an auth document, by name, and the hosts that they are entered for.
 //!
-//! A credential belongs to the hosts that were named when it was entered. The vault keeps them
-//! beside the secret; here they are found in the documents.
+//! A credential belongs to the hosts that the document named when the credential was entered. The
+//! vault keeps these hosts with the secret; this module finds them in the documents.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::validate::HostPattern;
 pub struct NamedSecret<'a> {
     /// The name under which the vault keeps it: `token`, `client_secret`, or the connector's own.
     pub name: &'a str,
-    /// Where it is in the document, as a JSON pointer (RFC 6901).
+    /// The place in the document, as a JSON pointer (RFC 6901).
     pub pointer: String,
     pub reference: &'a SecretRef,
 }
@@ -51,19 +51,19 @@ impl AuthDocument {
         }
     }
 
-    /// The document as it is kept: values are replaced by their marker.
+    /// The document as it is stored: markers replace the values.
     #[must_use]
-    pub fn kept(&self) -> Self {
+    pub fn without_values(&self) -> Self {
         let mut kept = self.clone();
         match &mut kept {
             Self::None => {}
-            Self::Bearer { token } => *token = token.kept(),
+            Self::Bearer { token } => *token = token.without_value(),
             Self::OAuth2ClientCredentials { client_secret, .. } => {
-                *client_secret = client_secret.kept()
+                *client_secret = client_secret.without_value()
             }
             Self::Connector { secrets } => secrets
                 .values_mut()
-                .for_each(|reference| *reference = reference.kept()),
+                .for_each(|reference| *reference = reference.without_value()),
         }
         kept
     }
@@ -77,9 +77,9 @@ impl AuthDocument {
 }
 
 /// The hosts that a connection's credential is entered for: the origins
-/// (`https://shop.example:8443`, RFC 6454) of every setting that is an HTTP URL, because any of
-/// them may be the one that the connector names, and of the token endpoint; and the patterns of
-/// `allow_hosts` (`https://*.shop.example`).
+/// (`https://shop.example:8443`, RFC 6454) of the token endpoint and of every setting that is an
+/// HTTP URL, because the connector may use any of them, and the patterns of `allow_hosts`
+/// (`https://*.shop.example`).
 #[must_use]
 pub fn hosts_of_connection(document: &ConnectionDocument) -> Vec<String> {
     let settings = document
@@ -102,8 +102,8 @@ pub fn hosts_of_connection(document: &ConnectionDocument) -> Vec<String> {
     hosts
 }
 
-/// Where a connection's own text leads to: the origin of each setting that is an HTTP URL and of
-/// the token endpoint, by its place in the document (RFC 6901).
+/// The origin of the token endpoint and of each setting that is an HTTP URL, by its JSON pointer in
+/// the document (RFC 6901).
 #[must_use]
 pub fn places_of_hosts(document: &ConnectionDocument) -> BTreeMap<String, String> {
     let settings = document.settings.as_object().into_iter().flatten();
@@ -140,7 +140,7 @@ pub fn hosts_of_source(document: &SourceDocument) -> Vec<String> {
     origins(urls.chain(document.auth.as_ref().and_then(AuthDocument::token_url)))
 }
 
-/// A part of a JSON pointer, escaped.
+/// Escapes a segment of a JSON pointer.
 pub(super) fn pointer_segment(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_come_from_url_settings_the_token_endpoint_and_the_operator() {
+    fn hosts_come_from_url_settings_token_endpoint_and_allow_hosts() {
         let document: ConnectionDocument = serde_json::from_str(
             r#"{"subscription":"acme","channel":"shop",
                 "allow_hosts":["https://*.CDN.example:443","https://shop.example:443"],
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn named_secrets_have_their_place() {
+    fn secrets_have_their_pointer() {
         let auth: AuthDocument = serde_json::from_str(
             r#"{"scheme":"connector","secrets":{"a/b":{"value":"v"},"c":{"env":"C"}}}"#,
         )
@@ -203,7 +203,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            serde_json::to_string(&auth.kept()).unwrap(),
+            serde_json::to_string(&auth.without_values()).unwrap(),
             r#"{"scheme":"connector","secrets":{"a/b":{"stored":true},"c":{"env":"C"}}}"#
         );
     }

@@ -1,12 +1,11 @@
-//! The shape of a limit, the same in a channel, a connection override, a source and a sandbox
-//! scenario.
+//! The shape of a limit, shared by channels, connections, sources and sandbox scenarios.
 
 use egression_core::scheduler::limits::LimitKind;
 use egression_core::time::Wall;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Who shares a limit.
+/// Which connections share a limit.
 #[derive(
     Clone,
     Copy,
@@ -28,80 +27,80 @@ pub enum LimitScope {
     Connection,
     /// All subscriptions on one channel.
     Channel,
-    /// All channels of one connector.
+    /// All channels that use one connector.
     Connector,
 }
 
-/// A bound on requests to a destination or a source.
+/// A limit on requests to a destination or a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum LimitDocument {
-    /// At most `rate` per `per_ms`, and `burst` at once: requests, or what they cost.
+    /// On average `rate` requests (or cost units) per `per_ms`, and at most `burst` at once.
     TokenBucket {
-        /// Who shares it.
+        /// Which connections share the limit.
         #[serde(default)]
         scope: LimitScope,
         /// A name that a connector's throttle or observation can refer to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// What it counts: the cost of this name, as the connector states it for each request.
-        /// None: requests.
+        /// The name of the cost that the limit counts; the connector states the cost of each
+        /// request. Without it, the limit counts requests.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         counts: Option<String>,
-        /// As many per `per_ms`.
+        /// Requests or cost units per `per_ms`.
         rate: u32,
-        /// The length of time for `rate`, in milliseconds.
+        /// The period of `rate`, in milliseconds.
         #[serde(default = "one_second")]
         per_ms: u64,
-        /// As many at once after a pause. A request that costs more is denied.
+        /// The most requests or cost units at once after a pause. A request that costs more is denied.
         burst: u32,
-        /// The operations that it covers; empty: every request.
+        /// The operations that the limit covers. If empty, it covers every request.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         operations: Vec<String>,
     },
-    /// At most `max` in any `window_ms`, or with an `anchor` in each of the windows that follow one
-    /// another: requests, or what they cost.
+    /// At most `max` requests (or cost units) in any period of `window_ms`, or, with an `anchor`, in
+    /// each of the consecutive windows.
     Window {
-        /// Who shares it.
+        /// Which connections share the limit.
         #[serde(default)]
         scope: LimitScope,
         /// A name that a connector's throttle or observation can refer to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// What it counts: the cost of this name, as the connector states it for each request.
-        /// None: requests.
+        /// The name of the cost that the limit counts; the connector states the cost of each
+        /// request. Without it, the limit counts requests.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         counts: Option<String>,
-        /// As many in the window. A request that costs more is denied.
+        /// Requests or cost units in the window. A request that costs more is denied.
         max: u32,
         /// The window's length in milliseconds.
         window_ms: u64,
-        /// For a destination that starts anew at fixed times: an instant (RFC 3339) at which one of
-        /// its windows begins, such as `2026-01-01T00:00:00-08:00` for midnight on the west coast.
-        /// None: a window may begin anywhere.
+        /// For a destination that resets its count at fixed times: an instant (RFC 3339) at which
+        /// one of its windows begins, such as `2026-01-01T00:00:00-08:00` for midnight in Los
+        /// Angeles. Without it, the window slides.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         anchor: Option<String>,
-        /// The operations that it covers; empty: every request.
+        /// The operations that the limit covers. If empty, it covers every request.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         operations: Vec<String>,
     },
-    /// At most `max` at once.
+    /// At most `max` requests at once.
     Concurrency {
-        /// Who shares it.
+        /// Which connections share the limit.
         #[serde(default)]
         scope: LimitScope,
         /// A name that a connector's throttle or observation can refer to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// Requests at once.
+        /// Concurrent requests.
         max: u32,
-        /// The operations that it covers; empty: every request.
+        /// The operations that the limit covers. If empty, it covers every request.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         operations: Vec<String>,
     },
-    /// At least `interval_ms` between two.
+    /// At least `interval_ms` between two requests.
     MinInterval {
-        /// Who shares it.
+        /// Which connections share the limit.
         #[serde(default)]
         scope: LimitScope,
         /// A name that a connector's throttle or observation can refer to.
@@ -109,14 +108,14 @@ pub enum LimitDocument {
         name: Option<String>,
         /// Milliseconds between the starts of two requests.
         interval_ms: u64,
-        /// The operations that it covers; empty: every request.
+        /// The operations that the limit covers. If empty, it covers every request.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         operations: Vec<String>,
     },
 }
 
 impl LimitDocument {
-    /// How the destination counts.
+    /// The limit as the scheduler and the gate count it.
     #[must_use]
     pub fn kind(&self) -> LimitKind {
         match *self {
@@ -136,7 +135,7 @@ impl LimitDocument {
                 ref anchor,
                 ..
             } => {
-                // A document with an anchor that cannot be read was refused.
+                // Validation refused an anchor that cannot be parsed.
                 match anchor
                     .as_deref()
                     .and_then(|text| Wall::parse_rfc3339(text).ok())
@@ -154,7 +153,7 @@ impl LimitDocument {
         }
     }
 
-    /// The cost that it counts; none: requests.
+    /// The name of the cost that the limit counts; none if it counts requests.
     #[must_use]
     pub fn counts(&self) -> Option<&str> {
         match self {

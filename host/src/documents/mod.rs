@@ -1,9 +1,9 @@
 //! The documents that an operator writes: subscriptions, sources, channels, connections.
 //!
-//! They have one shape in TOML and JSON. [`validate`] says what is wrong with them,
-//! [`configuration`] keeps them (through the store, secrets through a [`secrets::SecretSink`]) and
-//! publishes what is in force as a [`catalogue::Catalogue`]. What the documents mean for a job is
-//! left to those who read the catalogue.
+//! A document has the same shape in TOML and JSON. [`validate`] finds its problems.
+//! [`configuration`] keeps the documents (in the store, their secrets in the vault) and publishes
+//! those in force as a [`catalogue::Catalogue`]. The other modules read the catalogue and decide
+//! what a document means for a job.
 
 pub mod catalogue;
 pub mod configuration;
@@ -12,8 +12,6 @@ pub mod invalid_settings;
 pub mod limits;
 pub mod model;
 pub mod secret;
-pub mod secrets;
 pub mod shape;
-pub mod shelf;
 pub(crate) mod toml_position;
 pub mod validate;

@@ -1,4 +1,4 @@
-//! The documents: subscription, source, channel, connection. Unknown fields are refused.
+//! The documents: subscription, source, channel, connection. They refuse unknown fields.
 
 use std::collections::BTreeMap;
 
@@ -19,58 +19,58 @@ use super::secret::SecretRef;
 pub struct SubscriptionDocument {
     /// Lower-case letters, digits, `-`, `_` and `.`; at most 63 characters.
     pub name: String,
-    /// Its share when subscriptions take turns; at least 1.
+    /// The share of turns that the subscription gets relative to others; at least 1.
     #[serde(default = "one")]
     pub weight: u32,
 }
 
-/// Where bodies are read.
+/// The system that objects' bodies are read from.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceDocument {
     /// Lower-case letters, digits, `-`, `_` and `.`; at most 63 characters.
     pub name: String,
-    /// How bodies are read.
+    /// How the host gets bodies.
     pub kind: SourceKind,
-    /// A URL with `{type}` and `{id}` (percent-encoded when filled in). `GET` answers
-    /// `{"id","type","revision","body"}`; 404 means that the object is not there.
+    /// A URL with the placeholders `{type}` and `{id}`, which the host fills in percent-encoded.
+    /// `GET` returns `{"id","type","revision","body"}`; 404 means that the object does not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_url: Option<String>,
-    /// A URL that answers `POST {"type","ids":[…]}` with `{"objects":[…],"missing":[…]}`.
+    /// A URL that accepts `POST {"type","ids":[…]}` and returns `{"objects":[…],"missing":[…]}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_url: Option<String>,
-    /// Ids in one batch read.
+    /// The most ids in one batch read.
     #[serde(default = "default_max_batch")]
     pub max_batch: u32,
-    /// How the source is authenticated to.
+    /// How the host authenticates to the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthDocument>,
-    /// Bounds on requests to the source.
+    /// Limits on requests to the source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitDocument>,
-    /// Address ranges that may be dialled although they are not public.
+    /// Non-public address ranges that the host may connect to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub allow_addresses: Vec<IpNet>,
-    /// The whole read of one request, in milliseconds.
+    /// The timeout of one request, including reading the response, in milliseconds.
     #[serde(default = "default_source_timeout_ms")]
     pub timeout_ms: u64,
-    /// The largest body of one object in bytes.
+    /// The largest body of one object, in bytes.
     #[serde(default = "default_max_object_bytes")]
     pub max_object_bytes: u64,
 }
 
-/// How bodies are read from a source.
+/// How the host gets bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceKind {
-    /// A Metadata API.
+    /// From a Metadata API.
     Http,
-    /// They come with the request.
+    /// From the submission itself.
     Inline,
 }
 
-/// A named target.
+/// A target: a sales channel, reached through a connector.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelDocument {
@@ -78,68 +78,69 @@ pub struct ChannelDocument {
     pub name: String,
     /// The connector's name.
     pub connector: String,
-    /// Pins a version: `1.2` takes the newest installed `1.2.x`. None: the active version.
+    /// Pins a version: `1.2` selects the newest installed `1.2.x`. Without it, the active version is
+    /// used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Object types per belt, in order. Types that no belt names go to the last one. Empty: one
-    /// belt.
+    /// The object types of each belt, in order. A type that no belt lists goes to the last belt. If
+    /// empty, there is one belt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub belts: Vec<Vec<String>>,
-    /// The partition key of jobs that bring none: `object`, `type`, `channel`, or a template with
+    /// The partition key of jobs that specify none: `object`, `type`, `channel`, or a template with
     /// `{type}`, `{id}` and `{id:N}` (the first N characters of the id).
     #[serde(default)]
     #[schema(value_type = String)]
     pub partition: PartitionRule,
-    /// What a key does when a job has used up its attempts.
+    /// The effect on the partition key when a job has used up its attempts.
     #[serde(default)]
     pub on_exhausted: OnFailure,
-    /// What a key does when the destination rejects a job. (What its source does not have, or a
-    /// body against the schema, never blocks a key.)
+    /// The effect on the partition key when the destination rejects a job. An object that its
+    /// source does not have, or a body that violates the schema, never blocks a key.
     #[serde(default)]
     pub on_rejected: OnFailure,
-    /// What later belts do when an earlier one is not clean: `continue`, `hold` (for a person) or
-    /// `abort` (the rest ends as cancelled).
+    /// The effect on later belts when a job of an earlier belt did not succeed: `continue`, `hold`
+    /// (until a person decides) or `abort` (the remaining jobs are cancelled).
     #[serde(default)]
     #[schema(value_type = String)]
     pub belt_on_failure: BeltOnFailure,
-    /// Whether the newest of several waiting jobs of one object is sent for all. Kept, and not in
-    /// force yet: each is sent.
+    /// Whether only the newest of several waiting jobs of one object is sent. Stored but not in
+    /// effect yet: every job is sent.
     #[serde(default = "yes")]
     pub merge: bool,
     /// Attempts and backoff.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub retry: RetryRules,
-    /// Bounds on requests to the destination.
+    /// Limits on requests to the destination.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitDocument>,
     /// How long a job waits for an object that it refers to, in milliseconds; at most 48 h.
     #[serde(default = "default_parent_wait_ms")]
     pub parent_wait_ms: u64,
-    /// The whole of one call to the connector, in milliseconds.
+    /// The timeout of one call to the connector, in milliseconds.
     #[serde(default = "default_call_timeout_ms")]
     pub call_timeout_ms: u64,
-    /// One request of the connector, in milliseconds; at most `call_timeout_ms`. None: 15 s, or all
-    /// of a shorter call.
+    /// The timeout of one request of the connector, in milliseconds; at most `call_timeout_ms`.
+    /// Without it, 15 s or `call_timeout_ms`, whichever is shorter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_timeout_ms: Option<u64>,
-    /// Calls of one connection that are being prepared or under way at once.
+    /// The most calls of one connection that are prepared or run at once.
     #[serde(default = "default_max_calls")]
     pub max_calls: u32,
-    /// Items in one call, where the connector would take more. None: the connector's own bound.
+    /// The most items in one call. Without it, the connector's own bound applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_items: Option<u32>,
-    /// How long before its send a body may be read, in milliseconds.
+    /// The greatest age of a body when it is sent, in milliseconds.
     #[serde(default = "default_payload_max_age_ms")]
     pub payload_max_age_ms: u64,
-    /// How long the destination may take to decide what it accepted, in milliseconds. Kept, and not
-    /// in force yet: nothing is polled.
+    /// How long the destination may take to decide about a job that it accepted, in milliseconds.
+    /// Stored but not in effect yet: the host does not poll.
     #[serde(default = "default_settle_within_ms")]
     pub settle_within_ms: u64,
 }
 
 impl ChannelDocument {
-    /// How long one request of the connector may take, in milliseconds.
+    /// The timeout of one request of the connector, in milliseconds.
     #[must_use]
     pub fn request_timeout_ms(&self) -> u64 {
         self.request_timeout_ms
@@ -147,18 +148,18 @@ impl ChannelDocument {
     }
 }
 
-/// What a partition key does behind a job that did not succeed.
+/// The effect of a job that did not succeed on its partition key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
-    /// The job ends and the next one goes.
+    /// The next job of the key is sent.
     #[default]
     Skip,
-    /// The key waits for a person.
+    /// The key waits until a person decides.
     Block,
 }
 
-/// A subscription's way into a channel.
+/// A subscription's access to a channel.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionDocument {
@@ -166,55 +167,55 @@ pub struct ConnectionDocument {
     pub subscription: String,
     /// The channel.
     pub channel: String,
-    /// What the connector's settings schema asks for.
+    /// The settings that the connector's schema requires.
     #[serde(default = "no_settings")]
     #[schema(value_type = Object)]
     pub settings: Value,
     /// The credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthDocument>,
-    /// Bounds on top of the channel's. They can only be tighter: all apply at once.
+    /// Limits in addition to the channel's. All apply at once, so they can only tighten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitDocument>,
-    /// Hosts that the connector may reach, beside the host of the setting that the connector names:
-    /// `https://shop.example`, `https://*.shop.example:8443`. Fixed by the operator; a host that
-    /// the connector's manifest names by itself is reached only if it is listed here.
+    /// Hosts that the connector may reach in addition to the hosts in its settings:
+    /// `https://shop.example`, `https://*.shop.example:8443`. A host that the connector's manifest
+    /// names is reachable only if it is listed here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_hosts: Vec<String>,
-    /// Address ranges that may be dialled although they are not public: `127.0.0.1/32`.
+    /// Non-public address ranges that the host may connect to: `127.0.0.1/32`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub allow_addresses: Vec<IpNet>,
 }
 
-/// How a connection or source authenticates. The host does all of these but `connector` by itself.
+/// How a connection or source authenticates. The host implements every scheme except `connector`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "scheme", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AuthDocument {
-    /// Nothing is added.
+    /// No authentication.
     None,
     /// `Authorization: Bearer …` with a fixed token (RFC 6750).
     Bearer {
         /// The token.
         token: SecretRef,
     },
-    /// A token by the client credentials grant (RFC 6749, section 4.4), fetched and renewed by the
-    /// host.
+    /// A token by the client credentials grant (RFC 6749, section 4.4), which the host fetches and
+    /// renews.
     #[serde(rename = "oauth2_client_credentials")]
     OAuth2ClientCredentials {
         /// The token endpoint.
         token_url: String,
-        /// The client.
+        /// The client's id.
         client_id: String,
-        /// Its secret.
+        /// The client's secret.
         client_secret: SecretRef,
-        /// Asked for, if any.
+        /// The scope to request.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         scope: Option<String>,
     },
-    /// The connector's `authenticate` makes a session from named secrets.
+    /// The connector's `authenticate` creates a session from named secrets.
     Connector {
-        /// The secrets by the names that the connector asks for.
+        /// The secrets, by the names that the connector expects.
         secrets: BTreeMap<String, SecretRef>,
     },
 }
@@ -225,15 +226,15 @@ pub enum AuthDocument {
 pub struct Documents {
     /// Tenants.
     pub subscriptions: Vec<SubscriptionDocument>,
-    /// Where bodies are read.
+    /// The systems that objects' bodies are read from.
     pub sources: Vec<SourceDocument>,
     /// Targets.
     pub channels: Vec<ChannelDocument>,
-    /// Subscriptions' ways into channels.
+    /// The subscriptions' accesses to channels.
     pub connections: Vec<ConnectionDocument>,
 }
 
-/// One request of a connector whose channel does not say, in milliseconds.
+/// The default of `request_timeout_ms`.
 const DEFAULT_REQUEST_TIMEOUT_MS: u64 = 15_000;
 
 fn no_settings() -> Value {

@@ -1,9 +1,9 @@
-//! Where a secret comes from: an environment variable, a file, or the API. Never from the text of a
-//! document.
+//! The source of a secret: an environment variable, a file, or an API request. A document's text
+//! never contains a secret.
 //!
-//! A reference is read once, when its document is taken in; the value goes to the vault and the
-//! document keeps the reference, or a marker where the value came with the request. Serialising a
-//! reference never gives a value away.
+//! A reference is read once, when its document is written. The value goes to the vault; the
+//! document keeps the reference, or a marker if the value came with the request. Serializing a
+//! reference never reveals a value.
 
 use std::fmt;
 use std::io::Read as _;
@@ -15,69 +15,63 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// The most bytes that a file with a secret may have. A larger one is a mistaken path.
+/// The largest file with a secret, in bytes. A larger file is a wrong path.
 pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// A reference to a secret in a document.
 #[derive(Clone, Debug, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SecretRef {
-    /// Read from this environment variable of the host when the document is loaded.
+    /// The name of an environment variable of the host, read when the document is loaded.
     Env(String),
-    /// Read from this file on the host when the document is loaded; one trailing line end is
-    /// dropped.
+    /// The path of a file on the host, read when the document is loaded. One trailing line end is
+    /// removed.
     #[schema(value_type = String)]
     File(PathBuf),
-    /// Given in the request. Accepted from the API only, encrypted at once, never given back.
+    /// The secret itself. Only the API accepts it; it is encrypted and never returned.
     #[schema(value_type = String)]
     Value(SecretString),
-    /// A value that was given before and is kept: what a read answers in place of `value`. Sent
-    /// back, it keeps the value.
+    /// Marks a value that the host has stored. The API returns it in place of `value`; sending it
+    /// back keeps the value.
     #[schema(value_type = bool)]
     Stored(Kept),
 }
 
-/// The marker of a value that the host keeps: `true`, and nothing else.
+/// The marker of a stored value: always `true`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept;
 
-/// Why a secret was not read. Never carries the secret.
+/// Why a secret was not read. The error never contains the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretReadError {
-    /// The host's environment does not hold it.
     #[error("the environment variable `{0}` is not set on the host")]
     NotSet(String),
-    /// The file cannot be read.
     #[error("the file `{}` cannot be read on the host: {source}", path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// The system's reason.
         source: std::io::Error,
     },
-    /// The file is no secret.
-    #[error("the file `{}` is larger than {MAX_SECRET_BYTES} bytes, which no secret is", .0.display())]
+    #[error("the file `{}` is larger than a secret may be ({MAX_SECRET_BYTES} bytes)", .0.display())]
     TooLarge(PathBuf),
-    /// A folder, a device, a pipe.
     #[error("`{}` is not a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// There is nothing in it.
     #[error("the secret is empty")]
     Empty,
 }
 
-/// Read by hand: what is written in the wrong form may be the secret itself, and serde's own
-/// readers would repeat it in what they complain of, which goes to answers and logs.
+/// Implemented by hand: text in the wrong form may be the secret itself, and serde's derived
+/// implementation would repeat it in its error, which goes to responses and logs.
 impl<'de> Deserialize<'de> for SecretRef {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        // Not asked for as a map: the format would refuse a string by itself, and repeat it.
+        // `deserialize_map` would let the format refuse a string, and repeat it in the error.
         from.deserialize_any(Reference)
     }
 }
 
-const EXPECTED: &str = "expected a secret as one of {env = \"NAME\"}, {file = \"PATH\"}, {value = \"…\"}, {stored = true}";
+const EXPECTED: &str = "expected a secret as one of {env = \"NAME\"}, {file = \"PATH\"}, \
+    {value = \"…\"}, {stored = true}";
 
-/// What stands behind the one name of a reference.
+/// The key or the value of a reference.
 enum Word {
     Text(String),
     Flag(bool),
@@ -112,7 +106,7 @@ impl<'de> Visitor<'de> for Reference {
             ("stored", Word::Flag(true)) => SecretRef::Stored(Kept),
             ("stored", Word::Flag(false)) => {
                 return Err(A::Error::custom(
-                    "`stored` can only be true; leave the credential out to forget it",
+                    "`stored` can only be true; omit the credential to remove it",
                 ));
             }
             _ => return Err(wrong()),
@@ -124,7 +118,10 @@ impl<'de> Visitor<'de> for Reference {
         }
     }
 
-    never_repeated! { visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_char: char, visit_str: &str, visit_bytes: &[u8], }
+    never_repeated! {
+        visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_char: char,
+        visit_str: &str, visit_bytes: &[u8],
+    }
 }
 
 impl<'de> Deserialize<'de> for Word {
@@ -161,10 +158,7 @@ impl Serialize for SecretRef {
 }
 
 impl SecretRef {
-    /// The secret, or `None` for one that is kept already. `variable` reads the host's environment.
-    ///
-    /// # Errors
-    /// The variable is not set, the file cannot be read, or there is nothing in it.
+    /// Reads the secret; none for a stored one. `variable` reads the host's environment.
     pub fn read(
         &self,
         variable: &(dyn Fn(&str) -> Option<String> + Sync),
@@ -186,9 +180,9 @@ impl SecretRef {
         Ok(Some(SecretString::from(text)))
     }
 
-    /// What the document keeps: a value becomes the marker.
+    /// The reference as it is stored: the marker replaces a value.
     #[must_use]
-    pub fn kept(&self) -> Self {
+    pub fn without_value(&self) -> Self {
         match self {
             Self::Value(_) => Self::Stored(Kept),
             other => other.clone(),
@@ -201,7 +195,7 @@ fn read_file(path: &Path) -> Result<String, SecretReadError> {
         path: path.to_owned(),
         source,
     };
-    // Before it is opened: a pipe would wait for its writer, and a device has no end.
+    // Checked before opening: a pipe would wait for its writer, and a device never ends.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(SecretReadError::NotAFile(path.to_owned()));
     }
@@ -227,30 +221,33 @@ fn read_file(path: &Path) -> Result<String, SecretReadError> {
 mod tests {
     use super::*;
 
-    fn nothing(_: &str) -> Option<String> {
+    fn no_variables(_: &str) -> Option<String> {
         None
     }
 
     #[test]
-    fn a_value_is_never_written() {
+    fn value_is_never_serialized() {
         let reference: SecretRef = serde_json::from_str(r#"{"value":"hush"}"#).unwrap();
         assert_eq!(
             serde_json::to_string(&reference).unwrap(),
             r#"{"stored":true}"#
         );
         assert!(!format!("{reference:?}").contains("hush"));
-        assert!(matches!(reference.kept(), SecretRef::Stored(Kept)));
+        assert!(matches!(reference.without_value(), SecretRef::Stored(Kept)));
     }
 
     #[test]
-    fn references_survive() {
+    fn reference_survives_a_round_trip() {
         for text in [
             r#"{"env":"TOKEN"}"#,
             r#"{"file":"/run/token"}"#,
             r#"{"stored":true}"#,
         ] {
             let reference: SecretRef = serde_json::from_str(text).unwrap();
-            assert_eq!(serde_json::to_string(&reference.kept()).unwrap(), text);
+            assert_eq!(
+                serde_json::to_string(&reference.without_value()).unwrap(),
+                text
+            );
         }
         for text in [r#"{"stored":false}"#, r#"{"text":"hush"}"#, r#""hush""#] {
             assert!(serde_json::from_str::<SecretRef>(text).is_err(), "{text}");
@@ -258,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_in_the_wrong_form_is_not_repeated() {
+    fn malformed_reference_is_not_repeated_in_the_error() {
         #[derive(Debug, Deserialize)]
         struct Document {
             #[serde(rename = "auth")]
@@ -300,32 +297,37 @@ mod tests {
     }
 
     #[test]
-    fn reads_where_it_points_to() {
+    fn reference_is_read_from_file_or_environment() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         std::fs::write(&path, "hush\r\n").unwrap();
         let secret = SecretRef::File(path.clone())
-            .read(&nothing)
+            .read(&no_variables)
             .unwrap()
             .unwrap();
         assert_eq!(secret.expose_secret(), "hush");
         std::fs::write(&path, "\n").unwrap();
         assert!(matches!(
-            SecretRef::File(path).read(&nothing),
+            SecretRef::File(path).read(&no_variables),
             Err(SecretReadError::Empty)
         ));
         let device = SecretRef::File("/dev/zero".into());
         assert!(
-            matches!(device.read(&nothing), Err(SecretReadError::NotAFile(path)) if path == Path::new("/dev/zero"))
+            matches!(device.read(&no_variables), Err(SecretReadError::NotAFile(path)) if path == Path::new("/dev/zero"))
         );
         assert!(
-            matches!(SecretRef::Env("T".into()).read(&nothing), Err(SecretReadError::NotSet(name)) if name == "T")
+            matches!(SecretRef::Env("T".into()).read(&no_variables), Err(SecretReadError::NotSet(name)) if name == "T")
         );
         let set = SecretRef::Env("T".into())
             .read(&|name| Some(format!("{name}-value")))
             .unwrap()
             .unwrap();
         assert_eq!(set.expose_secret(), "T-value");
-        assert!(SecretRef::Stored(Kept).read(&nothing).unwrap().is_none());
+        assert!(
+            SecretRef::Stored(Kept)
+                .read(&no_variables)
+                .unwrap()
+                .is_none()
+        );
     }
 }

@@ -1,9 +1,8 @@
-//! Reads what people write by name only: a struct from an object (a table in TOML), never from a
-//! list.
+//! Deserializes a struct only from an object (a table in TOML), never from a list.
 //!
-//! Serde's derived readers also take a list for a struct, its items for the fields in order, at any
-//! depth. Here every struct is asked for as a map, which lets each format refuse a list itself, at
-//! its place. Nothing is buffered: reading costs what it costs without this.
+//! Serde's derived implementations also accept a list in place of a struct, with its items as the
+//! fields in order, at any depth. This wrapper asks for a map wherever a struct is expected, so each
+//! format refuses a list itself, at its exact place. Nothing is buffered.
 
 use std::fmt;
 
@@ -12,35 +11,34 @@ use serde::de::{
     Unexpected, VariantAccess, Visitor,
 };
 
-/// How formats ask for types of their own (raw JSON, dates of TOML): names that no type of ours
-/// has.
+/// The first letter of the names under which formats ask for their own types (raw JSON, TOML
+/// dates). None of our types has such a name.
 const FORMAT_OWN: char = '$';
-/// How serde's reader of an internally tagged enum says what it expects. It takes any value, and a
-/// list by position; no other sign tells it from a reader that means it. A test holds serde to the
-/// words.
+/// The beginning of serde's text for an expected internally tagged enum. Its visitor accepts any
+/// value, lists included, and only this text identifies it. A test checks the text.
 const TAGGED: &str = "internally tagged enum";
 
-/// Reads `T` by name only.
+/// Deserializes `T`; refuses lists in place of objects.
 pub fn by_name<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     T::deserialize(plain(from))
 }
 
-/// A deserializer, seed, visitor or access that passes everything on, and whose structs are maps.
-/// `FOR`: what a visitor was handed out for.
+/// A deserializer, seed, visitor or access that forwards everything, but asks for a map instead of
+/// a struct. `FOR`: the kind of value that a visitor was created for.
 struct ByName<T, const FOR: u8 = SHAPE>(T);
 
-/// A visitor for a value whose kind the format was told.
+/// The format knows the kind of the value.
 const SHAPE: u8 = 0;
-/// A visitor for any kind of value.
+/// Any kind of value.
 const ANY: u8 = 1;
-/// A visitor for an object. Some formats hand it what is there, whatever they were told.
+/// An object. Some formats ignore this and pass the value that is there.
 const OBJECT: u8 = 2;
 
 const fn plain<T>(inner: T) -> ByName<T> {
     ByName(inner)
 }
 
-/// A seed that reads a struct as a map, for variants with fields.
+/// A seed that deserializes a struct as a map, for variants with fields.
 struct AsMap<V>(V);
 
 macro_rules! passed_on {
@@ -55,10 +53,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
     type Error = D::Error;
 
     passed_on! {
-        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64
-        deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf deserialize_option
-        deserialize_unit deserialize_seq deserialize_map deserialize_identifier deserialize_ignored_any
+        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+        deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char deserialize_str
+        deserialize_string deserialize_bytes deserialize_byte_buf deserialize_option
+        deserialize_unit deserialize_seq deserialize_map deserialize_identifier
+        deserialize_ignored_any
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -130,20 +130,19 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
 macro_rules! value_passed_on {
     ($($method:ident: $type:ty,)*) => {
         $(fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
-            if self.is_tagged() { Err(self.not_repeated()) } else { self.0.$method(value) }
+            if self.is_tagged() { Err(self.plain_value()) } else { self.0.$method(value) }
         })*
     };
 }
 
 impl<'de, V: Visitor<'de>, const FOR: u8> ByName<V, FOR> {
-    /// Whether this reads an internally tagged enum.
+    /// Whether the visitor is that of an internally tagged enum.
     fn is_tagged(&self) -> bool {
         FOR == ANY && Expected(&self.0).to_string().starts_with(TAGGED)
     }
 
-    /// A plain value in place of an object. It may be a secret, so it does not stand in the
-    /// complaint.
-    fn not_repeated<E: Error>(&self) -> E {
+    /// A plain value in place of an object. The error does not repeat it, for it may be a secret.
+    fn plain_value<E: Error>(&self) -> E {
         E::invalid_type(Unexpected::Other("plain value"), &self.0)
     }
 }
@@ -156,10 +155,11 @@ impl<'de, V: Visitor<'de>, const FOR: u8> Visitor<'de> for ByName<V, FOR> {
     }
 
     value_passed_on! {
-        visit_bool: bool, visit_i8: i8, visit_i16: i16, visit_i32: i32, visit_i64: i64, visit_i128: i128,
-        visit_u8: u8, visit_u16: u16, visit_u32: u32, visit_u64: u64, visit_u128: u128, visit_f32: f32, visit_f64: f64,
-        visit_char: char, visit_str: &str, visit_borrowed_str: &'de str, visit_string: String,
-        visit_bytes: &[u8], visit_borrowed_bytes: &'de [u8], visit_byte_buf: Vec<u8>,
+        visit_bool: bool, visit_i8: i8, visit_i16: i16, visit_i32: i32, visit_i64: i64,
+        visit_i128: i128, visit_u8: u8, visit_u16: u16, visit_u32: u32, visit_u64: u64,
+        visit_u128: u128, visit_f32: f32, visit_f64: f64, visit_char: char, visit_str: &str,
+        visit_borrowed_str: &'de str, visit_string: String, visit_bytes: &[u8],
+        visit_borrowed_bytes: &'de [u8], visit_byte_buf: Vec<u8>,
     }
 
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
@@ -194,7 +194,7 @@ impl<'de, V: Visitor<'de>, const FOR: u8> Visitor<'de> for ByName<V, FOR> {
     }
 }
 
-/// What a visitor says that it expects.
+/// Displays the text of a visitor's expectation.
 struct Expected<'a, V>(&'a V);
 
 impl<'de, V: Visitor<'de>> fmt::Display for Expected<'_, V> {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn structs_are_objects_at_any_depth() {
+    fn struct_is_an_object_at_any_depth() {
         assert_eq!(read::<Inner>(r#"{"a":1}"#).unwrap(), Inner { a: 1 });
         assert_eq!(
             read::<Vec<Option<Inner>>>(r#"[{"a":1},null]"#).unwrap(),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn variants_are_read_by_name_too() {
+    fn variant_is_read_from_an_object_too() {
         assert_eq!(read::<Choice>("\"Plain\"").unwrap(), Choice::Plain);
         assert_eq!(
             read::<Choice>(r#"{"Pair":[1,2]}"#).unwrap(),
@@ -372,14 +372,14 @@ mod tests {
             read::<Tagged>(r#"{"a":1,"kind":"One"}"#).unwrap(),
             Tagged::One { a: 1 }
         );
-        // Serde would take it: if it stops saying so, the words have changed.
+        // Serde alone accepts the list; if the error lacks the text, serde changed it.
         assert!(serde_json::from_str::<Tagged>(r#"["One",1]"#).is_ok());
         let error = read::<Tagged>(r#"["One",1]"#).unwrap_err().to_string();
         assert!(error.contains(TAGGED), "{error}");
     }
 
     #[test]
-    fn what_may_be_anything_stays_so() {
+    fn untyped_value_may_be_anything() {
         let value: serde_json::Value = read(r#"{"a":[1,{"b":[]}]}"#).unwrap();
         assert_eq!(value, serde_json::json!({"a": [1, {"b": []}]}));
         let raw: BTreeMap<String, Box<RawValue>> = read(r#"{"a":[ 1, 2 ]}"#).unwrap();
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_toml_are_read_the_same_way() {
+    fn toml_table_is_read_the_same_way() {
         #[derive(Debug, serde::Deserialize)]
         struct Outer {
             inner: Inner,
@@ -395,7 +395,10 @@ mod tests {
             table: Option<toml::Table>,
         }
         let read = |text| by_name::<Outer, _>(toml::Deserializer::parse(text).unwrap());
-        let outer = read("inner = {a = 1}\ntagged = {kind = \"One\", a = 2}\ntable = {at = 2026-11-21T00:00:00Z}").unwrap();
+        let outer = read(
+            "inner = {a = 1}\ntagged = {kind = \"One\", a = 2}\ntable = {at = 2026-11-21T00:00:00Z}",
+        )
+        .unwrap();
         assert_eq!(
             (outer.inner.a, outer.tagged),
             (1, Some(Tagged::One { a: 2 }))

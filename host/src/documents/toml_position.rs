@@ -1,19 +1,18 @@
-//! Places in a TOML text: where a JSON pointer leads to, as line and column, and the pointer of a
-//! place.
+//! Positions in a TOML text: from a JSON pointer to line and column, and back.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A place in a text, both from 1; the column counts characters.
+/// A position in a text. Line and column begin at 1; the column counts characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
 
-/// The place of a byte of the text.
+/// The position of a byte of the text.
 pub(crate) fn position(text: &str, byte: usize) -> Position {
     let before = text.get(..byte.min(text.len())).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -23,8 +22,8 @@ pub(crate) fn position(text: &str, byte: usize) -> Position {
     }
 }
 
-/// The place that a pointer leads to, or of the nearest thing around it that is written in the
-/// text.
+/// The position of the value that a pointer refers to, or of the nearest value around it that the
+/// text contains.
 pub(crate) fn locate(text: &str, pointer: &str) -> Position {
     let Ok(root) = DeTable::parse(text) else {
         return position(text, 0);
@@ -58,7 +57,7 @@ pub(crate) fn locate(text: &str, pointer: &str) -> Position {
     position(text, found.start)
 }
 
-/// The pointer of what is written at a byte of the text; empty if that is the text as a whole.
+/// The pointer of the value at a byte of the text; empty for the whole document.
 pub(crate) fn pointer_at(text: &str, byte: usize) -> String {
     let Ok(root) = DeTable::parse(text) else {
         return String::new();
@@ -71,7 +70,7 @@ pub(crate) fn pointer_at(text: &str, byte: usize) -> String {
         .collect()
 }
 
-/// The names and indexes that lead to a byte, the innermost first.
+/// The names and indexes of the path to a byte, the innermost first.
 fn path_in_table(table: &DeTable<'_>, byte: usize) -> Option<Vec<String>> {
     table.iter().find_map(|(key, value)| {
         let inside = if key.span().contains(&byte) {
@@ -91,8 +90,7 @@ fn path_in(value: &Spanned<DeValue<'_>>, byte: usize) -> Option<Vec<String>> {
         }),
         _ => None,
     };
-    // The table of a header reaches no further than the header; what stands under it is found
-    // through its entries.
+    // A table's span covers only its header; its entries have their own spans.
     inner.or_else(|| value.span().contains(&byte).then(Vec::new))
 }
 
@@ -101,7 +99,7 @@ fn with(mut path: Vec<String>, outer: String) -> Vec<String> {
     path
 }
 
-/// The value of a name; its place is that of the name, where a person looks first.
+/// The value of a name, with the position of the name.
 fn entry<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<(&'a DeValue<'i>, Range<usize>)> {
     let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name)?;
     Some((value.get_ref(), key.span()))
@@ -114,7 +112,7 @@ mod tests {
     const TEXT: &str = "# ä\n[server]\nlisten = \"x\"\n\n[[channels]]\nname = \"a\"\n[[channels]]\nname = \"b\"\nlimits = [\n  { kind = \"window\", max = 0 },\n]\n";
 
     #[test]
-    fn pointers_lead_to_names() {
+    fn pointer_leads_to_the_name() {
         let at = |pointer| {
             let Position { line, column } = locate(TEXT, pointer);
             (line, column)
@@ -128,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn places_lead_to_pointers() {
+    fn position_leads_to_the_pointer() {
         let at = |written: &str| pointer_at(TEXT, TEXT.rfind(written).unwrap_or(0));
         assert_eq!(at("listen"), "/server/listen");
         assert_eq!(at("\"b\""), "/channels/1/name");

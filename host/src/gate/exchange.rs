@@ -124,6 +124,21 @@ pub enum ExchangeEnd {
     CredentialRefused,
 }
 
+impl SendError {
+    /// The label in metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Denied(_) | Self::TooCostly(_) => "denied",
+            Self::Limited { .. } => "limited",
+            Self::NeverSent(_) => "never_sent",
+            Self::Unrecorded { .. } => "unrecorded",
+            Self::SentWithoutAnswer(_) => "no_answer",
+            Self::CredentialRefused(_) => "credential_refused",
+        }
+    }
+}
+
 impl From<&SendError> for ExchangeEnd {
     fn from(error: &SendError) -> Self {
         match error {

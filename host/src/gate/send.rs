@@ -45,7 +45,7 @@ pub(super) async fn send(
     let noted = Shown::of(call, &request);
     let prepared = prepare(call, request, left).await;
     let (mut prepared, token) = prepared.inspect_err(|error| {
-        metrics::gate_request(call.destination.channel.as_ref(), Err(error), None);
+        metrics::gate_request(call.destination.channel.as_ref(), Err(error.label()), None);
         noted.note(call, error);
     })?;
     prepared.max_bytes =

@@ -107,7 +107,10 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
     let took_us = gate.clock.mono().since_us(started);
     metrics::gate_request(
         channel,
-        result.as_ref().map(|answer| answer.status),
+        result
+            .as_ref()
+            .map(|answer| answer.status)
+            .map_err(SendError::label),
         admitted.then_some(took_us),
     );
     noted.duration_ms = took_us / 1000;

@@ -111,7 +111,10 @@ impl SourceClient {
         let answer = call.send(self.outgoing(request)).await;
         metrics::source_request(
             &self.name,
-            answer.as_ref().map(|answer| answer.status),
+            answer
+                .as_ref()
+                .map(|answer| answer.status)
+                .map_err(SendError::label),
             self.clock.mono().since_us(now),
         );
         match answer {

@@ -1,4 +1,4 @@
-//! The configuration file: read, checked, and refused with the place of everything that is wrong.
+//! The configuration file: read, checked, and refused with the position of each problem.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,9 @@ use crate::documents::shape;
 use crate::documents::toml_position::{Position, locate, position};
 use crate::documents::validate::{self, Issue};
 
-/// The most bytes of a configuration file.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Why a file was not taken.
+/// Why a file was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("{}: {source}", path.display())]
@@ -24,10 +23,9 @@ pub enum FileError {
         path: PathBuf,
         source: std::io::Error,
     },
-    /// It is larger than any configuration.
     #[error("{}: larger than {MAX_FILE_BYTES} bytes", .0.display())]
     TooLarge(PathBuf),
-    /// It is not TOML, or not of the shape of a configuration.
+    /// The text is not TOML, or does not have the shape of a configuration.
     #[error("{}:{line}:{column}: {message}", path.display())]
     Shape {
         path: PathBuf,
@@ -37,16 +35,15 @@ pub enum FileError {
         column: usize,
         message: String,
     },
-    /// It has the shape, but not the sense.
     #[error("{}", Listed(path, issues))]
-    Sense {
+    Invalid {
         path: PathBuf,
-        /// All that is wrong, in the order of the text.
+        /// In the order of the text.
         issues: Vec<PlacedIssue>,
     },
 }
 
-/// An issue and its place in the text.
+/// An issue and its position in the text.
 #[derive(Debug)]
 pub struct PlacedIssue {
     /// From 1.
@@ -66,11 +63,8 @@ struct ConfigurationFile {
     connections: Vec<ConnectionDocument>,
 }
 
-/// Reads a file for `egression serve`: it must be complete in itself. `data_dir`: where the data
-/// are if the file does not say.
-///
-/// # Errors
-/// The file cannot be read, is no TOML, holds unknown fields or makes no sense.
+/// Reads a file for `egression serve`, which must be complete. `data_dir` applies if the file does
+/// not set one.
 pub fn load(
     path: &Path,
     data_dir: Option<PathBuf>,
@@ -83,7 +77,7 @@ pub fn load(
     Ok((server, documents))
 }
 
-/// Whether a text that was parsed says where the data are, be it with the words of the default.
+/// Whether the file sets the data directory, even to the default.
 fn names_data_dir(text: &str) -> bool {
     let table: toml::Table = toml::from_str(text).unwrap_or_default();
     table
@@ -91,7 +85,7 @@ fn names_data_dir(text: &str) -> bool {
         .is_some_and(|server| server.get("data_dir").is_some())
 }
 
-/// Reads a file for `egression apply`: what its documents name may be on the host already.
+/// Reads a file for `egression apply`. Its documents may refer to documents on the host.
 pub fn load_part(path: &Path) -> Result<Documents, FileError> {
     parse(path, &read(path)?, validate::set).map(|(_, documents)| documents)
 }
@@ -141,7 +135,7 @@ fn parse(
     if issues.is_empty() {
         Ok((file.server, documents))
     } else {
-        Err(FileError::Sense {
+        Err(FileError::Invalid {
             path: path.to_owned(),
             issues,
         })
@@ -161,23 +155,15 @@ struct Listed<'a>(&'a Path, &'a [PlacedIssue]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (
-            index,
-            PlacedIssue {
+        for (index, placed) in self.1.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            let PlacedIssue {
                 line,
                 column,
                 issue,
-            },
-        ) in self.1.iter().enumerate()
-        {
-            let line_end = if index == 0 { "" } else { "\n" };
-            write!(
-                f,
-                "{line_end}{}:{line}:{column}: {} ({})",
-                self.0.display(),
-                issue.detail,
-                issue.code
-            )?;
+            } = placed;
+            let (path, Issue { detail, code, .. }) = (self.0.display(), issue);
+            write!(f, "{separator}{path}:{line}:{column}: {detail} ({code})")?;
         }
         Ok(())
     }
@@ -221,7 +207,7 @@ allow_addresses = ["127.0.0.1/32"]
 "#;
 
     #[test]
-    fn the_documented_shape_is_taken() {
+    fn documented_shape_is_accepted() {
         let (settings, documents) =
             parse(Path::new("egression.toml"), EXAMPLE, validate::complete_set).unwrap();
         assert_eq!(settings.listen.port(), 9000);
@@ -237,7 +223,7 @@ allow_addresses = ["127.0.0.1/32"]
     }
 
     #[test]
-    fn every_place_is_named() {
+    fn problem_is_reported_with_its_position() {
         insta::assert_snapshot!("not_toml", refused("[server\nlisten = 1"));
         insta::assert_snapshot!(
             "unknown_field",
@@ -266,7 +252,7 @@ allow_addresses = ["127.0.0.1/32"]
     }
 
     #[test]
-    fn a_missing_file_is_named() {
+    fn missing_file_is_named() {
         let error = load(Path::new("nowhere/egression.toml"), None)
             .unwrap_err()
             .to_string();

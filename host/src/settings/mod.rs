@@ -1,5 +1,5 @@
-//! The server's settings: the `[server]` table, the bounds of its numbers, the configuration file
-//! that holds it, and the generated reference of that file.
+//! The server's settings: the `[server]` table, the bounds of its numbers, the configuration file,
+//! and the generated reference of that file.
 //!
 //! The documents in the same file belong to [`crate::documents`].
 

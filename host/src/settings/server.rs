@@ -1,4 +1,4 @@
-//! The `[server]` table: where the host listens and keeps its data, and every bound of its parts.
+//! The `[server]` table: addresses, data directory, and the settings of each part.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -8,43 +8,45 @@ use utoipa::ToSchema;
 
 use crate::api::settings::ApiSettings;
 use crate::dispatch::settings::DispatchSettings;
+use crate::documents::validate::Issue;
 use crate::gate::GateSettings;
 use crate::resolver::ResolverSettings;
 use crate::runtime::RuntimeSettings;
 use crate::store::StoreOptions;
 
-/// The host's own settings. Every field has a default; an option of `egression serve` goes before
-/// the file.
+/// The settings of the host. Every field has a default. Command-line options override the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSettings {
     /// The address of the API.
     #[schema(value_type = String)]
     pub listen: SocketAddr,
-    /// A separate address for `/metrics`, `/livez` and `/readyz`. None: they are served beside the
-    /// API.
+    /// A separate address for `/metrics`, `/livez` and `/readyz`. Without it, they are served with
+    /// the API.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub operations_listen: Option<SocketAddr>,
-    /// The directory of the database, the installed connectors and the keys. One host at a time.
+    /// The directory of the database, the installed connectors and the keys. Only one host at a time
+    /// can use it.
     #[schema(value_type = String)]
     pub data_dir: PathBuf,
-    /// A file with the key that encrypts stored secrets. None: the environment variable
-    /// `EGRESSION_MASTER_KEY`, else a file in the data directory that is made at the first start.
+    /// A file with the key that encrypts stored secrets. Without it, the environment variable
+    /// `EGRESSION_MASTER_KEY` is used, or else a file in the data directory, created at the first
+    /// start.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub master_key_file: Option<PathBuf>,
-    /// Bounds of the REST API.
+    /// The REST API.
     pub api: ApiSettings,
-    /// Bounds of the job store.
+    /// The job store.
     pub store: StoreOptions,
-    /// Bounds of admission.
+    /// Admission of jobs.
     pub dispatch: DispatchSettings,
-    /// Bounds on reading from sources.
+    /// Reads from sources.
     pub resolver: ResolverSettings,
-    /// Bounds on everything that leaves the host.
+    /// Requests that leave the host.
     pub gate: GateSettings,
-    /// Bounds of the WASM engine.
+    /// The WebAssembly engine.
     pub runtime: RuntimeSettings,
 }
 
@@ -66,23 +68,23 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// What is wrong with the settings, with pointers from `/server` on.
+    /// The problems of the settings. Pointers begin with `/server`.
     #[must_use]
-    pub fn issues(&self) -> Vec<crate::documents::validate::Issue> {
+    pub fn issues(&self) -> Vec<Issue> {
         let mut issues = Vec::new();
         if self
             .operations_listen
             .is_some_and(|operations| operations == self.listen && operations.port() != 0)
         {
-            let detail = "must be another address than `listen`; leave it out to serve both at one";
-            issues.push(crate::documents::validate::Issue::new(
+            let detail = "must differ from `listen`; omit it to serve both at one address";
+            issues.push(Issue::new(
                 "/server/operations_listen",
                 "value.conflict",
                 detail,
             ));
         }
         if self.data_dir.as_os_str().is_empty() {
-            issues.push(crate::documents::validate::Issue::new(
+            issues.push(Issue::new(
                 "/server/data_dir",
                 "field.missing",
                 "the data directory is empty",

@@ -1,25 +1,24 @@
-//! The page of `/metrics`: the recorder behind it, its buckets, and the gauges that are read when
-//! somebody looks.
+//! The page `/metrics`: its recorder, its buckets and its gauges.
 //!
-//! Gauges are not kept up to date while nobody asks: a [`Sample`] is taken for each page, so they
-//! cannot drift.
+//! Gauges are not maintained between requests. Each page takes a [`Sample`], so they cannot drift.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
 
 use super::metrics;
 use super::metrics_reference::{self, name};
 
-/// How often measurements are taken over into their buckets: until then each takes memory.
+/// The interval at which measurements move into their buckets. Until then, each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// Durations, from a commit to a slow destination.
+/// Buckets for durations, from a commit to a slow destination.
 const SECONDS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
-/// Rows of a group, up to several times the bound of one.
+/// Buckets for the rows of one transaction.
 const ROWS: [f64; 12] = [
     1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0,
 ];
@@ -27,15 +26,12 @@ const ROWS: [f64; 12] = [
 /// Connections by channel and state.
 pub type Connections = BTreeMap<(Arc<str>, &'static str), u64>;
 
-/// What stands still for a moment.
+/// The values of the gauges at one moment.
 #[derive(Debug, Default)]
 pub struct Sample {
-    /// Jobs that have not ended.
     pub jobs_unfinished: u64,
-    /// Connections by channel and state.
     pub connections: Connections,
     pub instances_busy: u64,
-    /// Instances kept for the next call.
     pub instances_idle: u64,
 }
 
@@ -44,16 +40,16 @@ pub struct Sample {
 pub struct Exposition {
     handle: PrometheusHandle,
     sampler: Arc<dyn Fn() -> Sample + Send + Sync>,
-    /// Channels and states that were shown; what is gone is shown as 0.
+    /// Channels and states of earlier pages; those that no longer occur are shown as 0.
     shown: Arc<Mutex<Connections>>,
 }
 
-/// The recorder of this process, installed: what is recorded from now on is kept.
+/// The installed recorder of this process.
 #[derive(Debug)]
 pub struct Recorder(PrometheusHandle);
 
 impl Recorder {
-    /// Installs it, and keeps its memory bounded on the present runtime. None: another one is
+    /// Installs the recorder and bounds its memory with a task. None if another recorder is
     /// installed.
     #[must_use]
     pub fn install() -> Option<Self> {
@@ -78,7 +74,7 @@ impl Recorder {
         Some(Self(handle))
     }
 
-    /// The page, with a sampler for what is read when somebody looks.
+    /// The page, with a sampler for its gauges.
     #[must_use]
     pub fn exposition(self, sampler: impl Fn() -> Sample + Send + Sync + 'static) -> Exposition {
         Exposition {
@@ -90,7 +86,7 @@ impl Recorder {
 }
 
 impl Exposition {
-    /// The page, in the text format of Prometheus.
+    /// The page in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
         let sample = (self.sampler)();
@@ -98,7 +94,7 @@ impl Exposition {
         metrics::set_instances("busy", sample.instances_busy);
         metrics::set_instances("idle", sample.instances_idle);
         {
-            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shown = self.shown.lock();
             shown.values_mut().for_each(|count| *count = 0);
             shown.extend(sample.connections);
             for ((channel, state), connections) in &*shown {

@@ -1,11 +1,11 @@
-//! What the host counts and measures: one typed function per thing that happens, so that names and
-//! labels are in one place.
+//! The counters and measurements: one typed function per event, so that names and labels are in one
+//! place.
 //!
-//! Promises names by the conventions of Prometheus (<https://prometheus.io/docs/practices/naming/>)
-//! and bounded sets of label values: channels, connectors, sources, states, classes; never an
-//! object, a key or a URL. A label is a static text or a shared one that its owner keeps. Without a
-//! recorder (tests, the command line) every function does nothing. What is served, and when gauges
-//! are read, is in [`super::exposition`]; what each metric says, in [`super::metrics_reference`].
+//! Names follow the conventions of Prometheus (<https://prometheus.io/docs/practices/naming/>).
+//! Labels have bounded sets of values (channels, connectors, sources, states, classes); an object,
+//! a key or a URL is never a label. Without a recorder (tests, the command line), every function
+//! does nothing. [`super::exposition`] serves the page; [`super::metrics_reference`] explains each
+//! metric.
 
 use std::sync::Arc;
 
@@ -14,28 +14,27 @@ use egression_core::domain::state::JobState;
 use metrics::{SharedString, counter, gauge, histogram};
 
 use super::metrics_reference::name;
-use crate::gate::exchange::SendError;
 
-/// The label of what belongs to no configured thing any more.
+/// The label for a thing that is no longer configured, or a route that does not exist.
 const NOBODY: &str = "none";
 
-/// Jobs of a channel were accepted: their submission is durable.
+/// A channel's jobs were accepted: their submission is durable.
 pub fn jobs_submitted(channel: &Arc<str>, jobs: u64) {
     counter!(name::JOBS_SUBMITTED, "channel" => shared(channel)).increment(jobs);
 }
 
-/// Lines of submissions were refused one by one, beside others that were accepted.
+/// Lines of a submission were refused while others were accepted.
 pub fn items_refused(items: u64) {
     counter!(name::ITEMS_REFUSED).increment(items);
 }
 
-/// Jobs of a channel ended in this state.
+/// A channel's jobs ended in this state.
 pub fn jobs_ended(channel: &Arc<str>, state: JobState, jobs: u64) {
     counter!(name::JOBS_ENDED, "channel" => shared(channel), "state" => state.as_str())
         .increment(jobs);
 }
 
-/// A connector was called and came to an end. `call`: the function of the contract.
+/// A call of a connector ended. `call`: the function of the contract.
 pub fn connector_called<T>(
     connector: &Arc<str>,
     call: &'static str,
@@ -48,24 +47,25 @@ pub fn connector_called<T>(
         .record(seconds(took_us));
 }
 
-/// Items were handed to a connector in one call.
+/// A call delivered items to a connector.
 pub fn items_delivered(connector: &Arc<str>, items: usize) {
     counter!(name::CONNECTOR_ITEMS, "connector" => shared(connector)).increment(items as u64);
 }
 
-/// A component became code that can be run.
+/// A component was compiled or loaded from the cache.
 pub fn compiled(origin: &'static str, took_us: u64) {
     histogram!(name::COMPILE_SECONDS, "origin" => origin).record(seconds(took_us));
 }
 
-/// A request on a channel's connection was refused by the gate, or was sent and ended. `took_us`:
-/// from the first byte out to the last byte in; none: it did not come to be sent.
+/// A request of a channel's connection ended at the gate. `end`: the status, or a word for why no
+/// answer came. `took_us`: from the first byte sent to the last byte received; none if nothing was
+/// sent.
 pub fn gate_request(
     channel: Option<&Arc<str>>,
-    end: Result<u16, &SendError>,
+    end: Result<u16, &'static str>,
     took_us: Option<u64>,
 ) {
-    // A source's requests are counted where their meaning is known.
+    // The resolver counts the requests to sources.
     let Some(channel) = channel else { return };
     counter!(name::GATE_REQUESTS, "channel" => shared(channel), "status" => request_status(end))
         .increment(1);
@@ -75,25 +75,25 @@ pub fn gate_request(
     }
 }
 
-/// A request waited this long for its limits, whether it got through or not.
+/// A request waited this long for its limits, admitted or not.
 pub fn limit_waited(channel: Option<&Arc<str>>, waited_us: u64) {
     let Some(channel) = channel else { return };
     histogram!(name::LIMIT_WAIT_SECONDS, "channel" => shared(channel)).record(seconds(waited_us));
 }
 
-/// A request to a source ended; waiting for its limits included.
-pub fn source_request(source: &Arc<str>, end: Result<u16, &SendError>, took_us: u64) {
+/// A request to a source ended. `took_us` includes the wait for its limits.
+pub fn source_request(source: &Arc<str>, end: Result<u16, &'static str>, took_us: u64) {
     counter!(name::SOURCE_REQUESTS, "source" => shared(source), "status" => request_status(end))
         .increment(1);
     histogram!(name::SOURCE_REQUEST_SECONDS, "source" => shared(source)).record(seconds(took_us));
 }
 
-/// Objects were asked of a source; `outcome`: `read`, `rejected`, `unavailable`.
+/// An object was read from a source. `outcome`: `read`, `rejected`, `unavailable`.
 pub fn source_object(source: &Arc<str>, outcome: &'static str) {
     counter!(name::SOURCE_OBJECTS, "source" => shared(source), "outcome" => outcome).increment(1);
 }
 
-/// The writer ended a transaction with about this many rows.
+/// The writer ended a transaction of about this many rows.
 pub fn store_committed(committed: bool, rows: usize, took_us: u64) {
     counter!(name::STORE_COMMITS, "outcome" => if committed { "committed" } else { "undone" })
         .increment(1);
@@ -105,7 +105,7 @@ pub fn store_committed(committed: bool, rows: usize, took_us: u64) {
     histogram!(name::STORE_COMMIT_ROWS).record(rows as f64);
 }
 
-/// A request to the REST API was answered. `route`: its template; none: no such route.
+/// A request to the REST API was answered. `route`: the template; none if no route matched.
 pub fn http_answered(method: &http::Method, route: Option<String>, status: u16, took_us: u64) {
     let (method, route) = (
         method_text(method),
@@ -116,18 +116,15 @@ pub fn http_answered(method: &http::Method, route: Option<String>, status: u16, 
         .record(seconds(took_us));
 }
 
-/// Unfinished jobs, as they stand.
 pub(super) fn set_unfinished(jobs: u64) {
     gauge!(name::JOBS_UNFINISHED).set(number(jobs));
 }
 
-/// Connections of a channel in a state, as they stand.
 pub(super) fn set_connections(channel: &Arc<str>, state: &'static str, connections: u64) {
     gauge!(name::CONNECTIONS, "channel" => shared(channel), "state" => state)
         .set(number(connections));
 }
 
-/// Instances of connectors, as they stand.
 pub(super) fn set_instances(state: &'static str, instances: u64) {
     gauge!(name::INSTANCES, "state" => state).set(number(instances));
 }
@@ -136,7 +133,7 @@ pub(super) fn set_build() {
     gauge!(name::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
-/// The label of things whose channel is not known any more.
+/// The label for jobs whose channel no longer exists.
 #[must_use]
 pub fn nobody() -> Arc<str> {
     Arc::from(NOBODY)
@@ -162,20 +159,15 @@ fn number(count: u64) -> f64 {
     count as f64
 }
 
-/// The class of an answer, or why there was none.
-const fn request_status(end: Result<u16, &SendError>) -> &'static str {
+/// The class of a status, or why no answer came.
+const fn request_status(end: Result<u16, &'static str>) -> &'static str {
     match end {
         Ok(100..=199) => "1xx",
         Ok(200..=299) => "2xx",
         Ok(300..=399) => "3xx",
         Ok(400..=499) => "4xx",
         Ok(_) => "5xx",
-        Err(SendError::Denied(_) | SendError::TooCostly(_)) => "denied",
-        Err(SendError::Limited { .. }) => "limited",
-        Err(SendError::NeverSent(_)) => "never_sent",
-        Err(SendError::Unrecorded { .. }) => "unrecorded",
-        Err(SendError::SentWithoutAnswer(_)) => "no_answer",
-        Err(SendError::CredentialRefused(_)) => "credential_refused",
+        Err(reason) => reason,
     }
 }
 
@@ -194,7 +186,7 @@ const fn call_error(error: &CallError) -> &'static str {
     }
 }
 
-/// Methods that the API knows; what else clients make up is one value.
+/// A method that the API knows, or `other`.
 fn method_text(method: &http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -208,7 +200,7 @@ fn method_text(method: &http::Method) -> &'static str {
     }
 }
 
-/// The three digits of a status, as a text that lives as long as the program.
+/// The three digits of a status, as a static text.
 fn status_text(status: u16) -> &'static str {
     static TEXTS: std::sync::LazyLock<Vec<String>> =
         std::sync::LazyLock::new(|| (100..1000_u16).map(|code| code.to_string()).collect());
@@ -222,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_bounded_whatever_a_client_sends() {
+    fn labels_are_bounded_for_any_client_input() {
         assert_eq!(
             (status_text(100), status_text(507), status_text(999)),
             ("100", "507", "999")
@@ -235,9 +227,6 @@ mod tests {
         );
         assert_eq!(request_status(Ok(204)), "2xx");
         assert_eq!(request_status(Ok(599)), "5xx");
-        assert_eq!(
-            request_status(Err(&SendError::Denied(String::new()))),
-            "denied"
-        );
+        assert_eq!(request_status(Err("denied")), "denied");
     }
 }

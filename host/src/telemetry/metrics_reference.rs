@@ -1,9 +1,8 @@
-//! Every metric with its kind, labels and meaning: told to the recorder, and printed as
-//! `docs/metrics.md`.
+//! Every metric with its kind, labels and meaning, for the recorder and for `docs/metrics.md`.
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
-/// Names, as they are on the wire.
+/// The names that `/metrics` shows.
 pub(super) mod name {
     pub(in super::super) const BUILD_INFO: &str = "egression_build_info";
     pub(in super::super) const COMPILE_SECONDS: &str = "egression_compile_duration_seconds";
@@ -34,13 +33,12 @@ pub(super) mod name {
         "egression_store_commit_duration_seconds";
 }
 
-/// How a metric is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Only grows, from 0 at the host's start.
+    /// Grows only, from 0 at the start of the host.
     Counter,
     Gauge,
-    /// Counts by size, with sum and count.
+    /// Buckets, sum and count.
     Histogram,
 }
 
@@ -65,70 +63,71 @@ const fn metric(
     }
 }
 
-const REQUEST_STATUS: &str = "`status`: the class of the answer (`2xx` …), or why there was none: `denied`, `limited`, `unrecorded`, `never_sent`, \
-     `no_answer`, `credential_refused`.";
+const REQUEST_STATUS: &str = "`status`: the class of the response (`2xx` …), or why no response came: \
+    `denied`, `limited`, `unrecorded`, `never_sent`, `no_answer`, `credential_refused`.";
 
-/// All of them, in the order of the documents.
+/// All metrics, in the order of the reference.
 pub(super) const ALL: [Metric; 22] = [
     metric(
         name::JOBS_SUBMITTED,
         Kind::Counter,
         &["channel"],
-        "Jobs accepted: their submission is durable.",
+        "Accepted jobs: their submission is durable.",
     ),
     metric(
         name::ITEMS_REFUSED,
         Kind::Counter,
         &[],
-        "Lines of submissions refused at the door beside others that were accepted.",
+        "Lines refused in submissions whose other lines were accepted.",
     ),
     metric(
         name::JOBS_ENDED,
         Kind::Counter,
         &["channel", "state"],
-        "Jobs ended, by the state that they ended in.",
+        "Ended jobs, by their final state.",
     ),
     metric(
         name::JOBS_UNFINISHED,
         Kind::Gauge,
         &[],
-        "Jobs that have not ended, those being received included.",
+        "Jobs that have not ended, including those of submissions still being received.",
     ),
     metric(
         name::CONNECTOR_CALLS,
         Kind::Counter,
         &["connector", "call", "outcome"],
-        "Calls of connectors. `call`: the function of the contract; `outcome`: `answered`, or the call error.",
+        "Calls of connectors. `call`: the function of the contract. `outcome`: `answered`, or the \
+         call error.",
     ),
     metric(
         name::CONNECTOR_CALL_SECONDS,
         Kind::Histogram,
         &["connector", "call"],
-        "How long calls of connectors took, from asking for an instance to the end.",
+        "Duration of connector calls, including the wait for an instance.",
     ),
     metric(
         name::CONNECTOR_ITEMS,
         Kind::Counter,
         &["connector"],
-        "Items handed to connectors by `deliver`; divided by its calls: items per call.",
+        "Items passed to `deliver`. Divided by its calls: items per call.",
     ),
     metric(
         name::GATE_REQUESTS,
         Kind::Counter,
         &["channel", "status"],
-        "Requests of connections at the gate, those for tokens included.",
+        "Requests of connections at the gate, including those for tokens.",
     ),
     metric(
         name::GATE_REQUEST_SECONDS,
         Kind::Histogram,
         &["channel"],
-        "How long requests that were admitted took, from the dial to the last byte of the answer.",
+        "Duration of admitted requests, from connecting to the last byte of the response.",
     ),
     metric(
         name::LIMIT_WAIT_SECONDS,
         Kind::Histogram,
         &["channel"],
-        "How long requests waited at the gate for their limits.",
+        "Time that requests waited at the gate for their limits.",
     ),
     metric(
         name::SOURCE_REQUESTS,
@@ -140,71 +139,74 @@ pub(super) const ALL: [Metric; 22] = [
         name::SOURCE_REQUEST_SECONDS,
         Kind::Histogram,
         &["source"],
-        "How long requests to sources took, waiting for their limits included.",
+        "Duration of requests to sources, including the wait for their limits.",
     ),
     metric(
         name::SOURCE_OBJECTS,
         Kind::Counter,
         &["source", "outcome"],
-        "Objects asked of sources. `outcome`: `read`; `rejected`: the object is not there or of another shape; `unavailable`: later again.",
+        "Objects requested from sources. `outcome`: `read`; `rejected` (missing or malformed); \
+         `unavailable` (retried later).",
     ),
     metric(
         name::CONNECTIONS,
         Kind::Gauge,
         &["channel", "state"],
-        "Connections by state: `active`, `paused`, `parked`, `circuit` (open), `no_connector` (not installed).",
+        "Connections by state: `active`, `paused`, `parked`, `circuit` (the circuit is open), \
+         `no_connector` (the connector is not installed).",
     ),
     metric(
         name::INSTANCES,
         Kind::Gauge,
         &["state"],
-        "Instances of connectors: `busy` in a call, `idle` kept for the next one.",
+        "Instances of connectors: `busy` in a call, or `idle`.",
     ),
     metric(
         name::COMPILE_SECONDS,
         Kind::Histogram,
         &["origin"],
-        "How long it took to make a component runnable. `origin`: `compiler`, or `cache`.",
+        "Time to make a component runnable. `origin`: `compiler` or `cache`.",
     ),
     metric(
         name::STORE_COMMITS,
         Kind::Counter,
         &["outcome"],
-        "Transactions of the writer: `committed`, or `undone` by the database's own trouble.",
+        "Transactions of the writer: `committed`, or `undone` after a database error.",
     ),
     metric(
         name::STORE_COMMIT_ROWS,
         Kind::Histogram,
         &[],
-        "About how many rows the writer grouped into a transaction.",
+        "Approximate number of rows in a transaction of the writer.",
     ),
     metric(
         name::STORE_COMMIT_SECONDS,
         Kind::Histogram,
         &[],
-        "How long transactions of the writer took, from their begin to the disk.",
+        "Duration of the writer's transactions, from begin to disk.",
     ),
     metric(
         name::HTTP_REQUESTS,
         Kind::Counter,
         &["method", "route", "status"],
-        "Requests to the REST API. `route`: the template; `none`: no such route. The verbs of a resource share its route.",
+        "Requests to the REST API. `route`: the template, or `none` if no route matched. The custom \
+         verbs of a resource share its route.",
     ),
     metric(
         name::HTTP_REQUEST_SECONDS,
         Kind::Histogram,
         &["method", "route"],
-        "How long requests to the REST API took until their answer began; long polls wait on purpose.",
+        "Time until the response of a REST request began; long polls wait on purpose.",
     ),
     metric(
         name::BUILD_INFO,
         Kind::Gauge,
         &["version"],
-        "Always 1: the version that runs.",
+        "Always 1. `version`: the running version.",
     ),
 ];
 
-/// Tells the recorder what each metric means.
+/// Registers the help text of each metric.
 pub(super) fn describe() {
     for metric in &ALL {
         let help = plain(metric);
@@ -216,7 +218,7 @@ pub(super) fn describe() {
     }
 }
 
-/// The help text without the marks of Markdown.
+/// The help text without Markdown.
 fn plain(metric: &Metric) -> String {
     whole_help(metric).replace('`', "")
 }
@@ -235,10 +237,11 @@ pub fn markdown() -> String {
     let mut text = String::from(
         "# Metrics\n\n\
          Generated by `egression metrics-reference`; do not edit.\n\n\
-         `/metrics` serves these in the text format of Prometheus, without a key: beside the API, or at `operations_listen`\n\
-         (`egression serve --operations-listen`) if that is set. Counters begin at 0 with each start of the host. A metric whose\n\
-         labels have not occurred yet has no line. Labels are names from the configuration and words of the contract; an object,\n\
-         a key or a URL is never one.\n\n\
+         `/metrics` serves these in Prometheus' text format. It needs no API key. It listens with\n\
+         the API, or at `operations_listen` (`egression serve --operations-listen`) if that is set.\n\
+         Counters begin at 0 at each start of the host. A metric appears once its labels have\n\
+         occurred. Labels are names from the configuration and words of the contract, never an\n\
+         object, a key or a URL.\n\n\
          | metric | kind | labels | meaning |\n|---|---|---|---|\n",
     );
     for metric in &ALL {
@@ -267,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_follow_the_conventions() {
+    fn metric_name_follows_the_conventions() {
         for metric in &ALL {
             assert!(metric.name.starts_with("egression_"), "{}", metric.name);
             assert_eq!(

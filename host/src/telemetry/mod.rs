@@ -1,6 +1,8 @@
-//! What the host tells about itself: its log, here, and its metrics, in the parts.
+//! The host's log and metrics.
 //!
-//! The log goes to standard error, filtered by `EGRESSION_LOG`, as lines for people or as JSON.
+//! The log goes to standard error, as text or as JSON, filtered by `EGRESSION_LOG`. The names of its
+//! fields are in `docs/logging.md`. [`metrics`] counts and measures, [`metrics_reference`] defines
+//! each metric, [`exposition`] renders `/metrics`.
 
 pub mod exposition;
 pub mod metrics;
@@ -10,35 +12,29 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// The environment variable with the filter: `info`, `egression_host::gate=debug,warn`.
+/// The environment variable of the filter: `info`, `egression_host::gate=debug,warn`.
 pub const FILTER_VARIABLE: &str = "EGRESSION_LOG";
 
-/// What a line of the log looks like.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter cannot be read.
     #[error("{FILTER_VARIABLE}: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// A log was set up before.
-    #[error("the log is set up already")]
+    #[error("the log is already set up")]
     Twice,
 }
 
-/// Sets up the log of this process. `filter`: the variable's value; `default`: what counts without
-/// one.
-///
-/// # Errors
-/// The filter cannot be read, or a log was set up before.
+/// Sets up the log of this process. `filter` is the value of the environment variable; `default`
+/// applies if it is unset or empty.
 pub fn init(format: LogFormat, filter: Option<&str>, default: &str) -> Result<(), TelemetryError> {
     let filter = EnvFilter::builder().parse(
         filter

@@ -1,4 +1,4 @@
-//! Runs the binary in a place of its own.
+//! Runs the binary in a temporary directory.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! `connector`, `key`, `execution cancel`: the right request for each.
+//! The requests of `connector`, `key` and `execution cancel`.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::binary::Place;
 use crate::fake::{FakeHost, Reply, execution};
 
 #[tokio::test]
-async fn cli_connectors_are_uploaded_and_activated() {
+async fn connector_is_uploaded_and_activated() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     let version = json!({"name": "sandbox", "version": "0.1.0", "active": true, "digest": "ab", "installed_at": "2026-11-21T12:00:00.000Z"});
     host.on(
@@ -82,7 +82,7 @@ async fn cli_connectors_are_uploaded_and_activated() {
 }
 
 #[tokio::test]
-async fn cli_events_show_the_connectors_log() {
+async fn job_events_include_the_connectors_log() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     let sent = json!({"seq": 2, "at": "2026-11-21T12:00:00.000Z", "stage": "sent", "attempt": 1, "detail": "PUT https://shop.example/v1/product/1",
         "log": [{"level": "warn", "message": "no price"}]});
@@ -98,7 +98,7 @@ async fn cli_events_show_the_connectors_log() {
 }
 
 #[tokio::test]
-async fn cli_keys_and_verbs() {
+async fn key_and_execution_commands_send_their_requests() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     host.on(
         "POST /v1/keys",

@@ -1,4 +1,4 @@
-//! A host that answers from a script and keeps what it was asked.
+//! A fake host that responds from a script and records the requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ pub(crate) struct Asked {
     pub(crate) body: Bytes,
 }
 
-/// One answer of the script.
+/// One response of the script.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     status: u16,
@@ -28,7 +28,7 @@ pub(crate) struct Reply {
 
 #[derive(Clone, Default)]
 struct Script {
-    /// Answers by method and path; the last one stays.
+    /// Responses by method and path; the last one repeats.
     replies: Arc<Mutex<BTreeMap<String, VecDeque<Reply>>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }

@@ -1,4 +1,4 @@
-//! Files: `apply` sends them, `serve` refuses wrong ones, and both say where.
+//! Configuration files: `apply` sends them, `serve` refuses invalid ones with the position.
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ connector = "sandbox"
 "#;
 
 #[tokio::test]
-async fn cli_apply_sends_the_text() {
+async fn apply_sends_the_text() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     place.write("part.toml", FILE);
     let applied = json!({"applied": [{"kind": "channel", "name": "shop-de", "version": 1, "created": true}, {"kind": "connection", "name": "shop-de/acme", "version": 7, "created": false}]});
@@ -34,12 +34,16 @@ async fn cli_apply_sends_the_text() {
 }
 
 #[tokio::test]
-async fn cli_apply_shows_refusals() {
+async fn apply_shows_refusals() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     place.write("part.toml", FILE);
     host.on(
         "POST /v1/documents:apply",
-        Reply::new(409, json!({"title": "Conflict", "detail": "managed by the configuration file", "code": "managed_by_file"})),
+        Reply::new(
+            409,
+            json!({"title": "Conflict", "detail": "managed by the configuration file",
+                "code": "managed_by_file"}),
+        ),
     );
     let ended = place.run(&["apply", "part.toml", "--url", &host.url]).await;
     assert_eq!(
@@ -65,7 +69,7 @@ async fn cli_apply_shows_refusals() {
 }
 
 #[tokio::test]
-async fn cli_serve_says_where_a_file_is_wrong() {
+async fn serve_reports_the_position_of_a_problem() {
     let place = Place::new();
     place.write("egression.toml", FILE);
     let ended = place.run(&["serve", "--config", "egression.toml"]).await;
@@ -73,7 +77,7 @@ async fn cli_serve_says_where_a_file_is_wrong() {
         (ended.code, ended.stderr.as_str()),
         (
             Some(2),
-            "error: egression.toml:5:1: there is no subscription `acme` in this file (reference.missing)\n"
+            "error: egression.toml:5:1: this file has no subscription `acme` (reference.missing)\n"
         )
     );
 }

@@ -1,5 +1,4 @@
-//! The real binary against a small fake of the REST contract: what it prints, what it asks for, how
-//! it exits.
+//! The real binary against a small fake of the REST contract: its output, requests and exit codes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,7 +6,7 @@ mod binary;
 mod connectors;
 mod fake;
 mod files;
-mod following;
 mod refusals;
 mod sandbox;
 mod submission;
+mod watching;

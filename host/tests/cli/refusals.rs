@@ -1,4 +1,4 @@
-//! Refusals, outages and mistakes: each with its exit code and a text that helps.
+//! Refusals, outages and usage errors: exit codes and messages.
 
 use serde_json::json;
 
@@ -6,10 +6,10 @@ use crate::binary::Place;
 use crate::fake::{FakeHost, Reply};
 
 #[tokio::test]
-async fn cli_a_refusal_names_every_place() {
+async fn refusal_lists_every_pointer() {
     let (place, host) = (Place::new(), FakeHost::start().await);
-    let problem = json!({"type": "urn:egression:problem:invalid_request", "title": "Bad request", "status": 400, "detail": "2 jobs are wrong", "code": "invalid_request",
-        "errors": [{"pointer": "/jobs/0/action", "code": "invalid_value", "detail": "`fly` is no action"}, {"pointer": "/jobs/3/channel", "code": "unknown_channel", "detail": "there is no channel `x`"}],
+    let problem = json!({"type": "urn:egression:problem:invalid_request", "title": "Bad request", "status": 400, "detail": "2 jobs are invalid", "code": "invalid_request",
+        "errors": [{"pointer": "/jobs/0/action", "code": "invalid_value", "detail": "`fly` is not an action"}, {"pointer": "/jobs/3/channel", "code": "unknown_channel", "detail": "no channel `x`"}],
         "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"});
     host.on("POST /v1/bulk", Reply::new(400, problem));
     place.write("jobs.ndjson", "{}\n");
@@ -25,7 +25,7 @@ async fn cli_a_refusal_names_every_place() {
 }
 
 #[tokio::test]
-async fn cli_exit_codes() {
+async fn exit_code_tells_the_kind_of_failure() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     host.on(
         "GET /v1/jobs/job_2",
@@ -60,14 +60,14 @@ async fn cli_exit_codes() {
     assert!(
         ended
             .stderr
-            .starts_with(&format!("error: the host at {nobody} cannot be reached: ")),
+            .starts_with(&format!("error: cannot reach the host at {nobody}: ")),
         "{}",
         ended.stderr
     );
 }
 
 #[tokio::test]
-async fn cli_lists_follow_their_pages_but_not_elsewhere() {
+async fn list_follows_its_pages_but_not_to_another_host() {
     let (place, host, other) = (
         Place::new(),
         FakeHost::start().await,

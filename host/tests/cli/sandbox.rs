@@ -1,11 +1,11 @@
-//! `sandbox`: the shop as a program.
+//! `sandbox`: the shop as a process.
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::binary::Place;
 
 #[tokio::test]
-async fn cli_sandbox_serves_until_told_to_stop() {
+async fn sandbox_serves_until_a_signal() {
     let place = Place::new();
     place.write("scenario.toml", "account = \"acme\"\n");
     let mut child = place
@@ -37,7 +37,7 @@ async fn cli_sandbox_serves_until_told_to_stop() {
 }
 
 #[tokio::test]
-async fn cli_sandbox_refuses_a_wrong_scenario() {
+async fn sandbox_refuses_an_invalid_scenario() {
     let place = Place::new();
     place.write("scenario.toml", "[faults]\nerror_5xx = 2\n");
     let ended = place

@@ -1,4 +1,4 @@
-//! `submit`: what travels, and what comes of it.
+//! `submit`: the request and its output.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use crate::binary::Place;
 use crate::fake::{FakeHost, Reply, execution};
 
 #[tokio::test]
-async fn cli_submit_sends_the_file_as_it_is() {
+async fn submit_sends_the_file_unchanged() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     let accepted = execution(
         "queued",
@@ -40,7 +40,7 @@ async fn cli_submit_sends_the_file_as_it_is() {
         ])
         .await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(ended.stderr, "accepted as exe_1: 3 jobs, 1 refused\n");
+    assert_eq!(ended.stderr, "accepted as exe_1: 3 jobs, 1 rejected\n");
     insta::assert_snapshot!("submit_on_a_pipe", ended.stdout);
     for file in ["bulk.json", "one.json", "jobs.ndjson.gz"] {
         assert_eq!(
@@ -106,7 +106,7 @@ async fn cli_submit_sends_the_file_as_it_is() {
 }
 
 #[tokio::test]
-async fn cli_submit_streams_what_is_large() {
+async fn submit_streams_a_large_file() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     host.on(
         "POST /v1/bulk",
@@ -121,12 +121,12 @@ async fn cli_submit_streams_what_is_large() {
         .run_with(&["submit", "-", "--url", &host.url], text.as_bytes())
         .await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    // The fake takes bodies of at most 2 MB by itself.
+    // The fake's default limit is 2 MB.
     assert_eq!(host.asked()[0].body, text);
 }
 
 #[tokio::test]
-async fn cli_the_local_key_is_found() {
+async fn local_key_is_found() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     place.write("egression-data/admin.key", "egk_local\n");
     place.write("elsewhere/admin.key", "egk_else\n");

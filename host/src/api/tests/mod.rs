@@ -22,7 +22,7 @@ use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt as _;
@@ -33,12 +33,12 @@ use super::state::{Changed as ChangedConnector, Probe};
 use super::*;
 use crate::clock::Clock;
 use crate::documents::configuration::{Configuration, Document};
-use crate::documents::secrets::{SecretSink, SecretSinkError};
 use crate::runtime::description::Description;
 use crate::store::Store;
 use crate::store::connectors::ConnectorRow;
 use crate::store::documents::ManagedBy;
 use crate::store::rows::{Changes, ExecutionStatus, IdMapChange, JobRow, Settlement, Transition};
+use crate::vault::{MasterKey, Vault};
 
 /// A host's API on a store of its own.
 struct Host {
@@ -106,8 +106,12 @@ impl Host {
         let clock = Clock::system();
         let store = Store::open(dir.path(), clock.clone()).await.unwrap();
         let configuration = Configuration::open(
-            Arc::new(store.clone()),
-            Arc::new(Secrets),
+            store.clone(),
+            Vault::new(
+                &MasterKey::from_bytes([0; 32]),
+                store.clone(),
+                clock.clone(),
+            ),
             Arc::new(|_: &str| None),
         )
         .await
@@ -317,27 +321,6 @@ fn line(id: &str) -> Value {
 
 fn defaults() -> Value {
     json!({"subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "upsert", "object_type": "product"})
-}
-
-struct Secrets;
-
-#[async_trait]
-impl SecretSink for Secrets {
-    async fn put(
-        &self,
-        _: &str,
-        _: &str,
-        _: SecretString,
-        _: &[String],
-    ) -> Result<bool, SecretSinkError> {
-        Ok(true)
-    }
-    async fn bound_hosts(&self, _: &str, _: &str) -> Result<Option<Vec<String>>, SecretSinkError> {
-        Ok(None)
-    }
-    async fn forget(&self, _: &str, _: &str) -> Result<(), SecretSinkError> {
-        Ok(())
-    }
 }
 
 /// Takes any bytes that begin as WebAssembly does.

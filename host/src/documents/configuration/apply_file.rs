@@ -1,26 +1,26 @@
-//! The configuration file at start: its documents are put in force, and those that vanished from it
-//! are removed.
+//! Applies the configuration file at start, and removes the documents that vanished from it.
 
 use std::collections::BTreeSet;
 
 use super::{Configuration, ConfigurationError, Document};
 use crate::documents::model::Documents;
-use crate::documents::validate::{self, Issue};
+use crate::documents::validate;
 use crate::store::documents::{DocumentError, DocumentKind, DocumentName, ManagedBy};
 
-/// What became of a file's documents.
+/// The result of applying a file.
 #[derive(Debug, Default)]
 pub struct Applied {
     pub put: usize,
-    /// Vanished from the file, and removed.
+    /// Documents that vanished from the file.
     pub removed: Vec<DocumentName>,
-    /// Vanished from the file, but still needed, with the reason. They stay in force.
+    /// Documents that vanished from the file but are still needed, with the reason. They stay in
+    /// force.
     pub kept: Vec<(DocumentName, String)>,
 }
 
 impl Documents {
-    /// All documents in an order in which none names a later one, with their pointers.
-    fn in_order(self) -> Vec<(String, Document)> {
+    /// All documents with their pointers, in an order in which none refers to a later one.
+    pub(crate) fn in_order(self) -> Vec<(String, Document)> {
         fn placed<T>(
             kind: &'static str,
             documents: Vec<T>,
@@ -44,12 +44,12 @@ impl Documents {
 }
 
 impl Configuration {
-    /// Puts a file's documents in force as `managed_by: file`. A document that was managed by the
-    /// API is taken over.
+    /// Writes a file's documents as `managed_by: file`. The file takes over a document that the API
+    /// managed.
     ///
     /// # Errors
-    /// [`ConfigurationError::Invalid`] with all that is wrong with the set, secrets that cannot be
-    /// read included, before anything is written; else what the store or the vault says.
+    /// [`ConfigurationError::Invalid`] with all problems, unreadable secrets included, before
+    /// anything is written; otherwise the error of the store or the vault.
     pub async fn apply_file(&self, documents: Documents) -> Result<Applied, ConfigurationError> {
         let mut issues = validate::complete_set(&documents);
         let documents = documents.in_order();
@@ -86,7 +86,7 @@ impl Configuration {
             DocumentKind::Source,
             DocumentKind::Subscription,
         ] {
-            for stored in self.shelf.documents(kind).await? {
+            for stored in self.store.documents(kind).await? {
                 if stored.managed_by == ManagedBy::File && !named.contains(&stored.name) {
                     self.retire(stored.name, &mut applied).await?;
                 }
@@ -102,47 +102,15 @@ impl Configuration {
     ) -> Result<(), ConfigurationError> {
         match self.remove(&name, ManagedBy::File, None).await {
             Ok(()) => {
-                tracing::info!(document = %Shown(&name), "removed: no longer in the configuration file");
+                tracing::info!(document = %name, "document removed: no longer in the file");
                 applied.removed.push(name);
             }
             Err(ConfigurationError::Document(DocumentError::InUse(reason))) => {
-                tracing::warn!(document = %Shown(&name), reason, "kept although no longer in the configuration file");
+                tracing::warn!(document = %name, reason, "document kept although no longer in the file");
                 applied.kept.push((name, reason));
             }
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-}
-
-impl ConfigurationError {
-    /// The same seen from the set that the document is in.
-    pub(super) fn under(self, pointer: &str) -> Self {
-        match self {
-            Self::Invalid { issues } => Self::Invalid {
-                issues: issues
-                    .into_iter()
-                    .map(|issue: Issue| issue.under(pointer))
-                    .collect(),
-            },
-            other => other,
-        }
-    }
-}
-
-/// A document's name for people.
-struct Shown<'a>(&'a DocumentName);
-
-impl std::fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            DocumentName::Subscription(name) => write!(f, "subscription {name}"),
-            DocumentName::Source(name) => write!(f, "source {name}"),
-            DocumentName::Channel(name) => write!(f, "channel {name}"),
-            DocumentName::Connection {
-                channel,
-                subscription,
-            } => write!(f, "connection of {subscription} into {channel}"),
-        }
     }
 }

@@ -1,14 +1,17 @@
-//! The documents in force and the only way to change them.
+//! The documents in force, and the only way to change them.
 //!
-//! A change is checked, written through the store, its secrets go to the vault, and a new
-//! [`Catalogue`] is published. One change at a time. A credential stays bound to the hosts that it
-//! was entered for: a connection whose settings lead elsewhere is parked until the credential is
+//! Changes run one at a time. Each change is checked, written to the store, its secrets go to the
+//! vault, and a new [`Catalogue`] is published. A credential stays bound to the hosts that it was
+//! entered for: a connection whose settings lead to another host is parked until the credential is
 //! entered again.
 
 mod apply_file;
-mod change;
+mod document;
+mod error;
+mod secrets;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::sync::Arc;
 
@@ -16,67 +19,39 @@ use egression_core::domain::ids::ConnectionId;
 use tokio::sync::{Mutex, watch};
 
 use crate::documents::catalogue::{Catalogue, ConnectionState};
-use crate::documents::invalid_settings::SettingsSchemas;
-use crate::documents::model::{
-    ChannelDocument, ConnectionDocument, SourceDocument, SubscriptionDocument,
-};
-use crate::documents::secrets::{SecretSink, SecretSinkError};
-use crate::documents::shelf::Shelf;
-use crate::documents::validate::{self, Issue};
-use crate::store::StoreError;
-use crate::store::documents::{
-    DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument,
-};
+use crate::documents::model::{ChannelDocument, ConnectionDocument};
+use crate::documents::validate::Issue;
+use crate::store::documents::{DocumentKind, DocumentName, ManagedBy, StoredDocument};
+use crate::store::{Store, StoreError};
+use crate::vault::Vault;
 
-pub use apply_file::Applied;
+pub use document::Document;
+pub use error::ConfigurationError;
 
 /// The reason of a connection that is parked because its credential belongs to other hosts.
 pub const NEEDS_REENTRY: &str = "credential needs re-entry";
 
-#[derive(Clone, Debug)]
-pub enum Document {
-    Subscription(SubscriptionDocument),
-    Source(SourceDocument),
-    Channel(ChannelDocument),
-    /// A subscription's way into a channel.
-    Connection(ConnectionDocument),
-}
-
-/// What came of writing a document.
+/// The result of a write.
 #[derive(Clone, Debug)]
 pub struct Put {
-    /// The document as stored: its JSON holds no secret.
+    /// The document as stored: its JSON contains no secret.
     pub stored: StoredDocument,
-    /// It was not there before.
     pub created: bool,
 }
 
-/// Why a change was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigurationError {
-    /// The document makes no sense.
-    #[error("{}", issues.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Invalid { issues: Vec<Issue> },
-    #[error(transparent)]
-    Document(#[from] DocumentError),
-    /// A secret was not kept. The document is written; the connection's calls wait for the secret.
-    #[error("the secret was not kept: {0}")]
-    Secret(#[from] SecretSinkError),
-}
-
-impl From<StoreError> for ConfigurationError {
-    fn from(error: StoreError) -> Self {
-        Self::Document(error.into())
-    }
-}
-
+/// Reads a variable of the host's environment.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
+/// Checks a connection's settings against the schema of its channel's connector. The pointers begin
+/// at the settings. A connector that is not installed has no schema and reports nothing.
+pub type SettingsCheck =
+    Arc<dyn Fn(&ChannelDocument, &ConnectionDocument) -> Vec<Issue> + Send + Sync>;
+
 pub struct Configuration {
-    shelf: Arc<dyn Shelf>,
-    secrets: Arc<dyn SecretSink>,
+    store: Store,
+    vault: Vault,
     variables: Variables,
-    pub(super) schemas: Option<Arc<dyn SettingsSchemas>>,
+    settings_check: SettingsCheck,
     current: watch::Sender<Arc<Catalogue>>,
     /// Held during a change, from its first read to the published snapshot.
     change: Mutex<()>,
@@ -88,76 +63,61 @@ impl std::fmt::Debug for Configuration {
     }
 }
 
-impl Document {
-    #[must_use]
-    pub fn name(&self) -> DocumentName {
-        match self {
-            Self::Subscription(document) => DocumentName::Subscription(document.name.clone()),
-            Self::Source(document) => DocumentName::Source(document.name.clone()),
-            Self::Channel(document) => DocumentName::Channel(document.name.clone()),
-            Self::Connection(document) => DocumentName::Connection {
-                channel: document.channel.clone(),
-                subscription: document.subscription.clone(),
-            },
-        }
-    }
-
-    /// What is wrong with it, by itself.
-    #[must_use]
-    pub fn issues(&self) -> Vec<Issue> {
-        match self {
-            Self::Subscription(document) => validate::subscription(document),
-            Self::Source(document) => validate::source(document),
-            Self::Channel(document) => validate::channel(document),
-            Self::Connection(document) => validate::connection(document),
-        }
-    }
-}
-
 impl Configuration {
-    /// Reads what is stored. `variables` reads the host's environment, for `{ env = … }`.
+    /// Reads the stored documents. `variables` resolves `{ env = … }`.
     pub async fn open(
-        shelf: Arc<dyn Shelf>,
-        secrets: Arc<dyn SecretSink>,
+        store: Store,
+        vault: Vault,
         variables: Variables,
     ) -> Result<Self, StoreError> {
-        let catalogue = read(shelf.as_ref()).await?;
+        let catalogue = read(&store).await?;
         Ok(Self {
-            shelf,
-            secrets,
+            store,
+            vault,
             variables,
-            schemas: None,
+            settings_check: Arc::new(|_, _| Vec::new()),
             current: watch::Sender::new(Arc::new(catalogue)),
             change: Mutex::new(()),
         })
     }
 
-    /// The same with the connectors' schemas: settings are checked from now on.
     #[must_use]
-    pub fn with_schemas(self, schemas: Arc<dyn SettingsSchemas>) -> Self {
+    pub fn with_settings_check(self, settings_check: SettingsCheck) -> Self {
         Self {
-            schemas: Some(schemas),
+            settings_check,
             ..self
         }
     }
 
-    /// What is in force now.
+    /// The documents in force now.
     #[must_use]
     pub fn catalogue(&self) -> Arc<Catalogue> {
         Arc::clone(&self.current.borrow())
     }
 
-    /// Follows what is in force.
+    /// Receives each new catalogue.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<Arc<Catalogue>> {
         self.current.subscribe()
     }
 
-    /// Writes a document. `if_match`: only if it is at this version.
+    /// The problems of a connection's settings, with pointers into the connection.
+    #[must_use]
+    pub fn settings_issues(
+        &self,
+        channel: &ChannelDocument,
+        connection: &ConnectionDocument,
+    ) -> Vec<Issue> {
+        (self.settings_check)(channel, connection)
+            .into_iter()
+            .map(|issue| issue.under("/settings"))
+            .collect()
+    }
+
+    /// Writes a document. With `if_match`, only if the document has this version.
     ///
     /// # Errors
-    /// [`ConfigurationError::Invalid`] with all that is wrong; else what the store or the vault
-    /// says.
+    /// [`ConfigurationError::Invalid`] with all problems, or the error of the store or the vault.
     pub async fn put(
         &self,
         document: Document,
@@ -170,9 +130,9 @@ impl Configuration {
         put
     }
 
-    /// Writes documents as the API's, none naming a later one, with their pointers. What can be
-    /// known to be wrong with one of them — a secret that is not there, or a file that looks after
-    /// it — is found before any is written.
+    /// Writes documents with their pointers, managed by the API. No document may refer to a later
+    /// one. Problems that can be known in advance (a missing secret, a document that the file
+    /// manages) are found before the first write.
     pub async fn put_set(
         &self,
         documents: Vec<(String, Document)>,
@@ -184,10 +144,10 @@ impl Configuration {
         puts
     }
 
-    /// Removes a document that nothing needs, with its secrets. `by`: who asks.
+    /// Removes a document that nothing needs, with its secrets.
     ///
     /// # Errors
-    /// What the store or the vault says.
+    /// The error of the store or the vault.
     pub async fn delete(
         &self,
         name: &DocumentName,
@@ -200,17 +160,17 @@ impl Configuration {
         removed
     }
 
-    /// Pauses or resumes a channel; false if there is none.
+    /// Pauses or resumes a channel. Returns false if the channel does not exist.
     pub async fn pause_channel(&self, channel: &str, paused: bool) -> Result<bool, StoreError> {
         let _one_at_a_time = self.change.lock().await;
-        let known = self.shelf.pause_channel(channel, paused).await?;
+        let known = self.store.pause_channel(channel, paused).await?;
         self.publish().await?;
         Ok(known)
     }
 
-    /// Keeps what the host found out about a connection; a person's pause stays. `judged`: how it
-    /// stood when that was found out; if it stands otherwise by now, somebody knows better. Whether
-    /// it was kept.
+    /// Stores the state that the host determined for a connection, unless a person paused the
+    /// connection. With `judged`, only if the connection still has this state. Returns whether the
+    /// state was stored.
     pub async fn keep_connection_state(
         &self,
         connection: ConnectionId,
@@ -220,40 +180,40 @@ impl Configuration {
         let _one_at_a_time = self.change.lock().await;
         let judged = judged.map(|judged| (judged.as_str(), judged.reason()));
         let kept = self
-            .shelf
+            .store
             .keep_connection_state(connection, (found.as_str(), found.reason()), judged)
             .await?;
         self.publish().await?;
         Ok(kept)
     }
 
-    /// Sets whether a connection may be used, as a person says.
+    /// Sets the state that a person chose for a connection.
     pub async fn set_connection_state(
         &self,
         connection: ConnectionId,
         state: &ConnectionState,
     ) -> Result<(), StoreError> {
         let _one_at_a_time = self.change.lock().await;
-        self.shelf
+        self.store
             .set_connection_state(connection, state.as_str(), state.reason())
             .await?;
         self.publish().await
     }
 
-    /// Reads the store anew and publishes what is there.
+    /// Reads the store again and publishes the result.
     pub async fn reload(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.change.lock().await;
         self.publish().await
     }
 
     async fn publish(&self) -> Result<(), StoreError> {
-        let catalogue = read(self.shelf.as_ref()).await?;
+        let catalogue = read(&self.store).await?;
         self.current.send_replace(Arc::new(catalogue));
         Ok(())
     }
 }
 
-async fn read(shelf: &dyn Shelf) -> Result<Catalogue, StoreError> {
+async fn read(store: &Store) -> Result<Catalogue, StoreError> {
     let mut rows = Vec::new();
     for kind in [
         DocumentKind::Subscription,
@@ -261,7 +221,7 @@ async fn read(shelf: &dyn Shelf) -> Result<Catalogue, StoreError> {
         DocumentKind::Channel,
         DocumentKind::Connection,
     ] {
-        rows.extend(shelf.documents(kind).await?);
+        rows.extend(store.documents(kind).await?);
     }
     Catalogue::from_rows(rows)
 }

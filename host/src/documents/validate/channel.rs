@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::limits::limits;
-use super::names::{is_name, name};
+use super::name::{is_name, name};
 use super::retry::retry;
 use super::{Issue, range};
 use crate::documents::model::ChannelDocument;
@@ -12,7 +12,7 @@ const MINUTE_MS: u64 = 60 * 1000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const MAX_BELTS: u64 = 64;
 
-/// What is wrong with a channel.
+/// The problems of a channel.
 #[must_use]
 pub fn channel(document: &ChannelDocument) -> Vec<Issue> {
     let mut issues: Vec<Issue> = [
@@ -90,7 +90,7 @@ fn belts(belts: &[Vec<String>]) -> Vec<Issue> {
             issues.push(Issue::new(
                 format!("/belts/{belt}"),
                 "belt.empty",
-                format!("belt {} names no object type", belt + 1),
+                format!("belt {} lists no object type", belt + 1),
             ));
         }
         for (place, object_type) in types.iter().enumerate() {
@@ -99,13 +99,13 @@ fn belts(belts: &[Vec<String>]) -> Vec<Issue> {
                 issues.push(Issue::new(
                     pointer,
                     "name.invalid",
-                    format!("`{object_type}` is not the name of an object type"),
+                    format!("`{object_type}` is not a valid object type"),
                 ));
             } else if let Some(first) = taken.insert(object_type, belt) {
                 issues.push(Issue::new(
                     pointer,
                     "belt.duplicate_type",
-                    format!("`{object_type}` is on belt {} already", first + 1),
+                    format!("`{object_type}` is already on belt {}", first + 1),
                 ));
             }
         }
@@ -113,7 +113,8 @@ fn belts(belts: &[Vec<String>]) -> Vec<Issue> {
     issues
 }
 
-/// A pin is one to three numbers: `1`, `1.2`, `1.2.3`, the last with an optional pre-release.
+/// Checks a version pin: one to three numbers (`1`, `1.2`, `1.2.3`). Three numbers may have a
+/// pre-release.
 fn version(text: &str) -> Option<Issue> {
     let (numbers, suffix) = text
         .split_once(['-', '+'])
@@ -129,7 +130,7 @@ fn version(text: &str) -> Option<Issue> {
         Issue::new(
             "/version",
             "version.invalid",
-            format!("`{text}` is not a version to pin, like `1`, `1.2` or `1.2.3`"),
+            format!("`{text}` is not a version; write `1`, `1.2` or `1.2.3`"),
         )
     })
 }

@@ -3,13 +3,13 @@
 use super::Issue;
 use super::hosts::allow_hosts;
 use super::limits::limits;
-use super::names::name;
+use super::name::name;
 use super::urls::url;
 use crate::documents::model::{AuthDocument, ConnectionDocument};
 use crate::documents::secret::SecretRef;
 
-/// What is wrong with a connection. Its settings are checked against the connector's schema
-/// elsewhere.
+/// The problems of a connection. [`super::super::configuration`] checks the settings against the
+/// connector's schema.
 #[must_use]
 pub fn connection(document: &ConnectionDocument) -> Vec<Issue> {
     let mut issues: Vec<Issue> = [
@@ -23,7 +23,7 @@ pub fn connection(document: &ConnectionDocument) -> Vec<Issue> {
         issues.push(Issue::new(
             "/settings",
             "settings.invalid",
-            "settings are a table of names and values",
+            "settings must be a table",
         ));
     }
     if let Some(document) = &document.auth {
@@ -34,7 +34,7 @@ pub fn connection(document: &ConnectionDocument) -> Vec<Issue> {
     issues
 }
 
-/// What is wrong with a credential. `has_connector`: a connector could make a session.
+/// The problems of a credential. `has_connector`: a connector can create sessions.
 pub(super) fn auth(document: &AuthDocument, has_connector: bool) -> Vec<Issue> {
     let mut issues = Vec::new();
     match document {
@@ -49,7 +49,7 @@ pub(super) fn auth(document: &AuthDocument, has_connector: bool) -> Vec<Issue> {
                 issues.push(Issue::new(
                     "/auth/client_id",
                     "field.missing",
-                    "the client needs an id",
+                    "the client id is empty",
                 ));
             }
         }
@@ -58,14 +58,17 @@ pub(super) fn auth(document: &AuthDocument, has_connector: bool) -> Vec<Issue> {
                 issues.push(Issue::new(
                     "/auth/scheme",
                     "auth.scheme",
-                    "a source has no connector that could make a session",
+                    "a source has no connector to create a session",
                 ));
             }
             for name in secrets.keys().filter(|name| !is_secret_name(name)) {
                 issues.push(Issue::new(
                     "/auth/secrets",
                     "name.invalid",
-                    format!("`{name}` is not the name of a secret: 1 to 63 of a-z, A-Z, 0-9, `-`, `_` and `.`"),
+                    format!(
+                        "`{name}` is not a valid name of a secret: use 1 to 63 of a-z, A-Z, 0-9, \
+                         `-`, `_` and `.`"
+                    ),
                 ));
             }
         }
@@ -84,7 +87,7 @@ fn reference(pointer: String, reference: &SecretRef) -> Option<Issue> {
         SecretRef::Env(name) if name.is_empty() || name.contains(['=', '\0']) => Some(Issue::new(
             pointer,
             "secret.invalid",
-            format!("`{name}` is not the name of an environment variable"),
+            format!("`{name}` is not a valid name of an environment variable"),
         )),
         SecretRef::File(path) if path.as_os_str().is_empty() => {
             Some(Issue::new(pointer, "secret.invalid", "the path is empty"))

@@ -1,4 +1,4 @@
-//! A set of documents as a file holds it: each by itself, no two of one name, and what they name.
+//! A set of documents, as in a file: each document, duplicate names, and references.
 
 use std::collections::BTreeSet;
 
@@ -6,43 +6,31 @@ use super::{Issue, channel, connection, source, subscription};
 use crate::documents::model::{AuthDocument, Documents};
 use crate::documents::secret::SecretRef;
 
-/// What is wrong with a set whose references may lead out of it, as `egression apply` sends it.
-/// Pointers begin with the kind and the place in the set: `/channels/0/partition`.
+/// The problems of a set that may refer to documents outside it, as `egression apply` sends it.
+/// Pointers begin with the kind and the index in the set: `/channels/0/partition`.
 #[must_use]
 pub fn set(documents: &Documents) -> Vec<Issue> {
-    let mut issues = Vec::new();
-    issues.extend(each(
-        "subscriptions",
-        &documents.subscriptions,
-        subscription,
-    ));
-    issues.extend(each("sources", &documents.sources, source));
-    issues.extend(each("channels", &documents.channels, channel));
-    issues.extend(each("connections", &documents.connections, connection));
-    issues.extend(repeated(
-        "subscriptions",
-        documents.subscriptions.iter().map(|d| d.name.clone()),
-    ));
-    issues.extend(repeated(
-        "sources",
-        documents.sources.iter().map(|d| d.name.clone()),
-    ));
-    issues.extend(repeated(
-        "channels",
-        documents.channels.iter().map(|d| d.name.clone()),
-    ));
-    issues.extend(repeated(
-        "connections",
-        documents
-            .connections
-            .iter()
-            .map(|d| format!("{} of {}", d.channel, d.subscription)),
-    ));
-    issues.extend(values(documents));
-    issues
+    let Documents {
+        subscriptions,
+        sources,
+        channels,
+        connections,
+    } = documents;
+    [
+        of_kind("subscriptions", subscriptions, subscription, |d| {
+            d.name.clone()
+        }),
+        of_kind("sources", sources, source, |d| d.name.clone()),
+        of_kind("channels", channels, channel, |d| d.name.clone()),
+        of_kind("connections", connections, connection, |d| {
+            format!("{}/{}", d.subscription, d.channel)
+        }),
+        values(documents),
+    ]
+    .concat()
 }
 
-/// What is wrong with a set that must be complete in itself, as the file of `egression serve`.
+/// The problems of a set that must be complete, as the file of `egression serve`.
 #[must_use]
 pub fn complete_set(documents: &Documents) -> Vec<Issue> {
     let mut issues = set(documents);
@@ -57,7 +45,7 @@ pub fn complete_set(documents: &Documents) -> Vec<Issue> {
             Issue::new(
                 format!("/connections/{index}/{field}"),
                 "reference.missing",
-                format!("there is no {field} `{name}` in this file"),
+                format!("this file has no {field} `{name}`"),
             )
         };
         if !subscriptions.contains(document.subscription.as_str()) {
@@ -71,41 +59,33 @@ pub fn complete_set(documents: &Documents) -> Vec<Issue> {
     issues
 }
 
-fn each<T>(kind: &str, documents: &[T], check: fn(&T) -> Vec<Issue>) -> Vec<Issue> {
-    let placed = |(index, document): (usize, &T)| {
-        let prefix = format!("/{kind}/{index}");
-        check(document)
-            .into_iter()
-            .map(move |issue| issue.under(&prefix))
-    };
-    documents.iter().enumerate().flat_map(placed).collect()
-}
-
-fn repeated(kind: &str, names: impl Iterator<Item = String>) -> Vec<Issue> {
+/// The problems of the documents of one kind, duplicates included.
+fn of_kind<T>(
+    kind: &str,
+    documents: &[T],
+    check: fn(&T) -> Vec<Issue>,
+    name: fn(&T) -> String,
+) -> Vec<Issue> {
+    let mut issues = Vec::new();
     let mut seen = BTreeSet::new();
-    let issue = |index: usize, name: &str| {
-        Issue::new(
-            format!("/{kind}/{index}"),
-            "document.duplicate",
-            format!("`{name}` is there twice"),
-        )
-    };
-    names
-        .enumerate()
-        .filter_map(|(index, name)| {
-            if seen.contains(&name) {
-                Some(issue(index, &name))
-            } else {
-                seen.insert(name);
-                None
-            }
-        })
-        .collect()
+    for (index, document) in documents.iter().enumerate() {
+        let pointer = format!("/{kind}/{index}");
+        issues.extend(check(document).into_iter().map(|i| i.under(&pointer)));
+        let name = name(document);
+        if seen.contains(&name) {
+            let detail = format!("`{name}` is defined twice");
+            issues.push(Issue::new(pointer, "document.duplicate", detail));
+        } else {
+            seen.insert(name);
+        }
+    }
+    issues
 }
 
-/// A file never holds a secret itself.
+/// A file must not contain a secret.
 fn values(documents: &Documents) -> Vec<Issue> {
-    let detail = "a file must not hold a secret; write `{ env = \"NAME\" }` or `{ file = \"PATH\" }`, or give the value by the API";
+    let detail = "a file must not contain a secret; write `{ env = \"NAME\" }` or \
+        `{ file = \"PATH\" }`, or send the value through the API";
     references(
         documents,
         |reference| matches!(reference, SecretRef::Value(_)),
@@ -114,9 +94,10 @@ fn values(documents: &Documents) -> Vec<Issue> {
     )
 }
 
-/// Nothing can be kept for a document that only this file manages.
+/// The host has no stored values for documents that a file manages.
 fn kept(documents: &Documents) -> Vec<Issue> {
-    let detail = "nothing is stored for what this file manages; write `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
+    let detail = "the host stores no value for documents in this file; write \
+        `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
     references(
         documents,
         |reference| matches!(reference, SecretRef::Stored(_)),
@@ -131,25 +112,20 @@ fn references(
     code: &'static str,
     detail: &str,
 ) -> Vec<Issue> {
-    let sources = documents
-        .sources
-        .iter()
-        .map(|d| d.auth.as_ref())
+    let sources = documents.sources.iter().map(|d| d.auth.as_ref());
+    let connections = documents.connections.iter().map(|d| d.auth.as_ref());
+    let sources = sources.enumerate().map(|(i, auth)| ("sources", i, auth));
+    let connections = connections
         .enumerate()
-        .map(|(index, auth)| ("sources", index, auth));
-    let connections = documents
-        .connections
-        .iter()
-        .map(|d| d.auth.as_ref())
-        .enumerate()
-        .map(|(index, auth)| ("connections", index, auth));
-    let place = |(kind, index, auth): (&'static str, usize, Option<&AuthDocument>)| -> Vec<Issue> {
-        let secrets = auth.map(AuthDocument::secrets).unwrap_or_default();
-        secrets
-            .into_iter()
-            .filter(|s| matches(s.reference))
-            .map(|s| Issue::new(s.pointer, code, detail).under(&format!("/{kind}/{index}")))
-            .collect()
-    };
-    sources.chain(connections).flat_map(place).collect()
+        .map(|(i, auth)| ("connections", i, auth));
+    let mut issues = Vec::new();
+    for (kind, index, auth) in sources.chain(connections) {
+        for secret in auth.map(AuthDocument::secrets).unwrap_or_default() {
+            if matches(secret.reference) {
+                let pointer = format!("/{kind}/{index}{}", secret.pointer);
+                issues.push(Issue::new(pointer, code, detail));
+            }
+        }
+    }
+    issues
 }

@@ -11,21 +11,20 @@ use super::Issue;
 pub struct HostPattern {
     pub scheme: String,
     pub host: HostName,
-    /// The port; the scheme's own if none was given.
+    /// The given port, or the scheme's default.
     pub port: u16,
 }
 
-/// The host or hosts that a pattern names.
+/// The host or hosts that a pattern matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostName {
-    /// This name, in lower case.
+    /// One name, in lower case.
     Exact(String),
-    /// Every name that ends in a dot and this suffix, in lower case; the suffix alone is not meant.
+    /// Every name that ends in a dot and this suffix, in lower case. The suffix alone does not match.
     Below(String),
     Address(IpAddr),
 }
 
-/// A text is not a host pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` {reason}")]
 pub struct HostPatternError {
@@ -48,18 +47,18 @@ impl FromStr for HostPattern {
             default_port(scheme).ok_or_else(|| wrong("must begin with https:// or http://"))?;
         if rest.contains(['/', '?', '#', '@']) {
             return Err(wrong(
-                "must be a scheme, a host and perhaps a port, without path or user",
+                "must be a scheme, a host and an optional port, without path or user",
             ));
         }
-        let (host, port) = split_port(rest).ok_or_else(|| wrong("has a port that is none"))?;
+        let (host, port) = split_port(rest).ok_or_else(|| wrong("has an invalid port"))?;
         let host = match host.strip_prefix("*.") {
             Some(suffix) if suffix.split('.').count() < 2 => {
-                return Err(wrong("needs at least two labels behind `*.`"));
+                return Err(wrong("needs at least two labels after `*.`"));
             }
             Some(suffix) => HostName::Below(
-                domain(suffix).ok_or_else(|| wrong("holds no valid host name behind `*.`"))?,
+                domain(suffix).ok_or_else(|| wrong("has no valid host name after `*.`"))?,
             ),
-            None => exact(host).ok_or_else(|| wrong("holds no valid host name or address"))?,
+            None => exact(host).ok_or_else(|| wrong("has no valid host name or address"))?,
         };
         Ok(Self {
             scheme: scheme.to_owned(),
@@ -78,7 +77,7 @@ impl fmt::Display for HostPattern {
             HostName::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
             HostName::Address(address) => write!(f, "{address}")?,
         }
-        // As URLs are written: without the scheme's own port.
+        // Like URLs, without the scheme's default port.
         if Some(self.port) == default_port(&self.scheme) {
             Ok(())
         } else {
@@ -87,7 +86,7 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// What is wrong with the patterns at `/allow_hosts`.
+/// The problems of the patterns at `/allow_hosts`.
 pub(super) fn allow_hosts(patterns: &[String]) -> Vec<Issue> {
     let issue = |(index, text): (usize, &String)| {
         let error = text.parse::<HostPattern>().err()?;
@@ -108,7 +107,7 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// Host and port; `None` if the port is not a number from 1 to 65535.
+/// Splits host and port; none if the port is not a number from 1 to 65535.
 fn split_port(rest: &str) -> Option<(&str, Option<u16>)> {
     let host_end = if rest.starts_with('[') {
         rest.find(']')? + 1

@@ -1,22 +1,21 @@
-//! Limits: no zeros, no lengths of time beyond a year, names that tell them apart.
+//! Refuses limits that make no sense: zeros, periods beyond a year, duplicate names, a scope that
+//! does not belong there.
 
 use std::collections::BTreeSet;
 
 use egression_core::time::Wall;
 
-use super::names::name;
+use super::name::name;
 use super::{Issue, range};
 use crate::documents::limits::{LimitDocument, LimitScope};
 
-/// The longest period of a limit.
+/// A year.
 const MAX_PERIOD_MS: u64 = 366 * 24 * 60 * 60 * 1000;
-/// The shortest window that begins at fixed times: clocks agree to some milliseconds only.
+/// The shortest window with an anchor: clocks agree only within some milliseconds.
 const MIN_FIXED_WINDOW_MS: u64 = 1000;
-/// The most requests that a limit counts.
 const MAX_REQUESTS: u64 = u32::MAX as u64;
 
-/// What is wrong with the limits at `/limits`. `shared`: whether they may be shared beyond their
-/// own document.
+/// The problems of the limits at `/limits`. `shared`: other documents may share them.
 pub(super) fn limits(limits: &[LimitDocument], shared: bool) -> Vec<Issue> {
     let mut issues = Vec::new();
     let mut seen = BTreeSet::new();
@@ -32,7 +31,7 @@ pub(super) fn limits(limits: &[LimitDocument], shared: bool) -> Vec<Issue> {
             issues.push(Issue::new(
                 at("scope"),
                 "limit.scope",
-                "a limit that others share belongs to the channel; leave `scope` out here",
+                "a shared limit belongs to the channel; omit `scope` here",
             ));
         }
         issues.extend(
@@ -56,7 +55,7 @@ pub(super) fn limits(limits: &[LimitDocument], shared: bool) -> Vec<Issue> {
             issues.push(Issue::new(
                 at("name"),
                 "limit.duplicate",
-                format!("two limits are called `{limit_name}`"),
+                format!("two limits have the name `{limit_name}`"),
             ));
         }
     }
@@ -88,16 +87,13 @@ fn sizes(limit: &LimitDocument) -> Vec<(&'static str, u64, u64)> {
     }
 }
 
-/// What is wrong with a window that begins at fixed times.
+/// The problems of a window with an anchor.
 fn fixed(at: &impl Fn(&str) -> String, window_ms: u64, anchor: &str) -> Vec<Issue> {
     let mut issues = Vec::new();
     if let Err(error) = Wall::parse_rfc3339(anchor) {
-        let example = "an instant such as `2026-01-01T00:00:00-08:00` (RFC 3339) is expected";
-        issues.push(Issue::new(
-            at("anchor"),
-            "limit.anchor",
-            format!("{example}: {error}"),
-        ));
+        let detail =
+            format!("must be an RFC 3339 instant such as `2026-01-01T00:00:00-08:00`: {error}");
+        issues.push(Issue::new(at("anchor"), "limit.anchor", detail));
     }
     issues.extend(range(
         &at("window_ms"),

@@ -1,17 +1,22 @@
-//! What is wrong with documents beyond their shape: names, ranges, URLs, references.
+//! The checks of documents beyond their shape: names, ranges, URLs, references.
 //!
-//! Everything here is pure and complete: all issues of a document are found at once, each with the
-//! place and a sentence that says what would be right. Reading secrets and asking the store are
-//! left to [`super::configuration`].
+//! The checks are pure. They find all issues of a document at once, each with its place and a
+//! sentence that explains the rule. [`super::configuration`] reads secrets and asks the store.
+//!
+//! One file per kind of document (`channel`, `connection`, `source`, `subscription`), one for a
+//! whole file of documents (`document_set`), and one per part that several kinds share: `limits`
+//! refuses limits that make no sense, `retry`, `name`, `urls`, `hosts`. `unguarded_limits` finds
+//! limits that are valid but that the gate's guard cannot protect.
 
 mod channel;
 mod connection;
 mod document_set;
 mod hosts;
 mod limits;
-mod names;
+mod name;
 mod retry;
 mod source;
+mod subscription;
 mod unguarded_limits;
 mod urls;
 
@@ -20,15 +25,15 @@ use serde::Serialize;
 pub use channel::channel;
 pub use connection::connection;
 pub use document_set::{complete_set, set};
-pub use hosts::{HostName, HostPattern};
-pub use names::{is_name, subscription};
+pub use hosts::HostPattern;
 pub use source::source;
-pub use unguarded_limits::{unguarded, unguarded_limits};
+pub use subscription::subscription;
+pub use unguarded_limits::unguarded;
 
-/// One thing that is wrong with a document.
+/// One problem of a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Issue {
-    /// Where, as a JSON pointer (RFC 6901) into the document.
+    /// The place in the document, as a JSON pointer (RFC 6901).
     pub pointer: String,
     /// Stable and machine-readable: `url.invalid`.
     pub code: &'static str,
@@ -37,7 +42,6 @@ pub struct Issue {
 }
 
 impl Issue {
-    /// An issue at a place.
     pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             pointer: pointer.into(),
@@ -46,7 +50,7 @@ impl Issue {
         }
     }
 
-    /// The same issue where its document is part of a larger one.
+    /// The same issue, seen from a larger document that contains this one at `prefix`.
     #[must_use]
     pub fn under(self, prefix: &str) -> Self {
         Self {
@@ -62,15 +66,11 @@ impl std::fmt::Display for Issue {
     }
 }
 
-/// An issue if a number is not within its bounds.
-pub(crate) fn range(pointer: &str, value: u64, least: u64, most: u64, unit: &str) -> Option<Issue> {
-    let wrong = value < least || value > most;
-    wrong.then(|| {
-        Issue::new(
-            pointer,
-            "value.out_of_range",
-            format!("must be {least} to {most}{unit}, not {value}"),
-        )
+/// Refuses a number outside its bounds.
+pub fn range(pointer: &str, value: u64, least: u64, most: u64, unit: &str) -> Option<Issue> {
+    (value < least || value > most).then(|| {
+        let detail = format!("must be between {least} and {most}{unit}, not {value}");
+        Issue::new(pointer, "value.out_of_range", detail)
     })
 }
 

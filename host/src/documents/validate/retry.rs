@@ -1,4 +1,4 @@
-//! Retry rules: attempts, backoff, and the tokens that re-judge an outcome.
+//! Retry rules: attempts, backoff, and the tokens that override an outcome.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,11 @@ use egression_core::domain::retry::RetryRules;
 
 use super::{Issue, range};
 
-/// The most attempts of a job.
 const MAX_ATTEMPTS: u64 = 100;
 const MAX_BACKOFF_MS: u64 = 24 * 60 * 60 * 1000;
 const MAX_TOKEN: usize = 128;
 
-/// What is wrong with the rules at `/retry`.
+/// The problems of the rules at `/retry`.
 pub(super) fn retry(rules: &RetryRules) -> Vec<Issue> {
     let mut issues: Vec<Issue> = [
         range(
@@ -47,7 +46,7 @@ pub(super) fn retry(rules: &RetryRules) -> Vec<Issue> {
                 issues.push(Issue::new(
                     pointer,
                     "retry.contradiction",
-                    format!("`{token}` is in `{other}` too"),
+                    format!("`{token}` is also in `{other}`"),
                 ));
             }
         }
@@ -55,7 +54,7 @@ pub(super) fn retry(rules: &RetryRules) -> Vec<Issue> {
     issues
 }
 
-/// A token is a status (`503`), a class of statuses (`5xx`) or a code of a problem or of the
+/// Checks a token: a status (`503`), a class of statuses (`5xx`), or a code of a problem or of the
 /// destination.
 fn wrong_token(token: &str) -> Option<String> {
     if let Some(class) = token
@@ -63,11 +62,11 @@ fn wrong_token(token: &str) -> Option<String> {
         .filter(|class| class.len() == 1 && class.bytes().all(|b| b.is_ascii_digit()))
     {
         return (!("1"..="5").contains(&class))
-            .then(|| format!("`{token}` is no class of statuses; those are 1xx to 5xx"));
+            .then(|| format!("`{token}` is not a class of statuses (1xx to 5xx)"));
     }
     let printable = !token.is_empty()
         && token.chars().count() <= MAX_TOKEN
         && !token.chars().any(|c| c.is_whitespace() || c.is_control());
     (!printable)
-        .then(|| format!("must be a status like `503`, a class like `5xx` or a code of at most {MAX_TOKEN} characters without spaces"))
+        .then(|| format!("must be a status (`503`), a class (`5xx`), or a code of at most {MAX_TOKEN} characters without spaces"))
 }

@@ -1,18 +1,16 @@
 //! Sources.
 
 use super::limits::limits;
-use super::names::name;
+use super::name::name;
 use super::urls::{template, url};
 use super::{Issue, connection::auth, range};
 use crate::documents::model::{SourceDocument, SourceKind};
 
-/// Ids that one batch read may ask for.
 const MAX_BATCH: u64 = 10_000;
 const MAX_TIMEOUT_MS: u64 = 10 * 60 * 1000;
-/// The largest body of one object.
 const MAX_OBJECT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What is wrong with a source.
+/// The problems of a source.
 #[must_use]
 pub fn source(document: &SourceDocument) -> Vec<Issue> {
     let mut issues: Vec<Issue> = [
@@ -68,7 +66,7 @@ fn inline(document: &SourceDocument) -> Vec<Issue> {
         Issue::new(
             pointer,
             "field.unexpected",
-            "a source of kind `inline` is never called; its bodies come with the request",
+            "the host never calls a source of kind `inline`; its bodies come with the submission",
         )
     };
     given

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::name::is_name;
 use super::*;
 use crate::documents::model::{ChannelDocument, ConnectionDocument, Documents, SourceDocument};
 
@@ -46,14 +47,14 @@ fn connection_with(changes: Value) -> Vec<Issue> {
 }
 
 #[test]
-fn defaults_are_well() {
+fn defaults_are_valid() {
     assert_eq!(channel_with(json!({})), []);
     assert_eq!(source_with(json!({})), []);
     assert_eq!(connection_with(json!({})), []);
 }
 
 #[test]
-fn names_are_plain() {
+fn name_has_only_plain_characters() {
     for good in ["a", "shop-de", "9.x_y", &"a".repeat(63)] {
         assert!(is_name(good), "{good}");
     }
@@ -63,7 +64,7 @@ fn names_are_plain() {
 }
 
 #[test]
-fn belts_name_each_type_once() {
+fn belts_list_each_type_once() {
     let issues =
         channel_with(json!({"belts": [["category", "brand"], [], ["product", "brand"], ["A"]]}));
     assert_eq!(
@@ -74,7 +75,7 @@ fn belts_name_each_type_once() {
             ("/belts/3/0", "name.invalid")
         ]
     );
-    assert_eq!(issues[1].detail, "`brand` is on belt 1 already");
+    assert_eq!(issues[1].detail, "`brand` is already on belt 1");
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn retry_tokens_are_statuses_classes_or_codes() {
 }
 
 #[test]
-fn limits_hold_no_zeros() {
+fn limit_without_room_is_refused() {
     let limits = json!({"limits": [
         {"kind": "token_bucket", "rate": 0, "per_ms": 0, "burst": 0},
         {"kind": "window", "max": 1, "window_ms": 0, "name": "daily"},
@@ -145,7 +146,7 @@ fn limits_hold_no_zeros() {
 }
 
 #[test]
-fn fixed_windows_have_an_instant_and_a_length_that_clocks_can_tell() {
+fn fixed_window_needs_an_instant_and_at_least_a_second() {
     let limits = json!({"limits": [
         {"kind": "window", "max": 1, "window_ms": 86_400_000, "anchor": "midnight"},
         {"kind": "window", "max": 1, "window_ms": 999, "anchor": "2026-01-01T00:00:00-08:00"},
@@ -163,7 +164,7 @@ fn fixed_windows_have_an_instant_and_a_length_that_clocks_can_tell() {
 }
 
 #[test]
-fn source_urls_are_absolute_templates() {
+fn source_url_is_an_absolute_template() {
     let refused = [
         "pim/{type}/{id}",
         "ftp://pim.example/{type}/{id}",
@@ -196,7 +197,7 @@ fn source_urls_are_absolute_templates() {
 }
 
 #[test]
-fn a_source_needs_what_its_kind_needs() {
+fn source_fields_depend_on_its_kind() {
     assert_eq!(
         found(&source_with(json!({"object_url": null}))),
         [("/object_url", "field.missing")]
@@ -215,7 +216,7 @@ fn a_source_needs_what_its_kind_needs() {
 }
 
 #[test]
-fn host_patterns() {
+fn host_pattern_is_scheme_host_and_port() {
     let shown = |text: &str| {
         text.parse::<HostPattern>()
             .map(|p| p.to_string())
@@ -254,12 +255,12 @@ fn host_patterns() {
     assert_eq!(found(&issues), [("/allow_hosts/1", "host.invalid")]);
     assert_eq!(
         issues[0].detail,
-        "`https://*.example` needs at least two labels behind `*.`"
+        "`https://*.example` needs at least two labels after `*.`"
     );
 }
 
 #[test]
-fn credentials_are_looked_at() {
+fn credential_is_checked() {
     let auth = json!({"settings": [], "auth": {"scheme": "oauth2_client_credentials", "token_url": "/token", "client_id": "", "client_secret": {"env": "A=B"}}});
     assert_eq!(
         found(&connection_with(auth)),
@@ -282,7 +283,7 @@ fn credentials_are_looked_at() {
 }
 
 #[test]
-fn a_file_is_complete_and_holds_no_secret() {
+fn file_is_complete_and_has_no_secret() {
     let documents: Documents = serde_json::from_value(json!({
         "subscriptions": [{"name": "acme"}, {"name": "acme", "weight": 0}],
         "channels": [{"name": "shop-de", "connector": "sandbox"}],
@@ -310,7 +311,7 @@ fn a_file_is_complete_and_holds_no_secret() {
 }
 
 #[test]
-fn a_shorter_call_has_shorter_requests() {
+fn request_timeout_follows_a_shorter_call_timeout() {
     let channel: ChannelDocument = serde_json::from_value(
         json!({"name": "shop", "connector": "sandbox", "call_timeout_ms": 5000}),
     )

@@ -1,5 +1,5 @@
-//! Limits that are valid and that the gate's guard cannot keep all the same: found, said, and not
-//! refused, because the operator may know that the way to the destination is short.
+//! Limits that are valid but that the gate's guard cannot protect. They cause a warning, not a
+//! refusal, because the operator may know that requests reach the destination quickly.
 
 use egression_core::scheduler::limits::{Guard, LimitKind};
 
@@ -7,7 +7,7 @@ use super::Issue;
 use crate::documents::catalogue::Catalogue;
 use crate::documents::limits::LimitDocument;
 
-/// What the guard cannot keep of all that is in force. Pointers begin with the document:
+/// The unguarded limits of all documents in force. Pointers begin with the document:
 /// `/channels/shop-de/limits/0`.
 #[must_use]
 pub fn unguarded(catalogue: &Catalogue, guard: Guard) -> Vec<Issue> {
@@ -35,10 +35,10 @@ pub fn unguarded(catalogue: &Catalogue, guard: Guard) -> Vec<Issue> {
     .collect()
 }
 
-/// The same for the limits of one document.
+/// The unguarded limits of one document.
 #[must_use]
-pub fn unguarded_limits(limits: &[LimitDocument], guard: Guard) -> Vec<Issue> {
-    let remark = |(index, limit): (usize, &LimitDocument)| {
+fn unguarded_limits(limits: &[LimitDocument], guard: Guard) -> Vec<Issue> {
+    let issue = |(index, limit): (usize, &LimitDocument)| {
         let LimitKind::TokenBucket {
             rate,
             per_ms,
@@ -58,12 +58,13 @@ pub fn unguarded_limits(limits: &[LimitDocument], guard: Guard) -> Vec<Issue> {
             })
         };
         let larger = least(burst, covers).map_or_else(String::new, |burst| {
-            format!("a burst of at least {burst}, or ")
+            format!("raise the burst to at least {burst}, or ")
         });
         let shorter = longest_edge(limit.kind(), guard);
         let detail = format!(
-            "a burst of {burst} cannot be guarded: at {rate} requests in {per_ms} ms, what bunches up on the way within \
-             `gate.edge_guard_ms` ({} ms) may break the limit there; {larger}an edge of at most {shorter} ms would be covered",
+            "a burst of {burst} cannot be guarded: at {rate} requests in {per_ms} ms, requests that \
+             bunch up in transit within `gate.edge_guard_ms` ({} ms) may exceed the limit at the \
+             destination; {larger}lower `gate.edge_guard_ms` to at most {shorter} ms",
             guard.edge_ms
         );
         Some(Issue::new(
@@ -72,16 +73,16 @@ pub fn unguarded_limits(limits: &[LimitDocument], guard: Guard) -> Vec<Issue> {
             detail,
         ))
     };
-    limits.iter().enumerate().filter_map(remark).collect()
+    limits.iter().enumerate().filter_map(issue).collect()
 }
 
-/// The least burst above this one that is covered; none if none is.
+/// The least burst above this one that the guard covers, if any.
 fn least(burst: u32, covers: impl Fn(u32) -> bool) -> Option<u32> {
     let (mut low, mut high) = (burst, u32::MAX);
     if !covers(high) {
         return None;
     }
-    // A larger burst is never worse.
+    // A larger burst is never harder to guard.
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         if covers(middle) {
@@ -127,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_below_what_arrives_in_the_edge_is_remarked_with_the_sizes_that_would_do() {
+    fn burst_that_cannot_be_guarded_is_reported_with_sizes_that_can() {
         let guard = Guard::default();
         let window =
             serde_json::from_value(json!({"kind": "window", "max": 1, "window_ms": 10})).unwrap();
-        let remarks = unguarded_limits(&[bucket(20, 5), window, bucket(300, 3)], guard);
-        assert_eq!(remarks.len(), 1, "{remarks:?}");
+        let issues = unguarded_limits(&[bucket(20, 5), window, bucket(300, 3)], guard);
+        assert_eq!(issues.len(), 1, "{issues:?}");
         assert_eq!(
-            (remarks[0].pointer.as_str(), remarks[0].code),
+            (issues[0].pointer.as_str(), issues[0].code),
             ("/limits/2/burst", "limit.unguarded")
         );
-        // The sizes that it names are the first that are covered.
+        // The reported sizes are the first that the guard covers.
         let named = least(3, |burst| guard.covers(bucket(300, burst).kind())).unwrap();
         assert!(
             guard.covers(bucket(300, named).kind()) && !guard.covers(bucket(300, named - 1).kind())
@@ -157,7 +158,7 @@ mod tests {
             })
             .covers(bucket(300, 3).kind())
         );
-        let detail = &remarks[0].detail;
+        let detail = &issues[0].detail;
         assert!(
             detail.contains(&format!("at least {named}"))
                 && detail.contains(&format!("at most {edge} ms")),

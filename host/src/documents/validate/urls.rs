@@ -1,10 +1,10 @@
-//! URLs in documents: absolute, HTTP, without a password in them.
+//! URLs in documents: absolute, HTTP, without a password.
 
 use url::Url;
 
 use super::Issue;
 
-/// An issue if a text is not an absolute HTTP URL.
+/// Refuses a text that is not an absolute HTTP URL.
 pub(super) fn url(pointer: &str, text: &str) -> Option<Issue> {
     let wrong = |detail: String| Some(Issue::new(pointer, "url.invalid", detail));
     let parsed = match Url::parse(text) {
@@ -15,7 +15,7 @@ pub(super) fn url(pointer: &str, text: &str) -> Option<Issue> {
         return wrong(format!("`{text}` must begin with https:// or http://"));
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return wrong("a URL must not hold a user name or password; use `auth`".to_owned());
+        return wrong("a URL must not contain a user name or password; use `auth`".to_owned());
     }
     if parsed.fragment().is_some() {
         return wrong(format!("`{text}` must not have a fragment (`#…`)"));
@@ -23,7 +23,7 @@ pub(super) fn url(pointer: &str, text: &str) -> Option<Issue> {
     None
 }
 
-/// An issue if a text is not an absolute HTTP URL with exactly these placeholders behind its host.
+/// Refuses a text that is not an absolute HTTP URL with exactly these placeholders after its host.
 pub(super) fn template(pointer: &str, text: &str, placeholders: &[&str]) -> Option<Issue> {
     if let Some(issue) = url(pointer, text) {
         return Some(issue);
@@ -34,13 +34,11 @@ pub(super) fn template(pointer: &str, text: &str, placeholders: &[&str]) -> Opti
         .find(['/', '?'])
         .map_or(text.len(), |at| behind_scheme + at);
     if text[..path_at].contains(['{', '}']) {
-        return wrong(format!(
-            "`{text}`: a placeholder must not be part of the host"
-        ));
+        return wrong(format!("`{text}` must not have a placeholder in the host"));
     }
     for placeholder in placeholders {
         if !text.contains(placeholder) {
-            return wrong(format!("`{text}` must hold {placeholder}"));
+            return wrong(format!("`{text}` must contain {placeholder}"));
         }
     }
     let rest = placeholders
@@ -50,11 +48,11 @@ pub(super) fn template(pointer: &str, text: &str, placeholders: &[&str]) -> Opti
         });
     if rest.contains(['{', '}']) {
         let known = if placeholders.is_empty() {
-            "there are none here".to_owned()
+            "no placeholder is allowed here".to_owned()
         } else {
-            format!("known are {}", placeholders.join(" and "))
+            format!("allowed are {}", placeholders.join(" and "))
         };
-        return wrong(format!("`{text}` holds an unknown placeholder; {known}"));
+        return wrong(format!("`{text}` contains an unknown placeholder; {known}"));
     }
     None
 }

@@ -1,4 +1,4 @@
-//! `--watch` and `--wait`: long polls, lines on standard error, the verdict as exit code.
+//! `--watch` and `--wait`: long polls, lines on standard error, exit codes.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::binary::Place;
 use crate::fake::{FakeHost, Reply, execution};
 
 #[tokio::test]
-async fn cli_watch_follows_by_long_polls() {
+async fn watch_uses_long_polls() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     let done = execution(
         "succeeded_with_errors",
@@ -67,7 +67,7 @@ async fn cli_watch_follows_by_long_polls() {
 }
 
 #[tokio::test]
-async fn cli_watch_outlives_a_restart() {
+async fn watch_survives_a_restart() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     let at = "GET /v1/executions/exe_1";
     host.on(
@@ -95,7 +95,7 @@ async fn cli_watch_outlives_a_restart() {
     assert!(
         ended
             .stderr
-            .contains("503 Service Unavailable: Starting (starting); trying again\n"),
+            .contains("503 Service Unavailable: Starting (starting); retrying\n"),
         "{}",
         ended.stderr
     );
@@ -103,7 +103,7 @@ async fn cli_watch_outlives_a_restart() {
 }
 
 #[tokio::test]
-async fn cli_wait_ends_without_an_error_when_time_is_up() {
+async fn wait_succeeds_when_the_time_is_up() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     let running = execution("running", false, json!({"waiting": 1, "succeeded": 0}));
     host.on("GET /v1/executions/exe_1", Reply::new(200, running.clone()));
@@ -132,7 +132,7 @@ async fn cli_wait_ends_without_an_error_when_time_is_up() {
 }
 
 #[tokio::test]
-async fn cli_an_interrupted_watch_says_so() {
+async fn interrupted_watch_reports_it() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     host.on(
         "GET /v1/executions/exe_1",
@@ -167,6 +167,6 @@ async fn cli_an_interrupted_watch_says_so() {
     let last = lines.next_line().await.unwrap().unwrap();
     assert_eq!(
         last,
-        "error: interrupted; what the host has accepted goes on"
+        "error: interrupted; the host continues with accepted jobs"
     );
 }
