@@ -1,4 +1,4 @@
-//! The binary `egression`: a thin door to [`egression_host::main`].
+//! The binary `egression`; see [`egression_host::main`].
 
 fn main() -> std::process::ExitCode {
     egression_host::main()

@@ -1,4 +1,4 @@
-//! What the metrics show as it stands: asked of the parts when somebody reads the page.
+//! Reads the values of the gauges from the parts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use crate::runtime::Registry;
 use crate::store::Store;
 use crate::telemetry::exposition::{Connections, Sample};
 
-/// A sampler over these parts.
 pub(super) fn sampler(
     store: Store,
     configuration: Arc<Configuration>,
@@ -44,7 +43,7 @@ const fn state(gating: Option<&Gating>) -> &'static str {
         Some(Gating::Paused) => "paused",
         Some(Gating::Parked(_)) => "parked",
         Some(Gating::Circuit(_)) => "circuit",
-        // The scheduler learns of a connection with its connector.
+        // The scheduler does not know a connection whose connector is not installed.
         None => "no_connector",
     }
 }

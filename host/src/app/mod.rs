@@ -1,21 +1,37 @@
 //! The whole host, put together. The only module that sees all others.
 
+mod api_ports;
 mod config_warnings;
 mod destinations;
-mod doors;
 mod metrics_sampler;
 mod retention;
 mod serve;
 mod settings_check;
+mod shutdown;
+mod start;
 
-pub use serve::{AppError, serve};
+pub use serve::serve;
 
-/// The API's description (OpenAPI 3.1) as JSON text.
-///
-/// # Errors
-/// It cannot be written.
+/// Why the host does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("{0}")]
+    Start(String),
+    #[error(
+        "the store accepts no more writes because of a defect (see the log); acknowledged data is \
+         safe; restart the host"
+    )]
+    Writer,
+}
+
+/// Names the part that failed to start.
+fn start_error<E: std::fmt::Display>(part: &'static str) -> impl Fn(E) -> AppError {
+    move |error| AppError::Start(format!("{part}: {error}"))
+}
+
+/// The API description (OpenAPI 3.1) as JSON text.
 pub fn openapi() -> Result<String, AppError> {
     crate::api::openapi()
         .to_pretty_json()
-        .map_err(|error| AppError::Start(format!("the API's description: {error}")))
+        .map_err(start_error("API description"))
 }

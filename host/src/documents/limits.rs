@@ -115,6 +115,50 @@ pub enum LimitDocument {
 }
 
 impl LimitDocument {
+    #[must_use]
+    pub fn scope(&self) -> LimitScope {
+        self.common().0
+    }
+
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.common().1
+    }
+
+    /// The operations that the limit covers; empty if it covers every request.
+    #[must_use]
+    pub fn operations(&self) -> &[String] {
+        self.common().2
+    }
+
+    fn common(&self) -> (LimitScope, Option<&str>, &[String]) {
+        let (Self::TokenBucket {
+            scope,
+            name,
+            operations,
+            ..
+        }
+        | Self::Window {
+            scope,
+            name,
+            operations,
+            ..
+        }
+        | Self::Concurrency {
+            scope,
+            name,
+            operations,
+            ..
+        }
+        | Self::MinInterval {
+            scope,
+            name,
+            operations,
+            ..
+        }) = self;
+        (*scope, name.as_deref(), operations)
+    }
+
     /// The limit as the scheduler and the gate count it.
     #[must_use]
     pub fn kind(&self) -> LimitKind {

@@ -1,11 +1,11 @@
-//! From documents and manifests to the gate's destinations: grants, limits with their keys,
-//! credentials by name.
+//! Builds the gate's destinations from documents and connector manifests: grants, limits with their
+//! keys, credentials.
 //!
-//! A limit's key is `SCOPE/ORIGIN:NAME`: who shares it, who wrote it (`channel`, `own`,
-//! `manifest`), and what it is called; one without a name has its place instead
-//! (`SCOPE/ORIGIN#PLACE`). So no limit takes another one's place, whatever its name. What it
-//! counts, if not requests, comes last (`SCOPE/ORIGIN:NAME (items)`): what was used of one does not
-//! tell what would have been used of the other. Facts in the store go by these keys.
+//! The key of a limit is `SCOPE/ORIGIN:NAME`: who shares the limit, where it is defined (`channel`,
+//! `own`, `manifest`), and its name. A limit without a name has its index instead
+//! (`SCOPE/ORIGIN#INDEX`). Therefore two limits never share a key by accident. A limit that counts a
+//! cost ends in the cost's name (`SCOPE/ORIGIN:NAME (items)`). The store keeps the use of limits by
+//! these keys.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::gate::{BoundLimit, Destination, Grant};
 use crate::runtime::Registry;
 use crate::runtime::description::{BucketKind, Description, HostNeed};
 
-/// The destinations of everything that is configured. A connection whose connector is not installed
+/// The destinations of all connections and sources. A connection whose connector is not installed
 /// has none.
 pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination> {
     let connections = catalogue.connections().filter_map(|connection| {
@@ -37,9 +37,9 @@ pub(super) fn all(catalogue: &Catalogue, registry: &Registry) -> Vec<Destination
     destinations
 }
 
-/// Gives limits the keys under which they are counted. Where a key that several share is defined in
-/// different ways (two channels of one connector, two versions of a manifest), each of them draws
-/// from all of these: the tightest holds for all. The first keeps the key, so that its state lasts.
+/// Makes definitions of a shared limit agree. If destinations define the same key differently (two
+/// channels of one connector, two versions of a manifest), each gets all definitions, so that the
+/// tightest applies to all. The first definition keeps the key and with it the stored use.
 fn agree(destinations: &mut [Destination]) {
     let mut definitions: HashMap<LimitKey, Vec<(LimitKind, Option<String>)>> = HashMap::new();
     for limit in destinations
@@ -127,8 +127,7 @@ fn of_source(source: &Source) -> Destination {
     let document = &source.document;
     let owner = format!("source:{}", source.id);
     let urls = document.object_url.iter().chain(&document.batch_url);
-    // The braces of a template stand in the path, so the URL's host is read before they are filled
-    // in.
+    // Placeholders are in the path only, so the host can be parsed without filling them in.
     let grants = urls
         .filter_map(|url| Url::parse(&url.replace(['{', '}'], "")).ok())
         .filter_map(|url| granted(&url))
@@ -153,10 +152,9 @@ fn of_source(source: &Source) -> Destination {
     }
 }
 
-/// Where a connection may send to: the hosts of the settings that the connector names, and what the
-/// operator adds. A host that the manifest names by itself is a need and no grant: the operator
-/// fixes its scheme, host and port in `allow_hosts`, so that a new version of a connector reaches
-/// nothing that nobody allowed.
+/// The hosts that a connection may send to: those of the settings that the manifest names, and
+/// `allow_hosts`. A fixed host in the manifest is not a grant. The operator must list it in
+/// `allow_hosts`, so that a new version of a connector cannot reach a new host by itself.
 fn grants_of(connection: &Connection, description: &Description) -> Vec<Grant> {
     let mut grants = Vec::new();
     for need in &description.hosts {
@@ -192,7 +190,7 @@ fn scope_key(
     channel: &str,
     connector: &str,
 ) -> String {
-    match scope_of(limit) {
+    match limit.scope() {
         LimitScope::Connection => format!("connection:{connection}"),
         LimitScope::Channel => format!("channel:{channel}"),
         LimitScope::Connector => format!("connector:{connector}"),
@@ -218,8 +216,8 @@ fn bucket_scope(scope: &str, connection: &Connection, channel: &str, connector: 
     }
 }
 
-/// What of a setting's value says who shares a limit: of a URL the place that it leads to, else all
-/// of it.
+/// The part of a setting's value that decides who shares a limit: the origin of a URL, otherwise the
+/// whole value.
 fn shared_value(value: &serde_json::Value) -> String {
     let url = value
         .as_str()
@@ -231,40 +229,18 @@ fn shared_value(value: &serde_json::Value) -> String {
     )
 }
 
-const fn scope_of(limit: &LimitDocument) -> LimitScope {
-    match limit {
-        LimitDocument::TokenBucket { scope, .. }
-        | LimitDocument::Window { scope, .. }
-        | LimitDocument::Concurrency { scope, .. }
-        | LimitDocument::MinInterval { scope, .. } => *scope,
-    }
-}
-
 fn bound(limit: &LimitDocument, scope: &str, origin: &str, index: usize) -> BoundLimit {
-    let (name, operations) = match limit {
-        LimitDocument::TokenBucket {
-            name, operations, ..
-        }
-        | LimitDocument::Window {
-            name, operations, ..
-        }
-        | LimitDocument::Concurrency {
-            name, operations, ..
-        }
-        | LimitDocument::MinInterval {
-            name, operations, ..
-        } => (name, operations),
-    };
-    let label = name.as_ref().map_or_else(
+    let name = limit.name();
+    let label = name.map_or_else(
         || format!("{origin}#{}", index + 1),
         |name| format!("{origin}:{name}"),
     );
     BoundLimit {
         key: LimitKey::new(format!("{scope}/{label}")),
         kind: limit.kind(),
-        name: name.clone(),
+        name: name.map(str::to_owned),
         counts: limit.counts().map(str::to_owned),
-        operations: operations.clone(),
+        operations: limit.operations().to_vec(),
     }
 }
 

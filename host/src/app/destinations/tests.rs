@@ -78,7 +78,7 @@ fn limits(scope: &str, max: u32) -> Value {
 }
 
 #[test]
-fn a_limit_never_takes_the_place_of_another_one_of_its_name() {
+fn limit_key_differs_from_that_of_a_namesake() {
     let own = json!([{"kind": "concurrency", "name": "api", "max": 1000}]);
     let found = connected(&[(
         "eu",
@@ -122,7 +122,7 @@ fn a_limit_never_takes_the_place_of_another_one_of_its_name() {
 }
 
 #[test]
-fn one_place_is_one_limit_however_its_url_is_written() {
+fn shared_limit_ignores_how_its_url_is_written() {
     let urls = [
         "https://shop.example",
         "https://shop.example/",
@@ -148,7 +148,7 @@ fn one_place_is_one_limit_however_its_url_is_written() {
 }
 
 #[test]
-fn what_channels_of_a_connector_define_differently_holds_for_each_of_them() {
+fn differing_definitions_of_a_shared_limit_all_apply() {
     let none = || json!({});
     let found = connected(&[
         ("eu", limits("connector", 2), json!([]), none()),

@@ -26,7 +26,7 @@ pub(super) fn limits(limits: &[LimitDocument], shared: bool) -> Vec<Issue> {
                 .into_iter()
                 .filter_map(|(field, value, most)| range(&at(field), value, 1, most, "")),
         );
-        let (scope, limit_name) = scope_and_name(limit);
+        let (scope, limit_name) = (limit.scope(), limit.name());
         if !shared && scope != LimitScope::Connection {
             issues.push(Issue::new(
                 at("scope"),
@@ -103,13 +103,4 @@ fn fixed(at: &impl Fn(&str) -> String, window_ms: u64, anchor: &str) -> Vec<Issu
         "",
     ));
     issues
-}
-
-fn scope_and_name(limit: &LimitDocument) -> (LimitScope, Option<&str>) {
-    match limit {
-        LimitDocument::TokenBucket { scope, name, .. }
-        | LimitDocument::Window { scope, name, .. }
-        | LimitDocument::Concurrency { scope, name, .. }
-        | LimitDocument::MinInterval { scope, name, .. } => (*scope, name.as_deref()),
-    }
 }

@@ -1,4 +1,4 @@
-//! The API's doors to the scheduler and the connectors.
+//! The API's ports to the scheduler and the connectors.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::runtime::description::Description;
 use crate::runtime::{InstallError, Registry};
 use crate::store::rows::{Changes, ExecutionStatus, JobRow};
 
-/// Tells the dispatcher, and asks its view.
-pub(super) struct DispatchDoor {
+/// Notifies the dispatcher and reads its view.
+pub(super) struct DispatchPort {
     pub(super) dispatcher: Dispatcher,
     pub(super) view: View,
     pub(super) gate: Arc<Gate>,
 }
 
-impl DispatchDoor {
-    fn tell<F>(&self, message: impl FnOnce(Dispatcher) -> F)
+impl DispatchPort {
+    fn notify<F>(&self, message: impl FnOnce(Dispatcher) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -31,17 +31,17 @@ impl DispatchDoor {
 }
 
 #[async_trait]
-impl Scheduling for DispatchDoor {
+impl Scheduling for DispatchPort {
     fn wake(&self, execution: ExecutionSeq) {
-        self.tell(move |dispatcher| async move { dispatcher.sealed(execution).await });
+        self.notify(move |dispatcher| async move { dispatcher.sealed(execution).await });
     }
 
     fn changed(&self, changes: Changes) {
-        self.tell(move |dispatcher| async move { dispatcher.changed(changes).await });
+        self.notify(move |dispatcher| async move { dispatcher.changed(changes).await });
     }
 
     fn paused(&self, execution: ExecutionSeq, paused: bool) {
-        self.tell(move |dispatcher| async move { dispatcher.paused(execution, paused).await });
+        self.notify(move |dispatcher| async move { dispatcher.paused(execution, paused).await });
     }
 
     fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {
@@ -67,18 +67,17 @@ impl Scheduling for DispatchDoor {
     }
 }
 
-/// Installs connectors, and lets the dispatcher know.
-pub(super) struct RegistryDoor {
+/// Installs and activates connectors.
+pub(super) struct RegistryPort {
     pub(super) registry: Arc<Registry>,
     pub(super) configuration: Arc<Configuration>,
-    /// Runs after each change of what is installed.
+    /// Runs after each change of the installed connectors.
     pub(super) changed: Arc<dyn Fn() + Send + Sync>,
 }
 
-impl RegistryDoor {
-    /// The connections whose settings do not fit the versions in use now, those of this connector;
-    /// they are parked.
-    async fn misfits(&self, connector: &str) -> Vec<String> {
+impl RegistryPort {
+    /// Parks all connections whose settings do not fit; reports those of this connector.
+    async fn park_invalid_settings(&self, connector: &str) -> Vec<String> {
         let catalogue = self.configuration.catalogue();
         let uses = |channel: &str| {
             catalogue
@@ -86,13 +85,13 @@ impl RegistryDoor {
                 .is_some_and(|channel| channel.document.connector == connector)
         };
         match self.configuration.park_invalid_settings().await {
-            Ok(misfits) => misfits
+            Ok(invalid) => invalid
                 .iter()
-                .filter(|misfit| uses(&misfit.channel))
+                .filter(|invalid| uses(&invalid.channel))
                 .map(ToString::to_string)
                 .collect(),
             Err(error) => {
-                tracing::warn!(%error, connector, "connections whose settings do not fit could not be parked");
+                tracing::warn!(%error, connector, "connections with invalid settings could not be parked");
                 Vec::new()
             }
         }
@@ -100,7 +99,7 @@ impl RegistryDoor {
 }
 
 #[async_trait]
-impl Connectors for RegistryDoor {
+impl Connectors for RegistryPort {
     async fn install(&self, component: Bytes, activate: bool) -> Result<Changed, ConnectorError> {
         let installed = self
             .registry
@@ -108,11 +107,11 @@ impl Connectors for RegistryDoor {
             .await
             .map_err(refused)?;
         let mut differences = installed.differences;
-        differences.extend(self.misfits(&installed.name).await);
+        differences.extend(self.park_invalid_settings(&installed.name).await);
         (self.changed)();
         let row = self.registry.row(&installed.name, &installed.version);
         let row = row.ok_or_else(|| {
-            ConnectorError::Internal("the version that was just installed is not listed".to_owned())
+            ConnectorError::Internal("the installed version is not listed".to_owned())
         })?;
         Ok(Changed { row, differences })
     }
@@ -131,7 +130,7 @@ impl Connectors for RegistryDoor {
         {
             return Ok(None);
         }
-        differences.extend(self.misfits(name).await);
+        differences.extend(self.park_invalid_settings(name).await);
         (self.changed)();
         Ok(Some(differences))
     }
