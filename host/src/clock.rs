@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use egression_core::time::{Mono, Wall, WallOffset};
 
-/// The monotonic reading at the start of the process, in microseconds: 400 days, so that events from
-/// before a restart have positive readings.
+/// The monotonic reading at the start of the process, in microseconds: 400 days, so that events
+/// from before a restart have positive readings.
 const START_US: u64 = 400 * 86_400 * 1_000_000;
 
 /// The host's clocks: a monotonic one that starts with the process, and wall time.

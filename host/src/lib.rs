@@ -6,14 +6,14 @@
 //!    [`documents`] in force and expanded to one job per object and channel.
 //! 2. **Stage and seal** ([`store`]): the jobs are stored in chunks that nobody sees; one small
 //!    transaction seals them. From then on they are durable, and the response leaves.
-//! 3. **Admit** ([`dispatch`], around `egression_core::scheduler`): the scheduler decides whose turn
-//!    it is and packs jobs of one kind into a call.
+//! 3. **Admit** ([`dispatch`], around `egression_core::scheduler`): the scheduler decides whose
+//!    turn it is and packs jobs of one kind into a call.
 //! 4. **Resolve** ([`delivery`], [`resolver`]): the bodies are read from their sources, in batches,
 //!    and checked.
 //! 5. **Intent** ([`store`]): before the first byte leaves, the intent to send is committed.
 //! 6. **Invoke** ([`runtime`]): an instance of the connector gets the items. Its requests leave
-//!    through the [`gate`], which checks grants and addresses, acquires limits, and adds credentials
-//!    from the [`vault`].
+//!    through the [`gate`], which checks grants and addresses, acquires limits, and adds
+//!    credentials from the [`vault`].
 //! 7. **Judge** ([`delivery`], with `egression_core::domain::judge`): the connector's answer, the
 //!    channel's rules and the gate's evidence make one outcome.
 //! 8. **Settle** ([`store`]): state, counters, events and dependents change in one transaction.

@@ -91,7 +91,11 @@ impl RegistryPort {
                 .map(ToString::to_string)
                 .collect(),
             Err(error) => {
-                tracing::warn!(%error, connector, "connections with invalid settings could not be parked");
+                tracing::warn!(
+                    %error,
+                    connector,
+                    "connections with invalid settings could not be parked"
+                );
                 Vec::new()
             }
         }

@@ -26,7 +26,7 @@ pub(super) fn start(store: Store, clock: Clock, interval_ms: u64, body_timeout_m
                 }
                 Err(StoreError::Closed) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "expired executions could not be removed; retrying later")
+                    tracing::warn!(%error, "expired executions were not removed; retrying later")
                 }
             }
             match store
@@ -36,7 +36,7 @@ pub(super) fn start(store: Store, clock: Clock, interval_ms: u64, body_timeout_m
                 Ok(()) => {}
                 Err(StoreError::Closed) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "unfinished submissions could not be removed; retrying later")
+                    tracing::warn!(%error, "unfinished submissions were not removed; retrying later")
                 }
             }
             let pause = Duration::from_millis(interval_ms.max(MIN_PAUSE_MS));

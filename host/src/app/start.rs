@@ -155,8 +155,8 @@ async fn master_key(
     let sealed = store.count_secrets().await.map_err(start_error("store"))?;
     if lost && sealed > 0 {
         let text = format!(
-            "{} is missing, and the store has {sealed} secrets encrypted with it; restore the file, \
-             or pass another key with `--master-key-file` and enter these secrets again",
+            "{} is missing, and the store has {sealed} secrets encrypted with it; restore the \
+             file, or pass another key with `--master-key-file` and enter these secrets again",
             MasterKey::file_in(data_dir).display()
         );
         return Err(start_error("master key")(text));

@@ -348,8 +348,8 @@ impl fmt::Display for Refusal {
         if self.status == StatusCode::UNAUTHORIZED {
             write!(
                 f,
-                "\n  pass a key with --key or EGRESSION_KEY, or the data directory of a local host with \
-                 --data-dir"
+                "\n  pass a key with --key or EGRESSION_KEY, or the data directory of a local host \
+                 with --data-dir"
             )?;
         }
         match problem

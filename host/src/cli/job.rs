@@ -76,7 +76,10 @@ fn with_log(events: Vec<Value>) -> Vec<Value> {
             .unwrap_or_default()
             .to_owned()
     };
-    let row = |line: &Value| json!({"stage": "log", "detail": format!("{} {}", text(line, "level"), text(line, "message"))});
+    let row = |line: &Value| {
+        let detail = format!("{} {}", text(line, "level"), text(line, "message"));
+        json!({"stage": "log", "detail": detail})
+    };
     let lines = |event: Value| {
         let log: Vec<Value> = event
             .get("log")

@@ -1,8 +1,8 @@
 //! The command line: `egression COMMAND`.
 //!
 //! Data goes to standard output and messages to standard error; `exit.rs` defines the exit codes.
-//! Except for `serve`, `sandbox` and the generators, every command is a client of a running host and
-//! knows only its REST contract.
+//! Except for `serve`, `sandbox` and the generators, every command is a client of a running host
+//! and knows only its REST contract.
 
 mod apply;
 mod client;

@@ -181,8 +181,11 @@ mod tests {
             "id": "exe_1", "status": "running", "done": false,
             "counts": {"total": 20, "waiting": 12, "in_flight": 1, "succeeded": 6, "rejected": 1},
             "channels": [
-                {"channel": "shop-de", "belt": 2, "belts": [{"belt": 1, "types": ["brand"], "total": 3, "finished": 3}, {"belt": 2, "types": ["product"], "total": 17, "finished": 4}],
-                 "waiting": [{"kind": "turn", "jobs": 11}, {"kind": "limit", "key": "shop-de", "until": "2026-11-21T12:00:03.000Z", "jobs": 1}]},
+                {"channel": "shop-de", "belt": 2, "belts": [{"belt": 1, "types": ["brand"],
+                    "total": 3, "finished": 3}, {"belt": 2, "types": ["product"], "total": 17,
+                    "finished": 4}],
+                 "waiting": [{"kind": "turn", "jobs": 11}, {"kind": "limit", "key": "shop-de",
+                     "until": "2026-11-21T12:00:03.000Z", "jobs": 1}]},
                 {"channel": "shop-fr", "belt": null, "belts": []},
             ],
         });

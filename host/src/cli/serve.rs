@@ -24,8 +24,8 @@ pub(super) struct ServeArgs {
     /// Address of the API; overrides `listen` in the file.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Separate address for `/metrics`, `/livez` and `/readyz`; overrides `operations_listen` in the
-    /// file.
+    /// Separate address for `/metrics`, `/livez` and `/readyz`; overrides `operations_listen` in
+    /// the file.
     #[arg(long, value_name = "ADDR")]
     operations_listen: Option<SocketAddr>,
     /// File with the key that encrypts stored secrets; overrides `master_key_file` in the file.
@@ -87,7 +87,9 @@ mod tests {
     fn options_override_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("egression.toml");
-        std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\ndata_dir = \"from-file\"\nmaster_key_file = \"m\"\n").unwrap();
+        let text = "[server]\nlisten = \"127.0.0.1:1\"\ndata_dir = \"from-file\"\n\
+            master_key_file = \"m\"\n";
+        std::fs::write(&path, text).unwrap();
         let args = |listen: Option<&str>| ServeArgs {
             config: Some(path.clone()),
             listen: listen.map(|text| text.parse().unwrap()),

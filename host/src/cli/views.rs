@@ -1,4 +1,5 @@
-//! The host's view of an execution, as far as the command line reads it. Unknown fields are ignored.
+//! The host's view of an execution, as far as the command line reads it. Unknown fields are
+//! ignored.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -52,14 +52,15 @@ pub enum LimitDocument {
         /// The period of `rate`, in milliseconds.
         #[serde(default = "one_second")]
         per_ms: u64,
-        /// The most requests or cost units at once after a pause. A request that costs more is denied.
+        /// The most requests or cost units at once after a pause. A request that costs more is
+        /// denied.
         burst: u32,
         /// The operations that the limit covers. If empty, it covers every request.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         operations: Vec<String>,
     },
-    /// At most `max` requests (or cost units) in any period of `window_ms`, or, with an `anchor`, in
-    /// each of the consecutive windows.
+    /// At most `max` requests (or cost units) in any period of `window_ms`, or, with an `anchor`,
+    /// in each of the consecutive windows.
     Window {
         /// Which connections share the limit.
         #[serde(default)]

@@ -78,8 +78,8 @@ pub struct ChannelDocument {
     pub name: String,
     /// The connector's name.
     pub connector: String,
-    /// Pins a version: `1.2` selects the newest installed `1.2.x`. Without it, the active version is
-    /// used.
+    /// Pins a version: `1.2` selects the newest installed `1.2.x`. Without it, the active version
+    /// is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The object types of each belt, in order. A type that no belt lists goes to the last belt. If

@@ -1,8 +1,8 @@
 //! Deserializes a struct only from an object (a table in TOML), never from a list.
 //!
 //! Serde's derived implementations also accept a list in place of a struct, with its items as the
-//! fields in order, at any depth. This wrapper asks for a map wherever a struct is expected, so each
-//! format refuses a list itself, at its exact place. Nothing is buffered.
+//! fields in order, at any depth. This wrapper asks for a map wherever a struct is expected, so
+//! each format refuses a list itself, at its exact place. Nothing is buffered.
 
 use std::fmt;
 
@@ -396,7 +396,8 @@ mod tests {
         }
         let read = |text| by_name::<Outer, _>(toml::Deserializer::parse(text).unwrap());
         let outer = read(
-            "inner = {a = 1}\ntagged = {kind = \"One\", a = 2}\ntable = {at = 2026-11-21T00:00:00Z}",
+            "inner = {a = 1}\ntagged = {kind = \"One\", a = 2}\n\
+             table = {at = 2026-11-21T00:00:00Z}",
         )
         .unwrap();
         assert_eq!(

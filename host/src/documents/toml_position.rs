@@ -109,7 +109,8 @@ fn entry<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<(&'a DeValue<'i>,
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# ä\n[server]\nlisten = \"x\"\n\n[[channels]]\nname = \"a\"\n[[channels]]\nname = \"b\"\nlimits = [\n  { kind = \"window\", max = 0 },\n]\n";
+    const TEXT: &str = "# ä\n[server]\nlisten = \"x\"\n\n[[channels]]\nname = \"a\"\n\
+        [[channels]]\nname = \"b\"\nlimits = [\n  { kind = \"window\", max = 0 },\n]\n";
 
     #[test]
     fn pointer_leads_to_the_name() {

@@ -196,13 +196,17 @@ name = "shop-de"
 connector = "sandbox"
 belts = [["category", "brand"], ["product"], ["offer"]]
 partition = "object"
-retry = { attempts = 8, base_ms = 1000, max_ms = 900000, retry_on = ["5xx"], reject_on = [], success_on = [] }
-limits = [{ kind = "token_bucket", scope = "connection", rate = 20, per_ms = 1000, burst = 5 }, { kind = "window", scope = "connection", max = 250, window_ms = 15000 }]
+retry = { attempts = 8, base_ms = 1000, max_ms = 900000, retry_on = ["5xx"], reject_on = [] }
+limits = [
+  { kind = "token_bucket", scope = "connection", rate = 20, per_ms = 1000, burst = 5 },
+  { kind = "window", scope = "connection", max = 250, window_ms = 15000 },
+]
 [[connections]]
 subscription = "acme"
 channel = "shop-de"
 settings = { base_url = "https://shop.example" }
-auth = { scheme = "oauth2_client_credentials", token_url = "https://shop.example/oauth/token", client_id = "c", client_secret = { file = "secret" } }
+auth = { scheme = "oauth2_client_credentials", token_url = "https://shop.example/oauth/token",
+    client_id = "c", client_secret = { file = "secret" } }
 allow_addresses = ["127.0.0.1/32"]
 "#;
 

@@ -26,8 +26,8 @@ pub struct ServerSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub operations_listen: Option<SocketAddr>,
-    /// The directory of the database, the installed connectors and the keys. Only one host at a time
-    /// can use it.
+    /// The directory of the database, the installed connectors and the keys. Only one host at a
+    /// time can use it.
     #[schema(value_type = String)]
     pub data_dir: PathBuf,
     /// A file with the key that encrypts stored secrets. Without it, the environment variable

@@ -42,7 +42,11 @@ pub fn connector_called<T>(
     took_us: u64,
 ) {
     let outcome = result.as_ref().err().map_or("answered", call_error);
-    counter!(name::CONNECTOR_CALLS, "connector" => shared(connector), "call" => call, "outcome" => outcome).increment(1);
+    counter!(
+        name::CONNECTOR_CALLS,
+        "connector" => shared(connector), "call" => call, "outcome" => outcome
+    )
+    .increment(1);
     histogram!(name::CONNECTOR_CALL_SECONDS, "connector" => shared(connector), "call" => call)
         .record(seconds(took_us));
 }
@@ -111,7 +115,11 @@ pub fn http_answered(method: &http::Method, route: Option<String>, status: u16, 
         method_text(method),
         route.map_or(SharedString::const_str(NOBODY), SharedString::from),
     );
-    counter!(name::HTTP_REQUESTS, "method" => method, "route" => route.clone(), "status" => status_text(status)).increment(1);
+    counter!(
+        name::HTTP_REQUESTS,
+        "method" => method, "route" => route.clone(), "status" => status_text(status)
+    )
+    .increment(1);
     histogram!(name::HTTP_REQUEST_SECONDS, "method" => method, "route" => route)
         .record(seconds(took_us));
 }

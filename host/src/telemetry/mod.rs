@@ -1,8 +1,8 @@
 //! The host's log and metrics.
 //!
-//! The log goes to standard error, as text or as JSON, filtered by `EGRESSION_LOG`. The names of its
-//! fields are in `docs/logging.md`. [`metrics`] counts and measures, [`metrics_reference`] defines
-//! each metric, [`exposition`] renders `/metrics`.
+//! The log goes to standard error, as text or as JSON, filtered by `EGRESSION_LOG`. The names of
+//! its fields are in `docs/logging.md`. [`metrics`] counts and measures, [`metrics_reference`]
+//! defines each metric, [`exposition`] renders `/metrics`.
 
 pub mod exposition;
 pub mod metrics;

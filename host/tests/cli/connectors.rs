@@ -8,14 +8,21 @@ use crate::fake::{FakeHost, Reply, execution};
 #[tokio::test]
 async fn connector_is_uploaded_and_activated() {
     let (place, host) = (Place::new(), FakeHost::start().await);
-    let version = json!({"name": "sandbox", "version": "0.1.0", "active": true, "digest": "ab", "installed_at": "2026-11-21T12:00:00.000Z"});
+    let version = json!({"name": "sandbox", "version": "0.1.0", "active": true, "digest": "ab",
+        "installed_at": "2026-11-21T12:00:00.000Z"});
     host.on(
         "GET /v1/connectors",
-        Reply::new(200, json!({"items": [{"name": "sandbox", "active": "0.1.0", "versions": [version]}], "next": null})),
+        Reply::new(
+            200,
+            json!({"items": [{"name": "sandbox", "active": "0.1.0",
+            "versions": [version]}], "next": null}),
+        ),
     );
     host.on("POST /v1/connectors", Reply::new(201, version.clone()));
-    let other = json!({"name": "sandbox", "version": "0.2.0", "active": false, "digest": "cd", "installed_at": "2026-11-21T12:00:01.000Z"});
-    let activated = json!({"name": "sandbox", "active": "0.1.0", "versions": [version, other], "differences": ["it needs less"]});
+    let other = json!({"name": "sandbox", "version": "0.2.0", "active": false, "digest": "cd",
+        "installed_at": "2026-11-21T12:00:01.000Z"});
+    let activated = json!({"name": "sandbox", "active": "0.1.0", "versions": [version, other],
+        "differences": ["it needs less"]});
     host.on(
         "POST /v1/connectors/sandbox:activate",
         Reply::new(200, activated),
@@ -84,11 +91,16 @@ async fn connector_is_uploaded_and_activated() {
 #[tokio::test]
 async fn job_events_include_the_connectors_log() {
     let (place, host) = (Place::new(), FakeHost::start().await);
-    let sent = json!({"seq": 2, "at": "2026-11-21T12:00:00.000Z", "stage": "sent", "attempt": 1, "detail": "PUT https://shop.example/v1/product/1",
+    let sent = json!({"seq": 2, "at": "2026-11-21T12:00:00.000Z", "stage": "sent", "attempt": 1,
+        "detail": "PUT https://shop.example/v1/product/1",
         "log": [{"level": "warn", "message": "no price"}]});
     host.on(
         "GET /v1/jobs/job_1/events",
-        Reply::new(200, json!({"items": [{"seq": 1, "at": "2026-11-21T12:00:00.000Z", "stage": "submitted"}, sent]})),
+        Reply::new(
+            200,
+            json!({"items": [{"seq": 1, "at": "2026-11-21T12:00:00.000Z",
+            "stage": "submitted"}, sent]}),
+        ),
     );
     let ended = place
         .run(&["job", "events", "job_1", "--url", &host.url])

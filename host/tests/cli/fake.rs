@@ -137,8 +137,10 @@ pub(crate) fn execution(status: &str, done: bool, counts: Value) -> Value {
     json!({
         "id": "exe_1", "status": status, "done": done, "counts": counts,
         "channels": [{"channel": "shop-de", "belt": if done { Value::Null } else { json!(1) },
-            "belts": [{"belt": 1, "types": ["product"], "total": total, "finished": counts["succeeded"]}],
-            "waiting": if done { json!([]) } else { json!([{"kind": "limit", "key": "shop-de", "until": null, "jobs": counts["waiting"]}]) }}],
+            "belts": [{"belt": 1, "types": ["product"], "total": total,
+                "finished": counts["succeeded"]}],
+            "waiting": if done { json!([]) } else { json!([{"kind": "limit", "key": "shop-de",
+                "until": null, "jobs": counts["waiting"]}]) }}],
         "errors": [],
     })
 }

@@ -21,7 +21,9 @@ connector = "sandbox"
 async fn apply_sends_the_text() {
     let (place, host) = (Place::new(), FakeHost::start().await);
     place.write("part.toml", FILE);
-    let applied = json!({"applied": [{"kind": "channel", "name": "shop-de", "version": 1, "created": true}, {"kind": "connection", "name": "shop-de/acme", "version": 7, "created": false}]});
+    let applied = json!({"applied": [{"kind": "channel", "name": "shop-de", "version": 1,
+        "created": true}, {"kind": "connection", "name": "shop-de/acme", "version": 7,
+        "created": false}]});
     host.on("POST /v1/documents:apply", Reply::new(200, applied));
     let ended = place.run(&["apply", "part.toml", "--url", &host.url]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");

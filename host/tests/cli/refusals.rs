@@ -8,8 +8,11 @@ use crate::fake::{FakeHost, Reply};
 #[tokio::test]
 async fn refusal_lists_every_pointer() {
     let (place, host) = (Place::new(), FakeHost::start().await);
-    let problem = json!({"type": "urn:egression:problem:invalid_request", "title": "Bad request", "status": 400, "detail": "2 jobs are invalid", "code": "invalid_request",
-        "errors": [{"pointer": "/jobs/0/action", "code": "invalid_value", "detail": "`fly` is not an action"}, {"pointer": "/jobs/3/channel", "code": "unknown_channel", "detail": "no channel `x`"}],
+    let problem = json!({"type": "urn:egression:problem:invalid_request", "title": "Bad request",
+        "status": 400, "detail": "2 jobs are invalid", "code": "invalid_request",
+        "errors": [{"pointer": "/jobs/0/action", "code": "invalid_value",
+            "detail": "`fly` is not an action"}, {"pointer": "/jobs/3/channel",
+            "code": "unknown_channel", "detail": "no channel `x`"}],
         "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"});
     host.on("POST /v1/bulk", Reply::new(400, problem));
     place.write("jobs.ndjson", "{}\n");
@@ -74,7 +77,11 @@ async fn list_follows_its_pages_but_not_to_another_host() {
         FakeHost::start().await,
     );
     let at = "GET /v1/executions/exe_1/jobs";
-    let job = |id: &str| json!({"id": id, "channel": "shop-de", "object": {"type": "product", "id": "4711"}, "action": "update", "state": "waiting", "attempts": 0, "waiting": {"kind": "limit"}});
+    let job = |id: &str| {
+        json!({"id": id, "channel": "shop-de", "object": {"type": "product",
+        "id": "4711"}, "action": "update", "state": "waiting", "attempts": 0,
+        "waiting": {"kind": "limit"}})
+    };
     host.on(
         at,
         Reply::new(
@@ -82,7 +89,14 @@ async fn list_follows_its_pages_but_not_to_another_host() {
             json!({"items": [job("job_1")], "next": "/v1/executions/exe_1/jobs?cursor=2"}),
         ),
     );
-    host.on(at, Reply::new(200, json!({"items": [job("job_2")], "next": format!("{}/v1/executions/exe_1/jobs?cursor=3", other.url)})));
+    host.on(
+        at,
+        Reply::new(
+            200,
+            json!({"items": [job("job_2")],
+        "next": format!("{}/v1/executions/exe_1/jobs?cursor=3", other.url)}),
+        ),
+    );
     let ended = place
         .run(&[
             "execution",

@@ -3,9 +3,9 @@
 //!
 //! The key of a limit is `SCOPE/ORIGIN:NAME`: who shares the limit, where it is defined (`channel`,
 //! `own`, `manifest`), and its name. A limit without a name has its index instead
-//! (`SCOPE/ORIGIN#INDEX`). Therefore two limits never share a key by accident. A limit that counts a
-//! cost ends in the cost's name (`SCOPE/ORIGIN:NAME (items)`). The store keeps the use of limits by
-//! these keys.
+//! (`SCOPE/ORIGIN#INDEX`). Therefore two limits never share a key by accident. A limit that counts
+//! a cost ends in the cost's name (`SCOPE/ORIGIN:NAME (items)`). The store keeps the use of limits
+//! by these keys.
 
 use std::collections::HashMap;
 
@@ -216,8 +216,8 @@ fn bucket_scope(scope: &str, connection: &Connection, channel: &str, connector: 
     }
 }
 
-/// The part of a setting's value that decides who shares a limit: the origin of a URL, otherwise the
-/// whole value.
+/// The part of a setting's value that decides who shares a limit: the origin of a URL, otherwise
+/// the whole value.
 fn shared_value(value: &serde_json::Value) -> String {
     let url = value
         .as_str()

@@ -52,7 +52,8 @@ fn connected(channels: &[(&str, Value, Value, Value)]) -> Vec<Destination> {
     let description = Description {
         buckets: vec![bucket("api", "channel"), bucket("store", "setting:url")],
         ..serde_json::from_value(json!({
-            "name": "shop", "version": "1.0.0", "title": "", "contract": "0.1", "object_types": [], "buckets": [], "auth_schemes": [],
+            "name": "shop", "version": "1.0.0", "title": "", "contract": "0.1", "object_types": [],
+                "buckets": [], "auth_schemes": [],
             "settings_schema": {}, "hosts": [], "reusable": false, "optional_exports": []
         }))
         .unwrap()
@@ -74,7 +75,8 @@ fn keys(destination: &Destination) -> Vec<String> {
 }
 
 fn limits(scope: &str, max: u32) -> Value {
-    json!([{"kind": "concurrency", "scope": scope, "name": "api", "max": max}, {"kind": "min_interval", "interval_ms": max}])
+    json!([{"kind": "concurrency", "scope": scope, "name": "api", "max": max},
+        {"kind": "min_interval", "interval_ms": max}])
 }
 
 #[test]

@@ -106,7 +106,11 @@ impl Configuration {
                 applied.removed.push(name);
             }
             Err(ConfigurationError::Document(DocumentError::InUse(reason))) => {
-                tracing::warn!(document = %name, reason, "document kept although no longer in the file");
+                tracing::warn!(
+                    document = %name,
+                    reason,
+                    "document kept although no longer in the file"
+                );
                 applied.kept.push((name, reason));
             }
             Err(error) => return Err(error),

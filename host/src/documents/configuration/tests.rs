@@ -236,7 +236,9 @@ async fn secret_that_cannot_be_read_is_refused_before_any_write() {
 async fn source_at_another_host_is_refused_without_its_credential() {
     let world = World::new().await;
     let put = async |host: &str, token: Value| {
-        let document = json!({"name": "pim", "kind": "http", "object_url": format!("https://{host}/{{type}}/{{id}}"), "auth": {"scheme": "bearer", "token": token}});
+        let document = json!({"name": "pim", "kind": "http",
+            "object_url": format!("https://{host}/{{type}}/{{id}}"), "auth": {"scheme": "bearer",
+            "token": token}});
         world
             .configuration
             .put(
@@ -329,7 +331,11 @@ fn connection_name(channel: &str) -> DocumentName {
 
 fn file(channels: &[&str]) -> Documents {
     let channel = |name: &&str| json!({"name": name, "connector": "sandbox"});
-    let connection = |name: &&str| json!({"subscription": "acme", "channel": name, "settings": {"base_url": "https://shop.example"}, "auth": {"scheme": "bearer", "token": {"env": "TOKEN"}}});
+    let connection = |name: &&str| {
+        json!({"subscription": "acme", "channel": name,
+        "settings": {"base_url": "https://shop.example"}, "auth": {"scheme": "bearer",
+        "token": {"env": "TOKEN"}}})
+    };
     let documents = json!({
         "subscriptions": [{"name": "acme"}],
         "channels": channels.iter().map(channel).collect::<Vec<_>>(),

@@ -20,7 +20,8 @@ pub struct HostPattern {
 pub enum HostName {
     /// One name, in lower case.
     Exact(String),
-    /// Every name that ends in a dot and this suffix, in lower case. The suffix alone does not match.
+    /// Every name that ends in a dot and this suffix, in lower case. The suffix alone does not
+    /// match.
     Below(String),
     Address(IpAddr),
 }

@@ -67,6 +67,10 @@ fn wrong_token(token: &str) -> Option<String> {
     let printable = !token.is_empty()
         && token.chars().count() <= MAX_TOKEN
         && !token.chars().any(|c| c.is_whitespace() || c.is_control());
-    (!printable)
-        .then(|| format!("must be a status (`503`), a class (`5xx`), or a code of at most {MAX_TOKEN} characters without spaces"))
+    (!printable).then(|| {
+        format!(
+            "must be a status (`503`), a class (`5xx`), or a code of at most {MAX_TOKEN} \
+             characters without spaces"
+        )
+    })
 }

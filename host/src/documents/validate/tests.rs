@@ -82,7 +82,8 @@ fn belts_list_each_type_once() {
 fn times_and_sizes_have_bounds() {
     let issues = channel_with(json!({
         "parent_wait_ms": 48 * 3_600_000 + 1, "call_timeout_ms": 1000, "request_timeout_ms": 2000,
-        "max_calls": 0, "max_items": 0, "payload_max_age_ms": 0, "partition": "{shop}", "version": "1.x",
+        "max_calls": 0, "max_items": 0, "payload_max_age_ms": 0, "partition": "{shop}",
+            "version": "1.x",
     }));
     let places: Vec<_> = issues.iter().map(|i| i.pointer.as_str()).collect();
     assert_eq!(
@@ -108,7 +109,8 @@ fn times_and_sizes_have_bounds() {
 
 #[test]
 fn retry_tokens_are_statuses_classes_or_codes() {
-    let rules = json!({"retry": {"attempts": 0, "base_ms": 10, "max_ms": 5, "retry_on": ["5xx", "503", "1104", "rate.exceeded", "6xx", "a b", ""], "reject_on": ["503"]}});
+    let rules = json!({"retry": {"attempts": 0, "base_ms": 10, "max_ms": 5, "retry_on": ["5xx",
+        "503", "1104", "rate.exceeded", "6xx", "a b", ""], "reject_on": ["503"]}});
     assert_eq!(
         found(&channel_with(rules)),
         [
@@ -150,7 +152,8 @@ fn fixed_window_needs_an_instant_and_at_least_a_second() {
     let limits = json!({"limits": [
         {"kind": "window", "max": 1, "window_ms": 86_400_000, "anchor": "midnight"},
         {"kind": "window", "max": 1, "window_ms": 999, "anchor": "2026-01-01T00:00:00-08:00"},
-        {"kind": "window", "max": 1, "window_ms": 1000, "anchor": "2026-01-01T00:00:00Z", "counts": "points"},
+        {"kind": "window", "max": 1, "window_ms": 1000, "anchor": "2026-01-01T00:00:00Z",
+            "counts": "points"},
         {"kind": "token_bucket", "rate": 1, "burst": 1, "counts": "Query points"},
     ]});
     assert_eq!(
@@ -184,7 +187,8 @@ fn source_url_is_an_absolute_template() {
     }
     assert_eq!(
         source_with(
-            json!({"object_url": "http://127.0.0.1:9000/o?t={type}&i={id}", "batch_url": "http://127.0.0.1:9000/o:batchGet"})
+            json!({"object_url": "http://127.0.0.1:9000/o?t={type}&i={id}",
+                "batch_url": "http://127.0.0.1:9000/o:batchGet"})
         ),
         []
     );
@@ -261,7 +265,8 @@ fn host_pattern_is_scheme_host_and_port() {
 
 #[test]
 fn credential_is_checked() {
-    let auth = json!({"settings": [], "auth": {"scheme": "oauth2_client_credentials", "token_url": "/token", "client_id": "", "client_secret": {"env": "A=B"}}});
+    let auth = json!({"settings": [], "auth": {"scheme": "oauth2_client_credentials",
+        "token_url": "/token", "client_id": "", "client_secret": {"env": "A=B"}}});
     assert_eq!(
         found(&connection_with(auth)),
         [
@@ -288,8 +293,10 @@ fn file_is_complete_and_has_no_secret() {
         "subscriptions": [{"name": "acme"}, {"name": "acme", "weight": 0}],
         "channels": [{"name": "shop-de", "connector": "sandbox"}],
         "connections": [
-            {"subscription": "acme", "channel": "shop-de", "auth": {"scheme": "bearer", "token": {"value": "hush"}}},
-            {"subscription": "other", "channel": "shop-fr", "auth": {"scheme": "bearer", "token": {"stored": true}}},
+            {"subscription": "acme", "channel": "shop-de", "auth": {"scheme": "bearer",
+                "token": {"value": "hush"}}},
+            {"subscription": "other", "channel": "shop-fr", "auth": {"scheme": "bearer",
+                "token": {"stored": true}}},
         ],
     }))
     .unwrap();
