@@ -61,7 +61,7 @@ pub struct Catalogue {
     subscriptions_by_id: HashMap<SubscriptionId, Arc<Subscription>>,
     sources_by_id: HashMap<SourceId, Arc<Source>>,
     channels_by_id: HashMap<ChannelId, Arc<Channel>>,
-    connections_by_ends: HashMap<(SubscriptionId, ChannelId), Arc<Connection>>,
+    connections_by_pair: HashMap<(SubscriptionId, ChannelId), Arc<Connection>>,
 }
 
 impl<I, D> std::ops::Deref for Entry<I, D> {
@@ -163,11 +163,11 @@ impl Catalogue {
 
     #[must_use]
     pub fn connection(&self, subscription: &str, channel: &str) -> Option<&Arc<Connection>> {
-        let ends = (
+        let pair = (
             self.subscription(subscription)?.id,
             self.channel(channel)?.id,
         );
-        self.connections_by_ends.get(&ends)
+        self.connections_by_pair.get(&pair)
     }
 
     #[must_use]
@@ -194,81 +194,65 @@ impl Catalogue {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] for a row that no version of this program wrote.
-    pub fn from_rows(rows: Vec<StoredDocument>) -> Result<Self, StoreError> {
+    pub fn from_rows(mut rows: Vec<StoredDocument>) -> Result<Self, StoreError> {
+        // Connections last: they refer to the others.
+        rows.sort_by_key(|row| matches!(row.name, DocumentName::Connection { .. }));
         let mut catalogue = Self::default();
-        let (connections, others): (Vec<_>, Vec<_>) = rows
-            .into_iter()
-            .partition(|row| matches!(row.name, DocumentName::Connection { .. }));
-        for row in others {
+        for row in &rows {
             catalogue.add(row)?;
-        }
-        for row in connections {
-            catalogue.add_connection(row)?;
         }
         Ok(catalogue)
     }
 
-    fn add(&mut self, row: StoredDocument) -> Result<(), StoreError> {
+    fn add(&mut self, row: &StoredDocument) -> Result<(), StoreError> {
         match &row.name {
             DocumentName::Subscription(name) => {
-                let subscription: Arc<Subscription> =
-                    Arc::new(entry(&row, SubscriptionId(row.id))?);
+                let subscription: Arc<Subscription> = Arc::new(entry(row, SubscriptionId(row.id))?);
                 self.subscriptions_by_id
                     .insert(subscription.id, Arc::clone(&subscription));
                 self.subscriptions.insert(name.clone(), subscription);
             }
             DocumentName::Source(name) => {
-                let source: Arc<Source> = Arc::new(entry(&row, SourceId(row.id))?);
+                let source: Arc<Source> = Arc::new(entry(row, SourceId(row.id))?);
                 self.sources_by_id.insert(source.id, Arc::clone(&source));
                 self.sources.insert(name.clone(), source);
             }
             DocumentName::Channel(name) => {
                 let channel = Arc::new(Channel {
-                    entry: entry(&row, ChannelId(row.id))?,
+                    entry: entry(row, ChannelId(row.id))?,
                     paused: row.paused,
                 });
                 self.channels_by_id.insert(channel.id, Arc::clone(&channel));
                 self.channels.insert(name.clone(), channel);
             }
-            DocumentName::Connection { .. } => return self.add_connection(row),
+            DocumentName::Connection {
+                channel,
+                subscription,
+            } => {
+                let missing = |kind: &str, name: &str| {
+                    StoreError::Corrupt(format!(
+                        "connection {} refers to the missing {kind} `{name}`",
+                        row.id
+                    ))
+                };
+                let connection = Arc::new(Connection {
+                    entry: entry(row, ConnectionId(row.id))?,
+                    channel: self
+                        .channel(channel)
+                        .cloned()
+                        .ok_or_else(|| missing("channel", channel))?,
+                    subscription: self
+                        .subscription(subscription)
+                        .cloned()
+                        .ok_or_else(|| missing("subscription", subscription))?,
+                    state: state(row)?,
+                });
+                let pair = (connection.subscription.id, connection.channel.id);
+                self.connections_by_pair
+                    .insert(pair, Arc::clone(&connection));
+                self.connections.insert(connection.id, connection);
+            }
         }
-        Ok(())
-    }
-
-    fn add_connection(&mut self, row: StoredDocument) -> Result<(), StoreError> {
-        let DocumentName::Connection {
-            channel,
-            subscription,
-        } = &row.name
-        else {
-            return self.add(row);
-        };
-        let missing = |what: &str, name: &str| {
-            StoreError::Corrupt(format!(
-                "connection {} refers to the missing {what} `{name}`",
-                row.id
-            ))
-        };
-        let channel = self
-            .channel(channel)
-            .cloned()
-            .ok_or_else(|| missing("channel", channel))?;
-        let subscription = self
-            .subscription(subscription)
-            .cloned()
-            .ok_or_else(|| missing("subscription", subscription))?;
-        let state = state(&row)?;
-        let connection = Arc::new(Connection {
-            entry: entry(&row, ConnectionId(row.id))?,
-            channel,
-            subscription,
-            state,
-        });
-        self.connections_by_ends.insert(
-            (connection.subscription.id, connection.channel.id),
-            Arc::clone(&connection),
-        );
-        self.connections.insert(connection.id, connection);
         Ok(())
     }
 }
