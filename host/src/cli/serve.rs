@@ -96,20 +96,21 @@ mod tests {
             operations_listen: None,
             master_key_file: None,
         };
-        let said = |option: Option<&str>, variable: Option<&str>| DataDir {
+        let data_dir_of = |option: Option<&str>, variable: Option<&str>| DataDir {
             option: option.map(Into::into),
             variable: variable.map(Into::into),
         };
         let (settings, _) = super::settings(
             args(Some("127.0.0.1:2")),
-            said(Some("from-option"), Some("from-variable")),
+            data_dir_of(Some("from-option"), Some("from-variable")),
         )
         .unwrap();
         assert_eq!(
             (settings.listen.port(), settings.data_dir),
             (2, PathBuf::from("from-option"))
         );
-        let (settings, _) = super::settings(args(None), said(None, Some("from-variable"))).unwrap();
+        let (settings, _) =
+            super::settings(args(None), data_dir_of(None, Some("from-variable"))).unwrap();
         assert_eq!(
             (
                 settings.listen.port(),
@@ -124,7 +125,7 @@ mod tests {
             ..args(None)
         };
         assert!(
-            super::settings(without, said(None, None))
+            super::settings(without, data_dir_of(None, None))
                 .unwrap()
                 .1
                 .is_none(),
@@ -132,23 +133,24 @@ mod tests {
         );
         std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\n").unwrap();
         assert!(
-            super::settings(args(None), said(None, None))
+            super::settings(args(None), data_dir_of(None, None))
                 .unwrap()
                 .1
                 .is_some()
         );
-        let data_dir = |said: DataDir| super::settings(args(None), said).unwrap().0.data_dir;
+        let data_dir =
+            |data_dir_of: DataDir| super::settings(args(None), data_dir_of).unwrap().0.data_dir;
         assert_eq!(
-            data_dir(said(None, Some("from-variable"))),
+            data_dir(data_dir_of(None, Some("from-variable"))),
             PathBuf::from("from-variable")
         );
         assert_eq!(
-            data_dir(said(None, None)),
+            data_dir(data_dir_of(None, None)),
             ServerSettings::default().data_dir
         );
         std::fs::write(&path, "[server]\ndata_dir = \"egression-data\"\n").unwrap();
         assert_eq!(
-            data_dir(said(None, Some("from-variable"))),
+            data_dir(data_dir_of(None, Some("from-variable"))),
             PathBuf::from("egression-data"),
             "the file sets it"
         );

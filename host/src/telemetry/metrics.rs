@@ -161,7 +161,7 @@ fn seconds(us: u64) -> f64 {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "what is counted here is far less than 2^52"
+    reason = "these counts are far below 2^52"
 )]
 fn number(count: u64) -> f64 {
     count as f64

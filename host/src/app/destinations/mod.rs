@@ -154,7 +154,7 @@ fn of_source(source: &Source) -> Destination {
 
 /// The hosts that a connection may send to: those of the settings that the manifest names, and
 /// `allow_hosts`. A fixed host in the manifest is not a grant. The operator must list it in
-/// `allow_hosts`, so that a new version of a connector cannot reach a new host by itself.
+/// `allow_hosts`, so that a new version of a connector reaches no new host without approval.
 fn grants_of(connection: &Connection, description: &Description) -> Vec<Grant> {
     let mut grants = Vec::new();
     for need in &description.hosts {

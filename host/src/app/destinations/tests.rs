@@ -119,7 +119,7 @@ fn limit_key_differs_from_that_of_a_namesake() {
     assert_eq!(
         found[0].buckets(None),
         [&LimitKey::new("connection:1")],
-        "limits without a name are not what is meant"
+        "only named limits are shared by name"
     );
 }
 

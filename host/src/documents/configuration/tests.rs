@@ -453,7 +453,7 @@ async fn secret_version_changes_only_with_its_value() {
     assert_eq!(
         world.store.document(&name).await.unwrap().unwrap().version,
         second,
-        "what is read next says so as well"
+        "the stored version is the returned one"
     );
     let refused = world.connect(host, json!({"value": ""})).await.unwrap_err();
     let ConfigurationError::Invalid { issues } = refused else {
