@@ -10,13 +10,12 @@ use egression_core::domain::ids::{ChannelId, ConnectionId, SourceId, Subscriptio
 
 use super::model::{ChannelDocument, ConnectionDocument, SourceDocument, SubscriptionDocument};
 use crate::store::StoreError;
-use crate::store::documents::{DocumentName, ManagedBy, StoredDocument};
+use crate::store::documents::{DocumentName, StoredDocument};
 
 #[derive(Clone, Debug)]
 pub struct Entry<I, D> {
     pub id: I,
     pub version: i64,
-    pub managed_by: ManagedBy,
     /// Secrets are references or markers.
     pub document: D,
 }
@@ -60,7 +59,6 @@ pub struct Catalogue {
     connections: BTreeMap<ConnectionId, Arc<Connection>>,
     subscriptions_by_id: HashMap<SubscriptionId, Arc<Subscription>>,
     sources_by_id: HashMap<SourceId, Arc<Source>>,
-    channels_by_id: HashMap<ChannelId, Arc<Channel>>,
     connections_by_pair: HashMap<(SubscriptionId, ChannelId), Arc<Connection>>,
 }
 
@@ -129,10 +127,6 @@ impl Catalogue {
         self.subscriptions_by_id.get(&id)
     }
 
-    pub fn subscriptions(&self) -> impl Iterator<Item = &Arc<Subscription>> {
-        self.subscriptions.values()
-    }
-
     #[must_use]
     pub fn source(&self, name: &str) -> Option<&Arc<Source>> {
         self.sources.get(name)
@@ -150,11 +144,6 @@ impl Catalogue {
     #[must_use]
     pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
         self.channels.get(name)
-    }
-
-    #[must_use]
-    pub fn channel_by_id(&self, id: ChannelId) -> Option<&Arc<Channel>> {
-        self.channels_by_id.get(&id)
     }
 
     pub fn channels(&self) -> impl Iterator<Item = &Arc<Channel>> {
@@ -222,7 +211,6 @@ impl Catalogue {
                     entry: entry(row, ChannelId(row.id))?,
                     paused: row.paused,
                 });
-                self.channels_by_id.insert(channel.id, Arc::clone(&channel));
                 self.channels.insert(name.clone(), channel);
             }
             DocumentName::Connection {
@@ -266,7 +254,6 @@ fn entry<I, D: serde::de::DeserializeOwned>(
     Ok(Entry {
         id,
         version: row.version,
-        managed_by: row.managed_by,
         document,
     })
 }

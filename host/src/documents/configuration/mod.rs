@@ -200,12 +200,6 @@ impl Configuration {
         self.publish().await
     }
 
-    /// Reads the store again and publishes the result.
-    pub async fn reload(&self) -> Result<(), StoreError> {
-        let _one_at_a_time = self.change.lock().await;
-        self.publish().await
-    }
-
     async fn publish(&self) -> Result<(), StoreError> {
         let catalogue = read(&self.store).await?;
         self.current.send_replace(Arc::new(catalogue));
