@@ -26,6 +26,7 @@ pub fn end(
     verdict: Verdict,
     now: Wall,
 ) -> Settlement {
+    let (mut code, mut delivered) = (None, None);
     let (state, problem, block) = match verdict {
         Verdict::Succeeded {
             remotes,
@@ -38,48 +39,26 @@ pub fn end(
                 (false, false) => IdMapChange::Replace(remotes),
                 (false, true) => IdMapChange::Keep,
             };
-            builder.delivered_revision = item
-                .pinned
-                .revision
-                .filter(|_| item.action() != Action::Delete);
+            if item.action() != Action::Delete {
+                builder.delivered_revision = item.pinned.revision;
+            }
             if !warnings.is_empty() {
                 builder.events.push(events::warned(&warnings, now));
             }
-            let state = JobState::Succeeded;
-            builder
-                .events
-                .push(events::ended(state, None, Some(changed), now));
-            return builder.to(Transition::Ended {
-                state,
-                code: None,
-                problem: None,
-                changed: Some(changed),
-                block_key: None,
-            });
+            delivered = Some(changed);
+            (JobState::Succeeded, None, None)
         }
         Verdict::Exhausted { problem } if route.channel.on_exhausted == OnFailure::Block => {
             return blocks(builder, problem, now);
         }
         Verdict::Exhausted { problem } => {
-            let state = JobState::Failed;
-            builder
-                .events
-                .push(events::ended(state, Some(&problem), None, now));
-            return builder.to(Transition::Ended {
-                state,
-                code: Some(FailureCode::RetriesExhausted.as_str().to_owned()),
-                problem: Some(problem),
-                changed: None,
-                block_key: None,
-            });
+            code = Some(FailureCode::RetriesExhausted.as_str().to_owned());
+            (JobState::Failed, Some(problem), None)
         }
         Verdict::Rejected(problem) => {
             let blocks = route.channel.on_rejected == OnFailure::Block;
-            (
-                JobState::Rejected,
-                problem,
-                blocks.then_some("its head was rejected"),
-            )
+            let block = blocks.then_some("its head was rejected");
+            (JobState::Rejected, Some(problem), block)
         }
         Verdict::Accepted { token, .. } => {
             let message = format!(
@@ -87,9 +66,9 @@ pub fn end(
                  for the decision yet"
             );
             let problem = Problem::new(CODE_ACCEPTED_NO_POLL, message);
-            (JobState::Unknown, problem, Some(UNKNOWN_HEAD))
+            (JobState::Unknown, Some(problem), Some(UNKNOWN_HEAD))
         }
-        Verdict::Unknown(problem) => (JobState::Unknown, problem, Some(UNKNOWN_HEAD)),
+        Verdict::Unknown(problem) => (JobState::Unknown, Some(problem), Some(UNKNOWN_HEAD)),
         // Not an end: the job may go again at once.
         Verdict::Again(again) => {
             return builder.to(Transition::Waits {
@@ -102,10 +81,14 @@ pub fn end(
             });
         }
     };
-    builder
-        .events
-        .push(events::ended(state, Some(&problem), None, now));
-    builder.ends(state, problem, block)
+    let event = events::ended(state, problem.as_ref(), delivered, now);
+    builder.with([event]).to(Transition::Ended {
+        state,
+        code: code.or_else(|| problem.as_ref().map(|problem| problem.code.clone())),
+        problem,
+        changed: delivered,
+        block_key: block.map(str::to_owned),
+    })
 }
 
 /// The attempts are used up and the channel keeps the key for a person: the job stays at the head
