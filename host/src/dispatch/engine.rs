@@ -133,7 +133,7 @@ impl Engine {
                         self.handle(message).await;
                     }
                 }
-                () = gate.limited().notified() => self.room_freed(),
+                () = gate.headroom_changed().notified() => self.room_freed(),
                 () = sleep_until(wake) => {}
             }
         }

@@ -52,7 +52,7 @@ pub enum RequestAuth {
 
 /// A whole answer, with injected secrets masked.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     /// At most as many bytes as asked for.
@@ -62,7 +62,7 @@ pub struct Answer {
     pub duration_ms: u64,
 }
 
-impl Answer {
+impl Response {
     /// The answer, if it fits into the bytes that are left; else without its body.
     pub(super) fn within(mut self, left: &mut u64) -> Self {
         let headers: usize = self
@@ -104,6 +104,14 @@ pub enum SendError {
     CredentialRefused(String),
 }
 
+impl SendError {
+    /// The word in a job's history and in the metrics.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        ExchangeEnd::from(self).stage()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExchangeEnd {
     /// A whole answer came, whatever its status.
@@ -122,21 +130,6 @@ pub enum ExchangeEnd {
     Unrecorded,
     /// The host's token cannot be had, so nothing was sent.
     CredentialRefused,
-}
-
-impl SendError {
-    /// The label in metrics.
-    #[must_use]
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::Denied(_) | Self::TooCostly(_) => "denied",
-            Self::Limited { .. } => "limited",
-            Self::NeverSent(_) => "never_sent",
-            Self::Unrecorded { .. } => "unrecorded",
-            Self::SentWithoutAnswer(_) => "no_answer",
-            Self::CredentialRefused(_) => "credential_refused",
-        }
-    }
 }
 
 impl From<&SendError> for ExchangeEnd {

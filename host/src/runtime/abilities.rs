@@ -11,7 +11,7 @@ use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::time::Wall;
 use secrecy::SecretString;
 
-use crate::gate::exchange::{Answer, OutgoingRequest, SendError};
+use crate::gate::exchange::{OutgoingRequest, Response, SendError};
 
 /// The abilities of one call.
 #[async_trait]
@@ -20,10 +20,10 @@ pub trait Abilities: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why there is no answer, and whether anything left the host.
-    async fn send(&self, request: OutgoingRequest) -> Result<Answer, SendError>;
+    async fn send(&self, request: OutgoingRequest) -> Result<Response, SendError>;
 
     /// Sends several at once; as many answers as requests, in their order.
-    async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>>;
+    async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Response, SendError>>;
 
     /// A text that the gate replaces by the secret.
     ///
@@ -140,11 +140,11 @@ const NOTHING: &str = "there is no connection: the connector is only asked to de
 
 #[async_trait]
 impl Abilities for NoAbilities {
-    async fn send(&self, _request: OutgoingRequest) -> Result<Answer, SendError> {
+    async fn send(&self, _request: OutgoingRequest) -> Result<Response, SendError> {
         Err(SendError::Denied(NOTHING.to_owned()))
     }
 
-    async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
+    async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Response, SendError>> {
         requests
             .iter()
             .map(|_| Err(SendError::Denied(NOTHING.to_owned())))

@@ -8,7 +8,7 @@ use super::*;
 use crate::gate::exchange::{ExchangeEnd, SendError};
 use crate::vault::VaultError;
 
-fn denied_for(result: &Result<crate::gate::exchange::Answer, SendError>, setting: &str) {
+fn denied_for(result: &Result<crate::gate::exchange::Response, SendError>, setting: &str) {
     assert!(
         matches!(result, Err(SendError::Denied(why)) if why.contains(setting)),
         "{setting}: {result:?}"

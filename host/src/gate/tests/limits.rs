@@ -230,7 +230,7 @@ async fn headroom_leaves_out_what_is_set_aside_and_gets_it_back() {
     assert_eq!(gate.headroom(OWNER).calls, 4);
     call.close();
     assert_eq!(gate.headroom(OWNER).calls, 8);
-    gate.limited().notified().await;
+    gate.headroom_changed().notified().await;
     gate.reserve(OWNER, 8);
     assert_eq!(
         gate.headroom(OWNER),

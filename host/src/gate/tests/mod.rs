@@ -171,7 +171,7 @@ fn open(gate: &Arc<Gate>, owner: &str) -> CallGate {
     gate.open_call(
         gate.destination(owner).unwrap(),
         1,
-        gate.clock.mono().plus_ms(LONG_MS),
+        gate.context.clock.mono().plus_ms(LONG_MS),
         1,
     )
 }

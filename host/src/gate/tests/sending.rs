@@ -212,9 +212,9 @@ async fn the_last_tenth_of_a_call_is_told() {
     let house = House::new();
     let gate = house.gate(vec![destination(&[])]).await;
     assert!(!open(&gate, OWNER).is_nearly_over());
-    let deadline = gate.clock.mono().plus_ms(1);
+    let deadline = gate.context.clock.mono().plus_ms(1);
     let short = gate.open_call(gate.destination(OWNER).unwrap(), 1, deadline, 1);
-    while gate.clock.mono() < deadline {
+    while gate.context.clock.mono() < deadline {
         tokio::task::yield_now().await;
     }
     assert!(short.is_nearly_over());

@@ -131,8 +131,14 @@ async fn a_401_drops_only_the_generation_that_it_answers() {
         .await
         .unwrap()
         .unwrap();
-    gate.tokens
-        .refused(&gate.vault, OWNER, kept.generation - 1, house.clock.mono())
+    gate.context
+        .tokens
+        .refused(
+            &gate.context.vault,
+            OWNER,
+            kept.generation - 1,
+            house.clock.mono(),
+        )
         .await;
     assert_eq!(
         open(&gate, OWNER)

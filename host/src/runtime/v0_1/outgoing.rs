@@ -8,7 +8,7 @@ use super::super::abilities::CredentialError;
 use super::super::call::{ConnectionFrame, Item, Pending, ResolvedReference, Session};
 use super::bindings::egression::connector::{credentials, http, model as wit};
 use super::bindings::exports::egression::connector::settlement;
-use crate::gate::exchange::{Answer, SendError};
+use crate::gate::exchange::{Response, SendError};
 
 pub(super) fn instant(at: Wall) -> u64 {
     u64::try_from(at.0).unwrap_or(0)
@@ -98,7 +98,9 @@ pub(super) fn pending(pending: Pending) -> settlement::Pending {
     }
 }
 
-pub(super) fn answer(answer: Result<Answer, SendError>) -> Result<http::Response, http::HttpError> {
+pub(super) fn answer(
+    answer: Result<Response, SendError>,
+) -> Result<http::Response, http::HttpError> {
     let answer = answer.map_err(send_error)?;
     let body = match String::from_utf8(answer.body.into()) {
         Ok(text) => http::Payload::Text(text),

@@ -14,16 +14,16 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::address;
+use crate::gate::policy::address;
 
 #[derive(Clone)]
-pub(super) struct Names {
+pub struct NameResolver {
     resolver: Arc<Result<TokioResolver, String>>,
 }
 
-impl Names {
+impl NameResolver {
     /// Asks `nameservers`, or those of the system if there are none.
-    pub(super) fn new(nameservers: &[SocketAddr]) -> Self {
+    pub fn new(nameservers: &[SocketAddr]) -> Self {
         Self {
             resolver: Arc::new(build(nameservers).map_err(|e| e.to_string())),
         }
@@ -72,19 +72,19 @@ fn name_server(at: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(at.ip(), true, vec![udp, tcp])
 }
 
-/// Names for one list of allowed ranges.
-pub(super) struct CheckedNames {
-    names: Names,
+/// NameResolver for one list of allowed ranges.
+pub struct CheckedResolver {
+    names: NameResolver,
     allowed: Arc<[IpNet]>,
 }
 
-impl CheckedNames {
-    pub(super) fn new(names: Names, allowed: Arc<[IpNet]>) -> Self {
+impl CheckedResolver {
+    pub fn new(names: NameResolver, allowed: Arc<[IpNet]>) -> Self {
         Self { names, allowed }
     }
 }
 
-impl Resolve for CheckedNames {
+impl Resolve for CheckedResolver {
     /// Fails with [`address::AddressRefused`] if the name has addresses and none may be dialled.
     fn resolve(&self, name: Name) -> Resolving {
         let names = self.names.clone();

@@ -23,7 +23,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const SWEEP_AT: usize = 64;
 
 /// Wakes tasks at instants of the monotonic clock.
-pub(super) struct Timer {
+pub struct Timer {
     shared: Arc<Shared>,
     clock: Clock,
     /// Without the thread, the runtime's timers have to do.
@@ -62,7 +62,7 @@ impl Ord for Waiter {
 
 impl Timer {
     /// Starts the thread. It ends when the timer is gone.
-    pub(super) fn start(clock: Clock) -> Self {
+    pub fn start(clock: Clock) -> Self {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             earlier: Condvar::new(),
@@ -82,7 +82,7 @@ impl Timer {
     }
 
     /// Returns at that instant, not before.
-    pub(super) async fn wait_until(&self, at: Mono) {
+    pub async fn wait_until(&self, at: Mono) {
         if !self.exact {
             tokio::time::sleep_until(self.clock.instant(at)).await;
             return;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Percent-encoded but for the unreserved characters (RFC 3986, 2.3).
-pub(super) fn percent(text: impl AsRef<[u8]>) -> String {
+pub fn percent(text: impl AsRef<[u8]>) -> String {
     let text = text.as_ref();
     let mut encoded = String::with_capacity(text.len());
     for &byte in text {
@@ -17,13 +17,13 @@ pub(super) fn percent(text: impl AsRef<[u8]>) -> String {
 }
 
 /// The inside of a JSON string (RFC 8259, 7).
-pub(super) fn json_content(text: &str) -> String {
+pub fn json_content(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// The text of a query or form, or of a part of it: `+` and percent-encoding resolved.
-pub(super) fn decode_form(text: &str) -> String {
+pub fn decode_form(text: &str) -> String {
     // Made into one value, so that `=` and `&` in it stay where they are.
     let pair = format!("v={}", text.replace('&', "%26"));
     url::form_urlencoded::parse(pair.as_bytes())
@@ -32,7 +32,7 @@ pub(super) fn decode_form(text: &str) -> String {
 }
 
 /// A URL in which the braces of a placeholder are readable, for people.
-pub(super) fn readable_braces(url: &str) -> String {
+pub fn readable_braces(url: &str) -> String {
     let mut shown = url.to_owned();
     for (encoded, plain) in [
         ("%7B", "{"),

@@ -8,15 +8,15 @@ use egression_core::scheduler::limits::{LimitKey, Refusal, Share};
 /// The waiting requests by the limit that each waits for. A request that waits for another reason
 /// is not here, so it holds up nobody.
 #[derive(Debug, Default)]
-pub(super) struct Queues {
+pub struct Waiters {
     waiting: HashMap<LimitKey, BTreeMap<u64, Refusal>>,
     places: HashMap<u64, LimitKey>,
 }
 
-impl Queues {
+impl Waiters {
     /// What the request in this place waits for from now on; none: nothing that others could take.
     /// True: it waited for something else before, and others may have waited for that.
-    pub(super) fn set(&mut self, place: u64, refusal: Option<Refusal>) -> bool {
+    pub fn set(&mut self, place: u64, refusal: Option<Refusal>) -> bool {
         let before = self.places.get(&place).cloned();
         self.leave(place);
         let left =
@@ -31,7 +31,7 @@ impl Queues {
     }
 
     /// It waits no longer. True: others may have waited for that.
-    pub(super) fn leave(&mut self, place: u64) -> bool {
+    pub fn leave(&mut self, place: u64) -> bool {
         let Some(key) = self.places.remove(&place) else {
             return false;
         };
@@ -45,7 +45,7 @@ impl Queues {
     }
 
     /// The first of those who came before this place and wait for one of these limits.
-    pub(super) fn older(&self, shares: &[Share], place: u64) -> Option<Refusal> {
+    pub fn earlier(&self, shares: &[Share], place: u64) -> Option<Refusal> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -70,17 +70,17 @@ mod tests {
             key: LimitKey::new(key),
         };
         let shares = ["own", "shared"].map(|key| Share::one(LimitKey::new(key)));
-        let mut queues = Queues::default();
+        let mut queues = Waiters::default();
         assert!(!queues.set(7, Some(refusal("shared"))) && !queues.set(7, Some(refusal("shared"))));
-        assert_eq!(queues.older(&shares, 8).unwrap(), refusal("shared"));
+        assert_eq!(queues.earlier(&shares, 8).unwrap(), refusal("shared"));
         assert_eq!(
-            (queues.older(&shares, 7), queues.older(&shares, 3)),
+            (queues.earlier(&shares, 7), queues.earlier(&shares, 3)),
             (None, None),
             "nobody waits for who came later"
         );
-        assert_eq!(queues.older(&shares[..1], 8), None);
+        assert_eq!(queues.earlier(&shares[..1], 8), None);
         assert!(queues.set(7, Some(refusal("another"))));
-        assert_eq!(queues.older(&shares, 8), None);
+        assert_eq!(queues.earlier(&shares, 8), None);
         assert!(queues.leave(7) && !queues.leave(7));
         assert!(queues.waiting.is_empty() && queues.places.is_empty());
     }

@@ -18,7 +18,7 @@ pub struct Cost {
 
 /// The units that a request takes of a limit that counts `counts`. A cost that it does not state is
 /// 1.
-pub(super) fn of(counts: Option<&str>, costs: &[Cost]) -> u32 {
+pub fn of(counts: Option<&str>, costs: &[Cost]) -> u32 {
     let stated = |name: &str| {
         costs
             .iter()
@@ -32,7 +32,7 @@ pub(super) fn of(counts: Option<&str>, costs: &[Cost]) -> u32 {
 ///
 /// # Errors
 /// With the reason: too many costs, or one of them twice.
-pub(super) fn check(costs: &[Cost], most: usize) -> Result<(), String> {
+pub fn check(costs: &[Cost], most: usize) -> Result<(), String> {
     if costs.len() > most {
         return Err(format!(
             "there are {} costs and {most} are allowed; raise `gate.max_request_costs`",
@@ -49,7 +49,7 @@ pub(super) fn check(costs: &[Cost], most: usize) -> Result<(), String> {
 }
 
 /// Why a request with such a cost never leaves.
-pub(super) fn too_costly(key: &LimitKey, units: u32, most: u64) -> String {
+pub fn too_costly(key: &LimitKey, units: u32, most: u64) -> String {
     format!("the request takes {units} of the limit `{key}`, which admits at most {most} at once")
 }
 
@@ -61,28 +61,28 @@ fn shown(name: &str) -> String {
 /// What requests took of a limit of late, on average: what admission reckons with before a request
 /// states its own cost.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Typical {
+pub struct Typical {
     parts: u64,
 }
 
 impl Typical {
     /// The first request is all that is known.
-    pub(super) const fn first(units: u32) -> Self {
+    pub const fn first(units: u32) -> Self {
         Self {
             parts: units as u64 * PARTS,
         }
     }
 
-    pub(super) fn note(&mut self, units: u32) {
+    pub fn note(&mut self, units: u32) {
         self.parts = (self.parts * (DECAY - 1) + u64::from(units) * PARTS) / DECAY;
     }
 
-    pub(super) fn units(self) -> u32 {
+    pub fn units(self) -> u32 {
         u32::try_from(self.parts.div_ceil(PARTS)).unwrap_or(u32::MAX)
     }
 
     /// How many requests such units are enough for.
-    pub(super) fn requests_in(self, units: u32) -> u32 {
+    pub fn requests_in(self, units: u32) -> u32 {
         u32::try_from(u64::from(units) * PARTS / self.parts.max(PARTS)).unwrap_or(u32::MAX)
     }
 }

@@ -1,35 +1,35 @@
-//! What a guest sees of an answer: bounded, and without the secrets of its call.
+//! The part of a response that a guest sees: bounded, and without the secrets of its call.
 
 use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 
-use super::exchange::Answer;
-use super::grants;
-use super::masking::Mask;
-use super::transfer::RawAnswer;
+use super::dial::RawResponse;
+use crate::gate::credentials::redact::Redactor;
+use crate::gate::exchange::Response;
+use crate::gate::policy::grants;
 
 /// Masks an answer and cuts it to `max_bytes`. An answer in a coding that cannot be searched is
 /// withheld if the call used a secret: its body is empty and `truncated` says that something is
 /// missing.
-pub(super) fn masked(
-    mut raw: RawAnswer,
-    mask: &Mask,
+pub fn redacted(
+    mut raw: RawResponse,
+    redactor: &Redactor,
     max_bytes: u64,
     max_headers_bytes: u64,
-) -> Answer {
+) -> Response {
     let keep = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-    if !mask.is_empty() {
-        raw = unpacked(raw, keep.saturating_add(mask.overlap_bytes()));
+    if !redactor.is_empty() {
+        raw = unpacked(raw, keep.saturating_add(redactor.overlap_bytes()));
     }
     let truncated = raw.more || raw.body.len() > keep;
-    let body = if mask.is_empty() {
+    let body = if redactor.is_empty() {
         raw.body.slice(..raw.body.len().min(keep))
     } else {
-        mask.bytes(&raw.body, keep).into()
+        redactor.bytes(&raw.body, keep).into()
     };
-    let (headers, left_out) = shown_headers(&raw.headers, mask, max_headers_bytes);
-    Answer {
+    let (headers, left_out) = shown_headers(&raw.headers, redactor, max_headers_bytes);
+    Response {
         status: raw.status,
         headers,
         body,
@@ -39,7 +39,7 @@ pub(super) fn masked(
 }
 
 /// Removes a content coding so that the body can be searched.
-fn unpacked(mut raw: RawAnswer, keep: usize) -> RawAnswer {
+fn unpacked(mut raw: RawResponse, keep: usize) -> RawResponse {
     let Some(coding) = raw.headers.get(CONTENT_ENCODING) else {
         return raw;
     };
@@ -82,7 +82,7 @@ fn unpack(mut decoder: impl std::io::Read, keep: usize) -> (Vec<u8>, bool) {
 /// The headers that fit, and whether some did not.
 fn shown_headers(
     headers: &HeaderMap,
-    mask: &Mask,
+    redactor: &Redactor,
     max_bytes: u64,
 ) -> (Vec<(String, String)>, bool) {
     let all = grants::header_bytes(headers);
@@ -96,7 +96,7 @@ fn shown_headers(
         left = rest;
         shown.push((
             name.as_str().to_owned(),
-            mask.text(&String::from_utf8_lossy(value.as_bytes())),
+            redactor.text(&String::from_utf8_lossy(value.as_bytes())),
         ));
     }
     (shown, all as u64 > max_bytes)
@@ -114,13 +114,13 @@ mod tests {
 
     use super::*;
 
-    fn raw(body: &[u8], coding: Option<&'static str>) -> RawAnswer {
+    fn raw(body: &[u8], coding: Option<&'static str>) -> RawResponse {
         let mut headers = HeaderMap::new();
         headers.insert("x-echo", HeaderValue::from_static("token hunter2-hunter2"));
         if let Some(coding) = coding {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        RawAnswer {
+        RawResponse {
             status: 200,
             headers,
             body: Bytes::copy_from_slice(body),
@@ -129,10 +129,10 @@ mod tests {
         }
     }
 
-    fn mask() -> Mask {
-        let mut mask = Mask::default();
-        mask.add(&SecretString::from("hunter2-hunter2"));
-        mask
+    fn redactor() -> Redactor {
+        let mut redactor = Redactor::default();
+        redactor.add(&SecretString::from("hunter2-hunter2"));
+        redactor
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         let mut packer = GzEncoder::new(Vec::new(), Compression::default());
         packer.write_all(b"you said hunter2-hunter2").unwrap();
         let packed = packer.finish().unwrap();
-        let answer = masked(raw(&packed, Some("gzip")), &mask(), 1000, 1000);
+        let answer = redacted(raw(&packed, Some("gzip")), &redactor(), 1000, 1000);
         assert_eq!(
             (answer.body.as_ref(), answer.truncated),
             (&b"you said ***"[..], false)
@@ -150,9 +150,9 @@ mod tests {
             vec![("x-echo".to_owned(), "token ***".to_owned())]
         );
 
-        let answer = masked(raw(&packed, Some("br")), &mask(), 1000, 1000);
+        let answer = redacted(raw(&packed, Some("br")), &redactor(), 1000, 1000);
         assert!(answer.body.is_empty() && answer.truncated);
-        let answer = masked(raw(&packed, Some("gzip")), &Mask::default(), 1000, 1000);
+        let answer = redacted(raw(&packed, Some("gzip")), &Redactor::default(), 1000, 1000);
         assert_eq!(
             (answer.body.as_ref(), answer.headers.len()),
             (packed.as_slice(), 2)
@@ -163,9 +163,9 @@ mod tests {
     fn a_packed_answer_does_not_grow_past_its_bound() {
         let mut packer = GzEncoder::new(Vec::new(), Compression::best());
         packer.write_all(&vec![b'a'; 10_000_000]).unwrap();
-        let answer = masked(
+        let answer = redacted(
             raw(&packer.finish().unwrap(), Some("gzip")),
-            &mask(),
+            &redactor(),
             1000,
             1000,
         );
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn headers_beyond_the_bound_are_left_out() {
-        let answer = masked(raw(b"", None), &Mask::default(), 10, 10);
+        let answer = redacted(raw(b"", None), &Redactor::default(), 10, 10);
         assert!(answer.headers.is_empty() && answer.truncated);
     }
 }

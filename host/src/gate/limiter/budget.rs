@@ -9,11 +9,11 @@ use egression_core::scheduler::limits::{
 };
 use egression_core::time::{Mono, WallOffset};
 
-use super::cost::Typical;
-use super::destination::{BoundLimit, Destination};
-use super::queues::Queues;
-use super::slices::{Slices, UsedUp};
 use super::usage::Usage;
+use super::waiters::Waiters;
+use super::window_leases::{UsedUp, WindowLeases};
+use crate::gate::policy::cost::Typical;
+use crate::gate::policy::destination::{BoundLimit, Destination};
 
 /// How far ahead it is reckoned when a limit has room again, in milliseconds; then it is asked
 /// anew.
@@ -37,7 +37,7 @@ pub struct Headroom {
 }
 
 /// All limits of the host.
-pub(super) struct Budget {
+pub struct Budget {
     book: LimitBook,
     guard: Guard,
     kinds: HashMap<LimitKey, LimitKind>,
@@ -45,13 +45,13 @@ pub(super) struct Budget {
     typical: HashMap<LimitKey, Typical>,
     /// Limits that count what a request did not state, since they were configured.
     unstated: HashSet<LimitKey>,
-    windows: HashMap<LimitKey, Slices>,
+    windows: HashMap<LimitKey, WindowLeases>,
     /// Windows of the last run that are not defined yet: uses, and the first free slice number.
     past: HashMap<LimitKey, (Vec<(Mono, u64)>, i64)>,
     reserved: HashMap<LimitKey, u32>,
     owners: HashMap<String, Ledger>,
     /// Who waits for more than one unit.
-    pub(super) queues: Queues,
+    pub waiters: Waiters,
     /// How wall time relates to monotonic time; fixed windows go by it.
     offset: WallOffset,
 }
@@ -69,16 +69,16 @@ struct Ledger {
 
 /// Requests set aside for one call.
 #[derive(Debug, Default)]
-pub(super) struct Reservation {
+pub struct Reservation {
     keys: Vec<LimitKey>,
     left: u32,
 }
 
 /// A window, and its slices that a draw used up.
-pub(super) type WindowUse = (LimitKey, Vec<UsedUp>);
+pub type WindowUse = (LimitKey, Vec<UsedUp>);
 
 impl Budget {
-    pub(super) fn new(guard: Guard) -> Self {
+    pub fn new(guard: Guard) -> Self {
         Self {
             book: LimitBook::default(),
             guard,
@@ -89,14 +89,14 @@ impl Budget {
             past: HashMap::new(),
             reserved: HashMap::new(),
             owners: HashMap::new(),
-            queues: Queues::default(),
+            waiters: Waiters::default(),
             offset: WallOffset::default(),
         }
     }
 
     /// How wall time relates to monotonic time now. True: it changed, so there may be room where
     /// there was none.
-    pub(super) fn set_wall(&mut self, offset: WallOffset, now: Mono) -> bool {
+    pub fn set_wall(&mut self, offset: WallOffset, now: Mono) -> bool {
         if offset.differs_ms(self.offset) < CLOCK_STEP_MS {
             return false;
         }
@@ -109,14 +109,14 @@ impl Budget {
     }
 
     /// A window's uses before the restart, to be taken over when it is defined.
-    pub(super) fn remember(&mut self, key: LimitKey, slice: i64, used: Mono, units: u32) {
+    pub fn remember(&mut self, key: LimitKey, slice: i64, used: Mono, units: u32) {
         let (uses, next) = self.past.entry(key).or_default();
         uses.push((used, u64::from(units)));
         *next = (*next).max(slice + 1);
     }
 
     /// Makes these destinations the ones there are. Limits that are unchanged keep their state.
-    pub(super) fn configure(&mut self, destinations: &[Destination], now: Mono) {
+    pub fn configure(&mut self, destinations: &[Destination], now: Mono) {
         let mut wanted = HashMap::new();
         for limit in destinations.iter().flat_map(|d| &d.limits) {
             wanted.insert(limit.key.clone(), limit.kind);
@@ -163,7 +163,7 @@ impl Budget {
         uses.sort_unstable();
         self.book.restore_window(key, &uses);
         self.windows
-            .insert(key.clone(), Slices::new(max, window_ms, next));
+            .insert(key.clone(), WindowLeases::new(max, window_ms, next));
     }
 
     fn configure_owner(&mut self, destination: &Destination, now: Mono) {
@@ -209,7 +209,7 @@ impl Budget {
 
     /// Draws one request, of all these limits or of none. The windows that were drawn from are
     /// returned.
-    pub(super) fn try_draw(
+    pub fn try_acquire(
         &mut self,
         owner: &str,
         shares: &[Share],
@@ -237,7 +237,7 @@ impl Budget {
     }
 
     /// A request wants to leave: what it costs is what others may cost, whether it leaves or not.
-    pub(super) fn note_costs(&mut self, owner: &str, shares: &[Share]) {
+    pub fn note_costs(&mut self, owner: &str, shares: &[Share]) {
         let Some(ledger) = self.owners.get(owner) else {
             return;
         };
@@ -254,7 +254,7 @@ impl Budget {
         }
     }
 
-    pub(super) fn finish(&mut self, owner: &str, draw: Draw, now: Mono) {
+    pub fn finish(&mut self, owner: &str, draw: Draw, now: Mono) {
         self.book.finish(draw, now);
         self.note_saturation(owner, now);
     }
@@ -269,7 +269,7 @@ impl Budget {
     }
 
     /// Closes a limit until then. The meters of all owners that share it see it.
-    pub(super) fn close(&mut self, key: &LimitKey, until: Mono, now: Mono) {
+    pub fn close(&mut self, key: &LimitKey, until: Mono, now: Mono) {
         self.book.close(key.clone(), until);
         self.note_closure(key, until, now);
     }
@@ -286,7 +286,7 @@ impl Budget {
 
     /// Takes over what the destination says of a limit. Until when that closes it, if a restart
     /// must know.
-    pub(super) fn observe(
+    pub fn observe(
         &mut self,
         key: &LimitKey,
         limit: Option<u64>,
@@ -304,11 +304,11 @@ impl Budget {
     }
 
     /// The windows among these of which not so many units are leased.
-    pub(super) fn without_units<'a>(&self, shares: &'a [Share]) -> impl Iterator<Item = &'a Share> {
+    pub fn without_units<'a>(&self, shares: &'a [Share]) -> impl Iterator<Item = &'a Share> {
         let lacks = |share: &Share| {
             self.windows
                 .get(&share.key)
-                .is_some_and(|slices| !slices.has(share.units))
+                .is_some_and(|slices| !leases.has(share.units))
         };
         shares
             .iter()
@@ -320,22 +320,22 @@ impl Budget {
     }
 
     /// Notes that a request did not state what this limit counts. True: it is the first.
-    pub(super) fn is_new_unstated(&mut self, key: &LimitKey) -> bool {
+    pub fn is_new_unstated(&mut self, key: &LimitKey) -> bool {
         !self.unstated.contains(key) && self.unstated.insert(key.clone())
     }
 
     /// The first of these limits that never admits so much at once, and the most that it does.
-    pub(super) fn exceeds<'a>(&self, shares: &'a [Share]) -> Option<(&'a Share, u64)> {
+    pub fn exceeds<'a>(&self, shares: &'a [Share]) -> Option<(&'a Share, u64)> {
         self.book.exceeds(shares)
     }
 
     /// The leases of a window.
-    pub(super) fn slices(&mut self, key: &LimitKey) -> Option<&mut Slices> {
+    pub fn leases(&mut self, key: &LimitKey) -> Option<&mut WindowLeases> {
         self.windows.get_mut(key)
     }
 
     /// Sets requests aside for a call that was admitted and is not open yet.
-    pub(super) fn reserve(&mut self, owner: &str, requests: u32) {
+    pub fn reserve(&mut self, owner: &str, requests: u32) {
         let Some(ledger) = self.owners.get_mut(owner) else {
             return;
         };
@@ -345,7 +345,7 @@ impl Budget {
     }
 
     /// Gives back what was set aside for a call that is not opened after all.
-    pub(super) fn unreserve(&mut self, owner: &str, requests: u32) {
+    pub fn unreserve(&mut self, owner: &str, requests: u32) {
         let Some(ledger) = self.owners.get_mut(owner) else {
             return;
         };
@@ -356,7 +356,7 @@ impl Budget {
     }
 
     /// Hands a call what was set aside for it; what is missing is set aside now.
-    pub(super) fn claim(&mut self, owner: &str, requests: u32) -> Reservation {
+    pub fn claim(&mut self, owner: &str, requests: u32) -> Reservation {
         let Some(ledger) = self.owners.get_mut(owner) else {
             return Reservation::default();
         };
@@ -371,7 +371,7 @@ impl Budget {
     }
 
     /// A request of a call was drawn: it is set aside no longer.
-    pub(super) fn spend(&mut self, reservation: &mut Reservation) {
+    pub fn spend(&mut self, reservation: &mut Reservation) {
         if reservation.left > 0 {
             reservation.left -= 1;
             self.give_back(&reservation.keys, 1);
@@ -379,14 +379,14 @@ impl Budget {
     }
 
     /// A call ended. True if something went back.
-    pub(super) fn release(&mut self, reservation: &mut Reservation) -> bool {
+    pub fn release(&mut self, reservation: &mut Reservation) -> bool {
         let left = std::mem::take(&mut reservation.left);
         self.give_back(&reservation.keys, left);
         left > 0
     }
 
     /// What admission may still count on.
-    pub(super) fn headroom(&self, owner: &str, now: Mono, horizon_ms: u64) -> Headroom {
+    pub fn headroom(&self, owner: &str, now: Mono, horizon_ms: u64) -> Headroom {
         let mut calls = u32::MAX;
         let mut until: Option<(LimitKey, Mono)> = None;
         let Some(ledger) = self.owners.get(owner) else {
@@ -496,18 +496,18 @@ impl Budget {
     }
 
     /// Which of these limits has no room now, and until when.
-    pub(super) fn refusal(&self, shares: &[Share], now: Mono) -> Option<Refusal> {
+    pub fn refusal(&self, shares: &[Share], now: Mono) -> Option<Refusal> {
         self.book.refusal(shares, now)
     }
 
     /// Whether an owner has work for its limits.
-    pub(super) fn set_demand(&mut self, owner: &str, demand: bool, now: Mono) {
+    pub fn set_demand(&mut self, owner: &str, demand: bool, now: Mono) {
         if let Some(ledger) = self.owners.get_mut(owner) {
             ledger.meter.demand(now, demand);
         }
     }
 
-    pub(super) fn usage(&mut self, owner: &str, now: Mono) -> Option<Usage> {
+    pub fn usage(&mut self, owner: &str, now: Mono) -> Option<Usage> {
         let meter = &mut self.owners.get_mut(owner)?.meter;
         meter.advance(now);
         Some(Usage {

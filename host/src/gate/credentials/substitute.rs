@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::destination::Destination;
 use super::encoding;
-use super::exchange::BodyPlaceholders;
-use super::placeholders::{Wanted, check_owned, next_placeholder, occurs_in};
+use super::placeholders::{Placeholders, check_owned, next_placeholder, occurs_in};
+use crate::gate::exchange::BodyPlaceholders;
+use crate::gate::policy::destination::Destination;
 use crate::vault::{Secret, Vault};
 
 /// How many generations back a placeholder is still known.
@@ -22,15 +22,15 @@ const MAX_GENERATIONS_BACK: i64 = 64;
 const CHUNK_BYTES: usize = 4096;
 
 /// A text that grows up to a bound.
-pub(super) struct Filled {
+pub struct BoundedText {
     text: String,
     most: usize,
     setting: &'static str,
 }
 
-impl Filled {
+impl BoundedText {
     /// Nothing yet, of at most `most` bytes. `setting` is what raises the bound.
-    pub(super) fn new(most: u64, setting: &'static str) -> Self {
+    pub fn new(most: u64, setting: &'static str) -> Self {
         Self {
             text: String::new(),
             most: usize::try_from(most).unwrap_or(usize::MAX),
@@ -38,7 +38,7 @@ impl Filled {
         }
     }
 
-    pub(super) fn into_text(self) -> String {
+    pub fn into_text(self) -> String {
         self.text
     }
 
@@ -63,23 +63,23 @@ impl Filled {
 
 /// The secrets behind the placeholders of one request.
 #[derive(Default)]
-pub(super) struct Resolved {
+pub struct ResolvedSecrets {
     by_text: HashMap<String, (String, Secret)>,
 }
 
-impl Resolved {
+impl ResolvedSecrets {
     /// Looks up what a request wants. Unknown placeholders are an error: a made-up tag, another
     /// owner's. One of an older generation stands for the newest secret: a call that began before a
     /// token was renewed goes on with the new one. Whether a secret has expired is the
     /// destination's to say: its 401 renews the session, a refusal here would not.
-    pub(super) async fn look_up(
+    pub async fn look_up(
         vault: &Vault,
         destination: &Destination,
-        wanted: Wanted,
+        placeholders: Placeholders,
     ) -> Result<Self, String> {
         let owner = &destination.owner;
         let mut resolved = Self::default();
-        for (text, (name, tag)) in wanted.by_text {
+        for (text, (name, tag)) in placeholders.by_text {
             check_owned(destination, &name).map_err(|error| error.to_string())?;
             let secret = vault.get(owner, &name).await.map_err(|e| e.to_string())?;
             let secret = secret
@@ -96,29 +96,29 @@ impl Resolved {
     }
 
     /// No secret is put in.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.by_text.is_empty()
     }
 
     /// The secrets with their names.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &(String, Secret)> {
+    pub fn iter(&self) -> impl Iterator<Item = &(String, Secret)> {
         self.by_text.values()
     }
 
     /// A text with its secrets as they are, of at most `most` bytes.
-    pub(super) fn fill_plain(
+    pub fn substitute(
         &self,
         text: &str,
         most: u64,
         setting: &'static str,
     ) -> Result<SecretString, String> {
-        let mut filled = Filled::new(most, setting);
-        self.fill(text, &mut filled, Filled::push, Filled::push)?;
+        let mut filled = BoundedText::new(most, setting);
+        self.replace(text, &mut filled, BoundedText::push, BoundedText::push)?;
         Ok(SecretString::from(filled.into_text()))
     }
 
     /// Puts the secrets into the query values of a URL of at most `most` bytes.
-    pub(super) fn fill_url(
+    pub fn substitute_url(
         &self,
         url: &mut Url,
         most: u64,
@@ -133,34 +133,34 @@ impl Resolved {
         if !occurs_in(&encoding::decode_form(query)) {
             return Ok(());
         }
-        let mut filled = Filled::new(most, setting);
-        self.fill_pairs(query, &mut filled)?;
+        let mut filled = BoundedText::new(most, setting);
+        self.substitute_pairs(query, &mut filled)?;
         url.set_query(Some(&filled.into_text()));
         Ok(())
     }
 
     /// Puts the secrets into a body.
-    pub(super) fn fill_body(
+    pub fn substitute_body(
         &self,
         body: &str,
         place: BodyPlaceholders,
-        mut filled: Filled,
+        mut filled: BoundedText,
     ) -> Result<String, String> {
         match place {
             BodyPlaceholders::None => filled.push(body)?,
-            BodyPlaceholders::Form => self.fill_pairs(body, &mut filled)?,
-            BodyPlaceholders::Json => self.fill_json(body, &mut filled)?,
+            BodyPlaceholders::Form => self.substitute_pairs(body, &mut filled)?,
+            BodyPlaceholders::Json => self.substitute_json(body, &mut filled)?,
         }
         Ok(filled.into_text())
     }
 
     /// Appends a text: what is not a placeholder by `plain`, each secret by `secret`.
-    fn fill(
+    fn replace(
         &self,
         text: &str,
-        filled: &mut Filled,
-        plain: impl Fn(&mut Filled, &str) -> Result<(), String>,
-        secret: impl Fn(&mut Filled, &str) -> Result<(), String>,
+        filled: &mut BoundedText,
+        plain: impl Fn(&mut BoundedText, &str) -> Result<(), String>,
+        secret: impl Fn(&mut BoundedText, &str) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut rest = text;
         while let Some((before, placeholder, behind)) = next_placeholder(rest) {
@@ -175,7 +175,7 @@ impl Resolved {
     }
 
     /// Pairs as in a query. What holds no placeholder stays as it was written.
-    fn fill_pairs(&self, text: &str, filled: &mut Filled) -> Result<(), String> {
+    fn substitute_pairs(&self, text: &str, filled: &mut BoundedText) -> Result<(), String> {
         for (index, pair) in text.split('&').enumerate() {
             if index > 0 {
                 filled.push("&")?;
@@ -188,7 +188,12 @@ impl Resolved {
             if occurs_in(&decoded) {
                 filled.push(name)?;
                 filled.push("=")?;
-                self.fill(&decoded, filled, Filled::push_percent, Filled::push_percent)?;
+                self.replace(
+                    &decoded,
+                    filled,
+                    BoundedText::push_percent,
+                    BoundedText::push_percent,
+                )?;
             } else {
                 filled.push(pair)?;
             }
@@ -198,7 +203,7 @@ impl Resolved {
 
     /// String values of a JSON text. All other bytes stay as they are: numbers and the order of
     /// members matter.
-    fn fill_json(&self, text: &str, filled: &mut Filled) -> Result<(), String> {
+    fn substitute_json(&self, text: &str, filled: &mut BoundedText) -> Result<(), String> {
         serde_json::from_str::<serde::de::IgnoredAny>(text)
             .map_err(|e| format!("the body is no JSON: {e}"))?;
         let mut rest = text;
@@ -213,7 +218,7 @@ impl Resolved {
                 return Err("a placeholder cannot stand in a member's name".to_owned());
             }
             filled.push(&rest[..=start])?;
-            self.fill(string, filled, Filled::push, |filled, secret| {
+            self.replace(string, filled, BoundedText::push, |filled, secret| {
                 filled.push(&encoding::json_content(secret))
             })?;
             filled.push("\"")?;

@@ -1,12 +1,11 @@
-//! One request over the wire: drawn from its limits, dialled, answered, and noted in the call's
+//! One request on the wire: acquire its limits, dial, read the response, and record it in the call's
 //! ledger.
 //!
-//! Whether a failed request left is decided by one fact: its body's first question. The HTTP engine
-//! asks a body whether it is at its end in the moment in which it writes the request's head, on
-//! HTTP/1.1 and HTTP/2 alike, and not before. Not asked: no byte of the request left, also when a
-//! kept connection turned out to be closed. Asked: it counts as sent, whatever the error. (A
-//! request that a closed connection hands back unstarted goes to another connection; that is its
-//! first time on the wire, not a repeat.)
+//! Whether a failed request left is decided by one fact: whether the HTTP engine polled the body.
+//! The engine polls it at the moment it writes the request's head, on HTTP/1.1 and HTTP/2 alike,
+//! and never before. Not polled: no byte left, even if a kept connection turned out to be closed.
+//! Polled: the request counts as sent, whatever the error. (If a closed connection returns a request
+//! unstarted, it goes to another connection. That is its first time on the wire, not a repeat.)
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -21,54 +20,59 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Body, Method};
 use url::{Host, Url};
 
-use super::address::{self, AddressRefused};
-use super::call::{CallState, Flight};
-use super::cost::{self, Cost};
-use super::draw::Refused;
-use super::exchange::{Exchange, ExchangeEnd, SendError};
-use super::send::key_of;
+use super::context::{CallContext, Flight};
+use super::history;
+use crate::gate::exchange::{Exchange, ExchangeEnd, SendError};
+use crate::gate::limiter::acquire::Refused;
+use crate::gate::policy::address::{self, AddressRefused};
+use crate::gate::policy::cost::{self, Cost};
 use crate::telemetry::metrics;
 
-/// How long a request whose use of a limit could not be stored rests at least, in milliseconds.
+/// The shortest rest of a request whose use of a limit could not be stored, in milliseconds.
 const UNRECORDED_REST_MS: i64 = 1000;
 
-/// A request as it leaves, secrets in place.
-pub(super) struct Prepared {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) shown_url: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<Bytes>,
-    pub(super) write: bool,
-    pub(super) operation: Option<String>,
-    pub(super) costs: Vec<Cost>,
-    pub(super) timeout_ms: u64,
-    /// Bytes of the answer's body to read.
-    pub(super) max_bytes: u64,
-    /// Set as the first byte is written.
-    pub(super) left: Arc<AtomicBool>,
+/// A request ready to leave, with its secrets.
+pub struct PreparedRequest {
+    pub method: Method,
+    pub url: Url,
+    pub shown_url: String,
+    pub headers: HeaderMap,
+    pub body: Option<Bytes>,
+    pub write: bool,
+    pub operation: Option<String>,
+    pub costs: Vec<Cost>,
+    pub timeout_ms: u64,
+    /// Bytes of the response's body to read.
+    pub max_bytes: u64,
+    /// Set when the first byte is written.
+    pub left: Arc<AtomicBool>,
 }
 
-/// An answer with nothing masked.
-pub(super) struct RawAnswer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    /// At most as many bytes as asked for.
-    pub(super) body: Bytes,
-    pub(super) more: bool,
-    pub(super) duration_ms: u64,
+/// A response before redaction.
+pub struct RawResponse {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// At most as many bytes as requested.
+    pub body: Bytes,
+    pub more: bool,
+    pub duration_ms: u64,
 }
 
-/// Draws, sends, reads the whole answer. The ledger knows of it whatever comes of it.
-pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawAnswer, SendError> {
+/// Acquires the request's limits, sends it and reads the whole response. The ledger records the
+/// exchange, whatever its end.
+pub async fn dial(call: &CallContext, request: PreparedRequest) -> Result<RawResponse, SendError> {
     let gate = &call.gate;
-    // Every request passes here, those that the host makes for itself as well.
+    // Token requests of the host take this way, too.
     check_literal_address(call, &request.url)?;
     let shares = call
         .destination
         .shares(request.operation.as_deref(), &request.costs);
-    remark_unstated(call, &request);
-    let mut noted = Exchange {
+    warn_of_unstated_costs(call, &request);
+    let headers = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let mut record = Exchange {
         at: gate.clock.wall(),
         method: request.method.to_string(),
         url: request.shown_url.clone(),
@@ -77,59 +81,48 @@ pub(super) async fn transfer(call: &CallState, request: Prepared) -> Result<RawA
         duration_ms: 0,
         error: None,
         write: request.write,
-        idempotency_key: key_of(
-            request
-                .headers
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_bytes())),
-        ),
+        idempotency_key: history::idempotency_key(headers),
     };
-    // The slot is held until the answer's last byte.
-    let asked = gate.clock.mono();
-    let drawn = gate
+    let requested = gate.clock.mono();
+    let owner = &call.destination.owner;
+    let acquired = gate
         .limiter
-        .draw(
-            &call.destination.owner,
-            &shares,
-            &call.reservation,
-            call.deadline,
-        )
+        .acquire(owner, &shares, &call.reservation, call.deadline)
         .await;
     let started = gate.clock.mono();
     let channel = call.destination.channel.as_ref();
-    metrics::limit_waited(channel, started.since_us(asked));
-    let admitted = drawn.is_ok();
-    noted.at = gate.clock.wall();
-    let result = match drawn {
-        Ok(_drawn) => exchange(call, request, started).await,
-        Err(refused) => Err(not_drawn(call, refused)),
+    metrics::limit_waited(channel, started.since_us(requested));
+    let admitted = acquired.is_ok();
+    record.at = gate.clock.wall();
+    let result = match acquired {
+        // The concurrency slot is held until the last byte of the response.
+        Ok(_acquired) => exchange(call, request, started).await,
+        Err(refused) => Err(not_acquired(call, refused)),
     };
     let took_us = gate.clock.mono().since_us(started);
     metrics::gate_request(
         channel,
         result
             .as_ref()
-            .map(|answer| answer.status)
+            .map(|response| response.status)
             .map_err(SendError::label),
         admitted.then_some(took_us),
     );
-    noted.duration_ms = took_us / 1000;
+    record.duration_ms = took_us / 1000;
     match &result {
-        Ok(answer) => noted.status = Some(answer.status),
+        Ok(response) => record.status = Some(response.status),
         Err(error) => {
-            (noted.end, noted.error) = (
-                ExchangeEnd::from(error),
-                Some(call.redact(&error.to_string())),
-            )
+            record.end = ExchangeEnd::from(error);
+            record.error = Some(call.redact(&error.to_string()));
         }
     }
-    call.note(noted);
+    call.record(record);
     result
 }
 
-/// A limit that counts what a request does not state, though it states other costs, may be
-/// misspelt: it would let through more than the destination does.
-fn remark_unstated(call: &CallState, request: &Prepared) {
+/// If a request states costs but not the cost that a limit counts, that name may be misspelled, and
+/// the limit would admit more than the destination does.
+fn warn_of_unstated_costs(call: &CallContext, request: &PreparedRequest) {
     if request.costs.is_empty() {
         return;
     }
@@ -140,12 +133,15 @@ fn remark_unstated(call: &CallState, request: &Prepared) {
         if call.gate.limiter.budget().is_new_unstated(&limit.key) {
             let counts = limit.counts.as_deref().unwrap_or_default();
             let owner = &call.destination.owner;
-            tracing::warn!(limit = %limit.key, counts, owner, "a request states no such cost and counts as 1; is the name right?");
+            tracing::warn!(
+                limit = %limit.key, counts, owner,
+                "request does not state this limit's cost and counts as 1; check the cost's name"
+            );
         }
     }
 }
 
-fn not_drawn(call: &CallState, refused: Refused) -> SendError {
+fn not_acquired(call: &CallContext, refused: Refused) -> SendError {
     match refused {
         Refused::Limited { until, key } => SendError::Limited {
             until: call.gate.clock.wall_of(until),
@@ -161,9 +157,8 @@ fn not_drawn(call: &CallState, refused: Refused) -> SendError {
     }
 }
 
-/// Names are checked when they are resolved, at the dial; a literal address is dialled without
-/// that.
-pub(super) fn check_literal_address(call: &CallState, url: &Url) -> Result<(), SendError> {
+/// Checks an address in the URL itself. Names are checked when the dial resolves them.
+pub fn check_literal_address(call: &CallContext, url: &Url) -> Result<(), SendError> {
     let literal: IpAddr = match url.host() {
         Some(Host::Ipv4(v4)) => v4.into(),
         Some(Host::Ipv6(v6)) => v6.into(),
@@ -174,10 +169,10 @@ pub(super) fn check_literal_address(call: &CallState, url: &Url) -> Result<(), S
 }
 
 async fn exchange(
-    call: &CallState,
-    request: Prepared,
+    call: &CallContext,
+    request: PreparedRequest,
     started: Mono,
-) -> Result<RawAnswer, SendError> {
+) -> Result<RawResponse, SendError> {
     let gate = &call.gate;
     let end = started.plus_ms(request.timeout_ms).min(call.deadline);
     if started >= end {
@@ -186,7 +181,7 @@ async fn exchange(
         ));
     }
     let client = gate
-        .pool
+        .clients
         .client(&call.destination.allow_addresses)
         .map_err(|e| SendError::NeverSent(describe(&e)))?;
     let left = request.left;
@@ -201,17 +196,17 @@ async fn exchange(
         ))
         .body(Body::wrap(WatchedBody {
             bytes: request.body.filter(|b| !b.is_empty()),
-            asked: Arc::clone(&left),
+            polled: Arc::clone(&left),
         }));
     let whole = Box::pin(async move { read(outgoing.send().await?, max_bytes).await });
     let result = match tokio::time::timeout_at(gate.clock.instant(end), whole).await {
-        Ok(Ok(mut answer)) => {
-            answer.duration_ms = gate.clock.mono().since_ms(started);
-            Ok(answer)
+        Ok(Ok(mut response)) => {
+            response.duration_ms = gate.clock.mono().since_ms(started);
+            Ok(response)
         }
         Ok(Err(error)) => Err(failure(&error, left.load(Ordering::Acquire))),
         Err(_) if left.load(Ordering::Acquire) => Err(SendError::SentWithoutAnswer(format!(
-            "no whole answer within {} ms",
+            "no complete response within {} ms",
             end.since_ms(started)
         ))),
         Err(_) => Err(SendError::NeverSent(format!(
@@ -219,11 +214,13 @@ async fn exchange(
             end.since_ms(started)
         ))),
     };
-    flight.end(&result);
+    if result.is_ok() {
+        flight.answered();
+    }
     result
 }
 
-/// A write without a body says so: some servers answer 411 to silence.
+/// A write without a body states its length, because some servers answer 411 otherwise.
 fn with_length(mut headers: HeaderMap, method: &Method, body: Option<&Bytes>) -> HeaderMap {
     let writes = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
     if writes && body.is_none_or(Bytes::is_empty) {
@@ -235,7 +232,7 @@ fn with_length(mut headers: HeaderMap, method: &Method, body: Option<&Bytes>) ->
 async fn read(
     mut response: reqwest::Response,
     max_bytes: u64,
-) -> Result<RawAnswer, reqwest::Error> {
+) -> Result<RawResponse, reqwest::Error> {
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let mut body = BytesMut::new();
     let mut more = false;
@@ -248,7 +245,7 @@ async fn read(
         }
     }
     let status = response.status().as_u16();
-    Ok(RawAnswer {
+    Ok(RawResponse {
         status,
         headers: std::mem::take(response.headers_mut()),
         body: body.freeze(),
@@ -279,7 +276,7 @@ fn refused_address(error: &reqwest::Error) -> Option<&AddressRefused> {
     None
 }
 
-/// The causes, outermost first. The URL is left out: it may carry a secret.
+/// The causes, outermost first, without the URL, which may contain a secret.
 fn describe(error: &reqwest::Error) -> String {
     let mut causes = Vec::new();
     let mut source = std::error::Error::source(error);
@@ -297,10 +294,10 @@ fn describe(error: &reqwest::Error) -> String {
     }
 }
 
-/// A body that knows whether it was asked for.
+/// A body that records whether it was polled.
 struct WatchedBody {
     bytes: Option<Bytes>,
-    asked: Arc<AtomicBool>,
+    polled: Arc<AtomicBool>,
 }
 
 impl HttpBody for WatchedBody {
@@ -311,12 +308,12 @@ impl HttpBody for WatchedBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.asked.store(true, Ordering::Release);
+        self.polled.store(true, Ordering::Release);
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.asked.store(true, Ordering::Release);
+        self.polled.store(true, Ordering::Release);
         self.bytes.is_none()
     }
 

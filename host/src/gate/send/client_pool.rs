@@ -13,16 +13,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 use reqwest::{Certificate, Client, redirect, retry};
 
-use super::error::GateError;
-use super::resolver::{CheckedNames, Names};
-use super::settings::GateSettings;
+use super::dns::{CheckedResolver, NameResolver};
+use crate::gate::error::GateError;
+use crate::gate::settings::GateSettings;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(90);
 
 /// Clients by the ranges that they may dial.
-pub(super) struct Pool {
-    names: Names,
+pub struct ClientPool {
+    names: NameResolver,
     connect_timeout: Duration,
     max_pools: usize,
     authorities: Vec<Certificate>,
@@ -35,11 +35,11 @@ struct Clients {
     uses: u64,
 }
 
-impl Pool {
+impl ClientPool {
     /// Fails if the additional authorities cannot be used.
-    pub(super) fn new(settings: &GateSettings) -> Result<Self, GateError> {
+    pub fn new(settings: &GateSettings) -> Result<Self, GateError> {
         let pool = Self {
-            names: Names::new(&settings.nameservers),
+            names: NameResolver::new(&settings.nameservers),
             connect_timeout: Duration::from_millis(settings.connect_timeout_ms),
             max_pools: settings.max_pools.max(1),
             authorities: settings
@@ -59,7 +59,7 @@ impl Pool {
 
     /// The client for a list of ranges, made on its first use. The one unused for longest goes when
     /// there are too many.
-    pub(super) fn client(&self, allowed: &[IpNet]) -> Result<Client, reqwest::Error> {
+    pub fn client(&self, allowed: &[IpNet]) -> Result<Client, reqwest::Error> {
         let mut ranges = allowed.to_vec();
         ranges.sort_unstable();
         ranges.dedup();
@@ -87,7 +87,7 @@ impl Pool {
     fn build(&self, allowed: Arc<[IpNet]>) -> Result<Client, reqwest::Error> {
         Client::builder()
             .user_agent(concat!("egression/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(CheckedNames::new(self.names.clone(), allowed))
+            .dns_resolver(CheckedResolver::new(self.names.clone(), allowed))
             .retry(retry::never())
             .redirect(redirect::Policy::none())
             .referer(false)
@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn pools_are_shared_by_equal_ranges_and_bounded() {
-        let pool = Pool::new(&GateSettings {
+        let pool = ClientPool::new(&GateSettings {
             max_pools: 2,
             ..GateSettings::default()
         })

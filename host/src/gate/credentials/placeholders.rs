@@ -5,14 +5,19 @@
 
 use std::collections::HashMap;
 
-use super::destination::Destination;
 use super::encoding;
-use super::exchange::BodyPlaceholders;
-use super::send::BEARER_TOKEN;
-use super::token::CLIENT_SECRET;
 use crate::clock::Clock;
 use crate::documents::model::AuthDocument;
+use crate::gate::exchange::BodyPlaceholders;
+use crate::gate::policy::destination::Destination;
 use crate::vault::{Vault, VaultError};
+
+/// The vault's name of a fixed bearer token.
+pub const BEARER_TOKEN: &str = "token";
+/// The vault's name of an OAuth2 client's secret.
+pub const CLIENT_SECRET: &str = "client_secret";
+/// The vault's name of a token that the host fetched.
+pub const ACCESS_TOKEN: &str = "oauth2:access_token";
 
 const OPEN: &str = "{{egression:";
 const CLOSE: &str = "}}";
@@ -40,7 +45,7 @@ impl From<VaultError> for CredentialError {
 
 /// The names that a connector may use: letters, digits, `_`, `-` and `.`. The host's own secrets
 /// have a colon.
-pub(super) fn check_name(name: &str) -> Result<(), CredentialError> {
+pub fn check_name(name: &str) -> Result<(), CredentialError> {
     let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES;
     if fits
         && name
@@ -56,7 +61,7 @@ pub(super) fn check_name(name: &str) -> Result<(), CredentialError> {
 
 /// Refuses the names under which the host keeps what it attaches itself: where the connector does
 /// not authenticate on its own, they are not the connector's to use.
-pub(super) fn check_owned(destination: &Destination, name: &str) -> Result<(), CredentialError> {
+pub fn check_owned(destination: &Destination, name: &str) -> Result<(), CredentialError> {
     check_name(name)?;
     let host_attaches = !matches!(destination.auth, Some(AuthDocument::Connector { .. }));
     if host_attaches && matches!(name, BEARER_TOKEN | CLIENT_SECRET) {
@@ -68,7 +73,7 @@ pub(super) fn check_owned(destination: &Destination, name: &str) -> Result<(), C
 }
 
 /// The text that stands for the present generation of a secret.
-pub(super) async fn text_for(
+pub async fn text_for(
     vault: &Vault,
     clock: &Clock,
     destination: &Destination,
@@ -88,7 +93,7 @@ pub(super) async fn text_for(
 }
 
 /// Whether a text may hold placeholders.
-pub(super) fn occurs_in(text: &str) -> bool {
+pub fn occurs_in(text: &str) -> bool {
     text.contains(OPEN)
 }
 
@@ -98,7 +103,7 @@ fn occurs_in_bytes(bytes: &[u8]) -> bool {
 }
 
 /// A text without its placeholders, for people.
-pub(super) fn hidden(text: &str) -> String {
+pub fn hidden(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(OPEN) {
@@ -111,10 +116,7 @@ pub(super) fn hidden(text: &str) -> String {
 }
 
 /// The body of a request if placeholders are to be looked for in it and there are some.
-pub(super) fn searched_body(
-    body: Option<&[u8]>,
-    place: BodyPlaceholders,
-) -> Result<Option<&str>, String> {
+pub fn searched_body(body: Option<&[u8]>, place: BodyPlaceholders) -> Result<Option<&str>, String> {
     match body {
         Some(bytes) if place != BodyPlaceholders::None && occurs_in_bytes(bytes) => {
             std::str::from_utf8(bytes)
@@ -131,27 +133,27 @@ pub(super) fn searched_body(
 }
 
 /// The pairs of a query or form, decoded one at a time.
-pub(super) fn pairs(text: &str) -> impl Iterator<Item = String> + '_ {
+pub fn pairs(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split('&').map(encoding::decode_form)
 }
 
 /// The next placeholder of a text: what stands before it, the whole of it, and what is behind. One
 /// that does not end is none.
-pub(super) fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
+pub fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let start = text.find(OPEN)?;
     let end = start + text[start..].find(CLOSE)? + CLOSE.len();
     Some((&text[..start], &text[start..end], &text[end..]))
 }
 
 /// The different placeholders of one request: the whole of each, with its name and its tag.
-pub(super) struct Wanted {
-    pub(super) by_text: HashMap<String, (String, String)>,
+pub struct Placeholders {
+    pub by_text: HashMap<String, (String, String)>,
     most: usize,
 }
 
-impl Wanted {
+impl Placeholders {
     /// None yet, and never more than `most`.
-    pub(super) fn new(most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self {
             by_text: HashMap::new(),
             most,
@@ -159,7 +161,7 @@ impl Wanted {
     }
 
     /// Adds those of a text. Refuses a broken one, and one too many.
-    pub(super) fn read(&mut self, text: &str) -> Result<(), String> {
+    pub fn read(&mut self, text: &str) -> Result<(), String> {
         let broken = || "a placeholder is broken".to_owned();
         let mut rest = text;
         while let Some((_, whole, behind)) = next_placeholder(rest) {

@@ -17,21 +17,21 @@ const MASK: &[u8] = b"***";
 
 /// The secrets of a call in all their forms.
 #[derive(Default)]
-pub(super) struct Mask {
+pub struct Redactor {
     /// Longest first, so that a secret that contains another is replaced whole.
     forms: Vec<SecretSlice<u8>>,
 }
 
-impl Mask {
+impl Redactor {
     /// Adds a secret that the call itself puts in.
-    pub(super) fn add(&mut self, secret: &SecretString) {
+    pub fn add(&mut self, secret: &SecretString) {
         self.add_from(secret, SHORTEST_BYTES);
     }
 
     /// Adds a secret of the owner that the call may never use. A short one, a user's name, an
     /// account's number, would be found in answers that have nothing to do with it, and what stands
     /// in its place is no number, and no id.
-    pub(super) fn add_unused(&mut self, secret: &SecretString) {
+    pub fn add_unused(&mut self, secret: &SecretString) {
         self.add_from(secret, SHORTEST_UNUSED_BYTES);
     }
 
@@ -50,18 +50,18 @@ impl Mask {
     }
 
     /// No secret left in this call.
-    pub(super) const fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.forms.is_empty()
     }
 
     /// How many bytes past a cut must be known, so that a secret that the cut would split is found.
-    pub(super) fn overlap_bytes(&self) -> usize {
+    pub fn overlap_bytes(&self) -> usize {
         self.forms
             .first()
             .map_or(0, |form| form.expose_secret().len())
     }
 
-    pub(super) fn text(&self, text: &str) -> String {
+    pub fn text(&self, text: &str) -> String {
         if self.is_empty() {
             return text.to_owned();
         }
@@ -69,14 +69,14 @@ impl Mask {
     }
 
     /// Masks the first `keep` bytes of a text and looks at no more than that takes.
-    pub(super) fn start(&self, text: &str, keep: usize) -> String {
+    pub fn start(&self, text: &str, keep: usize) -> String {
         let keep = text.floor_char_boundary(keep);
         let known = &text.as_bytes()[..text.len().min(keep.saturating_add(self.overlap_bytes()))];
         String::from_utf8_lossy(&self.bytes(known, keep)).into_owned()
     }
 
     /// Masks the first `keep` of these bytes. A secret that starts before the cut is masked whole.
-    pub(super) fn bytes(&self, bytes: &[u8], keep: usize) -> Vec<u8> {
+    pub fn bytes(&self, bytes: &[u8], keep: usize) -> Vec<u8> {
         let keep = keep.min(bytes.len());
         let mut starts = [false; 256];
         for form in &self.forms {
@@ -163,16 +163,16 @@ mod tests {
 
     use super::*;
 
-    fn mask(secret: &str) -> Mask {
-        let mut mask = Mask::default();
-        mask.add(&SecretString::from(secret));
+    fn mask(secret: &str) -> Redactor {
+        let mut redactor = Redactor::default();
+        redactor.add(&SecretString::from(secret));
         mask
     }
 
     #[test]
     fn every_form_of_a_secret_is_masked() {
         let secret = "p/ss w\"rd+42%\u{e9}";
-        let mask = mask(secret);
+        let redactor = mask(secret);
         let percent = encoding::percent(secret);
         for form in [
             secret.to_owned(),
@@ -186,14 +186,14 @@ mod tests {
             STANDARD.encode(format!("ab:{secret}")),
             STANDARD.encode(format!("abc:{secret}x")),
         ] {
-            let masked = mask.text(&format!("<<{form}>>"));
+            let masked = redactor.text(&format!("<<{form}>>"));
             assert!(masked.contains("***"), "{form} -> {masked}");
             assert!(
                 !masked.contains("ss w") && !masked.contains("rd+42"),
                 "{form} -> {masked}"
             );
         }
-        assert_eq!(mask.text("nothing here"), "nothing here");
+        assert_eq!(redactor.text("nothing here"), "nothing here");
     }
 
     #[test]
@@ -211,19 +211,25 @@ mod tests {
 
     #[test]
     fn a_secret_across_the_cut_is_masked_whole() {
-        let mask = mask("hunter2-hunter2");
-        assert_eq!(mask.overlap_bytes(), hex::encode("hunter2-hunter2").len());
-        assert_eq!(mask.bytes(b"abc hunter2-hunter2 def", 8), b"abc ***");
-        assert_eq!(mask.bytes(b"abc hunter2-hunter2 def", 4), b"abc ");
+        let redactor = mask("hunter2-hunter2");
+        assert_eq!(
+            redactor.overlap_bytes(),
+            hex::encode("hunter2-hunter2").len()
+        );
+        assert_eq!(redactor.bytes(b"abc hunter2-hunter2 def", 8), b"abc ***");
+        assert_eq!(redactor.bytes(b"abc hunter2-hunter2 def", 4), b"abc ");
     }
 
     #[test]
     fn the_start_of_a_long_text_is_masked_by_looking_at_little_more_than_it() {
-        let mask = mask("hunter2-hunter2");
-        assert_eq!(mask.start("abc hunter2-hunter2 def", 8), "abc ***");
-        assert_eq!(mask.start("abc hunter2-hunter2 def", 100), "abc *** def");
-        assert_eq!(mask.start("äöü", 3), "ä", "no half of a character");
-        assert_eq!(Mask::default().start("äöü", 3), "ä");
+        let redactor = mask("hunter2-hunter2");
+        assert_eq!(redactor.start("abc hunter2-hunter2 def", 8), "abc ***");
+        assert_eq!(
+            redactor.start("abc hunter2-hunter2 def", 100),
+            "abc *** def"
+        );
+        assert_eq!(redactor.start("äöü", 3), "ä", "no half of a character");
+        assert_eq!(Redactor::default().start("äöü", 3), "ä");
     }
 
     #[test]
@@ -234,14 +240,14 @@ mod tests {
 
     #[test]
     fn short_secrets_that_a_call_does_not_use_are_left() {
-        let mut mask = Mask::default();
-        mask.add_unused(&SecretString::from("4711"));
-        mask.add_unused(&SecretString::from("hunter2-hunter2"));
+        let mut redactor = Redactor::default();
+        redactor.add_unused(&SecretString::from("4711"));
+        redactor.add_unused(&SecretString::from("hunter2-hunter2"));
         assert_eq!(
-            mask.text(r#"{"id":4711,"key":"hunter2-hunter2"}"#),
+            redactor.text(r#"{"id":4711,"key":"hunter2-hunter2"}"#),
             r#"{"id":4711,"key":"***"}"#
         );
-        mask.add(&SecretString::from("4711"));
-        assert_eq!(mask.text("4711"), "***", "now it is used");
+        redactor.add(&SecretString::from("4711"));
+        assert_eq!(redactor.text("4711"), "***", "now it is used");
     }
 }

@@ -59,11 +59,7 @@ pub struct SignRequest {
 }
 
 /// Signs `data` with `key`, both with their secrets in place.
-pub(super) fn sign(
-    request: &SignRequest,
-    key: &str,
-    data: &str,
-) -> Result<String, CredentialError> {
+pub fn sign(request: &SignRequest, key: &str, data: &str) -> Result<String, CredentialError> {
     let data = data.as_bytes();
     let hmac = |algorithm| {
         hmac::sign(&hmac::Key::new(algorithm, key.as_bytes()), data)

@@ -7,14 +7,14 @@
 
 use std::collections::VecDeque;
 
-/// Slices that a window is divided into.
+/// WindowLeases that a window is divided into.
 const SLICES_PER_WINDOW: u32 = 25;
-/// Slices closed between two removals of old ones.
+/// WindowLeases closed between two removals of old ones.
 const CLOSED_PER_REMOVAL: u32 = 25;
 
 /// The leases of one window.
 #[derive(Debug)]
-pub(super) struct Slices {
+pub struct WindowLeases {
     window_ms: u64,
     size: u32,
     next: i64,
@@ -27,15 +27,15 @@ pub(super) struct Slices {
 
 /// A slice that is used up, for the store to note.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct UsedUp {
-    pub(super) slice: i64,
+pub struct UsedUp {
+    pub slice: i64,
     /// Remove what was closed longer ago than this, in milliseconds.
-    pub(super) remove_before_ms: Option<u64>,
+    pub remove_before_ms: Option<u64>,
 }
 
-impl Slices {
+impl WindowLeases {
     /// No lease yet; `next` is the first number that the store does not know.
-    pub(super) fn new(max: u32, window_ms: u64, next: i64) -> Self {
+    pub fn new(max: u32, window_ms: u64, next: i64) -> Self {
         Self {
             window_ms,
             size: (max / SLICES_PER_WINDOW).max(1),
@@ -48,19 +48,19 @@ impl Slices {
     }
 
     /// The window changed; what is leased stays leased.
-    pub(super) fn resize(&mut self, max: u32, window_ms: u64) {
+    pub fn resize(&mut self, max: u32, window_ms: u64) {
         self.size = (max / SLICES_PER_WINDOW).max(1);
         self.window_ms = self.window_ms.max(window_ms);
     }
 
     /// So many units can be used.
-    pub(super) fn has(&self, units: u32) -> bool {
+    pub fn has(&self, units: u32) -> bool {
         self.left() >= u64::from(units)
     }
 
     /// The slice to lease now, if less than a whole one or than `units` is at hand and none is
     /// being leased.
-    pub(super) fn begin_lease(&mut self, units: u32) -> Option<(i64, u32)> {
+    pub fn begin_lease(&mut self, units: u32) -> Option<(i64, u32)> {
         let left = self.left();
         if self.leasing || left >= u64::from(self.size.max(units)) {
             return None;
@@ -78,7 +78,7 @@ impl Slices {
     }
 
     /// The store's answer to a lease.
-    pub(super) fn leased(&mut self, slice: i64, units: u32, result: Result<(), String>) {
+    pub fn leased(&mut self, slice: i64, units: u32, result: Result<(), String>) {
         self.leasing = false;
         match result {
             Ok(()) => {
@@ -90,12 +90,12 @@ impl Slices {
     }
 
     /// Why the last lease failed.
-    pub(super) fn error(&self) -> Option<&str> {
+    pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 
     /// Uses so many units, and tells which slices that uses up. Only called when there are so many.
-    pub(super) fn take(&mut self, units: u32) -> Vec<UsedUp> {
+    pub fn take(&mut self, units: u32) -> Vec<UsedUp> {
         let (mut used_up, mut missing) = (Vec::new(), units);
         while let Some((slice, left)) = self.open.front_mut() {
             let taken = missing.min(*left);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn at_most_two_slices_are_open_and_the_next_is_asked_for_before_the_last_unit() {
-        let mut slices = Slices::new(250, 15_000, 7);
+        let mut slices = WindowLeases::new(250, 15_000, 7);
         assert!(!slices.has(1));
         assert_eq!(slices.begin_lease(1), Some((7, 10)));
         assert_eq!(slices.begin_lease(1), None);
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_request_takes_what_it_costs_across_slices() {
-        let mut slices = Slices::new(250, 15_000, 1);
+        let mut slices = WindowLeases::new(250, 15_000, 1);
         slices.begin_lease(1);
         slices.leased(1, 10, Ok(()));
         assert!(!slices.has(35));
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_failed_lease_is_tried_again_under_a_new_number() {
-        let mut slices = Slices::new(10, 1000, 1);
+        let mut slices = WindowLeases::new(10, 1000, 1);
         assert_eq!(slices.begin_lease(1), Some((1, 1)));
         slices.leased(1, 1, Err("busy".to_owned()));
         assert_eq!(slices.error(), Some("busy"));
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn old_slices_are_removed_now_and_then() {
-        let mut slices = Slices::new(1, 1000, 1);
+        let mut slices = WindowLeases::new(1, 1000, 1);
         let removals = (0..50).filter(|_| {
             let (slice, units) = slices.begin_lease(1).unwrap();
             slices.leased(slice, units, Ok(()));

@@ -24,7 +24,7 @@ pub struct AddressRefused {
 ///
 /// # Errors
 /// With what the address is.
-pub(super) fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRefused> {
+pub fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRefused> {
     let Some(kind) = special(address) else {
         return Ok(());
     };
@@ -47,10 +47,7 @@ pub(super) fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRef
 ///
 /// # Errors
 /// If none may be, and the name has some that are refused.
-pub(super) fn filter(
-    addresses: &[IpAddr],
-    allowed: &[IpNet],
-) -> Result<Vec<SocketAddr>, AddressRefused> {
+pub fn filter(addresses: &[IpAddr], allowed: &[IpNet]) -> Result<Vec<SocketAddr>, AddressRefused> {
     let mut open = Vec::with_capacity(addresses.len());
     let mut refused = None;
     for &address in addresses {

@@ -170,7 +170,7 @@ impl FromStr for HostPattern {
 }
 
 /// Parses a URL and refuses what a request must not carry.
-pub(super) fn check_url(text: &str) -> Result<Url, String> {
+pub fn check_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("the URL cannot be read: {e}"))?;
     if has_dot_segment(text) {
         return Err("a URL must not carry a segment `.` or `..`: it would name another folder than the one that is written".to_owned());
@@ -210,7 +210,7 @@ fn has_dot_segment(text: &str) -> bool {
 }
 
 /// The methods that may be used.
-pub(super) fn check_method(text: &str) -> Result<Method, String> {
+pub fn check_method(text: &str) -> Result<Method, String> {
     match text {
         "GET" => Ok(Method::GET),
         "HEAD" => Ok(Method::HEAD),
@@ -227,7 +227,7 @@ pub(super) fn check_method(text: &str) -> Result<Method, String> {
 }
 
 /// Checks that a URL is granted.
-pub(super) fn check_grants(grants: &[Grant], url: &Url) -> Result<(), String> {
+pub fn check_grants(grants: &[Grant], url: &Url) -> Result<(), String> {
     if grants.iter().any(|grant| grant.covers(url)) {
         return Ok(());
     }
@@ -259,7 +259,7 @@ const HOST_HEADERS: [&str; 14] = [
 ];
 
 /// Checks a header's name. Values are checked when they are final.
-pub(super) fn check_header_name(text: &str) -> Result<HeaderName, String> {
+pub fn check_header_name(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| format!("`{}` is no header name", text.escape_debug()))?;
     if HOST_HEADERS.contains(&name.as_str()) {
@@ -269,7 +269,7 @@ pub(super) fn check_header_name(text: &str) -> Result<HeaderName, String> {
 }
 
 /// The bytes that an answer's headers take: names, values, and the separators of HTTP/1.1.
-pub(super) fn header_bytes(headers: &HeaderMap) -> usize {
+pub fn header_bytes(headers: &HeaderMap) -> usize {
     headers
         .iter()
         .map(|(name, value)| line_bytes(name.as_str(), value.len()))
@@ -277,7 +277,7 @@ pub(super) fn header_bytes(headers: &HeaderMap) -> usize {
 }
 
 /// The bytes that one header takes.
-pub(super) const fn line_bytes(name: &str, value_bytes: usize) -> usize {
+pub const fn line_bytes(name: &str, value_bytes: usize) -> usize {
     const SEPARATORS: usize = ": \r\n".len();
     name.len() + value_bytes + SEPARATORS
 }

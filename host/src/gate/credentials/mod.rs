@@ -1,0 +1,7 @@
+//! Secrets on their way: placeholders, substitution, signatures, and redaction of what comes back.
+
+pub(super) mod encoding;
+pub(super) mod placeholders;
+pub(super) mod redact;
+pub(super) mod sign;
+pub(super) mod substitute;

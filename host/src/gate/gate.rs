@@ -1,0 +1,185 @@
+//! The gate as the host sees it: it knows the destinations, opens calls and answers for the limits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use egression_core::time::{Mono, Wall};
+use parking_lot::RwLock;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::gate::error::GateError;
+use crate::gate::limiter::budget::Headroom;
+use crate::gate::limiter::limit_store::LimitFacts;
+use crate::gate::limiter::limiter::Limiter;
+use crate::gate::limiter::usage::Usage;
+use crate::gate::policy::destination::Destination;
+use crate::gate::send::call::CallGate;
+use crate::gate::send::client_pool::ClientPool;
+use crate::gate::send::context::GateContext;
+use crate::gate::send::token_cache::TokenCache;
+use crate::gate::settings::GateSettings;
+use crate::store::StoreError;
+use crate::vault::Vault;
+
+pub struct Gate {
+    pub(super) context: Arc<GateContext>,
+    destinations: RwLock<HashMap<String, Arc<Destination>>>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
+impl Gate {
+    /// Opens the gate on the current runtime and restores closed limits and used windows from the
+    /// store. Nothing can be sent before [`Self::configure`].
+    ///
+    /// # Errors
+    /// If the store fails, or if the additional authorities are unusable.
+    pub async fn start(
+        settings: GateSettings,
+        facts: impl LimitFacts + 'static,
+        vault: Vault,
+        clock: Clock,
+    ) -> Result<Arc<Self>, GateError> {
+        let clients = ClientPool::new(&settings)?;
+        let limiter = Limiter::restore(Box::new(facts), settings.guard(), clock.clone()).await?;
+        Ok(Arc::new(Self {
+            context: Arc::new(GateContext {
+                clients,
+                settings,
+                vault,
+                clock,
+                limiter,
+                tokens: TokenCache::default(),
+                stopping: AtomicBool::new(false),
+                handle: Handle::current(),
+            }),
+            destinations: RwLock::default(),
+        }))
+    }
+
+    /// Replaces all destinations. Unchanged limits keep their state, and open calls keep the
+    /// destination they were opened with.
+    pub fn configure(&self, destinations: Vec<Destination>) {
+        let mut known = self.destinations.write();
+        let limiter = &self.context.limiter;
+        limiter
+            .budget_now()
+            .configure(&destinations, self.context.clock.mono());
+        *known = destinations
+            .into_iter()
+            .map(|d| (d.owner.clone(), Arc::new(d)))
+            .collect();
+        drop(known);
+        limiter.headroom_changed.notify_one();
+    }
+
+    /// Asks every call to end early, because the host shuts down.
+    pub fn ask_to_stop(&self) {
+        self.context.stopping.store(true, Ordering::Release);
+    }
+
+    #[must_use]
+    pub fn destination(&self, owner: &str) -> Option<Arc<Destination>> {
+        self.destinations.read().get(owner).cloned()
+    }
+
+    /// Opens the gate for one call. The call takes `estimate` requests from the owner's
+    /// reservation; if that holds fewer, the gate reserves the rest now.
+    #[must_use]
+    pub fn open_call(
+        &self,
+        destination: Arc<Destination>,
+        call: i64,
+        deadline: Mono,
+        estimate: u32,
+    ) -> CallGate {
+        let reservation = self
+            .context
+            .limiter
+            .budget()
+            .claim(&destination.owner, estimate);
+        CallGate::new(
+            Arc::clone(&self.context),
+            destination,
+            call,
+            deadline,
+            reservation,
+        )
+    }
+
+    /// Reserves requests for an admitted call, until [`Self::open_call`] claims them.
+    pub fn reserve(&self, owner: &str, requests: u32) {
+        self.context.limiter.budget().reserve(owner, requests);
+    }
+
+    /// Returns the reservation of a call that is not opened after all.
+    pub fn unreserve(&self, owner: &str, requests: u32) {
+        self.context.limiter.budget().unreserve(owner, requests);
+        self.context.limiter.headroom_changed.notify_one();
+    }
+
+    /// How many unreserved requests could be sent within the admission horizon. Only limits that
+    /// cover every request count, because nobody knows yet which operations a connector will use.
+    /// An unknown owner has none.
+    #[must_use]
+    pub fn headroom(&self, owner: &str) -> Headroom {
+        self.context.limiter.budget_now().headroom(
+            owner,
+            self.context.clock.mono(),
+            self.context.settings.admission_horizon_ms,
+        )
+    }
+
+    /// Closes an owner's limits until then: every limit with that name, or the owner's own key. The
+    /// closure is in force at once and durable when this returns. For an unknown owner this does
+    /// nothing.
+    ///
+    /// # Errors
+    /// If the store fails; the limit is still closed until the host stops.
+    pub async fn throttle(
+        &self,
+        owner: &str,
+        bucket: Option<&str>,
+        until: Wall,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let Some(destination) = self.destination(owner) else {
+            return Ok(());
+        };
+        let mut closed = Ok(());
+        for key in destination.buckets(bucket) {
+            closed = closed.and(self.context.limiter.close(key, until, reason).await);
+        }
+        closed
+    }
+
+    /// States whether only its limits keep an owner's jobs from being sent. The usage meter runs
+    /// while they do.
+    pub fn set_demand(&self, owner: &str, demand: bool) {
+        let now = self.context.clock.mono();
+        self.context.limiter.budget().set_demand(owner, demand, now);
+    }
+
+    /// How an owner uses its limits; `None` for an unknown owner.
+    #[must_use]
+    pub fn usage(&self, owner: &str) -> Option<Usage> {
+        self.context
+            .limiter
+            .budget()
+            .usage(owner, self.context.clock.mono())
+    }
+
+    /// Notified when some owner's [`Self::headroom`] may have grown for another reason than time.
+    /// Supports one waiting task.
+    #[must_use]
+    pub fn headroom_changed(&self) -> &Notify {
+        &self.context.limiter.headroom_changed
+    }
+}
