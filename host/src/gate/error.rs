@@ -1,20 +1,15 @@
-//! Why the gate does not open.
+//! Errors of the gate's start.
 
 use std::path::PathBuf;
 
 use crate::store::StoreError;
 
-/// What keeps the gate shut at the host's start.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
-    /// Closed limits and used windows cannot be read.
+    /// Closed limits and used windows could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The additional authorities cannot be read, or are no certificates.
+    /// The additional authorities could not be read or are not certificates.
     #[error("`gate.extra_ca_file` ({}): {reason}", path.display())]
-    Authorities {
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Authorities { path: PathBuf, reason: String },
 }

@@ -1,36 +1,35 @@
-//! One request and what came of it, in the host's own words: the border between connectors, the
-//! resolver and the gate.
+//! One request and its result, as the gate, the connectors and the resolver exchange them.
 
 use bytes::Bytes;
 use egression_core::time::Wall;
 
-use super::cost::Cost;
+use crate::gate::policy::cost::Cost;
 
-/// A request that wants to leave.
+/// A request to send.
 #[derive(Clone, Debug)]
 pub struct OutgoingRequest {
     pub method: String,
-    /// Absolute. Placeholders are replaced in query values.
+    /// Absolute. Secrets replace placeholders in query values.
     pub url: String,
-    /// Placeholders are replaced in values.
+    /// Secrets replace placeholders in values.
     pub headers: Vec<(String, String)>,
     pub body: Option<Bytes>,
-    /// Where placeholders are replaced in the body.
+    /// Where secrets replace placeholders in the body.
     pub body_placeholders: BodyPlaceholders,
     pub reads_only: bool,
     /// Whether the owner's credential is attached.
     pub auth: RequestAuth,
-    /// Which operation this is, for limits that cover only some.
+    /// The operation, for limits that cover only some.
     pub operation: Option<String>,
-    /// What it costs, for limits that count something else than requests.
+    /// Its costs, for limits that count something other than requests.
     pub costs: Vec<Cost>,
-    /// None: the default. Never beyond the call's deadline.
+    /// `None`: the default. Never past the call's deadline.
     pub timeout_ms: Option<u64>,
-    /// None: the default.
+    /// `None`: the default.
     pub max_response_bytes: Option<u64>,
 }
 
-/// Where placeholders are replaced in a body.
+/// Where secrets replace placeholders in a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyPlaceholders {
     #[default]
@@ -43,19 +42,18 @@ pub enum BodyPlaceholders {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RequestAuth {
-    /// The owner's own, as its auth document says.
+    /// The owner's credential, as its auth document defines it.
     #[default]
     Connection,
-    /// None.
     None,
 }
 
-/// A whole answer, with injected secrets masked.
+/// A whole response, redacted.
 #[derive(Clone, Debug)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    /// At most as many bytes as asked for.
+    /// At most as many bytes as requested.
     pub body: Bytes,
     pub truncated: bool,
     /// From the first byte out to the last byte in.
@@ -63,7 +61,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The answer, if it fits into the bytes that are left; else without its body.
+    /// The response without its body if it does not fit into the remaining bytes.
     pub(super) fn within(mut self, left: &mut u64) -> Self {
         let headers: usize = self
             .headers
@@ -79,7 +77,7 @@ impl Response {
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// Not allowed; nothing was sent.
@@ -93,13 +91,13 @@ pub enum SendError {
     Limited { until: Wall, key: String },
     #[error("never sent: {0}")]
     NeverSent(String),
-    /// The host could not note the use of a limit, so nothing was sent.
-    #[error("never sent, the use of a limit could not be stored: {why}")]
+    /// The host could not record the use of a limit, so nothing was sent.
+    #[error("never sent: the use of a limit could not be stored: {why}")]
     Unrecorded { until: Wall, why: String },
-    /// It left, and no whole answer came.
+    /// It left, and no complete response came.
     #[error("sent without an answer: {0}")]
     SentWithoutAnswer(String),
-    /// The host's token for this owner cannot be had: the credential is refused.
+    /// The owner's credential is missing or refused, so the host has no token.
     #[error("credential refused: {0}")]
     CredentialRefused(String),
 }
@@ -114,21 +112,21 @@ impl SendError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExchangeEnd {
-    /// A whole answer came, whatever its status.
+    /// A complete response came, whatever its status.
     Answered,
-    /// It left, and no whole answer came.
+    /// It left, and no complete response came.
     Unanswered,
     /// Not allowed; nothing was sent.
     Denied,
-    /// Not allowed, for it costs more than a limit ever admits at once; nothing was sent.
+    /// Not allowed, because it costs more than a limit ever admits at once; nothing was sent.
     TooCostly,
     /// A limit had no room within the deadline, or is closed; nothing was sent.
     Limited,
-    /// Nothing was sent: no name, no connection, no time.
+    /// Nothing was sent: no address, no connection, or no time.
     NeverSent,
-    /// The host could not note the use of a limit, so nothing was sent.
+    /// The host could not record the use of a limit, so nothing was sent.
     Unrecorded,
-    /// The host's token cannot be had, so nothing was sent.
+    /// The host has no token, so nothing was sent.
     CredentialRefused,
 }
 
@@ -161,8 +159,7 @@ impl ExchangeEnd {
         }
     }
 
-    /// The destination was tried, or its name or credential, and nothing came of it. Our own
-    /// refusals are not the destination's.
+    /// The destination, its name or its credential failed. Refusals by the host do not count.
     #[must_use]
     pub const fn blames_destination(self) -> bool {
         matches!(
@@ -172,10 +169,10 @@ impl ExchangeEnd {
     }
 }
 
-/// One exchange as recorded for a job's history, redacted.
+/// One redacted exchange in a job's history.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// When the first byte left, or when it was refused.
+    /// When the first byte left, or when the request was refused.
     pub at: Wall,
     pub method: String,
     pub url: String,
@@ -183,11 +180,11 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// From the first byte out to the last byte in.
     pub duration_ms: u64,
-    /// Why there is no answer.
+    /// Why there is no response.
     pub error: Option<String>,
-    /// It may have changed something there.
+    /// It may have changed something at the destination.
     pub write: bool,
-    /// What its header `Idempotency-Key` says: which item it was for, if a connector sends one for
-    /// each.
+    /// The value of its header `Idempotency-Key`. If a connector sends one per item, it identifies
+    /// the item.
     pub idempotency_key: Option<String>,
 }

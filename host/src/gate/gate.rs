@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::gate::error::GateError;
 use crate::gate::limiter::budget::Headroom;
-use crate::gate::limiter::limit_store::LimitFacts;
 use crate::gate::limiter::limiter::Limiter;
 use crate::gate::limiter::usage::Usage;
 use crate::gate::policy::destination::Destination;
@@ -21,7 +20,7 @@ use crate::gate::send::client_pool::ClientPool;
 use crate::gate::send::context::GateContext;
 use crate::gate::send::token_cache::TokenCache;
 use crate::gate::settings::GateSettings;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
 pub struct Gate {
@@ -43,12 +42,12 @@ impl Gate {
     /// If the store fails, or if the additional authorities are unusable.
     pub async fn start(
         settings: GateSettings,
-        facts: impl LimitFacts + 'static,
+        store: Store,
         vault: Vault,
         clock: Clock,
     ) -> Result<Arc<Self>, GateError> {
         let clients = ClientPool::new(&settings)?;
-        let limiter = Limiter::restore(Box::new(facts), settings.guard(), clock.clone()).await?;
+        let limiter = Limiter::restore(store, settings.guard(), clock.clone()).await?;
         Ok(Arc::new(Self {
             context: Arc::new(GateContext {
                 clients,

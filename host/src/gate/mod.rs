@@ -21,15 +21,12 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use credentials::placeholders::{ACCESS_TOKEN, BEARER_TOKEN, CLIENT_SECRET, CredentialError};
+pub use credentials::placeholders::CredentialError;
 pub use credentials::sign::{Algorithm, Encoding, SignRequest};
-pub use error::GateError;
 pub use gate::Gate;
-pub use limiter::budget::Headroom;
-pub use limiter::limit_store::{LimitFacts, SliceRow};
 pub use limiter::usage::Usage;
 pub use policy::cost::Cost;
 pub use policy::destination::{BoundLimit, Destination};
-pub use policy::grants::{Grant, GrantError, HostPattern, Scheme, is_bound_to};
+pub use policy::grants::Grant;
 pub use send::call::CallGate;
 pub use settings::GateSettings;

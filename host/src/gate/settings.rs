@@ -1,4 +1,4 @@
-//! The gate's bounds.
+//! The `[gate]` table of the configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,72 +7,74 @@ use egression_core::scheduler::limits::Guard;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Bounds on everything that leaves the host: the `[gate]` table.
+/// Bounds on everything that leaves the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GateSettings {
-    /// Name lookup, connection and TLS handshake of one request, in milliseconds. Past this,
-    /// nothing was sent.
+    /// Timeout for name lookup, connection and TLS handshake of one request, in milliseconds. If it
+    /// expires, nothing was sent.
     pub connect_timeout_ms: u64,
-    /// One request from its first byte to the answer's last, where neither the request nor the
-    /// destination says, in milliseconds. Waiting for a limit does not count.
+    /// Timeout of one request, from its first byte to the last byte of the response, in
+    /// milliseconds, unless the request or the destination sets its own. Time spent waiting for a
+    /// limit does not count.
     pub default_request_timeout_ms: u64,
     /// The largest request body in bytes.
     pub max_request_bytes: u64,
-    /// The URL and the names and values of a request's headers together, in bytes, with their
-    /// secrets.
+    /// The largest total of a request's URL, header names and header values in bytes, including
+    /// their secrets.
     pub max_request_headers_bytes: u64,
-    /// Headers of one request.
+    /// The most headers in one request.
     pub max_request_headers: usize,
-    /// Costs that one request may state.
+    /// The most costs that one request may state.
     pub max_request_costs: usize,
-    /// Different placeholders of secrets in one request or one text to sign.
+    /// The most different placeholders in one request or one text to sign.
     pub max_placeholders: usize,
-    /// The key and the data of one `sign` together, in bytes, with their secrets.
+    /// The largest total of the key and data of one `sign` in bytes, including their secrets.
     pub max_sign_bytes: u64,
-    /// Secrets that a connector may keep in one call.
+    /// The most secrets that a connector may deposit in one call.
     pub max_deposits_per_call: usize,
-    /// Secrets that a connection may have, those that a connector keeps included.
+    /// The most secrets of a connection, including those that its connector deposits.
     pub max_secrets_per_connection: usize,
-    /// The largest answer's body in bytes; what is longer is cut off and says so.
+    /// The largest response body in bytes. A longer one is truncated and marked as such.
     pub max_response_bytes: u64,
-    /// Names and values of an answer's headers together, in bytes; what is beyond is left out.
+    /// The largest total of a response's header names and values in bytes. Further headers are
+    /// omitted.
     pub max_response_headers_bytes: u64,
-    /// Requests of one `send-all` that are under way at once.
+    /// The most concurrent requests of one `send-all`.
     pub send_all_concurrency: usize,
-    /// Requests of one `send-all`; those beyond are denied.
+    /// The most requests in one `send-all`. Further ones are not sent.
     pub send_all_requests: usize,
-    /// The answers of one `send-all` together, in bytes; those beyond come without their bodies and
-    /// say so.
+    /// The largest total of all responses of one `send-all` in bytes. Further responses come
+    /// without their bodies and are marked as truncated.
     pub send_all_response_bytes: u64,
-    /// How far ahead admission looks for room in a limit, in milliseconds.
+    /// How far ahead admission looks for capacity in a limit, in milliseconds.
     pub admission_horizon_ms: u64,
-    /// The part of a token bucket's rate that is left unused, because the destination's clock is
-    /// not ours.
+    /// The share of a token bucket's rate that stays unused, because the destination's clock may
+    /// run differently.
     pub rate_guard_share: f64,
-    /// How much longer a window is kept than it says (one with an anchor at both ends), in
-    /// milliseconds, because requests take unequal time to arrive.
+    /// How much a window is extended, in milliseconds, because requests take unequal time to
+    /// arrive. A window with an anchor is extended at both ends.
     pub edge_guard_ms: u64,
-    /// For how long a request without an answer is taken to be still on its way, in milliseconds:
-    /// until then it keeps its place in a token bucket's burst, and a window counts it from its
-    /// answer on. So a stall on the way, which bunches requests up, breaks no limit.
+    /// How long an unanswered request is assumed to be on its way, in milliseconds. Until then it
+    /// keeps its place in a token bucket's burst, and a window counts it from its response on. So
+    /// requests that a network stall bunches together stay within the limit.
     pub reach_guard_ms: u64,
-    /// Requests of one call whose exchange is kept for the history.
+    /// The most exchanges of one call that the history keeps.
     pub max_exchanges_per_call: usize,
-    /// How many different lists of allowed addresses keep a connection pool of their own.
+    /// The most connection pools. Each distinct list of allowed addresses has its own.
     pub max_pools: usize,
-    /// A file (PEM) with certificates of authorities that are trusted beside those of the system:
-    /// for destinations and sources behind a private CA. Read at the host's start; one that cannot
-    /// be read, or holds none, stops it.
+    /// A PEM file with certificate authorities to trust in addition to the system's, for
+    /// destinations and sources behind a private CA. The host reads it at startup and does not
+    /// start if the file is unreadable or contains no certificate.
     #[schema(value_type = Option<String>)]
     pub extra_ca_file: Option<PathBuf>,
-    /// Name servers to ask instead of the system's: `127.0.0.1:53`.
+    /// Name servers to use instead of the system's, such as `127.0.0.1:53`.
     #[schema(value_type = Vec<String>)]
     pub nameservers: Vec<SocketAddr>,
 }
 
 impl GateSettings {
-    /// How far the gate stays from limits.
+    /// The margin that the gate keeps from limits.
     #[must_use]
     pub const fn guard(&self) -> Guard {
         Guard {

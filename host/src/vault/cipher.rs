@@ -1,13 +1,14 @@
-//! Sealing and naming with keys derived from the master key.
+//! Sealing and MACs with keys derived from the master key.
 //!
 //! A sealed text is one byte of format (1), 12 bytes of nonce, the ciphertext and 16 bytes of tag.
-//! Nonces are random; at 96 bits a host would have to seal some billions of texts before a repeat
-//! is likely (NIST SP 800-38D, 8.3).
+//! Nonces are random; with 96 bits a repeat is unlikely before some billions of sealed texts (NIST
+//! SP 800-38D, 8.3).
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hmac, rand};
 
-use super::{MasterKey, VaultError};
+use super::key::MasterKey;
+use super::secret::VaultError;
 
 const FORMAT: u8 = 1;
 
@@ -17,7 +18,7 @@ pub(super) struct Cipher {
 }
 
 impl Cipher {
-    /// Derives the keys: one per use, so that neither says anything about the other.
+    /// Derives one key per use, so that neither reveals the other.
     pub(super) fn new(key: &MasterKey) -> Self {
         let master = hmac::Key::new(hmac::HMAC_SHA256, key.bytes());
         let seal = hmac::sign(&master, b"egression/seal/1");
@@ -48,7 +49,7 @@ impl Cipher {
         Ok(sealed)
     }
 
-    /// None: changed, or sealed under another key or context.
+    /// `None`: changed, or sealed under another key or context.
     pub(super) fn open(&self, context: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         let (&FORMAT, rest) = sealed.split_first()? else {
             return None;

@@ -1,17 +1,18 @@
-//! Secrets that a document enters, which a connector may renew afterwards.
+//! Secrets that a document enters and that a connector may renew.
 //!
-//! Beside each lies a digest of the value that was entered. A document that enters the same value
-//! again, at every start of the host, does not put it in the place of what the connector deposited
-//! since.
+//! The vault stores a digest of the entered value with each of them. A document that enters the
+//! same value again, which happens at every start of the host, does not overwrite the value that
+//! the connector deposited since.
 
 use egression_core::time::Wall;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Fresh, Vault, VaultError};
+use super::secret::{SecretInput, VaultError};
+use super::vault::Vault;
 
 impl Vault {
-    /// Keeps what a document enters for these hosts; true if that is a change. A value that was
-    /// entered before is none, even if a connector has renewed it since.
+    /// Stores a value that a document enters for these hosts. Returns whether that is a change. The
+    /// value that was entered before is no change, even if a connector renewed it since.
     pub async fn enter(
         &self,
         owner: &str,
@@ -20,39 +21,30 @@ impl Vault {
         bound_hosts: &[String],
     ) -> Result<bool, VaultError> {
         let digest = self.digest(owner, name, &value);
-        let (_, changed) = self
-            .replace(owner, name, usize::MAX, |kept| {
-                let fresh = Fresh {
-                    value,
-                    bound_hosts: bound_hosts.to_vec(),
-                    expires_at: None,
-                    origin: Some(digest.clone()),
-                };
-                match kept {
-                    Some(kept) if kept.origin.as_ref() == Some(&digest) => Fresh {
-                        value: kept.value.clone(),
-                        expires_at: kept.expires_at,
-                        ..fresh
-                    },
-                    // Kept since before there were digests: what was made with it stays good.
-                    Some(kept)
-                        if kept.origin.is_none()
-                            && kept.value.expose_secret() == fresh.value.expose_secret() =>
-                    {
-                        Fresh {
-                            origin: None,
-                            ..fresh
-                        }
-                    }
-                    _ => fresh,
+        let replaced = self.replace(owner, name, |current| {
+            let mut input = SecretInput::new(value, bound_hosts.to_vec());
+            match current {
+                Some(current) if current.origin.as_ref() == Some(&digest) => {
+                    input.value = current.value.clone();
+                    input.expires_at = current.expires_at;
                 }
-            })
-            .await?;
-        Ok(changed)
+                // Stored without a digest. Everything derived from it stays valid.
+                Some(current)
+                    if current.origin.is_none()
+                        && current.value.expose_secret() == input.value.expose_secret() =>
+                {
+                    return input;
+                }
+                _ => {}
+            }
+            input.origin = Some(digest);
+            input
+        });
+        Ok(replaced.await?.1)
     }
 
-    /// Keeps what a connector renewed in the place of what was entered, for the hosts that that was
-    /// entered for; for `hosts` if nothing is kept.
+    /// Stores a value that a connector renewed. It keeps the hosts of the entered one; `hosts`
+    /// apply if there is none.
     pub async fn renew(
         &self,
         owner: &str,
@@ -61,38 +53,35 @@ impl Vault {
         expires_at: Option<Wall>,
         hosts: Vec<String>,
     ) -> Result<(), VaultError> {
-        let renewed = self.replace(owner, name, usize::MAX, |kept| {
-            let origin = kept.map(|kept| {
-                kept.origin
-                    .clone()
-                    .unwrap_or_else(|| self.digest(owner, name, &kept.value))
-            });
-            Fresh {
+        let renewed = self.replace(owner, name, |current| SecretInput {
+            expires_at,
+            origin: current.map(|current| {
+                let digest = || self.digest(owner, name, &current.value);
+                current.origin.clone().unwrap_or_else(digest)
+            }),
+            ..SecretInput::new(
                 value,
-                bound_hosts: kept.map_or(hosts, |kept| kept.bound_hosts.clone()),
-                expires_at,
-                origin,
-            }
+                current.map_or(hosts, |current| current.bound_hosts.clone()),
+            )
         });
         renewed.await.map(drop)
     }
 
-    /// A text that stands for what was entered under a name, and for which hosts: the same after a
-    /// restart and after the connector renewed it, another one after a person entered another
-    /// value. None if there is no such secret.
+    /// A text that identifies the value entered under a name and its hosts; `None` without such a
+    /// secret. A restart or a renewal by the connector does not change it; another entered value
+    /// does.
     pub async fn entry(&self, owner: &str, name: &str) -> Result<Option<String>, VaultError> {
         let Some(secret) = self.get(owner, name).await? else {
             return Ok(None);
         };
-        let origin = secret
-            .origin
-            .unwrap_or_else(|| self.digest(owner, name, &secret.value));
+        let digest = || self.digest(owner, name, &secret.value);
+        let origin = secret.origin.clone().unwrap_or_else(digest);
         Ok(Some(format!("{origin} {}", secret.bound_hosts.join(" "))))
     }
 
-    /// Needs the master key, so that a stored one does not tell which value is right.
+    /// Needs the master key, so that a stored digest does not allow guesses of the value.
     fn digest(&self, owner: &str, name: &str, value: &SecretString) -> String {
-        self.inner.cipher.tag(&format!(
+        self.mac(&format!(
             "entered\0{owner}\0{name}\0{}",
             value.expose_secret()
         ))

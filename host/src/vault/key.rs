@@ -1,4 +1,4 @@
-//! The master key: given in a file or a variable, or made on the first start.
+//! The master key: from a file or a variable, or created at the first start.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ const KEY_BYTES: usize = 32;
 /// The file in the data directory.
 const FILE_NAME: &str = "master.key";
 
-/// 32 bytes from which all other keys are derived. Who has it can read every secret of the store.
+/// 32 bytes from which all other keys are derived. Its holder can read every secret of the store.
 pub struct MasterKey([u8; KEY_BYTES]);
 
 impl std::fmt::Debug for MasterKey {
@@ -23,28 +23,23 @@ impl std::fmt::Debug for MasterKey {
 /// Why there is no master key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("master key file {}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
-    /// The text is no key.
+    /// The text is not a key.
     #[error("{origin}: a master key is 32 bytes, written as 64 hexadecimal digits or in base64")]
-    Shape {
-        /// Where the text came from.
-        origin: String,
-    },
-    /// The system gives no randomness.
-    #[error("the system gives no randomness for a master key")]
+    Shape { origin: String },
+    /// The system has no randomness.
+    #[error("the system has no randomness for a master key")]
     Randomness,
 }
 
 impl MasterKey {
-    /// Takes the key from `file` if given, else from `variable` (the value of
-    /// `EGRESSION_MASTER_KEY`), else from `master.key` in the data directory, which is made with
-    /// mode 0600 if it is not there.
+    /// Reads the key from `file`, or from `variable` (the value of `EGRESSION_MASTER_KEY`), or from
+    /// `master.key` in the data directory, which is created with mode 0600 if it does not exist.
     ///
     /// # Errors
-    /// [`KeyError`]. A file that was named and is not there is an error, never a reason to make
-    /// another key.
+    /// [`KeyError`]. A configured file that does not exist is an error; no other key is created.
     pub fn load_or_create(
         data_dir: &Path,
         file: Option<&Path>,
@@ -67,26 +62,23 @@ impl MasterKey {
         }
     }
 
-    /// Where the key lies that [`Self::load_or_create`] makes.
+    /// The file that [`Self::load_or_create`] creates.
     #[must_use]
     pub fn file_in(data_dir: &Path) -> PathBuf {
         data_dir.join(FILE_NAME)
     }
 
-    /// Whether a key lies there.
     #[must_use]
     pub fn is_in(data_dir: &Path) -> bool {
         Self::file_in(data_dir).exists()
     }
 
-    /// A key of these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// A key for one purpose, from which the master key cannot be found (HMAC-SHA256 of the
-    /// purpose).
+    /// A key for one purpose, which does not reveal the master key (HMAC-SHA256 of the purpose).
     #[must_use]
     pub fn derive(&self, purpose: &str) -> [u8; KEY_BYTES] {
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.0);
@@ -122,7 +114,7 @@ impl MasterKey {
         let mut file = options.open(path).map_err(failed)?;
         let mut bytes = [0; KEY_BYTES];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeyError::Randomness)?;
-        // Secrets sealed under a key that a power cut takes away are lost, so it is on the disk
+        // Losing the key in a power cut would lose all secrets sealed under it, so it is on disk
         // before its first use.
         file.write_all(format!("{}\n", hex::encode(bytes)).as_bytes())
             .and_then(|()| file.sync_all())
@@ -149,6 +141,9 @@ fn warn_if_readable_by_others(path: &Path) {
     if let Ok(meta) = fs::metadata(path)
         && std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o077 != 0
     {
-        tracing::warn!(path = %path.display(), "the master key file can be read by other users of this machine; set its mode to 0600");
+        tracing::warn!(
+            path = %path.display(),
+            "other users of this machine can read the master key file; set its mode to 0600"
+        );
     }
 }

@@ -85,7 +85,7 @@ async fn denied_addresses_get_no_byte() -> Result<()> {
         ("unspecified", "0.0.0.0 is unspecified"),
         ("another-range", "127.0.0.1 is loopback"),
         ("not-granted", "is not granted"),
-        ("with-a-user", "must not carry a user or password"),
+        ("with-a-user", "must not contain a user or password"),
         ("another-scheme", "is not granted"),
         ("a-file", "is not http or https"),
     ] {

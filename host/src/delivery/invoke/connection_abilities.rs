@@ -6,7 +6,7 @@ use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::time::Wall;
 use secrecy::SecretString;
 
-use crate::gate::exchange::{Answer, OutgoingRequest, SendError};
+use crate::gate::exchange::{OutgoingRequest, Response, SendError};
 use crate::gate::{self, CallGate};
 use crate::runtime::abilities::{
     Abilities, CredentialError, ObservedLimit, SignAlgorithm, SignEncoding, SignRequest,
@@ -25,11 +25,11 @@ pub struct ConnectionAbilities {
 
 #[async_trait]
 impl Abilities for ConnectionAbilities {
-    async fn send(&self, request: OutgoingRequest) -> Result<Answer, SendError> {
+    async fn send(&self, request: OutgoingRequest) -> Result<Response, SendError> {
         self.gate.send(request).await
     }
 
-    async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
+    async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Response, SendError>> {
         self.gate.send_all(requests).await
     }
 

@@ -1,7 +1,7 @@
-//! Texts that stand for secrets: how they are made, and how they are found.
+//! Texts that stand for secrets: how they are created and found.
 //!
-//! A placeholder is `{{egression:NAME:TAG}}`, where TAG names one generation of one owner's secret
-//! and needs the master key to make. Where it is replaced, and by what, is the duty of `filling`.
+//! A placeholder is `{{egression:NAME:TAG}}`. TAG identifies one generation of one owner's secret
+//! and cannot be created without the master key. [`super::substitute`] replaces it by the secret.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ const OPEN: &str = "{{egression:";
 const CLOSE: &str = "}}";
 /// The longest name of a secret.
 const MAX_NAME_BYTES: usize = 64;
-/// The longest tag that is looked at; ours are shorter.
+/// The longest tag that is parsed; real ones are shorter.
 const MAX_TAG_BYTES: usize = 64;
 
 /// Why a secret cannot be used.
@@ -32,7 +32,6 @@ pub enum CredentialError {
     /// The owner has no secret of that name.
     #[error("there is no secret `{0}`")]
     Missing(String),
-    /// The request makes no sense.
     #[error("{0}")]
     Invalid(String),
 }
@@ -43,8 +42,8 @@ impl From<VaultError> for CredentialError {
     }
 }
 
-/// The names that a connector may use: letters, digits, `_`, `-` and `.`. The host's own secrets
-/// have a colon.
+/// Allows the names that a connector may use: letters, digits, `_`, `-` and `.`. The names of the
+/// host's own secrets contain a colon.
 pub fn check_name(name: &str) -> Result<(), CredentialError> {
     let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES;
     if fits
@@ -59,20 +58,20 @@ pub fn check_name(name: &str) -> Result<(), CredentialError> {
     )))
 }
 
-/// Refuses the names under which the host keeps what it attaches itself: where the connector does
-/// not authenticate on its own, they are not the connector's to use.
+/// Refuses the names of credentials that the host attaches, unless the connector itself
+/// authenticates.
 pub fn check_owned(destination: &Destination, name: &str) -> Result<(), CredentialError> {
     check_name(name)?;
     let host_attaches = !matches!(destination.auth, Some(AuthDocument::Connector { .. }));
     if host_attaches && matches!(name, BEARER_TOKEN | CLIENT_SECRET) {
         return Err(CredentialError::Invalid(format!(
-            "the secret `{name}` belongs to the host, which attaches it by itself"
+            "the secret `{name}` is reserved: the host attaches it"
         )));
     }
     Ok(())
 }
 
-/// The text that stands for the present generation of a secret.
+/// The placeholder of a secret's current generation.
 pub async fn text_for(
     vault: &Vault,
     clock: &Clock,
@@ -92,7 +91,7 @@ pub async fn text_for(
     ))
 }
 
-/// Whether a text may hold placeholders.
+/// Whether a text may contain placeholders.
 pub fn occurs_in(text: &str) -> bool {
     text.contains(OPEN)
 }
@@ -102,7 +101,7 @@ fn occurs_in_bytes(bytes: &[u8]) -> bool {
     bytes.windows(OPEN.len()).any(|w| w == OPEN.as_bytes())
 }
 
-/// A text without its placeholders, for people.
+/// A text with `***` in place of its placeholders, for people.
 pub fn hidden(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -115,7 +114,7 @@ pub fn hidden(text: &str) -> String {
     shown
 }
 
-/// The body of a request if placeholders are to be looked for in it and there are some.
+/// The body of a request if it allows placeholders and contains some.
 pub fn searched_body(body: Option<&[u8]>, place: BodyPlaceholders) -> Result<Option<&str>, String> {
     match body {
         Some(bytes) if place != BodyPlaceholders::None && occurs_in_bytes(bytes) => {
@@ -137,22 +136,22 @@ pub fn pairs(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split('&').map(encoding::decode_form)
 }
 
-/// The next placeholder of a text: what stands before it, the whole of it, and what is behind. One
-/// that does not end is none.
+/// The next placeholder of a text, as (text before, placeholder, text behind). An unfinished one
+/// does not count.
 pub fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let start = text.find(OPEN)?;
     let end = start + text[start..].find(CLOSE)? + CLOSE.len();
     Some((&text[..start], &text[start..end], &text[end..]))
 }
 
-/// The different placeholders of one request: the whole of each, with its name and its tag.
+/// The distinct placeholders of one request, with the name and tag of each.
 pub struct Placeholders {
     pub by_text: HashMap<String, (String, String)>,
     most: usize,
 }
 
 impl Placeholders {
-    /// None yet, and never more than `most`.
+    /// An empty set that takes at most `most` placeholders.
     pub fn new(most: usize) -> Self {
         Self {
             by_text: HashMap::new(),
@@ -160,9 +159,9 @@ impl Placeholders {
         }
     }
 
-    /// Adds those of a text. Refuses a broken one, and one too many.
+    /// Adds the placeholders of a text. Refuses a malformed one, and one too many.
     pub fn read(&mut self, text: &str) -> Result<(), String> {
-        let broken = || "a placeholder is broken".to_owned();
+        let broken = || "malformed placeholder".to_owned();
         let mut rest = text;
         while let Some((_, whole, behind)) = next_placeholder(rest) {
             rest = behind;
@@ -177,7 +176,7 @@ impl Placeholders {
             }
             if self.by_text.len() >= self.most {
                 return Err(format!(
-                    "there are more than {} different placeholders; raise `gate.max_placeholders`",
+                    "the request has more than {} different placeholders; raise `gate.max_placeholders`",
                     self.most
                 ));
             }

@@ -1,36 +1,40 @@
-//! Hides the secrets of a call from whoever reads its answers and its history.
+//! Removes a call's secrets from what guests, the history and the log see.
 //!
-//! Every secret that left in a call is looked for as it is, in base64 (at each of the three
-//! positions in which it can lie, so that `user:password` encoded as one is found too),
-//! percent-encoded, escaped for JSON, and in hexadecimal. What is found becomes `***`.
+//! The redactor looks for each secret in these forms: plain, base64 (at each of the three possible
+//! offsets, so that it also finds `user:password` encoded as one text), percent-encoded, escaped
+//! for JSON, and hexadecimal. It replaces each match by `***`.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::encoding;
 
-/// Secrets shorter than this are not looked for: they would be found everywhere.
+/// Shorter secrets would match everywhere, so the redactor ignores them.
 const SHORTEST_BYTES: usize = 4;
-/// The same for those that the call has not put in.
+/// The same for secrets that the call has not sent.
 const SHORTEST_UNUSED_BYTES: usize = 12;
 const MASK: &[u8] = b"***";
 
-/// The secrets of a call in all their forms.
+/// The secrets of a call in all their forms. Wiped when dropped, except for the prefixes.
 #[derive(Default)]
 pub struct Redactor {
-    /// Longest first, so that a secret that contains another is replaced whole.
-    forms: Vec<SecretSlice<u8>>,
+    /// The forms by their first bytes; the longest first, so that a secret that contains another
+    /// one is replaced as a whole.
+    by_prefix: HashMap<[u8; SHORTEST_BYTES], Vec<SecretSlice<u8>>>,
+    longest_bytes: usize,
 }
 
 impl Redactor {
-    /// Adds a secret that the call itself puts in.
+    /// Adds a secret that the call itself sends.
     pub fn add(&mut self, secret: &SecretString) {
         self.add_from(secret, SHORTEST_BYTES);
     }
 
-    /// Adds a secret of the owner that the call may never use. A short one, a user's name, an
-    /// account's number, would be found in answers that have nothing to do with it, and what stands
-    /// in its place is no number, and no id.
+    /// Adds a secret of the owner that the call may never send. A short one, such as a user name or
+    /// an account number, would match in unrelated responses and break their numbers and ids.
     pub fn add_unused(&mut self, secret: &SecretString) {
         self.add_from(secret, SHORTEST_UNUSED_BYTES);
     }
@@ -40,25 +44,26 @@ impl Redactor {
             return;
         }
         for form in forms(secret.expose_secret()) {
-            if form.len() >= SHORTEST_BYTES && !self.forms.iter().any(|f| f.expose_secret() == form)
-            {
-                self.forms.push(form.into());
+            let Some(&prefix) = form.first_chunk() else {
+                continue;
+            };
+            let known = self.by_prefix.entry(prefix).or_default();
+            if !known.iter().any(|other| other.expose_secret() == form) {
+                self.longest_bytes = self.longest_bytes.max(form.len());
+                known.push(form.into());
+                known.sort_by_key(|form| Reverse(form.expose_secret().len()));
             }
         }
-        self.forms
-            .sort_by_key(|form| std::cmp::Reverse(form.expose_secret().len()));
     }
 
-    /// No secret left in this call.
-    pub const fn is_empty(&self) -> bool {
-        self.forms.is_empty()
+    /// The call has no secrets.
+    pub fn is_empty(&self) -> bool {
+        self.by_prefix.is_empty()
     }
 
-    /// How many bytes past a cut must be known, so that a secret that the cut would split is found.
-    pub fn overlap_bytes(&self) -> usize {
-        self.forms
-            .first()
-            .map_or(0, |form| form.expose_secret().len())
+    /// How many bytes past a cut the redactor needs to find a secret that the cut would split.
+    pub const fn overlap_bytes(&self) -> usize {
+        self.longest_bytes
     }
 
     pub fn text(&self, text: &str) -> String {
@@ -68,42 +73,47 @@ impl Redactor {
         String::from_utf8_lossy(&self.bytes(text.as_bytes(), text.len())).into_owned()
     }
 
-    /// Masks the first `keep` bytes of a text and looks at no more than that takes.
+    /// Redacts the first `keep` bytes of a text and reads only as much of it as that needs.
     pub fn start(&self, text: &str, keep: usize) -> String {
         let keep = text.floor_char_boundary(keep);
         let known = &text.as_bytes()[..text.len().min(keep.saturating_add(self.overlap_bytes()))];
         String::from_utf8_lossy(&self.bytes(known, keep)).into_owned()
     }
 
-    /// Masks the first `keep` of these bytes. A secret that starts before the cut is masked whole.
+    /// Redacts the first `keep` of these bytes. A secret that starts before the cut is replaced as
+    /// a whole.
     pub fn bytes(&self, bytes: &[u8], keep: usize) -> Vec<u8> {
         let keep = keep.min(bytes.len());
+        // Most bytes start no secret; this keeps them from the lookup.
         let mut starts = [false; 256];
-        for form in &self.forms {
-            if let Some(&first) = form.expose_secret().first() {
-                starts[usize::from(first)] = true;
-            }
+        for prefix in self.by_prefix.keys() {
+            starts[usize::from(prefix[0])] = true;
         }
-        let mut masked = Vec::with_capacity(keep);
+        let mut redacted = Vec::with_capacity(keep);
         let mut at = 0;
         while at < keep {
-            let found = starts[usize::from(bytes[at])]
-                .then(|| {
-                    self.forms
-                        .iter()
-                        .map(|f| f.expose_secret())
-                        .find(|form| bytes[at..].starts_with(form))
-                })
-                .flatten();
-            if let Some(form) = found {
-                masked.extend_from_slice(MASK);
-                at += form.len();
-            } else {
-                masked.push(bytes[at]);
-                at += 1;
+            let starts_here = starts[usize::from(bytes[at])];
+            match starts_here.then(|| self.form_at(&bytes[at..])).flatten() {
+                Some(form) => {
+                    redacted.extend_from_slice(MASK);
+                    at += form.len();
+                }
+                None => {
+                    redacted.push(bytes[at]);
+                    at += 1;
+                }
             }
         }
-        masked
+        redacted
+    }
+
+    /// The longest form that these bytes start with.
+    fn form_at(&self, bytes: &[u8]) -> Option<&[u8]> {
+        let known = self.by_prefix.get(bytes.first_chunk()?)?;
+        known
+            .iter()
+            .map(|form| form.expose_secret())
+            .find(|form| bytes.starts_with(form))
     }
 }
 
@@ -128,19 +138,19 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-/// The characters of a base64 text that depend on `plain` alone when it lies `shift` bytes behind a
+/// The characters of a base64 text that depend only on `plain`, which starts `shift` bytes after a
 /// group's start.
 fn inner_base64(engine: &impl base64::Engine, plain: &[u8], shift: usize) -> Vec<u8> {
     let mut shifted = vec![0; shift];
     shifted.extend_from_slice(plain);
-    // Bits before the secret reach into the first characters, bits after it into the last one.
+    // The first characters also depend on bits before the secret, the last one on bits after it.
     let from = (shift * 8).div_ceil(6);
     let to = shifted.len() * 8 / 6;
     let text = engine.encode(&shifted).into_bytes();
     text.get(from..to).unwrap_or_default().to_vec()
 }
 
-/// `%2F` as `%2f`.
+/// `%2F` becomes `%2f`.
 fn lower_case_escapes(text: &str) -> String {
     let mut lower = String::with_capacity(text.len());
     let mut rest = text;
@@ -163,16 +173,16 @@ mod tests {
 
     use super::*;
 
-    fn mask(secret: &str) -> Redactor {
+    fn redactor(secret: &str) -> Redactor {
         let mut redactor = Redactor::default();
         redactor.add(&SecretString::from(secret));
-        mask
+        redactor
     }
 
     #[test]
-    fn every_form_of_a_secret_is_masked() {
+    fn text_redacts_every_form_of_a_secret() {
         let secret = "p/ss w\"rd+42%\u{e9}";
-        let redactor = mask(secret);
+        let redactor = redactor(secret);
         let percent = encoding::percent(secret);
         for form in [
             secret.to_owned(),
@@ -186,32 +196,32 @@ mod tests {
             STANDARD.encode(format!("ab:{secret}")),
             STANDARD.encode(format!("abc:{secret}x")),
         ] {
-            let masked = redactor.text(&format!("<<{form}>>"));
-            assert!(masked.contains("***"), "{form} -> {masked}");
+            let redacted = redactor.text(&format!("<<{form}>>"));
+            assert!(redacted.contains("***"), "{form} -> {redacted}");
             assert!(
-                !masked.contains("ss w") && !masked.contains("rd+42"),
-                "{form} -> {masked}"
+                !redacted.contains("ss w") && !redacted.contains("rd+42"),
+                "{form} -> {redacted}"
             );
         }
         assert_eq!(redactor.text("nothing here"), "nothing here");
     }
 
     #[test]
-    fn a_base64_text_around_a_secret_keeps_at_most_the_border_characters() {
+    fn base64_around_a_secret_keeps_only_border_characters() {
         let secret = "correct horse battery staple";
         for prefix in ["", "u", "us", "use"] {
             let text = STANDARD.encode(format!("{prefix}{secret}"));
-            let masked = mask(secret).text(&text);
+            let redacted = redactor(secret).text(&text);
             assert!(
-                masked.replace("***", "").trim_end_matches('=').len() <= prefix.len() * 8 / 6 + 3,
-                "{masked}"
+                redacted.replace("***", "").trim_end_matches('=').len() <= prefix.len() * 8 / 6 + 3,
+                "{redacted}"
             );
         }
     }
 
     #[test]
-    fn a_secret_across_the_cut_is_masked_whole() {
-        let redactor = mask("hunter2-hunter2");
+    fn secret_across_the_cut_is_redacted_as_a_whole() {
+        let redactor = redactor("hunter2-hunter2");
         assert_eq!(
             redactor.overlap_bytes(),
             hex::encode("hunter2-hunter2").len()
@@ -221,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_a_long_text_is_masked_by_looking_at_little_more_than_it() {
-        let redactor = mask("hunter2-hunter2");
+    fn start_of_a_long_text_is_redacted() {
+        let redactor = redactor("hunter2-hunter2");
         assert_eq!(redactor.start("abc hunter2-hunter2 def", 8), "abc ***");
         assert_eq!(
             redactor.start("abc hunter2-hunter2 def", 100),
@@ -233,13 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn very_short_secrets_are_left() {
-        assert_eq!(mask("ab").text("abab"), "abab");
-        assert_eq!(mask("ab").text("6162 YWI="), "6162 YWI=", "in no form");
+    fn very_short_secrets_are_ignored() {
+        assert_eq!(redactor("ab").text("abab"), "abab");
+        assert_eq!(redactor("ab").text("6162 YWI="), "6162 YWI=", "in no form");
     }
 
     #[test]
-    fn short_secrets_that_a_call_does_not_use_are_left() {
+    fn short_unused_secrets_are_ignored() {
         let mut redactor = Redactor::default();
         redactor.add_unused(&SecretString::from("4711"));
         redactor.add_unused(&SecretString::from("hunter2-hunter2"));

@@ -1,4 +1,4 @@
-//! Signatures with secrets that the connector does not hold.
+//! Signatures with secrets that the connector does not have.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -33,7 +33,6 @@ pub enum Algorithm {
     Aws4,
 }
 
-/// How the result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     Hex,
@@ -43,22 +42,20 @@ pub enum Encoding {
     Base64Url,
 }
 
-/// What a connector wants signed.
 #[derive(Clone, Debug)]
 pub struct SignRequest {
     pub algorithm: Algorithm,
-    /// The key: text with placeholders. For RS256, ES256 and Ed25519 a PKCS#8 key in PEM. Empty for
+    /// A text with placeholders. For RS256, ES256 and Ed25519 a PKCS#8 key in PEM; empty for
     /// digests.
     pub key: String,
-    /// What is signed: text with placeholders.
+    /// The text to sign, with placeholders.
     pub data: String,
-    /// How the result is written.
     pub encoding: Encoding,
     /// AWS4: `date` (YYYYMMDD), `region`, `service`.
     pub attrs: Vec<(String, String)>,
 }
 
-/// Signs `data` with `key`, both with their secrets in place.
+/// Signs `data` with `key`, both after substitution.
 pub fn sign(request: &SignRequest, key: &str, data: &str) -> Result<String, CredentialError> {
     let data = data.as_bytes();
     let hmac = |algorithm| {
@@ -78,7 +75,7 @@ pub fn sign(request: &SignRequest, key: &str, data: &str) -> Result<String, Cred
         Algorithm::Rs256 => rs256(&pkcs8(key)?, data)?,
         Algorithm::Es256 => es256(&pkcs8(key)?, data)?,
         Algorithm::Ed25519 => Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8(key)?)
-            .map_err(|_| invalid("the key is no Ed25519 key in PKCS#8"))?
+            .map_err(|_| invalid("the key is not an Ed25519 key in PKCS#8"))?
             .sign(data)
             .as_ref()
             .to_vec(),
@@ -93,7 +90,7 @@ pub fn sign(request: &SignRequest, key: &str, data: &str) -> Result<String, Cred
 
 fn rs256(key: &[u8], data: &[u8]) -> Result<Vec<u8>, CredentialError> {
     let key = RsaKeyPair::from_pkcs8(key)
-        .map_err(|_| invalid("the key is no RSA key of 2048 bits or more in PKCS#8"))?;
+        .map_err(|_| invalid("the key is not an RSA key of 2048 bits or more in PKCS#8"))?;
     let mut signature = vec![0; key.public_modulus_len()];
     key.sign(
         &RSA_PKCS1_SHA256,
@@ -107,7 +104,7 @@ fn rs256(key: &[u8], data: &[u8]) -> Result<Vec<u8>, CredentialError> {
 
 fn es256(key: &[u8], data: &[u8]) -> Result<Vec<u8>, CredentialError> {
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key)
-        .map_err(|_| invalid("the key is no P-256 key in PKCS#8"))?;
+        .map_err(|_| invalid("the key is not a P-256 key in PKCS#8"))?;
     let signature = key
         .sign(&SystemRandom::new(), data)
         .map_err(|_| invalid("signing failed"))?;

@@ -1,9 +1,8 @@
-//! Secrets put into a request as it leaves: into header values, query values, and on request into
-//! the string values of a JSON body or the values of a form; nowhere else. What cannot be replaced
-//! is refused, never sent as it is.
+//! Where a secret is put into a request: into header values, query values and, if the request asks
+//! for it, the string values of a JSON body or the values of a form. A request with a placeholder
+//! in any other place is refused, never sent with the placeholder.
 //!
-//! A placeholder may stand in a text as often as one likes and a secret may be long, so what is
-//! filled is bounded while it grows: no more is built than may be sent.
+//! A placeholder may occur often and a secret may be long, so the result is bounded while it grows.
 
 use std::collections::HashMap;
 
@@ -16,9 +15,9 @@ use crate::gate::exchange::BodyPlaceholders;
 use crate::gate::policy::destination::Destination;
 use crate::vault::{Secret, Vault};
 
-/// How many generations back a placeholder is still known.
+/// How many generations back a placeholder stays valid.
 const MAX_GENERATIONS_BACK: i64 = 64;
-/// Bytes that are encoded at once.
+/// Bytes encoded at once.
 const CHUNK_BYTES: usize = 4096;
 
 /// A text that grows up to a bound.
@@ -29,7 +28,7 @@ pub struct BoundedText {
 }
 
 impl BoundedText {
-    /// Nothing yet, of at most `most` bytes. `setting` is what raises the bound.
+    /// An empty text of at most `most` bytes. The error names `setting`, which raises the bound.
     pub fn new(most: u64, setting: &'static str) -> Self {
         Self {
             text: String::new(),
@@ -45,7 +44,7 @@ impl BoundedText {
     fn push(&mut self, piece: &str) -> Result<(), String> {
         if piece.len() > self.most - self.text.len() {
             return Err(format!(
-                "with its secrets it is longer than allowed; raise `{}`",
+                "the request is too long with its secrets; raise `{}`",
                 self.setting
             ));
         }
@@ -68,10 +67,10 @@ pub struct ResolvedSecrets {
 }
 
 impl ResolvedSecrets {
-    /// Looks up what a request wants. Unknown placeholders are an error: a made-up tag, another
-    /// owner's. One of an older generation stands for the newest secret: a call that began before a
-    /// token was renewed goes on with the new one. Whether a secret has expired is the
-    /// destination's to say: its 401 renews the session, a refusal here would not.
+    /// Looks up the secrets of placeholders. A placeholder with an invented tag or of another owner
+    /// is an error. One of an older generation stands for the newest secret, so that a call that
+    /// began before a token was renewed continues with the new one. Expired secrets are used, too:
+    /// the destination's 401 renews the session, a refusal here would not.
     pub async fn look_up(
         vault: &Vault,
         destination: &Destination,
@@ -88,14 +87,13 @@ impl ResolvedSecrets {
                         .any(|generation| is_same(&vault.tag(owner, &name, generation), &tag))
                 })
                 .ok_or_else(|| {
-                    format!("a placeholder of `{name}` stands for no secret of this owner")
+                    format!("a placeholder of `{name}` matches no secret of this owner")
                 })?;
             resolved.by_text.insert(text, (name, secret));
         }
         Ok(resolved)
     }
 
-    /// No secret is put in.
     pub fn is_empty(&self) -> bool {
         self.by_text.is_empty()
     }
@@ -105,7 +103,7 @@ impl ResolvedSecrets {
         self.by_text.values()
     }
 
-    /// A text with its secrets as they are, of at most `most` bytes.
+    /// A text of at most `most` bytes with its secrets, not encoded.
     pub fn substitute(
         &self,
         text: &str,
@@ -117,7 +115,7 @@ impl ResolvedSecrets {
         Ok(SecretString::from(filled.into_text()))
     }
 
-    /// Puts the secrets into the query values of a URL of at most `most` bytes.
+    /// Puts the secrets into the query values of a URL, whose query has at most `most` bytes.
     pub fn substitute_url(
         &self,
         url: &mut Url,
@@ -125,7 +123,7 @@ impl ResolvedSecrets {
         setting: &'static str,
     ) -> Result<(), String> {
         if occurs_in(&encoding::decode_form(url.path())) {
-            return Err("a placeholder cannot stand in a path".to_owned());
+            return Err("a path cannot contain a placeholder".to_owned());
         }
         let Some(query) = url.query() else {
             return Ok(());
@@ -154,7 +152,7 @@ impl ResolvedSecrets {
         Ok(filled.into_text())
     }
 
-    /// Appends a text: what is not a placeholder by `plain`, each secret by `secret`.
+    /// Appends a text: each secret with `secret`, everything else with `plain`.
     fn replace(
         &self,
         text: &str,
@@ -174,7 +172,7 @@ impl ResolvedSecrets {
         plain(filled, rest)
     }
 
-    /// Pairs as in a query. What holds no placeholder stays as it was written.
+    /// Pairs of a query or form. A pair without placeholders stays unchanged.
     fn substitute_pairs(&self, text: &str, filled: &mut BoundedText) -> Result<(), String> {
         for (index, pair) in text.split('&').enumerate() {
             if index > 0 {
@@ -182,7 +180,7 @@ impl ResolvedSecrets {
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if occurs_in(&encoding::decode_form(name)) {
-                return Err("a placeholder cannot stand in a parameter's name".to_owned());
+                return Err("a parameter's name cannot contain a placeholder".to_owned());
             }
             let decoded = encoding::decode_form(value);
             if occurs_in(&decoded) {
@@ -201,21 +199,21 @@ impl ResolvedSecrets {
         Ok(())
     }
 
-    /// String values of a JSON text. All other bytes stay as they are: numbers and the order of
-    /// members matter.
+    /// String values of a JSON text. All other bytes stay unchanged, because numbers and the order
+    /// of members matter.
     fn substitute_json(&self, text: &str, filled: &mut BoundedText) -> Result<(), String> {
         serde_json::from_str::<serde::de::IgnoredAny>(text)
-            .map_err(|e| format!("the body is no JSON: {e}"))?;
+            .map_err(|e| format!("the body is not JSON: {e}"))?;
         let mut rest = text;
         while let Some(start) = rest.find('"') {
             let inside = &rest[start + 1..];
-            let end = string_end(inside).ok_or_else(|| "the body is no JSON".to_owned())?;
+            let end = string_end(inside).ok_or_else(|| "the body is not JSON".to_owned())?;
             let (string, behind) = (&inside[..end], &inside[end + 1..]);
             let is_name = behind
                 .trim_start_matches([' ', '\t', '\n', '\r'])
                 .starts_with(':');
             if is_name && occurs_in(string) {
-                return Err("a placeholder cannot stand in a member's name".to_owned());
+                return Err("a member's name cannot contain a placeholder".to_owned());
             }
             filled.push(&rest[..=start])?;
             self.replace(string, filled, BoundedText::push, |filled, secret| {
@@ -228,7 +226,7 @@ impl ResolvedSecrets {
     }
 }
 
-/// The generations whose placeholders stand for a secret, its own first.
+/// The generations whose placeholders stand for a secret, the newest first.
 fn generations(secret: &Secret) -> impl Iterator<Item = i64> + use<> {
     let newest = secret.generation;
     (newest.saturating_sub(MAX_GENERATIONS_BACK).max(0)..=newest).rev()
@@ -244,7 +242,7 @@ fn string_end(inside: &str) -> Option<usize> {
     })
 }
 
-/// In a time that does not tell how much of a guess was right.
+/// Compares in constant time, so that the duration reveals nothing about the tag.
 fn is_same(tag: &str, given: &str) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(tag.as_bytes(), given.as_bytes()).is_ok()
 }

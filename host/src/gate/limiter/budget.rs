@@ -1,6 +1,5 @@
-//! The limiter's state: the book of limits, what is leased of windows, what admission has set
-//! aside, and the meters. Pure: the clock's reading is passed in and what the store must be told is
-//! handed back.
+//! The limiter's state: the book of limits, leases of windows, reservations, and usage meters.
+//! Pure: callers pass in the time, and tell the store what a method returns.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,24 +14,22 @@ use super::window_leases::{UsedUp, WindowLeases};
 use crate::gate::policy::cost::Typical;
 use crate::gate::policy::destination::{BoundLimit, Destination};
 
-/// How far ahead it is reckoned when a limit has room again, in milliseconds; then it is asked
-/// anew.
+/// The longest forecast of when a limit has room again, in milliseconds. Later it is asked again.
 const LONGEST_FORECAST_MS: u64 = 24 * 3_600_000;
-/// A closure that ends so much later than the one before is stored anew: not each answer of a
-/// destination writes a row.
+/// A closure is stored again only if it ends this much later than the stored one, so that not every
+/// response writes a row.
 const CLOSED_AGAIN_AFTER_MS: u64 = 1000;
-/// The two clocks are read one after the other, and wall time in whole milliseconds: less than this
-/// is no step.
+/// A smaller difference is not a clock step, because the two clocks are read one after the other
+/// and wall time has whole milliseconds.
 const CLOCK_STEP_MS: u64 = 5;
 
-/// How many requests admission may still count on.
+/// How many requests admission may still plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headroom {
-    /// Requests that could be drawn within the horizon and are not set aside for calls already
-    /// admitted.
+    /// Requests that could be sent within the horizon and are not reserved for admitted calls.
     pub calls: u32,
-    /// If there are none because of a limit, or of what is set aside of it: which, and until when
-    /// ([`Mono::FAR`]: until a request ends).
+    /// If a limit or its reservations leave none: which limit, and until when ([`Mono::FAR`]: until
+    /// a request ends).
     pub until: Option<(String, Mono)>,
 }
 
@@ -41,40 +38,40 @@ pub struct Budget {
     book: LimitBook,
     guard: Guard,
     kinds: HashMap<LimitKey, LimitKind>,
-    /// What requests took of late of limits that count a cost.
+    /// Recent costs of requests, for limits that count a cost.
     typical: HashMap<LimitKey, Typical>,
-    /// Limits that count what a request did not state, since they were configured.
+    /// Limits whose cost some request did not state since they were configured.
     unstated: HashSet<LimitKey>,
     windows: HashMap<LimitKey, WindowLeases>,
-    /// Windows of the last run that are not defined yet: uses, and the first free slice number.
+    /// Windows of the last run that are not configured yet: uses, and the first free slice number.
     past: HashMap<LimitKey, (Vec<(Mono, u64)>, i64)>,
     reserved: HashMap<LimitKey, u32>,
     owners: HashMap<String, Ledger>,
-    /// Who waits for more than one unit.
+    /// Requests that wait for more than one unit.
     pub waiters: Waiters,
-    /// How wall time relates to monotonic time; fixed windows go by it.
+    /// How wall time relates to monotonic time. Fixed windows depend on it.
     offset: WallOffset,
 }
 
-/// What an owner's admission and meter go by.
+/// One owner's limits, reservation and meter.
 struct Ledger {
-    /// The own key comes last.
+    /// The owner's own key is the last.
     keys: Vec<LimitKey>,
     kinds: Vec<LimitKind>,
-    /// The places of limits that count a cost.
+    /// The indexes of limits that count a cost.
     costing: Vec<usize>,
     unclaimed: u32,
     meter: UsageMeter,
 }
 
-/// Requests set aside for one call.
+/// Requests reserved for one call.
 #[derive(Debug, Default)]
 pub struct Reservation {
     keys: Vec<LimitKey>,
     left: u32,
 }
 
-/// A window, and its slices that a draw used up.
+/// A window, and its slices that a request used up.
 pub type WindowUse = (LimitKey, Vec<UsedUp>);
 
 impl Budget {
@@ -94,8 +91,8 @@ impl Budget {
         }
     }
 
-    /// How wall time relates to monotonic time now. True: it changed, so there may be room where
-    /// there was none.
+    /// Sets how wall time relates to monotonic time now. Returns whether that changed, which may
+    /// free capacity.
     pub fn set_wall(&mut self, offset: WallOffset, now: Mono) -> bool {
         if offset.differs_ms(self.offset) < CLOCK_STEP_MS {
             return false;
@@ -108,21 +105,20 @@ impl Budget {
         true
     }
 
-    /// A window's uses before the restart, to be taken over when it is defined.
+    /// Adds a window's use from before the restart, for when the window is configured.
     pub fn remember(&mut self, key: LimitKey, slice: i64, used: Mono, units: u32) {
         let (uses, next) = self.past.entry(key).or_default();
         uses.push((used, u64::from(units)));
         *next = (*next).max(slice + 1);
     }
 
-    /// Makes these destinations the ones there are. Limits that are unchanged keep their state.
+    /// Replaces all destinations. Unchanged limits keep their state.
     pub fn configure(&mut self, destinations: &[Destination], now: Mono) {
         let mut wanted = HashMap::new();
         for limit in destinations.iter().flat_map(|d| &d.limits) {
             wanted.insert(limit.key.clone(), limit.kind);
         }
-        // A window that goes stays in the book: should it come back, what was used of it is not
-        // forgotten.
+        // A removed window stays in the book, so that its uses still count if it returns.
         let gone =
             |(key, kind): &(&LimitKey, &LimitKind)| !wanted.contains_key(*key) && !kind.is_window();
         for (key, _) in self.kinds.iter().filter(gone) {
@@ -140,8 +136,8 @@ impl Budget {
             .map(|(_, l)| l)
             .collect();
         for ledger in gone {
-            // What was set aside for a call that is not open yet; an open one gives its own back.
-            self.give_back(&ledger.keys, ledger.unclaimed);
+            // The reservation of calls that are not open yet. An open call returns its own.
+            self.remove_reserved(&ledger.keys, ledger.unclaimed);
         }
         for destination in destinations {
             self.configure_owner(destination, now);
@@ -172,7 +168,7 @@ impl Budget {
             .map(|limit| limit.kind)
             .collect();
         let costing: Vec<usize> =
-            places(destination.common_limits(), |limit| limit.counts.is_some());
+            indexes(destination.common_limits(), |limit| limit.counts.is_some());
         let mut keys: Vec<LimitKey> = destination
             .common_limits()
             .map(|limit| limit.key.clone())
@@ -188,9 +184,9 @@ impl Budget {
             None => 0,
         };
         if let Some(old) = self.owners.remove(&destination.owner) {
-            self.give_back(&old.keys, unclaimed);
+            self.remove_reserved(&old.keys, unclaimed);
         }
-        self.set_aside(&keys, unclaimed);
+        self.add_reserved(&keys, unclaimed);
         let mut meter = UsageMeter::new(&kinds, &costing, now, self.offset);
         if let Some((_, until)) = self.book.closed(&keys, now) {
             meter.closed(now, until);
@@ -207,8 +203,7 @@ impl Budget {
         );
     }
 
-    /// Draws one request, of all these limits or of none. The windows that were drawn from are
-    /// returned.
+    /// Acquires one request from all of these limits or from none. Returns the windows it used.
     pub fn try_acquire(
         &mut self,
         owner: &str,
@@ -236,7 +231,7 @@ impl Budget {
         Ok((draw, used))
     }
 
-    /// A request wants to leave: what it costs is what others may cost, whether it leaves or not.
+    /// Counts a request's costs for the forecast of others, whether it leaves or not.
     pub fn note_costs(&mut self, owner: &str, shares: &[Share]) {
         let Some(ledger) = self.owners.get(owner) else {
             return;
@@ -244,7 +239,7 @@ impl Budget {
         for key in ledger
             .costing
             .iter()
-            .filter_map(|&place| ledger.keys.get(place))
+            .filter_map(|&index| ledger.keys.get(index))
         {
             let units = units_of(shares, key);
             self.typical
@@ -268,7 +263,7 @@ impl Budget {
             .saturated(now, self.book.is_saturated(&ledger.keys));
     }
 
-    /// Closes a limit until then. The meters of all owners that share it see it.
+    /// Closes a limit until then, also for the meters of all owners that share it.
     pub fn close(&mut self, key: &LimitKey, until: Mono, now: Mono) {
         self.book.close(key.clone(), until);
         self.note_closure(key, until, now);
@@ -284,8 +279,8 @@ impl Budget {
         }
     }
 
-    /// Takes over what the destination says of a limit. Until when that closes it, if a restart
-    /// must know.
+    /// Applies what the destination says about a limit. Returns until when that closes it, if the
+    /// store must know.
     pub fn observe(
         &mut self,
         key: &LimitKey,
@@ -303,12 +298,12 @@ impl Budget {
             .then_some(until)
     }
 
-    /// The windows among these of which not so many units are leased.
+    /// The windows among these that have too few leased units.
     pub fn without_units<'a>(&self, shares: &'a [Share]) -> impl Iterator<Item = &'a Share> {
         let lacks = |share: &Share| {
             self.windows
                 .get(&share.key)
-                .is_some_and(|slices| !leases.has(share.units))
+                .is_some_and(|leases| !leases.has(share.units))
         };
         shares
             .iter()
@@ -319,32 +314,31 @@ impl Budget {
         self.kinds.get(key).is_some_and(LimitKind::is_window)
     }
 
-    /// Notes that a request did not state what this limit counts. True: it is the first.
+    /// A request did not state this limit's cost. Returns whether it is the first.
     pub fn is_new_unstated(&mut self, key: &LimitKey) -> bool {
         !self.unstated.contains(key) && self.unstated.insert(key.clone())
     }
 
-    /// The first of these limits that never admits so much at once, and the most that it does.
+    /// The first of these limits that never admits as much at once, and the most that it admits.
     pub fn exceeds<'a>(&self, shares: &'a [Share]) -> Option<(&'a Share, u64)> {
         self.book.exceeds(shares)
     }
 
-    /// The leases of a window.
     pub fn leases(&mut self, key: &LimitKey) -> Option<&mut WindowLeases> {
         self.windows.get_mut(key)
     }
 
-    /// Sets requests aside for a call that was admitted and is not open yet.
+    /// Reserves requests for an admitted call that is not open yet.
     pub fn reserve(&mut self, owner: &str, requests: u32) {
         let Some(ledger) = self.owners.get_mut(owner) else {
             return;
         };
         ledger.unclaimed = ledger.unclaimed.saturating_add(requests);
         let keys = ledger.keys.clone();
-        self.set_aside(&keys, requests);
+        self.add_reserved(&keys, requests);
     }
 
-    /// Gives back what was set aside for a call that is not opened after all.
+    /// Returns the reservation of a call that is not opened after all.
     pub fn unreserve(&mut self, owner: &str, requests: u32) {
         let Some(ledger) = self.owners.get_mut(owner) else {
             return;
@@ -352,10 +346,10 @@ impl Budget {
         let requests = requests.min(ledger.unclaimed);
         ledger.unclaimed -= requests;
         let keys = ledger.keys.clone();
-        self.give_back(&keys, requests);
+        self.remove_reserved(&keys, requests);
     }
 
-    /// Hands a call what was set aside for it; what is missing is set aside now.
+    /// Moves the reservation to the opened call, and reserves missing requests now.
     pub fn claim(&mut self, owner: &str, requests: u32) -> Reservation {
         let Some(ledger) = self.owners.get_mut(owner) else {
             return Reservation::default();
@@ -363,29 +357,29 @@ impl Budget {
         let claimed = requests.min(ledger.unclaimed);
         ledger.unclaimed -= claimed;
         let keys = ledger.keys.clone();
-        self.set_aside(&keys, requests - claimed);
+        self.add_reserved(&keys, requests - claimed);
         Reservation {
             keys,
             left: requests,
         }
     }
 
-    /// A request of a call was drawn: it is set aside no longer.
+    /// A request of the call was sent and needs no reservation any more.
     pub fn spend(&mut self, reservation: &mut Reservation) {
         if reservation.left > 0 {
             reservation.left -= 1;
-            self.give_back(&reservation.keys, 1);
+            self.remove_reserved(&reservation.keys, 1);
         }
     }
 
-    /// A call ended. True if something went back.
+    /// A call ended. Returns whether its reservation had requests left.
     pub fn release(&mut self, reservation: &mut Reservation) -> bool {
         let left = std::mem::take(&mut reservation.left);
-        self.give_back(&reservation.keys, left);
+        self.remove_reserved(&reservation.keys, left);
         left > 0
     }
 
-    /// What admission may still count on.
+    /// What admission may still plan for an owner.
     pub fn headroom(&self, owner: &str, now: Mono, horizon_ms: u64) -> Headroom {
         let mut calls = u32::MAX;
         let mut until: Option<(LimitKey, Mono)> = None;
@@ -401,7 +395,8 @@ impl Budget {
                 .headroom(std::slice::from_ref(key), now, horizon_ms);
             let set_aside = self.reserved.get(key).copied().unwrap_or(0);
             let requests = self.requests_in(key, room.units);
-            // More than a limit's units of now may be had by a request that waits for all of them.
+            // A request that costs more than the free units is still admitted when it waits for
+            // them.
             let alone = if requests == 0 {
                 self.alone(key, now)
             } else {
@@ -414,8 +409,8 @@ impl Budget {
             };
             let left = requests.saturating_sub(set_aside);
             calls = calls.min(left);
-            // Where all that could be drawn is set aside for calls already admitted, the limit has
-            // room, and yet it is what is waited for.
+            // If all capacity is reserved for admitted calls, the limit has room and is still what
+            // delays the owner.
             let taken = || {
                 let beyond = || self.beyond(key, set_aside, now, horizon_ms);
                 (left == 0).then(|| {
@@ -439,8 +434,8 @@ impl Budget {
         }
     }
 
-    /// When a request that costs as much as those of late could be drawn, of a limit that counts a
-    /// cost and is not closed.
+    /// When a limit that counts a cost and is not closed has room for one request of the recent
+    /// cost.
     fn alone(&self, key: &LimitKey, now: Mono) -> Option<Mono> {
         let typical = self.typical.get(key)?;
         let most = u32::try_from(self.book.most(key)).unwrap_or(u32::MAX);
@@ -455,8 +450,8 @@ impl Budget {
         )
     }
 
-    /// When one request more than those set aside could be drawn, as a limit of rate goes on by
-    /// itself, at most a day from now; [`Mono::FAR`]: when a request ends.
+    /// When the limit has room for one request more than the reserved ones, at most a day from now.
+    /// [`Mono::FAR`]: when a request ends.
     fn beyond(&self, key: &LimitKey, set_aside: u32, now: Mono, horizon_ms: u64) -> Mono {
         if matches!(
             self.kinds.get(key),
@@ -488,19 +483,19 @@ impl Budget {
         now.plus_ms(high)
     }
 
-    /// For how many requests such units of a limit are enough, if they cost what they did of late.
+    /// How many requests of the recent cost these units suffice for.
     fn requests_in(&self, key: &LimitKey, units: u32) -> u32 {
         self.typical
             .get(key)
             .map_or(units, |typical| typical.requests_in(units))
     }
 
-    /// Which of these limits has no room now, and until when.
+    /// The limit that has no room now, and until when.
     pub fn refusal(&self, shares: &[Share], now: Mono) -> Option<Refusal> {
         self.book.refusal(shares, now)
     }
 
-    /// Whether an owner has work for its limits.
+    /// Whether only its limits keep an owner's jobs from being sent.
     pub fn set_demand(&mut self, owner: &str, demand: bool, now: Mono) {
         if let Some(ledger) = self.owners.get_mut(owner) {
             ledger.meter.demand(now, demand);
@@ -517,14 +512,14 @@ impl Budget {
         })
     }
 
-    fn set_aside(&mut self, keys: &[LimitKey], requests: u32) {
+    fn add_reserved(&mut self, keys: &[LimitKey], requests: u32) {
         for key in keys.iter().filter(|_| requests > 0) {
             let reserved = self.reserved.entry(key.clone()).or_default();
             *reserved = reserved.saturating_add(requests);
         }
     }
 
-    fn give_back(&mut self, keys: &[LimitKey], requests: u32) {
+    fn remove_reserved(&mut self, keys: &[LimitKey], requests: u32) {
         for key in keys {
             if let Some(reserved) = self.reserved.get_mut(key) {
                 *reserved = reserved.saturating_sub(requests);
@@ -536,7 +531,7 @@ impl Budget {
     }
 }
 
-/// What a request takes of a limit.
+/// What a request takes from a limit.
 fn units_of(shares: &[Share], key: &LimitKey) -> u32 {
     shares
         .iter()
@@ -544,14 +539,14 @@ fn units_of(shares: &[Share], key: &LimitKey) -> u32 {
         .map_or(1, |share| share.units)
 }
 
-/// The places of those that it holds for.
-fn places<'a>(
+/// The indexes of limits with a property.
+fn indexes<'a>(
     limits: impl Iterator<Item = &'a BoundLimit>,
     holds: impl Fn(&BoundLimit) -> bool,
 ) -> Vec<usize> {
     limits
         .enumerate()
         .filter(|(_, limit)| holds(limit))
-        .map(|(place, _)| place)
+        .map(|(index, _)| index)
         .collect()
 }

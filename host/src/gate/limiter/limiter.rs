@@ -12,11 +12,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex as FairLock, Notify};
 
 use super::budget::Budget;
-use super::limit_store::LimitFacts;
 use super::timer::Timer;
 use super::window_leases::UsedUp;
 use crate::clock::Clock;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// How long the limiter waits after a refused lease before it tries again, in milliseconds.
 const LEASE_RETRY_MS: u64 = 100;
@@ -31,7 +30,7 @@ pub struct Limiter {
     leased: Notify,
     /// Admission may find more headroom than before.
     pub headroom_changed: Notify,
-    facts: Box<dyn LimitFacts>,
+    store: Store,
     pub clock: Clock,
     pub timer: Timer,
     pub next_ticket: AtomicU64,
@@ -43,24 +42,24 @@ impl Limiter {
     /// Restores the closed limits and window uses of earlier runs. Slices that were open count as
     /// used now. They are closed, so that a later restart does not count them again.
     pub async fn restore(
-        facts: Box<dyn LimitFacts>,
+        store: Store,
         guard: Guard,
         clock: Clock,
     ) -> Result<Arc<Self>, StoreError> {
         let (now, wall) = (clock.mono(), clock.wall());
         let mut budget = Budget::new(guard);
         budget.set_wall(clock.wall_offset(), now);
-        for (key, until) in facts.closed_limits(wall).await? {
+        for (key, until) in store.closed_limits(wall).await? {
             budget.close(&LimitKey::new(key), clock.mono_of(until), now);
         }
-        for (key, slice, units, _, closed_at) in facts.slices().await? {
+        for (key, slice, units, _, closed_at) in store.slices().await? {
             let used = match closed_at {
                 // The store has the time at which the last unit was acquired. The destination may
                 // have counted it as late as the guard assumes. If the wall clock was set back, the
                 // use still does not lie in the future.
                 Some(at) => clock.mono_of(at).plus_ms(guard.reach_ms).min(now),
                 None => {
-                    facts.close_slice(&key, slice, wall).await?;
+                    store.close_slice(&key, slice, wall).await?;
                     now
                 }
             };
@@ -72,7 +71,7 @@ impl Limiter {
             freed: Notify::new(),
             leased: Notify::new(),
             headroom_changed: Notify::new(),
-            facts,
+            store,
             timer: Timer::start(clock.clone()),
             next_ticket: AtomicU64::new(0),
             clock,
@@ -100,7 +99,7 @@ impl Limiter {
         // Memory first: the store may be slow, and the destination already said no.
         self.budget()
             .close(key, self.clock.mono_of(until), self.clock.mono());
-        self.facts.close_limit(&key.0, until, reason).await
+        self.store.close_limit(&key.0, until, reason).await
     }
 
     /// Applies what the destination says about a limit. A closure is in force at once and stored
@@ -119,7 +118,7 @@ impl Limiter {
         let (limiter, key, until) = (Arc::clone(self), key.clone(), self.clock.wall_of(until));
         self.handle.spawn(async move {
             let reason = "the destination reports no remaining requests";
-            if let Err(error) = limiter.facts.close_limit(&key.0, until, reason).await {
+            if let Err(error) = limiter.store.close_limit(&key.0, until, reason).await {
                 tracing::warn!(limit = %key, %error, "closed limit could not be stored");
             }
         });
@@ -169,7 +168,7 @@ impl Limiter {
         let key = key.clone();
         self.handle.spawn(async move {
             let now = limiter.clock.wall();
-            let result = limiter.facts.lease_slice(&key.0, slice, units, now).await;
+            let result = limiter.store.lease_slice(&key.0, slice, units, now).await;
             if let Err(error) = &result {
                 tracing::warn!(
                     limit = %key, %error, "use of a limit could not be stored; its requests wait"
@@ -200,10 +199,10 @@ impl Limiter {
                 remove_before_ms,
             } in used_up
             {
-                let mut result = limiter.facts.close_slice(&key.0, slice, at).await;
+                let mut result = limiter.store.close_slice(&key.0, slice, at).await;
                 if let (Ok(()), Some(before_ms)) = (&result, remove_before_ms) {
                     let before = at.plus_ms(-i64::try_from(before_ms).unwrap_or(i64::MAX));
-                    result = limiter.facts.drop_slices(&key.0, before).await;
+                    result = limiter.store.drop_slices(&key.0, before).await;
                 }
                 if let Err(error) = result {
                     tracing::warn!(limit = %key, %error, "used slice of a limit could not be stored");

@@ -2,7 +2,6 @@
 
 pub(super) mod acquire;
 pub(super) mod budget;
-pub(super) mod limit_store;
 #[expect(
     clippy::module_inception,
     reason = "the file named after the folder's concept holds it"

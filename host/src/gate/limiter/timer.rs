@@ -1,37 +1,39 @@
-//! Waiting for an instant more exactly than the runtime does.
+//! A timer that is more exact than the runtime's.
 //!
-//! The runtime's timers fire on whole milliseconds, up to two too late. Where a limit admits one
-//! request at a time every such delay is lost for good: at 100 requests a second and a burst of 5,
-//! 88 % of a limit were used with the runtime's timers and 96 % with these. So one thread sleeps to
-//! the microsecond for all that wait. Where it cannot be had, waiting falls back to the runtime's
-//! timers.
+//! The runtime's timers fire on whole milliseconds, up to two milliseconds late. If a limit admits
+//! one request at a time, every such delay is lost: at 100 requests per second and a burst of 5,
+//! requests used 88 % of a limit with the runtime's timers and 96 % with this one. So one thread
+//! sleeps to the microsecond for all waiting tasks. If the thread cannot be started, waiting falls
+//! back to the runtime's timers.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use egression_core::time::Mono;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 
-/// The longest sleep of the thread between two looks at whether it is still wanted.
+/// The thread checks at least this often whether the timer still exists.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// Entries from which those that nobody waits for any more are looked for.
+/// From this number of entries on, abandoned ones are removed.
 const SWEEP_AT: usize = 64;
 
 /// Wakes tasks at instants of the monotonic clock.
 pub struct Timer {
     shared: Arc<Shared>,
     clock: Clock,
-    /// Without the thread, the runtime's timers have to do.
+    /// The thread runs.
     exact: bool,
 }
 
 struct Shared {
     waiting: Mutex<BinaryHeap<Reverse<Waiter>>>,
+    /// Wakes the thread for an earlier instant.
     earlier: Condvar,
 }
 
@@ -61,7 +63,7 @@ impl Ord for Waiter {
 }
 
 impl Timer {
-    /// Starts the thread. It ends when the timer is gone.
+    /// Starts the thread, which ends when the timer is dropped.
     pub fn start(clock: Clock) -> Self {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
@@ -72,7 +74,7 @@ impl Timer {
             .name("gate-timer".to_owned())
             .spawn(move || run(&watched, &its_clock));
         if let Err(error) = &thread {
-            tracing::warn!(%error, "no thread for exact waiting; limits are used a little less");
+            tracing::warn!(%error, "no thread for the exact timer; limits are used slightly less");
         }
         Self {
             shared,
@@ -81,7 +83,7 @@ impl Timer {
         }
     }
 
-    /// Returns at that instant, not before.
+    /// Returns at that instant, never before.
     pub async fn wait_until(&self, at: Mono) {
         if !self.exact {
             tokio::time::sleep_until(self.clock.instant(at)).await;
@@ -95,13 +97,8 @@ impl Timer {
     }
 
     fn enter(&self, waiter: Waiter) {
-        let mut waiting = self
-            .shared
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Those that went away, because a slot was freed meanwhile, are swept out before they pile
-        // up.
+        let mut waiting = self.shared.waiting.lock();
+        // Waiters that left because a slot was freed are removed before they accumulate.
         if waiting.len() >= SWEEP_AT
             && waiting.iter().filter(|w| w.0.wake.is_closed()).count() > waiting.len() / 2
         {
@@ -118,26 +115,20 @@ impl Timer {
 
 fn run(shared: &Weak<Shared>, clock: &Clock) {
     while let Some(shared) = shared.upgrade() {
-        let mut waiting = shared
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = shared.waiting.lock();
         let now = clock.mono();
         while waiting.peek().is_some_and(|first| first.0.at <= now) {
             if let Some(Reverse(due)) = waiting.pop() {
-                // Whoever waited may have gone.
+                // The waiter may have left.
                 let _ = due.wake.send(());
             }
         }
         let sleep = waiting.peek().map_or(LONGEST_SLEEP, |first| {
             Duration::from_micros(first.0.at.since_us(now))
         });
-        drop(
-            shared
-                .earlier
-                .wait_timeout(waiting, sleep.min(LONGEST_SLEEP))
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        shared
+            .earlier
+            .wait_for(&mut waiting, sleep.min(LONGEST_SLEEP));
     }
 }
 
@@ -146,7 +137,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_is_woken_before_the_time_and_all_are_woken() {
+    async fn timer_wakes_all_waiters_and_none_early() {
         let clock = Clock::system();
         let timer = Arc::new(Timer::start(clock.clone()));
         let waits = [30, 1, 0, 15, 2].map(|ms| {

@@ -1,18 +1,18 @@
-//! How much of its limits an owner has used.
+//! How an owner uses its limits.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Requests set against what the limits would have admitted while there was work for them. Limits
-/// that are shared with other owners count whole for each of them.
+/// Requests compared with what the limits would have admitted while jobs waited only for them. A
+/// limit that several owners share counts in full for each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
-    /// Requests that left.
+    /// Requests that were sent.
     pub requests: u64,
-    /// Requests that a greedy sender with the same limits and no guard could have made while a job
+    /// Requests that a greedy sender with the same limits and no guard could have sent while a job
     /// was admissible.
     pub possible: u64,
-    /// The first divided by the second; none while too few requests were made for it to mean
-    /// anything.
+    /// The first divided by the second; null while there are too few requests for a meaningful
+    /// value.
     pub used: Option<f64>,
 }

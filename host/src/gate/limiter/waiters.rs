@@ -1,42 +1,42 @@
-//! Who waits for several units of a limit, in the order in which they came: whoever comes later and
-//! needs fewer must not take each as it appears, or the one who needs many would wait for ever.
+//! The requests that wait for several units of a limit, in the order they came. A later request that
+//! needs fewer units must not take each one that becomes free, or the earlier one would starve.
 
 use std::collections::{BTreeMap, HashMap};
 
 use egression_core::scheduler::limits::{LimitKey, Refusal, Share};
 
-/// The waiting requests by the limit that each waits for. A request that waits for another reason
-/// is not here, so it holds up nobody.
+/// The waiting requests by limit, and by ticket. A request that waits for another reason is not
+/// listed, so it delays no other.
 #[derive(Debug, Default)]
 pub struct Waiters {
     waiting: HashMap<LimitKey, BTreeMap<u64, Refusal>>,
-    places: HashMap<u64, LimitKey>,
+    limits: HashMap<u64, LimitKey>,
 }
 
 impl Waiters {
-    /// What the request in this place waits for from now on; none: nothing that others could take.
-    /// True: it waited for something else before, and others may have waited for that.
-    pub fn set(&mut self, place: u64, refusal: Option<Refusal>) -> bool {
-        let before = self.places.get(&place).cloned();
-        self.leave(place);
+    /// Sets what a ticket waits for; `None`: nothing that others could take. Returns whether it waited
+    /// for another limit before, where others may have waited for it.
+    pub fn set(&mut self, ticket: u64, refusal: Option<Refusal>) -> bool {
+        let before = self.limits.get(&ticket).cloned();
+        self.leave(ticket);
         let left =
             before.is_some_and(|before| refusal.as_ref().is_none_or(|now| now.key != before));
         let Some(refusal) = refusal else { return left };
-        self.places.insert(place, refusal.key.clone());
+        self.limits.insert(ticket, refusal.key.clone());
         self.waiting
             .entry(refusal.key.clone())
             .or_default()
-            .insert(place, refusal);
+            .insert(ticket, refusal);
         left
     }
 
-    /// It waits no longer. True: others may have waited for that.
-    pub fn leave(&mut self, place: u64) -> bool {
-        let Some(key) = self.places.remove(&place) else {
+    /// Removes a ticket. Returns whether others may have waited for it.
+    pub fn leave(&mut self, ticket: u64) -> bool {
+        let Some(key) = self.limits.remove(&ticket) else {
             return false;
         };
         if let Some(queue) = self.waiting.get_mut(&key) {
-            queue.remove(&place);
+            queue.remove(&ticket);
             if queue.is_empty() {
                 self.waiting.remove(&key);
             }
@@ -44,14 +44,14 @@ impl Waiters {
         true
     }
 
-    /// The first of those who came before this place and wait for one of these limits.
-    pub fn earlier(&self, shares: &[Share], place: u64) -> Option<Refusal> {
+    /// The first ticket that is earlier than this one and waits for one of these limits.
+    pub fn earlier(&self, shares: &[Share], ticket: u64) -> Option<Refusal> {
         if self.waiting.is_empty() {
             return None;
         }
         shares
             .iter()
-            .find_map(|share| self.waiting.get(&share.key)?.range(..place).next())
+            .find_map(|share| self.waiting.get(&share.key)?.range(..ticket).next())
             .map(|(_, refusal)| refusal.clone())
     }
 }
@@ -64,24 +64,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_came_before_goes_first_on_the_limit_that_it_waits_for() {
+    fn earlier_waiter_goes_first_on_its_limit() {
         let refusal = |key: &str| Refusal {
             until: Mono(5),
             key: LimitKey::new(key),
         };
         let shares = ["own", "shared"].map(|key| Share::one(LimitKey::new(key)));
-        let mut queues = Waiters::default();
-        assert!(!queues.set(7, Some(refusal("shared"))) && !queues.set(7, Some(refusal("shared"))));
-        assert_eq!(queues.earlier(&shares, 8).unwrap(), refusal("shared"));
-        assert_eq!(
-            (queues.earlier(&shares, 7), queues.earlier(&shares, 3)),
-            (None, None),
-            "nobody waits for who came later"
+        let mut waiters = Waiters::default();
+        assert!(
+            !waiters.set(7, Some(refusal("shared"))) && !waiters.set(7, Some(refusal("shared")))
         );
-        assert_eq!(queues.earlier(&shares[..1], 8), None);
-        assert!(queues.set(7, Some(refusal("another"))));
-        assert_eq!(queues.earlier(&shares, 8), None);
-        assert!(queues.leave(7) && !queues.leave(7));
-        assert!(queues.waiting.is_empty() && queues.places.is_empty());
+        assert_eq!(waiters.earlier(&shares, 8).unwrap(), refusal("shared"));
+        assert_eq!(
+            (waiters.earlier(&shares, 7), waiters.earlier(&shares, 3)),
+            (None, None),
+            "no request waits for a later one"
+        );
+        assert_eq!(waiters.earlier(&shares[..1], 8), None);
+        assert!(waiters.set(7, Some(refusal("another"))));
+        assert_eq!(waiters.earlier(&shares, 8), None);
+        assert!(waiters.leave(7) && !waiters.leave(7));
+        assert!(waiters.waiting.is_empty() && waiters.limits.is_empty());
     }
 }

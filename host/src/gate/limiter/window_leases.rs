@@ -1,15 +1,15 @@
 //! The units of one window that are leased in the store and not used yet.
 //!
-//! A window's uses must survive a restart, and a write per request would be too slow. So units are
-//! leased in slices before they are used; after a restart an open slice counts as used at that
-//! moment. What a restart can forfeit is at most two slices: 8 % of the window, or two units of a
-//! small one, or the cost of one request if that is more.
+//! A window's uses must survive a restart, but a write per request would be too slow. So units are
+//! leased in slices before use, and after a restart an open slice counts as used at that moment. A
+//! restart forfeits at most two slices: 8 % of the window, or two units of a small one, or the cost
+//! of one request if that is more.
 
 use std::collections::VecDeque;
 
-/// WindowLeases that a window is divided into.
+/// A slice is this fraction of a window.
 const SLICES_PER_WINDOW: u32 = 25;
-/// WindowLeases closed between two removals of old ones.
+/// Slices closed between two removals of old ones.
 const CLOSED_PER_REMOVAL: u32 = 25;
 
 /// The leases of one window.
@@ -29,12 +29,12 @@ pub struct WindowLeases {
 #[derive(Debug, PartialEq, Eq)]
 pub struct UsedUp {
     pub slice: i64,
-    /// Remove what was closed longer ago than this, in milliseconds.
+    /// Remove slices that were closed longer ago than this, in milliseconds.
     pub remove_before_ms: Option<u64>,
 }
 
 impl WindowLeases {
-    /// No lease yet; `next` is the first number that the store does not know.
+    /// No leases; `next` is the first free slice number.
     pub fn new(max: u32, window_ms: u64, next: i64) -> Self {
         Self {
             window_ms,
@@ -47,19 +47,19 @@ impl WindowLeases {
         }
     }
 
-    /// The window changed; what is leased stays leased.
+    /// Changes the window's size. Existing leases stay.
     pub fn resize(&mut self, max: u32, window_ms: u64) {
         self.size = (max / SLICES_PER_WINDOW).max(1);
         self.window_ms = self.window_ms.max(window_ms);
     }
 
-    /// So many units can be used.
+    /// Whether this many units can be used.
     pub fn has(&self, units: u32) -> bool {
         self.left() >= u64::from(units)
     }
 
-    /// The slice to lease now, if less than a whole one or than `units` is at hand and none is
-    /// being leased.
+    /// The slice to lease now, as (number, units): if less than a slice or `units` is left, and no
+    /// lease is in progress.
     pub fn begin_lease(&mut self, units: u32) -> Option<(i64, u32)> {
         let left = self.left();
         if self.leasing || left >= u64::from(self.size.max(units)) {
@@ -94,7 +94,7 @@ impl WindowLeases {
         self.error.as_deref()
     }
 
-    /// Uses so many units, and tells which slices that uses up. Only called when there are so many.
+    /// Uses units, which must be leased, and returns the slices that this uses up.
     pub fn take(&mut self, units: u32) -> Vec<UsedUp> {
         let (mut used_up, mut missing) = (Vec::new(), units);
         while let Some((slice, left)) = self.open.front_mut() {
@@ -107,7 +107,7 @@ impl WindowLeases {
             self.open.pop_front();
             self.closed += 1;
             let remove = self.closed.is_multiple_of(CLOSED_PER_REMOVAL);
-            // A day more than the window, in case the wall clock is set back and forth.
+            // A day longer than the window, in case the wall clock is adjusted.
             used_up.push(UsedUp {
                 slice,
                 remove_before_ms: remove.then(|| self.window_ms + 24 * 60 * 60 * 1000),
@@ -126,69 +126,69 @@ mod tests {
     use super::*;
 
     #[test]
-    fn at_most_two_slices_are_open_and_the_next_is_asked_for_before_the_last_unit() {
-        let mut slices = WindowLeases::new(250, 15_000, 7);
-        assert!(!slices.has(1));
-        assert_eq!(slices.begin_lease(1), Some((7, 10)));
-        assert_eq!(slices.begin_lease(1), None);
-        slices.leased(7, 10, Ok(()));
-        assert_eq!(slices.begin_lease(1), None);
-        assert_eq!(slices.take(1), []);
-        assert_eq!(slices.begin_lease(1), Some((8, 10)));
-        slices.leased(8, 10, Ok(()));
+    fn next_slice_is_leased_before_the_last_unit_and_at_most_two_are_open() {
+        let mut leases = WindowLeases::new(250, 15_000, 7);
+        assert!(!leases.has(1));
+        assert_eq!(leases.begin_lease(1), Some((7, 10)));
+        assert_eq!(leases.begin_lease(1), None);
+        leases.leased(7, 10, Ok(()));
+        assert_eq!(leases.begin_lease(1), None);
+        assert_eq!(leases.take(1), []);
+        assert_eq!(leases.begin_lease(1), Some((8, 10)));
+        leases.leased(8, 10, Ok(()));
         for _ in 0..8 {
-            assert_eq!(slices.take(1), []);
+            assert_eq!(leases.take(1), []);
         }
-        assert_eq!(slices.begin_lease(1), None);
+        assert_eq!(leases.begin_lease(1), None);
         assert_eq!(
-            slices.take(1),
+            leases.take(1),
             [UsedUp {
                 slice: 7,
                 remove_before_ms: None
             }]
         );
-        assert!(slices.has(10));
+        assert!(leases.has(10));
     }
 
     #[test]
-    fn a_request_takes_what_it_costs_across_slices() {
-        let mut slices = WindowLeases::new(250, 15_000, 1);
-        slices.begin_lease(1);
-        slices.leased(1, 10, Ok(()));
-        assert!(!slices.has(35));
+    fn take_spans_slices() {
+        let mut leases = WindowLeases::new(250, 15_000, 1);
+        leases.begin_lease(1);
+        leases.leased(1, 10, Ok(()));
+        assert!(!leases.has(35));
         assert_eq!(
-            slices.begin_lease(35),
+            leases.begin_lease(35),
             Some((2, 25)),
-            "what is missing at once"
+            "the missing units in one lease"
         );
-        slices.leased(2, 25, Ok(()));
-        slices.begin_lease(36);
-        slices.leased(3, 10, Ok(()));
+        leases.leased(2, 25, Ok(()));
+        leases.begin_lease(36);
+        leases.leased(3, 10, Ok(()));
         let numbers =
             |used_up: Vec<UsedUp>| used_up.iter().map(|used| used.slice).collect::<Vec<_>>();
-        assert_eq!(numbers(slices.take(35)), [1, 2]);
-        assert_eq!(slices.take(4), []);
-        assert!(slices.has(6) && !slices.has(7));
+        assert_eq!(numbers(leases.take(35)), [1, 2]);
+        assert_eq!(leases.take(4), []);
+        assert!(leases.has(6) && !leases.has(7));
     }
 
     #[test]
-    fn a_failed_lease_is_tried_again_under_a_new_number() {
-        let mut slices = WindowLeases::new(10, 1000, 1);
-        assert_eq!(slices.begin_lease(1), Some((1, 1)));
-        slices.leased(1, 1, Err("busy".to_owned()));
-        assert_eq!(slices.error(), Some("busy"));
-        assert_eq!(slices.begin_lease(1), Some((2, 1)));
-        slices.leased(2, 1, Ok(()));
-        assert_eq!((slices.error(), slices.has(1)), (None, true));
+    fn failed_lease_is_retried_with_a_new_number() {
+        let mut leases = WindowLeases::new(10, 1000, 1);
+        assert_eq!(leases.begin_lease(1), Some((1, 1)));
+        leases.leased(1, 1, Err("busy".to_owned()));
+        assert_eq!(leases.error(), Some("busy"));
+        assert_eq!(leases.begin_lease(1), Some((2, 1)));
+        leases.leased(2, 1, Ok(()));
+        assert_eq!((leases.error(), leases.has(1)), (None, true));
     }
 
     #[test]
-    fn old_slices_are_removed_now_and_then() {
-        let mut slices = WindowLeases::new(1, 1000, 1);
+    fn old_slices_are_removed_periodically() {
+        let mut leases = WindowLeases::new(1, 1000, 1);
         let removals = (0..50).filter(|_| {
-            let (slice, units) = slices.begin_lease(1).unwrap();
-            slices.leased(slice, units, Ok(()));
-            slices
+            let (slice, units) = leases.begin_lease(1).unwrap();
+            leases.leased(slice, units, Ok(()));
+            leases
                 .take(1)
                 .iter()
                 .any(|used_up| used_up.remove_before_ms.is_some_and(|before| before > 1000))

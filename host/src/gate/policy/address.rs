@@ -1,16 +1,16 @@
-//! Addresses that are not dialled: everything that is not the public internet, unless its range is
-//! allowed.
+//! Where a private address is refused: the gate dials only public addresses and explicitly allowed
+//! ranges.
 //!
-//! The lists follow IANA's special-purpose registries (RFC 6890 and its updates). IPv6 addresses
-//! that carry an IPv4 address (mapped, compatible, NAT64) are judged by the address that they carry
-//! as well; 6to4 and Teredo are refused whole, since what they reach depends on relays.
+//! The lists follow IANA's special-purpose registries (RFC 6890 and its updates). The check of an
+//! IPv6 address with an embedded IPv4 address (mapped, compatible, NAT64) also checks the embedded
+//! one. All 6to4 and Teredo addresses are refused, because relays decide where they lead.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// Where Azure's virtual machines find their platform: keys, certificates, health. A public address
-/// that leads to the host's own surroundings (Microsoft, 'What is IP address 168.63.129.16?').
+/// Azure's platform service for virtual machines: keys, certificates, health. A public address that
+/// leads into the host's own environment (Microsoft, "What is IP address 168.63.129.16?").
 const CLOUD_PLATFORM: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,32 +21,26 @@ pub struct AddressRefused {
 }
 
 /// Refuses an address that is not public, unless a range in `allowed` contains it.
-///
-/// # Errors
-/// With what the address is.
 pub fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), AddressRefused> {
     let Some(kind) = special(address) else {
         return Ok(());
     };
-    // A mapped address dials the IPv4 address that it carries, so the ranges speak about that one
+    // Dialing a mapped address reaches its embedded IPv4 address, so the ranges apply to that one,
     // too.
-    let carried = match address {
+    let embedded = match address {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map(IpAddr::V4),
         IpAddr::V4(_) => None,
     };
     if allowed
         .iter()
-        .any(|range| range.contains(&address) || carried.is_some_and(|c| range.contains(&c)))
+        .any(|range| range.contains(&address) || embedded.is_some_and(|c| range.contains(&c)))
     {
         return Ok(());
     }
     Err(AddressRefused { address, kind })
 }
 
-/// The addresses of a name that may be dialled.
-///
-/// # Errors
-/// If none may be, and the name has some that are refused.
+/// The addresses of a name that may be dialed. An error if all of them are refused.
 pub fn filter(addresses: &[IpAddr], allowed: &[IpNet]) -> Result<Vec<SocketAddr>, AddressRefused> {
     let mut open = Vec::with_capacity(addresses.len());
     let mut refused = None;
@@ -62,7 +56,7 @@ pub fn filter(addresses: &[IpAddr], allowed: &[IpNet]) -> Result<Vec<SocketAddr>
     }
 }
 
-/// What makes an address special; none: it is public.
+/// What makes an address special; `None`: it is public.
 fn special(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) => special_v4(v4),
@@ -135,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_public_is_refused() {
+    fn special_addresses_are_refused() {
         for text in [
             "0.0.0.0",
             "0.1.2.3",
@@ -193,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_public_passes() {
+    fn public_addresses_are_allowed() {
         for text in [
             "1.1.1.1",
             "8.8.8.8",
@@ -217,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_allows_exactly_what_it_contains() {
+    fn allowed_range_covers_exactly_its_addresses() {
         let allowed = ["127.0.0.1/32".parse().unwrap(), "fd00::/8".parse().unwrap()];
         for (text, open) in [
             ("127.0.0.1", true),
@@ -236,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_refused_if_nothing_is_left_of_it() {
+    fn filter_refuses_a_name_without_allowed_addresses() {
         let public: IpAddr = "8.8.8.8".parse().unwrap();
         let private: IpAddr = "10.0.0.1".parse().unwrap();
         assert_eq!(

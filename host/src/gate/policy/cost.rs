@@ -1,23 +1,23 @@
-//! What requests cost: destinations that count points, rows or items instead of requests.
+//! What a request costs at destinations that count points, rows or items instead of requests.
 
 use egression_core::scheduler::limits::LimitKey;
 
-/// How much the last request weighs in the average: a sixteenth.
+/// The latest request has a weight of one sixteenth in the average.
 const DECAY: u64 = 16;
-/// The average is kept in parts of a unit.
+/// Parts of a unit, in which the average is kept.
 const PARTS: u64 = 1024;
 
-/// What a request takes of the limits that count it.
+/// A cost as a request states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cost {
-    /// As limits name it in `counts`.
+    /// The name that limits refer to in `counts`.
     pub name: String,
     /// Units; 0 counts as 1.
     pub units: u32,
 }
 
-/// The units that a request takes of a limit that counts `counts`. A cost that it does not state is
-/// 1.
+/// The units that a request takes from a limit that counts `counts`; 1 for a cost that it does not
+/// state.
 pub fn of(counts: Option<&str>, costs: &[Cost]) -> u32 {
     let stated = |name: &str| {
         costs
@@ -28,14 +28,11 @@ pub fn of(counts: Option<&str>, costs: &[Cost]) -> u32 {
     counts.and_then(stated).unwrap_or(1)
 }
 
-/// Checks what a request states.
-///
-/// # Errors
-/// With the reason: too many costs, or one of them twice.
+/// Refuses too many costs, and a cost that is stated twice.
 pub fn check(costs: &[Cost], most: usize) -> Result<(), String> {
     if costs.len() > most {
         return Err(format!(
-            "there are {} costs and {most} are allowed; raise `gate.max_request_costs`",
+            "the request states {} costs and {most} are allowed; raise `gate.max_request_costs`",
             costs.len()
         ));
     }
@@ -48,9 +45,9 @@ pub fn check(costs: &[Cost], most: usize) -> Result<(), String> {
     })
 }
 
-/// Why a request with such a cost never leaves.
+/// Why a request with this cost can never be sent.
 pub fn too_costly(key: &LimitKey, units: u32, most: u64) -> String {
-    format!("the request takes {units} of the limit `{key}`, which admits at most {most} at once")
+    format!("the request costs {units} of the limit `{key}`, which admits at most {most} at once")
 }
 
 fn shown(name: &str) -> String {
@@ -58,15 +55,13 @@ fn shown(name: &str) -> String {
     name.chars().take(MAX_CHARS).collect()
 }
 
-/// What requests took of a limit of late, on average: what admission reckons with before a request
-/// states its own cost.
+/// The average cost of recent requests. Admission uses it until a request states its own cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Typical {
     parts: u64,
 }
 
 impl Typical {
-    /// The first request is all that is known.
     pub const fn first(units: u32) -> Self {
         Self {
             parts: units as u64 * PARTS,
@@ -81,7 +76,7 @@ impl Typical {
         u32::try_from(self.parts.div_ceil(PARTS)).unwrap_or(u32::MAX)
     }
 
-    /// How many requests such units are enough for.
+    /// How many requests these units suffice for.
     pub fn requests_in(self, units: u32) -> u32 {
         u32::try_from(u64::from(units) * PARTS / self.parts.max(PARTS)).unwrap_or(u32::MAX)
     }
@@ -100,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_takes_the_cost_that_it_counts_and_at_least_one() {
+    fn units_are_the_counted_cost_and_at_least_one() {
         let costs = [cost("points", 50), cost("rows", 0)];
         assert_eq!(
             [None, Some("points"), Some("rows"), Some("items")].map(|counts| of(counts, &costs)),
@@ -109,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn costs_are_few_and_stated_once() {
+    fn check_refuses_many_and_repeated_costs() {
         assert!(check(&[cost("points", 1), cost("rows", 1)], 2).is_ok());
         assert!(
             check(&[cost("points", 1), cost("rows", 1)], 1)
@@ -123,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_typical_cost_follows_the_requests() {
+    fn typical_cost_follows_recent_requests() {
         let mut typical = Typical::first(50);
         assert_eq!(typical.requests_in(500), 10);
         for _ in 0..200 {

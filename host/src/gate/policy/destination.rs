@@ -1,4 +1,4 @@
-//! What the gate knows of an owner: a connection or a source.
+//! An owner's way out, as its documents define it.
 
 use std::sync::Arc;
 
@@ -10,50 +10,48 @@ use super::cost::{self, Cost};
 use super::grants::Grant;
 use crate::documents::model::AuthDocument;
 
-/// A connection's or source's way out.
+/// The way out of a connection or source.
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// Whose requests these are: `connection:7`, `source:3`.
     pub owner: String,
-    /// The connection; none for a source.
+    /// `None` for a source.
     pub connection: Option<ConnectionId>,
-    /// The subscription's name; none for a source.
+    /// The subscription's name; `None` for a source.
     pub subscription: Option<String>,
-    /// The channel's name, shared with the labels of its metrics; none for a source.
+    /// The channel's name, shared with the labels of its metrics; `None` for a source.
     pub channel: Option<Arc<str>>,
     pub limits: Vec<BoundLimit>,
-    /// The owner's own key, which a throttle closes that names no limit.
+    /// The owner's own key. A throttle without a limit's name closes it.
     pub own_key: LimitKey,
-    /// Where it may send to.
     pub grants: Vec<Grant>,
-    /// Ranges that may be dialled although they are not public.
+    /// Address ranges that are allowed although they are not public.
     pub allow_addresses: Vec<IpNet>,
-    /// How it authenticates. Secret references in it are not looked at: the values are in the
-    /// vault, under `token`, `client_secret`, or the connector's own names.
+    /// How it authenticates. The gate does not resolve the secret references in it: the vault has
+    /// the values as `token`, `client_secret`, or under the connector's own names.
     pub auth: Option<AuthDocument>,
-    /// One request in milliseconds; 0: the gate's default.
+    /// Timeout of one request in milliseconds; 0: the gate's default.
     pub request_timeout_ms: u64,
-    /// The largest answer in bytes; 0: the gate's default. Never above the gate's own bound.
+    /// The largest response in bytes; 0: the gate's default. The gate's own bound always applies.
     pub max_response_bytes: u64,
 }
 
-/// A limit with the key under which it is counted.
+/// A limit and the key that counts it.
 #[derive(Clone, Debug)]
 pub struct BoundLimit {
     /// Owners with the same key share the limit.
     pub key: LimitKey,
-    /// How it fills and empties.
     pub kind: LimitKind,
-    /// The name that a throttle or an observation can refer to.
+    /// The name that a throttle or an observation may refer to.
     pub name: Option<String>,
-    /// What it counts: the cost of this name, as requests state it; none: requests.
+    /// The name of the cost that it counts; `None`: it counts requests.
     pub counts: Option<String>,
-    /// The operations that it covers; empty: every request.
+    /// The operations that it covers; empty: all requests.
     pub operations: Vec<String>,
 }
 
 impl Destination {
-    /// What a request of this operation and with these costs takes of which limits. The own key
+    /// What a request with this operation and these costs takes from which limits. The own key
     /// comes last.
     #[must_use]
     pub fn shares(&self, operation: Option<&str>, costs: &[Cost]) -> Vec<Share> {
@@ -66,7 +64,7 @@ impl Destination {
         shares
     }
 
-    /// The limits that count a cost which such a request does not state.
+    /// The limits that count a cost that such a request does not state.
     pub fn unstated<'a>(
         &'a self,
         operation: Option<&'a str>,
@@ -90,16 +88,15 @@ impl Destination {
             .filter(move |limit| limit.operations.is_empty() || named(limit))
     }
 
-    /// The limits that cover every request: what admission can know before a connector has said
-    /// what it will do.
+    /// The limits that cover all requests. Admission knows only these before the connector runs.
     pub fn common_limits(&self) -> impl Iterator<Item = &BoundLimit> {
         self.limits
             .iter()
             .filter(|limit| limit.operations.is_empty())
     }
 
-    /// The keys of all limits of a name, whoever gave it: the destination says no to all of them.
-    /// The own key if none is named or the name is not known.
+    /// The keys of all limits with this name, whichever document defines them. The own key if there
+    /// is no name or no such limit.
     #[must_use]
     pub fn buckets(&self, name: Option<&str>) -> Vec<&LimitKey> {
         let named = |limit: &&BoundLimit| name.is_some() && limit.name.as_deref() == name;

@@ -19,6 +19,7 @@ use crate::gate::credentials::substitute::ResolvedSecrets;
 use crate::gate::exchange::{Exchange, OutgoingRequest, Response, SendError};
 use crate::gate::limiter::budget::Reservation;
 use crate::gate::policy::destination::Destination;
+use crate::vault::SecretInput;
 
 /// The setting that bounds what is signed.
 const MAX_SIGN: &str = "gate.max_sign_bytes";
@@ -85,7 +86,7 @@ impl CallGate {
         sending.await.unwrap_or_else(|error| {
             let why = format!("the host aborted the request: {error}");
             let error = if left.load(Ordering::Acquire) {
-                SendError::SentWithoutResponse(why)
+                SendError::SentWithoutAnswer(why)
             } else {
                 SendError::NeverSent(why)
             };
@@ -194,10 +195,12 @@ impl CallGate {
                 .renew(&destination.owner, name, value, expires_at, hosts)
                 .await?;
         } else {
-            let most = self.context.gate.settings.max_secrets_per_connection;
-            vault
-                .put_within(&destination.owner, name, value, hosts, expires_at, most)
-                .await?;
+            let secret = SecretInput {
+                expires_at,
+                max_secrets: Some(self.context.gate.settings.max_secrets_per_connection),
+                ..SecretInput::new(value, hosts)
+            };
+            vault.put(&destination.owner, name, secret).await?;
         }
         Ok(())
     }

@@ -1,26 +1,25 @@
-//! Pooled connections, one pool per list of allowed address ranges.
+//! HTTP clients with pooled connections, one client per list of allowed address ranges.
 //!
-//! The list is the only thing about an owner that decides which addresses a name may lead to.
-//! Owners with the same list may therefore share connections, and owners with different lists must
-//! not: the one would reuse what only the other was allowed to open. No proxy, no redirect, no
-//! repeat, no decompression, no cookies.
+//! Only this list decides which addresses a name may lead to. Owners with the same list may share
+//! connections. Owners with different lists must not: one could reuse a connection that only the
+//! other may open. The clients use no proxy, redirects, retries, decompression or cookies.
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use reqwest::{Certificate, Client, redirect, retry};
 
 use super::dns::{CheckedResolver, NameResolver};
 use crate::gate::error::GateError;
 use crate::gate::settings::GateSettings;
 
-/// How long an unused connection is kept.
+/// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// Clients by the ranges that they may dial.
 pub struct ClientPool {
     names: NameResolver,
     connect_timeout: Duration,
@@ -36,7 +35,7 @@ struct Clients {
 }
 
 impl ClientPool {
-    /// Fails if the additional authorities cannot be used.
+    /// Fails if the additional authorities are unusable.
     pub fn new(settings: &GateSettings) -> Result<Self, GateError> {
         let pool = Self {
             names: NameResolver::new(&settings.nameservers),
@@ -49,21 +48,21 @@ impl ClientPool {
             clients: Mutex::default(),
         };
         if let Some(path) = &settings.extra_ca_file {
-            // Whether they are certificates shows when a client is made; better now than at the
-            // first request.
+            // Building a client parses the certificates. The host should fail at startup, not at
+            // the first request.
             pool.build(Arc::from([]))
                 .map_err(|error| unusable(path, &error))?;
         }
         Ok(pool)
     }
 
-    /// The client for a list of ranges, made on its first use. The one unused for longest goes when
-    /// there are too many.
+    /// The client for a list of ranges. Above the allowed number, the least recently used one is
+    /// dropped.
     pub fn client(&self, allowed: &[IpNet]) -> Result<Client, reqwest::Error> {
         let mut ranges = allowed.to_vec();
         ranges.sort_unstable();
         ranges.dedup();
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         clients.uses += 1;
         let now = clients.uses;
         if let Some((used, client)) = clients.by_ranges.get_mut(&ranges) {
@@ -108,7 +107,7 @@ fn authorities(path: &Path) -> Result<Vec<Certificate>, GateError> {
     if authorities.is_empty() {
         return Err(GateError::Authorities {
             path: path.to_owned(),
-            reason: "it holds no certificate (PEM)".to_owned(),
+            reason: "the file contains no PEM certificate".to_owned(),
         });
     }
     Ok(authorities)
@@ -131,7 +130,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn pools_are_shared_by_equal_ranges_and_bounded() {
+    async fn clients_are_shared_by_equal_ranges_and_bounded() {
         let pool = ClientPool::new(&GateSettings {
             max_pools: 2,
             ..GateSettings::default()
@@ -147,12 +146,12 @@ mod tests {
             .unwrap();
         pool.client(&ranges(&["10.0.0.0/8", "127.0.0.1/32"]))
             .unwrap();
-        assert_eq!(pool.clients.lock().unwrap().by_ranges.len(), 1);
+        assert_eq!(pool.clients.lock().by_ranges.len(), 1);
         pool.client(&[]).unwrap();
         pool.client(&ranges(&["10.0.0.0/8", "127.0.0.1/32"]))
             .unwrap();
         pool.client(&ranges(&["10.0.0.0/8"])).unwrap();
-        let clients = pool.clients.lock().unwrap();
+        let clients = pool.clients.lock();
         assert_eq!(clients.by_ranges.len(), 2);
         assert!(!clients.by_ranges.contains_key(&Vec::new()));
     }

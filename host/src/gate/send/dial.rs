@@ -1,11 +1,12 @@
-//! One request on the wire: acquire its limits, dial, read the response, and record it in the call's
-//! ledger.
+//! One request on the wire: acquire its limits, dial, read the response, and record it in the
+//! call's ledger.
 //!
 //! Whether a failed request left is decided by one fact: whether the HTTP engine polled the body.
 //! The engine polls it at the moment it writes the request's head, on HTTP/1.1 and HTTP/2 alike,
 //! and never before. Not polled: no byte left, even if a kept connection turned out to be closed.
-//! Polled: the request counts as sent, whatever the error. (If a closed connection returns a request
-//! unstarted, it goes to another connection. That is its first time on the wire, not a repeat.)
+//! Polled: the request counts as sent, whatever the error. (If a closed connection returns a
+//! request unstarted, it goes to another connection. That is its first time on the wire, not a
+//! repeat.)
 
 use std::net::IpAddr;
 use std::pin::Pin;

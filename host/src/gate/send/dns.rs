@@ -1,5 +1,5 @@
-//! From names to addresses that may be dialled. The check sits between the answer and the dial, so
-//! that what was checked is what is connected to; no answer is used for a second dial.
+//! Resolves names to addresses that may be dialed. The check sits between lookup and dial, so the
+//! gate connects to exactly the address it checked. A lookup serves one dial only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,15 +22,14 @@ pub struct NameResolver {
 }
 
 impl NameResolver {
-    /// Asks `nameservers`, or those of the system if there are none.
+    /// Uses `nameservers`, or those of the system if the list is empty.
     pub fn new(nameservers: &[SocketAddr]) -> Self {
         Self {
             resolver: Arc::new(build(nameservers).map_err(|e| e.to_string())),
         }
     }
 
-    /// The addresses of a name. `localhost` and what is below it is never asked for (RFC 6761,
-    /// 6.3).
+    /// The addresses of a name. `localhost` and its subdomains are never looked up (RFC 6761, 6.3).
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let bare = name.trim_end_matches('.').to_ascii_lowercase();
         if bare == "localhost" || bare.ends_with(".localhost") {
@@ -41,7 +40,7 @@ impl NameResolver {
             .as_ref()
             .as_ref()
             .map_err(|e| format!("no name server: {e}"))?;
-        // An answer serves one dial. The cache is switched off below; this makes it certain.
+        // A lookup serves one dial. The options disable the cache; this makes it certain.
         resolver.clear_cache();
         let found = resolver.lookup_ip(name).await.map_err(|e| e.to_string())?;
         Ok(found.iter().collect())
@@ -72,7 +71,7 @@ fn name_server(at: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(at.ip(), true, vec![udp, tcp])
 }
 
-/// NameResolver for one list of allowed ranges.
+/// Resolves names for one list of allowed ranges.
 pub struct CheckedResolver {
     names: NameResolver,
     allowed: Arc<[IpNet]>,
@@ -85,7 +84,7 @@ impl CheckedResolver {
 }
 
 impl Resolve for CheckedResolver {
-    /// Fails with [`address::AddressRefused`] if the name has addresses and none may be dialled.
+    /// Fails with [`address::AddressRefused`] if the name has addresses and none may be dialed.
     fn resolve(&self, name: Name) -> Resolving {
         let names = self.names.clone();
         let allowed = Arc::clone(&self.allowed);

@@ -1,5 +1,7 @@
 //! Tokens that the host fetches for an owner: OAuth2 client credentials (RFC 6749, 4.4).
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,8 +17,8 @@ use super::token_cache::Token;
 use crate::gate::credentials::encoding;
 use crate::gate::credentials::placeholders::{ACCESS_TOKEN, CLIENT_SECRET};
 use crate::gate::exchange::SendError;
-use crate::gate::policy::grants;
-use crate::vault::Secret;
+use crate::gate::policy::{grants, request_shape};
+use crate::vault::{Secret, SecretInput, VaultError};
 
 /// The largest response of a token endpoint, in bytes.
 const MAX_RESPONSE_BYTES: u64 = 256 * 1024;
@@ -46,7 +48,7 @@ impl ClientCredentials<'_> {
 /// The owner's token; fetches one if there is none that can be used.
 pub async fn token(call: &CallContext, client: &ClientCredentials<'_>) -> Result<Token, SendError> {
     let (owner, vault, clock) = (&call.destination.owner, &call.gate.vault, &call.gate.clock);
-    let never_sent = |error: crate::vault::VaultError| SendError::NeverSent(error.to_string());
+    let never_sent = |error: VaultError| SendError::NeverSent(error.to_string());
     let slot = call.gate.tokens.slot(owner);
     let secret = vault
         .get(owner, CLIENT_SECRET)
@@ -80,13 +82,14 @@ pub async fn token(call: &CallContext, client: &ClientCredentials<'_>) -> Result
         .map(|s| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1000));
     let expires_at = lifetime_ms.map(|ms| clock.wall().plus_ms(ms));
     let generation = vault
-        .put_from(
+        .put(
             owner,
             ACCESS_TOKEN,
-            granted.access_token.clone(),
-            secret.bound_hosts.clone(),
-            expires_at,
-            Some(origin.clone()),
+            SecretInput {
+                expires_at,
+                origin: Some(origin.clone()),
+                ..SecretInput::new(granted.access_token.clone(), secret.bound_hosts.clone())
+            },
         )
         .await
         .map_err(|e| SendError::NeverSent(format!("the token could not be stored: {e}")))?;
@@ -124,7 +127,8 @@ async fn fetch(
     let prepared = token_request(call, client, secret)?;
     let response = match dial::dial(call, prepared).await {
         Ok(response) => response,
-        // The request that needs the token was not sent, even if the endpoint saw the token request.
+        // The request that needs the token was not sent, even if the endpoint saw the token
+        // request.
         Err(SendError::SentWithoutAnswer(why)) => {
             return Err(SendError::NeverSent(format!(
                 "no answer from the token endpoint: {why}"
@@ -142,7 +146,7 @@ fn token_request(
 ) -> Result<PreparedRequest, SendError> {
     // The operator's document names this URL, so it needs no grant. The secret may still have been
     // entered for another URL.
-    let url = grants::check_url(client.token_url).map_err(SendError::Denied)?;
+    let url = request_shape::check_url(client.token_url).map_err(SendError::Denied)?;
     if !grants::is_bound_to(&secret.bound_hosts, &url) {
         return Err(SendError::CredentialRefused(
             "the client secret was not entered for this token endpoint; enter it again".to_owned(),

@@ -18,7 +18,7 @@ use crate::gate::credentials::placeholders::{self, Placeholders};
 use crate::gate::credentials::redact::Redactor;
 use crate::gate::credentials::substitute::{BoundedText, ResolvedSecrets};
 use crate::gate::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth, SendError};
-use crate::gate::policy::{cost, grants};
+use crate::gate::policy::{cost, grants, request_shape};
 
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
@@ -37,11 +37,11 @@ pub async fn prepare(
     call.load_secrets().await;
     let denied = SendError::Denied;
     check_head(call, &request)?;
-    let method = grants::check_method(&request.method).map_err(denied)?;
-    let mut url = grants::check_url(&request.url).map_err(denied)?;
+    let method = request_shape::check_method(&request.method).map_err(denied)?;
+    let mut url = request_shape::check_url(&request.url).map_err(denied)?;
     grants::check_grants(&call.destination.grants, &url).map_err(denied)?;
     for (name, _) in &request.headers {
-        grants::check_header_name(name).map_err(denied)?;
+        request_shape::check_header_name(name).map_err(denied)?;
     }
     check_size(call, request.body.as_ref())?;
     cost::check(&request.costs, call.gate.settings.max_request_costs).map_err(denied)?;
@@ -123,7 +123,7 @@ fn check_head(call: &CallContext, request: &OutgoingRequest) -> Result<(), SendE
     let headers: usize = request
         .headers
         .iter()
-        .map(|(name, value)| grants::line_bytes(name, value.len()))
+        .map(|(name, value)| request_shape::line_bytes(name, value.len()))
         .sum();
     let bytes = (request.method.len() + request.url.len() + headers) as u64;
     let most = settings.max_request_headers_bytes;
@@ -202,8 +202,8 @@ fn headers(
             .substitute(value, left, MAX_HEADERS)
             .map_err(SendError::Denied)?;
         let bytes = text.expose_secret().as_bytes();
-        left = left.saturating_sub(grants::line_bytes(name, bytes.len()) as u64);
-        let name = grants::check_header_name(name).map_err(SendError::Denied)?;
+        left = left.saturating_sub(request_shape::line_bytes(name, bytes.len()) as u64);
+        let name = request_shape::check_header_name(name).map_err(SendError::Denied)?;
         let mut header = HeaderValue::from_bytes(bytes).map_err(|_| {
             SendError::Denied(format!("the value of `{name}` is not a valid header value"))
         })?;

@@ -7,11 +7,10 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 use super::dial::RawResponse;
 use crate::gate::credentials::redact::Redactor;
 use crate::gate::exchange::Response;
-use crate::gate::policy::grants;
+use crate::gate::policy::request_shape;
 
-/// Masks an answer and cuts it to `max_bytes`. An answer in a coding that cannot be searched is
-/// withheld if the call used a secret: its body is empty and `truncated` says that something is
-/// missing.
+/// Redacts a response and cuts it to `max_bytes`. If the call used a secret and the body's encoding
+/// cannot be searched, the body is withheld: it is empty and `truncated` is set.
 pub fn redacted(
     mut raw: RawResponse,
     redactor: &Redactor,
@@ -20,7 +19,7 @@ pub fn redacted(
 ) -> Response {
     let keep = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     if !redactor.is_empty() {
-        raw = unpacked(raw, keep.saturating_add(redactor.overlap_bytes()));
+        raw = decompressed(raw, keep.saturating_add(redactor.overlap_bytes()));
     }
     let truncated = raw.more || raw.body.len() > keep;
     let body = if redactor.is_empty() {
@@ -38,8 +37,8 @@ pub fn redacted(
     }
 }
 
-/// Removes a content coding so that the body can be searched.
-fn unpacked(mut raw: RawResponse, keep: usize) -> RawResponse {
+/// Removes a content encoding, so that the body can be searched.
+fn decompressed(mut raw: RawResponse, keep: usize) -> RawResponse {
     let Some(coding) = raw.headers.get(CONTENT_ENCODING) else {
         return raw;
     };
@@ -51,8 +50,8 @@ fn unpacked(mut raw: RawResponse, keep: usize) -> RawResponse {
     let several = raw.headers.get_all(CONTENT_ENCODING).iter().count() > 1;
     let plain = match coding.as_str() {
         "identity" | "" if !several => return raw,
-        "gzip" | "x-gzip" if !several => unpack(MultiGzDecoder::new(raw.body.as_ref()), keep),
-        "deflate" if !several => unpack(ZlibDecoder::new(raw.body.as_ref()), keep),
+        "gzip" | "x-gzip" if !several => read_up_to(MultiGzDecoder::new(raw.body.as_ref()), keep),
+        "deflate" if !several => read_up_to(ZlibDecoder::new(raw.body.as_ref()), keep),
         _ => (Vec::new(), true),
     };
     raw.headers.remove(CONTENT_ENCODING);
@@ -62,8 +61,8 @@ fn unpacked(mut raw: RawResponse, keep: usize) -> RawResponse {
     raw
 }
 
-/// At most `keep` bytes, and whether there is more or the rest cannot be read.
-fn unpack(mut decoder: impl std::io::Read, keep: usize) -> (Vec<u8>, bool) {
+/// At most `keep` bytes, and whether the rest is cut or unreadable.
+fn read_up_to(mut decoder: impl std::io::Read, keep: usize) -> (Vec<u8>, bool) {
     let mut plain = Vec::new();
     let mut chunk = [0; 8192];
     loop {
@@ -79,13 +78,13 @@ fn unpack(mut decoder: impl std::io::Read, keep: usize) -> (Vec<u8>, bool) {
     }
 }
 
-/// The headers that fit, and whether some did not.
+/// The headers that fit, and whether some do not.
 fn shown_headers(
     headers: &HeaderMap,
     redactor: &Redactor,
     max_bytes: u64,
 ) -> (Vec<(String, String)>, bool) {
-    let all = grants::header_bytes(headers);
+    let all = request_shape::header_bytes(headers);
     let mut left = max_bytes;
     let mut shown = Vec::with_capacity(headers.len());
     for (name, value) in headers {
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_answer_is_searched_or_withheld() {
+    fn compressed_body_is_searched_or_withheld() {
         let mut packer = GzEncoder::new(Vec::new(), Compression::default());
         packer.write_all(b"you said hunter2-hunter2").unwrap();
         let packed = packer.finish().unwrap();
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_answer_does_not_grow_past_its_bound() {
+    fn compressed_body_stays_within_the_bound() {
         let mut packer = GzEncoder::new(Vec::new(), Compression::best());
         packer.write_all(&vec![b'a'; 10_000_000]).unwrap();
         let answer = redacted(
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_beyond_the_bound_are_left_out() {
+    fn headers_beyond_the_bound_are_omitted() {
         let answer = redacted(raw(b"", None), &Redactor::default(), 10, 10);
         assert!(answer.headers.is_empty() && answer.truncated);
     }

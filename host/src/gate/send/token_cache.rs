@@ -1,9 +1,9 @@
 //! The OAuth2 tokens that the host holds for its owners.
 //!
-//! A token has a generation. A 401 drops only the generation that it answered, so that a late answer
-//! to an old token does not discard the new one. A token belongs to the endpoint, client, scope and
-//! secret that it was fetched with. If the destination refuses a fresh token, the next fetch waits,
-//! longer each time. The vault keeps the token across restarts.
+//! A token has a generation. A 401 drops only the generation that it answered, so that a late
+//! answer to an old token does not discard the new one. A token belongs to the endpoint, client,
+//! scope and secret that it was fetched with. If the destination refuses a fresh token, the next
+//! fetch waits, longer each time. The vault keeps the token across restarts.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ fn is_denied<T: std::fmt::Debug>(result: &Result<T, SendError>) -> bool {
 
 #[tokio::test]
 async fn what_is_not_granted_is_denied_before_anything_is_sent() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let call = house.call(destination(&["http://localhost"])).await;
     for url in [
@@ -40,7 +40,7 @@ async fn what_is_not_granted_is_denied_before_anything_is_sent() {
 
 #[tokio::test]
 async fn granted_hosts_with_private_addresses_are_denied_in_every_notation() {
-    let house = House::new();
+    let house = House::new().await;
     // On the discard port, where a mistake meets nobody.
     let hosts = [
         "http://169.254.169.254:9",
@@ -64,7 +64,7 @@ async fn granted_hosts_with_private_addresses_are_denied_in_every_notation() {
 
 #[tokio::test]
 async fn the_address_is_checked_at_each_dial() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     let server = Server::start(&house.clock, |_| {
         Reply::Answer(
             200,
@@ -101,7 +101,7 @@ async fn the_address_is_checked_at_each_dial() {
 
 #[tokio::test]
 async fn a_kept_connection_serves_only_owners_that_may_open_it() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("inside")).await;
     let grant = server.named_url("localhost", "");
     let outsider = Destination {

@@ -24,7 +24,7 @@ fn refused_for(result: &Result<impl std::fmt::Debug, CredentialError>, why: &str
 
 #[tokio::test]
 async fn a_body_grows_by_its_secrets_up_to_the_bound_of_a_request_and_no_further() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     house.settings.max_request_bytes = 64 * 1024;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     house.keep("key", &"s".repeat(30_000), &["127.0.0.1"]).await;
@@ -57,7 +57,7 @@ async fn a_body_grows_by_its_secrets_up_to_the_bound_of_a_request_and_no_further
 
 #[tokio::test]
 async fn a_secret_that_is_filled_in_is_not_looked_through_for_placeholders() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     house.keep("inner", "innermost", &["127.0.0.1"]).await;
     let call = house.call(destination(&[&server.url("")])).await;
@@ -81,7 +81,7 @@ async fn a_secret_that_is_filled_in_is_not_looked_through_for_placeholders() {
 
 #[tokio::test]
 async fn headers_are_bounded_in_number_and_bytes_with_their_secrets() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     house.keep("key", &"s".repeat(20_000), &["127.0.0.1"]).await;
     let call = house.call(destination(&[&server.url("")])).await;
@@ -140,7 +140,7 @@ async fn headers_are_bounded_in_number_and_bytes_with_their_secrets() {
 
 #[tokio::test]
 async fn a_request_has_so_many_different_placeholders() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     house.settings.max_placeholders = 2;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let mut texts = Vec::new();
@@ -174,7 +174,7 @@ async fn a_request_has_so_many_different_placeholders() {
 
 #[tokio::test]
 async fn what_is_signed_is_bounded_before_and_after_its_secrets() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     house.settings.max_sign_bytes = 1024 * 1024;
     house.keep("key", &"s".repeat(60_000), &["127.0.0.1"]).await;
     let call = house.call(destination(&[])).await;
@@ -201,7 +201,7 @@ async fn what_is_signed_is_bounded_before_and_after_its_secrets() {
 
 #[tokio::test]
 async fn deposits_are_bounded_in_size_per_call_and_per_owner() {
-    let house = House::new();
+    let house = House::new().await;
     let gate = house.gate(vec![destination(&[])]).await;
     let call = open(&gate, OWNER);
     let value = |bytes: usize| SecretString::from("v".repeat(bytes));
@@ -228,18 +228,19 @@ async fn deposits_are_bounded_in_size_per_call_and_per_owner() {
         "gate.max_secrets_per_connection",
     );
     call.deposit("name-3", value(9), None).await.unwrap();
+    let one_more = SecretInput {
+        max_secrets: Some(64),
+        ..SecretInput::new(value(1), Vec::new())
+    };
     assert!(matches!(
-        house
-            .vault()
-            .put_within(OWNER, "x", value(1), Vec::new(), None, 64)
-            .await,
-        Err(VaultError::Many { most: 64 })
+        house.vault().put(OWNER, "x", one_more).await,
+        Err(VaultError::TooMany { most: 64 })
     ));
 }
 
 #[tokio::test]
 async fn the_names_of_what_the_host_attaches_are_not_the_guests() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     for name in [BEARER_TOKEN, CLIENT_SECRET] {
         house.keep(name, "hunter2-hunter2", &["127.0.0.1"]).await;
@@ -263,10 +264,10 @@ async fn the_names_of_what_the_host_attaches_are_not_the_guests() {
         // attaches by itself.
         let text = theirs.placeholder(name).await.unwrap();
         for call in [&bearer, &none] {
-            refused_for(&call.placeholder(name).await, "belongs to the host");
+            refused_for(&call.placeholder(name).await, "the host attaches it");
             refused_for(
                 &call.deposit(name, SecretString::from("mine"), None).await,
-                "belongs to the host",
+                "the host attaches it",
             );
             let algorithm = Algorithm::HmacSha256;
             let sign = SignRequest {
@@ -276,7 +277,7 @@ async fn the_names_of_what_the_host_attaches_are_not_the_guests() {
                 encoding: Encoding::Hex,
                 attrs: Vec::new(),
             };
-            refused_for(&call.sign(sign).await, "belongs to the host");
+            refused_for(&call.sign(sign).await, "the host attaches it");
             let request = OutgoingRequest {
                 headers: vec![("X-Key".to_owned(), text.clone())],
                 ..get(&server.url("/"))
@@ -288,7 +289,7 @@ async fn the_names_of_what_the_host_attaches_are_not_the_guests() {
                         ..request
                     })
                     .await,
-                "belongs to the host",
+                "the host attaches it",
             );
         }
         theirs
@@ -301,7 +302,7 @@ async fn the_names_of_what_the_host_attaches_are_not_the_guests() {
 
 #[tokio::test]
 async fn a_send_all_has_so_many_requests_and_so_many_bytes_of_answers() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     house.settings.send_all_requests = 5;
     house.settings.send_all_response_bytes = 2500;
     let server = Server::start(&house.clock, |_| {
@@ -341,7 +342,7 @@ async fn a_send_all_has_so_many_requests_and_so_many_bytes_of_answers() {
 
 #[tokio::test]
 async fn a_request_with_a_secret_asks_for_no_range() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     for name in ["key", BEARER_TOKEN] {
         house.keep(name, "hunter2-hunter2", &["127.0.0.1"]).await;
@@ -376,10 +377,10 @@ async fn a_request_with_a_secret_asks_for_no_range() {
 }
 
 #[test]
-fn what_breaks_off_before_it_is_written_was_never_sent() {
+fn aborted_request_was_never_sent() {
     let runtime = || tokio::runtime::Runtime::new().unwrap();
-    let house = House::new();
-    let gates = runtime();
+    let (stores, gates) = (runtime(), runtime());
+    let house = stores.block_on(House::new());
     let gate = gates.block_on(house.gate(vec![destination(&["http://127.0.0.1:9"])]));
     let call = open(&gate, OWNER);
     gates.shutdown_background();

@@ -17,7 +17,7 @@ fn echo(seen: &Seen) -> Reply {
 
 #[tokio::test]
 async fn placeholders_become_secrets_in_their_places_and_come_back_masked() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, echo).await;
     house.keep("key", SECRET, &["127.0.0.1"]).await;
     let call = house.call(destination(&[&server.url("")])).await;
@@ -74,7 +74,7 @@ async fn placeholders_become_secrets_in_their_places_and_come_back_masked() {
 
 #[tokio::test]
 async fn a_placeholder_that_cannot_be_replaced_is_denied() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, echo).await;
     house.keep("key", SECRET, &["127.0.0.1"]).await;
     let gate = house
@@ -143,7 +143,7 @@ fn other_owner(server: &Server) -> Destination {
 
 #[tokio::test]
 async fn a_deposited_secret_goes_to_all_granted_hosts() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, echo).await;
     let call = house
         .call(destination(&[
@@ -187,7 +187,7 @@ async fn a_deposited_secret_goes_to_all_granted_hosts() {
 
 #[tokio::test]
 async fn a_signature_uses_secrets_that_the_guest_does_not_hold() {
-    let house = House::new();
+    let house = House::new().await;
     house.keep("key", "Jefe", &["127.0.0.1"]).await;
     let call = house.call(destination(&[])).await;
     let request = SignRequest {
@@ -214,7 +214,7 @@ async fn a_signature_uses_secrets_that_the_guest_does_not_hold() {
 
 #[tokio::test]
 async fn the_host_attaches_a_bearer_token_where_it_is_bound_and_only_there() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, echo).await;
     let auth = json!({"scheme": "bearer", "token": {"env": "UNUSED"}});
     let owner = with_auth(
@@ -261,7 +261,7 @@ async fn the_host_attaches_a_bearer_token_where_it_is_bound_and_only_there() {
 
 #[tokio::test]
 async fn a_secret_that_an_earlier_call_used_is_masked_in_a_later_one() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| {
         Reply::ok(&format!("{{\"api_key\": {}}}", json!(SECRET)))
     })
@@ -286,7 +286,7 @@ async fn a_secret_that_an_earlier_call_used_is_masked_in_a_later_one() {
 
 #[tokio::test]
 async fn a_renewed_secret_stays_bound_to_the_hosts_of_the_one_that_it_succeeds() {
-    let house = House::new();
+    let house = House::new().await;
     let vault = house.vault();
     let entered = ["https://shop.example".to_owned()];
     vault

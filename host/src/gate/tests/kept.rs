@@ -17,7 +17,7 @@ const RACES: usize = 300;
 
 #[tokio::test]
 async fn a_write_on_a_kept_connection_that_is_closed_instead_of_answered_is_not_repeated() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |seen| {
         if seen.line.starts_with("POST") {
             Reply::Close
@@ -127,7 +127,7 @@ async fn serve(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn however_a_close_and_the_next_write_race_the_gate_tells_what_happened() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Closer::start().await;
     let base = format!("http://127.0.0.1:{}", server.port);
     let gate = house.gate(vec![destination(&[&base])]).await;

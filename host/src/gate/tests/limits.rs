@@ -1,6 +1,9 @@
 //! Limits as the destination sees them.
 
+use std::sync::Mutex;
+
 use egression_core::scheduler::limits::LimitKind;
+use egression_core::time::Mono;
 
 use super::server::{Reply, Seen, Server};
 use super::*;
@@ -25,7 +28,7 @@ fn keeps_bucket(seen: &[Seen], rate_per_s: u64, burst: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_at_once_keep_every_limit_as_the_destination_counts() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     // A busy machine delays arrivals by more than a network does; the guard is what covers that.
     house.settings.edge_guard_ms = 200;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
@@ -64,21 +67,15 @@ async fn two_hundred_at_once_keep_every_limit_as_the_destination_counts() {
     }
     assert!(seen.iter().all(|s| s.under_way <= 8));
     // Every use was leased before; at most two slices are ahead.
-    let leased: u32 = house
-        .limits
-        .slices
-        .lock()
-        .unwrap()
-        .values()
-        .map(|row| row.2)
-        .sum();
+    let slices = house.store.slices().await.unwrap();
+    let leased: u32 = slices.iter().map(|row| row.2).sum();
     assert!((200..=204).contains(&leased), "{leased}");
     assert_eq!(gate.usage(OWNER).unwrap().requests, 200);
 }
 
 #[tokio::test]
 async fn a_limit_without_room_before_the_deadline_answers_until_when() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let bucket = LimitKind::TokenBucket {
         rate: 1,
@@ -100,7 +97,7 @@ async fn a_limit_without_room_before_the_deadline_answers_until_when() {
 
 #[tokio::test]
 async fn a_throttle_closes_for_all_calls_and_outlives_a_restart() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let owner = limited(destination(&[&server.url("")]), &[SLOTS]);
     let gate = house.gate(vec![owner.clone()]).await;
@@ -127,13 +124,14 @@ async fn a_throttle_closes_for_all_calls_and_outlives_a_restart() {
         assert_eq!(key, OWNER);
         assert!(closed.since_ms(until).abs() <= 1002, "{closed:?} {until:?}");
     }
-    assert_eq!(house.limits.closed.lock().unwrap().len(), 2);
+    let closed = house.store.closed_limits(house.clock.wall()).await.unwrap();
+    assert_eq!(closed.len(), 2);
     assert_eq!(server.hits(), 1);
 }
 
 #[tokio::test]
 async fn uses_of_a_window_outlive_a_restart_and_open_slices_are_forfeit() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let owner = limited(
         destination(&[&server.url("")]),
@@ -147,14 +145,7 @@ async fn uses_of_a_window_outlive_a_restart_and_open_slices_are_forfeit() {
         call.send(get(&server.url("/"))).await.unwrap();
     }
     let gate = house.gate(vec![owner]).await;
-    let rows: Vec<SliceRow> = house
-        .limits
-        .slices
-        .lock()
-        .unwrap()
-        .values()
-        .cloned()
-        .collect();
+    let rows = house.store.slices().await.unwrap();
     assert!((3..=4).contains(&rows.len()), "{rows:?}");
     assert!(rows.iter().all(|row| row.4.is_some()));
     let left = 10 - u32::try_from(rows.len()).unwrap();
@@ -176,9 +167,8 @@ async fn uses_of_a_window_outlive_a_restart_and_open_slices_are_forfeit() {
 
 #[tokio::test]
 async fn nothing_is_sent_that_the_store_did_not_note() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
-    *house.limits.refuse_leases.lock().unwrap() = true;
     let gate = house
         .gate(vec![limited(
             destination(&[&server.url("")]),
@@ -188,6 +178,16 @@ async fn nothing_is_sent_that_the_store_did_not_note() {
             }],
         )])
         .await;
+    // The store refuses a number that is leased already. The gate tries the next one after a rest:
+    // at most four numbers before the deadline.
+    for slice in 0..6 {
+        let now = house.clock.wall();
+        house
+            .store
+            .lease_slice("limit:0", slice, 1, now)
+            .await
+            .unwrap();
+    }
     let short = gate.open_call(
         gate.destination(OWNER).unwrap(),
         1,
@@ -196,13 +196,12 @@ async fn nothing_is_sent_that_the_store_did_not_note() {
     );
     let result = short.send(get(&server.url("/"))).await;
     assert!(
-        matches!(&result, Err(SendError::Unrecorded { why, .. }) if why.contains("full")),
+        matches!(&result, Err(SendError::Unrecorded { why, .. }) if why.contains("UNIQUE")),
         "{result:?}"
     );
     let end = short.exchanges()[0].end;
     assert!(!end.blames_destination(), "{end:?}");
     assert_eq!(server.hits(), 0);
-    *house.limits.refuse_leases.lock().unwrap() = false;
     open(&gate, OWNER)
         .send(get(&server.url("/")))
         .await
@@ -211,7 +210,7 @@ async fn nothing_is_sent_that_the_store_did_not_note() {
 
 #[tokio::test]
 async fn headroom_leaves_out_what_is_set_aside_and_gets_it_back() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let gate = house
         .gate(vec![limited(destination(&[&server.url("")]), &[SLOTS])])
@@ -252,7 +251,7 @@ async fn headroom_leaves_out_what_is_set_aside_and_gets_it_back() {
 
 #[tokio::test]
 async fn a_limit_that_is_all_set_aside_is_named_with_the_time_at_which_it_has_more() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let bucket = LimitKind::TokenBucket {
         rate: 10,
@@ -282,7 +281,7 @@ async fn a_limit_that_is_all_set_aside_is_named_with_the_time_at_which_it_has_mo
 
 #[tokio::test]
 async fn a_slot_is_held_to_the_answers_end_and_then_taken_by_the_next_in_line() {
-    let house = House::new();
+    let house = House::new().await;
     let gone = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&gone);
     let server = Server::start(&house.clock, move |_| {
@@ -310,7 +309,7 @@ async fn a_slot_is_held_to_the_answers_end_and_then_taken_by_the_next_in_line() 
 
 #[tokio::test]
 async fn limits_of_an_operation_bind_only_that_operation() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let mut owner = limited(
         destination(&[&server.url("")]),
@@ -336,7 +335,7 @@ async fn limits_of_an_operation_bind_only_that_operation() {
 
 #[tokio::test]
 async fn an_observation_tightens() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let call = house
         .call(limited(
@@ -357,7 +356,7 @@ async fn an_observation_tightens() {
 
 #[tokio::test]
 async fn what_was_set_aside_for_an_owner_that_goes_is_free_for_those_who_stay() {
-    let house = House::new();
+    let house = House::new().await;
     let of = |owner: &str| Destination {
         owner: owner.to_owned(),
         own_key: LimitKey::new(owner),
@@ -375,7 +374,7 @@ async fn what_was_set_aside_for_an_owner_that_goes_is_free_for_those_who_stay() 
 
 #[tokio::test]
 async fn a_throttle_closes_every_limit_of_its_name() {
-    let house = House::new();
+    let house = House::new().await;
     let mut owner = limited(destination(&[]), &[SLOTS, SLOTS, SLOTS]);
     owner.limits[1].name = owner.limits[0].name.clone();
     let gate = house.gate(vec![owner]).await;
@@ -387,23 +386,15 @@ async fn a_throttle_closes_every_limit_of_its_name() {
     )
     .await
     .unwrap();
-    assert_eq!(
-        house
-            .limits
-            .closed
-            .lock()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect::<Vec<_>>(),
-        ["limit:0", "limit:1"]
-    );
+    let closed = house.store.closed_limits(house.clock.wall()).await.unwrap();
+    let keys: Vec<&str> = closed.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["limit:0", "limit:1"]);
 }
 
 #[tokio::test]
 async fn a_restored_use_counts_from_when_it_may_have_arrived() {
     const WINDOW_MS: u64 = 600_000;
-    let mut house = House::new();
+    let mut house = House::new().await;
     house.settings.reach_guard_ms = 60_000;
     let owner = limited(
         destination(&[]),
@@ -413,10 +404,12 @@ async fn a_restored_use_counts_from_when_it_may_have_arrived() {
         }],
     );
     let drawn = house.clock.wall().plus_ms(-300_000);
-    house.limits.slices.lock().unwrap().insert(
-        ("limit:0".to_owned(), 0),
-        ("limit:0".to_owned(), 0, 1, drawn, Some(drawn)),
-    );
+    house
+        .store
+        .lease_slice("limit:0", 0, 1, drawn)
+        .await
+        .unwrap();
+    house.store.close_slice("limit:0", 0, drawn).await.unwrap();
     let gate = house.gate(vec![owner]).await;
     let (_, until) = gate.headroom(OWNER).until.unwrap();
     let again_ms = until.since_ms(house.clock.mono());
@@ -428,21 +421,17 @@ async fn a_restored_use_counts_from_when_it_may_have_arrived() {
 
 #[tokio::test]
 async fn what_an_observation_closes_stays_closed_over_a_restart() {
-    let house = House::new();
+    let house = House::new().await;
     let call = house.call(destination(&["https://shop.example"])).await;
     for reset_ms in [600_000, 600_010, 1000] {
         call.observe(None, None, Some(0), Some(reset_ms));
     }
-    house.limits.stored.notified().await;
+    // The closure is on its way to the store, which keeps the order of writes.
+    tokio::task::yield_now().await;
     let again = house
         .gate(vec![destination(&["https://shop.example"])])
         .await;
     assert_eq!(again.headroom(OWNER).calls, 0);
-    assert_eq!(
-        *house.limits.closings.lock().unwrap(),
-        1,
-        "an answer that says the same writes nothing"
-    );
 }
 
 fn costing(owner: Destination, counts: &str) -> Destination {
@@ -471,7 +460,7 @@ fn points(server: &Server, units: u32) -> OutgoingRequest {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_requests_cost_keeps_the_limit_that_counts_it() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     house.settings.edge_guard_ms = 200;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let bucket = LimitKind::TokenBucket {
@@ -541,7 +530,7 @@ fn units_in(seen: &Seen) -> u64 {
 
 #[tokio::test]
 async fn a_cost_beyond_all_that_a_limit_admits_is_denied() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let kind = LimitKind::Window {
         max: 100,
@@ -555,7 +544,7 @@ async fn a_cost_beyond_all_that_a_limit_admits_is_denied() {
         .await;
     let result = call.send(points(&server, 101)).await;
     assert!(
-        matches!(&result, Err(SendError::TooCostly(why)) if why.contains("takes 101") && why.contains("at most 100")),
+        matches!(&result, Err(SendError::TooCostly(why)) if why.contains("costs 101") && why.contains("at most 100")),
         "{result:?}"
     );
     call.send(points(&server, 100)).await.unwrap();
@@ -578,7 +567,7 @@ async fn a_cost_beyond_all_that_a_limit_admits_is_denied() {
 
 #[tokio::test]
 async fn admission_reckons_with_what_requests_cost_of_late() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let kind = LimitKind::Window {
         max: 100,
@@ -604,7 +593,7 @@ async fn admission_reckons_with_what_requests_cost_of_late() {
 
 #[tokio::test]
 async fn a_limit_that_is_smaller_than_what_requests_cost_of_late_is_tried_all_the_same() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let of = |max| {
         costing(
@@ -632,7 +621,7 @@ async fn a_limit_that_is_smaller_than_what_requests_cost_of_late_is_tried_all_th
 
 #[tokio::test]
 async fn nothing_is_leased_for_a_request_that_has_no_room() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let owner = costing(
         limited(
@@ -650,20 +639,14 @@ async fn nothing_is_leased_for_a_request_that_has_no_room() {
         call.send(points(&server, 60)).await,
         Err(SendError::Limited { .. })
     ));
-    let leased: u32 = house
-        .limits
-        .slices
-        .lock()
-        .unwrap()
-        .values()
-        .map(|row| row.2)
-        .sum();
+    let slices = house.store.slices().await.unwrap();
+    let leased: u32 = slices.iter().map(|row| row.2).sum();
     assert!(leased <= 68, "{leased}: sixty, and a slice ahead");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_needs_many_units_of_a_shared_limit_is_not_overtaken_for_ever() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let bucket = LimitKind::TokenBucket {
         rate: 200,
@@ -704,7 +687,7 @@ async fn who_needs_many_units_of_a_shared_limit_is_not_overtaken_for_ever() {
 #[tokio::test]
 async fn a_fixed_window_opens_where_its_anchor_says_and_outlives_a_restart() {
     const DAY_MS: i64 = 86_400_000;
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     // It began 23 hours ago.
     let anchor = house.clock.wall().plus_ms(-23 * 3_600_000 - 5 * DAY_MS);

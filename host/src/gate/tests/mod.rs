@@ -14,143 +14,60 @@ mod server;
 mod tls;
 mod tokens;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use egression_core::domain::ids::ConnectionId;
 use egression_core::scheduler::limits::{LimitKey, LimitKind};
 use secrecy::SecretString;
 
+use super::credentials::placeholders::{ACCESS_TOKEN, BEARER_TOKEN, CLIENT_SECRET};
 use super::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth};
 use super::*;
+use crate::clock::Clock;
 use crate::documents::model::AuthDocument;
-use crate::vault::MasterKey;
-use crate::vault::memory::SecretsInMemory;
+use crate::store::Store;
+use crate::vault::{MasterKey, SecretInput, Vault};
 
 const OWNER: &str = "connection:7";
 /// Long enough for every test on a slow machine.
 const LONG_MS: u64 = 60_000;
 
-/// The limiter's rows in memory, to be looked into.
-#[derive(Clone, Default)]
-struct LimitsInMemory {
-    closed: Arc<Mutex<BTreeMap<String, Wall>>>,
-    slices: Arc<Mutex<BTreeMap<(String, i64), SliceRow>>>,
-    refuse_leases: Arc<Mutex<bool>>,
-    closings: Arc<Mutex<usize>>,
-    /// Told of each closing that is stored.
-    stored: Arc<Notify>,
-}
-
-#[async_trait]
-impl LimitFacts for LimitsInMemory {
-    async fn closed_limits(&self, _: Wall) -> Result<Vec<(String, Wall)>, StoreError> {
-        Ok(self
-            .closed
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(key, until)| (key.clone(), *until))
-            .collect())
-    }
-
-    async fn close_limit(&self, key: &str, until: Wall, _: &str) -> Result<(), StoreError> {
-        let mut closed = self.closed.lock().unwrap();
-        let end = closed.entry(key.to_owned()).or_insert(until);
-        *end = until.max(*end);
-        *self.closings.lock().unwrap() += 1;
-        self.stored.notify_one();
-        Ok(())
-    }
-
-    async fn lease_slice(
-        &self,
-        key: &str,
-        slice: i64,
-        units: u32,
-        at: Wall,
-    ) -> Result<(), StoreError> {
-        if *self.refuse_leases.lock().unwrap() {
-            return Err(StoreError::Full);
-        }
-        let row = (key.to_owned(), slice, units, at, None);
-        assert!(
-            self.slices
-                .lock()
-                .unwrap()
-                .insert((key.to_owned(), slice), row)
-                .is_none(),
-            "a slice is leased once"
-        );
-        Ok(())
-    }
-
-    async fn close_slice(&self, key: &str, slice: i64, at: Wall) -> Result<(), StoreError> {
-        if let Some(row) = self
-            .slices
-            .lock()
-            .unwrap()
-            .get_mut(&(key.to_owned(), slice))
-        {
-            row.4 = Some(at);
-        }
-        Ok(())
-    }
-
-    async fn slices(&self) -> Result<Vec<SliceRow>, StoreError> {
-        Ok(self.slices.lock().unwrap().values().cloned().collect())
-    }
-
-    async fn drop_slices(&self, key: &str, before: Wall) -> Result<(), StoreError> {
-        self.slices
-            .lock()
-            .unwrap()
-            .retain(|_, row| row.0 != key || row.4.is_none_or(|at| at >= before));
-        Ok(())
-    }
-}
-
-/// A gate over rows that outlive it.
+/// A gate's surroundings, which outlive it.
 #[derive(Clone)]
 struct House {
-    limits: LimitsInMemory,
-    secrets: SecretsInMemory,
+    _directory: Arc<tempfile::TempDir>,
+    store: Store,
     clock: Clock,
     settings: GateSettings,
 }
 
 impl House {
-    fn new() -> Self {
+    async fn new() -> Self {
+        let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::system());
         Self {
-            limits: LimitsInMemory::default(),
-            secrets: SecretsInMemory::default(),
-            clock: Clock::system(),
+            store: Store::open(directory.path(), clock.clone()).await.unwrap(),
+            _directory: Arc::new(directory),
+            clock,
             settings: GateSettings::default(),
         }
     }
 
     fn vault(&self) -> Vault {
-        Vault::new(
-            &MasterKey::from_bytes([9; 32]),
-            self.secrets.clone(),
-            self.clock.clone(),
-        )
+        let key = MasterKey::from_bytes([9; 32]);
+        Vault::new(&key, self.store.clone(), self.clock.clone())
     }
 
     async fn keep(&self, name: &str, value: &str, hosts: &[&str]) {
         let hosts = hosts.iter().map(|&h| h.to_owned()).collect();
-        self.vault()
-            .put(OWNER, name, SecretString::from(value), hosts, None)
-            .await
-            .unwrap();
+        let secret = SecretInput::new(SecretString::from(value), hosts);
+        self.vault().put(OWNER, name, secret).await.unwrap();
     }
 
     async fn gate(&self, destinations: Vec<Destination>) -> Arc<Gate> {
         let gate = Gate::start(
             self.settings.clone(),
-            self.limits.clone(),
+            self.store.clone(),
             self.vault(),
             self.clock.clone(),
         )

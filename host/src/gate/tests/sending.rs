@@ -7,7 +7,7 @@ use crate::gate::exchange::SendError;
 
 #[tokio::test]
 async fn an_answer_comes_back_as_it_is() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |seen| {
         Reply::Answer(
             422,
@@ -51,7 +51,7 @@ async fn an_answer_comes_back_as_it_is() {
 
 #[tokio::test]
 async fn a_redirect_is_an_answer() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| {
         Reply::Answer(
             302,
@@ -73,7 +73,7 @@ async fn a_redirect_is_an_answer() {
 
 #[tokio::test]
 async fn a_refused_connection_or_an_unanswered_name_was_never_sent() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -101,7 +101,7 @@ async fn a_refused_connection_or_an_unanswered_name_was_never_sent() {
 
 #[tokio::test]
 async fn what_left_and_was_not_answered_whole_is_said_to_be_sent() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |seen| match seen.line.split(' ').nth(1) {
         Some("/close") => Reply::Close,
         Some("/half") => Reply::Half,
@@ -130,7 +130,7 @@ async fn what_left_and_was_not_answered_whole_is_said_to_be_sent() {
 
 #[tokio::test]
 async fn bounds_on_bodies_and_time_hold() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     house.settings.max_request_bytes = 10;
     house.settings.max_response_bytes = 100;
     let server = Server::start(&house.clock, |_| Reply::ok(&"a".repeat(5000))).await;
@@ -156,7 +156,7 @@ async fn bounds_on_bodies_and_time_hold() {
 
 #[tokio::test]
 async fn headers_of_the_host_are_denied() {
-    let house = House::new();
+    let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let call = house.call(destination(&[&server.url("")])).await;
     for (name, value) in [
@@ -180,7 +180,7 @@ async fn headers_of_the_host_are_denied() {
 
 #[tokio::test]
 async fn several_are_sent_at_once_within_the_bound_and_answered_in_order() {
-    let mut house = House::new();
+    let mut house = House::new().await;
     house.settings.send_all_concurrency = 3;
     let server = Server::start(&house.clock, |seen| Reply::ok(&seen.line)).await;
     let call = house.call(destination(&[&server.url("")])).await;
@@ -199,7 +199,7 @@ async fn several_are_sent_at_once_within_the_bound_and_answered_in_order() {
 
 #[tokio::test]
 async fn a_host_that_shuts_down_asks_calls_to_end_early() {
-    let house = House::new();
+    let house = House::new().await;
     let gate = house.gate(vec![destination(&[])]).await;
     let call = open(&gate, OWNER);
     assert!(!call.is_nearly_over());
@@ -209,7 +209,7 @@ async fn a_host_that_shuts_down_asks_calls_to_end_early() {
 
 #[tokio::test]
 async fn the_last_tenth_of_a_call_is_told() {
-    let house = House::new();
+    let house = House::new().await;
     let gate = house.gate(vec![destination(&[])]).await;
     assert!(!open(&gate, OWNER).is_nearly_over());
     let deadline = gate.context.clock.mono().plus_ms(1);

@@ -114,7 +114,7 @@ impl axum::serve::Listener for Handshakes {
 /// system's.
 async fn house_of(authority: Option<&Certificate>) -> (House, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let mut house = House::new();
+    let mut house = House::new().await;
     house.settings.nameservers = vec![
         Names::start(Has::Addresses(vec![Ipv4Addr::LOCALHOST]))
             .await
@@ -256,7 +256,7 @@ async fn over_http_2_an_answer_that_does_not_come_whole_is_lost_and_nothing_is_r
 #[tokio::test]
 async fn a_file_of_authorities_that_is_none_keeps_the_gate_shut() {
     let directory = tempfile::tempdir().unwrap();
-    let mut house = House::new();
+    let mut house = House::new().await;
     let garbled = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for (name, text) in [
         ("missing.pem", None),
@@ -270,7 +270,7 @@ async fn a_file_of_authorities_that_is_none_keeps_the_gate_shut() {
         house.settings.extra_ca_file = Some(file);
         let refused = Gate::start(
             house.settings.clone(),
-            house.limits.clone(),
+            house.store.clone(),
             house.vault(),
             house.clock.clone(),
         )

@@ -1,5 +1,7 @@
 //! Tokens that the host fetches.
 
+use std::sync::Mutex;
+
 use serde_json::json;
 
 use super::server::{Reply, Seen, Server};
@@ -73,7 +75,7 @@ fn fetches(server: &Server) -> usize {
 
 #[tokio::test]
 async fn one_fetch_serves_all_and_outlives_a_restart() {
-    let (house, realm) = (House::new(), Realm::new());
+    let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house.call(owner.clone()).await;
     let answers = call
@@ -110,7 +112,7 @@ async fn one_fetch_serves_all_and_outlives_a_restart() {
 
 #[tokio::test]
 async fn a_401_drops_only_the_generation_that_it_answers() {
-    let (house, realm) = (House::new(), Realm::new());
+    let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house.call(owner).await;
     call.send(get(&server.url("/"))).await.unwrap();
@@ -153,7 +155,7 @@ async fn a_401_drops_only_the_generation_that_it_answers() {
 
 #[tokio::test]
 async fn a_fresh_token_that_is_refused_makes_the_next_fetch_wait() {
-    let (house, realm) = (House::new(), Realm::new());
+    let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house.call(owner).await;
     realm.refuse("fetched-1");
@@ -168,7 +170,7 @@ async fn a_fresh_token_that_is_refused_makes_the_next_fetch_wait() {
 
 #[tokio::test]
 async fn what_the_endpoint_says_decides_between_a_person_and_another_try() {
-    let (house, realm) = (House::new(), Realm::new());
+    let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house.call(owner).await;
     for (status, body, refused) in [
@@ -198,7 +200,7 @@ async fn what_the_endpoint_says_decides_between_a_person_and_another_try() {
 
 #[tokio::test]
 async fn a_fetch_is_counted_by_the_limits() {
-    let (house, realm) = (House::new(), Realm::new());
+    let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house
         .call(limited(
@@ -219,7 +221,7 @@ async fn a_fetch_is_counted_by_the_limits() {
 
 #[tokio::test]
 async fn a_token_endpoint_on_an_address_that_is_not_allowed_is_denied() {
-    let (house, realm) = (House::new(), Realm::new());
+    let (house, realm) = (House::new().await, Realm::new());
     let (server, mut owner) = start(&house, &realm).await;
     owner.allow_addresses.clear();
     owner.grants = vec!["https://shop.example".parse().unwrap()];
@@ -234,7 +236,7 @@ async fn a_token_endpoint_on_an_address_that_is_not_allowed_is_denied() {
 
 #[tokio::test]
 async fn a_client_secret_goes_to_the_endpoint_that_it_was_entered_for() {
-    let (house, realm) = (House::new(), Realm::new());
+    let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     house
         .keep("client_secret", "another secret", &["https://shop.example"])
@@ -249,7 +251,7 @@ async fn a_client_secret_goes_to_the_endpoint_that_it_was_entered_for() {
 
 #[tokio::test]
 async fn a_token_belongs_to_what_it_was_fetched_with() {
-    let (house, realm) = (House::new(), Realm::new());
+    let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let auth = |client: &str, scope: &str, path: &str| json!({"scheme": "oauth2_client_credentials", "token_url": server.url(path), "client_id": client, "client_secret": {"env": "UNUSED"}, "scope": scope});
     let documents = [

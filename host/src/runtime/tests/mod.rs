@@ -25,7 +25,7 @@ use super::call::{Call, ConnectionFrame, Item};
 use super::settings::CacheKey;
 use super::{Connector, Runtime, RuntimeSettings};
 use crate::clock::Clock;
-use crate::gate::exchange::{Answer, OutgoingRequest, SendError};
+use crate::gate::exchange::{OutgoingRequest, Response, SendError};
 
 /// What every test may wait for at most; no test measures time.
 const LONG_MS: u64 = 120_000;
@@ -177,12 +177,12 @@ impl Scripted {
 
 #[async_trait]
 impl Abilities for Scripted {
-    async fn send(&self, request: OutgoingRequest) -> Result<Answer, SendError> {
+    async fn send(&self, request: OutgoingRequest) -> Result<Response, SendError> {
         self.sent.lock().unwrap().push(request);
         self.arrived.notify_one();
         self.answers.acquire().await.unwrap().forget();
         let body = Bytes::from_static(self.body.as_bytes());
-        Ok(Answer {
+        Ok(Response {
             status: 200,
             headers: Vec::new(),
             body,
@@ -191,7 +191,7 @@ impl Abilities for Scripted {
         })
     }
 
-    async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Answer, SendError>> {
+    async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Response, SendError>> {
         let mut answers = Vec::new();
         for request in requests {
             answers.push(self.send(request).await);

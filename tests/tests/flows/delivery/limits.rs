@@ -122,7 +122,7 @@ async fn too_costly_object_delays_no_other() {
         "{job:#}"
     );
     assert!(
-        job["problem"].to_string().contains("takes 6 of the limit"),
+        job["problem"].to_string().contains("costs 6 of the limit"),
         "{job:#}"
     );
     let light = follow::submit_and_wait(&rest, &upsert("weigh", "5"))
