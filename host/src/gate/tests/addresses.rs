@@ -12,7 +12,7 @@ fn is_denied<T: std::fmt::Debug>(result: &Result<T, SendError>) -> bool {
 }
 
 #[tokio::test]
-async fn what_is_not_granted_is_denied_before_anything_is_sent() {
+async fn request_without_a_grant_is_denied_unsent() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     let call = house.call(destination(&["http://localhost"])).await;
@@ -39,7 +39,7 @@ async fn what_is_not_granted_is_denied_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn granted_hosts_with_private_addresses_are_denied_in_every_notation() {
+async fn private_address_is_denied_in_every_notation() {
     let house = House::new().await;
     // On the discard port, where a mistake meets nobody.
     let hosts = [
@@ -63,7 +63,7 @@ async fn granted_hosts_with_private_addresses_are_denied_in_every_notation() {
 }
 
 #[tokio::test]
-async fn the_address_is_checked_at_each_dial() {
+async fn address_is_checked_at_each_dial() {
     let mut house = House::new().await;
     let server = Server::start(&house.clock, |_| {
         Reply::Answer(
@@ -100,7 +100,7 @@ async fn the_address_is_checked_at_each_dial() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_serves_only_owners_that_may_open_it() {
+async fn kept_connection_serves_only_owners_that_may_open_it() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("inside")).await;
     let grant = server.named_url("localhost", "");

@@ -23,7 +23,7 @@ fn refused_for(result: &Result<impl std::fmt::Debug, CredentialError>, why: &str
 }
 
 #[tokio::test]
-async fn a_body_grows_by_its_secrets_up_to_the_bound_of_a_request_and_no_further() {
+async fn body_with_secrets_stays_within_the_request_bound() {
     let mut house = House::new().await;
     house.settings.max_request_bytes = 64 * 1024;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
@@ -56,7 +56,7 @@ async fn a_body_grows_by_its_secrets_up_to_the_bound_of_a_request_and_no_further
 }
 
 #[tokio::test]
-async fn a_secret_that_is_filled_in_is_not_looked_through_for_placeholders() {
+async fn substituted_secret_is_not_searched_for_placeholders() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     house.keep("inner", "innermost", &["127.0.0.1"]).await;
@@ -80,7 +80,7 @@ async fn a_secret_that_is_filled_in_is_not_looked_through_for_placeholders() {
 }
 
 #[tokio::test]
-async fn headers_are_bounded_in_number_and_bytes_with_their_secrets() {
+async fn headers_with_secrets_are_bounded_in_number_and_bytes() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     house.keep("key", &"s".repeat(20_000), &["127.0.0.1"]).await;
@@ -139,7 +139,7 @@ async fn headers_are_bounded_in_number_and_bytes_with_their_secrets() {
 }
 
 #[tokio::test]
-async fn a_request_has_so_many_different_placeholders() {
+async fn placeholders_of_a_request_are_bounded() {
     let mut house = House::new().await;
     house.settings.max_placeholders = 2;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
@@ -173,7 +173,7 @@ async fn a_request_has_so_many_different_placeholders() {
 }
 
 #[tokio::test]
-async fn what_is_signed_is_bounded_before_and_after_its_secrets() {
+async fn signed_text_is_bounded_before_and_after_substitution() {
     let mut house = House::new().await;
     house.settings.max_sign_bytes = 1024 * 1024;
     house.keep("key", &"s".repeat(60_000), &["127.0.0.1"]).await;
@@ -239,7 +239,7 @@ async fn deposits_are_bounded_in_size_per_call_and_per_owner() {
 }
 
 #[tokio::test]
-async fn the_names_of_what_the_host_attaches_are_not_the_guests() {
+async fn names_of_attached_secrets_are_reserved_for_the_host() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     for name in [BEARER_TOKEN, CLIENT_SECRET] {
@@ -301,7 +301,7 @@ async fn the_names_of_what_the_host_attaches_are_not_the_guests() {
 }
 
 #[tokio::test]
-async fn a_send_all_has_so_many_requests_and_so_many_bytes_of_answers() {
+async fn send_all_bounds_requests_and_response_bytes() {
     let mut house = House::new().await;
     house.settings.send_all_requests = 5;
     house.settings.send_all_response_bytes = 2500;
@@ -341,7 +341,7 @@ async fn a_send_all_has_so_many_requests_and_so_many_bytes_of_answers() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_secret_asks_for_no_range() {
+async fn request_with_a_secret_must_not_ask_for_a_range() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
     for name in ["key", BEARER_TOKEN] {

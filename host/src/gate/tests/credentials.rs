@@ -16,7 +16,7 @@ fn echo(seen: &Seen) -> Reply {
 }
 
 #[tokio::test]
-async fn placeholders_become_secrets_in_their_places_and_come_back_masked() {
+async fn placeholders_become_secrets_and_responses_are_redacted() {
     let house = House::new().await;
     let server = Server::start(&house.clock, echo).await;
     house.keep("key", SECRET, &["127.0.0.1"]).await;
@@ -73,7 +73,7 @@ async fn placeholders_become_secrets_in_their_places_and_come_back_masked() {
 }
 
 #[tokio::test]
-async fn a_placeholder_that_cannot_be_replaced_is_denied() {
+async fn irreplaceable_placeholder_is_denied() {
     let house = House::new().await;
     let server = Server::start(&house.clock, echo).await;
     house.keep("key", SECRET, &["127.0.0.1"]).await;
@@ -142,7 +142,7 @@ fn other_owner(server: &Server) -> Destination {
 }
 
 #[tokio::test]
-async fn a_deposited_secret_goes_to_all_granted_hosts() {
+async fn deposited_secret_goes_to_all_granted_hosts() {
     let house = House::new().await;
     let server = Server::start(&house.clock, echo).await;
     let call = house
@@ -186,7 +186,7 @@ async fn a_deposited_secret_goes_to_all_granted_hosts() {
 }
 
 #[tokio::test]
-async fn a_signature_uses_secrets_that_the_guest_does_not_hold() {
+async fn signature_uses_secrets_that_the_guest_does_not_have() {
     let house = House::new().await;
     house.keep("key", "Jefe", &["127.0.0.1"]).await;
     let call = house.call(destination(&[])).await;
@@ -213,7 +213,7 @@ async fn a_signature_uses_secrets_that_the_guest_does_not_hold() {
 }
 
 #[tokio::test]
-async fn the_host_attaches_a_bearer_token_where_it_is_bound_and_only_there() {
+async fn bearer_token_is_attached_only_for_its_hosts() {
     let house = House::new().await;
     let server = Server::start(&house.clock, echo).await;
     let auth = json!({"scheme": "bearer", "token": {"env": "UNUSED"}});
@@ -260,7 +260,7 @@ async fn the_host_attaches_a_bearer_token_where_it_is_bound_and_only_there() {
 }
 
 #[tokio::test]
-async fn a_secret_that_an_earlier_call_used_is_masked_in_a_later_one() {
+async fn secret_of_an_earlier_call_is_redacted_in_a_later_one() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |_| {
         Reply::ok(&format!("{{\"api_key\": {}}}", json!(SECRET)))
@@ -285,7 +285,7 @@ async fn a_secret_that_an_earlier_call_used_is_masked_in_a_later_one() {
 }
 
 #[tokio::test]
-async fn a_renewed_secret_stays_bound_to_the_hosts_of_the_one_that_it_succeeds() {
+async fn renewed_secret_keeps_the_hosts_of_the_entered_one() {
     let house = House::new().await;
     let vault = house.vault();
     let entered = ["https://shop.example".to_owned()];

@@ -16,7 +16,7 @@ use crate::gate::exchange::SendError;
 const RACES: usize = 300;
 
 #[tokio::test]
-async fn a_write_on_a_kept_connection_that_is_closed_instead_of_answered_is_not_repeated() {
+async fn write_on_a_closing_kept_connection_is_not_repeated() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |seen| {
         if seen.line.starts_with("POST") {
@@ -126,7 +126,7 @@ async fn serve(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn however_a_close_and_the_next_write_race_the_gate_tells_what_happened() {
+async fn race_of_close_and_write_is_reported_correctly() {
     let house = House::new().await;
     let server = Closer::start().await;
     let base = format!("http://127.0.0.1:{}", server.port);

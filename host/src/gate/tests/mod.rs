@@ -5,10 +5,13 @@
 mod addresses;
 mod bounds;
 mod certificates;
+mod costs;
 mod credentials;
+mod headroom;
 mod kept;
 mod limits;
 mod names;
+mod restarts;
 mod sending;
 mod server;
 mod tls;
@@ -28,6 +31,8 @@ use crate::clock::Clock;
 use crate::documents::model::AuthDocument;
 use crate::store::Store;
 use crate::vault::{MasterKey, SecretInput, Vault};
+
+const SLOTS: LimitKind = LimitKind::Concurrency { max: 8 };
 
 const OWNER: &str = "connection:7";
 /// Long enough for every test on a slow machine.

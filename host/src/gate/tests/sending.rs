@@ -6,7 +6,7 @@ use super::*;
 use crate::gate::exchange::SendError;
 
 #[tokio::test]
-async fn an_answer_comes_back_as_it_is() {
+async fn response_is_returned_unchanged() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |seen| {
         Reply::Answer(
@@ -50,7 +50,7 @@ async fn an_answer_comes_back_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer() {
+async fn redirect_is_returned_not_followed() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |_| {
         Reply::Answer(
@@ -72,7 +72,7 @@ async fn a_redirect_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_or_an_unanswered_name_was_never_sent() {
+async fn refused_connection_and_unknown_name_were_never_sent() {
     let mut house = House::new().await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -100,7 +100,7 @@ async fn a_refused_connection_or_an_unanswered_name_was_never_sent() {
 }
 
 #[tokio::test]
-async fn what_left_and_was_not_answered_whole_is_said_to_be_sent() {
+async fn incomplete_response_counts_as_sent() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |seen| match seen.line.split(' ').nth(1) {
         Some("/close") => Reply::Close,
@@ -129,7 +129,7 @@ async fn what_left_and_was_not_answered_whole_is_said_to_be_sent() {
 }
 
 #[tokio::test]
-async fn bounds_on_bodies_and_time_hold() {
+async fn bodies_and_time_are_bounded() {
     let mut house = House::new().await;
     house.settings.max_request_bytes = 10;
     house.settings.max_response_bytes = 100;
@@ -179,7 +179,7 @@ async fn headers_of_the_host_are_denied() {
 }
 
 #[tokio::test]
-async fn several_are_sent_at_once_within_the_bound_and_answered_in_order() {
+async fn send_all_bounds_concurrency_and_keeps_the_order() {
     let mut house = House::new().await;
     house.settings.send_all_concurrency = 3;
     let server = Server::start(&house.clock, |seen| Reply::ok(&seen.line)).await;
@@ -198,7 +198,7 @@ async fn several_are_sent_at_once_within_the_bound_and_answered_in_order() {
 }
 
 #[tokio::test]
-async fn a_host_that_shuts_down_asks_calls_to_end_early() {
+async fn shutdown_asks_calls_to_end_early() {
     let house = House::new().await;
     let gate = house.gate(vec![destination(&[])]).await;
     let call = open(&gate, OWNER);
@@ -208,7 +208,7 @@ async fn a_host_that_shuts_down_asks_calls_to_end_early() {
 }
 
 #[tokio::test]
-async fn the_last_tenth_of_a_call_is_told() {
+async fn last_tenth_of_a_call_is_nearly_over() {
     let house = House::new().await;
     let gate = house.gate(vec![destination(&[])]).await;
     assert!(!open(&gate, OWNER).is_nearly_over());

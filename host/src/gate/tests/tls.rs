@@ -129,7 +129,7 @@ async fn house_of(authority: Option<&Certificate>) -> (House, tempfile::TempDir)
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sent() {
+async fn untrusted_certificate_is_refused_unsent() {
     let (authority, stranger) = (
         Certificate::authority("ours"),
         Certificate::authority("theirs"),
@@ -153,7 +153,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sen
 }
 
 #[tokio::test]
-async fn an_authority_of_the_operator_is_trusted_once_it_is_configured() {
+async fn configured_authority_is_trusted() {
     let authority = Certificate::authority("ours");
     let server = Secured::start(&Certificate::server(HOST, Some(&authority)), &["http/1.1"]).await;
     let (house, _directory) = house_of(None).await;
@@ -170,7 +170,7 @@ async fn an_authority_of_the_operator_is_trusted_once_it_is_configured() {
 }
 
 #[tokio::test]
-async fn the_name_is_verified_although_the_address_is_the_right_one() {
+async fn certificate_name_is_verified() {
     let authority = Certificate::authority("ours");
     let server = Secured::start(&Certificate::server(HOST, Some(&authority)), &["h2"]).await;
     let (house, _directory) = house_of(Some(&authority)).await;
@@ -254,7 +254,7 @@ async fn over_http_2_an_answer_that_does_not_come_whole_is_lost_and_nothing_is_r
 }
 
 #[tokio::test]
-async fn a_file_of_authorities_that_is_none_keeps_the_gate_shut() {
+async fn unusable_ca_file_stops_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let mut house = House::new().await;
     let garbled = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

@@ -74,7 +74,7 @@ fn fetches(server: &Server) -> usize {
 }
 
 #[tokio::test]
-async fn one_fetch_serves_all_and_outlives_a_restart() {
+async fn token_fetch_serves_all_requests_and_survives_a_restart() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house.call(owner.clone()).await;
@@ -154,7 +154,7 @@ async fn a_401_drops_only_the_generation_that_it_answers() {
 }
 
 #[tokio::test]
-async fn a_fresh_token_that_is_refused_makes_the_next_fetch_wait() {
+async fn refused_fresh_token_delays_the_next_fetch() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house.call(owner).await;
@@ -169,7 +169,7 @@ async fn a_fresh_token_that_is_refused_makes_the_next_fetch_wait() {
 }
 
 #[tokio::test]
-async fn what_the_endpoint_says_decides_between_a_person_and_another_try() {
+async fn token_endpoint_refusal_is_permanent_or_retryable() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house.call(owner).await;
@@ -199,7 +199,7 @@ async fn what_the_endpoint_says_decides_between_a_person_and_another_try() {
 }
 
 #[tokio::test]
-async fn a_fetch_is_counted_by_the_limits() {
+async fn token_fetch_counts_against_the_limits() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house
@@ -220,7 +220,7 @@ async fn a_fetch_is_counted_by_the_limits() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_on_an_address_that_is_not_allowed_is_denied() {
+async fn token_endpoint_on_a_private_address_is_denied() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, mut owner) = start(&house, &realm).await;
     owner.allow_addresses.clear();
@@ -235,7 +235,7 @@ async fn a_token_endpoint_on_an_address_that_is_not_allowed_is_denied() {
 }
 
 #[tokio::test]
-async fn a_client_secret_goes_to_the_endpoint_that_it_was_entered_for() {
+async fn client_secret_goes_only_to_its_endpoint() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     house
@@ -250,7 +250,7 @@ async fn a_client_secret_goes_to_the_endpoint_that_it_was_entered_for() {
 }
 
 #[tokio::test]
-async fn a_token_belongs_to_what_it_was_fetched_with() {
+async fn token_is_refetched_when_its_origin_changes() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let auth = |client: &str, scope: &str, path: &str| json!({"scheme": "oauth2_client_credentials", "token_url": server.url(path), "client_id": client, "client_secret": {"env": "UNUSED"}, "scope": scope});

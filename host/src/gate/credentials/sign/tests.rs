@@ -152,7 +152,7 @@ fn aws4() {
 }
 
 #[test]
-fn a_bad_key_is_an_error_that_does_not_show_it() {
+fn bad_key_is_an_error_that_does_not_show_it() {
     for algorithm in [Algorithm::Rs256, Algorithm::Es256, Algorithm::Ed25519] {
         let request = SignRequest {
             algorithm,
