@@ -5,51 +5,15 @@
 //! durable. Decisions about work that was accepted are left to the dispatcher, documents to
 //! `config`, connectors to the runtime.
 
-pub mod acceptance;
-pub mod apply;
-pub mod auth;
-pub mod body;
-pub mod channels;
-pub mod check;
-pub mod connection_check;
-pub mod connections;
-pub mod connectors;
-pub mod cursor;
-pub mod dependencies;
-pub mod documents;
-pub mod etag;
-pub mod execution_view;
-pub mod executions;
-pub mod fault;
-pub mod first_key;
-pub mod health;
-pub mod idempotency;
-pub mod intake;
-pub mod item;
-pub mod job_view;
-pub mod jobs;
-pub mod keys;
-pub mod linger;
-pub mod locate;
-pub mod measure;
-pub mod objects;
-pub mod openapi;
-pub mod page;
-pub mod parameters;
-pub mod prefer;
-pub mod problem;
-pub mod quota;
+pub mod http;
 pub mod settings;
-pub mod share;
-pub mod sources;
-pub mod splitter;
-pub mod staging;
 pub mod state;
-pub mod submit;
-pub mod subscriptions;
-pub mod trace;
-pub mod verb;
-pub mod wait;
+
+mod admin;
+mod intake;
+mod middleware;
+mod openapi;
+mod tracking;
 
 #[cfg(test)]
 mod tests;
@@ -62,18 +26,29 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use apply::{AppliedDocument, AppliedView};
-pub use connectors::{ConnectorVersion, ConnectorView};
-pub use documents::DocumentStatus;
-pub use execution_view::{
-    BeltView, ChannelProgress, Counts, ErrorGroupView, ExecutionView, Status, WaitingView,
-};
-pub use item::ObjectReference;
-pub use job_view::{EventView, JobProblem, JobView, JobWaiting, RemoteView};
-pub use page::Page;
-pub use problem::{ApiError, FieldError, ProblemDocument};
+pub use admin::apply::{AppliedDocument, AppliedView};
+pub use admin::connectors::{ConnectorVersion, ConnectorView};
+pub use admin::documents::DocumentStatus;
+pub use admin::first_key;
+pub use http::page::Page;
+pub use http::problem::{ApiError, FieldError, ProblemDocument};
+#[cfg(test)]
+pub use intake::idempotency;
+pub use intake::submission::ObjectReference;
 pub use settings::ApiSettings;
 pub use state::{ApiState, ConnectorError, Connectors, Doors, Scheduling, WaitingGroup};
+pub use tracking::execution_view::{
+    BeltView, ChannelProgress, Counts, ErrorGroupView, ExecutionView, Status, WaitingView,
+};
+pub use tracking::job_view::{EventView, JobProblem, JobView, JobWaiting, RemoteView};
+
+use admin::{apply, channels, connections, connectors, keys, sources, subscriptions};
+use http::health;
+use intake::submit;
+use middleware::{
+    catch_panic, concurrency, drain_body, fallback, http_metrics, trace,
+};
+use tracking::{executions, jobs, objects};
 
 /// The API with its documentation. `with_operations`: health and metrics as well, where they have
 /// no address of their own.
@@ -85,7 +60,7 @@ pub fn router(state: ApiState, with_operations: bool) -> Router {
     // Health and metrics are never refused for what callers do; they stay outside of the bound.
     let mut all = routes
         .merge(docs)
-        .layer(from_fn_with_state(state.clone(), fault::bound_concurrency));
+        .layer(from_fn_with_state(state.clone(), concurrency::layer));
     if with_operations {
         all = all.merge(operational().split_for_parts().0);
     }
@@ -168,12 +143,12 @@ fn operational() -> OpenApiRouter<ApiState> {
 /// Everything around the routes, from the inside out.
 fn dressed(routes: Router<ApiState>, state: ApiState) -> Router {
     routes
-        .fallback(fault::not_found)
-        .method_not_allowed_fallback(fault::method_not_allowed)
-        .layer(from_fn(fault::dress))
-        .layer(CatchPanicLayer::custom(fault::panicked))
-        .layer(from_fn(linger::layer))
+        .fallback(fallback::not_found)
+        .method_not_allowed_fallback(fallback::method_not_allowed)
+        .layer(from_fn(fallback::layer))
+        .layer(CatchPanicLayer::custom(catch_panic::panicked))
+        .layer(from_fn(drain_body::layer))
         .layer(from_fn(trace::layer))
-        .layer(from_fn_with_state(state.clone(), measure::layer))
+        .layer(from_fn_with_state(state.clone(), http_metrics::layer))
         .with_state(state)
 }

@@ -9,8 +9,13 @@ use utoipa::openapi::{
 };
 use utoipa::{Modify, OpenApi as _};
 
-use super::problem::{FieldError, ProblemDocument};
-use super::{channels, connection_check, connections, connectors, executions, jobs};
+use crate::api::http::problem::{FieldError, ProblemDocument};
+use crate::api::admin::channels;
+use crate::api::admin::connection_check;
+use crate::api::admin::connections;
+use crate::api::admin::connectors;
+use crate::api::tracking::executions;
+use crate::api::tracking::jobs;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use tokio::sync::{Semaphore, watch};
 
-use super::idempotency::Receiving;
-use super::problem::ApiError;
-use super::quota::Quotas;
-use super::settings::ApiSettings;
-use super::share::Shares;
+use crate::api::intake::idempotency::Receiving;
+use crate::api::http::problem::ApiError;
+use crate::api::middleware::quota::Quotas;
+use crate::api::settings::ApiSettings;
+use crate::api::middleware::keyed_limit::KeyedLimit;
 use crate::clock::Clock;
 pub use crate::delivery::Probe;
 pub use crate::dispatch::WaitingGroup;
@@ -115,19 +115,19 @@ pub struct ApiState {
     /// True once the host has started and until it stops: `/readyz`.
     pub ready: watch::Receiver<bool>,
     /// Idempotency keys whose first request is still being received.
-    pub(super) receiving: Arc<Receiving>,
+    pub receiving: Arc<Receiving>,
     /// A permit per request being served.
-    pub(super) requests: Arc<Semaphore>,
+    pub requests: Arc<Semaphore>,
     /// A permit per submission being received.
-    pub(super) submissions: Arc<Semaphore>,
+    pub submissions: Arc<Semaphore>,
     /// What each caller has of the requests being served.
-    pub(super) request_shares: Arc<Shares>,
+    pub request_limit: Arc<KeyedLimit>,
     /// What each caller has left of its quota; none: there is no quota.
-    pub(super) quotas: Option<Arc<Quotas>>,
+    pub quotas: Option<Arc<Quotas>>,
     /// What each caller has of the submissions being received.
-    pub(super) submission_shares: Arc<Shares>,
+    pub submission_limit: Arc<KeyedLimit>,
     /// What each caller has of the waits under way.
-    pub(super) waits: Arc<Shares>,
+    pub wait_limit: Arc<KeyedLimit>,
 }
 
 /// The doors, put together by `app.rs`.
@@ -161,9 +161,9 @@ impl ApiState {
             quotas,
             requests: permits(settings.request_concurrency),
             submissions: permits(settings.receive_concurrency),
-            request_shares: Shares::new(settings.requests_per_key),
-            submission_shares: Shares::new(settings.receive_per_key),
-            waits: Shares::new(settings.waits_per_key),
+            request_limit: KeyedLimit::new(settings.requests_per_key),
+            submission_limit: KeyedLimit::new(settings.receive_per_key),
+            wait_limit: KeyedLimit::new(settings.waits_per_key),
             settings: Arc::new(settings),
             configuration: doors.configuration,
             connectors: doors.connectors,

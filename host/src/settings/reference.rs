@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::server::ServerSettings;
-use crate::api::settings::ApiSettings;
+use crate::api::ApiSettings;
 use crate::dispatch::settings::DispatchSettings;
 use crate::documents::limits::LimitDocument;
 use crate::documents::model::{

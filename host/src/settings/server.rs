@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::settings::ApiSettings;
+use crate::api::ApiSettings;
 use crate::dispatch::settings::DispatchSettings;
 use crate::documents::validate::Issue;
 use crate::gate::GateSettings;

@@ -20,16 +20,16 @@ use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use http::{HeaderMap, Request, StatusCode};
+use ::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt as _;
 
-use super::auth::{self, Role};
-use super::keys::new_row;
-use super::state::{Changed as ChangedConnector, Probe};
+use crate::api::middleware::auth::{self, Role};
+use crate::api::admin::keys::new_row;
+use crate::api::state::{Changed as ChangedConnector, Probe};
 use super::*;
 use crate::clock::Clock;
 use crate::documents::configuration::{Configuration, Document};
@@ -127,7 +127,7 @@ impl Host {
         let doors = Doors {
             configuration: Arc::new(configuration),
             connectors: Arc::new(Sandbox {
-                description: Arc::new(super::acceptance::tests::description()),
+                description: Arc::new(crate::api::intake::validate::tests::description()),
                 store: store.clone(),
             }),
             scheduling: Arc::new(Recorder {

@@ -4,10 +4,10 @@
 use egression_core::domain::ids::SubscriptionId;
 
 use super::*;
-use crate::api::auth::Caller;
-use crate::api::intake::Received;
-use crate::api::prefer::Preferences;
-use crate::api::submit::{self, Waits};
+use crate::api::middleware::auth::Caller;
+use crate::api::intake::receive::Received;
+use crate::api::http::prefer::Preferences;
+use crate::api::intake::submit::{self, Waits};
 
 fn settings() -> ApiSettings {
     ApiSettings {

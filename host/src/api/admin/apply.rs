@@ -1,0 +1,279 @@
+//! `POST /v1/documents:apply`: the text of a configuration file, put in force as documents that the
+//! API manages.
+//!
+//! The whole text is checked before anything is written: shape, sense, references, secrets, and
+//! whether the file of the host looks after one of them. A `[server]` table is read over: it is for
+//! the host's own start.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::middleware::auth::Caller;
+use crate::api::intake::body::{self, BodyBounds};
+use crate::api::http::query::Query;
+use crate::api::http::problem::{ApiError, FieldError, ProblemDocument};
+use crate::api::state::ApiState;
+use crate::documents::catalogue::Catalogue;
+use crate::documents::configuration::{Configuration, Document, Put};
+use crate::documents::model::{
+    ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument,
+};
+use crate::documents::{shape, toml_position, validate};
+use crate::store::documents::DocumentName;
+
+/// What became of a text's documents.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AppliedView {
+    /// In the order in which they were written.
+    pub applied: Vec<AppliedDocument>,
+}
+
+/// One document that was written.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AppliedDocument {
+    /// subscription, source, channel, connection.
+    #[schema(example = "channel")]
+    pub kind: String,
+    /// Its name; `channel/subscription` for a connection.
+    pub name: String,
+    /// Its version now; it counts up only if something changed.
+    pub version: i64,
+    /// It was not there before.
+    pub created: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Text {
+    #[serde(rename = "server")]
+    _server: Option<toml::Table>,
+    subscriptions: Vec<SubscriptionDocument>,
+    sources: Vec<SourceDocument>,
+    channels: Vec<ChannelDocument>,
+    connections: Vec<ConnectionDocument>,
+}
+
+/// Apply a configuration text (TOML). Documents that it does not name stay as they are.
+#[utoipa::path(
+    post, path = "/v1/documents:apply", tag = "configure", operation_id = "applyDocuments",
+    request_body(content = String, content_type = "application/toml", description = "As the configuration file of the host."),
+    responses(
+        (status = 200, description = "All of them are in force.", body = AppliedView),
+        (status = 400, description = "Not valid; nothing was written. Pointers like `/channels/0/partition`.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The configuration file looks after one of them; nothing was written.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn apply_documents(
+    State(state): State<ApiState>,
+    caller: Caller,
+    query: Query,
+    request: Request,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    caller.require_operator()?;
+    let (parts, content) = request.into_parts();
+    body::require_media_type(&parts.headers, "application/toml")?;
+    let bounds = BodyBounds::from_now(
+        &state,
+        state.settings.document_max_bytes,
+        "api.document_max_bytes",
+    );
+    let (text, _) = body::read_whole(&parts.headers, content, bounds).await?;
+    let documents = read(&text)?;
+    let catalogue = state.configuration.catalogue();
+    let mut wrong: Vec<FieldError> = validate::set(&documents)
+        .into_iter()
+        .map(|i| FieldError::new(i.pointer, i.code, i.detail))
+        .collect();
+    wrong.extend(dangling(&documents, &catalogue));
+    wrong.extend(misfits(&documents, &catalogue, &state.configuration));
+    if !wrong.is_empty() {
+        return Err(ApiError::invalid(wrong));
+    }
+    let ordered = in_order(documents);
+    // In a task of its own: the set is written as a whole, even if the client leaves.
+    let task = tokio::spawn(async move { state.configuration.put_set(ordered).await });
+    let puts = task
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))??;
+    let applied = |put: Put| {
+        let (kind, name) = shown(put.stored.name);
+        AppliedDocument {
+            kind: kind.to_owned(),
+            name,
+            version: put.stored.version,
+            created: put.created,
+        }
+    };
+    let applied = puts.into_iter().map(applied).collect();
+    Ok(axum::Json(AppliedView { applied }).into_response())
+}
+
+fn read(text: &[u8]) -> Result<Documents, ApiError> {
+    let malformed = |pointer, detail: String| {
+        ApiError::malformed(FieldError::new(pointer, "malformed_toml", detail))
+    };
+    let text = std::str::from_utf8(text)
+        .map_err(|_| malformed(String::new(), "the text is not UTF-8".to_owned()))?;
+    let text: Text = toml::Deserializer::parse(text)
+        .and_then(shape::by_name)
+        .map_err(|error| {
+            let start = error.span().map(|span| span.start);
+            let pointer = start
+                .map(|start| toml_position::pointer_at(text, start))
+                .unwrap_or_default();
+            // The message alone: the error's own text repeats the line, and a secret may stand in
+            // it.
+            let line = text
+                .as_bytes()
+                .iter()
+                .take(start.unwrap_or(0))
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
+            malformed(pointer, format!("line {line}: {}", error.message()))
+        })?;
+    Ok(Documents {
+        subscriptions: text.subscriptions,
+        sources: text.sources,
+        channels: text.channels,
+        connections: text.connections,
+    })
+}
+
+/// Connections that name what is neither in the text nor in force.
+fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
+    let mut wrong = Vec::new();
+    for (index, connection) in documents.connections.iter().enumerate() {
+        let (channel, subscription) = (&connection.channel, &connection.subscription);
+        if catalogue.channel(channel).is_none()
+            && !documents.channels.iter().any(|d| d.name == *channel)
+        {
+            wrong.push(FieldError::new(
+                format!("/connections/{index}/channel"),
+                "reference.missing",
+                format!("there is no channel `{channel}`"),
+            ));
+        }
+        if catalogue.subscription(subscription).is_none()
+            && !documents
+                .subscriptions
+                .iter()
+                .any(|d| d.name == *subscription)
+        {
+            let detail = format!("there is no subscription `{subscription}`");
+            wrong.push(FieldError::new(
+                format!("/connections/{index}/subscription"),
+                "reference.missing",
+                detail,
+            ));
+        }
+    }
+    wrong
+}
+
+/// Settings that do not fit the connector of their channel, which may be in the text as well.
+fn misfits(
+    documents: &Documents,
+    catalogue: &Catalogue,
+    configuration: &Configuration,
+) -> Vec<FieldError> {
+    let mut wrong = Vec::new();
+    for (index, connection) in documents.connections.iter().enumerate() {
+        let given = documents
+            .channels
+            .iter()
+            .find(|channel| channel.name == connection.channel);
+        let in_force = || {
+            catalogue
+                .channel(&connection.channel)
+                .map(|channel| &channel.document)
+        };
+        let Some(channel) = given.or_else(in_force) else {
+            continue;
+        };
+        let issues = configuration
+            .settings_issues(channel, connection)
+            .into_iter();
+        wrong.extend(issues.map(|i| {
+            FieldError::new(
+                format!("/connections/{index}{}", i.pointer),
+                i.code,
+                i.detail,
+            )
+        }));
+    }
+    wrong
+}
+
+/// The documents with their pointers, so that none names a later one.
+fn in_order(documents: Documents) -> Vec<(String, Document)> {
+    fn placed<T>(
+        kind: &'static str,
+        documents: Vec<T>,
+        wrap: fn(T) -> Document,
+    ) -> impl Iterator<Item = (String, Document)> {
+        documents
+            .into_iter()
+            .enumerate()
+            .map(move |(index, document)| (format!("/{kind}/{index}"), wrap(document)))
+    }
+    placed(
+        "subscriptions",
+        documents.subscriptions,
+        Document::Subscription,
+    )
+    .chain(placed("sources", documents.sources, Document::Source))
+    .chain(placed("channels", documents.channels, Document::Channel))
+    .chain(placed(
+        "connections",
+        documents.connections,
+        Document::Connection,
+    ))
+    .collect()
+}
+
+fn shown(name: DocumentName) -> (&'static str, String) {
+    match name {
+        DocumentName::Subscription(name) => ("subscription", name),
+        DocumentName::Source(name) => ("source", name),
+        DocumentName::Channel(name) => ("channel", name),
+        DocumentName::Connection {
+            channel,
+            subscription,
+        } => ("connection", format!("{channel}/{subscription}")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_with_its_server_table_read_over() {
+        let text = b"[server]\nlisten = \"127.0.0.1:1\"\n[[channels]]\nname = \"a\"\nconnector = \"c\"\n[[connections]]\nsubscription = \"s\"\nchannel = \"b\"\n";
+        let documents = read(text).unwrap();
+        let wrong = dangling(&documents, &Catalogue::default());
+        let places: Vec<&str> = wrong.iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(
+            places,
+            ["/connections/0/channel", "/connections/0/subscription"]
+        );
+        assert_eq!(in_order(documents).len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_such_text_is_refused_with_its_line() {
+        for bad in [
+            &b"[[channels]\n"[..],
+            b"[[chanels]]\nname = \"a\"\n",
+            b"[[channels]]\nname = 4\n",
+            b"\xff",
+        ] {
+            assert_eq!(read(bad).unwrap_err().status(), 400);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Connectors: uploaded, listed, activated. Validation and compilation are the runtime's.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, Uri, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::middleware::auth::Caller;
+use crate::api::intake::body::{self, BodyBounds};
+use crate::api::http::page::{self, Page};
+use crate::api::http::query::Query;
+use crate::api::http::problem::{ApiError, FieldError, ProblemDocument};
+use crate::api::state::{ApiState, Changed};
+use crate::api::http::custom_verb::{self, Segments};
+use crate::runtime::description::Description;
+use crate::store::connectors::ConnectorRow;
+
+/// An installed connector with its versions.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConnectorView {
+    /// Its name.
+    #[schema(example = "sandbox")]
+    pub name: String,
+    /// The version that new calls go to.
+    pub active: Option<String>,
+    /// All installed versions, oldest first.
+    pub versions: Vec<ConnectorVersion>,
+    /// In the answer to `:activate`: what is other than in the version before, and connections that
+    /// are parked because their settings do not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
+}
+
+/// One version of a connector.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConnectorVersion {
+    /// Its connector's name.
+    pub name: String,
+    /// A semantic version.
+    #[schema(example = "0.1.0")]
+    pub version: String,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    /// The component's size.
+    pub size_bytes: u64,
+    /// New calls go to it.
+    pub active: bool,
+    /// When.
+    pub installed_at: String,
+    /// What it says about itself.
+    pub description: Description,
+    /// In the answer to its installation: what is other than in the version that was active before,
+    /// and connections that are parked because their settings do not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
+}
+
+/// The body of `:activate`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateRequest {
+    /// An installed version.
+    #[schema(example = "0.1.0")]
+    pub version: String,
+}
+
+/// Install a connector: a WebAssembly component of the world `egression:connector`.
+///
+/// It is validated (`describe`, its imports against the granted ones, a trial instantiation), kept
+/// by digest, and becomes a version. A version never changes: other bytes need another one. What is
+/// refused leaves the running version untouched.
+#[utoipa::path(
+    post, path = "/v1/connectors", tag = "configure", operation_id = "installConnector",
+    params(("activate" = Option<bool>, Query, description = "`false` only installs; by default new calls go to the version at once.")),
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses(
+        (status = 201, description = "Installed.", body = ConnectorVersion, headers(("Location" = String))),
+        (status = 413, description = "Too large.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/wasm.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "Refused, with what is wrong: no component, the wrong world, imports that are not granted, a trap, a version that is there with other bytes.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn install_connector(
+    State(state): State<ApiState>,
+    caller: Caller,
+    mut query: Query,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let activate = query.flag_or("activate", true)?;
+    query.finish()?;
+    caller.require_operator()?;
+    let (parts, content) = request.into_parts();
+    body::require_media_type(&parts.headers, "application/wasm")?;
+    let bounds = BodyBounds::from_now(
+        &state,
+        state.settings.connector_max_bytes,
+        "api.connector_max_bytes",
+    );
+    let (component, _) = body::read_whole(&parts.headers, content, bounds).await?;
+    let connectors = state.connectors.clone();
+    let task =
+        tokio::spawn(async move { connectors.install(Bytes::from(component), activate).await });
+    let Changed { row, differences } = task
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))??;
+    tracing::info!(
+        connector = row.name,
+        version = row.version,
+        digest = row.digest,
+        by = caller.key_id,
+        "connector installed"
+    );
+    let location = HeaderValue::from_str(&format!("/v1/connectors/{}", row.name))
+        .unwrap_or(HeaderValue::from_static("/v1/connectors"));
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        axum::Json(ConnectorVersion {
+            differences,
+            ..version(row)?
+        }),
+    )
+        .into_response())
+}
+
+/// All installed connectors; with a key that is bound to a subscription, those that its channels
+/// use.
+#[utoipa::path(
+    get, path = "/v1/connectors", tag = "configure", operation_id = "listConnectors",
+    responses((status = 200, description = "All of them, by name.", body = Page<ConnectorView>)),
+)]
+pub async fn list_connectors(
+    State(state): State<ApiState>,
+    caller: Caller,
+    query: Query,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    let mut connectors = all(&state).await?;
+    connectors.retain(|connector| sees(&state, &caller, &connector.name));
+    Ok(page::answer(&uri, connectors, None))
+}
+
+/// One connector with its versions.
+#[utoipa::path(
+    get, path = "/v1/connectors/{name}", tag = "configure", operation_id = "getConnector",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, description = "With all its versions.", body = ConnectorView),
+        (status = 404, description = "Not installed, or used by no channel of the key's subscription.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn get_connector(
+    State(state): State<ApiState>,
+    caller: Caller,
+    query: Query,
+    segments: Segments,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    let name = segments.one();
+    if !sees(&state, &caller, &name) {
+        return Err(ApiError::not_found("connector", name));
+    }
+    Ok(axum::Json(one(&state, &name).await?).into_response())
+}
+
+/// Make an installed version the active one: forward, or back.
+#[utoipa::path(
+    post, path = "/v1/connectors/{name}:activate", tag = "configure", operation_id = "activateConnector",
+    params(("name" = String, Path)),
+    request_body = ActivateRequest,
+    responses(
+        (status = 200, description = "New calls go to it; running ones end on the version that they began with.", body = ConnectorView),
+        (status = 400, description = "Malformed, or the version is not installed.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "Not installed.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn activate_connector(
+    state: ApiState,
+    caller: Caller,
+    name: &str,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require_operator()?;
+    let (parts, content) = request.into_parts();
+    let wanted: ActivateRequest = body::read_json(&state, &parts.headers, content).await?;
+    let before = one(&state, name).await?;
+    let (connectors, owned, version) = (
+        state.connectors.clone(),
+        name.to_owned(),
+        wanted.version.clone(),
+    );
+    let task = tokio::spawn(async move { connectors.activate(&owned, &version).await });
+    let Some(differences) = task
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))??
+    else {
+        let known: Vec<&str> = before.versions.iter().map(|v| v.version.as_str()).collect();
+        let detail = format!(
+            "version `{}` is not installed, expected one of {}",
+            wanted.version,
+            known.join(", ")
+        );
+        return Err(ApiError::invalid(vec![FieldError::new(
+            "/version",
+            "invalid_value",
+            detail,
+        )]));
+    };
+    tracing::info!(
+        connector = name,
+        version = wanted.version,
+        by = caller.key_id,
+        "connector activated"
+    );
+    Ok(axum::Json(ConnectorView {
+        differences,
+        ..one(&state, name).await?
+    })
+    .into_response())
+}
+
+/// `POST /v1/connectors/{name}:VERB`.
+pub async fn act(
+    State(state): State<ApiState>,
+    caller: Caller,
+    query: Query,
+    segments: Segments,
+    request: Request,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    let segment = segments.one();
+    match custom_verb::split(&segment)? {
+        (name, "activate") => activate_connector(state, caller, name, request).await,
+        (_, other) => Err(custom_verb::unknown(other, "`:activate`")),
+    }
+}
+
+/// An unbound key sees every connector, a bound one those of the channels that it has a connection
+/// into.
+fn sees(state: &ApiState, caller: &Caller, connector: &str) -> bool {
+    let Some(own) = caller.subscription else {
+        return true;
+    };
+    let catalogue = state.configuration.catalogue();
+    catalogue
+        .connections()
+        .any(|c| c.subscription.id == own && c.channel.document.connector == connector)
+}
+
+async fn one(state: &ApiState, name: &str) -> Result<ConnectorView, ApiError> {
+    all(state)
+        .await?
+        .into_iter()
+        .find(|connector| connector.name == name)
+        .ok_or_else(|| ApiError::not_found("connector", name))
+}
+
+async fn all(state: &ApiState) -> Result<Vec<ConnectorView>, ApiError> {
+    let mut connectors: Vec<ConnectorView> = Vec::new();
+    for row in state.store.connectors().await? {
+        let version = version(row)?;
+        let active = version.active.then(|| version.version.clone());
+        match connectors
+            .last_mut()
+            .filter(|connector| connector.name == version.name)
+        {
+            Some(connector) => {
+                connector.active = active.or(connector.active.take());
+                connector.versions.push(version);
+            }
+            None => connectors.push(ConnectorView {
+                name: version.name.clone(),
+                active,
+                versions: vec![version],
+                differences: Vec::new(),
+            }),
+        }
+    }
+    Ok(connectors)
+}
+
+fn version(row: ConnectorRow) -> Result<ConnectorVersion, ApiError> {
+    let description = serde_json::from_str(&row.description)
+        .map_err(|error| ApiError::Internal(format!("connector {}: {error}", row.name)))?;
+    Ok(ConnectorVersion {
+        name: row.name,
+        version: row.version,
+        digest: row.digest,
+        size_bytes: row.size_bytes,
+        active: row.active,
+        installed_at: row.installed_at.to_rfc3339(),
+        description,
+        differences: Vec::new(),
+    })
+}

@@ -1,0 +1,56 @@
+//! `/livez`, `/readyz`, `/metrics`: for the machinery around the host, without a key.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+
+use super::problem::{ApiError, ProblemDocument};
+use crate::api::state::ApiState;
+use crate::store::documents::DocumentKind;
+
+#[utoipa::path(get, path = "/livez", tag = "operate", operation_id = "livez", security(()), responses((status = 200, description = "It lives.", body = String, content_type = "text/plain")))]
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The host has started, is not stopping, and its store answers.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operate", operation_id = "readyz", security(()),
+    responses(
+        (status = 200, description = "It takes work.", body = String, content_type = "text/plain"),
+        (status = 503, description = "Not yet, or no longer.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn readyz(State(state): State<ApiState>) -> Result<&'static str, ApiError> {
+    if !*state.ready.borrow() {
+        return Err(ApiError::Busy {
+            code: "not_ready",
+            detail: "the host is starting or stopping".to_owned(),
+            retry_after_s: 1,
+        });
+    }
+    if !state.store.takes_writes() {
+        return Err(ApiError::Busy {
+            code: "not_ready",
+            detail: "the store takes no more writes".to_owned(),
+            retry_after_s: 1,
+        });
+    }
+    state.store.documents(DocumentKind::Subscription).await?;
+    Ok("ok\n")
+}
+
+/// Metrics in the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operate", operation_id = "metrics", security(()), responses((status = 200, description = "All of them.", body = String, content_type = "text/plain")))]
+pub async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
+    let page = state
+        .metrics
+        .as_ref()
+        .ok_or_else(|| ApiError::NotFound("this host keeps no metrics".to_owned()))?;
+    Ok((
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        page.render(),
+    )
+        .into_response())
+}

@@ -1,0 +1,220 @@
+//! Query parameters: taken one by one by name; what is left over at the end is refused, as unknown
+//! fields of a body are.
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use url::form_urlencoded;
+
+use super::problem::{ApiError, FieldError};
+use crate::api::state::ApiState;
+use crate::store::rows::Context;
+
+/// The parameters of one request that were not taken yet.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    pairs: Vec<(String, String)>,
+    page_default: u32,
+    page_limit: u32,
+}
+
+impl FromRequestParts<ApiState> for Query {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        Ok(Self::new(
+            parts.uri.query().unwrap_or_default(),
+            state.settings.page_default,
+            state.settings.page_limit,
+        ))
+    }
+}
+
+impl Query {
+    fn new(query: &str, page_default: u32, page_limit: u32) -> Self {
+        Self {
+            pairs: form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+            page_default,
+            page_limit,
+        }
+    }
+
+    /// A parameter that may be given once.
+    ///
+    /// # Errors
+    /// 400 when it is given twice.
+    pub fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        let mut values: Vec<String> = self
+            .pairs
+            .extract_if(.., |(n, _)| n == name)
+            .map(|(_, v)| v)
+            .collect();
+        if values.len() > 1 {
+            return Err(ApiError::parameter(
+                name,
+                "duplicate_field",
+                "expected once",
+            ));
+        }
+        Ok(values.pop().filter(|v| !v.is_empty()))
+    }
+
+    /// A parameter that must be given.
+    ///
+    /// # Errors
+    /// 400 when it is missing.
+    pub fn need(&mut self, name: &str) -> Result<String, ApiError> {
+        self.take(name)?
+            .ok_or_else(|| ApiError::parameter(name, "required", "this parameter is required"))
+    }
+
+    /// A list: the parameter may be repeated, and its values separated by commas.
+    pub fn list(&mut self, name: &str) -> Vec<String> {
+        let values = self
+            .pairs
+            .extract_if(.., |(n, _)| n == name)
+            .map(|(_, v)| v);
+        values
+            .flat_map(|v| {
+                v.split(',')
+                    .map(|w| w.trim().to_owned())
+                    .collect::<Vec<_>>()
+            })
+            .filter(|w| !w.is_empty())
+            .collect()
+    }
+
+    /// `true` or `false`; absent is false.
+    ///
+    /// # Errors
+    /// 400 for another word.
+    pub fn flag(&mut self, name: &str) -> Result<bool, ApiError> {
+        self.flag_or(name, false)
+    }
+
+    /// The same with another word for absent.
+    ///
+    /// # Errors
+    /// 400 for another word.
+    pub fn flag_or(&mut self, name: &str, absent: bool) -> Result<bool, ApiError> {
+        match self.take(name)?.as_deref() {
+            None => Ok(absent),
+            Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(ApiError::parameter(
+                name,
+                "invalid_value",
+                "expected `true` or `false`",
+            )),
+        }
+    }
+
+    /// `limit`: the length of a page.
+    ///
+    /// # Errors
+    /// 400 when it is no number from 1 to the bound.
+    pub fn limit(&mut self) -> Result<u32, ApiError> {
+        let bound = self.page_limit;
+        let Some(text) = self.take("limit")? else {
+            return Ok(self.page_default.min(bound));
+        };
+        text.parse()
+            .ok()
+            .filter(|n| (1..=bound).contains(n))
+            .ok_or_else(|| {
+                ApiError::parameter(
+                    "limit",
+                    "invalid_value",
+                    format!("expected a number from 1 to {bound} (bound `api.page_limit`)"),
+                )
+            })
+    }
+
+    /// All `PREFIX.name=value` pairs.
+    pub fn pairs(&mut self, prefix: &str) -> Context {
+        let strip = |name: &str| {
+            name.strip_prefix(prefix)
+                .and_then(|n| n.strip_prefix('.'))
+                .map(str::to_owned)
+        };
+        let found = self.pairs.extract_if(.., |(name, _)| strip(name).is_some());
+        found
+            .filter_map(|(name, value)| strip(&name).map(|n| (n, value)))
+            .collect()
+    }
+
+    /// Refuses what nobody took.
+    ///
+    /// # Errors
+    /// 400 that names each.
+    pub fn finish(self) -> Result<(), ApiError> {
+        if self.pairs.is_empty() {
+            return Ok(());
+        }
+        let unknown = |(name, _): (String, String)| {
+            FieldError::new(
+                format!("?{name}"),
+                "unknown_field",
+                format!("unknown parameter `{name}`"),
+            )
+        };
+        Err(ApiError::invalid(
+            self.pairs.into_iter().map(unknown).collect(),
+        ))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        Query::new(text, 100, 1000)
+    }
+
+    #[test]
+    fn parameters_are_taken_by_name_and_the_rest_is_refused() {
+        let mut query = query(
+            "state=failed,rejected&state=unknown&limit=7&context.run=2026-11-21&context.a=b%20c&x=1",
+        );
+        assert_eq!(query.list("state"), ["failed", "rejected", "unknown"]);
+        assert_eq!(query.limit().unwrap(), 7);
+        assert_eq!(
+            query.pairs("context"),
+            Context::from([
+                ("run".into(), "2026-11-21".into()),
+                ("a".into(), "b c".into())
+            ])
+        );
+        let document = query.finish().unwrap_err().document();
+        assert_eq!(document.errors[0].pointer, "?x");
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for text in [
+            "limit=0",
+            "limit=1001",
+            "limit=many",
+            "limit=-1",
+            "limit=1&limit=2",
+        ] {
+            assert_eq!(
+                query(text).limit().unwrap_err().status(),
+                400,
+                "{text}"
+            );
+        }
+        assert_eq!(query("").limit().unwrap(), 100);
+        assert!(query("f=yes").flag("f").is_err());
+        assert!(query("f=true").flag("f").unwrap());
+        assert!(query("f=no").flag_or("f", true).is_err());
+        assert!(
+            query("").flag_or("f", true).unwrap()
+                && !query("f=false").flag_or("f", true).unwrap()
+        );
+        assert!(query("").need("id").is_err());
+    }
+}

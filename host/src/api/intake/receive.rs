@@ -1,0 +1,558 @@
+//! Receives one request's submissions: from the body's pieces into staging, and at the end one
+//! seal.
+//!
+//! Promises that nothing is visible before the seal, that a body that breaks off leaves nothing,
+//! and that memory holds at most one chunk (`staging.rs`) beside the item being read.
+
+use std::sync::Arc;
+
+use egression_core::domain::ids::{
+    ExecutionId, ExecutionSeq, MAX_JOBS_PER_EXECUTION, SubscriptionId,
+};
+use egression_core::domain::problem::Problem;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use super::validate::{Acceptance, Accepted};
+use crate::api::middleware::auth::Caller;
+use super::fields::{self, MAX_CONTEXT_BYTES, MAX_CONTEXT_PAIRS};
+use super::idempotency::Held;
+use super::submission::{self, Submission};
+use crate::api::http::problem::{ApiError, FieldError, MAX_LISTED_ERRORS};
+use super::splitter::{Piece, SplitError};
+use super::chunk::Chunk;
+use crate::api::state::ApiState;
+use crate::api::middleware::trace;
+use crate::documents::catalogue::Catalogue;
+use crate::store::StoreError;
+use crate::store::rows::{
+    IdempotencyMark, IdempotencyRecord, NewExecution, ProgressRow, Sealed, StagedItem,
+};
+
+/// Bytes of a refused item that are kept.
+const EXCERPT_BYTES: usize = 200;
+
+/// What the request's head says.
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub operation: &'static str,
+    /// One refused item refuses the whole.
+    pub strict: bool,
+    pub key: Option<String>,
+    pub traceparent: Option<String>,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The execution: new, or that of the first request with the same key.
+    pub execution: ExecutionSeq,
+    pub id: ExecutionId,
+    /// One object on one channel, due now: worth waiting for.
+    pub single: bool,
+    /// It is the execution of an earlier request.
+    pub replayed: bool,
+}
+
+pub struct Intake {
+    state: ApiState,
+    caller: Caller,
+    head: Head,
+    defaults: Submission,
+    open: Option<Open>,
+    execution: Option<ExecutionSeq>,
+    chunk: Chunk,
+    items: u64,
+    jobs: u32,
+    refused: u64,
+    refusals: Vec<FieldError>,
+    /// What is wrong with the first item, while none has named a subscription that is known.
+    unowned: Vec<FieldError>,
+    scheduled_later: bool,
+}
+
+/// What is known once the subscription is.
+struct Open {
+    subscription: SubscriptionId,
+    new: NewExecution,
+    acceptance: Acceptance,
+    replay: Option<IdempotencyRecord>,
+    _held: Option<Held>,
+}
+
+impl Intake {
+    /// Begins to receive.
+    ///
+    /// # Errors
+    /// 503 when the backlog is full.
+    pub fn new(state: ApiState, caller: Caller, head: Head) -> Result<Self, ApiError> {
+        let (backlog, max) = (state.store.backlog(), state.settings.backlog_max);
+        if backlog >= max {
+            let detail = format!(
+                "{backlog} jobs are unfinished, and no more than {max} are taken (bound `api.backlog_max`)"
+            );
+            return Err(ApiError::Busy {
+                code: "backlog_full",
+                detail,
+                retry_after_s: 10,
+            });
+        }
+        Ok(Self {
+            state,
+            caller,
+            head,
+            defaults: Submission::default(),
+            open: None,
+            execution: None,
+            chunk: Chunk::default(),
+            items: 0,
+            jobs: 0,
+            refused: 0,
+            refusals: Vec::new(),
+            unowned: Vec::new(),
+            scheduled_later: false,
+        })
+    }
+
+    /// Takes a piece of a bulk body.
+    ///
+    /// # Errors
+    /// What spoils the request as a whole.
+    pub async fn piece(&mut self, piece: Piece) -> Result<(), ApiError> {
+        match piece {
+            Piece::Defaults(text) => {
+                self.defaults = Submission::read(&text)
+                    .map_err(|error| ApiError::malformed(error.under("/defaults")))?;
+                Ok(())
+            }
+            Piece::Item(text) => {
+                let pointer = format!("/jobs/{}", self.items);
+                let submission = Submission::read(&text)
+                    .map_err(|error| ApiError::malformed(error.under(&pointer)))?;
+                self.submission(submission, &pointer, &text).await
+            }
+        }
+    }
+
+    /// Takes the whole body of `POST /v1/jobs`. Its context is that of the execution.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn only(&mut self, text: &[u8]) -> Result<(), ApiError> {
+        let mut submission = Submission::read(text).map_err(ApiError::malformed)?;
+        self.defaults.context = submission.context.take();
+        self.submission(submission, "", text).await
+    }
+
+    async fn submission(
+        &mut self,
+        submission: Submission,
+        pointer: &str,
+        text: &[u8],
+    ) -> Result<(), ApiError> {
+        self.items += 1;
+        let submission = submission.over(&self.defaults);
+        let object = submission.object().filter(fields::is_nameable);
+        if self.open.is_none() {
+            match self.owner(submission.subscription.as_deref(), pointer) {
+                Ok((subscription, name)) => self.open = Some(self.begin(subscription, name).await?),
+                // The request is of the subscription that the first item with a known one names.
+                Err(errors)
+                    if self.head.operation == "bulk" && self.defaults.subscription.is_none() =>
+                {
+                    if self.unowned.is_empty() {
+                        self.unowned.clone_from(&errors);
+                    }
+                    return self.refuse(errors, object, text).await;
+                }
+                Err(errors) => return Err(ApiError::invalid(errors)),
+            }
+        }
+        let Some(open) = self.open.as_mut() else {
+            return Ok(());
+        };
+        if open.replay.is_some() {
+            return Ok(());
+        }
+        match open.acceptance.accept(submission) {
+            Ok(accepted) => self.take(accepted, pointer).await,
+            Err(errors) => {
+                let errors: Vec<FieldError> = errors
+                    .into_iter()
+                    .map(|error| error.under(pointer))
+                    .collect();
+                self.refuse(errors, object, text).await
+            }
+        }
+    }
+
+    /// Whose the request is, by the defaults, an item or the key.
+    fn owner(
+        &self,
+        named: Option<&str>,
+        pointer: &str,
+    ) -> Result<(SubscriptionId, String), Vec<FieldError>> {
+        let catalogue = self.state.configuration.catalogue();
+        let named = self.defaults.subscription.as_deref().or(named);
+        let place = if self.defaults.subscription.is_some() {
+            "/defaults/subscription".to_owned()
+        } else {
+            format!("{pointer}/subscription")
+        };
+        subscription(&catalogue, &self.caller, named)
+            .map_err(|(code, detail)| vec![FieldError::new(place, code, detail)])
+    }
+
+    /// The subscription is known now: looks whether this is a replay.
+    async fn begin(&self, subscription: SubscriptionId, name: String) -> Result<Open, ApiError> {
+        let catalogue = self.state.configuration.catalogue();
+        check_context(self.defaults.context.as_ref(), self.head.operation)?;
+        let (held, replay) = match &self.head.key {
+            None => (None, None),
+            Some(key) => {
+                let held = self
+                    .state
+                    .receiving
+                    .hold(subscription, self.head.operation, key)?;
+                (
+                    Some(held),
+                    self.state
+                        .store
+                        .idempotency(subscription, self.head.operation, key)
+                        .await?,
+                )
+            }
+        };
+        let context = self.defaults.context.clone().filter(|c| !c.is_empty());
+        let shared = context.as_ref().map_or(0, std::collections::BTreeMap::len);
+        let told = context
+            .as_ref()
+            .and_then(|c| c.get("traceparent"))
+            .filter(|t| trace::is_traceparent(t))
+            .cloned();
+        let now = self.state.clock.wall();
+        let new = NewExecution {
+            id: execution_id(now.0),
+            subscription,
+            operation: self.head.operation,
+            context,
+            traceparent: told.or_else(|| self.head.traceparent.clone()),
+            created_at: now,
+        };
+        let (connectors, settings) = (
+            Arc::clone(&self.state.connectors),
+            Arc::clone(&self.state.settings),
+        );
+        let acceptance = Acceptance::new(catalogue, connectors, name, settings, shared);
+        Ok(Open {
+            subscription,
+            new,
+            acceptance,
+            replay,
+            _held: held,
+        })
+    }
+
+    async fn take(&mut self, accepted: Accepted, pointer: &str) -> Result<(), ApiError> {
+        let max = self
+            .state
+            .settings
+            .max_jobs_per_request
+            .min(MAX_JOBS_PER_EXECUTION);
+        let total = u64::from(self.jobs) + accepted.jobs();
+        if total > u64::from(max) {
+            return Err(ApiError::TooLarge(format!(
+                "{pointer}: the request expands to more than {max} jobs (bound `api.max_jobs_per_request`)"
+            )));
+        }
+        self.scheduled_later |= accepted
+            .scheduled_at()
+            .is_some_and(|at| at > self.state.clock.wall());
+        // Once strict handling has refused one item nothing more needs to be staged.
+        if self.head.strict && self.refused > 0 {
+            return Ok(());
+        }
+        let first = self.jobs;
+        self.jobs = u32::try_from(total).unwrap_or(max);
+        for job in accepted.expand(first) {
+            self.push(StagedItem::Job(job)).await?;
+        }
+        Ok(())
+    }
+
+    async fn refuse(
+        &mut self,
+        errors: Vec<FieldError>,
+        object: Option<egression_core::domain::object::ObjectKey>,
+        text: &[u8],
+    ) -> Result<(), ApiError> {
+        self.refused += 1;
+        if self.head.strict {
+            let room = MAX_LISTED_ERRORS.saturating_sub(self.refusals.len());
+            self.refusals.extend(errors.into_iter().take(room));
+            return Ok(());
+        }
+        let problem = refusal(&errors);
+        let index = self.jobs;
+        if index
+            >= self
+                .state
+                .settings
+                .max_jobs_per_request
+                .min(MAX_JOBS_PER_EXECUTION)
+        {
+            return Err(ApiError::TooLarge(
+                "the request has too many items (bound `api.max_jobs_per_request`)".to_owned(),
+            ));
+        }
+        self.jobs += 1;
+        self.push(StagedItem::Refused {
+            index,
+            excerpt: submission::excerpt(text, EXCERPT_BYTES),
+            object,
+            problem,
+        })
+        .await
+    }
+
+    async fn push(&mut self, item: StagedItem) -> Result<(), ApiError> {
+        self.chunk
+            .push(item, self.state.settings.expanded_max_bytes)?;
+        if !self.chunk.is_full(self.state.settings.stage_max_bytes) {
+            return Ok(());
+        }
+        if self.open.is_none() {
+            // Nothing can be staged for nobody, and memory does not grow with the body.
+            return Err(ApiError::invalid(self.unowned.clone()));
+        }
+        self.stage().await
+    }
+
+    async fn stage(&mut self) -> Result<(), ApiError> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let execution = match self.execution {
+            Some(execution) => execution,
+            None => self.state.store.begin_execution(open.new.clone()).await?,
+        };
+        self.execution = Some(execution);
+        let chunk = self.chunk.take();
+        self.state.store.stage(execution, chunk).await?;
+        Ok(())
+    }
+
+    /// The body is whole: seals, and tells the scheduler after the commit.
+    ///
+    /// # Errors
+    /// What spoils the request as a whole; call [`Self::abandon`] then.
+    pub async fn finish(&mut self, body_hash: [u8; 32]) -> Result<Received, ApiError> {
+        let Some(open) = &self.open else {
+            return Err(match (self.items, self.head.strict) {
+                (0, _) => ApiError::invalid(vec![FieldError::new(
+                    "/jobs",
+                    "required",
+                    "at least one job is needed",
+                )]),
+                (_, true) => self.all_refusals(),
+                (_, false) => ApiError::invalid(self.unowned.clone()),
+            });
+        };
+        if let Some(first) = &open.replay {
+            return self.replay(first, body_hash).await;
+        }
+        if self.head.strict && self.refused > 0 {
+            return Err(self.all_refusals());
+        }
+        let (subscription, new, id) = (open.subscription, open.new.clone(), open.new.id);
+        let sealed = match self.seal(new, body_hash).await {
+            Ok(sealed) => sealed,
+            // Another request was sealed under the key after this one had looked it up.
+            Err(StoreError::KeyUsed) => {
+                self.abandon().await;
+                let key = self.head.key.clone().unwrap_or_default();
+                let first = self
+                    .state
+                    .store
+                    .idempotency(subscription, self.head.operation, &key)
+                    .await?;
+                return self
+                    .replay(&first.ok_or(StoreError::KeyUsed)?, body_hash)
+                    .await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.execution = None;
+        self.state.scheduling.wake(sealed.execution);
+        tracing::info!(
+            execution = sealed.execution.0,
+            subscription = subscription.0,
+            jobs = self.jobs,
+            refused = self.refused,
+            "execution accepted"
+        );
+        let single = self.jobs == 1 && !self.scheduled_later;
+        Ok(Received {
+            execution: sealed.execution,
+            id,
+            single,
+            replayed: false,
+        })
+    }
+
+    async fn seal(&mut self, new: NewExecution, body_hash: [u8; 32]) -> Result<Sealed, StoreError> {
+        let operation = self.head.operation;
+        let mark = self.head.key.clone().map(|key| IdempotencyMark {
+            operation,
+            key,
+            body_hash,
+        });
+        let items = self.chunk.take();
+        let Some(execution) = self.execution else {
+            return self.state.store.submit(new, items, mark).await;
+        };
+        if !items.is_empty() {
+            self.state.store.stage(execution, items).await?;
+        }
+        self.state.store.seal(execution, mark).await
+    }
+
+    /// The execution of the first request with the key, if this is the same request.
+    async fn replay(
+        &self,
+        first: &IdempotencyRecord,
+        body_hash: [u8; 32],
+    ) -> Result<Received, ApiError> {
+        if first.body_hash != body_hash {
+            return Err(ApiError::KeyReused);
+        }
+        let gone =
+            || ApiError::Gone("the execution of this Idempotency-Key is no longer kept".to_owned());
+        let status = self
+            .state
+            .store
+            .execution(first.execution)
+            .await?
+            .ok_or_else(gone)?;
+        let sum = |count: fn(&ProgressRow) -> u64| status.progress.iter().map(count).sum::<u64>();
+        let single = sum(|row| row.belt.total) == 1 && sum(|row| row.scheduled) == 0;
+        Ok(Received {
+            execution: first.execution,
+            id: status.row.id,
+            single,
+            replayed: true,
+        })
+    }
+
+    fn all_refusals(&mut self) -> ApiError {
+        let errors = std::mem::take(&mut self.refusals);
+        if self.head.operation == "jobs" {
+            return ApiError::invalid(errors);
+        }
+        ApiError::ItemsRefused {
+            refused: self.refused,
+            errors,
+        }
+    }
+
+    pub async fn abandon(&mut self) {
+        let Some(execution) = self.execution.take() else {
+            return;
+        };
+        if let Err(error) = self.state.store.abandon(execution).await {
+            // What is left of it is looked for every `store.removal_interval_ms`.
+            tracing::warn!(execution = execution.0, %error, "an unfinished submission was not removed at once");
+        }
+    }
+}
+
+impl From<SplitError> for ApiError {
+    fn from(error: SplitError) -> Self {
+        match error {
+            SplitError::Malformed(error) => Self::malformed(error),
+            SplitError::ItemTooLarge { pointer } => Self::TooLarge(format!(
+                "{pointer}: the item is too large (bound `api.max_item_bytes`)"
+            )),
+            SplitError::CutOff { pointer } if pointer.is_empty() => {
+                Self::CutOff("the JSON ends early".to_owned())
+            }
+            SplitError::CutOff { pointer } => {
+                Self::CutOff(format!("the JSON ends early, in {pointer}"))
+            }
+        }
+    }
+}
+
+/// Whose request it is. A name that the key may not see is answered as one that is not there.
+fn subscription(
+    catalogue: &Catalogue,
+    caller: &Caller,
+    named: Option<&str>,
+) -> Result<(SubscriptionId, String), (&'static str, String)> {
+    let bound = caller
+        .subscription
+        .and_then(|id| Some((id, catalogue.subscription_by_id(id)?.name.clone())));
+    match (named, bound) {
+        (None, Some(own)) => Ok(own),
+        (None, None) => Err((
+            "required",
+            "`subscription` is required with a key that is not bound to one".to_owned(),
+        )),
+        (Some(name), _) => match catalogue.subscription(name).map(|found| found.id) {
+            Some(id) if caller.sees(id) => Ok((id, name.to_owned())),
+            _ => Err((
+                "unknown_subscription",
+                format!("there is no subscription `{}`", fields::shown(name)),
+            )),
+        },
+    }
+}
+
+/// The execution's own context, as one pair too many spoils it whole.
+fn check_context(
+    context: Option<&crate::store::rows::Context>,
+    operation: &str,
+) -> Result<(), ApiError> {
+    let Some(context) = context else {
+        return Ok(());
+    };
+    let max = MAX_CONTEXT_BYTES;
+    let fits = context
+        .iter()
+        .all(|(name, value)| !name.is_empty() && name.len() <= max && value.len() <= max);
+    if context.len() <= MAX_CONTEXT_PAIRS && fits {
+        return Ok(());
+    }
+    let pointer = if operation == "bulk" {
+        "/defaults/context"
+    } else {
+        "/context"
+    };
+    let detail = format!(
+        "expected at most {MAX_CONTEXT_PAIRS} pairs with names of 1 to {max} bytes and values of at most {max}"
+    );
+    Err(ApiError::invalid(vec![FieldError::new(
+        pointer,
+        "invalid_value",
+        detail,
+    )]))
+}
+
+/// A refused item's problem: the first place, and all sentences.
+fn refusal(errors: &[FieldError]) -> Problem {
+    let sentences: Vec<&str> = errors.iter().map(|error| error.detail.as_str()).collect();
+    let (code, pointer) = errors.first().map_or(("invalid_request", ""), |e| {
+        (e.code.as_str(), e.pointer.as_str())
+    });
+    Problem::new(code, sentences.join("; ")).at(pointer)
+}
+
+/// A new id that sorts by time of creation.
+fn execution_id(now_ms: i64) -> ExecutionId {
+    let ms = u64::try_from(now_ms).unwrap_or(0);
+    let nanos = u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
+    ExecutionId(Uuid::new_v7(Timestamp::from_unix(
+        NoContext,
+        ms / 1000,
+        nanos,
+    )))
+}

@@ -1,0 +1,18 @@
+//! A panic in a handler becomes a problem document with status 500.
+
+use std::any::Any;
+
+use axum::response::{IntoResponse, Response};
+
+use crate::api::http::problem::ApiError;
+
+/// A handler panicked: a bug of ours, logged with its text, which is not given out.
+#[must_use]
+pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    ApiError::Internal(format!("panicked: {}", text.unwrap_or("without a text"))).into_response()
+}
+

@@ -1,0 +1,448 @@
+//! A job and its history as the API shows them.
+
+use std::collections::HashMap;
+
+use egression_core::domain::ids::{ConnectionId, JobId};
+use egression_core::domain::object::{ObjectKey, Remote};
+use egression_core::domain::problem::Problem;
+use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
+use egression_core::time::Wall;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::execution_view::channel_name;
+use crate::api::intake::submission::ObjectReference;
+use crate::api::http::problem::ApiError;
+use crate::api::state::{ApiState, WaitingGroup};
+use crate::store::rows::{EventRow, JobRow};
+
+/// A job, or a refused item of a bulk request (`channel` null, `belt` 0, with `excerpt`).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct JobView {
+    /// Its id.
+    #[schema(example = "job_01jd8x2m4t7q9v0k3n5r8w1y6z0000h")]
+    pub id: String,
+    /// Its execution.
+    pub execution: String,
+    /// Its index in the execution.
+    pub index: u32,
+    /// The caller's own word for it.
+    pub client_ref: Option<String>,
+    /// Whose it is.
+    pub subscription: Option<String>,
+    /// Where the body is read.
+    pub source: Option<String>,
+    /// Where it goes.
+    pub channel: Option<String>,
+    /// The object.
+    pub object: ObjectReference,
+    /// What to do.
+    #[schema(example = "upsert")]
+    pub action: String,
+    /// The belt, from 1.
+    pub belt: u32,
+    /// Jobs with the same key go one after the other.
+    pub partition_key: String,
+    /// waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled.
+    #[schema(example = "succeeded")]
+    pub state: String,
+    /// The code that groups it in `errors` of its execution and is found by the filter `code`: how
+    /// it ended, where it ended badly (`retries_exhausted`, `dependency_failed`, `expired`; else
+    /// that of its problem), or what went wrong last. Why is in `problem`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "retries_exhausted")]
+    pub code: Option<String>,
+    /// Attempts spent.
+    pub attempts: u32,
+    /// Of a succeeded job: false when it was there already, the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<bool>,
+    /// Of a waiting job: what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<JobWaiting>,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<JobProblem>,
+    /// What the object is at the destination.
+    pub remotes: Vec<RemoteView>,
+    /// The job sent in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
+    /// Of a refused item: the first bytes of what was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<String>,
+    /// When.
+    pub timestamps: JobTimestamps,
+    /// Where to go on.
+    pub links: JobLinks,
+}
+
+/// What a job waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobWaiting {
+    /// schedule, partition, belt, belt_hold, dependency, source, limit, turn, paused, parked,
+    /// circuit, retry, blocked, merged.
+    #[schema(example = "partition")]
+    pub kind: String,
+    /// Which one: the limit, the key, the object, the source, the bound, the job.
+    pub key: Option<String>,
+    /// Until when, if that is known.
+    pub until: Option<String>,
+    /// Unfinished jobs before it in its key that hold it, counted to 1,000; in lists to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<u32>,
+}
+
+/// Why a job did not succeed, or not yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobProblem {
+    /// Stable and machine-readable.
+    #[schema(example = "price.missing")]
+    pub code: String,
+    /// One sentence for a person.
+    pub message: String,
+    /// The offending place in the body, or in the request for a refused item (RFC 6901).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// The destination's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// The destination's own code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_code: Option<String>,
+    /// Where to read more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// What an object is at a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemoteView {
+    /// In the connector's words.
+    pub kind: String,
+    /// The destination's id.
+    pub id: String,
+    /// The destination's version or ETag.
+    pub version: Option<String>,
+    /// Where a person can look at it.
+    pub url: Option<String>,
+}
+
+/// When things happened to a job (RFC 3339).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobTimestamps {
+    /// Its execution was accepted.
+    pub created_at: String,
+    /// Not before.
+    pub scheduled_at: Option<String>,
+    /// Not after.
+    pub expires_at: Option<String>,
+    /// It ended.
+    pub finished_at: Option<String>,
+}
+
+/// Where to go on from a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobLinks {
+    /// Its history.
+    pub events: String,
+    /// Its execution.
+    pub execution: String,
+    /// Cancels it (POST); null when it is not waiting.
+    pub cancel: Option<String>,
+}
+
+/// One line of a job's history.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EventView {
+    /// Ascending inside the job, from 1.
+    pub seq: u32,
+    /// When.
+    pub at: String,
+    /// submitted, resolved, sent, rescheduled, succeeded …; of an exchange: responded, no_answer,
+    /// never_sent, limited, denied, unrecorded, credential_refused.
+    #[schema(example = "responded")]
+    pub stage: String,
+    /// The attempt that it belongs to.
+    pub attempt: Option<u32>,
+    /// The destination's answer.
+    pub http_status: Option<u16>,
+    /// How long it took.
+    pub duration_ms: Option<u64>,
+    /// An object or a sentence.
+    pub detail: Option<Value>,
+    /// The trace that the job carries.
+    pub trace_id: Option<String>,
+    /// The connector's own lines: {level, message, attrs}.
+    pub log: Vec<Value>,
+}
+
+impl EventView {
+    /// The line as shown.
+    #[must_use]
+    pub fn of(row: EventRow, trace_id: Option<&str>) -> Self {
+        let json = |text: &str| serde_json::from_str::<Value>(text).ok();
+        Self {
+            seq: row.seq,
+            at: row.at.to_rfc3339(),
+            stage: row.stage,
+            attempt: row.attempt,
+            http_status: row.http_status,
+            duration_ms: row.duration_ms,
+            detail: row.detail.map(|text| {
+                json(&text)
+                    .filter(Value::is_object)
+                    .unwrap_or(Value::String(text))
+            }),
+            trace_id: trace_id.map(str::to_owned),
+            log: row
+                .log
+                .as_deref()
+                .and_then(json)
+                .and_then(|lines| {
+                    if let Value::Array(lines) = lines {
+                        Some(lines)
+                    } else {
+                        None
+                    }
+                })
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// Up to how many jobs before one are counted.
+const AHEAD_COUNTED: u32 = 1000;
+/// The same for each job of a list.
+const AHEAD_COUNTED_IN_LISTS: u32 = 100;
+
+/// Jobs as shown, with what their objects are at the destinations (one question per connection) and
+/// what is before them.
+pub async fn views(state: &ApiState, rows: Vec<JobRow>) -> Result<Vec<JobView>, ApiError> {
+    shown(state, rows, AHEAD_COUNTED_IN_LISTS).await
+}
+
+/// One job as shown.
+pub async fn view(state: &ApiState, row: JobRow) -> Result<JobView, ApiError> {
+    let mut views = shown(state, vec![row], AHEAD_COUNTED).await?;
+    views
+        .pop()
+        .ok_or_else(|| ApiError::Internal("a job without a view".to_owned()))
+}
+
+async fn shown(
+    state: &ApiState,
+    rows: Vec<JobRow>,
+    ahead_counted: u32,
+) -> Result<Vec<JobView>, ApiError> {
+    let mut remotes = remotes(state, &rows).await?;
+    let waiting = |kind: Option<WaitingKind>| {
+        let of_kind = move |row: &&JobRow| {
+            row.state == JobState::Waiting && (kind.is_none() || row.waiting == kind)
+        };
+        rows.iter()
+            .filter(of_kind)
+            .map(|row| row.seq)
+            .collect::<Vec<_>>()
+    };
+    let ahead = state.store.ahead(&waiting(None), ahead_counted).await?;
+    let mut awaited = state
+        .store
+        .awaited(&waiting(Some(WaitingKind::Dependency)))
+        .await?;
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        let before = Before {
+            ahead: ahead.get(&row.seq).copied(),
+            awaited: awaited.remove(&row.seq),
+        };
+        let own = remotes.remove(&row.seq).unwrap_or_default();
+        views.push(one(state, row, own, before).await?);
+    }
+    Ok(views)
+}
+
+/// What a waiting job has before it.
+struct Before {
+    ahead: Option<u32>,
+    /// An object that it waits for.
+    awaited: Option<ObjectKey>,
+}
+
+async fn one(
+    state: &ApiState,
+    row: JobRow,
+    remotes: Vec<Remote>,
+    before: Before,
+) -> Result<JobView, ApiError> {
+    let catalogue = state.configuration.catalogue();
+    let id = JobId {
+        execution: row.execution,
+        index: row.seq.index(),
+    };
+    let superseded_by = match row.merged_into {
+        Some(survivor) if survivor.execution() == row.seq.execution() => Some(JobId {
+            execution: row.execution,
+            index: survivor.index(),
+        }),
+        Some(survivor) => state.store.job_id(survivor).await?,
+        None => None,
+    };
+    let waiting = if row.state == JobState::Waiting {
+        waiting(state, &row, before, superseded_by.as_ref())
+    } else {
+        None
+    };
+    let entry = catalogue.connection_by_id(row.connection);
+    Ok(JobView {
+        id: id.to_string(),
+        execution: row.execution.to_string(),
+        index: row.seq.index(),
+        subscription: catalogue
+            .subscription_by_id(row.subscription)
+            .map(|s| s.name.clone()),
+        source: row
+            .source
+            .and_then(|id| catalogue.source_by_id(id))
+            .map(|source| source.name.clone()),
+        channel: (row.connection.0 != 0).then(|| channel_name(entry, row.connection)),
+        object: row.object.into(),
+        action: row.action.as_str().to_owned(),
+        belt: row.belt,
+        partition_key: row.partition_key,
+        state: row.state.as_str().to_owned(),
+        code: row.code,
+        attempts: row.attempts,
+        changed: row.changed,
+        waiting,
+        problem: row.problem.map(JobProblem::from),
+        remotes: remotes.into_iter().map(RemoteView::from).collect(),
+        superseded_by: superseded_by.map(|id| id.to_string()),
+        client_ref: row.client_ref,
+        excerpt: row.excerpt,
+        timestamps: JobTimestamps {
+            created_at: row.created_at.to_rfc3339(),
+            scheduled_at: row.scheduled_at.map(Wall::to_rfc3339),
+            expires_at: row.expires_at.map(Wall::to_rfc3339),
+            finished_at: row.finished_at.map(Wall::to_rfc3339),
+        },
+        links: JobLinks {
+            events: format!("/v1/jobs/{id}/events"),
+            execution: format!("/v1/executions/{}", row.execution),
+            cancel: (row.state == JobState::Waiting).then(|| format!("/v1/jobs/{id}:cancel")),
+        },
+    })
+}
+
+/// The stored reason if there is one, else what the scheduler says. `survivor`: the job that it was
+/// merged into.
+fn waiting(
+    state: &ApiState,
+    row: &JobRow,
+    before: Before,
+    survivor: Option<&JobId>,
+) -> Option<JobWaiting> {
+    let stored = || {
+        row.waiting.map(|kind| WaitingGroup {
+            kind,
+            key: None,
+            until: row.due_at,
+            jobs: 1,
+        })
+    };
+    let group = state
+        .scheduling
+        .job_waiting(row, before.ahead.unwrap_or(0))
+        .or_else(stored)?;
+    let catalogue = state.configuration.catalogue();
+    let key = group.key.or_else(|| match group.kind {
+        WaitingKind::Dependency => before.awaited.map(|object| object.to_string()),
+        WaitingKind::Source => row
+            .source
+            .and_then(|id| catalogue.source_by_id(id))
+            .map(|source| source.name.clone()),
+        WaitingKind::Merged => survivor.map(ToString::to_string),
+        _ => None,
+    });
+    Some(JobWaiting {
+        kind: group.kind.as_str().to_owned(),
+        key,
+        until: group.until.map(Wall::to_rfc3339),
+        ahead: before.ahead,
+    })
+}
+
+async fn remotes(
+    state: &ApiState,
+    rows: &[JobRow],
+) -> Result<HashMap<egression_core::domain::ids::JobSeq, Vec<Remote>>, ApiError> {
+    let mut by_connection: HashMap<ConnectionId, Vec<&JobRow>> = HashMap::new();
+    for row in rows.iter().filter(|row| row.connection.0 != 0) {
+        by_connection.entry(row.connection).or_default().push(row);
+    }
+    let mut found = HashMap::new();
+    for (connection, rows) in by_connection {
+        let objects: Vec<ObjectKey> = rows.iter().map(|row| row.object.clone()).collect();
+        let lists = state.store.remotes(connection, &objects).await?;
+        found.extend(rows.iter().map(|row| row.seq).zip(lists));
+    }
+    Ok(found)
+}
+
+impl From<Problem> for JobProblem {
+    fn from(p: Problem) -> Self {
+        Self {
+            code: p.code,
+            message: p.message,
+            pointer: p.pointer,
+            http_status: p.http_status,
+            destination_code: p.destination_code,
+            link: p.link,
+        }
+    }
+}
+
+impl From<Remote> for RemoteView {
+    fn from(remote: Remote) -> Self {
+        Self {
+            kind: remote.kind,
+            id: remote.id,
+            version: remote.version,
+            url: remote.url,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_shows_objects_sentences_and_log_lines() {
+        let row = |detail: &str, log: Option<&str>| EventRow {
+            seq: 1,
+            at: Wall(0),
+            stage: "responded".into(),
+            attempt: Some(1),
+            http_status: Some(429),
+            duration_ms: Some(3),
+            detail: Some(detail.into()),
+            log: log.map(str::to_owned),
+        };
+        let event = EventView::of(
+            row(
+                "{\"a\":1}",
+                Some("[{\"level\":\"info\",\"message\":\"m\"}]"),
+            ),
+            Some("t"),
+        );
+        assert_eq!(event.detail, Some(serde_json::json!({"a": 1})));
+        assert_eq!(event.log.len(), 1);
+        assert_eq!(
+            EventView::of(row("12", Some("no json")), None).detail,
+            Some(Value::String("12".into()))
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! Status, lists and history of executions, jobs and objects.
+
+pub mod execution_view;
+pub mod executions;
+pub mod job_view;
+pub mod jobs;
+pub mod long_poll;
+pub mod objects;
