@@ -1,18 +1,18 @@
-//! The REST API: submission, tracking, acting and configuring over HTTP, one resource a file.
+//! The REST API: submission, tracking, acts and configuration over HTTP.
 //!
-//! Promises the contract that it publishes itself (`/v1/openapi.json`, browsable at `/docs`): every
-//! error is a problem document (RFC 9457), every bound has a name, and a 2xx on a submission means
-//! durable. Decisions about work that was accepted are left to the dispatcher, documents to
-//! `config`, connectors to the runtime.
+//! The API publishes its own contract (`/v1/openapi.json`, browsable at `/docs`). Every error is a
+//! problem document (RFC 9457), every bound has a name, and a 2xx on a submission means that the
+//! jobs are durable. Scheduling is left to `dispatch`, documents to `documents`, and connectors to
+//! `runtime`.
 
-pub mod http;
-pub mod settings;
-pub mod state;
-
+mod acts;
 mod admin;
+mod http;
 mod intake;
 mod middleware;
 mod openapi;
+mod settings;
+mod state;
 mod tracking;
 
 #[cfg(test)]
@@ -26,53 +26,42 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use admin::apply::{AppliedDocument, AppliedView};
-pub use admin::connectors::{ConnectorVersion, ConnectorView};
-pub use admin::documents::DocumentStatus;
 pub use admin::first_key;
-pub use http::page::Page;
-pub use http::problem::{ApiError, FieldError, ProblemDocument};
 #[cfg(test)]
 pub use intake::idempotency;
-pub use intake::submission::ObjectReference;
 pub use settings::ApiSettings;
-pub use state::{ApiState, ConnectorError, Connectors, Doors, Scheduling, WaitingGroup};
-pub use tracking::execution_view::{
-    BeltView, ChannelProgress, Counts, ErrorGroupView, ExecutionView, Status, WaitingView,
-};
-pub use tracking::job_view::{EventView, JobProblem, JobView, JobWaiting, RemoteView};
+pub use state::{ApiState, Changed, ConnectorError, Connectors, Doors, Scheduling};
 
+use acts::verbs;
 use admin::{apply, channels, connections, connectors, keys, sources, subscriptions};
 use http::health;
 use intake::submit;
-use middleware::{
-    catch_panic, concurrency, drain_body, fallback, http_metrics, trace,
-};
+use middleware::{catch_panic, concurrency, drain_body, fallback, http_metrics, trace};
 use tracking::{executions, jobs, objects};
 
-/// The API with its documentation. `with_operations`: health and metrics as well, where they have
-/// no address of their own.
+/// The routes of the API and its documentation. `with_operations`: also health and metrics, which
+/// can have their own address instead.
 pub fn router(state: ApiState, with_operations: bool) -> Router {
     let (routes, _) = documented().split_for_parts();
     let docs: Router<ApiState> = SwaggerUi::new("/docs")
         .url("/v1/openapi.json", openapi())
         .into();
-    // Health and metrics are never refused for what callers do; they stay outside of the bound.
+    // Health and metrics stay outside the limit, so that callers cannot block them.
     let mut all = routes
         .merge(docs)
         .layer(from_fn_with_state(state.clone(), concurrency::layer));
     if with_operations {
         all = all.merge(operational().split_for_parts().0);
     }
-    dressed(all, state)
+    layered(all, state)
 }
 
-/// Health and metrics alone, for an address of their own.
+/// Only health and metrics, for their own address.
 pub fn operations(state: ApiState) -> Router {
-    dressed(operational().split_for_parts().0, state)
+    layered(operational().split_for_parts().0, state)
 }
 
-/// The API's own description (OpenAPI 3.1).
+/// The description of the API (OpenAPI 3.1).
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     openapi::finished(documented().merge(operational()).into_openapi())
@@ -88,29 +77,21 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(jobs::get_job))
         .routes(routes!(jobs::list_events))
         .routes(routes!(objects::list_object_jobs))
-        .routes(routes!(subscriptions::list_subscriptions))
+        .routes(routes!(subscriptions::list))
         .routes(routes!(
-            subscriptions::get_subscription,
-            subscriptions::put_subscription,
-            subscriptions::delete_subscription
+            subscriptions::get,
+            subscriptions::put,
+            subscriptions::delete
         ))
-        .routes(routes!(sources::list_sources))
+        .routes(routes!(sources::list))
+        .routes(routes!(sources::get, sources::put, sources::delete))
+        .routes(routes!(channels::list))
+        .routes(routes!(channels::get, channels::put, channels::delete))
+        .routes(routes!(connections::list))
         .routes(routes!(
-            sources::get_source,
-            sources::put_source,
-            sources::delete_source
-        ))
-        .routes(routes!(channels::list_channels))
-        .routes(routes!(
-            channels::get_channel,
-            channels::put_channel,
-            channels::delete_channel
-        ))
-        .routes(routes!(connections::list_connections))
-        .routes(routes!(
-            connections::get_connection,
-            connections::put_connection,
-            connections::delete_connection
+            connections::get,
+            connections::put,
+            connections::delete
         ))
         .routes(routes!(apply::apply_documents))
         .routes(routes!(
@@ -120,17 +101,16 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(connectors::get_connector))
         .routes(routes!(keys::list_keys, keys::create_key))
         .routes(routes!(keys::revoke_key));
-    // Verbs share their segment with the name: one route takes all verbs of a resource, and
-    // `openapi.rs` documents each.
+    // One route takes all verbs of a resource; `openapi.rs` adds each verb to the description.
     router
-        .route("/v1/executions/{id}", post(executions::act))
-        .route("/v1/jobs/{id}", post(jobs::act))
-        .route("/v1/channels/{name}", post(channels::act))
+        .route("/v1/executions/{id}", post(verbs::on_execution))
+        .route("/v1/jobs/{id}", post(verbs::on_job))
+        .route("/v1/channels/{name}", post(verbs::on_channel))
         .route(
             "/v1/channels/{name}/connections/{subscription}",
-            post(connections::act),
+            post(verbs::on_connection),
         )
-        .route("/v1/connectors/{name}", post(connectors::act))
+        .route("/v1/connectors/{name}", post(verbs::on_connector))
 }
 
 fn operational() -> OpenApiRouter<ApiState> {
@@ -140,8 +120,8 @@ fn operational() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::metrics))
 }
 
-/// Everything around the routes, from the inside out.
-fn dressed(routes: Router<ApiState>, state: ApiState) -> Router {
+/// The layers around the routes, from the inside out.
+fn layered(routes: Router<ApiState>, state: ApiState) -> Router {
     routes
         .fallback(fallback::not_found)
         .method_not_allowed_fallback(fallback::method_not_allowed)

@@ -1,47 +1,43 @@
-//! The description of the API: what the handlers do not say about themselves — title, tags, key,
-//! verbs, common refusals.
+//! The parts of the API's description that the handlers do not contain: title, tags, key, verbs,
+//! common parameters and problems.
 
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, ObjectBuilder, OpenApi, Ref, Required, Response, ResponseBuilder,
+    ContentBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder,
 };
 use utoipa::{Modify, OpenApi as _};
 
-use crate::api::http::problem::{FieldError, ProblemDocument};
-use crate::api::admin::channels;
-use crate::api::admin::connection_check;
-use crate::api::admin::connections;
-use crate::api::admin::connectors;
-use crate::api::tracking::executions;
-use crate::api::tracking::jobs;
+use super::acts::{cancel, pause, pause_document};
+use super::admin::{connection_check, connectors};
+use super::http::problem::{FieldError, ProblemDocument};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Egression",
-        description = "Ships commerce data to sales channels: jobs in, delivered in order, within limits, with every state known.\n\n\
-            Times are RFC 3339 in UTC, ids are prefixed and sort by time, every error is a problem document (RFC 9457) with a stable `code`. \
-            Unknown fields and parameters are refused. Answers to a key say what is left of its quota: `RateLimit-Policy` and `RateLimit`.",
+        description = "Ships commerce data to sales channels. It delivers jobs in order and within limits, and reports the state of each.\n\n\
+            Times are RFC 3339 in UTC. Ids have a prefix and sort by time. Every error is a problem document (RFC 9457) with a stable `code`. \
+            Unknown fields and parameters are refused. Responses state the remaining quota of the key in `RateLimit-Policy` and `RateLimit`.",
     ),
     tags(
-        (name = "submit", description = "Hand over work."),
-        (name = "follow", description = "See where it stands."),
-        (name = "act", description = "Cancel, pause, resume, check."),
-        (name = "configure", description = "Subscriptions, sources, channels, connections, connectors, keys."),
-        (name = "operate", description = "Health and metrics; no key."),
+        (name = "submit", description = "Submit jobs."),
+        (name = "follow", description = "Follow executions, jobs and objects."),
+        (name = "act", description = "Cancel, pause, resume and check."),
+        (name = "configure", description = "Subscriptions, sources, channels, connections, connectors and keys."),
+        (name = "operate", description = "Health and metrics, without a key."),
     ),
     paths(
-        executions::cancel_execution,
-        executions::pause_execution,
-        executions::resume_execution,
-        jobs::cancel_job,
-        channels::pause_channel,
-        channels::resume_channel,
+        cancel::cancel_execution,
+        pause::pause_execution,
+        pause::resume_execution,
+        cancel::cancel_job,
+        pause_document::pause_channel,
+        pause_document::resume_channel,
         connection_check::check_connection,
-        connections::pause_connection,
-        connections::resume_connection,
+        pause_document::pause_connection,
+        pause_document::resume_connection,
         connectors::activate_connector,
     ),
     components(schemas(ProblemDocument, FieldError)),
@@ -61,62 +57,65 @@ impl Modify for Key {
     }
 }
 
-/// The description before the routes add themselves.
+/// The description without the routes.
 pub fn frame() -> OpenApi {
     Frame::openapi()
 }
 
-/// The whole description: every operation under `/v1` also names the refusals that any of them can
-/// meet, and those on a document its preconditions.
+/// Completes the description: every operation under `/v1` gets the common problems, operations on a
+/// document get their preconditions, and every problem gets its body.
 pub fn finished(mut openapi: OpenApi) -> OpenApi {
     for (path, item) in &mut openapi.paths.paths {
         if is_document(path) {
             of_document(item);
         }
-        if path.starts_with("/v1/") {
-            let operations = [
-                &mut item.get,
-                &mut item.put,
-                &mut item.post,
-                &mut item.delete,
-            ];
-            operations.into_iter().flatten().for_each(add_refusals);
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            if path.starts_with("/v1/") {
+                add_common_problems(operation);
+            }
+            add_problem_bodies(operation);
         }
     }
     openapi
 }
 
-/// Whether a path leads to a subscription, a source, a channel or a connection.
+/// Whether a path is that of a subscription, source, channel or connection.
 fn is_document(path: &str) -> bool {
     let of_documents = ["/v1/subscriptions/", "/v1/sources/", "/v1/channels/"];
     of_documents.iter().any(|prefix| path.starts_with(prefix)) && path.ends_with('}')
 }
 
-/// What reading, changing and removing have in common for every document.
+/// Adds the parameters and responses that all documents have in common.
 fn of_document(item: &mut PathItem) {
     if let Some(get) = &mut item.get {
-        header(get, "If-None-Match", "The `ETag` known.");
-        add(
-            get,
-            "304",
-            ResponseBuilder::new().description("As known.").build(),
-        );
-        add(get, "404", refusal("Not known, or another tenant's."));
+        header(get, "If-None-Match", "The `ETag` that the client knows.");
+        add(get, "304", "Unchanged.");
+        add(get, "404", "Unknown name.");
     }
     if let Some(put) = &mut item.put {
-        header(put, "If-Match", "The `ETag` that it must have, or `*`.");
-        header(put, "If-None-Match", "`*`: it must be new.");
-        add(put, "400", refusal("Not valid."));
-        add(
+        header(
             put,
-            "409",
-            refusal("The configuration file looks after it."),
+            "If-Match",
+            "The `ETag` that the document must have, or `*`.",
         );
-        add(put, "412", refusal("A precondition does not hold."));
+        header(put, "If-None-Match", "`*`: the document must be new.");
+        add(put, "400", "Invalid document.");
+        add(put, "409", "The configuration file manages the document.");
+        add(put, "412", "Precondition failed.");
     }
     if let Some(delete) = &mut item.delete {
-        header(delete, "If-Match", "The `ETag` that it must have.");
-        add(delete, "412", refusal("A precondition does not hold."));
+        header(
+            delete,
+            "If-Match",
+            "The `ETag` that the document must have.",
+        );
+        add(delete, "412", "Precondition failed.");
     }
 }
 
@@ -134,36 +133,39 @@ fn header(operation: &mut Operation, name: &str, description: &str) {
         .push(header.build().into());
 }
 
-fn add_refusals(operation: &mut Operation) {
+fn add_common_problems(operation: &mut Operation) {
     const COMMON: [(&str, &str); 4] = [
-        ("401", "No key, or one that is not known."),
-        ("403", "The key's role or subscription does not allow it."),
+        ("401", "Missing, unknown or revoked API key."),
+        ("403", "The key's role or subscription does not allow this."),
         (
             "429",
-            "Too many requests of this API key, at once or over time: `Retry-After` says when to come back.",
+            "Too many requests of this API key, concurrently or over time: try again after \
+             `Retry-After`.",
         ),
-        ("default", "Any other refusal: the problem says which."),
+        ("default", "Any other problem; its `code` identifies it."),
     ];
     for (status, description) in COMMON {
-        add(operation, status, refusal(description));
+        add(operation, status, description);
     }
 }
 
-fn refusal(description: &str) -> Response {
-    let problem = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("ProblemDocument")))
-        .build();
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", problem)
-        .build()
+/// Every error response is a problem document.
+fn add_problem_bodies(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        let is_error = status.starts_with(['4', '5']) || status == "default";
+        if let (true, RefOr::T(response)) = (is_error, response) {
+            let problem = Ref::from_schema_name("ProblemDocument");
+            let problem = ContentBuilder::new().schema(Some(problem)).build();
+            let problem = ("application/problem+json".to_owned(), problem.into());
+            response.content.extend([problem]);
+        }
+    }
 }
 
-/// What an operation says of itself stays.
-fn add(operation: &mut Operation, status: &str, response: Response) {
-    operation
-        .responses
-        .responses
-        .entry(status.to_owned())
-        .or_insert_with(|| response.into());
+/// Adds a response, unless the operation describes it itself.
+fn add(operation: &mut Operation, status: &str, description: &str) {
+    let response = ResponseBuilder::new().description(description).build();
+    let responses = &mut operation.responses.responses;
+    let entry = responses.entry(status.to_owned());
+    entry.or_insert_with(|| response.into());
 }

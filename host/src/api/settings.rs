@@ -1,4 +1,4 @@
-//! The API's bounds: each has a name, a default and an error that names it.
+//! The API's bounds. Each has a name, a default, and an error that contains the name.
 
 use egression_core::domain::ids::MAX_JOBS_PER_EXECUTION;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::documents::validate::Issue;
 
-/// The largest quota: more in the shortest window is none.
+/// The largest quota. A larger one in the shortest window would not limit anything.
 const MAX_QUOTA_REQUESTS: u64 = 1_000_000;
 /// The longest window of a quota, in milliseconds: a day.
 const MAX_QUOTA_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
@@ -17,54 +17,52 @@ const MAX_QUOTA_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
 pub struct ApiSettings {
     /// Bytes of one bulk request after decoding.
     pub bulk_max_bytes: u64,
-    /// How many times larger than it was sent a compressed body may become, beyond its first 8 MiB.
+    /// How many times its compressed size a body can reach after its first 8 MiB.
     pub gzip_max_ratio: u64,
     /// Bytes of one item of a bulk request, and of the body of `POST /v1/jobs`.
     pub max_item_bytes: u64,
     /// Bytes of one inline body (`payload`).
     pub max_payload_bytes: u64,
-    /// Jobs that one request may expand to; at most 16,777,216.
+    /// Jobs that one request can expand to; at most 16,777,216.
     pub max_jobs_per_request: u32,
-    /// Objects that one job may depend on.
+    /// Objects that one job can depend on.
     pub max_depends_on: u32,
     /// `depends_on` references in one request, over all its jobs.
     pub max_dependencies_per_request: u32,
-    /// Bytes of bodies, ids and other texts of all jobs of one request, once each job has its own
-    /// copy of what `defaults` gives and each channel its own job.
+    /// Bytes of bodies, ids and other texts of all jobs of one request, after the expansion: one
+    /// job per object and channel, each with its copy of `defaults`.
     pub expanded_max_bytes: u64,
-    /// Bytes of staged items that are put into one write, whatever their number (at most 1,000).
+    /// Bytes of staged items in one write. A write has at most 1,000 items.
     pub stage_max_bytes: u64,
-    /// How long the body of a submission may take to arrive, in milliseconds.
+    /// Time for the body of a submission to arrive, in milliseconds.
     pub body_timeout_ms: u64,
-    /// How long `POST /v1/jobs` with one object and one channel waits for the end by default, in
+    /// How long `POST /v1/jobs` with one object and one channel waits for the result by default, in
     /// milliseconds.
     pub sync_wait_ms: u64,
-    /// The longest wait that `Prefer: wait` can ask for, in milliseconds.
+    /// The longest wait with `Prefer: wait`, in milliseconds.
     pub max_wait_ms: u64,
-    /// Items of a page when `limit` is not given.
+    /// Items per page without `limit`.
     pub page_default: u32,
     /// The largest `limit`.
     pub page_limit: u32,
-    /// Unfinished jobs of all subscriptions above which submissions are refused with 503.
+    /// Unfinished jobs of all subscriptions. Above this number, submissions get 503.
     pub backlog_max: u64,
-    /// Requests served at once; more are refused with 503. Those that only wait (`Prefer: wait`)
-    /// are not among them.
+    /// Concurrent requests; more get 503. Requests that only wait (`Prefer: wait`) do not count.
     pub request_concurrency: u32,
-    /// Requests served at once for one API key; more are refused with 429. Keys that are bound to
-    /// one subscription count as one, here and below.
+    /// Concurrent requests of one API key; more get 429. All keys of one subscription count as one
+    /// key, here and below.
     pub requests_per_key: u32,
-    /// Requests of one API key in `quota_window_ms`: so many at once, and on average; more are
-    /// refused with 429 (`quota_exceeded`), and every answer says what is left (`RateLimit`). 0: no
-    /// quota.
+    /// Requests of one API key in `quota_window_ms`, as a burst and on average; more get 429
+    /// (`quota_exceeded`). Every response states the rest (`RateLimit`). 0: no quota.
     pub quota_requests: u32,
-    /// In what time a quota that was used up is whole again, in milliseconds.
+    /// Time in which a used quota refills completely, in milliseconds.
     pub quota_window_ms: u64,
-    /// Requests of one API key that wait at once (`Prefer: wait`, and the default wait of `POST
-    /// /v1/jobs`); more are answered at once, as if they had not asked to wait.
+    /// Requests of one API key that wait concurrently (`Prefer: wait`, and the default wait of `POST
+    /// /v1/jobs`); more get their response without waiting.
     pub waits_per_key: u32,
-    /// Submissions received at once; more are refused with 503.
+    /// Submissions received concurrently; more get 503.
     pub receive_concurrency: u32,
-    /// Submissions received at once from one API key; more are refused with 429.
+    /// Submissions received concurrently from one API key; more get 429.
     pub receive_per_key: u32,
     /// Bytes of an uploaded connector.
     pub connector_max_bytes: u64,
@@ -104,7 +102,7 @@ impl Default for ApiSettings {
 }
 
 impl ApiSettings {
-    /// What is wrong with the settings, with pointers below the API's own table.
+    /// The invalid settings, with pointers relative to the API's table.
     #[must_use]
     pub fn issues(&self) -> Vec<Issue> {
         let bounds = [
@@ -177,13 +175,13 @@ impl ApiSettings {
         ];
         let wrong = bounds
             .into_iter()
-            .filter(|(_, value, least, most)| !(least..=most).contains(&value));
+            .filter(|(_, value, min, max)| !(min..=max).contains(&value));
         wrong
-            .map(|(pointer, value, least, most)| {
+            .map(|(pointer, value, min, max)| {
                 Issue::new(
                     pointer,
                     "value.out_of_range",
-                    format!("must be {least} to {most}, not {value}"),
+                    format!("expected {min} to {max}, not {value}"),
                 )
             })
             .collect()
@@ -195,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_within_their_bounds_and_nonsense_is_not() {
+    fn api_settings_are_checked_against_their_bounds() {
         assert_eq!(ApiSettings::default().issues(), []);
         let wrong = ApiSettings {
             max_jobs_per_request: 1 << 25,

@@ -1,8 +1,5 @@
-//! What the handlers need: the store, the clock, the bounds, and the configuration, and two doors
-//! to the rest of the host.
-//!
-//! The doors are traits so that the API knows neither the runtime nor the scheduler. `app.rs` puts
-//! the real ones in.
+//! The state that all handlers share: the store, the clock, the bounds, the documents, and the
+//! host's connectors and scheduler.
 
 use std::sync::Arc;
 
@@ -11,14 +8,14 @@ use bytes::Bytes;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use tokio::sync::{Semaphore, watch};
 
-use crate::api::intake::idempotency::Receiving;
-use crate::api::http::problem::ApiError;
-use crate::api::middleware::quota::Quotas;
-use crate::api::settings::ApiSettings;
-use crate::api::middleware::keyed_limit::KeyedLimit;
+use super::http::problem::ApiError;
+use super::intake::idempotency::Receiving;
+use super::middleware::keyed_limit::KeyedLimit;
+use super::middleware::quota::Quotas;
+use super::settings::ApiSettings;
 use crate::clock::Clock;
-pub use crate::delivery::Probe;
-pub use crate::dispatch::WaitingGroup;
+use crate::delivery::Probe;
+use crate::dispatch::WaitingGroup;
 use crate::documents::configuration::Configuration;
 use crate::gate::Usage;
 use crate::runtime::description::Description;
@@ -27,13 +24,13 @@ use crate::store::rows::{Changes, ExecutionStatus, JobRow};
 use crate::store::{Store, StoreError};
 use crate::telemetry::exposition::Exposition;
 
-/// Why a connector was not taken in.
+/// Why a connector was not installed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectorError {
-    /// It breaks a rule; the running version is untouched.
+    /// It breaks a rule. The active version is unchanged.
     #[error("{detail}")]
     Refused {
-        /// Which rule: `not_a_component`, `wrong_world`, `import_not_granted`, `describe_failed`,
+        /// `not_a_component`, `wrong_world`, `import_not_granted`, `describe_failed`,
         /// `trial_failed` …
         code: String,
         detail: String,
@@ -58,50 +55,47 @@ impl From<ConnectorError> for ApiError {
 #[derive(Clone, Debug)]
 pub struct Changed {
     pub row: ConnectorRow,
-    /// What it needs and offers other than the active version before it, and connections whose
-    /// settings do not fit, one sentence each.
+    /// Differences to the version that was active before, and connections whose settings are invalid
+    /// now, one sentence each.
     pub differences: Vec<String>,
 }
 
-/// The door to the installed connectors.
+/// The installed connectors.
 #[async_trait]
 pub trait Connectors: Send + Sync {
-    /// Validates and stores a component. `activate`: new calls go to it.
+    /// Validates and stores a component. `activate`: new calls use it.
     async fn install(&self, component: Bytes, activate: bool) -> Result<Changed, ConnectorError>;
-    /// Makes an installed version the active one, and says what that changes; none if it is not
-    /// installed.
+    /// Activates an installed version and returns the differences. `None`: it is not installed.
     async fn activate(
         &self,
         name: &str,
         version: &str,
     ) -> Result<Option<Vec<String>>, ConnectorError>;
-    /// What a connector (its active version, or the newest that fits the pin) says about itself.
+    /// The description of a connector: of its active version, or of the newest that matches the pin.
     fn description(&self, name: &str, pin: Option<&str>) -> Option<Arc<Description>>;
 }
 
-/// The door to the scheduler.
+/// The scheduler.
 #[async_trait]
 pub trait Scheduling: Send + Sync {
-    /// A new execution is sealed.
+    /// An execution was sealed.
     fn wake(&self, execution: ExecutionSeq);
-    /// Jobs were changed by a person: cancelled ones are to be forgotten, freed keys looked at.
+    /// A person changed jobs: forget the cancelled ones and look at the freed keys.
     fn changed(&self, changes: Changes);
     /// An execution was paused or resumed.
     fn paused(&self, execution: ExecutionSeq, paused: bool);
-    /// What the waiting jobs of an execution wait for, per connection. Together they are the
+    /// What the waiting jobs of an execution wait for, by connection. The groups add up to the
     /// waiting jobs.
     fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)>;
-    /// How much of its limits a connection has used since the host started; none if it is not
-    /// known.
+    /// How much of its limits a connection has used since the host started. `None`: unknown.
     fn limit_used(&self, connection: ConnectionId) -> Option<Usage>;
-    /// Checks a connection, and lets it go on if it was closed and works; none if it is gone, or
+    /// Checks a connection, and reopens it if it was closed and works. `None`: it does not exist, or
     /// the host is stopping.
     async fn check(&self, connection: ConnectionId) -> Option<Probe>;
     /// What one waiting job waits for.
     fn job_waiting(&self, job: &JobRow, ahead: u32) -> Option<WaitingGroup>;
 }
 
-/// What the router is made with.
 #[derive(Clone)]
 pub struct ApiState {
     pub store: Store,
@@ -110,27 +104,26 @@ pub struct ApiState {
     pub configuration: Arc<Configuration>,
     pub connectors: Arc<dyn Connectors>,
     pub scheduling: Arc<dyn Scheduling>,
-    /// Renders `/metrics`; none: 404.
+    /// Renders `/metrics`; `None`: 404.
     pub metrics: Option<Exposition>,
-    /// True once the host has started and until it stops: `/readyz`.
+    /// True from the start of the host until it stops (`/readyz`).
     pub ready: watch::Receiver<bool>,
-    /// Idempotency keys whose first request is still being received.
+    /// Idempotency keys whose first request is being received.
     pub receiving: Arc<Receiving>,
-    /// A permit per request being served.
+    /// One permit per request.
     pub requests: Arc<Semaphore>,
-    /// A permit per submission being received.
+    /// One permit per submission.
     pub submissions: Arc<Semaphore>,
-    /// What each caller has of the requests being served.
+    /// Concurrent requests per caller.
     pub request_limit: Arc<KeyedLimit>,
-    /// What each caller has left of its quota; none: there is no quota.
+    /// `None`: there is no quota.
     pub quotas: Option<Arc<Quotas>>,
-    /// What each caller has of the submissions being received.
+    /// Concurrent submissions per caller.
     pub submission_limit: Arc<KeyedLimit>,
-    /// What each caller has of the waits under way.
+    /// Concurrent waits per caller.
     pub wait_limit: Arc<KeyedLimit>,
 }
 
-/// The doors, put together by `app.rs`.
 pub struct Doors {
     pub configuration: Arc<Configuration>,
     pub connectors: Arc<dyn Connectors>,
@@ -138,7 +131,6 @@ pub struct Doors {
 }
 
 impl ApiState {
-    /// A state with nothing under way.
     #[must_use]
     pub fn new(
         store: Store,

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 
-use crate::api::state::{Changed, ConnectorError, Connectors, Probe, Scheduling, WaitingGroup};
-use crate::dispatch::{Dispatcher, View};
+use crate::api::{Changed, ConnectorError, Connectors, Scheduling};
+use crate::delivery::Probe;
+use crate::dispatch::{Dispatcher, View, WaitingGroup};
 use crate::documents::configuration::Configuration;
 use crate::gate::{Gate, Usage};
 use crate::runtime::description::Description;

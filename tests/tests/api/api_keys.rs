@@ -252,7 +252,7 @@ async fn tenants(stranger: &Rest, execution: &str, job: &str) -> Result<()> {
     .expect(400)?;
     let unknown = json!({
         "pointer": "/subscription", "code": "unknown_subscription",
-        "detail": "there is no subscription `acme`",
+        "detail": "unknown subscription `acme`",
     });
     assert_eq!(
         foreign.json["errors"],

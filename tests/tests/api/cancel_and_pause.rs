@@ -207,7 +207,7 @@ async fn in_flight_job_keeps_its_connection() -> Result<()> {
     );
     let detail = refused.json["detail"].as_str().unwrap_or_default();
     assert!(
-        detail.contains("1 jobs are in flight") && detail.contains("ask again"),
+        detail.contains("1 jobs are in flight") && detail.contains("try again"),
         "{detail}"
     );
     target.release();

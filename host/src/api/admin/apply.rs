@@ -1,19 +1,20 @@
-//! `POST /v1/documents:apply`: the text of a configuration file, put in force as documents that the
-//! API manages.
+//! `POST /v1/documents:apply`: applies the text of a configuration file as documents that the API
+//! manages.
 //!
-//! The whole text is checked before anything is written: shape, sense, references, secrets, and
-//! whether the file of the host looks after one of them. A `[server]` table is read over: it is for
-//! the host's own start.
+//! The host checks the whole text before it writes anything: shape, values, references, secrets, and
+//! whether the host's own file manages one of the documents. It ignores a `[server]` table, which is
+//! for the start of a host.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::middleware::auth::Caller;
-use crate::api::intake::body::{self, BodyBounds};
+use crate::api::http::detached::detached;
+use crate::api::http::problem::{ApiError, FieldError};
 use crate::api::http::query::Query;
-use crate::api::http::problem::{ApiError, FieldError, ProblemDocument};
+use crate::api::intake::body::{self, BodyBounds};
+use crate::api::middleware::auth::Caller;
 use crate::api::state::ApiState;
 use crate::documents::catalogue::Catalogue;
 use crate::documents::configuration::{Configuration, Document, Put};
@@ -23,24 +24,24 @@ use crate::documents::model::{
 use crate::documents::{shape, toml_position, validate};
 use crate::store::documents::DocumentName;
 
-/// What became of a text's documents.
+/// The documents that were applied.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AppliedView {
-    /// In the order in which they were written.
+    /// In the order of the writes.
     pub applied: Vec<AppliedDocument>,
 }
 
-/// One document that was written.
+/// A document that was written.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AppliedDocument {
     /// subscription, source, channel, connection.
     #[schema(example = "channel")]
     pub kind: String,
-    /// Its name; `channel/subscription` for a connection.
+    /// The name; `channel/subscription` for a connection.
     pub name: String,
-    /// Its version now; it counts up only if something changed.
+    /// The current version. It grows only if the document changed.
     pub version: i64,
-    /// It was not there before.
+    /// The document is new.
     pub created: bool,
 }
 
@@ -55,14 +56,16 @@ struct Text {
     connections: Vec<ConnectionDocument>,
 }
 
-/// Apply a configuration text (TOML). Documents that it does not name stay as they are.
+/// Apply a configuration text (TOML)
+///
+/// Documents that the text does not contain remain unchanged.
 #[utoipa::path(
     post, path = "/v1/documents:apply", tag = "configure", operation_id = "applyDocuments",
-    request_body(content = String, content_type = "application/toml", description = "As the configuration file of the host."),
+    request_body(content = String, content_type = "application/toml", description = "The format of the host's configuration file."),
     responses(
-        (status = 200, description = "All of them are in force.", body = AppliedView),
-        (status = 400, description = "Not valid; nothing was written. Pointers like `/channels/0/partition`.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The configuration file looks after one of them; nothing was written.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "All documents are in force.", body = AppliedView),
+        (status = 400, description = "Invalid; nothing was written. Pointers have the form `/channels/0/partition`."),
+        (status = 409, description = "The configuration file manages one of the documents; nothing was written."),
     ),
 )]
 pub async fn apply_documents(
@@ -88,16 +91,16 @@ pub async fn apply_documents(
         .map(|i| FieldError::new(i.pointer, i.code, i.detail))
         .collect();
     wrong.extend(dangling(&documents, &catalogue));
-    wrong.extend(misfits(&documents, &catalogue, &state.configuration));
+    wrong.extend(invalid_settings(
+        &documents,
+        &catalogue,
+        &state.configuration,
+    ));
     if !wrong.is_empty() {
         return Err(ApiError::invalid(wrong));
     }
     let ordered = in_order(documents);
-    // In a task of its own: the set is written as a whole, even if the client leaves.
-    let task = tokio::spawn(async move { state.configuration.put_set(ordered).await });
-    let puts = task
-        .await
-        .map_err(|error| ApiError::Internal(error.to_string()))??;
+    let puts = detached(async move { state.configuration.put_set(ordered).await }).await?;
     let applied = |put: Put| {
         let (kind, name) = shown(put.stored.name);
         AppliedDocument {
@@ -124,8 +127,7 @@ fn read(text: &[u8]) -> Result<Documents, ApiError> {
             let pointer = start
                 .map(|start| toml_position::pointer_at(text, start))
                 .unwrap_or_default();
-            // The message alone: the error's own text repeats the line, and a secret may stand in
-            // it.
+            // Only the message: the error's full text repeats the line, which may contain a secret.
             let line = text
                 .as_bytes()
                 .iter()
@@ -143,7 +145,7 @@ fn read(text: &[u8]) -> Result<Documents, ApiError> {
     })
 }
 
-/// Connections that name what is neither in the text nor in force.
+/// Connections that name a channel or subscription that is neither in the text nor in force.
 fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
     let mut wrong = Vec::new();
     for (index, connection) in documents.connections.iter().enumerate() {
@@ -154,7 +156,7 @@ fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
             wrong.push(FieldError::new(
                 format!("/connections/{index}/channel"),
                 "reference.missing",
-                format!("there is no channel `{channel}`"),
+                format!("unknown channel `{channel}`"),
             ));
         }
         if catalogue.subscription(subscription).is_none()
@@ -163,7 +165,7 @@ fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
                 .iter()
                 .any(|d| d.name == *subscription)
         {
-            let detail = format!("there is no subscription `{subscription}`");
+            let detail = format!("unknown subscription `{subscription}`");
             wrong.push(FieldError::new(
                 format!("/connections/{index}/subscription"),
                 "reference.missing",
@@ -174,8 +176,8 @@ fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
     wrong
 }
 
-/// Settings that do not fit the connector of their channel, which may be in the text as well.
-fn misfits(
+/// Settings that the connector of their channel refuses. The channel may be in the text, too.
+fn invalid_settings(
     documents: &Documents,
     catalogue: &Catalogue,
     configuration: &Configuration,
@@ -208,7 +210,7 @@ fn misfits(
     wrong
 }
 
-/// The documents with their pointers, so that none names a later one.
+/// The documents with their pointers, ordered so that each names only earlier ones.
 fn in_order(documents: Documents) -> Vec<(String, Document)> {
     fn placed<T>(
         kind: &'static str,
@@ -253,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_read_with_its_server_table_read_over() {
+    fn configuration_text_is_read_without_its_server_table() {
         let text = b"[server]\nlisten = \"127.0.0.1:1\"\n[[channels]]\nname = \"a\"\nconnector = \"c\"\n[[connections]]\nsubscription = \"s\"\nchannel = \"b\"\n";
         let documents = read(text).unwrap();
         let wrong = dangling(&documents, &Catalogue::default());
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_text_is_refused_with_its_line() {
+    fn configuration_text_errors_name_the_line() {
         for bad in [
             &b"[[channels]\n"[..],
             b"[[chanels]]\nname = \"a\"\n",

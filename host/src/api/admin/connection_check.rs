@@ -1,29 +1,30 @@
-//! Whether a connection works, asked now: the connector's `check`, through the gate and the limits
-//! like everything else.
+//! The connector's `check`: whether a connection works now. It passes the gate and the limits like
+//! every call.
 
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::middleware::auth::{Caller, Role};
 use super::connections::visible;
 use super::documents;
+use crate::api::http::problem::ApiError;
+use crate::api::middleware::auth::{Caller, Role};
+use crate::api::state::ApiState;
 use crate::api::tracking::job_view::JobProblem;
-use crate::api::http::problem::{ApiError, ProblemDocument};
-use crate::api::state::{ApiState, Probe};
+use crate::delivery::Probe;
 use crate::store::StoreError;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConnectionCheck {
-    /// The destination answers, and takes the credential and the settings.
+    /// The destination answers and accepts the credential and the settings.
     pub works: bool,
-    /// Whose account it is, as the connector tells.
+    /// The account that the credential belongs to, if the connector reports it.
     #[schema(example = "Northwind GmbH")]
     pub account: Option<String>,
-    /// What the credential may do, as the connector tells.
+    /// The credential's permissions, if the connector reports them.
     pub scopes: Vec<String>,
-    /// Why it does not work, or what is worth knowing although it does.
+    /// Why the connection does not work, or warnings about one that works.
     pub problems: Vec<JobProblem>,
 }
 
@@ -46,34 +47,28 @@ impl From<Probe> for ConnectionCheck {
     }
 }
 
-/// Check a connection: log in if it must, and ask the destination, which is not changed by it. It
-/// counts against the limits. A connection that is parked, or whose circuit is open, goes on if it
-/// works; a pause stays.
+/// Check a connection
+///
+/// Logs in if necessary and sends a harmless request to the destination. The check counts against
+/// the limits. A parked connection, and one with an open circuit, resumes if the check succeeds; a
+/// pause remains.
 #[utoipa::path(
     post, path = "/v1/channels/{name}/connections/{subscription}:check", tag = "act", operation_id = "checkConnection",
     params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
     responses(
-        (status = 200, description = "What was found, also where it does not work.", body = ConnectionCheck),
-        (status = 404, description = "Not known, or another tenant's.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The host is stopping.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "The result, also if the connection does not work.", body = ConnectionCheck),
+        (status = 404, description = "Unknown connection."),
+        (status = 503, description = "The host is stopping."),
     ),
 )]
 pub async fn check_connection(
     state: ApiState,
     caller: Caller,
-    channel: String,
-    subscription: &str,
+    ends: (String, String),
 ) -> Result<Response, ApiError> {
     caller.require(Role::Admin)?;
-    let name = visible(&state, &caller, (channel.clone(), subscription.to_owned()))?;
-    let id = state
-        .configuration
-        .catalogue()
-        .connection(subscription, &channel)
-        .map(|found| found.id);
-    let id = id.ok_or_else(|| documents::missing(&name))?;
-    // It keeps its places while it lasts: a check is a call, and nobody makes more of them at once
-    // than requests.
+    let (name, id) = visible(&state, &caller, ends)?;
+    // The request keeps its permits meanwhile, so checks are bounded like requests.
     let found = state.scheduling.check(id).await;
     let found = found.ok_or_else(|| {
         if *state.ready.borrow() {

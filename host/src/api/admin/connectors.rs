@@ -1,4 +1,4 @@
-//! Connectors: uploaded, listed, activated. Validation and compilation are the runtime's.
+//! Connectors: uploading, listing and activating them. The runtime validates and compiles them.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -7,28 +7,28 @@ use http::{HeaderValue, StatusCode, Uri, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::middleware::auth::Caller;
-use crate::api::intake::body::{self, BodyBounds};
+use crate::api::http::custom_verb::Segments;
+use crate::api::http::detached::detached;
 use crate::api::http::page::{self, Page};
+use crate::api::http::problem::{ApiError, FieldError};
 use crate::api::http::query::Query;
-use crate::api::http::problem::{ApiError, FieldError, ProblemDocument};
+use crate::api::intake::body::{self, BodyBounds};
+use crate::api::middleware::auth::Caller;
 use crate::api::state::{ApiState, Changed};
-use crate::api::http::custom_verb::{self, Segments};
 use crate::runtime::description::Description;
 use crate::store::connectors::ConnectorRow;
 
 /// An installed connector with its versions.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConnectorView {
-    /// Its name.
     #[schema(example = "sandbox")]
     pub name: String,
-    /// The version that new calls go to.
+    /// The version that new calls use.
     pub active: Option<String>,
     /// All installed versions, oldest first.
     pub versions: Vec<ConnectorVersion>,
-    /// In the answer to `:activate`: what is other than in the version before, and connections that
-    /// are parked because their settings do not fit.
+    /// Only in the response to `:activate`: differences to the version before, and connections that
+    /// are parked because their settings are invalid now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
 }
@@ -36,23 +36,22 @@ pub struct ConnectorView {
 /// One version of a connector.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConnectorVersion {
-    /// Its connector's name.
     pub name: String,
     /// A semantic version.
     #[schema(example = "0.1.0")]
     pub version: String,
     /// SHA-256 of the component, in hex.
     pub digest: String,
-    /// The component's size.
+    /// The size of the component.
     pub size_bytes: u64,
-    /// New calls go to it.
+    /// New calls use this version.
     pub active: bool,
-    /// When.
+    /// When it was installed.
     pub installed_at: String,
-    /// What it says about itself.
+    /// Its own description.
     pub description: Description,
-    /// In the answer to its installation: what is other than in the version that was active before,
-    /// and connections that are parked because their settings do not fit.
+    /// Only in the response to the installation: differences to the version that was active before,
+    /// and connections that are parked because their settings are invalid now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
 }
@@ -66,20 +65,21 @@ pub struct ActivateRequest {
     pub version: String,
 }
 
-/// Install a connector: a WebAssembly component of the world `egression:connector`.
+/// Install a connector
 ///
-/// It is validated (`describe`, its imports against the granted ones, a trial instantiation), kept
-/// by digest, and becomes a version. A version never changes: other bytes need another one. What is
-/// refused leaves the running version untouched.
+/// The body is a WebAssembly component of the world `egression:connector`. The host validates it
+/// (`describe`, its imports against the granted ones, a trial instantiation), stores it by digest,
+/// and adds it as a version. A version never changes; other bytes need another version. If the host
+/// refuses the component, the active version remains.
 #[utoipa::path(
     post, path = "/v1/connectors", tag = "configure", operation_id = "installConnector",
-    params(("activate" = Option<bool>, Query, description = "`false` only installs; by default new calls go to the version at once.")),
+    params(("activate" = Option<bool>, Query, description = "`false` only installs the version. By default, new calls use it at once.")),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses(
         (status = 201, description = "Installed.", body = ConnectorVersion, headers(("Location" = String))),
-        (status = 413, description = "Too large.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Not application/wasm.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "Refused, with what is wrong: no component, the wrong world, imports that are not granted, a trap, a version that is there with other bytes.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Too large."),
+        (status = 415, description = "Content-Type is not application/wasm."),
+        (status = 422, description = "Refused, with the reason: not a component, the wrong world, imports that are not granted, a trap, or an existing version with other bytes."),
     ),
 )]
 pub async fn install_connector(
@@ -100,11 +100,9 @@ pub async fn install_connector(
     );
     let (component, _) = body::read_whole(&parts.headers, content, bounds).await?;
     let connectors = state.connectors.clone();
-    let task =
-        tokio::spawn(async move { connectors.install(Bytes::from(component), activate).await });
-    let Changed { row, differences } = task
-        .await
-        .map_err(|error| ApiError::Internal(error.to_string()))??;
+    let installed =
+        detached(async move { connectors.install(Bytes::from(component), activate).await });
+    let Changed { row, differences } = installed.await?;
     tracing::info!(
         connector = row.name,
         version = row.version,
@@ -125,8 +123,9 @@ pub async fn install_connector(
         .into_response())
 }
 
-/// All installed connectors; with a key that is bound to a subscription, those that its channels
-/// use.
+/// List the installed connectors
+///
+/// A key that is bound to a subscription sees the connectors of its channels.
 #[utoipa::path(
     get, path = "/v1/connectors", tag = "configure", operation_id = "listConnectors",
     responses((status = 200, description = "All of them, by name.", body = Page<ConnectorView>)),
@@ -143,13 +142,13 @@ pub async fn list_connectors(
     Ok(page::answer(&uri, connectors, None))
 }
 
-/// One connector with its versions.
+/// Get a connector with its versions
 #[utoipa::path(
     get, path = "/v1/connectors/{name}", tag = "configure", operation_id = "getConnector",
     params(("name" = String, Path)),
     responses(
-        (status = 200, description = "With all its versions.", body = ConnectorView),
-        (status = 404, description = "Not installed, or used by no channel of the key's subscription.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "The connector with all its versions.", body = ConnectorView),
+        (status = 404, description = "Unknown connector."),
     ),
 )]
 pub async fn get_connector(
@@ -166,15 +165,17 @@ pub async fn get_connector(
     Ok(axum::Json(one(&state, &name).await?).into_response())
 }
 
-/// Make an installed version the active one: forward, or back.
+/// Activate an installed version of a connector
+///
+/// The version can be newer or older than the active one.
 #[utoipa::path(
     post, path = "/v1/connectors/{name}:activate", tag = "configure", operation_id = "activateConnector",
     params(("name" = String, Path)),
     request_body = ActivateRequest,
     responses(
-        (status = 200, description = "New calls go to it; running ones end on the version that they began with.", body = ConnectorView),
-        (status = 400, description = "Malformed, or the version is not installed.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "Not installed.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "Activated. New calls use the version; calls in flight end on the version that they started with.", body = ConnectorView),
+        (status = 400, description = "Malformed request, or the version is not installed."),
+        (status = 404, description = "Unknown connector."),
     ),
 )]
 pub async fn activate_connector(
@@ -192,11 +193,8 @@ pub async fn activate_connector(
         name.to_owned(),
         wanted.version.clone(),
     );
-    let task = tokio::spawn(async move { connectors.activate(&owned, &version).await });
-    let Some(differences) = task
-        .await
-        .map_err(|error| ApiError::Internal(error.to_string()))??
-    else {
+    let activated = detached(async move { connectors.activate(&owned, &version).await });
+    let Some(differences) = activated.await? else {
         let known: Vec<&str> = before.versions.iter().map(|v| v.version.as_str()).collect();
         let detail = format!(
             "version `{}` is not installed, expected one of {}",
@@ -222,24 +220,8 @@ pub async fn activate_connector(
     .into_response())
 }
 
-/// `POST /v1/connectors/{name}:VERB`.
-pub async fn act(
-    State(state): State<ApiState>,
-    caller: Caller,
-    query: Query,
-    segments: Segments,
-    request: Request,
-) -> Result<Response, ApiError> {
-    query.finish()?;
-    let segment = segments.one();
-    match custom_verb::split(&segment)? {
-        (name, "activate") => activate_connector(state, caller, name, request).await,
-        (_, other) => Err(custom_verb::unknown(other, "`:activate`")),
-    }
-}
-
-/// An unbound key sees every connector, a bound one those of the channels that it has a connection
-/// into.
+/// An unbound key sees every connector. A bound key sees the connectors of the channels that it has
+/// a connection into.
 fn sees(state: &ApiState, caller: &Caller, connector: &str) -> bool {
     let Some(own) = caller.subscription else {
         return true;

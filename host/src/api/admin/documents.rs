@@ -1,65 +1,26 @@
-//! What the four kinds of documents have in common: reading and writing them over HTTP with `ETag`
-//! and `If-Match`.
+//! Reading, writing and deleting one document, with its preconditions.
 //!
-//! A document is answered as it is written, with `status` beside its own fields; `status` is
-//! ignored when it is sent back, so that what was read can be changed and written. Secrets never
-//! come back: a marker stands for them.
+//! A body may contain `status`, which is ignored, so that a client can change and send what it
+//! read.
 
-use axum::body::Body;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use egression_core::domain::ids::ConnectionId;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
-use crate::api::intake::body::{self, BodyBounds};
+use super::document_view::{tag, view};
+use crate::api::http::detached::detached;
 use crate::api::http::etag::{self, IfMatch};
 use crate::api::http::problem::{ApiError, FieldError};
+use crate::api::http::{json_pointer, page};
+use crate::api::intake::body::{self, BodyBounds};
 use crate::api::state::ApiState;
-use crate::api::http::json_pointer;
-use crate::api::http::page;
 use crate::documents::configuration::{ConfigurationError, Document};
-use crate::gate::Usage;
 use crate::store::documents::{
     DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument,
 };
-
-/// What the host knows of a document beside what it says.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct DocumentStatus {
-    /// Counts changes; what `If-Match` looks at. The `ETag` changes with `paused` and `state` as
-    /// well.
-    pub version: i64,
-    /// `file` or `api`. What the file looks after cannot be changed here.
-    #[schema(example = "api")]
-    pub managed_by: String,
-    /// Of a channel: paused by a person.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paused: Option<bool>,
-    /// Of a connection: active, paused, parked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "active")]
-    pub state: Option<String>,
-    /// Why it is not active.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Of one connection: requests made against what its limits would have admitted while there was
-    /// work, since the host started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_used: Option<Usage>,
-}
-
-/// A document as answered.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DocumentView<T> {
-    /// What it says.
-    #[serde(flatten)]
-    pub document: T,
-    /// What the host knows of it.
-    pub status: DocumentStatus,
-}
 
 impl From<ConfigurationError> for ApiError {
     fn from(error: ConfigurationError) -> Self {
@@ -83,27 +44,21 @@ impl From<ConfigurationError> for ApiError {
     }
 }
 
-/// One document.
 pub async fn get(
     state: &ApiState,
     name: &DocumentName,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let stored = state
-        .store
-        .document(name)
-        .await?
-        .ok_or_else(|| missing(name))?;
+    let stored = find(state, name).await?;
     let tag = tag(&stored);
     if etag::is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let mut view = view(&stored)?;
     if matches!(name, DocumentName::Connection { .. }) {
-        // A reading of the moment, like the state beside it: it does not change the ETag.
-        view["status"]["limit_used"] =
-            serde_json::to_value(state.scheduling.limit_used(ConnectionId(stored.id)))
-                .unwrap_or_default();
+        // A current reading, like the state next to it. It does not change the ETag.
+        let used = state.scheduling.limit_used(ConnectionId(stored.id));
+        view["status"]["limit_used"] = serde_json::to_value(used).unwrap_or_default();
     }
     Ok(([(header::ETAG, tag)], axum::Json(view)).into_response())
 }
@@ -116,42 +71,26 @@ pub async fn list(
     keep: impl Fn(&StoredDocument) -> bool,
 ) -> Result<Response, ApiError> {
     let stored = state.store.documents(kind).await?;
-    let items = stored
-        .iter()
-        .filter(|document| keep(document))
-        .map(view)
-        .collect::<Result<Vec<Value>, _>>()?;
+    let kept = stored.iter().filter(|document| keep(document));
+    let items = kept.map(view).collect::<Result<Vec<Value>, _>>()?;
     Ok(page::answer(uri, items, None))
 }
 
-/// Writes a document. `fixed`: the fields that the path gives; the body may repeat them.
+/// Writes a document. `fixed`: the fields that the path gives; the body may repeat them. `permit`
+/// refuses what the caller may not write, once the body is read. It returns the version that it
+/// compared the body with (0: none), and the write fails if another version is there by then.
 ///
 /// # Errors
-/// 400 with the places, 409 if the file looks after it, 412 if a precondition does not hold.
+/// 400 with the places, 409 if the file manages it, 412 if a precondition fails.
 pub async fn put<T: DeserializeOwned>(
     state: &ApiState,
-    headers: &HeaderMap,
-    content: Body,
-    fixed: &[(&str, &str)],
-    wrap: fn(T) -> Document,
-) -> Result<Response, ApiError> {
-    put_permitted(state, headers, content, fixed, |_| Ok(None), wrap).await
-}
-
-/// The same for a document that the caller may write only in part: `permit` says what it may not,
-/// once the body is here, and which version it compared the document with (0: none is there). Over
-/// another one it is not written.
-///
-/// # Errors
-/// As [`put`], and what `permit` says.
-pub async fn put_permitted<T: DeserializeOwned>(
-    state: &ApiState,
-    headers: &HeaderMap,
-    content: Body,
-    fixed: &[(&str, &str)],
+    request: Request,
+    fixed: &[(&str, String)],
     permit: impl Fn(&T) -> Result<Option<i64>, ApiError>,
     wrap: fn(T) -> Document,
 ) -> Result<Response, ApiError> {
+    let (parts, content) = request.into_parts();
+    let headers = &parts.headers;
     body::require_media_type(headers, "application/json")?;
     let bounds = BodyBounds::from_now(
         state,
@@ -165,53 +104,40 @@ pub async fn put_permitted<T: DeserializeOwned>(
     let wanted = precondition(state, headers, &document.name()).await?;
     if compared.is_some() && wanted.is_some() && compared != wanted {
         return Err(ApiError::Precondition(
-            "it was changed meanwhile; read it again".to_owned(),
+            "the document changed meanwhile; read it again".to_owned(),
         ));
     }
     let if_match = wanted.or(compared);
     let configuration = state.configuration.clone();
-    // In a task of its own: a change is written, and its secrets kept, as a whole, even if the
-    // client leaves.
-    let task =
-        tokio::spawn(async move { configuration.put(document, ManagedBy::Api, if_match).await });
-    let put = task
-        .await
-        .map_err(|error| ApiError::Internal(error.to_string()))??;
+    let put = detached(async move { configuration.put(document, ManagedBy::Api, if_match).await })
+        .await?;
     let code = if put.created {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    Ok((
-        code,
-        [(header::ETAG, tag(&put.stored))],
-        axum::Json(view(&put.stored)?),
-    )
-        .into_response())
+    let tag = [(header::ETAG, tag(&put.stored))];
+    Ok((code, tag, axum::Json(view(&put.stored)?)).into_response())
 }
 
-/// Removes a document. With `cancel`, the waiting jobs of these connections are cancelled first,
-/// and the connections go too.
+/// Deletes a document. With `cancel`, first cancels the waiting jobs of these connections and
+/// deletes the connections.
 ///
 /// # Errors
-/// 404, 409 while unfinished jobs or other documents need it (with `cancel` only for as long as
-/// jobs are in flight), 412.
+/// 404; 409 while unfinished jobs or other documents need it (with `cancel`, only while jobs are in
+/// flight); 412.
 pub async fn delete(
     state: &ApiState,
     headers: &HeaderMap,
     name: DocumentName,
     cancel: Option<Vec<(ConnectionId, DocumentName)>>,
 ) -> Result<Response, ApiError> {
-    let stored = state
-        .store
-        .document(&name)
-        .await?
-        .ok_or_else(|| missing(&name))?;
+    let stored = find(state, &name).await?;
     let if_match = precondition(state, headers, &name).await?;
-    // Everything that can refuse is asked before the first job is cancelled.
+    // Everything that can refuse is checked before the first job is cancelled.
     if let Some(wanted) = if_match.filter(|wanted| *wanted != stored.version) {
         return Err(ApiError::Precondition(format!(
-            "it is at version {}, not {wanted}",
+            "the document is at version {}, not {wanted}",
             stored.version
         )));
     }
@@ -219,56 +145,54 @@ pub async fn delete(
         return Err(DocumentError::ManagedByFile.into());
     }
     for (_, own_name) in cancel.iter().flatten() {
-        if state
-            .store
-            .document(own_name)
-            .await?
-            .is_some_and(|own| own.managed_by == ManagedBy::File)
-        {
-            let detail =
-                format!("the configuration file looks after {own_name}; remove it there first");
+        let own = state.store.document(own_name).await?;
+        if own.is_some_and(|own| own.managed_by == ManagedBy::File) {
             return Err(ApiError::Conflict {
                 code: "managed_by_file",
-                detail,
+                detail: format!(
+                    "the configuration file manages {own_name}; remove it from the file first"
+                ),
             });
         }
     }
     let state = state.clone();
-    let task = tokio::spawn(async move {
+    detached::<_, ApiError>(async move {
         for (connection, own_name) in cancel.into_iter().flatten() {
-            let (changes, end) = state
-                .store
-                .cancel_connection(connection, state.clock.wall())
-                .await;
+            let now = state.clock.wall();
+            let (changes, end) = state.store.cancel_connection(connection, now).await;
             state.scheduling.changed(changes);
             end?;
-            // What is being sent has its true outcome first.
+            // Jobs in flight keep their true outcome.
             let jobs = state.store.jobs_under_way(connection).await?;
             if jobs > 0 {
-                return Err(ApiError::UnderWay {
+                return Err(ApiError::JobsInFlight {
                     name: own_name.to_string(),
                     jobs,
                 });
             }
             if own_name != name {
-                state
-                    .configuration
+                let configuration = &state.configuration;
+                configuration
                     .delete(&own_name, ManagedBy::Api, None)
                     .await?;
             }
         }
-        state
-            .configuration
+        let configuration = &state.configuration;
+        configuration
             .delete(&name, ManagedBy::Api, if_match)
             .await?;
-        Ok::<_, ApiError>(())
-    });
-    task.await
-        .map_err(|error| ApiError::Internal(error.to_string()))??;
+        Ok(())
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// There is no such document, or it is another tenant's.
+async fn find(state: &ApiState, name: &DocumentName) -> Result<StoredDocument, ApiError> {
+    let stored = state.store.document(name).await?;
+    stored.ok_or_else(|| missing(name))
+}
+
+/// The same error for an unknown document and for one of another tenant.
 #[must_use]
 pub fn missing(name: &DocumentName) -> ApiError {
     match name {
@@ -282,92 +206,49 @@ pub fn missing(name: &DocumentName) -> ApiError {
     }
 }
 
-/// What `If-Match` and `If-None-Match: *` ask for, as the version to insist on.
+/// The version that `If-Match` or `If-None-Match: *` requires. 0: the document must not exist.
 async fn precondition(
     state: &ApiState,
     headers: &HeaderMap,
     name: &DocumentName,
 ) -> Result<Option<i64>, ApiError> {
-    let if_match = etag::if_match(headers)?;
+    let if_match = etag::if_match(headers);
     if if_match == IfMatch::Absent && !etag::must_be_new(headers) {
         return Ok(None);
     }
-    let current = state
-        .store
-        .document(name)
-        .await?
-        .map(|document| document.version);
-    match (if_match, current) {
-        // The store takes version 0 as "is not there": of two that make it at once, one finds that
-        // it is.
-        (IfMatch::Absent, None) => Ok(Some(0)),
-        (IfMatch::Absent, Some(version)) => Err(ApiError::Precondition(format!(
-            "it is there already, at version {version}"
-        ))),
-        (_, None) => Err(ApiError::Precondition("it is not there".to_owned())),
-        (IfMatch::Exists, Some(version)) => Ok(Some(version)),
-        (IfMatch::Version(wanted), Some(_)) => Ok(Some(wanted)),
-    }
-}
-
-/// The entity tag of a document with its status.
-fn tag(stored: &StoredDocument) -> HeaderValue {
-    let state = match stored.name {
-        DocumentName::Channel(_) if stored.paused => "paused".to_owned(),
-        DocumentName::Connection { .. } if stored.state != "active" => {
-            format!(
-                "{} {}",
-                stored.state,
-                stored.state_reason.as_deref().unwrap_or_default()
-            )
+    let current = state.store.document(name).await?;
+    let failed = match (if_match, current.map(|document| document.version)) {
+        // The store checks again: of two requests that create it at once, one fails.
+        (IfMatch::Absent, None) => return Ok(Some(0)),
+        (IfMatch::Absent, Some(version)) => {
+            format!("the document exists already, at version {version}")
         }
-        _ => String::new(),
-    };
-    etag::of_document(stored.version, &state)
-}
-
-/// A stored document with its status.
-fn view(stored: &StoredDocument) -> Result<Value, ApiError> {
-    let mut document: Map<String, Value> = serde_json::from_str(&stored.json)
-        .map_err(|error| ApiError::Internal(format!("{:?}: {error}", stored.name)))?;
-    let is_connection = matches!(stored.name, DocumentName::Connection { .. });
-    let status = DocumentStatus {
-        version: stored.version,
-        managed_by: if stored.managed_by == ManagedBy::File {
-            "file"
-        } else {
-            "api"
+        (_, None) => "the document does not exist".to_owned(),
+        (IfMatch::Exists, Some(version)) => return Ok(Some(version)),
+        (IfMatch::Versions(versions), Some(version)) if versions.contains(&version) => {
+            return Ok(Some(version));
         }
-        .to_owned(),
-        paused: matches!(stored.name, DocumentName::Channel(_)).then_some(stored.paused),
-        state: is_connection.then(|| stored.state.clone()),
-        reason: stored.state_reason.clone().filter(|_| is_connection),
-        limit_used: None,
+        (IfMatch::Versions(_), Some(version)) => {
+            format!("the document is at version {version}, which `If-Match` does not list")
+        }
     };
-    document.insert(
-        "status".to_owned(),
-        serde_json::to_value(status).map_err(|error| ApiError::Internal(error.to_string()))?,
-    );
-    Ok(Value::Object(document))
+    Err(ApiError::Precondition(failed))
 }
 
 /// A document from a body: without `status`, and with the fields of the path.
-fn read<T: DeserializeOwned>(text: &[u8], fixed: &[(&str, &str)]) -> Result<T, FieldError> {
+fn read<T: DeserializeOwned>(text: &[u8], fixed: &[(&str, String)]) -> Result<T, FieldError> {
     let mut fields: Map<String, Value> = json_pointer::read(text)?;
     fields.remove("status");
     for (field, value) in fixed {
-        match fields.get(*field) {
-            Some(own) if own != value => {
-                return Err(FieldError::new(
-                    format!("/{field}"),
-                    "invalid_value",
-                    format!("expected `{value}`, as in the path"),
-                ));
-            }
-            Some(_) => {}
-            None => {
-                fields.insert((*field).to_owned(), Value::from(*value));
-            }
+        let own = fields
+            .entry(*field)
+            .or_insert_with(|| value.as_str().into());
+        if own != value {
+            return Err(FieldError::new(
+                format!("/{field}"),
+                "invalid_value",
+                format!("expected `{value}`, as in the path"),
+            ));
         }
     }
     let text = serde_json::to_vec(&fields)
@@ -381,24 +262,20 @@ mod tests {
     use super::*;
     use crate::documents::model::{ChannelDocument, ConnectionDocument};
 
-    #[test]
-    fn the_path_gives_the_name_and_status_is_ignored() {
-        let channel: ChannelDocument = read(
-            br#"{"connector":"sandbox","status":{"version":3}}"#,
-            &[("name", "shop-de")],
-        )
-        .unwrap();
-        assert_eq!(channel.name, "shop-de");
-        let error = read::<ChannelDocument>(
-            br#"{"name":"shop-fr","connector":"sandbox"}"#,
-            &[("name", "shop-de")],
-        )
-        .unwrap_err();
-        assert_eq!(error.pointer, "/name");
+    fn channel(text: &[u8], name: &str) -> Result<ChannelDocument, FieldError> {
+        read(text, &[("name", name.to_owned())])
     }
 
     #[test]
-    fn wrong_places_are_named() {
+    fn document_takes_its_name_from_the_path_and_ignores_status() {
+        let text = br#"{"connector":"sandbox","status":{"version":3}}"#;
+        assert_eq!(channel(text, "shop-de").unwrap().name, "shop-de");
+        let text = br#"{"name":"shop-fr","connector":"sandbox"}"#;
+        assert_eq!(channel(text, "shop-de").unwrap_err().pointer, "/name");
+    }
+
+    #[test]
+    fn document_errors_name_the_place() {
         for (text, pointer) in [
             (&br#"{"connector":"x","conector":"y"}"#[..], "/conector"),
             (br#"{"connector":7}"#, "/connector"),
@@ -409,12 +286,12 @@ mod tests {
             (br#"{"connector":"x""#, "/connector"),
             (br#"[]"#, ""),
         ] {
-            let error = read::<ChannelDocument>(text, &[("name", "a")]).unwrap_err();
+            let error = channel(text, "a").unwrap_err();
             assert_eq!(error.pointer, pointer, "{}", error.detail);
         }
         let error = read::<ConnectionDocument>(
             br#"{"auth":{"scheme":"basic"}}"#,
-            &[("channel", "c"), ("subscription", "s")],
+            &[("channel", "c".into()), ("subscription", "s".into())],
         )
         .unwrap_err();
         assert!(error.pointer.starts_with("/auth"), "{error:?}");

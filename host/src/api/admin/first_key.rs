@@ -1,5 +1,5 @@
-//! The first admin key: made when there is none, and left in a 0600 file of the data directory,
-//! where the command line on the same machine finds it.
+//! The first admin key. The host creates it if there is none and writes it to a 0600 file in the data
+//! directory, where the command line on the same machine finds it.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,27 +7,27 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::api::middleware::auth::{self, Role};
 use super::keys;
 use crate::api::http::problem::ApiError;
+use crate::api::middleware::auth::{self, Role};
 use crate::clock::Clock;
 use crate::store::Store;
 
-/// The file's name in the data directory.
+/// The file in the data directory.
 pub const FILE: &str = "admin.key";
 
-/// Makes an admin key over all subscriptions and writes it to the file, unless such a key is there.
+/// Creates an admin key for all subscriptions and writes it to the file, unless such a key exists.
 /// Returns the file if it was written.
 ///
 /// # Errors
-/// The store's trouble, or the file cannot be written (then no key is kept either).
+/// The store fails, or the file cannot be written; then the key is not stored either.
 pub async fn ensure(
     store: &Store,
     clock: &Clock,
     data_dir: &Path,
 ) -> Result<Option<PathBuf>, ApiError> {
     let is_operator = |row: &crate::store::api_keys::KeyRow| {
-        row.role == Role::Admin.as_str() && row.subscription.is_none()
+        row.role == Role::Admin.into_str() && row.subscription.is_none()
     };
     if store.keys().await?.iter().any(is_operator) {
         return Ok(None);
@@ -40,14 +40,14 @@ pub async fn ensure(
         clock.wall(),
         Role::Admin,
         None,
-        Some("made at the first start".to_owned()),
+        Some("created at the first start".to_owned()),
     );
     store.put_key(row, key.hash).await?;
     Ok(Some(path))
 }
 
 fn write(path: &Path, key: &SecretString) -> std::io::Result<()> {
-    // A file left by an earlier database is replaced, so that its mode is ours as well.
+    // Replaces the file of an earlier database, so that the mode is right.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_key_is_made_once_and_only_its_owner_reads_it() {
+    async fn first_key_is_created_once_with_mode_0600() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let store = Store::open(dir.path(), clock.clone()).await.unwrap();

@@ -1,5 +1,5 @@
-//! API keys: made, listed, revoked. The text of a key is in the answer that makes it and nowhere
-//! else.
+//! API keys: creating, listing and revoking them. Only the response that creates a key contains its
+//! text.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::api::middleware::auth::{self, Caller, Role};
-use crate::api::http::page::Page;
-use crate::api::http::query::Query;
-use crate::api::http::problem::{ApiError, FieldError, ProblemDocument};
-use crate::api::state::ApiState;
 use crate::api::http::custom_verb::Segments;
-use crate::api::intake::body;
 use crate::api::http::page;
+use crate::api::http::page::Page;
+use crate::api::http::problem::{ApiError, FieldError};
+use crate::api::http::query::Query;
+use crate::api::intake::body;
+use crate::api::middleware::auth::{self, Caller, Role};
+use crate::api::state::ApiState;
 use crate::store::api_keys::KeyRow;
 
-/// A key to be made.
+/// A key to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRequest {
-    /// What it may do.
+    /// What the key allows.
     pub role: Role,
-    /// The only subscription that it sees; null: all.
+    /// The only subscription that the key sees; null: all.
     #[serde(default)]
     pub subscription: Option<String>,
-    /// For people.
+    /// A label for people; at most 200 bytes.
     #[serde(default)]
     pub label: Option<String>,
 }
@@ -37,30 +37,32 @@ pub struct KeyRequest {
 /// A key without its text.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct KeyView {
-    /// Its public id.
+    /// The key's public id.
     #[schema(example = "key_019ab0c1d2e3f4")]
     pub id: String,
-    /// What it may do.
+    /// What the key allows.
     pub role: String,
-    /// The only subscription that it sees; null: all.
+    /// The only subscription that the key sees; null: all.
     pub subscription: Option<String>,
-    /// For people.
+    /// A label for people; at most 200 bytes.
     pub label: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: String,
-    /// The key itself: only in the answer that makes it.
+    /// The key itself; only in the response that creates it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "egk_0123456789abcdef0123456789abcdef")]
     pub key: Option<String>,
 }
 
-/// Make a key. Its text is shown this once.
+/// Create a key
+///
+/// Only this response contains the text of the key.
 #[utoipa::path(
     post, path = "/v1/keys", tag = "configure", operation_id = "createKey",
     request_body = KeyRequest,
     responses(
-        (status = 201, description = "Made.", body = KeyView),
-        (status = 400, description = "Malformed, or the subscription is not known.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 201, description = "Created.", body = KeyView),
+        (status = 400, description = "Malformed request, or unknown subscription."),
     ),
 )]
 pub async fn create_key(
@@ -74,7 +76,7 @@ pub async fn create_key(
     let (parts, content) = request.into_parts();
     let wanted: KeyRequest = body::read_json(&state, &parts.headers, content).await?;
     let subscription = match &wanted.subscription {
-        // A bound admin makes keys for its own subscription only.
+        // A bound admin creates keys only for its own subscription.
         None => caller.subscription,
         Some(name) => match state
             .configuration
@@ -87,7 +89,7 @@ pub async fn create_key(
                 return Err(ApiError::invalid(vec![FieldError::new(
                     "/subscription",
                     "unknown_subscription",
-                    format!("there is no subscription `{name}`"),
+                    format!("unknown subscription `{name}`"),
                 )]));
             }
         },
@@ -106,7 +108,7 @@ pub async fn create_key(
         key = row.id,
         role = row.role,
         by = caller.key_id,
-        "key made"
+        "key created"
     );
     let view = KeyView {
         key: Some(key.text.expose_secret().to_owned()),
@@ -120,7 +122,7 @@ pub async fn create_key(
         .into_response())
 }
 
-/// All keys that are not revoked, without their texts.
+/// List the keys that are not revoked, without their texts
 #[utoipa::path(
     get, path = "/v1/keys", tag = "configure", operation_id = "listKeys",
     responses((status = 200, description = "All of them.", body = Page<KeyView>)),
@@ -141,14 +143,14 @@ pub async fn list_keys(
     Ok(page::answer(&uri, items, None))
 }
 
-/// Revoke a key.
+/// Revoke a key
 #[utoipa::path(
     delete, path = "/v1/keys/{id}", tag = "configure", operation_id = "revokeKey",
     params(("id" = String, Path, description = "`key_…`")),
     responses(
-        (status = 204, description = "It no longer opens anything."),
-        (status = 404, description = "Not known.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It is the key of this request.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 204, description = "Revoked."),
+        (status = 404, description = "Unknown key."),
+        (status = 409, description = "The key is the one of this request."),
     ),
 )]
 pub async fn revoke_key(
@@ -163,7 +165,7 @@ pub async fn revoke_key(
     if id == caller.key_id {
         return Err(ApiError::Conflict {
             code: "own_key",
-            detail: "a key cannot revoke itself: use another admin key".to_owned(),
+            detail: "a key cannot revoke itself; use another admin key".to_owned(),
         });
     }
     let visible = state.store.keys().await?.into_iter().any(|row| {
@@ -176,7 +178,7 @@ pub async fn revoke_key(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// A row for a new key, with a public id that sorts by time of creation.
+/// A new key's row. Its public id sorts by time of creation.
 #[must_use]
 pub fn new_row(
     now: Wall,
@@ -192,7 +194,7 @@ pub fn new_row(
     );
     KeyRow {
         id,
-        role: role.as_str().to_owned(),
+        role: role.into_str().to_owned(),
         subscription,
         label,
         created_at: now,

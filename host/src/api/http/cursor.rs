@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::problem::ApiError;
 
-/// The list that a cursor belongs to; a cursor of another list is refused.
+/// The list that a cursor belongs to. Another list refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
     Executions,
@@ -23,31 +23,37 @@ impl List {
             Self::Events => 'e',
         }
     }
-}
 
-/// The cursor of a position in a list.
-#[must_use]
-pub fn write(list: List, position: i64) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}{position}", list.letter()))
-}
+    #[must_use]
+    pub fn cursor(self, position: i64) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{}{position}", self.letter()))
+    }
 
-/// The position of a cursor.
-///
-/// # Errors
-/// [`ApiError::Invalid`] when it is not a cursor of this list.
-pub fn read(list: List, cursor: &str) -> Result<i64, ApiError> {
-    URL_SAFE_NO_PAD
-        .decode(cursor)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|text| text.strip_prefix(list.letter())?.parse().ok())
-        .ok_or_else(|| {
-            ApiError::parameter(
-                "cursor",
-                "invalid_value",
-                "expected a cursor as given in `next` of the same list",
-            )
-        })
+    /// The cursor of the next page. `None`: this page is the last.
+    #[must_use]
+    pub fn next<T>(self, rows: &[T], limit: u32, position: fn(&T) -> i64) -> Option<String> {
+        let last = rows.last().filter(|_| rows.len() == limit as usize)?;
+        Some(self.cursor(position(last)))
+    }
+
+    /// The position of a cursor.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] if it is not a cursor of this list.
+    pub fn position(self, cursor: &str) -> Result<i64, ApiError> {
+        URL_SAFE_NO_PAD
+            .decode(cursor)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .and_then(|text| text.strip_prefix(self.letter())?.parse().ok())
+            .ok_or_else(|| {
+                ApiError::parameter(
+                    "cursor",
+                    "invalid_value",
+                    "expected a cursor from `next` of the same list",
+                )
+            })
+    }
 }
 
 #[cfg(test)]
@@ -56,14 +62,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cursors_come_back_and_foreign_ones_do_not() {
-        assert_eq!(
-            read(List::Jobs, &write(List::Jobs, 1 << 40)).unwrap(),
-            1 << 40
-        );
-        assert!(read(List::Jobs, &write(List::Executions, 7)).is_err());
+    fn cursor_is_read_by_its_own_list_only() {
+        let cursor = List::Jobs.cursor(1 << 40);
+        assert_eq!(List::Jobs.position(&cursor).unwrap(), 1 << 40);
+        assert!(List::Jobs.position(&List::Executions.cursor(7)).is_err());
         for nonsense in ["", "%", "abc", "ajEyMw=="] {
-            assert!(read(List::Jobs, nonsense).is_err(), "{nonsense}");
+            assert!(List::Jobs.position(nonsense).is_err(), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn next_page_exists_only_after_a_full_page() {
+        let next = |rows: &[i64]| List::Jobs.next(rows, 2, |row| *row);
+        assert_eq!(next(&[1, 2]), Some(List::Jobs.cursor(2)));
+        assert_eq!(next(&[1]), None);
     }
 }

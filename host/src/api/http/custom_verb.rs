@@ -1,12 +1,12 @@
-//! Custom verbs (AIP-136): `/v1/executions/exe_…:cancel`. The router matches whole segments, so the
-//! last one is split here.
+//! Custom verbs (AIP-136): `/v1/executions/exe_…:cancel`. The router matches whole segments; this
+//! splits the last one.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 
 use super::problem::ApiError;
 
-/// The parameters of the path, decoded, in the order of the path.
+/// The decoded parameters of the path, in their order.
 #[derive(Clone, Debug)]
 pub struct Segments(pub Vec<String>);
 
@@ -16,7 +16,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segments {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let raw = RawPathParams::from_request_parts(parts, state)
             .await
-            .map_err(|_| ApiError::NotFound("there is nothing under this path".to_owned()))?;
+            .map_err(|_| ApiError::NotFound("no route for this path".to_owned()))?;
         Ok(Self(
             raw.iter().map(|(_, value)| value.to_owned()).collect(),
         ))
@@ -36,20 +36,22 @@ impl Segments {
     }
 }
 
-/// A last segment in its two parts: the name, and the verb behind its last colon.
+/// Splits a segment into the name and the verb after its last colon.
 ///
 /// # Errors
-/// 404 when there is no verb: the path has no POST of its own.
+/// 404 if there is no verb.
 pub fn split(segment: &str) -> Result<(&str, &str), ApiError> {
     segment
         .rsplit_once(':')
         .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| ApiError::NotFound("POST needs a verb here, like `:cancel`".to_owned()))
+        .ok_or_else(|| {
+            ApiError::NotFound("POST needs a verb here, for example `:cancel`".to_owned())
+        })
 }
 
 #[must_use]
 pub fn unknown(verb: &str, known: &str) -> ApiError {
-    ApiError::NotFound(format!("there is no verb `:{verb}` here, expected {known}"))
+    ApiError::NotFound(format!("unknown verb `:{verb}`, expected {known}"))
 }
 
 #[cfg(test)]
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verb_is_behind_the_last_colon() {
+    fn verb_is_after_the_last_colon() {
         assert_eq!(split("exe_1:cancel").unwrap(), ("exe_1", "cancel"));
         assert_eq!(split("a:b:pause").unwrap(), ("a:b", "pause"));
         assert_eq!(split("exe_1").unwrap_err().status(), 404);

@@ -1,13 +1,12 @@
 //! Entity tags (RFC 9110, section 8.8) of documents and executions, and the preconditions that name
 //! them.
 
+use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
 use http::{HeaderMap, HeaderValue, header};
 
-use super::problem::ApiError;
-
-/// The strong tag of a document: its version, and a digest of its state where that is not the
-/// ordinary one (empty). `If-Match` looks at the version only: a pause changes what is answered,
-/// and nothing that somebody wrote.
+/// The strong tag of a document: its version, and a digest of its state unless that is the usual
+/// one (empty). `If-Match` compares only the version, because a pause changes the response and not
+/// the document.
 #[must_use]
 pub fn of_document(version: i64, state: &str) -> HeaderValue {
     let text = if state.is_empty() {
@@ -29,63 +28,54 @@ fn digest(text: &[u8]) -> String {
     hex::encode(&aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text).as_ref()[..12])
 }
 
-/// What `If-Match` asks of a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IfMatch {
     Absent,
-    /// That it exists: `*`.
+    /// `*`: the document must exist.
     Exists,
-    /// That it is at this version.
-    Version(i64),
+    /// The document must be at one of these versions. Empty if no tag can be one of a document.
+    Versions(Vec<i64>),
 }
 
-/// Reads `If-Match`.
-///
-/// # Errors
-/// [`ApiError::Precondition`] for a tag that no version of a document ever has.
-pub fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
-    let Some(value) = headers.get(header::IF_MATCH) else {
-        return Ok(IfMatch::Absent);
-    };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(IfMatch::Exists);
+/// Reads `If-Match` by hand, because the typed header compares whole tags.
+#[must_use]
+pub fn if_match(headers: &HeaderMap) -> IfMatch {
+    if !headers.contains_key(header::IF_MATCH) {
+        return IfMatch::Absent;
     }
-    text.strip_prefix('"')
-        .and_then(|t| t.strip_suffix('"'))
-        .and_then(|t| {
-            t.split_once('-')
-                .map_or(t, |(version, _)| version)
-                .parse()
-                .ok()
-        })
-        .map(IfMatch::Version)
-        .ok_or_else(|| {
-            ApiError::Precondition(format!("If-Match {text} is not an ETag of this document"))
-        })
+    let fields = headers.get_all(header::IF_MATCH).iter();
+    let tags: Vec<&str> = fields
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .map(str::trim)
+        .collect();
+    if tags == ["*"] {
+        return IfMatch::Exists;
+    }
+    IfMatch::Versions(tags.into_iter().filter_map(version).collect())
+}
+
+/// The version in a document's tag. A weak tag never matches (RFC 9110, section 13.1.1).
+fn version(tag: &str) -> Option<i64> {
+    let text = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let version = text.split_once('-').map_or(text, |(version, _)| version);
+    version.parse().ok()
 }
 
 /// `If-None-Match: *`: the document must not exist yet.
 #[must_use]
 pub fn must_be_new(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|v| v.as_bytes() == b"*")
+    headers.typed_get() == Some(IfNoneMatch::any())
 }
 
 /// Whether `If-None-Match` names this tag (weak comparison, RFC 9110, section 8.8.3.2).
 #[must_use]
 pub fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
-    let opaque = |text: &str| text.trim().trim_start_matches("W/").to_owned();
-    let Ok(tag) = tag.to_str().map(opaque) else {
-        return false;
-    };
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split(','))
-        .any(|candidate| candidate.trim() == "*" || opaque(candidate) == tag)
+    let tag = tag.to_str().ok().and_then(|text| text.parse::<ETag>().ok());
+    match (headers.typed_get::<IfNoneMatch>(), tag) {
+        (Some(condition), Some(tag)) => !condition.precondition_passes(&tag),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -93,46 +83,55 @@ pub fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+        let field = |value: &&str| (name.clone(), HeaderValue::from_str(value).unwrap());
+        values.iter().map(field).collect()
     }
 
     #[test]
-    fn preconditions_are_read() {
-        assert_eq!(if_match(&HeaderMap::new()).unwrap(), IfMatch::Absent);
-        assert_eq!(
-            if_match(&headers(header::IF_MATCH, "*")).unwrap(),
-            IfMatch::Exists
-        );
-        assert_eq!(
-            if_match(&headers(header::IF_MATCH, "\"7\"")).unwrap(),
-            IfMatch::Version(7)
-        );
+    fn if_match_reads_versions_and_ignores_other_tags() {
+        let read = |values: &[&str]| if_match(&headers(header::IF_MATCH, values));
+        assert_eq!(if_match(&HeaderMap::new()), IfMatch::Absent);
+        assert_eq!(read(&["*"]), IfMatch::Exists);
+        assert_eq!(read(&["\"7\""]), IfMatch::Versions(vec![7]));
         let paused = of_document(7, "paused");
         assert_ne!(paused, of_document(7, ""));
         assert_eq!(
-            if_match(&headers(header::IF_MATCH, paused.to_str().unwrap())).unwrap(),
-            IfMatch::Version(7)
+            read(&[paused.to_str().unwrap()]),
+            IfMatch::Versions(vec![7])
         );
-        assert!(if_match(&headers(header::IF_MATCH, "7")).is_err());
-        assert!(if_match(&headers(header::IF_MATCH, "\"-7\"")).is_err());
-        assert!(if_match(&headers(header::IF_MATCH, "W/\"7\"")).is_err());
+        for bad in ["7", "\"-7\"", "W/\"7\"", ""] {
+            assert_eq!(read(&[bad]), IfMatch::Versions(Vec::new()), "{bad}");
+        }
     }
 
     #[test]
-    fn weak_comparison_ignores_the_prefix_and_takes_lists() {
+    fn if_match_takes_lists() {
+        let read = |values: &[&str]| if_match(&headers(header::IF_MATCH, values));
+        assert_eq!(read(&["\"1\", \"2\""]), IfMatch::Versions(vec![1, 2]));
+        assert_eq!(
+            read(&["\"1\"", "\"2\",W/\"3\""]),
+            IfMatch::Versions(vec![1, 2])
+        );
+    }
+
+    #[test]
+    fn if_none_match_compares_weakly_and_takes_lists() {
         let tag = of_state(b"one");
         assert_ne!(tag, of_state(b"two"));
         let text = tag.to_str().unwrap();
-        assert!(is_known(
-            &headers(header::IF_NONE_MATCH, &format!("\"x\", {text}")),
-            &tag
-        ));
-        assert!(is_known(
-            &headers(header::IF_NONE_MATCH, text.trim_start_matches("W/")),
-            &tag
-        ));
-        assert!(!is_known(&headers(header::IF_NONE_MATCH, "\"x\""), &tag));
+        let known = |value: &str| is_known(&headers(header::IF_NONE_MATCH, &[value]), &tag);
+        assert!(known(&format!("\"x\", {text}")));
+        assert!(known(text.trim_start_matches("W/")));
+        assert!(known("*"));
+        assert!(!known("\"x\""));
         assert!(!is_known(&HeaderMap::new(), &tag));
+    }
+
+    #[test]
+    fn if_none_match_star_means_new() {
+        assert!(must_be_new(&headers(header::IF_NONE_MATCH, &["*"])));
+        assert!(!must_be_new(&headers(header::IF_NONE_MATCH, &["\"1\""])));
+        assert!(!must_be_new(&HeaderMap::new()));
     }
 }

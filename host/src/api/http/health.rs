@@ -1,24 +1,26 @@
-//! `/livez`, `/readyz`, `/metrics`: for the machinery around the host, without a key.
+//! `/livez`, `/readyz` and `/metrics`, without a key.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
-use super::problem::{ApiError, ProblemDocument};
+use super::problem::ApiError;
 use crate::api::state::ApiState;
 use crate::store::documents::DocumentKind;
 
-#[utoipa::path(get, path = "/livez", tag = "operate", operation_id = "livez", security(()), responses((status = 200, description = "It lives.", body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/livez", tag = "operate", operation_id = "livez", summary = "Check that the process is running", security(()), responses((status = 200, description = "The process is running.", body = String, content_type = "text/plain")))]
 pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// The host has started, is not stopping, and its store answers.
+/// Check that the host accepts work
+///
+/// The host has started, is not stopping, and its store responds.
 #[utoipa::path(
     get, path = "/readyz", tag = "operate", operation_id = "readyz", security(()),
     responses(
-        (status = 200, description = "It takes work.", body = String, content_type = "text/plain"),
-        (status = 503, description = "Not yet, or no longer.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "The host accepts work.", body = String, content_type = "text/plain"),
+        (status = 503, description = "The host is starting or stopping, or its store fails."),
     ),
 )]
 pub async fn readyz(State(state): State<ApiState>) -> Result<&'static str, ApiError> {
@@ -32,7 +34,7 @@ pub async fn readyz(State(state): State<ApiState>) -> Result<&'static str, ApiEr
     if !state.store.takes_writes() {
         return Err(ApiError::Busy {
             code: "not_ready",
-            detail: "the store takes no more writes".to_owned(),
+            detail: "the store accepts no more writes".to_owned(),
             retry_after_s: 1,
         });
     }
@@ -40,13 +42,13 @@ pub async fn readyz(State(state): State<ApiState>) -> Result<&'static str, ApiEr
     Ok("ok\n")
 }
 
-/// Metrics in the text format of Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "operate", operation_id = "metrics", security(()), responses((status = 200, description = "All of them.", body = String, content_type = "text/plain")))]
+/// Get the metrics in the text format of Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "operate", operation_id = "metrics", security(()), responses((status = 200, description = "All metrics.", body = String, content_type = "text/plain")))]
 pub async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
     let page = state
         .metrics
         .as_ref()
-        .ok_or_else(|| ApiError::NotFound("this host keeps no metrics".to_owned()))?;
+        .ok_or_else(|| ApiError::NotFound("this host has no metrics".to_owned()))?;
     Ok((
         StatusCode::OK,
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],

@@ -1,10 +1,9 @@
-//! From a parser's complaint to the place in the document: serde gives line and column, people need
-//! a JSON pointer.
+//! Turns the line and column of a serde error into a JSON pointer.
 
 use super::problem::FieldError;
 use crate::documents::shape;
 
-/// The wrong place of a JSON text that could not be read as `T`, with what was expected there.
+/// The place of the error in a JSON text, and what was expected there.
 #[must_use]
 pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
     let sentence = error.to_string();
@@ -16,7 +15,7 @@ pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
         _ => "malformed_json",
     };
     let mut end = end_of(text, error.line(), error.column());
-    // A list or an object of which the parser wanted nothing is still unread.
+    // The parser has not read a list or an object that it did not expect.
     let unread =
         detail.starts_with("invalid type: sequence") || detail.starts_with("invalid type: map");
     if unread && matches!(text.get(end), Some(b'[' | b'{')) {
@@ -25,16 +24,15 @@ pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
     FieldError::new(pointer(text, end), code, detail)
 }
 
-/// Reads a JSON object as `T`, or says where it is not one.
+/// Reads a JSON object.
 ///
 /// # Errors
-/// The place (a JSON pointer) and what was expected there.
+/// The place, and what was expected there.
 pub fn read<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, FieldError> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let read = shape::by_name(&mut json).and_then(|value| json.end().map(|()| value));
     read.map_err(|error| match field_error(text, &error) {
-        // The parser speaks of the type that it reads into, which means nothing to whoever sent the
-        // text.
+        // The parser names the type that it reads into, which means nothing to a client.
         wrong
             if wrong.code == "wrong_type"
                 && OBJECTS.iter().any(|words| wrong.detail.contains(words)) =>
@@ -48,7 +46,7 @@ pub fn read<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, FieldErr
     })
 }
 
-/// What the parser says where it reads a type of ours from an object.
+/// How the parser names a type of ours that it reads from an object.
 const OBJECTS: [&str; 4] = [
     "expected struct ",
     "expected internally tagged enum ",
@@ -96,8 +94,7 @@ fn end_of(text: &[u8], line: usize, column: usize) -> usize {
     (start + column).min(text.len())
 }
 
-/// The JSON pointer of the value (or key) that ends before a byte, or begins with the one before
-/// it.
+/// The JSON pointer of the value or key that ends before a byte, or begins with the byte before it.
 fn pointer(text: &[u8], end: usize) -> String {
     let mut stack: Vec<Frame> = Vec::new();
     let mut at = 0;
@@ -222,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pointer_leads_to_the_wrong_value() {
+    fn json_pointer_leads_to_the_wrong_value() {
         for (text, pointer, code) in [
             (r#"{"name": 5}"#, "/name", "wrong_type"),
             (r#"{"name": true, "ids": []}"#, "/name", "wrong_type"),
@@ -286,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_count() {
+    fn json_pointer_counts_lines() {
         let (pointer, _, detail) =
             wrong("{\n  \"name\": \"a\\\"\",\n  \"ids\": [\n    \"x\",\n    7\n  ]\n}");
         assert_eq!(pointer, "/ids/1");

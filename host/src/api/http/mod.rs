@@ -2,6 +2,7 @@
 
 pub mod cursor;
 pub mod custom_verb;
+pub mod detached;
 pub mod etag;
 pub mod health;
 pub mod json_pointer;

@@ -1,4 +1,4 @@
-//! Pages of a list: `{"items":[…],"next":"<url>"}` and the same in a `Link` field (RFC 8288).
+//! Pages of a list: `{"items":[…],"next":"<url>"}`, with the next page also in `Link` (RFC 8288).
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Uri, header};
@@ -9,13 +9,13 @@ use utoipa::ToSchema;
 /// A page of a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// In the order of the list.
+    /// The items in the order of the list.
     pub items: Vec<T>,
-    /// The next page; null at the end.
+    /// The URL of the next page; null on the last page.
     pub next: Option<String>,
 }
 
-/// A page as an answer. `next`: the cursor of the next page.
+/// A page as a response. `next`: the cursor of the next page.
 pub fn answer<T: Serialize>(uri: &Uri, items: Vec<T>, next: Option<String>) -> Response {
     let next = next.map(|cursor| url_with(uri, &cursor));
     let mut headers = HeaderMap::new();
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_keeps_the_filters() {
+    fn next_page_keeps_the_filters() {
         let uri: Uri = "/v1/executions?status=failed%2Cqueued&cursor=old&limit=2"
             .parse()
             .unwrap();

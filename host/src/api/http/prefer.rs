@@ -1,15 +1,15 @@
-//! The `Prefer` request header (RFC 7240): how long to wait, and whether one bad item spoils the
+//! The `Prefer` request header (RFC 7240): how long to wait, and whether one invalid item fails the
 //! whole request.
 
 use http::{HeaderMap, HeaderValue};
 
-/// What the caller prefers. What is not known is ignored, as the RFC asks.
+/// Unknown preferences are ignored, as the RFC requires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Preferences {
     pub wait_s: Option<u64>,
     pub respond_async: bool,
     pub strict: bool,
-    /// `handling=lenient`, which is what happens anyway.
+    /// `handling=lenient`, the default.
     pub lenient: bool,
 }
 
@@ -40,8 +40,8 @@ impl Preferences {
         preferences
     }
 
-    /// How long to wait for the end, in milliseconds: what was asked for, else `default_ms`; never
-    /// more than `max_ms`.
+    /// How long to wait, in milliseconds: the preferred time, otherwise `default_ms`, but at most
+    /// `max_ms`.
     #[must_use]
     pub fn wait_ms(&self, default_ms: u64, max_ms: u64) -> u64 {
         match (self.wait_s, self.respond_async) {
@@ -51,7 +51,7 @@ impl Preferences {
         }
     }
 
-    /// The value of `Preference-Applied`, if a preference was honoured.
+    /// The value of `Preference-Applied`, if a preference was honored.
     #[must_use]
     pub fn applied(&self, waited: bool) -> Option<HeaderValue> {
         let mut applied = Vec::new();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn preferences_are_read_as_the_rfc_writes_them() {
+    fn preferences_follow_the_rfc() {
         assert_eq!(preferences(&[]), Preferences::default());
         assert_eq!(
             preferences(&["respond-async, wait=10"]),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_bounded() {
+    fn preferred_wait_is_bounded() {
         assert_eq!(preferences(&["wait=10"]).wait_ms(1000, 60_000), 10_000);
         assert_eq!(
             preferences(&["wait=99999999999999999"]).wait_ms(1000, 60_000),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_honoured_is_said_to_be_applied() {
+    fn preference_applied_lists_only_honored_preferences() {
         assert_eq!(
             preferences(&["wait=3"]).applied(true),
             Some(HeaderValue::from_static("wait=3"))

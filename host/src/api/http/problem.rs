@@ -1,9 +1,6 @@
-//! Every refusal of the API, in one place: its status, its stable code, and its document (RFC
-//! 9457).
+//! Every error of the API: its status, its stable code, and its problem document (RFC 9457).
 //!
-//! Promises `application/problem+json` with `type`, `title`, `status`, `detail`, `code`, `errors`
-//! and `trace_id`. What went wrong with a *job* is not a refusal of the API; that is the core's
-//! `Problem`.
+//! The core's `Problem` describes what went wrong with a job; that is not an error of the API.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
@@ -15,14 +12,14 @@ use crate::api::middleware::trace;
 use crate::store::StoreError;
 use crate::store::documents::DocumentError;
 
-/// The most places that one problem lists; the rest is counted in `errors_omitted`.
+/// Errors that one problem lists at most; `errors_omitted` counts the rest.
 pub const MAX_LISTED_ERRORS: usize = 100;
 
-/// One place of a request that is wrong.
+/// An error at one place of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
-    /// A JSON pointer (RFC 6901) into the body: `/jobs/17/action`. `?name` stands for a query
-    /// parameter, `#name` for a header.
+    /// A JSON pointer (RFC 6901) into the body, for example `/jobs/17/action`. `?name` is a query
+    /// parameter, `#name` a header.
     #[schema(example = "/jobs/17/action")]
     pub pointer: String,
     /// Stable and machine-readable.
@@ -33,7 +30,6 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// A wrong place.
     pub fn new(
         pointer: impl Into<String>,
         code: impl Into<String>,
@@ -46,7 +42,7 @@ impl FieldError {
         }
     }
 
-    /// The same place seen from further out: `/action` inside `/jobs/17`.
+    /// The same place seen from its container: `/action` inside `/jobs/17`.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
         if !self.pointer.starts_with(['?', '#']) {
@@ -59,145 +55,112 @@ impl FieldError {
 /// A problem document (RFC 9457).
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProblemDocument {
-    /// Names the kind of problem.
+    /// Identifies the kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "urn:egression:problem:invalid_request")]
     pub kind: String,
-    /// The kind of problem in words.
+    /// The kind of problem, for people.
     pub title: String,
     /// The HTTP status.
     #[schema(example = 400)]
     pub status: u16,
-    /// What happened this time.
+    /// What went wrong with this request.
     pub detail: String,
     /// Stable and machine-readable.
     #[schema(example = "invalid_request")]
     pub code: String,
-    /// The places that are wrong.
+    /// The errors by place.
     #[serde(default)]
     pub errors: Vec<FieldError>,
-    /// Wrong places that are not listed.
+    /// Errors that are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub errors_omitted: u64,
-    /// Finds the request in the host's log (W3C Trace Context).
+    /// Identifies the request in the host's log (W3C Trace Context).
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
     pub trace_id: String,
 }
 
-/// Why the API does not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The body cannot be read as what it should be: syntax, unknown fields, wrong types.
+    /// Wrong syntax, unknown fields or wrong types.
     #[error("{0}")]
     Malformed(FieldErrorText),
-    /// It can be read, and says what cannot be done.
     #[error("{detail}")]
     Invalid {
-        /// What is wrong as a whole.
         detail: String,
-        /// Where.
         errors: Vec<FieldError>,
-        /// Wrong places beyond those listed.
+        /// Errors beyond those listed.
         omitted: u64,
     },
-    /// `Prefer: handling=strict`, and some items are refused.
-    #[error(
-        "{refused} of the items are refused; nothing was stored, because handling=strict was preferred"
-    )]
+    /// Some items are invalid, and the client asked for `handling=strict`.
+    #[error("{refused} items are invalid; nothing was stored because of `handling=strict`")]
     ItemsRefused {
-        /// How many.
         refused: u64,
-        /// The first of them.
+        /// The first errors.
         errors: Vec<FieldError>,
     },
-    /// No key, or one that is not known.
     #[error("{0}")]
     Unauthenticated(&'static str),
     /// The key's role or subscription does not allow it.
     #[error("{0}")]
     Forbidden(String),
-    /// There is no such thing, or it belongs to another tenant.
+    /// It does not exist, or it belongs to another tenant.
     #[error("{0}")]
     NotFound(String),
-    /// The path is there, the method is not.
     #[error("{0} is not allowed here")]
     MethodNotAllowed(http::Method),
-    /// The body did not arrive in time.
     #[error("the body did not arrive within {0} ms (bound `api.body_timeout_ms`)")]
     BodyTimeout(u64),
-    /// The body stopped before its end.
-    #[error("the body was cut off: {0}; nothing was stored")]
+    #[error("the body is incomplete: {0}; nothing was stored")]
     CutOff(String),
-    /// It was there once.
+    /// It existed once.
     #[error("{0}")]
     Gone(String),
-    /// The thing's state does not allow it.
     #[error("{detail}")]
-    Conflict {
-        /// Which conflict.
-        code: &'static str,
-        /// In words.
-        detail: String,
-    },
-    /// Jobs that cannot be cancelled any more keep a thing from being removed, for a moment.
-    #[error("{name}: {jobs} jobs are in flight; the waiting ones are cancelled, ask again")]
-    UnderWay {
-        /// What they need.
-        name: String,
-        /// How many.
-        jobs: u64,
-    },
-    /// `If-Match` or `If-None-Match` does not hold.
+    Conflict { code: &'static str, detail: String },
+    /// A document cannot be deleted until its jobs in flight end.
+    #[error("{name}: {jobs} jobs are in flight; its waiting jobs are cancelled, try again")]
+    JobsInFlight { name: String, jobs: u64 },
     #[error("{0}")]
     Precondition(String),
-    /// A bound on size.
     #[error("{0}")]
     TooLarge(String),
-    /// The wrong media type or content coding.
     #[error("{0}")]
     UnsupportedType(String),
-    /// The idempotency key was used with another body.
-    #[error("the Idempotency-Key was used before with another body")]
+    #[error("the Idempotency-Key was already used with another body")]
     KeyReused,
-    /// A connector that is not taken in.
     #[error("{detail}")]
     ConnectorRefused {
-        /// Which rule it breaks: `not_a_component`, `wrong_world` …
+        /// `not_a_component`, `wrong_world` …
         code: String,
-        /// In words, with what is wrong.
         detail: String,
     },
-    /// A bound on work under way.
+    /// A bound over all callers.
     #[error("{detail}")]
     Busy {
-        /// Which bound.
         code: &'static str,
-        /// In words, with the bound's name.
+        /// Contains the name of the bound.
         detail: String,
-        /// When trying again makes sense.
         retry_after_s: u64,
     },
-    /// A bound on what one key may do.
+    /// A bound per API key.
     #[error("{detail}")]
     TooMany {
-        /// Which bound.
         code: &'static str,
-        /// In words, with the bound's name.
+        /// Contains the name of the bound.
         detail: String,
-        /// When trying again makes sense.
         retry_after_s: u64,
     },
-    /// The disk is full.
     #[error(
-        "the disk is full; nothing acknowledged is lost, and it works again when there is room"
+        "the disk is full; acknowledged jobs are safe, and the host resumes when space is free"
     )]
     StorageFull,
-    /// The host's own fault. The text is for the operator's log and is not given out.
+    /// The text is for the operator's log; the client does not get it.
     #[error("{0}")]
     Internal(String),
 }
 
-/// One wrong place that is the whole story.
+/// An error that is the only one.
 #[derive(Clone, Debug)]
 pub struct FieldErrorText(pub FieldError);
 
@@ -212,16 +175,14 @@ impl std::fmt::Display for FieldErrorText {
 }
 
 impl ApiError {
-    /// A body that cannot be read, with the place.
     #[must_use]
     pub const fn malformed(error: FieldError) -> Self {
         Self::Malformed(FieldErrorText(error))
     }
 
-    /// A request that can be read but not done, with the places.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = errors.first().map_or_else(
-            || "the request is not valid".to_owned(),
+            || "the request is invalid".to_owned(),
             |e| FieldErrorText(e.clone()).to_string(),
         );
         Self::Invalid {
@@ -231,17 +192,16 @@ impl ApiError {
         }
     }
 
-    /// A query parameter that is wrong.
+    /// An invalid query parameter.
     pub fn parameter(name: &str, code: &str, detail: impl Into<String>) -> Self {
         Self::invalid(vec![FieldError::new(format!("?{name}"), code, detail)])
     }
 
-    /// A thing that is not there (for this key).
-    pub fn not_found(what: &str, name: impl std::fmt::Display) -> Self {
-        Self::NotFound(format!("there is no {what} `{name}`"))
+    /// It does not exist for this key.
+    pub fn not_found(kind: &str, name: impl std::fmt::Display) -> Self {
+        Self::NotFound(format!("unknown {kind} `{name}`"))
     }
 
-    /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -255,7 +215,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Gone(_) => StatusCode::GONE,
-            Self::Conflict { .. } | Self::UnderWay { .. } => StatusCode::CONFLICT,
+            Self::Conflict { .. } | Self::JobsInFlight { .. } => StatusCode::CONFLICT,
             Self::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -267,47 +227,44 @@ impl ApiError {
         }
     }
 
-    /// The stable code and the title that goes with it.
-    fn kind(&self) -> (&str, &'static str) {
+    /// The stable code, and the title for people.
+    fn code_and_title(&self) -> (&str, &'static str) {
         match self {
-            Self::Malformed(_) => ("malformed_request", "The request cannot be read"),
-            Self::Invalid { .. } => ("invalid_request", "The request cannot be done as it is"),
-            Self::ItemsRefused { .. } => ("items_refused", "Some items are refused"),
-            Self::Unauthenticated(_) => ("unauthenticated", "A valid API key is needed"),
-            Self::Forbidden(_) => ("forbidden", "The API key does not allow this"),
+            Self::Malformed(_) => ("malformed_request", "Malformed request"),
+            Self::Invalid { .. } => ("invalid_request", "Invalid request"),
+            Self::ItemsRefused { .. } => ("items_refused", "Invalid items"),
+            Self::Unauthenticated(_) => ("unauthenticated", "Missing or invalid API key"),
+            Self::Forbidden(_) => ("forbidden", "Not allowed for this API key"),
             Self::NotFound(_) => ("not_found", "Not found"),
             Self::MethodNotAllowed(_) => ("method_not_allowed", "Method not allowed"),
-            Self::BodyTimeout(_) => ("body_timeout", "The body came too slowly"),
-            Self::CutOff(_) => ("body_cut_off", "The body was cut off"),
-            Self::Gone(_) => ("gone", "No longer kept"),
-            Self::Conflict { code, .. } => (code, "The state of the thing does not allow this"),
-            Self::UnderWay { .. } => ("jobs_in_flight", "Jobs are in flight"),
-            Self::Precondition(_) => ("precondition_failed", "A precondition does not hold"),
-            Self::TooLarge(_) => ("too_large", "Too large"),
+            Self::BodyTimeout(_) => ("body_timeout", "Request body timed out"),
+            Self::CutOff(_) => ("body_cut_off", "Incomplete request body"),
+            Self::Gone(_) => ("gone", "Expired"),
+            Self::Conflict { code, .. } => (code, "Conflict with the current state"),
+            Self::JobsInFlight { .. } => ("jobs_in_flight", "Jobs are in flight"),
+            Self::Precondition(_) => ("precondition_failed", "Precondition failed"),
+            Self::TooLarge(_) => ("too_large", "Request too large"),
             Self::UnsupportedType(_) => (
                 "unsupported_media_type",
-                "Unsupported media type or content coding",
+                "Unsupported media type or content encoding",
             ),
-            Self::KeyReused => (
-                "idempotency_key_reused",
-                "The Idempotency-Key belongs to another body",
-            ),
-            Self::ConnectorRefused { code, .. } => (code, "The connector is refused"),
-            Self::Busy { code, .. } => (code, "Busy: try again later"),
-            Self::TooMany { code, .. } => (code, "Too much at once from this API key"),
-            Self::StorageFull => ("storage_full", "The disk is full"),
-            Self::Internal(_) => ("internal", "The host failed"),
+            Self::KeyReused => ("idempotency_key_reused", "Idempotency-Key already used"),
+            Self::ConnectorRefused { code, .. } => (code, "Connector refused"),
+            Self::Busy { code, .. } => (code, "Temporarily unavailable"),
+            Self::TooMany { code, .. } => (code, "Too many requests"),
+            Self::StorageFull => ("storage_full", "Disk full"),
+            Self::Internal(_) => ("internal", "Internal error"),
         }
     }
 
-    /// The document, with the trace id of the request that is being served.
+    /// The document, with the trace id of the current request.
     #[must_use]
     pub fn document(self) -> ProblemDocument {
-        let (code, title) = self.kind();
+        let (code, title) = self.code_and_title();
         let (code, title, status) = (code.to_owned(), title.to_owned(), self.status().as_u16());
         let detail = match &self {
             Self::Internal(_) => {
-                "The host failed; its log has the reason under this trace id.".to_owned()
+                "internal error; the host's log has the cause under this trace id".to_owned()
             }
             other => other.to_string(),
         };
@@ -345,11 +302,10 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Full => Self::StorageFull,
             StoreError::Disk(reason) => {
-                tracing::error!(reason, trace_id = trace::current(), "the disk refuses");
-                let detail = "the disk of the host refuses; nothing was stored".to_owned();
+                tracing::error!(reason, trace_id = trace::current(), "disk error");
                 Self::Busy {
                     code: "store_disk",
-                    detail,
+                    detail: "the host's disk returned an error; nothing was stored".to_owned(),
                     retry_after_s: 5,
                 }
             }
@@ -364,7 +320,7 @@ impl From<StoreError> for ApiError {
             },
             StoreError::ConnectionGone => Self::Conflict {
                 code: "connection_removed",
-                detail: format!("{error}; nothing was stored, send it again"),
+                detail: format!("{error}; nothing was stored, send the request again"),
             },
             StoreError::Closed => Self::Busy {
                 code: "stopping",
@@ -384,8 +340,7 @@ impl From<DocumentError> for ApiError {
             DocumentError::Stale { .. } => Self::Precondition(error.to_string()),
             DocumentError::ManagedByFile => Self::Conflict {
                 code: "managed_by_file",
-                detail: "the configuration file looks after this document; change it there"
-                    .to_owned(),
+                detail: "the configuration file manages this document; change it there".to_owned(),
             },
             DocumentError::Missing(_) => Self::NotFound(error.to_string()),
             DocumentError::InUse(detail) => Self::Conflict {
@@ -413,14 +368,13 @@ impl IntoResponse for ApiError {
             Self::Busy { retry_after_s, .. } | Self::TooMany { retry_after_s, .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
-            Self::UnderWay { .. } => {
+            Self::JobsInFlight { .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
             Self::StorageFull => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(30));
             }
-            // After these the rest of the body was not read, so the connection cannot be used
-            // again.
+            // The rest of the body was not read, so the connection cannot be reused.
             Self::BodyTimeout(_) | Self::TooLarge(_) => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -450,7 +404,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_names_the_place_and_counts_what_it_leaves_out() {
+    fn problem_lists_a_bounded_number_of_errors_and_counts_the_rest() {
         let errors = (0..150)
             .map(|i| {
                 FieldError::new(
@@ -477,14 +431,14 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_text_is_not_given_out() {
+    fn internal_error_hides_its_cause() {
         let document = ApiError::from(StoreError::Database("secret path".into())).document();
         assert_eq!(document.status, 500);
         assert!(!document.detail.contains("secret"));
     }
 
     #[test]
-    fn a_full_disk_and_a_busy_store_say_when_to_come_back() {
+    fn store_errors_that_pass_set_retry_after() {
         for error in [
             StoreError::Full,
             StoreError::Disk(String::new()),
@@ -502,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn pointers_of_parameters_are_not_moved() {
+    fn field_error_under_a_container_keeps_parameter_pointers() {
         assert_eq!(
             FieldError::new("/action", "x", "y")
                 .under("/jobs/17")

@@ -1,15 +1,16 @@
-//! Query parameters: taken one by one by name; what is left over at the end is refused, as unknown
-//! fields of a body are.
+//! Query parameters. A handler takes them by name; the rest is refused as unknown, like the unknown
+//! fields of a body.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use url::form_urlencoded;
 
+use super::cursor::List;
 use super::problem::{ApiError, FieldError};
 use crate::api::state::ApiState;
 use crate::store::rows::Context;
 
-/// The parameters of one request that were not taken yet.
+/// The parameters of a request that no handler has taken yet.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     pairs: Vec<(String, String)>,
@@ -40,10 +41,8 @@ impl Query {
         }
     }
 
-    /// A parameter that may be given once.
-    ///
     /// # Errors
-    /// 400 when it is given twice.
+    /// 400 if the parameter is repeated.
     pub fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         let mut values: Vec<String> = self
             .pairs
@@ -54,22 +53,20 @@ impl Query {
             return Err(ApiError::parameter(
                 name,
                 "duplicate_field",
-                "expected once",
+                "expected only once",
             ));
         }
         Ok(values.pop().filter(|v| !v.is_empty()))
     }
 
-    /// A parameter that must be given.
-    ///
     /// # Errors
-    /// 400 when it is missing.
+    /// 400 if the parameter is missing or repeated.
     pub fn need(&mut self, name: &str) -> Result<String, ApiError> {
         self.take(name)?
             .ok_or_else(|| ApiError::parameter(name, "required", "this parameter is required"))
     }
 
-    /// A list: the parameter may be repeated, and its values separated by commas.
+    /// A list: repeated, or with values separated by commas.
     pub fn list(&mut self, name: &str) -> Vec<String> {
         let values = self
             .pairs
@@ -85,18 +82,14 @@ impl Query {
             .collect()
     }
 
-    /// `true` or `false`; absent is false.
-    ///
     /// # Errors
-    /// 400 for another word.
+    /// 400 unless it is absent (false), `true` or `false`.
     pub fn flag(&mut self, name: &str) -> Result<bool, ApiError> {
         self.flag_or(name, false)
     }
 
-    /// The same with another word for absent.
-    ///
     /// # Errors
-    /// 400 for another word.
+    /// 400 unless it is absent, `true` or `false`.
     pub fn flag_or(&mut self, name: &str, absent: bool) -> Result<bool, ApiError> {
         match self.take(name)?.as_deref() {
             None => Ok(absent),
@@ -110,25 +103,49 @@ impl Query {
         }
     }
 
+    /// A list of words, each read by `parse`.
+    ///
+    /// # Errors
+    /// 400 for a word that is not one of `known`.
+    pub fn words<T>(
+        &mut self,
+        name: &str,
+        known: &[&str],
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, ApiError> {
+        let read = |word: String| {
+            parse(&word).ok_or_else(|| {
+                let known = known.join(", ");
+                let detail = format!("unknown {name} `{word}`, expected one of {known}");
+                ApiError::parameter(name, "invalid_value", detail)
+            })
+        };
+        self.list(name).into_iter().map(read).collect()
+    }
+
     /// `limit`: the length of a page.
     ///
     /// # Errors
-    /// 400 when it is no number from 1 to the bound.
+    /// 400 unless it is a number from 1 to the bound.
     pub fn limit(&mut self) -> Result<u32, ApiError> {
         let bound = self.page_limit;
         let Some(text) = self.take("limit")? else {
             return Ok(self.page_default.min(bound));
         };
-        text.parse()
-            .ok()
-            .filter(|n| (1..=bound).contains(n))
-            .ok_or_else(|| {
-                ApiError::parameter(
-                    "limit",
-                    "invalid_value",
-                    format!("expected a number from 1 to {bound} (bound `api.page_limit`)"),
-                )
-            })
+        let limit = text.parse().ok().filter(|n| (1..=bound).contains(n));
+        limit.ok_or_else(|| {
+            let detail = format!("expected a number from 1 to {bound} (bound `api.page_limit`)");
+            ApiError::parameter("limit", "invalid_value", detail)
+        })
+    }
+
+    /// `cursor`: the position where the last page ended.
+    ///
+    /// # Errors
+    /// 400 if it is not a cursor of this list.
+    pub fn cursor(&mut self, list: List) -> Result<Option<i64>, ApiError> {
+        let cursor = self.take("cursor")?;
+        cursor.map(|text| list.position(&text)).transpose()
     }
 
     /// All `PREFIX.name=value` pairs.
@@ -144,7 +161,7 @@ impl Query {
             .collect()
     }
 
-    /// Refuses what nobody took.
+    /// Refuses the parameters that were not taken.
     ///
     /// # Errors
     /// 400 that names each.
@@ -153,15 +170,11 @@ impl Query {
             return Ok(());
         }
         let unknown = |(name, _): (String, String)| {
-            FieldError::new(
-                format!("?{name}"),
-                "unknown_field",
-                format!("unknown parameter `{name}`"),
-            )
+            let detail = format!("unknown parameter `{name}`");
+            FieldError::new(format!("?{name}"), "unknown_field", detail)
         };
-        Err(ApiError::invalid(
-            self.pairs.into_iter().map(unknown).collect(),
-        ))
+        let unknown = self.pairs.into_iter().map(unknown).collect();
+        Err(ApiError::invalid(unknown))
     }
 }
 
@@ -175,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_taken_by_name_and_the_rest_is_refused() {
+    fn query_refuses_parameters_that_no_handler_took() {
         let mut query = query(
             "state=failed,rejected&state=unknown&limit=7&context.run=2026-11-21&context.a=b%20c&x=1",
         );
@@ -193,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_refused() {
+    fn query_refuses_wrong_values() {
         for text in [
             "limit=0",
             "limit=1001",
@@ -201,19 +214,14 @@ mod tests {
             "limit=-1",
             "limit=1&limit=2",
         ] {
-            assert_eq!(
-                query(text).limit().unwrap_err().status(),
-                400,
-                "{text}"
-            );
+            assert_eq!(query(text).limit().unwrap_err().status(), 400, "{text}");
         }
         assert_eq!(query("").limit().unwrap(), 100);
         assert!(query("f=yes").flag("f").is_err());
         assert!(query("f=true").flag("f").unwrap());
         assert!(query("f=no").flag_or("f", true).is_err());
         assert!(
-            query("").flag_or("f", true).unwrap()
-                && !query("f=false").flag_or("f", true).unwrap()
+            query("").flag_or("f", true).unwrap() && !query("f=false").flag_or("f", true).unwrap()
         );
         assert!(query("").need("id").is_err());
     }

@@ -1,8 +1,7 @@
-//! Reads request bodies: media type, content coding, bounds, time, and the hash that tells a replay
-//! from another request.
+//! Reads request bodies: media type, content encoding, bounds, deadline, and the hash that identifies
+//! a repeated request.
 //!
-//! Promises that decoding is streamed and bounded: a small body that expands without end is refused
-//! early.
+//! Decoding is streamed and bounded: a small body that expands without end is refused early.
 
 use std::io::Write as _;
 
@@ -17,7 +16,7 @@ use tokio::time::Instant;
 use crate::api::http::problem::{ApiError, FieldError};
 use crate::api::state::ApiState;
 
-/// Compressed bytes that are decoded at once; deflate expands at most about a thousandfold.
+/// Compressed bytes to decode at once. Deflate expands at most about a thousandfold.
 const DECODE_STEP_BYTES: usize = 2048;
 /// Below this size the expansion ratio does not matter.
 const RATIO_FREE_BYTES: u64 = 8 * 1024 * 1024;
@@ -29,17 +28,16 @@ pub const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 #[derive(Clone, Copy, Debug)]
 pub struct BodyBounds {
     pub max_bytes: u64,
-    /// The setting's name, for the refusal.
+    /// The name of the setting, for the error.
     pub max_bytes_name: &'static str,
     pub max_ratio: u64,
-    /// All of it, in milliseconds.
+    /// For the whole body.
     pub timeout_ms: u64,
-    /// The instant that follows from it.
     pub deadline: Instant,
 }
 
 impl BodyBounds {
-    /// The bounds of a body that begins to arrive now.
+    /// The bounds of a body that starts to arrive now.
     #[must_use]
     pub fn from_now(state: &ApiState, max_bytes: u64, max_bytes_name: &'static str) -> Self {
         let timeout_ms = state.settings.body_timeout_ms;
@@ -65,10 +63,8 @@ pub struct BodyReader {
 }
 
 impl BodyReader {
-    /// Begins to read.
-    ///
     /// # Errors
-    /// 415 for a content coding other than gzip, 413 if the length announced is beyond the bound.
+    /// 415 for an encoding other than gzip, 413 if `Content-Length` exceeds the bound.
     pub fn new(headers: &HeaderMap, body: Body, bounds: BodyBounds) -> Result<Self, ApiError> {
         let coding = headers
             .get(header::CONTENT_ENCODING)
@@ -80,7 +76,7 @@ impl BodyReader {
             "gzip" | "x-gzip" => Some(MultiGzDecoder::new(Vec::new())),
             other => {
                 return Err(ApiError::UnsupportedType(format!(
-                    "Content-Encoding `{other}` is not supported, expected gzip or none"
+                    "unsupported Content-Encoding `{other}`, expected gzip or none"
                 )));
             }
         };
@@ -103,10 +99,10 @@ impl BodyReader {
         })
     }
 
-    /// The next decoded bytes; none at the end.
+    /// The next decoded bytes; `None` at the end.
     ///
     /// # Errors
-    /// 408 when time is up, 413 beyond a bound, 400 when it is cut off or is not gzip.
+    /// 408 after the deadline, 413 beyond a bound, 400 if the body is incomplete or not gzip.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
             if self.pending.is_empty() {
@@ -167,7 +163,7 @@ impl BodyReader {
         };
         decoder.try_finish().map_err(|_| {
             ApiError::CutOff(
-                "the gzip data end before their trailer, or do not match it".to_owned(),
+                "the gzip data ends before its trailer or does not match it".to_owned(),
             )
         })?;
         let rest = Bytes::from(std::mem::take(decoder.get_mut()));
@@ -194,7 +190,7 @@ impl BodyReader {
     }
 }
 
-/// Reads a whole body of bounded size.
+/// The whole body and its hash.
 pub async fn read_whole(
     headers: &HeaderMap,
     body: Body,
@@ -208,8 +204,7 @@ pub async fn read_whole(
     Ok((whole, reader.finish()))
 }
 
-/// A text without the byte order mark that some writers put before it (RFC 8259, section 8.1: a
-/// parser may ignore it).
+/// A text without its byte order mark, which a parser may ignore (RFC 8259, section 8.1).
 #[must_use]
 pub fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(text)
@@ -230,24 +225,22 @@ pub fn media_type(headers: &HeaderMap) -> String {
         .to_ascii_lowercase()
 }
 
-/// Checks the media type of the body.
-///
 /// # Errors
-/// 415 that names what is expected.
+/// 415 for another media type.
 pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ApiError> {
     let found = media_type(headers);
     if found == expected {
         return Ok(());
     }
     Err(ApiError::UnsupportedType(format!(
-        "Content-Type `{found}` is not supported here, expected {expected}"
+        "unsupported Content-Type `{found}`, expected {expected}"
     )))
 }
 
-/// Reads a JSON body as `T`.
+/// Reads a JSON body.
 ///
 /// # Errors
-/// 415, 413, 408, or 400 with the place that is wrong.
+/// 415, 413, 408, or 400 with the place.
 pub async fn read_json<T: serde::de::DeserializeOwned>(
     state: &ApiState,
     headers: &HeaderMap,

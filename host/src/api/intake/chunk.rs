@@ -1,15 +1,15 @@
-//! The items of one request on their way into the store, and how many bytes they hold: in the chunk
-//! that is filled, and in all.
+//! Collects items for one write to the store, and counts their bytes: in the chunk, and in the whole
+//! request.
 //!
-//! A field of `defaults` is sent once and kept with every job, so the size of the body bounds
-//! nothing: what it becomes is counted.
+//! The client sends a field of `defaults` once and every job stores it, so the size of the body
+//! bounds nothing. The expanded size is counted.
 
 use crate::api::http::problem::ApiError;
 use crate::store::rows::{StagedItem, StagedJob};
 
 /// Items in one write to the store.
 const CHUNK_ITEMS: usize = 1000;
-/// What an item is counted as beside its texts, towards `stage_max_bytes`.
+/// Counted for each item in addition to its texts, towards `stage_max_bytes`.
 const ITEM_BYTES: u64 = 300;
 
 /// The items of one write.
@@ -22,17 +22,15 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Adds an item.
-    ///
     /// # Errors
-    /// 413 when the request's texts become more than `expanded_max_bytes`.
+    /// 413 if the texts of the request exceed `expanded_max_bytes`.
     pub fn push(&mut self, item: StagedItem, expanded_max_bytes: u64) -> Result<(), ApiError> {
         let texts = text_bytes(&item);
         self.expanded_bytes += texts;
         if self.expanded_bytes > expanded_max_bytes {
             return Err(ApiError::TooLarge(format!(
-                "with each job's own copy of what `defaults` and the items give, the request becomes more than {expanded_max_bytes} bytes \
-                 (bound `api.expanded_max_bytes`)"
+                "the request expands to more than {expanded_max_bytes} bytes, with `defaults` and the \
+                 item's fields copied to each job (bound `api.expanded_max_bytes`)"
             )));
         }
         self.bytes += ITEM_BYTES + texts;
@@ -40,20 +38,20 @@ impl Chunk {
         Ok(())
     }
 
-    /// It is time to write it: 1,000 items, or `stage_max_bytes`.
+    /// It has 1,000 items, or `stage_max_bytes`.
     #[must_use]
     pub const fn is_full(&self, stage_max_bytes: u64) -> bool {
         self.items.len() >= CHUNK_ITEMS || self.bytes >= stage_max_bytes
     }
 
-    /// The items, to be written. The next ones fill another chunk.
+    /// The items to write. Later items form the next chunk.
     pub fn take(&mut self) -> Vec<StagedItem> {
         self.bytes = 0;
         std::mem::take(&mut self.items)
     }
 }
 
-/// The bytes of an item's texts, as the store keeps them.
+/// The bytes of an item's texts in the store.
 fn text_bytes(item: &StagedItem) -> u64 {
     let bytes = match item {
         StagedItem::Job(job) => of_job(job),
@@ -110,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chunk_is_as_full_as_its_texts_are_long() {
+    fn chunk_counts_the_bytes_of_its_texts() {
         let mut chunk = Chunk::default();
         let refused = |message: String| StagedItem::Refused {
             index: 0,
@@ -128,7 +126,7 @@ mod tests {
         assert_eq!(
             error.status(),
             413,
-            "the chunks of one request are counted together"
+            "all chunks of a request count together"
         );
     }
 }

@@ -1,35 +1,35 @@
-//! Cycles of `depends_on` inside one request: the item that closes one is refused at the door.
+//! Cycles of `depends_on` within one request. The item that closes a cycle is refused.
 
 use std::collections::{HashMap, HashSet};
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::object::ObjectHash;
 
-/// Objects visited at most in the search for one cycle; a deeper chain is refused.
+/// Objects visited at most in one search. A deeper chain is refused.
 const MAX_STEPS: usize = 10_000;
-/// Steps of all searches of one request; after that whatever may close a cycle is refused.
+/// Steps of all searches of one request. After that, every dependency that might close a cycle is
+/// refused.
 const MAX_REQUEST_STEPS: usize = 1_000_000;
 
 type Node = (ConnectionId, ObjectHash);
 
-/// The dependencies of one request's jobs so far.
+/// The dependencies in one request so far.
 #[derive(Debug, Default)]
 pub struct Dependencies {
     parents: HashMap<Node, Vec<ObjectHash>>,
-    /// Objects that somebody depends on: only these can close a cycle.
+    /// Objects that others depend on. Only these can close a cycle.
     depended_on: HashSet<Node>,
     edges: usize,
-    /// Steps of the searches so far.
+    /// Steps of all searches so far.
     steps: usize,
 }
 
-/// Why a dependency is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DependencyError {
     Cycle,
-    /// The chain behind it is too long to be searched, or the request's searches together are.
+    /// The chain is too long to search, or the searches of the request together are.
     TooDeep,
-    /// The request has too many.
+    /// The request has too many dependencies.
     TooMany,
 }
 
@@ -37,7 +37,7 @@ impl Dependencies {
     /// Adds an object's parents, all or none.
     ///
     /// # Errors
-    /// When this closes a cycle, or a bound is reached.
+    /// The parents close a cycle, or a bound is reached.
     pub fn add(
         &mut self,
         connection: ConnectionId,
@@ -64,7 +64,7 @@ impl Dependencies {
         Ok(())
     }
 
-    /// Looks for `child` among the ancestors of its parents to be.
+    /// Looks for `child` among the ancestors of its new parents.
     fn search(
         &mut self,
         connection: ConnectionId,
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edge_that_closes_a_cycle_is_refused_and_leaves_nothing() {
+    fn cycle_is_refused_and_leaves_nothing() {
         let mut dependencies = Dependencies::default();
         assert_eq!(add(&mut dependencies, 1, &[1]), Err(DependencyError::Cycle));
         assert_eq!(add(&mut dependencies, 1, &[2]), Ok(()));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn long_chains_are_cheap_in_both_directions_and_bounded() {
+    fn chain_length_is_bounded_and_cheap_in_both_directions() {
         let mut dependencies = Dependencies::default();
         for i in 0..50_000 {
             assert_eq!(add(&mut dependencies, i + 1, &[i]), Ok(()));
@@ -146,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn all_searches_of_a_request_together_are_bounded() {
+    fn cycle_search_is_bounded_per_request() {
         let mut dependencies = Dependencies::default();
         for i in 0..9_999 {
             assert_eq!(add(&mut dependencies, i + 1, &[i]), Ok(()));
         }
-        // Each of these is depended on, and has the whole chain behind it.
+        // Others depend on each of these, and each depends on the whole chain.
         let mut taken = 0;
         for i in 20_000..30_000 {
             assert_eq!(add(&mut dependencies, i + 100_000, &[i]), Ok(()));
@@ -164,12 +164,12 @@ mod tests {
         assert_eq!(
             add(&mut dependencies, 50_000, &[9_999]),
             Ok(()),
-            "what nobody depends on needs no search"
+            "an object without dependents needs no search"
         );
     }
 
     #[test]
-    fn the_number_of_dependencies_is_bounded() {
+    fn dependency_count_is_bounded() {
         let mut dependencies = Dependencies::default();
         let parents = [ObjectHash(2), ObjectHash(3)];
         assert_eq!(

@@ -1,7 +1,7 @@
-//! What is wrong with one submission by itself, each place with a sentence.
+//! Checks the fields of a submission that need no documents.
 //!
-//! Promises that the report stays small however large the submission is: [`MAX_ITEM_ERRORS`]
-//! places, and of every text that it repeats the beginning.
+//! The report is small for a submission of any size: it has at most [`MAX_ITEM_ERRORS`] errors and
+//! repeats only the beginning of a text.
 
 use egression_core::domain::action::Action;
 use egression_core::domain::object::ObjectKey;
@@ -15,35 +15,35 @@ use crate::store::rows::Context;
 pub const MAX_OBJECT_ID_BYTES: usize = 512;
 /// The longest partition key and `client_ref` in bytes.
 pub const MAX_WORD_BYTES: usize = 200;
-/// Pairs of a context, those of the execution included.
+/// Pairs of a context, including those of the execution.
 pub const MAX_CONTEXT_PAIRS: usize = 10;
 /// The longest name or value in a context, in bytes.
 pub const MAX_CONTEXT_BYTES: usize = 256;
-/// Wrong places that are reported of one submission; the rest is counted.
+/// Errors reported per submission; the rest is counted.
 pub const MAX_ITEM_ERRORS: usize = 20;
-/// Bytes that a sentence repeats of what was sent.
+/// Bytes of a text that an error repeats.
 const SHOWN_BYTES: usize = 60;
 
-/// The beginning of a text that was sent, for a sentence about it.
+/// The beginning of a text from the client, for an error about it.
 pub fn shown(text: &str) -> String {
     submission::excerpt(text.as_bytes(), SHOWN_BYTES)
 }
 
-/// Whether an object can be named in a report: what is longer than any object is not kept.
+/// Whether an object can be named in a report: too long names are not stored.
 pub fn is_nameable(object: &ObjectKey) -> bool {
     object.id.len() <= MAX_OBJECT_ID_BYTES && object.object_type.len() <= MAX_OBJECT_ID_BYTES
 }
 
-/// Collects what is wrong with one submission.
+/// The errors of one submission.
 #[derive(Default)]
-pub struct Check {
+pub struct FieldChecks {
     errors: Vec<FieldError>,
     omitted: u64,
 }
 
-impl Check {
-    /// Notes a wrong place. What `detail` repeats of the submission goes through [`shown`].
-    pub fn wrong(&mut self, pointer: &str, code: &str, detail: String) {
+impl FieldChecks {
+    /// Adds an error. Texts from the client in `detail` go through [`shown`].
+    pub fn wrong(&mut self, pointer: &str, code: &str, detail: impl Into<String>) {
         if self.errors.len() < MAX_ITEM_ERRORS {
             self.errors.push(FieldError::new(pointer, code, detail));
         } else {
@@ -51,18 +51,17 @@ impl Check {
         }
     }
 
-    /// Nothing is wrong so far.
     pub const fn is_good(&self) -> bool {
         self.errors.is_empty()
     }
 
-    /// All that is wrong, as far as it is kept, and how much is not.
+    /// The errors, and the number of those that were not kept.
     pub fn into_errors(mut self) -> Vec<FieldError> {
         if self.omitted > 0 {
             self.errors.push(FieldError::new(
                 "",
                 "more_errors",
-                format!("{} more places are wrong", self.omitted),
+                format!("{} more errors", self.omitted),
             ));
         }
         self.errors
@@ -90,7 +89,7 @@ impl Check {
             self.wrong(
                 "/object_ids",
                 "required",
-                "at least one object id is needed".to_owned(),
+                "at least one object id is required",
             );
         }
         if let Some(at) = ids.iter().position(|id| {
@@ -111,7 +110,7 @@ impl Check {
                 pointer,
                 "invalid_value",
                 format!(
-                    "`{}` is no instant, expected RFC 3339 like 2026-11-21T08:00:00Z",
+                    "`{}` is not a time, expected RFC 3339 like 2026-11-21T08:00:00Z",
                     shown(text)
                 ),
             );
@@ -128,7 +127,7 @@ impl Check {
             self.wrong(
                 "/expires_at",
                 "invalid_value",
-                "expected an instant after `scheduled_at`".to_owned(),
+                "expected a time after `scheduled_at`",
             );
         }
         (scheduled, expires)
@@ -146,7 +145,7 @@ impl Check {
         i8::try_from(priority).unwrap_or(0)
     }
 
-    pub fn words(&mut self, item: &Submission) {
+    pub fn texts(&mut self, item: &Submission) {
         for (pointer, word) in [
             ("/partition_key", &item.partition_key),
             ("/client_ref", &item.client_ref),
@@ -170,7 +169,9 @@ impl Check {
             self.wrong(
                 "/context",
                 "too_many",
-                format!("expected at most {MAX_CONTEXT_PAIRS} pairs, those of `defaults` included"),
+                format!(
+                    "expected at most {MAX_CONTEXT_PAIRS} pairs, including those of `defaults`"
+                ),
             );
         }
         if context.iter().any(|(name, value)| {
@@ -179,7 +180,10 @@ impl Check {
             self.wrong(
                 "/context",
                 "invalid_value",
-                format!("expected names of 1 to {MAX_CONTEXT_BYTES} bytes and values of at most {MAX_CONTEXT_BYTES}"),
+                format!(
+                    "expected names of 1 to {MAX_CONTEXT_BYTES} bytes and values of at most \
+                     {MAX_CONTEXT_BYTES} bytes"
+                ),
             );
         }
     }
@@ -187,14 +191,14 @@ impl Check {
     pub fn payload(&mut self, item: &Submission, max_bytes: u64) {
         let Some(payload) = &item.payload else { return };
         if !payload.get().starts_with('{') {
-            self.wrong("/payload", "wrong_type", "expected an object".to_owned());
+            self.wrong("/payload", "wrong_type", "expected an object");
         }
         if payload.get().len() as u64 > max_bytes {
             self.wrong(
                 "/payload",
                 "too_large",
                 format!(
-                    "the body is larger than {max_bytes} bytes (bound `api.max_payload_bytes`)"
+                    "the payload is larger than {max_bytes} bytes (bound `api.max_payload_bytes`)"
                 ),
             );
         }
@@ -202,15 +206,11 @@ impl Check {
             self.wrong(
                 "/payload",
                 "invalid_value",
-                "an inline body goes with exactly one object id".to_owned(),
+                "a payload requires exactly one object id",
             );
         }
         if item.action == Some(Action::Delete) {
-            self.wrong(
-                "/payload",
-                "invalid_value",
-                "a delete has no body".to_owned(),
-            );
+            self.wrong("/payload", "invalid_value", "a delete has no payload");
         }
     }
 

@@ -1,27 +1,28 @@
-//! `Idempotency-Key`: the same key and body give the same execution, however often the request is
-//! repeated.
+//! `Idempotency-Key`: a repeated request with the same key and body returns the same execution. This
+//! module compares the bodies.
 //!
-//! The durable mark is written by the store in the transaction that seals the jobs; this knows what
-//! is being received at the moment and compares bodies. Scope: subscription and operation.
+//! Keys are scoped to subscription and operation. The store writes a key in the transaction that
+//! seals the jobs; the keys of requests that are still arriving are in memory.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use egression_core::domain::ids::SubscriptionId;
 use http::HeaderMap;
+use parking_lot::Mutex;
 
 use crate::api::http::problem::{ApiError, FieldError};
+use crate::store::rows::IdempotencyRecord;
 
 /// The longest key in bytes.
 pub const MAX_KEY_BYTES: usize = 255;
 
 type Scope = (SubscriptionId, &'static str, String);
 
-/// Keys whose first request is still being received.
 #[derive(Debug, Default)]
 pub struct Receiving(Mutex<HashSet<Scope>>);
 
-/// Holds a key until the request is through, whatever its end.
+/// Holds a key until its request ends.
 #[derive(Debug)]
 pub struct Held {
     receiving: Arc<Receiving>,
@@ -29,10 +30,8 @@ pub struct Held {
 }
 
 impl Receiving {
-    /// Takes a key.
-    ///
     /// # Errors
-    /// 409 while another request holds it.
+    /// 409 while another request holds the key.
     pub fn hold(
         self: &Arc<Self>,
         subscription: SubscriptionId,
@@ -40,12 +39,7 @@ impl Receiving {
         key: &str,
     ) -> Result<Held, ApiError> {
         let scope = (subscription, operation, key.to_owned());
-        let inserted = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(scope.clone());
-        if inserted {
+        if self.0.lock().insert(scope.clone()) {
             return Ok(Held {
                 receiving: Arc::clone(self),
                 scope,
@@ -53,25 +47,23 @@ impl Receiving {
         }
         Err(ApiError::Conflict {
             code: "request_in_progress",
-            detail: "the first request with this Idempotency-Key is still being received; repeat it later".to_owned(),
+            detail: "the host is still receiving the first request with this Idempotency-Key; \
+                     repeat the request later"
+                .to_owned(),
         })
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.receiving
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.scope);
+        self.receiving.0.lock().remove(&self.scope);
     }
 }
 
-/// The key of a request, written bare or as a quoted string (RFC 9651, section 3.3.3).
+/// The key of a request, bare or as a quoted string (RFC 9651, section 3.3.3).
 ///
 /// # Errors
-/// 400 when it is empty, too long, or has characters that are not visible ASCII.
+/// 400 if it is empty, too long, or not visible ASCII.
 pub fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
@@ -86,7 +78,7 @@ pub fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         || !key.bytes().all(|b| (0x20..0x7f).contains(&b))
     {
         let detail = format!(
-            "expected 1 to {MAX_KEY_BYTES} characters of visible ASCII, bare or in double quotes"
+            "expected 1 to {MAX_KEY_BYTES} visible ASCII characters, bare or in double quotes"
         );
         return Err(ApiError::invalid(vec![FieldError::new(
             "#idempotency-key",
@@ -95,6 +87,18 @@ pub fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         )]));
     }
     Ok(Some(key))
+}
+
+/// Whether a request repeats the first one with its key.
+///
+/// # Errors
+/// 422 if its body differs.
+pub fn require_same_body(first: &IdempotencyRecord, body_hash: [u8; 32]) -> Result<(), ApiError> {
+    if first.body_hash == body_hash {
+        Ok(())
+    } else {
+        Err(ApiError::KeyReused)
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_and_bare_keys_are_the_same() {
+    fn idempotency_key_is_the_same_quoted_or_bare() {
         assert_eq!(key(&HeaderMap::new()).unwrap(), None);
         assert_eq!(
             key(&headers(b"\"run-7\"")).unwrap(),
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_held_once_and_given_back() {
+    fn idempotency_key_is_held_by_one_request() {
         let receiving = Arc::new(Receiving::default());
         let held = receiving.hold(SubscriptionId(1), "bulk", "k").unwrap();
         assert_eq!(

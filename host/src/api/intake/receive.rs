@@ -1,8 +1,7 @@
-//! Receives one request's submissions: from the body's pieces into staging, and at the end one
-//! seal.
+//! Receives the submissions of one request: stages the pieces of the body and seals them at the end.
 //!
-//! Promises that nothing is visible before the seal, that a body that breaks off leaves nothing,
-//! and that memory holds at most one chunk (`staging.rs`) beside the item being read.
+//! Nothing is visible before the seal, and an incomplete body stores nothing. Memory holds at most
+//! one chunk (`chunk.rs`) and the current item.
 
 use std::sync::Arc;
 
@@ -12,44 +11,44 @@ use egression_core::domain::ids::{
 use egression_core::domain::problem::Problem;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::validate::{Acceptance, Accepted};
-use crate::api::middleware::auth::Caller;
-use super::fields::{self, MAX_CONTEXT_BYTES, MAX_CONTEXT_PAIRS};
-use super::idempotency::Held;
-use super::submission::{self, Submission};
-use crate::api::http::problem::{ApiError, FieldError, MAX_LISTED_ERRORS};
-use super::splitter::{Piece, SplitError};
 use super::chunk::Chunk;
-use crate::api::state::ApiState;
+use super::fields::{self, MAX_CONTEXT_BYTES, MAX_CONTEXT_PAIRS};
+use super::idempotency::{self, Held};
+use super::splitter::{Piece, SplitError};
+use super::submission::{self, Submission};
+use super::validate::{Accepted, Validator};
+use crate::api::http::problem::{ApiError, FieldError, MAX_LISTED_ERRORS};
+use crate::api::middleware::auth::Caller;
 use crate::api::middleware::trace;
+use crate::api::state::ApiState;
 use crate::documents::catalogue::Catalogue;
 use crate::store::StoreError;
 use crate::store::rows::{
     IdempotencyMark, IdempotencyRecord, NewExecution, ProgressRow, Sealed, StagedItem,
 };
 
-/// Bytes of a refused item that are kept.
+/// Bytes of a refused item that are stored.
 const EXCERPT_BYTES: usize = 200;
 
-/// What the request's head says.
+/// From the request's headers.
 #[derive(Clone, Debug)]
 pub struct Head {
     pub operation: &'static str,
-    /// One refused item refuses the whole.
+    /// One invalid item fails the whole request.
     pub strict: bool,
     pub key: Option<String>,
     pub traceparent: Option<String>,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// The execution: new, or that of the first request with the same key.
+    /// The new execution, or that of the first request with the same key.
     pub execution: ExecutionSeq,
     pub id: ExecutionId,
-    /// One object on one channel, due now: worth waiting for.
+    /// One object on one channel, due now: the response waits for it by default.
     pub single: bool,
-    /// It is the execution of an earlier request.
+    /// The execution is that of an earlier request.
     pub replayed: bool,
 }
 
@@ -65,30 +64,28 @@ pub struct Intake {
     jobs: u32,
     refused: u64,
     refusals: Vec<FieldError>,
-    /// What is wrong with the first item, while none has named a subscription that is known.
+    /// The errors of the first item, until an item names a known subscription.
     unowned: Vec<FieldError>,
     scheduled_later: bool,
 }
 
-/// What is known once the subscription is.
+/// Known once the subscription is.
 struct Open {
     subscription: SubscriptionId,
     new: NewExecution,
-    acceptance: Acceptance,
+    validator: Validator,
     replay: Option<IdempotencyRecord>,
     _held: Option<Held>,
 }
 
 impl Intake {
-    /// Begins to receive.
-    ///
     /// # Errors
-    /// 503 when the backlog is full.
+    /// 503 if the backlog is full.
     pub fn new(state: ApiState, caller: Caller, head: Head) -> Result<Self, ApiError> {
         let (backlog, max) = (state.store.backlog(), state.settings.backlog_max);
         if backlog >= max {
             let detail = format!(
-                "{backlog} jobs are unfinished, and no more than {max} are taken (bound `api.backlog_max`)"
+                "{backlog} jobs are unfinished; the limit is {max} (bound `api.backlog_max`)"
             );
             return Err(ApiError::Busy {
                 code: "backlog_full",
@@ -116,7 +113,7 @@ impl Intake {
     /// Takes a piece of a bulk body.
     ///
     /// # Errors
-    /// What spoils the request as a whole.
+    /// Errors that fail the whole request.
     pub async fn piece(&mut self, piece: Piece) -> Result<(), ApiError> {
         match piece {
             Piece::Defaults(text) => {
@@ -136,7 +133,7 @@ impl Intake {
     /// Takes the whole body of `POST /v1/jobs`. Its context is that of the execution.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The body is malformed or invalid.
     pub async fn only(&mut self, text: &[u8]) -> Result<(), ApiError> {
         let mut submission = Submission::read(text).map_err(ApiError::malformed)?;
         self.defaults.context = submission.context.take();
@@ -155,7 +152,7 @@ impl Intake {
         if self.open.is_none() {
             match self.owner(submission.subscription.as_deref(), pointer) {
                 Ok((subscription, name)) => self.open = Some(self.begin(subscription, name).await?),
-                // The request is of the subscription that the first item with a known one names.
+                // The first item with a known subscription decides whose request it is.
                 Err(errors)
                     if self.head.operation == "bulk" && self.defaults.subscription.is_none() =>
                 {
@@ -173,7 +170,7 @@ impl Intake {
         if open.replay.is_some() {
             return Ok(());
         }
-        match open.acceptance.accept(submission) {
+        match open.validator.validate(submission) {
             Ok(accepted) => self.take(accepted, pointer).await,
             Err(errors) => {
                 let errors: Vec<FieldError> = errors
@@ -185,7 +182,7 @@ impl Intake {
         }
     }
 
-    /// Whose the request is, by the defaults, an item or the key.
+    /// The subscription of the request, named by the defaults, an item or the key.
     fn owner(
         &self,
         named: Option<&str>,
@@ -202,7 +199,7 @@ impl Intake {
             .map_err(|(code, detail)| vec![FieldError::new(place, code, detail)])
     }
 
-    /// The subscription is known now: looks whether this is a replay.
+    /// The subscription is known now: finds out whether the request is a repeated one.
     async fn begin(&self, subscription: SubscriptionId, name: String) -> Result<Open, ApiError> {
         let catalogue = self.state.configuration.catalogue();
         check_context(self.defaults.context.as_ref(), self.head.operation)?;
@@ -224,7 +221,7 @@ impl Intake {
         };
         let context = self.defaults.context.clone().filter(|c| !c.is_empty());
         let shared = context.as_ref().map_or(0, std::collections::BTreeMap::len);
-        let told = context
+        let inherited = context
             .as_ref()
             .and_then(|c| c.get("traceparent"))
             .filter(|t| trace::is_traceparent(t))
@@ -235,18 +232,18 @@ impl Intake {
             subscription,
             operation: self.head.operation,
             context,
-            traceparent: told.or_else(|| self.head.traceparent.clone()),
+            traceparent: inherited.or_else(|| self.head.traceparent.clone()),
             created_at: now,
         };
         let (connectors, settings) = (
             Arc::clone(&self.state.connectors),
             Arc::clone(&self.state.settings),
         );
-        let acceptance = Acceptance::new(catalogue, connectors, name, settings, shared);
+        let validator = Validator::new(catalogue, connectors, name, settings, shared);
         Ok(Open {
             subscription,
             new,
-            acceptance,
+            validator,
             replay,
             _held: held,
         })
@@ -261,13 +258,14 @@ impl Intake {
         let total = u64::from(self.jobs) + accepted.jobs();
         if total > u64::from(max) {
             return Err(ApiError::TooLarge(format!(
-                "{pointer}: the request expands to more than {max} jobs (bound `api.max_jobs_per_request`)"
+                "{pointer}: the request expands to more than {max} jobs (bound \
+                 `api.max_jobs_per_request`)"
             )));
         }
         self.scheduled_later |= accepted
             .scheduled_at()
             .is_some_and(|at| at > self.state.clock.wall());
-        // Once strict handling has refused one item nothing more needs to be staged.
+        // With strict handling, nothing more needs to be staged after one invalid item.
         if self.head.strict && self.refused > 0 {
             return Ok(());
         }
@@ -321,7 +319,7 @@ impl Intake {
             return Ok(());
         }
         if self.open.is_none() {
-            // Nothing can be staged for nobody, and memory does not grow with the body.
+            // Without a subscription nothing can be staged, and memory must not grow with the body.
             return Err(ApiError::invalid(self.unowned.clone()));
         }
         self.stage().await
@@ -341,17 +339,17 @@ impl Intake {
         Ok(())
     }
 
-    /// The body is whole: seals, and tells the scheduler after the commit.
+    /// Seals the execution at the end of the body, and wakes the scheduler after the commit.
     ///
     /// # Errors
-    /// What spoils the request as a whole; call [`Self::abandon`] then.
+    /// Errors that fail the whole request. Then call [`Self::abandon`].
     pub async fn finish(&mut self, body_hash: [u8; 32]) -> Result<Received, ApiError> {
         let Some(open) = &self.open else {
             return Err(match (self.items, self.head.strict) {
                 (0, _) => ApiError::invalid(vec![FieldError::new(
                     "/jobs",
                     "required",
-                    "at least one job is needed",
+                    "at least one job is required",
                 )]),
                 (_, true) => self.all_refusals(),
                 (_, false) => ApiError::invalid(self.unowned.clone()),
@@ -366,7 +364,7 @@ impl Intake {
         let (subscription, new, id) = (open.subscription, open.new.clone(), open.new.id);
         let sealed = match self.seal(new, body_hash).await {
             Ok(sealed) => sealed,
-            // Another request was sealed under the key after this one had looked it up.
+            // Another request with the key was sealed after this one looked it up.
             Err(StoreError::KeyUsed) => {
                 self.abandon().await;
                 let key = self.head.key.clone().unwrap_or_default();
@@ -416,17 +414,15 @@ impl Intake {
         self.state.store.seal(execution, mark).await
     }
 
-    /// The execution of the first request with the key, if this is the same request.
+    /// The execution of the first request with the key, if this one repeats it.
     async fn replay(
         &self,
         first: &IdempotencyRecord,
         body_hash: [u8; 32],
     ) -> Result<Received, ApiError> {
-        if first.body_hash != body_hash {
-            return Err(ApiError::KeyReused);
-        }
+        idempotency::require_same_body(first, body_hash)?;
         let gone =
-            || ApiError::Gone("the execution of this Idempotency-Key is no longer kept".to_owned());
+            || ApiError::Gone("the execution of this Idempotency-Key has expired".to_owned());
         let status = self
             .state
             .store
@@ -459,8 +455,8 @@ impl Intake {
             return;
         };
         if let Err(error) = self.state.store.abandon(execution).await {
-            // What is left of it is looked for every `store.removal_interval_ms`.
-            tracing::warn!(execution = execution.0, %error, "an unfinished submission was not removed at once");
+            // The store removes the rest every `store.removal_interval_ms`.
+            tracing::warn!(execution = execution.0, %error, "incomplete submission was not removed");
         }
     }
 }
@@ -482,7 +478,7 @@ impl From<SplitError> for ApiError {
     }
 }
 
-/// Whose request it is. A name that the key may not see is answered as one that is not there.
+/// The subscription of the request. One that the key does not see is unknown.
 fn subscription(
     catalogue: &Catalogue,
     caller: &Caller,
@@ -495,19 +491,19 @@ fn subscription(
         (None, Some(own)) => Ok(own),
         (None, None) => Err((
             "required",
-            "`subscription` is required with a key that is not bound to one".to_owned(),
+            "`subscription` is required with a key that is not bound to a subscription".to_owned(),
         )),
         (Some(name), _) => match catalogue.subscription(name).map(|found| found.id) {
             Some(id) if caller.sees(id) => Ok((id, name.to_owned())),
             _ => Err((
                 "unknown_subscription",
-                format!("there is no subscription `{}`", fields::shown(name)),
+                format!("unknown subscription `{}`", fields::shown(name)),
             )),
         },
     }
 }
 
-/// The execution's own context, as one pair too many spoils it whole.
+/// Checks the context of the execution, which all its jobs share.
 fn check_context(
     context: Option<&crate::store::rows::Context>,
     operation: &str,
@@ -528,7 +524,8 @@ fn check_context(
         "/context"
     };
     let detail = format!(
-        "expected at most {MAX_CONTEXT_PAIRS} pairs with names of 1 to {max} bytes and values of at most {max}"
+        "expected at most {MAX_CONTEXT_PAIRS} pairs, with names of 1 to {max} bytes and values of \
+         at most {max} bytes"
     );
     Err(ApiError::invalid(vec![FieldError::new(
         pointer,
@@ -537,7 +534,7 @@ fn check_context(
     )]))
 }
 
-/// A refused item's problem: the first place, and all sentences.
+/// The problem of a refused item: the first place and all details.
 fn refusal(errors: &[FieldError]) -> Problem {
     let sentences: Vec<&str> = errors.iter().map(|error| error.detail.as_str()).collect();
     let (code, pointer) = errors.first().map_or(("invalid_request", ""), |e| {

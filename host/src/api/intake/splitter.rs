@@ -1,9 +1,8 @@
-//! Finds the items of a bulk request in a body that arrives in pieces, so that memory does not grow
-//! with the body.
+//! Finds the items of a bulk request in a body that arrives in pieces.
 //!
-//! Promises to hold at most one item (bounded) and the piece at hand. What an item says is left to
-//! `item.rs`; this only knows where it begins and ends, and whether the frame around the items is
-//! JSON.
+//! Memory does not grow with the body: it holds at most one bounded item and the current piece. The
+//! splitter only knows where an item begins and ends, and whether the frame around the items is
+//! JSON; `submission.rs` reads the items.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,14 +16,14 @@ use crate::api::http::problem::FieldError;
 pub enum Framing {
     /// `{"defaults":{…},"jobs":[{…},…]}`, with `defaults` first.
     Json,
-    /// One job a line; the first line may be `{"defaults":{…}}`.
+    /// One job per line; the first line can be `{"defaults":{…}}`.
     Lines,
 }
 
 /// A part of the body, as raw JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// The fields that every job has unless it says otherwise.
+    /// The fields of every job that does not have its own value.
     Defaults(Vec<u8>),
     Item(Vec<u8>),
 }
@@ -32,7 +31,7 @@ pub enum Piece {
 /// Why the body cannot be split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SplitError {
-    /// The frame is not what it should be.
+    /// The frame is not as expected.
     Malformed(FieldError),
     /// One item is larger than the bound.
     ItemTooLarge { pointer: String },
@@ -45,7 +44,7 @@ pub struct Splitter {
     framing: Framing,
     max_item_bytes: usize,
     at: Place,
-    /// How much of a byte order mark was read; none: it has ended, or there was none.
+    /// Bytes of a byte order mark read so far; `None`: it has ended, or there is none.
     mark: Option<usize>,
     scan: Scan,
     current: Vec<u8>,
@@ -73,7 +72,6 @@ enum Place {
 }
 
 impl Splitter {
-    /// A splitter for one body.
     #[must_use]
     pub fn new(framing: Framing, max_item_bytes: u64) -> Self {
         Self {
@@ -89,10 +87,10 @@ impl Splitter {
         }
     }
 
-    /// Takes the next bytes and appends what is complete.
+    /// Takes the next bytes and appends the pieces that are complete.
     ///
     /// # Errors
-    /// When the frame is broken or an item too large. The splitter cannot go on after that.
+    /// The frame is malformed, or an item is too large. The splitter is unusable after that.
     pub fn feed(&mut self, bytes: &[u8], pieces: &mut Vec<Piece>) -> Result<(), SplitError> {
         let bytes = self.behind_mark(bytes)?;
         match self.framing {
@@ -101,10 +99,10 @@ impl Splitter {
         }
     }
 
-    /// The body is at its end.
+    /// Ends the body.
     ///
     /// # Errors
-    /// When it ends in the middle.
+    /// The body is incomplete.
     pub fn finish(&mut self, pieces: &mut Vec<Piece>) -> Result<(), SplitError> {
         match self.framing {
             Framing::Json if self.at == Place::End => Ok(()),
@@ -115,7 +113,7 @@ impl Splitter {
         }
     }
 
-    /// What is behind a byte order mark at the very beginning, which may come in pieces.
+    /// Skips a byte order mark at the beginning of the body, which can arrive in pieces.
     fn behind_mark<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8], SplitError> {
         while let (Some(at), Some(first)) = (self.mark, bytes.first()) {
             if BYTE_ORDER_MARK.get(at) == Some(first) {
@@ -147,7 +145,8 @@ impl Splitter {
         let first = self.items == 0 && !self.seen_defaults;
         if first && is_defaults_line(&line) {
             self.seen_defaults = true;
-            let defaults: DefaultsLine = json_pointer::read(&line).map_err(SplitError::Malformed)?;
+            let defaults: DefaultsLine =
+                json_pointer::read(&line).map_err(SplitError::Malformed)?;
             pieces.push(Piece::Defaults(defaults.defaults.get().as_bytes().to_vec()));
         } else {
             self.items += 1;
@@ -183,7 +182,7 @@ impl Splitter {
         Ok(())
     }
 
-    /// Moves over a byte of the frame itself.
+    /// Moves over a byte of the frame.
     fn punctuation(&mut self, byte: u8) -> Result<(), SplitError> {
         self.at = match (self.at, byte) {
             (Place::Start, b'{') => Place::FirstKey,
@@ -226,14 +225,14 @@ impl Splitter {
         Ok(())
     }
 
-    /// Decides by the key just read what its value may be.
+    /// Decides by the current key which value is allowed.
     fn check_key(&self) -> Result<(), SplitError> {
         let problem = match (self.current.as_slice(), self.seen_defaults, self.seen_jobs) {
             (b"defaults", false, false) | (b"jobs", _, false) => return Ok(()),
             (b"defaults", false, true) => FieldError::new(
                 "/defaults",
                 "invalid_order",
-                "`defaults` must come before `jobs`: the body is read as a stream",
+                "`defaults` must come before `jobs`, because the body is read as a stream",
             ),
             (b"defaults", true, _) => {
                 FieldError::new("/defaults", "duplicate_field", "duplicate field `defaults`")
@@ -331,7 +330,7 @@ impl Splitter {
         Ok(())
     }
 
-    /// The place that is being read.
+    /// The current place.
     fn pointer(&self) -> String {
         match (self.framing, self.at) {
             (Framing::Lines, _)
@@ -365,7 +364,7 @@ impl Splitter {
     }
 }
 
-/// Finds the end of an object: strings and their escapes hide brackets, which otherwise nest.
+/// Finds the end of an object. Brackets nest, except in strings.
 #[derive(Clone, Copy, Debug, Default)]
 struct Scan {
     depth: u32,
@@ -374,7 +373,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// How many of the bytes belong to the object, and whether it ends with them.
+    /// The number of bytes that belong to the object, and whether it ends with them.
     fn take(&mut self, bytes: &[u8]) -> (usize, bool) {
         let mut at = 0;
         while at < bytes.len() {

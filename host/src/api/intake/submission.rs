@@ -1,8 +1,8 @@
 //! One submission as a client writes it: the body of `POST /v1/jobs`, an element of `jobs`, a line
 //! of NDJSON, or `defaults`.
 //!
-//! Shape only: unknown fields and wrong types are found here with their place. Whether it can be
-//! done is for `acceptance.rs`.
+//! Only the shape: unknown fields and wrong types are refused here, with their place. `validate.rs`
+//! checks the values.
 
 use egression_core::domain::action::Action;
 use egression_core::domain::object::ObjectKey;
@@ -14,15 +14,15 @@ use crate::api::http::json_pointer;
 use crate::api::http::problem::FieldError;
 use crate::store::rows::Context;
 
-/// An object as the source knows it.
+/// An object in its source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectReference {
-    /// Its type.
+    /// The object's type.
     #[serde(rename = "type")]
     #[schema(example = "category")]
     pub object_type: String,
-    /// Its id in the source.
+    /// The object's id in the source.
     #[schema(example = "c1")]
     pub id: String,
 }
@@ -42,9 +42,9 @@ impl From<ObjectKey> for ObjectReference {
     }
 }
 
-/// What to ship: one action on one or more objects of one type, for one or more channels. Each
-/// object on each channel becomes one job. In a bulk request every field may come from `defaults`;
-/// `null` counts as not given.
+/// One action on one or more objects of one type, for one or more channels. Each object on each
+/// channel becomes one job. In a bulk request, every field can come from `defaults`; `null` means
+/// absent.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({
@@ -52,14 +52,14 @@ impl From<ObjectKey> for ObjectReference {
     "object_ids": ["4711"], "depends_on": [{"type": "category", "id": "c1"}], "context": {"flow": "nightly"}
 }))]
 pub struct Submission {
-    /// Whose data it is. May be left out with a key that is bound to one subscription. Once per
-    /// request.
+    /// Whose data it is. Optional with a key that is bound to a subscription. Once per request.
     pub subscription: Option<String>,
-    /// Where the body is read at send time. Not needed for a delete or with `payload`.
+    /// Where the host reads the body when it sends the job. Not needed for a delete or with
+    /// `payload`.
     pub source: Option<String>,
-    /// Where it goes. Required, unless `channel` is given.
+    /// The channels that it goes to. Required, unless `channel` is present.
     pub channels: Option<Vec<String>>,
-    /// Where it goes, for a single channel.
+    /// The channel that it goes to, if there is only one.
     pub channel: Option<String>,
     /// `create`, `update`, `delete` or `upsert`. Required.
     #[schema(value_type = Option<String>, example = "upsert")]
@@ -68,41 +68,40 @@ pub struct Submission {
     pub object_type: Option<String>,
     /// At least one, each at most 512 bytes. Required.
     pub object_ids: Option<Vec<String>>,
-    /// Not before this instant (RFC 3339).
+    /// Not sent before this time (RFC 3339).
     pub scheduled_at: Option<String>,
-    /// Jobs with the same key go one after the other. Overrides the channel's rule.
+    /// Jobs with the same key are delivered one after the other. Overrides the channel's rule.
     pub partition_key: Option<String>,
-    /// −10 … 10, higher first. It orders keys inside a subscription, never jobs inside a key.
+    /// −10 … 10, higher first. It orders keys within a subscription, never jobs within a key.
     pub priority: Option<i64>,
-    /// The caller's own word for the job; at most 200 bytes.
+    /// The caller's own reference for the job; at most 200 bytes.
     pub client_ref: Option<String>,
-    /// Objects that must be there first.
+    /// Objects that must be delivered first.
     #[schema(value_type = Option<Vec<ObjectReference>>)]
     pub depends_on: Option<Vec<ObjectReference>>,
-    /// The body itself; only with exactly one object id.
+    /// The body; only with exactly one object id.
     #[schema(value_type = Option<Object>)]
     pub payload: Option<Box<RawValue>>,
     /// `payload` is the whole object, not a part of it.
     pub full: Option<bool>,
-    /// The source's revision of `payload`. A lower one than already delivered is not sent.
+    /// The source's revision of `payload`. The host does not send a lower revision than it already
+    /// delivered.
     pub revision: Option<u64>,
-    /// Not sent by then: the job ends as failed (`expired`). RFC 3339.
+    /// A job that is not sent by this time fails (`expired`). RFC 3339.
     pub expires_at: Option<String>,
-    /// At most ten pairs that tie the work to the caller's workflow.
+    /// At most ten pairs that connect the work with the caller's workflow.
     pub context: Option<Context>,
 }
 
 impl Submission {
-    /// Reads one.
-    ///
     /// # Errors
-    /// The place and what was expected there.
+    /// The place, and what was expected there.
     pub fn read(text: &[u8]) -> Result<Self, FieldError> {
         json_pointer::read(text)
     }
 
-    /// This submission where it speaks, `defaults` where it does not. `context` is not merged: the
-    /// pairs of `defaults` belong to the execution.
+    /// This submission, with `defaults` for absent fields. `context` is not merged, because the pairs
+    /// of `defaults` belong to the execution.
     #[must_use]
     pub fn over(self, defaults: &Self) -> Self {
         let names_channels = self.channels.is_some() || self.channel.is_some();
@@ -137,7 +136,7 @@ impl Submission {
         }
     }
 
-    /// The object, as far as it is named: for the report of a refused item.
+    /// The first object, if it is named: for the report of a refused item.
     #[must_use]
     pub fn object(&self) -> Option<ObjectKey> {
         let id = self.object_ids.as_ref()?.first()?;
@@ -145,7 +144,7 @@ impl Submission {
     }
 }
 
-/// The first bytes of what was given, at most `max_bytes`, cut between characters.
+/// The first `max_bytes` of a text, cut between characters.
 #[must_use]
 pub fn excerpt(text: &[u8], max_bytes: usize) -> String {
     let text = text.trim_ascii();
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_of_the_contract_is_read() {
+    fn submission_reads_every_field() {
         let text = r#"{"subscription":"acme","source":"pim","channels":["shop-de"],"action":"update","object_type":"product","object_ids":["4711"],
             "scheduled_at":null,"partition_key":null,"priority":0,"client_ref":null,"depends_on":[{"type":"category","id":"c1"}],
             "payload":null,"full":false,"revision":null,"expires_at":null,"context":{"flow":"nightly","run":"2026-11-21"}}"#;
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn shape_errors_name_the_place_and_what_was_expected() {
+    fn submission_errors_name_the_place_and_the_expected_value() {
         for (text, pointer, expected) in [
             (
                 r#"{"action":"ship"}"#,
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_speaks_before_the_defaults() {
+    fn submission_overrides_defaults() {
         let defaults = Submission::read(
             br#"{"source":"pim","channels":["a","b"],"priority":3,"context":{"run":"1"}}"#,
         )
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_excerpt_is_bounded_and_cut_between_characters() {
+    fn excerpt_is_bounded_and_cut_between_characters() {
         assert_eq!(excerpt("  äöü".as_bytes(), 3), "ä");
         assert_eq!(excerpt(b"{\"a\":1}\n", 200), "{\"a\":1}");
         assert!(excerpt(&[0xff; 500], 200).len() <= 200);

@@ -1,58 +1,62 @@
-//! `POST /v1/jobs` and `POST /v1/bulk`: work is handed over, and the answer says what it became.
+//! `POST /v1/jobs` and `POST /v1/bulk`.
 //!
-//! Receiving runs in a task of its own: a client that leaves after its last byte cancels nothing,
-//! and one that leaves before leaves nothing behind.
+//! Receiving runs in its own task. If the client disconnects after its last byte, the submission
+//! continues; if it disconnects earlier, nothing is stored.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::api::middleware::auth::{Caller, Role};
 use super::body::{self, BodyBounds, BodyReader};
-use crate::api::tracking::execution_view::{self, ExecutionView};
 use super::idempotency;
 use super::receive::{Head, Intake, Received};
-use super::submission::Submission;
-use crate::api::http::query::Query;
-use crate::api::http::prefer::Preferences;
-use crate::api::http::problem::{ApiError, ProblemDocument};
 use super::splitter::{Framing, Splitter};
-use crate::api::state::ApiState;
-use crate::api::tracking::job_view;
+use super::submission::Submission;
+use crate::api::http::detached::detached;
+use crate::api::http::prefer::Preferences;
+use crate::api::http::problem::ApiError;
+use crate::api::http::query::Query;
+use crate::api::middleware::auth::{Caller, Role};
 use crate::api::middleware::trace;
+use crate::api::state::ApiState;
+use crate::api::tracking::execution_view::{self, ExecutionView};
+use crate::api::tracking::job_view;
 use crate::api::tracking::long_poll;
 use crate::store::rows::JobFilter;
 
-/// Where to follow an operation (Azure REST guidelines, long-running operations).
+/// The status endpoint of a long-running operation (Azure REST guidelines).
 const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
 
-/// Submit one piece of work.
+/// Submit jobs
 ///
-/// One action on one or more objects for one or more channels. With one object and one channel the
-/// answer waits for the end for up to `sync_wait_ms` (1 s); `Prefer: wait=N` waits longer, for any
-/// submission, and `Prefer: respond-async` not at all. What cannot be done is refused as a whole. A
-/// destination's refusal is still a 200, with the job's state `rejected`.
+/// One action on one or more objects for one or more channels. With one object and one channel, the
+/// response waits up to `sync_wait_ms` (1 s) for the result. `Prefer: wait=N` waits longer, for any
+/// submission; `Prefer: respond-async` does not wait. An invalid submission is refused as a whole.
+/// If the destination refuses the object, the response is still 200, with the job's state
+/// `rejected`.
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "submit", operation_id = "submitJob",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Bare or quoted. The same key and body give the same execution."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Bare or quoted. The same key with the same body returns the same execution."),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, `respond-async`.", example = "wait=10"),
-        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; carried to source and destination."),
+        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; sent to the source and the destination."),
     ),
     request_body(content = Submission, content_type = "application/json"),
     responses(
-        (status = 200, description = "Finished in time: the execution with its jobs' outcomes.", body = ExecutionView,
+        (status = 200, description = "Finished in time: the execution with the outcomes of its jobs.", body = ExecutionView,
             headers(("Preference-Applied" = String), ("Location" = String))),
-        (status = 202, description = "Durable, not finished: follow `Operation-Location`. If the state could not be read after the commit, the body has `id` and `links.jobs` only.", body = ExecutionView,
-            headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32, description = "seconds"))),
-        (status = 400, description = "Malformed, or it cannot be done.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The first request with this Idempotency-Key is still being received, or a connection of its jobs was removed meanwhile.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 413, description = "Too large.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON, or an unknown content coding.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "The Idempotency-Key was used with another body.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "Too many submissions of this API key are being received.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
-        (status = 503, description = "The backlog is full.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
+        (status = 202, description = "Durable, but not finished: follow `Operation-Location`. If the host could not read the state after the commit, the body has only `id` and `links.jobs`.", body = ExecutionView,
+            headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32, description = "Seconds."))),
+        (status = 400, description = "Malformed or invalid."),
+        (status = 409, description = "The host is still receiving the first request with this Idempotency-Key, or a connection of the jobs was deleted meanwhile."),
+        (status = 413, description = "Too large."),
+        (status = 415, description = "Not JSON, or an unsupported content encoding."),
+        (status = 422, description = "The Idempotency-Key was already used with another body."),
+        (status = 429, description = "Too many concurrent submissions of this API key.", headers(("Retry-After" = u32, description = "Seconds."))),
+        (status = 503, description = "The backlog is full.", headers(("Retry-After" = u32, description = "Seconds."))),
     ),
 )]
 pub async fn submit_job(
@@ -66,12 +70,12 @@ pub async fn submit_job(
     let (parts, body) = request.into_parts();
     let preferences = Preferences::of(&parts.headers);
     body::require_media_type(&parts.headers, "application/json")?;
-    // One submission that cannot be done leaves nothing to do: it is refused as a whole.
+    // A single invalid submission is refused as a whole.
     let head = Head {
         strict: true,
         ..head("jobs", &parts.headers, preferences)?
     };
-    let received = detached(
+    let received = receive_in_own_task(
         &state,
         caller.clone(),
         head,
@@ -95,32 +99,32 @@ pub async fn submit_job(
     .await)
 }
 
-/// Submit thousands at once.
+/// Submit thousands of jobs
 ///
-/// The body is read as a stream. A job that cannot be done is kept as a refused item, with its
-/// index, an excerpt and a problem; `Prefer: handling=strict` refuses the whole request instead. A
-/// body that is malformed or cut off leaves nothing. `defaults` must come before `jobs`.
+/// The host reads the body as a stream. An invalid job becomes a refused item with its index, an
+/// excerpt and a problem; with `Prefer: handling=strict`, the whole request is refused instead. A
+/// malformed or incomplete body stores nothing. `defaults` must come before `jobs`.
 #[utoipa::path(
     post, path = "/v1/bulk", tag = "submit", operation_id = "submitBulk",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Bare or quoted. The same key and body give the same execution."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Bare or quoted. The same key with the same body returns the same execution."),
         ("Prefer" = Option<String>, Header, description = "`handling=strict`, `wait=N` seconds.", example = "handling=strict"),
-        ("Content-Encoding" = Option<String>, Header, description = "`gzip`, or none."),
-        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; carried to source and destination."),
+        ("Content-Encoding" = Option<String>, Header, description = "`gzip` or none."),
+        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; sent to the source and the destination."),
     ),
-    request_body(description = "`application/json`: `{\"defaults\":{…},\"jobs\":[…]}`. `application/x-ndjson`: one job a line, an optional first line `{\"defaults\":{…}}`.",
+    request_body(description = "`application/json`: `{\"defaults\":{…},\"jobs\":[…]}`. `application/x-ndjson`: one job per line, with an optional first line `{\"defaults\":{…}}`.",
         content((BulkBody = "application/json"), (Submission = "application/x-ndjson"))),
     responses(
-        (status = 202, description = "Durable: sent after the commit. If the state could not be read then, the body has `id` and `links.jobs` only.", body = ExecutionView,
-            headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32, description = "seconds"))),
-        (status = 200, description = "Finished within `Prefer: wait`, or a replay of what is finished.", body = ExecutionView),
-        (status = 400, description = "Malformed or cut off; or strict, and some items are refused.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The first request with this Idempotency-Key is still being received, or a connection of its jobs was removed meanwhile.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 413, description = "Too large, before or after decoding.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "Neither JSON nor NDJSON, or an unknown content coding.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "The Idempotency-Key was used with another body.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "Too many submissions of this API key are being received.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
-        (status = 503, description = "The backlog is full.", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u32, description = "seconds"))),
+        (status = 202, description = "Durable: the host responds after the commit. If it could not read the state then, the body has only `id` and `links.jobs`.", body = ExecutionView,
+            headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32, description = "Seconds."))),
+        (status = 200, description = "Finished within `Prefer: wait`, or a repeated request whose execution is finished.", body = ExecutionView),
+        (status = 400, description = "Malformed or incomplete, or invalid items with `handling=strict`."),
+        (status = 409, description = "The host is still receiving the first request with this Idempotency-Key, or a connection of the jobs was deleted meanwhile."),
+        (status = 413, description = "Too large, before or after decoding."),
+        (status = 415, description = "Neither JSON nor NDJSON, or an unsupported content encoding."),
+        (status = 422, description = "The Idempotency-Key was already used with another body."),
+        (status = 429, description = "Too many concurrent submissions of this API key.", headers(("Retry-After" = u32, description = "Seconds."))),
+        (status = 503, description = "The backlog is full.", headers(("Retry-After" = u32, description = "Seconds."))),
     ),
 )]
 pub async fn submit_bulk(
@@ -135,7 +139,7 @@ pub async fn submit_bulk(
     let preferences = Preferences::of(&parts.headers);
     framing(&parts.headers)?;
     let head = head("bulk", &parts.headers, preferences)?;
-    let received = detached(
+    let received = receive_in_own_task(
         &state,
         caller.clone(),
         head,
@@ -144,28 +148,24 @@ pub async fn submit_bulk(
         receive_many,
     )
     .await?;
-    Ok(answer(&state, &caller, received, preferences, Waits::Asked).await)
+    Ok(answer(&state, &caller, received, preferences, Waits::Preferred).await)
 }
 
-/// When the end of the work is part of the answer.
+/// When a response contains the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waits {
-    /// Whenever it is there in time; waited for this long unless asked otherwise.
-    Always {
-        /// Milliseconds.
-        default_ms: u64,
-    },
+    /// If the work finishes in time. The request waits this long by default.
+    Always { default_ms: u64 },
     /// Only with `Prefer: wait`.
-    Asked,
+    Preferred,
 }
 
 /// The body of a bulk request in JSON.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes what the splitter reads")]
 pub struct BulkBody {
-    /// Fields that every job has unless it says otherwise. Must come first.
+    /// Fields of every job that does not have its own value. Must come first.
     defaults: Option<Submission>,
-    /// The jobs.
     jobs: Vec<Submission>,
 }
 
@@ -187,13 +187,13 @@ fn framing(headers: &HeaderMap) -> Result<Framing, ApiError> {
         "application/json" => Ok(Framing::Json),
         "application/x-ndjson" => Ok(Framing::Lines),
         other => Err(ApiError::UnsupportedType(format!(
-            "Content-Type `{other}` is not supported here, expected application/json or application/x-ndjson"
+            "unsupported Content-Type `{other}`, expected application/json or application/x-ndjson"
         ))),
     }
 }
 
-/// Runs the receiving in a task that outlives the request's own.
-async fn detached<F, R>(
+/// Holds the permits of the submission until it is received, also if the client disconnects.
+async fn receive_in_own_task<F, R>(
     state: &ApiState,
     caller: Caller,
     head: Head,
@@ -211,29 +211,29 @@ where
         .ok_or_else(|| ApiError::TooMany {
             code: "too_many_submissions_of_key",
             detail: format!(
-                "{} submissions of this API key are being received (bound `api.receive_per_key`)",
+                "the limit of {} concurrent submissions of this API key is reached (bound \
+                 `api.receive_per_key`)",
                 state.settings.receive_per_key
             ),
             retry_after_s: 1,
         })?;
-    let permit = std::sync::Arc::clone(&state.submissions)
+    let permit = Arc::clone(&state.submissions)
         .try_acquire_owned()
         .map_err(|_| ApiError::Busy {
             code: "too_many_submissions",
             detail: format!(
-                "{} submissions are being received (bound `api.receive_concurrency`)",
+                "the limit of {} concurrent submissions is reached (bound `api.receive_concurrency`)",
                 state.settings.receive_concurrency
             ),
             retry_after_s: 1,
         })?;
     let intake = Intake::new(state.clone(), caller, head)?;
     let receiving = receive(state.clone(), intake, headers, body);
-    let task = tokio::spawn(async move {
+    detached(async move {
         let _permits = (permit, callers_permit);
         receiving.await
-    });
-    task.await
-        .map_err(|error| ApiError::Internal(format!("receiving a submission failed: {error}")))?
+    })
+    .await
 }
 
 async fn receive_one(
@@ -290,8 +290,8 @@ async fn receive_pieces(
     intake.finish(reader.finish()).await
 }
 
-/// Waits as preferred and answers with the execution as it stands then. It is durable by now, so
-/// whatever goes wrong here is no refusal: the answer says where to follow it.
+/// Waits as preferred and responds with the state of the execution. The execution is durable by now,
+/// so an error here is not a refusal: the response then contains only the links.
 pub async fn answer(
     state: &ApiState,
     caller: &Caller,
@@ -302,7 +302,7 @@ pub async fn answer(
     let path = format!("/v1/executions/{}", received.id);
     let location =
         HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/v1/executions"));
-    match as_it_stands(
+    match with_state(
         state,
         caller,
         received,
@@ -314,19 +314,27 @@ pub async fn answer(
     {
         Ok(response) => response,
         Err(error) => {
-            tracing::warn!(%error, execution = received.execution.0, trace_id = trace::current(), "accepted, but its state was not read");
+            tracing::warn!(
+                %error,
+                execution.id = %received.id,
+                trace_id = trace::current(),
+                "execution accepted, but its state could not be read"
+            );
             let headers = [
                 (header::LOCATION, location.clone()),
                 (OPERATION_LOCATION, location),
                 (header::RETRY_AFTER, HeaderValue::from(1)),
             ];
-            let body = serde_json::json!({"id": received.id.to_string(), "links": {"jobs": format!("{path}/jobs")}});
+            let body = serde_json::json!({
+                "id": received.id.to_string(),
+                "links": {"jobs": format!("{path}/jobs")},
+            });
             (StatusCode::ACCEPTED, headers, axum::Json(body)).into_response()
         }
     }
 }
 
-async fn as_it_stands(
+async fn with_state(
     state: &ApiState,
     caller: &Caller,
     received: Received,
@@ -342,20 +350,21 @@ async fn as_it_stands(
     let asked_ms = preferences.wait_ms(default_ms, state.settings.max_wait_ms);
     let waiting = long_poll::permit(state, caller, asked_ms);
     let wait_ms = if waiting.is_some() { asked_ms } else { 0 };
-    let status = long_poll::until(state, received.execution, wait_ms, execution_view::is_done).await?;
+    let status =
+        long_poll::until(state, received.execution, wait_ms, execution_view::is_done).await?;
     drop(waiting);
     let status = status.ok_or_else(|| {
         ApiError::Internal(format!(
-            "execution {} is not there after its seal",
+            "execution {} is missing after its seal",
             received.execution
         ))
     })?;
     let done = execution_view::is_done(&status);
-    // A replay is answered with the execution as it stands now, waited for or not.
-    let is_whole = done && (waits != Waits::Asked || wait_ms > 0 || received.replayed);
+    // A repeated request gets the current state, even without waiting.
+    let is_result = done && (waits != Waits::Preferred || wait_ms > 0 || received.replayed);
     let mut view = execution_view::view(state, &status);
     let total = view.counts.total;
-    if is_whole && total <= u64::from(state.settings.page_default) {
+    if is_result && total <= u64::from(state.settings.page_default) {
         let jobs = state
             .store
             .jobs(
@@ -372,7 +381,7 @@ async fn as_it_stands(
     if let Some(applied) = preferences.applied(wait_ms > 0) {
         headers.insert("preference-applied", applied);
     }
-    if is_whole {
+    if is_result {
         return Ok((StatusCode::OK, headers, axum::Json(view)).into_response());
     }
     headers.insert(OPERATION_LOCATION, location);

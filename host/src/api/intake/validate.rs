@@ -1,8 +1,9 @@
-//! The door: whether a submission can be done, and everything that is fixed when it is taken —
-//! connection, belt, key, time.
+//! Validates one item of a request, or the body of `POST /v1/jobs`, against the documents in force,
+//! and expands it into jobs. What a job keeps from now on is decided here: connection, belt,
+//! partition key and times.
 //!
-//! One [`Acceptance`] serves one request against one view of the configuration, so that all its
-//! jobs see the same.
+//! One [`Validator`] serves one request with one snapshot of the documents, so that all its jobs see
+//! the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,20 +13,19 @@ use egression_core::domain::ids::{ConnectionId, SourceId};
 use egression_core::domain::object::{ObjectHash, ObjectKey};
 use egression_core::time::Wall;
 
-use super::fields::{Check, shown};
 use super::cycles::{Dependencies, DependencyError};
+use super::fields::{FieldChecks, shown};
 use super::submission::Submission;
+use crate::api::ApiSettings;
 use crate::api::http::problem::FieldError;
-use crate::api::settings::ApiSettings;
-use crate::api::state::Connectors;
 use crate::api::middleware::trace;
+use crate::api::state::Connectors;
 use crate::documents::catalogue::{Catalogue, Channel};
 use crate::documents::model::SourceKind;
 use crate::runtime::description::Description;
 use crate::store::rows::StagedJob;
 
-/// Takes the items of one request.
-pub struct Acceptance {
+pub struct Validator {
     catalogue: Arc<Catalogue>,
     connectors: Arc<dyn Connectors>,
     subscription: String,
@@ -35,14 +35,14 @@ pub struct Acceptance {
     dependencies: Dependencies,
 }
 
-/// A channel as this subscription reaches it.
+/// A channel with the connection of the request's subscription.
 struct Target {
     connection: ConnectionId,
     channel: Arc<Channel>,
     description: Arc<Description>,
 }
 
-/// A submission that was taken, to be expanded into jobs.
+/// A valid submission, to be expanded into jobs.
 pub struct Accepted {
     targets: Vec<(Arc<Target>, u32)>,
     object_ids: Vec<String>,
@@ -51,9 +51,8 @@ pub struct Accepted {
     fixed_key: Option<String>,
 }
 
-impl Acceptance {
-    /// For one request of a subscription. `shared_context`: the pairs that the execution itself
-    /// has.
+impl Validator {
+    /// `shared_context`: the number of pairs in the context of the execution.
     pub fn new(
         catalogue: Arc<Catalogue>,
         connectors: Arc<dyn Connectors>,
@@ -73,39 +72,38 @@ impl Acceptance {
         }
     }
 
-    /// Takes a submission, or says everything that is wrong with it (pointers are relative to it).
-    ///
     /// # Errors
-    /// The places, at least one.
-    pub fn accept(&mut self, item: Submission) -> Result<Accepted, Vec<FieldError>> {
-        let mut check = Check::default();
+    /// All errors of the submission, at least one. Pointers are relative to it.
+    pub fn validate(&mut self, item: Submission) -> Result<Accepted, Vec<FieldError>> {
+        let mut fields = FieldChecks::default();
         if item
             .subscription
             .as_deref()
             .is_some_and(|name| name != self.subscription)
         {
-            check.wrong(
+            fields.wrong(
                 "/subscription",
                 "foreign_subscription",
                 format!(
-                    "the request is for subscription `{}`: it is given once",
+                    "the request is for subscription `{}`; name it only once",
                     self.subscription
                 ),
             );
         }
-        let action = check.need("/action", item.action);
-        let object_type = check.need("/object_type", item.object_type.clone());
-        let object_ids = check.object_ids(item.object_ids.clone());
-        let source = self.source(&item, &mut check);
-        let times = check.times(&item);
-        let priority = check.priority(item.priority);
-        check.words(&item);
-        check.context(item.context.as_ref(), self.shared_context);
-        check.payload(&item, self.settings.max_payload_bytes);
-        let depends_on: Vec<ObjectKey> = check.depends_on(&item, self.settings.max_depends_on);
-        let targets = self.targets(&item, object_type.as_deref(), action, &mut check);
-        let (Some(action), Some(object_type), true) = (action, object_type, check.is_good()) else {
-            return Err(check.into_errors());
+        let action = fields.need("/action", item.action);
+        let object_type = fields.need("/object_type", item.object_type.clone());
+        let object_ids = fields.object_ids(item.object_ids.clone());
+        let source = self.source(&item, &mut fields);
+        let times = fields.times(&item);
+        let priority = fields.priority(item.priority);
+        fields.texts(&item);
+        fields.context(item.context.as_ref(), self.shared_context);
+        fields.payload(&item, self.settings.max_payload_bytes);
+        let depends_on: Vec<ObjectKey> = fields.depends_on(&item, self.settings.max_depends_on);
+        let targets = self.targets(&item, object_type.as_deref(), action, &mut fields);
+        let (Some(action), Some(object_type), true) = (action, object_type, fields.is_good())
+        else {
+            return Err(fields.into_errors());
         };
         self.depend(&targets, &object_type, &object_ids, &depends_on)?;
         let traceparent = item
@@ -142,9 +140,9 @@ impl Acceptance {
         })
     }
 
-    /// Where the body is read. With a payload, and for a delete, nothing is read, and it is kept to
-    /// be shown.
-    fn source(&self, item: &Submission, check: &mut Check) -> Option<SourceId> {
+    /// The source of the body. With a payload and for a delete, nothing is read, and the source is
+    /// only shown.
+    fn source(&self, item: &Submission, fields: &mut FieldChecks) -> Option<SourceId> {
         let found = item.source.as_deref().map(|name| {
             (
                 name,
@@ -154,10 +152,10 @@ impl Acceptance {
             )
         });
         if let Some((name, None)) = found {
-            check.wrong(
+            fields.wrong(
                 "/source",
                 "unknown_source",
-                format!("there is no source `{}`", shown(name)),
+                format!("unknown source `{}`", shown(name)),
             );
             return None;
         }
@@ -165,18 +163,14 @@ impl Acceptance {
         match found {
             _ if !reads => found.and_then(|(_, found)| found.map(|(id, _)| id)),
             None => {
-                check.wrong(
-                    "/source",
-                    "required",
-                    "a source is needed, or `payload`".to_owned(),
-                );
+                fields.wrong("/source", "required", "`source` or `payload` is required");
                 None
             }
             Some((name, Some((_, SourceKind::Inline)))) => {
-                check.wrong(
+                fields.wrong(
                     "/payload",
                     "required",
-                    format!("source `{name}` is inline: the body comes with the job"),
+                    format!("source `{name}` is inline, so `payload` is required"),
                 );
                 None
             }
@@ -189,14 +183,14 @@ impl Acceptance {
         item: &Submission,
         object_type: Option<&str>,
         action: Option<Action>,
-        check: &mut Check,
+        fields: &mut FieldChecks,
     ) -> Vec<(Arc<Target>, u32)> {
         let named: &[String] = match (&item.channels, &item.channel) {
             (Some(_), Some(_)) => {
-                check.wrong(
+                fields.wrong(
                     "/channel",
                     "invalid_value",
-                    "expected either `channel` or `channels`".to_owned(),
+                    "expected either `channel` or `channels`",
                 );
                 return Vec::new();
             }
@@ -205,11 +199,7 @@ impl Acceptance {
             (None, None) => &[],
         };
         if named.is_empty() {
-            check.wrong(
-                "/channels",
-                "required",
-                "at least one channel is needed".to_owned(),
-            );
+            fields.wrong("/channels", "required", "at least one channel is required");
         }
         let mut targets: Vec<(Arc<Target>, u32)> = Vec::new();
         for (index, name) in named.iter().enumerate() {
@@ -226,7 +216,7 @@ impl Acceptance {
                         .iter()
                         .any(|(t, _)| t.connection == target.connection) =>
                 {
-                    check.wrong(
+                    fields.wrong(
                         &pointer(),
                         "duplicate_value",
                         format!("channel `{}` is named twice", shown(name)),
@@ -234,23 +224,23 @@ impl Acceptance {
                 }
                 Ok(target) => {
                     if let (Some(object_type), Some(action)) = (object_type, action) {
-                        target.supports(name, object_type, action, check);
+                        target.supports(name, object_type, action, fields);
                         let belt = belt_of(&target.channel.document.belts, object_type);
                         targets.push((target, belt));
                     }
                 }
-                Err((code, detail)) => check.wrong(&pointer(), code, detail),
+                Err((code, detail)) => fields.wrong(&pointer(), code, detail),
             }
         }
         targets
     }
 
     fn target(&mut self, channel: &str) -> Result<Arc<Target>, (&'static str, String)> {
-        // Only channels that are there are remembered: a body full of wrong names fills no memory.
+        // Only existing channels are cached, so that a body full of wrong names fills no memory.
         let Some(entry) = self.catalogue.channel(channel) else {
             return Err((
                 "unknown_channel",
-                format!("there is no channel `{}`", shown(channel)),
+                format!("unknown channel `{}`", shown(channel)),
             ));
         };
         if let Some(known) = self.targets.get(channel) {
@@ -322,7 +312,7 @@ impl Acceptance {
 }
 
 impl Target {
-    fn supports(&self, channel: &str, object_type: &str, action: Action, check: &mut Check) {
+    fn supports(&self, channel: &str, object_type: &str, action: Action, fields: &mut FieldChecks) {
         let connector = &self.description.name;
         match self.description.object_type(object_type) {
             None => {
@@ -333,20 +323,22 @@ impl Target {
                     .map(|t| t.object_type.as_str())
                     .collect();
                 let detail = format!(
-                    "channel `{channel}` (connector `{connector}`) does not deliver `{}`, expected one of {}",
+                    "channel `{channel}` (connector `{connector}`) does not support the object type \
+                     `{}`, expected one of {}",
                     shown(object_type),
                     known.join(", ")
                 );
-                check.wrong("/object_type", "unknown_object_type", detail);
+                fields.wrong("/object_type", "unknown_object_type", detail);
             }
             Some(support) if action.fallback(&support.actions).is_none() => {
                 let known: Vec<_> = support.actions.iter().map(|a| a.as_str()).collect();
                 let detail = format!(
-                    "channel `{channel}` (connector `{connector}`) does not {} a `{object_type}`, expected one of {}",
+                    "channel `{channel}` (connector `{connector}`) does not support the action `{}` for \
+                     `{object_type}`, expected one of {}",
                     action.as_str(),
                     known.join(", ")
                 );
-                check.wrong("/action", "unsupported_action", detail);
+                fields.wrong("/action", "unsupported_action", detail);
             }
             Some(_) => {}
         }
@@ -354,7 +346,6 @@ impl Target {
 }
 
 impl Accepted {
-    /// How many jobs this becomes.
     #[must_use]
     pub fn jobs(&self) -> u64 {
         self.object_ids.len() as u64 * self.targets.len() as u64
@@ -365,8 +356,8 @@ impl Accepted {
         self.model.scheduled_at
     }
 
-    /// The jobs in order — object by object, and for each the channels as named — with indexes from
-    /// `first`.
+    /// The jobs with indexes from `first`: object by object, and for each object the channels as
+    /// named.
     pub fn expand(self, first: u32) -> impl Iterator<Item = StagedJob> {
         let Self {
             targets,
@@ -402,8 +393,7 @@ impl Accepted {
     }
 }
 
-/// The belt of an object type: the place of the belt that names it, the last one if none does; from
-/// 1.
+/// The belt of an object type, from 1: the one that names it, otherwise the last.
 #[must_use]
 pub fn belt_of(belts: &[Vec<String>], object_type: &str) -> u32 {
     let place = belts
@@ -423,11 +413,12 @@ fn dependency_error(child: &ObjectKey, error: DependencyError, max: u32) -> Fiel
         DependencyError::TooDeep => FieldError::new(
             "/depends_on",
             "dependency_too_deep",
-            format!("the objects that {child} depends on form too long a chain"),
+            format!("the chain of objects that {child} depends on is too long"),
         ),
         DependencyError::TooMany => {
             let detail = format!(
-                "the request has more than {max} dependencies (bound `api.max_dependencies_per_request`)"
+                "the request has more than {max} dependencies (bound \
+                 `api.max_dependencies_per_request`)"
             );
             FieldError::new("/depends_on", "too_many_dependencies", detail)
         }

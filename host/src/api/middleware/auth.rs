@@ -1,7 +1,7 @@
-//! Who asks: API keys, roles, and the subscription that a key is bound to.
+//! Authentication by API keys, roles, and the subscription that a key is bound to.
 //!
-//! A key is 128 random bits, kept as SHA-256 and shown once. What belongs to another tenant is
-//! answered as if it did not exist; what the role does not allow is 403.
+//! A key is 128 random bits. The store keeps only its SHA-256. Objects of another tenant do not
+//! exist for a caller (404); acts that the role does not allow are 403.
 
 use aws_lc_rs::{digest, rand};
 use axum::extract::FromRequestParts;
@@ -12,45 +12,39 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::http::problem::ApiError;
-use super::quota::Exceeded;
 use super::keyed_limit::Principal;
+use super::quota::Exceeded;
 use super::serving::Serving;
+use crate::api::http::problem::ApiError;
 use crate::api::state::ApiState;
 
-/// What a key may do. Each role includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+/// What a key allows. Each role includes the roles before it.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Role {
-    /// Look at executions, jobs and objects.
+    /// Read executions, jobs and objects.
     Read,
-    /// Submit, cancel and pause as well.
+    /// Also submit, cancel and pause.
     Submit,
-    /// Configure, install connectors and make keys as well.
+    /// Also configure, install connectors and create keys.
     Admin,
 }
 
-impl Role {
-    /// The word used in the API and the store.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Submit => "submit",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The role of a word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Read, Self::Submit, Self::Admin]
-            .into_iter()
-            .find(|role| role.as_str() == word)
-    }
-}
-
-/// A new key: the text is shown once, the hash is kept.
+/// A new key. Only the hash is stored.
 #[derive(Debug)]
 pub struct NewKey {
     /// `egk_` and 32 hexadecimal digits.
@@ -59,10 +53,8 @@ pub struct NewKey {
     pub hash: [u8; 32],
 }
 
-/// Makes a key of 128 random bits.
-///
 /// # Errors
-/// When the system has no randomness to give.
+/// The system's random source fails.
 pub fn new_key() -> Result<NewKey, ApiError> {
     let mut bits = [0u8; 16];
     rand::fill(&mut bits)
@@ -75,8 +67,7 @@ pub fn new_key() -> Result<NewKey, ApiError> {
     })
 }
 
-/// The hash under which a key is kept. A plain digest is enough: the key has 128 random bits, so it
-/// cannot be guessed.
+/// The stored hash of a key. A plain digest suffices, because 128 random bits cannot be guessed.
 #[must_use]
 pub fn hash(key: &str) -> [u8; 32] {
     let mut hash = [0; 32];
@@ -84,51 +75,54 @@ pub fn hash(key: &str) -> [u8; 32] {
     hash
 }
 
-/// The key that a request came with.
+/// The key of a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The key's public id.
     pub key_id: String,
-    /// What it may do.
     pub role: Role,
-    /// The only subscription that it sees; none: all.
+    /// The only subscription that the key sees; `None`: all.
     pub subscription: Option<SubscriptionId>,
-    /// The places that its request holds.
+    /// The permits of the request.
     pub serving: Serving,
 }
 
 impl Caller {
-    /// Refuses a caller whose role is below `role`.
+    /// # Errors
+    /// [`ApiError::Forbidden`] if the caller's role is below `role`.
     pub fn require(&self, role: Role) -> Result<(), ApiError> {
         if self.role >= role {
             return Ok(());
         }
         Err(ApiError::Forbidden(format!(
-            "this needs a key with the role `{}`; this key has `{}`",
-            role.as_str(),
-            self.role.as_str()
+            "this request needs a key with the role `{}`; this key has `{}`",
+            role.into_str(),
+            self.role.into_str()
         )))
     }
 
-    /// Refuses a caller that is not an admin over all subscriptions.
+    /// # Errors
+    /// [`ApiError::Forbidden`] if the caller is not an admin for all subscriptions.
     pub fn require_operator(&self) -> Result<(), ApiError> {
         self.require(Role::Admin)?;
         if self.subscription.is_none() {
             return Ok(());
         }
         Err(ApiError::Forbidden(
-            "this needs an admin key that is not bound to one subscription".to_owned(),
+            "this request needs an admin key that is not bound to a subscription".to_owned(),
         ))
     }
 
-    /// Whose share of the host's bounds its requests take.
+    /// Who the requests count for in limits per caller.
     #[must_use]
     pub fn principal(&self) -> Principal {
-        self.subscription
-            .map_or_else(|| Principal::Key(self.key_id.clone()), Principal::Subscription)
+        self.subscription.map_or_else(
+            || Principal::Key(self.key_id.clone()),
+            Principal::Subscription,
+        )
     }
 
-    /// Whether what belongs to this subscription exists for the caller.
+    /// Whether this subscription exists for the caller.
     #[must_use]
     pub fn sees(&self, subscription: SubscriptionId) -> bool {
         self.subscription.is_none_or(|own| own == subscription)
@@ -143,7 +137,7 @@ impl FromRequestParts<ApiState> for Caller {
             .headers
             .get(header::AUTHORIZATION)
             .ok_or(ApiError::Unauthenticated(
-                "no API key: send `Authorization: Bearer egk_…`",
+                "missing API key; send `Authorization: Bearer egk_…`",
             ))?;
         let text = SecretString::from(field.to_str().unwrap_or_default());
         let key = bearer(text.expose_secret()).ok_or(ApiError::Unauthenticated(
@@ -154,9 +148,9 @@ impl FromRequestParts<ApiState> for Caller {
             .key(hash(key))
             .await?
             .ok_or(ApiError::Unauthenticated(
-                "the API key is not known or was revoked",
+                "the API key is unknown or revoked",
             ))?;
-        let role = Role::parse(&row.role).ok_or_else(|| {
+        let role = row.role.parse().map_err(|_| {
             ApiError::Internal(format!("key {} has the unknown role {}", row.id, row.role))
         })?;
         let serving = parts
@@ -182,7 +176,7 @@ impl FromRequestParts<ApiState> for Caller {
             ApiError::TooMany {
                 code: "too_many_requests_of_key",
                 detail: format!(
-                    "{max} requests of this API key are being served (bound `api.requests_per_key`)"
+                    "the limit of {max} concurrent requests of this API key is reached (bound `api.requests_per_key`)"
                 ),
                 retry_after_s: 1,
             }
@@ -200,7 +194,8 @@ fn quota_exceeded(state: &ApiState, exceeded: Exceeded) -> ApiError {
     ApiError::TooMany {
         code: "quota_exceeded",
         detail: format!(
-            "this API key made {requests} requests in {window_ms} ms (bounds `api.quota_requests`, `api.quota_window_ms`)"
+            "the quota of this API key is used up: {requests} requests in {window_ms} ms \
+             (bounds `api.quota_requests`, `api.quota_window_ms`)"
         ),
         retry_after_s: exceeded.retry_after_s,
     }
@@ -219,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_new_each_time_and_found_by_their_hash() {
+    fn key_is_random_and_found_by_its_hash() {
         let (one, two) = (new_key().unwrap(), new_key().unwrap());
         assert_ne!(one.hash, two.hash);
         assert_eq!(one.text.expose_secret().len(), 36);
@@ -228,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn only_bearer_keys_are_taken() {
+    fn authorization_takes_only_bearer_keys() {
         assert_eq!(bearer("Bearer egk_1"), Some("egk_1"));
         assert_eq!(bearer("bearer  egk_1 "), Some("egk_1"));
         for bad in ["egk_1", "Basic egk_1", "Bearer", "Bearer abc", ""] {
@@ -237,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_include_those_below_and_a_binding_hides_the_rest() {
+    fn role_includes_lower_roles_and_a_bound_key_sees_one_subscription() {
         let caller = |role, subscription: Option<i64>| Caller {
             key_id: String::new(),
             role,

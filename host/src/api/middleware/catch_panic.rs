@@ -6,13 +6,12 @@ use axum::response::{IntoResponse, Response};
 
 use crate::api::http::problem::ApiError;
 
-/// A handler panicked: a bug of ours, logged with its text, which is not given out.
+/// The log contains the panic's text; the client does not get it.
 #[must_use]
 pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied());
-    ApiError::Internal(format!("panicked: {}", text.unwrap_or("without a text"))).into_response()
+    ApiError::Internal(format!("panicked: {}", text.unwrap_or("no message"))).into_response()
 }
-

@@ -15,7 +15,7 @@ use crate::api::state::ApiState;
 pub async fn layer(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let Ok(permit) = Arc::clone(&state.requests).try_acquire_owned() else {
         let detail = format!(
-            "{} requests are being served (bound `api.request_concurrency`)",
+            "the limit of {} concurrent requests is reached (bound `api.request_concurrency`)",
             state.settings.request_concurrency
         );
         return ApiError::Busy {

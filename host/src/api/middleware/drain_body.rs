@@ -1,12 +1,11 @@
-//! What is left of a refused request is still read for a while and dropped: whoever is in the
-//! middle of sending it would otherwise meet a closed connection, and never see why it was refused
-//! (RFC 9112, section 9.6).
+//! Reads and drops the rest of a refused request's body for a while. Otherwise a client that is
+//! still sending would find the connection closed and never see the response (RFC 9112, section
+//! 9.6).
 //!
-//! The answer does not wait for this. A request that asked first (`Expect: 100-continue`) is told
-//! no before it sends anything.
+//! The response does not wait for this. A request with `Expect: 100-continue` has sent nothing yet.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,17 +17,16 @@ use bytes::Bytes;
 use http::header;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
-/// Bytes that are read at most: tens of thousands of jobs, and no more than the senders' own
-/// buffers ahead of an upload.
+/// Bytes to read at most: tens of thousands of jobs, about what clients buffer ahead.
 const MAX_BYTES: u64 = 32 * 1024 * 1024;
-/// How long nothing may come before the rest is given up, in milliseconds.
+/// Time without data after which the rest is given up, in milliseconds.
 const IDLE_MS: u64 = 500;
-/// How long it may take in all, in milliseconds.
+/// Total time, in milliseconds.
 const TOTAL_MS: u64 = 5000;
 
-/// Lets the sender of a refused request finish.
 pub async fn layer(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
@@ -55,15 +53,9 @@ async fn drain(mut rest: Shared) {
     }
 }
 
-/// A body that the handler reads, and after it whoever drains the rest.
+/// A body that the handler reads first, and then [`drain`].
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Body>>);
-
-impl Shared {
-    fn body(&self) -> MutexGuard<'_, Body> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl HttpBody for Shared {
     type Data = Bytes;
@@ -73,14 +65,14 @@ impl HttpBody for Shared {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut *self.body()).poll_frame(cx)
+        Pin::new(&mut *self.0.lock()).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body().is_end_stream()
+        self.0.lock().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body().size_hint()
+        self.0.lock().size_hint()
     }
 }

@@ -9,15 +9,14 @@ use http::{Method, StatusCode, Uri, header};
 use crate::api::http::problem::ApiError;
 
 pub async fn not_found(uri: Uri) -> ApiError {
-    ApiError::NotFound(format!("there is nothing under `{}`", uri.path()))
+    ApiError::NotFound(format!("no route for `{}`", uri.path()))
 }
 
-/// The path is there, the method is not.
 pub async fn method_not_allowed(method: Method) -> ApiError {
     ApiError::MethodNotAllowed(method)
 }
 
-/// The last resort: an error that came from below the handlers without a problem document gets one.
+/// Adds a problem document to an error that came from below the handlers without one.
 pub async fn layer(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let response = next.run(request).await;
@@ -31,7 +30,7 @@ pub async fn layer(request: Request, next: Next) -> Response {
     }
     match status {
         StatusCode::NOT_FOUND => {
-            ApiError::NotFound(format!("there is nothing under `{path}`")).into_response()
+            ApiError::NotFound(format!("no route for `{path}`")).into_response()
         }
         StatusCode::PAYLOAD_TOO_LARGE => {
             ApiError::TooLarge("the request is too large".to_owned()).into_response()
@@ -41,6 +40,6 @@ pub async fn layer(request: Request, next: Next) -> Response {
                 .into_response()
         }
         _ if status.is_client_error() => ApiError::invalid(Vec::new()).into_response(),
-        _ => ApiError::Internal(format!("answered {status} without a problem")).into_response(),
+        _ => ApiError::Internal(format!("status {status} without a problem")).into_response(),
     }
 }

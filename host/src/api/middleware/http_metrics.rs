@@ -1,5 +1,5 @@
-//! Counts and times every answer of the API by its route's template. The outermost layer, so that
-//! nothing is left out.
+//! Counts and times every response by its route's template. It is the outermost layer, so it sees
+//! every request.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -8,7 +8,7 @@ use axum::response::Response;
 use crate::api::state::ApiState;
 use crate::telemetry::metrics;
 
-/// Measures one request until its answer begins.
+/// Measures one request until its response begins.
 pub async fn layer(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let began = state.clock.mono();
     let method = request.method().clone();

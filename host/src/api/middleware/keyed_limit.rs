@@ -85,6 +85,9 @@ mod tests {
         drop(held.0);
         assert!(own().is_some());
         drop(held.1);
-        assert!(limit.held.lock().is_empty(), "idle principals are forgotten");
+        assert!(
+            limit.held.lock().is_empty(),
+            "idle principals are forgotten"
+        );
     }
 }

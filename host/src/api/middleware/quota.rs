@@ -1,9 +1,9 @@
-//! How many requests one caller may make over time, and what its answers say of that
+//! The request quota of each caller, and the response headers that state it
 //! (draft-ietf-httpapi-ratelimit-headers).
 //!
-//! A caller may have `quota_requests` at once, and gets them back evenly over `quota_window_ms`.
-//! Promises that memory holds only callers that made requests of late: whoever has its whole quota
-//! is forgotten. How many requests are served *at once* is left to `concurrency.rs`.
+//! A caller can send `quota_requests` as a burst; they refill evenly over `quota_window_ms`. Memory
+//! holds only callers with recent requests: a caller whose quota is full again is forgotten.
+//! Concurrent requests are limited in `concurrency.rs`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::keyed_limit::Principal;
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// The latest time that a request brought. The limiter reads it as its clock: time is passed in.
+/// The limiter's clock: the latest time that a request passed in.
 #[derive(Clone, Debug, Default)]
 struct Latest(Arc<AtomicU64>);
 
@@ -34,18 +34,18 @@ impl Clock for Latest {
     }
 }
 
-/// The quotas of all callers.
 #[derive(Debug)]
 pub struct Quotas {
     requests: NonZeroU32,
     window_ms: u64,
     latest: Latest,
-    limiter: RateLimiter<Principal, HashMapStateStore<Principal>, Latest, StateInformationMiddleware>,
-    /// When callers were last forgotten, in microseconds.
+    limiter:
+        RateLimiter<Principal, HashMapStateStore<Principal>, Latest, StateInformationMiddleware>,
+    /// When idle callers were last forgotten, in microseconds.
     swept_us: AtomicU64,
 }
 
-/// What a caller has left.
+/// The state of one caller's quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaState {
     requests: u32,
@@ -53,16 +53,15 @@ pub struct QuotaState {
     left: u32,
 }
 
-/// The quota is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded {
     pub state: QuotaState,
-    /// Until the next request is taken, in seconds, rounded up.
+    /// Until the next request is admitted, in seconds, rounded up.
     pub retry_after_s: u64,
 }
 
 impl Quotas {
-    /// None: there is no quota (0 requests).
+    /// `None` if there is no quota (0 requests).
     #[must_use]
     pub fn new(requests: u32, window_ms: u64, now: Mono) -> Option<Self> {
         let requests = NonZeroU32::new(requests)?;
@@ -79,10 +78,10 @@ impl Quotas {
         })
     }
 
-    /// Takes one request from a caller's quota.
+    /// Counts one request.
     ///
     /// # Errors
-    /// Nothing is left.
+    /// The quota is used up.
     pub fn take(&self, principal: &Principal, now: Mono) -> Result<QuotaState, Exceeded> {
         self.latest.0.fetch_max(now.0, Ordering::Relaxed);
         self.forget(now);
@@ -106,7 +105,7 @@ impl Quotas {
         }
     }
 
-    /// Forgets those that have all of their quota, once in a window.
+    /// Forgets the callers whose quota is full, once per window.
     fn forget(&self, now: Mono) {
         let swept_us = self.swept_us.load(Ordering::Relaxed);
         let is_due = now.0.saturating_sub(swept_us) >= self.window_ms.saturating_mul(1000);
@@ -123,8 +122,8 @@ impl Quotas {
 }
 
 impl QuotaState {
-    /// Says it in an answer: the policy, what is left of it, and in how many seconds all of it is
-    /// back.
+    /// Writes the response headers: the policy, the remaining requests, and the seconds until the
+    /// quota is full.
     pub fn write(self, headers: &mut HeaderMap) {
         let Self {
             requests,
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_comes_back_evenly() {
+    fn quota_refills_evenly() {
         let quotas = Quotas::new(4, 8000, START).unwrap();
         let left: Vec<u32> = (0..4)
             .map(|_| quotas.take(&principal(1), START).unwrap().left)
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_all_of_its_quota_is_forgotten() {
+    fn quota_forgets_callers_with_a_full_quota() {
         let quotas = Quotas::new(10, 1000, START).unwrap();
         for number in 0..1000 {
             quotas.take(&principal(number), START).unwrap();

@@ -1,5 +1,5 @@
-//! The trace id of the request being served: the caller's (W3C Trace Context) or a new one. It is
-//! in every problem, in the answer's `Trace-Id` header and in the host's log.
+//! The trace id of a request: the caller's (W3C Trace Context) or a new one. Every problem, the
+//! `Trace-Id` response header and the log contain it.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -12,7 +12,7 @@ tokio::task_local! {
     static TRACE_ID: String;
 }
 
-/// The trace id of the request that this task serves; 32 zeros outside of one.
+/// The trace id of the request that this task serves; outside a request, 32 zeros.
 #[must_use]
 pub fn current() -> String {
     TRACE_ID
@@ -20,13 +20,19 @@ pub fn current() -> String {
         .unwrap_or_else(|_| "0".repeat(32))
 }
 
-/// Gives each request its trace id. The outermost layer.
+/// Sets the trace id of each request.
 pub async fn layer(request: Request, next: Next) -> Response {
-    let id = traceparent(request.headers()).map_or_else(
-        || Uuid::new_v4().simple().to_string(),
-        |parent| parent[3..35].to_owned(),
+    let parent = traceparent(request.headers());
+    let id = parent
+        .as_deref()
+        .and_then(trace_id)
+        .map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned);
+    let span = tracing::info_span!(
+        "request",
+        method = %request.method(),
+        path = request.uri().path(),
+        trace_id = id
     );
-    let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path(), trace_id = id);
     let header = HeaderValue::from_str(&id);
     let mut response = TRACE_ID.scope(id, next.run(request)).instrument(span).await;
     if let Ok(value) = header {
@@ -35,7 +41,7 @@ pub async fn layer(request: Request, next: Next) -> Response {
     response
 }
 
-/// The caller's `traceparent`, if it has the form of version 00 and no part is zero.
+/// The caller's `traceparent`, if it is valid.
 #[must_use]
 pub fn traceparent(headers: &HeaderMap) -> Option<String> {
     headers
@@ -46,7 +52,14 @@ pub fn traceparent(headers: &HeaderMap) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Whether a text is a `traceparent` of version 00 (W3C Trace Context, section 3.2).
+/// The trace id in a valid `traceparent`.
+#[must_use]
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    is_traceparent(traceparent).then(|| &traceparent[3..35])
+}
+
+/// Whether a text is a `traceparent` of version 00 without zero ids (W3C Trace Context, section
+/// 3.2).
 #[must_use]
 pub fn is_traceparent(text: &str) -> bool {
     let mut parts = text.split('-');
@@ -71,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_trace_parents_are_taken_over() {
+    fn traceparent_is_checked_completely() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert!(is_traceparent(good));
         for bad in [

@@ -1,6 +1,6 @@
-//! Following and acting: status, long poll, jobs, events, objects, cancel, pause, tenants.
+//! Status, long poll, lists, events, cancel and pause, and what tenants see.
 
-use super::*;
+use super::harness::*;
 
 async fn submit(host: &Host, ids: &[&str]) -> Value {
     let jobs: Vec<Value> = ids.iter().map(|id| line(id)).collect();
@@ -16,7 +16,7 @@ fn path(view: &Value) -> String {
 }
 
 #[tokio::test]
-async fn an_unchanged_execution_is_a_304_and_a_long_poll_ends_with_a_change() {
+async fn execution_is_304_until_it_changes_and_a_long_poll_waits_for_that() {
     let mut host = Host::start().await;
     let execution = submit(&host, &["1", "2"]).await;
     let seq = host.woken.recv().await.unwrap();
@@ -87,7 +87,7 @@ async fn an_unchanged_execution_is_a_304_and_a_long_poll_ends_with_a_change() {
 }
 
 #[tokio::test]
-async fn lists_are_paged_and_filtered() {
+async fn list_pages_and_filters() {
     let mut host = Host::start().await;
     let mut ids = Vec::new();
     for i in 0..3 {
@@ -151,7 +151,7 @@ async fn lists_are_paged_and_filtered() {
 }
 
 #[tokio::test]
-async fn jobs_are_found_by_execution_by_id_and_by_object() {
+async fn job_is_found_by_execution_id_and_object() {
     let mut host = Host::start().await;
     let execution = submit(&host, &["1", "2", "3"]).await;
     let seq = host.woken.recv().await.unwrap();
@@ -317,7 +317,7 @@ async fn cancel_and_pause_reach_the_scheduler() {
 }
 
 #[tokio::test]
-async fn a_job_that_ended_cannot_be_cancelled() {
+async fn cancel_refuses_a_job_that_has_ended() {
     let mut host = Host::start().await;
     let execution = submit(&host, &["1"]).await;
     let seq = host.woken.recv().await.unwrap();
@@ -334,7 +334,7 @@ async fn a_job_that_ended_cannot_be_cancelled() {
 }
 
 #[tokio::test]
-async fn another_tenants_things_do_not_exist() {
+async fn tenant_does_not_see_other_tenants() {
     let host = Host::start().await;
     let execution = submit(&host, &["1"]).await;
     let other = key(&host.state, Role::Admin, Some("other")).await;
@@ -384,10 +384,16 @@ async fn another_tenants_things_do_not_exist() {
         );
     }
     let refused = host
-        .call_as(&other, "POST", "/v1/jobs", &[], Some(super::job("1")))
+        .call_as(
+            &other,
+            "POST",
+            "/v1/jobs",
+            &[],
+            Some(super::harness::job("1")),
+        )
         .await;
     assert_eq!(refused.json()["errors"][0]["code"], "unknown_subscription");
-    let mut own = super::job("1");
+    let mut own = super::harness::job("1");
     own["subscription"] = Value::Null;
     own["channels"] = json!(["shop-fr"]);
     let answer = host
@@ -402,7 +408,7 @@ async fn another_tenants_things_do_not_exist() {
 }
 
 #[tokio::test]
-async fn a_job_shows_the_code_that_groups_it() {
+async fn job_shows_the_code_that_groups_it() {
     let mut host = Host::start().await;
     let execution = submit(&host, &["1"]).await;
     let job = host.woken.recv().await.unwrap().job(0);
@@ -441,7 +447,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn a_pause_is_a_change_for_whoever_polls() {
+async fn long_poll_ends_with_a_pause() {
     let host = Host::start().await;
     let execution = submit(&host, &["1"]).await;
     let path = path(&execution);
@@ -498,7 +504,7 @@ async fn a_pause_is_a_change_for_whoever_polls() {
 }
 
 #[tokio::test]
-async fn who_waits_is_answered_when_the_host_stops() {
+async fn long_poll_ends_when_the_host_stops() {
     let host = Host::start().await;
     let execution = submit(&host, &["1"]).await;
     let path = path(&execution);

@@ -1,13 +1,13 @@
-//! What a request becomes in the store is bounded, not only what is sent; and what is stored is
-//! never answered as if it were not.
+//! The expanded size of a submission is bounded, and a stored submission is never reported as an
+//! error.
 
 use egression_core::domain::ids::SubscriptionId;
 
-use super::*;
-use crate::api::middleware::auth::Caller;
-use crate::api::intake::receive::Received;
+use super::harness::*;
 use crate::api::http::prefer::Preferences;
+use crate::api::intake::receive::Received;
 use crate::api::intake::submit::{self, Waits};
+use crate::api::middleware::auth::Caller;
 
 fn settings() -> ApiSettings {
     ApiSettings {
@@ -17,7 +17,7 @@ fn settings() -> ApiSettings {
 }
 
 #[tokio::test]
-async fn a_refused_item_is_kept_small_however_large_it_was() {
+async fn refused_item_is_stored_small() {
     let host = Host::start().await;
     let long = "x".repeat(2000);
     let channels: Vec<String> = (0..500).map(|i| format!("{long}{i}")).collect();
@@ -55,7 +55,7 @@ async fn a_refused_item_is_kept_small_however_large_it_was() {
 }
 
 #[tokio::test]
-async fn a_body_in_the_defaults_is_counted_once_for_each_job() {
+async fn defaults_count_once_per_job() {
     let host = Host::with(ApiSettings {
         expanded_max_bytes: 1000,
         ..settings()
@@ -79,7 +79,7 @@ async fn a_body_in_the_defaults_is_counted_once_for_each_job() {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_never_answered_as_if_it_were_not() {
+async fn stored_submission_is_never_reported_as_an_error() {
     let mut host = Host::start().await;
     host.post("/v1/jobs", job("1")).await;
     let execution = host.woken.recv().await.unwrap();
@@ -128,7 +128,7 @@ async fn what_is_stored_is_never_answered_as_if_it_were_not() {
 }
 
 #[tokio::test]
-async fn a_replay_of_what_is_finished_is_answered_as_finished() {
+async fn idempotency_key_of_a_finished_execution_is_a_200() {
     let mut host = Host::start().await;
     let bulk = || {
         host.call(

@@ -1,5 +1,5 @@
 //! An execution as the API shows it: counts, status, progress, belts, waiting reasons and grouped
-//! errors, all derived from one snapshot of the store, so that they agree with each other.
+//! errors. All derive from one snapshot of the store, so they are consistent.
 
 use std::sync::Arc;
 
@@ -11,72 +11,49 @@ use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::job_view::JobView;
-use crate::api::state::{ApiState, WaitingGroup};
+use super::job_view::{JobView, channel_name};
+use crate::api::state::ApiState;
+use crate::dispatch::WaitingGroup;
 use crate::documents::catalogue::{Catalogue, Connection, ConnectionState};
 use crate::store::rows::{Context, ExecutionStatus, ProgressRow};
 
-/// Where an execution stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// The status of an execution.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::EnumString,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
-    /// Its request is still being received.
+    /// The request is still arriving.
     Receiving,
-    /// Nothing was sent yet: no intent was ever committed.
+    /// Nothing was sent yet.
     Queued,
-    /// Under way.
+    /// Work is in progress.
     Running,
     /// Every waiting job waits for a pause.
     Paused,
-    /// Cancelling was asked for; what is in flight finishes.
+    /// A cancel was requested, and jobs are still in flight or accepted.
     Cancelling,
-    /// Done: cancelled on request, at least in part.
+    /// Done: a cancel was requested, and at least one job is cancelled.
     Cancelled,
-    /// Done: nothing succeeded or was superseded, and something went wrong.
+    /// Done: something went wrong, and nothing succeeded or was superseded.
     Failed,
-    /// Done: some of both.
+    /// Done: some jobs succeeded, and some did not.
     SucceededWithErrors,
     /// Done: nothing went wrong.
     Succeeded,
 }
 
 impl Status {
-    /// All statuses.
-    pub const ALL: [Self; 9] = [
-        Self::Receiving,
-        Self::Queued,
-        Self::Running,
-        Self::Paused,
-        Self::Cancelling,
-        Self::Cancelled,
-        Self::Failed,
-        Self::SucceededWithErrors,
-        Self::Succeeded,
-    ];
-
-    /// The word used in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Receiving => "receiving",
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Cancelling => "cancelling",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-            Self::SucceededWithErrors => "succeeded_with_errors",
-            Self::Succeeded => "succeeded",
-        }
-    }
-
-    /// The status of a word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
-    }
-
-    /// Whether an execution with this status is done.
     #[must_use]
     pub const fn is_done(self) -> bool {
         matches!(
@@ -86,33 +63,33 @@ impl Status {
     }
 }
 
-/// How many jobs stand where. The states add up to `total` at every instant.
+/// The number of jobs by state. The states add up to `total` at every instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Counts {
     /// All jobs and refused items.
     pub total: u64,
-    /// Not being sent now.
+    /// Not sent yet, or waiting for another attempt.
     pub waiting: u64,
-    /// Being sent.
+    /// Being sent now.
     pub in_flight: u64,
-    /// The destination took them and decides later.
+    /// Accepted by the destination, which decides later.
     pub accepted: u64,
-    /// They are there.
+    /// Delivered.
     pub succeeded: u64,
-    /// Bad data, refused items included.
+    /// Refused because of their data, with the refused items.
     pub rejected: u64,
-    /// Could not be delivered.
+    /// Not delivered.
     pub failed: u64,
-    /// A newer job was sent in their place.
+    /// Replaced by a newer job.
     pub superseded: u64,
-    /// Taken back before they were sent.
+    /// Cancelled before they were sent.
     pub cancelled: u64,
-    /// They may or may not have arrived.
+    /// It is unknown whether they arrived.
     pub unknown: u64,
 }
 
 impl Counts {
-    /// The sum of all belts.
+    /// The sum over all belts.
     #[must_use]
     pub fn of(progress: &[ProgressRow]) -> Self {
         let sum = |state: JobState| {
@@ -135,7 +112,7 @@ impl Counts {
         }
     }
 
-    /// Jobs that will not change any more.
+    /// Jobs that have ended.
     #[must_use]
     pub const fn finished(&self) -> u64 {
         self.total - self.unfinished()
@@ -149,55 +126,48 @@ impl Counts {
 /// An execution.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ExecutionView {
-    /// Its id.
     #[schema(example = "exe_01jd8x2m4t7q9v0k3n5r8w1y6z")]
     pub id: String,
-    /// Where it stands.
     pub status: Status,
-    /// Nothing waits, is in flight or accepted.
+    /// No job is waiting, in flight or accepted.
     pub done: bool,
-    /// Whose it is.
     pub subscription: Option<String>,
-    /// When the request came.
+    /// When the request arrived.
     pub created_at: String,
-    /// When its last job ended.
+    /// When the last job ended.
     pub completed_at: Option<String>,
-    /// When it will be forgotten; null until it is done.
+    /// When the host will remove it; null until it is done.
     pub expires_at: Option<String>,
-    /// How many jobs stand where.
     pub counts: Counts,
-    /// Finished ÷ total, from 0 to 1, rounded down.
+    /// Finished jobs ÷ all jobs, from 0 to 1, rounded down.
     #[schema(example = 0.398)]
     pub progress: f64,
-    /// When it will be done if it goes on as it did so far; null if that cannot be said.
+    /// The estimated end at the current speed; null if unknown.
     pub eta: Option<String>,
-    /// The channels it goes to.
     pub channels: Vec<ChannelProgress>,
     /// The largest groups of errors.
     pub errors: Vec<ErrorGroupView>,
-    /// As given with the request.
+    /// As sent with the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Context>,
-    /// The execution that this one repeats.
+    /// The execution that this one retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<String>,
-    /// The jobs, where an answer includes them.
+    /// The jobs, in responses that include them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<Vec<JobView>>,
-    /// Where to go on.
     pub links: ExecutionLinks,
 }
 
 /// An execution on one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChannelProgress {
-    /// The channel's name.
     pub channel: String,
-    /// The belt that is under way: the first unfinished one, or the last.
+    /// The current belt: the first unfinished one, otherwise the last.
     pub belt: u32,
-    /// Its belts, as far as jobs are on them.
+    /// The belts that have jobs.
     pub belts: Vec<BeltView>,
-    /// What its waiting jobs wait for.
+    /// What the waiting jobs wait for.
     pub waiting: Vec<WaitingView>,
 }
 
@@ -206,66 +176,65 @@ pub struct ChannelProgress {
 pub struct BeltView {
     /// From 1.
     pub belt: u32,
-    /// The object types that the channel puts there. The last belt also takes types that no belt
-    /// names.
+    /// The object types that the channel assigns to the belt. The last belt also has the types that
+    /// no belt names.
     pub types: Vec<String>,
-    /// Jobs.
+    /// All jobs.
     pub total: u64,
-    /// Jobs that ended.
+    /// Jobs that have ended.
     pub finished: u64,
 }
 
-/// Waiting jobs that wait for the same thing.
+/// Jobs that wait for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitingView {
     /// schedule, partition, belt, belt_hold, dependency, source, limit, turn, paused, parked,
     /// circuit, retry, blocked, merged.
     #[schema(example = "limit")]
     pub kind: String,
-    /// Which one: the limit, the key, the object.
+    /// Which limit, key or object.
     pub key: Option<String>,
-    /// Until when, if that is known.
+    /// Until when, if known.
     pub until: Option<String>,
-    /// How many.
+    /// The number of jobs.
     pub jobs: u64,
 }
 
-/// Errors of one kind.
+/// Jobs with the same error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorGroupView {
     /// The problem's code.
     #[schema(example = "price.missing")]
     pub code: String,
-    /// How the jobs ended.
+    /// The state of the jobs.
     #[schema(example = "rejected")]
     pub state: String,
-    /// How many.
+    /// The number of jobs.
     pub count: u64,
-    /// One of them.
+    /// The id of one of the jobs.
     pub example: String,
 }
 
-/// Where to go on from an execution.
+/// Links of an execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExecutionLinks {
-    /// Its jobs.
+    /// The jobs.
     pub jobs: String,
-    /// Its jobs that did not succeed.
+    /// The jobs that did not succeed.
     pub failed: String,
-    /// Its events as a stream; null while this host does not serve them.
+    /// The events as a stream; null because this host does not have them.
     pub events: Option<String>,
-    /// Cancels it (POST); null when it is done.
+    /// Cancels the execution (POST); null if it is done.
     pub cancel: Option<String>,
 }
 
-/// Nothing waits, is in flight or accepted, and the request was received whole.
+/// No job is waiting, in flight or accepted, and the request was received completely.
 #[must_use]
 pub fn is_done(status: &ExecutionStatus) -> bool {
     status.row.seal.is_some() && Counts::of(&status.progress).unfinished() == 0
 }
 
-/// Where an execution stands. `is_paused` says whether a connection's jobs wait for a pause of
-/// channel or connection.
+/// The status of an execution. `is_paused`: whether a connection or its channel is paused.
 #[must_use]
 pub fn derive(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool) -> Status {
     let counts = Counts::of(&status.progress);
@@ -307,7 +276,6 @@ fn unfinished(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool
     }
 }
 
-/// The execution as shown.
 #[must_use]
 pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
     let catalogue = state.configuration.catalogue();
@@ -325,7 +293,7 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
     });
     let now = state.clock.wall();
     let path = format!("/v1/executions/{}", status.row.id);
-    let stands_still = matches!(derived, Status::Paused | Status::Receiving | Status::Queued);
+    let is_idle = matches!(derived, Status::Paused | Status::Receiving | Status::Queued);
     ExecutionView {
         id: status.row.id.to_string(),
         status: derived,
@@ -337,7 +305,7 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
         completed_at: status.row.completed_at.map(Wall::to_rfc3339),
         expires_at: status.row.expires_at.map(Wall::to_rfc3339),
         progress: progress(&counts),
-        eta: if done || stands_still {
+        eta: if done || is_idle {
             None
         } else {
             eta(&counts, status.row.created_at, now).map(Wall::to_rfc3339)
@@ -357,7 +325,7 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
     }
 }
 
-/// When to ask again: sooner for what is soon done.
+/// When to poll again: sooner for an execution that is done soon.
 #[must_use]
 pub fn retry_after(state: &ApiState, view: &ExecutionView) -> HeaderValue {
     let eta = view
@@ -368,7 +336,7 @@ pub fn retry_after(state: &ApiState, view: &ExecutionView) -> HeaderValue {
     HeaderValue::from((left_ms / 10_000).clamp(1, 30))
 }
 
-/// Finished ÷ total to three places, rounded down, so that 1 means all.
+/// Rounded down to three places, so that 1 means all.
 fn progress(counts: &Counts) -> f64 {
     let thousandths = (counts.finished() * 1000)
         .checked_div(counts.total)
@@ -376,7 +344,7 @@ fn progress(counts: &Counts) -> f64 {
     f64::from(u32::try_from(thousandths).unwrap_or(1000)) / 1000.0
 }
 
-/// The end if the rest goes as fast as what is finished.
+/// The end if the rest is as fast as the finished jobs.
 fn eta(counts: &Counts, since: Wall, now: Wall) -> Option<Wall> {
     let elapsed = u128::try_from(now.since_ms(since)).ok()?;
     let left_ms =
@@ -421,14 +389,6 @@ fn channels(
             }
         })
         .collect()
-}
-
-/// A channel's name; one that was deleted since is named by its connection's number.
-pub fn channel_name(entry: Option<&Arc<Connection>>, connection: ConnectionId) -> String {
-    entry.map_or_else(
-        || format!("deleted-{connection}"),
-        |e| e.channel.name.clone(),
-    )
 }
 
 fn belt_view(entry: Option<&Arc<Connection>>, belt: &BeltProgress) -> BeltView {

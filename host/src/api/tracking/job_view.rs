@@ -1,6 +1,7 @@
 //! A job and its history as the API shows them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use egression_core::domain::ids::{ConnectionId, JobId};
 use egression_core::domain::object::{ObjectKey, Remote};
@@ -12,70 +13,65 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::execution_view::channel_name;
-use crate::api::intake::submission::ObjectReference;
 use crate::api::http::problem::ApiError;
-use crate::api::state::{ApiState, WaitingGroup};
+use crate::api::intake::submission::ObjectReference;
+use crate::api::state::ApiState;
+use crate::dispatch::WaitingGroup;
+use crate::documents::catalogue::Connection;
 use crate::store::rows::{EventRow, JobRow};
 
-/// A job, or a refused item of a bulk request (`channel` null, `belt` 0, with `excerpt`).
+/// A job, or a refused item of a bulk request (with `channel` null, `belt` 0 and an `excerpt`).
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobView {
-    /// Its id.
     #[schema(example = "job_01jd8x2m4t7q9v0k3n5r8w1y6z0000h")]
     pub id: String,
-    /// Its execution.
+    /// The id of its execution.
     pub execution: String,
-    /// Its index in the execution.
+    /// The index in the execution.
     pub index: u32,
-    /// The caller's own word for it.
+    /// The caller's own reference.
     pub client_ref: Option<String>,
-    /// Whose it is.
     pub subscription: Option<String>,
-    /// Where the body is read.
+    /// The source of the body.
     pub source: Option<String>,
-    /// Where it goes.
+    /// The channel that it goes to.
     pub channel: Option<String>,
-    /// The object.
     pub object: ObjectReference,
-    /// What to do.
     #[schema(example = "upsert")]
     pub action: String,
     /// The belt, from 1.
     pub belt: u32,
-    /// Jobs with the same key go one after the other.
+    /// Jobs with the same key are delivered one after the other.
     pub partition_key: String,
     /// waiting, in_flight, accepted, succeeded, rejected, failed, unknown, superseded, cancelled.
     #[schema(example = "succeeded")]
     pub state: String,
-    /// The code that groups it in `errors` of its execution and is found by the filter `code`: how
-    /// it ended, where it ended badly (`retries_exhausted`, `dependency_failed`, `expired`; else
-    /// that of its problem), or what went wrong last. Why is in `problem`.
+    /// The code that groups the job in `errors` of its execution; the filter `code` matches it. For
+    /// a job that ended badly, it is `retries_exhausted`, `dependency_failed`, `expired` or the code
+    /// of its problem; otherwise it is the code of the last error. `problem` has the cause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "retries_exhausted")]
     pub code: Option<String>,
-    /// Attempts spent.
+    /// Attempts used.
     pub attempts: u32,
-    /// Of a succeeded job: false when it was there already, the same.
+    /// Only for succeeded jobs: false if the destination already had the same object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<bool>,
-    /// Of a waiting job: what it waits for.
+    /// Only for waiting jobs: what the job waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<JobWaiting>,
-    /// What went wrong last.
+    /// The last error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<JobProblem>,
-    /// What the object is at the destination.
+    /// The object at the destination.
     pub remotes: Vec<RemoteView>,
-    /// The job sent in its place.
+    /// The job that replaced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
-    /// Of a refused item: the first bytes of what was given.
+    /// Only for refused items: the first bytes of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<String>,
-    /// When.
     pub timestamps: JobTimestamps,
-    /// Where to go on.
     pub links: JobLinks,
 }
 
@@ -86,16 +82,16 @@ pub struct JobWaiting {
     /// circuit, retry, blocked, merged.
     #[schema(example = "partition")]
     pub kind: String,
-    /// Which one: the limit, the key, the object, the source, the bound, the job.
+    /// Which limit, key, object, source, bound or job.
     pub key: Option<String>,
-    /// Until when, if that is known.
+    /// Until when, if known.
     pub until: Option<String>,
-    /// Unfinished jobs before it in its key that hold it, counted to 1,000; in lists to 100.
+    /// Unfinished jobs before it in its key, counted up to 1,000, in lists up to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<u32>,
 }
 
-/// Why a job did not succeed, or not yet.
+/// Why a job has not succeeded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobProblem {
     /// Stable and machine-readable.
@@ -103,10 +99,10 @@ pub struct JobProblem {
     pub code: String,
     /// One sentence for a person.
     pub message: String,
-    /// The offending place in the body, or in the request for a refused item (RFC 6901).
+    /// The place in the body, or in the request for a refused item (RFC 6901).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// The destination's status.
+    /// The destination's HTTP status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
     /// The destination's own code.
@@ -117,70 +113,68 @@ pub struct JobProblem {
     pub link: Option<String>,
 }
 
-/// What an object is at a destination.
+/// An object at a destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RemoteView {
-    /// In the connector's words.
+    /// The kind, named by the connector.
     pub kind: String,
     /// The destination's id.
     pub id: String,
     /// The destination's version or ETag.
     pub version: Option<String>,
-    /// Where a person can look at it.
+    /// A page about it for people.
     pub url: Option<String>,
 }
 
-/// When things happened to a job (RFC 3339).
+/// The times of a job (RFC 3339).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobTimestamps {
-    /// Its execution was accepted.
+    /// When its execution was accepted.
     pub created_at: String,
-    /// Not before.
+    /// Not sent before this time.
     pub scheduled_at: Option<String>,
-    /// Not after.
+    /// Not sent after this time.
     pub expires_at: Option<String>,
-    /// It ended.
+    /// When it ended.
     pub finished_at: Option<String>,
 }
 
-/// Where to go on from a job.
+/// Links of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobLinks {
-    /// Its history.
+    /// The history of the job.
     pub events: String,
-    /// Its execution.
+    /// The id of its execution.
     pub execution: String,
-    /// Cancels it (POST); null when it is not waiting.
+    /// Cancels the job (POST); null if it is not waiting.
     pub cancel: Option<String>,
 }
 
-/// One line of a job's history.
+/// An event in the history of a job.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventView {
-    /// Ascending inside the job, from 1.
+    /// Ascending within the job, from 1.
     pub seq: u32,
-    /// When.
     pub at: String,
-    /// submitted, resolved, sent, rescheduled, succeeded …; of an exchange: responded, no_answer,
-    /// never_sent, limited, denied, unrecorded, credential_refused.
+    /// submitted, resolved, sent, rescheduled, succeeded …; for a request to the destination:
+    /// responded, no_answer, never_sent, limited, denied, unrecorded, credential_refused.
     #[schema(example = "responded")]
     pub stage: String,
-    /// The attempt that it belongs to.
+    /// The attempt, if the event belongs to one.
     pub attempt: Option<u32>,
-    /// The destination's answer.
+    /// The destination's HTTP status.
     pub http_status: Option<u16>,
-    /// How long it took.
+    /// The duration of the request.
     pub duration_ms: Option<u64>,
     /// An object or a sentence.
     pub detail: Option<Value>,
-    /// The trace that the job carries.
+    /// The trace of the job.
     pub trace_id: Option<String>,
-    /// The connector's own lines: {level, message, attrs}.
+    /// The connector's log lines: {level, message, attrs}.
     pub log: Vec<Value>,
 }
 
 impl EventView {
-    /// The line as shown.
     #[must_use]
     pub fn of(row: EventRow, trace_id: Option<&str>) -> Self {
         let json = |text: &str| serde_json::from_str::<Value>(text).ok();
@@ -213,18 +207,16 @@ impl EventView {
     }
 }
 
-/// Up to how many jobs before one are counted.
+/// How many jobs before one are counted at most.
 const AHEAD_COUNTED: u32 = 1000;
-/// The same for each job of a list.
+/// The same in lists.
 const AHEAD_COUNTED_IN_LISTS: u32 = 100;
 
-/// Jobs as shown, with what their objects are at the destinations (one question per connection) and
-/// what is before them.
+/// The jobs of a list, with one query for remote objects per connection.
 pub async fn views(state: &ApiState, rows: Vec<JobRow>) -> Result<Vec<JobView>, ApiError> {
     shown(state, rows, AHEAD_COUNTED_IN_LISTS).await
 }
 
-/// One job as shown.
 pub async fn view(state: &ApiState, row: JobRow) -> Result<JobView, ApiError> {
     let mut views = shown(state, vec![row], AHEAD_COUNTED).await?;
     views
@@ -264,7 +256,7 @@ async fn shown(
     Ok(views)
 }
 
-/// What a waiting job has before it.
+/// What a waiting job waits behind.
 struct Before {
     ahead: Option<u32>,
     /// An object that it waits for.
@@ -336,8 +328,7 @@ async fn one(
     })
 }
 
-/// The stored reason if there is one, else what the scheduler says. `survivor`: the job that it was
-/// merged into.
+/// The stored reason, otherwise the scheduler's. `survivor`: the job that this one was merged into.
 fn waiting(
     state: &ApiState,
     row: &JobRow,
@@ -372,6 +363,14 @@ fn waiting(
         until: group.until.map(Wall::to_rfc3339),
         ahead: before.ahead,
     })
+}
+
+/// A deleted channel is named by the number of its connection.
+pub fn channel_name(entry: Option<&Arc<Connection>>, connection: ConnectionId) -> String {
+    entry.map_or_else(
+        || format!("deleted-{connection}"),
+        |e| e.channel.name.clone(),
+    )
 }
 
 async fn remotes(
@@ -420,7 +419,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_shows_objects_sentences_and_log_lines() {
+    fn event_shows_objects_sentences_and_log_lines() {
         let row = |detail: &str, log: Option<&str>| EventRow {
             seq: 1,
             at: Wall(0),

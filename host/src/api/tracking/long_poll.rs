@@ -1,5 +1,5 @@
-//! Waits for an execution to change, on the announcements of store and configuration. Holds no
-//! worker, and ends with the client's patience, or when the host stops.
+//! Waits until an execution changes, as announced by the store and the configuration. The wait holds
+//! no worker. It ends at its deadline, when the client disconnects, or when the host stops.
 
 use std::time::Duration;
 
@@ -8,19 +8,18 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::api::middleware::auth::Caller;
 use crate::api::http::problem::ApiError;
+use crate::api::middleware::auth::Caller;
 use crate::api::middleware::keyed_limit::Permit;
 use crate::api::state::ApiState;
 use crate::store::rows::ExecutionStatus;
 
-/// How long changes are collected before the state is read again, in milliseconds. A busy execution
-/// changes often.
+/// How long changes collect before the state is read again, in milliseconds, because a busy
+/// execution changes often.
 const SETTLE_MS: u64 = 25;
 
-/// A place among those of the caller that wait, for as long as the request does, which holds no
-/// other place then. None: nothing is to be waited for (0 ms), or too many wait already
-/// (`waits_per_key`), and the answer is given at once.
+/// The permit of a request that waits; the request releases its other permits. `None` if there is
+/// nothing to wait for (0 ms) or the caller has too many waits (`waits_per_key`): respond at once.
 #[must_use]
 pub fn permit(state: &ApiState, caller: &Caller, wait_ms: u64) -> Option<Permit> {
     let permit = state
@@ -31,15 +30,14 @@ pub fn permit(state: &ApiState, caller: &Caller, wait_ms: u64) -> Option<Permit>
     Some(permit)
 }
 
-/// The execution as soon as `enough`, or as it stands after `wait_ms`. None: there is no such
-/// execution.
+/// The execution as soon as it is `enough`, or its state after `wait_ms`. `None`: it does not exist.
 pub async fn until(
     state: &ApiState,
     execution: ExecutionSeq,
     wait_ms: u64,
     enough: impl Fn(&ExecutionStatus) -> bool,
 ) -> Result<Option<ExecutionStatus>, ApiError> {
-    // Listening begins before the first look, so that no change falls between the two.
+    // Subscribe before the first read, so that no change is missed between the two.
     let mut changes = state.store.changes();
     let mut configured = state.configuration.changed();
     let mut ready = state.ready.clone();
@@ -57,14 +55,14 @@ pub async fn until(
         loop {
             tokio::select! {
                 () = sleep_until(deadline) => return Ok(state.store.execution(execution).await?),
-                // The store closes only after this, so whoever waits still gets an answer.
+                // The store closes only after this, so the request still gets its response.
                 () = stopping(&mut ready) => return Ok(status),
-                // A pause is a change of what the execution waits for.
+                // A pause changes what the execution waits for.
                 Ok(()) = configured.changed() => break,
                 change = changes.recv() => match change {
                     Ok(changed) if changed != execution => {}
                     Ok(_) | Err(RecvError::Lagged(_)) => break,
-                    // The store is closing; what it says next says so.
+                    // The store is closing, and its next answer will show it.
                     Err(RecvError::Closed) => return Ok(status),
                 },
             }
@@ -72,13 +70,13 @@ pub async fn until(
     }
 }
 
-/// The host does not serve any more, or not yet.
+/// Returns when the host stops.
 async fn stopping(ready: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is the end as well.
+    // An error means that the sender is gone, so the host has stopped, too.
     let _ = ready.wait_for(|ready| !ready).await;
 }
 
-/// Lets changes collect; false if the deadline comes first.
+/// Lets changes collect. False if the deadline comes first.
 async fn pause(state: &ApiState, deadline: Instant) -> bool {
     let end = state.clock.instant(state.clock.mono()) + Duration::from_millis(SETTLE_MS);
     if end >= deadline {

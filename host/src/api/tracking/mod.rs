@@ -1,7 +1,9 @@
 //! Status, lists and history of executions, jobs and objects.
 
+pub mod execution_tag;
 pub mod execution_view;
 pub mod executions;
+pub mod find;
 pub mod job_view;
 pub mod jobs;
 pub mod long_poll;

@@ -1,4 +1,4 @@
-//! Bodies that come in any number of pieces, compressed, too large, cut off, or not what they say.
+//! Bodies in any number of pieces, compressed, too large, incomplete or mislabeled.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -37,7 +37,7 @@ fn in_chunks(bytes: &[u8], step: usize) -> Body {
 }
 
 #[tokio::test]
-async fn gzip_is_decoded_wherever_it_is_cut_and_hashed_as_decoded() {
+async fn gzip_is_decoded_at_every_cut_and_hashed_decoded() {
     let text: Vec<u8> = (0..5000u32)
         .flat_map(|i| i.to_string().into_bytes())
         .collect();
@@ -64,7 +64,7 @@ async fn gzip_is_decoded_wherever_it_is_cut_and_hashed_as_decoded() {
 }
 
 #[tokio::test]
-async fn truncated_and_false_gzip_is_refused() {
+async fn gzip_that_is_truncated_or_invalid_is_refused() {
     let packed = gzip(&b"some text that goes on ".repeat(20));
     for end in [5, packed.len() / 2, packed.len() - 1] {
         let error = read_whole(
@@ -93,7 +93,7 @@ async fn truncated_and_false_gzip_is_refused() {
 }
 
 #[tokio::test]
-async fn bounds_hold_after_decoding() {
+async fn body_bounds_apply_after_decoding() {
     let zeros = vec![b' '; 1 << 20];
     assert_eq!(
         read_whole(&coded("gzip"), Body::from(gzip(&zeros)), bounds(1000))
@@ -117,7 +117,7 @@ async fn bounds_hold_after_decoding() {
 }
 
 #[tokio::test]
-async fn a_length_beyond_the_bound_is_refused_before_reading() {
+async fn content_length_beyond_the_bound_is_refused_before_reading() {
     let headers =
         HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("1001"))]);
     assert_eq!(
@@ -130,7 +130,7 @@ async fn a_length_beyond_the_bound_is_refused_before_reading() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_a_cut_off_body() {
+async fn broken_connection_is_an_incomplete_body() {
     let chunks = [
         Ok(Bytes::from_static(b"{\"jobs\":[")),
         Err(std::io::Error::other("reset")),
@@ -146,7 +146,7 @@ async fn a_connection_that_breaks_is_a_cut_off_body() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_times_out() {
+async fn body_times_out() {
     let mut bounds = bounds(1000);
     bounds.deadline = crate::clock::Clock::system().instant(egression_core::time::Mono(0));
     let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
@@ -157,7 +157,7 @@ async fn a_body_that_does_not_come_times_out() {
 }
 
 #[test]
-fn other_codings_and_types_are_refused() {
+fn content_encoding_and_media_type_are_checked() {
     assert_eq!(
         BodyReader::new(&coded("br"), Body::empty(), bounds(10))
             .err()

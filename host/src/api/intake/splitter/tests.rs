@@ -1,4 +1,4 @@
-//! The splitter at every possible cut of the body, and on every kind of broken frame.
+//! The splitter at every cut of the body and with every kind of malformed frame.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn defaults(text: &str) -> Piece {
 }
 
 #[test]
-fn items_are_found_wherever_the_body_is_cut() {
+fn splitter_finds_items_at_every_cut() {
     let body = r#" { "defaults" : {"a":{"b":[1,2]}} , "jobs" : [ {"id":"a]}\"{"} ,{"x":{"y":["é\\"]}}, {} ] } "#;
     let expected = [
         defaults(r#"{"a":{"b":[1,2]}}"#),
@@ -41,7 +41,7 @@ fn items_are_found_wherever_the_body_is_cut() {
 }
 
 #[test]
-fn lines_are_found_wherever_the_body_is_cut() {
+fn splitter_finds_lines_at_every_cut() {
     let body = "{\"defaults\": {\"a\":1}}\r\n\n{\"b\":\"\\n\"}\n  {\"c\":3}";
     let expected = [
         defaults("{\"a\":1}"),
@@ -55,7 +55,7 @@ fn lines_are_found_wherever_the_body_is_cut() {
 }
 
 #[test]
-fn defaults_are_only_the_first_line() {
+fn defaults_are_only_on_the_first_line() {
     let body = "{\"x\":1}\n{\"defaults\":{}}";
     assert_eq!(
         split(Framing::Lines, body.as_bytes(), 5).unwrap(),
@@ -64,7 +64,7 @@ fn defaults_are_only_the_first_line() {
 }
 
 #[test]
-fn a_body_that_ends_early_is_cut_off() {
+fn incomplete_body_is_cut_off() {
     let body = r#"{"defaults":{"a":1},"jobs":[{"b":2},{"c":3}]}"#;
     for end in 0..body.len() {
         let error = split(Framing::Json, &body.as_bytes()[..end], 7).unwrap_err();
@@ -76,7 +76,7 @@ fn a_body_that_ends_early_is_cut_off() {
 }
 
 #[test]
-fn a_broken_frame_is_refused_with_the_place() {
+fn malformed_frame_is_refused_with_the_place() {
     for (body, pointer, code) in [
         ("[]", "", "malformed_json"),
         ("{\"jobs\":[]} x", "", "malformed_json"),
@@ -118,7 +118,7 @@ fn a_broken_frame_is_refused_with_the_place() {
 }
 
 #[test]
-fn an_item_beyond_the_bound_is_refused_before_it_is_whole() {
+fn item_beyond_the_bound_is_refused_before_its_end() {
     let long = "x".repeat(BOUND as usize);
     let open = format!("{{\"jobs\":[{{}},{{\"a\":\"{long}");
     let mut splitter = Splitter::new(Framing::Json, BOUND);
@@ -152,14 +152,14 @@ fn an_item_beyond_the_bound_is_refused_before_it_is_whole() {
 }
 
 #[test]
-fn a_defaults_line_takes_nothing_beside() {
+fn defaults_line_allows_no_other_field() {
     assert!(
         matches!(split(Framing::Lines, b"{\"defaults\":{},\"x\":1}\n", 4), Err(SplitError::Malformed(e)) if e.pointer == "/x")
     );
 }
 
 #[test]
-fn a_byte_order_mark_is_skipped_once_and_in_pieces() {
+fn byte_order_mark_is_skipped_once_and_in_pieces() {
     let whole = |framing, text: &[u8], step: usize| {
         let (mut splitter, mut pieces) = (Splitter::new(framing, 1000), Vec::new());
         for piece in text.chunks(step) {

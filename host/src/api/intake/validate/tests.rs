@@ -1,5 +1,4 @@
-//! The door with a small configuration: two tenants, two channels, and a connector that delivers
-//! two types.
+//! Two tenants, four channels, and a connector that supports two object types.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -112,13 +111,13 @@ fn catalogue() -> Arc<Catalogue> {
     Arc::new(Catalogue::from_rows(rows).unwrap())
 }
 
-fn door() -> Acceptance {
+fn validator() -> Validator {
     let settings = ApiSettings {
         max_payload_bytes: 100,
         max_depends_on: 2,
         ..ApiSettings::default()
     };
-    Acceptance::new(
+    Validator::new(
         catalogue(),
         Arc::new(OneConnector(Arc::new(description()))),
         "acme".into(),
@@ -136,8 +135,8 @@ fn submission(change: Value) -> Submission {
 }
 
 fn refused(change: Value) -> Vec<(String, String)> {
-    let errors = door()
-        .accept(submission(change))
+    let errors = validator()
+        .validate(submission(change))
         .err()
         .expect("this must be refused");
     errors
@@ -147,7 +146,7 @@ fn refused(change: Value) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_with_the_place() {
+fn validation_errors_name_the_place() {
     let eleven: serde_json::Map<String, Value> =
         (0..11).map(|i| (i.to_string(), json!("x"))).collect();
     for (change, pointer, code) in [
@@ -290,7 +289,7 @@ fn what_cannot_be_done_is_refused_with_the_place() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
+fn validation_reports_all_errors_at_once() {
     let places: Vec<_> =
         refused(json!({"source": "erp", "priority": 99, "channels": ["x"], "object_ids": []}))
             .into_iter()
@@ -303,11 +302,11 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
-fn a_submission_becomes_a_job_per_object_and_channel() {
+fn submission_expands_to_one_job_per_object_and_channel() {
     let item = submission(
         json!({"channels": ["shop-de", "shop-fr"], "object_ids": ["1", "2"], "priority": 5, "client_ref": "r"}),
     );
-    let accepted = door().accept(item).ok().unwrap();
+    let accepted = validator().validate(item).ok().unwrap();
     assert_eq!(accepted.jobs(), 4);
     let jobs: Vec<StagedJob> = accepted.expand(10).collect();
     let fixed: Vec<_> = jobs
@@ -337,14 +336,14 @@ fn a_submission_becomes_a_job_per_object_and_channel() {
 }
 
 #[test]
-fn deletes_and_inline_bodies_need_no_source_and_keep_the_one_that_is_named() {
-    let delete = door()
-        .accept(submission(json!({"action": "delete", "source": null})))
+fn source_is_optional_for_deletes_and_payloads() {
+    let delete = validator()
+        .validate(submission(json!({"action": "delete", "source": null})))
         .ok()
         .unwrap();
     assert_eq!(delete.expand(0).next().unwrap().source, None);
     let inline =
-        door().accept(submission(json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]}, "full": true, "revision": 7}))).ok().unwrap();
+        validator().validate(submission(json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]}, "full": true, "revision": 7}))).ok().unwrap();
     let job = inline.expand(0).next().unwrap();
     assert_eq!(
         (job.source, job.payload.as_deref(), job.full, job.revision),
@@ -358,10 +357,10 @@ fn deletes_and_inline_bodies_need_no_source_and_keep_the_one_that_is_named() {
 }
 
 #[test]
-fn a_key_of_ones_own_goes_before_the_channels_rule() {
+fn partition_key_of_the_item_overrides_the_channel() {
     let job = |change| {
-        door()
-            .accept(submission(change))
+        validator()
+            .validate(submission(change))
             .ok()
             .unwrap()
             .expand(0)
@@ -381,35 +380,35 @@ fn a_key_of_ones_own_goes_before_the_channels_rule() {
 }
 
 #[test]
-fn an_item_that_closes_a_cycle_is_refused_and_the_others_stay() {
-    let mut door = door();
+fn item_that_closes_a_cycle_is_refused_alone() {
+    let mut validator = validator();
     let depends = |child: &str, parent: &str| {
         submission(
             json!({"object_ids": [child], "depends_on": [{"type": "product", "id": parent}]}),
         )
     };
-    assert!(door.accept(depends("1", "2")).is_ok());
-    assert!(door.accept(depends("2", "3")).is_ok());
+    assert!(validator.validate(depends("1", "2")).is_ok());
+    assert!(validator.validate(depends("2", "3")).is_ok());
     assert_eq!(
-        door.accept(depends("3", "1")).err().unwrap()[0].code,
+        validator.validate(depends("3", "1")).err().unwrap()[0].code,
         "dependency_cycle"
     );
-    assert!(door.accept(depends("3", "4")).is_ok());
+    assert!(validator.validate(depends("3", "4")).is_ok());
 }
 
 #[test]
-fn a_traceparent_in_the_context_is_taken_over() {
+fn traceparent_comes_from_the_context() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let job = door()
-        .accept(submission(json!({"context": {"traceparent": trace}})))
+    let job = validator()
+        .validate(submission(json!({"context": {"traceparent": trace}})))
         .ok()
         .unwrap()
         .expand(0)
         .next()
         .unwrap();
     assert_eq!(job.traceparent.as_deref(), Some(trace));
-    let job = door()
-        .accept(submission(json!({"context": {"traceparent": "x"}})))
+    let job = validator()
+        .validate(submission(json!({"context": {"traceparent": "x"}})))
         .ok()
         .unwrap()
         .expand(0)
@@ -419,7 +418,7 @@ fn a_traceparent_in_the_context_is_taken_over() {
 }
 
 #[test]
-fn types_without_a_belt_go_to_the_last() {
+fn belt_of_an_unnamed_type_is_the_last() {
     let belts = vec![
         vec!["category".to_owned(), "brand".to_owned()],
         vec!["product".to_owned()],

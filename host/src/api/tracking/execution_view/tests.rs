@@ -52,7 +52,7 @@ fn derived(states: [u64; 9]) -> Status {
 }
 
 #[test]
-fn an_unfinished_execution_is_queued_until_something_was_sent() {
+fn unfinished_execution_is_queued_until_something_was_sent() {
     assert_eq!(derived([5, 0, 0, 0, 0, 0, 0, 0, 0]), Status::Queued);
     assert_eq!(derived([4, 1, 0, 0, 0, 0, 0, 0, 0]), Status::Running);
     assert_eq!(derived([4, 0, 0, 1, 0, 0, 0, 0, 0]), Status::Running);
@@ -71,7 +71,7 @@ fn an_unfinished_execution_is_queued_until_something_was_sent() {
 }
 
 #[test]
-fn a_done_execution_is_judged_by_its_ends() {
+fn done_execution_takes_its_status_from_its_jobs() {
     assert_eq!(derived([0, 0, 0, 5, 0, 0, 0, 0, 0]), Status::Succeeded);
     assert_eq!(derived([0, 0, 0, 0, 0, 0, 0, 5, 0]), Status::Succeeded);
     assert_eq!(
@@ -89,7 +89,7 @@ fn a_done_execution_is_judged_by_its_ends() {
 }
 
 #[test]
-fn cancelling_and_pausing_are_asked_for() {
+fn execution_is_cancelling_or_paused_on_request() {
     let mut cancelled = status(&[(1, [0, 1, 0, 4, 0, 0, 0, 0, 2])]);
     cancelled.row.cancel_requested_at = Some(Wall(1));
     assert_eq!(derive(&cancelled, |_| false), Status::Cancelling);
@@ -112,7 +112,7 @@ fn cancelling_and_pausing_are_asked_for() {
 }
 
 #[test]
-fn an_unsealed_execution_is_being_received() {
+fn unsealed_execution_is_receiving() {
     let mut receiving = status(&[]);
     receiving.row.seal = None;
     assert_eq!(derive(&receiving, |_| false), Status::Receiving);
@@ -120,7 +120,7 @@ fn an_unsealed_execution_is_being_received() {
 }
 
 #[test]
-fn an_unknown_job_does_not_keep_the_execution_open() {
+fn unknown_job_does_not_keep_the_execution_open() {
     assert!(is_done(&status(&[(1, [0, 0, 0, 3, 0, 0, 1, 0, 0])])));
     assert!(!is_done(&status(&[(1, [0, 0, 1, 3, 0, 0, 0, 0, 0])])));
 }
@@ -156,7 +156,7 @@ fn counts_partition_the_total_and_progress_reaches_one_only_at_the_end() {
 }
 
 #[test]
-fn the_end_is_estimated_from_what_is_finished() {
+fn eta_follows_from_the_finished_jobs() {
     let counts = Counts {
         total: 100,
         waiting: 75,
@@ -180,8 +180,10 @@ fn the_end_is_estimated_from_what_is_finished() {
 }
 
 #[test]
-fn words_round_trip() {
-    for status in Status::ALL {
-        assert_eq!(Status::parse(status.as_str()), Some(status));
+fn status_words_are_those_of_its_json() {
+    use strum::VariantNames as _;
+    for word in Status::VARIANTS {
+        let status: Status = word.parse().expect(word);
+        assert_eq!(serde_json::to_value(status).ok(), Some((*word).into()));
     }
 }

@@ -1,0 +1,37 @@
+//! Health and readiness.
+
+use super::harness::*;
+use crate::api::operations;
+
+#[tokio::test]
+async fn health_needs_no_key() {
+    let host = Host::start().await;
+    for (path, status) in [("/livez", 200), ("/readyz", 200), ("/metrics", 404)] {
+        assert_eq!(
+            host.send(Request::get(path).body(Body::empty()).unwrap())
+                .await
+                .status,
+            status,
+            "{path}"
+        );
+    }
+    host.ready.send_replace(false);
+    assert_eq!(host.get("/readyz").await.problem(), "not_ready");
+    let apart = operations(host.state.clone())
+        .oneshot(Request::get("/livez").body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(apart.status(), 200);
+}
+
+#[tokio::test]
+async fn readyz_fails_when_the_store_cannot_write() {
+    let host = Host::start().await;
+    host.state.store.break_writer().await;
+    let answer = host.get("/readyz").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.problem().as_str()),
+        (503, "not_ready")
+    );
+    assert_eq!(host.get("/livez").await.status, 200);
+}
