@@ -30,7 +30,7 @@ pub use admin::first_key;
 #[cfg(test)]
 pub use intake::idempotency;
 pub use settings::ApiSettings;
-pub use state::{ApiState, Changed, ConnectorError, Connectors, Doors, Scheduling};
+pub use state::{ApiState, HostParts};
 
 use acts::verbs;
 use admin::{apply, channels, connections, connectors, keys, sources, subscriptions};

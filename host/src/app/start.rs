@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::api_ports::{DispatchPort, RegistryPort};
 use super::config_warnings::ConfigWarnings;
 use super::metrics_sampler::sampler;
 use super::settings_check::settings_check;
 use super::{AppError, destinations, retention, start_error};
-use crate::api::{self, ApiState, Doors, first_key};
+use crate::api::{self, ApiState, HostParts, first_key};
 use crate::clock::Clock;
 use crate::delivery::{Deliverer, DeliveryParts};
 use crate::dispatch::{Dispatcher, Parts};
@@ -105,7 +104,7 @@ pub(super) async fn start(
     let dispatcher = Dispatcher::start(parts, settings.dispatch.clone())
         .await
         .map_err(start_error("dispatcher"))?;
-    let changed = watch_configuration(&configuration, configure, dispatcher.clone());
+    let connectors_changed = watch_configuration(&configuration, configure, dispatcher.clone());
     let sampler = sampler(
         store.clone(),
         Arc::clone(&configuration),
@@ -119,22 +118,16 @@ pub(super) async fn start(
         settings.store.removal_interval_ms,
         settings.api.body_timeout_ms,
     );
-    let ports = Doors {
-        connectors: Arc::new(RegistryPort {
-            registry,
-            configuration: Arc::clone(&configuration),
-            changed,
-        }),
+    let parts = HostParts {
         configuration,
-        scheduling: Arc::new(DispatchPort {
-            view: dispatcher.view(clock.clone()),
-            dispatcher: dispatcher.clone(),
-            gate,
-        }),
+        registry,
+        connectors_changed,
+        dispatcher: dispatcher.clone(),
+        gate,
     };
     let (ready, is_ready) = watch::channel(false);
     let apart = settings.operations_listen.is_some();
-    let state = ApiState::new(store.clone(), clock, settings.api, ports, metrics, is_ready);
+    let state = ApiState::new(store.clone(), clock, settings.api, parts, metrics, is_ready);
     Ok(Host {
         store,
         dispatcher,
@@ -245,16 +238,16 @@ fn watch_configuration(
     configuration: &Arc<Configuration>,
     configure: impl Fn() + Send + Sync + 'static,
     dispatcher: Dispatcher,
-) -> Arc<dyn Fn() + Send + Sync> {
-    let nudge = Arc::new(tokio::sync::Notify::new());
+) -> Arc<Notify> {
+    let connectors_changed = Arc::new(Notify::new());
     let mut documents = configuration.changed();
-    let nudged = Arc::clone(&nudge);
+    let notified = Arc::clone(&connectors_changed);
     let configuration = Arc::clone(configuration);
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 changed = documents.changed() => if changed.is_err() { return },
-                () = nudged.notified() => {}
+                () = notified.notified() => {}
             }
             documents.mark_unchanged();
             // A changed state wakes this loop once more; that round finds nothing to change.
@@ -265,5 +258,5 @@ fn watch_configuration(
             dispatcher.configured().await;
         }
     });
-    Arc::new(move || nudge.notify_one())
+    connectors_changed
 }

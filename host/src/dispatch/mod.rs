@@ -29,7 +29,7 @@ use crate::store::rows::{Changes, LanePage, OpenExecution};
 const QUEUE: usize = 4096;
 
 #[derive(Debug)]
-enum Message {
+pub enum Message {
     Sealed(ExecutionSeq),
     /// An execution was paused or goes on.
     Paused(ExecutionSeq, bool),
@@ -101,6 +101,21 @@ impl Dispatcher {
         if self.messages.send(message).await.is_err() {
             tracing::debug!("the dispatcher has stopped");
         }
+    }
+}
+
+#[cfg(test)]
+impl Dispatcher {
+    /// A dispatcher without a loop: its messages stay in the queue.
+    pub fn detached() -> (Self, mpsc::Receiver<Message>) {
+        let (messages, incoming) = mpsc::channel(QUEUE);
+        let scheduler = Scheduler::new(egression_core::scheduler::SchedulerBounds::default());
+        let scheduler = Arc::new(Mutex::new(scheduler));
+        let dispatcher = Self {
+            messages,
+            scheduler,
+        };
+        (dispatcher, incoming)
     }
 }
 

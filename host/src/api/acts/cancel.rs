@@ -38,8 +38,8 @@ pub async fn cancel_execution(
         let state = state.clone();
         detached(async move {
             let (changes, end) = state.store.cancel_execution(seq, state.clock.wall()).await;
-            state.scheduling.changed(changes);
-            state.scheduling.paused(seq, false);
+            state.dispatcher.changed(changes).await;
+            state.dispatcher.paused(seq, false).await;
             end
         })
         .await?;
@@ -63,7 +63,7 @@ pub async fn cancel_job(state: ApiState, caller: Caller, id: &str) -> Result<Res
     let own = state.clone();
     detached(async move {
         let (_, changes) = own.store.cancel_job(seq, own.clock.wall()).await?;
-        own.scheduling.changed(changes);
+        own.dispatcher.changed(changes).await;
         Ok::<_, StoreError>(())
     })
     .await?;

@@ -36,7 +36,7 @@ pub async fn pause_execution(
     let own = state.clone();
     detached(async move {
         if own.store.pause_execution(seq).await? {
-            own.scheduling.paused(seq, true);
+            own.dispatcher.paused(seq, true).await;
         }
         Ok::<_, StoreError>(())
     })
@@ -80,10 +80,10 @@ pub async fn resume_execution(
             .resume_execution(seq, holding.into_iter().collect())
             .await?;
         if !released.progress.is_empty() {
-            own.scheduling.changed(released);
+            own.dispatcher.changed(released).await;
         }
         if was_paused {
-            own.scheduling.paused(seq, false);
+            own.dispatcher.paused(seq, false).await;
         }
         Ok::<_, StoreError>(())
     })

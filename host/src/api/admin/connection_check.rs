@@ -69,7 +69,7 @@ pub async fn check_connection(
     caller.require(Role::Admin)?;
     let (name, id) = visible(&state, &caller, ends)?;
     // The request keeps its permits meanwhile, so checks are bounded like requests.
-    let found = state.scheduling.check(id).await;
+    let found = state.dispatcher.check(id).await;
     let found = found.ok_or_else(|| {
         if *state.ready.borrow() {
             documents::missing(&name)

@@ -14,7 +14,8 @@ use crate::api::http::problem::{ApiError, FieldError};
 use crate::api::http::query::Query;
 use crate::api::intake::body::{self, BodyBounds};
 use crate::api::middleware::auth::Caller;
-use crate::api::state::{ApiState, Changed};
+use crate::api::state::ApiState;
+use crate::runtime::InstallError;
 use crate::runtime::description::Description;
 use crate::store::connectors::ConnectorRow;
 
@@ -99,10 +100,17 @@ pub async fn install_connector(
         "api.connector_max_bytes",
     );
     let (component, _) = body::read_whole(&parts.headers, content, bounds).await?;
-    let connectors = state.connectors.clone();
-    let installed =
-        detached(async move { connectors.install(Bytes::from(component), activate).await });
-    let Changed { row, differences } = installed.await?;
+    let own = state.clone();
+    let (row, differences) = detached(async move {
+        let component = Bytes::from(component);
+        let installed = own.registry.install(component, activate).await?;
+        let mut differences = installed.differences;
+        differences.extend(after_change(&own, &installed.name).await);
+        let row = own.registry.row(&installed.name, &installed.version);
+        let missing = || ApiError::Internal("the installed version is not listed".to_owned());
+        Ok::<_, ApiError>((row.ok_or_else(missing)?, differences))
+    })
+    .await?;
     tracing::info!(
         connector = row.name,
         version = row.version,
@@ -188,12 +196,15 @@ pub async fn activate_connector(
     let (parts, content) = request.into_parts();
     let wanted: ActivateRequest = body::read_json(&state, &parts.headers, content).await?;
     let before = one(&state, name).await?;
-    let (connectors, owned, version) = (
-        state.connectors.clone(),
-        name.to_owned(),
-        wanted.version.clone(),
-    );
-    let activated = detached(async move { connectors.activate(&owned, &version).await });
+    let (own, owned, version) = (state.clone(), name.to_owned(), wanted.version.clone());
+    let activated = detached(async move {
+        let mut differences = own.registry.differences(&owned, &version);
+        let activated = own.registry.activate(&owned, &version).await?;
+        if activated {
+            differences.extend(after_change(&own, &owned).await);
+        }
+        Ok::<_, ApiError>(activated.then_some(differences))
+    });
     let Some(differences) = activated.await? else {
         let known: Vec<&str> = before.versions.iter().map(|v| v.version.as_str()).collect();
         let detail = format!(
@@ -218,6 +229,43 @@ pub async fn activate_connector(
         ..one(&state, name).await?
     })
     .into_response())
+}
+
+/// Parks the connections whose settings are invalid now, and returns those of this connector.
+async fn after_change(state: &ApiState, connector: &str) -> Vec<String> {
+    let catalogue = state.configuration.catalogue();
+    let uses = |channel: &str| {
+        let channel = catalogue.channel(channel);
+        channel.is_some_and(|channel| channel.document.connector == connector)
+    };
+    let parked = match state.configuration.park_invalid_settings().await {
+        Ok(invalid) => {
+            let own = invalid.iter().filter(|invalid| uses(&invalid.channel));
+            own.map(ToString::to_string).collect()
+        }
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                connector,
+                "connections with invalid settings could not be parked"
+            );
+            Vec::new()
+        }
+    };
+    state.connectors_changed.notify_one();
+    parked
+}
+
+impl From<InstallError> for ApiError {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Store(error) => error.into(),
+            other => Self::ConnectorRefused {
+                code: other.code().to_owned(),
+                detail: other.to_string(),
+            },
+        }
+    }
 }
 
 /// An unbound key sees every connector. A bound key sees the connectors of the channels that it has

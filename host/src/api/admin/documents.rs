@@ -57,7 +57,7 @@ pub async fn get(
     let mut view = view(&stored)?;
     if matches!(name, DocumentName::Connection { .. }) {
         // A current reading, like the state next to it. It does not change the ETag.
-        let used = state.scheduling.limit_used(ConnectionId(stored.id));
+        let used = state.gate.usage(&format!("connection:{}", stored.id));
         view["status"]["limit_used"] = serde_json::to_value(used).unwrap_or_default();
     }
     Ok(([(header::ETAG, tag)], axum::Json(view)).into_response())
@@ -160,7 +160,7 @@ pub async fn delete(
         for (connection, own_name) in cancel.into_iter().flatten() {
             let now = state.clock.wall();
             let (changes, end) = state.store.cancel_connection(connection, now).await;
-            state.scheduling.changed(changes);
+            state.dispatcher.changed(changes).await;
             end?;
             // Jobs in flight keep their true outcome.
             let jobs = state.store.jobs_under_way(connection).await?;

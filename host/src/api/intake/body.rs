@@ -123,12 +123,6 @@ impl BodyReader {
         }
     }
 
-    /// Reads the rest and drops it, for its hash.
-    pub async fn drain(&mut self) -> Result<(), ApiError> {
-        while self.next().await?.is_some() {}
-        Ok(())
-    }
-
     /// SHA-256 of all decoded bytes.
     #[must_use]
     pub fn finish(self) -> [u8; 32] {

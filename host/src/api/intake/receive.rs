@@ -235,11 +235,12 @@ impl Intake {
             traceparent: inherited.or_else(|| self.head.traceparent.clone()),
             created_at: now,
         };
-        let (connectors, settings) = (
-            Arc::clone(&self.state.connectors),
+        let (registry, settings) = (
+            Arc::clone(&self.state.registry),
             Arc::clone(&self.state.settings),
         );
-        let validator = Validator::new(catalogue, connectors, name, settings, shared);
+        let describe = move |name: &str, pin: Option<&str>| registry.description(name, pin);
+        let validator = Validator::new(catalogue, Box::new(describe), name, settings, shared);
         Ok(Open {
             subscription,
             new,
@@ -380,7 +381,7 @@ impl Intake {
             Err(error) => return Err(error.into()),
         };
         self.execution = None;
-        self.state.scheduling.wake(sealed.execution);
+        self.state.dispatcher.sealed(sealed.execution).await;
         tracing::info!(
             execution = sealed.execution.0,
             subscription = subscription.0,

@@ -19,15 +19,18 @@ use super::submission::Submission;
 use crate::api::ApiSettings;
 use crate::api::http::problem::FieldError;
 use crate::api::middleware::trace;
-use crate::api::state::Connectors;
 use crate::documents::catalogue::{Catalogue, Channel};
 use crate::documents::model::SourceKind;
 use crate::runtime::description::Description;
 use crate::store::rows::StagedJob;
 
+/// Returns the description of a connector: of its active version, or of the newest that matches the
+/// pin.
+pub type Describe = Box<dyn Fn(&str, Option<&str>) -> Option<Arc<Description>> + Send + Sync>;
+
 pub struct Validator {
     catalogue: Arc<Catalogue>,
-    connectors: Arc<dyn Connectors>,
+    describe: Describe,
     subscription: String,
     settings: Arc<ApiSettings>,
     shared_context: usize,
@@ -55,7 +58,7 @@ impl Validator {
     /// `shared_context`: the number of pairs in the context of the execution.
     pub fn new(
         catalogue: Arc<Catalogue>,
-        connectors: Arc<dyn Connectors>,
+        describe: Describe,
         subscription: String,
         settings: Arc<ApiSettings>,
         shared_context: usize,
@@ -63,7 +66,7 @@ impl Validator {
         let (targets, dependencies) = (HashMap::new(), Dependencies::default());
         Self {
             catalogue,
-            connectors,
+            describe,
             subscription,
             settings,
             shared_context,
@@ -268,9 +271,7 @@ impl Validator {
                     ),
                 )
             })?;
-        let description = self
-            .connectors
-            .description(&entry.connector, entry.document.version.as_deref())
+        let description = (self.describe)(&entry.connector, entry.document.version.as_deref())
             .ok_or_else(|| {
                 (
                     "connector_not_installed",

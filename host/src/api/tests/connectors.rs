@@ -2,24 +2,24 @@
 
 use super::harness::*;
 
+/// The sandbox connector, built as for the tests of the runtime.
+fn guest() -> Vec<u8> {
+    let dir = std::env::var_os("EGRESSION_GUESTS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/wasm32-wasip2/guest"),
+        Into::into,
+    );
+    let path = dir.join("connector_sandbox.wasm");
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 #[tokio::test]
 async fn connector_is_installed_listed_and_activated() {
-    let host = Host::with(ApiSettings {
-        connector_max_bytes: 100,
-        ..ApiSettings::default()
-    })
-    .await;
+    let host = Host::start().await;
     let wasm = ("content-type", "application/wasm");
     let refused = host.raw("/v1/connectors", &[wasm], "nonsense").await;
     assert_eq!(
         (refused.status.as_u16(), refused.problem().as_str()),
         (422, "not_a_component")
-    );
-    assert_eq!(
-        host.raw("/v1/connectors", &[wasm], vec![0u8; 101])
-            .await
-            .status,
-        413
     );
     assert_eq!(host.raw("/v1/connectors", &[], "\0asm").await.status, 415);
     assert_eq!(
@@ -29,7 +29,7 @@ async fn connector_is_installed_listed_and_activated() {
         400
     );
     let installed = host
-        .raw("/v1/connectors?activate=false", &[wasm], "\0asm....")
+        .raw("/v1/connectors?activate=false", &[wasm], guest())
         .await;
     assert_eq!(
         (installed.status.as_u16(), installed.header("location")),
@@ -39,7 +39,7 @@ async fn connector_is_installed_listed_and_activated() {
     );
     assert_eq!(
         host.get("/v1/connectors/sandbox").await.json()["active"],
-        Value::Null
+        "0.0.1"
     );
     let unknown = host
         .post(
@@ -54,15 +54,14 @@ async fn connector_is_installed_listed_and_activated() {
         ),
         (400, &json!("/version"))
     );
-    assert_eq!(
-        host.post(
+    let version = installed.json()["version"].clone();
+    let activated = host
+        .post(
             "/v1/connectors/sandbox:activate",
-            json!({"version": "0.1.0"})
+            json!({"version": version}),
         )
-        .await
-        .json()["active"],
-        "0.1.0"
-    );
+        .await;
+    assert_eq!(activated.json()["active"], version, "{}", activated.text);
     assert_eq!(
         host.get("/v1/connectors").await.json()["items"][0]["versions"][0]["description"]["title"],
         "Sandbox"
@@ -92,4 +91,16 @@ async fn connector_is_installed_listed_and_activated() {
             .json();
         assert_eq!(list["items"].as_array().unwrap().len(), seen, "{list}");
     }
+}
+
+#[tokio::test]
+async fn connector_beyond_the_bound_is_413() {
+    let host = Host::with(ApiSettings {
+        connector_max_bytes: 100,
+        ..ApiSettings::default()
+    })
+    .await;
+    let wasm = ("content-type", "application/wasm");
+    let answer = host.raw("/v1/connectors", &[wasm], vec![0u8; 101]).await;
+    assert_eq!(answer.status, 413);
 }

@@ -286,7 +286,7 @@ async fn cancel_and_pause_reach_the_scheduler() {
         (200, &json!("cancelled"), &json!(3))
     );
     assert_eq!(
-        host.acts.lock().unwrap().as_slice(),
+        host.woken.acts(),
         [
             "paused true",
             "paused false",

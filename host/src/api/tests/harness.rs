@@ -1,15 +1,15 @@
-//! A host's API on a real store and real documents. The runtime and the scheduler are fakes.
+//! The API on a real store, documents, gate and runtime. The dispatcher has no loop, so nothing is
+//! sent.
 
-pub use std::sync::{Arc, Mutex};
+pub use std::path::Path;
+pub use std::sync::Arc;
 
-pub use async_trait::async_trait;
 pub use axum::Router;
 pub use axum::body::Body;
 pub use bytes::Bytes;
-pub use egression_core::domain::ids::{ConnectionId, ExecutionId, ExecutionSeq, JobSeq};
+pub use egression_core::domain::ids::{ExecutionId, ExecutionSeq, JobSeq};
 pub use egression_core::domain::problem::Problem;
 pub use egression_core::domain::state::JobState;
-pub use egression_core::domain::waiting::WaitingKind;
 pub use egression_core::time::Wall;
 pub use http::{HeaderMap, Request, StatusCode};
 pub use http_body_util::BodyExt as _;
@@ -20,21 +20,18 @@ pub use tower::ServiceExt as _;
 
 pub use crate::api::admin::keys::new_row;
 pub use crate::api::middleware::auth::{self, Role};
-pub use crate::api::state::Changed as ChangedConnector;
-pub use crate::api::{
-    ApiSettings, ApiState, ConnectorError, Connectors, Doors, Scheduling, router,
-};
+pub use crate::api::{ApiSettings, ApiState, HostParts, router};
 pub use crate::clock::Clock;
-pub use crate::delivery::Probe;
-pub use crate::dispatch::WaitingGroup;
+pub use crate::dispatch::{Dispatcher, Message};
 pub use crate::documents::configuration::{Configuration, Document};
-pub use crate::runtime::description::Description;
+pub use crate::gate::{Gate, GateSettings};
+pub use crate::runtime::settings::CacheKey;
+pub use crate::runtime::{Registry, Runtime, RuntimeSettings};
 pub use crate::store::Store;
 pub use crate::store::connectors::ConnectorRow;
 pub use crate::store::documents::ManagedBy;
-pub use crate::store::rows::{
-    Changes, ExecutionStatus, IdMapChange, JobRow, Settlement, Transition,
-};
+pub use crate::store::rows::{IdMapChange, Settlement, Transition};
+pub use crate::vault::{MasterKey, Vault};
 
 pub const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 pub const JSON: (&str, &str) = ("content-type", "application/json");
@@ -44,8 +41,7 @@ pub struct Host {
     pub router: Router,
     pub state: ApiState,
     pub admin: String,
-    pub woken: mpsc::UnboundedReceiver<ExecutionSeq>,
-    pub acts: Arc<Mutex<Vec<String>>>,
+    pub woken: Woken,
     pub ready: watch::Sender<bool>,
     _dir: tempfile::TempDir,
 }
@@ -104,46 +100,39 @@ impl Host {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let store = Store::open(dir.path(), clock.clone()).await.unwrap();
-        let configuration = Configuration::open(
-            store.clone(),
-            Vault::new(
-                &MasterKey::from_bytes([0; 32]),
-                store.clone(),
-                clock.clone(),
-            ),
-            Arc::new(|_: &str| None),
-        )
-        .await
-        .unwrap();
+        // Its component is missing: it is listed and described, but cannot be called.
+        store.put_connector(sandbox(), true).await.unwrap();
+        let master = MasterKey::from_bytes([0; 32]);
+        let vault = Vault::new(&master, store.clone(), clock.clone());
+        let environment = Arc::new(|_: &str| None);
+        let configuration = Configuration::open(store.clone(), vault.clone(), environment)
+            .await
+            .unwrap();
         for document in documents() {
             configuration
                 .put(document, ManagedBy::Api, None)
                 .await
                 .unwrap();
         }
-        let (wake, woken) = mpsc::unbounded_channel();
-        let acts = Arc::new(Mutex::new(Vec::new()));
-        let doors = Doors {
+        let (dispatcher, messages) = Dispatcher::detached();
+        let parts = HostParts {
             configuration: Arc::new(configuration),
-            connectors: Arc::new(Sandbox {
-                description: Arc::new(crate::api::intake::validate::tests::description()),
-                store: store.clone(),
-            }),
-            scheduling: Arc::new(Recorder {
-                wake,
-                acts: Arc::clone(&acts),
-            }),
+            registry: Arc::new(registry(dir.path(), &store, &clock).await),
+            connectors_changed: Arc::default(),
+            dispatcher,
+            gate: Gate::start(GateSettings::default(), store.clone(), vault, clock.clone())
+                .await
+                .unwrap(),
         };
         let (ready, isready) = watch::channel(true);
-        let state = ApiState::new(store, clock, settings, doors, None, isready);
+        let state = ApiState::new(store, clock, settings, parts, None, isready);
         let router = router(state.clone(), true);
         let admin = key(&state, Role::Admin, None).await;
         Self {
             router,
             state,
             admin,
-            woken,
-            acts,
+            woken: Woken(messages),
             ready,
             _dir: dir,
         }
@@ -322,103 +311,53 @@ pub fn defaults() -> Value {
     json!({"subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "upsert", "object_type": "product"})
 }
 
-/// Takes any bytes that begin as WebAssembly does.
-pub struct Sandbox {
-    description: Arc<Description>,
-    store: Store,
-}
+/// What the API tells the dispatcher.
+pub struct Woken(pub mpsc::Receiver<Message>);
 
-#[async_trait]
-impl Connectors for Sandbox {
-    async fn install(
-        &self,
-        component: Bytes,
-        activate: bool,
-    ) -> Result<ChangedConnector, ConnectorError> {
-        if !component.starts_with(b"\0asm") {
-            return Err(ConnectorError::Refused {
-                code: "not_a_component".into(),
-                detail: "this is no WebAssembly".into(),
-            });
+impl Woken {
+    /// The next execution that was sealed.
+    pub async fn recv(&mut self) -> Option<ExecutionSeq> {
+        loop {
+            if let Message::Sealed(execution) = self.0.recv().await? {
+                return Some(execution);
+            }
         }
-        let description = serde_json::to_string(&*self.description).unwrap();
-        let row = ConnectorRow {
-            name: "sandbox".into(),
-            version: "0.1.0".into(),
-            digest: "00".repeat(32),
-            description,
-            size_bytes: component.len() as u64,
-            active: activate,
-            installed_at: Wall(0),
-        };
-        self.store.put_connector(row.clone(), activate).await?;
-        Ok(ChangedConnector {
-            row,
-            differences: Vec::new(),
-        })
-    }
-    async fn activate(
-        &self,
-        name: &str,
-        version: &str,
-    ) -> Result<Option<Vec<String>>, ConnectorError> {
-        Ok(self
-            .store
-            .activate_connector(name, version)
-            .await?
-            .then(Vec::new))
-    }
-    fn description(&self, name: &str, _: Option<&str>) -> Option<Arc<Description>> {
-        (name == "sandbox").then(|| Arc::clone(&self.description))
-    }
-}
-
-/// Remembers what the scheduler would have been told.
-pub struct Recorder {
-    wake: mpsc::UnboundedSender<ExecutionSeq>,
-    acts: Arc<Mutex<Vec<String>>>,
-}
-
-#[async_trait]
-impl Scheduling for Recorder {
-    fn limit_used(&self, _connection: ConnectionId) -> Option<crate::gate::Usage> {
-        None
     }
 
-    fn wake(&self, execution: ExecutionSeq) {
-        self.wake.send(execution).ok();
-    }
-    fn changed(&self, changes: Changes) {
-        self.acts
-            .lock()
-            .unwrap()
-            .push(format!("changed {}", changes.gone.len()));
-    }
-    fn paused(&self, _: ExecutionSeq, paused: bool) {
-        self.acts.lock().unwrap().push(format!("paused {paused}"));
-    }
-    fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {
-        let group = |jobs| WaitingGroup {
-            kind: WaitingKind::Turn,
-            key: None,
-            until: None,
-            jobs,
-        };
-        status
-            .progress
-            .iter()
-            .filter(|row| row.connection.0 != 0)
-            .map(|row| (row.connection, vec![group(row.belt.states[0])]))
+    /// The pauses and changes since then.
+    pub fn acts(&mut self) -> Vec<String> {
+        let messages = std::iter::from_fn(|| self.0.try_recv().ok());
+        messages
+            .filter_map(|message| match message {
+                Message::Paused(_, paused) => Some(format!("paused {paused}")),
+                Message::Changed(changes) => Some(format!("changed {}", changes.gone.len())),
+                _ => None,
+            })
             .collect()
     }
-    async fn check(&self, connection: ConnectionId) -> Option<Probe> {
-        self.acts
-            .lock()
-            .unwrap()
-            .push(format!("check {connection}"));
-        None
-    }
-    fn job_waiting(&self, _: &JobRow, _: u32) -> Option<WaitingGroup> {
-        None
+}
+
+async fn registry(dir: &Path, store: &Store, clock: &Clock) -> Registry {
+    let settings = RuntimeSettings {
+        slots: 1,
+        workers: 1,
+        ..RuntimeSettings::new(dir.join("cache"), CacheKey::default())
+    };
+    let runtime = Runtime::start(settings, clock.clone()).unwrap();
+    Registry::open(runtime, Arc::new(store.clone()), dir)
+        .await
+        .unwrap()
+}
+
+fn sandbox() -> ConnectorRow {
+    let description = crate::api::intake::validate::tests::description();
+    ConnectorRow {
+        name: "sandbox".into(),
+        version: "0.0.1".into(),
+        digest: "00".repeat(32),
+        description: serde_json::to_string(&description).unwrap(),
+        size_bytes: 0,
+        active: true,
+        installed_at: Wall(0),
     }
 }

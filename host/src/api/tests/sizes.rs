@@ -111,7 +111,7 @@ async fn stored_submission_is_never_reported_as_an_error() {
         &caller,
         received,
         Preferences::default(),
-        Waits::Asked,
+        Waits::Preferred,
     )
     .await;
     let location = format!("/v1/executions/{id}");

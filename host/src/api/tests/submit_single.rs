@@ -58,7 +58,7 @@ async fn single_job_that_ends_in_time_is_a_200_with_its_outcome() {
     })
     .await;
     let store = host.state.store.clone();
-    let mut woken = std::mem::replace(&mut host.woken, mpsc::unbounded_channel().1);
+    let mut woken = std::mem::replace(&mut host.woken, Woken(mpsc::channel(1).1));
     let settling =
         tokio::spawn(async move { reject(&store, woken.recv().await.unwrap().job(0)).await });
     let answer = host

@@ -282,7 +282,7 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
     let counts = Counts::of(&status.progress);
     let done = is_done(status);
     let waiting = if counts.waiting > 0 && status.row.seal.is_some() {
-        state.scheduling.waiting(status)
+        state.view().waiting(status)
     } else {
         Vec::new()
     };

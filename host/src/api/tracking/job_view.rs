@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 use crate::api::http::problem::ApiError;
 use crate::api::intake::submission::ObjectReference;
 use crate::api::state::ApiState;
-use crate::dispatch::WaitingGroup;
 use crate::documents::catalogue::Connection;
 use crate::store::rows::{EventRow, JobRow};
 
@@ -328,27 +327,16 @@ async fn one(
     })
 }
 
-/// The stored reason, otherwise the scheduler's. `survivor`: the job that this one was merged into.
+/// `survivor`: the job that this one was merged into.
 fn waiting(
     state: &ApiState,
     row: &JobRow,
     before: Before,
     survivor: Option<&JobId>,
 ) -> Option<JobWaiting> {
-    let stored = || {
-        row.waiting.map(|kind| WaitingGroup {
-            kind,
-            key: None,
-            until: row.due_at,
-            jobs: 1,
-        })
-    };
-    let group = state
-        .scheduling
-        .job_waiting(row, before.ahead.unwrap_or(0))
-        .or_else(stored)?;
+    let (kind, key, until) = state.view().job(row, before.ahead.unwrap_or(0))?;
     let catalogue = state.configuration.catalogue();
-    let key = group.key.or_else(|| match group.kind {
+    let key = key.or_else(|| match kind {
         WaitingKind::Dependency => before.awaited.map(|object| object.to_string()),
         WaitingKind::Source => row
             .source
@@ -358,9 +346,9 @@ fn waiting(
         _ => None,
     });
     Some(JobWaiting {
-        kind: group.kind.as_str().to_owned(),
+        kind: kind.as_str().to_owned(),
         key,
-        until: group.until.map(Wall::to_rfc3339),
+        until: until.map(Wall::to_rfc3339),
         ahead: before.ahead,
     })
 }

@@ -1,27 +1,9 @@
 //! Two tenants, four channels, and a connector that supports two object types.
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::state::{Changed, ConnectorError};
 use crate::store::documents::{DocumentName, ManagedBy, StoredDocument};
-
-struct OneConnector(Arc<Description>);
-
-#[async_trait]
-impl Connectors for OneConnector {
-    async fn install(&self, _: Bytes, _: bool) -> Result<Changed, ConnectorError> {
-        Err(ConnectorError::Internal("not here".into()))
-    }
-    async fn activate(&self, _: &str, _: &str) -> Result<Option<Vec<String>>, ConnectorError> {
-        Ok(None)
-    }
-    fn description(&self, name: &str, _: Option<&str>) -> Option<Arc<Description>> {
-        (name == self.0.name).then(|| Arc::clone(&self.0))
-    }
-}
 
 /// A connector `sandbox` that upserts products and deletes them, and only creates brands.
 pub(crate) fn description() -> Description {
@@ -119,7 +101,7 @@ fn validator() -> Validator {
     };
     Validator::new(
         catalogue(),
-        Arc::new(OneConnector(Arc::new(description()))),
+        Box::new(|name, _| (name == "sandbox").then(|| Arc::new(description()))),
         "acme".into(),
         Arc::new(settings),
         0,
