@@ -63,8 +63,8 @@ async fn hostile_calls_end_by_the_rules() -> Result<()> {
     for channel in &channels {
         bad.push(follow::submit(&rest, &upsert(&channel.name, "p1")).await?);
     }
-    let neighbour = follow::submit_and_wait(&rest, &upsert("ok", "neighbour")).await?;
-    assert_eq!(neighbour["status"], "succeeded", "{neighbour:#}");
+    let neighbor = follow::submit_and_wait(&rest, &upsert("ok", "neighbor")).await?;
+    assert_eq!(neighbor["status"], "succeeded", "{neighbor:#}");
     let mut ends = Vec::new();
     for execution in bad {
         ends.push(only_job(&rest, &follow::until_done(&rest, &execution).await?).await?);
@@ -149,8 +149,8 @@ async fn neighbors_finish_despite_loop_and_sleep() -> Result<()> {
     follow::until_in_flight(&rest, &asleep).await?;
     let looping = follow::submit(&rest, &upsert("loop", "p1")).await?;
     follow::until_in_flight(&rest, &looping).await?;
-    let neighbour = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
-    assert_eq!(neighbour["status"], "succeeded", "{neighbour:#}");
+    let neighbor = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
+    assert_eq!(neighbor["status"], "succeeded", "{neighbor:#}");
     for bad in [&looping, &asleep] {
         let now = follow::look(&rest, bad).await?;
         assert_eq!(
@@ -181,8 +181,8 @@ async fn trap_after_a_write_is_unknown() -> Result<()> {
     let rest = host.rest()?;
     let held = follow::submit(&rest, &upsert("trap-after-write", "p1")).await?;
     target.until_arrived(1).await;
-    let neighbour = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
-    assert_eq!(neighbour["status"], "succeeded");
+    let neighbor = follow::submit_and_wait(&rest, &upsert("ok", "p1")).await?;
+    assert_eq!(neighbor["status"], "succeeded");
     assert_eq!(
         follow::look(&rest, &held).await?["counts"]["in_flight"],
         1,

@@ -324,7 +324,7 @@ fn bulk_lines() -> Vec<Case> {
             format!("{}{{\"defaults\":{{}}}}\n", good(1)),
         ),
         case(
-            "another member beside the defaults",
+            "another member next to the defaults",
             LINES,
             format!("{{\"defaults\":{{}},\"jobs\":[]}}\n{}", good(1)),
         ),

@@ -39,7 +39,7 @@ fn full_bodies_pass_and_list_references_once() {
         "name": {"de": "Sofa", "en": "Couch"}, "description": {"de": "Weich"},
         "brand": {"type": "brand", "id": "b"}, "sku": "S", "gtin": "4006381333931",
         "categories": [{"type": "category", "id": "c"}, {"type": "category", "id": "c"}],
-        "attributes": {"colour": "red"}, "media": [{"url": "https://m.example/1", "alt": "front"}],
+        "attributes": {"color": "red"}, "media": [{"url": "https://m.example/1", "alt": "front"}],
         "variants": [{"id": "v1", "sku": "S1", "attributes": {}, "media": []}, {"id": "v2"}],
     });
     assert_eq!(
