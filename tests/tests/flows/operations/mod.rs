@@ -4,5 +4,6 @@ mod connector_settings;
 mod credentials;
 mod metrics;
 mod restart;
+mod sessions;
 mod storage_failures;
 mod tour;
