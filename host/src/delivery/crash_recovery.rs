@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::{FailureCode, JobState};
+use egression_core::domain::state::{FailureCode, JobState, State};
 use egression_core::time::Wall;
 
 use super::job_store::JobStore;
@@ -109,7 +109,7 @@ fn recovered(route: Option<&Route>, intent: &OpenIntent, now: Wall) -> Settlemen
     );
     let builder = SettlementBuilder::after_crash(intent).with([events::recovered(repeats, now)]);
     if !repeats {
-        return builder.ends(JobState::Unknown, problem, Some(UNKNOWN_HEAD));
+        return builder.ends(State::Unknown { problem }, Some(UNKNOWN_HEAD));
     }
     builder.to(Transition::Waits {
         reason: None,
@@ -135,8 +135,10 @@ fn orphan_ends(row: &ClaimRow, now: Wall) -> Settlement {
     }
     let message = "an object that it refers to was not delivered; an answer to the job's own send \
                    was lost, so it may have arrived";
-    let (state, problem) = (JobState::Unknown, Problem::new(code.as_str(), message));
+    let end = State::Unknown {
+        problem: Problem::new(code.as_str(), message),
+    };
     SettlementBuilder::before_intent(row)
-        .with([events::ended(state, Some(&problem), None, now)])
-        .ends(state, problem, Some(UNKNOWN_HEAD))
+        .with([events::ended(&end, now)])
+        .ends(end, Some(UNKNOWN_HEAD))
 }

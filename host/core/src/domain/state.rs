@@ -48,7 +48,7 @@ pub enum State {
     /// The object is at the destination.
     Succeeded {
         /// False: it was there already, unchanged.
-        changed: Option<bool>,
+        changed: bool,
     },
     /// Bad data: neither the destination nor the host will ever take the job unchanged.
     Rejected { problem: Problem },

@@ -336,7 +336,7 @@ mod tests {
                 ask_at: LATER,
                 settle_by: LATER,
             },
-            "succeeded" => State::Succeeded { changed: None },
+            "succeeded" => State::Succeeded { changed: true },
             "rejected" => State::Rejected { problem },
             "failed" => State::Failed {
                 code: FailureCode::RetriesExhausted,

@@ -413,10 +413,10 @@ async fn job_shows_the_code_that_groups_it() {
     let execution = submit(&host, &["1"]).await;
     let job = host.woken.recv().await.unwrap().job(0);
     let to = Transition::Ended {
-        state: JobState::Failed,
-        code: Some("retries_exhausted".into()),
-        problem: Some(Problem::new("server.error", "the destination answered 500")),
-        changed: None,
+        end: State::Failed {
+            code: FailureCode::RetriesExhausted,
+            problem: Problem::new("server.error", "the destination answered 500"),
+        },
         block_key: None,
     };
     settle(&host.state.store, job, to).await;

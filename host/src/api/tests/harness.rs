@@ -9,7 +9,7 @@ pub use axum::body::Body;
 pub use bytes::Bytes;
 pub use egression_core::domain::ids::{ExecutionId, ExecutionSeq, JobSeq};
 pub use egression_core::domain::problem::Problem;
-pub use egression_core::domain::state::JobState;
+pub use egression_core::domain::state::{FailureCode, JobState, State};
 pub use egression_core::time::Wall;
 pub use http::{HeaderMap, Request, StatusCode};
 pub use http_body_util::BodyExt as _;
@@ -226,13 +226,9 @@ impl Host {
 
 pub async fn reject(store: &Store, job: JobSeq) {
     let to = Transition::Ended {
-        state: JobState::Rejected,
-        code: Some("source.not_found".into()),
-        problem: Some(Problem::new(
-            "source.not_found",
-            "the source does not know it",
-        )),
-        changed: None,
+        end: State::Rejected {
+            problem: Problem::new("source.not_found", "the source does not know it"),
+        },
         block_key: None,
     };
     settle(store, job, to).await;

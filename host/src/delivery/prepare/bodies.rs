@@ -7,7 +7,6 @@ use std::sync::Arc;
 use egression_core::domain::action::Action;
 use egression_core::domain::ids::{JobId, JobSeq, SourceId};
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
@@ -20,7 +19,7 @@ use crate::clock::Clock;
 use crate::delivery::finished::Disposed;
 use crate::delivery::route::Route;
 use crate::delivery::settle::events;
-use crate::delivery::settle::settlement_builder::{ends, waits};
+use crate::delivery::settle::settlement_builder::{rejects, waits};
 use crate::delivery::work::Work;
 use crate::resolver::{Read, ResolveError, Resolved, Resolver};
 use crate::store::Store;
@@ -145,7 +144,7 @@ impl BodyReader {
             (None, None, None) => {
                 let message = "the job has no body and names no source to read it from";
                 let problem = Problem::new("body.missing", message);
-                return Err(Box::new(ends(&row, JobState::Rejected, problem, now)));
+                return Err(Box::new(rejects(&row, problem, now)));
             }
         };
         let references = body_checks::check(&self.schemas, route, &row, &pinned, now)?;
@@ -164,7 +163,7 @@ impl BodyReader {
 /// no new event: a source that is down for hours must not fill the history.
 fn unread(row: &ClaimRow, error: ResolveError, now: Wall) -> Settlement {
     match error {
-        ResolveError::Rejected(problem) => ends(row, JobState::Rejected, *problem, now),
+        ResolveError::Rejected(problem) => rejects(row, *problem, now),
         ResolveError::Unavailable { until, problem } => {
             let waits_already = row.problem_code.as_ref() == Some(&problem.code);
             let mut settlement = waits(row, WaitingKind::Source, Some(until), *problem, now);

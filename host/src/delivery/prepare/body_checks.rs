@@ -1,14 +1,14 @@
 //! Checks a body before it is sent: revision, schema and size.
 
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
+use egression_core::domain::state::State;
 use egression_core::time::Wall;
 use serde_json::Value;
 
 use super::body_schema::BodySchemas;
 use super::references;
 use crate::delivery::route::Route;
-use crate::delivery::settle::settlement_builder::ends;
+use crate::delivery::settle::settlement_builder::{ends, rejects};
 use crate::runtime::call::ResolvedReference;
 use crate::store::rows::{ClaimRow, Pinned, Settlement};
 
@@ -26,18 +26,15 @@ pub fn check(
     else {
         return Ok(Vec::new());
     };
-    let end = |state, problem| Box::new(ends(row, state, problem, now));
-    let rejected = |problem| end(JobState::Rejected, problem);
+    let rejected = |problem| Box::new(rejects(row, problem, now));
     let first = row.pinned.is_none();
     if first
         && let (Some(ours), Some(theirs)) = (pinned.revision, row.delivered_revision)
         && ours < theirs
     {
         let message = format!("revision {theirs} was delivered already; this is {ours}");
-        return Err(end(
-            JobState::Superseded,
-            Problem::new("revision.older", message),
-        ));
+        let problem = Some(Problem::new("revision.older", message));
+        return Err(Box::new(ends(row, State::Superseded { problem }, now)));
     }
     let body: Value = serde_json::from_str(text).map_err(|error| {
         rejected(Problem::new(

@@ -2,12 +2,12 @@
 
 use egression_core::domain::action::Action;
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::{FailureCode, JobState};
+use egression_core::domain::state::FailureCode;
 use egression_core::scheduler::Head;
 use egression_core::time::Wall;
 
 use crate::delivery::route::Route;
-use crate::delivery::settle::settlement_builder::{ends, fails};
+use crate::delivery::settle::settlement_builder::{fails, rejects};
 use crate::delivery::work::Work;
 use crate::store::rows::{ClaimRow, Settlement};
 
@@ -66,12 +66,7 @@ pub fn eligible(
             "the connector {} does not {verb} {object_type}",
             description.name
         );
-        Box::new(ends(
-            &row,
-            JobState::Rejected,
-            Problem::new(code, message),
-            now,
-        ))
+        Box::new(rejects(&row, Problem::new(code, message), now))
     };
     let Some(support) = description.object_type(object_type) else {
         return Err(rejected("object_type.unsupported", "deliver"));

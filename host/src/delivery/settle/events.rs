@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
+use egression_core::domain::state::State;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use serde_json::json;
@@ -135,19 +135,16 @@ pub fn reference_ignored(object: &ObjectKey, at: Wall) -> NewEvent {
     )
 }
 
-pub fn ended(
-    state: JobState,
-    problem: Option<&Problem>,
-    changed: Option<bool>,
-    at: Wall,
-) -> NewEvent {
-    let detail = problem
-        .map(|p| serde_json::to_string(p).unwrap_or_default())
-        .or_else(|| changed.map(|changed| json!({"changed": changed}).to_string()));
+pub fn ended(end: &State, at: Wall) -> NewEvent {
+    let problem = end.problem();
+    let detail = match end {
+        State::Succeeded { changed } => Some(json!({"changed": changed}).to_string()),
+        _ => problem.map(|problem| serde_json::to_string(problem).unwrap_or_default()),
+    };
     NewEvent {
-        http_status: problem.and_then(|p| p.http_status),
+        http_status: problem.and_then(|problem| problem.http_status),
         detail,
-        ..line(at, state.as_str())
+        ..line(at, end.kind().as_str())
     }
 }
 

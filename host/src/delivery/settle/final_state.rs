@@ -4,7 +4,7 @@
 use egression_core::domain::action::Action;
 use egression_core::domain::judge::{CODE_ACCEPTED_NO_POLL, Verdict};
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::{FailureCode, JobState};
+use egression_core::domain::state::{FailureCode, State};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
@@ -26,8 +26,7 @@ pub fn end(
     verdict: Verdict,
     now: Wall,
 ) -> Settlement {
-    let (mut code, mut delivered) = (None, None);
-    let (state, problem, block) = match verdict {
+    let (end, block) = match verdict {
         Verdict::Succeeded {
             remotes,
             changed,
@@ -45,20 +44,19 @@ pub fn end(
             if !warnings.is_empty() {
                 builder.events.push(events::warned(&warnings, now));
             }
-            delivered = Some(changed);
-            (JobState::Succeeded, None, None)
+            (State::Succeeded { changed }, None)
         }
         Verdict::Exhausted { problem } if route.channel.on_exhausted == OnFailure::Block => {
             return blocks(builder, problem, now);
         }
         Verdict::Exhausted { problem } => {
-            code = Some(FailureCode::RetriesExhausted.as_str().to_owned());
-            (JobState::Failed, Some(problem), None)
+            let code = FailureCode::RetriesExhausted;
+            (State::Failed { code, problem }, None)
         }
         Verdict::Rejected(problem) => {
             let blocks = route.channel.on_rejected == OnFailure::Block;
             let block = blocks.then_some("its head was rejected");
-            (JobState::Rejected, Some(problem), block)
+            (State::Rejected { problem }, block)
         }
         Verdict::Accepted { token, .. } => {
             let message = format!(
@@ -66,9 +64,9 @@ pub fn end(
                  for the decision yet"
             );
             let problem = Problem::new(CODE_ACCEPTED_NO_POLL, message);
-            (JobState::Unknown, Some(problem), Some(UNKNOWN_HEAD))
+            (State::Unknown { problem }, Some(UNKNOWN_HEAD))
         }
-        Verdict::Unknown(problem) => (JobState::Unknown, Some(problem), Some(UNKNOWN_HEAD)),
+        Verdict::Unknown(problem) => (State::Unknown { problem }, Some(UNKNOWN_HEAD)),
         // Not an end: the job may go again at once.
         Verdict::Again(again) => {
             return builder.to(Transition::Waits {
@@ -81,14 +79,8 @@ pub fn end(
             });
         }
     };
-    let event = events::ended(state, problem.as_ref(), delivered, now);
-    builder.with([event]).to(Transition::Ended {
-        state,
-        code: code.or_else(|| problem.as_ref().map(|problem| problem.code.clone())),
-        problem,
-        changed: delivered,
-        block_key: block.map(str::to_owned),
-    })
+    builder.events.push(events::ended(&end, now));
+    builder.ends(end, block)
 }
 
 /// The attempts are used up and the channel keeps the key for a person: the job stays at the head

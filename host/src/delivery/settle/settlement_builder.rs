@@ -3,7 +3,7 @@
 use egression_core::domain::action::Action;
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::{FailureCode, JobState};
+use egression_core::domain::state::{FailureCode, JobState, State};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
@@ -66,13 +66,10 @@ impl SettlementBuilder {
         self
     }
 
-    /// The job ends with a problem, whose code groups it.
-    pub fn ends(self, state: JobState, problem: Problem, block: Option<&str>) -> Settlement {
+    /// The job ends in this terminal state.
+    pub fn ends(self, end: State, block: Option<&str>) -> Settlement {
         self.to(Transition::Ended {
-            state,
-            code: Some(problem.code.clone()),
-            problem: Some(problem),
-            changed: None,
+            end,
             block_key: block.map(str::to_owned),
         })
     }
@@ -93,25 +90,21 @@ impl SettlementBuilder {
 }
 
 /// A job that ends before any intent of this call. A rejection counts as an attempt.
-pub fn ends(row: &ClaimRow, state: JobState, problem: Problem, now: Wall) -> Settlement {
-    let mut builder = SettlementBuilder::before_intent(row).with([events::ended(
-        state,
-        Some(&problem),
-        None,
-        now,
-    )]);
-    builder.attempts += u32::from(state == JobState::Rejected);
-    builder.ends(state, problem, None)
+pub fn ends(row: &ClaimRow, end: State, now: Wall) -> Settlement {
+    let mut builder = SettlementBuilder::before_intent(row).with([events::ended(&end, now)]);
+    builder.attempts += u32::from(end.kind() == JobState::Rejected);
+    builder.ends(end, None)
+}
+
+/// A job that is rejected before any intent of this call.
+pub fn rejects(row: &ClaimRow, problem: Problem, now: Wall) -> Settlement {
+    ends(row, State::Rejected { problem }, now)
 }
 
 /// A job that fails before any intent of this call.
 pub fn fails(row: &ClaimRow, code: FailureCode, message: &str, now: Wall) -> Settlement {
-    ends(
-        row,
-        JobState::Failed,
-        Problem::new(code.as_str(), message),
-        now,
-    )
+    let problem = Problem::new(code.as_str(), message);
+    ends(row, State::Failed { code, problem }, now)
 }
 
 /// A job that waits, before any intent of this call.

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 
 use egression_core::domain::action::Action;
 use egression_core::domain::ids::JobSeq;
-use egression_core::domain::problem::Problem;
-use egression_core::domain::state::{EarlierSend, FailureCode, JobState, State, Wait};
+use egression_core::domain::state::{EarlierSend, State, Wait};
 use egression_core::domain::transition::{Event, Repeats};
 
 use crate::store::dependencies::edges;
@@ -126,7 +125,7 @@ impl Batch {
         let succeeded = matches!(
             settlement.to,
             Transition::Ended {
-                state: JobState::Succeeded,
+                end: State::Succeeded { .. },
                 ..
             }
         );
@@ -148,14 +147,7 @@ impl Batch {
         job.fields.attempts = settlement.attempts;
         job.fields.conflicts = settlement.conflicts;
         match settlement.to {
-            Transition::Ended {
-                state,
-                code,
-                problem,
-                changed,
-                block_key,
-            } => {
-                let end = end_of(state, code.as_deref(), problem, changed)?;
+            Transition::Ended { end, block_key } => {
                 let ending = Ending::by(job, Event::Ended(end))?;
                 self.endings.push(Ending {
                     block_key,
@@ -213,31 +205,6 @@ fn cancelled(waiter: Waiter) -> Result<Ending, StoreError> {
         problem: problem.filter(|_| wait != Wait::Blocked),
     })?;
     Ok(Ending::new(job, next))
-}
-
-/// The terminal state that a settlement names.
-fn end_of(
-    state: JobState,
-    code: Option<&str>,
-    problem: Option<Problem>,
-    changed: Option<bool>,
-) -> Result<State, StoreError> {
-    let end = match (state, problem) {
-        (JobState::Succeeded, _) => Some(State::Succeeded { changed }),
-        (JobState::Superseded, problem) => Some(State::Superseded { problem }),
-        (JobState::Cancelled, problem) => Some(State::Cancelled { problem }),
-        (JobState::Rejected, Some(problem)) => Some(State::Rejected { problem }),
-        (JobState::Unknown, Some(problem)) => Some(State::Unknown { problem }),
-        (JobState::Failed, Some(problem)) => FailureCode::parse(code.unwrap_or(&problem.code))
-            .map(|code| State::Failed { code, problem }),
-        _ => None,
-    };
-    end.ok_or_else(|| {
-        StoreError::Corrupt(format!(
-            "a settlement cannot end a job as {}",
-            state.as_str()
-        ))
-    })
 }
 
 async fn act_as(tx: &mut WriteTx, job: JobSeq, action: Action) -> Result<(), StoreError> {

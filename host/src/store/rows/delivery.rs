@@ -6,7 +6,7 @@ use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq, SourceId};
 use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
+use egression_core::domain::state::{JobState, State};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
@@ -101,12 +101,8 @@ pub struct Settlement {
 #[derive(Clone, Debug)]
 pub enum Transition {
     Ended {
-        state: JobState,
-        /// The code that groups it with others: the problem's, or `retries_exhausted` …
-        code: Option<String>,
-        problem: Option<Problem>,
-        /// False: it was there already, unchanged.
-        changed: Option<bool>,
+        /// A terminal state.
+        end: State,
         /// Its key is blocked behind it, with this reason.
         block_key: Option<String>,
     },

@@ -34,7 +34,7 @@ impl StateColumns {
             },
             finished_at: state.kind().is_terminal().then_some(now.0),
             changed: match state {
-                State::Succeeded { changed } => *changed,
+                State::Succeeded { changed } => Some(*changed),
                 _ => None,
             },
         }

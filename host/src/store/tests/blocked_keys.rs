@@ -1,7 +1,7 @@
 //! Blocked keys.
 
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
+use egression_core::domain::state::{JobState, State};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
@@ -12,10 +12,9 @@ const BLOCKED: (JobState, Option<WaitingKind>) = (JobState::Waiting, Some(Waitin
 
 fn unknown(job: egression_core::domain::ids::JobSeq, call: i64) -> super::Settlement {
     let to = Transition::Ended {
-        state: JobState::Unknown,
-        code: Some("answer.lost".to_owned()),
-        problem: Some(Problem::new("answer.lost", "an answer was lost")),
-        changed: None,
+        end: State::Unknown {
+            problem: Problem::new("answer.lost", "an answer was lost"),
+        },
         block_key: Some("an answer was lost".to_owned()),
     };
     settlement(job, Some(call), to)

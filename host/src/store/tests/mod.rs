@@ -33,7 +33,7 @@ use egression_core::domain::ids::{
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
+use egression_core::domain::state::{FailureCode, JobState, State};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use sqlx::Row as _;
@@ -430,21 +430,30 @@ fn settlement(job: JobSeq, call: Option<i64>, to: Transition) -> Settlement {
     }
 }
 
-fn ended(job: JobSeq, call: Option<i64>, state: JobState) -> Settlement {
-    let problem = (!matches!(state, JobState::Succeeded | JobState::Superseded))
-        .then(|| Problem::new("price.missing", "no price"));
-    let code = (state == JobState::Failed).then(|| "retries_exhausted".to_owned());
-    settlement(
-        job,
-        call,
-        Transition::Ended {
-            state,
-            code,
+fn end(state: JobState) -> State {
+    let problem = Problem::new("price.missing", "no price");
+    match state {
+        JobState::Succeeded => State::Succeeded { changed: true },
+        JobState::Rejected => State::Rejected { problem },
+        JobState::Failed => State::Failed {
+            code: FailureCode::RetriesExhausted,
             problem,
-            changed: None,
-            block_key: None,
         },
-    )
+        JobState::Unknown => State::Unknown { problem },
+        JobState::Superseded => State::Superseded { problem: None },
+        JobState::Cancelled => State::Cancelled {
+            problem: Some(problem),
+        },
+        other => panic!("{other:?} is no end"),
+    }
+}
+
+fn ended(job: JobSeq, call: Option<i64>, state: JobState) -> Settlement {
+    let to = Transition::Ended {
+        end: end(state),
+        block_key: None,
+    };
+    settlement(job, call, to)
 }
 
 fn waits(

@@ -5,7 +5,7 @@ use egression_core::domain::object::Remote;
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 
-use super::{SHOP, World, ended, execution, job, keyed, object, settlement, through};
+use super::{SHOP, World, end, ended, execution, job, keyed, object, settlement, through};
 use crate::store::StoreOptions;
 use crate::store::rows::{
     ExecutionFilter, IdMapChange, IdempotencyMark, StagedItem, StagedJob, Transition,
@@ -164,10 +164,7 @@ async fn retention_keeps_what_a_person_must_decide() {
     let seq = world.submit(vec![keyed(0, "a", "k")]).await.execution;
     world.send(1, &[seq.job(0)]).await;
     let unknown = Transition::Ended {
-        state: JobState::Unknown,
-        code: None,
-        problem: None,
-        changed: None,
+        end: end(JobState::Unknown),
         block_key: Some("lost".to_owned()),
     };
     world

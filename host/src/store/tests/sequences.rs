@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use egression_core::domain::ids::{ExecutionSeq, JobSeq};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::partition::KeyHash;
-use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
@@ -15,7 +14,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use sqlx::Row as _;
 
 use super::{
-    SHOP, World, ended, execution, keyed, object, refused, settlement, through, waits, waits_for,
+    SHOP, World, end, ended, execution, keyed, object, refused, settlement, through, waits,
+    waits_for,
 };
 use crate::store::rows::{Changes, Settlement, StagedItem, StagedJob, Transition};
 
@@ -192,10 +192,7 @@ impl Run {
             5 => ended(job, call, JobState::Failed),
             6 => {
                 let to = Transition::Ended {
-                    state: JobState::Unknown,
-                    code: None,
-                    problem: Some(Problem::new("answer.lost", "an answer was lost")),
-                    changed: None,
+                    end: end(JobState::Unknown),
                     block_key: Some("lost".to_owned()),
                 };
                 if self.rng.random_ratio(1, 4) {

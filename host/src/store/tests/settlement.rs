@@ -4,7 +4,7 @@ use egression_core::domain::action::Action;
 use egression_core::domain::ids::SourceId;
 use egression_core::domain::object::Remote;
 use egression_core::domain::problem::Problem;
-use egression_core::domain::state::JobState;
+use egression_core::domain::state::{FailureCode, JobState, State};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
@@ -89,10 +89,10 @@ async fn success_settles_id_map_revision_and_events() {
     let one = seq.job(0);
     assert_eq!(world.send(5, &[one]).await, [one]);
     let mut success = ended(one, Some(5), JobState::Succeeded);
-    let Transition::Ended { changed, .. } = &mut success.to else {
-        unreachable!()
+    success.to = Transition::Ended {
+        end: State::Succeeded { changed: false },
+        block_key: None,
     };
-    *changed = Some(false);
     success.id_map = IdMapChange::Replace(vec![remote("product", "r1"), remote("price", "r2")]);
     success.delivered_revision = Some(8);
     success.events.push(event("succeeded"));
@@ -435,10 +435,10 @@ async fn problems_are_grouped_and_cleared_by_success() {
         answer_lost: false,
     };
     let failed = Transition::Ended {
-        state: JobState::Failed,
-        code: Some("retries_exhausted".to_owned()),
-        problem: Some(problem.clone()),
-        changed: None,
+        end: State::Failed {
+            code: FailureCode::RetriesExhausted,
+            problem: problem.clone(),
+        },
         block_key: None,
     };
     world
