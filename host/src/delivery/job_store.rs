@@ -80,7 +80,7 @@ impl JobStore {
             return Vec::new();
         }
         let circular =
-            retry_until_stored(&self.clock, || self.store.close_circles(connection, pairs)).await;
+            retry_until_stored(&self.clock, || self.store.close_cycles(connection, pairs)).await;
         match circular {
             Ok(circular) => pairs
                 .iter()

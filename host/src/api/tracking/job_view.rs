@@ -238,7 +238,10 @@ async fn shown(
             .map(|row| row.seq)
             .collect::<Vec<_>>()
     };
-    let ahead = state.store.ahead(&waiting(None), ahead_counted).await?;
+    let ahead = state
+        .store
+        .queue_positions(&waiting(None), ahead_counted)
+        .await?;
     let mut awaited = state
         .store
         .awaited(&waiting(Some(WaitingKind::Dependency)))

@@ -10,7 +10,7 @@ use crate::store::{Store, StoreError};
 impl Store {
     /// For each child with an object that it would wait for (and the unfinished job of that, if one
     /// is known): whether that waits, through whatever many others, for the child.
-    pub async fn close_circles(
+    pub async fn close_cycles(
         &self,
         connection: ConnectionId,
         pairs: &[(JobSeq, ObjectKey, Option<JobSeq>)],

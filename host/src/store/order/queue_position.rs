@@ -63,7 +63,7 @@ pub const QUEUE_POSITION: &str = concat!(
 impl Store {
     /// For each of these jobs, the number of unfinished jobs of its key that hold it, counted up to
     /// `most`.
-    pub async fn ahead(
+    pub async fn queue_positions(
         &self,
         jobs: &[JobSeq],
         most: u32,

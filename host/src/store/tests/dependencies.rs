@@ -310,7 +310,7 @@ async fn cycle_is_found_before_the_child_waits() {
         (a, object("c"), Some(c)),
     ];
     assert_eq!(
-        world.store.close_circles(SHOP, &pairs).await.unwrap(),
+        world.store.close_cycles(SHOP, &pairs).await.unwrap(),
         [true, true, false, false]
     );
 }

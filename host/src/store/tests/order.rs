@@ -9,7 +9,7 @@ use super::{SHOP, World, execution, job, key, keyed, object, waits, waits_for};
 use crate::store::rows::{ExecutionFilter, LaneKey, StagedItem, StagedJob};
 
 async fn ahead(world: &World, job: JobSeq) -> u32 {
-    world.store.ahead(&[job], 1000).await.unwrap()[&job]
+    world.store.queue_positions(&[job], 1000).await.unwrap()[&job]
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn queue_position_is_counted_for_many_jobs_up_to_a_bound() {
         .await
         .execution;
     let jobs: Vec<_> = (0..6).map(|i| seq.job(i)).collect();
-    let counts = world.store.ahead(&jobs, 4).await.unwrap();
+    let counts = world.store.queue_positions(&jobs, 4).await.unwrap();
     assert_eq!(
         jobs.iter().map(|job| counts[job]).collect::<Vec<_>>(),
         [0, 1, 2, 3, 4, 4]
@@ -254,7 +254,11 @@ async fn queue_position_is_counted_for_many_jobs_up_to_a_bound() {
             Wall(i64::MAX),
         )])
         .await;
-    let counts = world.store.ahead(&[jobs[1], later], 1000).await.unwrap();
+    let counts = world
+        .store
+        .queue_positions(&[jobs[1], later], 1000)
+        .await
+        .unwrap();
     assert_eq!((counts[&jobs[1]], counts[&later]), (0, 6));
     for job in &jobs[1..] {
         world.deliver(*job, JobState::Succeeded).await;
@@ -302,7 +306,7 @@ async fn queue_position_counts_earlier_seals_and_belts() {
     let counts = |jobs: Vec<JobSeq>| {
         let store = world.store.clone();
         async move {
-            let counts = store.ahead(&jobs, 1000).await.unwrap();
+            let counts = store.queue_positions(&jobs, 1000).await.unwrap();
             jobs.iter().map(|job| counts[job]).collect::<Vec<_>>()
         }
     };
