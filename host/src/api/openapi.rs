@@ -17,15 +17,19 @@ use super::http::problem::{FieldError, ProblemDocument};
 #[openapi(
     info(
         title = "Egression",
-        description = "Ships commerce data to sales channels. It delivers jobs in order and within limits, and reports the state of each.\n\n\
-            Times are RFC 3339 in UTC. Ids have a prefix and sort by time. Every error is a problem document (RFC 9457) with a stable `code`. \
-            Unknown fields and parameters are refused. Responses state the remaining quota of the key in `RateLimit-Policy` and `RateLimit`.",
+        description = "Ships commerce data to sales channels. It delivers jobs in order and within \
+                       limits, and reports the state of each.\n\n\
+            Times are RFC 3339 in UTC. Ids have a prefix and sort by time. Every error is a \
+            problem document (RFC 9457) with a stable `code`. \
+            Unknown fields and parameters are refused. Responses state the remaining quota of the \
+            key in `RateLimit-Policy` and `RateLimit`.",
     ),
     tags(
         (name = "submit", description = "Submit jobs."),
         (name = "follow", description = "Follow executions, jobs and objects."),
         (name = "act", description = "Cancel, pause, resume and check."),
-        (name = "configure", description = "Subscriptions, sources, channels, connections, connectors and keys."),
+        (name = "configure", description =
+            "Subscriptions, sources, channels, connections, connectors and keys."),
         (name = "operate", description = "Health and metrics, without a key."),
     ),
     paths(

@@ -57,8 +57,8 @@ pub struct ApiSettings {
     pub quota_requests: u32,
     /// Time in which a used quota refills completely, in milliseconds.
     pub quota_window_ms: u64,
-    /// Requests of one API key that wait concurrently (`Prefer: wait`, and the default wait of `POST
-    /// /v1/jobs`); more get their response without waiting.
+    /// Requests of one API key that wait concurrently (`Prefer: wait`, and the default wait of
+    /// `POST /v1/jobs`); more get their response without waiting.
     pub waits_per_key: u32,
     /// Submissions received concurrently; more get 503.
     pub receive_concurrency: u32,

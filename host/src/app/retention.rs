@@ -36,7 +36,8 @@ pub(super) fn start(store: Store, clock: Clock, interval_ms: u64, body_timeout_m
                 Ok(()) => {}
                 Err(StoreError::Closed) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "unfinished submissions were not removed; retrying later")
+                    tracing::warn!(%error, "unfinished submissions were not removed; retrying \
+                                            later")
                 }
             }
             let pause = Duration::from_millis(interval_ms.max(MIN_PAUSE_MS));

@@ -120,7 +120,7 @@ impl Engine {
             if self.running == 0
                 && let Some(done) = self.draining.take()
             {
-                // Whoever asked may have given up waiting.
+                // The caller may have stopped waiting.
                 let _ = done.send(());
                 return;
             }
@@ -191,7 +191,8 @@ impl Engine {
                 // for ever.
                 let delivery = tokio::spawn(async move { deliverer.deliver(claim, call).await });
                 let finished = delivery.await.unwrap_or_else(|error| {
-                    tracing::error!(%error, %connection, call, "a delivery failed; open intents are taken up at the next start");
+                    tracing::error!(%error, %connection, call, "a delivery failed; open intents \
+                                                                are taken up at the next start");
                     Finished::abandoned(connection, heads)
                 });
                 // The dispatcher outlives its deliveries.
@@ -378,7 +379,7 @@ impl Engine {
             let wanted = gating_of(connection);
             let circuit_open = matches!(scheduler.gating(connection.id), Some(Gating::Circuit(_)));
             match &wanted {
-                // What the host found out by itself stays until a probe says otherwise, also while
+                // A state that the host found stays until a probe says otherwise, also while
                 // it is being written down.
                 Gating::Open if circuit_open || self.keeping.contains_key(&connection.id) => {}
                 Gating::Open => {
@@ -414,7 +415,7 @@ impl Engine {
                 Some(Gating::Paused)
             )
         {
-            // A person's pause holds. Whether it works shows when it goes on.
+            // A user's pause stays. The resume shows whether the connection works.
             self.health.reopened(connection);
             return;
         }
@@ -486,7 +487,7 @@ impl Engine {
                     .await;
             }
             if let Some(asked) = asked {
-                // Whoever asked may have left.
+                // The caller may have disconnected.
                 let _ = asked.send(probe);
             }
         });
@@ -530,7 +531,8 @@ impl Engine {
                 }
             }
             Some(Probe::Fails(problem) | Probe::Refused(problem)) => {
-                tracing::warn!(%connection, problem = problem.message, "connection still does not work");
+                tracing::warn!(%connection, problem = problem.message,
+                    "connection still does not work");
                 let Some(at) = self.probe_again(connection, now) else {
                     return;
                 };

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_circuit_opens_after_calls_without_an_answer_and_probes_slow_down() {
+    fn circuit_opens_after_calls_without_an_answer_and_probes_slow_down() {
         let settings = DispatchSettings {
             circuit_after: 2,
             probe_min_ms: 10,

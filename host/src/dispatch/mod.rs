@@ -1,8 +1,8 @@
 //! Drives the core's scheduler with the real clock, the store and the limits: reads what it needs,
 //! starts the calls it chooses, and tells it how they ended.
 //!
-//! One task owns every decision. Reads and deliveries run beside it and answer through its channel,
-//! so that nothing is decided on half of what happened.
+//! One task owns every decision. Reads and deliveries run concurrently and answer through its
+//! channel, so that nothing is decided on half of what happened.
 
 mod engine;
 mod health;
@@ -31,7 +31,7 @@ const QUEUE: usize = 4096;
 #[derive(Debug)]
 pub enum Message {
     Sealed(ExecutionSeq),
-    /// An execution was paused or goes on.
+    /// An execution was paused or resumed.
     Paused(ExecutionSeq, bool),
     /// People or time changed jobs outside of a call.
     Changed(Changes),
@@ -50,7 +50,7 @@ pub enum Message {
     Probed(ConnectionId, Option<Probe>),
     /// A connection's state was written.
     Kept(ConnectionId),
-    /// Stop admitting; answered when no call is under way.
+    /// Stop admitting; answered when no call is in flight.
     Drain(oneshot::Sender<()>),
 }
 
@@ -66,7 +66,7 @@ impl Dispatcher {
         self.tell(Message::Sealed(execution)).await;
     }
 
-    /// An execution was paused or goes on.
+    /// An execution was paused or resumed.
     pub async fn paused(&self, execution: ExecutionSeq, paused: bool) {
         self.tell(Message::Paused(execution, paused)).await;
     }
@@ -81,7 +81,7 @@ impl Dispatcher {
         self.tell(Message::Configured).await;
     }
 
-    /// Checks a connection, and lets it go on if it was closed and works; none if it is gone, or
+    /// Checks a connection, and resumes it if it was closed and works; none if it is gone, or
     /// the dispatcher is.
     pub async fn check(&self, connection: ConnectionId) -> Option<Probe> {
         let (found, answer) = oneshot::channel();
@@ -89,7 +89,7 @@ impl Dispatcher {
         answer.await.ok().flatten()
     }
 
-    /// Stops admitting and waits for the calls under way.
+    /// Stops admitting and waits for the calls in flight.
     pub async fn drain(&self) {
         let (done, drained) = oneshot::channel();
         self.tell(Message::Drain(done)).await;

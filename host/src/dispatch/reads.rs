@@ -1,4 +1,4 @@
-//! What the scheduler needs from the store, read beside it.
+//! Reads from the store for the scheduler, outside of its loop.
 //!
 //! Every read is answered: while the store is busy or its disk is full, it is asked again, because
 //! nobody else would ask for what was not read. Only a store that is closed is not.
@@ -172,7 +172,8 @@ impl Reads {
                 Err(StoreError::Closed) => return None,
                 Err(error) => {
                     let pause_ms = PAUSE.ceiling_ms(failures);
-                    tracing::warn!(%error, what, pause_ms, "the store does not answer the dispatcher; asking again");
+                    tracing::warn!(%error, what, pause_ms, "the store does not answer the \
+                                                            dispatcher; asking again");
                     tokio::time::sleep_until(
                         self.clock.instant(self.clock.mono()) + Duration::from_millis(pause_ms),
                     )

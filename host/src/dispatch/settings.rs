@@ -20,7 +20,7 @@ pub struct DispatchSettings {
     pub circuit_after: u32,
     /// Guests that trapped in a row after which a connection's circuit opens.
     pub traps_after: u32,
-    /// How long the host waits for calls under way when it is told to stop, in milliseconds.
+    /// How long a stopping host waits for calls in flight, in milliseconds.
     pub drain_ms: u64,
 }
 

@@ -170,8 +170,10 @@ mod tests {
         let document: ConnectionDocument = serde_json::from_str(
             r#"{"subscription":"acme","channel":"shop",
                 "allow_hosts":["https://*.CDN.example:443","https://shop.example:443"],
-                "settings":{"base_url":"https://Shop.example:443/api","locale":"de","copy":"https://shop.example/b"},
-                "auth":{"scheme":"oauth2_client_credentials","token_url":"https://id.example:8443/t","client_id":"c","client_secret":{"env":"S"}}}"#,
+                "settings":{"base_url":"https://Shop.example:443/api","locale":"de",
+                "copy":"https://shop.example/b"},
+                "auth":{"scheme":"oauth2_client_credentials",
+                "token_url":"https://id.example:8443/t","client_id":"c","client_secret":{"env":"S"}}}"#,
         )
         .unwrap();
         assert_eq!(

@@ -124,7 +124,8 @@ async fn unreadable_secret_is_replaced_when_it_is_entered_again() {
     let other = world.vault(2);
     put(&other, "connection:7", "token", "new").await;
     assert!(
-        matches!(other.get("connection:7", "token").await, Err(VaultError::Unreadable { name, .. }) if name == "client_secret")
+        matches!(other.get("connection:7", "token").await, Err(VaultError::Unreadable { name,
+            .. }) if name == "client_secret")
     );
     put(&other, "connection:7", "client_secret", "new").await;
     for name in ["token", "client_secret"] {

@@ -50,7 +50,8 @@ async fn connector_is_uploaded_and_activated() {
         (ended.code, ended.stdout.as_str()),
         (
             Some(0),
-            "NAME\tVERSION\tACTIVE\tDIGEST\tINSTALLED\nsandbox\t0.1.0\ttrue\tab\t2026-11-21T12:00:00.000Z\n"
+            "NAME\tVERSION\tACTIVE\tDIGEST\tINSTALLED\n\
+             sandbox\t0.1.0\ttrue\tab\t2026-11-21T12:00:00.000Z\n"
         )
     );
     let activated = place

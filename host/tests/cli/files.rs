@@ -29,7 +29,8 @@ async fn apply_sends_the_text() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(
         ended.stdout,
-        "KIND\tNAME\tVERSION\tCREATED\nchannel\tshop-de\t1\ttrue\nconnection\tshop-de/acme\t7\tfalse\n"
+        "KIND\tNAME\tVERSION\tCREATED\nchannel\tshop-de\t1\ttrue\n\
+         connection\tshop-de/acme\t7\tfalse\n"
     );
     assert_eq!(host.asked()[0].body, FILE);
     assert_eq!(host.asked()[0].headers["content-type"], "application/toml");

@@ -1,7 +1,12 @@
-//! Style rules as checks: layers, file sizes, file names, snapshots and released contract versions.
+//! Style rules as checks. Each file holds the checks of one subject, and a test that shows that
+//! they can fail.
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test, not a library")]
 
+mod bans;
+mod circles;
+mod code;
 mod file_names;
+mod imports;
 mod layers;
 mod released_wit;
 mod snapshots;

@@ -55,31 +55,6 @@ fn collect(folder: &Path, extension: &str, found: &mut Vec<Source>) {
     }
 }
 
-/// The lines of product code: everything before the test module, without comments.
-pub fn product_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .take_while(|line| !line.starts_with("#[cfg(test)]"))
-        .filter(|line| !line.trim_start().starts_with("//"))
-}
-
 pub fn is_test_file(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("_tests.rs") || path.ends_with("/tests.rs")
-}
-
-/// Files outside `allowed` whose product code contains one of `words`.
-pub fn trespassers(folders: &[&str], words: &[&str], allowed: &[&str]) -> Vec<String> {
-    sources(folders)
-        .into_iter()
-        .filter(|source| {
-            !is_test_file(&source.path)
-                && !allowed.iter().any(|folder| source.path.starts_with(folder))
-        })
-        .flat_map(|source| {
-            let hits: Vec<String> = product_lines(&source.text)
-                .filter(|line| words.iter().any(|word| line.contains(word)))
-                .map(|line| format!("{}: {}", source.path, line.trim()))
-                .collect();
-            hits
-        })
-        .collect()
 }

@@ -20,7 +20,9 @@ use crate::store::StoreError;
     post, path = "/v1/executions/{id}:cancel", tag = "act", operation_id = "cancelExecution",
     params(("id" = String, Path, description = "`exe_…`")),
     responses(
-        (status = 202, description = "Cancelling: some jobs are still in flight or accepted.", body = ExecutionView),
+        (status = 202,
+            description = "Cancelling: some jobs are still in flight or accepted.",
+            body = ExecutionView),
         (status = 200, description = "Done.", body = ExecutionView),
         (status = 404, description = "Unknown execution."),
         (status = 409, description = "The host is still receiving it."),
@@ -54,7 +56,8 @@ pub async fn cancel_execution(
     responses(
         (status = 200, description = "Cancelled.", body = JobView),
         (status = 404, description = "Unknown job."),
-        (status = 409, description = "The job is not waiting: it is in flight or accepted, or it has ended."),
+        (status = 409, description = "The job is not waiting: it is in flight or accepted, or it \
+                                      has ended."),
     ),
 )]
 pub async fn cancel_job(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {

@@ -53,7 +53,8 @@ pub async fn pause_execution(
     post, path = "/v1/executions/{id}:resume", tag = "act", operation_id = "resumeExecution",
     params(("id" = String, Path, description = "`exe_…`")),
     responses(
-        (status = 200, description = "Resumed, unless something else holds it.", body = ExecutionView),
+        (status = 200,
+            description = "Resumed, unless something else holds it.", body = ExecutionView),
         (status = 404, description = "Unknown execution."),
         (status = 409, description = "The execution is done, or the host is still receiving it."),
     ),

@@ -69,7 +69,8 @@ async fn set_paused(
 ///
 /// Its waiting jobs keep their places in the queue.
 #[utoipa::path(
-    post, path = "/v1/channels/{name}/connections/{subscription}:pause", tag = "act", operation_id = "pauseConnection",
+    post, path = "/v1/channels/{name}/connections/{subscription}:pause", tag = "act",
+        operation_id = "pauseConnection",
     params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
     responses(
         (status = 200, description = "Paused.", body = DocumentView<ConnectionDocument>),
@@ -92,7 +93,8 @@ pub async fn pause_connection(
 
 /// Resume a paused or parked connection
 #[utoipa::path(
-    post, path = "/v1/channels/{name}/connections/{subscription}:resume", tag = "act", operation_id = "resumeConnection",
+    post, path = "/v1/channels/{name}/connections/{subscription}:resume", tag = "act",
+        operation_id = "resumeConnection",
     params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
     responses(
         (status = 200, description = "Resumed.", body = DocumentView<ConnectionDocument>),

@@ -1,9 +1,9 @@
 //! `POST /v1/documents:apply`: applies the text of a configuration file as documents that the API
 //! manages.
 //!
-//! The host checks the whole text before it writes anything: shape, values, references, secrets, and
-//! whether the host's own file manages one of the documents. It ignores a `[server]` table, which is
-//! for the start of a host.
+//! The host checks the whole text before it writes anything: shape, values, references, secrets,
+//! and whether the host's own file manages one of the documents. It ignores a `[server]` table,
+//! which is for the start of a host.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -61,11 +61,14 @@ struct Text {
 /// Documents that the text does not contain remain unchanged.
 #[utoipa::path(
     post, path = "/v1/documents:apply", tag = "configure", operation_id = "applyDocuments",
-    request_body(content = String, content_type = "application/toml", description = "The format of the host's configuration file."),
+    request_body(content = String, content_type = "application/toml",
+        description = "The format of the host's configuration file."),
     responses(
         (status = 200, description = "All documents are in force.", body = AppliedView),
-        (status = 400, description = "Invalid; nothing was written. Pointers have the form `/channels/0/partition`."),
-        (status = 409, description = "The configuration file manages one of the documents; nothing was written."),
+        (status = 400, description = "Invalid; nothing was written. Pointers have the form \
+                                      `/channels/0/partition`."),
+        (status = 409, description = "The configuration file manages one of the documents; nothing \
+                                      was written."),
     ),
 )]
 pub async fn apply_documents(
@@ -256,7 +259,8 @@ mod tests {
 
     #[test]
     fn configuration_text_is_read_without_its_server_table() {
-        let text = b"[server]\nlisten = \"127.0.0.1:1\"\n[[channels]]\nname = \"a\"\nconnector = \"c\"\n[[connections]]\nsubscription = \"s\"\nchannel = \"b\"\n";
+        let text = b"[server]\nlisten = \"127.0.0.1:1\"\n[[channels]]\nname = \"a\"\nconnector = \
+                     \"c\"\n[[connections]]\nsubscription = \"s\"\nchannel = \"b\"\n";
         let documents = read(text).unwrap();
         let wrong = dangling(&documents, &Catalogue::default());
         let places: Vec<&str> = wrong.iter().map(|error| error.pointer.as_str()).collect();

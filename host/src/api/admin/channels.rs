@@ -47,7 +47,8 @@ endpoints!(
     "/v1/channels/{name}",
     (
         ("name" = String, Path),
-        ("cancel_jobs" = Option<bool>, Query, description = "Also cancel its waiting jobs and delete its connections."),
+        ("cancel_jobs" = Option<bool>, Query,
+            description = "Also cancel its waiting jobs and delete its connections."),
     ),
     "Unfinished jobs or connections need it, or the configuration file manages it."
 );

@@ -53,10 +53,13 @@ impl From<Probe> for ConnectionCheck {
 /// the limits. A parked connection, and one with an open circuit, resumes if the check succeeds; a
 /// pause remains.
 #[utoipa::path(
-    post, path = "/v1/channels/{name}/connections/{subscription}:check", tag = "act", operation_id = "checkConnection",
+    post, path = "/v1/channels/{name}/connections/{subscription}:check", tag = "act",
+        operation_id = "checkConnection",
     params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
     responses(
-        (status = 200, description = "The result, also if the connection does not work.", body = ConnectionCheck),
+        (status = 200,
+            description = "The result, also if the connection does not work.",
+            body = ConnectionCheck),
         (status = 404, description = "Unknown connection."),
         (status = 503, description = "The host is stopping."),
     ),

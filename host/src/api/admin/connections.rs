@@ -22,11 +22,15 @@ use crate::documents::model::ConnectionDocument;
 use crate::store::documents::{DocumentKind, DocumentName};
 
 #[utoipa::path(
-    get, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "getConnection",
+    get, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure",
+        operation_id = "getConnection",
     summary = "Get a connection",
     params(("name" = String, Path, description = "The channel."), ("subscription" = String, Path)),
     responses(
-        (status = 200, description = "The current document, with a marker for each secret.", body = DocumentView<ConnectionDocument>, headers(("ETag" = String))),
+        (status = 200,
+            description = "The current document, with a marker for each secret.",
+            body = DocumentView<ConnectionDocument>,
+            headers(("ETag" = String))),
     ),
 )]
 pub async fn get(
@@ -43,7 +47,8 @@ pub async fn get(
 
 /// List the connections into a channel that the key sees
 #[utoipa::path(
-    get, path = "/v1/channels/{name}/connections", tag = "configure", operation_id = "listConnections",
+    get, path = "/v1/channels/{name}/connections", tag = "configure",
+        operation_id = "listConnections",
     params(("name" = String, Path, description = "The channel.")),
     responses(
         (status = 200, description = "All of them.", body = Page<DocumentView<ConnectionDocument>>),
@@ -81,15 +86,19 @@ pub async fn list(
 ///
 /// A secret is sent as `{"value": "…"}`. The host encrypts it at once and never returns it.
 #[utoipa::path(
-    put, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "putConnection",
+    put, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure",
+        operation_id = "putConnection",
     params(
         ("name" = String, Path, description = "The channel."),
         ("subscription" = String, Path),
     ),
-    request_body(content = ConnectionDocument, description = "`channel` and `subscription` are optional; the path gives them."),
+    request_body(content = ConnectionDocument, description = "`channel` and `subscription` are \
+                                                              optional; the path gives them."),
     responses(
-        (status = 200, description = "Changed.", body = DocumentView<ConnectionDocument>, headers(("ETag" = String))),
-        (status = 201, description = "Created.", body = DocumentView<ConnectionDocument>, headers(("ETag" = String))),
+        (status = 200, description = "Changed.", body = DocumentView<ConnectionDocument>,
+            headers(("ETag" = String))),
+        (status = 201, description = "Created.", body = DocumentView<ConnectionDocument>,
+            headers(("ETag" = String))),
         (status = 404, description = "Unknown channel or subscription."),
     ),
 )]
@@ -131,7 +140,8 @@ pub async fn put(
 
 /// Delete a connection
 #[utoipa::path(
-    delete, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure", operation_id = "deleteConnection",
+    delete, path = "/v1/channels/{name}/connections/{subscription}", tag = "configure",
+        operation_id = "deleteConnection",
     params(
         ("name" = String, Path, description = "The channel."),
         ("subscription" = String, Path),
@@ -140,7 +150,9 @@ pub async fn put(
     responses(
         (status = 204, description = "Deleted."),
         (status = 404, description = "Unknown connection."),
-        (status = 409, description = "Unfinished jobs need it (with `cancel_jobs`, only jobs in flight: repeat after `Retry-After`), or the configuration file manages it."),
+        (status = 409, description = "Unfinished jobs need it (with `cancel_jobs`, only jobs in \
+                                      flight: repeat after `Retry-After`), or the configuration \
+                                      file manages it."),
     ),
 )]
 pub async fn delete(

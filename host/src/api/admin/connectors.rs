@@ -74,13 +74,17 @@ pub struct ActivateRequest {
 /// refuses the component, the active version remains.
 #[utoipa::path(
     post, path = "/v1/connectors", tag = "configure", operation_id = "installConnector",
-    params(("activate" = Option<bool>, Query, description = "`false` only installs the version. By default, new calls use it at once.")),
+    params(("activate" = Option<bool>, Query,
+        description = "`false` only installs the version. By default, new calls use it at once.")),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses(
-        (status = 201, description = "Installed.", body = ConnectorVersion, headers(("Location" = String))),
+        (status = 201, description = "Installed.", body = ConnectorVersion,
+            headers(("Location" = String))),
         (status = 413, description = "Too large."),
         (status = 415, description = "Content-Type is not application/wasm."),
-        (status = 422, description = "Refused, with the reason: not a component, the wrong world, imports that are not granted, a trap, or an existing version with other bytes."),
+        (status = 422, description = "Refused, with the reason: not a component, the wrong world, \
+                                      imports that are not granted, a trap, or an existing version \
+                                      with other bytes."),
     ),
 )]
 pub async fn install_connector(
@@ -177,11 +181,13 @@ pub async fn get_connector(
 ///
 /// The version can be newer or older than the active one.
 #[utoipa::path(
-    post, path = "/v1/connectors/{name}:activate", tag = "configure", operation_id = "activateConnector",
+    post, path = "/v1/connectors/{name}:activate", tag = "configure",
+        operation_id = "activateConnector",
     params(("name" = String, Path)),
     request_body = ActivateRequest,
     responses(
-        (status = 200, description = "Activated. New calls use the version; calls in flight end on the version that they started with.", body = ConnectorView),
+        (status = 200, description = "Activated. New calls use the version; calls in flight end on \
+                                      the version that they started with.", body = ConnectorView),
         (status = 400, description = "Malformed request, or the version is not installed."),
         (status = 404, description = "Unknown connector."),
     ),

@@ -1,5 +1,5 @@
-//! The first admin key. The host creates it if there is none and writes it to a 0600 file in the data
-//! directory, where the command line on the same machine finds it.
+//! The first admin key. The host creates it if there is none and writes it to a 0600 file in the
+//! data directory, where the command line on the same machine finds it.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;

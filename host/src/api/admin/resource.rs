@@ -117,7 +117,8 @@ macro_rules! endpoints {
             summary = concat!("Get a ", $word),
             params(("name" = String, Path)),
             responses(
-                (status = 200, description = "The current document.", body = DocumentView<$Document>, headers(("ETag" = String))),
+                (status = 200, description = "The current document.",
+                    body = DocumentView<$Document>, headers(("ETag" = String))),
             ),
         )]
         pub async fn get(
@@ -133,7 +134,8 @@ macro_rules! endpoints {
         #[utoipa::path(
             get, path = $list, tag = "configure", operation_id = concat!("list", $title, "s"),
             summary = concat!("List the ", $word, "s that the key sees"),
-            responses((status = 200, description = "All of them, by name.", body = Page<DocumentView<$Document>>)),
+            responses((status = 200, description = "All of them, by \
+                                                    name.", body = Page<DocumentView<$Document>>)),
         )]
         pub async fn list(
             State(state): State<ApiState>,
@@ -148,10 +150,13 @@ macro_rules! endpoints {
             put, path = $item, tag = "configure", operation_id = concat!("put", $title),
             summary = concat!("Create or change a ", $word),
             params(("name" = String, Path)),
-            request_body(content = $Document, description = "`name` is optional; the path gives it."),
+            request_body(content = $Document, description = "`name` is optional; the path gives \
+                                                             it."),
             responses(
-                (status = 200, description = "Changed.", body = DocumentView<$Document>, headers(("ETag" = String))),
-                (status = 201, description = "Created.", body = DocumentView<$Document>, headers(("ETag" = String))),
+                (status = 200, description = "Changed.", body = DocumentView<$Document>,
+                    headers(("ETag" = String))),
+                (status = 201, description = "Created.", body = DocumentView<$Document>,
+                    headers(("ETag" = String))),
             ),
         )]
         pub async fn put(

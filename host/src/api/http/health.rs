@@ -8,7 +8,9 @@ use super::problem::ApiError;
 use crate::api::state::ApiState;
 use crate::store::documents::DocumentKind;
 
-#[utoipa::path(get, path = "/livez", tag = "operate", operation_id = "livez", summary = "Check that the process is running", security(()), responses((status = 200, description = "The process is running.", body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/livez", tag = "operate", operation_id = "livez",
+    summary = "Check that the process is running", security(()), responses((status = 200,
+        description = "The process is running.", body = String, content_type = "text/plain")))]
 pub async fn livez() -> &'static str {
     "ok\n"
 }
@@ -19,7 +21,8 @@ pub async fn livez() -> &'static str {
 #[utoipa::path(
     get, path = "/readyz", tag = "operate", operation_id = "readyz", security(()),
     responses(
-        (status = 200, description = "The host accepts work.", body = String, content_type = "text/plain"),
+        (status = 200,
+            description = "The host accepts work.", body = String, content_type = "text/plain"),
         (status = 503, description = "The host is starting or stopping, or its store fails."),
     ),
 )]
@@ -43,7 +46,9 @@ pub async fn readyz(State(state): State<ApiState>) -> Result<&'static str, ApiEr
 }
 
 /// Get the metrics in the text format of Prometheus
-#[utoipa::path(get, path = "/metrics", tag = "operate", operation_id = "metrics", security(()), responses((status = 200, description = "All metrics.", body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/metrics", tag = "operate", operation_id = "metrics", security(()),
+    responses((status = 200, description = "All metrics.", body = String,
+        content_type = "text/plain")))]
 pub async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
     let page = state
         .metrics

@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn query_refuses_parameters_that_no_handler_took() {
         let mut query = query(
-            "state=failed,rejected&state=unknown&limit=7&context.run=2026-11-21&context.a=b%20c&x=1",
+            "state=failed,rejected&state=unknown&limit=7&\
+             context.run=2026-11-21&context.a=b%20c&x=1",
         );
         assert_eq!(query.list("state"), ["failed", "rejected", "unknown"]);
         assert_eq!(query.limit().unwrap(), 7);

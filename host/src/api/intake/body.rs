@@ -1,5 +1,5 @@
-//! Reads request bodies: media type, content encoding, bounds, deadline, and the hash that identifies
-//! a repeated request.
+//! Reads request bodies: media type, content encoding, bounds, deadline, and the hash that
+//! identifies a repeated request.
 //!
 //! Decoding is streamed and bounded: a small body that expands without end is refused early.
 

@@ -1,5 +1,5 @@
-//! Collects items for one write to the store, and counts their bytes: in the chunk, and in the whole
-//! request.
+//! Collects items for one write to the store, and counts their bytes: in the chunk, and in the
+//! whole request.
 //!
 //! The client sends a field of `defaults` once and every job stores it, so the size of the body
 //! bounds nothing. The expanded size is counted.
@@ -29,7 +29,8 @@ impl Chunk {
         self.expanded_bytes += texts;
         if self.expanded_bytes > expanded_max_bytes {
             return Err(ApiError::TooLarge(format!(
-                "the request expands to more than {expanded_max_bytes} bytes, with `defaults` and the \
+                "the request expands to more than {expanded_max_bytes} bytes, with `defaults` and \
+                 the \
                  item's fields copied to each job (bound `api.expanded_max_bytes`)"
             )));
         }

@@ -1,5 +1,5 @@
-//! `Idempotency-Key`: a repeated request with the same key and body returns the same execution. This
-//! module compares the bodies.
+//! `Idempotency-Key`: a repeated request with the same key and body returns the same execution.
+//! This module compares the bodies.
 //!
 //! Keys are scoped to subscription and operation. The store writes a key in the transaction that
 //! seals the jobs; the keys of requests that are still arriving are in memory.

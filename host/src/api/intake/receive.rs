@@ -1,4 +1,5 @@
-//! Receives the submissions of one request: stages the pieces of the body and seals them at the end.
+//! Receives the submissions of one request: stages the pieces of the body and seals them at the
+//! end.
 //!
 //! Nothing is visible before the seal, and an incomplete body stores nothing. Memory holds at most
 //! one chunk (`chunk.rs`) and the current item.
@@ -457,7 +458,8 @@ impl Intake {
         };
         if let Err(error) = self.state.store.abandon(execution).await {
             // The store removes the rest every `store.removal_interval_ms`.
-            tracing::warn!(execution = execution.0, %error, "incomplete submission was not removed");
+            tracing::warn!(execution = execution.0, %error, "incomplete submission was not \
+                                                             removed");
         }
     }
 }

@@ -48,8 +48,10 @@ impl From<ObjectKey> for ObjectReference {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({
-    "subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "update", "object_type": "product",
-    "object_ids": ["4711"], "depends_on": [{"type": "category", "id": "c1"}], "context": {"flow": "nightly"}
+    "subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "update",
+        "object_type": "product",
+    "object_ids": ["4711"], "depends_on": [{"type": "category", "id": "c1"}],
+        "context": {"flow": "nightly"}
 }))]
 pub struct Submission {
     /// Whose data it is. Optional with a key that is bound to a subscription. Once per request.
@@ -100,8 +102,8 @@ impl Submission {
         json_pointer::read(text)
     }
 
-    /// This submission, with `defaults` for absent fields. `context` is not merged, because the pairs
-    /// of `defaults` belong to the execution.
+    /// This submission, with `defaults` for absent fields. `context` is not merged, because the
+    /// pairs of `defaults` belong to the execution.
     #[must_use]
     pub fn over(self, defaults: &Self) -> Self {
         let names_channels = self.channels.is_some() || self.channel.is_some();
@@ -163,9 +165,12 @@ mod tests {
 
     #[test]
     fn submission_reads_every_field() {
-        let text = r#"{"subscription":"acme","source":"pim","channels":["shop-de"],"action":"update","object_type":"product","object_ids":["4711"],
-            "scheduled_at":null,"partition_key":null,"priority":0,"client_ref":null,"depends_on":[{"type":"category","id":"c1"}],
-            "payload":null,"full":false,"revision":null,"expires_at":null,"context":{"flow":"nightly","run":"2026-11-21"}}"#;
+        let text = r#"{"subscription":"acme","source":"pim","channels":["shop-de"],
+            "action":"update","object_type":"product","object_ids":["4711"],
+            "scheduled_at":null,"partition_key":null,"priority":0,"client_ref":null,
+            "depends_on":[{"type":"category","id":"c1"}],
+            "payload":null,"full":false,"revision":null,"expires_at":null,
+            "context":{"flow":"nightly","run":"2026-11-21"}}"#;
         let submission = Submission::read(text.as_bytes()).unwrap();
         assert_eq!(submission.action, Some(Action::Update));
         assert!(submission.payload.is_none());

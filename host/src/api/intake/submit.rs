@@ -40,23 +40,38 @@ const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-locati
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "submit", operation_id = "submitJob",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Bare or quoted. The same key with the same body returns the same execution."),
-        ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, `respond-async`.", example = "wait=10"),
-        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; sent to the source and the destination."),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "Bare or quoted. The same key with the same body returns the same \
+                           execution."),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, `respond-async`.",
+            example = "wait=10"),
+        ("traceparent" = Option<String>, Header,
+            description = "W3C Trace Context; sent to the source and the destination."),
     ),
     request_body(content = Submission, content_type = "application/json"),
     responses(
-        (status = 200, description = "Finished in time: the execution with the outcomes of its jobs.", body = ExecutionView,
+        (status = 200,
+            description = "Finished in time: the execution with the outcomes of its jobs.",
+            body = ExecutionView,
             headers(("Preference-Applied" = String), ("Location" = String))),
-        (status = 202, description = "Durable, but not finished: follow `Operation-Location`. If the host could not read the state after the commit, the body has only `id` and `links.jobs`.", body = ExecutionView,
-            headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32, description = "Seconds."))),
+        (status = 202, description = "Durable, but not finished: follow `Operation-Location`. If \
+                                      the host could not read the state after the commit, the body \
+                                      has only `id` and `links.jobs`.", body = ExecutionView,
+            headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32,
+                description = "Seconds."))),
         (status = 400, description = "Malformed or invalid."),
-        (status = 409, description = "The host is still receiving the first request with this Idempotency-Key, or a connection of the jobs was deleted meanwhile."),
+        (status = 409, description = "The host is still receiving the first request with this \
+                                      Idempotency-Key, or a connection of the jobs was deleted \
+                                      meanwhile."),
         (status = 413, description = "Too large."),
         (status = 415, description = "Not JSON, or an unsupported content encoding."),
         (status = 422, description = "The Idempotency-Key was already used with another body."),
-        (status = 429, description = "Too many concurrent submissions of this API key.", headers(("Retry-After" = u32, description = "Seconds."))),
-        (status = 503, description = "The backlog is full.", headers(("Retry-After" = u32, description = "Seconds."))),
+        (status = 429,
+            description = "Too many concurrent submissions of this API key.",
+            headers(("Retry-After" = u32, description = "Seconds."))),
+        (status = 503,
+            description = "The backlog is full.",
+            headers(("Retry-After" = u32, description = "Seconds."))),
     ),
 )]
 pub async fn submit_job(
@@ -107,24 +122,42 @@ pub async fn submit_job(
 #[utoipa::path(
     post, path = "/v1/bulk", tag = "submit", operation_id = "submitBulk",
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Bare or quoted. The same key with the same body returns the same execution."),
-        ("Prefer" = Option<String>, Header, description = "`handling=strict`, `wait=N` seconds.", example = "handling=strict"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "Bare or quoted. The same key with the same body returns the same \
+                           execution."),
+        ("Prefer" = Option<String>, Header, description = "`handling=strict`, `wait=N` seconds.",
+            example = "handling=strict"),
         ("Content-Encoding" = Option<String>, Header, description = "`gzip` or none."),
-        ("traceparent" = Option<String>, Header, description = "W3C Trace Context; sent to the source and the destination."),
+        ("traceparent" = Option<String>, Header,
+            description = "W3C Trace Context; sent to the source and the destination."),
     ),
-    request_body(description = "`application/json`: `{\"defaults\":{…},\"jobs\":[…]}`. `application/x-ndjson`: one job per line, with an optional first line `{\"defaults\":{…}}`.",
+    request_body(description = "`application/json`: `{\"defaults\":{…},\"jobs\":[…]}`. \
+                                `application/x-ndjson`: one job per line, with an optional first \
+                                line `{\"defaults\":{…}}`.",
         content((BulkBody = "application/json"), (Submission = "application/x-ndjson"))),
     responses(
-        (status = 202, description = "Durable: the host responds after the commit. If it could not read the state then, the body has only `id` and `links.jobs`.", body = ExecutionView,
-            headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32, description = "Seconds."))),
-        (status = 200, description = "Finished within `Prefer: wait`, or a repeated request whose execution is finished.", body = ExecutionView),
-        (status = 400, description = "Malformed or incomplete, or invalid items with `handling=strict`."),
-        (status = 409, description = "The host is still receiving the first request with this Idempotency-Key, or a connection of the jobs was deleted meanwhile."),
+        (status = 202, description = "Durable: the host responds after the commit. If it could not \
+                                      read the state then, the body has only `id` and \
+                                      `links.jobs`.", body = ExecutionView,
+            headers(("Location" = String), ("Operation-Location" = String), ("Retry-After" = u32,
+                description = "Seconds."))),
+        (status = 200, description = "Finished within `Prefer: wait`, or a repeated request whose \
+                                      execution is finished.", body = ExecutionView),
+        (status = 400, description = "Malformed or incomplete, or invalid items with \
+                                      `handling=strict`."),
+        (status = 409, description = "The host is still receiving the first request with this \
+                                      Idempotency-Key, or a connection of the jobs was deleted \
+                                      meanwhile."),
         (status = 413, description = "Too large, before or after decoding."),
-        (status = 415, description = "Neither JSON nor NDJSON, or an unsupported content encoding."),
+        (status = 415, description = "Neither JSON nor NDJSON, or an unsupported content \
+                                      encoding."),
         (status = 422, description = "The Idempotency-Key was already used with another body."),
-        (status = 429, description = "Too many concurrent submissions of this API key.", headers(("Retry-After" = u32, description = "Seconds."))),
-        (status = 503, description = "The backlog is full.", headers(("Retry-After" = u32, description = "Seconds."))),
+        (status = 429,
+            description = "Too many concurrent submissions of this API key.",
+            headers(("Retry-After" = u32, description = "Seconds."))),
+        (status = 503,
+            description = "The backlog is full.",
+            headers(("Retry-After" = u32, description = "Seconds."))),
     ),
 )]
 pub async fn submit_bulk(
@@ -222,7 +255,8 @@ where
         .map_err(|_| ApiError::Busy {
             code: "too_many_submissions",
             detail: format!(
-                "the limit of {} concurrent submissions is reached (bound `api.receive_concurrency`)",
+                "the limit of {} concurrent submissions is reached (bound \
+                 `api.receive_concurrency`)",
                 state.settings.receive_concurrency
             ),
             retry_after_s: 1,
@@ -290,8 +324,8 @@ async fn receive_pieces(
     intake.finish(reader.finish()).await
 }
 
-/// Waits as preferred and responds with the state of the execution. The execution is durable by now,
-/// so an error here is not a refusal: the response then contains only the links.
+/// Waits as preferred and responds with the state of the execution. The execution is durable by
+/// now, so an error here is not a refusal: the response then contains only the links.
 pub async fn answer(
     state: &ApiState,
     caller: &Caller,

@@ -2,8 +2,8 @@
 //! and expands it into jobs. What a job keeps from now on is decided here: connection, belt,
 //! partition key and times.
 //!
-//! One [`Validator`] serves one request with one snapshot of the documents, so that all its jobs see
-//! the same.
+//! One [`Validator`] serves one request with one snapshot of the documents, so that all its jobs
+//! see the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -324,7 +324,8 @@ impl Target {
                     .map(|t| t.object_type.as_str())
                     .collect();
                 let detail = format!(
-                    "channel `{channel}` (connector `{connector}`) does not support the object type \
+                    "channel `{channel}` (connector `{connector}`) does not support the object \
+                     type \
                      `{}`, expected one of {}",
                     shown(object_type),
                     known.join(", ")
@@ -334,7 +335,8 @@ impl Target {
             Some(support) if action.fallback(&support.actions).is_none() => {
                 let known: Vec<_> = support.actions.iter().map(|a| a.as_str()).collect();
                 let detail = format!(
-                    "channel `{channel}` (connector `{connector}`) does not support the action `{}` for \
+                    "channel `{channel}` (connector `{connector}`) does not support the action \
+                     `{}` for \
                      `{object_type}`, expected one of {}",
                     action.as_str(),
                     known.join(", ")

@@ -172,15 +172,17 @@ impl FromRequestParts<ApiState> for Caller {
             drawn.map_err(|exceeded| quota_exceeded(state, exceeded))?;
         }
         let max = state.settings.requests_per_key;
-        let permit = state.request_limit.acquire(caller.principal()).ok_or_else(|| {
-            ApiError::TooMany {
+        let permit = state
+            .request_limit
+            .acquire(caller.principal())
+            .ok_or_else(|| ApiError::TooMany {
                 code: "too_many_requests_of_key",
                 detail: format!(
-                    "the limit of {max} concurrent requests of this API key is reached (bound `api.requests_per_key`)"
+                    "the limit of {max} concurrent requests of this API key is reached (bound \
+                     `api.requests_per_key`)"
                 ),
                 retry_after_s: 1,
-            }
-        })?;
+            })?;
         caller.serving.add(permit);
         Ok(caller)
     }

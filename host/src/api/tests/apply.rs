@@ -6,7 +6,8 @@ use super::harness::*;
 async fn apply_writes_all_documents_or_none() {
     let host = Host::start().await;
     let toml = ("content-type", "application/toml");
-    let good = "[[subscriptions]]\nname = \"fresh\"\n[[connections]]\nsubscription = \"fresh\"\nchannel = \"shop-de\"\n";
+    let good = "[[subscriptions]]\nname = \"fresh\"\n[[connections]]\nsubscription = \"fresh\"\n\
+                channel = \"shop-de\"\n";
     let dangling = good.replace("shop-de", "nowhere");
     let answer = host.raw("/v1/documents:apply", &[toml], dangling).await;
     assert_eq!(
@@ -35,8 +36,10 @@ async fn apply_writes_all_documents_or_none() {
         ("{ stored = true }", "secret.not_stored"),
     ] {
         let later = format!(
-            "[[subscriptions]]\nname = \"later\"\n[[connections]]\nsubscription = \"later\"\nchannel = \"shop-de\"\n\
-             settings = {{ base_url = \"https://shop.example\" }}\nauth = {{ scheme = \"bearer\", token = {secret} }}\n"
+            "[[subscriptions]]\nname = \"later\"\n[[connections]]\nsubscription = \"later\"\n\
+             channel = \"shop-de\"\n\
+             settings = {{ base_url = \"https://shop.example\" }}\nauth = {{ scheme = \"bearer\", \
+             token = {secret} }}\n"
         );
         let answer = host.raw("/v1/documents:apply", &[toml], later).await;
         assert_eq!(
@@ -55,7 +58,8 @@ async fn apply_writes_all_documents_or_none() {
             "nothing was written"
         );
     }
-    let typed = "[[sources]]\nname = \"a\"\nkind = \"inline\"\nauth = { scheme = \"bearer\", token = \"hush-hush\" }\n";
+    let typed = "[[sources]]\nname = \"a\"\nkind = \"inline\"\n\
+                 auth = { scheme = \"bearer\", token = \"hush-hush\" }\n";
     let answer = host.raw("/v1/documents:apply", &[toml], typed).await;
     assert_eq!(
         (answer.status.as_u16(), answer.problem().as_str()),

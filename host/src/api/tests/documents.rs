@@ -193,7 +193,8 @@ async fn document_refuses_a_list_in_place_of_an_object() {
             "/channels/0/retry",
         ),
         (
-            "[[sources]]\nname = \"a\"\nkind = \"http\"\nlimits = [{kind = \"concurrency\", max = 1}, [\"concurrency\", 1]]\n",
+            "[[sources]]\nname = \"a\"\nkind = \"http\"\n\
+             limits = [{kind = \"concurrency\", max = 1}, [\"concurrency\", 1]]\n",
             "/sources/0/limits/1",
         ),
         ("subscriptions = [[\"acme\", 1]]\n", "/subscriptions/0"),
@@ -224,7 +225,8 @@ async fn document_refuses_a_list_in_place_of_an_object() {
 async fn credential_is_write_only() {
     let host = Host::start().await;
     let path = "/v1/channels/shop-de/connections/acme";
-    let body = json!({"settings": {"base_url": "https://shop.example"}, "auth": {"scheme": "bearer", "token": {"value": "hush-hush"}}});
+    let body = json!({"settings": {"base_url": "https://shop.example"},
+        "auth": {"scheme": "bearer", "token": {"value": "hush-hush"}}});
     let put = host.call("PUT", path, &[], Some(body)).await;
     assert_eq!(put.status, 200, "{}", put.text);
     for text in [

@@ -67,7 +67,8 @@ async fn execution_is_304_until_it_changes_and_a_long_poll_waits_for_that() {
     );
     assert_eq!(
         done.json()["errors"],
-        json!([{"code": "source.not_found", "state": "rejected", "count": 2, "example": format!("job_{}00000", &execution["id"].as_str().unwrap()[4..])}])
+        json!([{"code": "source.not_found", "state": "rejected", "count": 2,
+            "example": format!("job_{}00000", &execution["id"].as_str().unwrap()[4..])}])
     );
     assert_eq!(done.json()["links"]["cancel"], Value::Null);
     // What is done does not change any more: there is nothing to wait for. (A wait would outlast
@@ -434,7 +435,7 @@ async fn job_shows_the_code_that_groups_it() {
     assert_eq!(
         (&group, &shown["problem"]["code"]),
         (&json!("retries_exhausted"), &json!("server.error")),
-        "the cause stays beside it"
+        "the cause stays, too"
     );
 }
 

@@ -275,15 +275,15 @@ pub fn documents() -> Vec<Document> {
     }
     let connection = |channel: &str, subscription: &str| {
         Document::Connection(read(
-            json!({"channel": channel, "subscription": subscription, "settings": {"base_url": "https://shop.example"}}),
+            json!({"channel": channel, "subscription": subscription,
+                "settings": {"base_url": "https://shop.example"}}),
         ))
     };
     vec![
         Document::Subscription(read(json!({"name": "acme"}))),
         Document::Subscription(read(json!({"name": "other"}))),
-        Document::Source(read(
-            json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/objects/{type}/{id}"}),
-        )),
+        Document::Source(read(json!({"name": "pim", "kind": "http",
+                "object_url": "https://pim.example/objects/{type}/{id}"}))),
         Document::Channel(read(
             json!({"name": "shop-de", "connector": "sandbox", "belts": [["brand"], ["product"]]}),
         )),
@@ -295,7 +295,8 @@ pub fn documents() -> Vec<Document> {
 }
 
 pub fn job(id: &str) -> Value {
-    json!({"subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "upsert", "object_type": "product", "object_ids": [id]})
+    json!({"subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "upsert",
+        "object_type": "product", "object_ids": [id]})
 }
 
 /// The same without what `defaults` gives.
@@ -304,7 +305,8 @@ pub fn line(id: &str) -> Value {
 }
 
 pub fn defaults() -> Value {
-    json!({"subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "upsert", "object_type": "product"})
+    json!({"subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "upsert",
+        "object_type": "product"})
 }
 
 /// What the API tells the dispatcher.

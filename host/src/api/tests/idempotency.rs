@@ -129,7 +129,7 @@ async fn idempotency_key_sealed_by_another_request_is_replayed() {
         while host.executions().await == 0 {
             tokio::task::yield_now().await;
         }
-        // As another node would: this one keeps two requests with one key apart by itself.
+        // As another node would: this one keeps two requests with one key apart.
         let hash = if same_body {
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, head.as_bytes())
                 .as_ref()

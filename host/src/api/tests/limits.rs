@@ -210,7 +210,8 @@ async fn stream_holds_its_permit_until_it_ends() {
     })
     .await;
     let reader = key(&host.state, Role::Read, Some("acme")).await;
-    let defaults = json!({"subscription": "acme", "source": "pim", "channel": "shop-de", "action": "update", "object_type": "product"});
+    let defaults = json!({"subscription": "acme", "source": "pim", "channel": "shop-de",
+        "action": "update", "object_type": "product"});
     let ids: Vec<String> = (0..600).map(|id| id.to_string()).collect();
     let execution = host
         .post(

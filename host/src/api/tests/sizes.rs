@@ -63,7 +63,10 @@ async fn defaults_count_once_per_job() {
     .await;
     let mut defaults = defaults();
     defaults["payload"] = json!({"text": "x".repeat(300)});
-    let bulk = |count: usize| json!({"defaults": defaults, "jobs": (0..count).map(|i| line(&i.to_string())).collect::<Vec<_>>()});
+    let bulk = |count: usize| {
+        json!({"defaults": defaults,
+        "jobs": (0..count).map(|i| line(&i.to_string())).collect::<Vec<_>>()})
+    };
     let refused = host.post("/v1/bulk", bulk(4)).await;
     assert_eq!(
         (refused.status.as_u16(), refused.problem().as_str()),

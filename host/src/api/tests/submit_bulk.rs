@@ -70,7 +70,8 @@ async fn bulk_is_the_same_in_json_lines_and_gzip() {
 #[tokio::test]
 async fn bulk_stores_invalid_items_unless_strict() {
     let host = Host::start().await;
-    let body = json!({"defaults": defaults(), "jobs": [line("1"), {"object_ids": ["2"], "channels": ["x"]}, {"object_ids": ["3"], "subscription": "other"}, line("4")]});
+    let body = json!({"defaults": defaults(), "jobs": [line("1"), {"object_ids": ["2"],
+        "channels": ["x"]}, {"object_ids": ["3"], "subscription": "other"}, line("4")]});
     let answer = host
         .call(
             "POST",
@@ -225,9 +226,11 @@ async fn submission_bounds_and_media_types_are_enforced() {
         ..ApiSettings::default()
     };
     let host = Host::with(settings).await;
-    let long = json!({"defaults": defaults(), "jobs": [{"object_ids": ["1"], "client_ref": "x".repeat(300)}]});
+    let long = json!({"defaults": defaults(), "jobs": [{"object_ids": ["1"],
+        "client_ref": "x".repeat(300)}]});
     let many: Vec<Value> = (0..11).map(|i| line(&i.to_string())).collect();
-    let expanding = json!({"defaults": defaults(), "jobs": [{"object_ids": (0..11).map(|i| i.to_string()).collect::<Vec<_>>()}]});
+    let expanding = json!({"defaults": defaults(),
+        "jobs": [{"object_ids": (0..11).map(|i| i.to_string()).collect::<Vec<_>>()}]});
     for body in [
         long,
         json!({"defaults": defaults(), "jobs": many}),

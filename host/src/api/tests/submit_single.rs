@@ -105,7 +105,14 @@ async fn respond_async_does_not_wait() {
         (answer.status.as_u16(), answer.header("preference-applied")),
         (202, "respond-async")
     );
-    let several = host.post("/v1/jobs", json!({"channels": ["shop-de", "shop-fr"], "object_ids": ["1", "2"], "subscription": "acme", "source": "pim", "action": "delete", "object_type": "product"})).await;
+    let several = host
+        .post(
+            "/v1/jobs",
+            json!({"channels": ["shop-de", "shop-fr"],
+        "object_ids": ["1", "2"], "subscription": "acme", "source": "pim", "action": "delete",
+            "object_type": "product"}),
+        )
+        .await;
     assert_eq!(
         (several.status.as_u16(), &several.json()["counts"]["total"]),
         (202, &json!(4))

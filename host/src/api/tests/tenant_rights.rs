@@ -7,7 +7,10 @@ async fn bound_admin_cannot_restore_a_revoked_address_with_a_slow_body() {
     let host = Host::start().await;
     let bound = key(&host.state, Role::Admin, Some("other")).await;
     let path = "/v1/channels/shop-fr/connections/other";
-    let document = |addresses: Value| json!({"channel": "shop-fr", "subscription": "other", "settings": {"base_url": "https://b.example"}, "allow_addresses": addresses});
+    let document = |addresses: Value| {
+        json!({"channel": "shop-fr", "subscription": "other",
+        "settings": {"base_url": "https://b.example"}, "allow_addresses": addresses})
+    };
     let open = document(json!(["10.0.0.5/32"]));
     assert_eq!(
         host.call("PUT", path, &[], Some(open.clone())).await.status,

@@ -35,11 +35,14 @@ const MIN_STEP: usize = 100;
     params(
         ("id" = String, Path, description = "`exe_…`"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds.", example = "wait=30"),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` that the client knows."),
+        ("If-None-Match" = Option<String>, Header,
+            description = "The `ETag` that the client knows."),
     ),
     responses(
         (status = 200, description = "The current state.", body = ExecutionView,
-            headers(("ETag" = String), ("Retry-After" = u32, description = "Seconds; only until the execution is done."), ("Preference-Applied" = String))),
+            headers(("ETag" = String), ("Retry-After" = u32,
+                description = "Seconds; only until the execution is done."),
+                    ("Preference-Applied" = String))),
         (status = 304, description = "Unchanged."),
         (status = 404, description = "Unknown execution."),
         (status = 410, description = "The execution has expired."),
@@ -97,12 +100,17 @@ pub async fn get_execution(
     summary = "List executions, newest first",
     params(
         ("subscription" = Option<String>, Query, description = "Only of this subscription."),
-        ("status" = Option<Vec<String>>, Query, description = "Only with one of these statuses, separated by commas."),
-        ("context.NAME" = Option<String>, Query, description = "Only with this pair in the context, for example `context.run=2026-11-21`."),
+        ("status" = Option<Vec<String>>, Query,
+            description = "Only with one of these statuses, separated by commas."),
+        ("context.NAME" = Option<String>, Query,
+            description = "Only with this pair in the context, for example \
+                           `context.run=2026-11-21`."),
         ("limit" = Option<u32>, Query, description = "Items per page; 100 by default."),
         ("cursor" = Option<String>, Query, description = "The cursor from the previous page."),
     ),
-    responses((status = 200, description = "A page. `errors` is empty in lists.", body = Page<ExecutionView>, headers(("Link" = String, description = "rel=next")))),
+    responses((status = 200, description = "A page. `errors` is empty in \
+                                            lists.", body = Page<ExecutionView>,
+            headers(("Link" = String, description = "rel=next")))),
 )]
 pub async fn list_executions(
     State(state): State<ApiState>,

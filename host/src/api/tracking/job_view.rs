@@ -46,8 +46,8 @@ pub struct JobView {
     #[schema(example = "succeeded")]
     pub state: String,
     /// The code that groups the job in `errors` of its execution; the filter `code` matches it. For
-    /// a job that ended badly, it is `retries_exhausted`, `dependency_failed`, `expired` or the code
-    /// of its problem; otherwise it is the code of the last error. `problem` has the cause.
+    /// a job that ended badly, it is `retries_exhausted`, `dependency_failed`, `expired` or the
+    /// code of its problem; otherwise it is the code of the last error. `problem` has the cause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "retries_exhausted")]
     pub code: Option<String>,

@@ -32,7 +32,8 @@ const STREAM_STEP: u32 = 500;
     get, path = "/v1/executions/{id}/jobs", tag = "follow", operation_id = "listJobs",
     params(
         ("id" = String, Path, description = "`exe_…`"),
-        ("state" = Option<Vec<String>>, Query, description = "Only in one of these states, separated by commas."),
+        ("state" = Option<Vec<String>>, Query,
+            description = "Only in one of these states, separated by commas."),
         ("object_id" = Option<String>, Query, description = "Only of this object id."),
         ("object_type" = Option<String>, Query, description = "Only of this object type."),
         ("channel" = Option<String>, Query, description = "Only on this channel."),
@@ -41,7 +42,9 @@ const STREAM_STEP: u32 = 500;
         ("cursor" = Option<String>, Query, description = "The cursor from the previous page."),
     ),
     responses(
-        (status = 200, description = "A page, or a stream of all jobs.", headers(("Link" = String, description = "rel=next")),
+        (status = 200,
+            description = "A page, or a stream of all jobs.",
+            headers(("Link" = String, description = "rel=next")),
             content((Page<JobView> = "application/json"), (JobView = "application/x-ndjson"))),
         (status = 404, description = "Unknown execution."),
     ),
@@ -101,7 +104,8 @@ pub async fn get_job(
         ("cursor" = Option<String>, Query, description = "The cursor from the previous page."),
     ),
     responses(
-        (status = 200, description = "A page.", body = Page<EventView>, headers(("Link" = String, description = "rel=next"))),
+        (status = 200, description = "A page.", body = Page<EventView>, headers(("Link" = String,
+            description = "rel=next"))),
         (status = 404, description = "Unknown job."),
     ),
 )]

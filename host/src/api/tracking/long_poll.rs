@@ -1,5 +1,5 @@
-//! Waits until an execution changes, as announced by the store and the configuration. The wait holds
-//! no worker. It ends at its deadline, when the client disconnects, or when the host stops.
+//! Waits until an execution changes, as announced by the store and the configuration. The wait
+//! holds no worker. It ends at its deadline, when the client disconnects, or when the host stops.
 
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ pub fn permit(state: &ApiState, caller: &Caller, wait_ms: u64) -> Option<Permit>
     Some(permit)
 }
 
-/// The execution as soon as it is `enough`, or its state after `wait_ms`. `None`: it does not exist.
+/// The execution as soon as it is `enough`, or its state after `wait_ms`. `None`: it does not
+/// exist.
 pub async fn until(
     state: &ApiState,
     execution: ExecutionSeq,

@@ -25,7 +25,9 @@ use crate::api::state::ApiState;
         ("cursor" = Option<String>, Query, description = "The cursor from the previous page."),
     ),
     responses(
-        (status = 200, description = "A page; empty if no job names the object.", body = Page<JobView>, headers(("Link" = String, description = "rel=next"))),
+        (status = 200,
+            description = "A page; empty if no job names the object.",
+            body = Page<JobView>, headers(("Link" = String, description = "rel=next"))),
         (status = 404, description = "Unknown subscription."),
     ),
 )]

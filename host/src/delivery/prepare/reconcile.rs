@@ -55,8 +55,8 @@ impl Reconciler {
         }
     }
 
-    /// Takes care of the jobs whose answer was lost: some end, some wait, the others go on with the
-    /// rest of the claim.
+    /// Takes care of the jobs whose answer was lost: some end, some wait, the others continue with
+    /// the rest of the claim.
     pub async fn reconcile(
         &self,
         route: &Route,
@@ -168,8 +168,8 @@ impl Reconciler {
         }
     }
 
-    /// What follows for one job: it goes on, or it ends here. Without an answer, bytes that may be
-    /// repeated are repeated.
+    /// The next step of one job: it continues, or it ends here. Without an answer, bytes that may
+    /// be repeated are repeated.
     fn follow(
         &self,
         route: &Route,

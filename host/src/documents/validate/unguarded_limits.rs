@@ -63,7 +63,8 @@ fn unguarded_limits(limits: &[LimitDocument], guard: Guard) -> Vec<Issue> {
         let shorter = longest_edge(limit.kind(), guard);
         let detail = format!(
             "a burst of {burst} cannot be guarded: at {rate} requests in {per_ms} ms, requests \
-             that bunch up in transit within `gate.edge_guard_ms` ({} ms) may exceed the limit at the \
+             that bunch up in transit within `gate.edge_guard_ms` ({} ms) may exceed the limit at \
+             the \
              destination; {larger}lower `gate.edge_guard_ms` to at most {shorter} ms",
             guard.edge_ms
         );

@@ -65,7 +65,7 @@ async fn gzip_is_decoded_at_every_cut_and_hashed_decoded() {
 
 #[tokio::test]
 async fn gzip_that_is_truncated_or_invalid_is_refused() {
-    let packed = gzip(&b"some text that goes on ".repeat(20));
+    let packed = gzip(&b"some text that repeats ".repeat(20));
     for end in [5, packed.len() / 2, packed.len() - 1] {
         let error = read_whole(
             &coded("gzip"),

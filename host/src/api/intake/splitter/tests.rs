@@ -154,7 +154,8 @@ fn item_beyond_the_bound_is_refused_before_its_end() {
 #[test]
 fn defaults_line_allows_no_other_field() {
     assert!(
-        matches!(split(Framing::Lines, b"{\"defaults\":{},\"x\":1}\n", 4), Err(SplitError::Malformed(e)) if e.pointer == "/x")
+        matches!(split(Framing::Lines, b"{\"defaults\":{},\"x\":1}\n", 4),
+            Err(SplitError::Malformed(e)) if e.pointer == "/x")
     );
 }
 

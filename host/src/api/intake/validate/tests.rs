@@ -8,11 +8,14 @@ use crate::store::documents::{DocumentName, ManagedBy, StoredDocument};
 /// A connector `sandbox` that upserts products and deletes them, and only creates brands.
 pub(crate) fn description() -> Description {
     let support = |object_type: &str, actions: &[&str]| {
-        json!({"object_type": object_type, "actions": actions, "idempotent_actions": [], "max_items": 1, "max_bytes": 1000, "max_in_flight": 0,
-            "max_wait_ms": 0, "mixed_actions": false, "in_order": false, "atomic": false, "replaces": true, "requests_per_call": 1,
+        json!({"object_type": object_type, "actions": actions, "idempotent_actions": [],
+            "max_items": 1, "max_bytes": 1000, "max_in_flight": 0,
+            "max_wait_ms": 0, "mixed_actions": false, "in_order": false, "atomic": false,
+                "replaces": true, "requests_per_call": 1,
             "body": {"standard": "product@0.1"}, "example": "{}", "references": []})
     };
-    let text = json!({"name": "sandbox", "version": "0.1.0", "title": "Sandbox", "contract": "0.1", "buckets": [], "auth_schemes": [],
+    let text = json!({"name": "sandbox", "version": "0.1.0", "title": "Sandbox", "contract": "0.1",
+        "buckets": [], "auth_schemes": [],
         "object_types": [support("product", &["upsert", "delete"]), support("brand", &["create"])],
         "settings_schema": {}, "hosts": [], "reusable": true, "optional_exports": []});
     serde_json::from_value(text).unwrap()
@@ -109,7 +112,8 @@ fn validator() -> Validator {
 }
 
 fn submission(change: Value) -> Submission {
-    let mut base = json!({"source": "pim", "channels": ["shop-de"], "action": "update", "object_type": "product", "object_ids": ["1"]});
+    let mut base = json!({"source": "pim", "channels": ["shop-de"], "action": "update",
+        "object_type": "product", "object_ids": ["1"]});
     base.as_object_mut()
         .unwrap()
         .extend(change.as_object().unwrap().clone());
@@ -203,7 +207,8 @@ fn validation_errors_name_the_place() {
             "invalid_value",
         ),
         (
-            json!({"scheduled_at": "2026-11-21T08:00:00Z", "expires_at": "2026-11-21T08:00:00+00:00"}),
+            json!({"scheduled_at": "2026-11-21T08:00:00Z",
+                "expires_at": "2026-11-21T08:00:00+00:00"}),
             "/expires_at",
             "invalid_value",
         ),
@@ -257,7 +262,8 @@ fn validation_errors_name_the_place() {
             "invalid_value",
         ),
         (
-            json!({"depends_on": (0..3).map(|i| json!({"type": "brand", "id": i.to_string()})).collect::<Vec<_>>()}),
+            json!({"depends_on": (0..3).map(|i| json!({"type": "brand",
+                "id": i.to_string()})).collect::<Vec<_>>()}),
             "/depends_on",
             "too_many",
         ),
@@ -286,7 +292,8 @@ fn validation_reports_all_errors_at_once() {
 #[test]
 fn submission_expands_to_one_job_per_object_and_channel() {
     let item = submission(
-        json!({"channels": ["shop-de", "shop-fr"], "object_ids": ["1", "2"], "priority": 5, "client_ref": "r"}),
+        json!({"channels": ["shop-de", "shop-fr"], "object_ids": ["1", "2"], "priority": 5,
+            "client_ref": "r"}),
     );
     let accepted = validator().validate(item).ok().unwrap();
     assert_eq!(accepted.jobs(), 4);
@@ -324,8 +331,13 @@ fn source_is_optional_for_deletes_and_payloads() {
         .ok()
         .unwrap();
     assert_eq!(delete.expand(0).next().unwrap().source, None);
-    let inline =
-        validator().validate(submission(json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]}, "full": true, "revision": 7}))).ok().unwrap();
+    let inline = validator()
+        .validate(submission(
+            json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]},
+            "full": true, "revision": 7}),
+        ))
+        .ok()
+        .unwrap();
     let job = inline.expand(0).next().unwrap();
     assert_eq!(
         (job.source, job.payload.as_deref(), job.full, job.revision),
