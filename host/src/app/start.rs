@@ -54,7 +54,7 @@ pub(super) async fn start(
         .await
         .map_err(start_error("admin key"))?
     {
-        tracing::info!(file = %file.display(), "admin key created");
+        tracing::info!(path = %file.display(), "admin key created");
     }
     let registry = open_registry(&settings, &data_dir, &store, &key, &clock).await?;
     let configuration = open_configuration(&store, &vault, &registry, documents).await?;

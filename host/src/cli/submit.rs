@@ -81,7 +81,7 @@ async fn conclude(
 ) -> Result<Exit, CommandError> {
     let execution = Execution::of(&accepted);
     print_message(&format!(
-        "accepted as {}: {} jobs, {} rejected",
+        "accepted as {}: {} jobs, {} refused",
         execution.id, execution.counts.total, execution.counts.rejected
     ));
     if !args.watch && args.wait.is_none() {

@@ -40,7 +40,7 @@ async fn submit_sends_the_file_unchanged() {
         ])
         .await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(ended.stderr, "accepted as exe_1: 3 jobs, 1 rejected\n");
+    assert_eq!(ended.stderr, "accepted as exe_1: 3 jobs, 1 refused\n");
     insta::assert_snapshot!("submit_on_a_pipe", ended.stdout);
     for file in ["bulk.json", "one.json", "jobs.ndjson.gz"] {
         assert_eq!(
