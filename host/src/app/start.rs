@@ -19,8 +19,7 @@ use crate::documents::model::Documents;
 use crate::gate::Gate;
 use crate::resolver::Resolver;
 use crate::rng::Rng;
-use crate::runtime::settings::CacheKey;
-use crate::runtime::{Registry, Runtime};
+use crate::runtime::{CacheKey, Registry, Runtime};
 use crate::settings::server::ServerSettings;
 use crate::store::Store;
 use crate::telemetry::exposition::Recorder;
@@ -179,7 +178,7 @@ async fn open_registry(
     bounds.cache_dir = data_dir.join("cache");
     bounds.cache_key = CacheKey(key.derive("compiled code"));
     let runtime = Runtime::start(bounds, clock.clone()).map_err(start_error("runtime"))?;
-    let registry = Registry::open(runtime, Arc::new(store.clone()), data_dir)
+    let registry = Registry::open(runtime, store.clone(), data_dir)
         .await
         .map_err(start_error("connectors"))?;
     Ok(Arc::new(registry))

@@ -11,8 +11,7 @@ use crate::documents::configuration::{Configuration, NEEDS_REENTRY};
 use crate::documents::invalid_settings::SETTINGS_INVALID;
 use crate::documents::model::{AuthDocument, ChannelDocument, ConnectionDocument};
 use crate::gate::{Destination, Gate};
-use crate::runtime::description::Description;
-use crate::runtime::{Connector, Registry};
+use crate::runtime::{Connector, Description, Registry};
 
 /// The contract's name of the optional interface that tells whether lost sends arrived.
 const RECONCILIATION: &str = "reconciliation";

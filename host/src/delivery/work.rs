@@ -5,8 +5,7 @@ use egression_core::domain::ids::JobId;
 use egression_core::scheduler::Head;
 
 use super::route::Route;
-use crate::runtime::call::{Item, ResolvedReference};
-use crate::runtime::description::TypeSupport;
+use crate::runtime::{Item, ResolvedReference, TypeSupport};
 use crate::store::rows::{ClaimRow, NewEvent, Pinned};
 
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use egression_core::scheduler::{ConnectionRules, Gating, PackingRule};
 
 use crate::documents::catalogue::{Connection, ConnectionState};
 use crate::documents::model::ChannelDocument;
-use crate::runtime::description::Description;
+use crate::runtime::Description;
 
 /// The scheduler's rules of a connection.
 pub(super) fn rules_of(connection: &Connection, description: &Description) -> ConnectionRules {

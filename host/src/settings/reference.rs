@@ -23,8 +23,7 @@ use crate::documents::model::{
 use crate::documents::secret::SecretRef;
 use crate::gate::GateSettings;
 use crate::resolver::ResolverSettings;
-use crate::runtime::RuntimeSettings;
-use crate::runtime::settings::LogBounds;
+use crate::runtime::{LogBounds, RuntimeSettings};
 use crate::store::StoreOptions;
 
 const INTRODUCTION: &str = "\

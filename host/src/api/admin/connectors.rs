@@ -15,8 +15,7 @@ use crate::api::http::query::Query;
 use crate::api::intake::body::{self, BodyBounds};
 use crate::api::middleware::auth::Caller;
 use crate::api::state::ApiState;
-use crate::runtime::InstallError;
-use crate::runtime::description::Description;
+use crate::runtime::{Description, InstallError};
 use crate::store::connectors::ConnectorRow;
 
 /// An installed connector with its versions.

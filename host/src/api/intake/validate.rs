@@ -21,7 +21,7 @@ use crate::api::http::problem::FieldError;
 use crate::api::middleware::trace;
 use crate::documents::catalogue::{Catalogue, Channel};
 use crate::documents::model::SourceKind;
-use crate::runtime::description::Description;
+use crate::runtime::Description;
 use crate::store::rows::StagedJob;
 
 /// Returns the description of a connector: of its active version, or of the newest that matches the

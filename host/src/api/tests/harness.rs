@@ -25,8 +25,7 @@ pub use crate::clock::Clock;
 pub use crate::dispatch::{Dispatcher, Message};
 pub use crate::documents::configuration::{Configuration, Document};
 pub use crate::gate::{Gate, GateSettings};
-pub use crate::runtime::settings::CacheKey;
-pub use crate::runtime::{Registry, Runtime, RuntimeSettings};
+pub use crate::runtime::{CacheKey, Registry, Runtime, RuntimeSettings};
 pub use crate::store::Store;
 pub use crate::store::connectors::ConnectorRow;
 pub use crate::store::documents::ManagedBy;
@@ -342,9 +341,7 @@ async fn registry(dir: &Path, store: &Store, clock: &Clock) -> Registry {
         ..RuntimeSettings::new(dir.join("cache"), CacheKey::default())
     };
     let runtime = Runtime::start(settings, clock.clone()).unwrap();
-    Registry::open(runtime, Arc::new(store.clone()), dir)
-        .await
-        .unwrap()
+    Registry::open(runtime, store.clone(), dir).await.unwrap()
 }
 
 fn sandbox() -> ConnectorRow {

@@ -17,8 +17,7 @@ use crate::documents::catalogue::{Catalogue, Connection, Source};
 use crate::documents::limits::{LimitDocument, LimitScope};
 use crate::documents::model::SourceKind;
 use crate::gate::{BoundLimit, Destination, Grant};
-use crate::runtime::Registry;
-use crate::runtime::description::{BucketKind, Description, HostNeed};
+use crate::runtime::{BucketKind, Description, HostNeed, Registry};
 
 /// The destinations of all connections and sources. A connection whose connector is not installed
 /// has none.

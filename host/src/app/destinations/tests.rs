@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::runtime::description::Bucket;
+use crate::runtime::Bucket;
 use crate::store::documents::{DocumentName, ManagedBy, StoredDocument};
 
 fn row(name: DocumentName, id: i64, document: &Value) -> StoredDocument {

@@ -5,7 +5,7 @@
 
 use crate::gate::CallGate;
 use crate::gate::exchange::Exchange;
-use crate::runtime::call::LogLine;
+use crate::runtime::LogLine;
 
 /// Exchanges and lines, each in their order.
 #[derive(Debug, Default)]

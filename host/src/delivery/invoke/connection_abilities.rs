@@ -7,10 +7,8 @@ use egression_core::time::Wall;
 use secrecy::SecretString;
 
 use crate::gate::exchange::{OutgoingRequest, Response, SendError};
-use crate::gate::{self, CallGate};
-use crate::runtime::abilities::{
-    Abilities, CredentialError, ObservedLimit, SignAlgorithm, SignEncoding, SignRequest,
-};
+use crate::gate::{CallGate, CredentialError, SignRequest};
+use crate::runtime::Abilities;
 use crate::store::Store;
 
 /// The most keys of one lookup.
@@ -34,11 +32,11 @@ impl Abilities for ConnectionAbilities {
     }
 
     async fn placeholder(&self, name: String) -> Result<String, CredentialError> {
-        self.gate.placeholder(&name).await.map_err(refused)
+        self.gate.placeholder(&name).await
     }
 
     async fn sign(&self, request: SignRequest) -> Result<String, CredentialError> {
-        self.gate.sign(to_gate(request)).await.map_err(refused)
+        self.gate.sign(request).await
     }
 
     async fn deposit(
@@ -47,19 +45,17 @@ impl Abilities for ConnectionAbilities {
         value: SecretString,
         expires_at: Option<Wall>,
     ) -> Result<(), CredentialError> {
-        self.gate
-            .deposit(&name, value, expires_at)
-            .await
-            .map_err(refused)
+        self.gate.deposit(&name, value, expires_at).await
     }
 
-    async fn observe(&self, observed: ObservedLimit) {
-        self.gate.observe(
-            observed.bucket.as_deref(),
-            observed.limit,
-            observed.remaining,
-            observed.reset_ms,
-        );
+    fn observe(
+        &self,
+        bucket: Option<&str>,
+        limit: Option<u64>,
+        remaining: Option<u64>,
+        reset_ms: Option<u64>,
+    ) {
+        self.gate.observe(bucket, limit, remaining, reset_ms);
     }
 
     async fn lookup(&self, keys: Vec<ObjectKey>) -> Vec<Vec<Remote>> {
@@ -82,38 +78,5 @@ impl Abilities for ConnectionAbilities {
 
     fn stop_wanted(&self) -> bool {
         self.gate.is_nearly_over()
-    }
-}
-
-fn refused(error: gate::CredentialError) -> CredentialError {
-    match error {
-        gate::CredentialError::Missing(name) => CredentialError::Missing(name),
-        gate::CredentialError::Invalid(why) => CredentialError::Invalid(why),
-    }
-}
-
-fn to_gate(request: SignRequest) -> gate::SignRequest {
-    let algorithm = match request.algorithm {
-        SignAlgorithm::HmacSha1 => gate::Algorithm::HmacSha1,
-        SignAlgorithm::HmacSha256 => gate::Algorithm::HmacSha256,
-        SignAlgorithm::HmacSha512 => gate::Algorithm::HmacSha512,
-        SignAlgorithm::Md5 => gate::Algorithm::Md5,
-        SignAlgorithm::Sha256 => gate::Algorithm::Sha256,
-        SignAlgorithm::Rs256 => gate::Algorithm::Rs256,
-        SignAlgorithm::Es256 => gate::Algorithm::Es256,
-        SignAlgorithm::Ed25519 => gate::Algorithm::Ed25519,
-        SignAlgorithm::Aws4 => gate::Algorithm::Aws4,
-    };
-    let encoding = match request.encoding {
-        SignEncoding::Hex => gate::Encoding::Hex,
-        SignEncoding::Base64 => gate::Encoding::Base64,
-        SignEncoding::Base64Url => gate::Encoding::Base64Url,
-    };
-    gate::SignRequest {
-        algorithm,
-        key: request.key,
-        data: request.data,
-        encoding,
-        attrs: request.attrs,
     }
 }

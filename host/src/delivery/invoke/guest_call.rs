@@ -8,7 +8,7 @@ use crate::delivery::route::Route;
 use crate::delivery::work::Work;
 use crate::gate::{CallGate, Gate};
 use crate::resolver::shared_trace;
-use crate::runtime::call::{Call, ConnectionFrame, Session};
+use crate::runtime::{Call, ConnectionFrame, Session};
 use crate::store::Store;
 
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use egression_core::time::Wall;
 use super::call_log::CallLog;
 use super::redact_outcome;
 use crate::gate::CallGate;
-use crate::runtime::call::{DeliveryEnd, Session};
+use crate::runtime::{DeliveryEnd, Session};
 
 #[derive(Debug, Default)]
 pub struct Invocation {

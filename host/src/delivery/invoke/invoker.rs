@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::delivery::route::Route;
 use crate::delivery::work::{Work, item_index};
 use crate::gate::Gate;
-use crate::runtime::call::{Findings, Session};
+use crate::runtime::{Findings, Session};
 use crate::store::Store;
 use crate::vault::Vault;
 

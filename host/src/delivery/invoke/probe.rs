@@ -10,7 +10,7 @@ use egression_core::domain::problem::Problem;
 use super::call_log::CallLog;
 use super::invoker::Invoker;
 use crate::delivery::route::{NoRoute, Routes};
-use crate::runtime::call::Findings;
+use crate::runtime::Findings;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {

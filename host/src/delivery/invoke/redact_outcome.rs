@@ -6,7 +6,7 @@ use egression_core::domain::outcome::{CallError, Outcome};
 use egression_core::domain::problem::Problem;
 
 use crate::gate::CallGate;
-use crate::runtime::call::Findings;
+use crate::runtime::Findings;
 
 /// The outcome without the secrets of the call.
 pub fn outcome(gate: &CallGate, mut outcome: Outcome) -> Outcome {

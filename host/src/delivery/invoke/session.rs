@@ -20,7 +20,7 @@ use super::redact_outcome;
 use crate::clock::Clock;
 use crate::delivery::route::Route;
 use crate::documents::model::AuthDocument;
-use crate::runtime::call::Session;
+use crate::runtime::Session;
 use crate::store::Store;
 use crate::vault::Vault;
 

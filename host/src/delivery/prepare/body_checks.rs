@@ -9,7 +9,7 @@ use super::body_schema::BodySchemas;
 use super::references;
 use crate::delivery::route::Route;
 use crate::delivery::settle::settlement_builder::{ends, rejects};
-use crate::runtime::call::ResolvedReference;
+use crate::runtime::ResolvedReference;
 use crate::store::rows::{ClaimRow, Pinned, Settlement};
 
 /// The references of a body that passes, or how the job ends. Bytes that an earlier attempt pinned

@@ -8,7 +8,7 @@ use jsonschema::Validator;
 use moka::sync::Cache;
 use serde_json::Value;
 
-use crate::runtime::description::BodyFormat;
+use crate::runtime::BodyFormat;
 
 const CATEGORY: &str = include_str!("../../../../wit/schemas/standard-0.1/category.json");
 const BRAND: &str = include_str!("../../../../wit/schemas/standard-0.1/brand.json");

@@ -3,8 +3,7 @@
 use egression_core::domain::object::ObjectKey;
 use serde_json::Value;
 
-use crate::runtime::call::ResolvedReference;
-use crate::runtime::description::ReferencePointer;
+use crate::runtime::{ReferencePointer, ResolvedReference};
 
 /// The references of a body, not looked up yet, in the order of the manifest, without repeats.
 pub fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<ResolvedReference> {

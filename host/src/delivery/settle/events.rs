@@ -12,7 +12,7 @@ use serde_json::json;
 use super::history_excerpt::{kept_lines, newest};
 use crate::delivery::invoke::call_log::CallLog;
 use crate::gate::exchange::Exchange;
-use crate::runtime::call::LogLine;
+use crate::runtime::LogLine;
 use crate::store::rows::NewEvent;
 
 fn line(at: Wall, stage: &'static str) -> NewEvent {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::gate::exchange::Exchange;
-use crate::runtime::call::{LogLevel, LogLine};
+use crate::runtime::{LogLevel, LogLine};
 
 /// The newest exchanges of a call that each of its items keeps.
 const EXCHANGES_PER_ITEM: usize = 4;

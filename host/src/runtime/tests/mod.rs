@@ -1,12 +1,12 @@
 //! The runtime with real components and scripted abilities.
 
-mod cache;
-mod examples;
-mod hostile;
-mod inspect;
-mod instances;
-mod optional;
-mod registry;
+mod body_examples;
+mod hostile_guests;
+mod instance_reuse;
+mod optional_exports;
+mod refused_components;
+mod tampered_code;
+mod version_changes;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -14,28 +14,26 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use egression_core::domain::action::Action;
-use egression_core::domain::object::{ObjectKey, Remote};
-use egression_core::time::Wall;
-use secrecy::SecretString;
+use egression_core::domain::object::ObjectKey;
 use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
 
-use super::abilities::{Abilities, CredentialError, ObservedLimit, SignRequest};
-use super::call::{Call, ConnectionFrame, Item};
-use super::settings::CacheKey;
-use super::{Connector, Runtime, RuntimeSettings};
+use super::connector_call::{Call, ConnectionFrame, Item};
+use super::guest_abilities::Abilities;
+use super::runtime_settings::CacheKey;
 use crate::clock::Clock;
 use crate::gate::exchange::{OutgoingRequest, Response, SendError};
+use crate::runtime::{Connector, Runtime, RuntimeSettings};
 
-/// What every test may wait for at most; no test measures time.
+/// The deadline of a call. No test measures time.
 const LONG_MS: u64 = 120_000;
 
-/// A component built from `connectors/`.
+/// The component of a crate in `connectors/`.
 fn guest(name: &str) -> Bytes {
     built(&format!("connector_{}.wasm", name.replace('-', "_")))
 }
 
-/// A component in the folder of built guests.
+/// A file in the folder of built guests.
 fn built(file: &str) -> Bytes {
     let dir = std::env::var_os("EGRESSION_GUESTS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/wasm32-wasip2/guest"),
@@ -45,16 +43,15 @@ fn built(file: &str) -> Bytes {
     match std::fs::read(&path) {
         Ok(wasm) => wasm.into(),
         Err(error) => panic!(
-            "{} cannot be read ({error}). Build the guests first, with `cargo build --profile guest --target wasm32-wasip2` and \
-             `-p connector-sandbox -p connector-hostile -p connector-trap-describe`, then `-p egression-sdk --examples`; \
-             or name their folder in EGRESSION_GUESTS",
+            "{} cannot be read ({error}). Build the guests with `cargo xtask test --only guests`, \
+             or set EGRESSION_GUESTS to their folder",
             path.display()
         ),
     }
 }
 
-/// The component with every `from` replaced by `to`, which has the same length, so that the binary
-/// stays valid.
+/// The component with each `from` replaced by `to`. Both have the same length, so the binary stays
+/// valid.
 fn patched(wasm: &Bytes, from: &str, to: &str) -> Bytes {
     assert_eq!(from.len(), to.len());
     let mut wasm = wasm.to_vec();
@@ -65,24 +62,23 @@ fn patched(wasm: &Bytes, from: &str, to: &str) -> Bytes {
             found += 1;
         }
     }
-    assert!(found > 0, "`{from}` is nowhere in the component");
+    assert!(found > 0, "the component does not contain `{from}`");
     wasm.into()
 }
 
-/// A runtime with a folder of its own.
-struct Bench {
+/// A runtime with its own folder.
+struct Harness {
     runtime: Arc<Runtime>,
     clock: Clock,
     dir: TempDir,
 }
 
-impl Bench {
+impl Harness {
     fn new(change: impl FnOnce(&mut RuntimeSettings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let mut settings = RuntimeSettings::new(dir.path().join("cache"), CacheKey([7; 32]));
-        // One thread shows that a guest gives way to its neighbours, not only that there is another
-        // thread.
+        // With one thread, other guests only run if a guest yields.
         settings.workers = 1;
         settings.slots = 4;
         settings.memory_bytes = 16 * 1024 * 1024;
@@ -97,16 +93,21 @@ impl Bench {
     }
 
     async fn connector(&self, name: &str) -> Arc<Connector> {
-        self.runtime.examine(guest(name)).await.unwrap()
+        self.runtime.prepare(guest(name)).await.unwrap()
     }
 
-    fn call(&self, settings_json: &str, abilities: &Arc<Scripted>) -> Call {
+    fn call(&self, settings_json: &str, abilities: &Arc<ScriptedAbilities>) -> Call {
         self.call_until(settings_json, abilities, LONG_MS)
     }
 
-    fn call_until(&self, settings_json: &str, abilities: &Arc<Scripted>, left_ms: u64) -> Call {
+    fn call_until(
+        &self,
+        settings_json: &str,
+        abilities: &Arc<ScriptedAbilities>,
+        left_ms: u64,
+    ) -> Call {
         Call {
-            abilities: Arc::<Scripted>::clone(abilities),
+            abilities: Arc::<ScriptedAbilities>::clone(abilities),
             connection: ConnectionFrame {
                 subscription: "acme".into(),
                 channel: "shop".into(),
@@ -142,16 +143,16 @@ fn items(indices: impl IntoIterator<Item = u32>) -> Vec<Item> {
         .collect()
 }
 
-/// Abilities that answer each request with the same text, and hold it back until told otherwise.
-struct Scripted {
+/// Abilities that answer each request with the same text, once there is a permit for the answer.
+struct ScriptedAbilities {
     body: &'static str,
     sent: Mutex<Vec<OutgoingRequest>>,
-    /// Fires with each request that arrived.
+    /// Notified at each request.
     arrived: Notify,
     answers: Semaphore,
 }
 
-impl Scripted {
+impl ScriptedAbilities {
     fn answering(body: &'static str) -> Arc<Self> {
         Arc::new(Self {
             body,
@@ -176,7 +177,7 @@ impl Scripted {
 }
 
 #[async_trait]
-impl Abilities for Scripted {
+impl Abilities for ScriptedAbilities {
     async fn send(&self, request: OutgoingRequest) -> Result<Response, SendError> {
         self.sent.lock().unwrap().push(request);
         self.arrived.notify_one();
@@ -189,37 +190,6 @@ impl Abilities for Scripted {
             truncated: false,
             duration_ms: 1,
         })
-    }
-
-    async fn send_all(&self, requests: Vec<OutgoingRequest>) -> Vec<Result<Response, SendError>> {
-        let mut answers = Vec::new();
-        for request in requests {
-            answers.push(self.send(request).await);
-        }
-        answers
-    }
-
-    async fn placeholder(&self, name: String) -> Result<String, CredentialError> {
-        Ok(format!("{{{{{name}}}}}"))
-    }
-
-    async fn sign(&self, request: SignRequest) -> Result<String, CredentialError> {
-        Ok(format!("{:?}", request.algorithm))
-    }
-
-    async fn deposit(
-        &self,
-        _name: String,
-        _value: SecretString,
-        _expires_at: Option<Wall>,
-    ) -> Result<(), CredentialError> {
-        Ok(())
-    }
-
-    async fn observe(&self, _observed: ObservedLimit) {}
-
-    async fn lookup(&self, keys: Vec<ObjectKey>) -> Vec<Vec<Remote>> {
-        keys.iter().map(|_| Vec::new()).collect()
     }
 
     fn redact(&self, text: &str, _keep_bytes: usize) -> String {

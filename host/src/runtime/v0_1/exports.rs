@@ -1,23 +1,24 @@
-//! What the host calls. Optional interfaces are probed by name when a component is loaded.
+//! The functions of a guest that the host calls. The host looks for the optional interfaces by name
+//! when it loads a component.
 
 use egression_core::domain::outcome::{CallError, Outcome};
 use egression_core::domain::problem::Problem;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-use super::super::call::{ConnectionFrame, Findings, Item, Pending, Session, Verdict};
-use super::super::description::Description;
-use super::super::guest::GuestState;
 use super::bindings::exports::egression::connector::{
     connector, reconciliation, settings_migration, settlement,
 };
 use super::{incoming, manifest, outgoing};
+use crate::runtime::connector_call::{ConnectionFrame, Findings, Item, Pending, Session, Verdict};
+use crate::runtime::instance::guest_state::GuestState;
+use crate::runtime::registry::connector_description::Description;
 
-/// A guest's answer: the outer error is a trap, the inner one the guest's word.
-pub(in super::super) type Answered<T> = wasmtime::Result<Result<T, CallError>>;
+/// The result of a call: the outer error is a trap, the inner error is the guest's answer.
+pub type Answered<T> = wasmtime::Result<Result<T, CallError>>;
 
-/// A component whose exports were found to be those of a connector.
-pub(in super::super) struct Contract {
+/// A component that exports a connector.
+pub struct Contract {
     pre: InstancePre<GuestState>,
     connector: connector::GuestIndices,
     settlement: Option<settlement::GuestIndices>,
@@ -25,7 +26,7 @@ pub(in super::super) struct Contract {
     migration: Option<settings_migration::GuestIndices>,
 }
 
-pub(in super::super) struct Guest {
+pub struct Guest {
     connector: connector::Guest,
     settlement: Option<settlement::Guest>,
     reconciliation: Option<reconciliation::Guest>,
@@ -34,7 +35,7 @@ pub(in super::super) struct Guest {
 }
 
 impl Contract {
-    pub(in super::super) fn new(pre: InstancePre<GuestState>) -> wasmtime::Result<Self> {
+    pub fn new(pre: InstancePre<GuestState>) -> wasmtime::Result<Self> {
         Ok(Self {
             connector: connector::GuestIndices::new(&pre)?,
             settlement: settlement::GuestIndices::new(&pre).ok(),
@@ -44,7 +45,7 @@ impl Contract {
         })
     }
 
-    /// The names of the optional interfaces that are there.
+    /// The names of the exported optional interfaces.
     fn optional(&self) -> Vec<String> {
         let found = [
             ("settlement", self.settlement.is_some()),
@@ -53,32 +54,23 @@ impl Contract {
         ];
         found
             .into_iter()
-            .filter(|(_, there)| *there)
+            .filter(|(_, exported)| *exported)
             .map(|(name, _)| name.to_owned())
             .collect()
     }
 
-    /// A new instance. Checks the types of every export.
-    pub(in super::super) async fn instantiate(
-        &self,
-        store: &mut Store<GuestState>,
-    ) -> wasmtime::Result<Guest> {
+    /// Creates an instance. Checks the types of each export.
+    pub async fn instantiate(&self, store: &mut Store<GuestState>) -> wasmtime::Result<Guest> {
         let instance = self.pre.instantiate_async(&mut *store).await?;
         Ok(Guest {
             connector: self.connector.load(&mut *store, &instance)?,
-            settlement: self
-                .settlement
-                .as_ref()
+            settlement: (self.settlement.as_ref())
                 .map(|found| found.load(&mut *store, &instance))
                 .transpose()?,
-            reconciliation: self
-                .reconciliation
-                .as_ref()
+            reconciliation: (self.reconciliation.as_ref())
                 .map(|found| found.load(&mut *store, &instance))
                 .transpose()?,
-            migration: self
-                .migration
-                .as_ref()
+            migration: (self.migration.as_ref())
                 .map(|found| found.load(&mut *store, &instance))
                 .transpose()?,
             optional: self.optional(),
@@ -87,7 +79,7 @@ impl Contract {
 }
 
 impl Guest {
-    pub(in super::super) async fn describe(
+    pub async fn describe(
         &self,
         store: &mut Store<GuestState>,
     ) -> wasmtime::Result<Result<Description, Vec<String>>> {
@@ -95,7 +87,7 @@ impl Guest {
         Ok(manifest::description(described, self.optional.clone()))
     }
 
-    pub(in super::super) async fn authenticate(
+    pub async fn authenticate(
         &self,
         store: &mut Store<GuestState>,
         frame: &ConnectionFrame,
@@ -112,7 +104,7 @@ impl Guest {
             .and_then(incoming::session))
     }
 
-    pub(in super::super) async fn check(
+    pub async fn check(
         &self,
         store: &mut Store<GuestState>,
         frame: &ConnectionFrame,
@@ -127,7 +119,7 @@ impl Guest {
         Ok(answer.map(incoming::findings).map_err(incoming::call_error))
     }
 
-    pub(in super::super) async fn deliver(
+    pub async fn deliver(
         &self,
         store: &mut Store<GuestState>,
         frame: &ConnectionFrame,
@@ -144,7 +136,7 @@ impl Guest {
         Ok(answer.map(incoming::outcomes).map_err(incoming::call_error))
     }
 
-    pub(in super::super) async fn poll(
+    pub async fn poll(
         &self,
         store: &mut Store<GuestState>,
         frame: &ConnectionFrame,
@@ -165,7 +157,7 @@ impl Guest {
             .map_err(incoming::call_error))
     }
 
-    pub(in super::super) async fn reconcile(
+    pub async fn reconcile(
         &self,
         store: &mut Store<GuestState>,
         frame: &ConnectionFrame,
@@ -184,7 +176,7 @@ impl Guest {
         Ok(answer.map(incoming::outcomes).map_err(incoming::call_error))
     }
 
-    pub(in super::super) async fn migrate_settings(
+    pub async fn migrate_settings(
         &self,
         store: &mut Store<GuestState>,
         from_version: &str,

@@ -1,4 +1,4 @@
-//! What a guest may call, answered by the abilities of its call.
+//! The functions that a guest may call, answered by the abilities of its call.
 
 use std::sync::Arc;
 
@@ -6,18 +6,17 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use wasmtime::component::{HasSelf, Linker};
 
-use super::super::abilities::{ObservedLimit, SignAlgorithm, SignEncoding, SignRequest};
-use super::super::call::LogLevel;
-use super::super::guest::GuestState;
 use super::bindings::OutputConnectorFull;
 use super::bindings::egression::connector::{
     credentials, http, ids, log, manifest, model, rate, settle,
 };
 use super::{incoming, outgoing};
-use crate::gate::Cost;
 use crate::gate::exchange::{BodyPlaceholders, OutgoingRequest, RequestAuth};
+use crate::gate::{Algorithm, Cost, Encoding, SignRequest};
+use crate::runtime::connector_call::LogLevel;
+use crate::runtime::instance::guest_state::GuestState;
 
-pub(in super::super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+pub fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     OutputConnectorFull::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
 }
 
@@ -108,7 +107,7 @@ impl credentials::Host for GuestState {
         let signing = self
             .meter
             .clone()
-            .elsewhere(async move { abilities.sign(request).await });
+            .on_other_thread(async move { abilities.sign(request).await });
         let signature = self.on_host(signing).await?;
         Ok(signature.map_err(outgoing::credential_error))
     }
@@ -132,22 +131,22 @@ impl credentials::Host for GuestState {
 fn sign_request(request: credentials::SignRequest) -> SignRequest {
     SignRequest {
         algorithm: match request.algorithm {
-            credentials::Algorithm::HmacSha1 => SignAlgorithm::HmacSha1,
-            credentials::Algorithm::HmacSha256 => SignAlgorithm::HmacSha256,
-            credentials::Algorithm::HmacSha512 => SignAlgorithm::HmacSha512,
-            credentials::Algorithm::Md5 => SignAlgorithm::Md5,
-            credentials::Algorithm::Sha256 => SignAlgorithm::Sha256,
-            credentials::Algorithm::Rs256 => SignAlgorithm::Rs256,
-            credentials::Algorithm::Es256 => SignAlgorithm::Es256,
-            credentials::Algorithm::Ed25519 => SignAlgorithm::Ed25519,
-            credentials::Algorithm::Aws4 => SignAlgorithm::Aws4,
+            credentials::Algorithm::HmacSha1 => Algorithm::HmacSha1,
+            credentials::Algorithm::HmacSha256 => Algorithm::HmacSha256,
+            credentials::Algorithm::HmacSha512 => Algorithm::HmacSha512,
+            credentials::Algorithm::Md5 => Algorithm::Md5,
+            credentials::Algorithm::Sha256 => Algorithm::Sha256,
+            credentials::Algorithm::Rs256 => Algorithm::Rs256,
+            credentials::Algorithm::Es256 => Algorithm::Es256,
+            credentials::Algorithm::Ed25519 => Algorithm::Ed25519,
+            credentials::Algorithm::Aws4 => Algorithm::Aws4,
         },
         key: request.key,
         data: request.data,
         encoding: match request.encoding {
-            credentials::Encoding::Hex => SignEncoding::Hex,
-            credentials::Encoding::Base64 => SignEncoding::Base64,
-            credentials::Encoding::Base64url => SignEncoding::Base64Url,
+            credentials::Encoding::Hex => Encoding::Hex,
+            credentials::Encoding::Base64 => Encoding::Base64,
+            credentials::Encoding::Base64url => Encoding::Base64Url,
         },
         attrs: request
             .attrs
@@ -161,7 +160,7 @@ impl settle::Host for GuestState {
     fn report(&mut self, outcomes: Vec<model::ItemOutcome>) -> wasmtime::Result<bool> {
         self.meter
             .clone()
-            .on_its_thread(|| self.settle(incoming::outcomes(outcomes)));
+            .on_guest_thread(|| self.report(incoming::outcomes(outcomes)));
         Ok(self.abilities.stop_wanted())
     }
 }
@@ -175,14 +174,10 @@ impl rate::Host for GuestState {
         reset: Option<u64>,
     ) -> wasmtime::Result<()> {
         let abilities = Arc::clone(&self.abilities);
-        let observed = ObservedLimit {
-            bucket,
-            limit,
-            remaining,
-            reset_ms: reset,
-        };
-        self.on_host(async move { abilities.observe(observed).await })
-            .await
+        self.on_host(async move {
+            abilities.observe(bucket.as_deref(), limit, remaining, reset);
+        })
+        .await
     }
 }
 
@@ -214,12 +209,12 @@ impl log::Host for GuestState {
             log::Level::Warn => LogLevel::Warn,
             log::Level::Error => LogLevel::Error,
         };
-        self.meter.on_its_thread(|| {
+        self.meter.on_guest_thread(|| {
             let attrs: Vec<(&str, &str)> = attrs
                 .iter()
                 .map(|attr| (attr.key.as_str(), attr.value.as_str()))
                 .collect();
-            self.journal.push(level, &message, item, &attrs);
+            self.log.push(level, &message, item, &attrs);
         });
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! From the guest's records to ours. Texts that only people read are cut here, whatever a guest
-//! hands over.
+//! Converts the guest's records to the host's types, and bounds the texts and lists in them.
 
 use egression_core::domain::action::Action;
 use egression_core::domain::object::{ObjectKey, Remote};
@@ -7,10 +6,10 @@ use egression_core::domain::outcome::{CallError, Outcome};
 use egression_core::domain::problem::Problem;
 use egression_core::time::Wall;
 
-use super::super::call::{Findings, MAX_SESSION_BYTES, Session, Verdict};
-use super::super::journal::cut;
 use super::bindings::egression::connector::model as wit;
 use super::bindings::exports::egression::connector::settlement;
+use crate::runtime::connector_call::{Findings, MAX_SESSION_BYTES, Session, Verdict};
+use crate::runtime::instance::guest_log::cut;
 
 /// Bytes kept of a code.
 const MAX_CODE_BYTES: usize = 256;
@@ -18,13 +17,13 @@ const MAX_CODE_BYTES: usize = 256;
 const MAX_MESSAGE_BYTES: usize = 4_096;
 /// Warnings, remarks and scopes kept.
 const MAX_REMARKS: usize = 50;
-/// What one object may be at the destination.
+/// Remote ids of one object.
 const MAX_REMOTES: usize = 4_096;
-/// Objects that one item waits for.
+/// Objects that one item may wait for.
 const MAX_BLOCKED_ON: usize = 1_000;
-/// Bytes of an id, a kind or a version. It is sent back as it came, so it is not cut.
+/// Bytes of an id, a kind or a version. These are sent back unchanged, so they are never cut.
 const MAX_ID_BYTES: usize = 1_024;
-/// The same for a token, which may be a signed URL.
+/// Bytes of a token, which may be a signed URL.
 const MAX_TOKEN_BYTES: usize = 8_192;
 
 pub(super) fn instant(ms: u64) -> Wall {
@@ -65,7 +64,7 @@ fn problems(list: Vec<wit::Problem>) -> Vec<Problem> {
 }
 
 fn remote(remote: wit::Remote) -> Remote {
-    // For people only; half of it leads nowhere.
+    // A URL that is cut leads nowhere.
     let url = remote.url.filter(|url| url.len() <= MAX_MESSAGE_BYTES);
     Remote {
         kind: remote.kind,
@@ -82,14 +81,13 @@ pub(super) fn outcomes(list: Vec<wit::ItemOutcome>) -> Vec<(u32, Outcome)> {
         .collect()
 }
 
-/// The name of a limit. One that is longer than any is the name of none.
+/// The name of a limit. No limit has a name longer than the bound.
 fn bucket(name: Option<String>) -> Option<String> {
     name.filter(|name| name.len() <= MAX_CODE_BYTES)
 }
 
-/// Beyond the bounds nobody can keep what the destination said, so what came of the item is not
-/// known. A conflict, and what must be there first, say that nothing was applied: these are
-/// refused.
+/// An outcome beyond the bounds cannot be stored, so it becomes `unknown`. A conflict and a list of
+/// blocking objects prove that nothing was applied, so they become `rejected`.
 fn outcome(outcome: wit::Outcome) -> Outcome {
     let Some(why) = too_large(&outcome) else {
         return within_bounds(outcome);
@@ -105,7 +103,7 @@ fn too_large(outcome: &wit::Outcome) -> Option<String> {
     let longer = |what: &str, text: &str, most: usize| {
         (text.len() > most).then(|| {
             format!(
-                "{what} of the outcome has {} bytes; {most} are kept",
+                "{what} of the outcome has {} bytes; the limit is {most}",
                 text.len()
             )
         })
@@ -125,7 +123,7 @@ fn too_large(outcome: &wit::Outcome) -> Option<String> {
     };
     match outcome {
         wit::Outcome::Delivered(delivery) if delivery.remotes.len() > MAX_REMOTES => Some(format!(
-            "the outcome names {} remote ids; {MAX_REMOTES} are kept",
+            "the outcome has {} remote ids; the limit is {MAX_REMOTES}",
             delivery.remotes.len()
         )),
         wit::Outcome::Delivered(delivery) => delivery.remotes.iter().find_map(long_remote),
@@ -166,7 +164,7 @@ fn within_bounds(outcome: wit::Outcome) -> Outcome {
             retry_after_ms: throttle.retry_after,
             problem: throttle.problem.map(problem),
         },
-        // When those are done the item goes again, and the connector names the rest.
+        // When these objects are done, the item is sent again and the connector names the rest.
         wit::Outcome::BlockedOn(keys) => {
             Outcome::BlockedOn(keys.into_iter().take(MAX_BLOCKED_ON).map(key).collect())
         }
@@ -203,7 +201,7 @@ pub(super) fn call_error(error: wit::CallError) -> CallError {
 pub(super) fn session(session: wit::Session) -> Result<Session, CallError> {
     if session.data.len() > MAX_SESSION_BYTES {
         let message = format!(
-            "the session has {} bytes; the contract allows {MAX_SESSION_BYTES}",
+            "the session has {} bytes; the limit is {MAX_SESSION_BYTES}",
             session.data.len()
         );
         return Err(CallError::Internal(Problem::new(
@@ -272,11 +270,11 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_within_its_bounds_stays_what_it_is() {
+    fn outcome_within_its_bounds_is_unchanged() {
         let Outcome::Delivered { remotes, .. } =
             outcome(delivered(vec![remote(1024, Some(5000)); 100]))
         else {
-            panic!("it is delivered");
+            panic!("not delivered");
         };
         assert_eq!(
             (remotes.len(), remotes[0].id.len(), &remotes[0].url),
@@ -284,13 +282,13 @@ mod tests {
         );
         let Outcome::BlockedOn(keys) = outcome(wit::Outcome::BlockedOn(vec![object(9); 5000]))
         else {
-            panic!("it is blocked")
+            panic!("not blocked")
         };
         assert_eq!(keys.len(), 1000);
     }
 
     #[test]
-    fn an_outcome_that_nobody_can_keep_is_unknown_or_refused_and_says_so() {
+    fn outcome_beyond_its_bounds_is_unknown_or_rejected() {
         let token = "t".repeat(8193);
         for (large, applied) in [
             (delivered(vec![remote(9, None); 4097]), true),
@@ -312,7 +310,7 @@ mod tests {
             };
             assert_eq!(problem.code, "guest.outcome_too_large");
             assert!(
-                problem.message.contains("are kept") && problem.message.len() < 100,
+                problem.message.contains("the limit is") && problem.message.len() < 100,
                 "{}",
                 problem.message
             );

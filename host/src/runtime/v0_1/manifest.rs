@@ -1,38 +1,38 @@
-//! From the guest's description to ours. What cannot be read at all is an error here; what can be
-//! read but makes no sense is the business of `check_description`.
+//! Converts a guest's description to the host's types. It only refuses a description that it cannot
+//! read; `check_description` finds all other faults.
 
 use egression_core::time::Wall;
 use serde_json::Value;
 
-use super::super::description::{
-    AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer,
-    TypeSupport,
-};
 use super::bindings::egression::connector::manifest as wit;
 use super::incoming::action;
 use super::{CONTRACT, FEATURES};
+use crate::runtime::registry::connector_description::{
+    AuthScheme, BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer,
+    TypeSupport,
+};
 
-/// The description, or what is wrong with it, one sentence each.
+/// The description, or its faults, one sentence each.
 pub(super) fn description(
     given: wit::Description,
     optional_exports: Vec<String>,
 ) -> Result<Description, Vec<String>> {
-    let mut wrong: Vec<String> = given
+    let mut faults: Vec<String> = given
         .features
         .iter()
         .filter(|feature| !FEATURES.contains(&feature.as_str()))
         .map(|feature| {
-            format!("it needs the contract feature `{feature}`, which this host does not have")
+            format!("it needs the contract feature `{feature}`, which this host does not support")
         })
         .collect();
-    let settings_schema = json(&given.settings_schema, "the settings schema", &mut wrong);
+    let settings_schema = json(&given.settings_schema, "the settings schema", &mut faults);
     let object_types = given
         .object_types
         .into_iter()
-        .map(|support| type_support(support, &mut wrong))
+        .map(|support| type_support(support, &mut faults))
         .collect();
-    if !wrong.is_empty() {
-        return Err(wrong);
+    if !faults.is_empty() {
+        return Err(faults);
     }
     Ok(Description {
         name: given.name,
@@ -56,20 +56,20 @@ pub(super) fn description(
     })
 }
 
-fn json(text: &str, what: &str, wrong: &mut Vec<String>) -> Value {
+fn json(text: &str, what: &str, faults: &mut Vec<String>) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| {
-        wrong.push(format!("{what} is not JSON: {error}"));
+        faults.push(format!("{what} is not JSON: {error}"));
         Value::Null
     })
 }
 
-fn type_support(given: wit::TypeSupport, wrong: &mut Vec<String>) -> TypeSupport {
+fn type_support(given: wit::TypeSupport, faults: &mut Vec<String>) -> TypeSupport {
     let body = match given.body {
         wit::BodyFormat::Standard(name) => BodyFormat::Standard(name),
         wit::BodyFormat::JsonSchema(schema) => BodyFormat::JsonSchema(json(
             &schema,
             &format!("the body schema of `{}`", given.object_type),
-            wrong,
+            faults,
         )),
     };
     TypeSupport {
@@ -106,7 +106,7 @@ fn bucket(given: wit::Bucket) -> Bucket {
             burst: bucket.burst,
         },
         wit::BucketKind::Window(window) => {
-            // An instant that is beyond every clock is none.
+            // An instant beyond the range of the clock is no anchor.
             let anchor = window
                 .anchor
                 .and_then(|at| i64::try_from(at).ok())

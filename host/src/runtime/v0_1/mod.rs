@@ -1,9 +1,10 @@
-//! The border to connectors of contract 0.1. The generated code stays inside this folder; beyond it
-//! there are only the host's own types.
+//! The border to connectors of contract 0.1. The generated code stays in this folder; the rest of
+//! the host uses its own types.
 //!
-//! - `imports`: what a guest may call, answered by the call's abilities.
-//! - `exports`: what the host calls.
-//! - `incoming`, `outgoing`, `manifest`: from the guest's records to ours, and back.
+//! - `imports`: functions that the guest calls, answered by the call's abilities.
+//! - `exports`: functions that the host calls.
+//! - `incoming`, `manifest`: conversions from the guest's records to the host's types.
+//! - `outgoing`: conversions from the host's types to the guest's records.
 
 mod exports;
 mod imports;
@@ -14,21 +15,21 @@ mod outgoing;
 pub(super) use exports::{Answered, Contract, Guest};
 pub(super) use imports::add_to_linker;
 
-/// The contract's version as descriptions say it.
+/// The contract's version in descriptions.
 pub(super) const CONTRACT: &str = "0.1";
 /// The interface that makes a component a connector.
 pub(super) const CONNECTOR: &str = "egression:connector/connector@0.1.0";
 /// The package and version of the interfaces that a guest may import.
 pub(super) const PACKAGE: &str = "egression:connector/";
-/// Features of the contract that a connector may rely on by name: none in 0.1.
+/// The contract's named features: none in 0.1.
 pub(super) const FEATURES: &[&str] = &[];
 
-/// What `wasmtime` generates from the contract.
+/// The code that `wasmtime` generates from the contract.
 #[allow(
     missing_docs,
     unreachable_pub,
     clippy::all,
-    reason = "generated from the contract, which documents itself"
+    reason = "generated from the contract, which has its own documentation"
 )]
 mod bindings {
     wasmtime::component::bindgen!({

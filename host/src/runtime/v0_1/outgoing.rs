@@ -1,14 +1,14 @@
-//! From our records to the guest's.
+//! Converts the host's types to the guest's records.
 
 use egression_core::domain::action::Action;
 use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::time::{Mono, Wall};
 
-use super::super::abilities::CredentialError;
-use super::super::call::{ConnectionFrame, Item, Pending, ResolvedReference, Session};
 use super::bindings::egression::connector::{credentials, http, model as wit};
 use super::bindings::exports::egression::connector::settlement;
+use crate::gate::CredentialError;
 use crate::gate::exchange::{Response, SendError};
+use crate::runtime::connector_call::{ConnectionFrame, Item, Pending, ResolvedReference, Session};
 
 pub(super) fn instant(at: Wall) -> u64 {
     u64::try_from(at.0).unwrap_or(0)
@@ -122,15 +122,14 @@ pub(super) fn answer(
 fn send_error(error: SendError) -> http::HttpError {
     match error {
         SendError::Denied(why) | SendError::TooCostly(why) => http::HttpError::Denied(why),
-        // The host's own trouble with a limit must not pass for a destination that cannot be
-        // reached.
+        // A problem of the host with a limit must not look like an unreachable destination.
         SendError::Limited { until, .. } | SendError::Unrecorded { until, .. } => {
             http::HttpError::Limited(instant(until))
         }
         SendError::NeverSent(why) => http::HttpError::NeverSent(why),
         SendError::SentWithoutAnswer(why) => http::HttpError::SentWithoutAnswer(why),
-        // The contract has no word of its own for it: nothing was sent, and another try of the
-        // guest changes nothing.
+        // The contract has no case of its own for it. Nothing was sent, and a retry by the guest
+        // would not help.
         refused @ SendError::CredentialRefused(_) => http::HttpError::Denied(refused.to_string()),
     }
 }

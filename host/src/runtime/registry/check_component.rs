@@ -1,0 +1,198 @@
+//! Accepts or refuses a component, cheapest check first: is it a component, does it export a
+//! connector, does it import only what connectors may import, does it compile and instantiate, and
+//! is its description valid?
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use egression_core::domain::outcome::CallError;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::check_description;
+use super::connector_description::Description;
+use super::install_error::InstallError;
+use crate::runtime::Runtime;
+use crate::runtime::instance::call_frame::CallFrame;
+use crate::runtime::instance::guest_call::{Describe, GuestCall, Trial};
+use crate::runtime::instance::run_call::run_call;
+use crate::runtime::loaded_connector::Connector;
+use crate::runtime::v0_1::{self, Contract};
+use crate::telemetry::metrics;
+
+/// The WASI packages that are linked, all of 0.2.
+const WASI: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+
+impl Runtime {
+    /// Prepares a stored component, after the same checks as at its installation.
+    ///
+    /// # Errors
+    /// [`InstallError::Changed`] if the digest of the bytes is another; otherwise as
+    /// [`Runtime::prepare`].
+    pub async fn load(
+        self: &Arc<Self>,
+        expected: &str,
+        wasm: Bytes,
+    ) -> Result<Arc<Connector>, InstallError> {
+        let found = sha256(&wasm);
+        if found != expected {
+            return Err(InstallError::Changed {
+                expected: expected.to_owned(),
+                found,
+            });
+        }
+        self.prepare(wasm).await
+    }
+
+    /// Checks and compiles a component.
+    ///
+    /// # Errors
+    /// Why the component is refused.
+    pub async fn prepare(self: &Arc<Self>, wasm: Bytes) -> Result<Arc<Connector>, InstallError> {
+        check_kind(&wasm, self.settings.max_component_bytes)?;
+        let digest: Arc<str> = sha256(&wasm).into();
+        let component = self.compile(&digest, wasm).await?;
+        check_world(&self.engine, &component)?;
+        let contract = self
+            .linker
+            .instantiate_pre(&component)
+            .and_then(Contract::new)
+            .map_err(|error| InstallError::Mismatch(format!("{error:#}")))?;
+        let contract = Arc::new(contract);
+        self.call(&digest, &contract, Trial)
+            .await
+            .map_err(|error| failed(error, InstallError::TrialFailed))?;
+        let description = self
+            .call(&digest, &contract, Describe)
+            .await
+            .map_err(|error| failed(error, InstallError::DescribeFailed))?
+            .map_err(InstallError::Description)?;
+        let faults = check_description::faults(&description);
+        if !faults.is_empty() {
+            return Err(InstallError::Description(faults));
+        }
+        Ok(Arc::new(Connector::new(
+            Arc::clone(self),
+            digest,
+            contract,
+            description,
+        )))
+    }
+
+    async fn compile(
+        self: &Arc<Self>,
+        digest: &Arc<str>,
+        wasm: Bytes,
+    ) -> Result<Component, InstallError> {
+        let (runtime, digest) = (Arc::clone(self), Arc::clone(digest));
+        let compiling = move || {
+            let began = runtime.clock.mono();
+            let compiled = runtime.cache.load(&digest, &wasm);
+            if let Ok((_, origin)) = &compiled {
+                metrics::compiled(origin.into(), runtime.clock.mono().since_us(began));
+            }
+            compiled
+        };
+        match self.compiler.run(compiling).await {
+            Some(Ok((component, _origin))) => Ok(component),
+            Some(Err(error)) => Err(compile_error(&error)),
+            None => Err(InstallError::Host(
+                "the compiler failed; see the host's log".to_owned(),
+            )),
+        }
+    }
+
+    async fn call<C: GuestCall>(
+        self: &Arc<Self>,
+        digest: &Arc<str>,
+        contract: &Arc<Contract>,
+        call: C,
+    ) -> Result<C::Answer, CallError> {
+        let frame = CallFrame::without_connection(self, digest);
+        run_call(self, contract, frame, call).await.result
+    }
+}
+
+/// Tells a component that does not fit into a slot from a component that is not valid. The engine
+/// reports both in the same way.
+fn compile_error(error: &wasmtime::Error) -> InstallError {
+    let reason = format!("{error:#}");
+    if reason.contains("pooling allocator") {
+        InstallError::TooDemanding(reason)
+    } else {
+        InstallError::Invalid(reason)
+    }
+}
+
+fn failed(error: CallError, stage: fn(String) -> InstallError) -> InstallError {
+    match error {
+        CallError::Trapped(problem) => stage(problem.message),
+        CallError::NotRun(problem) => InstallError::Host(problem.message),
+        other => stage(format!("{other:?}")),
+    }
+}
+
+/// SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(digest(&SHA256, bytes))
+}
+
+/// Checks the size and the first eight bytes: magic, version and layer of the binary format.
+fn check_kind(wasm: &[u8], max_bytes: usize) -> Result<(), InstallError> {
+    if wasm.len() > max_bytes {
+        return Err(InstallError::TooLarge {
+            size_bytes: wasm.len(),
+            max_bytes,
+        });
+    }
+    match wasm.get(..8) {
+        Some([b'\0', b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        Some([b'\0', b'a', b's', b'm', _, _, 0, 0]) => Err(InstallError::CoreModule),
+        _ if wasm.starts_with(b"\0asm") => Err(InstallError::Invalid(
+            "the file is truncated or of an unknown kind".to_owned(),
+        )),
+        _ => Err(InstallError::NotWasm),
+    }
+}
+
+/// Checks that it exports a connector and imports only what connectors may import.
+fn check_world(engine: &Engine, component: &Component) -> Result<(), InstallError> {
+    let component_type = component.component_type();
+    if component.get_export_index(None, v0_1::CONNECTOR).is_none() {
+        let exports = component_type
+            .exports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        return Err(InstallError::WrongWorld {
+            missing: vec![v0_1::CONNECTOR.to_owned()],
+            exports,
+        });
+    }
+    let imports: Vec<String> = component_type
+        .imports(engine)
+        .map(|(name, _)| name)
+        .filter(|name| !is_granted(name))
+        .map(str::to_owned)
+        .collect();
+    if imports.is_empty() {
+        Ok(())
+    } else {
+        Err(InstallError::NotGranted { imports })
+    }
+}
+
+fn is_granted(import: &str) -> bool {
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    let ours = interface.starts_with(v0_1::PACKAGE) && version.starts_with("0.1.");
+    let wasi =
+        WASI.iter().any(|package| interface.starts_with(package)) && version.starts_with("0.2.");
+    ours || wasi
+}

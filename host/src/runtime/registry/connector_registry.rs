@@ -1,0 +1,272 @@
+//! Installs, activates and loads connectors. The components lie in
+//! `<data_dir>/connectors/<digest>.wasm`, their rows in the store.
+//!
+//! A call gets its connector once, at its start. A new version serves the calls that start later,
+//! and the old version lives until its last call has ended. An installation that fails changes
+//! nothing.
+//!
+//! The host loads the active versions at its start. It loads any other version when the version is
+//! activated or first called, for example by a channel that pins it. Descriptions come from the
+//! rows.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use super::component_files::ComponentFiles;
+use super::connector_description::Description;
+use super::description_diff::diff;
+use super::install_error::InstallError;
+use super::installed_versions::{Code, Entry, InstalledVersion, InstalledVersions};
+use crate::runtime::Runtime;
+use crate::runtime::loaded_connector::Connector;
+use crate::store::connectors::ConnectorRow;
+use crate::store::{Store, StoreError};
+
+/// The result of an installation.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    pub name: String,
+    pub version: String,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    pub description: Arc<Description>,
+    /// Whether new calls get this version.
+    pub active: bool,
+    /// The version that was active before.
+    pub previous: Option<String>,
+    /// How this version's needs and features differ from those of the active version, one sentence
+    /// each.
+    pub differences: Vec<String>,
+}
+
+pub struct Registry {
+    runtime: Arc<Runtime>,
+    store: Store,
+    files: ComponentFiles,
+    versions: ArcSwap<InstalledVersions>,
+    /// Held during a change, so that changes happen one at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Registry {
+    /// Loads the active versions. A version that cannot be loaded is listed with its problem and
+    /// does not stop the others.
+    ///
+    /// # Errors
+    /// If the store cannot be read or holds an invalid row.
+    pub async fn open(
+        runtime: Arc<Runtime>,
+        store: Store,
+        data_dir: &Path,
+    ) -> Result<Self, InstallError> {
+        let files = ComponentFiles::new(data_dir);
+        let mut versions = InstalledVersions::default();
+        for row in store.connectors().await? {
+            let code = if row.active {
+                load(&runtime, &files, &row).await
+            } else {
+                Code::NotLoaded
+            };
+            let description = match &code {
+                Code::Loaded(connector) => Arc::clone(connector.description()),
+                Code::NotLoaded | Code::Failed(_) => serde_json::from_str(&row.description)
+                    .map(Arc::new)
+                    .map_err(|error| StoreError::Corrupt(error.to_string()))?,
+            };
+            versions.insert(Entry {
+                row,
+                description,
+                code,
+            })?;
+        }
+        Ok(Self {
+            runtime,
+            store,
+            files,
+            versions: ArcSwap::from_pointee(versions),
+            changing: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Checks, stores and adds a version. With `activate`, new calls get it. To install the same
+    /// bytes again changes nothing, and the active version stays active. Other bytes under an
+    /// installed version are refused.
+    ///
+    /// # Errors
+    /// If the component is refused or cannot be stored. Then nothing has changed.
+    pub async fn install(&self, wasm: Bytes, activate: bool) -> Result<Installed, InstallError> {
+        let size_bytes = wasm.len() as u64;
+        let connector = self.runtime.prepare(wasm.clone()).await?;
+        let _change = self.changing.lock().await;
+        let description = Arc::clone(connector.description());
+        let digest = connector.digest().to_owned();
+        let mut versions = InstalledVersions::clone(&self.versions.load());
+        if let Some(known) = versions.get(&description.name, &description.version)
+            && known.row.digest != digest
+        {
+            return Err(InstallError::VersionTaken {
+                name: description.name.clone(),
+                version: description.version.clone(),
+                digest: known.row.digest.clone(),
+            });
+        }
+        let previous = versions.choose(&description.name, None);
+        let differences = previous.map_or_else(Vec::new, |previous| {
+            diff(&previous.description, &description)
+        });
+        let previous = previous.map(|previous| previous.row.version.clone());
+        let row = ConnectorRow {
+            name: description.name.clone(),
+            version: description.version.clone(),
+            digest: digest.clone(),
+            description: serde_json::to_string(&*description)
+                .map_err(|error| InstallError::Host(error.to_string()))?,
+            size_bytes,
+            active: activate || previous.as_ref() == Some(&description.version),
+            installed_at: self.runtime.clock.wall(),
+        };
+        self.files.write(&digest, wasm).await?;
+        self.store.put_connector(row.clone(), row.active).await?;
+        let installed = Installed {
+            name: row.name.clone(),
+            version: row.version.clone(),
+            digest,
+            description: Arc::clone(&description),
+            active: row.active,
+            previous,
+            differences,
+        };
+        versions.insert(Entry {
+            row,
+            description,
+            code: Code::Loaded(connector),
+        })?;
+        self.versions.store(Arc::new(versions));
+        Ok(installed)
+    }
+
+    /// The connector that a new call gets, loaded if necessary. `pin` is `1` or `1.2` for the
+    /// newest release of that line, or a whole version; without a pin it is the active version.
+    /// None if there is no such version, or if it cannot be loaded.
+    pub async fn connector(&self, name: &str, pin: Option<&str>) -> Option<Arc<Connector>> {
+        let versions = self.versions.load_full();
+        let entry = versions.choose(name, pin)?;
+        match &entry.code {
+            Code::Loaded(connector) => Some(Arc::clone(connector)),
+            // The cause of an earlier failure may be gone.
+            Code::Failed(_) | Code::NotLoaded => {
+                let _change = self.changing.lock().await;
+                self.load_now(name, &entry.row.version).await.ok()
+            }
+        }
+    }
+
+    /// Loads a version, unless it was loaded meanwhile. The caller holds the lock of changes.
+    async fn load_now(&self, name: &str, version: &str) -> Result<Arc<Connector>, String> {
+        let mut versions = InstalledVersions::clone(&self.versions.load());
+        let entry = versions
+            .get_mut(name, version)
+            .ok_or_else(|| format!("{name} {version} is not installed"))?;
+        if let Code::Loaded(connector) = &entry.code {
+            return Ok(Arc::clone(connector));
+        }
+        entry.code = load(&self.runtime, &self.files, &entry.row).await;
+        let loaded = match &entry.code {
+            Code::Loaded(connector) => Ok(Arc::clone(connector)),
+            Code::Failed(problem) => Err(problem.clone()),
+            Code::NotLoaded => Err(format!("{name} {version} is not loaded")),
+        };
+        self.versions.store(Arc::new(versions));
+        loaded
+    }
+
+    /// The description of the version that a new call gets.
+    #[must_use]
+    pub fn description(&self, name: &str, pin: Option<&str>) -> Option<Arc<Description>> {
+        let versions = self.versions.load();
+        Some(Arc::clone(&versions.choose(name, pin)?.description))
+    }
+
+    /// Makes a version the one that new calls get; false if it is not installed. The store drops
+    /// the sessions of other versions.
+    ///
+    /// # Errors
+    /// [`InstallError::TrialFailed`] if it cannot be loaded; an error of the store.
+    pub async fn activate(&self, name: &str, version: &str) -> Result<bool, InstallError> {
+        let _change = self.changing.lock().await;
+        if self.versions.load().get(name, version).is_none() {
+            return Ok(false);
+        }
+        self.load_now(name, version)
+            .await
+            .map_err(InstallError::TrialFailed)?;
+        if !self.store.activate_connector(name, version).await? {
+            return Ok(false);
+        }
+        let mut versions = InstalledVersions::clone(&self.versions.load());
+        versions.activate(name, version);
+        self.versions.store(Arc::new(versions));
+        Ok(true)
+    }
+
+    /// The number of instances in a call, and of idle instances, over all connectors.
+    #[must_use]
+    pub fn instances(&self) -> (u64, u64) {
+        self.runtime.instances()
+    }
+
+    /// How an installed version's needs and features differ from those of the active version, one
+    /// sentence each.
+    #[must_use]
+    pub fn differences(&self, name: &str, version: &str) -> Vec<String> {
+        let versions = self.versions.load();
+        match (
+            versions.choose(name, None),
+            versions.choose(name, Some(version)),
+        ) {
+            (Some(active), Some(other)) => diff(&active.description, &other.description),
+            _ => Vec::new(),
+        }
+    }
+
+    /// All versions, by name, newest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<InstalledVersion> {
+        self.versions.load().list()
+    }
+
+    /// The row of an installed version.
+    #[must_use]
+    pub fn row(&self, name: &str, version: &str) -> Option<ConnectorRow> {
+        let versions = self.versions.load();
+        Some(versions.get(name, version)?.row.clone())
+    }
+}
+
+async fn load(runtime: &Arc<Runtime>, files: &ComponentFiles, row: &ConnectorRow) -> Code {
+    let loading = async {
+        let wasm = files.read(&row.digest).await?;
+        runtime.load(&row.digest, wasm).await
+    };
+    match loading.await {
+        Ok(connector) => Code::Loaded(connector),
+        Err(error) => {
+            tracing::error!(
+                connector = %row.name, version = %row.version, %error,
+                "an installed connector cannot be loaded"
+            );
+            Code::Failed(error.to_string())
+        }
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("connectors", &self.list().len())
+            .finish_non_exhaustive()
+    }
+}

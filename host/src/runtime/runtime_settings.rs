@@ -1,0 +1,101 @@
+//! The settings of the WASM engine and their defaults.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The table `[server.runtime]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuntimeSettings {
+    /// The number of concurrent instances, running and idle.
+    pub slots: u32,
+    /// The number of threads on which guests run.
+    pub workers: usize,
+    /// How long a guest may compute in one call. Waiting for responses does not count.
+    pub cpu_budget_ms: u64,
+    /// The most linear memory of one instance, over all its memories.
+    pub memory_bytes: usize,
+    /// The most bytes that a guest may pass to the host in one call of an import, or as a result.
+    pub transfer_bytes: usize,
+    /// The largest component that can be installed.
+    pub max_component_bytes: usize,
+    /// How long a guest may still compute after a call's deadline, to return its results.
+    pub grace_ms: u64,
+    /// How long `describe` may take at installation.
+    pub describe_ms: u64,
+    /// The most calls of one instance, if its connector is reusable.
+    pub calls_per_instance: u32,
+    /// How long an instance of a reusable connector stays idle before it is dropped. An idle instance
+    /// holds memory and a slot.
+    pub idle_instance_ms: u64,
+    /// Bounds on the log of one call.
+    pub log: LogBounds,
+    /// The folder of compiled code, in the data directory.
+    #[serde(skip)]
+    pub cache_dir: PathBuf,
+    /// The key that authenticates compiled code.
+    #[serde(skip)]
+    pub cache_key: CacheKey,
+}
+
+/// The key of the HMAC-SHA256 over compiled code. The caller derives it from the master key.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CacheKey(pub [u8; 32]);
+
+impl std::fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CacheKey(…)")
+    }
+}
+
+/// Bounds on the log lines of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogBounds {
+    /// The most lines.
+    pub lines: u32,
+    /// The most bytes of one line.
+    pub line_bytes: usize,
+    /// The most bytes of all lines, with their attributes.
+    pub total_bytes: usize,
+}
+
+impl RuntimeSettings {
+    /// The defaults, with the folder and key of the cache.
+    #[must_use]
+    pub fn new(cache_dir: PathBuf, cache_key: CacheKey) -> Self {
+        Self {
+            slots: 64,
+            workers: 2,
+            cpu_budget_ms: 5_000,
+            memory_bytes: 128 * 1024 * 1024,
+            transfer_bytes: 32 * 1024 * 1024,
+            max_component_bytes: 64 * 1024 * 1024,
+            grace_ms: 1_000,
+            describe_ms: 10_000,
+            calls_per_instance: 64,
+            idle_instance_ms: 60_000,
+            log: LogBounds::default(),
+            cache_dir,
+            cache_key,
+        }
+    }
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self::new(PathBuf::new(), CacheKey::default())
+    }
+}
+
+impl Default for LogBounds {
+    fn default() -> Self {
+        Self {
+            lines: 200,
+            line_bytes: 2_048,
+            total_bytes: 64 * 1024,
+        }
+    }
+}
