@@ -60,8 +60,8 @@ impl Connector {
         self.call_with_items(call, items, false).await
     }
 
-    /// Asks whether items whose answer was lost arrived. [`CallError::Unsupported`] if the connector
-    /// does not export `reconciliation`.
+    /// Asks whether items whose answer was lost arrived. [`CallError::Unsupported`] if the
+    /// connector does not export `reconciliation`.
     ///
     /// [`CallError::Unsupported`]: egression_core::domain::outcome::CallError::Unsupported
     pub async fn reconcile(&self, call: Call, items: Vec<Item>) -> DeliveryEnd {

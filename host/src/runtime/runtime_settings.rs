@@ -27,8 +27,8 @@ pub struct RuntimeSettings {
     pub describe_ms: u64,
     /// The most calls of one instance, if its connector is reusable.
     pub calls_per_instance: u32,
-    /// How long an instance of a reusable connector stays idle before it is dropped. An idle instance
-    /// holds memory and a slot.
+    /// How long an instance of a reusable connector stays idle before it is dropped. An idle
+    /// instance holds memory and a slot.
     pub idle_instance_ms: u64,
     /// Bounds on the log of one call.
     pub log: LogBounds,

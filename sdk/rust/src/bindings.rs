@@ -1,12 +1,12 @@
-//! The contract's types and functions as `wit-bindgen` makes them from `wit/v0.1`.
+//! The types and functions that `wit-bindgen` generates from `wit/v0.1`.
 //!
-//! The rest of the crate re-exports the types under their names and adds constructors to them;
-//! nobody else needs this module.
+//! The rest of the crate re-exports the types and adds constructors to them. Connectors do not need
+//! this module.
 
 #![allow(
     missing_docs,
     unreachable_pub,
-    reason = "generated from WIT, where the documentation is"
+    reason = "generated from WIT, which has the documentation"
 )]
 
 wit_bindgen::generate!({

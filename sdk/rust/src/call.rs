@@ -1,4 +1,4 @@
-//! One call of the connector: whose account, which session, and the way out.
+//! One call of the connector: the connection, the session, and the access to the outside.
 
 use serde::de::DeserializeOwned;
 
@@ -7,18 +7,18 @@ use crate::{
     Session,
 };
 
-/// The frame of one call. Borrowed by everything a connector does during it.
+/// One call of the connector.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// Whose account is written to, with the settings and the time left.
+    /// The connection, with its settings and the time left.
     pub connection: &'a Connection,
-    /// What `authenticate` made, if it was called.
+    /// The session that `authenticate` returned, if there is one.
     pub session: Option<&'a Session>,
     channel: &'a dyn Channel,
 }
 
 impl<'a> Call<'a> {
-    /// A call on a channel: the host's inside the sandbox, a scripted one in tests.
+    /// A call on a channel: the host's channel in the sandbox, a scripted channel in tests.
     pub fn new(
         channel: &'a dyn Channel,
         connection: &'a Connection,
@@ -31,7 +31,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The way out, for what this type has no short word for: `sign`, `deposit`, `observe`,
+    /// The channel, for functions without a shortcut in this type: `sign`, `deposit`, `observe`,
     /// `lookup`.
     pub fn channel(&self) -> &'a dyn Channel {
         self.channel
@@ -40,8 +40,8 @@ impl<'a> Call<'a> {
     /// The connection's settings.
     ///
     /// # Errors
-    /// [`CallError::SettingsInvalid`] if they do not fit `T`; the host checks them against the
-    /// schema in the description first, so this means that schema and `T` differ.
+    /// [`CallError::SettingsInvalid`] if they do not match `T`. The host has checked them against
+    /// the schema in the description, so this error means that the schema and `T` differ.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, CallError> {
         serde_json::from_str(&self.connection.settings).map_err(|error| {
             CallError::SettingsInvalid(Problem::new("settings.invalid", error.to_string()))
@@ -59,21 +59,21 @@ impl<'a> Call<'a> {
     /// A text that stands for the secret `name`. See [`Channel::placeholder`].
     ///
     /// # Errors
-    /// [`CallError::AuthRejected`] if the connection has no such secret: a person has to enter it.
+    /// [`CallError::AuthRejected`] if the connection has no such secret. A person must enter it.
     pub fn placeholder(&self, name: &str) -> Result<String, CallError> {
         self.channel
             .placeholder(name)
             .map_err(CallError::from_credential)
     }
 
-    /// Settles one item now. True: the host asks to stop early; answer `not-attempted` for the
-    /// rest.
-    #[must_use = "true means that the host asks to stop"]
+    /// Settles one item now. If the result is true, the host asks the connector to stop early:
+    /// return `not-attempted` for the rest.
+    #[must_use = "true means that the host asks the connector to stop"]
     pub fn report(&self, outcome: ItemOutcome) -> bool {
         self.channel.report(vec![outcome])
     }
 
-    /// Adds a line to the history of every item of the call.
+    /// Adds a line to the history of all items of the call.
     pub fn log(&self, level: Level, message: &str) {
         self.channel.log(level, message, None, Vec::new());
     }

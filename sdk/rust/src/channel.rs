@@ -1,7 +1,7 @@
-//! The outside world as a connector sees it.
+//! A connector's access to the outside.
 //!
-//! [`Channel`] is the contract's imports as one object-safe trait, so that a connector's code runs
-//! unchanged inside the sandbox and in native unit tests. Authors call it through
+//! [`Channel`] contains the contract's imports in one object-safe trait, so that a connector's code
+//! runs unchanged in the sandbox and in native unit tests. Connectors use it through
 //! [`Call`](crate::Call).
 
 use crate::{
@@ -9,20 +9,20 @@ use crate::{
     SignRequest,
 };
 
-/// What a connector may do to the outside. Durations and instants are milliseconds; instants count
+/// The functions that a connector may call. Durations and instants are milliseconds; instants count
 /// from the Unix epoch.
 pub trait Channel {
     /// Sends one request and waits for the whole response.
     ///
     /// # Errors
-    /// [`HttpError`] tells 'nothing was sent' from 'it left, and no whole answer came back'.
+    /// [`HttpError`] says whether the request left the host.
     fn send(&self, request: &Request) -> Result<Response, HttpError>;
 
-    /// Sends several at once, as many at a time as the host allows; answers are in the order of the
-    /// requests.
+    /// Sends several requests, as many at once as the host allows. The results have the order of
+    /// the requests.
     fn send_all(&self, requests: &[Request]) -> Vec<Result<Response, HttpError>>;
 
-    /// A text that stands for the secret `name`; the host replaces it as the request leaves.
+    /// A text that stands for the secret `name`. The host replaces it when a request leaves.
     ///
     /// # Errors
     /// [`CredentialError::Missing`] if the connection has no such secret.
@@ -31,13 +31,13 @@ pub trait Channel {
     /// Signs with a secret.
     ///
     /// # Errors
-    /// A missing secret, or a request that makes no sense.
+    /// If a secret is missing or the request is invalid.
     fn sign(&self, request: &SignRequest) -> Result<String, CredentialError>;
 
-    /// Keeps a secret that the destination handed out, as a new generation of `name`.
+    /// Stores a secret that the destination issued, as a new generation of `name`.
     ///
     /// # Errors
-    /// If the host does not take it.
+    /// If the host does not store it.
     fn deposit(
         &self,
         name: &str,
@@ -45,11 +45,12 @@ pub trait Channel {
         expires_at_ms: Option<u64>,
     ) -> Result<(), CredentialError>;
 
-    /// Settles items now; survives a trap later in the call. True: the host asks to stop early.
+    /// Settles items now. Their outcomes survive a trap later in the call. If the result is true,
+    /// the host asks the connector to stop early.
     fn report(&self, outcomes: Vec<ItemOutcome>) -> bool;
 
-    /// Tells the host what the destination said about its limits. Observations tighten, they never
-    /// widen.
+    /// Passes on a limit that the destination reported. An observation can tighten a limit, but
+    /// never widen it.
     fn observe(
         &self,
         bucket: Option<&str>,
@@ -58,12 +59,12 @@ pub trait Channel {
         reset_ms: Option<u64>,
     );
 
-    /// What the hub knows of these objects at the destination, in the order of the keys.
+    /// The known remote ids of these objects at the destination, in the order of the keys.
     fn lookup(&self, keys: &[ObjectKey]) -> Vec<Vec<Remote>>;
 
-    /// Adds a line to the history of the item, or of every item of the call.
+    /// Adds a line to the history of one item, or of all items of the call.
     fn log(&self, level: Level, message: &str, item: Option<u32>, attrs: Vec<Attr>);
 
-    /// The wall clock.
+    /// The wall clock, in milliseconds since the Unix epoch.
     fn now_ms(&self) -> u64;
 }

@@ -1,9 +1,9 @@
-//! Building blocks around credentials.
+//! Constructors for signatures and attributes.
 
 use crate::{Algorithm, Attr, CallError, CredentialError, Encoding, Problem, SignRequest};
 
 impl SignRequest {
-    /// Signs `data` with `key` (both may hold placeholders), answered in hex.
+    /// Signs `data` with `key`. Both may contain placeholders. The result is in hex.
     pub fn new(algorithm: Algorithm, key: impl Into<String>, data: impl Into<String>) -> Self {
         Self {
             algorithm,
@@ -14,14 +14,14 @@ impl SignRequest {
         }
     }
 
-    /// The text form of the answer.
+    /// Sets the encoding of the result.
     #[must_use]
     pub fn encoding(mut self, encoding: Encoding) -> Self {
         self.encoding = encoding;
         self
     }
 
-    /// What derives the key, for `aws4`: `date`, `region`, `service`.
+    /// Adds an attribute. For `aws4`: `date`, `region` and `service`.
     #[must_use]
     pub fn attr(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.attrs.push(Attr::new(key, value));
@@ -30,8 +30,8 @@ impl SignRequest {
 }
 
 impl CallError {
-    /// A missing secret asks for a person (`auth-rejected`); a request that makes no sense is the
-    /// connector's fault (`internal`).
+    /// `auth-rejected` for a missing secret, which a person must enter; `internal` for an invalid
+    /// request, which is the connector's fault.
     pub fn from_credential(error: CredentialError) -> Self {
         match error {
             CredentialError::Missing(name) => Self::AuthRejected(Problem::new(
@@ -46,7 +46,7 @@ impl CallError {
 }
 
 impl Attr {
-    /// One free key-value pair.
+    /// A key-value pair.
     pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
         Self {
             key: key.into(),

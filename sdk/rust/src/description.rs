@@ -1,4 +1,4 @@
-//! A connector's description, step by step.
+//! Builders for a connector's description.
 
 use serde_json::Value;
 
@@ -8,8 +8,8 @@ use crate::{
 };
 
 impl Description {
-    /// A connector by its name (lower-case letters, digits, hyphens), semantic version and title.
-    /// It delivers nothing yet, has no settings, and its instances serve one call each.
+    /// A description with a name (lower-case letters, digits, hyphens), a semantic version and a
+    /// display name. It has no object types and no settings yet, and each instance serves one call.
     pub fn new(
         name: impl Into<String>,
         version: impl Into<String>,
@@ -30,21 +30,21 @@ impl Description {
         }
     }
 
-    /// One more object type.
+    /// Adds an object type.
     #[must_use]
     pub fn object_type(mut self, support: TypeSupport) -> Self {
         self.object_types.push(support);
         self
     }
 
-    /// One more limit of the destination.
+    /// Adds a limit of the destination.
     #[must_use]
     pub fn bucket(mut self, bucket: Bucket) -> Self {
         self.buckets.push(bucket);
         self
     }
 
-    /// One more way to authenticate; `secrets` are those that `authenticate` asks for.
+    /// Adds an auth scheme. `secrets` are the secrets that `authenticate` needs.
     #[must_use]
     pub fn auth(mut self, scheme: &str, secrets: &[&str]) -> Self {
         self.auth_schemes.push(AuthScheme {
@@ -54,28 +54,29 @@ impl Description {
         self
     }
 
-    /// The JSON Schema (draft 2020-12) of the settings.
+    /// Sets the JSON Schema (draft 2020-12) of the settings.
     #[must_use]
     pub fn settings(mut self, schema: &Value) -> Self {
         self.settings_schema = schema.to_string();
         self
     }
 
-    /// A host it must reach: a name, or `*.suffix` with a suffix of two labels or more.
+    /// Adds a host that the connector needs: a name, or `*.suffix` with a suffix of two labels or
+    /// more.
     #[must_use]
     pub fn host(mut self, name: impl Into<String>) -> Self {
         self.hosts.push(HostNeed::Name(name.into()));
         self
     }
 
-    /// It must reach the host of the URL in this setting.
+    /// Adds the host in the URL of this setting.
     #[must_use]
     pub fn host_of_setting(mut self, setting: impl Into<String>) -> Self {
         self.hosts.push(HostNeed::Setting(setting.into()));
         self
     }
 
-    /// An instance may serve several calls of one tenant, one after the other.
+    /// Allows an instance to serve several calls of one tenant, one after the other.
     #[must_use]
     pub fn reusable(mut self) -> Self {
         self.reusable = true;
@@ -84,8 +85,8 @@ impl Description {
 }
 
 impl TypeSupport {
-    /// A type that is delivered one object at a time, replaced as a whole, with the actions given;
-    /// none of them idempotent until [`idempotent`](Self::idempotent) says so.
+    /// An object type with these actions. A call has one item, and a write replaces the object. No
+    /// action is idempotent unless [`idempotent`](Self::idempotent) declares it.
     pub fn new(object_type: impl Into<String>, actions: &[Action], body: BodyFormat) -> Self {
         Self {
             object_type: object_type.into(),
@@ -107,20 +108,20 @@ impl TypeSupport {
         }
     }
 
-    /// A type with the hub's standard body, `standard@0.1`.
+    /// An object type with the standard body `standard@0.1`.
     pub fn standard(object_type: impl Into<String>, actions: &[Action]) -> Self {
         let body = BodyFormat::Standard("standard@0.1".to_owned());
         Self::new(object_type, actions, body)
     }
 
-    /// The actions that can be repeated with the same bytes without harm.
+    /// Declares the actions that can be repeated safely with the same bytes.
     #[must_use]
     pub fn idempotent(mut self, actions: &[Action]) -> Self {
         self.idempotent_actions = actions.to_vec();
         self
     }
 
-    /// Several items in one call: at most so many, with at most so many bytes of bodies.
+    /// Sets the most items of one call, and the most bytes of their bodies.
     #[must_use]
     pub fn batch(mut self, max_items: u32, max_bytes: u64) -> Self {
         self.max_items = max_items;
@@ -128,63 +129,63 @@ impl TypeSupport {
         self
     }
 
-    /// How long a call that is not full may wait for more items.
+    /// Sets how long a call that is not full may wait for more items.
     #[must_use]
     pub fn max_wait_ms(mut self, wait_ms: u64) -> Self {
         self.max_wait = wait_ms;
         self
     }
 
-    /// At most so many calls at once for one connection.
+    /// Sets the most concurrent calls of one connection.
     #[must_use]
     pub fn max_in_flight(mut self, calls: u32) -> Self {
         self.max_in_flight = calls;
         self
     }
 
-    /// Items of a call take effect in the order given.
+    /// Declares that the items of a call take effect in their order.
     #[must_use]
     pub fn in_order(mut self) -> Self {
         self.in_order = true;
         self
     }
 
-    /// One call may mix actions.
+    /// Allows one call to mix actions.
     #[must_use]
     pub fn mixed_actions(mut self) -> Self {
         self.mixed_actions = true;
         self
     }
 
-    /// A call takes effect as a whole or not at all.
+    /// Declares that a call takes effect as a whole or not at all.
     #[must_use]
     pub fn atomic(mut self) -> Self {
         self.atomic = true;
         self
     }
 
-    /// A write changes only what it names.
+    /// Declares that a write changes only the members of the body.
     #[must_use]
     pub fn patches(mut self) -> Self {
         self.write_mode = WriteMode::Patch;
         self
     }
 
-    /// Estimated requests of a full call.
+    /// Sets the estimated number of requests of a full call.
     #[must_use]
     pub fn requests_per_call(mut self, requests: u32) -> Self {
         self.requests_per_call = requests;
         self
     }
 
-    /// A body as the destination takes it.
+    /// Sets an example body.
     #[must_use]
     pub fn example(mut self, body: &Value) -> Self {
         self.example = body.to_string();
         self
     }
 
-    /// Where references to other objects are in the body; `*` stands for every element of an array.
+    /// Adds a JSON pointer to references in the body. `*` means each element of an array.
     #[must_use]
     pub fn reference(mut self, pointer: &str, object_type: &str) -> Self {
         self.references.push(ReferencePointer {
@@ -196,7 +197,7 @@ impl TypeSupport {
 }
 
 impl Bucket {
-    /// A limit of the connection that covers every request.
+    /// A limit of the connection that covers all requests.
     pub fn new(name: impl Into<String>, kind: BucketKind) -> Self {
         Self {
             name: name.into(),
@@ -207,22 +208,22 @@ impl Bucket {
         }
     }
 
-    /// Who shares it: `connection`, `channel`, `connector` or `setting:NAME`.
+    /// Sets who shares the limit: `connection`, `channel`, `connector` or `setting:NAME`.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = scope.into();
         self
     }
 
-    /// Counts what requests cost under this name ([`Request::cost`](crate::Request::cost)) instead
-    /// of requests. For token buckets and windows.
+    /// Counts this cost of requests ([`Request::cost`](crate::Request::cost)) instead of requests.
+    /// For token buckets and windows.
     #[must_use]
     pub fn counts(mut self, cost: impl Into<String>) -> Self {
         self.counts = Some(cost.into());
         self
     }
 
-    /// Covers only this operation (and those named before).
+    /// Adds an operation that the limit covers. Without one, it covers all requests.
     #[must_use]
     pub fn operation(mut self, name: impl Into<String>) -> Self {
         self.operations.push(name.into());
@@ -231,7 +232,7 @@ impl Bucket {
 }
 
 impl BucketKind {
-    /// At most `rate` per `per_ms`, and `burst` at once.
+    /// At most `rate` per `per_ms`, and at most `burst` at once.
     pub fn per(rate: u32, per_ms: u64, burst: u32) -> Self {
         Self::TokenBucket(TokenBucket {
             rate,
@@ -249,9 +250,8 @@ impl BucketKind {
         })
     }
 
-    /// At most `max` in each of the windows that follow one another, of which one begins at
-    /// `anchor_ms` (since the Unix epoch): a quota that starts anew every midnight. At least a
-    /// second long.
+    /// At most `max` in each of the consecutive windows of `window_ms` (a second or longer), one of
+    /// which begins at `anchor_ms` since the Unix epoch: for a quota that restarts every midnight.
     pub fn fixed(max: u32, window_ms: u64, anchor_ms: u64) -> Self {
         Self::Window(Window {
             max,

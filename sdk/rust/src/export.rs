@@ -1,12 +1,12 @@
-//! From the trait to the component's exports.
+//! Exports a connector from a component.
 //!
-//! [`Exported`] adapts a connector to the generated guest traits; the macros declare the
-//! component's functions. Natively they export nothing, so that a connector's crate builds and
-//! tests like any other.
+//! [`Exported`] adapts a connector to the generated guest traits, and the macros declare the
+//! component's functions. In a native build they export nothing, so a connector's crate builds and
+//! tests like any other crate.
 
 use std::marker::PhantomData;
 
-/// The generated guest traits on top of a connector. Used by the export macros only.
+/// Implements the generated guest traits for a connector. For the export macros only.
 pub struct Exported<C>(PhantomData<C>);
 
 #[cfg(target_arch = "wasm32")]
@@ -46,13 +46,13 @@ mod guest {
     }
 }
 
-/// Exports a type that implements [`Connector`](crate::Connector) as the component's connector.
-/// Once per crate.
+/// Exports a type that implements [`Connector`](crate::Connector) as the component's connector. Use
+/// it once per crate.
 ///
-/// Optional interfaces are named behind it: `export_connector!(Type, settlement, reconciliation)`;
-/// the type then implements [`Settlement`](crate::Settlement),
-/// [`Reconciliation`](crate::Reconciliation) or [`SettingsMigration`](crate::SettingsMigration)
-/// (`settings_migration`) as well.
+/// Optional interfaces follow the type: `export_connector!(Type, settlement, reconciliation)`. The
+/// type must then also implement [`Settlement`](crate::Settlement) (`settlement`),
+/// [`Reconciliation`](crate::Reconciliation) (`reconciliation`) or
+/// [`SettingsMigration`](crate::SettingsMigration) (`settings_migration`).
 #[macro_export]
 macro_rules! export_connector {
     ($connector:ty $(, $optional:ident)* $(,)?) => {
@@ -65,13 +65,13 @@ macro_rules! export_connector {
             );
             $($crate::__export_optional!($optional, Exported);)*
         };
-        // Natively nothing is exported, but a type that is no connector is refused here, too.
+        // A native build exports nothing, but still checks that the type is a connector.
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() -> $crate::Description = <$connector as $crate::Connector>::describe;
     };
 }
 
-/// One optional interface of [`export_connector!`].
+/// Exports one optional interface for [`export_connector!`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_optional {

@@ -1,4 +1,4 @@
-//! The channel inside the sandbox: the host's imports.
+//! The channel in the sandbox: the host's imports.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,18 +17,17 @@ impl Channel for HostChannel {
     }
 
     fn send_all(&self, requests: &[Request]) -> Vec<Result<Response, HttpError>> {
-        // A request whose body could not be written never reaches the host; the others keep their
-        // places.
-        let sound: Vec<_> = requests
+        // A request without a valid body is not sent; the results keep the order of the requests.
+        let valid: Vec<_> = requests
             .iter()
             .filter_map(|request| request.wire().ok().cloned())
             .collect();
-        let mut answers = http::send_all(&sound).into_iter();
-        let short = || HttpError::NeverSent("the host answered for fewer requests".to_owned());
+        let mut answers = http::send_all(&valid).into_iter();
+        let missing = || HttpError::NeverSent("the host returned too few results".to_owned());
         requests
             .iter()
             .map(|request| match request.wire() {
-                Ok(_) => answers.next().unwrap_or_else(|| Err(short())),
+                Ok(_) => answers.next().unwrap_or_else(|| Err(missing())),
                 Err(fault) => Err(fault),
             })
             .collect()
@@ -74,7 +73,7 @@ impl Channel for HostChannel {
     }
 
     fn now_ms(&self) -> u64 {
-        // A clock before 1970 is a broken host; 0 then lets every wait look long, never short.
+        // A clock before 1970 is a fault of the host. 0 makes each wait too long, never too short.
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| {

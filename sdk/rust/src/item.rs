@@ -1,4 +1,4 @@
-//! Items and the names of objects, with the shortcuts that connectors and their tests need.
+//! Constructors and accessors of items, object keys, remote ids and connections.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -6,8 +6,7 @@ use serde_json::Value;
 use crate::{Action, Connection, Item, ItemOutcome, ObjectKey, Outcome, Problem, Remote};
 
 impl Item {
-    /// An item as a host would send it at first: index 0, first attempt, nothing known of it there.
-    /// For tests.
+    /// An item of a first attempt, with index 0 and without known remote ids. For tests.
     pub fn new(action: Action, object_type: &str, id: &str, body: Option<&Value>) -> Self {
         Self {
             index: 0,
@@ -24,14 +23,14 @@ impl Item {
         }
     }
 
-    /// The same item under another index. For tests.
+    /// Sets the index. For tests.
     #[must_use]
     pub fn at_index(mut self, index: u32) -> Self {
         self.index = index;
         self
     }
 
-    /// The same item with something known of it at the destination. For tests.
+    /// Adds a known remote id. For tests.
     #[must_use]
     pub fn known_as(mut self, remote: Remote) -> Self {
         self.remotes.push(remote);
@@ -41,7 +40,7 @@ impl Item {
     /// The body, parsed.
     ///
     /// # Errors
-    /// A problem `body.missing` or `body.invalid`, to be answered as `rejected`.
+    /// A problem `body.missing` or `body.invalid`, for the outcome `rejected`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let text = self
             .body
@@ -50,12 +49,12 @@ impl Item {
         serde_json::from_str(text).map_err(|error| Problem::new("body.invalid", error.to_string()))
     }
 
-    /// What the hub knows of this object there under this kind.
+    /// The known remote id of this kind.
     pub fn remote(&self, kind: &str) -> Option<&Remote> {
         self.remotes.iter().find(|remote| remote.kind == kind)
     }
 
-    /// This item's outcome.
+    /// An outcome for this item.
     pub fn settled(&self, outcome: Outcome) -> ItemOutcome {
         ItemOutcome {
             index: self.index,
@@ -65,7 +64,7 @@ impl Item {
 }
 
 impl ObjectKey {
-    /// An object by its type and its id in the source.
+    /// An object, identified by its type and its id in the source.
     pub fn new(object_type: impl Into<String>, id: impl Into<String>) -> Self {
         Self {
             object_type: object_type.into(),
@@ -75,7 +74,7 @@ impl ObjectKey {
 }
 
 impl Remote {
-    /// What an object became there: the connector's word for the kind, and the destination's id.
+    /// A remote id: the kind in the connector's words, and the destination's id.
     pub fn new(kind: impl Into<String>, id: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
@@ -86,14 +85,14 @@ impl Remote {
         }
     }
 
-    /// The destination's version or ETag.
+    /// Sets the destination's version or ETag.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
         self
     }
 
-    /// Where a person can look at it.
+    /// Sets the URL of a page that shows the object.
     #[must_use]
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
@@ -102,7 +101,7 @@ impl Remote {
 }
 
 impl Connection {
-    /// A connection with these settings, 30 s left and nothing else of note. For tests.
+    /// A connection with these settings and a deadline in 30 s. For tests.
     pub fn new(settings: &Value) -> Self {
         Self {
             subscription: "acme".to_owned(),

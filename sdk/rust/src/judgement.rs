@@ -1,26 +1,26 @@
-//! What a bare status or a failed request means, by the host's own table.
+//! Judges a bare status or a failed request, with the host's own table.
 //!
-//! A status alone cannot classify: real destinations answer business errors with 200 and everything
-//! with 500. Read the destination's body first, and use these functions for what it does not
-//! explain.
+//! A status alone does not classify an answer: some destinations answer business errors with 200,
+//! others answer all errors with 500. Read the body first, and use these functions if the body does
+//! not explain the answer.
 
 use crate::{Action, CallError, HttpError, Item, ItemOutcome, Outcome, Problem, Remote, Response};
 
-/// The wait when a destination throttles without saying for how long.
+/// The wait if a destination throttles without a time.
 const DEFAULT_THROTTLE_MS: u64 = 1_000;
 
-/// The outcome of the one item that a request was sent for, as its status says.
+/// The outcome of one item, according to the status of its request.
 ///
 /// | status | outcome |
 /// |---|---|
-/// | 2xx | `delivered`, without remotes; add what the destination named |
+/// | 2xx | `delivered`, without remote ids; add those in the answer |
 /// | 404 on delete | `delivered`, unchanged |
-/// | 401, 423, 425 | `retryable`; better end the call, see [`call_error_from_status`] |
-/// | 408, 5xx | `retryable`: it may have been applied, so the host repeats the same bytes, or treats the answer as lost if the action is not idempotent |
+/// | 401, 423, 425 | `retryable`; for 401, prefer to end the call: see [`call_error_from_status`] |
+/// | 408, 5xx | `retryable`: the destination may have applied it, so the host repeats the same bytes, or treats the answer as lost if the action is not idempotent |
 /// | 409, 412 | `conflict`, with the version of the `ETag` header |
-/// | 429 | `throttled` for `Retry-After`, else 1 s |
-/// | 3xx | `retryable`: redirects are not followed |
-/// | other 4xx, 404 and 410 on update among them | `rejected`; the host then tries 404 and 410 on update as upsert |
+/// | 429 | `throttled` for the time in `Retry-After`, or 1 s without it |
+/// | 3xx | `retryable`: the host follows no redirect |
+/// | other 4xx | `rejected`; after 404 or 410 on an update, the host tries `upsert` |
 pub fn outcome_from_status(response: &Response, item: &Item) -> Outcome {
     let problem = Problem::from_response(response);
     match response.status {
@@ -34,9 +34,9 @@ pub fn outcome_from_status(response: &Response, item: &Item) -> Outcome {
     }
 }
 
-/// The error of the whole call that a status means for a request on behalf of `items` items, if it
-/// means one: 401 `auth-expired`, 413 `batch-refused` for more than one item, 429 `throttled`, and
-/// 503 with a `Retry-After` `unavailable`. Only for requests of which nothing was applied.
+/// The call error for the status of a request with `items` items, if there is one: `auth-expired`
+/// for 401, `batch-refused` for 413 with more than one item, `throttled` for 429, and `unavailable`
+/// for 503 with `Retry-After`. Only for requests of which nothing was applied.
 pub fn call_error_from_status(response: &Response, items: usize) -> Option<CallError> {
     let problem = Problem::from_response(response);
     match response.status {
@@ -50,11 +50,12 @@ pub fn call_error_from_status(response: &Response, items: usize) -> Option<CallE
     }
 }
 
-/// The outcome of an item whose request ended without an answer.
+/// The outcome of an item whose request got no answer.
 ///
-/// Never sent: `not-attempted`. A closed limit: `throttled` until then. Sent without an answer:
-/// `unknown`, or `not-attempted` if the request reads only. Denied: `retryable` with the reason, as
-/// an operator may allow it.
+/// - Never sent: `not-attempted`.
+/// - Limited: `throttled` until that time.
+/// - Sent without an answer: `unknown`, or `not-attempted` if the request only reads.
+/// - Denied: `retryable` with the reason, because an operator may allow the request later.
 pub fn outcome_from_http(error: &HttpError, reads_only: bool, now_ms: u64) -> Outcome {
     match error {
         HttpError::NeverSent(_) => Outcome::NotAttempted,
@@ -65,11 +66,13 @@ pub fn outcome_from_http(error: &HttpError, reads_only: bool, now_ms: u64) -> Ou
     }
 }
 
-/// The error of the whole call that a failed request means, unless a write left without an answer:
-/// then `None`, and its items are `unknown`.
+/// The call error for a failed request.
 ///
-/// Never sent: `unavailable`. A closed limit: `throttled` until then. Denied: `settings-invalid`.
-/// Sent without an answer, reading only: `unavailable`.
+/// - Never sent: `unavailable`.
+/// - Limited: `throttled` until that time.
+/// - Sent without an answer: `unavailable` if the request only reads. Otherwise `None`: the outcome
+///   of its items is `unknown`.
+/// - Denied: `settings-invalid`.
 pub fn call_error_from_http(error: &HttpError, reads_only: bool, now_ms: u64) -> Option<CallError> {
     match error {
         HttpError::NeverSent(_) => Some(CallError::unavailable(None, problem_of(error))),
@@ -85,7 +88,7 @@ pub fn call_error_from_http(error: &HttpError, reads_only: bool, now_ms: u64) ->
 }
 
 impl Problem {
-    /// A failed request as a problem: `http.denied`, `http.limited`, `http.never_sent`,
+    /// The problem of a failed request: `http.denied`, `http.limited`, `http.never_sent` or
     /// `http.no_answer`.
     pub fn from_http(error: &HttpError) -> Self {
         problem_of(error)
@@ -93,7 +96,7 @@ impl Problem {
 }
 
 impl ItemOutcome {
-    /// The same outcome for every item.
+    /// The same outcome for all items.
     pub fn for_all(items: &[Item], outcome: &Outcome) -> Vec<Self> {
         items
             .iter()
@@ -105,10 +108,11 @@ impl ItemOutcome {
 fn problem_of(error: &HttpError) -> Problem {
     match error {
         HttpError::Denied(reason) => Problem::new("http.denied", reason.as_str()),
-        HttpError::Limited(until_ms) => {
-            Problem::new("http.limited", "a limit has no room within this call")
-                .attr("until_ms", until_ms.to_string())
-        }
+        HttpError::Limited(until_ms) => Problem::new(
+            "http.limited",
+            "a limit has no room before the call's deadline",
+        )
+        .attr("until_ms", until_ms.to_string()),
         HttpError::NeverSent(reason) => Problem::new("http.never_sent", reason.as_str()),
         HttpError::SentWithoutAnswer(reason) => Problem::new("http.no_answer", reason.as_str()),
     }
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_holds() {
+    fn status_table_holds() {
         assert!(matches!(judged(204, Action::Upsert), Outcome::Delivered(d) if d.changed));
         assert!(matches!(judged(404, Action::Delete), Outcome::Delivered(d) if !d.changed));
         for status in [401, 408, 423, 425, 500, 503, 302] {
@@ -163,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_names_the_version_there() {
+    fn conflict_has_the_version_of_the_destination() {
         let response = Response::new(412, "").with_header("ETag", "W/\"8\"");
         let known = item(Action::Update).known_as(Remote::new("listing", "77").version("7"));
         assert_eq!(
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn throttling_waits_as_long_as_it_is_told() {
+    fn throttling_waits_for_the_given_time() {
         let exact = Response::new(429, "")
             .with_header("Retry-After", "1")
             .with_header("Retry-After-Ms", "250");
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_calls_end_only_where_nothing_was_applied() {
+    fn call_errors_need_that_nothing_was_applied() {
         let of = |status: u16, items| call_error_from_status(&Response::new(status, ""), items);
         assert!(matches!(of(401, 1), Some(CallError::AuthExpired(_))));
         assert!(matches!(of(413, 2), Some(CallError::BatchRefused(_))));
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_answer_to_a_write_is_never_better_than_unknown() {
+    fn lost_answer_to_a_write_is_unknown() {
         let lost = HttpError::SentWithoutAnswer("closed".to_owned());
         assert!(matches!(
             outcome_from_http(&lost, false, 0),

@@ -1,18 +1,17 @@
 //! Write Egression output connectors in Rust.
 //!
-//! A connector implements [`Connector`] and says `export_connector!(Type)`; built for
-//! `wasm32-wasip2` it is a component that an Egression host loads. The author depends on this crate
-//! alone and sees no WIT. Everything a connector does to the outside goes through its [`Call`],
-//! which stands on a [`Channel`]: the host's imports inside the sandbox, a [`ScriptedChannel`] in
-//! native unit tests.
+//! A connector implements [`Connector`] and calls `export_connector!(Type)`. Built for
+//! `wasm32-wasip2`, it is a component that an Egression host loads. It depends on this crate only,
+//! and its author writes no WIT. A connector reaches the outside through its [`Call`]. In the
+//! sandbox, a call uses the host's imports; in native unit tests, it uses a [`ScriptedChannel`].
 //!
-//! What the contract means (outcomes, errors, the life of a call) is documented in the repository's
-//! `wit/README.md`; the names here are the same.
+//! `wit/README.md` in the repository documents the contract (outcomes, errors, the life of a call).
+//! This crate uses the same names.
 
 #![warn(missing_docs)]
 #![expect(
     clippy::result_large_err,
-    reason = "the contract's errors are records by value; a call makes one at most"
+    reason = "the contract's errors are records by value; a call creates at most one"
 )]
 
 #[doc(hidden)]
@@ -67,7 +66,7 @@ pub use settlement::{Pending, Settlement, Verdict};
 
 #[doc(hidden)]
 pub mod __private {
-    //! What the export macros expand to. Not part of the interface.
+    //! Items for the export macros. Not part of the public interface.
     pub use crate::bindings;
     pub use crate::export::Exported;
     pub use crate::reconciliation::bindings as reconciliation_bindings;
@@ -77,9 +76,9 @@ pub mod __private {
 
 #[cfg(test)]
 mod tests {
-    /// The README's connector is the example, which is built.
+    /// The README's connector is the example, which the build compiles.
     #[test]
-    fn the_readme_shows_the_example() {
+    fn readme_shows_the_example() {
         let readme = include_str!("../README.md");
         assert!(readme.contains(include_str!("../examples/minimal.rs")));
     }

@@ -1,11 +1,11 @@
-//! Outcomes and call errors, in one word each.
+//! Constructors of outcomes and call errors.
 
 use crate::{
     Acceptance, CallError, Delivery, ObjectKey, Outcome, Problem, Remote, Retry, Throttle,
 };
 
 impl Outcome {
-    /// It is there, changed by this call.
+    /// The destination took the object.
     pub fn delivered(remotes: Vec<Remote>) -> Self {
         Self::Delivered(Delivery {
             remotes,
@@ -14,7 +14,7 @@ impl Outcome {
         })
     }
 
-    /// It was there already, the same; or, for a delete, gone already.
+    /// The destination already had the same object or, for a delete, had none.
     pub fn unchanged(remotes: Vec<Remote>) -> Self {
         Self::Delivered(Delivery {
             remotes,
@@ -23,7 +23,7 @@ impl Outcome {
         })
     }
 
-    /// It was taken and is decided later; see [`Settlement`](crate::Settlement).
+    /// The destination took the object and decides later; see [`Settlement`](crate::Settlement).
     pub fn accepted(token: impl Into<String>, again_after_ms: Option<u64>) -> Self {
         Self::Accepted(Acceptance {
             token: token.into(),
@@ -31,12 +31,12 @@ impl Outcome {
         })
     }
 
-    /// The destination will never take it as it is.
+    /// The destination will never take the object in this form.
     pub fn rejected(problem: Problem) -> Self {
         Self::Rejected(problem)
     }
 
-    /// It may work later; says nothing about whether it was applied.
+    /// A later attempt may succeed. The destination may have applied this one.
     pub fn retryable(after_ms: Option<u64>, problem: Problem) -> Self {
         Self::Retryable(Retry {
             after: after_ms,
@@ -53,24 +53,23 @@ impl Outcome {
         })
     }
 
-    /// Not applied: these objects must be there first.
+    /// Not applied: these objects must exist first.
     pub fn blocked_on(objects: Vec<ObjectKey>) -> Self {
         Self::BlockedOn(objects)
     }
 
-    /// Not applied: this newer version is there.
+    /// Not applied: the destination has this newer version.
     pub fn conflict(remote: Remote) -> Self {
         Self::Conflict(remote)
     }
 
-    /// It may or may not have been applied.
+    /// The destination may or may not have applied it.
     pub fn unknown(problem: Problem) -> Self {
         Self::Unknown(problem)
     }
 
-    /// The same outcome with a better problem, where it carries one: the destination's own words
-    /// instead of those that [`outcome_from_status`](crate::outcome_from_status) makes of a bare
-    /// status.
+    /// Replaces the problem, if the outcome has one: for example with the destination's own words
+    /// instead of the text from [`outcome_from_status`](crate::outcome_from_status).
     #[must_use]
     pub fn because(mut self, better: Problem) -> Self {
         match &mut self {
@@ -88,7 +87,7 @@ impl Outcome {
 }
 
 impl CallError {
-    /// A limit is exhausted; nothing of this call was applied.
+    /// A limit is exhausted. Nothing of this call was applied.
     pub fn throttled(retry_after_ms: u64, problem: Option<Problem>) -> Self {
         Self::Throttled(Throttle {
             bucket: None,
@@ -97,7 +96,7 @@ impl CallError {
         })
     }
 
-    /// The destination does not answer, or answers that it is down. Nothing was applied.
+    /// The destination is down or unreachable. Nothing was applied.
     pub fn unavailable(after_ms: Option<u64>, problem: Problem) -> Self {
         Self::Unavailable(Retry {
             after: after_ms,
@@ -105,7 +104,7 @@ impl CallError {
         })
     }
 
-    /// The same error with a better problem.
+    /// Replaces the problem.
     #[must_use]
     pub fn because(mut self, better: Problem) -> Self {
         match &mut self {

@@ -1,10 +1,10 @@
-//! Problems, step by step.
+//! Builders for problems.
 
 use crate::{Attr, Problem, Response};
 
 impl Problem {
-    /// A problem with a stable code in the connector's own words (`price.missing`) and one sentence
-    /// for a person, without secrets.
+    /// A problem with a stable code in the connector's words (`price.missing`) and one sentence for
+    /// a person, without secrets.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             code: code.into(),
@@ -17,13 +17,13 @@ impl Problem {
         }
     }
 
-    /// This channel does not take this object at all. To be used with `rejected`.
+    /// This channel does not take this object at all. For the outcome `rejected`.
     pub fn not_applicable(message: impl Into<String>) -> Self {
         Self::new("not_applicable", message)
     }
 
-    /// For an answer that says nothing more than its status: code `http.STATUS`, and the start of
-    /// the body.
+    /// The problem of an answer that has no more information than its status: the code
+    /// `http.STATUS`, and the start of the body.
     pub fn from_response(response: &Response) -> Self {
         const SHOWN_CHARS: usize = 200;
         let status = response.status;
@@ -41,35 +41,35 @@ impl Problem {
         Self::new(format!("http.{status}"), message).status(status)
     }
 
-    /// The JSON pointer (RFC 6901) of the offending place in the body.
+    /// Sets the JSON pointer (RFC 6901) of the invalid part of the body.
     #[must_use]
     pub fn pointer(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());
         self
     }
 
-    /// The HTTP status that the destination answered with.
+    /// Sets the HTTP status of the destination's answer.
     #[must_use]
     pub fn status(mut self, status: u16) -> Self {
         self.http_status = Some(status);
         self
     }
 
-    /// The destination's own error code.
+    /// Sets the destination's own error code.
     #[must_use]
     pub fn destination_code(mut self, code: impl Into<String>) -> Self {
         self.destination_code = Some(code.into());
         self
     }
 
-    /// Where to read more.
+    /// Sets a page with more information.
     #[must_use]
     pub fn link(mut self, url: impl Into<String>) -> Self {
         self.link = Some(url.into());
         self
     }
 
-    /// One more fact for the reader.
+    /// Adds an attribute.
     #[must_use]
     pub fn attr(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.attrs.push(Attr::new(key, value));

@@ -1,22 +1,24 @@
-//! The optional interface `reconciliation`: did items whose answer was lost arrive?
+//! The optional interface `reconciliation`, which finds out whether items whose answer was lost
+//! arrived.
 
 use crate::{Call, CallError, Item, ItemOutcome};
 
-/// Finds out what became of items whose answer was lost.
+/// Finds out whether items whose answer was lost arrived.
 pub trait Reconciliation {
-    /// `delivered`: it is there as sent. `not-attempted`: it is not. `unknown`: cannot be told.
+    /// Returns `delivered` if the destination has the object as sent, `not-attempted` if it does
+    /// not, and `unknown` if the connector cannot tell.
     ///
     /// # Errors
-    /// As for `deliver`; the items stay as they were.
+    /// As for `deliver`. The items stay unchanged.
     fn reconcile(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError>;
 }
 
-/// Generated; used by `export_connector!`.
+/// Generated code for `export_connector!`.
 pub mod bindings {
     #![allow(
         missing_docs,
         unreachable_pub,
-        reason = "generated from WIT, where the documentation is"
+        reason = "generated from WIT, which has the documentation"
     )]
     wit_bindgen::generate!({
         inline: "package egression:sdk-reconciliation;

@@ -1,4 +1,4 @@
-//! Requests, step by step: `Request::put(url).json(&body).header("If-Match", "\"7\"")`.
+//! A builder for requests: `Request::put(url).json(&body).header("If-Match", "\"7\"")`.
 
 use serde::Serialize;
 
@@ -8,10 +8,10 @@ use crate::bindings::egression::connector::http::{
 };
 use crate::{BodyPlaceholders, HttpError, Payload};
 
-/// One HTTP request as the host's gate takes it.
+/// One HTTP request.
 ///
-/// Unless said otherwise it writes, carries the connection's own credential, and has the host's
-/// default timeout and size cap. `GET` and `HEAD` are taken as reading only.
+/// By default it has the connection's own credential and the host's default timeout and size limit.
+/// `GET` and `HEAD` only read; other methods write.
 #[derive(Clone, Debug)]
 pub struct Request {
     wire: WireRequest,
@@ -19,7 +19,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request with any method. `url` is absolute; placeholders work in its query values only.
+    /// A request with any method. `url` is absolute. The host replaces placeholders in its query
+    /// values only.
     pub fn new(method: &str, url: impl Into<String>) -> Self {
         let method = method.to_ascii_uppercase();
         let reads_only = matches!(method.as_str(), "GET" | "HEAD");
@@ -42,7 +43,7 @@ impl Request {
         }
     }
 
-    /// `GET`, which reads only.
+    /// `GET`, which only reads.
     pub fn get(url: impl Into<String>) -> Self {
         Self::new("GET", url)
     }
@@ -67,7 +68,7 @@ impl Request {
         Self::new("DELETE", url)
     }
 
-    /// One more header. Placeholders work in the value.
+    /// Adds a header. The host replaces placeholders in the value.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.wire.headers.push(Header {
@@ -77,78 +78,78 @@ impl Request {
         self
     }
 
-    /// A JSON body, with its content type. A value that cannot be written as JSON makes the request
-    /// end as [`HttpError::Denied`]: nothing is sent.
+    /// Sets a JSON body and its content type. If the value cannot be serialized, nothing is sent
+    /// and the request ends as [`HttpError::Denied`].
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
         match serde_json::to_string(body) {
             Ok(text) => self.json_text(text),
             Err(error) => {
-                self.fault = Some(format!("the body cannot be written as JSON: {error}"));
+                self.fault = Some(format!("the body cannot be serialized as JSON: {error}"));
                 self
             }
         }
     }
 
-    /// A body that is JSON text already, with its content type.
+    /// Sets a body of JSON text and its content type.
     #[must_use]
     pub fn json_text(self, text: impl Into<String>) -> Self {
         self.text("application/json", text)
     }
 
-    /// A text body of any content type.
+    /// Sets a text body and its content type.
     #[must_use]
     pub fn text(mut self, content_type: &str, text: impl Into<String>) -> Self {
         self.wire.body = Some(Payload::Text(text.into()));
         self.header("content-type", content_type)
     }
 
-    /// A body of bytes of any content type.
+    /// Sets a body of bytes and its content type.
     #[must_use]
     pub fn bytes(mut self, content_type: &str, bytes: impl Into<Vec<u8>>) -> Self {
         self.wire.body = Some(Payload::Bytes(bytes.into()));
         self.header("content-type", content_type)
     }
 
-    /// Has placeholders replaced in the string values of the JSON body.
+    /// Replaces placeholders in the string values of the JSON body.
     #[must_use]
     pub fn placeholders_in_json(mut self) -> Self {
         self.wire.body_placeholders = BodyPlaceholders::Json;
         self
     }
 
-    /// Has placeholders replaced in the values of the form body.
+    /// Replaces placeholders in the values of the form body.
     #[must_use]
     pub fn placeholders_in_form(mut self) -> Self {
         self.wire.body_placeholders = BodyPlaceholders::Form;
         self
     }
 
-    /// Keeps the connection's own credential away from this request.
+    /// Sends the request without the connection's own credential.
     #[must_use]
     pub fn auth_none(mut self) -> Self {
         self.wire.auth = RequestAuth::None;
         self
     }
 
-    /// Says that this request changes nothing there although its method may: a lost answer then
-    /// costs nothing.
+    /// Declares that the request changes nothing at the destination, so that a lost answer is
+    /// harmless.
     #[must_use]
     pub fn reads_only(mut self) -> Self {
         self.wire.reads_only = true;
         self
     }
 
-    /// Names the operation, for limits that cover only some.
+    /// Sets the operation, for limits that cover only some operations.
     #[must_use]
     pub fn operation(mut self, name: impl Into<String>) -> Self {
         self.wire.operation = Some(name.into());
         self
     }
 
-    /// Says what it costs, for limits that count something else than requests (see
-    /// [`Bucket::counts`](crate::Bucket)). Said again of a name, the last holds. A cost that is not
-    /// said is 1.
+    /// Sets a cost, for limits that count something other than requests (see
+    /// [`Bucket::counts`](crate::Bucket)). A second value for the same name replaces the first. A
+    /// missing cost counts as 1.
     #[must_use]
     pub fn cost(mut self, name: impl Into<String>, units: u32) -> Self {
         let name = name.into();
@@ -157,14 +158,14 @@ impl Request {
         self
     }
 
-    /// Waits at most this long for the answer; never beyond the call's deadline.
+    /// Sets the timeout. The call's deadline always applies.
     #[must_use]
     pub fn timeout_ms(mut self, timeout_ms: u64) -> Self {
         self.wire.timeout = Some(timeout_ms);
         self
     }
 
-    /// Cuts the answer's body off behind so many bytes.
+    /// Cuts the body of the response after this many bytes.
     #[must_use]
     pub fn max_response_bytes(mut self, bytes: u64) -> Self {
         self.wire.max_response_bytes = Some(bytes);
@@ -181,7 +182,7 @@ impl Request {
         &self.wire.url
     }
 
-    /// The first header of that name, in any case.
+    /// The first header of this name. Case does not matter.
     pub fn header_value(&self, name: &str) -> Option<&str> {
         self.wire
             .headers
@@ -208,7 +209,7 @@ impl Request {
         matches!(self.wire.auth, RequestAuth::Connection)
     }
 
-    /// What it says that it costs under this name.
+    /// The cost with this name.
     pub fn cost_of(&self, name: &str) -> Option<u32> {
         self.wire
             .costs
@@ -217,18 +218,18 @@ impl Request {
             .map(|cost| cost.units)
     }
 
-    /// Whether it says that it changes nothing there.
+    /// Whether the request changes nothing at the destination.
     pub fn is_reads_only(&self) -> bool {
         self.wire.reads_only
     }
 
-    /// All headers, in order. For the scripted channel's checks.
+    /// All headers, in order. For the scripted channel.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn headers(&self) -> &[Header] {
         &self.wire.headers
     }
 
-    /// The request as the contract has it, unless its body could not be written.
+    /// The request in the contract's form, unless its body could not be serialized.
     pub(crate) fn wire(&self) -> Result<&WireRequest, HttpError> {
         match &self.fault {
             None => Ok(&self.wire),
@@ -237,13 +238,13 @@ impl Request {
     }
 }
 
-/// One segment of a URL's path, percent-encoded (RFC 3986, 3.3): for ids, which may hold a slash or
+/// Percent-encodes one segment of a URL's path (RFC 3986, 3.3), for ids that may contain a slash or
 /// a space.
 ///
 /// # Errors
-/// The problem `id.unaddressable` for `.` and `..`: no encoding keeps these a segment of their own
-/// (WHATWG URL, 'double-dot URL path segment'), so the request would go to another address. An
-/// empty text is none either.
+/// The problem `id.unaddressable` for an empty text, `.` and `..`. No encoding preserves these as
+/// segments (WHATWG URL, "double-dot URL path segment"), so the request would go to another
+/// address.
 pub fn path_segment(text: &str) -> Result<String, Problem> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     if matches!(text, "" | "." | "..") {
@@ -271,7 +272,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn a_builder_leaves_what_it_is_told() {
+    fn request_has_what_the_builder_sets() {
         let request = Request::put("https://shop.test/v1/product/p1")
             .json(&serde_json::json!({"a": 1}))
             .header("If-Match", "\"7\"")
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn only_get_and_head_read_by_default() {
+    fn request_only_reads_for_get_and_head() {
         assert!(Request::get("https://a.test").is_reads_only());
         assert!(Request::new("head", "https://a.test").is_reads_only());
         assert!(!Request::post("https://a.test").is_reads_only());
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_stays_one_segment() {
+    fn path_segment_stays_one_segment() {
         for (text, segment) in [
             ("8086:1d2e", "8086:1d2e"),
             ("a/b c?d#e%", "a%2Fb%20c%3Fd%23e%25"),
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_cannot_be_written_is_never_sent() {
+    fn request_without_a_valid_body_is_not_sent() {
         let unwritable = BTreeMap::from([(vec![1_u8], 1)]);
         let request = Request::put("https://a.test").json(&unwritable);
         assert!(matches!(request.wire(), Err(HttpError::Denied(_))));

@@ -1,4 +1,4 @@
-//! Responses, with the readings that connectors need.
+//! Constructors and accessors of responses.
 
 use serde::de::DeserializeOwned;
 
@@ -7,8 +7,7 @@ use crate::retry_after::parse_retry_after_ms;
 use crate::{Payload, Problem, Response};
 
 impl Response {
-    /// A response with this status and text: one part of a batch answer, to be judged like a whole
-    /// one, or a reply in tests.
+    /// A response with this status and text, for a part of a batch response or for tests.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
         Self {
             status,
@@ -19,7 +18,7 @@ impl Response {
         }
     }
 
-    /// One more header.
+    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push(Header {
@@ -29,12 +28,12 @@ impl Response {
         self
     }
 
-    /// 2xx.
+    /// Whether the status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The first header of that name, in any case.
+    /// The first header of this name. Case does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -53,11 +52,14 @@ impl Response {
     /// The body, parsed.
     ///
     /// # Errors
-    /// A problem `answer.truncated` or `answer.unreadable`. After a write neither says whether it
-    /// was applied: answer `unknown`, never `rejected`.
+    /// A problem `answer.truncated` or `answer.unreadable`. Neither tells whether a write was
+    /// applied, so return `unknown` after a write, never `rejected`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         if self.truncated {
-            let problem = Problem::new("answer.truncated", "the answer is longer than its cap");
+            let problem = Problem::new(
+                "answer.truncated",
+                "the answer is longer than the size limit",
+            );
             return Err(problem.status(self.status));
         }
         let parsed = match &self.body {
@@ -69,9 +71,9 @@ impl Response {
         })
     }
 
-    /// How long the destination asks to wait: `Retry-After-Ms`, else `Retry-After` in seconds or as
-    /// a date (RFC 9110, 10.2.3), which is measured against the answer's own `Date`. In
-    /// milliseconds.
+    /// The wait in milliseconds that the destination asks for: `Retry-After-Ms`, or else
+    /// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3). The wait until a date counts from
+    /// the response's own `Date`.
     pub fn retry_after_ms(&self) -> Option<u64> {
         let exact = self
             .header("retry-after-ms")

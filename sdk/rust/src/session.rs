@@ -1,10 +1,10 @@
-//! Sessions and findings.
+//! Builders for sessions and findings.
 
 use crate::{Findings, Session};
 
 impl Session {
-    /// A session that does not expire by itself. `data` is at most 64 KiB and may carry
-    /// placeholders, never secrets.
+    /// A session without an expiry. `data` has at most 64 KiB, and may contain placeholders but no
+    /// secrets.
     pub fn new(data: impl Into<Vec<u8>>) -> Self {
         Self {
             data: data.into(),
@@ -13,14 +13,14 @@ impl Session {
         }
     }
 
-    /// When it stops being good, in milliseconds since the Unix epoch.
+    /// Sets the expiry, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn expires_at_ms(mut self, instant_ms: u64) -> Self {
         self.expires_at = Some(instant_ms);
         self
     }
 
-    /// Whose account it is, for people.
+    /// Sets the name of the account, for people.
     #[must_use]
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.account = Some(account.into());
@@ -34,7 +34,7 @@ impl Session {
 }
 
 impl Findings {
-    /// The connection works, as this account with these scopes.
+    /// The connection works with this account and these scopes.
     pub fn new(account: Option<String>, scopes: Vec<String>) -> Self {
         Self {
             account,

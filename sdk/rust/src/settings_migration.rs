@@ -1,25 +1,23 @@
-//! The optional interface `settings-migration`: settings of an older version in the form of this
-//! one.
+//! The optional interface `settings-migration`, which converts settings of an older version.
 
 use crate::Problem;
 
-/// Brings the settings of existing connections along when a new version of the connector is
-/// activated.
+/// Converts the settings of existing connections when a new version of the connector is activated.
 pub trait SettingsMigration {
-    /// `settings` is the JSON object that was valid for `from_version`; the answer must be valid
+    /// `settings` is a JSON object that was valid for `from_version`. The result must be valid
     /// against the schema of this version. Runs without network.
     ///
     /// # Errors
-    /// A problem that says what a person has to enter.
+    /// A problem that tells a person what to enter.
     fn migrate_settings(from_version: &str, settings: &str) -> Result<String, Problem>;
 }
 
-/// Generated; used by `export_connector!`.
+/// Generated code for `export_connector!`.
 pub mod bindings {
     #![allow(
         missing_docs,
         unreachable_pub,
-        reason = "generated from WIT, where the documentation is"
+        reason = "generated from WIT, which has the documentation"
     )]
     wit_bindgen::generate!({
         inline: "package egression:sdk-settings-migration;

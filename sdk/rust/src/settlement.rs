@@ -1,25 +1,26 @@
-//! The optional interface `settlement`: decisions that came as `accepted`.
+//! The optional interface `settlement`, which asks the destination about `accepted` items.
 
 use crate::{Call, CallError};
 
 pub use bindings::exports::egression::connector::settlement::{Pending, Verdict};
 
-/// Asks the destination for decisions that [`Outcome::Accepted`](crate::Outcome::Accepted) left
-/// open.
+/// Asks the destination for the decision about items with the outcome
+/// [`Outcome::Accepted`](crate::Outcome::Accepted).
 pub trait Settlement {
-    /// One verdict for each token that there is news of. A token without a verdict is asked again.
+    /// Returns a verdict for each token whose state changed. A token without a verdict is polled
+    /// again.
     ///
     /// # Errors
-    /// As for `deliver`; nothing is settled then.
+    /// As for `deliver`. Then nothing is settled.
     fn poll(call: &Call<'_>, tokens: &[Pending]) -> Result<Vec<Verdict>, CallError>;
 }
 
-/// Generated; used by `export_connector!`.
+/// Generated code for `export_connector!`.
 pub mod bindings {
     #![allow(
         missing_docs,
         unreachable_pub,
-        reason = "generated from WIT, where the documentation is"
+        reason = "generated from WIT, which has the documentation"
     )]
     wit_bindgen::generate!({
         inline: "package egression:sdk-settlement;

@@ -6,7 +6,8 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     #[error(
-        "the component has {size_bytes} bytes; the limit `runtime.max_component_bytes` is {max_bytes}"
+        "the component has {size_bytes} bytes; the limit is {max_bytes} \
+         (see `runtime.max_component_bytes`)"
     )]
     TooLarge { size_bytes: usize, max_bytes: usize },
     #[error("the file is not WebAssembly: it does not start with `\\0asm`")]
@@ -21,7 +22,8 @@ pub enum InstallError {
     Invalid(String),
     /// A component that does not fit into a slot.
     #[error(
-        "the component needs more memory than an instance may have (see `runtime.memory_bytes`): {0}"
+        "the component needs more memory than an instance may have \
+         (see `runtime.memory_bytes`): {0}"
     )]
     TooDemanding(String),
     #[error(
@@ -49,8 +51,8 @@ pub enum InstallError {
     #[error("the description is not valid: {}", .0.join("; "))]
     Description(Vec<String>),
     #[error(
-        "{name} {version} is already installed with other bytes (digest {digest}), and an installed \
-         version cannot be replaced; give the new build its own version"
+        "{name} {version} is already installed with other bytes (digest {digest}), and an \
+         installed version cannot be replaced; give the new build its own version"
     )]
     VersionTaken {
         name: String,

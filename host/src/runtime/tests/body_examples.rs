@@ -1,5 +1,5 @@
-//! The examples of the standard bodies, and of each connector in this repository, are valid, because
-//! authors copy them.
+//! The examples of the standard bodies, and of each connector in this repository, are valid,
+//! because authors copy them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
