@@ -11,7 +11,6 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::check_description;
-use super::connector_description::Description;
 use super::install_error::InstallError;
 use crate::runtime::Runtime;
 use crate::runtime::instance::call_frame::CallFrame;
