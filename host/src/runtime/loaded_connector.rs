@@ -7,7 +7,7 @@ use crate::runtime::connector_call::{
     Call, CallEnd, DeliveryEnd, Findings, Item, Pending, Session, Verdict,
 };
 use crate::runtime::instance::call_frame::CallFrame;
-use crate::runtime::instance::guest_call::{
+use crate::runtime::instance::contract_calls::{
     Authenticate, Check, Deliver, GuestCall, MigrateSettings, Poll,
 };
 use crate::runtime::instance::instance_pool::Tenant;

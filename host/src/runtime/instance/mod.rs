@@ -1,9 +1,9 @@
 //! One call in one guest instance: creating or reusing the instance, its bounds, and its end.
 
 pub mod call_frame;
+pub mod contract_calls;
 pub mod cpu_budget;
 mod create_or_reuse;
-pub mod guest_call;
 pub mod guest_log;
 mod guest_memory;
 pub mod guest_state;

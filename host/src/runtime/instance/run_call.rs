@@ -8,8 +8,8 @@ use egression_core::domain::problem::Problem;
 use tokio::sync::oneshot;
 
 use super::call_frame::{CallFrame, end_call};
+use super::contract_calls::GuestCall;
 use super::create_or_reuse;
-use super::guest_call::GuestCall;
 use super::trap::trapped;
 use crate::runtime::Runtime;
 use crate::runtime::connector_call::CallEnd;

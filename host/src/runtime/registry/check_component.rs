@@ -14,7 +14,7 @@ use super::check_description;
 use super::install_error::InstallError;
 use crate::runtime::Runtime;
 use crate::runtime::instance::call_frame::CallFrame;
-use crate::runtime::instance::guest_call::{Describe, GuestCall, Trial};
+use crate::runtime::instance::contract_calls::{Describe, GuestCall, Trial};
 use crate::runtime::instance::run_call::run_call;
 use crate::runtime::loaded_connector::Connector;
 use crate::runtime::v0_1::{self, Contract};
