@@ -1,5 +1,5 @@
-//! What asks the host itself for too much. Each says in a problem what came of it: `attack.refused`
-//! with the host's words, or `attack.passed`.
+//! Behaviors that demand too much of the host itself. Each reports the result in a problem:
+//! `attack.refused` with the host's message, or `attack.passed`.
 
 use egression_sdk::{
     Algorithm, Call, CredentialError, Encoding, HttpError, Item, ItemOutcome, Outcome, Problem,
@@ -8,23 +8,23 @@ use egression_sdk::{
 
 const MIB: usize = 1024 * 1024;
 
-/// Keeps secrets until the host takes no more, then one that is too long.
+/// Deposits a secret that is too long, then a thousand short secrets.
 pub(crate) fn deposit(call: &Call<'_>, items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: u32 = 1_000;
     let keep = |name: &str, bytes: usize| call.channel().deposit(name, &"s".repeat(bytes), None);
-    let long = told(keep("long", MIB));
+    let long = result(keep("long", MIB));
     let kept = (0..MANY)
         .filter(|number| keep(&format!("name-{number}"), 1_000).is_ok())
         .count();
-    say(items, long.map_err(|why| format!("{kept} kept; {why}")))
+    report(items, long.map_err(|why| format!("{kept} kept; {why}")))
 }
 
-/// Signs more than may be signed at once.
+/// Signs more data than the host allows in one call.
 pub(crate) fn sign(call: &Call<'_>, items: &[Item]) -> Vec<ItemOutcome> {
-    say(items, told(call.channel().sign(&digest(12 * MIB))))
+    report(items, result(call.channel().sign(&digest(12 * MIB))))
 }
 
-/// Signs as much as may be signed at once, for ever.
+/// Signs as much data as the host allows, again and again.
 pub(crate) fn sign_forever(call: &Call<'_>) {
     let request = digest(MIB - 1);
     while call.channel().sign(&request).is_ok() {}
@@ -47,34 +47,34 @@ pub(crate) fn send_all(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOu
     let mut answers = call.channel().send_all(&vec![Request::get(url); MANY]);
     let answered = answers.iter().filter(|answer| answer.is_ok()).count();
     let last = answers.pop().map_or(Ok(()), sent);
-    say(
+    report(
         items,
         last.map_err(|why| format!("{answered} answered; {why}")),
     )
 }
 
-/// Sends a request with more headers than any has.
+/// Sends a request with too many headers.
 pub(crate) fn headers(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: u32 = 30_000;
     let request = (0..MANY).fold(Request::put(url), |request, number| {
         request.header(format!("x-{number}"), "")
     });
-    say(items, sent(call.send(&request)))
+    report(items, sent(call.send(&request)))
 }
 
-/// Sends a request that states more costs than any limit counts.
+/// Sends a request with too many costs.
 pub(crate) fn costs(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: u32 = 1_000;
     let request = (0..MANY).fold(Request::put(url), |request, number| {
         request.cost(format!("cost-{number}"), 1)
     });
-    say(items, sent(call.send(&request)))
+    report(items, sent(call.send(&request)))
 }
 
-/// Sends a body that a long secret would make into gigabytes.
+/// Sends a body that would grow to gigabytes with a long secret.
 pub(crate) fn placeholders(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: usize = 100_000;
-    let body = told(call.channel().deposit("long", &"s".repeat(60_000), None))
+    let body = result(call.channel().deposit("long", &"s".repeat(60_000), None))
         .and_then(|()| {
             call.channel()
                 .placeholder("long")
@@ -84,10 +84,10 @@ pub(crate) fn placeholders(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<It
     let answer = body.and_then(|body| {
         sent(call.send(&Request::put(url).json_text(body).placeholders_in_json()))
     });
-    say(items, answer)
+    report(items, answer)
 }
 
-/// Delivers each item as more than anybody can keep.
+/// Delivers each item with too many remote ids.
 pub(crate) fn remotes(items: &[Item]) -> Vec<ItemOutcome> {
     const MANY: usize = 200_000;
     let remote = Remote {
@@ -100,7 +100,7 @@ pub(crate) fn remotes(items: &[Item]) -> Vec<ItemOutcome> {
     ItemOutcome::for_all(items, &Outcome::delivered(vec![remote; MANY]))
 }
 
-fn told<T>(answer: Result<T, CredentialError>) -> Result<(), String> {
+fn result<T>(answer: Result<T, CredentialError>) -> Result<(), String> {
     answer.map(drop).map_err(|error| reason(&error))
 }
 
@@ -117,9 +117,9 @@ fn sent(answer: Result<Response, HttpError>) -> Result<(), String> {
         .map_err(|error| Problem::from_http(&error).message)
 }
 
-fn say(items: &[Item], came: Result<(), String>) -> Vec<ItemOutcome> {
-    let problem = match came {
-        Ok(()) => Problem::new("attack.passed", "the host took it"),
+fn report(items: &[Item], result: Result<(), String>) -> Vec<ItemOutcome> {
+    let problem = match result {
+        Ok(()) => Problem::new("attack.passed", "the host accepted it"),
         Err(why) => Problem::new("attack.refused", why),
     };
     ItemOutcome::for_all(items, &Outcome::rejected(problem))

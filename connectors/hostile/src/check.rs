@@ -1,11 +1,10 @@
-//! What `check` does: whether the connection works.
+//! The behaviors of `check`.
 
 use egression_sdk::{Call, CallError, Findings};
 
 use crate::TOLD;
-use crate::behaviour::{Check, Settings};
+use crate::behavior::{Check, Settings};
 
-/// Behaves as told.
 pub(crate) fn check(call: &Call<'_>) -> Result<Findings, CallError> {
     let settings: Settings = call.settings()?;
     match settings.check {

@@ -1,4 +1,4 @@
-//! The behaviours themselves.
+//! The behaviors of `deliver`.
 
 use std::hint::black_box;
 use std::thread::sleep;
@@ -10,65 +10,64 @@ use egression_sdk::{
 };
 
 use crate::attack;
-use crate::behaviour::{Behaviour, Settings};
+use crate::behavior::{Behavior, Settings};
 
-/// How many lines `flood_log` writes, and how long each is.
+/// The number and length of the lines of `flood_log`.
 const FLOOD_LINES: u32 = 100_000;
 const FLOOD_LINE_BYTES: usize = 10_000;
 
-/// An index that no host asks for.
+/// An index that no call has.
 const WRONG_INDEX: u32 = 4_000_000_000;
 
-/// Behaves as told.
 pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
     let settings: Settings = call.settings()?;
     match settings.behave {
-        Behaviour::Ok => {}
-        Behaviour::Loop => spin(),
-        Behaviour::Trap => trap("told to trap"),
-        Behaviour::Poison if items.iter().any(|item| item.object.id == "poison") => {
+        Behavior::Ok => {}
+        Behavior::Loop => spin(),
+        Behavior::Trap => trap("told to trap"),
+        Behavior::Poison if items.iter().any(|item| item.object.id == "poison") => {
             trap("swallowed poison")
         }
-        Behaviour::Poison => {}
-        Behaviour::EatMemory => eat_memory(),
-        Behaviour::FloodLog => flood_log(call),
-        Behaviour::WrongIndex => return Ok(wrong_index()),
-        Behaviour::Twice => return Ok(twice(items)),
-        Behaviour::MissingIndex => return Ok(delivered(items.get(1..).unwrap_or_default())),
+        Behavior::Poison => {}
+        Behavior::EatMemory => eat_memory(),
+        Behavior::FloodLog => flood_log(call),
+        Behavior::WrongIndex => return Ok(wrong_index()),
+        Behavior::Twice => return Ok(twice(items)),
+        Behavior::MissingIndex => return Ok(delivered(items.get(1..).unwrap_or_default())),
         #[expect(
             clippy::disallowed_methods,
-            reason = "holding its thread is what this behaviour is for"
+            reason = "the behavior is to block its thread"
         )]
-        Behaviour::Sleep => sleep(Duration::from_secs(3_600)),
-        Behaviour::TrapAfterWrite => trap_after_write(call, &settings.target_url),
-        Behaviour::ReportThenTrap => report_then_trap(call, items),
-        Behaviour::EchoSecret => return Ok(echo_secret(call, &settings.target_url, items)),
-        Behaviour::Write => return write(call, &settings.target_url, items, |_| None),
-        Behaviour::Weigh => {
+        Behavior::Sleep => sleep(Duration::from_secs(3_600)),
+        Behavior::TrapAfterWrite => trap_after_write(call, &settings.target_url),
+        Behavior::ReportThenTrap => report_then_trap(call, items),
+        Behavior::EchoSecret => return Ok(echo_secret(call, &settings.target_url, items)),
+        Behavior::Write => return write(call, &settings.target_url, items, |_| None),
+        Behavior::Weigh => {
             return write(call, &settings.target_url, items, |item| {
                 item.object.id.parse().ok()
             });
         }
-        Behaviour::Reach => {
+        Behavior::Reach => {
             let url = settings.elsewhere_url.as_ref();
             return Ok(reach(call, url.unwrap_or(&settings.target_url), items));
         }
-        Behaviour::HugeDeposit => return Ok(attack::deposit(call, items)),
-        Behaviour::HugeSign => return Ok(attack::sign(call, items)),
-        Behaviour::SignForever => attack::sign_forever(call),
-        Behaviour::SendThousands => return Ok(attack::send_all(call, &settings.target_url, items)),
-        Behaviour::ManyHeaders => return Ok(attack::headers(call, &settings.target_url, items)),
-        Behaviour::ManyCosts => return Ok(attack::costs(call, &settings.target_url, items)),
-        Behaviour::PlaceholderBody => {
+        Behavior::HugeDeposit => return Ok(attack::deposit(call, items)),
+        Behavior::HugeSign => return Ok(attack::sign(call, items)),
+        Behavior::SignForever => attack::sign_forever(call),
+        Behavior::SendThousands => return Ok(attack::send_all(call, &settings.target_url, items)),
+        Behavior::ManyHeaders => return Ok(attack::headers(call, &settings.target_url, items)),
+        Behavior::ManyCosts => return Ok(attack::costs(call, &settings.target_url, items)),
+        Behavior::PlaceholderBody => {
             return Ok(attack::placeholders(call, &settings.target_url, items));
         }
-        Behaviour::Accept => {
+        Behavior::Accept => {
             return Ok(ItemOutcome::for_all(
                 items,
                 &Outcome::accepted("feed-7", None),
             ));
         }
-        Behaviour::ManyRemotes => return Ok(attack::remotes(items)),
+        Behavior::ManyRemotes => return Ok(attack::remotes(items)),
     }
     Ok(delivered(items))
 }
@@ -84,7 +83,7 @@ fn spin() {
     }
 }
 
-#[expect(clippy::panic, reason = "the trap is what it is for")]
+#[expect(clippy::panic, reason = "the behavior is to trap")]
 pub(crate) fn trap(why: &str) -> ! {
     panic!("{why}")
 }
@@ -93,7 +92,7 @@ fn eat_memory() {
     const CHUNK_BYTES: usize = 1024 * 1024;
     let mut eaten = Vec::new();
     loop {
-        // Filled, so that the pages are really there.
+        // Filled, so that the pages exist.
         eaten.push(black_box(vec![1_u8; CHUNK_BYTES]));
     }
 }
@@ -119,7 +118,7 @@ fn twice(items: &[Item]) -> Vec<ItemOutcome> {
     outcomes
 }
 
-/// Well-behaved: what follows is the destination's doing.
+/// The outcomes depend on the destination.
 fn write(
     call: &Call<'_>,
     url: &str,
@@ -163,7 +162,7 @@ fn report_then_trap(call: &Call<'_>, items: &[Item]) {
     trap("told to trap after a report")
 }
 
-/// What comes back must have been masked by the host before it is seen here.
+/// The host must mask the secret before the guest sees the answer.
 fn echo_secret(call: &Call<'_>, url: &str, items: &[Item]) -> Vec<ItemOutcome> {
     let saw = match call.send(&Request::get(url)) {
         Ok(response) => {

@@ -1,15 +1,15 @@
-//! A connector that misbehaves as its settings say, to test that a host holds.
+//! A connector that misbehaves according to its settings, for tests of the host.
 //!
-//! `behave` names what `deliver` does, `recall` what `reconcile` does, `check` what `check` does,
-//! `login` what `authenticate` does. See the README for the list.
+//! The setting `behave` controls `deliver`, `recall` controls `reconcile`, `check` controls
+//! `check`, and `login` controls `authenticate`. The README lists the behaviors.
 
 #![expect(
     clippy::result_large_err,
-    reason = "the contract's errors are records by value; a call makes one at most"
+    reason = "the contract's errors are records by value; a call creates at most one"
 )]
 
 mod attack;
-mod behaviour;
+mod behavior;
 mod check;
 mod deliver;
 mod login;
@@ -21,10 +21,9 @@ use egression_sdk::{
 };
 use serde_json::json;
 
-/// The secret that `tell` keeps and tells.
+/// The secret that `tell` deposits and tells.
 pub(crate) const TOLD: &str = "t0ld-S3cret-of-the-guest";
 
-/// The connector.
 pub struct Hostile;
 
 impl Connector for Hostile {
@@ -46,7 +45,7 @@ impl Connector for Hostile {
             .auth("none", &[])
             .auth("bearer", &[])
             .auth("connector", &[])
-            .settings(&behaviour::settings_schema())
+            .settings(&behavior::settings_schema())
             .host_of_setting("target_url")
             .host("needed.example")
             .host("*.needed.example")

@@ -1,11 +1,10 @@
-//! What `authenticate` does: a session, or the reason why there is none.
+//! The behaviors of `authenticate`.
 
 use egression_sdk::{Call, CallError, Problem, Session};
 
 use crate::TOLD;
-use crate::behaviour::{Login, Settings};
+use crate::behavior::{Login, Settings};
 
-/// Behaves as told.
 pub(crate) fn authenticate(call: &Call<'_>) -> Result<Session, CallError> {
     let settings: Settings = call.settings()?;
     match settings.login {

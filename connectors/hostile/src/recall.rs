@@ -1,14 +1,13 @@
-//! What `reconcile` does: whether items whose answer was lost are there.
+//! The behaviors of `reconcile`.
 
 use egression_sdk::{
     Call, CallError, Item, ItemOutcome, Outcome, Problem, Request, call_error_from_http,
     call_error_from_status,
 };
 
-use crate::behaviour::{Recall, Settings};
+use crate::behavior::{Recall, Settings};
 use crate::deliver::trap;
 
-/// Behaves as told.
 pub(crate) fn reconcile(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
     let settings: Settings = call.settings()?;
     match settings.recall {

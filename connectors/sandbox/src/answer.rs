@@ -1,7 +1,7 @@
-//! From the shop's words to outcomes.
+//! Judges the shop's answers.
 //!
-//! The shop says `{"error":{"code","message","pointer"?,"references"?,"version"?}}`. The code
-//! decides; where there is none, the status does, by the host's own table.
+//! An error of the shop is `{"error":{"code","message","pointer"?,"references"?,"version"?}}`. The
+//! code decides the outcome. Without a code, the status decides it, with the host's own table.
 
 use egression_sdk::{
     Action, Item, ObjectKey, Outcome, Problem, Remote, Response, outcome_from_status,
@@ -18,9 +18,9 @@ pub(crate) struct Answer {
     error: Option<ShopError>,
     #[serde(skip)]
     retry_after_ms: Option<u64>,
-    /// The answer to a single request came, but says nothing that can be read.
+    /// The problem of a single request's answer whose body cannot be read.
     #[serde(skip)]
-    bare: Option<Problem>,
+    unreadable: Option<Problem>,
 }
 
 #[derive(Deserialize)]
@@ -42,13 +42,12 @@ struct Reference {
 }
 
 impl Answer {
-    /// The answer to a single request. An unreadable body leaves the status, which then decides
-    /// alone.
+    /// The answer to a single request. If the body cannot be read, the status decides alone.
     pub(crate) fn of(response: &Response) -> Self {
         let mut answer = match response.json::<Self>() {
             Ok(answer) => answer,
             Err(_) => Self {
-                bare: Some(Problem::from_response(response)),
+                unreadable: Some(Problem::from_response(response)),
                 ..Self::default()
             },
         };
@@ -62,26 +61,27 @@ impl Answer {
         self.error.as_ref().map(|error| error.code.as_str())
     }
 
-    /// What became of the item.
+    /// The outcome of the item.
     pub(crate) fn outcome(self, item: &Item) -> Outcome {
         if (200..300).contains(&self.status) {
             return self.delivered(item);
         }
         let problem = self.problem();
         match self.code() {
-            // These objects must be there first: the hub waits for them, and no attempt is spent.
+            // These objects must exist first. The hub waits for them, and the attempt does not
+            // count.
             Some("reference.missing") if self.has_references() => {
                 Outcome::blocked_on(self.references())
             }
-            // A newer version is there: the hub hands the item back with that version.
-            Some("version.conflict") => Outcome::conflict(self.remote_there(item)),
-            // A create of what exists will never work; there is no version to try it with.
+            // The shop has a newer version. The hub sends the item again with that version.
+            Some("version.conflict") => Outcome::conflict(self.conflicting_remote(item)),
+            // To create an existing object never works, with no version.
             Some("version.exists") => Outcome::rejected(problem),
-            // Gone already is what a delete wants.
+            // The delete has nothing to do.
             Some("object.missing") if item.action == Action::Delete => {
                 Outcome::unchanged(Vec::new())
             }
-            // Others still refer to it; their own deletes may be on their way.
+            // Other objects refer to this one. Their own deletes may follow.
             Some("object.referenced") => Outcome::retryable(self.retry_after_ms, problem),
             _ => outcome_from_status(&self.as_response(), item).because(problem),
         }
@@ -103,7 +103,7 @@ impl Answer {
         }
     }
 
-    fn remote_there(&self, item: &Item) -> Remote {
+    fn conflicting_remote(&self, item: &Item) -> Remote {
         let mut remote = Remote::new(&item.object.object_type, &item.object.id);
         remote.version = self.error.as_ref().and_then(|error| error.version.clone());
         remote
@@ -123,7 +123,7 @@ impl Answer {
     }
 
     fn problem(&self) -> Problem {
-        match (&self.error, &self.bare) {
+        match (&self.error, &self.unreadable) {
             (Some(error), _) => error.problem(self.status),
             (None, Some(problem)) => problem.clone(),
             (None, None) => Problem::from_response(&self.as_response()),
@@ -157,12 +157,12 @@ impl ShopError {
     }
 }
 
-/// What the shop says went wrong with a whole request.
+/// The problem of a whole request.
 pub(crate) fn problem(response: &Response) -> Problem {
     Answer::of(response).problem()
 }
 
-/// The version that an update insists on: the one we know to be there. Other actions insist on
+/// The version that an update requires: the known version of the object. Other actions require
 /// none.
 pub(crate) fn expected_version(item: &Item) -> Option<&str> {
     if item.action != Action::Update {

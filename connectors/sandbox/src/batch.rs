@@ -1,7 +1,7 @@
 //! One request for all items: `POST /v1/{type}/batch`.
 //!
-//! The shop looks at each item by itself and answers in the order of the items. A request that
-//! fails as a whole is the interesting part: what does it say about the items?
+//! The shop judges each item separately and answers in the order of the items. The difficult case
+//! is a request that fails as a whole: what does it prove about each item?
 
 use egression_sdk::{
     Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Problem, Request, Response,
@@ -18,7 +18,7 @@ struct Batch<'a> {
     items: Vec<Part<'a>>,
 }
 
-/// One item as the shop takes it.
+/// One item in the shop's format.
 #[derive(Serialize)]
 struct Part<'a> {
     id: &'a str,
@@ -26,7 +26,7 @@ struct Part<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     idempotency_key: &'a str,
-    // Raw: the bytes go through as they came, without being parsed and written again.
+    // Raw, so that the bytes pass through without being parsed and serialized again.
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a RawValue>,
 }
@@ -50,7 +50,7 @@ pub(crate) fn deliver(
     url: String,
     items: &[Item],
 ) -> Result<Vec<ItemOutcome>, CallError> {
-    // An item that cannot be written into the batch is refused by itself, before anything is sent.
+    // An item that does not fit into the batch is rejected alone, before anything is sent.
     let mut outcomes = Vec::with_capacity(items.len());
     let mut sent = Vec::with_capacity(items.len());
     let mut parts = Vec::with_capacity(items.len());
@@ -66,8 +66,8 @@ pub(crate) fn deliver(
     if sent.is_empty() {
         return Ok(outcomes);
     }
-    // A shop may count items instead of requests: a limit with `counts = "items"` is drawn from by
-    // what a batch carries.
+    // If the shop counts items instead of requests, the operator sets a limit with
+    // `counts = "items"`.
     let items_sent = u32::try_from(parts.len()).unwrap_or(u32::MAX);
     let request = access
         .on(Request::post(url).json(&Batch { items: parts }))
@@ -102,8 +102,8 @@ fn part(item: &Item) -> Result<Part<'_>, Problem> {
     })
 }
 
-/// Nothing came back. Unless it is certain that nothing left either, each item is `unknown`: the
-/// host knows which actions may be repeated, and repeats them with the same bytes and keys.
+/// No answer came back. If the request may have left, each item is `unknown`. The host knows which
+/// actions may be repeated, and repeats them with the same bytes and keys.
 fn without_answer(
     call: &Call<'_>,
     error: &HttpError,
@@ -120,25 +120,24 @@ fn judge(response: &Response, items: &[&Item]) -> Result<Vec<ItemOutcome>, CallE
         return Ok(judge_parts(response, items));
     }
     let problem = answer::problem(response);
-    // 401, 413, 429 and a 503 with Retry-After: nothing of the request was applied, so the call
-    // ends as one.
+    // After 401, 413, 429 and 503 with Retry-After, nothing of the request was applied, so the
+    // whole call ends.
     if let Some(error) = call_error_from_status(response, items.len()) {
         return Err(error.because(problem));
     }
     match response.status {
         400 | 422 if items.len() > 1 => Err(CallError::BatchRefused(problem)),
-        // No such endpoint. Not to be confused with 'no such object', which makes a delete a
-        // success.
+        // The endpoint does not exist. This is not "no such object", after which a delete succeeds.
         404 | 405 => Err(CallError::SettingsInvalid(problem)),
-        // A bare 5xx proves nothing; the host's table knows what that means for each item.
+        // A bare 5xx proves nothing. The host's table decides for each item.
         _ => Ok(each(items, |item| {
             outcome_from_status(response, item).because(problem.clone())
         })),
     }
 }
 
-/// The answers are in the order of the items. One that is not where it belongs proves nothing about
-/// its item.
+/// The results are in the order of the items. A result in the wrong place proves nothing about its
+/// item.
 fn judge_parts(response: &Response, items: &[&Item]) -> Vec<ItemOutcome> {
     let results = match response.json::<Results>() {
         Ok(Results { results }) => results,
@@ -149,7 +148,7 @@ fn judge_parts(response: &Response, items: &[&Item]) -> Vec<ItemOutcome> {
         Some(result) if result.id == item.object.id => result.answer.outcome(item),
         _ => Outcome::unknown(Problem::new(
             "answer.missing",
-            "the batch's answer has no result for this item",
+            "the answer to the batch has no result for this item",
         )),
     })
 }

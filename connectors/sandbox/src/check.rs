@@ -1,4 +1,4 @@
-//! Does the connection work? Asks the shop whose account it is, and changes nothing there.
+//! Checks the connection: asks the shop for the account, and changes nothing.
 
 use egression_sdk::{Call, CallError, Findings, Problem, Request, call_error_from_http};
 use serde::Deserialize;

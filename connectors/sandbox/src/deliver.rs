@@ -1,5 +1,5 @@
-//! Where a call arrives: items of one object type and one action, at most as many as `describe`
-//! allows.
+//! The entry point of a call. It has items of one object type and one action, at most as many as
+//! `describe` allows.
 
 use egression_sdk::{Call, CallError, Item, ItemOutcome, Level, Outcome};
 
@@ -7,7 +7,7 @@ use crate::session::Access;
 use crate::settings::{Mode, Settings};
 use crate::{batch, single};
 
-/// Delivers the items in the way that the connection's settings say.
+/// Delivers the items in the mode of the connection's settings.
 pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
     let settings: Settings = call.settings()?;
     let access = Access::of(call, &settings)?;
@@ -15,8 +15,7 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
         return Ok(Vec::new());
     };
     if call.connection.dry_run {
-        // Everything but the write itself. 'Not attempted' is the truth, and the line tells the
-        // reader why.
+        // Everything except the write. The line explains the outcome to the reader.
         call.log(Level::Info, "dry run: the request was not sent");
         return Ok(ItemOutcome::for_all(items, &Outcome::NotAttempted));
     }

@@ -1,14 +1,13 @@
-//! What the connector says about itself. It describes, it never grants: an operator does.
+//! The description of the connector. It grants nothing; the operator does.
 
 use egression_sdk::{Action, Description, TypeSupport};
 use serde_json::{Value, json};
 
-/// The shop takes 100 items in a request by default. Half of it keeps a batch that is refused cheap
-/// to halve.
+/// By default, the shop takes 100 items in a request. With 50, a refused batch costs less to halve.
 const MAX_ITEMS: u32 = 50;
-/// Bodies in one call. A single body is at most 1 MiB by default at the hub.
+/// Bytes of bodies in one call. By default, the hub accepts bodies of up to 1 MiB.
 const MAX_BYTES: u64 = 2 * 1024 * 1024;
-/// How long a batch that is not full waits for more.
+/// How long a batch that is not full waits for more items.
 const MAX_WAIT_MS: u64 = 50;
 
 const ACTIONS: [Action; 4] = [
@@ -18,8 +17,8 @@ const ACTIONS: [Action; 4] = [
     Action::Upsert,
 ];
 
-/// `cargo xtask dev` sets a version of its own for each build, because a host refuses other bytes
-/// under an installed version.
+/// `cargo xtask dev` sets a new version for each build, because a host refuses other bytes under an
+/// installed version.
 const VERSION: &str = match option_env!("EGRESSION_CONNECTOR_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),
@@ -38,8 +37,8 @@ pub(crate) fn describe() -> Description {
             "brand",
             include_str!("../../../wit/schemas/standard-0.1/examples/brand.json"),
         ))
-        // The hub waits for these objects before it sends a product, and the shop refuses a product
-        // without them.
+        // The hub sends a product after its brand and categories, because the shop refuses a
+        // product without them.
         .object_type(
             supported(
                 "product",
@@ -55,7 +54,7 @@ pub(crate) fn describe() -> Description {
             )
             .reference("/product", "product"),
         )
-        // The first three are the host's work; `connector` means `authenticate` in `session.rs`.
+        // The host handles the first two schemes, and `session.rs` handles `connector`.
         .auth("bearer", &[])
         .auth("oauth2_client_credentials", &[])
         .auth("connector", &["api_key"])
@@ -64,8 +63,8 @@ pub(crate) fn describe() -> Description {
         .reusable()
 }
 
-/// All four types are delivered alike. Every action is idempotent because the shop honours
-/// idempotency keys: the same key with the same bytes gets the first answer again.
+/// All four types are delivered in the same way. All actions are idempotent, because the shop
+/// honors idempotency keys: it repeats its first answer for the same key with the same bytes.
 fn supported(object_type: &str, example: &str) -> TypeSupport {
     let mut support = TypeSupport::standard(object_type, &ACTIONS)
         .idempotent(&ACTIONS)
@@ -88,17 +87,17 @@ fn settings_schema() -> Value {
                 "type": "string",
                 "format": "uri",
                 "pattern": "^https?://",
-                "description": "Where the shop is, without /v1. Its host is the one that the connection reaches."
+                "description": "The URL of the shop, without /v1. The connection only reaches this host."
             },
             "mode": {
                 "enum": ["batch", "single"],
                 "default": "batch",
-                "description": "One request for all items of a call, or one request each."
+                "description": "One request for all items of a call, or one request per item."
             },
             "login": {
                 "type": "boolean",
                 "default": false,
-                "description": "The connector logs in by itself with the secret api_key; else the host attaches the connection's credential."
+                "description": "Whether the connector logs in with the secret api_key. If not, the host attaches the connection's credential."
             }
         }
     })

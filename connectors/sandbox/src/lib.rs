@@ -2,20 +2,19 @@
 //!
 //! Read it in this order:
 //!
-//! 1. `describe` says what the connector is. It runs without network.
-//! 2. `settings` is what an operator enters for a connection.
-//! 3. `session` shows how a connector logs in by itself and never sees the secret.
-//! 4. `check` looks whether the connection works.
-//! 5. `deliver` is where a call arrives; it goes on to `batch` (one request for all items) or
-//!    `single` (one request each).
-//! 6. `answer` turns what the shop says into outcomes. Most of a connector's worth is in such a
-//!    file.
+//! 1. `describe` describes the connector. It runs without network.
+//! 2. `settings` contains the settings of a connection, which an operator enters.
+//! 3. `session` logs in without seeing the secret.
+//! 4. `check` checks whether the connection works.
+//! 5. `deliver` is the entry point of a call. It continues in `batch` (one request for all items)
+//!    or `single` (one request per item).
+//! 6. `answer` judges the shop's answers. In most connectors, this is the most valuable file.
 //!
-//! The tests beside it run natively: a scripted channel stands for the host and the shop.
+//! The tests run natively. A scripted channel replaces the host and the shop.
 
 #![expect(
     clippy::result_large_err,
-    reason = "the contract's errors are records by value; a call makes one at most"
+    reason = "the contract's errors are records by value; a call creates at most one"
 )]
 
 mod answer;
@@ -33,7 +32,7 @@ use egression_sdk::{
     Call, CallError, Connector, Description, Findings, Item, ItemOutcome, Session, export_connector,
 };
 
-/// The connector. A type without state: an instance may be new for every call.
+/// The connector. It has no state, because each call may get a new instance.
 pub struct Sandbox;
 
 impl Connector for Sandbox {

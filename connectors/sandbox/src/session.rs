@@ -1,10 +1,10 @@
-//! Credentials, without holding them.
+//! Authenticates without seeing a secret.
 //!
-//! Either the host attaches the connection's credential (`login` off): the connector just leaves a
-//! request's auth as it is. Or the connector logs in by itself: it sends the *placeholder* of the
-//! secret `api_key`, which the host replaces as the request leaves; it deposits the token that the
-//! shop hands out; and from then on it sends the placeholder of the token. The session carries that
-//! placeholder, so one login serves every instance until it expires.
+//! Without `login`, the host attaches the connection's credential. With `login`, the connector logs
+//! in. It sends the *placeholder* of the secret `api_key`, which the host replaces when the request
+//! leaves. It then deposits the token that the shop issued, and sends the placeholder of the token
+//! in all other requests. The session contains this placeholder, so one login serves all instances
+//! until it expires.
 
 use egression_sdk::{
     Call, CallError, Problem, Request, Session, call_error_from_http, call_error_from_status,
@@ -15,19 +15,19 @@ use serde_json::json;
 use crate::answer;
 use crate::settings::Settings;
 
-/// How a request shows who it is from.
+/// How a request authenticates.
 pub(crate) enum Access {
     /// The host attaches the connection's credential.
     Host,
-    /// The value of the `Authorization` header: a placeholder in it stands for the token.
+    /// The value of the `Authorization` header, with a placeholder for the token.
     Token(String),
 }
 
 impl Access {
-    /// What this call's requests use.
+    /// The access of this call's requests.
     ///
     /// # Errors
-    /// `auth-expired` if the connector has to log in first: the host then calls `authenticate`.
+    /// `auth-expired` if the connector must log in first. The host then calls `authenticate`.
     pub(crate) fn of(call: &Call<'_>, settings: &Settings) -> Result<Self, CallError> {
         if !settings.login {
             return Ok(Self::Host);
@@ -41,7 +41,7 @@ impl Access {
         }
     }
 
-    /// The request with it.
+    /// Adds the access to a request.
     pub(crate) fn on(&self, request: Request) -> Request {
         match self {
             Self::Host => request,
@@ -58,15 +58,14 @@ struct Login {
     account: Option<String>,
 }
 
-/// Logs in. Without `login` there is nothing to do, and the session is empty.
+/// Logs in. Without `login`, the session is empty.
 pub(crate) fn authenticate(call: &Call<'_>) -> Result<Session, CallError> {
     let settings: Settings = call.settings()?;
     if !settings.login {
         return Ok(Session::new(Vec::new()));
     }
     let body = json!({ "api_key": call.placeholder("api_key")? });
-    // A login changes no object there: marked as reading only, a lost answer makes no outcome
-    // unknown.
+    // A login changes no object. Declared as reading only, a lost answer makes no outcome unknown.
     let request = Request::post(settings.url("login"))
         .json(&body)
         .placeholders_in_json()
@@ -78,8 +77,7 @@ pub(crate) fn authenticate(call: &Call<'_>) -> Result<Session, CallError> {
     })?;
     match response.status {
         200 => {}
-        // Here 401 does not mean that a token expired: the key itself is refused, and only a person
-        // can help.
+        // At a login, 401 means that the shop refuses the key itself. Only a person can fix that.
         401 | 403 => return Err(CallError::AuthRejected(answer::problem(&response))),
         _ => return Err(refused(&response)),
     }
@@ -98,7 +96,7 @@ pub(crate) fn authenticate(call: &Call<'_>) -> Result<Session, CallError> {
     })
 }
 
-/// An answer that was not a success, to a request that carries no items.
+/// The call error for a failed request without items.
 pub(crate) fn refused(response: &egression_sdk::Response) -> CallError {
     let problem = answer::problem(response);
     match call_error_from_status(response, 1) {

@@ -1,5 +1,5 @@
-//! What an operator enters for a connection. The host has checked it against the schema in
-//! `describe`.
+//! The settings of a connection, which an operator enters. The host checks them against the schema
+//! in `describe`.
 
 use egression_sdk::{ObjectKey, Problem, path_segment};
 use serde::Deserialize;
@@ -15,24 +15,24 @@ pub(crate) struct Settings {
     pub(crate) login: bool,
 }
 
-/// How items travel.
+/// How items are sent.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// One request for all items of a call.
     #[default]
     Batch,
-    /// One request each.
+    /// One request per item.
     Single,
 }
 
 impl Settings {
-    /// A path of the shop's API, below `/v1`.
+    /// The URL of a path below `/v1`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/v1/{path}", self.base_url.trim_end_matches('/'))
     }
 
-    /// One object's address. An id is data and may hold anything, so it is encoded.
+    /// The URL of an object. Its id may contain any character, so it is encoded.
     pub(crate) fn object_url(&self, object: &ObjectKey) -> Result<String, Problem> {
         Ok(self.url(&format!(
             "{}/{}",
@@ -41,7 +41,7 @@ impl Settings {
         )))
     }
 
-    /// Where a batch of one type goes.
+    /// The URL for batches of one object type.
     pub(crate) fn batch_url(&self, object_type: &str) -> String {
         self.url(&format!("{object_type}/batch"))
     }

@@ -1,8 +1,8 @@
 //! One request for each item: `PUT` or `DELETE /v1/{type}/{id}`.
 //!
-//! A call's items may belong to one partition key, so they go one after the other (`send_all` would
-//! let them overtake each other). Each is reported as soon as it is known: if this instance dies in
-//! the middle, what was settled stays settled.
+//! The items of a call may belong to one partition key, so they are sent one after the other. With
+//! `send_all`, they could overtake each other. Each outcome is reported at once, so that it
+//! survives a trap of this instance.
 
 use egression_sdk::{
     Action, Call, CallError, HttpError, Item, ItemOutcome, Outcome, Request, Response,
@@ -13,13 +13,13 @@ use crate::answer::{self, Answer};
 use crate::session::Access;
 use crate::settings::Settings;
 
-/// What one request means for the call.
+/// The effect of one request on the call.
 enum Step {
-    /// The item is settled; the next one may go.
+    /// The item is settled; the next item follows.
     Settled(Outcome),
-    /// The item is settled, and going on is pointless or would overtake it.
+    /// The item is settled; another item would overtake it.
     SettledLast(Outcome),
-    /// Nothing of this item was applied, and no other would fare better.
+    /// Nothing of this item was applied, and the next item would fail in the same way.
     End(CallError),
 }
 
@@ -39,25 +39,25 @@ pub(crate) fn deliver(
             },
             Err(problem) => Step::Settled(Outcome::rejected(problem)),
         };
-        let (outcome, go_on) = match step {
+        let (outcome, more) = match step {
             Step::Settled(outcome) => (outcome, true),
             Step::SettledLast(outcome) => (outcome, false),
             Step::End(error) => return Err(error),
         };
         let stop = call.report(item.settled(outcome));
-        if stop || !go_on {
+        if stop || !more {
             break;
         }
     }
-    // All before are reported. Nothing was sent for those behind, so they wait and spend no
-    // attempt.
+    // The items before are reported. Nothing was sent for the rest, so their attempt does not
+    // count.
     Ok(rest
         .map(|item| item.settled(Outcome::NotAttempted))
         .collect())
 }
 
-/// The action becomes a precondition (RFC 9110, 13.1): the shop has one address for create, update
-/// and upsert.
+/// The shop has one URL for create, update and upsert. A precondition (RFC 9110, 13.1) expresses
+/// the action.
 fn request(access: &Access, url: String, item: &Item) -> Request {
     let request = match item.action {
         Action::Delete => Request::delete(url),
@@ -77,19 +77,18 @@ fn request(access: &Access, url: String, item: &Item) -> Request {
 }
 
 fn answered(response: &Response, item: &Item) -> Step {
-    // 401, 429 and a 503 with Retry-After concern every item alike.
+    // 401, 429 and 503 with Retry-After apply to all items.
     if let Some(error) = call_error_from_status(response, 1) {
         return Step::End(error.because(answer::problem(response)));
     }
     let answer = Answer::of(response);
     if matches!(response.status, 404 | 405) && answer.code().is_none() {
-        // No such endpoint. Not to be confused with 'no such object', which makes a delete a
-        // success.
+        // The endpoint does not exist. This is not "no such object", after which a delete succeeds.
         return Step::End(CallError::SettingsInvalid(answer::problem(response)));
     }
     match answer.outcome(item) {
-        // It will be sent again. The next one could be of the same partition key, and must not
-        // overtake it.
+        // The item will be sent again. The next item may belong to the same partition key, and must
+        // not overtake it.
         outcome @ (Outcome::Retryable(_)
         | Outcome::Throttled(_)
         | Outcome::Conflict(_)
@@ -101,7 +100,7 @@ fn answered(response: &Response, item: &Item) -> Step {
 fn without_answer(call: &Call<'_>, error: &HttpError) -> Step {
     match call_error_from_http(error, false, call.now_ms()) {
         Some(call_error) => Step::End(call_error),
-        // This item's answer is lost: nothing may overtake it either.
+        // The answer is lost. The next item must not overtake this one.
         None => Step::SettledLast(outcome_from_http(error, false, call.now_ms())),
     }
 }

@@ -1,4 +1,4 @@
-//! Native tests against a scripted shop: one file for each way of delivering, one for the rest.
+//! Native tests against a scripted shop.
 
 mod batch;
 mod connection;
@@ -19,7 +19,7 @@ fn connection(mode: &str) -> Connection {
     Connection::new(&json!({ "base_url": "https://shop.test/", "mode": mode }))
 }
 
-/// A connection that logs in by itself.
+/// A connection that logs in.
 fn login_connection() -> Connection {
     Connection::new(&json!({ "base_url": "https://shop.test", "login": true }))
 }
@@ -28,7 +28,7 @@ fn body() -> Value {
     json!({ "name": { "en": "Adapter" }, "brand": { "type": "brand", "id": "8086" } })
 }
 
-/// Products p0, p1, …, with their indexes.
+/// The products p0, p1, … with their indices.
 fn products(action: Action, count: u32) -> Vec<Item> {
     let body = (action != Action::Delete).then(body);
     (0..count)

@@ -1,14 +1,12 @@
-//! A connector that traps in `describe`, so that a host can show how it refuses one at
-//! installation.
+//! A connector that traps in `describe`, for a test that the host refuses to install it.
 
 use egression_sdk::{Call, CallError, Connector, Description, Item, ItemOutcome, export_connector};
 
-/// The connector.
 pub struct TrapDescribe;
 
 impl Connector for TrapDescribe {
-    /// Traps: the guest profile aborts on a panic.
-    #[expect(clippy::panic, reason = "the trap is what it is for")]
+    /// Traps, because the guest profile aborts on a panic.
+    #[expect(clippy::panic, reason = "the behavior is to trap")]
     fn describe() -> Description {
         panic!("this connector traps in describe")
     }

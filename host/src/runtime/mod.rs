@@ -3,7 +3,7 @@
 //! - [`Runtime`] owns the engine and the threads on which guests run.
 //! - `registry/` decides which components are accepted, and which version a call gets.
 //! - `instance/` runs one call in one guest: it creates or reuses the instance, bounds it, and
-//!   turns its end into a [`CallEnd`].
+//!   turns its end into a [`CallEnd`](connector_call::CallEnd).
 //! - `v0_1/` translates between the contract's records and the host's types.
 //! - [`Connector`] is one accepted version; its methods are the functions of the contract.
 //! - [`Abilities`] is the guest's access to the world. The caller passes an implementation with

@@ -1,9 +1,9 @@
-//! A connector for a destination that takes a feed first and decides later, with every optional
-//! interface.
+//! A connector for a destination that accepts a feed and decides later, with all optional
+//! interfaces.
 
 #![expect(
     clippy::result_large_err,
-    reason = "the contract's errors are records by value; a call makes one at most"
+    reason = "the contract's errors are records by value; a call creates at most one"
 )]
 
 use egression_sdk::{
@@ -30,7 +30,7 @@ impl Connector for Feeds {
             .host("feeds.example.com")
     }
 
-    /// One feed for all items: they share its id as their token.
+    /// Sends one feed for all items. Its id is the token of each item.
     fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome>, CallError> {
         let bodies: Vec<_> = items
             .iter()

@@ -1,4 +1,4 @@
-//! A complete connector: it puts products to a shop that takes them one by one.
+//! A complete connector: it sends products to a shop, one request per product.
 
 use egression_sdk::{
     Action, Call, CallError, Connector, Description, Item, ItemOutcome, Outcome, Request,

@@ -11,7 +11,7 @@ fn batch() -> Expected {
     Expected::post(format!("{SHOP}/product/batch")).auth_connection()
 }
 
-/// Delivers so many products in one batch that is answered so.
+/// Delivers `count` products in one batch that gets this reply.
 fn answered(action: Action, count: u32, reply: Reply) -> Result<Vec<ItemOutcome>, CallError> {
     let channel = ScriptedChannel::new().expect(batch(), reply);
     deliver(
@@ -22,7 +22,7 @@ fn answered(action: Action, count: u32, reply: Reply) -> Result<Vec<ItemOutcome>
     )
 }
 
-/// The outcome of one product whose result in the batch is this.
+/// The outcome of one product with this result in the batch.
 fn result_of(action: Action, result: Value) -> Outcome {
     let mut outcomes = answered(action, 1, Reply::json(200, &json!({ "results": [result] })))
         .expect("the batch was answered");
@@ -42,7 +42,7 @@ fn whole_refusal(status: u16, code: &str) -> Reply {
 }
 
 #[test]
-fn items_travel_together_and_are_answered_one_by_one() {
+fn batch_has_one_result_per_item() {
     let expected = batch().json(json!({ "items": [
         { "id": "p0", "action": "upsert", "idempotency_key": "key-product-p0", "body": body() },
         { "id": "p1", "action": "upsert", "idempotency_key": "key-product-p1", "body": body() },
@@ -69,7 +69,7 @@ fn items_travel_together_and_are_answered_one_by_one() {
 }
 
 #[test]
-fn only_an_update_insists_on_the_version_we_know() {
+fn update_alone_requires_the_known_version() {
     for (action, word, version) in [
         (Action::Update, "update", Some("7")),
         (Action::Upsert, "upsert", None),
@@ -92,14 +92,14 @@ fn only_an_update_insists_on_the_version_we_know() {
 }
 
 #[test]
-fn a_missing_reference_blocks_on_the_objects_named() {
+fn missing_references_block_the_item() {
     let mut result = error(422, "reference.missing");
     result["error"]["references"] = json!([{ "type": "brand", "id": "8086" }]);
     assert_eq!(
         result_of(Action::Upsert, result),
         Outcome::blocked_on(vec![ObjectKey::new("brand", "8086")])
     );
-    // Without names there is nothing to wait for.
+    // Without references, there is nothing to wait for.
     assert!(matches!(
         result_of(Action::Upsert, error(422, "reference.missing")),
         Outcome::Rejected(_)
@@ -107,7 +107,7 @@ fn a_missing_reference_blocks_on_the_objects_named() {
 }
 
 #[test]
-fn a_conflict_carries_the_version_there() {
+fn conflict_has_the_version_of_the_shop() {
     let mut result = error(412, "version.conflict");
     result["error"]["version"] = json!("9");
     assert_eq!(
@@ -117,7 +117,7 @@ fn a_conflict_carries_the_version_there() {
 }
 
 #[test]
-fn bad_data_is_rejected_with_its_pointer() {
+fn invalid_data_is_rejected_with_its_pointer() {
     let mut result = error(400, "body.invalid");
     result["error"]["pointer"] = json!("/name");
     match result_of(Action::Upsert, result) {
@@ -135,13 +135,13 @@ fn bad_data_is_rejected_with_its_pointer() {
 }
 
 #[test]
-fn what_is_gone_already_is_deleted() {
+fn missing_object_counts_as_deleted() {
     let missing = || error(404, "object.missing");
     assert_eq!(
         result_of(Action::Delete, missing()),
         Outcome::unchanged(Vec::new())
     );
-    // For an update the host decides, by the status that is passed through.
+    // For an update, the host decides by the status.
     assert!(
         matches!(result_of(Action::Update, missing()), Outcome::Rejected(p) if p.http_status == Some(404))
     );
@@ -156,24 +156,24 @@ fn what_is_gone_already_is_deleted() {
 }
 
 #[test]
-fn a_refused_batch_is_for_the_host_to_halve() {
+fn refused_batch_ends_the_call() {
     let refused = |count| answered(Action::Upsert, count, whole_refusal(413, "batch.refused"));
     assert!(
         matches!(refused(2), Err(CallError::BatchRefused(p)) if p.code == "batch.refused" && p.http_status == Some(413))
     );
-    // Alone there is nothing left to halve.
+    // A single item cannot be halved.
     let alone = refused(1).expect("one item is judged by itself");
     assert!(matches!(&alone[0].outcome, Outcome::Rejected(_)));
 }
 
 #[test]
-fn an_expired_token_ends_the_call() {
+fn expired_token_ends_the_call() {
     let ended = answered(Action::Upsert, 2, whole_refusal(401, "token.expired"));
     assert!(matches!(ended, Err(CallError::AuthExpired(p)) if p.code == "token.expired"));
 }
 
 #[test]
-fn throttling_says_for_how_long() {
+fn throttling_has_the_time_of_the_shop() {
     let reply = whole_refusal(429, "limit.exceeded")
         .header("Retry-After", "3")
         .header("Retry-After-Ms", "2100");
@@ -185,7 +185,7 @@ fn throttling_says_for_how_long() {
 }
 
 #[test]
-fn a_server_error_proves_nothing() {
+fn server_error_proves_nothing() {
     let outcomes = answered(Action::Upsert, 2, Reply::status(503)).expect("judged by item");
     for outcome in outcomes {
         assert!(
@@ -198,7 +198,7 @@ fn a_server_error_proves_nothing() {
 }
 
 #[test]
-fn a_lost_answer_leaves_every_item_unknown() {
+fn lost_answer_makes_all_items_unknown() {
     let outcomes = answered(Action::Upsert, 2, Reply::lost()).expect("judged by item");
     assert_eq!(outcomes.len(), 2);
     for outcome in outcomes {
@@ -207,7 +207,7 @@ fn a_lost_answer_leaves_every_item_unknown() {
 }
 
 #[test]
-fn what_was_never_sent_costs_nothing() {
+fn unsent_batch_ends_the_call() {
     let ended = answered(Action::Upsert, 2, Reply::never_sent());
     assert!(matches!(ended, Err(CallError::Unavailable(_))));
     let ended = answered(Action::Upsert, 2, Reply::denied());
@@ -215,14 +215,14 @@ fn what_was_never_sent_costs_nothing() {
 }
 
 #[test]
-fn a_closed_limit_throttles_until_it_opens() {
-    // The scripted clock stands at 2026-01-01T00:00:00Z.
+fn closed_limit_throttles_until_it_opens() {
+    // The time of the scripted channel is 2026-01-01T00:00:00Z.
     let ended = answered(Action::Upsert, 2, Reply::limited(1_767_225_600_000 + 700));
     assert!(matches!(ended, Err(CallError::Throttled(t)) if t.retry_after == 700));
 }
 
 #[test]
-fn answers_that_do_not_fit_prove_nothing() {
+fn mismatched_answer_proves_nothing() {
     let cut = Reply::json(
         200,
         &json!({ "results": [{ "id": "p0", "status": 200, "version": "1" }] }),
@@ -240,13 +240,13 @@ fn answers_that_do_not_fit_prove_nothing() {
 }
 
 #[test]
-fn a_wrong_address_is_no_missing_object() {
+fn wrong_url_is_no_missing_object() {
     let ended = answered(Action::Delete, 2, Reply::status(404));
     assert!(matches!(ended, Err(CallError::SettingsInvalid(_))));
 }
 
 #[test]
-fn a_body_that_is_no_json_is_refused_alone() {
+fn invalid_json_body_is_rejected_alone() {
     let channel = ScriptedChannel::new().expect(
         batch().json(json!({ "items": [
             { "id": "p1", "action": "upsert", "idempotency_key": "key-product-p1", "body": body() }
@@ -263,7 +263,7 @@ fn a_body_that_is_no_json_is_refused_alone() {
 }
 
 #[test]
-fn a_dry_run_sends_nothing() {
+fn dry_run_sends_nothing() {
     let channel = ScriptedChannel::new();
     let mut connection = connection("batch");
     connection.dry_run = true;

@@ -1,4 +1,4 @@
-//! Logging in, checking, and using the token without seeing it.
+//! Login, check, and use of the token through its placeholder.
 
 use egression_sdk::{
     Action, Call, CallError, Connection, Connector, Deposit, Expected, Findings, Reply,
@@ -20,7 +20,7 @@ fn authenticate(channel: &ScriptedChannel, connection: &Connection) -> Result<Se
 }
 
 #[test]
-fn a_login_deposits_the_token_and_hands_on_its_placeholder() {
+fn login_deposits_the_token_and_keeps_its_placeholder() {
     let channel = ScriptedChannel::new().secret("api_key");
     let key = channel.placeholder_of("api_key");
     let channel = channel
@@ -58,7 +58,7 @@ fn a_login_deposits_the_token_and_hands_on_its_placeholder() {
 }
 
 #[test]
-fn a_refused_key_asks_for_a_person() {
+fn login_with_a_refused_key_is_auth_rejected() {
     let refused = json!({ "error": { "code": "login.refused", "message": "no such key" } });
     let channel = ScriptedChannel::new()
         .secret("api_key")
@@ -71,7 +71,7 @@ fn a_refused_key_asks_for_a_person() {
 }
 
 #[test]
-fn a_login_that_fails_for_other_reasons_may_be_repeated() {
+fn login_that_fails_otherwise_can_be_repeated() {
     for (reply, after) in [
         (Reply::status(503), None),
         (Reply::never_sent(), None),
@@ -92,7 +92,7 @@ fn a_login_that_fails_for_other_reasons_may_be_repeated() {
 }
 
 #[test]
-fn without_a_session_the_host_is_asked_for_one() {
+fn delivery_without_a_session_is_auth_expired() {
     let channel = ScriptedChannel::new();
     let items = products(Action::Upsert, 1);
     for session in [None, Some(Session::new(Vec::new()))] {
@@ -102,13 +102,13 @@ fn without_a_session_the_host_is_asked_for_one() {
 }
 
 #[test]
-fn a_managed_credential_needs_no_login() {
+fn managed_credential_needs_no_login() {
     let session = authenticate(&ScriptedChannel::new(), &connection("batch"));
     assert_eq!(session, Ok(Session::new(Vec::new())));
 }
 
 #[test]
-fn a_check_tells_whose_account_it_is() {
+fn check_returns_the_account() {
     let account = || {
         Expected::get(format!("{SHOP}/account"))
             .auth_connection()
@@ -141,7 +141,7 @@ fn a_check_tells_whose_account_it_is() {
 }
 
 #[test]
-fn settings_that_do_not_fit_are_named() {
+fn invalid_settings_are_named() {
     let wrong = Connection::new(&json!({ "mode": "batch" }));
     let ended = deliver(
         &ScriptedChannel::new(),

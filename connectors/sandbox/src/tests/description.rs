@@ -1,4 +1,4 @@
-//! The description fits the hub's standard bodies.
+//! The description matches the standard bodies.
 
 use egression_sdk::{BodyFormat, Connector};
 use serde_json::Value;
@@ -11,7 +11,7 @@ fn first_of(pointer: &str) -> String {
 }
 
 #[test]
-fn every_type_has_a_standard_body_whose_example_holds_its_references() {
+fn object_types_have_examples_with_all_references() {
     let description = Sandbox::describe();
     let types: Vec<&str> = description
         .object_types
@@ -37,7 +37,7 @@ fn every_type_has_a_standard_body_whose_example_holds_its_references() {
 }
 
 #[test]
-fn the_schema_of_the_settings_names_what_the_settings_read() {
+fn settings_schema_has_all_settings() {
     let schema: Value =
         serde_json::from_str(&Sandbox::describe().settings_schema).expect("a schema is JSON");
     let mut names: Vec<&String> = schema["properties"]
@@ -50,7 +50,7 @@ fn the_schema_of_the_settings_names_what_the_settings_read() {
 }
 
 #[test]
-fn the_examples_are_those_of_the_schemas() {
+fn examples_are_those_of_the_schemas() {
     let schemas = [
         include_str!("../../../../wit/schemas/standard-0.1/category.json"),
         include_str!("../../../../wit/schemas/standard-0.1/brand.json"),

@@ -1,4 +1,4 @@
-//! One request for each item, in order, each settled at once.
+//! One request per item, in order, with each item settled at once.
 
 use egression_sdk::{
     Action, CallError, Expected, Item, ObjectKey, Outcome, Remote, Reply, ScriptedChannel,
@@ -22,7 +22,7 @@ fn refusal(status: u16, code: &str) -> Value {
     json!({ "error": { "code": code, "message": format!("refused with {status}") } })
 }
 
-/// The one item's outcome, which was reported and not returned.
+/// The outcome of one item, which is reported and not returned.
 fn reported(expected: Expected, reply: Reply, item: &Item) -> Outcome {
     let channel = ScriptedChannel::new().expect(expected, reply);
     let returned = deliver(
@@ -38,7 +38,7 @@ fn reported(expected: Expected, reply: Reply, item: &Item) -> Outcome {
 }
 
 #[test]
-fn items_go_one_after_the_other_and_are_reported_each() {
+fn items_are_sent_in_order_and_reported_each() {
     let channel = ScriptedChannel::new()
         .expect(
             put("p0")
@@ -94,14 +94,14 @@ fn actions_become_preconditions() {
 }
 
 #[test]
-fn an_id_is_data_and_stays_in_its_segment() {
+fn id_stays_in_its_url_segment() {
     let item = Item::new(Action::Delete, "brand", "a/b c", None);
     let expected = Expected::delete(format!("{SHOP}/brand/a%2Fb%20c"));
     assert_eq!(
         reported(expected, Reply::status(204), &item),
         Outcome::delivered(Vec::new())
     );
-    // These name another folder, however they are written: nothing is sent.
+    // No encoding preserves these ids, so nothing is sent.
     for id in [".", ".."] {
         let channel = ScriptedChannel::new();
         let returned = deliver(
@@ -118,7 +118,7 @@ fn an_id_is_data_and_stays_in_its_segment() {
 }
 
 #[test]
-fn a_deleted_object_may_be_gone_already_but_the_address_must_be_right() {
+fn delete_tells_a_missing_object_from_a_wrong_url() {
     let item = products(Action::Delete, 1).remove(0);
     let delete = || Expected::delete(format!("{SHOP}/product/p0"));
     let gone = Reply::json(404, &refusal(404, "object.missing"));
@@ -132,7 +132,7 @@ fn a_deleted_object_may_be_gone_already_but_the_address_must_be_right() {
 }
 
 #[test]
-fn references_and_conflicts_are_told_apart() {
+fn missing_reference_and_conflict_are_distinct() {
     let item = &products(Action::Update, 1)[0];
     let mut missing = refusal(422, "reference.missing");
     missing["error"]["references"] = json!([{ "type": "category", "id": "network" }]);
@@ -149,7 +149,7 @@ fn references_and_conflicts_are_told_apart() {
 }
 
 #[test]
-fn what_is_settled_stays_settled_when_the_token_expires() {
+fn settled_items_stay_settled_when_the_token_expires() {
     let channel = ScriptedChannel::new()
         .expect(put("p0"), stored("p0", "1"))
         .expect(put("p1"), Reply::json(401, &refusal(401, "token.revoked")));
@@ -176,7 +176,7 @@ fn throttling_and_closed_limits_end_the_call() {
 }
 
 #[test]
-fn nothing_overtakes_an_item_that_will_be_sent_again() {
+fn unsettled_item_is_not_overtaken() {
     let mut stale = refusal(412, "version.conflict");
     stale["error"]["version"] = json!("9");
     for reply in [Reply::lost(), Reply::status(500), Reply::json(412, &stale)] {
@@ -200,7 +200,7 @@ fn nothing_overtakes_an_item_that_will_be_sent_again() {
 }
 
 #[test]
-fn what_is_refused_for_good_lets_the_next_one_pass() {
+fn rejected_item_does_not_stop_the_next_one() {
     let mut missing = refusal(422, "reference.missing");
     missing["error"]["references"] = json!([{ "type": "brand", "id": "8086" }]);
     let channel = ScriptedChannel::new()
@@ -217,7 +217,7 @@ fn what_is_refused_for_good_lets_the_next_one_pass() {
 }
 
 #[test]
-fn a_server_error_is_retried_and_a_refused_connection_ends_the_call() {
+fn server_error_is_retried_and_refused_connection_ends_the_call() {
     let item = &products(Action::Upsert, 1)[0];
     assert!(
         matches!(reported(put("p0"), Reply::status(503), item), Outcome::Retryable(r) if r.problem.http_status == Some(503))
@@ -233,7 +233,7 @@ fn a_server_error_is_retried_and_a_refused_connection_ends_the_call() {
 }
 
 #[test]
-fn it_stops_when_the_host_asks() {
+fn delivery_stops_when_the_host_asks() {
     let channel = ScriptedChannel::new()
         .stop_after_reports(1)
         .expect(put("p0"), stored("p0", "1"));

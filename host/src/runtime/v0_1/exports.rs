@@ -6,6 +6,7 @@ use egression_core::domain::problem::Problem;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
+use super::bindings::egression::connector::model as wit;
 use super::bindings::exports::egression::connector::{
     connector, reconciliation, settings_migration, settlement,
 };
@@ -93,8 +94,7 @@ impl Guest {
         frame: &ConnectionFrame,
         previous: Option<Session>,
     ) -> Answered<Session> {
-        let connection = outgoing::connection(frame, store.data().now());
-        let previous = previous.map(outgoing::session);
+        let (connection, previous) = arguments(store, frame, previous);
         let answer = self
             .connector
             .call_authenticate(&mut *store, &connection, previous.as_ref())
@@ -110,8 +110,7 @@ impl Guest {
         frame: &ConnectionFrame,
         session: Option<Session>,
     ) -> Answered<Findings> {
-        let connection = outgoing::connection(frame, store.data().now());
-        let session = session.map(outgoing::session);
+        let (connection, session) = arguments(store, frame, session);
         let answer = self
             .connector
             .call_check(&mut *store, &connection, session.as_ref())
@@ -126,8 +125,7 @@ impl Guest {
         session: Option<Session>,
         items: Vec<Item>,
     ) -> Answered<Vec<(u32, Outcome)>> {
-        let connection = outgoing::connection(frame, store.data().now());
-        let session = session.map(outgoing::session);
+        let (connection, session) = arguments(store, frame, session);
         let items = outgoing::items(items);
         let answer = self
             .connector
@@ -146,8 +144,7 @@ impl Guest {
         let Some(settlement) = &self.settlement else {
             return Ok(Err(missing("settlement")));
         };
-        let connection = outgoing::connection(frame, store.data().now());
-        let session = session.map(outgoing::session);
+        let (connection, session) = arguments(store, frame, session);
         let tokens: Vec<settlement::Pending> = tokens.into_iter().map(outgoing::pending).collect();
         let answer = settlement
             .call_poll(&mut *store, &connection, session.as_ref(), &tokens)
@@ -167,8 +164,7 @@ impl Guest {
         let Some(reconciliation) = &self.reconciliation else {
             return Ok(Err(missing("reconciliation")));
         };
-        let connection = outgoing::connection(frame, store.data().now());
-        let session = session.map(outgoing::session);
+        let (connection, session) = arguments(store, frame, session);
         let items = outgoing::items(items);
         let answer = reconciliation
             .call_reconcile(&mut *store, &connection, session.as_ref(), &items)
@@ -190,6 +186,15 @@ impl Guest {
             .await?;
         Ok(answer.map_err(|why| CallError::SettingsInvalid(incoming::problem(why))))
     }
+}
+
+fn arguments(
+    store: &Store<GuestState>,
+    frame: &ConnectionFrame,
+    session: Option<Session>,
+) -> (wit::Connection, Option<wit::Session>) {
+    let connection = outgoing::connection(frame, store.data().now());
+    (connection, session.map(outgoing::session))
 }
 
 fn missing(interface: &str) -> CallError {

@@ -1,4 +1,4 @@
-//! What a test expects of a request, and where a request differs from it.
+//! The request that a test expects, and its differences from the actual request.
 
 use std::fmt::{Display, Formatter};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::Request;
 
-/// One expected request. Only what is named is compared.
+/// One expected request. Only the parts that the test sets are compared.
 #[derive(Clone, Debug)]
 pub struct Expected {
     method: String,
@@ -18,7 +18,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Any method, and the whole URL.
+    /// A request with this method and this whole URL.
     pub fn new(method: &str, url: impl Into<String>) -> Self {
         Self {
             method: method.to_owned(),
@@ -50,49 +50,49 @@ impl Expected {
         Self::new("DELETE", url)
     }
 
-    /// With this header.
+    /// Requires this header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), Some(value.into())));
         self
     }
 
-    /// Without a header of this name.
+    /// Requires that there is no header of this name.
     #[must_use]
     pub fn no_header(mut self, name: &str) -> Self {
         self.headers.push((name.to_owned(), None));
         self
     }
 
-    /// With a body that is the same JSON value.
+    /// Requires a body with the same JSON value.
     #[must_use]
     pub fn json(mut self, body: Value) -> Self {
         self.json = Some(body);
         self
     }
 
-    /// With the connection's own credential.
+    /// Requires the connection's own credential.
     #[must_use]
     pub fn auth_connection(mut self) -> Self {
         self.connection_auth = Some(true);
         self
     }
 
-    /// Without the connection's own credential.
+    /// Requires that the connection's own credential is not used.
     #[must_use]
     pub fn auth_none(mut self) -> Self {
         self.connection_auth = Some(false);
         self
     }
 
-    /// Marked as reading only.
+    /// Requires that the request only reads.
     #[must_use]
     pub fn reads_only(mut self) -> Self {
         self.reads_only = Some(true);
         self
     }
 
-    /// Every difference, as one line each.
+    /// All differences, one line each.
     pub(super) fn differences(&self, request: &Request) -> Vec<String> {
         let mut found = Vec::new();
         let mut compare = |what: &str, expected: String, got: String| {
@@ -134,7 +134,7 @@ impl Display for Expected {
     }
 }
 
-/// A request as a failed test shows it.
+/// The text of a request in a failed test.
 pub(super) fn shown(request: &Request) -> String {
     let mut text = format!("  {} {}", request.method(), request.url());
     for header in request.headers() {

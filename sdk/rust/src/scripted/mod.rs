@@ -1,9 +1,8 @@
-//! A channel that plays a script, for native unit tests of connectors.
+//! A channel that follows a script, for native unit tests of connectors.
 //!
-//! Requests are compared with what the test expects, in order, and answered with what it says;
-//! everything else a connector does is recorded. What a real host would refuse is refused here,
-//! too: a request that carries a placeholder where none is replaced fails the test. A script that
-//! was not played to its end fails the test as the channel is dropped.
+//! It compares requests with the script, in order, and returns the replies of the script. It
+//! records all other calls. A request with a placeholder in a place where no host replaces it fails
+//! the test. When the channel is dropped, a script with remaining requests fails the test.
 
 mod expected;
 mod placeholders;
@@ -20,19 +19,19 @@ use crate::{
     Response, SignRequest,
 };
 
-/// The clock of a new scripted channel, in milliseconds since the Unix epoch: 2026-01-01T00:00:00Z.
+/// The time of a scripted channel, in milliseconds since the Unix epoch: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
 
 /// A line that the connector logged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogLine {
-    /// How important it is.
+    /// The level.
     pub level: Level,
     /// The text.
     pub message: String,
-    /// The item it belongs to; none: every item of the call.
+    /// The item that the line is about; none means all items of the call.
     pub item: Option<u32>,
-    /// Free key-value pairs.
+    /// Key-value pairs.
     pub attrs: Vec<Attr>,
 }
 
@@ -41,26 +40,26 @@ pub struct LogLine {
 pub struct Deposit {
     /// The secret's name.
     pub name: String,
-    /// What the destination handed out.
+    /// The secret.
     pub value: String,
-    /// In milliseconds since the Unix epoch.
+    /// The expiry, in milliseconds since the Unix epoch.
     pub expires_at_ms: Option<u64>,
 }
 
-/// What the connector told of a limit.
+/// A limit that the connector observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// The limit's name in the description; none: the connection's own.
+    /// The limit's name in the description; none means the connection's own limit.
     pub bucket: Option<String>,
-    /// How many there are.
+    /// The size of the limit.
     pub limit: Option<u64>,
-    /// How many are left.
+    /// How much of the limit is left.
     pub remaining: Option<u64>,
-    /// How long until all are there again, in milliseconds.
+    /// The time until the limit is full again, in milliseconds.
     pub reset_ms: Option<u64>,
 }
 
-/// The scripted channel. One test may use it for several calls in a row.
+/// The scripted channel. A test may use it for several calls, one after the other.
 #[derive(Default)]
 pub struct ScriptedChannel {
     state: RefCell<State>,
@@ -81,21 +80,21 @@ struct State {
 }
 
 impl ScriptedChannel {
-    /// A channel that expects nothing, knows no secret and stands at 2026-01-01T00:00:00Z.
+    /// A channel that expects no request, has no secret, and whose time is 2026-01-01T00:00:00Z.
     pub fn new() -> Self {
         let channel = Self::default();
         channel.state.borrow_mut().now_ms = START_MS;
         channel
     }
 
-    /// Expects this request next, and answers so.
+    /// Expects this request next, and returns this reply.
     #[must_use]
     pub fn expect(self, expected: Expected, reply: Reply) -> Self {
         self.state.borrow_mut().script.push_back((expected, reply));
         self
     }
 
-    /// Gives the connection a secret.
+    /// Adds a secret of the connection.
     #[must_use]
     pub fn secret(self, name: &str) -> Self {
         self.state
@@ -105,27 +104,27 @@ impl ScriptedChannel {
         self
     }
 
-    /// Lets the hub know an object at the destination.
+    /// Adds known remote ids of an object.
     #[must_use]
     pub fn known(self, key: ObjectKey, remotes: Vec<Remote>) -> Self {
         self.state.borrow_mut().known.push((key, remotes));
         self
     }
 
-    /// Asks the connector to stop from the report of that many outcomes on.
+    /// Asks the connector to stop after this many reported outcomes.
     #[must_use]
     pub fn stop_after_reports(self, outcomes: usize) -> Self {
         self.state.borrow_mut().stop_after_reports = Some(outcomes);
         self
     }
 
-    /// The placeholder of a secret as it is now.
+    /// The placeholder of a secret's current generation.
     ///
     /// # Panics
-    /// If the test gave the connection no such secret.
+    /// If the connection has no such secret.
     pub fn placeholder_of(&self, name: &str) -> String {
         self.placeholder(name)
-            .expect("the test gives the connection this secret, or the connector deposited it")
+            .expect("the test adds this secret, or the connector deposits it")
     }
 
     /// The requests sent so far, in order.
@@ -143,7 +142,7 @@ impl ScriptedChannel {
         self.state.borrow().deposits.clone()
     }
 
-    /// What was observed of limits so far.
+    /// The limits observed so far.
     pub fn observations(&self) -> Vec<Observation> {
         self.state.borrow().observations.clone()
     }
@@ -156,7 +155,7 @@ impl ScriptedChannel {
 
 impl Channel for ScriptedChannel {
     /// # Panics
-    /// If the request is not the one expected, or carries a placeholder where none is replaced.
+    /// If the request differs from the script, or has a placeholder where no host replaces it.
     fn send(&self, request: &Request) -> Result<Response, HttpError> {
         request.wire()?;
         let mut state = self.state.borrow_mut();
@@ -171,7 +170,7 @@ impl Channel for ScriptedChannel {
         let differences = expected.differences(request);
         assert!(
             differences.is_empty(),
-            "request {} is not the one expected\n  {}\ngot\n{}",
+            "request {} differs from the script\n  {}\ngot\n{}",
             state.requests.len(),
             differences.join("\n  "),
             expected::shown(request)
@@ -190,7 +189,7 @@ impl Channel for ScriptedChannel {
         }
     }
 
-    /// No signature at all, but a text that shows what was signed, with which key and how.
+    /// Returns a text with the algorithm, the key and the data in place of a signature.
     fn sign(&self, request: &SignRequest) -> Result<String, CredentialError> {
         Ok(format!(
             "signed({:?}, {}, {})",
@@ -270,7 +269,7 @@ impl Drop for ScriptedChannel {
             && !std::thread::panicking()
         {
             panic!(
-                "{} requests were expected and not sent, first {expected}",
+                "{} expected requests were not sent; the first is {expected}",
                 left.len()
             );
         }

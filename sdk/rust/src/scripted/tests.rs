@@ -1,15 +1,15 @@
-//! The script is strict: what does not fit fails the test that plays it.
+//! A difference from the script fails the test.
 
 use serde_json::json;
 
 use super::*;
 
-fn ask(channel: &ScriptedChannel, request: &Request) -> Result<Response, HttpError> {
+fn send(channel: &ScriptedChannel, request: &Request) -> Result<Response, HttpError> {
     channel.send(request)
 }
 
 #[test]
-fn plays_the_script_in_order_and_records() {
+fn channel_follows_the_script_and_records() {
     let channel = ScriptedChannel::new()
         .expect(
             Expected::put("https://a.test/1").json(json!({"b": 1, "a": 2})),
@@ -27,51 +27,51 @@ fn plays_the_script_in_order_and_records() {
         first.ok().and_then(|r| r.header("etag").map(str::to_owned)),
         Some("\"3\"".to_owned())
     );
-    let second = ask(&channel, &Request::get("https://a.test/2"));
+    let second = send(&channel, &Request::get("https://a.test/2"));
     assert!(matches!(second, Err(HttpError::SentWithoutAnswer(_))));
     assert_eq!(channel.requests().len(), 2);
 }
 
 #[test]
 #[should_panic(expected = "If-Match: expected \"7\", got none")]
-fn a_difference_fails() {
+fn request_that_differs_fails() {
     let channel = ScriptedChannel::new().expect(
         Expected::put("https://a.test/1").header("If-Match", "\"7\""),
         Reply::status(200),
     );
-    let _ = ask(&channel, &Request::put("https://a.test/1"));
+    let _ = send(&channel, &Request::put("https://a.test/1"));
 }
 
 #[test]
 #[should_panic(expected = "expects no further request")]
-fn a_request_too_many_fails() {
-    let _ = ask(&ScriptedChannel::new(), &Request::get("https://a.test"));
+fn request_too_many_fails() {
+    let _ = send(&ScriptedChannel::new(), &Request::get("https://a.test"));
 }
 
 #[test]
-#[should_panic(expected = "1 requests were expected and not sent, first GET https://a.test")]
-fn a_request_too_few_fails() {
+#[should_panic(expected = "1 expected requests were not sent; the first is GET https://a.test")]
+fn request_too_few_fails() {
     drop(ScriptedChannel::new().expect(Expected::get("https://a.test"), Reply::status(200)));
 }
 
 #[test]
-#[should_panic(expected = "in host or path is never replaced")]
-fn a_placeholder_in_the_path_fails() {
+#[should_panic(expected = "never replaces a placeholder in host or path")]
+fn placeholder_in_the_path_fails() {
     let channel = ScriptedChannel::new().secret("key");
     let url = format!("https://a.test/{}", channel.placeholder_of("key"));
-    let _ = ask(&channel, &Request::get(url));
+    let _ = send(&channel, &Request::get(url));
 }
 
 #[test]
-#[should_panic(expected = "ask for it with placeholders_in_json")]
-fn a_placeholder_in_a_body_must_be_asked_for() {
+#[should_panic(expected = "call placeholders_in_json")]
+fn placeholder_in_a_body_must_be_enabled() {
     let channel = ScriptedChannel::new().secret("key");
     let body = json!({"key": channel.placeholder_of("key")});
-    let _ = ask(&channel, &Request::post("https://a.test").json(&body));
+    let _ = send(&channel, &Request::post("https://a.test").json(&body));
 }
 
 #[test]
-fn a_deposit_is_a_new_generation() {
+fn deposit_is_a_new_generation() {
     let channel = ScriptedChannel::new();
     assert_eq!(
         channel.placeholder("token"),
@@ -92,7 +92,7 @@ fn a_deposit_is_a_new_generation() {
 }
 
 #[test]
-fn reports_ask_to_stop_when_told() {
+fn report_asks_to_stop_after_the_limit() {
     let channel = ScriptedChannel::new().stop_after_reports(2);
     let outcome = |index| ItemOutcome {
         index,
