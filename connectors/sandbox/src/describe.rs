@@ -87,7 +87,8 @@ fn settings_schema() -> Value {
                 "type": "string",
                 "format": "uri",
                 "pattern": "^https?://",
-                "description": "The URL of the shop, without /v1. The connection only reaches this host."
+                "description": "The URL of the shop, without /v1. The connection only reaches this \
+                                host."
             },
             "mode": {
                 "enum": ["batch", "single"],
@@ -97,7 +98,8 @@ fn settings_schema() -> Value {
             "login": {
                 "type": "boolean",
                 "default": false,
-                "description": "Whether the connector logs in with the secret api_key. If not, the host attaches the connection's credential."
+                "description": "Whether the connector logs in with the secret api_key. If not, the \
+                                host attaches the connection's credential."
             }
         }
     })

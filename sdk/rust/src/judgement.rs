@@ -200,9 +200,10 @@ mod tests {
         assert!(of(503, 1).is_none());
         assert!(of(500, 1).is_none());
         let closed = Response::new(503, "").with_header("Retry-After", "2");
-        assert!(
-            matches!(call_error_from_status(&closed, 1), Some(CallError::Unavailable(r)) if r.after == Some(2_000))
-        );
+        assert!(matches!(
+            call_error_from_status(&closed, 1),
+            Some(CallError::Unavailable(r)) if r.after == Some(2_000)
+        ));
     }
 
     #[test]
@@ -215,8 +216,9 @@ mod tests {
         assert!(call_error_from_http(&lost, false, 0).is_none());
         assert_eq!(outcome_from_http(&lost, true, 0), Outcome::NotAttempted);
         let limited = HttpError::Limited(1_500);
-        assert!(
-            matches!(outcome_from_http(&limited, false, 1_000), Outcome::Throttled(t) if t.retry_after == 500)
-        );
+        assert!(matches!(
+            outcome_from_http(&limited, false, 1_000),
+            Outcome::Throttled(t) if t.retry_after == 500
+        ));
     }
 }

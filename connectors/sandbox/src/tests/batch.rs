@@ -142,9 +142,10 @@ fn missing_object_counts_as_deleted() {
         Outcome::unchanged(Vec::new())
     );
     // For an update, the host decides by the status.
-    assert!(
-        matches!(result_of(Action::Update, missing()), Outcome::Rejected(p) if p.http_status == Some(404))
-    );
+    assert!(matches!(
+        result_of(Action::Update, missing()),
+        Outcome::Rejected(p) if p.http_status == Some(404)
+    ));
     assert!(matches!(
         result_of(Action::Delete, error(409, "object.referenced")),
         Outcome::Retryable(_)
@@ -158,9 +159,11 @@ fn missing_object_counts_as_deleted() {
 #[test]
 fn refused_batch_ends_the_call() {
     let refused = |count| answered(Action::Upsert, count, whole_refusal(413, "batch.refused"));
-    assert!(
-        matches!(refused(2), Err(CallError::BatchRefused(p)) if p.code == "batch.refused" && p.http_status == Some(413))
-    );
+    assert!(matches!(
+        refused(2),
+        Err(CallError::BatchRefused(p))
+            if p.code == "batch.refused" && p.http_status == Some(413)
+    ));
     // A single item cannot be halved.
     let alone = refused(1).expect("one item is judged by itself");
     assert!(matches!(&alone[0].outcome, Outcome::Rejected(_)));

@@ -111,9 +111,10 @@ fn id_stays_in_its_url_segment() {
             &[Item::new(Action::Delete, "brand", id, None)],
         );
         assert_eq!(returned, Ok(Vec::new()));
-        assert!(
-            matches!(&channel.reports()[0].outcome, Outcome::Rejected(problem) if problem.code == "id.unaddressable")
-        );
+        assert!(matches!(
+            &channel.reports()[0].outcome,
+            Outcome::Rejected(problem) if problem.code == "id.unaddressable"
+        ));
     }
 }
 
@@ -219,9 +220,10 @@ fn rejected_item_does_not_stop_the_next_one() {
 #[test]
 fn server_error_is_retried_and_refused_connection_ends_the_call() {
     let item = &products(Action::Upsert, 1)[0];
-    assert!(
-        matches!(reported(put("p0"), Reply::status(503), item), Outcome::Retryable(r) if r.problem.http_status == Some(503))
-    );
+    assert!(matches!(
+        reported(put("p0"), Reply::status(503), item),
+        Outcome::Retryable(r) if r.problem.http_status == Some(503)
+    ));
     let channel = ScriptedChannel::new().expect(put("p0"), Reply::never_sent());
     let ended = deliver(
         &channel,

@@ -331,7 +331,10 @@ mod tests {
                 scheme: "none".to_owned(),
                 secrets: Vec::new(),
             }],
-            settings_schema: json!({ "type": "object", "properties": { "base_url": { "type": "string" } } }),
+            settings_schema: json!({
+                "type": "object",
+                "properties": { "base_url": { "type": "string" } }
+            }),
             hosts: vec![
                 HostNeed::Setting("base_url".to_owned()),
                 HostNeed::Name("*.example.com".to_owned()),

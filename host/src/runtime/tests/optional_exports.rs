@@ -61,9 +61,10 @@ async fn feed_is_accepted_polled_reconciled_and_migrated() {
     let end = connector
         .reconcile(harness.call("{}", &abilities), items([4]))
         .await;
-    assert!(
-        matches!(&end.result.unwrap()[..], [(4, Outcome::Unknown(problem))] if problem.code == "feed.unsearchable")
-    );
+    assert!(matches!(
+        &end.result.unwrap()[..],
+        [(4, Outcome::Unknown(problem))] if problem.code == "feed.unsearchable"
+    ));
 
     let migrated = connector
         .migrate_settings("0.0.9", r#"{"market":"de"}"#)

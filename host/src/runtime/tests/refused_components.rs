@@ -119,7 +119,11 @@ async fn trap_in_describe_is_reported() {
 async fn invalid_description_is_refused() {
     let error = refused(patched(&guest("sandbox"), "standard@0.1", "standard@9.1")).await;
     assert!(
-        matches!(&error, InstallError::Description(wrong) if wrong.len() == 4 && wrong[0].contains("standard@9.1")),
+        matches!(
+            &error,
+            InstallError::Description(faults)
+                if faults.len() == 4 && faults[0].contains("standard@9.1")
+        ),
         "{error}"
     );
 }
