@@ -81,6 +81,10 @@ impl Connector {
 
     /// Asks for the decisions about accepted items. Item indices are unique over all tokens of the
     /// call.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the host does not poll accepted items yet")
+    )]
     pub async fn poll(&self, call: Call, tokens: Vec<Pending>) -> CallEnd<Vec<Verdict>> {
         let frame = self.frame(&call);
         let poll = Poll {
@@ -112,6 +116,10 @@ impl Connector {
     }
 
     /// Converts settings of an older version to settings of this version.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the host does not migrate settings yet")
+    )]
     pub async fn migrate_settings(
         &self,
         from_version: &str,

@@ -32,9 +32,11 @@ pub use connector_call::{
 };
 pub use guest_abilities::Abilities;
 pub use loaded_connector::Connector;
+#[cfg(test)]
+pub use registry::Bucket;
 pub use registry::{
-    BodyFormat, Bucket, BucketKind, Description, HostNeed, InstallError, Installed,
-    InstalledVersion, ReferencePointer, Registry, TypeSupport,
+    BodyFormat, BucketKind, Description, HostNeed, InstallError, ReferencePointer, Registry,
+    TypeSupport,
 };
 pub use runtime_settings::{CacheKey, LogBounds, RuntimeSettings};
-pub use wasm_runtime::{Runtime, RuntimeError};
+pub use wasm_runtime::Runtime;

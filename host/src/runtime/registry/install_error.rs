@@ -91,15 +91,6 @@ impl InstallError {
             Self::Io(_) | Self::Store(_) | Self::Host(_) => "internal",
         }
     }
-
-    /// Whether the component is at fault, not the host.
-    #[must_use]
-    pub const fn is_components_fault(&self) -> bool {
-        !matches!(
-            self,
-            Self::Io(_) | Self::Store(_) | Self::Host(_) | Self::Changed { .. }
-        )
-    }
 }
 
 fn quoted(names: &[String]) -> String {

@@ -13,9 +13,10 @@ mod description_diff;
 mod install_error;
 mod installed_versions;
 
+#[cfg(test)]
+pub use connector_description::Bucket;
 pub use connector_description::{
-    BodyFormat, Bucket, BucketKind, Description, HostNeed, ReferencePointer, TypeSupport,
+    BodyFormat, BucketKind, Description, HostNeed, ReferencePointer, TypeSupport,
 };
-pub use connector_registry::{Installed, Registry};
+pub use connector_registry::Registry;
 pub use install_error::InstallError;
-pub use installed_versions::InstalledVersion;

@@ -19,7 +19,7 @@ fn channel_follows_the_script_and_records() {
             Expected::get("https://a.test/2").reads_only(),
             Reply::lost(),
         );
-    let first = ask(
+    let first = send(
         &channel,
         &Request::put("https://a.test/1").json(&json!({"a": 2, "b": 1})),
     );
