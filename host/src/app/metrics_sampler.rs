@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use egression_core::domain::ids::ConnectionId;
-use egression_core::scheduler::Gating;
+use egression_core::scheduler::Availability;
 
 use crate::dispatch::View;
 use crate::documents::configuration::Configuration;
@@ -19,12 +19,13 @@ pub(super) fn sampler(
     view: View,
 ) -> impl Fn() -> Sample {
     move || {
-        let gatings: HashMap<ConnectionId, Gating> = view.gatings().into_iter().collect();
+        let availabilities: HashMap<ConnectionId, Availability> =
+            view.availabilities().into_iter().collect();
         let mut connections = Connections::new();
         for connection in configuration.catalogue().connections() {
             let channel = Arc::from(connection.channel.document.name.as_str());
             *connections
-                .entry((channel, state(gatings.get(&connection.id))))
+                .entry((channel, state(availabilities.get(&connection.id))))
                 .or_default() += 1;
         }
         let (instances_busy, instances_idle) = registry.instances();
@@ -37,12 +38,12 @@ pub(super) fn sampler(
     }
 }
 
-const fn state(gating: Option<&Gating>) -> &'static str {
-    match gating {
-        Some(Gating::Open) => "active",
-        Some(Gating::Paused) => "paused",
-        Some(Gating::Parked(_)) => "parked",
-        Some(Gating::Circuit(_)) => "circuit",
+const fn state(availability: Option<&Availability>) -> &'static str {
+    match availability {
+        Some(Availability::Open) => "active",
+        Some(Availability::Paused) => "paused",
+        Some(Availability::Parked(_)) => "parked",
+        Some(Availability::CircuitOpen(_)) => "circuit",
         // The scheduler does not know a connection whose connector is not installed.
         None => "no_connector",
     }

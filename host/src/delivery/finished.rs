@@ -2,7 +2,7 @@
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::problem::Problem;
-use egression_core::scheduler::{Claim, Ending, Head};
+use egression_core::scheduler::{AfterCall, Claim, Head};
 use egression_core::time::Wall;
 
 use super::route::NoRoute;
@@ -13,7 +13,7 @@ use crate::store::rows::{Changes, Settlement, Transition};
 pub struct Finished {
     pub connection: ConnectionId,
     /// Each job of the claim, and whether the scheduler sees it again.
-    pub jobs: Vec<(Head, Ending)>,
+    pub jobs: Vec<(Head, AfterCall)>,
     /// What changed in the store.
     pub changes: Changes,
     /// The earliest end of a wait that was written.
@@ -52,7 +52,10 @@ impl Finished {
     /// state.
     #[must_use]
     pub fn abandoned(connection: ConnectionId, heads: Vec<Head>) -> Self {
-        let jobs = heads.into_iter().map(|head| (head, Ending::Left)).collect();
+        let jobs = heads
+            .into_iter()
+            .map(|head| (head, AfterCall::Left))
+            .collect();
         Self {
             jobs,
             ..Self::new(connection)
@@ -77,7 +80,7 @@ impl Finished {
 #[derive(Debug, Default)]
 pub struct Disposed {
     pub settlements: Vec<Settlement>,
-    pub jobs: Vec<(Head, Ending)>,
+    pub jobs: Vec<(Head, AfterCall)>,
     pub effect: Effect,
 }
 
@@ -85,8 +88,8 @@ impl Disposed {
     /// The job ends or waits before any intent. One that waits keeps the cap on its next batch.
     pub fn aside(&mut self, head: Head, settlement: Settlement) {
         let ending = match settlement.to {
-            Transition::Waits { .. } => Ending::Waits { call_cap: None },
-            Transition::Ended { .. } => Ending::Left,
+            Transition::Waits { .. } => AfterCall::Waits { call_cap: None },
+            Transition::Ended { .. } => AfterCall::Left,
         };
         self.settlements.push(settlement);
         self.jobs.push((head, ending));
@@ -95,6 +98,6 @@ impl Disposed {
     /// The jobs leave the scheduler's memory and stay in the store as they are.
     pub fn leave(&mut self, heads: impl IntoIterator<Item = Head>) {
         self.jobs
-            .extend(heads.into_iter().map(|head| (head, Ending::Left)));
+            .extend(heads.into_iter().map(|head| (head, AfterCall::Left)));
     }
 }

@@ -3,16 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
-use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
-use egression_core::scheduler::{Gating, LaneKey, Scheduler, SchedulerBounds};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq, TypeHash};
+use egression_core::scheduler::{Availability, LaneKey, Scheduler, SchedulerBounds};
 use egression_core::time::{Mono, Wall};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::health::{Health, Step};
 use super::reads::Reads;
-use super::room::{GateRoom, owner};
-use super::rules::{gating_of, rules_of};
+use super::room::{GateForecast, owner};
+use super::rules::{availability_of, rules_of};
 use super::settings::DispatchSettings;
 use super::{Dispatcher, Message, QUEUE, lock};
 use crate::clock::Clock;
@@ -40,7 +40,7 @@ pub struct Parts {
 struct Engine {
     parts: Parts,
     scheduler: Arc<Mutex<Scheduler>>,
-    room: GateRoom,
+    room: GateForecast,
     reads: Reads,
     health: Health,
     messages: mpsc::Sender<Message>,
@@ -83,7 +83,7 @@ impl Dispatcher {
             page: u32::try_from(settings.page).unwrap_or(u32::MAX),
         };
         let mut engine = Engine {
-            room: GateRoom(Arc::clone(&parts.gate)),
+            room: GateForecast(Arc::clone(&parts.gate)),
             health: Health::new(settings),
             scheduler: Arc::clone(&scheduler),
             reads,
@@ -133,7 +133,7 @@ impl Engine {
                         self.handle(message).await;
                     }
                 }
-                () = gate.headroom_changed().notified() => self.room_freed(),
+                () = gate.headroom_changed().notified() => self.limits_freed(),
                 () = sleep_until(wake) => {}
             }
         }
@@ -145,8 +145,8 @@ impl Engine {
             .filter(|_| !self.due_under_way)
             .map(|at| self.parts.clock.mono_of(at));
         let probe = self.probes.first().map(|(at, _)| *at);
-        let alarm = lock(&self.scheduler).alarm();
-        [due, probe, alarm]
+        let timer = lock(&self.scheduler).timer();
+        [due, probe, timer]
             .into_iter()
             .flatten()
             .min()
@@ -184,7 +184,7 @@ impl Engine {
             let call = self.next_call;
             self.next_call += 1;
             let (deliverer, messages) = (Arc::clone(&self.parts.deliverer), self.messages.clone());
-            let type_hash = claim.heads.first().map_or(0, |head| head.type_hash);
+            let type_hash = claim.type_hash;
             tokio::spawn(async move {
                 let (connection, heads) = (claim.connection, claim.heads.clone());
                 // In a task of its own: a defect in one delivery must not leave its call counted
@@ -285,7 +285,7 @@ impl Engine {
         lock(&self.scheduler).page(lane, &page.heads, &page.held, page.next, now);
     }
 
-    fn finished(&mut self, finished: Finished, type_hash: i64, now: Mono) {
+    fn finished(&mut self, finished: Finished, type_hash: TypeHash, now: Mono) {
         self.running -= 1;
         lock(&self.scheduler).ended(finished.connection, type_hash, &finished.jobs, now);
         self.note_due(finished.due);
@@ -351,11 +351,11 @@ impl Engine {
         }
     }
 
-    fn room_freed(&mut self) {
+    fn limits_freed(&mut self) {
         let mut scheduler = lock(&self.scheduler);
         let connections: Vec<_> = scheduler.connections().collect();
         for connection in connections {
-            scheduler.room_changed(connection);
+            scheduler.limits_changed(connection);
         }
     }
 
@@ -376,27 +376,31 @@ impl Engine {
             present.push(connection.id);
             let mut scheduler = lock(&self.scheduler);
             scheduler.connect(rules_of(connection, &description));
-            let wanted = gating_of(connection);
-            let circuit_open = matches!(scheduler.gating(connection.id), Some(Gating::Circuit(_)));
+            let wanted = availability_of(connection);
+            let circuit_open = matches!(
+                scheduler.availability(connection.id),
+                Some(Availability::CircuitOpen(_))
+            );
             match &wanted {
                 // A state that the host found stays until a probe says otherwise, also while
                 // it is being written down.
-                Gating::Open if circuit_open || self.keeping.contains_key(&connection.id) => {}
-                Gating::Open => {
+                Availability::Open if circuit_open || self.keeping.contains_key(&connection.id) => {
+                }
+                Availability::Open => {
                     // What a healthy connection counts is not forgotten for a change of documents.
                     if self.health.is_closed(connection.id) {
                         self.health.reopened(connection.id);
                     }
-                    scheduler.set_gating(connection.id, wanted);
+                    scheduler.set_availability(connection.id, wanted);
                 }
-                Gating::Parked(_) if !self.health.is_closed(connection.id) => {
+                Availability::Parked(_) if !self.health.is_closed(connection.id) => {
                     let at = self
                         .health
                         .found_parked(connection.id, now, self.parts.rng.jitter());
                     plan_probe(&mut self.probes, at, connection.id);
-                    scheduler.set_gating(connection.id, wanted);
+                    scheduler.set_availability(connection.id, wanted);
                 }
-                _ => scheduler.set_gating(connection.id, wanted),
+                _ => scheduler.set_availability(connection.id, wanted),
             }
         }
         let mut scheduler = lock(&self.scheduler);
@@ -411,8 +415,8 @@ impl Engine {
     fn take_step(&mut self, connection: ConnectionId, step: Step, effect: &Effect) {
         if step != Step::Nothing
             && matches!(
-                lock(&self.scheduler).gating(connection),
-                Some(Gating::Paused)
+                lock(&self.scheduler).availability(connection),
+                Some(Availability::Paused)
             )
         {
             // A user's pause stays. The resume shows whether the connection works.
@@ -424,12 +428,14 @@ impl Engine {
             Step::OpenCircuit(until) => {
                 tracing::warn!(%connection, ?effect, "circuit opened");
                 plan_probe(&mut self.probes, until, connection);
-                lock(&self.scheduler).set_gating(connection, Gating::Circuit(until));
+                lock(&self.scheduler)
+                    .set_availability(connection, Availability::CircuitOpen(until));
             }
             Step::Park(reason, probe_at) => {
                 tracing::warn!(%connection, reason, "connection parked");
                 plan_probe(&mut self.probes, probe_at, connection);
-                lock(&self.scheduler).set_gating(connection, Gating::Parked(reason.clone()));
+                lock(&self.scheduler)
+                    .set_availability(connection, Availability::Parked(reason.clone()));
                 self.keep_state(connection, ConnectionState::Parked { reason });
             }
         }
@@ -515,14 +521,14 @@ impl Engine {
                 let entry = catalogue.connection_by_id(connection);
                 // A person's pause holds, whatever the probe found.
                 let next = entry
-                    .map(|entry| gating_of(entry))
-                    .filter(|gating| *gating == Gating::Paused)
-                    .unwrap_or(Gating::Open);
+                    .map(|entry| availability_of(entry))
+                    .filter(|availability| *availability == Availability::Paused)
+                    .unwrap_or(Availability::Open);
                 let was_parked = matches!(
-                    lock(&self.scheduler).gating(connection),
-                    Some(Gating::Parked(_))
+                    lock(&self.scheduler).availability(connection),
+                    Some(Availability::Parked(_))
                 );
-                lock(&self.scheduler).set_gating(connection, next);
+                lock(&self.scheduler).set_availability(connection, next);
                 if was_parked
                     || entry
                         .is_some_and(|entry| matches!(entry.state, ConnectionState::Parked { .. }))
@@ -537,8 +543,11 @@ impl Engine {
                     return;
                 };
                 let mut scheduler = lock(&self.scheduler);
-                if matches!(scheduler.gating(connection), Some(Gating::Circuit(_))) {
-                    scheduler.set_gating(connection, Gating::Circuit(at));
+                if matches!(
+                    scheduler.availability(connection),
+                    Some(Availability::CircuitOpen(_))
+                ) {
+                    scheduler.set_availability(connection, Availability::CircuitOpen(at));
                 }
             }
         }

@@ -14,7 +14,7 @@ mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, TypeHash};
 use egression_core::scheduler::{Head, LaneKey, Scheduler};
 use egression_core::time::Wall;
 use tokio::sync::{mpsc, oneshot};
@@ -44,7 +44,7 @@ pub enum Message {
     Due(Vec<Head>, Changes),
     /// When the next wait ends.
     NextDue(Option<Wall>),
-    Finished(Box<Finished>, i64),
+    Finished(Box<Finished>, TypeHash),
     /// A person asks whether a connection works; answered when it is known here, too.
     Check(ConnectionId, oneshot::Sender<Option<Probe>>),
     Probed(ConnectionId, Option<Probe>),

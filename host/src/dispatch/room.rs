@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use egression_core::domain::ids::ConnectionId;
-use egression_core::scheduler::Room;
+use egression_core::scheduler::LimitForecast;
 use egression_core::time::Mono;
 
 use crate::gate::Gate;
 
 #[derive(Debug)]
-pub(super) struct GateRoom(pub(super) Arc<Gate>);
+pub(super) struct GateForecast(pub(super) Arc<Gate>);
 
-impl Room for GateRoom {
+impl LimitForecast for GateForecast {
     fn headroom(&self, connection: ConnectionId, _now: Mono) -> (u32, Option<(String, Mono)>) {
         let headroom = self.0.headroom(&owner(connection));
         (headroom.calls, headroom.until)

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use egression_core::domain::partition::KeyHash;
-use egression_core::scheduler::{ConnectionRules, Gating, PackingRule};
+use egression_core::domain::ids::TypeHash;
+use egression_core::scheduler::{Availability, ConnectionRules, PackingRule};
 
 use crate::documents::catalogue::{Connection, ConnectionState};
 use crate::documents::model::ChannelDocument;
@@ -22,7 +22,10 @@ pub(super) fn rules_of(connection: &Connection, description: &Description) -> Co
     }
 }
 
-fn packing_of(channel: &ChannelDocument, description: &Description) -> HashMap<i64, PackingRule> {
+fn packing_of(
+    channel: &ChannelDocument,
+    description: &Description,
+) -> HashMap<TypeHash, PackingRule> {
     let most = channel.max_items.unwrap_or(u32::MAX);
     description
         .object_types
@@ -35,23 +38,18 @@ fn packing_of(channel: &ChannelDocument, description: &Description) -> HashMap<i
                 mixed_actions: support.mixed_actions,
                 requests_per_call: support.requests_per_call.max(1),
             };
-            (type_hash(&support.object_type), rule)
+            (TypeHash::of(&support.object_type), rule)
         })
         .collect()
 }
 
-/// The hash by which the scheduler knows an object type.
-pub(crate) fn type_hash(object_type: &str) -> i64 {
-    KeyHash::of(object_type).0
-}
-
 /// Whether a person or the host keeps the connection from being used. A circuit is the dispatcher's
 /// own knowledge.
-pub(super) fn gating_of(connection: &Connection) -> Gating {
+pub(super) fn availability_of(connection: &Connection) -> Availability {
     match &connection.state {
-        _ if connection.channel.paused => Gating::Paused,
-        ConnectionState::Active => Gating::Open,
-        ConnectionState::Paused { .. } => Gating::Paused,
-        ConnectionState::Parked { reason } => Gating::Parked(reason.clone()),
+        _ if connection.channel.paused => Availability::Paused,
+        ConnectionState::Active => Availability::Open,
+        ConnectionState::Paused { .. } => Availability::Paused,
+        ConnectionState::Parked { reason } => Availability::Parked(reason.clone()),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
-use egression_core::scheduler::{Gating, Scheduler};
+use egression_core::scheduler::{Availability, Scheduler};
 use egression_core::time::Wall;
 
 use super::{Dispatcher, lock};
@@ -42,11 +42,13 @@ impl Dispatcher {
 impl View {
     /// Whether each connection may be used, as the scheduler sees it.
     #[must_use]
-    pub fn gatings(&self) -> Vec<(ConnectionId, Gating)> {
+    pub fn availabilities(&self) -> Vec<(ConnectionId, Availability)> {
         let scheduler = lock(&self.scheduler);
         scheduler
             .connections()
-            .filter_map(|connection| Some((connection, scheduler.gating(connection)?.clone())))
+            .filter_map(|connection| {
+                Some((connection, scheduler.availability(connection)?.clone()))
+            })
             .collect()
     }
 

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::object::hash64;
+
 /// Bits of a [`JobSeq`] that count jobs inside an execution.
 pub const INDEX_BITS: u32 = 24;
 /// The most jobs that one execution can hold.
@@ -55,6 +57,64 @@ integer_id!(
     /// an execution lie together.
     JobSeq
 );
+
+integer_id!(
+    /// The number of one call of a connector. It only grows, also across restarts.
+    CallId
+);
+
+/// The hash of an object type. It must not change, because the store derives it from the type's
+/// name at each read and the manifest's rules are found by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TypeHash(pub i64);
+
+impl TypeHash {
+    #[must_use]
+    pub fn of(object_type: &str) -> Self {
+        Self(hash64(&[object_type.as_bytes()]))
+    }
+}
+
+/// Whose secrets, tokens and limits are meant. Written as `connection:12`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    Subscription(SubscriptionId),
+    Source(SourceId),
+    Channel(ChannelId),
+    Connection(ConnectionId),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subscription(id) => write!(f, "subscription:{id}"),
+            Self::Source(id) => write!(f, "source:{id}"),
+            Self::Channel(id) => write!(f, "channel:{id}"),
+            Self::Connection(id) => write!(f, "connection:{id}"),
+        }
+    }
+}
+
+impl FromStr for Owner {
+    type Err = OwnerError;
+
+    fn from_str(text: &str) -> Result<Self, OwnerError> {
+        let (kind, id) = text.split_once(':').ok_or(OwnerError)?;
+        let id = id.parse().map_err(|_| OwnerError)?;
+        match kind {
+            "subscription" => Ok(Self::Subscription(SubscriptionId(id))),
+            "source" => Ok(Self::Source(SourceId(id))),
+            "channel" => Ok(Self::Channel(ChannelId(id))),
+            "connection" => Ok(Self::Connection(ConnectionId(id))),
+            _ => Err(OwnerError),
+        }
+    }
+}
+
+/// A text is not the name of an [`Owner`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected `subscription:`, `source:`, `channel:` or `connection:` and a number")]
+pub struct OwnerError;
 
 impl ExecutionSeq {
     /// The number of the job at `index` of this execution.
@@ -201,6 +261,20 @@ mod tests {
                 .parse::<ExecutionId>()
                 .is_err()
         );
+    }
+
+    #[test]
+    fn owners_round_trip() {
+        for owner in [
+            Owner::Subscription(SubscriptionId(1)),
+            Owner::Source(SourceId(2)),
+            Owner::Channel(ChannelId(3)),
+            Owner::Connection(ConnectionId(4)),
+        ] {
+            assert_eq!(owner.to_string().parse(), Ok(owner));
+        }
+        assert_eq!("job:1".parse::<Owner>(), Err(OwnerError));
+        assert_eq!("source".parse::<Owner>(), Err(OwnerError));
     }
 
     #[test]

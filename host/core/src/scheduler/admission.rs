@@ -1,278 +1,191 @@
-//! The scheduler's state, and whose turn it is.
+//! One call of a connection's ready heads: whose turn it is, whether it waits to fill, and what
+//! shares it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-
-use super::Room;
-use super::belts::Execution;
-use super::connection::{Connection, ConnectionRules, Gating};
-use super::head::Head;
-use super::needs::Need;
-use super::packing;
-use super::turns::Turns;
-use crate::domain::ids::{ConnectionId, ExecutionSeq};
+use super::LimitForecast;
+use super::connection::{Connection, PackingRule};
+use super::head::{Head, Kind};
+use super::scheduler::{Claim, SchedulerBounds};
+use super::status::{Blocked, blocked_by};
+use crate::domain::waiting::WaitingKind;
 use crate::time::Mono;
 
-/// A blocked connection is asked again after this long at the latest, in milliseconds.
-const ASKED_AGAIN_MS: u64 = 60_000;
+/// Lanes passed over while a call is filled because their first head must go in a smaller one.
+const MOST_PASSED: usize = 16;
 
-/// Bounds of the scheduler's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SchedulerBounds {
-    /// Loaded heads per connection. A page more may be loaded, and as many again may wait for other
-    /// jobs of their objects.
-    pub window: usize,
-    /// Jobs read from the store at once.
-    pub page: usize,
-    /// A lane with fewer loaded heads than this, or than two full calls need, is read on.
-    pub low_water: usize,
-    /// Every so many picks of a connection ignore priority, so that the lowest still moves.
-    pub ignore_priority_every: u64,
+/// Makes one call, or says why none can start.
+pub(super) fn admit(
+    connection: &mut Connection,
+    bounds: &SchedulerBounds,
+    now: Mono,
+    room: &dyn LimitForecast,
+) -> Result<Claim, Blocked> {
+    if let Some(blocked) = blocked_by(&connection.availability) {
+        return Err(blocked);
+    }
+    // The key of a turn is the bound that it waits for, by the name that the channel or the
+    // manifest has for it.
+    let turn = |key: Option<&str>, until| Blocked {
+        kind: WaitingKind::Turn,
+        key: key.map(str::to_owned),
+        until,
+    };
+    if connection.loaded == 0 {
+        return Err(turn(None, None));
+    }
+    if connection.calls >= connection.rules.max_calls {
+        return Err(turn(Some("max_calls"), None));
+    }
+    let startable = startable(connection, now);
+    if startable.kinds.is_empty() {
+        return Err(if startable.filling {
+            turn(Some("max_wait_ms"), startable.until)
+        } else {
+            turn(Some("max_in_flight"), None)
+        });
+    }
+    let (requests, limit) = room.headroom(connection.rules.connection, now);
+    if requests == 0 {
+        let (key, until) = limit.map_or((None, None), |(key, until)| (Some(key), Some(until)));
+        return Err(Blocked {
+            kind: WaitingKind::Limit,
+            key,
+            until: until.filter(|u| *u != Mono::FAR),
+        });
+    }
+    let ignore_priority =
+        (connection.picks + 1).is_multiple_of(bounds.ignore_priority_every.max(1));
+    let first = connection
+        .ready
+        .front(&startable.kinds, ignore_priority)
+        .and_then(|key| connection.lanes.get(&key)?.first_of(&startable.kinds))
+        .ok_or_else(|| turn(None, None))?;
+    connection.picks += 1;
+    let packing = connection.packing(first.type_hash);
+    let heads = fill(connection, first, packing);
+    connection.calls += 1;
+    *connection.calls_of_type.entry(first.type_hash).or_default() += 1;
+    Ok(Claim {
+        connection: connection.rules.connection,
+        type_hash: first.type_hash,
+        heads,
+        requests: packing.requests_per_call.max(1),
+    })
 }
 
-impl Default for SchedulerBounds {
-    fn default() -> Self {
-        Self {
-            window: 4096,
-            page: 512,
-            low_water: 256,
-            ignore_priority_every: 10,
-        }
-    }
+/// Kinds of which a call may start.
+struct Startable {
+    kinds: Vec<Kind>,
+    /// Some other kind waits for more.
+    filling: bool,
+    /// Until when, if not only for a page.
+    until: Option<Mono>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    pub connection: ConnectionId,
-    pub heads: Vec<Head>,
-    /// Estimated requests, to be reserved at the gate.
-    pub requests: u32,
+fn startable(connection: &Connection, now: Mono) -> Startable {
+    let mut startable = Startable {
+        kinds: Vec::new(),
+        filling: false,
+        until: None,
+    };
+    for (kind, _) in connection.ready.kinds() {
+        let packing = connection.packing(kind.type_hash);
+        let calls = connection
+            .calls_of_type
+            .get(&kind.type_hash)
+            .copied()
+            .unwrap_or(0);
+        if packing.max_in_flight > 0 && calls >= packing.max_in_flight {
+            continue;
+        }
+        match wait_for_more(connection, kind, packing, now) {
+            None => startable.kinds.push(kind),
+            Some(until) => {
+                startable.filling = true;
+                startable.until = startable.until.into_iter().chain(until).min();
+            }
+        }
+    }
+    startable
 }
 
-/// What became of a job of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It ended, or is the store's again: forgotten here.
-    Left,
-    /// It waits for something that the store keeps. Only in how large calls it goes then is
-    /// remembered here.
-    Waits {
-        /// At most so many items in its next call; none: as before.
-        call_cap: Option<u32>,
-    },
-    /// It may go again at once, with this many attempts spent, in calls of at most so many items.
-    Again {
-        attempts: u32,
-        pinned: bool,
-        /// At most so many items in its next call; none: as before.
-        call_cap: Option<u32>,
-    },
+/// Until when a call of this kind that is not full waits for more; `Some(None)`: until a read under
+/// way is answered.
+#[expect(
+    clippy::option_option,
+    reason = "three answers: go, wait for a signal, wait until then"
+)]
+fn wait_for_more(
+    connection: &Connection,
+    kind: Kind,
+    packing: PackingRule,
+    now: Mono,
+) -> Option<Option<Mono>> {
+    if packing.max_items <= 1 {
+        return None;
+    }
+    let like = connection
+        .ready
+        .kinds()
+        .filter(|(other, _)| kind.packs_with(*other, packing.mixed_actions));
+    let (mut count, mut since, mut answers) = (0, now, u64::MAX);
+    for (_, filling) in like {
+        count += filling.count;
+        since = since.min(filling.since);
+        answers = answers.min(filling.answers);
+    }
+    if count >= packing.max_items as usize {
+        return None;
+    }
+    // One page is worth waiting for; a lane whose pages bring nothing must not hold what is there.
+    if connection.reading.under_way() > 0 && connection.reading.answers() <= answers {
+        return Some(None);
+    }
+    let until = since.plus_ms(packing.max_wait_ms);
+    (until > now).then_some(Some(until))
 }
 
-#[derive(Debug, Default)]
-pub struct Scheduler {
-    pub(super) bounds: SchedulerBounds,
-    pub(super) connections: BTreeMap<ConnectionId, Connection>,
-    pub(super) executions: HashMap<ExecutionSeq, Execution>,
-    pub(super) needs: VecDeque<Need>,
-    /// Connections that may need something from the store.
-    pub(super) touched: BTreeSet<ConnectionId>,
-    turns: Turns,
-    /// When a connection that is held by a limit or by a filling call is looked at again; one
-    /// instant each.
-    alarms: BTreeSet<(Mono, ConnectionId)>,
-}
-
-impl Scheduler {
-    #[must_use]
-    pub fn new(bounds: SchedulerBounds) -> Self {
-        Self {
-            bounds,
-            ..Self::default()
-        }
-    }
-
-    /// Adds a connection or changes its rules. One that was removed and comes back still counts its
-    /// calls under way.
-    pub fn connect(&mut self, rules: ConnectionRules) {
-        let id = rules.connection;
-        let bounds = self.bounds;
-        let known = self
-            .connections
-            .get(&id)
-            .filter(|connection| !connection.removed);
-        let belts_as_before = known
-            .is_some_and(|connection| connection.rules.belt_on_failure == rules.belt_on_failure);
-        let connection = self
-            .connections
-            .entry(id)
-            .or_insert_with(|| Connection::new(rules.clone(), bounds.window));
-        if connection.rules.subscription != rules.subscription {
-            self.turns.disarm(connection.rules.subscription, id);
-        }
-        connection.removed = false;
-        connection.adopt(rules, bounds.low_water);
-        self.touch(id);
-        if belts_as_before {
-            return;
-        }
-        let executions: Vec<_> = self
-            .executions
-            .iter()
-            .filter(|(_, e)| e.belts.contains_key(&id))
-            .map(|(seq, _)| *seq)
-            .collect();
-        for execution in executions {
-            self.review_belts(execution, id);
-        }
-    }
-
-    /// Removes a connection. Its unfinished jobs stay in the store; its calls under way end as they
-    /// end.
-    pub fn disconnect(&mut self, connection: ConnectionId) {
-        let Some(state) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        let lanes: Vec<_> = state.lanes.keys().copied().collect();
-        state.drop_lanes(&lanes);
-        state.removed = true;
-        state.gating = Gating::Open;
-        state.blocked = None;
-        state.call_caps.clear();
-        state.asks.clear();
-        if let Some(at) = state.alarm.take() {
-            self.alarms.remove(&(at, connection));
-        }
-        self.turns.disarm(state.rules.subscription, connection);
-        self.bury(connection);
-    }
-
-    /// Opens or closes a connection as a whole.
-    pub fn set_gating(&mut self, connection: ConnectionId, gating: Gating) {
-        if let Some(state) = self.connections.get_mut(&connection).filter(|c| !c.removed) {
-            state.gating = gating;
-            self.touch(connection);
-        }
-    }
-
-    #[must_use]
-    pub fn gating(&self, connection: ConnectionId) -> Option<&Gating> {
-        self.connection(connection).map(|c| &c.gating)
-    }
-
-    /// The limits of a connection may have room again.
-    pub fn room_changed(&mut self, connection: ConnectionId) {
-        self.arm(connection);
-    }
-
-    pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
-        self.connections
-            .iter()
-            .filter(|(_, c)| !c.removed)
-            .map(|(id, _)| *id)
-    }
-
-    /// What is needed from the store, taken out. Each read that is asked for is to be answered, by
-    /// what was read or by its failure.
-    pub fn needs(&mut self) -> Vec<Need> {
-        for id in std::mem::take(&mut self.touched) {
-            let Some(connection) = self.connections.get_mut(&id).filter(|c| !c.removed) else {
-                continue;
+/// Takes heads that may share the call, highest priority first, executions in turn.
+fn fill(connection: &mut Connection, first: Head, packing: PackingRule) -> Vec<Head> {
+    let cap_of = |connection: &Connection, head: &Head| {
+        connection
+            .call_caps
+            .get(&head.job)
+            .map_or(usize::MAX, |cap| *cap as usize)
+    };
+    let mut max_items = (packing.max_items.max(1) as usize).min(cap_of(connection, &first));
+    let mut heads = vec![first];
+    connection.take(&first);
+    connection.rotate(first.lane());
+    let like: Vec<Kind> = connection
+        .ready
+        .kinds()
+        .map(|(kind, _)| kind)
+        .filter(|kind| first.kind().packs_with(*kind, packing.mixed_actions))
+        .collect();
+    let priorities: Vec<i8> = connection.ready.priorities().collect();
+    let mut passed = Vec::new();
+    for priority in priorities {
+        while heads.len() < max_items && passed.len() < MOST_PASSED {
+            let Some(key) = connection.ready.front_of(priority, &like, &passed) else {
+                break;
             };
-            for key in std::mem::take(&mut connection.asks) {
-                self.needs.push_back(Need::Head {
-                    connection: id,
-                    key,
-                });
-            }
-            while let Some((lane, after)) = connection.next_read(self.bounds.page) {
-                self.needs.push_back(Need::Page { lane, after });
-            }
-        }
-        self.needs.drain(..).collect()
-    }
-
-    /// When [`Scheduler::next`] is worth asking again although nothing happened.
-    #[must_use]
-    pub fn alarm(&self) -> Option<Mono> {
-        self.alarms.first().map(|(at, _)| *at)
-    }
-
-    /// The next call to start; none: nothing is admissible now.
-    pub fn next(&mut self, now: Mono, room: &dyn Room) -> Option<Claim> {
-        self.ring_alarms(now);
-        while let Some((subscription, id)) = self.turns.front() {
-            let Some(connection) = self.connections.get_mut(&id) else {
-                self.turns.disarm(subscription, id);
-                continue;
+            let Some(head) = connection
+                .lanes
+                .get(&key)
+                .and_then(|lane| lane.first_of(&like))
+            else {
+                break;
             };
-            match packing::admit(connection, &self.bounds, now, room) {
-                Ok(claim) => {
-                    connection.blocked = None;
-                    let weight = connection.rules.weight;
-                    self.turns.advance(subscription, weight);
-                    self.touched.insert(id);
-                    return Some(claim);
-                }
-                Err(blocked) => {
-                    let until = blocked.until;
-                    connection.blocked = Some(blocked);
-                    self.turns.disarm(subscription, id);
-                    self.set_alarm(id, until, now);
-                }
+            let cap = cap_of(connection, &head);
+            if heads.len() >= cap {
+                passed.push(key);
+                continue;
             }
-        }
-        None
-    }
-
-    /// The connection, unless it was removed.
-    pub(super) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
-        self.connections.get(&id).filter(|c| !c.removed)
-    }
-
-    /// Something of a connection changed: it may have something to send, and may need something
-    /// from the store.
-    pub(super) fn touch(&mut self, id: ConnectionId) {
-        self.touched.insert(id);
-        self.arm(id);
-    }
-
-    /// Forgets a removed connection of which nothing is under way any more.
-    pub(super) fn bury(&mut self, id: ConnectionId) {
-        if self.connections.get(&id).is_some_and(Connection::is_over) {
-            self.connections.remove(&id);
+            max_items = max_items.min(cap);
+            connection.take(&head);
+            connection.rotate(key);
+            heads.push(head);
         }
     }
-
-    fn arm(&mut self, id: ConnectionId) {
-        let ready = |c: &&Connection| c.loaded > 0 && c.gating == Gating::Open;
-        if let Some(connection) = self.connection(id).filter(ready) {
-            self.turns.arm(connection.rules.subscription, id);
-        }
-    }
-
-    /// The connection's one alarm. An instant that is not after `now` would only ask the same
-    /// again, and again; one that is far away may come earlier, if it goes by a wall clock that is
-    /// set.
-    fn set_alarm(&mut self, id: ConnectionId, until: Option<Mono>, now: Mono) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        let until = until.map(|at| at.clamp(now.plus_ms(1), now.plus_ms(ASKED_AGAIN_MS)));
-        if let Some(before) = std::mem::replace(&mut connection.alarm, until) {
-            self.alarms.remove(&(before, id));
-        }
-        if let Some(at) = until {
-            self.alarms.insert((at, id));
-        }
-    }
-
-    fn ring_alarms(&mut self, now: Mono) {
-        while let Some((at, id)) = self.alarms.first().copied().filter(|(at, _)| *at <= now) {
-            self.alarms.remove(&(at, id));
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.alarm = None;
-            }
-            self.arm(id);
-        }
-    }
+    heads
 }

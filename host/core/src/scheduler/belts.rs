@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use super::admission::Scheduler;
 use super::connection::Connection;
 use super::head::LaneKey;
 use super::needs::Need;
+use super::scheduler::Scheduler;
 use crate::domain::belt::{BeltGate, BeltProgress, gate};
 use crate::domain::ids::{ConnectionId, ExecutionSeq};
 

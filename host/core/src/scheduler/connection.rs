@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::head::{Head, Kind, LaneKey};
 use super::lane::Lane;
-use super::reading::{Appetite, Reading};
+use super::read_queue::{ReadPriority, ReadQueue};
 use super::ready::Ready;
 use super::status::Blocked;
 use super::window::{Object, Slot};
 use crate::domain::belt::BeltOnFailure;
-use crate::domain::ids::{ConnectionId, JobSeq, SubscriptionId};
+use crate::domain::ids::{ConnectionId, JobSeq, SubscriptionId, TypeHash};
 use crate::domain::object::ObjectHash;
 use crate::domain::partition::KeyHash;
 use crate::time::Mono;
@@ -26,7 +26,7 @@ pub struct ConnectionRules {
     /// What later belts do when an earlier one is not clean.
     pub belt_on_failure: BeltOnFailure,
     /// How jobs of a type are packed, by type hash.
-    pub packing: HashMap<i64, PackingRule>,
+    pub packing: HashMap<TypeHash, PackingRule>,
 }
 
 /// How jobs of one type are packed into calls.
@@ -58,7 +58,7 @@ impl Default for PackingRule {
 
 /// Whether a connection may be used at all.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum Gating {
+pub enum Availability {
     #[default]
     Open,
     /// Its channel or itself is paused by a person.
@@ -66,18 +66,18 @@ pub enum Gating {
     /// Its credential or settings are refused, with the reason.
     Parked(String),
     /// The destination does not answer; probed again at this instant.
-    Circuit(Mono),
+    CircuitOpen(Mono),
 }
 
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) rules: ConnectionRules,
-    pub(super) gating: Gating,
+    pub(super) availability: Availability,
     /// It was removed; what of it is under way is still counted until it ends.
     pub(super) removed: bool,
     pub(super) lanes: BTreeMap<LaneKey, Lane>,
     pub(super) ready: Ready,
-    pub(super) reading: Reading,
+    pub(super) reading: ReadQueue,
     /// Keys with a loaded job or one under way.
     pub(super) slots: HashMap<KeyHash, Slot>,
     /// The keys of these jobs.
@@ -92,17 +92,17 @@ pub(super) struct Connection {
     /// Heads were turned away because too many wait for their objects.
     pub(super) overflowed: bool,
     /// Keys whose head is to be looked up.
-    pub(super) asks: BTreeSet<KeyHash>,
+    pub(super) pending_head_lookups: BTreeSet<KeyHash>,
     /// Jobs that must go in smaller calls: a call with them did not advance.
     pub(super) call_caps: HashMap<JobSeq, u32>,
     /// Calls under way, in all and by type.
     pub(super) calls: u32,
-    pub(super) calls_of_type: HashMap<i64, u32>,
+    pub(super) calls_of_type: HashMap<TypeHash, u32>,
     pub(super) picks: u64,
     /// Why nothing more goes, as found at the last try.
     pub(super) blocked: Option<Blocked>,
     /// When it is looked at again although nothing happened.
-    pub(super) alarm: Option<Mono>,
+    pub(super) timer: Option<Mono>,
     low_water: usize,
 }
 
@@ -110,11 +110,11 @@ impl Connection {
     pub(super) fn new(rules: ConnectionRules, window: usize) -> Self {
         Self {
             rules,
-            gating: Gating::Open,
+            availability: Availability::Open,
             removed: false,
             lanes: BTreeMap::new(),
             ready: Ready::default(),
-            reading: Reading::default(),
+            reading: ReadQueue::default(),
             slots: HashMap::new(),
             jobs: HashMap::new(),
             objects: HashMap::new(),
@@ -122,13 +122,13 @@ impl Connection {
             behind: 0,
             window: window.max(1),
             overflowed: false,
-            asks: BTreeSet::new(),
+            pending_head_lookups: BTreeSet::new(),
             call_caps: HashMap::new(),
             calls: 0,
             calls_of_type: HashMap::new(),
             picks: 0,
             blocked: None,
-            alarm: None,
+            timer: None,
             low_water: 1,
         }
     }
@@ -152,7 +152,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn packing(&self, type_hash: i64) -> PackingRule {
+    pub(super) fn packing(&self, type_hash: TypeHash) -> PackingRule {
         self.rules
             .packing
             .get(&type_hash)
@@ -179,14 +179,14 @@ impl Connection {
             .low_water
             .min(self.reading.share(self.window) / 2)
             .max(1);
-        let appetite = if lane.loading || lane.exhausted || self.reading.is_orphaned(&key) {
+        let priority = if lane.loading || lane.exhausted || self.reading.is_orphaned(&key) {
             None
         } else if lane.is_empty() {
-            Some(Appetite::Hungry)
+            Some(ReadPriority::Empty)
         } else {
-            (lane.len() < low_water).then_some(Appetite::Low)
+            (lane.len() < low_water).then_some(ReadPriority::Low)
         };
-        lane.ticket = self.reading.queue(key, lane.ticket, appetite);
+        lane.ticket = self.reading.queue(key, lane.ticket, priority);
     }
 
     /// The next lane to read, if the window has room.

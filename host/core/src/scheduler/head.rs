@@ -1,7 +1,7 @@
 //! A job as the scheduler sees it.
 
 use crate::domain::action::Action;
-use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq, TypeHash};
 use crate::domain::object::ObjectHash;
 use crate::domain::partition::KeyHash;
 
@@ -14,7 +14,7 @@ pub struct Head {
     pub key: KeyHash,
     pub object: ObjectHash,
     /// The hash of the object's type, to put like with like into a call.
-    pub type_hash: i64,
+    pub type_hash: TypeHash,
     pub action: Action,
     /// −10 … 10.
     pub priority: i8,
@@ -69,7 +69,7 @@ pub struct LaneKey {
 /// Object type and action: jobs of one kind can share a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Kind {
-    pub(super) type_hash: i64,
+    pub(super) type_hash: TypeHash,
     pub(super) action: Action,
 }
 

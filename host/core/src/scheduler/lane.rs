@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::head::{Head, Kind};
-use super::reading::Ticket;
+use super::read_queue::Ticket;
 use crate::domain::ids::JobSeq;
 
 /// The window of a lane.

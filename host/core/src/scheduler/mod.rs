@@ -13,27 +13,27 @@ mod head;
 mod lane;
 pub mod limits;
 mod needs;
-mod notices;
-mod packing;
-mod reading;
+mod read_queue;
 mod ready;
+mod reports;
+mod scheduler;
 mod status;
 #[cfg(test)]
 mod tests;
 mod turns;
 mod window;
 
-pub use admission::{Claim, Ending, Scheduler, SchedulerBounds};
-pub use connection::{ConnectionRules, Gating, PackingRule};
+pub use connection::{Availability, ConnectionRules, PackingRule};
 pub use head::{Head, LaneKey};
 pub use needs::Need;
+pub use scheduler::{AfterCall, Claim, Scheduler, SchedulerBounds};
 pub use status::{Blocked, LaneStatus};
 
 use crate::domain::ids::ConnectionId;
 use crate::time::Mono;
 
 /// What the limits of a connection leave, as the gate sees it.
-pub trait Room {
+pub trait LimitForecast {
     /// Requests that could be drawn soon and are not reserved yet; with the limit and the instant
     /// to wait for if there are none.
     fn headroom(&self, connection: ConnectionId, now: Mono) -> (u32, Option<(String, Mono)>);

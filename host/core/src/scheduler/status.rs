@@ -1,9 +1,9 @@
 //! What the scheduler can say about why jobs wait.
 
-use super::admission::Scheduler;
-use super::connection::Gating;
+use super::connection::Availability;
 use super::head::LaneKey;
-use super::window::Stand;
+use super::scheduler::Scheduler;
+use super::window::SlotState;
 use crate::domain::belt::BeltGate;
 use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use crate::domain::waiting::WaitingKind;
@@ -32,7 +32,7 @@ pub struct LaneStatus {
 }
 
 impl Scheduler {
-    /// Why ready jobs of a belt are not being sent: its belt, a pause, its connection's gating or
+    /// Why ready jobs of a belt are not being sent: its belt, a pause, its connection's availability or
     /// limits, or their turn.
     #[must_use]
     pub fn lane_status(
@@ -78,7 +78,7 @@ impl Scheduler {
             )
             .map(|(_, lane)| lane.held)
             .sum();
-        let blocked = gating_reason(&state.gating)
+        let blocked = blocked_by(&state.availability)
             .or_else(|| state.blocked.clone())
             .unwrap_or(Blocked {
                 kind: WaitingKind::Turn,
@@ -99,7 +99,7 @@ impl Scheduler {
         let slot = self
             .connection(connection)
             .and_then(|state| state.slots.get(state.jobs.get(&job)?));
-        slot.is_some_and(|slot| slot.stand == Stand::Behind)
+        slot.is_some_and(|slot| slot.state == SlotState::Behind)
     }
 
     /// Heads of a connection that are loaded, and calls of it under way.
@@ -114,7 +114,7 @@ impl Scheduler {
     pub fn waits_for_limit(&self, connection: ConnectionId) -> bool {
         self.connection(connection).is_some_and(|c| {
             c.loaded > 0
-                && c.gating == Gating::Open
+                && c.availability == Availability::Open
                 && c.blocked
                     .as_ref()
                     .is_some_and(|b| b.kind == WaitingKind::Limit)
@@ -122,20 +122,20 @@ impl Scheduler {
     }
 }
 
-pub(super) fn gating_reason(gating: &Gating) -> Option<Blocked> {
-    match gating {
-        Gating::Open => None,
-        Gating::Paused => Some(Blocked {
+pub(super) fn blocked_by(availability: &Availability) -> Option<Blocked> {
+    match availability {
+        Availability::Open => None,
+        Availability::Paused => Some(Blocked {
             kind: WaitingKind::Paused,
             key: None,
             until: None,
         }),
-        Gating::Parked(reason) => Some(Blocked {
+        Availability::Parked(reason) => Some(Blocked {
             kind: WaitingKind::Parked,
             key: Some(reason.clone()),
             until: None,
         }),
-        Gating::Circuit(until) => Some(Blocked {
+        Availability::CircuitOpen(until) => Some(Blocked {
             kind: WaitingKind::Circuit,
             key: None,
             until: Some(*until),

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::domain::action::Action;
 use crate::domain::belt::{BeltOnFailure, BeltProgress, priority_bit};
-use crate::domain::ids::{ExecutionSeq, JobSeq, SubscriptionId};
+use crate::domain::ids::{ExecutionSeq, JobSeq, SubscriptionId, TypeHash};
 use crate::domain::object::ObjectHash;
 use crate::domain::partition::KeyHash;
 
@@ -17,16 +17,16 @@ const T0: Mono = Mono(0);
 
 struct Free;
 
-impl Room for Free {
+impl LimitForecast for Free {
     fn headroom(&self, _: ConnectionId, _: Mono) -> (u32, Option<(String, Mono)>) {
         (100, None)
     }
 }
 
-/// Room at that instant and not before.
+/// LimitForecast at that instant and not before.
 struct From(Mono);
 
-impl Room for From {
+impl LimitForecast for From {
     fn headroom(&self, _: ConnectionId, now: Mono) -> (u32, Option<(String, Mono)>) {
         if now >= self.0 {
             (1, None)
@@ -50,7 +50,7 @@ fn rules(packing: PackingRule) -> ConnectionRules {
         weight: 1,
         max_calls: 100,
         belt_on_failure: BeltOnFailure::Continue,
-        packing: HashMap::from([(1, packing)]),
+        packing: HashMap::from([(TypeHash(1), packing)]),
     }
 }
 
@@ -75,7 +75,7 @@ fn head(execution: i64, index: u32) -> Head {
         belt: 1,
         key: KeyHash(place),
         object: ObjectHash(place),
-        type_hash: 1,
+        type_hash: TypeHash(1),
         action: Action::Upsert,
         priority: 0,
         attempts: 0,
@@ -120,17 +120,17 @@ fn jobs(claim: Option<Claim>) -> Vec<(i64, u32)> {
         .unwrap_or_default()
 }
 
-fn again(call_cap: Option<u32>) -> Ending {
-    Ending::Again {
+fn again(call_cap: Option<u32>) -> AfterCall {
+    AfterCall::Again {
         attempts: 1,
         pinned: false,
         call_cap,
     }
 }
 
-fn end(scheduler: &mut Scheduler, heads: &[Head], ending: Ending) {
+fn end(scheduler: &mut Scheduler, heads: &[Head], ending: AfterCall) {
     let endings: Vec<_> = heads.iter().map(|head| (*head, ending)).collect();
-    scheduler.ended(SHOP, 1, &endings, T0);
+    scheduler.ended(SHOP, TypeHash(1), &endings, T0);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_call_that_is_not_full_waits_for_its_time_and_goes() {
     let mut s = scheduler(rule, &[(1, 2)]);
     read(&mut s, &heads(1, 2));
     assert_eq!(s.next(T0, &Free), None);
-    assert_eq!(s.alarm(), Some(T0.plus_ms(100)));
+    assert_eq!(s.timer(), Some(T0.plus_ms(100)));
     assert_eq!(s.next(T0.plus_ms(99), &Free), None);
     assert_eq!(jobs(s.next(T0.plus_ms(100), &Free)), [(1, 0), (1, 1)]);
 }
@@ -174,7 +174,7 @@ fn a_kind_that_fills_holds_no_other_kind() {
     };
     let mut s = scheduler(rule, &[(1, 2)]);
     let other = Head {
-        type_hash: 2,
+        type_hash: TypeHash(2),
         ..head(1, 1)
     };
     read(&mut s, &[head(1, 0), other]);
@@ -268,13 +268,13 @@ fn alarms_do_not_pile_up() {
     let mut s = scheduler(packing(1), &[(1, 1)]);
     read(&mut s, &[head(1, 0)]);
     for ms in 0..50 {
-        s.room_changed(SHOP);
+        s.limits_changed(SHOP);
         assert_eq!(s.next(T0, &From(T0.plus_ms(1000 + ms))), None);
-        assert_eq!(s.alarm(), Some(T0.plus_ms(1000 + ms)));
+        assert_eq!(s.timer(), Some(T0.plus_ms(1000 + ms)));
     }
     let room = From(T0.plus_ms(1049));
     assert_eq!(jobs(s.next(T0.plus_ms(1049), &room)), [(1, 0)]);
-    assert_eq!(s.alarm(), None);
+    assert_eq!(s.timer(), None);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn the_next_of_a_key_is_asked_for_after_a_retry() {
     let first = head(1, 0);
     s.page(first.lane(), &[first], &[first.key], None, T0);
     let claim = s.next(T0, &Free).unwrap();
-    end(&mut s, &claim.heads, Ending::Left);
+    end(&mut s, &claim.heads, AfterCall::Left);
     let asked = Need::Head {
         connection: SHOP,
         key: first.key,
@@ -292,7 +292,7 @@ fn the_next_of_a_key_is_asked_for_after_a_retry() {
     // It waits for its retry: nothing of the key is ready, and nothing is told.
     s.found(&[first], T0);
     let claim = s.next(T0, &Free).unwrap();
-    end(&mut s, &claim.heads, Ending::Left);
+    end(&mut s, &claim.heads, AfterCall::Left);
     assert_eq!(s.needs(), [asked]);
 }
 
@@ -323,7 +323,7 @@ fn calls_of_a_removed_connection_are_counted_when_it_comes_back() {
     s.needs();
     read(&mut s, &heads(1, 2));
     assert_eq!(s.next(T0, &Free), None, "one call is under way");
-    end(&mut s, &claim.heads, Ending::Left);
+    end(&mut s, &claim.heads, AfterCall::Left);
     assert_eq!(jobs(s.next(T0, &Free)), [(1, 1)]);
 }
 
@@ -418,7 +418,7 @@ fn jobs_of_one_object_and_many_keys_go_one_after_the_other() {
         let claim = s.next(T0, &Free).unwrap();
         assert_eq!(jobs(Some(claim.clone())), [(1, index)]);
         assert_eq!(s.next(T0, &Free), None);
-        end(&mut s, &claim.heads, Ending::Left);
+        end(&mut s, &claim.heads, AfterCall::Left);
     }
 }
 
@@ -489,7 +489,7 @@ fn heads_that_come_up_at_once_fill_the_window_and_not_the_memory() {
     for index in 0..4 {
         let claim = s.next(T0, &Free).unwrap();
         assert_eq!(jobs(Some(claim.clone())), [(1, index)]);
-        end(&mut s, &claim.heads, Ending::Left);
+        end(&mut s, &claim.heads, AfterCall::Left);
     }
     assert!(
         s.needs().contains(&Need::Page { lane, after: None }),

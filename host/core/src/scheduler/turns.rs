@@ -17,22 +17,22 @@ pub(super) struct Turns {
     order: BTreeSet<(u64, SubscriptionId)>,
     /// Connections that may have something to send, each subscription's in the order of their
     /// turns.
-    armed: BTreeMap<SubscriptionId, Vec<ConnectionId>>,
+    queued: BTreeMap<SubscriptionId, Vec<ConnectionId>>,
     /// How far the one that went last was before its turn.
     reached: u64,
 }
 
 impl Turns {
     /// A connection may have something to send.
-    pub(super) fn arm(&mut self, subscription: SubscriptionId, connection: ConnectionId) {
-        let ring = self.armed.entry(subscription).or_default();
+    pub(super) fn enqueue(&mut self, subscription: SubscriptionId, connection: ConnectionId) {
+        let ring = self.queued.entry(subscription).or_default();
         if ring.contains(&connection) {
             return;
         }
         ring.push(connection);
         if ring.len() == 1 {
             // One that was idle starts level with the others, so that it cannot save up turns.
-            // Whoever is armed now says nothing of how far the others are: most of the time all of
+            // Whoever is queued now says nothing of how far the others are: most of the time all of
             // them wait for something.
             let pass = self.passes.entry(subscription).or_insert(self.reached);
             *pass = (*pass).max(self.reached);
@@ -43,17 +43,17 @@ impl Turns {
     /// The connection whose turn it is.
     pub(super) fn front(&self) -> Option<(SubscriptionId, ConnectionId)> {
         let (_, subscription) = self.order.first()?;
-        Some((*subscription, *self.armed.get(subscription)?.first()?))
+        Some((*subscription, *self.queued.get(subscription)?.first()?))
     }
 
     /// The front connection has nothing to send for now.
-    pub(super) fn disarm(&mut self, subscription: SubscriptionId, connection: ConnectionId) {
-        let Some(ring) = self.armed.get_mut(&subscription) else {
+    pub(super) fn dequeue(&mut self, subscription: SubscriptionId, connection: ConnectionId) {
+        let Some(ring) = self.queued.get_mut(&subscription) else {
             return;
         };
         ring.retain(|c| *c != connection);
         if ring.is_empty() {
-            self.armed.remove(&subscription);
+            self.queued.remove(&subscription);
             if let Some(pass) = self.passes.get(&subscription) {
                 self.order.remove(&(*pass, subscription));
             }
@@ -62,7 +62,7 @@ impl Turns {
 
     /// The front connection started a call.
     pub(super) fn advance(&mut self, subscription: SubscriptionId, weight: u32) {
-        if let Some(ring) = self.armed.get_mut(&subscription) {
+        if let Some(ring) = self.queued.get_mut(&subscription) {
             let step = usize::from(!ring.is_empty());
             ring.rotate_left(step);
         }
@@ -82,11 +82,11 @@ mod tests {
     #[test]
     fn turns_follow_the_weights() {
         let mut turns = Turns::default();
-        turns.arm(SubscriptionId(1), ConnectionId(1));
-        turns.arm(SubscriptionId(2), ConnectionId(2));
+        turns.enqueue(SubscriptionId(1), ConnectionId(1));
+        turns.enqueue(SubscriptionId(2), ConnectionId(2));
         let mut picks = [0, 0];
         for _ in 0..300 {
-            let (subscription, _) = turns.front().expect("both are armed");
+            let (subscription, _) = turns.front().expect("both are queued");
             let (slot, weight) = if subscription.0 == 1 { (0, 1) } else { (1, 2) };
             picks[slot] += 1;
             turns.advance(subscription, weight);
@@ -97,14 +97,14 @@ mod tests {
     #[test]
     fn an_idle_subscription_saves_no_turns() {
         let mut turns = Turns::default();
-        turns.arm(SubscriptionId(1), ConnectionId(1));
+        turns.enqueue(SubscriptionId(1), ConnectionId(1));
         for _ in 0..1000 {
             turns.advance(SubscriptionId(1), 1);
         }
-        turns.arm(SubscriptionId(2), ConnectionId(2));
+        turns.enqueue(SubscriptionId(2), ConnectionId(2));
         let mut second = 0;
         for _ in 0..10 {
-            let (subscription, _) = turns.front().expect("both are armed");
+            let (subscription, _) = turns.front().expect("both are queued");
             second += i32::from(subscription.0 == 2);
             turns.advance(subscription, 1);
         }
@@ -114,21 +114,21 @@ mod tests {
     #[test]
     fn turns_are_kept_while_everybody_waits() {
         let mut turns = Turns::default();
-        turns.arm(SubscriptionId(1), ConnectionId(1));
+        turns.enqueue(SubscriptionId(1), ConnectionId(1));
         for _ in 0..1000 {
             turns.advance(SubscriptionId(1), 1);
         }
-        turns.disarm(SubscriptionId(1), ConnectionId(1));
+        turns.dequeue(SubscriptionId(1), ConnectionId(1));
         let mut first = 0;
         for round in 0..20 {
             // Both come back from a limit; the new one first.
-            turns.arm(SubscriptionId(2), ConnectionId(2));
-            turns.arm(SubscriptionId(1), ConnectionId(1));
-            let (subscription, _) = turns.front().expect("both are armed");
+            turns.enqueue(SubscriptionId(2), ConnectionId(2));
+            turns.enqueue(SubscriptionId(1), ConnectionId(1));
+            let (subscription, _) = turns.front().expect("both are queued");
             first += i32::from(subscription.0 == 1);
             turns.advance(subscription, 1);
             for id in if round % 2 == 0 { [1, 2] } else { [2, 1] } {
-                turns.disarm(SubscriptionId(id), ConnectionId(id));
+                turns.dequeue(SubscriptionId(id), ConnectionId(id));
             }
         }
         assert!((9..=11).contains(&first), "{first}");
@@ -137,18 +137,18 @@ mod tests {
     #[test]
     fn connections_of_a_subscription_take_turns() {
         let mut turns = Turns::default();
-        turns.arm(SubscriptionId(1), ConnectionId(1));
-        turns.arm(SubscriptionId(1), ConnectionId(2));
-        turns.arm(SubscriptionId(1), ConnectionId(2));
+        turns.enqueue(SubscriptionId(1), ConnectionId(1));
+        turns.enqueue(SubscriptionId(1), ConnectionId(2));
+        turns.enqueue(SubscriptionId(1), ConnectionId(2));
         let mut seen = Vec::new();
         for _ in 0..4 {
-            let (subscription, connection) = turns.front().expect("both are armed");
+            let (subscription, connection) = turns.front().expect("both are queued");
             seen.push(connection.0);
             turns.advance(subscription, 7);
         }
         assert_eq!(seen, [1, 2, 1, 2]);
-        turns.disarm(SubscriptionId(1), ConnectionId(1));
-        turns.disarm(SubscriptionId(1), ConnectionId(2));
+        turns.dequeue(SubscriptionId(1), ConnectionId(1));
+        turns.dequeue(SubscriptionId(1), ConnectionId(2));
         assert_eq!(turns.front(), None);
     }
 }

@@ -18,7 +18,7 @@ use crate::time::Mono;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     pub(super) head: Head,
-    pub(super) stand: Stand,
+    pub(super) state: SlotState,
     since: Mono,
     /// Another job of the key was seen.
     pub(super) more: bool,
@@ -26,17 +26,17 @@ pub(super) struct Slot {
 
 /// Where a job in memory stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stand {
-    Lane,
+pub(super) enum SlotState {
+    InLane,
     /// Behind another job of its object.
     Behind,
-    UnderWay,
+    InFlight,
 }
 
 impl Slot {
     /// It waits for its object and belongs to one of these lanes.
     pub(super) fn waits_in(&self, lanes: &[LaneKey]) -> bool {
-        self.stand == Stand::Behind && lanes.contains(&self.head.lane())
+        self.state == SlotState::Behind && lanes.contains(&self.head.lane())
     }
 }
 
@@ -58,20 +58,20 @@ impl Connection {
                 return;
             }
             slot.more = true;
-            if slot.stand == Stand::UnderWay || slot.head.order() < head.order() {
+            if slot.state == SlotState::InFlight || slot.head.order() < head.order() {
                 return;
             }
             let younger = slot.head;
             self.unload(&younger);
             more = true;
         }
-        let stand = match self.objects.entry(head.object) {
+        let state = match self.objects.entry(head.object) {
             Entry::Vacant(free) => {
                 free.insert(Object {
                     occupant: head.job,
                     behind: BTreeMap::new(),
                 });
-                Stand::Lane
+                SlotState::InLane
             }
             Entry::Occupied(_) if self.behind >= self.window => {
                 self.overflowed = true;
@@ -80,20 +80,20 @@ impl Connection {
             Entry::Occupied(mut taken) => {
                 taken.get_mut().behind.insert(head.order(), head);
                 self.behind += 1;
-                Stand::Behind
+                SlotState::Behind
             }
         };
         self.slots.insert(
             head.key,
             Slot {
                 head,
-                stand,
+                state,
                 since: now,
                 more,
             },
         );
         self.jobs.insert(head.job, head.key);
-        if stand == Stand::Lane {
+        if state == SlotState::InLane {
             self.put(head, now);
         }
     }
@@ -105,11 +105,11 @@ impl Connection {
             .slots
             .get(&head.key)
             .copied()
-            .filter(|slot| slot.head.job == head.job && slot.stand != Stand::UnderWay)
+            .filter(|slot| slot.head.job == head.job && slot.state != SlotState::InFlight)
         else {
             return;
         };
-        if slot.stand == Stand::Lane {
+        if slot.state == SlotState::InLane {
             self.lift(&slot.head);
         }
         self.vacate(&slot);
@@ -119,7 +119,7 @@ impl Connection {
     pub(super) fn take(&mut self, head: &Head) {
         self.lift(head);
         if let Some(slot) = self.slots.get_mut(&head.key) {
-            slot.stand = Stand::UnderWay;
+            slot.state = SlotState::InFlight;
         }
     }
 
@@ -141,14 +141,14 @@ impl Connection {
         let more = std::mem::take(&mut slot.more);
         *slot = Slot {
             head,
-            stand: Stand::Lane,
+            state: SlotState::InLane,
             since: now,
             more: false,
         };
         self.put(head, now);
         if more {
             // What was turned away may be older: a job that was set aside and came back.
-            self.asks.insert(head.key);
+            self.pending_head_lookups.insert(head.key);
         }
     }
 
@@ -156,7 +156,7 @@ impl Connection {
         self.slots
             .get(&head.key)
             .copied()
-            .filter(|slot| slot.head.job == head.job && slot.stand == Stand::UnderWay)
+            .filter(|slot| slot.head.job == head.job && slot.state == SlotState::InFlight)
     }
 
     /// Frees the key and the object of a job that stands in no lane any more.
@@ -165,7 +165,7 @@ impl Connection {
         self.slots.remove(&head.key);
         self.jobs.remove(&head.job);
         if slot.more {
-            self.asks.insert(head.key);
+            self.pending_head_lookups.insert(head.key);
         }
         let Some(object) = self.objects.get_mut(&head.object) else {
             return;
@@ -192,7 +192,7 @@ impl Connection {
         let Some(slot) = self.slots.get_mut(&head.key) else {
             return;
         };
-        slot.stand = Stand::Lane;
+        slot.state = SlotState::InLane;
         let since = slot.since;
         self.put(head, since);
     }

@@ -3,7 +3,7 @@
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
-use egression_core::scheduler::{Ending, Head};
+use egression_core::scheduler::{AfterCall, Head};
 use egression_core::time::Mono;
 
 use crate::store::Changes;
@@ -17,7 +17,7 @@ const PARENT_WAIT_MS: u64 = 4000;
 impl World {
     pub(crate) fn start(&mut self, number: u64) {
         let claim = self.calls[&number].claim.clone();
-        let draw = match self.destination.draw(claim.connection, self.now) {
+        let draw = match self.destination.acquire(claim.connection, self.now) {
             Ok(draw) => draw,
             Err(until) => {
                 let at = if until == Mono::FAR {
@@ -44,9 +44,9 @@ impl World {
         let call = self.calls.get_mut(&number).expect("it is under way");
         call.sent = sent;
         call.draw = Some(draw);
-        let most_ms = if self.chance.percent(5) { 3000 } else { 150 };
+        let most_ms = if self.rng.percent(5) { 3000 } else { 150 };
         self.soon(most_ms, Event::Settle(number));
-        self.room_changed();
+        self.limits_changed();
     }
 
     pub(crate) fn settle(&mut self, number: u64) {
@@ -58,8 +58,8 @@ impl World {
         );
         self.destination
             .finish(draw.expect("it was sent"), self.now);
-        let outage = self.chance.percent(self.trouble.outage);
-        let halve = (self.chance.percent(self.trouble.halve) && !sent.is_empty())
+        let outage = self.rng.percent(self.trouble.outage);
+        let halve = (self.rng.percent(self.trouble.halve) && !sent.is_empty())
             .then(|| u32::try_from(sent.len() / 2).expect("small").max(1));
         let mut changes = Changes::default();
         let endings = claim
@@ -67,7 +67,7 @@ impl World {
             .iter()
             .map(|head| {
                 let ending = match halve {
-                    _ if !sent.iter().any(|s| s.job == head.job) => Ending::Left,
+                    _ if !sent.iter().any(|s| s.job == head.job) => AfterCall::Left,
                     Some(cap) => self.again(head, head.attempts, Some(cap), &mut changes),
                     None if outage => self.retry(head, &mut changes),
                     None => self.outcome(head, &mut changes),
@@ -79,8 +79,8 @@ impl World {
         self.tell(Event::Ended(number, endings, changes));
     }
 
-    fn outcome(&mut self, head: &Head, changes: &mut Changes) -> Ending {
-        let mut roll = self.chance.below(100);
+    fn outcome(&mut self, head: &Head, changes: &mut Changes) -> AfterCall {
+        let mut roll = self.rng.below(100);
         let mut is = |percent: u64| {
             let hit = roll < percent;
             roll = roll.wrapping_sub(percent);
@@ -94,7 +94,7 @@ impl World {
             return self.again(head, head.attempts + 1, None, changes);
         }
         if is(trouble.throttle) {
-            let until = self.now.plus_ms(self.chance.below(500));
+            let until = self.now.plus_ms(self.rng.below(500));
             self.destination.throttle(head.connection, until);
             return self.again(head, head.attempts, None, changes);
         }
@@ -104,7 +104,7 @@ impl World {
         let (state, block) = if is(trouble.lost) {
             (JobState::Unknown, true)
         } else if is(trouble.reject) {
-            (JobState::Rejected, self.chance.percent(20))
+            (JobState::Rejected, self.rng.percent(20))
         } else {
             (JobState::Succeeded, false)
         };
@@ -113,7 +113,7 @@ impl World {
             self.store.block((head.connection, head.key));
             self.soon(3000, Event::Unblock((head.connection, head.key)));
         }
-        Ending::Left
+        AfterCall::Left
     }
 
     fn again(
@@ -122,12 +122,12 @@ impl World {
         attempts: u32,
         call_cap: Option<u32>,
         changes: &mut Changes,
-    ) -> Ending {
+    ) -> AfterCall {
         // Every repeat counts here, so that a run ends.
-        let attempts = attempts.max(head.attempts) + u32::from(self.chance.percent(30));
+        let attempts = attempts.max(head.attempts) + u32::from(self.rng.percent(30));
         if attempts >= ATTEMPTS {
             self.store.end(head.job, JobState::Failed, changes);
-            return Ending::Left;
+            return AfterCall::Left;
         }
         if self.store.executions[&head.job.execution()].cancelling {
             self.store.end(head.job, JobState::Cancelled, changes);
@@ -135,19 +135,19 @@ impl World {
         } else {
             self.store.waits(head.job, None, None, attempts, None);
         }
-        Ending::Again {
+        AfterCall::Again {
             attempts,
             pinned: false,
             call_cap,
         }
     }
 
-    fn retry(&mut self, head: &Head, changes: &mut Changes) -> Ending {
+    fn retry(&mut self, head: &Head, changes: &mut Changes) -> AfterCall {
         let attempts = head.attempts + 1;
         if attempts >= ATTEMPTS {
             self.store.end(head.job, JobState::Failed, changes);
         } else {
-            let due = self.now.plus_ms(1 + self.chance.below(1000));
+            let due = self.now.plus_ms(1 + self.rng.below(1000));
             self.store.waits(
                 head.job,
                 Some(WaitingKind::Retry),
@@ -156,11 +156,11 @@ impl World {
                 None,
             );
         }
-        Ending::Left
+        AfterCall::Left
     }
 
     /// It waits for an earlier job of another object, if there is one.
-    fn wait_for_parent(&mut self, head: &Head, changes: &mut Changes) -> Ending {
+    fn wait_for_parent(&mut self, head: &Head, changes: &mut Changes) -> AfterCall {
         let me = self.store.jobs[&head.job].order();
         let earlier = |job: &&crate::store::Job| {
             !job.state.is_terminal()
@@ -179,8 +179,7 @@ impl World {
         if parents.is_empty() {
             return self.retry(head, changes);
         }
-        let parent =
-            parents[usize::try_from(self.chance.below(parents.len() as u64)).expect("small")];
+        let parent = parents[usize::try_from(self.rng.below(parents.len() as u64)).expect("small")];
         let until = self.now.plus_ms(PARENT_WAIT_MS);
         self.store.waits(
             head.job,
@@ -189,6 +188,6 @@ impl World {
             head.attempts,
             Some(parent),
         );
-        Ending::Left
+        AfterCall::Left
     }
 }

@@ -1,7 +1,7 @@
 //! What must hold at every step.
 
 use egression_core::domain::state::JobState;
-use egression_core::scheduler::{Claim, Gating, Head, SchedulerBounds};
+use egression_core::scheduler::{Availability, Claim, Head, SchedulerBounds};
 use egression_core::time::Mono;
 
 use crate::world::World;
@@ -34,14 +34,14 @@ impl World {
             !self.removed.contains_key(&claim.connection),
             "seed {seed}: the connection is removed"
         );
-        let gating = self
-            .gating
+        let availability = self
+            .availability
             .get(&claim.connection)
             .cloned()
             .unwrap_or_default();
         assert_eq!(
-            gating,
-            Gating::Open,
+            availability,
+            Availability::Open,
             "seed {seed}: the connection is closed"
         );
         let running: Vec<&Claim> = self

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use egression_core::domain::ids::ConnectionId;
-use egression_core::scheduler::Room;
-use egression_core::scheduler::limits::{Draw, Guard, LimitBook, LimitKey, LimitKind};
+use egression_core::scheduler::LimitForecast;
+use egression_core::scheduler::limits::{Acquired, Charge, Guard, LimitBook, LimitKey, LimitKind};
 use egression_core::time::Mono;
 
 /// How far admission looks ahead.
@@ -42,16 +42,22 @@ impl Destination {
         *reserved = reserved.saturating_sub(1);
     }
 
-    /// Draws a request; until when to wait if there is no room, `FAR` if only the end of another
+    /// Acquires a request; until when to wait if there is no room, `FAR` if only the end of another
     /// helps.
-    pub(crate) fn draw(&mut self, connection: ConnectionId, now: Mono) -> Result<Draw, Mono> {
+    pub(crate) fn acquire(
+        &mut self,
+        connection: ConnectionId,
+        now: Mono,
+    ) -> Result<Acquired, Mono> {
+        let keys = self.bound[&connection].iter().cloned();
+        let charges: Vec<Charge> = keys.map(Charge::one).collect();
         self.book
-            .try_draw(&self.bound[&connection], now)
+            .try_acquire(&charges, now)
             .map_err(|refusal| refusal.until)
     }
 
-    pub(crate) fn finish(&mut self, draw: Draw, now: Mono) {
-        self.book.finish(draw, now);
+    pub(crate) fn finish(&mut self, draw: Acquired, now: Mono) {
+        self.book.release(draw, now);
     }
 
     pub(crate) fn throttle(&mut self, connection: ConnectionId, until: Mono) {
@@ -65,7 +71,7 @@ impl Destination {
     }
 }
 
-impl Room for Destination {
+impl LimitForecast for Destination {
     fn headroom(&self, connection: ConnectionId, now: Mono) -> (u32, Option<(String, Mono)>) {
         let keys = &self.bound[&connection];
         let headroom = self.book.headroom(keys, now, HORIZON_MS);

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use egression_core::domain::action::Action;
 use egression_core::domain::belt::BeltOnFailure;
-use egression_core::domain::ids::{ConnectionId, ExecutionSeq, SubscriptionId};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, SubscriptionId, TypeHash};
 use egression_core::scheduler::limits::LimitKind;
 use egression_core::scheduler::{ConnectionRules, Head, PackingRule, SchedulerBounds};
 use egression_core::time::Mono;
 
-use crate::chance::Chance;
 use crate::destination::Destination;
+use crate::rng::Rng;
 use crate::store::head;
 use crate::world::{Event, Trouble, World};
 
@@ -38,7 +38,7 @@ fn world(items: u32) -> World {
             weight: 1,
             max_calls: 8,
             belt_on_failure: BeltOnFailure::Continue,
-            packing: HashMap::from([(0, packing)]),
+            packing: HashMap::from([(TypeHash(0), packing)]),
         };
         rules.insert(ConnectionId(id), rule);
     }
@@ -51,7 +51,7 @@ fn world(items: u32) -> World {
             ordered: true,
             ..Trouble::default()
         },
-        Chance(1),
+        Rng(1),
     )
 }
 

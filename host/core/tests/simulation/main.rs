@@ -6,11 +6,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod calls;
-mod chance;
 mod checks;
 mod destination;
 mod fairness;
 mod plan;
+mod rng;
 mod store;
 mod world;
 

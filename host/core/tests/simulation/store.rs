@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use egression_core::domain::action::Action;
 use egression_core::domain::belt::{BeltGate, BeltOnFailure, BeltProgress, gate, priority_bit};
-use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq, TypeHash};
 use egression_core::domain::object::ObjectHash;
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::JobState;
@@ -549,7 +549,7 @@ pub(crate) fn head(
         belt,
         key: KeyHash(key),
         object: ObjectHash(object),
-        type_hash,
+        type_hash: TypeHash(type_hash),
         action,
         priority,
         attempts: 0,

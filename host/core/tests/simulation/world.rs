@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::state::JobState;
-use egression_core::scheduler::limits::Draw;
+use egression_core::scheduler::limits::Acquired;
 use egression_core::scheduler::{
-    Claim, ConnectionRules, Ending, Gating, Head, LaneKey, Need, Scheduler, SchedulerBounds,
+    AfterCall, Availability, Claim, ConnectionRules, Head, LaneKey, Need, Scheduler,
+    SchedulerBounds,
 };
 use egression_core::time::Mono;
 
-use crate::chance::Chance;
 use crate::checks::Checks;
 use crate::destination::Destination;
+use crate::rng::Rng;
 use crate::store::{Changes, Key, Page, Store};
 
 /// More events than any run needs: a run that does not end is one that turns in circles.
@@ -43,7 +44,7 @@ pub(crate) enum Event {
     Pause(ExecutionSeq, bool),
     Cancel(ExecutionSeq),
     CancelJob(JobSeq),
-    Gate(ConnectionId, Gating),
+    Gate(ConnectionId, Availability),
     Remove(ConnectionId),
     Restore(ConnectionId),
     Unblock(Key),
@@ -63,7 +64,7 @@ pub(crate) enum Event {
     Changed(Changes),
     Start(u64),
     Settle(u64),
-    Ended(u64, Vec<(Head, Ending)>, Changes),
+    Ended(u64, Vec<(Head, AfterCall)>, Changes),
 }
 
 impl Event {
@@ -90,7 +91,7 @@ impl Event {
 pub(crate) struct Call {
     pub(crate) claim: Claim,
     pub(crate) sent: Vec<Head>,
-    pub(crate) draw: Option<Draw>,
+    pub(crate) draw: Option<Acquired>,
 }
 
 #[derive(Debug)]
@@ -101,10 +102,10 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) destination: Destination,
     pub(crate) trouble: Trouble,
-    pub(crate) chance: Chance,
+    pub(crate) rng: Rng,
     pub(crate) checks: Checks,
     pub(crate) rules: BTreeMap<ConnectionId, ConnectionRules>,
-    pub(crate) gating: HashMap<ConnectionId, Gating>,
+    pub(crate) availability: HashMap<ConnectionId, Availability>,
     pub(crate) removed: BTreeMap<ConnectionId, bool>,
     pub(crate) calls: BTreeMap<u64, Call>,
     bounds: SchedulerBounds,
@@ -122,7 +123,7 @@ impl World {
         rules: BTreeMap<ConnectionId, ConnectionRules>,
         destination: Destination,
         trouble: Trouble,
-        chance: Chance,
+        rng: Rng,
     ) -> Self {
         let mut store = Store::default();
         store.rules = rules
@@ -136,9 +137,9 @@ impl World {
             store,
             destination,
             trouble,
-            chance,
+            rng,
             checks: Checks::default(),
-            gating: HashMap::new(),
+            availability: HashMap::new(),
             removed: BTreeMap::new(),
             calls: BTreeMap::new(),
             rules,
@@ -159,14 +160,14 @@ impl World {
     }
 
     pub(crate) fn soon(&mut self, most_ms: u64, event: Event) {
-        let at = self.now.plus_us(1 + self.chance.below(most_ms * 1000));
+        let at = self.now.plus_us(1 + self.rng.below(most_ms * 1000));
         self.plan(at, event);
     }
 
     /// The scheduler will be told of a change in the store; in ordered worlds in the order in which
     /// the store made them.
     pub(crate) fn tell(&mut self, event: Event) {
-        let mut at = self.now.plus_us(1 + self.chance.below(10_000));
+        let mut at = self.now.plus_us(1 + self.rng.below(10_000));
         if self.trouble.ordered {
             at = at.max(self.told);
             self.told = at;
@@ -188,7 +189,7 @@ impl World {
             self.pump();
             let event = self.events.first_key_value().map(|((at, _), _)| *at);
             let due = self.store.next_due().filter(|_| !self.due_under_way);
-            let Some(at) = [event, due, self.scheduler.alarm()]
+            let Some(at) = [event, due, self.scheduler.timer()]
                 .into_iter()
                 .flatten()
                 .min()
@@ -276,9 +277,9 @@ impl World {
                 self.withdrawn(vec![job], JobState::Cancelled)
             }
             Event::CancelJob(_) => {}
-            Event::Gate(connection, gating) => {
-                self.gating.insert(connection, gating.clone());
-                self.scheduler.set_gating(connection, gating);
+            Event::Gate(connection, availability) => {
+                self.availability.insert(connection, availability.clone());
+                self.scheduler.set_availability(connection, availability);
             }
             Event::Remove(connection) => {
                 self.removed.insert(connection, true);
@@ -301,7 +302,7 @@ impl World {
         match event {
             Event::Sealed(seq) => self.open(seq),
             Event::ReadPage(lane, after) => {
-                let page = (!self.chance.percent(self.trouble.unread))
+                let page = (!self.rng.percent(self.trouble.unread))
                     .then(|| self.store.lane_page(lane, after, self.bounds.page));
                 self.soon(8, Event::Page(lane, page));
             }
@@ -311,7 +312,7 @@ impl World {
             }
             Event::Page(lane, None) => self.scheduler.page_failed(lane),
             Event::ReadHeads(keys) => {
-                let heads = (!self.chance.percent(self.trouble.unread))
+                let heads = (!self.rng.percent(self.trouble.unread))
                     .then(|| self.store.heads_of_keys(&keys, self.now));
                 self.soon(8, Event::Heads(keys, heads));
             }
@@ -365,8 +366,12 @@ impl World {
 
     fn connect(&mut self, connection: ConnectionId) {
         self.scheduler.connect(self.rules[&connection].clone());
-        let gating = self.gating.get(&connection).cloned().unwrap_or_default();
-        self.scheduler.set_gating(connection, gating);
+        let availability = self
+            .availability
+            .get(&connection)
+            .cloned()
+            .unwrap_or_default();
+        self.scheduler.set_availability(connection, availability);
     }
 
     fn withdrawn(&mut self, jobs: Vec<JobSeq>, state: JobState) {
@@ -395,19 +400,19 @@ impl World {
         }
     }
 
-    fn ended(&mut self, number: u64, endings: &[(Head, Ending)], changes: Changes) {
+    fn ended(&mut self, number: u64, endings: &[(Head, AfterCall)], changes: Changes) {
         let call = self.calls.remove(&number).expect("it was under way");
-        let type_hash = call.claim.heads[0].type_hash;
+        let type_hash = call.claim.type_hash;
         self.scheduler
             .ended(call.claim.connection, type_hash, endings, self.now);
         self.changed(changes);
-        self.room_changed();
+        self.limits_changed();
     }
 
-    pub(crate) fn room_changed(&mut self) {
+    pub(crate) fn limits_changed(&mut self) {
         let connections: Vec<_> = self.scheduler.connections().collect();
         for connection in connections {
-            self.scheduler.room_changed(connection);
+            self.scheduler.limits_changed(connection);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::state::JobState;
-use egression_core::scheduler::{Ending, Head};
+use egression_core::scheduler::{AfterCall, Head};
 
 use super::bodies::BodyReader;
 use super::eligibility::{Candidate, eligible};
@@ -173,7 +173,7 @@ fn within_bytes(route: &Route, work: Vec<Work>, disposed: &mut Disposed) -> Vec<
         let most = item.support(route).map_or(0, |support| support.max_bytes);
         let with_it = total + item.bytes();
         if most > 0 && with_it > most && !kept.is_empty() {
-            let later = Ending::Again {
+            let later = AfterCall::Again {
                 attempts: item.row.attempts,
                 pinned: item.row.pinned.is_some(),
                 call_cap: None,

@@ -3,7 +3,7 @@
 use egression_core::domain::judge::Again;
 use egression_core::domain::object::Remote;
 use egression_core::domain::waiting::WaitingKind;
-use egression_core::scheduler::Ending;
+use egression_core::scheduler::AfterCall;
 
 use super::call_review::CallReview;
 use super::limit_closures::closed_by;
@@ -22,7 +22,7 @@ pub fn schedule(
     index: u32,
     again: Again,
     mut builder: SettlementBuilder,
-) -> (Settlement, Ending) {
+) -> (Settlement, AfterCall) {
     builder.attempts = item.row.attempts + u32::from(again.attempt_spent);
     builder.conflicts += u32::from(again.conflict);
     builder.id_map = match (&again.act_as, &again.there) {
@@ -34,7 +34,7 @@ pub fn schedule(
     if !again.parents.is_empty() {
         let parents = review.parents.get(&index).cloned().unwrap_or_default();
         let waiting = waits_for_parents(review.route, &item.row, parents, review.now);
-        return (builder.with(waiting.events).to(waiting.to), Ending::Left);
+        return (builder.with(waiting.events).to(waiting.to), AfterCall::Left);
     }
 
     let closed_by_call = || {
@@ -70,8 +70,8 @@ pub fn schedule(
     let attempts = builder.attempts;
     let call_cap = again.halve.then(|| smaller(review, attempts));
     let ending = match reason {
-        Some(_) => Ending::Waits { call_cap },
-        None => Ending::Again {
+        Some(_) => AfterCall::Waits { call_cap },
+        None => AfterCall::Again {
             attempts,
             pinned: again.keep_pinned,
             call_cap,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::judge::{CallFrame, CredentialCheck, Verdict, judge_call};
 use egression_core::domain::outcome::{CallError, Outcome};
-use egression_core::scheduler::{Ending, Head};
+use egression_core::scheduler::{AfterCall, Head};
 
 use super::auth_failures::AuthFailures;
 use super::call_review::{CallReview, Judged};
@@ -175,7 +175,7 @@ impl Reviewer {
     }
 }
 
-fn settlement(review: &CallReview<'_>, judged: Judged) -> (Settlement, Ending) {
+fn settlement(review: &CallReview<'_>, judged: Judged) -> (Settlement, AfterCall) {
     let Judged {
         index,
         item,
@@ -187,7 +187,7 @@ fn settlement(review: &CallReview<'_>, judged: Judged) -> (Settlement, Ending) {
         Verdict::Again(again) => next_send::schedule(review, &item, index, again, builder),
         ended => {
             let settlement = final_state::end(builder, review.route, &item, ended, review.now);
-            (settlement, Ending::Left)
+            (settlement, AfterCall::Left)
         }
     }
 }

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use egression_core::scheduler::limits::{Draw, LimitKey, Refusal, Share};
+use egression_core::scheduler::limits::{Acquired, Charge, LimitKey, Refusal};
 use egression_core::time::Mono;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as FairLock;
@@ -42,7 +42,7 @@ pub enum Refused {
 pub struct Acquired {
     limiter: Arc<Limiter>,
     owner: String,
-    draw: Option<Draw>,
+    draw: Option<Acquired>,
 }
 
 impl Drop for Acquired {
@@ -64,7 +64,7 @@ struct Ticket<'a> {
 
 impl Ticket<'_> {
     /// Keeps later requests from the units that this one waits for.
-    fn wait_for(&self, shares: &[Share], refusal: &Refusal) {
+    fn wait_for(&self, shares: &[Charge], refusal: &Refusal) {
         let waits_for = shares
             .iter()
             .find(|share| share.key == refusal.key && share.units > 1);
@@ -88,7 +88,7 @@ impl Limiter {
     pub async fn acquire(
         self: &Arc<Self>,
         owner: &str,
-        shares: &[Share],
+        shares: &[Charge],
         reservation: &Mutex<Reservation>,
         deadline: Mono,
     ) -> Result<Acquired, Refused> {
@@ -150,7 +150,7 @@ impl Limiter {
     }
 
     /// Why the holder of this ticket must wait; `None` if it need not.
-    fn refusal(&self, shares: &[Share], ticket: u64) -> Option<Refusal> {
+    fn refusal(&self, shares: &[Charge], ticket: u64) -> Option<Refusal> {
         let now = self.clock.mono();
         let budget = self.budget_now();
         let own = budget.refusal(shares, now);
@@ -171,7 +171,7 @@ impl Limiter {
     fn try_acquire(
         self: &Arc<Self>,
         owner: &str,
-        shares: &[Share],
+        shares: &[Charge],
         reservation: &Mutex<Reservation>,
     ) -> Option<Result<Acquired, Refusal>> {
         // `refusal` has just read the wall clock.
@@ -195,7 +195,7 @@ impl Limiter {
         }))
     }
 
-    fn fair_lock(&self, shares: &[Share]) -> Arc<FairLock<()>> {
+    fn fair_lock(&self, shares: &[Charge]) -> Arc<FairLock<()>> {
         let keys = shares.iter().map(|share| share.key.clone()).collect();
         let mut locks = self.fair_locks.lock();
         if locks.len() > MAX_UNUSED_LOCKS {
@@ -206,7 +206,7 @@ impl Limiter {
 }
 
 /// The refusal of a request whose time is up.
-fn limited(refusal: Option<Refusal>, shares: &[Share], deadline: Mono) -> Refused {
+fn limited(refusal: Option<Refusal>, shares: &[Charge], deadline: Mono) -> Refused {
     let (key, until) = match (refusal, shares.first()) {
         (Some(refusal), _) => (refusal.key, refusal.until),
         (None, Some(share)) => (share.key.clone(), deadline),

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use egression_core::scheduler::limits::{
-    Draw, Guard, LimitBook, LimitKey, LimitKind, Refusal, Share, UsageMeter,
+    Acquired, Charge, Guard, LimitBook, LimitKey, LimitKind, Refusal, UsageMeter,
 };
 use egression_core::time::{Mono, WallOffset};
 
@@ -207,12 +207,12 @@ impl Budget {
     pub fn try_acquire(
         &mut self,
         owner: &str,
-        shares: &[Share],
+        shares: &[Charge],
         now: Mono,
-    ) -> Result<(Draw, Vec<WindowUse>), Refusal> {
-        let draw = self.book.try_take(shares, now)?;
+    ) -> Result<(Acquired, Vec<WindowUse>), Refusal> {
+        let draw = self.book.try_acquire(shares, now)?;
         let mut used = Vec::new();
-        for Share { key, units } in shares {
+        for Charge { key, units } in shares {
             if self.is_window(key)
                 && let Some(slices) = self.windows.get_mut(key)
             {
@@ -225,14 +225,14 @@ impl Budget {
                 .iter()
                 .map(|key| units_of(shares, key))
                 .collect();
-            ledger.meter.drawn(now, &units);
+            ledger.meter.acquired(now, &units);
         }
         self.note_saturation(owner, now);
         Ok((draw, used))
     }
 
     /// Counts a request's costs for the forecast of others, whether it leaves or not.
-    pub fn note_costs(&mut self, owner: &str, shares: &[Share]) {
+    pub fn note_costs(&mut self, owner: &str, shares: &[Charge]) {
         let Some(ledger) = self.owners.get(owner) else {
             return;
         };
@@ -249,8 +249,8 @@ impl Budget {
         }
     }
 
-    pub fn finish(&mut self, owner: &str, draw: Draw, now: Mono) {
-        self.book.finish(draw, now);
+    pub fn finish(&mut self, owner: &str, draw: Acquired, now: Mono) {
+        self.book.release(draw, now);
         self.note_saturation(owner, now);
     }
 
@@ -299,8 +299,8 @@ impl Budget {
     }
 
     /// The windows among these that have too few leased units.
-    pub fn without_units<'a>(&self, shares: &'a [Share]) -> impl Iterator<Item = &'a Share> {
-        let lacks = |share: &Share| {
+    pub fn without_units<'a>(&self, shares: &'a [Charge]) -> impl Iterator<Item = &'a Charge> {
+        let lacks = |share: &Charge| {
             self.windows
                 .get(&share.key)
                 .is_some_and(|leases| !leases.has(share.units))
@@ -320,7 +320,7 @@ impl Budget {
     }
 
     /// The first of these limits that never admits as much at once, and the most that it admits.
-    pub fn exceeds<'a>(&self, shares: &'a [Share]) -> Option<(&'a Share, u64)> {
+    pub fn exceeds<'a>(&self, shares: &'a [Charge]) -> Option<(&'a Charge, u64)> {
         self.book.exceeds(shares)
     }
 
@@ -439,7 +439,7 @@ impl Budget {
     fn alone(&self, key: &LimitKey, now: Mono) -> Option<Mono> {
         let typical = self.typical.get(key)?;
         let most = u32::try_from(self.book.most(key)).unwrap_or(u32::MAX);
-        let share = Share {
+        let share = Charge {
             key: key.clone(),
             units: typical.units().min(most),
         };
@@ -491,7 +491,7 @@ impl Budget {
     }
 
     /// The limit that has no room now, and until when.
-    pub fn refusal(&self, shares: &[Share], now: Mono) -> Option<Refusal> {
+    pub fn refusal(&self, shares: &[Charge], now: Mono) -> Option<Refusal> {
         self.book.refusal(shares, now)
     }
 
@@ -532,7 +532,7 @@ impl Budget {
 }
 
 /// What a request takes from a limit.
-fn units_of(shares: &[Share], key: &LimitKey) -> u32 {
+fn units_of(shares: &[Charge], key: &LimitKey) -> u32 {
     shares
         .iter()
         .find(|share| share.key == *key)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use egression_core::scheduler::limits::{Guard, LimitKey, Share};
+use egression_core::scheduler::limits::{Charge, Guard, LimitKey};
 use egression_core::time::{Mono, Wall};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
@@ -128,14 +128,14 @@ impl Limiter {
     /// does not happen before the deadline.
     pub async fn lease_units(
         self: &Arc<Self>,
-        shares: &[Share],
+        shares: &[Charge],
         deadline: Mono,
     ) -> Result<(), String> {
         loop {
             let leased = self.leased.notified();
             tokio::pin!(leased);
             leased.as_mut().enable();
-            let missing: Vec<Share> = self.budget().without_units(shares).cloned().collect();
+            let missing: Vec<Charge> = self.budget().without_units(shares).cloned().collect();
             let Some(first) = missing.first() else {
                 return Ok(());
             };

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use egression_core::scheduler::limits::{LimitKey, Refusal, Share};
+use egression_core::scheduler::limits::{Charge, LimitKey, Refusal};
 
 /// The waiting requests by limit, and by ticket. A request that waits for another reason is not
 /// listed, so it delays no other.
@@ -45,7 +45,7 @@ impl Waiters {
     }
 
     /// The first ticket that is earlier than this one and waits for one of these limits.
-    pub fn earlier(&self, shares: &[Share], ticket: u64) -> Option<Refusal> {
+    pub fn earlier(&self, shares: &[Charge], ticket: u64) -> Option<Refusal> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -69,7 +69,7 @@ mod tests {
             until: Mono(5),
             key: LimitKey::new(key),
         };
-        let shares = ["own", "shared"].map(|key| Share::one(LimitKey::new(key)));
+        let shares = ["own", "shared"].map(|key| Charge::one(LimitKey::new(key)));
         let mut waiters = Waiters::default();
         assert!(
             !waiters.set(7, Some(refusal("shared"))) && !waiters.set(7, Some(refusal("shared")))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use egression_core::domain::ids::ConnectionId;
-use egression_core::scheduler::limits::{LimitKey, LimitKind, Share};
+use egression_core::scheduler::limits::{Charge, LimitKey, LimitKind};
 use ipnet::IpNet;
 
 use super::cost::{self, Cost};
@@ -54,13 +54,13 @@ impl Destination {
     /// What a request with this operation and these costs takes from which limits. The own key
     /// comes last.
     #[must_use]
-    pub fn shares(&self, operation: Option<&str>, costs: &[Cost]) -> Vec<Share> {
-        let share = |limit: &BoundLimit| Share {
+    pub fn shares(&self, operation: Option<&str>, costs: &[Cost]) -> Vec<Charge> {
+        let share = |limit: &BoundLimit| Charge {
             key: limit.key.clone(),
             units: cost::of(limit.counts.as_deref(), costs),
         };
-        let mut shares: Vec<Share> = self.covering(operation).map(share).collect();
-        shares.push(Share::one(self.own_key.clone()));
+        let mut shares: Vec<Charge> = self.covering(operation).map(share).collect();
+        shares.push(Charge::one(self.own_key.clone()));
         shares
     }
 

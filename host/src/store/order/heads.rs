@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use egression_core::domain::ids::{ConnectionId, JobSeq};
+use egression_core::domain::ids::{ConnectionId, JobSeq, TypeHash};
 use egression_core::domain::object::ObjectHash;
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::JobState;
@@ -221,7 +221,7 @@ fn candidate(row: &SqliteRow) -> Result<Head, StoreError> {
             belt: row.try_get(2)?,
             key: KeyHash(row.try_get(3)?),
             object: ObjectHash(row.try_get(4)?),
-            type_hash: KeyHash::of(object_type).0,
+            type_hash: TypeHash::of(object_type),
             action: codes::action(row.try_get(6)?)?,
             priority: row.try_get(7)?,
             attempts: row.try_get(8)?,

@@ -9,7 +9,7 @@
 
 mod call;
 mod item;
-mod lost;
+mod lost_answer;
 mod rules;
 mod status;
 #[cfg(test)]
@@ -19,7 +19,7 @@ pub use call::{
     CallFrame, CallVerdict, ConnectionEffect, Credential, Unsettled, judge_call, missing_outcome,
 };
 pub use item::judge;
-pub use lost::{Followed, LostInput, judge_lost};
+pub use lost_answer::{Followed, LostInput, judge_lost};
 pub use rules::{RuleEffect, rule_for};
 pub use status::{
     StatusAnswer, StatusMeaning, outcome_from_status, retry_after_ms, status_meaning,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::kind::{Guard, LimitKey, LimitKind, Share};
+use super::kind::{Charge, Guard, LimitKey, LimitKind};
 use super::limit::{Limit, exhausted_until};
 use crate::time::{Mono, WallOffset};
 
@@ -26,14 +26,14 @@ struct Entry {
     generation: u64,
 }
 
-/// One request, admitted by all its limits. Give it back to [`LimitBook::finish`] when the answer
+/// One request, admitted by all its limits. Give it back to [`LimitBook::release`] when the answer
 /// is there.
 #[derive(Debug)]
 #[must_use = "a draw holds its slots of concurrency limits until it is finished"]
-pub struct Draw {
+pub struct Acquired {
     pub at: Mono,
     /// What it took of which limits, with their generations.
-    from: Vec<(Share, u64)>,
+    from: Vec<(Charge, u64)>,
 }
 
 /// At least one limit has no room.
@@ -111,45 +111,35 @@ impl LimitBook {
         }
     }
 
-    /// Admits one request that costs nothing special: all of `keys` or none. A key given twice
-    /// counts once.
-    ///
-    /// # Errors
-    /// When a limit has no room or is closed, with the instant at which all could admit.
-    pub fn try_draw(&mut self, keys: &[LimitKey], now: Mono) -> Result<Draw, Refusal> {
-        let shares: Vec<Share> = keys.iter().cloned().map(Share::one).collect();
-        self.try_take(&shares, now)
-    }
-
-    /// Admits one request with its costs: all of `shares` or none. Of a key given twice the first
+    /// Admits one request with its costs: all of `charges` or none. Of a key given twice the first
     /// counts.
     ///
     /// # Errors
     /// When a limit has no room or is closed, with the instant at which all could admit. Of a
     /// request that costs more than a limit ever admits ([`Self::exceeds`]) that is never.
-    pub fn try_take(&mut self, shares: &[Share], now: Mono) -> Result<Draw, Refusal> {
+    pub fn try_acquire(&mut self, charges: &[Charge], now: Mono) -> Result<Acquired, Refusal> {
         let now = self.pass(now);
-        if let Some(refusal) = self.refusal(shares, now) {
+        if let Some(refusal) = self.refusal(charges, now) {
             return Err(refusal);
         }
-        let mut from = Vec::with_capacity(shares.len());
-        for (i, share) in shares.iter().enumerate() {
-            if shares[..i].iter().any(|earlier| earlier.key == share.key) {
+        let mut from = Vec::with_capacity(charges.len());
+        for (i, charge) in charges.iter().enumerate() {
+            if charges[..i].iter().any(|earlier| earlier.key == charge.key) {
                 continue;
             }
-            if let Some(entry) = self.limits.get_mut(&share.key) {
-                entry.limit.draw(now, units_of(share));
-                from.push((share.clone(), entry.generation));
+            if let Some(entry) = self.limits.get_mut(&charge.key) {
+                entry.limit.acquire(now, units_of(charge));
+                from.push((charge.clone(), entry.generation));
             }
         }
-        Ok(Draw { at: now, from })
+        Ok(Acquired { at: now, from })
     }
 
     /// Why such a request is not admitted now; none if it is.
     #[must_use]
-    pub fn refusal(&self, shares: &[Share], now: Mono) -> Option<Refusal> {
+    pub fn refusal(&self, charges: &[Charge], now: Mono) -> Option<Refusal> {
         let now = now.max(self.latest);
-        let wanted = shares.iter().map(|share| (&share.key, units_of(share)));
+        let wanted = charges.iter().map(|charge| (&charge.key, units_of(charge)));
         self.last_to_open(wanted, now)
             .map(|(key, until)| Refusal { until, key })
     }
@@ -164,23 +154,23 @@ impl LimitBook {
 
     /// The first of these limits that never admits so much at once, and the most that it does.
     #[must_use]
-    pub fn exceeds<'a>(&self, shares: &'a [Share]) -> Option<(&'a Share, u64)> {
-        shares
+    pub fn exceeds<'a>(&self, charges: &'a [Charge]) -> Option<(&'a Charge, u64)> {
+        charges
             .iter()
-            .map(|share| (share, self.most(&share.key)))
-            .find(|(share, most)| units_of(share) > *most)
+            .map(|charge| (charge, self.most(&charge.key)))
+            .find(|(charge, most)| units_of(charge) > *most)
     }
 
     /// Ends a request at `now`: its slots are free again, and it has arrived, if it ever will.
-    pub fn finish(&mut self, draw: Draw, now: Mono) {
+    pub fn release(&mut self, draw: Acquired, now: Mono) {
         let now = self.pass(now);
-        for (share, generation) in draw.from {
+        for (charge, generation) in draw.from {
             if let Some(entry) = self
                 .limits
-                .get_mut(&share.key)
+                .get_mut(&charge.key)
                 .filter(|e| e.generation == generation)
             {
-                entry.limit.answered(draw.at, now, units_of(&share));
+                entry.limit.answered(draw.at, now, units_of(&charge));
             }
         }
     }
@@ -287,8 +277,8 @@ impl LimitBook {
     }
 }
 
-fn units_of(share: &Share) -> u64 {
-    u64::from(share.units.max(1))
+fn units_of(charge: &Charge) -> u64 {
+    u64::from(charge.units.max(1))
 }
 
 #[cfg(test)]
@@ -300,6 +290,10 @@ mod tests {
 
     fn key(text: &str) -> LimitKey {
         LimitKey::new(text)
+    }
+
+    fn charges(keys: &[LimitKey]) -> Vec<Charge> {
+        keys.iter().cloned().map(Charge::one).collect()
     }
 
     fn book(limits: &[(&str, LimitKind)]) -> (LimitBook, Vec<LimitKey>) {
@@ -323,7 +317,7 @@ mod tests {
     #[test]
     fn all_limits_admit_or_none_is_drawn() {
         let (mut book, keys) = book(&[("window", WINDOW), ("bucket", BUCKET)]);
-        let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
+        let refused = book.try_acquire(&charges(&keys), Mono(0)).unwrap_err();
         assert_eq!(
             refused,
             Refusal {
@@ -332,9 +326,9 @@ mod tests {
             }
         );
         for _ in 0..3 {
-            let _ = book.try_draw(&keys[..1], Mono(0)).unwrap();
+            let _ = book.try_acquire(&charges(&keys[..1]), Mono(0)).unwrap();
         }
-        let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
+        let refused = book.try_acquire(&charges(&keys), Mono(0)).unwrap_err();
         assert_eq!(
             refused,
             Refusal {
@@ -347,9 +341,9 @@ mod tests {
     #[test]
     fn a_slot_is_free_again_when_its_request_ends() {
         let (mut book, keys) = book(&[("slots", LimitKind::Concurrency { max: 1 })]);
-        let draw = book.try_draw(&keys, Mono(0)).unwrap();
+        let draw = book.try_acquire(&charges(&keys), Mono(0)).unwrap();
         assert!(book.is_saturated(&keys));
-        let refused = book.try_draw(&keys, Mono(0)).unwrap_err();
+        let refused = book.try_acquire(&charges(&keys), Mono(0)).unwrap_err();
         assert_eq!(
             refused,
             Refusal {
@@ -361,14 +355,14 @@ mod tests {
             book.headroom(&keys, Mono(0), 200).until,
             Some((key("slots"), Mono::FAR))
         );
-        book.finish(draw, Mono(0));
-        let _ = book.try_draw(&keys, Mono(0)).unwrap();
+        book.release(draw, Mono(0));
+        let _ = book.try_acquire(&charges(&keys), Mono(0)).unwrap();
     }
 
     #[test]
     fn a_draw_frees_no_slot_of_a_limit_that_came_after_it() {
         let (mut book, keys) = book(&[("slots", LimitKind::Concurrency { max: 1 })]);
-        let old = book.try_draw(&keys, Mono(0)).unwrap();
+        let old = book.try_acquire(&charges(&keys), Mono(0)).unwrap();
         book.undefine(&keys[0]);
         book.define(
             keys[0].clone(),
@@ -376,8 +370,8 @@ mod tests {
             Guard::NONE,
             Mono(0),
         );
-        let _new = book.try_draw(&keys, Mono(0)).unwrap();
-        book.finish(old, Mono(0));
+        let _new = book.try_acquire(&charges(&keys), Mono(0)).unwrap();
+        book.release(old, Mono(0));
         assert!(book.is_saturated(&keys));
     }
 
@@ -393,7 +387,9 @@ mod tests {
             Some((key("own"), Mono(3 * SECOND)))
         );
         assert_eq!(
-            book.try_draw(&keys, Mono(SECOND)).unwrap_err().until,
+            book.try_acquire(&charges(&keys), Mono(SECOND))
+                .unwrap_err()
+                .until,
             Mono(3 * SECOND)
         );
         let headroom = book.headroom(&keys, Mono(SECOND), 200);
@@ -404,7 +400,7 @@ mod tests {
                 until: Some((key("own"), Mono(3 * SECOND)))
             }
         );
-        let _ = book.try_draw(&keys, Mono(3 * SECOND)).unwrap();
+        let _ = book.try_acquire(&charges(&keys), Mono(3 * SECOND)).unwrap();
         assert_eq!(book.closed(&keys, Mono(3 * SECOND)), None);
     }
 
@@ -417,16 +413,22 @@ mod tests {
                 window_ms: 1000,
             },
         )]);
-        let _ = book.try_draw(&keys, Mono(10 * SECOND)).unwrap();
+        let _ = book
+            .try_acquire(&charges(&keys), Mono(10 * SECOND))
+            .unwrap();
         assert_eq!(
-            book.try_draw(&keys, Mono(0)).unwrap_err().until,
+            book.try_acquire(&charges(&keys), Mono(0))
+                .unwrap_err()
+                .until,
             Mono(11 * SECOND + 1)
         );
         assert_eq!(book.headroom(&keys, Mono(0), 200).units, 0);
-        let draw = book.try_draw(&keys, Mono(11 * SECOND + 1)).unwrap();
+        let draw = book
+            .try_acquire(&charges(&keys), Mono(11 * SECOND + 1))
+            .unwrap();
         assert_eq!(draw.at, Mono(11 * SECOND + 1));
         book.close(keys[0].clone(), Mono(20 * SECOND));
-        assert!(book.try_draw(&keys, Mono(0)).is_err());
+        assert!(book.try_acquire(&charges(&keys), Mono(0)).is_err());
     }
 
     #[test]
@@ -475,7 +477,9 @@ mod tests {
         book.restore_window(&keys[0], &[(Mono(200_000), 3)]);
         book.restore_window(&keys[1], &[(Mono(200_000), 3)]);
         assert_eq!(
-            book.try_draw(&keys, Mono(900_000)).unwrap_err().until,
+            book.try_acquire(&charges(&keys), Mono(900_000))
+                .unwrap_err()
+                .until,
             Mono(1_200_001)
         );
     }
@@ -490,7 +494,7 @@ mod tests {
         let now = Mono(SECOND);
         book.observe(&keys[0], None, Some(0), Some(700), now);
         assert_eq!(
-            book.try_draw(&keys, now).unwrap_err().until,
+            book.try_acquire(&charges(&keys), now).unwrap_err().until,
             Mono(1_700_000)
         );
         book.observe(&keys[1], Some(2), None, None, now);
@@ -516,15 +520,15 @@ mod tests {
             anchor: crate::time::Wall(0),
         };
         let (mut book, keys) = book(&[("window", window)]);
-        let draws: Vec<Draw> = (0..6)
-            .map(|i| book.try_draw(&keys, Mono(i)).unwrap())
+        let draws: Vec<Acquired> = (0..6)
+            .map(|i| book.try_acquire(&charges(&keys), Mono(i)).unwrap())
             .collect();
         for kind in [fixed, window, fixed] {
             book.define(keys[0].clone(), kind, Guard::NONE, Mono(SECOND));
             assert_eq!(book.headroom(&keys, Mono(SECOND), 0).units, 4, "{kind:?}");
         }
         for draw in draws {
-            book.finish(draw, Mono(SECOND));
+            book.release(draw, Mono(SECOND));
         }
         assert_eq!(
             book.headroom(&keys, Mono(SECOND), 0).units,

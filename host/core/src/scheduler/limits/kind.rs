@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::time::Wall;
 
-/// The name of one limit in the [`LimitBook`](super::LimitBook). Whoever shares a limit uses the
+/// The name of one limit in the [`LimitBook`](super::LimitBook). Requests that share a limit use the
 /// same key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LimitKey(pub Arc<str>);
@@ -69,14 +69,14 @@ impl LimitKind {
 
 /// What a request takes of one limit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Share {
+pub struct Charge {
     pub key: LimitKey,
     /// One, or what the request costs there; 0 counts as 1. A limit on requests at once, or on the
     /// time between two, takes each request as one, whatever it costs.
     pub units: u32,
 }
 
-impl Share {
+impl Charge {
     /// One request, which costs nothing special.
     #[must_use]
     pub const fn one(key: LimitKey) -> Self {

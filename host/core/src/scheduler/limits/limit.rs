@@ -1,10 +1,10 @@
 //! One limit of any kind behind one set of questions.
 
-use super::bucket::Bucket;
-use super::fixed::FixedWindow;
+use super::fixed_window::FixedWindow;
 use super::kind::{Guard, LimitKind};
-use super::spacing::Spacing;
-use super::window::Window;
+use super::min_interval::MinInterval;
+use super::sliding_window::Window;
+use super::token_bucket::TokenBucket;
 use crate::time::{Mono, WallOffset};
 
 /// The longest reset that is believed, in milliseconds. A longer one is a connector that mistakes
@@ -18,11 +18,11 @@ pub(super) const STALE_US: u64 = 15_000_000;
 /// A limit and its state.
 #[derive(Clone, Debug)]
 pub(super) enum Limit {
-    Bucket(Bucket),
+    Bucket(TokenBucket),
     Window(Window),
     Fixed(FixedWindow),
     Slots(Slots),
-    Spacing(Spacing),
+    MinInterval(MinInterval),
 }
 
 /// Requests that may be unanswered at once.
@@ -97,7 +97,7 @@ impl Limit {
                 rate,
                 per_ms,
                 burst,
-            } => Self::Bucket(Bucket::empty(rate, per_ms, burst, guard, now)),
+            } => Self::Bucket(TokenBucket::empty(rate, per_ms, burst, guard, now)),
             LimitKind::Window { max, window_ms } => {
                 Self::Window(Window::new(max, window_ms, guard))
             }
@@ -113,7 +113,7 @@ impl Limit {
                 turnover: Turnover::default(),
             }),
             LimitKind::MinInterval { interval_ms } => {
-                Self::Spacing(Spacing::just_used(interval_ms, guard, now))
+                Self::MinInterval(MinInterval::just_used(interval_ms, guard, now))
             }
         }
     }
@@ -172,7 +172,7 @@ impl Limit {
                 slots.max = u64::from(max);
                 slots.observed_max = None;
             }
-            (Self::Spacing(spacing), LimitKind::MinInterval { interval_ms }) => {
+            (Self::MinInterval(spacing), LimitKind::MinInterval { interval_ms }) => {
                 spacing.reshape(interval_ms, guard)
             }
             _ => return false,
@@ -193,7 +193,7 @@ impl Limit {
             Self::Bucket(bucket) => bucket.most(),
             Self::Window(window) => window.most(),
             Self::Fixed(fixed) => fixed.most(),
-            Self::Slots(_) | Self::Spacing(_) => u64::MAX,
+            Self::Slots(_) | Self::MinInterval(_) => u64::MAX,
         }
     }
 
@@ -206,21 +206,21 @@ impl Limit {
             Self::Fixed(fixed) => fixed.ready(now, units),
             Self::Slots(slots) if slots.free() > 0 => now,
             Self::Slots(_) => Mono::FAR,
-            Self::Spacing(spacing) => spacing.ready(now),
+            Self::MinInterval(spacing) => spacing.ready(now),
         }
     }
 
     /// Draws one request of so many units.
-    pub(super) fn draw(&mut self, now: Mono, units: u64) {
+    pub(super) fn acquire(&mut self, now: Mono, units: u64) {
         match self {
-            Self::Bucket(bucket) => bucket.draw(now, units),
-            Self::Window(window) => window.draw(now, units),
-            Self::Fixed(fixed) => fixed.draw(now, units),
+            Self::Bucket(bucket) => bucket.acquire(now, units),
+            Self::Window(window) => window.acquire(now, units),
+            Self::Fixed(fixed) => fixed.acquire(now, units),
             Self::Slots(slots) => {
                 slots.in_use += 1;
                 slots.turnover.take(now);
             }
-            Self::Spacing(spacing) => spacing.draw(now),
+            Self::MinInterval(spacing) => spacing.acquire(now),
         }
     }
 
@@ -231,7 +231,7 @@ impl Limit {
             Self::Window(window) => window.answered(drawn, now, units),
             Self::Fixed(fixed) => fixed.answered(drawn, now, units),
             Self::Slots(slots) => slots.in_use = slots.in_use.saturating_sub(1),
-            Self::Spacing(_) => {}
+            Self::MinInterval(_) => {}
         }
     }
 
@@ -242,7 +242,7 @@ impl Limit {
             Self::Window(window) => window.available(from, to),
             Self::Fixed(fixed) => fixed.available(from, to),
             Self::Slots(slots) => slots.available(from, to),
-            Self::Spacing(spacing) => spacing.available(from, to),
+            Self::MinInterval(spacing) => spacing.available(from, to),
         }
     }
 
@@ -261,7 +261,7 @@ impl Limit {
             Self::Slots(slots) => {
                 slots.observed_max = limit.filter(|l| *l > 0).or(slots.observed_max)
             }
-            Self::Spacing(spacing) => {
+            Self::MinInterval(spacing) => {
                 if let Some(until) = exhausted_until(remaining, reset_ms, now) {
                     spacing.defer(until);
                 }
@@ -301,12 +301,12 @@ mod tests {
         let mut now = Mono(0);
         // 100 a second, each done at once but the last ten, which hang.
         for _ in 0..100 {
-            slots.draw(now, 1);
+            slots.acquire(now, 1);
             slots.answered(now, now, 1);
             now = now.plus_ms(10);
         }
         for _ in 0..10 {
-            slots.draw(now, 1);
+            slots.acquire(now, 1);
         }
         assert!(slots.is_saturated());
         assert_eq!(

@@ -12,18 +12,18 @@
 //! clock itself.
 
 mod book;
-mod bucket;
-mod fixed;
+mod fixed_window;
+mod in_flight;
 mod kind;
 mod limit;
-mod meter;
-mod peak;
-mod spacing;
+mod min_interval;
+mod rolling_max;
+mod sliding_window;
 #[cfg(test)]
 mod tests;
-mod underway;
-mod window;
+mod token_bucket;
+mod usage_meter;
 
-pub use book::{Draw, Headroom, LimitBook, Refusal};
-pub use kind::{Guard, LimitKey, LimitKind, Share};
-pub use meter::{MIN_JUDGED_REQUESTS, UsageMeter};
+pub use book::{Acquired, Headroom, LimitBook, Refusal};
+pub use kind::{Charge, Guard, LimitKey, LimitKind};
+pub use usage_meter::{MIN_JUDGED_REQUESTS, UsageMeter};

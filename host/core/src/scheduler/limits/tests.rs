@@ -106,15 +106,19 @@ fn book_of(kinds: &[LimitKind], guard: Guard) -> (LimitBook, Vec<LimitKey>) {
     (book, keys)
 }
 
-/// The instants of a drawer who draws whenever the book lets him.
+fn charges(keys: &[LimitKey]) -> Vec<Charge> {
+    keys.iter().cloned().map(Charge::one).collect()
+}
+
+/// The instants of a caller that acquires whenever the book admits it.
 fn greedy(kinds: &[LimitKind], guard: Guard, seconds: u64) -> Vec<Mono> {
     let (mut book, keys) = book_of(kinds, guard);
     let (mut now, mut drawn) = (Mono(0), Vec::new());
     while now < Mono(seconds * 1_000_000) {
-        match book.try_draw(&keys, now) {
+        match book.try_acquire(&charges(&keys), now) {
             Ok(draw) => {
                 drawn.push(draw.at);
-                book.finish(draw, now);
+                book.release(draw, now);
             }
             Err(refusal) => {
                 assert!(refusal.until > now, "a refusal says when to come back");
@@ -137,7 +141,7 @@ proptest! {
         let (mut now, mut arrivals) = (0, Vec::new());
         for (gap, back, travel) in attempts {
             now += gap;
-            if let Ok(draw) = book.try_draw(&keys, Mono(now.saturating_sub(back))) {
+            if let Ok(draw) = book.try_acquire(&charges(&keys), Mono(now.saturating_sub(back))) {
                 arrivals.push(draw.at.0 + travel);
             }
         }
@@ -170,13 +174,13 @@ proptest! {
         let (mut now, mut arrivals) = (Mono(0), Vec::new());
         for (percent, travel, gap) in costs {
             let units = (u64::from(most) * u64::from(percent)).div_ceil(100);
-            let share = [Share { key: keys[0].clone(), units: u32::try_from(units).unwrap() }];
-            prop_assert_eq!(book.exceeds(&share), None);
+            let charge = [Charge { key: keys[0].clone(), units: u32::try_from(units).unwrap() }];
+            prop_assert_eq!(book.exceeds(&charge), None);
             now = now.plus_us(gap);
             // What is on its way moves the instant: each refusal says when to ask again, and some
             // day it is time.
             let draw = loop {
-                match book.try_take(&share, now) {
+                match book.try_acquire(&charge, now) {
                     Ok(draw) => break draw,
                     Err(refusal) => {
                         prop_assert!(refusal.until > now && refusal.until != Mono::FAR);
@@ -184,11 +188,11 @@ proptest! {
                     }
                 }
             };
-            arrivals.push((draw.at.0 + travel, share[0].units));
+            arrivals.push((draw.at.0 + travel, charge[0].units));
             // Some are answered at once, the others never.
             if travel % 3 == 0 {
                 now = now.plus_us(travel);
-                book.finish(draw, now);
+                book.release(draw, now);
             }
         }
         arrivals.sort_unstable();
@@ -223,17 +227,17 @@ proptest! {
         for (kind, slots) in [(bucket, slots), (window, 64), (fixed, 64)] {
             let (mut book, keys) = book_of(&[kind, LimitKind::Concurrency { max: slots }], guard);
             let (mut now, mut arrivals) = (0, Vec::new());
-            let mut out: Vec<(u64, Draw)> = Vec::new();
+            let mut out: Vec<(u64, Acquired)> = Vec::new();
             for (gap, travel, arrives_after, units) in &legs {
                 now += gap;
                 out.sort_by_key(|(answer, _)| *answer);
                 while out.first().is_some_and(|(answer, _)| *answer <= now) {
                     let (answer, draw) = out.remove(0);
-                    book.finish(draw, Mono(answer));
+                    book.release(draw, Mono(answer));
                 }
                 let units = units % costliest + 1;
-                let shares: Vec<Share> = keys.iter().map(|key| Share { key: key.clone(), units }).collect();
-                while let Ok(draw) = book.try_take(&shares, Mono(now)) {
+                let charges: Vec<Charge> = keys.iter().map(|key| Charge { key: key.clone(), units }).collect();
+                while let Ok(draw) = book.try_acquire(&charges, Mono(now)) {
                     arrivals.push((now + travel * arrives_after / 100, units));
                     out.push((now + travel, draw));
                 }
@@ -249,9 +253,9 @@ proptest! {
         let mut now = 0;
         for (gap, ..) in attempts {
             now += gap;
-            let refusal = match book.try_draw(&keys, Mono(now)) {
+            let refusal = match book.try_acquire(&charges(&keys), Mono(now)) {
                 Ok(draw) => {
-                    book.finish(draw, Mono(now));
+                    book.release(draw, Mono(now));
                     continue;
                 }
                 Err(refusal) => refusal,
@@ -259,27 +263,27 @@ proptest! {
             prop_assert!(refusal.until > Mono(now));
             prop_assert_eq!(book.headroom(&keys, Mono(now), 0).units, 0);
             now = refusal.until.0 - 1;
-            prop_assert!(book.try_draw(&keys, Mono(now)).is_err(), "not a microsecond before");
+            prop_assert!(book.try_acquire(&charges(&keys), Mono(now)).is_err(), "not a microsecond before");
             now += 1;
-            let draw = book.try_draw(&keys, Mono(now));
+            let draw = book.try_acquire(&charges(&keys), Mono(now));
             prop_assert!(draw.is_ok());
-            book.finish(draw.unwrap(), Mono(now));
+            book.release(draw.unwrap(), Mono(now));
         }
     }
 
     #[test]
     fn headroom_of_one_limit_is_what_a_greedy_drawer_gets(kind in kinds(), warm_us in 0..5_000_000_u64, horizon_ms in 0..1000_u64) {
         let (mut book, keys) = book_of(&[kind], Guard::default());
-        while let Ok(draw) = book.try_draw(&keys, Mono(warm_us / 2)) {
-            book.finish(draw, Mono(warm_us / 2));
+        while let Ok(draw) = book.try_acquire(&charges(&keys), Mono(warm_us / 2)) {
+            book.release(draw, Mono(warm_us / 2));
         }
         let forecast = book.headroom(&keys, Mono(warm_us), horizon_ms).units;
         let (mut now, mut count) = (Mono(warm_us), 0);
         while now <= Mono(warm_us).plus_ms(horizon_ms) {
-            match book.try_draw(&keys, now) {
+            match book.try_acquire(&charges(&keys), now) {
                 Ok(draw) => {
                     count += 1;
-                    book.finish(draw, now);
+                    book.release(draw, now);
                 }
                 Err(refusal) => now = refusal.until,
             }
@@ -299,12 +303,12 @@ proptest! {
             now += gap;
             told.observe(&keys[0], Some(limit), Some(remaining), Some(reset), Mono(now));
             // Greedy counts are the most that a limit admits up to any instant.
-            while let Ok(draw) = deaf.try_draw(&keys, Mono(now)) {
-                deaf.finish(draw, Mono(now));
+            while let Ok(draw) = deaf.try_acquire(&charges(&keys), Mono(now)) {
+                deaf.release(draw, Mono(now));
                 drawn += 1;
             }
-            while let Ok(draw) = told.try_draw(&keys, Mono(now)) {
-                told.finish(draw, Mono(now));
+            while let Ok(draw) = told.try_acquire(&charges(&keys), Mono(now)) {
+                told.release(draw, Mono(now));
                 drawn -= 1;
             }
             prop_assert!(drawn >= 0);
@@ -343,7 +347,7 @@ fn a_greedy_drawer_reaches_95_percent_of_the_possible() {
         let mut meter = UsageMeter::new(&kinds, &[], Mono(0), WallOffset::default());
         meter.demand(Mono(0), true);
         for at in drawn {
-            meter.drawn(at, &[]);
+            meter.acquired(at, &[]);
         }
         let used = meter.used().unwrap();
         assert!((0.95..=1.000_001).contains(&used), "{kinds:?}: {used}");
@@ -369,8 +373,8 @@ proptest! {
                 book.close(keys[0].clone(), Mono(now + length));
                 meter.closed(Mono(now), Mono(now + length));
             }
-            while let Ok(draw) = book.try_draw(&keys, Mono(now)) {
-                meter.drawn(draw.at, &[]);
+            while let Ok(draw) = book.try_acquire(&charges(&keys), Mono(now)) {
+                meter.acquired(draw.at, &[]);
             }
             prop_assert!(meter.requests() <= meter.possible(), "{} of {}", meter.requests(), meter.possible());
         }

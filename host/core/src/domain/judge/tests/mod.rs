@@ -5,7 +5,7 @@
 
 mod clauses;
 mod evidence;
-mod lost;
+mod lost_answer;
 mod rows;
 mod unsettled;
 

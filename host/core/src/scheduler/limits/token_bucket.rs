@@ -19,9 +19,9 @@
 //! remains, so that a destination that answers slowly gets its whole rate; what is on its way, and
 //! such a request beside it, may then be more than the burst holds, and is beyond this.
 
+use super::in_flight::InFlight;
 use super::kind::Guard;
-use super::peak::Peak;
-use super::underway::UnderWay;
+use super::rolling_max::RollingMax;
 use crate::time::Mono;
 
 const MILLION: i128 = 1_000_000;
@@ -60,7 +60,7 @@ impl Shape {
 
 /// A token bucket with its level.
 #[derive(Clone, Debug)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     shape: Shape,
     /// Below zero after a request that cost more than the guard leaves of the burst.
     level: i128,
@@ -68,12 +68,12 @@ pub(super) struct Bucket {
     at: Mono,
     /// A smaller burst that the destination told of, in tokens.
     observed_burst: Option<u64>,
-    under_way: UnderWay,
+    in_flight: InFlight,
     /// The most tokens that a request took in the last one to two times the guard's reach.
-    costliest: Peak,
+    costliest: RollingMax,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// An empty bucket. Nothing is known of what was sent before, so it has to fill first.
     pub(super) fn empty(rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) -> Self {
         let shape = Shape::of(rate, per_ms, burst, guard);
@@ -82,7 +82,7 @@ impl Bucket {
             level: 0,
             at: now,
             observed_burst: None,
-            under_way: UnderWay::new(guard.reach_ms),
+            in_flight: InFlight::new(guard.reach_ms),
             costliest: costliest(guard),
         }
     }
@@ -97,11 +97,11 @@ impl Bucket {
             .div_euclid(self.shape.token);
         self.shape = Shape::of(rate, per_ms, burst, guard);
         self.observed_burst = None;
-        self.under_way.reshape(guard.reach_ms);
+        self.in_flight.reshape(guard.reach_ms);
         self.costliest = costliest(guard);
         self.level = millionths
             .saturating_mul(self.shape.token / MILLION)
-            .min(self.capacity(self.under_way.total(), now));
+            .min(self.capacity(self.in_flight.total(), now));
         self.at = now;
     }
 
@@ -117,20 +117,20 @@ impl Bucket {
             return Mono::FAR;
         }
         let needed = self.grains(units.min(self.burst()));
-        let (mut at, (mut level, mut under_way)) = (now, self.standing(now));
+        let (mut at, (mut level, mut in_flight)) = (now, self.standing(now));
         // What is on its way keeps the level down until it counts as arrived.
         for (arrived, its_units) in self
-            .under_way
+            .in_flight
             .arrivals()
             .filter(|(arrived, _)| *arrived > now)
         {
-            if needed <= self.ceiling(under_way, at) {
+            if needed <= self.ceiling(in_flight, at) {
                 break;
             }
             level = level
                 .saturating_add(self.gained(at, arrived))
-                .min(self.ceiling(under_way, at));
-            (at, under_way) = (arrived, under_way - its_units);
+                .min(self.ceiling(in_flight, at));
+            (at, in_flight) = (arrived, in_flight - its_units);
         }
         let missing = needed.saturating_sub(level);
         if missing <= 0 {
@@ -144,27 +144,27 @@ impl Bucket {
         at.plus_us(u64::try_from(wait_us).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn draw(&mut self, now: Mono, units: u64) {
+    pub(super) fn acquire(&mut self, now: Mono, units: u64) {
         self.reckon(now);
         self.level = self
             .level
             .min(self.capacity(0, now))
             .saturating_sub(self.grains(units));
-        self.under_way.set_out(now, units);
+        self.in_flight.sent(now, units);
         self.costliest.note(now, units);
     }
 
     /// The request of so many tokens that was drawn at `drawn` is answered.
     pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         self.reckon(now);
-        self.under_way.arrive(drawn, units);
+        self.in_flight.arrive(drawn, units);
     }
 
     /// How many tokens could be drawn from `from` up to `to`, one by one.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
-        let (level, under_way) = self.standing(from);
+        let (level, in_flight) = self.standing(from);
         let grains = level
-            .min(self.capacity(under_way, from))
+            .min(self.capacity(in_flight, from))
             .saturating_add(self.gained(from, to));
         u64::try_from(grains.max(0) / self.shape.token).unwrap_or(u64::MAX)
     }
@@ -184,24 +184,24 @@ impl Bucket {
     fn reckon(&mut self, now: Mono) {
         (self.level, _) = self.standing(now);
         self.at = self.at.max(now);
-        while self.under_way.overdue(now).is_some() {}
+        while self.in_flight.overdue(now).is_some() {}
     }
 
     /// The level at `now`, and what is still on its way then. What counts as arrived before lets
     /// the level rise from there on.
     fn standing(&self, now: Mono) -> (i128, u64) {
-        let (mut at, mut level, mut under_way) = (self.at, self.level, self.under_way.total());
+        let (mut at, mut level, mut in_flight) = (self.at, self.level, self.in_flight.total());
         let overdue = self
-            .under_way
+            .in_flight
             .arrivals()
             .take_while(|(arrived, _)| *arrived <= now);
         for (until, arriving) in overdue.chain(std::iter::once((now, 0))) {
             level = level
                 .saturating_add(self.gained(at, until))
-                .min(self.ceiling(under_way, at));
-            (at, under_way) = (until.max(at), under_way - arriving);
+                .min(self.ceiling(in_flight, at));
+            (at, in_flight) = (until.max(at), in_flight - arriving);
         }
-        (level, under_way)
+        (level, in_flight)
     }
 
     fn gained(&self, from: Mono, to: Mono) -> i128 {
@@ -221,27 +221,27 @@ impl Bucket {
     }
 
     /// How far the level rises: past the guard's cut only while nothing is on its way.
-    fn ceiling(&self, under_way: u64, now: Mono) -> i128 {
-        if under_way == 0 {
+    fn ceiling(&self, in_flight: u64, now: Mono) -> i128 {
+        if in_flight == 0 {
             self.grains(self.burst()).max(self.shape.token)
         } else {
-            self.capacity(under_way, now)
+            self.capacity(in_flight, now)
         }
     }
 
     /// What is left of the burst, with so many tokens on their way.
-    fn capacity(&self, under_way: u64, now: Mono) -> i128 {
+    fn capacity(&self, in_flight: u64, now: Mono) -> i128 {
         let whole = self.shape.capacity.min(self.grains(self.burst()));
         let one_request = self.grains(self.costliest.recent(now)).min(whole);
         whole
-            .saturating_sub(self.grains(under_way))
+            .saturating_sub(self.grains(in_flight))
             .max(one_request)
             .max(self.shape.token)
     }
 }
 
-fn costliest(guard: Guard) -> Peak {
-    Peak::new(guard.reach_ms.saturating_mul(1000))
+fn costliest(guard: Guard) -> RollingMax {
+    RollingMax::new(guard.reach_ms.saturating_mul(1000))
 }
 
 #[cfg(test)]
@@ -251,10 +251,10 @@ mod tests {
     const SECOND: u64 = 1_000_000;
 
     /// All that can be drawn at once, each answered at once.
-    fn draws_at(bucket: &mut Bucket, now: Mono) -> u32 {
+    fn draws_at(bucket: &mut TokenBucket, now: Mono) -> u32 {
         let mut count = 0;
         while bucket.ready(now, 1) <= now {
-            bucket.draw(now, 1);
+            bucket.acquire(now, 1);
             count += 1;
         }
         for _ in 0..count {
@@ -265,14 +265,14 @@ mod tests {
 
     #[test]
     fn starts_empty_and_fills_to_the_burst_less_what_arrives_in_the_edge() {
-        let mut bucket = Bucket::empty(20, 1000, 5, Guard::default(), Mono(0));
+        let mut bucket = TokenBucket::empty(20, 1000, 5, Guard::default(), Mono(0));
         assert_eq!(
             bucket.ready(Mono(0), 1),
             Mono(51_021),
             "the first token at 98 % of the rate, rounded up"
         );
         assert_eq!(draws_at(&mut bucket, Mono(60 * SECOND)), 4);
-        let mut small = Bucket::empty(20, 1000, 1, Guard::default(), Mono(0));
+        let mut small = TokenBucket::empty(20, 1000, 1, Guard::default(), Mono(0));
         assert_eq!(
             draws_at(&mut small, Mono(60 * SECOND)),
             1,
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_in_a_million_steps() {
-        let mut bucket = Bucket::empty(7, 3_600_000, 2, Guard::NONE, Mono(0));
+        let mut bucket = TokenBucket::empty(7, 3_600_000, 2, Guard::NONE, Mono(0));
         let mut count = 0;
         // A week in steps that divide nothing evenly, looked at and drawn from all the while.
         let step = 604_801;
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn an_observation_cuts_and_never_adds() {
-        let mut bucket = Bucket::empty(10, 1000, 8, Guard::NONE, Mono(0));
+        let mut bucket = TokenBucket::empty(10, 1000, 8, Guard::NONE, Mono(0));
         let later = Mono(10 * SECOND);
         bucket.observe(None, Some(3), later);
         assert_eq!(bucket.available(later, later), 3);
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn new_sizes_keep_the_level_and_cut_it_to_the_new_capacity() {
-        let mut bucket = Bucket::empty(10, 1000, 8, Guard::NONE, Mono(0));
+        let mut bucket = TokenBucket::empty(10, 1000, 8, Guard::NONE, Mono(0));
         let later = Mono(SECOND / 2);
         bucket.reshape(1, 1000, 8, Guard::NONE, later);
         assert_eq!(bucket.available(later, later), 5);
@@ -322,10 +322,10 @@ mod tests {
             reach_ms: 1000,
             ..Guard::NONE
         };
-        let mut bucket = Bucket::empty(10, 1000, 4, guard, Mono(0));
+        let mut bucket = TokenBucket::empty(10, 1000, 4, guard, Mono(0));
         let full = Mono(10 * SECOND);
-        bucket.draw(full, 1);
-        bucket.draw(full, 1);
+        bucket.acquire(full, 1);
+        bucket.acquire(full, 1);
         let later = full.plus_ms(900);
         assert_eq!(bucket.available(later, later), 2, "two may still arrive");
         bucket.answered(full, later, 1);
@@ -350,21 +350,21 @@ mod tests {
             reach_ms: 60_000,
             ..Guard::NONE
         };
-        let mut bucket = Bucket::empty(10, 1000, 2, guard, Mono(0));
+        let mut bucket = TokenBucket::empty(10, 1000, 2, guard, Mono(0));
         let mut now = Mono(0);
         for _ in 0..100 {
             now = bucket.ready(now, 1);
-            bucket.draw(now, 1);
+            bucket.acquire(now, 1);
         }
         assert_eq!(now, Mono(10 * SECOND), "though none of them is answered");
     }
 
     #[test]
     fn a_request_takes_as_many_tokens_as_it_costs() {
-        let mut bucket = Bucket::empty(10, 1000, 20, Guard::NONE, Mono(0));
+        let mut bucket = TokenBucket::empty(10, 1000, 20, Guard::NONE, Mono(0));
         assert_eq!(bucket.ready(Mono(0), 15), Mono(3 * SECOND / 2));
         let full = Mono(10 * SECOND);
-        bucket.draw(full, 15);
+        bucket.acquire(full, 15);
         assert_eq!(bucket.available(full, full), 5);
         assert_eq!(bucket.ready(full, 20), full.plus_ms(1500));
         assert_eq!(
@@ -381,7 +381,7 @@ mod tests {
             edge_ms: 100,
             ..Guard::NONE
         };
-        let mut bucket = Bucket::empty(10, 1000, 5, guard, Mono(0));
+        let mut bucket = TokenBucket::empty(10, 1000, 5, guard, Mono(0));
         assert_eq!(
             bucket.ready(Mono(0), 4),
             Mono(2 * SECOND / 5),
@@ -389,7 +389,7 @@ mod tests {
         );
         assert_eq!(bucket.ready(Mono(0), 5), Mono(SECOND / 2));
         let full = Mono(SECOND / 2);
-        bucket.draw(full, 5);
+        bucket.acquire(full, 5);
         assert_eq!(bucket.ready(full, 1), full.plus_ms(200), "a token is owed");
     }
 
@@ -399,9 +399,9 @@ mod tests {
             reach_ms: 1000,
             ..Guard::NONE
         };
-        let mut bucket = Bucket::empty(10, 1000, 10, guard, Mono(0));
+        let mut bucket = TokenBucket::empty(10, 1000, 10, guard, Mono(0));
         let full = Mono(10 * SECOND);
-        bucket.draw(full, 4);
+        bucket.acquire(full, 4);
         assert_eq!(bucket.ready(full, 6), full);
         // Ten tokens would be there after 400 ms, were it not for the four that may still arrive
         // until the reach is over.
@@ -421,13 +421,13 @@ mod tests {
             reach_ms: 60_000,
             ..Guard::NONE
         };
-        let mut bucket = Bucket::empty(10, 1000, 12, guard, Mono(0));
+        let mut bucket = TokenBucket::empty(10, 1000, 12, guard, Mono(0));
         let first = bucket.ready(Mono(0), 5);
-        bucket.draw(first, 5);
+        bucket.acquire(first, 5);
         let mut now = first;
         for _ in 0..100 {
             now = bucket.ready(now, 5);
-            bucket.draw(now, 5);
+            bucket.acquire(now, 5);
         }
         assert_eq!(
             now,
@@ -442,13 +442,13 @@ mod tests {
             reach_ms: 1000,
             ..Guard::NONE
         };
-        let mut bucket = Bucket::empty(100, 1000, 100, guard, Mono(0));
+        let mut bucket = TokenBucket::empty(100, 1000, 100, guard, Mono(0));
         let first = Mono(10 * SECOND);
-        bucket.draw(first, 100);
+        bucket.acquire(first, 100);
         bucket.answered(first, first, 100);
         let later = Mono(70 * SECOND);
         for _ in 0..45 {
-            bucket.draw(later, 1);
+            bucket.acquire(later, 1);
         }
         // They stall, arrive together and are answered: with what is drawn now, no more than the
         // burst arrives at once.
@@ -461,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_rate_of_nothing_admits_nothing() {
-        let bucket = Bucket::empty(0, 1000, 5, Guard::NONE, Mono(0));
+        let bucket = TokenBucket::empty(0, 1000, 5, Guard::NONE, Mono(0));
         assert_eq!(bucket.ready(Mono(SECOND), 1), Mono::FAR);
     }
 }

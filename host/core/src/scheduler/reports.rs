@@ -7,10 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use super::admission::{Ending, Scheduler};
 use super::head::{Head, LaneKey};
-use super::window::Stand;
-use crate::domain::ids::{ConnectionId, JobSeq};
+use super::scheduler::{AfterCall, Scheduler};
+use super::window::SlotState;
+use crate::domain::ids::{ConnectionId, JobSeq, TypeHash};
 use crate::domain::partition::KeyHash;
 use crate::time::Mono;
 
@@ -38,7 +38,7 @@ impl Scheduler {
                 // The job in front may have ended between the reading and now: then nobody else
                 // would bring the next one up.
                 None => {
-                    connection.asks.insert(*behind);
+                    connection.pending_head_lookups.insert(*behind);
                 }
             }
         }
@@ -125,7 +125,13 @@ impl Scheduler {
     }
 
     /// A call ended: what became of its jobs.
-    pub fn ended(&mut self, id: ConnectionId, type_hash: i64, jobs: &[(Head, Ending)], now: Mono) {
+    pub fn ended(
+        &mut self,
+        id: ConnectionId,
+        type_hash: TypeHash,
+        jobs: &[(Head, AfterCall)],
+        now: Mono,
+    ) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
@@ -140,7 +146,7 @@ impl Scheduler {
                     .get(&head.job.execution())
                     .is_some_and(|e| !e.paused);
             match ending {
-                Ending::Again {
+                AfterCall::Again {
                     attempts,
                     pinned,
                     call_cap,
@@ -158,22 +164,22 @@ impl Scheduler {
                     );
                 }
                 // One of a paused execution that goes again is read when its lane is.
-                Ending::Again { call_cap, .. } | Ending::Waits { call_cap } => {
+                AfterCall::Again { call_cap, .. } | AfterCall::Waits { call_cap } => {
                     if let (Some(cap), false) = (call_cap, connection.removed) {
                         connection.call_caps.insert(head.job, (*cap).max(1));
                     }
                     connection.release(head);
-                    connection.asks.insert(head.key);
+                    connection.pending_head_lookups.insert(head.key);
                 }
-                Ending::Left => {
+                AfterCall::Left => {
                     connection.call_caps.remove(&head.job);
                     connection.release(head);
-                    connection.asks.insert(head.key);
+                    connection.pending_head_lookups.insert(head.key);
                 }
             }
         }
         self.touch(id);
-        self.bury(id);
+        self.remove_if_idle(id);
     }
 
     /// Counts an answer to a read; false: it says nothing of a lane that is here now.
@@ -186,7 +192,7 @@ impl Scheduler {
             connection.reconsider(key);
         }
         self.touch(key.connection);
-        self.bury(key.connection);
+        self.remove_if_idle(key.connection);
         current
     }
 
@@ -222,9 +228,9 @@ impl Scheduler {
         else {
             return false;
         };
-        if slot.stand != Stand::UnderWay {
+        if slot.state != SlotState::InFlight {
             connection.unload(&slot.head);
-            connection.asks.insert(slot.head.key);
+            connection.pending_head_lookups.insert(slot.head.key);
             self.touch(id);
         }
         true
@@ -233,7 +239,7 @@ impl Scheduler {
     fn ask(&mut self, keys: impl Iterator<Item = (ConnectionId, KeyHash)>) {
         for (id, key) in keys {
             if let Some(connection) = self.connections.get_mut(&id).filter(|c| !c.removed) {
-                connection.asks.insert(key);
+                connection.pending_head_lookups.insert(key);
                 self.touched.insert(id);
             }
         }

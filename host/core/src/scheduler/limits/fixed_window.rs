@@ -12,9 +12,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::in_flight::InFlight;
 use super::kind::Guard;
 use super::limit::STALE_US;
-use super::underway::UnderWay;
 use crate::time::{Mono, Wall, WallOffset};
 
 /// Windows before the newest that a draw is counted in at most: a wall clock that was set back for
@@ -32,7 +32,7 @@ pub(super) struct FixedWindow {
     newest: i64,
     /// By window; those before the oldest that a request may still be in are forgotten.
     used: BTreeMap<i64, u64>,
-    under_way: UnderWay,
+    in_flight: InFlight,
     /// A smaller maximum that the destination told of.
     observed_max: Option<u64>,
 }
@@ -86,7 +86,7 @@ impl FixedWindow {
             offset,
             newest: i64::MIN,
             used: BTreeMap::new(),
-            under_way: UnderWay::new(guard.reach_ms),
+            in_flight: InFlight::new(guard.reach_ms),
             observed_max: None,
         }
     }
@@ -105,7 +105,7 @@ impl FixedWindow {
         self.max = u64::from(max);
         self.observed_max = None;
         self.edge_us = edge_us(guard);
-        self.under_way.reshape(guard.reach_ms);
+        self.in_flight.reshape(guard.reach_ms);
         let shape = Shape::of(window_ms, anchor);
         if shape != self.shape {
             let used = self.used.values().copied().max().unwrap_or(0);
@@ -167,18 +167,18 @@ impl FixedWindow {
     }
 
     /// Uses so many of the windows of now.
-    pub(super) fn draw(&mut self, now: Mono, units: u64) {
+    pub(super) fn acquire(&mut self, now: Mono, units: u64) {
         self.reckon(now);
         for number in self.first_kept(now)..=self.newest {
             *self.used.entry(number).or_default() += units;
         }
-        self.under_way.set_out(now, units);
+        self.in_flight.sent(now, units);
     }
 
     /// The request of so many that was drawn at `drawn` is answered.
     pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         self.reckon(now);
-        self.under_way.arrive(drawn, units);
+        self.in_flight.arrive(drawn, units);
     }
 
     /// How many draws of one could be made from `from` up to `to`.
@@ -200,7 +200,7 @@ impl FixedWindow {
                 .max()
                 .unwrap_or(0);
             let free = windows.max_now().saturating_sub(used);
-            windows.draw(at, free);
+            windows.acquire(at, free);
             windows.answered(at, at, free);
             count = count.saturating_add(free);
         }
@@ -288,7 +288,7 @@ impl FixedWindow {
         let last = self.last(now);
         if last <= self.newest
             && !self.is_ahead(last)
-            && self.under_way.oldest_overdue(now).is_none()
+            && self.in_flight.oldest_overdue(now).is_none()
         {
             return Cow::Borrowed(self);
         }
@@ -299,9 +299,9 @@ impl FixedWindow {
 
     /// Carries what is under way into windows that have begun, and forgets those that are over.
     fn reckon(&mut self, now: Mono) {
-        while let Some(arrived) = self.under_way.oldest_overdue(now) {
+        while let Some(arrived) = self.in_flight.oldest_overdue(now) {
             self.begin(arrived);
-            self.under_way.overdue(now);
+            self.in_flight.overdue(now);
         }
         self.begin(now);
         let first = self.first(now).min(self.newest);
@@ -334,7 +334,7 @@ impl FixedWindow {
             .max(self.first(now))
             .max(last.saturating_sub(KEPT))..=last
         {
-            *self.used.entry(number).or_default() += self.under_way.total();
+            *self.used.entry(number).or_default() += self.in_flight.total();
         }
         self.newest = last;
     }
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn it_starts_anew_where_the_anchor_says() {
         let mut window = a_day(Guard::NONE);
-        window.draw(Mono(0), 8);
+        window.acquire(Mono(0), 8);
         window.answered(Mono(0), Mono(10), 8);
         assert_eq!(
             (
@@ -391,10 +391,10 @@ mod tests {
             edge_ms: 50,
             ..Guard::NONE
         });
-        window.draw(MIDNIGHT.minus_ms(20), 7);
+        window.acquire(MIDNIGHT.minus_ms(20), 7);
         let after = MIDNIGHT.plus_ms(100);
         assert_eq!(window.available(after, after), 3);
-        window.draw(MIDNIGHT.plus_ms(20), 3);
+        window.acquire(MIDNIGHT.plus_ms(20), 3);
         assert_eq!(window.available(after, after), 0);
         assert_eq!(window.ready(after, 1), MIDNIGHT.plus_ms(DAY_MS + 50));
     }
@@ -406,8 +406,8 @@ mod tests {
             ..Guard::NONE
         });
         let before = MIDNIGHT.minus_ms(700);
-        window.draw(before, 4);
-        window.draw(before, 5);
+        window.acquire(before, 4);
+        window.acquire(before, 5);
         window.answered(before, MIDNIGHT.minus_ms(100), 4);
         window.answered(before, MIDNIGHT.plus_ms(100), 5);
         let after = MIDNIGHT.plus_ms(200);
@@ -420,7 +420,7 @@ mod tests {
             reach_ms: 1000,
             ..Guard::NONE
         });
-        lost.draw(before.minus_ms(500), 4);
+        lost.acquire(before.minus_ms(500), 4);
         assert_eq!(
             lost.available(after, after),
             10,
@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_opens_nothing_and_one_that_is_set_right_does() {
         let mut window = a_day(Guard::NONE);
-        window.draw(Mono(0), 10);
+        window.acquire(Mono(0), 10);
         window.set_offset(WallOffset::of(Mono(10), NEW_YEAR.plus_ms(-5 * 3_600_000)));
         assert_eq!(window.available(Mono(10), Mono(10)), 0, "a day before");
         // It was an hour slow all the time.
@@ -443,14 +443,14 @@ mod tests {
     fn a_clock_that_was_a_year_ahead_shuts_nothing_for_a_year() {
         let mut window = a_day(Guard::NONE);
         window.set_offset(WallOffset::of(Mono(0), NEW_YEAR.plus_ms(365 * 86_400_000)));
-        window.draw(Mono(0), 4);
+        window.acquire(Mono(0), 4);
         window.set_offset(WallOffset::of(Mono(0), NEW_YEAR.plus_ms(23 * 3_600_000)));
         assert_eq!(
             window.available(Mono(10), Mono(10)),
             6,
             "what was used counts"
         );
-        window.draw(Mono(10), 6);
+        window.acquire(Mono(10), 6);
         assert_eq!(
             window.ready(Mono(20), 1),
             MIDNIGHT.plus_ms(DAY_MS),
@@ -461,7 +461,7 @@ mod tests {
     #[test]
     fn other_windows_keep_what_was_used() {
         let mut window = a_day(Guard::NONE);
-        window.draw(Mono(0), 6);
+        window.acquire(Mono(0), 6);
         window.reshape(8, 3_600_000, NEW_YEAR.plus_ms(1000), Guard::NONE, Mono(10));
         assert_eq!(window.available(Mono(10), Mono(10)), 2);
         assert_eq!(window.ready(Mono(10), 3), Mono(SECOND));

@@ -10,14 +10,14 @@ use crate::time::Mono;
 /// What unanswered requests have taken of a limit, in its units, by the instant of their draw,
 /// those of one instant together.
 #[derive(Clone, Debug, Default)]
-pub(super) struct UnderWay {
+pub(super) struct InFlight {
     draws: VecDeque<(Mono, u64)>,
     total: u64,
     /// An unanswered request has arrived when this long has passed; 0: none is on its way ever.
     reach_us: u64,
 }
 
-impl UnderWay {
+impl InFlight {
     pub(super) fn new(reach_ms: u64) -> Self {
         Self {
             reach_us: reach_ms.saturating_mul(1000),
@@ -36,7 +36,7 @@ impl UnderWay {
 
     /// A request of so many units was drawn at `at`, which is not before the last one. False: it
     /// counts as arrived at once.
-    pub(super) fn set_out(&mut self, at: Mono, units: u64) -> bool {
+    pub(super) fn sent(&mut self, at: Mono, units: u64) -> bool {
         if self.reach_us == 0 {
             return false;
         }
@@ -99,9 +99,9 @@ mod tests {
 
     #[test]
     fn a_request_is_under_way_until_its_answer_or_for_the_whole_reach() {
-        let mut way = UnderWay::new(1);
+        let mut way = InFlight::new(1);
         for at in [0, 0, 400, 900] {
-            assert!(way.set_out(Mono(at), 1));
+            assert!(way.sent(Mono(at), 1));
         }
         assert!(way.arrive(Mono(400), 1));
         assert!(!way.arrive(Mono(400), 1), "once only");
@@ -114,8 +114,8 @@ mod tests {
 
     #[test]
     fn requests_of_one_instant_are_answered_one_by_one_with_their_units() {
-        let mut way = UnderWay::new(1);
-        assert!(way.set_out(Mono(0), 7) && way.set_out(Mono(0), 5));
+        let mut way = InFlight::new(1);
+        assert!(way.sent(Mono(0), 7) && way.sent(Mono(0), 5));
         assert!(way.arrive(Mono(0), 5));
         assert_eq!(
             (way.total(), way.arrivals().next()),
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn without_a_reach_nothing_is_under_way() {
-        let mut way = UnderWay::new(0);
-        assert!(!way.set_out(Mono(5), 1));
+        let mut way = InFlight::new(0);
+        assert!(!way.sent(Mono(5), 1));
         assert_eq!(way.total(), 0);
     }
 }

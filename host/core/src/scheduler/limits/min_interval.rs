@@ -5,14 +5,14 @@ use crate::time::Mono;
 
 /// A minimum interval with the instant of the last draw.
 #[derive(Clone, Debug)]
-pub(super) struct Spacing {
+pub(super) struct MinInterval {
     gap_us: u64,
     last: Mono,
     /// The destination has nothing left until then.
     not_before: Mono,
 }
 
-impl Spacing {
+impl MinInterval {
     /// As if a request had just been sent: what happened before a start is not known.
     pub(super) fn just_used(interval_ms: u64, guard: Guard, now: Mono) -> Self {
         Self {
@@ -32,7 +32,7 @@ impl Spacing {
         self.last.plus_us(self.gap_us).max(self.not_before).max(now)
     }
 
-    pub(super) fn draw(&mut self, now: Mono) {
+    pub(super) fn acquire(&mut self, now: Mono) {
         self.last = self.last.max(now);
     }
 
@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn draws_are_the_interval_and_the_edge_apart() {
-        let mut spacing = Spacing::just_used(100, Guard::default(), Mono(0));
+        let mut spacing = MinInterval::just_used(100, Guard::default(), Mono(0));
         assert_eq!(spacing.ready(Mono(0)), Mono(150_000));
-        spacing.draw(Mono(150_000));
+        spacing.acquire(Mono(150_000));
         assert_eq!(spacing.ready(Mono(160_000)), Mono(300_000));
         assert_eq!(spacing.available(Mono(160_000), Mono(600_000)), 3);
         assert_eq!(spacing.available(Mono(160_000), Mono(299_999)), 0);

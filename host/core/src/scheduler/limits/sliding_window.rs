@@ -9,10 +9,10 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use super::in_flight::InFlight;
 use super::kind::Guard;
 use super::limit::STALE_US;
-use super::peak::Peak;
-use super::underway::UnderWay;
+use super::rolling_max::RollingMax;
 use crate::time::Mono;
 
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +39,9 @@ pub(super) struct Window {
     total: u64,
     /// Those of them that are no longer in `uses`.
     forgotten: u64,
-    under_way: UnderWay,
+    in_flight: InFlight,
     /// The highest own use of late.
-    peak: Peak,
+    peak: RollingMax,
     foreign: Option<Foreign>,
     /// A smaller maximum that the destination told of.
     observed_max: Option<u64>,
@@ -57,8 +57,8 @@ impl Window {
             uses: VecDeque::new(),
             total: 0,
             forgotten: 0,
-            under_way: UnderWay::default(),
-            peak: Peak::new(STALE_US),
+            in_flight: InFlight::default(),
+            peak: RollingMax::new(STALE_US),
             foreign: None,
             observed_max: None,
         };
@@ -72,7 +72,7 @@ impl Window {
         self.edge_us = guard.edge_ms.saturating_mul(1000);
         self.length_us = window_ms.saturating_mul(1000).saturating_add(self.edge_us);
         self.observed_max = None;
-        self.under_way.reshape(guard.reach_ms);
+        self.in_flight.reshape(guard.reach_ms);
         self.forget_surplus();
     }
 
@@ -94,7 +94,7 @@ impl Window {
     pub(super) fn uses_now(&mut self, now: Mono) -> Vec<(Mono, u64)> {
         self.reckon(now);
         self.uses()
-            .chain(std::iter::once((now, self.under_way.total())))
+            .chain(std::iter::once((now, self.in_flight.total())))
             .filter(|(_, units)| *units > 0)
             .collect()
     }
@@ -135,19 +135,19 @@ impl Window {
     }
 
     /// Uses so many of the window.
-    pub(super) fn draw(&mut self, now: Mono, units: u64) {
+    pub(super) fn acquire(&mut self, now: Mono, units: u64) {
         self.reckon(now);
-        if !self.under_way.set_out(now, units) {
+        if !self.in_flight.sent(now, units) {
             self.use_at(now, units);
         }
         self.peak
-            .note(now, self.total - self.forgotten + self.under_way.total());
+            .note(now, self.total - self.forgotten + self.in_flight.total());
     }
 
     /// The request of so many that was drawn at `drawn` is answered.
     pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         self.reckon(now);
-        if self.under_way.arrive(drawn, units) {
+        if self.in_flight.arrive(drawn, units) {
             self.use_at(now, units);
         }
     }
@@ -155,7 +155,7 @@ impl Window {
     /// The window as it is now. Nobody may have drawn from it since the last of what is under way
     /// became overdue.
     fn reckoned(&self, now: Mono) -> Cow<'_, Self> {
-        if self.under_way.oldest_overdue(now).is_none() {
+        if self.in_flight.oldest_overdue(now).is_none() {
             return Cow::Borrowed(self);
         }
         let mut window = self.clone();
@@ -165,7 +165,7 @@ impl Window {
 
     /// Forgets what has ended, and gives what has been under way for too long its instant.
     fn reckon(&mut self, now: Mono) {
-        while let Some((arrived, count)) = self.under_way.overdue(now) {
+        while let Some((arrived, count)) = self.in_flight.overdue(now) {
             self.use_at(arrived, count);
         }
         while self.uses.front().is_some_and(|u| self.ends(u.at) <= now) {
@@ -193,15 +193,15 @@ impl Window {
             .map_or(0, |f| f.count);
         // What is under way counts for a whole length yet; in a longer span it will have ended.
         let window = self.reckoned(from);
-        let under_way = if span < length {
-            window.under_way.total()
+        let in_flight = if span < length {
+            window.in_flight.total()
         } else {
             0
         };
         let free = max.saturating_sub(
             window
                 .settled(rest)
-                .saturating_add(under_way)
+                .saturating_add(in_flight)
                 .saturating_add(foreign),
         );
         (span / length).saturating_mul(max).saturating_add(free)
@@ -256,7 +256,7 @@ impl Window {
 
     /// Uses that count at `at`, those under way among them.
     fn alive(&self, at: Mono) -> u64 {
-        self.settled(at) + self.under_way.total()
+        self.settled(at) + self.in_flight.total()
     }
 
     /// Uses with a known instant that count at `at`.
@@ -272,7 +272,7 @@ impl Window {
         if self.alive(now) <= allowed {
             return now;
         }
-        let Some(allowed) = allowed.checked_sub(self.under_way.total()) else {
+        let Some(allowed) = allowed.checked_sub(self.in_flight.total()) else {
             return self.ends(now);
         };
         let must_end = self.total.saturating_sub(allowed);
@@ -319,11 +319,11 @@ mod tests {
     fn the_guard_lengthens_the_window() {
         let mut window = Window::new(2, 1000, Guard::default());
         for at in [Mono(0), Mono(10)] {
-            window.draw(at, 1);
+            window.acquire(at, 1);
             window.answered(at, at, 1);
         }
         assert_eq!(window.ready(Mono(20), 1), Mono(SECOND + 50_001));
-        window.draw(Mono(SECOND + 50_001), 1);
+        window.acquire(Mono(SECOND + 50_001), 1);
         assert_eq!(
             window.ready(Mono(SECOND + 50_002), 1),
             Mono(SECOND + 50_011)
@@ -340,8 +340,8 @@ mod tests {
                 ..Guard::NONE
             },
         );
-        window.draw(Mono(0), 1);
-        window.draw(Mono(1000), 1);
+        window.acquire(Mono(0), 1);
+        window.acquire(Mono(1000), 1);
         assert_eq!(
             window.ready(Mono(2000), 1),
             Mono(SECOND + 2001),
@@ -350,7 +350,7 @@ mod tests {
         window.answered(Mono(1000), Mono(300_000), 1);
         assert_eq!(window.ready(Mono(300_000), 1), Mono(SECOND + 300_001));
         let later = Mono(SECOND + 400_000);
-        window.draw(later, 1);
+        window.acquire(later, 1);
         assert_eq!(
             window.ready(later, 1),
             Mono(SECOND + 500_001),
@@ -368,8 +368,8 @@ mod tests {
                 ..Guard::NONE
             },
         );
-        window.draw(Mono(0), 1);
-        window.draw(Mono(0), 1);
+        window.acquire(Mono(0), 1);
+        window.acquire(Mono(0), 1);
         let almost = Mono(SECOND + 500_000);
         assert_eq!(
             (window.ready(almost, 1), window.available(almost, almost)),
@@ -386,9 +386,9 @@ mod tests {
     #[test]
     fn it_slides() {
         let mut window = Window::new(2, 1000, Guard::NONE);
-        window.draw(Mono(0), 1);
-        window.draw(Mono(900_000), 1);
-        window.draw(Mono(1_100_000), 1);
+        window.acquire(Mono(0), 1);
+        window.acquire(Mono(900_000), 1);
+        window.acquire(Mono(1_100_000), 1);
         assert_eq!(
             window.ready(Mono(1_100_000), 1),
             Mono(1_900_001),
@@ -399,7 +399,7 @@ mod tests {
     #[test]
     fn restored_uses_count_and_only_the_newest_are_kept() {
         let mut window = Window::new(3, 1000, Guard::NONE);
-        window.draw(Mono(500_000), 1);
+        window.acquire(Mono(500_000), 1);
         window.restore(&[(Mono(400_000), 2), (Mono(0), 4)]);
         assert_eq!(window.uses.len(), 2);
         assert_eq!(window.ready(Mono(600_000), 1), Mono(1_400_001));
@@ -418,7 +418,7 @@ mod tests {
             "an observation never opens"
         );
         for i in 0..10 {
-            window.draw(Mono(300_000 + i), 1);
+            window.acquire(Mono(300_000 + i), 1);
         }
         let later = Mono(2 * SECOND);
         window.observe(None, Some(0), Some(1000), later);
@@ -448,8 +448,8 @@ mod tests {
                 ..Guard::NONE
             },
         );
-        window.draw(Mono(0), 6);
-        window.draw(Mono(100_000), 3);
+        window.acquire(Mono(0), 6);
+        window.acquire(Mono(100_000), 3);
         window.answered(Mono(0), Mono(10), 6);
         window.answered(Mono(100_000), Mono(100_010), 3);
         let now = Mono(200_000);
@@ -481,13 +481,13 @@ mod tests {
     #[test]
     fn a_long_horizon_counts_every_turn_of_the_window() {
         let mut window = Window::new(3, 1, Guard::NONE);
-        window.draw(Mono(0), 1);
+        window.acquire(Mono(0), 1);
         let mut greedy = window.clone();
         let mut count = 0;
         let (mut now, end) = (Mono(0), Mono(10_500));
         while greedy.ready(now, 1) <= end {
             now = greedy.ready(now, 1);
-            greedy.draw(now, 1);
+            greedy.acquire(now, 1);
             count += 1;
         }
         assert_eq!(window.available(Mono(0), end), count);

@@ -19,26 +19,26 @@ const IGNORES_PRIORITY: u64 = 10;
 /// A lane's place among those that wait to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
-    appetite: Appetite,
+    priority: ReadPriority,
     number: u64,
 }
 
 /// How much a lane wants to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Appetite {
+pub(super) enum ReadPriority {
     /// Nothing of it is loaded.
-    Hungry,
+    Empty,
     /// Less than the low-water mark is loaded.
     Low,
 }
 
 /// The queues, and the reads under way.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
-    hungry: BTreeMap<u64, LaneKey>,
+pub(super) struct ReadQueue {
+    empty: BTreeMap<u64, LaneKey>,
     urgent: BTreeMap<(Reverse<i8>, u64), LaneKey>,
-    /// Hungry lanes that were read.
-    fed: u64,
+    /// Empty lanes that were read.
+    served: u64,
     low: BTreeMap<u64, LaneKey>,
     tickets: u64,
     /// Lanes that are not read to their end.
@@ -50,41 +50,41 @@ pub(super) struct Reading {
     orphaned: HashSet<LaneKey>,
 }
 
-impl Reading {
-    /// Puts a lane into the queue of its appetite, or takes it out; keeps its place if nothing
+impl ReadQueue {
+    /// Puts a lane into the queue of its priority, or takes it out; keeps its place if nothing
     /// changed.
     pub(super) fn queue(
         &mut self,
         key: LaneKey,
         before: Option<Ticket>,
-        appetite: Option<Appetite>,
+        priority: Option<ReadPriority>,
     ) -> Option<Ticket> {
-        if before.map(|ticket| ticket.appetite) == appetite {
+        if before.map(|ticket| ticket.priority) == priority {
             return before;
         }
         if let Some(ticket) = before {
-            self.of(ticket.appetite).remove(&ticket.number);
-            if ticket.appetite == Appetite::Hungry {
+            self.of(ticket.priority).remove(&ticket.number);
+            if ticket.priority == ReadPriority::Empty {
                 self.urgent.remove(&(Reverse(key.priority), ticket.number));
             }
         }
-        let appetite = appetite?;
+        let priority = priority?;
         self.tickets += 1;
         let number = self.tickets;
-        self.of(appetite).insert(number, key);
-        if appetite == Appetite::Hungry {
+        self.of(priority).insert(number, key);
+        if priority == ReadPriority::Empty {
             self.urgent.insert((Reverse(key.priority), number), key);
         }
-        Some(Ticket { appetite, number })
+        Some(Ticket { priority, number })
     }
 
     /// The next lane to read, if the window has room for one more page.
     pub(super) fn next(&mut self, loaded: usize, window: usize, page: usize) -> Option<LaneKey> {
         let expected = loaded + self.under_way * page.max(1);
-        let hungry = (expected < window.max(1))
-            .then(|| self.next_hungry())
+        let empty = (expected < window.max(1))
+            .then(|| self.next_empty())
             .flatten();
-        let key = hungry.or_else(|| {
+        let key = empty.or_else(|| {
             (expected < window / 2)
                 .then(|| self.low.pop_first())
                 .flatten()
@@ -94,15 +94,15 @@ impl Reading {
         Some(key)
     }
 
-    fn next_hungry(&mut self) -> Option<LaneKey> {
-        let number = if (self.fed + 1).is_multiple_of(IGNORES_PRIORITY) {
-            *self.hungry.first_key_value()?.0
+    fn next_empty(&mut self) -> Option<LaneKey> {
+        let number = if (self.served + 1).is_multiple_of(IGNORES_PRIORITY) {
+            *self.empty.first_key_value()?.0
         } else {
             self.urgent.first_key_value()?.0.1
         };
-        let key = self.hungry.remove(&number)?;
+        let key = self.empty.remove(&number)?;
         self.urgent.remove(&(Reverse(key.priority), number));
-        self.fed += 1;
+        self.served += 1;
         Some(key)
     }
 
@@ -147,10 +147,10 @@ impl Reading {
         self.answered
     }
 
-    fn of(&mut self, appetite: Appetite) -> &mut BTreeMap<u64, LaneKey> {
-        match appetite {
-            Appetite::Hungry => &mut self.hungry,
-            Appetite::Low => &mut self.low,
+    fn of(&mut self, priority: ReadPriority) -> &mut BTreeMap<u64, LaneKey> {
+        match priority {
+            ReadPriority::Empty => &mut self.empty,
+            ReadPriority::Low => &mut self.low,
         }
     }
 }

@@ -5,13 +5,13 @@ use super::kind::{Guard, LimitKind};
 use super::limit::Limit;
 use crate::time::{Mono, WallOffset};
 
-/// Below this many requests no share is given: start and end weigh too much.
+/// Below this many requests no charge is given: start and end weigh too much.
 pub const MIN_JUDGED_REQUESTS: u64 = 500;
 
 /// Steps that the shadow takes one by one between two reports; beyond, it reckons in one go.
 const SHADOW_STEPS_MAX: u32 = 100_000;
 
-/// Measures the share of the possible requests that were made.
+/// Measures the charge of the possible requests that were made.
 ///
 /// The possible is what a shadow with the same limits, without a guard and just as empty at the
 /// start, draws as soon as it can while there is demand. Each of its requests costs what the real
@@ -135,7 +135,7 @@ impl UsageMeter {
 
     /// A request is made now, and takes so many units of each of the meter's limits, in their
     /// order; one of those that are missing.
-    pub fn drawn(&mut self, now: Mono, units: &[u32]) {
+    pub fn acquired(&mut self, now: Mono, units: &[u32]) {
         self.advance(now);
         self.requests += 1;
         let draws_by_itself = self.shadow_draws_from().is_some_and(|from| from <= self.at);
@@ -143,7 +143,7 @@ impl UsageMeter {
             let units = units.get(shadow.place).copied().unwrap_or(1).max(1);
             shadow.cost.note(units);
             if !draws_by_itself {
-                shadow.limit.draw(self.at, u64::from(units));
+                shadow.limit.acquire(self.at, u64::from(units));
             }
         }
         self.possible += u64::from(!draws_by_itself);
@@ -183,12 +183,12 @@ impl UsageMeter {
         self.possible
     }
 
-    /// The share that was used, 1 being all; none below [`MIN_JUDGED_REQUESTS`].
+    /// The charge that was used, 1 being all; none below [`MIN_JUDGED_REQUESTS`].
     #[must_use]
     pub fn used(&self) -> Option<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
-        let share = self.requests as f64 / self.possible.max(1) as f64;
-        (self.requests >= MIN_JUDGED_REQUESTS).then_some(share)
+        #[expect(clippy::cast_precision_loss, reason = "a charge need not be exact")]
+        let charge = self.requests as f64 / self.possible.max(1) as f64;
+        (self.requests >= MIN_JUDGED_REQUESTS).then_some(charge)
     }
 
     /// From when on the shadow draws by itself, as things stand.
@@ -216,7 +216,7 @@ fn draw_greedily(shadow: &mut [Shadow], from: Mono, to: Mono) -> u64 {
         now = next;
         for shadow in shadow.iter_mut() {
             let units = shadow.cost.next().min(shadow.limit.most());
-            shadow.limit.draw(now, units);
+            shadow.limit.acquire(now, units);
         }
     }
     let rest = shadow
@@ -244,7 +244,7 @@ mod tests {
 
     fn draws(meter: &mut UsageMeter, now: Mono, count: u32) {
         for _ in 0..count {
-            meter.drawn(now, &[]);
+            meter.acquired(now, &[]);
         }
     }
 
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(meter.possible(), 0, "what a request costs is not known yet");
         // 30 points each on average, every 400 ms: 75 of the 100 points of a second.
         for i in 0..1000_u64 {
-            meter.drawn(
+            meter.acquired(
                 Mono(SECOND + i * 400_000),
                 &[if i % 2 == 0 { 20 } else { 40 }],
             );

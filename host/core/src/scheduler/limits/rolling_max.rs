@@ -4,14 +4,14 @@ use crate::time::Mono;
 
 /// The highest value of the present span and of the one before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peak {
+pub(super) struct RollingMax {
     span_us: u64,
     since: Mono,
     current: u64,
     previous: u64,
 }
 
-impl Peak {
+impl RollingMax {
     /// Nothing yet. A span of 0 counts as a microsecond.
     pub(super) fn new(span_us: u64) -> Self {
         Self {
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_value_counts_for_one_to_two_spans() {
-        let mut peak = Peak::new(100);
+        let mut peak = RollingMax::new(100);
         peak.note(Mono(0), 7);
         peak.note(Mono(50), 3);
         assert_eq!(

@@ -1,9 +1,9 @@
-//! Seeded chance: SplitMix64, so that a seed means the same run for ever.
+//! Seeded rng: SplitMix64, so that a seed means the same run for ever.
 
 #[derive(Clone, Debug)]
-pub(crate) struct Chance(pub(crate) u64);
+pub(crate) struct Rng(pub(crate) u64);
 
-impl Chance {
+impl Rng {
     pub(crate) fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
