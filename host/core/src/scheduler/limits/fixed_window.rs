@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use super::in_flight::InFlight;
 use super::kind::Guard;
-use super::limit::STALE_US;
+use super::observation::STALE_US;
 use crate::time::{Mono, Wall, WallOffset};
 
 /// Windows before the newest that a draw is counted in at most: a wall clock that was set back for

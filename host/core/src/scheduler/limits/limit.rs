@@ -1,93 +1,22 @@
 //! One limit of any kind behind one set of questions.
 
+use super::concurrency::Concurrency;
 use super::fixed_window::FixedWindow;
 use super::kind::{Guard, LimitKind};
 use super::min_interval::MinInterval;
-use super::sliding_window::Window;
+use super::observation::exhausted_until;
+use super::sliding_window::SlidingWindow;
 use super::token_bucket::TokenBucket;
 use crate::time::{Mono, WallOffset};
-
-/// The longest reset that is believed, in milliseconds. A longer one is a connector that mistakes
-/// an instant for a duration.
-const OBSERVED_RESET_MAX_MS: u64 = 3_600_000;
-
-/// An answer can be so old when its observation comes in, in microseconds: the default timeout of a
-/// connector's own request.
-pub(super) const STALE_US: u64 = 15_000_000;
 
 /// A limit and its state.
 #[derive(Clone, Debug)]
 pub(super) enum Limit {
     Bucket(TokenBucket),
-    Window(Window),
+    Window(SlidingWindow),
     Fixed(FixedWindow),
-    Slots(Slots),
+    Concurrency(Concurrency),
     MinInterval(MinInterval),
-}
-
-/// Requests that may be unanswered at once.
-#[derive(Clone, Debug)]
-pub(super) struct Slots {
-    max: u64,
-    in_use: u64,
-    observed_max: Option<u64>,
-    turnover: Turnover,
-}
-
-/// How many slots were taken of late. A slot that is taken was given back before, so this is how
-/// many come free.
-#[derive(Clone, Debug, Default)]
-struct Turnover {
-    since: Mono,
-    taken: u64,
-    taken_before: u64,
-}
-
-/// The time over which turnover is counted, in milliseconds.
-const TURNOVER_MS: u64 = 500;
-
-impl Turnover {
-    fn take(&mut self, now: Mono) {
-        let passed = now.since_ms(self.since);
-        if passed >= TURNOVER_MS {
-            self.taken_before = if passed < 2 * TURNOVER_MS {
-                self.taken
-            } else {
-                0
-            };
-            (self.taken, self.since) = (0, now);
-        }
-        self.taken += 1;
-    }
-
-    /// Slots that came free in a span of this length, if the present goes on as the last moments
-    /// did.
-    fn in_span(&self, now: Mono, span_ms: u64) -> u64 {
-        let passed = now.since_ms(self.since);
-        if passed >= 2 * TURNOVER_MS {
-            return 0;
-        }
-        let recent = if passed >= TURNOVER_MS {
-            self.taken
-        } else {
-            self.taken_before.max(self.taken)
-        };
-        recent.saturating_mul(span_ms) / TURNOVER_MS
-    }
-}
-
-impl Slots {
-    fn free(&self) -> u64 {
-        self.observed_max
-            .map_or(self.max, |m| m.min(self.max))
-            .saturating_sub(self.in_use)
-    }
-
-    /// Those that are free, and those that will be by then: at most as many again as there are, so
-    /// that a destination that stops answering leaves few callers waiting.
-    fn available(&self, from: Mono, to: Mono) -> u64 {
-        self.free() + self.turnover.in_span(from, to.since_ms(from)).min(self.max)
-    }
 }
 
 impl Limit {
@@ -99,19 +28,14 @@ impl Limit {
                 burst,
             } => Self::Bucket(TokenBucket::empty(rate, per_ms, burst, guard, now)),
             LimitKind::Window { max, window_ms } => {
-                Self::Window(Window::new(max, window_ms, guard))
+                Self::Window(SlidingWindow::new(max, window_ms, guard))
             }
             LimitKind::FixedWindow {
                 max,
                 window_ms,
                 anchor,
             } => Self::Fixed(FixedWindow::new(max, window_ms, anchor, guard, offset)),
-            LimitKind::Concurrency { max } => Self::Slots(Slots {
-                max: u64::from(max),
-                in_use: 0,
-                observed_max: None,
-                turnover: Turnover::default(),
-            }),
+            LimitKind::Concurrency { max } => Self::Concurrency(Concurrency::new(max)),
             LimitKind::MinInterval { interval_ms } => {
                 Self::MinInterval(MinInterval::just_used(interval_ms, guard, now))
             }
@@ -141,7 +65,7 @@ impl Limit {
                 *self = Self::Fixed(fixed);
             }
             (Self::Fixed(fixed), LimitKind::Window { max, window_ms }) => {
-                let mut window = Window::new(max, window_ms, guard);
+                let mut window = SlidingWindow::new(max, window_ms, guard);
                 window.restore(&[(now, fixed.used_now(now))]);
                 *self = Self::Window(window);
             }
@@ -168,9 +92,8 @@ impl Limit {
             ) => {
                 fixed.reshape(max, window_ms, anchor, guard, now);
             }
-            (Self::Slots(slots), LimitKind::Concurrency { max }) => {
-                slots.max = u64::from(max);
-                slots.observed_max = None;
+            (Self::Concurrency(slots), LimitKind::Concurrency { max }) => {
+                slots.reshape(max);
             }
             (Self::MinInterval(spacing), LimitKind::MinInterval { interval_ms }) => {
                 spacing.reshape(interval_ms, guard)
@@ -193,7 +116,7 @@ impl Limit {
             Self::Bucket(bucket) => bucket.most(),
             Self::Window(window) => window.most(),
             Self::Fixed(fixed) => fixed.most(),
-            Self::Slots(_) | Self::MinInterval(_) => u64::MAX,
+            Self::Concurrency(_) | Self::MinInterval(_) => u64::MAX,
         }
     }
 
@@ -204,8 +127,8 @@ impl Limit {
             Self::Bucket(bucket) => bucket.ready(now, units),
             Self::Window(window) => window.ready(now, units),
             Self::Fixed(fixed) => fixed.ready(now, units),
-            Self::Slots(slots) if slots.free() > 0 => now,
-            Self::Slots(_) => Mono::FAR,
+            Self::Concurrency(slots) if slots.free() > 0 => now,
+            Self::Concurrency(_) => Mono::FAR,
             Self::MinInterval(spacing) => spacing.ready(now),
         }
     }
@@ -216,9 +139,8 @@ impl Limit {
             Self::Bucket(bucket) => bucket.acquire(now, units),
             Self::Window(window) => window.acquire(now, units),
             Self::Fixed(fixed) => fixed.acquire(now, units),
-            Self::Slots(slots) => {
-                slots.in_use += 1;
-                slots.turnover.take(now);
+            Self::Concurrency(slots) => {
+                slots.acquire(now);
             }
             Self::MinInterval(spacing) => spacing.acquire(now),
         }
@@ -230,7 +152,7 @@ impl Limit {
             Self::Bucket(bucket) => bucket.answered(drawn, now, units),
             Self::Window(window) => window.answered(drawn, now, units),
             Self::Fixed(fixed) => fixed.answered(drawn, now, units),
-            Self::Slots(slots) => slots.in_use = slots.in_use.saturating_sub(1),
+            Self::Concurrency(slots) => slots.answered(),
             Self::MinInterval(_) => {}
         }
     }
@@ -241,7 +163,7 @@ impl Limit {
             Self::Bucket(bucket) => bucket.available(from, to),
             Self::Window(window) => window.available(from, to),
             Self::Fixed(fixed) => fixed.available(from, to),
-            Self::Slots(slots) => slots.available(from, to),
+            Self::Concurrency(slots) => slots.available(from, to),
             Self::MinInterval(spacing) => spacing.available(from, to),
         }
     }
@@ -258,8 +180,8 @@ impl Limit {
             Self::Bucket(bucket) => bucket.observe(limit, remaining, now),
             Self::Window(window) => window.observe(limit, remaining, reset_ms, now),
             Self::Fixed(fixed) => fixed.observe(limit, remaining, reset_ms, now),
-            Self::Slots(slots) => {
-                slots.observed_max = limit.filter(|l| *l > 0).or(slots.observed_max)
+            Self::Concurrency(slots) => {
+                slots.observe(limit);
             }
             Self::MinInterval(spacing) => {
                 if let Some(until) = exhausted_until(remaining, reset_ms, now) {
@@ -271,59 +193,6 @@ impl Limit {
 
     /// A concurrency limit without a free slot.
     pub(super) fn is_saturated(&self) -> bool {
-        matches!(self, Self::Slots(slots) if slots.free() == 0)
-    }
-}
-
-/// Until when a limit without a shape of its own is shut by an observation: nothing is left, and
-/// the reset is known.
-pub(super) fn exhausted_until(
-    remaining: Option<u64>,
-    reset_ms: Option<u64>,
-    now: Mono,
-) -> Option<Mono> {
-    let reset_ms = reset_ms.filter(|_| remaining == Some(0))?;
-    Some(now.plus_ms(reset_ms.min(OBSERVED_RESET_MAX_MS)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_in_use_count_as_far_as_they_come_free() {
-        let mut slots = Limit::new(
-            LimitKind::Concurrency { max: 10 },
-            Guard::NONE,
-            Mono(0),
-            WallOffset::default(),
-        );
-        let mut now = Mono(0);
-        // 100 a second, each done at once but the last ten, which hang.
-        for _ in 0..100 {
-            slots.acquire(now, 1);
-            slots.answered(now, now, 1);
-            now = now.plus_ms(10);
-        }
-        for _ in 0..10 {
-            slots.acquire(now, 1);
-        }
-        assert!(slots.is_saturated());
-        assert_eq!(
-            slots.available(now, now.plus_ms(50)),
-            5,
-            "at the pace of the last moments"
-        );
-        assert_eq!(
-            slots.available(now, now.plus_ms(300)),
-            10,
-            "at most as many again"
-        );
-        let later = now.plus_ms(2000);
-        assert_eq!(
-            slots.available(later, later.plus_ms(300)),
-            0,
-            "nothing came free of late"
-        );
+        matches!(self, Self::Concurrency(slots) if slots.free() == 0)
     }
 }

@@ -11,12 +11,17 @@
 //! Left to others: waiting, fairness among those who wait, durable windows and closures, and the
 //! clock itself.
 
+mod acquire;
 mod book;
+#[cfg(test)]
+mod book_tests;
+mod concurrency;
 mod fixed_window;
 mod in_flight;
 mod kind;
 mod limit;
 mod min_interval;
+mod observation;
 mod rolling_max;
 mod sliding_window;
 #[cfg(test)]
@@ -24,6 +29,7 @@ mod tests;
 mod token_bucket;
 mod usage_meter;
 
-pub use book::{Acquired, Headroom, LimitBook, Refusal};
+pub use acquire::{Acquired, Headroom, Refusal};
+pub use book::LimitBook;
 pub use kind::{Charge, Guard, LimitKey, LimitKind};
 pub use usage_meter::{MIN_JUDGED_REQUESTS, UsageMeter};

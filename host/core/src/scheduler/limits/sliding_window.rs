@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use super::in_flight::InFlight;
 use super::kind::Guard;
-use super::limit::STALE_US;
+use super::observation::STALE_US;
 use super::rolling_max::RollingMax;
 use crate::time::Mono;
 
@@ -31,7 +31,7 @@ struct Foreign {
 
 /// A sliding window with its uses.
 #[derive(Clone, Debug)]
-pub(super) struct Window {
+pub(super) struct SlidingWindow {
     max: u64,
     length_us: u64,
     edge_us: u64,
@@ -40,15 +40,15 @@ pub(super) struct Window {
     /// Those of them that are no longer in `uses`.
     forgotten: u64,
     in_flight: InFlight,
-    /// The highest own use of late.
-    peak: RollingMax,
+    /// The highest recent use of the host itself.
+    busiest: RollingMax,
     foreign: Option<Foreign>,
     /// A smaller maximum that the destination told of.
     observed_max: Option<u64>,
 }
 
-impl Window {
-    /// A window without uses. What was used before a restart comes through [`Window::restore`].
+impl SlidingWindow {
+    /// A window without uses. What was used before a restart comes through [`SlidingWindow::restore`].
     pub(super) fn new(max: u32, window_ms: u64, guard: Guard) -> Self {
         let mut window = Self {
             max: 0,
@@ -58,7 +58,7 @@ impl Window {
             total: 0,
             forgotten: 0,
             in_flight: InFlight::default(),
-            peak: RollingMax::new(STALE_US),
+            busiest: RollingMax::new(STALE_US),
             foreign: None,
             observed_max: None,
         };
@@ -140,7 +140,7 @@ impl Window {
         if !self.in_flight.sent(now, units) {
             self.use_at(now, units);
         }
-        self.peak
+        self.busiest
             .note(now, self.total - self.forgotten + self.in_flight.total());
     }
 
@@ -224,7 +224,7 @@ impl Window {
         }
         let Some(remaining) = remaining else { return };
         let used_there = self.max_now().saturating_sub(remaining);
-        let own = self.alive(now).max(self.peak.recent(now));
+        let own = self.alive(now).max(self.busiest.recent(now));
         if used_there <= own {
             return;
         }
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn the_guard_lengthens_the_window() {
-        let mut window = Window::new(2, 1000, Guard::default());
+        let mut window = SlidingWindow::new(2, 1000, Guard::default());
         for at in [Mono(0), Mono(10)] {
             window.acquire(at, 1);
             window.answered(at, at, 1);
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn the_instant_of_a_use_is_that_of_its_answer() {
-        let mut window = Window::new(
+        let mut window = SlidingWindow::new(
             2,
             1000,
             Guard {
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn requests_that_hang_do_not_hold_it_shut_for_ever() {
-        let mut window = Window::new(
+        let mut window = SlidingWindow::new(
             2,
             1000,
             Guard {
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn it_slides() {
-        let mut window = Window::new(2, 1000, Guard::NONE);
+        let mut window = SlidingWindow::new(2, 1000, Guard::NONE);
         window.acquire(Mono(0), 1);
         window.acquire(Mono(900_000), 1);
         window.acquire(Mono(1_100_000), 1);
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn restored_uses_count_and_only_the_newest_are_kept() {
-        let mut window = Window::new(3, 1000, Guard::NONE);
+        let mut window = SlidingWindow::new(3, 1000, Guard::NONE);
         window.acquire(Mono(500_000), 1);
         window.restore(&[(Mono(400_000), 2), (Mono(0), 4)]);
         assert_eq!(window.uses.len(), 2);
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn others_uses_count_until_the_reset_and_stale_news_does_not() {
-        let mut window = Window::new(10, 1000, Guard::NONE);
+        let mut window = SlidingWindow::new(10, 1000, Guard::NONE);
         window.observe(None, Some(0), Some(300), Mono(0));
         assert_eq!(window.ready(Mono(0), 1), Mono(300_000));
         window.observe(None, Some(10), Some(1000), Mono(1));
@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_smaller_limit_is_taken_and_a_larger_one_is_not() {
-        let mut window = Window::new(10, 1000, Guard::NONE);
+        let mut window = SlidingWindow::new(10, 1000, Guard::NONE);
         window.observe(Some(4), None, None, Mono(0));
         assert_eq!(window.available(Mono(0), Mono(0)), 4);
         window.observe(Some(40), None, None, Mono(0));
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_request_takes_as_many_uses_as_it_costs() {
-        let mut window = Window::new(
+        let mut window = SlidingWindow::new(
             10,
             1000,
             Guard {
@@ -480,7 +480,7 @@ mod tests {
 
     #[test]
     fn a_long_horizon_counts_every_turn_of_the_window() {
-        let mut window = Window::new(3, 1, Guard::NONE);
+        let mut window = SlidingWindow::new(3, 1, Guard::NONE);
         window.acquire(Mono(0), 1);
         let mut greedy = window.clone();
         let mut count = 0;

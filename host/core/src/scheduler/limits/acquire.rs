@@ -1,0 +1,160 @@
+//! The one place where a request acquires its limits: all of them at once, or none.
+
+use super::book::LimitBook;
+use super::kind::{Charge, LimitKey};
+use crate::time::Mono;
+
+/// One request, admitted by all its limits. Give it back to [`LimitBook::release`] when the answer
+/// is there.
+#[derive(Debug)]
+#[must_use = "a draw holds its slots of concurrency limits until it is finished"]
+pub struct Acquired {
+    pub at: Mono,
+    /// What it took of which limits, with their generations.
+    from: Vec<(Charge, u64)>,
+}
+
+/// At least one limit has no room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The earliest instant at which all could admit if nobody else draws; [`Mono::FAR`]: only the
+    /// end of a running request, or a new definition, helps.
+    pub until: Mono,
+    /// The limit that opens last.
+    pub key: LimitKey,
+}
+
+/// How much could be drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headroom {
+    /// Requests that cost nothing special; of a limit that counts a cost, its units.
+    pub units: u32,
+    /// Only if that is 0: the limit that opens last, and when, as in [`Refusal`].
+    pub until: Option<(LimitKey, Mono)>,
+}
+
+impl LimitBook {
+    /// Admits one request with its costs: all of `charges` or none. Of a key given twice the first
+    /// counts.
+    ///
+    /// # Errors
+    /// When a limit has no room or is closed, with the instant at which all could admit. Of a
+    /// request that costs more than a limit ever admits ([`Self::exceeds`]) that is never.
+    pub fn try_acquire(&mut self, charges: &[Charge], now: Mono) -> Result<Acquired, Refusal> {
+        let now = self.pass(now);
+        if let Some(refusal) = self.refusal(charges, now) {
+            return Err(refusal);
+        }
+        let mut from = Vec::with_capacity(charges.len());
+        for (i, charge) in charges.iter().enumerate() {
+            if charges[..i].iter().any(|earlier| earlier.key == charge.key) {
+                continue;
+            }
+            if let Some(entry) = self.limits.get_mut(&charge.key) {
+                entry.limit.acquire(now, units_of(charge));
+                from.push((charge.clone(), entry.generation));
+            }
+        }
+        Ok(Acquired { at: now, from })
+    }
+
+    /// Why such a request is not admitted now; none if it is.
+    #[must_use]
+    pub fn refusal(&self, charges: &[Charge], now: Mono) -> Option<Refusal> {
+        let now = now.max(self.latest);
+        let wanted = charges.iter().map(|charge| (&charge.key, units_of(charge)));
+        self.last_to_open(wanted, now)
+            .map(|(key, until)| Refusal { until, key })
+    }
+
+    /// The most units that one request can ever take of a limit.
+    #[must_use]
+    pub fn most(&self, key: &LimitKey) -> u64 {
+        self.limits
+            .get(key)
+            .map_or(u64::MAX, |entry| entry.limit.most())
+    }
+
+    /// The first of these limits that never admits so much at once, and the most that it does.
+    #[must_use]
+    pub fn exceeds<'a>(&self, charges: &'a [Charge]) -> Option<(&'a Charge, u64)> {
+        charges
+            .iter()
+            .map(|charge| (charge, self.most(&charge.key)))
+            .find(|(charge, most)| units_of(charge) > *most)
+    }
+
+    /// Ends a request at `now`: its slots are free again, and it has arrived, if it ever will.
+    pub fn release(&mut self, draw: Acquired, now: Mono) {
+        let now = self.pass(now);
+        for (charge, generation) in draw.from {
+            if let Some(entry) = self
+                .limits
+                .get_mut(&charge.key)
+                .filter(|e| e.generation == generation)
+            {
+                entry.limit.answered(draw.at, now, units_of(&charge));
+            }
+        }
+    }
+
+    /// How many draws of one unit could be made up to `now + horizon_ms`, each limit taken for
+    /// itself: a forecast, and never too small for limits of rate (a bucket gives a draw of several
+    /// units more, up to its whole burst). Slots that are in use count as far as they come free at
+    /// the pace of the last moments. Work does not grow with the answer.
+    #[must_use]
+    pub fn headroom(&self, keys: &[LimitKey], now: Mono, horizon_ms: u64) -> Headroom {
+        let now = now.max(self.latest);
+        let end = now.plus_ms(horizon_ms);
+        let open = self.closed(keys, now).map_or(now, |(_, until)| until);
+        let free = |key| {
+            self.limits
+                .get(key)
+                .map_or(u64::MAX, |e| e.limit.available(open, end))
+        };
+        let units = if open > end {
+            0
+        } else {
+            keys.iter().map(free).min().unwrap_or(u64::MAX)
+        };
+        let until = if units == 0 {
+            self.last_to_open(keys.iter().map(|key| (key, 1)), now)
+        } else {
+            None
+        };
+        Headroom {
+            units: u32::try_from(units).unwrap_or(u32::MAX),
+            until,
+        }
+    }
+
+    /// Whether a concurrency limit among `keys` has no free slot.
+    #[must_use]
+    pub fn is_saturated(&self, keys: &[LimitKey]) -> bool {
+        keys.iter()
+            .any(|key| self.limits.get(key).is_some_and(|e| e.limit.is_saturated()))
+    }
+
+    /// The key that admits last and when, if that is later than now.
+    fn last_to_open<'a>(
+        &self,
+        wanted: impl Iterator<Item = (&'a LimitKey, u64)>,
+        now: Mono,
+    ) -> Option<(LimitKey, Mono)> {
+        let ready = |key: &LimitKey, units: u64| {
+            let room = self
+                .limits
+                .get(key)
+                .map_or(now, |e| e.limit.ready(now, units));
+            self.closed.get(key).map_or(room, |end| room.max(*end))
+        };
+        let (key, until) = wanted
+            .map(|(key, units)| (key, ready(key, units)))
+            .max_by_key(|(_, until)| *until)?;
+        (until > now).then(|| (key.clone(), until))
+    }
+}
+
+fn units_of(charge: &Charge) -> u64 {
+    u64::from(charge.units.max(1))
+}
