@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use egression_core::domain::judge::{
-    CallFrame, ConnectionEffect, Followed, LostInput, judge_call, judge_lost,
+    AfterLostAnswer, CallFrame, ConnectionEffect, LostAnswer, judge_call, judge_lost_answer,
 };
 use egression_core::domain::outcome::{CallError, Evidence, Outcome};
 use egression_core::domain::problem::Problem;
@@ -186,7 +186,7 @@ impl Reconciler {
             let error = answer.invocation.error.as_ref();
             asked.push(reconciled(found.as_ref(), error, item.row.attempts, now));
         }
-        let followed = judge_lost(LostInput {
+        let followed = judge_lost_answer(LostAnswer {
             action: item.action(),
             idempotent: item.is_idempotent(route),
             rules: &route.channel.retry,
@@ -194,12 +194,12 @@ impl Reconciler {
             found,
         });
         match followed {
-            Followed::Repeats { answer_lost } => {
+            AfterLostAnswer::Repeats { answer_lost } => {
                 item.pinned.answer_lost = answer_lost;
                 item.events.extend(asked);
                 Some(item)
             }
-            Followed::Ends(verdict) => {
+            AfterLostAnswer::Ends(verdict) => {
                 let builder = SettlementBuilder::before_intent(&item.row).with(asked);
                 let settlement = final_state::end(builder, route, &item, *verdict, now);
                 disposed.aside(item.head, settlement);

@@ -2,8 +2,11 @@
 //! get, and what it means for the connection. Items that were settled before the end keep their
 //! outcome.
 
+use super::bounds::{RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS};
+use super::input::JudgeInput;
 use super::item::judge;
-use super::{Again, CODE_ANSWER_LOST, JudgeInput, RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS, Verdict};
+use super::lost_answer::{missing_outcome, unanswered};
+use super::verdict::{Again, Verdict};
 use crate::domain::outcome::{CallError, Evidence, Outcome};
 use crate::domain::problem::Problem;
 use crate::domain::waiting::WaitingKind;
@@ -144,24 +147,9 @@ pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
         },
     };
     if frame.evidence.answer_lost {
-        verdict.unsettled = Unsettled::Judged(lost_answer());
+        verdict.unsettled = Unsettled::Judged(unanswered());
     }
     verdict
-}
-
-/// The outcome of an item that a call says nothing about: `unknown` if a write left the host in the
-/// call, else `not-attempted`; never success.
-#[must_use]
-pub fn missing_outcome(evidence: Evidence) -> Outcome {
-    if evidence.answer_lost {
-        return lost_answer();
-    }
-    if evidence.write_left {
-        let message =
-            "A write left in this call, and the connector did not say what became of the item.";
-        return Outcome::Unknown(Problem::new(CODE_ANSWER_LOST, message));
-    }
-    Outcome::NotAttempted
 }
 
 impl CallVerdict {
@@ -255,11 +243,4 @@ impl CallVerdict {
         }
         self
     }
-}
-
-fn lost_answer() -> Outcome {
-    Outcome::Unknown(Problem::new(
-        CODE_ANSWER_LOST,
-        "A write left in this call and its answer was lost.",
-    ))
 }

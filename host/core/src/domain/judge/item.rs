@@ -1,11 +1,12 @@
 //! The verdict on one item.
 
+use super::bounds::{CONFLICTS_AT_ONCE, RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS};
+use super::codes::{CODE_BLOCKED_ON_NOTHING, CODE_CONFLICT, CODE_NOT_ATTEMPTED};
+use super::input::{CredentialCheck, JudgeInput};
+use super::lost_answer;
 use super::rules::{RuleEffect, rule_for};
 use super::status::{StatusMeaning, status_meaning};
-use super::{
-    Again, CODE_ANSWER_LOST, CODE_BLOCKED_ON_NOTHING, CODE_CONFLICT, CODE_NOT_ATTEMPTED,
-    CONFLICTS_AT_ONCE, CredentialCheck, JudgeInput, RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS, Verdict,
-};
+use super::verdict::{Again, Verdict};
 use crate::domain::action::Action;
 use crate::domain::object::Remote;
 use crate::domain::outcome::Outcome;
@@ -123,9 +124,7 @@ impl Case<'_> {
     }
 
     fn retryable(&self, after_ms: Option<u64>, problem: Problem) -> Verdict {
-        // The gate saw a write without an answer, and this item shows none: the connector hides a
-        // lost answer.
-        if self.input.evidence.answer_lost && problem.http_status.is_none() {
+        if lost_answer::hidden_by_retryable(&self.input, &problem) {
             return self.answer_lost(problem);
         }
         let proof = match self.meaning(&problem) {
@@ -170,10 +169,8 @@ impl Case<'_> {
         self.transient(None, problem, Proof::NotApplied, again)
     }
 
-    /// Sent, and nobody knows whether it was applied. A connector that can tell is asked before the
-    /// next send.
     fn answer_lost(&self, problem: Problem) -> Verdict {
-        if !self.input.idempotent && !self.input.reconciles {
+        if !lost_answer::may_be_followed_up(&self.input) {
             return Verdict::Unknown(problem);
         }
         self.transient(
@@ -188,9 +185,8 @@ impl Case<'_> {
     }
 
     fn not_attempted(&self) -> Verdict {
-        if self.input.evidence.answer_lost && !self.input.advanced {
-            let message = "A write left and its answer was lost, although the connector says that it sent nothing.";
-            return self.answer_lost(Problem::new(CODE_ANSWER_LOST, message));
+        if let Some(problem) = lost_answer::hidden_by_not_attempted(&self.input) {
+            return self.answer_lost(problem);
         }
         if self.input.advanced && !self.input.guest_failed {
             return Verdict::Again(self.unspent());
@@ -254,8 +250,8 @@ impl Case<'_> {
         if used_up && !answer_lost {
             return Verdict::Exhausted { problem };
         }
-        if used_up && !self.input.reconciles {
-            return Verdict::Unknown(used_up_after_lost_answer(problem));
+        if used_up && let Some(verdict) = lost_answer::used_up(&self.input, problem.clone()) {
+            return verdict;
         }
         let after_ms = after_ms.map(|ms| ms.min(RETRY_AFTER_MAX_MS));
         Verdict::Again(Again {
@@ -288,14 +284,4 @@ impl Case<'_> {
             .http_status
             .map(|status| status_meaning(self.input.action, status))
     }
-}
-
-fn used_up_after_lost_answer(mut problem: Problem) -> Problem {
-    if problem.code != CODE_ANSWER_LOST {
-        problem.message = format!(
-            "The answer to a send was lost and all repeats are used up. The last one: {}",
-            problem.message
-        );
-    }
-    problem
 }

@@ -3,7 +3,7 @@
 //! A status alone cannot classify: destinations answer business errors with 200 and with 500. So
 //! this is asked last, and `Retry-After` is read as RFC 9110 §10.2.3 defines it.
 
-use super::THROTTLE_DEFAULT_MS;
+use super::bounds::THROTTLE_DEFAULT_MS;
 use crate::domain::action::Action;
 use crate::domain::object::Remote;
 use crate::domain::outcome::Outcome;

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn found(found: Option<Outcome>) -> LostInput<'static> {
-    LostInput {
+fn found(found: Option<Outcome>) -> LostAnswer<'static> {
+    LostAnswer {
         action: Action::Create,
         idempotent: false,
         rules: rules(),
@@ -13,9 +13,9 @@ fn found(found: Option<Outcome>) -> LostInput<'static> {
 }
 
 #[track_caller]
-fn ended(input: LostInput<'_>) -> Verdict {
-    match judge_lost(input) {
-        Followed::Ends(verdict) => *verdict,
+fn ended(input: LostAnswer<'_>) -> Verdict {
+    match judge_lost_answer(input) {
+        AfterLostAnswer::Ends(verdict) => *verdict,
         other => panic!("ends, but: {other:?}"),
     }
 }
@@ -76,21 +76,24 @@ fn what_arrived_is_settled() {
         warnings: vec![],
     };
     let succeeded = |drop_id_map| {
-        Followed::Ends(Box::new(Verdict::Succeeded {
+        AfterLostAnswer::Ends(Box::new(Verdict::Succeeded {
             remotes: vec![remote()],
             changed: true,
             warnings: vec![],
             drop_id_map,
         }))
     };
-    assert_eq!(judge_lost(found(Some(delivered.clone()))), succeeded(false));
-    let last = LostInput {
+    assert_eq!(
+        judge_lost_answer(found(Some(delivered.clone()))),
+        succeeded(false)
+    );
+    let last = LostAnswer {
         attempts: 3,
         action: Action::Delete,
         ..found(Some(delivered))
     };
     assert_eq!(
-        judge_lost(last),
+        judge_lost_answer(last),
         succeeded(true),
         "also after the last attempt"
     );
@@ -99,10 +102,10 @@ fn what_arrived_is_settled() {
 #[test]
 fn what_did_not_arrive_is_repeated_whatever_the_action_while_attempts_are_left() {
     assert_eq!(
-        judge_lost(found(Some(Outcome::NotAttempted))),
-        Followed::Repeats { answer_lost: false }
+        judge_lost_answer(found(Some(Outcome::NotAttempted))),
+        AfterLostAnswer::Repeats { answer_lost: false }
     );
-    let last = LostInput {
+    let last = LostAnswer {
         attempts: 3,
         ..found(Some(Outcome::NotAttempted))
     };
@@ -123,16 +126,16 @@ fn what_nobody_can_tell_follows_the_rules_without_asking() {
         assert!(
             matches!(ended(found(outcome.clone())), Verdict::Unknown(p) if p.code == CODE_ANSWER_LOST)
         );
-        let idempotent = LostInput {
+        let idempotent = LostAnswer {
             idempotent: true,
             ..found(outcome)
         };
         assert_eq!(
-            judge_lost(idempotent.clone()),
-            Followed::Repeats { answer_lost: true }
+            judge_lost_answer(idempotent.clone()),
+            AfterLostAnswer::Repeats { answer_lost: true }
         );
         assert!(matches!(
-            ended(LostInput {
+            ended(LostAnswer {
                 attempts: 3,
                 ..idempotent
             }),

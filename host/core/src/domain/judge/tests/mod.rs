@@ -10,7 +10,12 @@ mod rows;
 mod unsettled;
 
 use super::*;
-use crate::domain::outcome::CallError;
+use crate::domain::action::Action;
+use crate::domain::object::{ObjectKey, Remote};
+use crate::domain::outcome::{CallError, Evidence, Outcome};
+use crate::domain::problem::Problem;
+use crate::domain::retry::RetryRules;
+use crate::domain::waiting::WaitingKind;
 
 const QUIET: Evidence = Evidence {
     write_left: false,
