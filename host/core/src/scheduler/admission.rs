@@ -1,25 +1,27 @@
-//! One call of a connection's ready heads: whose turn it is, whether it waits to fill, and what
-//! shares it.
+//! The admission decision: whether a job of a connection may be sent now.
+//!
+//! In this order: the connection's availability, loaded heads, its bound on calls, a type's bounds
+//! and waits, the limits. The store decides once more when the intent is opened: a job that was
+//! canceled meanwhile drops out there.
 
-use super::LimitForecast;
-use super::connection::{Connection, PackingRule};
-use super::head::{Head, Kind};
-use super::scheduler::{Claim, SchedulerBounds};
-use super::status::{Blocked, blocked_by};
+use super::blocked::Blocked;
+use super::bounds::SchedulerBounds;
+use super::claim::Claim;
+use super::connection::Connection;
+use super::head::Kind;
+use super::limit_forecast::LimitForecast;
+use super::packing;
 use crate::domain::waiting::WaitingKind;
 use crate::time::Mono;
-
-/// Lanes passed over while a call is filled because their first head must go in a smaller one.
-const MOST_PASSED: usize = 16;
 
 /// Makes one call, or says why none can start.
 pub(super) fn admit(
     connection: &mut Connection,
     bounds: &SchedulerBounds,
     now: Mono,
-    room: &dyn LimitForecast,
+    limits: &dyn LimitForecast,
 ) -> Result<Claim, Blocked> {
-    if let Some(blocked) = blocked_by(&connection.availability) {
+    if let Some(blocked) = Blocked::by(&connection.availability) {
         return Err(blocked);
     }
     // The key of a turn is the bound that it waits for, by the name that the channel or the
@@ -29,7 +31,7 @@ pub(super) fn admit(
         key: key.map(str::to_owned),
         until,
     };
-    if connection.loaded == 0 {
+    if connection.window.loaded == 0 {
         return Err(turn(None, None));
     }
     if connection.calls >= connection.rules.max_calls {
@@ -43,7 +45,7 @@ pub(super) fn admit(
             turn(Some("max_in_flight"), None)
         });
     }
-    let (requests, limit) = room.headroom(connection.rules.connection, now);
+    let (requests, limit) = limits.headroom(connection.rules.connection, now);
     if requests == 0 {
         let (key, until) = limit.map_or((None, None), |(key, until)| (Some(key), Some(until)));
         return Err(Blocked {
@@ -55,13 +57,20 @@ pub(super) fn admit(
     let ignore_priority =
         (connection.picks + 1).is_multiple_of(bounds.ignore_priority_every.max(1));
     let first = connection
+        .window
         .ready
         .front(&startable.kinds, ignore_priority)
-        .and_then(|key| connection.lanes.get(&key)?.first_of(&startable.kinds))
+        .and_then(|key| {
+            connection
+                .window
+                .lanes
+                .get(&key)?
+                .first_of(&startable.kinds)
+        })
         .ok_or_else(|| turn(None, None))?;
     connection.picks += 1;
     let packing = connection.packing(first.type_hash);
-    let heads = fill(connection, first, packing);
+    let heads = packing::fill(connection, first, packing);
     connection.calls += 1;
     *connection.calls_of_type.entry(first.type_hash).or_default() += 1;
     Ok(Claim {
@@ -87,7 +96,7 @@ fn startable(connection: &Connection, now: Mono) -> Startable {
         filling: false,
         until: None,
     };
-    for (kind, _) in connection.ready.kinds() {
+    for (kind, _) in connection.window.ready.kinds() {
         let packing = connection.packing(kind.type_hash);
         let calls = connection
             .calls_of_type
@@ -97,7 +106,7 @@ fn startable(connection: &Connection, now: Mono) -> Startable {
         if packing.max_in_flight > 0 && calls >= packing.max_in_flight {
             continue;
         }
-        match wait_for_more(connection, kind, packing, now) {
+        match packing::wait_for_more(connection, kind, packing, now) {
             None => startable.kinds.push(kind),
             Some(until) => {
                 startable.filling = true;
@@ -106,86 +115,4 @@ fn startable(connection: &Connection, now: Mono) -> Startable {
         }
     }
     startable
-}
-
-/// Until when a call of this kind that is not full waits for more; `Some(None)`: until a read under
-/// way is answered.
-#[expect(
-    clippy::option_option,
-    reason = "three answers: go, wait for a signal, wait until then"
-)]
-fn wait_for_more(
-    connection: &Connection,
-    kind: Kind,
-    packing: PackingRule,
-    now: Mono,
-) -> Option<Option<Mono>> {
-    if packing.max_items <= 1 {
-        return None;
-    }
-    let like = connection
-        .ready
-        .kinds()
-        .filter(|(other, _)| kind.packs_with(*other, packing.mixed_actions));
-    let (mut count, mut since, mut answers) = (0, now, u64::MAX);
-    for (_, filling) in like {
-        count += filling.count;
-        since = since.min(filling.since);
-        answers = answers.min(filling.answers);
-    }
-    if count >= packing.max_items as usize {
-        return None;
-    }
-    // One page is worth waiting for; a lane whose pages bring nothing must not hold what is there.
-    if connection.reading.under_way() > 0 && connection.reading.answers() <= answers {
-        return Some(None);
-    }
-    let until = since.plus_ms(packing.max_wait_ms);
-    (until > now).then_some(Some(until))
-}
-
-/// Takes heads that may share the call, highest priority first, executions in turn.
-fn fill(connection: &mut Connection, first: Head, packing: PackingRule) -> Vec<Head> {
-    let cap_of = |connection: &Connection, head: &Head| {
-        connection
-            .call_caps
-            .get(&head.job)
-            .map_or(usize::MAX, |cap| *cap as usize)
-    };
-    let mut max_items = (packing.max_items.max(1) as usize).min(cap_of(connection, &first));
-    let mut heads = vec![first];
-    connection.take(&first);
-    connection.rotate(first.lane());
-    let like: Vec<Kind> = connection
-        .ready
-        .kinds()
-        .map(|(kind, _)| kind)
-        .filter(|kind| first.kind().packs_with(*kind, packing.mixed_actions))
-        .collect();
-    let priorities: Vec<i8> = connection.ready.priorities().collect();
-    let mut passed = Vec::new();
-    for priority in priorities {
-        while heads.len() < max_items && passed.len() < MOST_PASSED {
-            let Some(key) = connection.ready.front_of(priority, &like, &passed) else {
-                break;
-            };
-            let Some(head) = connection
-                .lanes
-                .get(&key)
-                .and_then(|lane| lane.first_of(&like))
-            else {
-                break;
-            };
-            let cap = cap_of(connection, &head);
-            if heads.len() >= cap {
-                passed.push(key);
-                continue;
-            }
-            max_items = max_items.min(cap);
-            connection.take(&head);
-            connection.rotate(key);
-            heads.push(head);
-        }
-    }
-    heads
 }

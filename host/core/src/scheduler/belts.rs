@@ -4,21 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use super::connection::Connection;
+use super::execution::{Execution, place};
 use super::head::LaneKey;
 use super::needs::Need;
 use super::scheduler::Scheduler;
+use super::scheduler::Scheduler;
 use crate::domain::belt::{BeltGate, BeltProgress, gate};
 use crate::domain::ids::{ConnectionId, ExecutionSeq};
-
-/// An execution with unfinished jobs.
-#[derive(Debug, Default)]
-pub(super) struct Execution {
-    pub(super) paused: bool,
-    /// Belts of each connection, ascending.
-    pub(super) belts: BTreeMap<ConnectionId, Vec<BeltProgress>>,
-    /// Belts whose cancelling was asked for.
-    aborted: Vec<(ConnectionId, u32)>,
-}
 
 impl Scheduler {
     /// An execution was sealed, or found unfinished at the start: its belts on each connection.
@@ -97,7 +89,9 @@ impl Scheduler {
         };
         for id in state.belts.into_keys() {
             if let Some(connection) = self.connections.get_mut(&id) {
-                connection.drop_lanes(&lanes_of(connection, execution, 0..=u32::MAX));
+                connection
+                    .window
+                    .drop_lanes(&lanes_of(connection, execution, 0..=u32::MAX));
                 connection
                     .call_caps
                     .retain(|job, _| job.execution() != execution);
@@ -119,7 +113,9 @@ impl Scheduler {
             if !paused {
                 self.review_belts(execution, id);
             } else if let Some(connection) = self.connections.get_mut(&id) {
-                connection.drop_lanes(&lanes_of(connection, execution, 0..=u32::MAX));
+                connection
+                    .window
+                    .drop_lanes(&lanes_of(connection, execution, 0..=u32::MAX));
                 self.touch(id);
             }
         }
@@ -154,7 +150,9 @@ impl Scheduler {
         for index in 0..belts.len() {
             let number = belts[index].belt;
             if belts[index].finished() >= belts[index].total {
-                target.drop_lanes(&lanes_of(target, execution, number..=number));
+                target
+                    .window
+                    .drop_lanes(&lanes_of(target, execution, number..=number));
                 continue;
             }
             match gate(belts, index, on_failure) {
@@ -188,28 +186,9 @@ impl Scheduler {
     }
 }
 
-/// Puts a belt's new counters in their place, unless newer ones are there. An open belt stays open.
-fn place(belts: &mut Vec<BeltProgress>, belt: BeltProgress) -> &BeltProgress {
-    let index = match belts.binary_search_by_key(&belt.belt, |b| b.belt) {
-        Ok(index) => {
-            let opened = belts[index].opened || belt.opened;
-            if (belt.version, belt.finished()) >= (belts[index].version, belts[index].finished()) {
-                belts[index] = belt;
-            }
-            belts[index].opened = opened;
-            index
-        }
-        Err(index) => {
-            belts.insert(index, belt);
-            index
-        }
-    };
-    &belts[index]
-}
-
 fn make_lanes(connection: &mut Connection, execution: ExecutionSeq, belt: &BeltProgress) {
     for priority in belt.priorities() {
-        connection.make_lane(LaneKey {
+        connection.window.make_lane(LaneKey {
             connection: connection.rules.connection,
             execution,
             belt: belt.belt,
@@ -237,6 +216,7 @@ fn lanes_of(
         priority: i8::MAX,
     };
     connection
+        .window
         .lanes
         .range(first..=last)
         .map(|(key, _)| *key)

@@ -8,33 +8,40 @@
 
 mod admission;
 mod belts;
+mod blocked;
+mod bounds;
+mod claim;
 mod connection;
+mod connections;
+mod execution;
 mod head;
 mod lane;
+mod limit_forecast;
 pub mod limits;
 mod needs;
+mod packing;
 mod read_queue;
 mod ready;
 mod reports;
+mod rules;
+#[expect(
+    clippy::module_inception,
+    reason = "the file of the type that the folder is named after"
+)]
 mod scheduler;
+mod slot;
 mod status;
 #[cfg(test)]
 mod tests;
 mod turns;
 mod window;
 
-pub use connection::{Availability, ConnectionRules, PackingRule};
+pub use blocked::{Availability, Blocked};
+pub use bounds::SchedulerBounds;
+pub use claim::{AfterCall, Claim};
 pub use head::{Head, LaneKey};
+pub use limit_forecast::LimitForecast;
 pub use needs::Need;
-pub use scheduler::{AfterCall, Claim, Scheduler, SchedulerBounds};
-pub use status::{Blocked, LaneStatus};
-
-use crate::domain::ids::ConnectionId;
-use crate::time::Mono;
-
-/// What the limits of a connection leave, as the gate sees it.
-pub trait LimitForecast {
-    /// Requests that could be drawn soon and are not reserved yet; with the limit and the instant
-    /// to wait for if there are none.
-    fn headroom(&self, connection: ConnectionId, now: Mono) -> (u32, Option<(String, Mono)>);
-}
+pub use rules::{ConnectionRules, PackingRule};
+pub use scheduler::Scheduler;
+pub use status::LaneStatus;

@@ -43,7 +43,7 @@ pub(super) struct ReadQueue {
     tickets: u64,
     /// Lanes that are not read to their end.
     unread: usize,
-    under_way: usize,
+    in_flight: usize,
     answered: u64,
     /// Lanes that were dropped during a read: its answer is nobody's, and they are not read before
     /// it came.
@@ -80,7 +80,7 @@ impl ReadQueue {
 
     /// The next lane to read, if the window has room for one more page.
     pub(super) fn next(&mut self, loaded: usize, window: usize, page: usize) -> Option<LaneKey> {
-        let expected = loaded + self.under_way * page.max(1);
+        let expected = loaded + self.in_flight * page.max(1);
         let empty = (expected < window.max(1))
             .then(|| self.next_empty())
             .flatten();
@@ -90,7 +90,7 @@ impl ReadQueue {
                 .flatten()
                 .map(|(_, key)| key)
         })?;
-        self.under_way += 1;
+        self.in_flight += 1;
         Some(key)
     }
 
@@ -109,7 +109,7 @@ impl ReadQueue {
     /// A read was answered, by a page or by an error; false: it began before the lane was dropped
     /// and says nothing of it now.
     pub(super) fn answered(&mut self, key: LaneKey) -> bool {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
         self.answered += 1;
         !self.orphaned.remove(&key)
     }
@@ -139,8 +139,8 @@ impl ReadQueue {
     }
 
     /// Reads that were asked for and not answered.
-    pub(super) const fn under_way(&self) -> usize {
-        self.under_way
+    pub(super) const fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     pub(super) const fn answers(&self) -> u64 {

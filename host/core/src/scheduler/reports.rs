@@ -1,22 +1,23 @@
-//! What the scheduler is told of jobs: read, come up, gone, ended.
+//! What happened to jobs: read from the store, found to be heads, gone, or back from a call.
 //!
-//! No job is lost on the way as long as each job that leaves memory makes its key be asked for: its
-//! next job may have become ready behind it without anybody being told. Answers may be older than
-//! what was told meanwhile; an old head is at worst claimed once more, and the store's word at the
-//! claim is final.
+//! Each job that leaves memory makes the scheduler look up the head of its key, because the next
+//! job of the key may have become ready without a report. So no job is lost. A report may be older
+//! than what is known. An outdated head is at worst claimed once more, and the store has the last
+//! word when the intent is opened.
 
 use std::collections::BTreeSet;
 
+use super::claim::AfterCall;
 use super::head::{Head, LaneKey};
-use super::scheduler::{AfterCall, Scheduler};
-use super::window::SlotState;
+use super::scheduler::Scheduler;
+use super::slot::SlotState;
 use crate::domain::ids::{ConnectionId, JobSeq, TypeHash};
 use crate::domain::partition::KeyHash;
 use crate::time::Mono;
 
 impl Scheduler {
-    /// A page of a lane was read: the heads, the keys of jobs that stand behind another, and where
-    /// to read on.
+    /// A page of a lane was read: its heads, the keys of jobs that are behind another job, and the
+    /// place to read on from.
     pub fn page(
         &mut self,
         key: LaneKey,
@@ -31,41 +32,27 @@ impl Scheduler {
         let Some(connection) = self.connections.get_mut(&key.connection) else {
             return;
         };
-        connection.take_over(key, heads, held.len(), next, now);
+        connection
+            .window
+            .take_over(key, heads, held.len(), next, now);
         for behind in held {
-            match connection.slots.get_mut(behind) {
+            match connection.window.slots.get_mut(behind) {
                 Some(slot) => slot.more = true,
-                // The job in front may have ended between the reading and now: then nobody else
-                // would bring the next one up.
+                // The job in front may have ended since the read. Then nothing else would bring up
+                // the next one.
                 None => {
-                    connection.pending_head_lookups.insert(*behind);
+                    connection.window.pending_head_lookups.insert(*behind);
                 }
             }
         }
-        connection.reconsider(key);
+        connection.window.reconsider(key);
         self.touch(key.connection);
     }
 
-    /// A page could not be read; it is asked for again.
-    pub fn page_failed(&mut self, key: LaneKey) {
-        if !self.answered(key) {
-            return;
-        }
-        let Some(connection) = self.connections.get_mut(&key.connection) else {
-            return;
-        };
-        if let Some(lane) = connection.lanes.get_mut(&key) {
-            lane.loading = false;
-            lane.restarting = false;
-        }
-        connection.reconsider(key);
-        self.touch(key.connection);
-    }
-
-    /// Heads came up: the next of a key, or jobs whose wait ended.
+    /// Heads were found: the next job of a key, or jobs whose wait ended.
     pub fn found(&mut self, heads: &[Head], now: Mono) {
         for head in heads {
-            // A job of a closed belt or a paused execution is read when its lane is.
+            // A job of a closed belt or a paused execution is read with its lane.
             if !self.is_open(head) {
                 continue;
             }
@@ -76,29 +63,24 @@ impl Scheduler {
             else {
                 continue;
             };
-            if let Some(lane) = connection.lanes.get_mut(&head.lane()) {
+            if let Some(lane) = connection.window.lanes.get_mut(&head.lane()) {
                 lane.held = lane.held.saturating_sub(1);
             }
-            if connection.has_room_for(head) {
-                connection.add(*head, now);
+            if connection.window.has_room_for(head) {
+                connection.window.add(*head, now);
             } else {
-                // A hundred thousand jobs may fall due at once. They are read with their lane, when
-                // there is room again.
-                connection.read_lane_again(head.lane());
+                // A hundred thousand jobs may become due at once. They are read with their lane once
+                // there is room.
+                connection.window.read_lane_again(head.lane());
             }
             self.touch(head.connection);
         }
     }
 
-    /// The heads of these keys could not be read; they are asked for again.
-    pub fn heads_failed(&mut self, asked: &[(ConnectionId, KeyHash)]) {
-        self.ask(asked.iter().copied());
-    }
-
-    /// Jobs ended outside of a call: cancelled, expired. Those that are not in memory may have
-    /// stood in front of others of their keys, which are not known here: the lanes of their
-    /// connections are read from the start again, once for all of the jobs. Asking for each of
-    /// their keys would cost a look-up for each of a million cancelled jobs.
+    /// Jobs ended outside of a call: canceled or expired. A job that is not in memory may have been
+    /// in front of others of its key, and its key is not known here. So the lanes of its connection
+    /// are read from the start again, once for all of the jobs. A look-up per key would cost one
+    /// read for each of a million canceled jobs.
     pub fn gone(&mut self, jobs: &[JobSeq]) {
         let mut again = BTreeSet::new();
         for job in jobs {
@@ -106,7 +88,7 @@ impl Scheduler {
                 Some(execution) => execution.belts.keys().copied().collect(),
                 None => self.connections.keys().copied().collect(),
             };
-            // A job is of one connection.
+            // A job belongs to one connection.
             if !ids.into_iter().any(|id| self.withdraw(id, *job)) {
                 let execution = self.executions.get(&job.execution());
                 again.extend(
@@ -118,13 +100,13 @@ impl Scheduler {
         }
         for id in again {
             if let Some(connection) = self.connections.get_mut(&id) {
-                connection.read_again();
+                connection.window.read_again();
             }
             self.touch(id);
         }
     }
 
-    /// A call ended: what became of its jobs.
+    /// A call ended, and each of its jobs goes on as told.
     pub fn ended(
         &mut self,
         id: ConnectionId,
@@ -139,13 +121,13 @@ impl Scheduler {
         if let Some(calls) = connection.calls_of_type.get_mut(&type_hash) {
             *calls = calls.saturating_sub(1);
         }
-        for (head, ending) in jobs {
+        for (head, after) in jobs {
             let open = !connection.removed
                 && self
                     .executions
                     .get(&head.job.execution())
                     .is_some_and(|e| !e.paused);
-            match ending {
+            match after {
                 AfterCall::Again {
                     attempts,
                     pinned,
@@ -154,7 +136,7 @@ impl Scheduler {
                     if let Some(cap) = call_cap {
                         connection.call_caps.insert(head.job, (*cap).max(1));
                     }
-                    connection.put_back(
+                    connection.window.put_back(
                         Head {
                             attempts: *attempts,
                             pinned: *pinned,
@@ -163,18 +145,18 @@ impl Scheduler {
                         now,
                     );
                 }
-                // One of a paused execution that goes again is read when its lane is.
+                // A job of a paused execution is read with its lane.
                 AfterCall::Again { call_cap, .. } | AfterCall::Waits { call_cap } => {
                     if let (Some(cap), false) = (call_cap, connection.removed) {
                         connection.call_caps.insert(head.job, (*cap).max(1));
                     }
-                    connection.release(head);
-                    connection.pending_head_lookups.insert(head.key);
+                    connection.window.release(head);
+                    connection.window.pending_head_lookups.insert(head.key);
                 }
                 AfterCall::Left => {
                     connection.call_caps.remove(&head.job);
-                    connection.release(head);
-                    connection.pending_head_lookups.insert(head.key);
+                    connection.window.release(head);
+                    connection.window.pending_head_lookups.insert(head.key);
                 }
             }
         }
@@ -182,21 +164,21 @@ impl Scheduler {
         self.remove_if_idle(id);
     }
 
-    /// Counts an answer to a read; false: it says nothing of a lane that is here now.
+    /// Counts the answer to a read. False: it says nothing about a present lane.
     fn answered(&mut self, key: LaneKey) -> bool {
         let Some(connection) = self.connections.get_mut(&key.connection) else {
             return false;
         };
-        let current = connection.reading.answered(key);
+        let current = connection.window.read_queue.answered(key);
         if !current {
-            connection.reconsider(key);
+            connection.window.reconsider(key);
         }
         self.touch(key.connection);
         self.remove_if_idle(key.connection);
         current
     }
 
-    /// The belt of a head is open, as far as its lanes are made, and its execution is not paused.
+    /// The belt of a head is open and has lanes, and its execution is not paused.
     fn is_open(&self, head: &Head) -> bool {
         let Some(execution) = self
             .executions
@@ -213,7 +195,7 @@ impl Scheduler {
             .any(|belt| belt.belt == head.belt && belt.opened && belt.finished() < belt.total)
     }
 
-    /// Forgets a job that is gone; true: it was in memory here. One under way stays until its call
+    /// Forgets a job that is gone. True: it was in memory. A job in flight stays until its call
     /// ends.
     fn withdraw(&mut self, id: ConnectionId, job: JobSeq) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else {
@@ -221,27 +203,19 @@ impl Scheduler {
         };
         connection.call_caps.remove(&job);
         let Some(slot) = connection
+            .window
             .jobs
             .get(&job)
-            .and_then(|key| connection.slots.get(key))
+            .and_then(|key| connection.window.slots.get(key))
             .copied()
         else {
             return false;
         };
         if slot.state != SlotState::InFlight {
-            connection.unload(&slot.head);
-            connection.pending_head_lookups.insert(slot.head.key);
+            connection.window.unload(&slot.head);
+            connection.window.pending_head_lookups.insert(slot.head.key);
             self.touch(id);
         }
         true
-    }
-
-    fn ask(&mut self, keys: impl Iterator<Item = (ConnectionId, KeyHash)>) {
-        for (id, key) in keys {
-            if let Some(connection) = self.connections.get_mut(&id).filter(|c| !c.removed) {
-                connection.pending_head_lookups.insert(key);
-                self.touched.insert(id);
-            }
-        }
     }
 }

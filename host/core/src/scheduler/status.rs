@@ -1,39 +1,28 @@
-//! What the scheduler can say about why jobs wait.
+//! Why jobs wait, as the scheduler knows it.
 
-use super::connection::Availability;
+use super::blocked::Blocked;
 use super::head::LaneKey;
 use super::scheduler::Scheduler;
-use super::window::SlotState;
+use super::slot::SlotState;
 use crate::domain::belt::BeltGate;
 use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use crate::domain::waiting::WaitingKind;
-use crate::time::Mono;
-
-/// Why a connection starts no further call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blocked {
-    /// The reason: limit, turn, paused, parked or circuit.
-    pub kind: WaitingKind,
-    /// The limit's key, what was said of a park, the bound that a turn waits for.
-    pub key: Option<String>,
-    pub until: Option<Mono>,
-}
 
 /// Why the ready jobs of one belt wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneStatus {
-    /// The reason of those that nothing of their own holds.
+    /// The reason for jobs that no reason of their own holds.
     pub blocked: Blocked,
-    /// The reason lies in their execution (a pause, a belt), and so it comes before the order in
-    /// their keys.
+    /// The reason lies in their execution (a pause or a belt), so it takes precedence over the order
+    /// in their keys.
     pub own: bool,
-    /// Jobs that stand behind an unfinished job of their key, as read so far.
+    /// Jobs behind an unfinished job of their key, as read so far.
     pub held: u64,
 }
 
 impl Scheduler {
-    /// Why ready jobs of a belt are not being sent: its belt, a pause, its connection's availability or
-    /// limits, or their turn.
+    /// Why ready jobs of a belt are not sent: their belt, a pause, their connection's availability
+    /// or limits, or their turn.
     #[must_use]
     pub fn lane_status(
         &self,
@@ -42,11 +31,7 @@ impl Scheduler {
         belt: u32,
     ) -> LaneStatus {
         let plain = |kind, own| LaneStatus {
-            blocked: Blocked {
-                kind,
-                key: None,
-                until: None,
-            },
+            blocked: Blocked::plain(kind),
             own,
             held: 0,
         };
@@ -62,6 +47,7 @@ impl Scheduler {
             Some(BeltGate::Open) | None => {}
         }
         let held = state
+            .window
             .lanes
             .range(
                 LaneKey {
@@ -78,13 +64,9 @@ impl Scheduler {
             )
             .map(|(_, lane)| lane.held)
             .sum();
-        let blocked = blocked_by(&state.availability)
+        let blocked = Blocked::by(&state.availability)
             .or_else(|| state.blocked.clone())
-            .unwrap_or(Blocked {
-                kind: WaitingKind::Turn,
-                key: None,
-                until: None,
-            });
+            .unwrap_or(Blocked::plain(WaitingKind::Turn));
         LaneStatus {
             blocked,
             own: false,
@@ -92,53 +74,31 @@ impl Scheduler {
         }
     }
 
-    /// Whether a job stands behind another job of its object that has another key, as far as both
-    /// are loaded.
+    /// Whether a job waits behind another job of its object that has another key, if both are
+    /// loaded.
     #[must_use]
     pub fn waits_for_object(&self, connection: ConnectionId, job: JobSeq) -> bool {
         let slot = self
             .connection(connection)
-            .and_then(|state| state.slots.get(state.jobs.get(&job)?));
+            .and_then(|state| state.window.slots.get(state.window.jobs.get(&job)?));
         slot.is_some_and(|slot| slot.state == SlotState::Behind)
     }
 
-    /// Heads of a connection that are loaded, and calls of it under way.
+    /// Loaded heads of a connection, and its calls in flight.
     #[must_use]
     pub fn load_of(&self, connection: ConnectionId) -> (usize, u32) {
         self.connection(connection)
-            .map_or((0, 0), |c| (c.loaded, c.calls))
+            .map_or((0, 0), |c| (c.window.loaded, c.calls))
     }
 
-    /// Whether jobs of the connection are ready that only a limit holds.
+    /// Whether only a limit holds ready jobs of the connection.
     #[must_use]
     pub fn waits_for_limit(&self, connection: ConnectionId) -> bool {
         self.connection(connection).is_some_and(|c| {
-            c.loaded > 0
-                && c.availability == Availability::Open
+            c.has_candidates()
                 && c.blocked
                     .as_ref()
                     .is_some_and(|b| b.kind == WaitingKind::Limit)
         })
-    }
-}
-
-pub(super) fn blocked_by(availability: &Availability) -> Option<Blocked> {
-    match availability {
-        Availability::Open => None,
-        Availability::Paused => Some(Blocked {
-            kind: WaitingKind::Paused,
-            key: None,
-            until: None,
-        }),
-        Availability::Parked(reason) => Some(Blocked {
-            kind: WaitingKind::Parked,
-            key: Some(reason.clone()),
-            until: None,
-        }),
-        Availability::CircuitOpen(until) => Some(Blocked {
-            kind: WaitingKind::Circuit,
-            key: None,
-            until: Some(*until),
-        }),
     }
 }

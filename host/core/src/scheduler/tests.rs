@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use super::*;
 use crate::domain::action::Action;
 use crate::domain::belt::{BeltOnFailure, BeltProgress, priority_bit};
-use crate::domain::ids::{ExecutionSeq, JobSeq, SubscriptionId, TypeHash};
+use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq, SubscriptionId, TypeHash};
 use crate::domain::object::ObjectHash;
 use crate::domain::partition::KeyHash;
+use crate::time::Mono;
 
 const SHOP: ConnectionId = ConnectionId(1);
 const T0: Mono = Mono(0);
@@ -23,7 +24,7 @@ impl LimitForecast for Free {
     }
 }
 
-/// LimitForecast at that instant and not before.
+/// Room at that instant and not before.
 struct From(Mono);
 
 impl LimitForecast for From {
@@ -186,7 +187,7 @@ fn one_page_is_waited_for_and_no_more() {
     let mut s = scheduler(packing(3), &[(1, 9), (2, 9), (3, 9)]);
     read(&mut s, &[head(1, 0)]);
     assert_eq!(s.next(T0, &Free), None, "two pages are under way");
-    s.page_failed(head(2, 0).lane());
+    s.page(head(2, 0).lane(), &[], &[], None, T0);
     assert_eq!(jobs(s.next(T0, &Free)), [(1, 0)]);
 }
 
@@ -228,7 +229,8 @@ fn a_capped_job_that_joins_keeps_the_call_small() {
         if let Some(claim) = s.next(T0, &Free) {
             break claim;
         }
-        s.page_failed(head(2, 0).lane());
+        let more = Some(ExecutionSeq(2).job(0));
+        s.page(head(2, 0).lane(), &[], &[], more, T0);
     };
     s.needs();
     read(&mut s, &heads(2, 3));
@@ -484,7 +486,7 @@ fn heads_that_come_up_at_once_fill_the_window_and_not_the_memory() {
     let lane = head(1, 0).lane();
     s.page(lane, &[], &[], None, T0);
     s.found(&heads(1, 100), T0);
-    assert_eq!(s.connections[&SHOP].loaded, 4);
+    assert_eq!(s.connections[&SHOP].window.loaded, 4);
     assert_eq!(s.needs(), [], "there is no room to read anything");
     for index in 0..4 {
         let claim = s.next(T0, &Free).unwrap();

@@ -1,55 +1,214 @@
-//! What of a connection is in memory: at most one job of each key and, in the lanes, at most one of
+//! A connection's jobs in memory: at most one job of each key and, in the lanes, at most one of
 //! each object.
 //!
-//! A second job of a key is turned away: the store keeps it, and whoever frees the key asks for the
-//! key's head again. A job whose object is taken waits behind it. So nothing that a lane offers has
-//! to be passed over.
+//! A second job of a key is turned away: the store keeps it, and whatever frees the key looks up
+//! the key's head again. A job whose object is taken waits behind the object's other job. So
+//! everything that a lane offers may go.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::connection::Connection;
-use super::head::{Head, LaneKey};
+use super::head::{Head, Kind, LaneKey};
 use super::lane::Lane;
+use super::read_queue::{ReadPriority, ReadQueue};
+use super::ready::Ready;
+use super::slot::{Object, Slot, SlotState};
 use crate::domain::ids::JobSeq;
+use crate::domain::object::ObjectHash;
+use crate::domain::partition::KeyHash;
 use crate::time::Mono;
 
-/// The job that stands for its key.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
-    pub(super) head: Head,
-    pub(super) state: SlotState,
-    since: Mono,
-    /// Another job of the key was seen.
-    pub(super) more: bool,
-}
-
-/// Where a job in memory stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SlotState {
-    InLane,
-    /// Behind another job of its object.
-    Behind,
-    InFlight,
-}
-
-impl Slot {
-    /// It waits for its object and belongs to one of these lanes.
-    pub(super) fn waits_in(&self, lanes: &[LaneKey]) -> bool {
-        self.state == SlotState::Behind && lanes.contains(&self.head.lane())
-    }
-}
-
-/// An object with jobs in memory.
 #[derive(Debug)]
-pub(super) struct Object {
-    /// The one that may go or is under way.
-    occupant: JobSeq,
-    /// Those that wait for it, oldest first.
-    behind: BTreeMap<(i64, u32, JobSeq), Head>,
+pub(super) struct Window {
+    /// The most heads that are loaded, and the most that wait for others.
+    capacity: usize,
+    /// A lane with fewer loaded heads is refilled.
+    low_water: usize,
+    pub(super) lanes: BTreeMap<LaneKey, Lane>,
+    pub(super) ready: Ready,
+    pub(super) read_queue: ReadQueue,
+    /// Keys with a job that is loaded or in flight.
+    pub(super) slots: HashMap<KeyHash, Slot>,
+    /// The keys of these jobs.
+    pub(super) jobs: HashMap<JobSeq, KeyHash>,
+    objects: HashMap<ObjectHash, Object>,
+    /// Loaded heads of all lanes.
+    pub(super) loaded: usize,
+    /// Heads that wait for another job of their object.
+    behind: usize,
+    /// Heads were turned away because too many wait for their objects.
+    overflowed: bool,
+    /// Keys whose head is to be looked up.
+    pub(super) pending_head_lookups: BTreeSet<KeyHash>,
 }
 
-impl Connection {
+impl Window {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            low_water: 1,
+            lanes: BTreeMap::new(),
+            ready: Ready::default(),
+            read_queue: ReadQueue::default(),
+            slots: HashMap::new(),
+            jobs: HashMap::new(),
+            objects: HashMap::new(),
+            loaded: 0,
+            behind: 0,
+            overflowed: false,
+            pending_head_lookups: BTreeSet::new(),
+        }
+    }
+
+    /// Sets when a lane is refilled: early enough for two full calls of `largest_call` jobs.
+    pub(super) fn set_low_water(&mut self, low_water: usize, largest_call: usize) {
+        self.low_water = low_water
+            .max(largest_call.saturating_mul(2))
+            .min(self.capacity / 2)
+            .max(1);
+        let keys: Vec<_> = self.lanes.keys().copied().collect();
+        for key in keys {
+            self.reconsider(key);
+        }
+    }
+
+    /// Makes a lane to be read, unless it exists.
+    pub(super) fn make_lane(&mut self, key: LaneKey) {
+        self.lanes.entry(key).or_default();
+        self.reconsider(key);
+    }
+
+    /// Puts a lane into the read queue, or takes it out.
+    pub(super) fn reconsider(&mut self, key: LaneKey) {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
+        if lane.counted == lane.exhausted {
+            lane.counted = !lane.exhausted;
+            self.read_queue.count(lane.counted);
+        }
+        let low_water = self
+            .low_water
+            .min(self.read_queue.share(self.capacity) / 2)
+            .max(1);
+        let priority = if lane.loading || lane.exhausted || self.read_queue.is_orphaned(&key) {
+            None
+        } else if lane.is_empty() {
+            Some(ReadPriority::Empty)
+        } else {
+            (lane.len() < low_water).then_some(ReadPriority::Low)
+        };
+        lane.ticket = self.read_queue.queue(key, lane.ticket, priority);
+    }
+
+    /// The next lane to read, if the window has room.
+    pub(super) fn next_read(&mut self, page: usize) -> Option<(LaneKey, Option<JobSeq>)> {
+        let key = self.read_queue.next(self.loaded, self.capacity, page)?;
+        let lane = self
+            .lanes
+            .get_mut(&key)
+            .expect("a lane leaves the queues before it is dropped");
+        lane.ticket = None;
+        lane.loading = true;
+        Some((key, lane.cursor))
+    }
+
+    /// Takes over as much of a lane's page as the lane's share allows. The rest is read again
+    /// later.
+    pub(super) fn take_over(
+        &mut self,
+        key: LaneKey,
+        heads: &[Head],
+        held: usize,
+        next: Option<JobSeq>,
+        now: Mono,
+    ) {
+        let share = self.read_queue.share(self.capacity);
+        let loaded = |window: &Self| window.lanes.get(&key).map_or(0, Lane::len);
+        let whole = heads.iter().position(|head| {
+            let full = loaded(self) >= share;
+            if !full {
+                self.add(*head, now);
+            }
+            full
+        });
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
+        lane.loading = false;
+        if std::mem::take(&mut lane.restarting) {
+            return;
+        }
+        match whole {
+            None => {
+                lane.exhausted = next.is_none();
+                lane.cursor = next.or(lane.cursor);
+                lane.held += held as u64;
+            }
+            Some(0) => {}
+            Some(cut) => lane.cursor = Some(heads[cut - 1].job),
+        }
+    }
+
+    /// Drops lanes and their loaded heads. Jobs in flight stay until their call ends.
+    pub(super) fn drop_lanes(&mut self, keys: &[LaneKey]) {
+        // Those behind others go first: otherwise freeing an object would move them into a lane
+        // that is being dropped.
+        if self.behind > 0 {
+            let waiting: Vec<Head> = self
+                .slots
+                .values()
+                .filter(|slot| slot.waits_in(keys))
+                .map(|slot| slot.head)
+                .collect();
+            for head in waiting {
+                self.unload(&head);
+            }
+        }
+        for key in keys {
+            while let Some(head) = self
+                .lanes
+                .get(key)
+                .and_then(|lane| lane.first_of(&lane.kinds().collect::<Vec<Kind>>()))
+            {
+                self.unload(&head);
+            }
+        }
+        for key in keys {
+            if let Some(lane) = self.lanes.remove(key) {
+                self.read_queue.queue(*key, lane.ticket, None);
+                if lane.counted {
+                    self.read_queue.count(false);
+                }
+                if lane.loading {
+                    self.read_queue.orphan(*key);
+                }
+            }
+        }
+    }
+
+    /// Whether the window takes this head. A head whose key has a slot needs no more room.
+    pub(super) fn has_room_for(&self, head: &Head) -> bool {
+        self.loaded < self.capacity || self.slots.contains_key(&head.key)
+    }
+
+    /// Reads a lane from its start again. Makes it if it does not exist.
+    pub(super) fn read_lane_again(&mut self, key: LaneKey) {
+        self.lanes.entry(key).or_default().restart();
+        self.reconsider(key);
+    }
+
+    /// Reads all lanes from their start again: jobs may have become heads without a report.
+    pub(super) fn read_again(&mut self) {
+        let keys: Vec<_> = self.lanes.keys().copied().collect();
+        for key in keys {
+            if let Some(lane) = self.lanes.get_mut(&key) {
+                lane.restart();
+            }
+            self.reconsider(key);
+        }
+    }
+
     /// Loads a head, unless it or an older job of its key is in memory.
     pub(super) fn add(&mut self, head: Head, now: Mono) {
         let mut more = false;
@@ -73,7 +232,7 @@ impl Connection {
                 });
                 SlotState::InLane
             }
-            Entry::Occupied(_) if self.behind >= self.window => {
+            Entry::Occupied(_) if self.behind >= self.capacity => {
                 self.overflowed = true;
                 return;
             }
@@ -125,14 +284,14 @@ impl Connection {
 
     /// A job of a call left: its key and object are free.
     pub(super) fn release(&mut self, head: &Head) {
-        if let Some(slot) = self.under_way(head) {
+        if let Some(slot) = self.in_flight(head) {
             self.vacate(&slot);
         }
     }
 
     /// A job of a call goes again: it keeps its key and object.
     pub(super) fn put_back(&mut self, head: Head, now: Mono) {
-        if self.under_way(&head).is_none() {
+        if self.in_flight(&head).is_none() {
             return;
         }
         let Some(slot) = self.slots.get_mut(&head.key) else {
@@ -152,7 +311,7 @@ impl Connection {
         }
     }
 
-    fn under_way(&self, head: &Head) -> Option<Slot> {
+    fn in_flight(&self, head: &Head) -> Option<Slot> {
         self.slots
             .get(&head.key)
             .copied()
@@ -181,7 +340,7 @@ impl Connection {
         } else {
             self.objects.remove(&head.object);
         }
-        if self.overflowed && self.behind <= self.window / 2 {
+        if self.overflowed && self.behind <= self.capacity / 2 {
             self.overflowed = false;
             self.read_again();
         }
@@ -207,7 +366,7 @@ impl Connection {
             self.ready.enter(key, lane.turn, head.kind());
         }
         self.ready
-            .count_up(head.kind(), since, self.reading.answers());
+            .count_up(head.kind(), since, self.read_queue.answers());
         self.loaded += 1;
         self.reconsider(key);
     }

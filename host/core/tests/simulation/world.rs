@@ -51,9 +51,8 @@ pub(crate) enum Event {
     Crash,
     Sealed(ExecutionSeq),
     ReadPage(LaneKey, Option<JobSeq>),
-    Page(LaneKey, Option<Page>),
+    Page(LaneKey, Page),
     ReadHeads(Vec<Key>),
-    Heads(Vec<Key>, Option<Vec<Head>>),
     ReadReleased(Vec<JobSeq>),
     Found(Vec<Head>),
     Due,
@@ -301,23 +300,22 @@ impl World {
     fn inside(&mut self, event: Event) {
         match event {
             Event::Sealed(seq) => self.open(seq),
+            // The store did not answer: the read is repeated.
+            Event::ReadPage(..) | Event::ReadHeads(_) if self.rng.percent(self.trouble.unread) => {
+                self.soon(8, event);
+            }
             Event::ReadPage(lane, after) => {
-                let page = (!self.rng.percent(self.trouble.unread))
-                    .then(|| self.store.lane_page(lane, after, self.bounds.page));
+                let page = self.store.lane_page(lane, after, self.bounds.page);
                 self.soon(8, Event::Page(lane, page));
             }
-            Event::Page(lane, Some(page)) => {
+            Event::Page(lane, page) => {
                 self.scheduler
                     .page(lane, &page.heads, &page.held, page.next, self.now)
             }
-            Event::Page(lane, None) => self.scheduler.page_failed(lane),
             Event::ReadHeads(keys) => {
-                let heads = (!self.rng.percent(self.trouble.unread))
-                    .then(|| self.store.heads_of_keys(&keys, self.now));
-                self.soon(8, Event::Heads(keys, heads));
+                let heads = self.store.heads_of_keys(&keys, self.now);
+                self.soon(8, Event::Found(heads));
             }
-            Event::Heads(_, Some(heads)) => self.scheduler.found(&heads, self.now),
-            Event::Heads(asked, None) => self.scheduler.heads_failed(&asked),
             Event::ReadReleased(jobs) => {
                 let heads = self.store.heads(&jobs);
                 self.soon(8, Event::Found(heads));

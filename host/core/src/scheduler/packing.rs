@@ -1,0 +1,96 @@
+//! Which heads share a call, and whether a call waits for more of them.
+
+use super::connection::Connection;
+use super::head::{Head, Kind};
+use super::rules::PackingRule;
+use crate::time::Mono;
+
+/// Lanes passed over while a call is filled because their first head must go in a smaller one.
+const MOST_PASSED: usize = 16;
+
+/// Until when a call of this kind that is not full waits for more; `Some(None)`: until a read in
+/// flight is answered.
+#[expect(
+    clippy::option_option,
+    reason = "three answers: go, wait for a signal, wait until then"
+)]
+pub(super) fn wait_for_more(
+    connection: &Connection,
+    kind: Kind,
+    packing: PackingRule,
+    now: Mono,
+) -> Option<Option<Mono>> {
+    if packing.max_items <= 1 {
+        return None;
+    }
+    let like = connection
+        .window
+        .ready
+        .kinds()
+        .filter(|(other, _)| kind.packs_with(*other, packing.mixed_actions));
+    let (mut count, mut since, mut answers) = (0, now, u64::MAX);
+    for (_, filling) in like {
+        count += filling.count;
+        since = since.min(filling.since);
+        answers = answers.min(filling.answers);
+    }
+    if count >= packing.max_items as usize {
+        return None;
+    }
+    // One page is worth waiting for; a lane whose pages bring nothing must not hold what is there.
+    if connection.window.read_queue.in_flight() > 0
+        && connection.window.read_queue.answers() <= answers
+    {
+        return Some(None);
+    }
+    let until = since.plus_ms(packing.max_wait_ms);
+    (until > now).then_some(Some(until))
+}
+
+/// Takes heads that may share the call, highest priority first, executions in turn.
+pub(super) fn fill(connection: &mut Connection, first: Head, packing: PackingRule) -> Vec<Head> {
+    let cap_of = |connection: &Connection, head: &Head| {
+        connection
+            .call_caps
+            .get(&head.job)
+            .map_or(usize::MAX, |cap| *cap as usize)
+    };
+    let mut max_items = (packing.max_items.max(1) as usize).min(cap_of(connection, &first));
+    let mut heads = vec![first];
+    connection.window.take(&first);
+    connection.window.rotate(first.lane());
+    let like: Vec<Kind> = connection
+        .window
+        .ready
+        .kinds()
+        .map(|(kind, _)| kind)
+        .filter(|kind| first.kind().packs_with(*kind, packing.mixed_actions))
+        .collect();
+    let priorities: Vec<i8> = connection.window.ready.priorities().collect();
+    let mut passed = Vec::new();
+    for priority in priorities {
+        while heads.len() < max_items && passed.len() < MOST_PASSED {
+            let Some(key) = connection.window.ready.front_of(priority, &like, &passed) else {
+                break;
+            };
+            let Some(head) = connection
+                .window
+                .lanes
+                .get(&key)
+                .and_then(|lane| lane.first_of(&like))
+            else {
+                break;
+            };
+            let cap = cap_of(connection, &head);
+            if heads.len() >= cap {
+                passed.push(key);
+                continue;
+            }
+            max_items = max_items.min(cap);
+            connection.window.take(&head);
+            connection.window.rotate(key);
+            heads.push(head);
+        }
+    }
+    heads
+}
