@@ -1,4 +1,5 @@
-//! Circuits and parking: when a connection is left alone, and when it is looked at again.
+//! The health of connections: when a circuit opens, when a connection is parked, and when it is
+//! probed.
 
 use std::collections::HashMap;
 
@@ -36,7 +37,7 @@ impl Record {
     }
 }
 
-/// What follows for a connection.
+/// What the dispatcher does about a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Nothing,
@@ -103,12 +104,12 @@ impl Health {
         }
     }
 
-    /// It was parked before this start: when it is probed.
+    /// It was parked before this start. Returns when to probe it.
     pub(super) fn found_parked(&mut self, connection: ConnectionId, now: Mono, draw: f64) -> Mono {
         self.record(connection).breaker.failed(now, None, draw)
     }
 
-    /// A probe failed: when to make the next one; `None`: it was reopened meanwhile.
+    /// A probe failed. Returns when to make the next one; `None`: the connection was reopened.
     pub(super) fn probe_failed(
         &mut self,
         connection: ConnectionId,
@@ -122,12 +123,12 @@ impl Health {
             .then(|| record.breaker.failed(now, None, draw))
     }
 
-    /// It works again, or a person says so.
+    /// It works again, or a person paused or resumed it.
     pub(super) fn reopened(&mut self, connection: ConnectionId) {
         self.records.remove(&connection);
     }
 
-    /// The host itself closed it.
+    /// The host parked it or opened its circuit.
     pub(super) fn is_closed(&self, connection: ConnectionId) -> bool {
         self.records
             .get(&connection)
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn circuit_opens_after_calls_without_an_answer_and_probes_slow_down() {
+    fn circuit_opens_after_unanswered_calls_and_probes_slow_down() {
         let settings = DispatchSettings {
             circuit_after: 2,
             probe_min_ms: 10,

@@ -1,4 +1,4 @@
-//! The gate's limits as the scheduler sees them.
+//! The forecast of the gate's limits for the scheduler.
 
 use std::sync::Arc;
 

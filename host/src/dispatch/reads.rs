@@ -1,7 +1,7 @@
-//! Reads from the store for the scheduler, outside of its loop.
+//! The reads and writes that the scheduler needs, in tasks of their own.
 //!
-//! Every read is answered: while the store is busy or its disk is full, it is asked again, because
-//! nobody else would ask for what was not read. Only a store that is closed is not.
+//! Every read is repeated until the store answers, because nothing else would ask for what was not
+//! read. Only a closed store ends it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use egression_core::scheduler::Need;
 use egression_core::time::Wall;
 use tokio::sync::mpsc;
 
-use super::Message;
+use super::message::Message;
 use crate::clock::Clock;
 use crate::store::{Store, StoreError};
 
@@ -22,9 +22,9 @@ const PAUSE: Backoff = Backoff {
     max_ms: 2000,
     jitter: Jitter::None,
 };
-/// Keys looked up in one question.
+/// The most keys in one lookup.
 const KEYS_AT_ONCE: usize = 200;
-/// Waits ended in one transaction.
+/// The most waits that end in one transaction.
 const DUE_AT_ONCE: u32 = 500;
 
 /// Reads for the dispatcher and answers through its queue.
@@ -37,7 +37,7 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// Does what is needed; heads of keys are looked up together.
+    /// Starts what the scheduler needs. Heads of keys are looked up together.
     pub(super) fn start(&self, needs: Vec<Need>) {
         let mut keys: Vec<(ConnectionId, KeyHash)> = Vec::new();
         for need in needs {
@@ -74,8 +74,7 @@ impl Reads {
                             .store
                             .abort_belts(execution, connection, belt, now)
                             .await;
-                        // What was done before it broke off is not found again when it is asked for
-                        // again.
+                        // A repeat does not find again what was done before an error.
                         reads.send(Message::Changed(changes)).await;
                         end
                     };
@@ -99,7 +98,7 @@ impl Reads {
         }
     }
 
-    /// Reads an execution that was sealed.
+    /// Reads an execution.
     pub(super) fn sealed(&self, execution: ExecutionSeq) {
         self.spawn(move |reads| async move {
             let open = reads
@@ -135,7 +134,7 @@ impl Reads {
         }
     }
 
-    /// Ends waits whose time has come, and jobs that expired; then asks when the next one does.
+    /// Ends expired jobs, then waits that are due, and then finds the next due time.
     pub(super) fn due(&self, now: Wall) {
         self.spawn(move |reads| async move {
             let expired = reads
@@ -150,7 +149,7 @@ impl Reads {
         });
     }
 
-    /// Asks when the next wait ends.
+    /// Finds when the next wait ends.
     pub(super) fn when_due(&self) {
         self.spawn(|reads| async move { reads.next_due().await });
     }
@@ -161,7 +160,7 @@ impl Reads {
             .map(Message::NextDue)
     }
 
-    /// Asks until the store answers; none once it is closed.
+    /// Repeats until the store answers. `None`: it is closed.
     async fn ask<T, F>(&self, what: &str, mut question: impl FnMut() -> F) -> Option<T>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -172,8 +171,7 @@ impl Reads {
                 Err(StoreError::Closed) => return None,
                 Err(error) => {
                     let pause_ms = PAUSE.ceiling_ms(failures);
-                    tracing::warn!(%error, what, pause_ms, "the store does not answer the \
-                                                            dispatcher; asking again");
+                    tracing::warn!(%error, what, pause_ms, "store read failed; repeating");
                     tokio::time::sleep_until(
                         self.clock.instant(self.clock.mono()) + Duration::from_millis(pause_ms),
                     )

@@ -1,4 +1,4 @@
-//! From documents and manifests to the scheduler's rules.
+//! The scheduler's rules, from documents and manifests.
 
 use std::collections::HashMap;
 
@@ -43,8 +43,8 @@ fn packing_of(
         .collect()
 }
 
-/// Whether a person or the host keeps the connection from being used. A circuit is the dispatcher's
-/// own knowledge.
+/// The availability that the documents and the stored state give. The dispatcher adds open
+/// circuits.
 pub(super) fn availability_of(connection: &Connection) -> Availability {
     match &connection.state {
         _ if connection.channel.paused => Availability::Paused,

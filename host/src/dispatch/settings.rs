@@ -1,4 +1,4 @@
-//! The dispatcher's bounds.
+//! The dispatcher's settings.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -1,14 +1,15 @@
-//! What the dispatcher can say about why jobs wait, for people who ask.
+//! Why jobs wait, for the API.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::scheduler::{Availability, Scheduler};
 use egression_core::time::Wall;
+use parking_lot::Mutex;
 
-use super::{Dispatcher, lock};
+use super::dispatcher::Dispatcher;
 use crate::clock::Clock;
 use crate::store::rows::{ExecutionStatus, JobRow, ProgressRow};
 
@@ -16,7 +17,7 @@ use crate::store::rows::{ExecutionStatus, JobRow, ProgressRow};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingGroup {
     pub kind: WaitingKind,
-    /// The limit, the reason of a park …
+    /// The limit, the reason of a parked connection, and so on.
     pub key: Option<String>,
     pub until: Option<Wall>,
     pub jobs: u64,
@@ -43,7 +44,7 @@ impl View {
     /// Whether each connection may be used, as the scheduler sees it.
     #[must_use]
     pub fn availabilities(&self) -> Vec<(ConnectionId, Availability)> {
-        let scheduler = lock(&self.scheduler);
+        let scheduler = self.scheduler.lock();
         scheduler
             .connections()
             .filter_map(|connection| {
@@ -69,8 +70,8 @@ impl View {
                 }
             };
             for group in self.belt(status, row) {
-                // Belts that wait for the same are one group; what each job waits for alone ends
-                // first for the earliest.
+                // Belts with the same reason form one group. A reason that each job has of its own
+                // ends when the earliest one does.
                 let same = |g: &&mut WaitingGroup| {
                     g.kind == group.kind
                         && (g.kind.is_stored() || (&g.key, g.until) == (&group.key, group.until))
@@ -108,7 +109,9 @@ impl View {
         let ready = waiting
             .saturating_sub(row.scheduled + row.retrying + row.sourcing + row.belt.set_aside);
         let status =
-            lock(&self.scheduler).lane_status(row.execution, row.connection, row.belt.belt);
+            self.scheduler
+                .lock()
+                .lane_status(row.execution, row.connection, row.belt.belt);
         let held = status.held.min(ready);
         groups.push(group(WaitingKind::Partition, held));
         let until = status.blocked.until.map(|at| self.clock.wall_of(at));
@@ -122,8 +125,8 @@ impl View {
         groups
     }
 
-    /// Why a waiting job waits, as far as the store's row does not say: kind, key, until. `ahead`:
-    /// unfinished jobs before it in its key.
+    /// Why a waiting job waits: kind, key, until. `ahead` is the number of unfinished jobs before it
+    /// in its key.
     #[must_use]
     pub fn job(
         &self,
@@ -138,7 +141,7 @@ impl View {
             return Some((kind, key, job.due_at));
         }
         let (status, behind) = {
-            let scheduler = lock(&self.scheduler);
+            let scheduler = self.scheduler.lock();
             let status = scheduler.lane_status(job.seq.execution(), job.connection, job.belt);
             (status, scheduler.waits_for_object(job.connection, job.seq))
         };
