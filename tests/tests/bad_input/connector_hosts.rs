@@ -204,8 +204,7 @@ async fn put(rest: &Rest, document: &Value) -> Result<Answer> {
 async fn until_probed(host: &TestHost) -> Result<()> {
     loop {
         let log = std::fs::read_to_string(host.directory().join("host.log"))?;
-        if log.contains("connection probe failed") || log.contains("connection works again")
-        {
+        if log.contains("connection probe failed") || log.contains("connection works again") {
             return Ok(());
         }
         tokio::task::yield_now().await;

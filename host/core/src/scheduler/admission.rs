@@ -14,7 +14,7 @@ use super::packing;
 use crate::domain::waiting::WaitingKind;
 use crate::time::Mono;
 
-/// Makes one call, or says why none can start.
+/// Admits one call, or returns why none can start.
 pub(super) fn admit(
     connection: &mut Connection,
     bounds: &SchedulerBounds,
@@ -24,8 +24,8 @@ pub(super) fn admit(
     if let Some(blocked) = Blocked::by(&connection.availability) {
         return Err(blocked);
     }
-    // The key of a turn is the bound that it waits for, by the name that the channel or the
-    // manifest has for it.
+    // The key of a turn is the name of the bound that it waits for, as in the channel or the
+    // manifest.
     let turn = |key: Option<&str>, until| Blocked {
         kind: WaitingKind::Turn,
         key: key.map(str::to_owned),
@@ -81,12 +81,12 @@ pub(super) fn admit(
     })
 }
 
-/// Kinds of which a call may start.
+/// The kinds that a call may start with.
 struct Startable {
     kinds: Vec<Kind>,
-    /// Some other kind waits for more.
+    /// Another kind waits for more heads.
     filling: bool,
-    /// Until when, if not only for a page.
+    /// Until when it waits, unless only for a page.
     until: Option<Mono>,
 }
 

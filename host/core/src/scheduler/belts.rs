@@ -1,6 +1,6 @@
-//! Executions and their belts: which lanes exist.
+//! Executions and their belts decide which lanes exist.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::connection::Connection;
@@ -8,12 +8,12 @@ use super::execution::{Execution, place};
 use super::head::LaneKey;
 use super::needs::Need;
 use super::scheduler::Scheduler;
-use super::scheduler::Scheduler;
 use crate::domain::belt::{BeltGate, BeltProgress, gate};
 use crate::domain::ids::{ConnectionId, ExecutionSeq};
 
 impl Scheduler {
-    /// An execution was sealed, or found unfinished at the start: its belts on each connection.
+    /// An execution was sealed, or was unfinished at the start. `belts` are its belts on each
+    /// connection.
     pub fn open(
         &mut self,
         execution: ExecutionSeq,
@@ -37,7 +37,7 @@ impl Scheduler {
         }
     }
 
-    /// New counters of one belt. Where one transaction of the store changed several, use
+    /// New counters of one belt. If one transaction of the store changed several, use
     /// [`Scheduler::progress_of`].
     pub fn progress(
         &mut self,
@@ -48,12 +48,12 @@ impl Scheduler {
         self.progress_of([(execution, connection, belt)]);
     }
 
-    /// New counters of belts that changed together. They are looked at together too: one job's end
-    /// can finish a belt and release a job of the next, and half of that would open the belt
-    /// behind.
+    /// New counters of belts that changed together. They are reviewed together, too: the end of one
+    /// job can finish a belt and release a job of the next one, and half of that change would open
+    /// the belt behind.
     ///
-    /// Counters that are older than what is known, because two answers of the store overtook each
-    /// other, are left out.
+    /// Counters that are older than the known ones are ignored: answers of the store may arrive in
+    /// the wrong order.
     pub fn progress_of(
         &mut self,
         belts: impl IntoIterator<Item = (ExecutionSeq, ConnectionId, BeltProgress)>,
@@ -82,7 +82,7 @@ impl Scheduler {
         }
     }
 
-    /// An execution has no unfinished job any more.
+    /// An execution has no unfinished job left.
     pub fn close(&mut self, execution: ExecutionSeq) {
         let Some(state) = self.executions.remove(&execution) else {
             return;
@@ -100,7 +100,7 @@ impl Scheduler {
         }
     }
 
-    /// An execution is paused or goes on.
+    /// An execution was paused or resumed.
     pub fn pause(&mut self, execution: ExecutionSeq, paused: bool) {
         let Some(state) = self.executions.get_mut(&execution) else {
             return;
@@ -121,7 +121,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether a belt may go; none: not known here.
+    /// Whether a belt may start. `None`: the belt is not known here.
     pub(super) fn belt_gate(
         &self,
         execution: ExecutionSeq,
@@ -134,8 +134,8 @@ impl Scheduler {
         Some(gate(belts, index, on_failure))
     }
 
-    /// Opens what may open, makes lanes for open belts that have none, and drops those of finished
-    /// ones.
+    /// Opens the belts that may open, makes missing lanes of open belts, and drops the lanes of
+    /// finished belts.
     pub(super) fn review_belts(&mut self, execution: ExecutionSeq, connection: ConnectionId) {
         let Some(state) = self.executions.get_mut(&execution) else {
             return;

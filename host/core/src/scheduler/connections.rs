@@ -1,4 +1,4 @@
-//! Connections come, change and go.
+//! Connections are added, changed and removed.
 
 use super::blocked::Availability;
 use super::connection::Connection;
@@ -7,8 +7,8 @@ use super::scheduler::Scheduler;
 use crate::domain::ids::ConnectionId;
 
 impl Scheduler {
-    /// Adds a connection or changes its rules. One that was removed and comes back still counts its
-    /// calls under way.
+    /// Adds a connection or changes its rules. A connection that was removed and returns still
+    /// counts its calls in flight.
     pub fn connect(&mut self, rules: ConnectionRules) {
         let id = rules.connection;
         let bounds = self.bounds;
@@ -42,8 +42,7 @@ impl Scheduler {
         }
     }
 
-    /// Removes a connection. Its unfinished jobs stay in the store; its calls under way end as they
-    /// end.
+    /// Removes a connection. Its unfinished jobs stay in the store, and its calls in flight finish.
     pub fn disconnect(&mut self, connection: ConnectionId) {
         let Some(state) = self.connections.get_mut(&connection) else {
             return;
@@ -62,7 +61,7 @@ impl Scheduler {
         self.remove_if_idle(connection);
     }
 
-    /// Opens or closes a connection as a whole.
+    /// Sets whether a connection may be used.
     pub fn set_availability(&mut self, connection: ConnectionId, availability: Availability) {
         if let Some(state) = self.connections.get_mut(&connection).filter(|c| !c.removed) {
             state.availability = availability;

@@ -11,11 +11,11 @@ pub(super) struct Execution {
     pub(super) paused: bool,
     /// Belts of each connection, ascending.
     pub(super) belts: BTreeMap<ConnectionId, Vec<BeltProgress>>,
-    /// Belts whose cancelling was asked for.
+    /// Belts that were requested to be canceled.
     pub(super) aborted: Vec<(ConnectionId, u32)>,
 }
 
-/// Puts a belt's new counters in their place, unless newer ones are there. An open belt stays open.
+/// Stores a belt's counters, unless newer ones are known. An open belt stays open.
 pub(super) fn place(belts: &mut Vec<BeltProgress>, belt: BeltProgress) -> &BeltProgress {
     let index = match belts.binary_search_by_key(&belt.belt, |b| b.belt) {
         Ok(index) => {

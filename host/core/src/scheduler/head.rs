@@ -5,7 +5,7 @@ use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq, TypeHash};
 use crate::domain::object::ObjectHash;
 use crate::domain::partition::KeyHash;
 
-/// A job that nothing of its key is before.
+/// A job with no unfinished job before it in its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub job: JobSeq,
@@ -13,13 +13,13 @@ pub struct Head {
     pub belt: u32,
     pub key: KeyHash,
     pub object: ObjectHash,
-    /// The hash of the object's type, to put like with like into a call.
+    /// The object's type: a call holds jobs of one type.
     pub type_hash: TypeHash,
     pub action: Action,
     /// −10 … 10.
     pub priority: i8,
     pub attempts: u32,
-    /// Its execution's seal, or its own if it was scheduled.
+    /// Its execution's seal number, or its own if it was scheduled.
     pub seal: i64,
     /// A body is pinned by an earlier attempt.
     pub pinned: bool,
@@ -48,7 +48,7 @@ impl Head {
         (self.seal, self.belt, self.job)
     }
 
-    /// What may share a call with it.
+    /// Jobs of this kind may share a call with it.
     pub(super) const fn kind(&self) -> Kind {
         Kind {
             type_hash: self.type_hash,

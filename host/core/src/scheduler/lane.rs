@@ -12,26 +12,26 @@ pub(super) struct Lane {
     /// Loaded heads by kind, each in order.
     kinds: BTreeMap<Kind, BTreeMap<(i64, JobSeq), Head>>,
     loaded: usize,
-    /// The store is read up to here.
+    /// The lane is read up to this job.
     pub(super) cursor: Option<JobSeq>,
-    /// The store is read to its end.
+    /// The lane is read to its end.
     pub(super) exhausted: bool,
-    /// It is counted among the lanes that are not read to their end.
+    /// The read queue counts it as a lane that is not read to its end.
     pub(super) counted: bool,
-    /// A read is under way.
+    /// A read is in flight.
     pub(super) loading: bool,
-    /// It is to be read from its start again when the read under way is answered.
+    /// It is to be read from its start again once the read in flight is answered.
     pub(super) restarting: bool,
-    /// Where it stands among the lanes that wait to be read.
+    /// Its place among the lanes that wait to be read.
     pub(super) ticket: Option<Ticket>,
-    /// Its place among the lanes of its priority: the smallest goes next.
+    /// Its turn among the lanes of its priority: the smallest goes next.
     pub(super) turn: u64,
-    /// Jobs read that stand behind another job of their key.
+    /// Jobs read that are behind another job of their key.
     pub(super) held: u64,
 }
 
 impl Lane {
-    /// A lane that is not read: what belongs to it comes up by itself.
+    /// A lane that needs no reading: its heads are reported.
     pub(super) fn read_through() -> Self {
         Self {
             exhausted: true,
@@ -39,7 +39,7 @@ impl Lane {
         }
     }
 
-    /// Loads a head; true: it is the first of its kind.
+    /// Loads a head. True: it is the first of its kind.
     pub(super) fn insert(&mut self, head: Head) -> bool {
         let heads = self.kinds.entry(head.kind()).or_default();
         if heads.insert(head.place(), head).is_none() {
@@ -48,7 +48,7 @@ impl Lane {
         heads.len() == 1
     }
 
-    /// Takes a loaded head out; true: it was the last of its kind.
+    /// Takes a loaded head out. True: it was the last of its kind.
     pub(super) fn remove(&mut self, head: &Head) -> bool {
         let kind = head.kind();
         let Some(heads) = self.kinds.get_mut(&kind) else {
@@ -86,7 +86,7 @@ impl Lane {
         self.kinds.keys().copied()
     }
 
-    /// It is read from its start again: jobs may have come up behind the place that was read to.
+    /// Makes it be read from its start again: jobs before the cursor may have become heads.
     pub(super) fn restart(&mut self) {
         self.restarting = self.loading;
         self.cursor = None;

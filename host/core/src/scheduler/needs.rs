@@ -1,17 +1,17 @@
-//! What the scheduler needs from the store.
+//! Reads and writes of the store that the scheduler needs.
 
 use super::head::LaneKey;
 use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use crate::domain::partition::KeyHash;
 
-/// Something to be read or written for the scheduler.
+/// A read or a write that the host does for the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Read the next ready jobs of a lane and answer with
     /// [`Scheduler::page`](super::Scheduler::page).
     Page {
         lane: LaneKey,
-        /// Read on after this job.
+        /// Start after this job.
         after: Option<JobSeq>,
     },
     /// Find the head of a key and answer with [`Scheduler::found`](super::Scheduler::found).
@@ -19,7 +19,7 @@ pub enum Need {
         connection: ConnectionId,
         key: KeyHash,
     },
-    /// Note that a belt is open.
+    /// Store that a belt is open.
     OpenBelt {
         execution: ExecutionSeq,
         connection: ConnectionId,

@@ -5,11 +5,12 @@ use super::head::{Head, Kind};
 use super::rules::PackingRule;
 use crate::time::Mono;
 
-/// Lanes passed over while a call is filled because their first head must go in a smaller one.
+/// The most lanes that are skipped while a call is filled, because their first head needs a smaller
+/// call.
 const MOST_PASSED: usize = 16;
 
-/// Until when a call of this kind that is not full waits for more; `Some(None)`: until a read in
-/// flight is answered.
+/// How long a call of this kind that is not full waits for more heads. `None`: it starts now.
+/// `Some(None)`: it waits until a read in flight is answered.
 #[expect(
     clippy::option_option,
     reason = "three answers: go, wait for a signal, wait until then"
@@ -37,7 +38,7 @@ pub(super) fn wait_for_more(
     if count >= packing.max_items as usize {
         return None;
     }
-    // One page is worth waiting for; a lane whose pages bring nothing must not hold what is there.
+    // Waiting for one page pays. A lane whose pages bring nothing must not hold the call any longer.
     if connection.window.read_queue.in_flight() > 0
         && connection.window.read_queue.answers() <= answers
     {
@@ -47,7 +48,7 @@ pub(super) fn wait_for_more(
     (until > now).then_some(Some(until))
 }
 
-/// Takes heads that may share the call, highest priority first, executions in turn.
+/// Takes the heads that share a call: the highest priority first, executions in turn.
 pub(super) fn fill(connection: &mut Connection, first: Head, packing: PackingRule) -> Vec<Head> {
     let cap_of = |connection: &Connection, head: &Head| {
         connection

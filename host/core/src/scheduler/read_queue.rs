@@ -1,38 +1,37 @@
-//! Which lanes of a connection are read next.
+//! Which lane of a connection is read next.
 //!
-//! Two queues. Lanes with nothing loaded are read while the connection's window has room, the
-//! highest priority first, else first come, first served, as every tenth is whatever its priority;
-//! lanes that only run low are refilled while less than half of it is used, and what they load is
-//! their share of that half. So a new execution finds room however many large ones are being worked
-//! through.
+//! There are two queues. Empty lanes are read while the connection's window has room: the highest
+//! priority first and then in the order of arrival; every tenth read ignores priority. Lanes that
+//! run low are refilled while less than half of the window is used, and each loads at most its share
+//! of that half. So a new execution finds room however many large ones are in progress.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
 use super::head::LaneKey;
 
-/// Heads that a lane may load however many lanes there are.
+/// The fewest heads that a lane may load, however many lanes there are.
 const LEAST_SHARE: usize = 4;
-/// Every so many reads, the lane that has waited longest is next whatever its priority.
+/// Every n-th read takes the lane that has waited longest, whatever its priority.
 const IGNORES_PRIORITY: u64 = 10;
 
-/// A lane's place among those that wait to be read.
+/// A lane's place in the queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     priority: ReadPriority,
     number: u64,
 }
 
-/// How much a lane wants to be read.
+/// How urgently a lane needs a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadPriority {
-    /// Nothing of it is loaded.
+    /// It has no loaded heads.
     Empty,
-    /// Less than the low-water mark is loaded.
+    /// It has fewer loaded heads than the low-water mark.
     Low,
 }
 
-/// The queues, and the reads under way.
+/// The queues, and the reads in flight.
 #[derive(Debug, Default)]
 pub(super) struct ReadQueue {
     empty: BTreeMap<u64, LaneKey>,
@@ -45,8 +44,8 @@ pub(super) struct ReadQueue {
     unread: usize,
     in_flight: usize,
     answered: u64,
-    /// Lanes that were dropped during a read: its answer is nobody's, and they are not read before
-    /// it came.
+    /// Lanes that were dropped during a read. The answer is ignored, and a new lane of this key is
+    /// read only after it.
     orphaned: HashSet<LaneKey>,
 }
 
@@ -106,15 +105,15 @@ impl ReadQueue {
         Some(key)
     }
 
-    /// A read was answered, by a page or by an error; false: it began before the lane was dropped
-    /// and says nothing of it now.
+    /// A read was answered. False: the lane was dropped after the read began, so the answer does not
+    /// count.
     pub(super) fn answered(&mut self, key: LaneKey) -> bool {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.answered += 1;
         !self.orphaned.remove(&key)
     }
 
-    /// A lane is to be read on, or is read to its end.
+    /// Counts a lane that is not read to its end, or stops counting it.
     pub(super) const fn count(&mut self, unread: bool) {
         self.unread = if unread {
             self.unread + 1
@@ -123,7 +122,7 @@ impl ReadQueue {
         };
     }
 
-    /// The most heads that one lane loads from pages.
+    /// The most heads that one lane loads from its pages.
     pub(super) fn share(&self, window: usize) -> usize {
         (window / 2 / self.unread.max(1)).max(LEAST_SHARE)
     }
@@ -133,12 +132,12 @@ impl ReadQueue {
         self.orphaned.insert(key);
     }
 
-    /// Whether a read of a dropped lane of this name is still to be answered.
+    /// Whether a read of a dropped lane of this key is still unanswered.
     pub(super) fn is_orphaned(&self, key: &LaneKey) -> bool {
         self.orphaned.contains(key)
     }
 
-    /// Reads that were asked for and not answered.
+    /// Reads that are not answered yet.
     pub(super) const fn in_flight(&self) -> usize {
         self.in_flight
     }

@@ -1,7 +1,7 @@
 //! Lanes with loaded heads, by priority and kind, each in the order of their turns.
 //!
-//! Everything here costs O(kinds · log lanes), whatever is loaded; kinds are the object types of a
-//! connector times the four actions.
+//! Each operation costs O(kinds · log lanes), however much is loaded. Kinds are a connector's object
+//! types times the four actions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,9 @@ type Ring = BTreeSet<(u64, LaneKey)>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filling {
     pub(super) count: usize,
-    /// When the first of them came; a call that is not full waits from then.
+    /// When the first of them was loaded. A call that is not full waits from then on.
     pub(super) since: Mono,
-    /// Answers to reads before the first of them came.
+    /// Answers to reads before the first of them was loaded.
     pub(super) answers: u64,
 }
 
@@ -28,13 +28,13 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// A place behind all others.
+    /// A turn after all others.
     pub(super) fn next_turn(&mut self) -> u64 {
         self.turns += 1;
         self.turns
     }
 
-    /// A lane has heads of this kind now.
+    /// A lane now has heads of this kind.
     pub(super) fn enter(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
         self.bands
             .entry(lane.priority)
@@ -44,7 +44,7 @@ impl Ready {
             .insert((turn, lane));
     }
 
-    /// A lane has no heads of this kind any more, or another turn.
+    /// A lane has no more heads of this kind, or gets another turn.
     pub(super) fn leave(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
         let Some(band) = self.bands.get_mut(&lane.priority) else {
             return;
@@ -82,13 +82,13 @@ impl Ready {
         }
     }
 
-    /// What is loaded, by kind.
+    /// Loaded heads, by kind.
     pub(super) fn kinds(&self) -> impl Iterator<Item = (Kind, Filling)> {
         self.kinds.iter().map(|(kind, filling)| (*kind, *filling))
     }
 
-    /// The lane whose turn it is among those with heads of these kinds: of the highest priority, or
-    /// whatever the priority.
+    /// The next lane in turn with heads of these kinds: among those of the highest priority, or among
+    /// all of them.
     pub(super) fn front(&self, kinds: &[Kind], ignore_priority: bool) -> Option<LaneKey> {
         let front = |band: &BTreeMap<Kind, Ring>| {
             kinds
@@ -105,7 +105,7 @@ impl Ready {
         first.map(|(_, lane)| lane)
     }
 
-    /// The same in one priority, passing over some lanes.
+    /// The next lane in turn of one priority, without the lanes in `passed`.
     pub(super) fn front_of(
         &self,
         priority: i8,

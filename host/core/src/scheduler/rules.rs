@@ -10,13 +10,13 @@ use crate::domain::ids::{ConnectionId, SubscriptionId, TypeHash};
 pub struct ConnectionRules {
     pub connection: ConnectionId,
     pub subscription: SubscriptionId,
-    /// The subscription's share when subscriptions take turns; at least 1.
+    /// The subscription's weight when subscriptions take turns; at least 1.
     pub weight: u32,
-    /// Calls being prepared or under way at once.
+    /// Calls in preparation or in flight at once.
     pub max_calls: u32,
-    /// What later belts do when an earlier one is not clean.
+    /// Whether later belts start when an earlier one is not clean.
     pub belt_on_failure: BeltOnFailure,
-    /// How jobs of a type are packed, by type hash.
+    /// How jobs are packed, by object type.
     pub packing: HashMap<TypeHash, PackingRule>,
 }
 
@@ -25,9 +25,9 @@ pub struct ConnectionRules {
 pub struct PackingRule {
     /// Items in one call; at least 1.
     pub max_items: u32,
-    /// Calls at once; 0: no bound of its own.
+    /// Calls in flight at once; 0: no bound.
     pub max_in_flight: u32,
-    /// How long a call that is not full may wait for more.
+    /// How long a call that is not full may wait for more items.
     pub max_wait_ms: u64,
     /// One call may mix actions.
     pub mixed_actions: bool,

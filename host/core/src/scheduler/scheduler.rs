@@ -1,4 +1,4 @@
-//! The scheduler's state, and its turn loop: whose turn it is, and what it needs meanwhile.
+//! The scheduler's state and its turn loop.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -25,8 +25,8 @@ pub struct Scheduler {
     /// Connections that may need something from the store.
     pub(super) touched: BTreeSet<ConnectionId>,
     pub(super) turns: Turns,
-    /// When a connection that is held by a limit or by a filling call is looked at again; one
-    /// instant each.
+    /// When to try a connection again that waits for a limit or for a call to fill. At most one
+    /// instant for each connection.
     pub(super) timers: BTreeSet<(Mono, ConnectionId)>,
 }
 
@@ -39,8 +39,7 @@ impl Scheduler {
         }
     }
 
-    /// What is needed from the store, taken out. Each read that is asked for is to be answered, by
-    /// what was read or by its failure.
+    /// Takes out what is needed from the store. The caller must answer each read.
     pub fn needs(&mut self) -> Vec<Need> {
         for id in std::mem::take(&mut self.touched) {
             let Some(connection) = self.connections.get_mut(&id).filter(|c| !c.removed) else {
@@ -59,13 +58,13 @@ impl Scheduler {
         self.needs.drain(..).collect()
     }
 
-    /// When [`Scheduler::next`] is worth asking again although nothing happened.
+    /// When to call [`Scheduler::next`] again although nothing happened.
     #[must_use]
     pub fn timer(&self) -> Option<Mono> {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// The next call to start; none: nothing is admissible now.
+    /// The next call to start. `None`: nothing is admissible now.
     pub fn next(&mut self, now: Mono, limits: &dyn LimitForecast) -> Option<Claim> {
         self.fire_timers(now);
         while let Some((subscription, id)) = self.turns.front() {
@@ -97,14 +96,13 @@ impl Scheduler {
         self.connections.get(&id).filter(|c| !c.removed)
     }
 
-    /// Something of a connection changed: it may have something to send, and may need something
-    /// from the store.
+    /// A connection changed: it may have something to send, or need something from the store.
     pub(super) fn touch(&mut self, id: ConnectionId) {
         self.touched.insert(id);
         self.enqueue(id);
     }
 
-    /// Forgets a removed connection of which nothing is under way any more.
+    /// Forgets a removed connection once nothing of it is in flight.
     pub(super) fn remove_if_idle(&mut self, id: ConnectionId) {
         if self.connections.get(&id).is_some_and(Connection::is_over) {
             self.connections.remove(&id);
@@ -118,9 +116,9 @@ impl Scheduler {
         }
     }
 
-    /// The connection's one timer. An instant that is not after `now` would only ask the same
-    /// again, and again; one that is far away may come earlier, if it goes by a wall clock that is
-    /// set.
+    /// Sets the connection's one timer. It fires after `now`, because an earlier instant would be a
+    /// busy loop. It also fires within a minute, because a wait that follows the wall clock may end
+    /// earlier than expected.
     fn set_timer(&mut self, id: ConnectionId, until: Option<Mono>, now: Mono) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;

@@ -1,5 +1,5 @@
-//! Taking turns: subscriptions by weight (stride scheduling), so that a bulk of one delays no
-//! other.
+//! Whose turn it is: subscriptions take turns by weight (stride scheduling), so that a bulk of one
+//! does not delay another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,17 +8,16 @@ use crate::domain::ids::{ConnectionId, SubscriptionId};
 /// One weight unit's stride. A subscription of weight w moves 1/w of it per call.
 const STRIDE: u64 = 1 << 20;
 
-/// Which subscription goes next, and which of its connections.
+/// Which subscription is next, and which of its connections.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    /// How far each subscription is.
+    /// How far each subscription has advanced.
     passes: BTreeMap<SubscriptionId, u64>,
     /// Subscriptions that may have something to send, least advanced first.
     order: BTreeSet<(u64, SubscriptionId)>,
-    /// Connections that may have something to send, each subscription's in the order of their
-    /// turns.
+    /// Connections that may have something to send, by subscription, in the order of their turns.
     queued: BTreeMap<SubscriptionId, Vec<ConnectionId>>,
-    /// How far the one that went last was before its turn.
+    /// The pass of the last subscription before its turn.
     reached: u64,
 }
 
@@ -31,9 +30,9 @@ impl Turns {
         }
         ring.push(connection);
         if ring.len() == 1 {
-            // One that was idle starts level with the others, so that it cannot save up turns.
-            // Whoever is queued now says nothing of how far the others are: most of the time all of
-            // them wait for something.
+            // A subscription that was idle starts level with the others, so that it cannot save up
+            // turns. The queued ones do not tell how far the others are, because most of the time
+            // all of them wait for something.
             let pass = self.passes.entry(subscription).or_insert(self.reached);
             *pass = (*pass).max(self.reached);
             self.order.insert((*pass, subscription));
@@ -46,7 +45,7 @@ impl Turns {
         Some((*subscription, *self.queued.get(subscription)?.first()?))
     }
 
-    /// The front connection has nothing to send for now.
+    /// A connection has nothing to send for now.
     pub(super) fn dequeue(&mut self, subscription: SubscriptionId, connection: ConnectionId) {
         let Some(ring) = self.queued.get_mut(&subscription) else {
             return;
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_subscription_saves_no_turns() {
+    fn idle_subscription_saves_no_turns() {
         let mut turns = Turns::default();
         turns.enqueue(SubscriptionId(1), ConnectionId(1));
         for _ in 0..1000 {
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_kept_while_everybody_waits() {
+    fn turns_persist_while_all_wait() {
         let mut turns = Turns::default();
         turns.enqueue(SubscriptionId(1), ConnectionId(1));
         for _ in 0..1000 {

@@ -257,8 +257,8 @@ impl Window {
         }
     }
 
-    /// Takes a head that is not under way out of memory. If another job of its key was seen, the
-    /// key is asked for.
+    /// Takes a head that is not in flight out of memory. If another job of its key was seen, the
+    /// key's head is looked up.
     pub(super) fn unload(&mut self, head: &Head) {
         let Some(slot) = self
             .slots
@@ -282,14 +282,14 @@ impl Window {
         }
     }
 
-    /// A job of a call left: its key and object are free.
+    /// A job left after its call: its key and object are free.
     pub(super) fn release(&mut self, head: &Head) {
         if let Some(slot) = self.in_flight(head) {
             self.vacate(&slot);
         }
     }
 
-    /// A job of a call goes again: it keeps its key and object.
+    /// A job goes again after its call: it keeps its key and object.
     pub(super) fn put_back(&mut self, head: Head, now: Mono) {
         if self.in_flight(&head).is_none() {
             return;
@@ -306,7 +306,7 @@ impl Window {
         };
         self.put(head, now);
         if more {
-            // What was turned away may be older: a job that was set aside and came back.
+            // A job that was turned away may be older: one that was set aside and returned.
             self.pending_head_lookups.insert(head.key);
         }
     }
@@ -318,7 +318,7 @@ impl Window {
             .filter(|slot| slot.head.job == head.job && slot.state == SlotState::InFlight)
     }
 
-    /// Frees the key and the object of a job that stands in no lane any more.
+    /// Frees the key and the object of a job that is in no lane.
     fn vacate(&mut self, slot: &Slot) {
         let head = slot.head;
         self.slots.remove(&head.key);
@@ -384,7 +384,7 @@ impl Window {
         self.reconsider(key);
     }
 
-    /// A lane had its turn: it goes behind the others of its priority.
+    /// A lane had its turn: it moves behind the others of its priority.
     pub(super) fn rotate(&mut self, key: LaneKey) {
         let Some(lane) = self.lanes.get_mut(&key) else {
             return;
