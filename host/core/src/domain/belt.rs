@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_belt_opens_when_the_first_is_through() {
+    fn second_belt_opens_when_the_first_is_through() {
         let waiting = belt(1, [1, 0, 0, 9, 0, 0, 0, 0, 0], 0);
         let aside = belt(1, [1, 0, 0, 9, 0, 0, 0, 0, 0], 1);
         let accepted = belt(1, [0, 0, 1, 9, 0, 0, 0, 0, 0], 0);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_released_belt_settles_what_is_before_it() {
+    fn released_belt_settles_the_belts_before_it() {
         let bad = BeltProgress {
             opened: true,
             ..belt(1, [0, 0, 0, 9, 1, 0, 0, 0, 0], 0)

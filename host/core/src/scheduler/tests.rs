@@ -143,7 +143,7 @@ fn executions_take_turns_inside_a_call() {
 }
 
 #[test]
-fn a_call_that_is_not_full_waits_for_its_time_and_goes() {
+fn partial_call_waits_for_its_time_and_goes() {
     let rule = PackingRule {
         max_wait_ms: 100,
         ..packing(3)
@@ -157,7 +157,7 @@ fn a_call_that_is_not_full_waits_for_its_time_and_goes() {
 }
 
 #[test]
-fn a_full_call_goes_at_once() {
+fn full_call_goes_at_once() {
     let rule = PackingRule {
         max_wait_ms: 100,
         ..packing(3)
@@ -168,7 +168,7 @@ fn a_full_call_goes_at_once() {
 }
 
 #[test]
-fn a_kind_that_fills_holds_no_other_kind() {
+fn filling_kind_holds_no_other_kind() {
     let rule = PackingRule {
         max_wait_ms: 60_000,
         ..packing(3)
@@ -183,16 +183,16 @@ fn a_kind_that_fills_holds_no_other_kind() {
 }
 
 #[test]
-fn one_page_is_waited_for_and_no_more() {
+fn call_waits_for_one_page_and_no_more() {
     let mut s = scheduler(packing(3), &[(1, 9), (2, 9), (3, 9)]);
     read(&mut s, &[head(1, 0)]);
-    assert_eq!(s.next(T0, &Free), None, "two pages are under way");
+    assert_eq!(s.next(T0, &Free), None, "two pages are in flight");
     s.page(head(2, 0).lane(), &[], &[], None, T0);
     assert_eq!(jobs(s.next(T0, &Free)), [(1, 0)]);
 }
 
 #[test]
-fn actions_mix_only_where_they_may() {
+fn actions_mix_only_if_allowed() {
     let deleted = Head {
         action: Action::Delete,
         ..head(1, 1)
@@ -211,7 +211,7 @@ fn actions_mix_only_where_they_may() {
 }
 
 #[test]
-fn a_capped_job_shares_only_small_calls() {
+fn capped_job_shares_only_small_calls() {
     let mut s = scheduler(packing(4), &[(1, 8)]);
     read(&mut s, &heads(1, 8));
     let first = s.next(T0, &Free).unwrap();
@@ -222,7 +222,7 @@ fn a_capped_job_shares_only_small_calls() {
 }
 
 #[test]
-fn a_capped_job_that_joins_keeps_the_call_small() {
+fn capped_job_that_joins_keeps_the_call_small() {
     let mut s = scheduler(packing(4), &[(1, 1), (2, 3)]);
     read(&mut s, &[head(1, 0)]);
     let alone = loop {
@@ -240,7 +240,7 @@ fn a_capped_job_that_joins_keeps_the_call_small() {
 }
 
 #[test]
-fn every_tenth_pick_ignores_priority() {
+fn tenth_pick_ignores_priority() {
     let mut s = Scheduler::new(SchedulerBounds::default());
     s.connect(rules(packing(1)));
     s.open(ExecutionSeq(1), false, [(SHOP, belt(1, 100, &[10]))]);
@@ -266,7 +266,7 @@ fn every_tenth_pick_ignores_priority() {
 }
 
 #[test]
-fn alarms_do_not_pile_up() {
+fn timers_do_not_pile_up() {
     let mut s = scheduler(packing(1), &[(1, 1)]);
     read(&mut s, &[head(1, 0)]);
     for ms in 0..50 {
@@ -280,7 +280,7 @@ fn alarms_do_not_pile_up() {
 }
 
 #[test]
-fn the_next_of_a_key_is_asked_for_after_a_retry() {
+fn next_head_of_a_key_is_looked_up_after_a_retry() {
     let mut s = scheduler(packing(1), &[(1, 2)]);
     let first = head(1, 0);
     s.page(first.lane(), &[first], &[first.key], None, T0);
@@ -299,20 +299,20 @@ fn the_next_of_a_key_is_asked_for_after_a_retry() {
 }
 
 #[test]
-fn a_page_read_before_a_pause_moves_no_cursor() {
+fn page_read_before_a_pause_moves_no_cursor() {
     let mut s = scheduler(packing(1), &[(1, 3)]);
     let lane = head(1, 0).lane();
     s.page(lane, &[head(1, 0)], &[], Some(JobSeq(head(1, 0).job.0)), T0);
     assert!(matches!(s.needs()[..], [Need::Page { after: Some(_), .. }]));
     s.pause(ExecutionSeq(1), true);
     s.pause(ExecutionSeq(1), false);
-    assert_eq!(s.needs(), [], "the old read is still under way");
+    assert_eq!(s.needs(), [], "the old read is still in flight");
     s.page(lane, &[head(1, 1)], &[], Some(head(1, 1).job), T0);
     assert_eq!(s.needs(), [Need::Page { lane, after: None }]);
 }
 
 #[test]
-fn calls_of_a_removed_connection_are_counted_when_it_comes_back() {
+fn removed_connection_that_returns_counts_its_calls() {
     let mut s = scheduler(packing(1), &[(1, 2)]);
     read(&mut s, &heads(1, 2));
     let claim = s.next(T0, &Free).unwrap();
@@ -324,13 +324,13 @@ fn calls_of_a_removed_connection_are_counted_when_it_comes_back() {
     });
     s.needs();
     read(&mut s, &heads(1, 2));
-    assert_eq!(s.next(T0, &Free), None, "one call is under way");
+    assert_eq!(s.next(T0, &Free), None, "one call is in flight");
     end(&mut s, &claim.heads, AfterCall::Left);
     assert_eq!(jobs(s.next(T0, &Free)), [(1, 1)]);
 }
 
 #[test]
-fn a_removed_connection_is_forgotten_when_its_calls_ended() {
+fn removed_connection_is_forgotten_when_its_calls_ended() {
     let mut s = scheduler(packing(1), &[(1, 1)]);
     read(&mut s, &[head(1, 0)]);
     let claim = s.next(T0, &Free).unwrap();
@@ -340,7 +340,7 @@ fn a_removed_connection_is_forgotten_when_its_calls_ended() {
 }
 
 #[test]
-fn counters_that_were_overtaken_close_no_belt() {
+fn outdated_counters_close_no_belt() {
     let mut s = Scheduler::new(SchedulerBounds::default());
     s.connect(rules(packing(1)));
     s.open(
@@ -374,7 +374,7 @@ fn counters_that_were_overtaken_close_no_belt() {
 }
 
 #[test]
-fn a_held_belt_opens_when_the_cause_is_cancelled() {
+fn held_belt_opens_when_its_cause_is_canceled() {
     let mut s = Scheduler::new(SchedulerBounds::default());
     s.connect(ConnectionRules {
         belt_on_failure: BeltOnFailure::Hold,
@@ -425,7 +425,7 @@ fn jobs_of_one_object_and_many_keys_go_one_after_the_other() {
 }
 
 #[test]
-fn a_job_that_is_gone_makes_others_of_its_key_be_looked_for() {
+fn gone_job_makes_its_lane_be_read_again() {
     let mut s = scheduler(packing(1), &[(1, 2)]);
     let lane = head(1, 0).lane();
     let key = head(1, 0).key;
@@ -436,7 +436,7 @@ fn a_job_that_is_gone_makes_others_of_its_key_be_looked_for() {
 }
 
 #[test]
-fn belts_that_change_together_are_looked_at_together() {
+fn belts_that_change_together_are_reviewed_together() {
     let mut s = Scheduler::new(SchedulerBounds::default());
     s.connect(rules(packing(1)));
     let aside = BeltProgress {
@@ -474,7 +474,7 @@ fn belts_that_change_together_are_looked_at_together() {
 }
 
 #[test]
-fn heads_that_come_up_at_once_fill_the_window_and_not_the_memory() {
+fn heads_found_at_once_fill_the_window_and_not_the_memory() {
     let mut s = Scheduler::new(SchedulerBounds {
         window: 4,
         page: 2,
@@ -500,7 +500,7 @@ fn heads_that_come_up_at_once_fill_the_window_and_not_the_memory() {
 }
 
 #[test]
-fn the_lane_of_an_urgent_job_is_read_before_those_that_waited_longer() {
+fn lane_of_an_urgent_job_is_read_before_longer_waiting_ones() {
     let mut s = Scheduler::new(SchedulerBounds {
         window: 1,
         page: 1,

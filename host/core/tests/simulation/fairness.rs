@@ -138,17 +138,17 @@ fn singles_wait_for_few_calls(items: u32) {
 }
 
 #[test]
-fn a_bulk_delays_no_single_job() {
+fn bulk_delays_no_single_job() {
     singles_wait_for_few_calls(1);
 }
 
 #[test]
-fn a_bulk_that_is_packed_delays_no_single_job() {
+fn packed_bulk_delays_no_single_job() {
     singles_wait_for_few_calls(5);
 }
 
 #[test]
-fn the_lowest_priority_moves_beside_an_older_bulk() {
+fn lowest_priority_advances_despite_an_older_bulk() {
     let mut world = world(1);
     world.plan(Mono(0), Event::Submit(ExecutionSeq(1), bulk(1, 10)));
     let mut low = single(2, 1);
@@ -161,7 +161,7 @@ fn the_lowest_priority_moves_beside_an_older_bulk() {
 }
 
 #[test]
-fn many_bulks_leave_room_for_a_single_job() {
+fn bulks_leave_room_for_a_single_job() {
     let mut world = world(1);
     for seq in 1..=20 {
         let jobs = bulk(seq, 0).into_iter().take(600).map(|(mut head, due)| {

@@ -35,6 +35,6 @@ fn random_runs_keep_every_promise_and_end() {
 }
 
 #[test]
-fn more_random_runs_keep_every_promise_and_end() {
+fn random_runs_with_other_seeds_keep_every_promise_and_end() {
     runs(1_000_000);
 }

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_closest_match_wins() {
+    fn closest_match_wins() {
         assert_eq!(
             rule_for(
                 &rules(&["stock.locked"], &["E17"], &["503", "5xx"]),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn between_equals_reject_goes_before_retry_before_success() {
+    fn reject_precedes_retry_precedes_success_among_equals() {
         assert_eq!(
             rule_for(&rules(&["503"], &["503"], &["503"]), &problem()),
             Some(RuleEffect::Reject)

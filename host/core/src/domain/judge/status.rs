@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_its_row() {
+    fn status_table_covers_every_class() {
         let meanings = [
             (204, StatusMeaning::Applied),
             (302, StatusMeaning::ProvesNothing),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_becomes_an_outcome_that_carries_it() {
+    fn status_becomes_an_outcome_that_carries_it() {
         assert!(matches!(
             outcome(Action::Create, 201),
             Outcome::Delivered { changed: true, .. }

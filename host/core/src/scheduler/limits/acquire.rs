@@ -4,42 +4,41 @@ use super::book::LimitBook;
 use super::kind::{Charge, LimitKey};
 use crate::time::Mono;
 
-/// One request, admitted by all its limits. Give it back to [`LimitBook::release`] when the answer
-/// is there.
+/// One request, admitted by all its limits. Give it to [`LimitBook::release`] once it is answered.
 #[derive(Debug)]
-#[must_use = "a draw holds its slots of concurrency limits until it is finished"]
+#[must_use = "it holds its slots of concurrency limits until it is released"]
 pub struct Acquired {
     pub at: Mono,
-    /// What it took of which limits, with their generations.
+    /// Its charges, with the generations of their limits.
     from: Vec<(Charge, u64)>,
 }
 
 /// At least one limit has no room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The earliest instant at which all could admit if nobody else draws; [`Mono::FAR`]: only the
-    /// end of a running request, or a new definition, helps.
+    /// The earliest instant at which all could admit if nothing else is acquired. [`Mono::FAR`]:
+    /// only the end of a running request or a new definition helps.
     pub until: Mono,
     /// The limit that opens last.
     pub key: LimitKey,
 }
 
-/// How much could be drawn.
+/// How much could be acquired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headroom {
-    /// Requests that cost nothing special; of a limit that counts a cost, its units.
+    /// Requests of one unit; for a limit that counts a cost, its units.
     pub units: u32,
     /// Only if that is 0: the limit that opens last, and when, as in [`Refusal`].
     pub until: Option<(LimitKey, Mono)>,
 }
 
 impl LimitBook {
-    /// Admits one request with its costs: all of `charges` or none. Of a key given twice the first
-    /// counts.
+    /// Admits one request with its costs: all of `charges` or none. If a key is given twice, the
+    /// first charge counts.
     ///
     /// # Errors
-    /// When a limit has no room or is closed, with the instant at which all could admit. Of a
-    /// request that costs more than a limit ever admits ([`Self::exceeds`]) that is never.
+    /// If a limit has no room or is closed, with the instant at which all could admit. This is never
+    /// for a request that costs more than a limit ever admits ([`Self::exceeds`]).
     pub fn try_acquire(&mut self, charges: &[Charge], now: Mono) -> Result<Acquired, Refusal> {
         let now = self.pass(now);
         if let Some(refusal) = self.refusal(charges, now) {
@@ -58,7 +57,7 @@ impl LimitBook {
         Ok(Acquired { at: now, from })
     }
 
-    /// Why such a request is not admitted now; none if it is.
+    /// Why such a request is not admitted now; `None`: it is.
     #[must_use]
     pub fn refusal(&self, charges: &[Charge], now: Mono) -> Option<Refusal> {
         let now = now.max(self.latest);
@@ -84,24 +83,24 @@ impl LimitBook {
             .find(|(charge, most)| units_of(charge) > *most)
     }
 
-    /// Ends a request at `now`: its slots are free again, and it has arrived, if it ever will.
-    pub fn release(&mut self, draw: Acquired, now: Mono) {
+    /// Ends a request at `now`: its slots are free again, and it counts as arrived.
+    pub fn release(&mut self, acquired: Acquired, now: Mono) {
         let now = self.pass(now);
-        for (charge, generation) in draw.from {
+        for (charge, generation) in acquired.from {
             if let Some(entry) = self
                 .limits
                 .get_mut(&charge.key)
                 .filter(|e| e.generation == generation)
             {
-                entry.limit.answered(draw.at, now, units_of(&charge));
+                entry.limit.answered(acquired.at, now, units_of(&charge));
             }
         }
     }
 
-    /// How many draws of one unit could be made up to `now + horizon_ms`, each limit taken for
-    /// itself: a forecast, and never too small for limits of rate (a bucket gives a draw of several
-    /// units more, up to its whole burst). Slots that are in use count as far as they come free at
-    /// the pace of the last moments. Work does not grow with the answer.
+    /// How many requests of one unit could be acquired up to `now + horizon_ms`, each limit taken
+    /// separately. This forecast is never too small for limits of rate (a bucket gives more to one
+    /// request of several units, up to its whole burst). Slots in use count as far as they come free
+    /// at the recent pace. Work does not grow with the result.
     #[must_use]
     pub fn headroom(&self, keys: &[LimitKey], now: Mono, horizon_ms: u64) -> Headroom {
         let now = now.max(self.latest);
@@ -135,7 +134,7 @@ impl LimitBook {
             .any(|key| self.limits.get(key).is_some_and(|e| e.limit.is_saturated()))
     }
 
-    /// The key that admits last and when, if that is later than now.
+    /// The key that admits last, and when, if that is later than now.
     fn last_to_open<'a>(
         &self,
         wanted: impl Iterator<Item = (&'a LimitKey, u64)>,

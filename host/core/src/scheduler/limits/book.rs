@@ -23,7 +23,7 @@ pub(super) struct Entry {
     kind: LimitKind,
     guard: Guard,
     pub(super) limit: Limit,
-    /// Tells the slots of this entry from those of an earlier one of the same key.
+    /// Distinguishes the slots of this entry from those of an earlier one of the same key.
     pub(super) generation: u64,
 }
 
@@ -33,8 +33,8 @@ impl LimitBook {
         Self::default()
     }
 
-    /// How wall time relates to the monotonic clock from now on. Fixed windows begin by it; until
-    /// it is told, both clocks are taken for one.
+    /// Sets how wall time relates to the monotonic clock. Fixed windows begin by it. Before the first
+    /// call, both clocks count as one.
     pub fn set_wall(&mut self, offset: WallOffset) {
         self.offset = offset;
         for entry in self.limits.values_mut() {
@@ -42,10 +42,10 @@ impl LimitBook {
         }
     }
 
-    /// Sets a limit. The same definition again changes nothing; other sizes of the same kind keep
-    /// what was used (a bucket's level is cut to the new capacity), and so do windows of one kind
-    /// that become windows of the other; a new limit or another kind starts as if its room were
-    /// used up: a bucket empty, an interval just begun. A window starts without uses: see
+    /// Defines a limit. The same definition again changes nothing. Other sizes of the same kind keep
+    /// its uses (a bucket's level is cut to the new capacity), and so does a window that becomes a
+    /// window of the other kind. A new limit or another kind starts as if it were used up: a bucket
+    /// is empty, an interval has just begun. A window starts without uses; see
     /// [`Self::restore_window`].
     pub fn define(&mut self, key: LimitKey, kind: LimitKind, guard: Guard, now: Mono) {
         let now = self.pass(now);
@@ -73,8 +73,7 @@ impl LimitBook {
         self.limits.remove(key);
     }
 
-    /// Adds uses of the past to a window, each with its count. Nothing happens if `key` is no
-    /// window.
+    /// Adds past uses to a window, each with its count. Does nothing if `key` is not a window.
     pub fn restore_window(&mut self, key: &LimitKey, uses: &[(Mono, u64)]) {
         match self.limits.get_mut(key).map(|entry| &mut entry.limit) {
             Some(Limit::Window(window)) => window.restore(uses),
@@ -83,7 +82,7 @@ impl LimitBook {
         }
     }
 
-    /// Closes a key until then, defined or not. A closure is lengthened, never shortened.
+    /// Closes a key until then, defined or not. A closure is never shortened.
     pub fn close(&mut self, key: LimitKey, until: Mono) {
         let latest = self.latest;
         self.closed.retain(|_, end| *end > latest);
@@ -91,7 +90,7 @@ impl LimitBook {
         *end = until.max(*end);
     }
 
-    /// The longest closure among `keys`, if one is closed.
+    /// The longest closure among `keys`.
     #[must_use]
     pub fn closed(&self, keys: &[LimitKey], now: Mono) -> Option<(LimitKey, Mono)> {
         let now = now.max(self.latest);
@@ -103,10 +102,11 @@ impl LimitBook {
             .map(|(key, end)| (key.clone(), end))
     }
 
-    /// Takes what the destination says of a limit where it is tighter than what the host reckons
-    /// with; it never widens. `limit`: the size (0 is taken for not given). `remaining`: requests
-    /// left. `reset_ms`: until all are back; a window believes its own length at most, other limits
-    /// an hour. A key that is not defined is closed until the reset if nothing remains.
+    /// Takes over the destination's report of a limit if it is tighter than the host's own count.
+    /// A report never widens a limit. `limit` is the size (0 counts as not given), `remaining` the
+    /// requests left, and `reset_ms` the time until all are available again; a window believes at
+    /// most its own length, other limits an hour. If nothing remains of a key that is not defined,
+    /// the key is closed until the reset.
     pub fn observe(
         &mut self,
         key: &LimitKey,

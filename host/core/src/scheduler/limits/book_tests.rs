@@ -36,7 +36,7 @@ const WINDOW: LimitKind = LimitKind::Window {
 };
 
 #[test]
-fn all_limits_admit_or_none_is_drawn() {
+fn acquire_takes_all_limits_or_none() {
     let (mut book, keys) = book(&[("window", WINDOW), ("bucket", BUCKET)]);
     let refused = book.try_acquire(&charges(&keys), Mono(0)).unwrap_err();
     assert_eq!(
@@ -60,7 +60,7 @@ fn all_limits_admit_or_none_is_drawn() {
 }
 
 #[test]
-fn a_slot_is_free_again_when_its_request_ends() {
+fn slot_is_free_again_when_its_request_ends() {
     let (mut book, keys) = book(&[("slots", LimitKind::Concurrency { max: 1 })]);
     let draw = book.try_acquire(&charges(&keys), Mono(0)).unwrap();
     assert!(book.is_saturated(&keys));
@@ -81,7 +81,7 @@ fn a_slot_is_free_again_when_its_request_ends() {
 }
 
 #[test]
-fn a_draw_frees_no_slot_of_a_limit_that_came_after_it() {
+fn release_frees_no_slot_of_a_later_limit() {
     let (mut book, keys) = book(&[("slots", LimitKind::Concurrency { max: 1 })]);
     let old = book.try_acquire(&charges(&keys), Mono(0)).unwrap();
     book.undefine(&keys[0]);
@@ -97,7 +97,7 @@ fn a_draw_frees_no_slot_of_a_limit_that_came_after_it() {
 }
 
 #[test]
-fn a_key_that_was_never_defined_can_be_closed_and_only_for_longer() {
+fn undefined_key_can_be_closed_and_only_for_longer() {
     let (mut book, mut keys) = book(&[]);
     keys.push(key("own"));
     assert_eq!(book.headroom(&keys, Mono(0), 200).units, u32::MAX);
@@ -126,7 +126,7 @@ fn a_key_that_was_never_defined_can_be_closed_and_only_for_longer() {
 }
 
 #[test]
-fn an_earlier_now_opens_nothing() {
+fn earlier_now_opens_nothing() {
     let (mut book, keys) = book(&[(
         "window",
         LimitKind::Window {
@@ -153,7 +153,7 @@ fn an_earlier_now_opens_nothing() {
 }
 
 #[test]
-fn the_same_definition_keeps_the_state_and_another_kind_starts_anew() {
+fn same_definition_keeps_the_state_and_another_kind_starts_anew() {
     let (mut book, keys) = book(&[("limit", BUCKET)]);
     let full = Mono(SECOND);
     book.define(keys[0].clone(), BUCKET, Guard::NONE, full);
@@ -230,7 +230,7 @@ fn observations_tighten_every_kind_and_undefined_keys() {
 }
 
 #[test]
-fn a_window_keeps_its_uses_when_it_gets_an_anchor_or_loses_it() {
+fn window_keeps_its_uses_when_its_anchor_changes() {
     let window = LimitKind::Window {
         max: 10,
         window_ms: 60_000,

@@ -1,13 +1,13 @@
-//! Fixed windows: at most `max` in each of the windows that follow one another from an anchor on,
-//! as a destination counts that starts anew at midnight.
+//! Fixed windows: at most `max` in each of the consecutive windows that start at an anchor, like a
+//! daily quota that resets at midnight.
 //!
-//! Where the windows begin is a matter of wall time, so the limit is told how wall time relates to
-//! the monotonic clock. A request may arrive in the window after the one in which it was drawn, and
-//! the destination's clock may differ from the host's by the guard's edge. So a request counts in
-//! every window that touches its time on the way, an edge longer at both ends. Windows are numbered
-//! from the anchor, and the newest that was seen stays: a wall clock that steps back opens nothing.
-//! If it was ahead by more than a window, what was used meanwhile counts in the window of now and
-//! the next one (what was used before it went ahead is forgotten).
+//! Windows begin by wall time, so the limit needs the relation of wall time to the monotonic clock.
+//! A request may arrive in the window after the one in which it was acquired, and the destination's
+//! clock may differ from the host's by the guard's edge. So a request counts in every window that
+//! overlaps its time in flight, extended by an edge at both ends. Windows are numbered from the
+//! anchor. The newest number seen stays, so a wall clock that steps back opens nothing. If the clock
+//! was ahead by more than a window, the uses of that time count in the current window and the next
+//! one (uses from before that time are dropped).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,11 +17,11 @@ use super::kind::Guard;
 use super::observation::STALE_US;
 use crate::time::{Mono, Wall, WallOffset};
 
-/// Windows before the newest that a draw is counted in at most: a wall clock that was set back for
-/// years makes no work.
+/// The most windows before the newest that a request counts in. It bounds the work after a wall clock
+/// is set back by years.
 const KEPT: i64 = 128;
 
-/// Windows one after the other with what was used of those that still matter.
+/// Consecutive windows with the uses of those that still matter.
 #[derive(Clone, Debug)]
 pub(super) struct FixedWindow {
     max: u64,
@@ -33,7 +33,7 @@ pub(super) struct FixedWindow {
     /// By window; those before the oldest that a request may still be in are forgotten.
     used: BTreeMap<i64, u64>,
     in_flight: InFlight,
-    /// A smaller maximum that the destination told of.
+    /// A smaller maximum that the destination reported.
     observed_max: Option<u64>,
 }
 
@@ -71,7 +71,7 @@ impl Shape {
 }
 
 impl FixedWindow {
-    /// Windows without uses. What was used before a restart comes through [`FixedWindow::restore`].
+    /// Windows without uses. [`FixedWindow::restore`] adds uses from before a restart.
     pub(super) fn new(
         max: u32,
         window_ms: u64,
@@ -91,8 +91,8 @@ impl FixedWindow {
         }
     }
 
-    /// Takes new sizes. If the windows begin elsewhere, what was used of the present one counts in
-    /// the one that is now.
+    /// Takes new sizes. If the windows begin at other times, the uses of the current window count in
+    /// the new current one.
     pub(super) fn reshape(
         &mut self,
         max: u32,
@@ -122,7 +122,7 @@ impl FixedWindow {
         self.offset = offset;
     }
 
-    /// What was used of the present windows, for a limit of another kind that takes over.
+    /// The uses of the current window, for a limit of another kind that takes over.
     pub(super) fn used_now(&mut self, now: Mono) -> u64 {
         self.reckon(now);
         self.used.values().copied().max().unwrap_or(0)
@@ -144,15 +144,14 @@ impl FixedWindow {
         self.max
     }
 
-    /// The earliest instant, not before `now`, at which so many have room if what is under way is
-    /// answered now.
+    /// The earliest instant, not before `now`, at which `units` have room if the requests in flight
+    /// are answered now.
     pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
         let max = self.max_now();
         if max == 0 || units > self.max {
             return Mono::FAR;
         }
-        // A request that is larger than all that the destination says it admits goes in a window of
-        // its own.
+        // A request that is larger than the reported maximum goes in a window of its own.
         let allowed = max.saturating_sub(units);
         let windows = self.reckoned(now);
         // Of the windows that the request would count in, the last without room decides.
@@ -166,7 +165,7 @@ impl FixedWindow {
         })
     }
 
-    /// Uses so many of the windows of now.
+    /// Acquires one request of `units`.
     pub(super) fn acquire(&mut self, now: Mono, units: u64) {
         self.reckon(now);
         for number in self.first_kept(now)..=self.newest {
@@ -175,13 +174,13 @@ impl FixedWindow {
         self.in_flight.sent(now, units);
     }
 
-    /// The request of so many that was drawn at `drawn` is answered.
+    /// The request of `units` that was acquired at `drawn` is answered.
     pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         self.reckon(now);
         self.in_flight.arrive(drawn, units);
     }
 
-    /// How many draws of one could be made from `from` up to `to`.
+    /// How many units could be acquired from `from` up to `to`.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         let mut windows = self.reckoned(from).into_owned();
         let (mut at, mut count) = (from, 0_u64);
@@ -213,9 +212,8 @@ impl FixedWindow {
         count.saturating_add(more.saturating_mul(windows.max_now()))
     }
 
-    /// Counts what the destination counts beyond the host's own uses. Which window it speaks of
-    /// follows from the reset; without one it is the present window, unless that is so young that
-    /// the answer may be older.
+    /// Counts the destination's uses beyond the host's own. The reset tells which window they belong
+    /// to. Without a reset it is the current window, unless the answer may be older than the window.
     pub(super) fn observe(
         &mut self,
         limit: Option<u64>,
@@ -266,7 +264,7 @@ impl FixedWindow {
             .number(self.offset.wall_us(at).saturating_sub(self.edge_us))
     }
 
-    /// The same, if so many windows are kept.
+    /// The same, within the bound on kept windows.
     fn first_kept(&self, now: Mono) -> i64 {
         self.first(now).max(self.newest.saturating_sub(KEPT))
     }
@@ -277,13 +275,13 @@ impl FixedWindow {
             .number(self.offset.wall_us(at).saturating_add(self.edge_us))
     }
 
-    /// From when on a request cannot be counted before this window.
+    /// From when on a request cannot count before this window.
     const fn opens(&self, number: i64) -> Mono {
         self.offset
             .mono_of_us(self.shape.begin_us(number).saturating_add(self.edge_us))
     }
 
-    /// The windows as they are now. Nobody may have drawn from them since one of them began.
+    /// The windows as of `now`. They may be outdated, if a window began since the last acquisition.
     fn reckoned(&self, now: Mono) -> Cow<'_, Self> {
         let last = self.last(now);
         if last <= self.newest
@@ -297,7 +295,7 @@ impl FixedWindow {
         Cow::Owned(windows)
     }
 
-    /// Carries what is under way into windows that have begun, and forgets those that are over.
+    /// Carries requests in flight into windows that have begun, and drops windows that are over.
     fn reckon(&mut self, now: Mono) {
         while let Some(arrived) = self.in_flight.oldest_overdue(now) {
             self.begin(arrived);
@@ -308,12 +306,12 @@ impl FixedWindow {
         self.used.retain(|number, _| *number >= first);
     }
 
-    /// The wall clock was ahead by more than a window and is set right.
+    /// The wall clock was ahead by more than a window and was corrected.
     const fn is_ahead(&self, last: i64) -> bool {
         last < self.newest.saturating_sub(1)
     }
 
-    /// What is under way may arrive in every window that has begun by now.
+    /// Requests in flight may arrive in every window that has begun by now.
     fn begin(&mut self, now: Mono) {
         let last = self.last(now);
         if self.is_ahead(last) {
@@ -364,7 +362,7 @@ mod tests {
     const MIDNIGHT: Mono = Mono(3600 * SECOND);
 
     #[test]
-    fn it_starts_anew_where_the_anchor_says() {
+    fn window_starts_anew_at_the_anchor() {
         let mut window = a_day(Guard::NONE);
         window.acquire(Mono(0), 8);
         window.answered(Mono(0), Mono(10), 8);
@@ -386,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn near_midnight_a_request_counts_on_both_sides() {
+    fn request_near_midnight_counts_on_both_sides() {
         let mut window = a_day(Guard {
             edge_ms: 50,
             ..Guard::NONE
@@ -400,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_at_midnight_counts_on_both_sides() {
+    fn request_in_flight_at_midnight_counts_on_both_sides() {
         let mut window = a_day(Guard {
             reach_ms: 1000,
             ..Guard::NONE
@@ -429,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_opens_nothing_and_one_that_is_set_right_does() {
+    fn clock_set_back_opens_nothing_and_clock_set_right_does() {
         let mut window = a_day(Guard::NONE);
         window.acquire(Mono(0), 10);
         window.set_offset(WallOffset::of(Mono(10), NEW_YEAR.plus_ms(-5 * 3_600_000)));
@@ -440,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_a_year_ahead_shuts_nothing_for_a_year() {
+    fn clock_a_year_ahead_closes_nothing_for_a_year() {
         let mut window = a_day(Guard::NONE);
         window.set_offset(WallOffset::of(Mono(0), NEW_YEAR.plus_ms(365 * 86_400_000)));
         window.acquire(Mono(0), 4);
@@ -459,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn other_windows_keep_what_was_used() {
+    fn reshaped_windows_keep_their_uses() {
         let mut window = a_day(Guard::NONE);
         window.acquire(Mono(0), 6);
         window.reshape(8, 3_600_000, NEW_YEAR.plus_ms(1000), Guard::NONE, Mono(10));
@@ -468,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn uses_before_a_restart_count_in_their_window() {
+    fn restored_uses_count_in_their_window() {
         let mut window = a_day(Guard::NONE);
         let now = MIDNIGHT.plus_ms(1000);
         window.restore(&[(MIDNIGHT.minus_ms(10), 9), (MIDNIGHT.plus_ms(5), 4)]);
@@ -476,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn others_uses_count_in_the_window_that_the_destination_speaks_of() {
+    fn foreign_uses_count_in_the_reported_window() {
         let mut window = a_day(Guard::NONE);
         let before = MIDNIGHT.minus_ms(1000);
         window.observe(None, Some(3), None, before);

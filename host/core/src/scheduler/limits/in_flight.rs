@@ -1,19 +1,18 @@
-//! Requests that are on their way: drawn, and neither answered nor too old to be still travelling.
+//! Requests in flight: acquired, not answered, and not too old to be still traveling.
 //!
-//! When such a request arrives is not known: at any instant from its draw to its answer. A limit
-//! that reckons with the worst of them is kept even when a stall on the way bunches requests up.
+//! Such a request arrives at an unknown instant between its acquisition and its answer. A limit that
+//! assumes the worst of these instants holds even if a stall on the way bunches requests.
 
 use std::collections::VecDeque;
 
 use crate::time::Mono;
 
-/// What unanswered requests have taken of a limit, in its units, by the instant of their draw,
-/// those of one instant together.
+/// The units of a limit that unanswered requests have acquired, by instant.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InFlight {
     draws: VecDeque<(Mono, u64)>,
     total: u64,
-    /// An unanswered request has arrived when this long has passed; 0: none is on its way ever.
+    /// An unanswered request counts as arrived after this time. 0: requests arrive at once.
     reach_us: u64,
 }
 
@@ -29,13 +28,13 @@ impl InFlight {
         self.reach_us = reach_ms.saturating_mul(1000);
     }
 
-    /// The units that are on their way.
+    /// The units in flight.
     pub(super) const fn total(&self) -> u64 {
         self.total
     }
 
-    /// A request of so many units was drawn at `at`, which is not before the last one. False: it
-    /// counts as arrived at once.
+    /// A request of `units` was acquired at `at`, which is not before the last one. False: it counts
+    /// as arrived at once.
     pub(super) fn sent(&mut self, at: Mono, units: u64) -> bool {
         if self.reach_us == 0 {
             return false;
@@ -48,7 +47,7 @@ impl InFlight {
         true
     }
 
-    /// The request of so many units that was drawn at `at` is answered. False: it counts as arrived
+    /// The request of `units` that was acquired at `at` is answered. False: it counted as arrived
     /// already.
     pub(super) fn arrive(&mut self, at: Mono, units: u64) -> bool {
         let Ok(index) = self.draws.binary_search_by_key(&at, |(drawn, _)| *drawn) else {
@@ -64,14 +63,14 @@ impl InFlight {
         true
     }
 
-    /// When, and how many units, each that is still on its way counts as arrived, the oldest first.
+    /// For each request in flight, the oldest first: when it counts as arrived, and its units.
     pub(super) fn arrivals(&self) -> impl Iterator<Item = (Mono, u64)> {
         self.draws
             .iter()
             .map(|(at, units)| (at.plus_us(self.reach_us), *units))
     }
 
-    /// When the oldest counts as arrived, if that is past.
+    /// When the oldest counted as arrived, if that is past.
     pub(super) fn oldest_overdue(&self, now: Mono) -> Option<Mono> {
         self.arrivals()
             .map(|(arrived, _)| arrived)
@@ -79,7 +78,7 @@ impl InFlight {
             .filter(|arrived| *arrived <= now)
     }
 
-    /// Takes out the oldest if it has been under way for the whole reach: when it counts as
+    /// Takes out the oldest if it has been in flight for the whole reach. Returns when it counted as
     /// arrived, and its units.
     pub(super) fn overdue(&mut self, now: Mono) -> Option<(Mono, u64)> {
         let (arrived, units) = self.arrivals().next()?;
@@ -98,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_under_way_until_its_answer_or_for_the_whole_reach() {
+    fn request_is_in_flight_until_its_answer_or_for_the_whole_reach() {
         let mut way = InFlight::new(1);
         for at in [0, 0, 400, 900] {
             assert!(way.sent(Mono(at), 1));
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_reach_nothing_is_under_way() {
+    fn zero_reach_keeps_nothing_in_flight() {
         let mut way = InFlight::new(0);
         assert!(!way.sent(Mono(5), 1));
         assert_eq!(way.total(), 0);

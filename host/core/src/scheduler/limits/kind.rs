@@ -27,7 +27,7 @@ impl fmt::Display for LimitKey {
 pub enum LimitKind {
     /// At most `rate · w / per_ms + burst` in any `w` milliseconds.
     TokenBucket {
-        /// Requests, or what they cost, per `per_ms`; 0: none ever.
+        /// Requests, or their costs, per `per_ms`; 0: none ever.
         rate: u32,
         /// The length of time for `rate`, in milliseconds; 0 counts as 1.
         per_ms: u64,
@@ -36,14 +36,14 @@ pub enum LimitKind {
     },
     /// At most `max` in any `window_ms`, wherever it begins.
     Window {
-        /// Requests, or what they cost; 0: none ever.
+        /// Requests, or their costs; 0: none ever.
         max: u32,
         /// The window's length in milliseconds.
         window_ms: u64,
     },
     /// At most `max` in each of the windows that follow one another.
     FixedWindow {
-        /// Requests, or what they cost; 0: none ever.
+        /// Requests, or their costs; 0: none ever.
         max: u32,
         /// The length of each window in milliseconds; 0 counts as 1.
         window_ms: u64,
@@ -60,42 +60,42 @@ pub enum LimitKind {
 }
 
 impl LimitKind {
-    /// Whether it counts what was used in a stretch of time, which is to outlive a restart.
+    /// Whether it counts uses in a window of time. These must survive a restart.
     #[must_use]
     pub const fn is_window(&self) -> bool {
         matches!(self, Self::Window { .. } | Self::FixedWindow { .. })
     }
 }
 
-/// What a request takes of one limit.
+/// The units that a request takes from one limit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Charge {
     pub key: LimitKey,
-    /// One, or what the request costs there; 0 counts as 1. A limit on requests at once, or on the
-    /// time between two, takes each request as one, whatever it costs.
+    /// One, or the request's cost; 0 counts as 1. A concurrency limit and a minimum interval count
+    /// each request as one, whatever it costs.
     pub units: u32,
 }
 
 impl Charge {
-    /// One request, which costs nothing special.
+    /// One request without a special cost.
     #[must_use]
     pub const fn one(key: LimitKey) -> Self {
         Self { key, units: 1 }
     }
 }
 
-/// How far the host stays from a limit, because a request arrives later than it was drawn and
-/// clocks differ.
+/// How far the host stays away from a limit, because a request arrives later than it was acquired
+/// and clocks differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guard {
     /// The share of a token bucket's rate that is not used, from 0 to 0.9.
     pub rate_share: f64,
-    /// The spread in milliseconds between a draw and its arrival that is reckoned with: it
-    /// lengthens windows and intervals (a fixed window at both ends), and what arrives in it is cut
-    /// from a bucket's burst, of which at least 1 is left.
+    /// The assumed spread in milliseconds between an acquisition and its arrival. It lengthens
+    /// windows and intervals (a fixed window at both ends), and reduces a bucket's burst by the
+    /// requests that arrive in it, down to 1.
     pub edge_ms: u64,
-    /// For how long, in milliseconds, a request without an answer may still arrive: until then it
-    /// keeps its place in a bucket's burst, and a window counts it from its answer on.
+    /// How long, in milliseconds, a request without an answer may still arrive. Until then it keeps
+    /// its place in a bucket's burst, and a window counts it from its answer on.
     pub reach_ms: u64,
 }
 

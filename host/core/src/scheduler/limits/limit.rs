@@ -1,4 +1,4 @@
-//! One limit of any kind behind one set of questions.
+//! A limit of any kind.
 
 use super::concurrency::Concurrency;
 use super::fixed_window::FixedWindow;
@@ -42,8 +42,8 @@ impl Limit {
         }
     }
 
-    /// Takes new sizes and keeps what was used, also where a window is to begin at fixed times from
-    /// now on or nowhere in particular. False: another kind, nothing changed.
+    /// Takes new sizes and keeps the uses, also if a sliding window becomes a fixed one or the other
+    /// way round. False: it is another kind, and nothing changed.
     pub(super) fn reshape(
         &mut self,
         kind: LimitKind,
@@ -103,7 +103,7 @@ impl Limit {
         true
     }
 
-    /// How wall time relates to the monotonic clock from now on.
+    /// Sets how wall time relates to the monotonic clock.
     pub(super) const fn set_offset(&mut self, offset: WallOffset) {
         if let Self::Fixed(fixed) = self {
             fixed.set_offset(offset);
@@ -120,7 +120,7 @@ impl Limit {
         }
     }
 
-    /// The earliest instant, not before `now`, at which a request of so many units could be drawn;
+    /// The earliest instant, not before `now`, at which a request of `units` could be acquired.
     /// [`Mono::FAR`]: no instant helps.
     pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
         match self {
@@ -133,7 +133,7 @@ impl Limit {
         }
     }
 
-    /// Draws one request of so many units.
+    /// Acquires one request of `units`.
     pub(super) fn acquire(&mut self, now: Mono, units: u64) {
         match self {
             Self::Bucket(bucket) => bucket.acquire(now, units),
@@ -146,7 +146,7 @@ impl Limit {
         }
     }
 
-    /// The request of so many units that was drawn at `drawn` is answered.
+    /// The request of `units` that was acquired at `acquired` is answered.
     pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         match self {
             Self::Bucket(bucket) => bucket.answered(drawn, now, units),
@@ -157,7 +157,7 @@ impl Limit {
         }
     }
 
-    /// How many units could be drawn from `from` up to `to`, one by one.
+    /// How many units could be acquired from `from` up to `to`, one by one.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.available(from, to),
@@ -168,7 +168,7 @@ impl Limit {
         }
     }
 
-    /// Takes the destination's word where it is tighter.
+    /// Takes over the destination's report if it is tighter.
     pub(super) fn observe(
         &mut self,
         limit: Option<u64>,

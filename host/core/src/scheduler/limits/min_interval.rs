@@ -3,17 +3,17 @@
 use super::kind::Guard;
 use crate::time::Mono;
 
-/// A minimum interval with the instant of the last draw.
+/// A minimum interval with the instant of the last request.
 #[derive(Clone, Debug)]
 pub(super) struct MinInterval {
     gap_us: u64,
     last: Mono,
-    /// The destination has nothing left until then.
+    /// The destination reported that nothing is left until then.
     not_before: Mono,
 }
 
 impl MinInterval {
-    /// As if a request had just been sent: what happened before a start is not known.
+    /// Starts as if a request had just been sent, because the time before a start is unknown.
     pub(super) fn just_used(interval_ms: u64, guard: Guard, now: Mono) -> Self {
         Self {
             gap_us: gap_us(interval_ms, guard),
@@ -22,12 +22,12 @@ impl MinInterval {
         }
     }
 
-    /// Takes a new interval and keeps the last draw.
+    /// Takes a new interval and keeps the last request.
     pub(super) fn reshape(&mut self, interval_ms: u64, guard: Guard) {
         self.gap_us = gap_us(interval_ms, guard);
     }
 
-    /// The earliest instant, not before `now`, at which a draw is far enough from the last.
+    /// The earliest instant, not before `now`, that is far enough from the last request.
     pub(super) fn ready(&self, now: Mono) -> Mono {
         self.last.plus_us(self.gap_us).max(self.not_before).max(now)
     }
@@ -36,7 +36,7 @@ impl MinInterval {
         self.last = self.last.max(now);
     }
 
-    /// How many draws could be made from `from` up to `to`.
+    /// How many requests could be acquired from `from` up to `to`.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         let first = self.ready(from);
         if first > to {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn draws_are_the_interval_and_the_edge_apart() {
+    fn requests_are_the_interval_and_the_edge_apart() {
         let mut spacing = MinInterval::just_used(100, Guard::default(), Mono(0));
         assert_eq!(spacing.ready(Mono(0)), Mono(150_000));
         spacing.acquire(Mono(150_000));

@@ -1,15 +1,15 @@
 //! The limits of a destination as pure state machines: token bucket, sliding and fixed window,
-//! concurrency, minimum interval. The first three count requests or what they cost.
+//! concurrency, minimum interval. The first three count requests or their costs.
 //!
-//! Promises: what [`LimitBook`] admits keeps every limit as the destination counts it, even when
-//! each request arrives there up to the guard's edge after it was drawn (for which buckets,
-//! [`Guard::covers`] says), and even when it travels for the guard's reach, as long as no more are
-//! on their way than a bucket's burst holds. Several limits apply at once and all must admit. State
-//! is kept in integers, so nothing drifts over days. A `now` that is earlier than one seen before
-//! counts as that one: a clock that steps back opens nothing.
+//! Requests that [`LimitBook`] admits keep every limit as the destination counts it, even if each
+//! request arrives up to the guard's edge after it was acquired ([`Guard::covers`] tells for which
+//! buckets). This also holds for requests that travel for the guard's reach, unless more of them are
+//! in flight than a bucket's burst holds. Several limits apply at once and all must admit. State is
+//! kept in integers, so nothing drifts over days. A `now` that is earlier than a previous one counts
+//! as the previous one: a clock that steps back opens nothing.
 //!
-//! Left to others: waiting, fairness among those who wait, durable windows and closures, and the
-//! clock itself.
+//! Others do the waiting, keep fairness among waiting requests, store windows and closures, and
+//! provide the clock.
 
 mod acquire;
 mod book;

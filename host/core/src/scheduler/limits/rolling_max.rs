@@ -1,8 +1,8 @@
-//! The highest of late: what was the most in the last one to two spans of time, in constant space.
+//! The highest recent value: the maximum of the last one to two spans of time, in constant space.
 
 use crate::time::Mono;
 
-/// The highest value of the present span and of the one before.
+/// The highest value of the current span and of the previous one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RollingMax {
     span_us: u64,
@@ -12,7 +12,7 @@ pub(super) struct RollingMax {
 }
 
 impl RollingMax {
-    /// Nothing yet. A span of 0 counts as a microsecond.
+    /// No values yet. A span of 0 counts as a microsecond.
     pub(super) fn new(span_us: u64) -> Self {
         Self {
             span_us: span_us.max(1),
@@ -31,7 +31,7 @@ impl RollingMax {
         self.current = self.current.max(value);
     }
 
-    /// The highest of late; 0 if there was none.
+    /// The highest recent value; 0 if there was none.
     pub(super) fn recent(&self, now: Mono) -> u64 {
         match now.since_us(self.since) / self.span_us {
             0 => self.current.max(self.previous),
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_counts_for_one_to_two_spans() {
+    fn value_counts_for_one_to_two_spans() {
         let mut peak = RollingMax::new(100);
         peak.note(Mono(0), 7);
         peak.note(Mono(50), 3);

@@ -1,10 +1,10 @@
 //! A sliding window: at most `max` in any window of its length, wherever it begins. A request takes
 //! one, or as many as it costs.
 //!
-//! Each use is remembered with its instant, uses of one instant together, at most `max` of them.
-//! Running totals beside them make every question a binary search. The guard lengthens the window:
-//! two arrivals are at least as far apart as their draws less the edge. A request that is on its
-//! way counts, and its instant is that of its answer, the latest at which it can have arrived.
+//! At most `max` uses are kept with their instants, those of one instant together. Running totals
+//! make every question a binary search. The guard lengthens the window: two arrivals are at least as
+//! far apart as their acquisitions minus the edge. A request in flight counts, too. Its instant is
+//! that of its answer, the latest at which it can have arrived.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ struct Use {
     total: u64,
 }
 
-/// Uses that the destination counts and the host did not make.
+/// Uses that the destination counts but the host did not make.
 #[derive(Clone, Copy, Debug)]
 struct Foreign {
     count: u64,
@@ -37,18 +37,18 @@ pub(super) struct SlidingWindow {
     edge_us: u64,
     uses: VecDeque<Use>,
     total: u64,
-    /// Those of them that are no longer in `uses`.
+    /// Those of them that are not in `uses` any more.
     forgotten: u64,
     in_flight: InFlight,
     /// The highest recent use of the host itself.
     busiest: RollingMax,
     foreign: Option<Foreign>,
-    /// A smaller maximum that the destination told of.
+    /// A smaller maximum that the destination reported.
     observed_max: Option<u64>,
 }
 
 impl SlidingWindow {
-    /// A window without uses. What was used before a restart comes through [`SlidingWindow::restore`].
+    /// A window without uses. [`SlidingWindow::restore`] adds uses from before a restart.
     pub(super) fn new(max: u32, window_ms: u64, guard: Guard) -> Self {
         let mut window = Self {
             max: 0,
@@ -66,7 +66,7 @@ impl SlidingWindow {
         window
     }
 
-    /// Takes new sizes and keeps the uses. Those that the old length had let go stay forgotten.
+    /// Takes new sizes and keeps the uses. Uses that the old length has dropped stay dropped.
     pub(super) fn reshape(&mut self, max: u32, window_ms: u64, guard: Guard) {
         self.max = u64::from(max);
         self.edge_us = guard.edge_ms.saturating_mul(1000);
@@ -89,8 +89,8 @@ impl SlidingWindow {
         self.forget_surplus();
     }
 
-    /// What counts now, for a limit of another kind that takes over: what is under way counts from
-    /// now on.
+    /// The uses that count now, for a limit of another kind that takes over. Requests in flight count
+    /// from now on.
     pub(super) fn uses_now(&mut self, now: Mono) -> Vec<(Mono, u64)> {
         self.reckon(now);
         self.uses()
@@ -113,15 +113,14 @@ impl SlidingWindow {
         self.max
     }
 
-    /// The earliest instant, not before `now`, at which so many have room if what is under way is
-    /// answered now.
+    /// The earliest instant, not before `now`, at which `units` have room if the requests in flight
+    /// are answered now.
     pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
         let max = self.max_now();
         if max == 0 || units > self.max {
             return Mono::FAR;
         }
-        // A request that is larger than all that the destination says it admits goes when the
-        // window is empty.
+        // A request that is larger than the reported maximum goes when the window is empty.
         let allowed = max.saturating_sub(units);
         let window = self.reckoned(now);
         let alone = window.when_alive_at_most(allowed, now);
@@ -134,7 +133,7 @@ impl SlidingWindow {
         beside.min(alone.max(foreign.until))
     }
 
-    /// Uses so many of the window.
+    /// Acquires one request of `units`.
     pub(super) fn acquire(&mut self, now: Mono, units: u64) {
         self.reckon(now);
         if !self.in_flight.sent(now, units) {
@@ -144,7 +143,7 @@ impl SlidingWindow {
             .note(now, self.total - self.forgotten + self.in_flight.total());
     }
 
-    /// The request of so many that was drawn at `drawn` is answered.
+    /// The request of `units` that was acquired at `drawn` is answered.
     pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         self.reckon(now);
         if self.in_flight.arrive(drawn, units) {
@@ -152,8 +151,8 @@ impl SlidingWindow {
         }
     }
 
-    /// The window as it is now. Nobody may have drawn from it since the last of what is under way
-    /// became overdue.
+    /// The window as of `now`. It may be outdated, if a request in flight became overdue since the
+    /// last acquisition.
     fn reckoned(&self, now: Mono) -> Cow<'_, Self> {
         if self.in_flight.oldest_overdue(now).is_none() {
             return Cow::Borrowed(self);
@@ -163,7 +162,7 @@ impl SlidingWindow {
         Cow::Owned(window)
     }
 
-    /// Forgets what has ended, and gives what has been under way for too long its instant.
+    /// Drops uses that have ended, and gives overdue requests their instant.
     fn reckon(&mut self, now: Mono) {
         while let Some((arrived, count)) = self.in_flight.overdue(now) {
             self.use_at(arrived, count);
@@ -179,19 +178,19 @@ impl SlidingWindow {
         self.forget_surplus();
     }
 
-    /// How many draws could be made from `from` up to `to`.
+    /// How many units could be acquired from `from` up to `to`.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         let max = self.max_now();
         let length = self.length_us.saturating_add(1);
         let span = to.since_us(from);
-        // A greedy drawer uses the window up once per whole length; what is still in use at the end
-        // of the rest is missing.
+        // A greedy caller uses the window up once per whole length, minus the uses that still count
+        // at the end of the rest.
         let rest = from.plus_us(span % length);
         let foreign = self
             .foreign
             .filter(|f| f.until > rest)
             .map_or(0, |f| f.count);
-        // What is under way counts for a whole length yet; in a longer span it will have ended.
+        // Requests in flight count for one more length. In a longer span they have ended.
         let window = self.reckoned(from);
         let in_flight = if span < length {
             window.in_flight.total()
@@ -207,11 +206,10 @@ impl SlidingWindow {
         (span / length).saturating_mul(max).saturating_add(free)
     }
 
-    /// Counts what the destination counts beyond the host's own uses, until its reset or for one
-    /// window.
+    /// Counts the destination's uses beyond the host's own, until the reset or for one window.
     ///
-    /// An answer describes the past: when it comes in, the host's own uses of then may have left
-    /// the window. So only what exceeds the host's highest own use of late is news.
+    /// An answer describes the past. When it arrives, the host's own uses of that time may have left
+    /// the window. So only uses beyond the host's highest recent use count as foreign.
     pub(super) fn observe(
         &mut self,
         limit: Option<u64>,
@@ -248,13 +246,13 @@ impl SlidingWindow {
         self.observed_max.map_or(self.max, |m| m.min(self.max))
     }
 
-    /// From when on a use at `at` no longer counts: a microsecond past the window, so that both its
-    /// ends are inside.
+    /// When a use at `at` stops counting: a microsecond past the window, so that both its ends are
+    /// inside.
     fn ends(&self, at: Mono) -> Mono {
         at.plus_us(self.length_us).plus_us(1)
     }
 
-    /// Uses that count at `at`, those under way among them.
+    /// Uses that count at `at`, requests in flight included.
     fn alive(&self, at: Mono) -> u64 {
         self.settled(at) + self.in_flight.total()
     }
@@ -291,7 +289,7 @@ impl SlidingWindow {
         }
     }
 
-    /// Only the newest `max` uses can ever refuse a draw.
+    /// Only the newest `max` uses can ever refuse a request.
     fn forget_surplus(&mut self) {
         while self
             .uses
@@ -316,7 +314,7 @@ mod tests {
     const SECOND: u64 = 1_000_000;
 
     #[test]
-    fn the_guard_lengthens_the_window() {
+    fn guard_lengthens_the_window() {
         let mut window = SlidingWindow::new(2, 1000, Guard::default());
         for at in [Mono(0), Mono(10)] {
             window.acquire(at, 1);
@@ -331,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_instant_of_a_use_is_that_of_its_answer() {
+    fn use_counts_from_its_answer() {
         let mut window = SlidingWindow::new(
             2,
             1000,
@@ -359,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_hang_do_not_hold_it_shut_for_ever() {
+    fn hanging_requests_do_not_close_the_window_forever() {
         let mut window = SlidingWindow::new(
             2,
             1000,
@@ -384,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn it_slides() {
+    fn window_slides() {
         let mut window = SlidingWindow::new(2, 1000, Guard::NONE);
         window.acquire(Mono(0), 1);
         window.acquire(Mono(900_000), 1);
@@ -407,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn others_uses_count_until_the_reset_and_stale_news_does_not() {
+    fn foreign_uses_count_until_the_reset_and_stale_reports_do_not() {
         let mut window = SlidingWindow::new(10, 1000, Guard::NONE);
         window.observe(None, Some(0), Some(300), Mono(0));
         assert_eq!(window.ready(Mono(0), 1), Mono(300_000));
@@ -430,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_limit_is_taken_and_a_larger_one_is_not() {
+    fn reported_limit_counts_only_if_smaller() {
         let mut window = SlidingWindow::new(10, 1000, Guard::NONE);
         window.observe(Some(4), None, None, Mono(0));
         assert_eq!(window.available(Mono(0), Mono(0)), 4);
@@ -439,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_takes_as_many_uses_as_it_costs() {
+    fn request_takes_as_many_uses_as_it_costs() {
         let mut window = SlidingWindow::new(
             10,
             1000,
@@ -479,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_horizon_counts_every_turn_of_the_window() {
+    fn long_horizon_counts_every_turn_of_the_window() {
         let mut window = SlidingWindow::new(3, 1, Guard::NONE);
         window.acquire(Mono(0), 1);
         let mut greedy = window.clone();

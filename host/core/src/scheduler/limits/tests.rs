@@ -153,7 +153,7 @@ proptest! {
 
     /// The worst case: all that can be drawn is drawn, and each request travels as long as hurts.
     #[test]
-    fn a_greedy_drawer_with_any_delay_breaks_no_limit(kind in kinds(), travel in prop::collection::vec(0..EDGE_US, 50)) {
+    fn greedy_caller_with_any_delay_breaks_no_limit(kind in kinds(), travel in prop::collection::vec(0..EDGE_US, 50)) {
         let drawn = greedy(&[kind], Guard::default(), 3);
         let arrivals = plain(drawn.iter().zip(travel.iter().cycle()).map(|(at, t)| at.0 + t).take(400).collect());
         prop_assert_eq!(broken_by(kind, &arrivals), None);
@@ -161,7 +161,7 @@ proptest! {
 
     /// Requests that cost differently, up to all that a limit holds, delayed inside the edge.
     #[test]
-    fn whatever_requests_cost_no_limit_is_broken(
+    fn costs_of_any_size_break_no_limit(
         kind in kinds(),
         costs in prop::collection::vec((1..=100_u32, 0..EDGE_US, prop_oneof![3 => Just(0_u64), 1 => 0..500_000_u64]), 1..300),
     ) {
@@ -203,7 +203,7 @@ proptest! {
     /// each arrives at any instant before its answer, and its answer comes within the guard's
     /// reach.
     #[test]
-    fn no_stall_on_the_way_breaks_a_limit(
+    fn stalls_on_the_way_break_no_limit(
         rate in 1..400_u32,
         burst in 1..60_u32,
         (max, window_ms) in (1..40_u32, 1..5000_u64),
@@ -248,7 +248,7 @@ proptest! {
     }
 
     #[test]
-    fn a_refusal_names_the_earliest_instant(kinds in prop::collection::vec(kinds(), 1..4), attempts in attempts()) {
+    fn refusal_names_the_earliest_instant(kinds in prop::collection::vec(kinds(), 1..4), attempts in attempts()) {
         let (mut book, keys) = book_of(&kinds, Guard::default());
         let mut now = 0;
         for (gap, ..) in attempts {
@@ -272,7 +272,7 @@ proptest! {
     }
 
     #[test]
-    fn headroom_of_one_limit_is_what_a_greedy_drawer_gets(kind in kinds(), warm_us in 0..5_000_000_u64, horizon_ms in 0..1000_u64) {
+    fn headroom_of_one_limit_is_what_a_greedy_caller_gets(kind in kinds(), warm_us in 0..5_000_000_u64, horizon_ms in 0..1000_u64) {
         let (mut book, keys) = book_of(&[kind], Guard::default());
         while let Ok(draw) = book.try_acquire(&charges(&keys), Mono(warm_us / 2)) {
             book.release(draw, Mono(warm_us / 2));
@@ -292,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn no_observation_opens_anything(
+    fn observations_open_nothing(
         kind in kinds(),
         gaps in prop::collection::vec((0..200_000_u64, 0..50_u64, 0..50_u64, 0..3000_u64), 1..100),
     ) {
@@ -317,7 +317,7 @@ proptest! {
 }
 
 #[test]
-fn a_greedy_drawer_reaches_95_percent_of_the_possible() {
+fn greedy_caller_reaches_95_percent_of_the_possible() {
     let bucket = |rate, burst| LimitKind::TokenBucket {
         rate,
         per_ms: 1000,

@@ -1,23 +1,23 @@
 //! A token bucket: at most `rate · w + burst` in any `w`. A request takes one token, or as many as
 //! it costs.
 //!
-//! The level is counted in grains so small that a microsecond yields a whole number of them: exact
-//! for ever, O(1) a draw. Why the guard holds: requests that arrive within `w` were drawn within `w
-//! + edge`. Of those the bucket admits at most `rate · (w + edge) + burst - rate · edge`, which is
-//! the limit.
+//! The level is counted in grains that are small enough for a microsecond to yield a whole number of
+//! them. So it stays exact forever, and a request costs O(1). The guard holds because requests that
+//! arrive within `w` were acquired within `w + edge`. Of those the bucket admits at most `rate · (w +
+//! edge) + burst - rate · edge`, which is the limit.
 //!
-//! A request may cost more than the burst that the guard leaves, up to the whole burst. While
-//! nothing is on its way the level goes on rising past what is left, so such a request only waits a
-//! little longer. Whatever a draw takes, it takes from a level that is cut first, if need be into
-//! debt; so the sum above holds for any mix of costs: with draws `n1 … nk`, `nk ≤ burst - rate ·
-//! edge - n1 - … + rate · (tk - t1)`.
+//! A request may cost more than the burst that the guard leaves, up to the whole burst. While nothing
+//! is in flight, the level rises past the guard's cut, so such a request only waits a little longer.
+//! A request takes its tokens from a level that is cut first, and may leave a debt. So the sum above
+//! holds for any mix of costs: for requests `n1 … nk`, `nk ≤ burst - rate · edge - n1 - … + rate ·
+//! (tk - t1)`.
 //!
-//! A request may travel longer than the edge. So each one that is on its way keeps its place in the
-//! bucket: the capacity is smaller by what it took until the answer shows that it has arrived, as
-//! if it were to arrive only then. Should all of them arrive at once, together with what is drawn
-//! by then, the burst still holds them. The capacity for one request (the costliest of late) always
-//! remains, so that a destination that answers slowly gets its whole rate; what is on its way, and
-//! such a request beside it, may then be more than the burst holds, and is beyond this.
+//! A request may travel longer than the edge. So each request in flight keeps its place in the
+//! bucket: its tokens reduce the capacity until its answer shows that it has arrived, as if it
+//! arrived only then. If all of them arrive at once, together with the requests acquired by then,
+//! the burst still holds them. The capacity for one request (the costliest recent one) always
+//! remains, so that a destination that answers slowly gets its whole rate. The requests in flight
+//! and this one may then exceed the burst. The bucket does not prevent that.
 
 use super::in_flight::InFlight;
 use super::kind::Guard;
@@ -26,7 +26,7 @@ use crate::time::Mono;
 
 const MILLION: i128 = 1_000_000;
 
-/// A bucket's sizes, the guard included, in grains.
+/// A bucket's sizes in grains, the guard included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     /// Grains that arrive in a microsecond.
@@ -64,17 +64,17 @@ pub(super) struct TokenBucket {
     shape: Shape,
     /// Below zero after a request that cost more than the guard leaves of the burst.
     level: i128,
-    /// When the level was reckoned.
+    /// The instant of the level.
     at: Mono,
-    /// A smaller burst that the destination told of, in tokens.
+    /// A smaller burst that the destination reported, in tokens.
     observed_burst: Option<u64>,
     in_flight: InFlight,
-    /// The most tokens that a request took in the last one to two times the guard's reach.
+    /// The highest recent cost of a request, in tokens.
     costliest: RollingMax,
 }
 
 impl TokenBucket {
-    /// An empty bucket. Nothing is known of what was sent before, so it has to fill first.
+    /// An empty bucket. Earlier requests are unknown, so it has to fill first.
     pub(super) fn empty(rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) -> Self {
         let shape = Shape::of(rate, per_ms, burst, guard);
         Self {
@@ -87,8 +87,7 @@ impl TokenBucket {
         }
     }
 
-    /// Takes new sizes. The tokens at hand stay, rounded down to millionths and cut to the new
-    /// capacity.
+    /// Takes new sizes. The tokens stay, rounded down to millionths and cut to the new capacity.
     pub(super) fn reshape(&mut self, rate: u32, per_ms: u64, burst: u32, guard: Guard, now: Mono) {
         let millionths = self
             .standing(now)
@@ -110,7 +109,7 @@ impl TokenBucket {
         self.shape.burst
     }
 
-    /// The earliest instant, not before `now`, at which so many tokens are there, if nothing is
+    /// The earliest instant, not before `now`, at which the bucket holds `units` tokens if nothing is
     /// answered before.
     pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
         if units > self.most() {
@@ -118,7 +117,7 @@ impl TokenBucket {
         }
         let needed = self.grains(units.min(self.burst()));
         let (mut at, (mut level, mut in_flight)) = (now, self.standing(now));
-        // What is on its way keeps the level down until it counts as arrived.
+        // Requests in flight keep the level down until they count as arrived.
         for (arrived, its_units) in self
             .in_flight
             .arrivals()
@@ -154,13 +153,13 @@ impl TokenBucket {
         self.costliest.note(now, units);
     }
 
-    /// The request of so many tokens that was drawn at `drawn` is answered.
+    /// The request of `units` tokens that was acquired at `drawn` is answered.
     pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         self.reckon(now);
         self.in_flight.arrive(drawn, units);
     }
 
-    /// How many tokens could be drawn from `from` up to `to`, one by one.
+    /// How many tokens could be acquired from `from` up to `to`, one by one.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         let (level, in_flight) = self.standing(from);
         let grains = level
@@ -169,8 +168,8 @@ impl TokenBucket {
         u64::try_from(grains.max(0) / self.shape.token).unwrap_or(u64::MAX)
     }
 
-    /// Cuts the level to what the destination says is left, and the capacity to the limit it says
-    /// it has.
+    /// Cuts the level to the remaining tokens that the destination reports, and the capacity to its
+    /// reported limit.
     pub(super) fn observe(&mut self, limit: Option<u64>, remaining: Option<u64>, now: Mono) {
         if let Some(limit) = limit.filter(|l| *l > 0) {
             self.observed_burst = Some(limit);
@@ -180,15 +179,15 @@ impl TokenBucket {
         self.level = self.level.min(left);
     }
 
-    /// Brings the level up to `now`, and lets go of what has been under way for too long.
+    /// Brings the level up to `now`, and drops overdue requests.
     fn reckon(&mut self, now: Mono) {
         (self.level, _) = self.standing(now);
         self.at = self.at.max(now);
         while self.in_flight.overdue(now).is_some() {}
     }
 
-    /// The level at `now`, and what is still on its way then. What counts as arrived before lets
-    /// the level rise from there on.
+    /// The level at `now` and the tokens in flight then. Once a request counts as arrived, the level
+    /// rises further.
     fn standing(&self, now: Mono) -> (i128, u64) {
         let (mut at, mut level, mut in_flight) = (self.at, self.level, self.in_flight.total());
         let overdue = self
@@ -214,13 +213,13 @@ impl TokenBucket {
         self.shape.token.saturating_mul(i128::from(tokens))
     }
 
-    /// The burst in tokens: the destination's own, or a smaller one that it told of.
+    /// The burst in tokens, or a smaller one that the destination reported.
     fn burst(&self) -> u64 {
         self.observed_burst
             .map_or(self.shape.burst, |observed| observed.min(self.shape.burst))
     }
 
-    /// How far the level rises: past the guard's cut only while nothing is on its way.
+    /// The highest level: past the guard's cut only while nothing is in flight.
     fn ceiling(&self, in_flight: u64, now: Mono) -> i128 {
         if in_flight == 0 {
             self.grains(self.burst()).max(self.shape.token)
@@ -229,7 +228,7 @@ impl TokenBucket {
         }
     }
 
-    /// What is left of the burst, with so many tokens on their way.
+    /// The rest of the burst with this many tokens in flight.
     fn capacity(&self, in_flight: u64, now: Mono) -> i128 {
         let whole = self.shape.capacity.min(self.grains(self.burst()));
         let one_request = self.grains(self.costliest.recent(now)).min(whole);
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_empty_and_fills_to_the_burst_less_what_arrives_in_the_edge() {
+    fn bucket_starts_empty_and_fills_to_the_burst_minus_the_edge() {
         let mut bucket = TokenBucket::empty(20, 1000, 5, Guard::default(), Mono(0));
         assert_eq!(
             bucket.ready(Mono(0), 1),
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_in_a_million_steps() {
+    fn level_stays_exact_in_a_million_steps() {
         let mut bucket = TokenBucket::empty(7, 3_600_000, 2, Guard::NONE, Mono(0));
         let mut count = 0;
         // A week in steps that divide nothing evenly, looked at and drawn from all the while.
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observation_cuts_and_never_adds() {
+    fn observation_cuts_and_never_adds() {
         let mut bucket = TokenBucket::empty(10, 1000, 8, Guard::NONE, Mono(0));
         let later = Mono(10 * SECOND);
         bucket.observe(None, Some(3), later);
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_keeps_its_place_in_the_burst() {
+    fn requests_in_flight_keep_their_place_in_the_burst() {
         let guard = Guard {
             reach_ms: 1000,
             ..Guard::NONE
@@ -345,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_destination_gets_its_whole_rate() {
+    fn slow_destination_gets_its_whole_rate() {
         let guard = Guard {
             reach_ms: 60_000,
             ..Guard::NONE
@@ -360,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_takes_as_many_tokens_as_it_costs() {
+    fn request_takes_as_many_tokens_as_it_costs() {
         let mut bucket = TokenBucket::empty(10, 1000, 20, Guard::NONE, Mono(0));
         assert_eq!(bucket.ready(Mono(0), 15), Mono(3 * SECOND / 2));
         let full = Mono(10 * SECOND);
@@ -375,8 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guard_cuts_from_the_burst_is_waited_for_by_a_request_that_needs_it_and_owed_afterwards()
-     {
+    fn costly_request_waits_for_the_cut_part_of_the_burst_and_owes_it() {
         let guard = Guard {
             edge_ms: 100,
             ..Guard::NONE
@@ -394,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_costly_request_waits_until_what_is_under_way_has_arrived() {
+    fn costly_request_waits_until_requests_in_flight_have_arrived() {
         let guard = Guard {
             reach_ms: 1000,
             ..Guard::NONE
@@ -416,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_destination_gets_its_whole_rate_of_costly_requests_too() {
+    fn slow_destination_gets_its_whole_rate_of_costly_requests() {
         let guard = Guard {
             reach_ms: 60_000,
             ..Guard::NONE
@@ -437,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn one_costly_request_does_not_free_the_cheap_ones_that_come_later() {
+    fn costly_request_does_not_free_later_cheap_ones() {
         let guard = Guard {
             reach_ms: 1000,
             ..Guard::NONE
@@ -460,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_nothing_admits_nothing() {
+    fn zero_rate_admits_nothing() {
         let bucket = TokenBucket::empty(0, 1000, 5, Guard::NONE, Mono(0));
         assert_eq!(bucket.ready(Mono(SECOND), 1), Mono::FAR);
     }

@@ -1,24 +1,24 @@
-//! How much of its limits a connection uses: the requests made, against those of a greedy limiter
+//! How much of its limits a connection uses: the requests made, compared to those of a greedy limiter
 //! without a guard.
 
 use super::kind::{Guard, LimitKind};
 use super::limit::Limit;
 use crate::time::{Mono, WallOffset};
 
-/// Below this many requests no charge is given: start and end weigh too much.
+/// Below this number of requests the share is not reported: start and end weigh too much.
 pub const MIN_JUDGED_REQUESTS: u64 = 500;
 
-/// Steps that the shadow takes one by one between two reports; beyond, it reckons in one go.
+/// The most steps that the shadow takes one by one between two reports. The rest is one calculation.
 const SHADOW_STEPS_MAX: u32 = 100_000;
 
-/// Measures the charge of the possible requests that were made.
+/// Measures the share of the possible requests that were made.
 ///
-/// The possible is what a shadow with the same limits, without a guard and just as empty at the
-/// start, draws as soon as it can while there is demand. Each of its requests costs what the real
-/// ones cost on average; until the first of them is known, it draws nothing from limits that count
-/// a cost. There is demand while a job could be sent but for these limits. Closures bind the shadow
-/// too. What is made while there is no demand, during a closure, or while a concurrency limit is
-/// full counts as possible one to one: at such times it is not the limiter that decides.
+/// A shadow has the same limits, without a guard and equally empty at the start, and acquires
+/// requests as soon as it can while there is demand. Its requests are the possible ones. Each costs
+/// the average of the real requests; until the first cost is known, the shadow acquires nothing from
+/// limits that count a cost. There is demand while only these limits keep a job from being sent.
+/// Closures bind the shadow, too. Requests that are made without demand, during a closure, or while
+/// a concurrency limit is full count as possible, because the limiter does not decide at such times.
 #[derive(Clone, Debug)]
 pub struct UsageMeter {
     shadow: Vec<Shadow>,
@@ -84,8 +84,8 @@ impl Cost {
 }
 
 impl UsageMeter {
-    /// A meter of these limits, with empty buckets at `now`. Those at a place in `costing` count
-    /// what requests cost.
+    /// A meter of these limits, with empty buckets at `now`. The limits at the positions in `costing`
+    /// count costs.
     #[must_use]
     pub fn new(kinds: &[LimitKind], costing: &[usize], now: Mono, offset: WallOffset) -> Self {
         // A concurrency limit has no rate of its own, and an interval of 0 is none.
@@ -119,13 +119,13 @@ impl UsageMeter {
         }
     }
 
-    /// From now on there is demand, or none.
+    /// Whether there is demand from now on.
     pub fn demand(&mut self, now: Mono, demand: bool) {
         self.advance(now);
         self.demand = demand;
     }
 
-    /// How wall time relates to the monotonic clock from now on.
+    /// Sets how wall time relates to the monotonic clock.
     pub fn set_wall(&mut self, now: Mono, offset: WallOffset) {
         self.advance(now);
         for shadow in &mut self.shadow {
@@ -133,8 +133,8 @@ impl UsageMeter {
         }
     }
 
-    /// A request is made now, and takes so many units of each of the meter's limits, in their
-    /// order; one of those that are missing.
+    /// A request is made now and takes `units` of the meter's limits, in their order; 1 of those that
+    /// are missing.
     pub fn acquired(&mut self, now: Mono, units: &[u32]) {
         self.advance(now);
         self.requests += 1;
@@ -155,13 +155,13 @@ impl UsageMeter {
         self.closed_until = self.closed_until.max(until);
     }
 
-    /// From now on a concurrency limit is full, or none is.
+    /// Whether a concurrency limit is full from now on.
     pub fn saturated(&mut self, now: Mono, saturated: bool) {
         self.advance(now);
         self.saturated = saturated;
     }
 
-    /// Reckons up to `now`. Every report does this by itself; do it before reading.
+    /// Counts up to `now`. Each report does this first; call it before reading.
     pub fn advance(&mut self, now: Mono) {
         let now = now.max(self.at);
         if let Some(from) = self.shadow_draws_from().filter(|from| *from <= now) {
@@ -183,15 +183,15 @@ impl UsageMeter {
         self.possible
     }
 
-    /// The charge that was used, 1 being all; none below [`MIN_JUDGED_REQUESTS`].
+    /// The share that was used, with 1 as all of it. `None` below [`MIN_JUDGED_REQUESTS`].
     #[must_use]
     pub fn used(&self) -> Option<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "a charge need not be exact")]
-        let charge = self.requests as f64 / self.possible.max(1) as f64;
-        (self.requests >= MIN_JUDGED_REQUESTS).then_some(charge)
+        #[expect(clippy::cast_precision_loss, reason = "the share need not be exact")]
+        let share = self.requests as f64 / self.possible.max(1) as f64;
+        (self.requests >= MIN_JUDGED_REQUESTS).then_some(share)
     }
 
-    /// From when on the shadow draws by itself, as things stand.
+    /// From when on the shadow acquires requests, in the current state.
     fn shadow_draws_from(&self) -> Option<Mono> {
         let known = self.shadow.iter().all(|shadow| shadow.cost.is_known());
         (self.demand && !self.saturated && known && !self.shadow.is_empty())
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn only_intervals_of_demand_count() {
+    fn possible_counts_only_intervals_of_demand() {
         let mut meter = meter_of(&[RATE]);
         meter.advance(at(10));
         assert_eq!(meter.possible(), 0);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_concurrency_limit_is_full_only_what_is_drawn_was_possible() {
+    fn full_concurrency_limit_makes_only_acquired_requests_possible() {
         let mut meter = meter_of(&[RATE, LimitKind::Concurrency { max: 2 }]);
         meter.demand(at(0), true);
         meter.saturated(at(0), true);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_on_the_pace_all_that_is_drawn_was_possible() {
+    fn possible_equals_acquired_without_a_limit_on_the_pace() {
         let mut meter = meter_of(&[
             LimitKind::Concurrency { max: 2 },
             LimitKind::MinInterval { interval_ms: 0 },
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn no_share_below_the_least_that_is_judged() {
+    fn used_is_unknown_below_the_judged_minimum() {
         let mut meter = meter_of(&[RATE]);
         draws(&mut meter, at(1), 499);
         assert_eq!(meter.used(), None);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_silence_costs_bounded_work() {
+    fn long_silence_costs_bounded_work() {
         let fast = LimitKind::TokenBucket {
             rate: 1_000_000,
             per_ms: 1,

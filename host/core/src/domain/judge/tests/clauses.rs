@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_channels_rules_bind_rejected_and_retryable() {
+fn channel_rules_bind_rejected_and_retryable() {
     let channel = RetryRules {
         success_on: vec!["E_SAME".into()],
         retry_on: vec!["some.code".into()],
@@ -68,7 +68,7 @@ fn unknown_never_becomes_better_by_rules_or_status() {
 }
 
 #[test]
-fn a_408_or_5xx_on_a_write_is_a_lost_answer_unless_idempotent() {
+fn status_408_or_5xx_on_a_write_is_a_lost_answer_unless_idempotent() {
     for status in [408, 500, 503] {
         let item = input(retryable(Some(status)));
         let repeated = again(judge(item.clone()));
@@ -109,7 +109,7 @@ fn a_408_or_5xx_on_a_write_is_a_lost_answer_unless_idempotent() {
 }
 
 #[test]
-fn a_retryable_without_a_refusal_is_a_lost_answer_unless_idempotent() {
+fn retryable_without_a_refusal_is_a_lost_answer_unless_idempotent() {
     let told = RetryRules {
         retry_on: vec!["some.code".into(), "2xx".into()],
         ..rules().clone()
@@ -156,7 +156,7 @@ fn a_retryable_without_a_refusal_is_a_lost_answer_unless_idempotent() {
 }
 
 #[test]
-fn a_423_425_or_429_is_transient_and_proves_that_nothing_was_applied() {
+fn status_423_425_or_429_is_transient_and_proves_that_nothing_was_applied() {
     for status in [423, 425, 429] {
         for outcome in [retryable(Some(status)), rejected(status)] {
             let again = again(judge(JudgeInput {
@@ -169,7 +169,7 @@ fn a_423_425_or_429_is_transient_and_proves_that_nothing_was_applied() {
 }
 
 #[test]
-fn a_401_costs_no_attempt_and_drops_the_credential() {
+fn status_401_costs_no_attempt_and_drops_the_credential() {
     for outcome in [retryable(Some(401)), rejected(401)] {
         let again = again(judge(JudgeInput {
             attempts_before: 99,
@@ -185,7 +185,7 @@ fn a_401_costs_no_attempt_and_drops_the_credential() {
 }
 
 #[test]
-fn a_401_on_a_connection_that_works_is_the_items_and_ends() {
+fn status_401_on_a_working_connection_is_the_items_and_ends() {
     for outcome in [retryable(Some(401)), rejected(401)] {
         let item = JudgeInput {
             credential: CredentialCheck::Works,
@@ -216,7 +216,7 @@ fn a_401_on_a_connection_that_works_is_the_items_and_ends() {
 }
 
 #[test]
-fn a_403_on_a_connection_that_is_refused_waits_unspent() {
+fn status_403_on_a_refused_connection_waits_unspent() {
     let refused = |credential| {
         judge(JudgeInput {
             attempts_before: 99,
@@ -233,7 +233,7 @@ fn a_403_on_a_connection_that_is_refused_waits_unspent() {
 }
 
 #[test]
-fn a_404_on_delete_is_success() {
+fn status_404_on_delete_is_success() {
     let verdict = judge(JudgeInput {
         action: Action::Delete,
         ..input(rejected(404))
@@ -249,7 +249,7 @@ fn a_404_on_delete_is_success() {
 }
 
 #[test]
-fn a_404_or_410_on_update_goes_as_upsert_where_that_is_declared() {
+fn status_404_or_410_on_update_becomes_a_declared_upsert() {
     for status in [404, 410] {
         let update = JudgeInput {
             action: Action::Update,
@@ -281,7 +281,7 @@ fn a_404_or_410_on_update_goes_as_upsert_where_that_is_declared() {
 }
 
 #[test]
-fn a_413_halves_the_batch_and_rejects_when_alone() {
+fn status_413_halves_the_batch_and_rejects_when_alone() {
     let halved = again(judge(JudgeInput {
         batch_size: 2,
         ..input(rejected(413))
@@ -291,7 +291,7 @@ fn a_413_halves_the_batch_and_rejects_when_alone() {
 }
 
 #[test]
-fn other_4xx_reject_the_item_and_403_does_not_park() {
+fn status_4xx_rejects_the_item_and_403_does_not_park() {
     for status in [400, 403, 404, 409, 422] {
         assert_eq!(
             judge(input(rejected(status))),
@@ -301,7 +301,7 @@ fn other_4xx_reject_the_item_and_403_does_not_park() {
 }
 
 #[test]
-fn a_connector_that_calls_a_500_a_refusal_is_believed() {
+fn connector_that_calls_a_500_a_refusal_is_believed() {
     assert_eq!(
         judge(input(rejected(500))),
         Verdict::Rejected(problem().status(500))

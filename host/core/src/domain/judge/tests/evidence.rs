@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn a_lost_answer_is_not_hidden_behind_retryable() {
+fn lost_answer_is_not_hidden_behind_retryable() {
     let hidden = JudgeInput {
         evidence: LOST,
         ..input(retryable(None))
@@ -27,7 +27,7 @@ fn a_lost_answer_is_not_hidden_behind_retryable() {
 }
 
 #[test]
-fn a_lost_answer_is_not_hidden_behind_not_attempted() {
+fn lost_answer_is_not_hidden_behind_not_attempted() {
     let hidden = JudgeInput {
         evidence: LOST,
         advanced: false,
@@ -46,7 +46,7 @@ fn a_lost_answer_is_not_hidden_behind_not_attempted() {
 }
 
 #[test]
-fn a_lost_answer_is_not_hidden_behind_a_call_error() {
+fn lost_answer_is_not_hidden_behind_a_call_error() {
     let errors = [
         CallError::AuthExpired(problem()),
         CallError::AuthRejected(problem()),
@@ -120,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn what_may_have_been_applied_is_never_forgotten(
+    fn possible_application_is_never_forgotten(
         outcome in any_outcome(),
         (action, idempotent, declares_upsert) in (prop::sample::select(Action::ALL.to_vec()), any::<bool>(), any::<bool>()),
         (write_left, lost, advanced, guest_failed) in any::<(bool, bool, bool, bool)>(),

@@ -21,7 +21,7 @@ fn ended(input: LostAnswer<'_>) -> Verdict {
 }
 
 #[test]
-fn nothing_is_decided_before_the_connector_was_asked() {
+fn lost_answer_waits_until_the_connector_was_asked() {
     let lost = JudgeInput {
         reconciles: true,
         evidence: LOST,
@@ -69,7 +69,7 @@ fn nothing_is_decided_before_the_connector_was_asked() {
 }
 
 #[test]
-fn what_arrived_is_settled() {
+fn lost_answer_that_arrived_is_settled() {
     let delivered = Outcome::Delivered {
         remotes: vec![remote()],
         changed: true,
@@ -100,7 +100,7 @@ fn what_arrived_is_settled() {
 }
 
 #[test]
-fn what_did_not_arrive_is_repeated_whatever_the_action_while_attempts_are_left() {
+fn lost_answer_that_did_not_arrive_is_repeated_for_any_action() {
     assert_eq!(
         judge_lost_answer(found(Some(Outcome::NotAttempted))),
         AfterLostAnswer::Repeats { answer_lost: false }
@@ -115,7 +115,7 @@ fn what_did_not_arrive_is_repeated_whatever_the_action_while_attempts_are_left()
 }
 
 #[test]
-fn what_nobody_can_tell_follows_the_rules_without_asking() {
+fn lost_answer_without_a_finding_follows_the_idempotency_rule() {
     let vague = [
         None,
         Some(Outcome::Unknown(problem())),

@@ -101,7 +101,7 @@ fn credential_refused_parks_the_connection_and_the_items_wait() {
 }
 
 #[test]
-fn an_expired_credential_is_made_anew_and_a_fresh_one_counts_for_the_circuit() {
+fn expired_credential_is_renewed_and_a_fresh_one_counts_for_the_circuit() {
     let effect = |credential, credential_fresh| {
         let frame = CallFrame {
             credential,
@@ -161,7 +161,7 @@ fn unavailable_counts_for_the_circuit_and_nothing_is_sent_before_the_time_named(
 }
 
 #[test]
-fn the_hosts_own_want_of_room_says_nothing_about_the_connection() {
+fn missing_room_on_the_host_says_nothing_about_the_connection() {
     let verdict = judge_call(CallError::NotRun(problem()), frame(QUIET, 50));
     assert_eq!(
         (&verdict.connection, verdict.guest_failed),

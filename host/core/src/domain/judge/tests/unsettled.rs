@@ -175,7 +175,7 @@ fn accepted_is_left_to_the_caller() {
 }
 
 #[test]
-fn a_refused_batch_goes_again_unspent_and_is_rejected_when_alone() {
+fn refused_batch_goes_again_unspent_and_is_rejected_when_alone() {
     let refused =
         |batch_size| judge_call(CallError::BatchRefused(problem()), frame(WROTE, batch_size));
     let many = refused(50);
@@ -208,7 +208,7 @@ fn unsupported_is_rejected() {
 }
 
 #[test]
-fn a_missing_index_is_never_success() {
+fn missing_index_is_never_success() {
     assert_eq!(missing_outcome(QUIET), Outcome::NotAttempted);
     assert!(matches!(missing_outcome(WROTE), Outcome::Unknown(_)));
     assert!(matches!(missing_outcome(LOST), Outcome::Unknown(_)));
