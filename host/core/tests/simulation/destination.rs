@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::scheduler::LimitForecast;
-use egression_core::scheduler::limits::{Acquired, Charge, Guard, LimitBook, LimitKey, LimitKind};
+use egression_core::scheduler::limits::{
+    Acquisition, Charge, Guard, LimitBook, LimitKey, LimitKind,
+};
 use egression_core::time::Mono;
 
 /// How far admission looks ahead.
@@ -48,7 +50,7 @@ impl Destination {
         &mut self,
         connection: ConnectionId,
         now: Mono,
-    ) -> Result<Acquired, Mono> {
+    ) -> Result<Acquisition, Mono> {
         let keys = self.bound[&connection].iter().cloned();
         let charges: Vec<Charge> = keys.map(Charge::one).collect();
         self.book
@@ -56,7 +58,7 @@ impl Destination {
             .map_err(|refusal| refusal.until)
     }
 
-    pub(crate) fn finish(&mut self, draw: Acquired, now: Mono) {
+    pub(crate) fn finish(&mut self, draw: Acquisition, now: Mono) {
         self.book.release(draw, now);
     }
 

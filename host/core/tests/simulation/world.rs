@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::state::JobState;
-use egression_core::scheduler::limits::Acquired;
+use egression_core::scheduler::limits::Acquisition;
 use egression_core::scheduler::{
     AfterCall, Availability, Claim, ConnectionRules, Head, LaneKey, Need, Scheduler,
     SchedulerBounds,
@@ -90,7 +90,7 @@ impl Event {
 pub(crate) struct Call {
     pub(crate) claim: Claim,
     pub(crate) sent: Vec<Head>,
-    pub(crate) draw: Option<Acquired>,
+    pub(crate) draw: Option<Acquisition>,
 }
 
 #[derive(Debug)]

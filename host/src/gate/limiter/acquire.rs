@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use egression_core::scheduler::limits::{Acquired, Charge, LimitKey, Refusal};
+use egression_core::scheduler::limits::{Acquisition, Charge, LimitKey, Refusal};
 use egression_core::time::Mono;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as FairLock;
@@ -42,7 +42,7 @@ pub enum Refused {
 pub struct Acquired {
     limiter: Arc<Limiter>,
     owner: String,
-    draw: Option<Acquired>,
+    draw: Option<Acquisition>,
 }
 
 impl Drop for Acquired {

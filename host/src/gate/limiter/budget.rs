@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use egression_core::scheduler::limits::{
-    Acquired, Charge, Guard, LimitBook, LimitKey, LimitKind, Refusal, UsageMeter,
+    Acquisition, Charge, Guard, LimitBook, LimitKey, LimitKind, Refusal, UsageMeter,
 };
 use egression_core::time::{Mono, WallOffset};
 
@@ -209,7 +209,7 @@ impl Budget {
         owner: &str,
         shares: &[Charge],
         now: Mono,
-    ) -> Result<(Acquired, Vec<WindowUse>), Refusal> {
+    ) -> Result<(Acquisition, Vec<WindowUse>), Refusal> {
         let draw = self.book.try_acquire(shares, now)?;
         let mut used = Vec::new();
         for Charge { key, units } in shares {
@@ -249,7 +249,7 @@ impl Budget {
         }
     }
 
-    pub fn finish(&mut self, owner: &str, draw: Acquired, now: Mono) {
+    pub fn finish(&mut self, owner: &str, draw: Acquisition, now: Mono) {
         self.book.release(draw, now);
         self.note_saturation(owner, now);
     }

@@ -7,7 +7,7 @@ use crate::time::Mono;
 /// One request, admitted by all its limits. Give it to [`LimitBook::release`] once it is answered.
 #[derive(Debug)]
 #[must_use = "it holds its slots of concurrency limits until it is released"]
-pub struct Acquired {
+pub struct Acquisition {
     pub at: Mono,
     /// Its charges, with the generations of their limits.
     from: Vec<(Charge, u64)>,
@@ -39,7 +39,7 @@ impl LimitBook {
     /// # Errors
     /// If a limit has no room or is closed, with the instant at which all could admit. This is never
     /// for a request that costs more than a limit ever admits ([`Self::exceeds`]).
-    pub fn try_acquire(&mut self, charges: &[Charge], now: Mono) -> Result<Acquired, Refusal> {
+    pub fn try_acquire(&mut self, charges: &[Charge], now: Mono) -> Result<Acquisition, Refusal> {
         let now = self.pass(now);
         if let Some(refusal) = self.refusal(charges, now) {
             return Err(refusal);
@@ -54,7 +54,7 @@ impl LimitBook {
                 from.push((charge.clone(), entry.generation));
             }
         }
-        Ok(Acquired { at: now, from })
+        Ok(Acquisition { at: now, from })
     }
 
     /// Why such a request is not admitted now; `None`: it is.
@@ -84,7 +84,7 @@ impl LimitBook {
     }
 
     /// Ends a request at `now`: its slots are free again, and it counts as arrived.
-    pub fn release(&mut self, acquired: Acquired, now: Mono) {
+    pub fn release(&mut self, acquired: Acquisition, now: Mono) {
         let now = self.pass(now);
         for (charge, generation) in acquired.from {
             if let Some(entry) = self

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::acquire::{Acquired, Headroom, Refusal};
+use super::acquire::{Acquisition, Headroom, Refusal};
 use super::book::LimitBook;
 use super::kind::{Charge, Guard, LimitKey, LimitKind};
 use crate::time::Mono;
@@ -241,7 +241,7 @@ fn window_keeps_its_uses_when_its_anchor_changes() {
         anchor: crate::time::Wall(0),
     };
     let (mut book, keys) = book(&[("window", window)]);
-    let draws: Vec<Acquired> = (0..6)
+    let draws: Vec<Acquisition> = (0..6)
         .map(|i| book.try_acquire(&charges(&keys), Mono(i)).unwrap())
         .collect();
     for kind in [fixed, window, fixed] {

@@ -29,7 +29,7 @@ mod tests;
 mod token_bucket;
 mod usage_meter;
 
-pub use acquire::{Acquired, Headroom, Refusal};
+pub use acquire::{Acquisition, Headroom, Refusal};
 pub use book::LimitBook;
 pub use kind::{Charge, Guard, LimitKey, LimitKind};
 pub use usage_meter::{MIN_JUDGED_REQUESTS, UsageMeter};

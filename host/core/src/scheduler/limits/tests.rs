@@ -227,7 +227,7 @@ proptest! {
         for (kind, slots) in [(bucket, slots), (window, 64), (fixed, 64)] {
             let (mut book, keys) = book_of(&[kind, LimitKind::Concurrency { max: slots }], guard);
             let (mut now, mut arrivals) = (0, Vec::new());
-            let mut out: Vec<(u64, Acquired)> = Vec::new();
+            let mut out: Vec<(u64, Acquisition)> = Vec::new();
             for (gap, travel, arrives_after, units) in &legs {
                 now += gap;
                 out.sort_by_key(|(answer, _)| *answer);
