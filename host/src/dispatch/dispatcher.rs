@@ -122,3 +122,17 @@ impl Dispatcher {
         }
     }
 }
+
+#[cfg(test)]
+impl Dispatcher {
+    /// A dispatcher without a loop: its messages stay in the queue.
+    pub fn detached() -> (Self, mpsc::Receiver<Message>) {
+        let (messages, incoming) = mpsc::channel(QUEUE);
+        let scheduler = Arc::new(Mutex::new(Scheduler::new(SchedulerBounds::default())));
+        let dispatcher = Self {
+            messages,
+            scheduler,
+        };
+        (dispatcher, incoming)
+    }
+}

@@ -9,7 +9,7 @@ use crate::delivery::{Finished, Probe};
 use crate::store::rows::{Changes, LanePage, OpenExecution};
 
 #[derive(Debug)]
-pub(super) enum Message {
+pub enum Message {
     Sealed(ExecutionSeq),
     /// An execution was paused or resumed.
     Paused(ExecutionSeq, bool),

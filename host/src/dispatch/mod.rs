@@ -20,4 +20,6 @@ mod view;
 
 pub use dispatcher::Dispatcher;
 pub use engine::Parts;
+#[cfg(test)]
+pub use message::Message;
 pub use view::{View, WaitingGroup};
