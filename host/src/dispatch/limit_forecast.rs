@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::ids::{ConnectionId, Owner};
 use egression_core::scheduler::LimitForecast;
 use egression_core::time::Mono;
 
@@ -20,5 +20,5 @@ impl LimitForecast for GateForecast {
 
 /// The name under which the gate knows a connection.
 pub(super) fn owner(connection: ConnectionId) -> String {
-    format!("connection:{connection}")
+    Owner::Connection(connection).to_string()
 }

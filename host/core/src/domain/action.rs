@@ -1,17 +1,17 @@
-//! The four things a job can ask for.
+//! The four actions of a job.
 
 use serde::{Deserialize, Serialize};
 
-/// What a job asks the destination for.
+/// The action that a job requests from the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Make the object; it is not there yet.
+    /// Create the object, which does not exist yet.
     Create,
-    /// Change the object; it is there.
+    /// Change the object, which exists.
     Update,
     Delete,
-    /// Make or replace the object, whichever applies.
+    /// Create or replace the object.
     Upsert,
 }
 
@@ -44,8 +44,8 @@ impl Action {
         }
     }
 
-    /// What is sent for this action where the connector declares only `declared`: the action
-    /// itself, or `upsert` in place of `create` and `update`. `None`: the connector does not do it.
+    /// The action to send if the connector declares only `declared`: the action itself, or `upsert`
+    /// instead of `create` and `update`. `None`: the connector does not support it.
     #[must_use]
     pub fn fallback(self, declared: &[Self]) -> Option<Self> {
         if declared.contains(&self) {

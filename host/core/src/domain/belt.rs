@@ -1,20 +1,19 @@
-//! Belts: the stages of a channel's plan, and when the next one opens.
+//! Belts: the stages of a channel's plan, and when a belt opens.
 
 use serde::{Deserialize, Serialize};
 
-/// What happens to later belts when an earlier one contains failed, rejected, unknown or set-aside
-/// jobs.
+/// How later belts go on when an earlier one contains failed, rejected, unknown or set-aside jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BeltOnFailure {
     #[default]
     Continue,
     Hold,
-    /// The rest ends as cancelled.
+    /// The remaining jobs end as cancelled.
     Abort,
 }
 
-/// How far one belt of one execution on one connection is. Maintained by the store in the
+/// The progress of one belt of one execution on one connection. The store updates it in the
 /// transaction of each change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BeltProgress {
@@ -33,7 +32,7 @@ pub struct BeltProgress {
     pub version: u64,
 }
 
-/// What may happen with a belt now.
+/// Whether a belt may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BeltGate {
     Open,
@@ -97,7 +96,7 @@ pub fn gate(belts: &[BeltProgress], index: usize, on_failure: BeltOnFailure) -> 
     }
     match on_failure {
         BeltOnFailure::Continue => BeltGate::Open,
-        // What is before a belt that a person released was decided about with it.
+        // A person who released a belt has also decided about the belts before it.
         BeltOnFailure::Hold
             if earlier[decided(earlier)..]
                 .iter()

@@ -49,7 +49,7 @@ integer_id!(
     ConnectionId
 );
 integer_id!(
-    /// The store's number of an execution, drawn when its first job is received.
+    /// The store's number of an execution, assigned when its first job is received.
     ExecutionSeq
 );
 integer_id!(
@@ -156,7 +156,7 @@ pub struct JobId {
     pub index: u32,
 }
 
-/// A text is not an id of the kind asked for.
+/// A text is not an id of the requested kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid id: expected `{prefix}` followed by {length} characters of 0-9 a-z")]
 pub struct IdError {

@@ -1,5 +1,4 @@
-//! What a job is: identities, states and their transitions, waiting reasons, outcomes and what
-//! follows from them.
+//! What a job is: ids, states and their transitions, waiting reasons, outcomes and verdicts.
 
 pub mod action;
 pub mod backoff;

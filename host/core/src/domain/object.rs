@@ -22,7 +22,7 @@ impl ObjectKey {
         }
     }
 
-    /// The hash under which the store finds the object. Two objects with one hash are at worst sent
+    /// The hash under which the store finds the object. Two objects with the same hash are only sent
     /// one after the other.
     #[must_use]
     pub fn hash(&self) -> ObjectHash {
@@ -40,16 +40,16 @@ impl std::fmt::Display for ObjectKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectHash(pub i64);
 
-/// What an object became at a destination.
+/// An object at a destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remote {
-    /// What it is there, in the connector's words.
+    /// Its type there, as the connector names it.
     pub kind: String,
     pub id: String,
     /// The destination's version or ETag.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,
-    /// Where a person can look at it.
+    /// A link for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub url: Option<String>,
     /// The part of the remote, if `id` alone does not name it.
@@ -58,7 +58,7 @@ pub struct Remote {
 }
 
 /// FNV-1a over the parts with a separator that no UTF-8 text contains, finished with an avalanche
-/// step. Stable for ever, because the store keeps the result.
+/// step. It must never change, because the store keeps the result.
 pub(crate) fn hash64(parts: &[&[u8]]) -> i64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for part in parts {

@@ -1,14 +1,14 @@
-//! What a connector says became of an item, before the host judges it.
+//! A connector's report on an item or a call, before the host judges it.
 
 use super::object::{ObjectKey, Remote};
 use super::problem::Problem;
 
-/// The connector's word on one item. The meanings are those of the contract (`wit/`).
+/// The connector's report on one item. The meanings are those of the contract (`wit/`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Delivered {
         remotes: Vec<Remote>,
-        /// False: it was there already, the same.
+        /// False: the destination had the same object already.
         changed: bool,
         warnings: Vec<Problem>,
     },
@@ -25,15 +25,15 @@ pub enum Outcome {
     },
     /// Not applied: a limit is exhausted.
     Throttled {
-        /// The limit; none: the connection's own.
+        /// The limit; `None`: the connection's own.
         bucket: Option<String>,
         /// Not before this much time.
         retry_after_ms: u64,
         problem: Option<Problem>,
     },
-    /// Not applied: these must be there first.
+    /// Not applied: these objects must exist first.
     BlockedOn(Vec<ObjectKey>),
-    /// Not applied: a newer version is there.
+    /// Not applied: the destination has a newer version.
     Conflict(Remote),
     /// It may or may not have been applied.
     Unknown(Problem),
@@ -41,16 +41,16 @@ pub enum Outcome {
     NotAttempted,
 }
 
-/// The end of a whole call that is no list of outcomes.
+/// A call that ended with an error instead of outcomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// The token or session is no longer good.
+    /// The token or session expired.
     AuthExpired(Problem),
     AuthRejected(Problem),
     SettingsInvalid(Problem),
     /// A limit is exhausted; nothing was applied.
     Throttled {
-        /// The limit; none: the connection's own.
+        /// The limit; `None`: the connection's own.
         bucket: Option<String>,
         /// Not before this much time.
         retry_after_ms: u64,
@@ -62,19 +62,19 @@ pub enum CallError {
         after_ms: Option<u64>,
         problem: Problem,
     },
-    /// The request was refused as a whole and nothing applied; the host sends the halves.
+    /// The request was refused as a whole and nothing was applied. The host sends the halves.
     BatchRefused(Problem),
     /// The connector cannot do this.
     Unsupported(Problem),
-    /// The connector is at fault, by its own word.
+    /// The connector reports its own failure.
     Internal(Problem),
-    /// The host had no room to run the connector, so nothing was sent. Only the host says this.
+    /// The host had no room to run the connector, so nothing was sent. Only the host reports this.
     NotRun(Problem),
-    /// The guest trapped, ran out of its CPU budget, memory or time. Only the host says this.
+    /// The guest trapped, or ran out of CPU budget, memory or time. Only the host reports this.
     Trapped(Problem),
 }
 
-/// What the gate saw of a call: the host's own evidence, stronger than the guest's word.
+/// What the gate saw of a call. This evidence outweighs the guest's report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// A request that may change something left the host.

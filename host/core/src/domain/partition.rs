@@ -1,4 +1,4 @@
-//! The partition key: jobs with the same key go one after the other.
+//! The partition key: jobs with the same key are sent one after the other.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ impl KeyHash {
     }
 }
 
-/// A channel's rule for the key of a job that brings none.
+/// A channel's rule for the key of a job without a key of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(from = "String", into = "String")]
 pub enum PartitionRule {
@@ -44,10 +44,10 @@ impl PartitionRule {
         }
     }
 
-    /// What is wrong with the rule, if anything: an unknown placeholder or an unclosed brace.
+    /// Checks the rule for unknown placeholders and unclosed braces.
     ///
     /// # Errors
-    /// With one sentence for the person who wrote it.
+    /// With a sentence for the author of the rule.
     pub fn validate(&self) -> Result<(), String> {
         let Self::Template(template) = self else {
             return Ok(());

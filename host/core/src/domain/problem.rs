@@ -1,4 +1,4 @@
-//! Why something did not work, for the people who read a job's history.
+//! Problems, for the people who read a job's history.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +9,10 @@ pub struct Problem {
     pub code: String,
     /// One sentence for a person.
     pub message: String,
-    /// The JSON pointer (RFC 6901) of the offending place in the body.
+    /// The JSON pointer (RFC 6901) to the problem in the body.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pointer: Option<String>,
-    /// The HTTP status that the destination answered with.
+    /// The HTTP status of the destination's answer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub http_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The reason for which a job is not being sent now.
+/// The reason why a job is not being sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitingKind {
@@ -14,7 +14,7 @@ pub enum WaitingKind {
     Belt = 3,
     /// An earlier belt had failures and a person decides.
     BeltHold = 4,
-    /// An object that it refers to is not there yet.
+    /// An object that it refers to does not exist yet.
     Dependency = 5,
     /// The source is down, slow or at its own limit.
     Source = 6,
@@ -96,8 +96,8 @@ impl WaitingKind {
         matches!(self, Self::Dependency | Self::Blocked | Self::BeltHold)
     }
 
-    /// A fact of the job that the store keeps. The other kinds follow from the scheduler's state at
-    /// the moment of asking.
+    /// Whether the store keeps the reason with the job. The other kinds follow from the scheduler's
+    /// current state.
     #[must_use]
     pub const fn is_stored(self) -> bool {
         matches!(

@@ -1,6 +1,5 @@
-//! The verdict on a call that ended with an error instead of outcomes: what its unsettled items
-//! get, and what it means for the connection. Items that were settled before the end keep their
-//! outcome.
+//! The verdict on a call that ended with an error instead of outcomes, for its unsettled items and
+//! for the connection. Items that were settled before the error keep their outcome.
 
 use super::bounds::{RETRY_AFTER_MAX_MS, THROTTLE_MIN_MS};
 use super::input::JudgeInput;
@@ -11,31 +10,31 @@ use crate::domain::outcome::{CallError, Evidence, Outcome};
 use crate::domain::problem::Problem;
 use crate::domain::waiting::WaitingKind;
 
-/// What the verdict on a call depends on, besides its error.
+/// The input of the verdict on a call, besides its error.
 #[derive(Clone, Copy, Debug)]
 pub struct CallFrame {
-    /// What the gate saw of the call.
+    /// The gate's evidence of the call.
     pub evidence: Evidence,
     /// Items in the call as it was sent.
     pub batch_size: u32,
-    /// What the call carried to show whose it is.
+    /// The credential of the call.
     pub credential: Credential,
     /// No call has succeeded with this session or token yet.
     pub credential_fresh: bool,
 }
 
-/// What can be done about a credential that is refused.
+/// How a refused credential can be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// The connector's own session: another one can be made.
+    /// The connector's own session: it can open another one.
     Session,
-    /// A token that the host fetched: another one can be fetched.
+    /// A token that the host fetched: it can fetch another one.
     Token,
-    /// What a person entered, or nothing: only a person can change it.
+    /// A secret that a person entered, or none: only a person can change it.
     Entered,
 }
 
-/// What a call error means.
+/// The verdict on a call error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallVerdict {
     /// For each item that was not settled before.
@@ -46,34 +45,34 @@ pub struct CallVerdict {
     pub problem: Option<Problem>,
 }
 
-/// What an item gets that a call left unsettled.
+/// The verdict on an item that the call left unsettled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsettled {
-    /// It is judged as if the connector had said this.
+    /// It is judged as if the connector had reported this outcome.
     Judged(Outcome),
-    /// It goes again without spending an attempt. The connection's effect holds it back, or else a
+    /// It goes again without spending an attempt, held back by the connection's effect or by a
     /// backoff.
     Waits,
 }
 
-/// What happens to the connection.
+/// The effect on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectionEffect {
     None,
-    /// The session or token is made anew with the next call.
+    /// The next call opens a new session or fetches a new token.
     Renew,
-    /// The credential or the settings are refused: nothing is sent until `check` passes.
+    /// The credential or the settings are refused. Nothing is sent until `check` passes.
     Park(Problem),
-    /// The destination does not answer as it should: its circuit counts this.
+    /// The destination does not answer properly. The circuit counts this.
     Unavailable {
-        /// It named a time: the connection's own limit closes for so many milliseconds, so that
+        /// It named a time: the connection's own limit closes for this many milliseconds, so that
         /// nothing is sent before.
         not_before_ms: Option<u64>,
     },
     CloseLimit {
         /// The limit; none: the connection's own.
         bucket: Option<String>,
-        /// For so many milliseconds.
+        /// The duration, in milliseconds.
         ms: u64,
     },
 }
@@ -81,8 +80,8 @@ pub enum ConnectionEffect {
 /// Judges the error of a call.
 ///
 /// Throttled, unavailable and a refused batch promise that nothing was applied, and a refused
-/// credential implies it; but where the gate saw a write whose answer was lost, the unsettled items
-/// are `unknown` whatever the connector says.
+/// credential implies it. But if the gate saw a write without an answer, the unsettled items are
+/// `unknown`, whatever the connector reports.
 #[must_use]
 pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
     let waits = CallVerdict {
@@ -124,12 +123,12 @@ pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
                 ..waits
             }
         }
-        // The host's own want of room says nothing about the destination.
+        // Missing room on the host says nothing about the destination.
         CallError::NotRun(p) => CallVerdict {
             problem: Some(p),
             ..waits
         },
-        // Its halves go at once; that is the caller's to do.
+        // The caller sends its halves at once.
         CallError::BatchRefused(p) if frame.batch_size > 1 => CallVerdict {
             problem: Some(p),
             ..waits
@@ -167,7 +166,7 @@ impl CallVerdict {
                 self.explained(verdict)
             }
             Unsettled::Waits => {
-                // Nothing else holds it back, and the circuit takes a while to open.
+                // Nothing else holds it back, and the circuit needs more failures to open.
                 let held = self.connection
                     != ConnectionEffect::Unavailable {
                         not_before_ms: None,
@@ -193,7 +192,7 @@ impl CallVerdict {
         }
     }
 
-    /// A guest's failure explains more than 'not attempted' does.
+    /// Replaces "not attempted" by the guest's failure, which explains more.
     fn explained(&self, mut verdict: Verdict) -> Verdict {
         if let (true, Some(cause)) = (self.guest_failed, &self.problem) {
             match &mut verdict {
@@ -212,9 +211,9 @@ impl CallVerdict {
     }
 }
 
-/// A session or token that was good is made anew; one that never was would be refused again at
-/// once. What a person entered stays refused until a person acts, or the destination thinks better
-/// of it.
+/// A session or token that worked before is renewed. One that never worked would be refused again at
+/// once. A secret that a person entered stays refused until a person acts, or the destination
+/// accepts it again.
 fn expired(frame: CallFrame, problem: &Problem) -> ConnectionEffect {
     match (frame.credential, frame.credential_fresh) {
         (Credential::Entered, _) => ConnectionEffect::Park(problem.clone()),
@@ -226,8 +225,8 @@ fn expired(frame: CallFrame, problem: &Problem) -> ConnectionEffect {
 }
 
 impl CallVerdict {
-    /// The credential was refused to the whole call, and the connection works: some item of the
-    /// call is at fault.
+    /// The credential was refused for the whole call, but the connection works: an item of the call
+    /// is at fault.
     #[must_use]
     pub fn of_items(mut self) -> Self {
         if let (Unsettled::Waits, Some(problem)) = (&self.unsettled, &self.problem) {

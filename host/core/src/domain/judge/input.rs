@@ -1,10 +1,10 @@
-//! What a verdict on one item depends on.
+//! The input of a verdict on one item.
 
 use crate::domain::action::Action;
 use crate::domain::outcome::{Evidence, Outcome};
 use crate::domain::retry::RetryRules;
 
-/// All that a verdict on one item depends on.
+/// Everything that a verdict on one item depends on.
 #[derive(Clone, Debug)]
 pub struct JudgeInput<'a> {
     pub action: Action,
@@ -12,13 +12,13 @@ pub struct JudgeInput<'a> {
     pub idempotent: bool,
     /// The connector does `upsert` for this type.
     pub declares_upsert: bool,
-    /// The connector can be asked whether a send arrived whose answer was lost: nothing is decided
-    /// before it was.
+    /// The connector can tell whether a send with a lost answer arrived. It is asked before anything
+    /// is decided.
     pub reconciles: bool,
     pub rules: &'a RetryRules,
-    /// The connector's word, or the host's in its place.
+    /// The connector's outcome, or the host's own instead of it.
     pub outcome: Outcome,
-    /// What the gate saw of the call.
+    /// The gate's evidence of the call.
     pub evidence: Evidence,
     /// Attempts spent before this one.
     pub attempts_before: u32,
@@ -31,22 +31,22 @@ pub struct JudgeInput<'a> {
     pub batch_size: u32,
     /// Some item of the call got an outcome other than `not-attempted`.
     pub advanced: bool,
-    /// The guest trapped, or says that it is at fault ([`CallVerdict::guest_failed`](super::CallVerdict::guest_failed)).
+    /// The guest trapped, or reported its own failure ([`CallVerdict::guest_failed`](super::CallVerdict::guest_failed)).
     pub guest_failed: bool,
-    /// What was found out about the credential after the call.
+    /// The result of a check of the credential after the call.
     pub credential: CredentialCheck,
     /// Uniform in 0..1, drawn once per call, so that the items of a call stay together.
     pub draw: f64,
 }
 
-/// Where the destination answered 401 or 403: whose fault it is.
+/// After a 401 or 403: whether the item or the credential is at fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CredentialCheck {
-    /// Nobody looked: a 401 is the credential's, a 403 the item's.
+    /// No check was made: a 401 is the credential's fault, a 403 the item's.
     #[default]
     NotMade,
-    /// The connection works: it is the item's.
+    /// The connection works: the item is at fault.
     Works,
-    /// It does not: it is the credential's.
+    /// The connection does not work: the credential is at fault.
     Refused,
 }

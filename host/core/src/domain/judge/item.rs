@@ -49,7 +49,7 @@ pub fn judge(mut input: JudgeInput<'_>) -> Verdict {
         Outcome::BlockedOn(parents) if parents.is_empty() => {
             let problem = Problem::new(
                 CODE_BLOCKED_ON_NOTHING,
-                "The connector says that other objects must be there first, but not which.",
+                "The connector reports that other objects must exist first, but names none.",
             );
             case.transient(None, problem, Proof::NotApplied, case.unspent())
         }
@@ -64,13 +64,13 @@ pub fn judge(mut input: JudgeInput<'_>) -> Verdict {
     }
 }
 
-/// What an attempt proves about the bytes that it sent.
+/// The proof that an attempt gives about its bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Proof {
     NotApplied,
-    /// Nothing; they may have been applied.
+    /// None: they may have been applied.
     Nothing,
-    /// Nothing, and no answer came.
+    /// None, and no answer came.
     AnswerLost,
 }
 
@@ -98,12 +98,12 @@ impl Case<'_> {
             Some(RuleEffect::Reject) => return Verdict::Rejected(problem),
             None => {}
         }
-        // 5xx and 408 stay what the connector calls them: some destinations answer business errors
+        // For 5xx and 408 the connector's outcome stands: some destinations answer business errors
         // with 500.
         match self.meaning(&problem) {
             Some(StatusMeaning::AlreadyGone) => self.succeeded(Vec::new(), false, vec![problem]),
-            // What is not there was not updated by an earlier send either: the bytes are free, and
-            // go as another action.
+            // An object that does not exist was not updated by an earlier send either. So the bytes
+            // are free and go as another action.
             Some(StatusMeaning::MissingThere) if self.input.declares_upsert => {
                 Verdict::Again(Again {
                     act_as: Some(Action::Upsert),
@@ -135,8 +135,8 @@ impl Case<'_> {
             proof == Proof::Nothing && self.input.evidence.write_left && !self.input.idempotent;
         match rule_for(self.input.rules, &problem) {
             Some(RuleEffect::Succeed) => return self.succeeded(Vec::new(), false, vec![problem]),
-            // That a destination's 503 or 408 means 'not taken' is for the operator to know. Where
-            // it answered success, or its answer is not shown, there is nothing to know it by.
+            // The operator may know that a destination's 503 or 408 means "not taken". If it answered
+            // success, or the answer is not shown, nobody can know that.
             Some(RuleEffect::Retry)
                 if !may_do_harm || self.meaning(&problem) == Some(StatusMeaning::ProvesNothing) =>
             {
@@ -204,8 +204,7 @@ impl Case<'_> {
 
     fn credential_refused(&self, problem: Problem) -> Verdict {
         if self.input.credential == CredentialCheck::Works {
-            // The item's own fault, and as likely that of another item of a call that was refused
-            // as a whole.
+            // This item is at fault, or another item of a call that was refused as a whole.
             let again = Again {
                 halve: self.input.batch_size > 1,
                 ..self.unspent()
@@ -235,7 +234,7 @@ impl Case<'_> {
         })
     }
 
-    /// Spends an attempt; `again` tells how it goes again if one is left.
+    /// Spends an attempt. `again` is how the job goes again if one is left.
     fn transient(
         &self,
         after_ms: Option<u64>,
@@ -265,8 +264,8 @@ impl Case<'_> {
         })
     }
 
-    /// Goes again without spending an attempt. That this send was not applied says nothing about
-    /// earlier ones, so what was pinned stays pinned.
+    /// Goes again without spending an attempt. Pinned bytes stay pinned, because this send says
+    /// nothing about earlier ones.
     fn unspent(&self) -> Again {
         Again {
             keep_pinned: self.input.pinned_before || self.input.answer_lost_before,

@@ -7,7 +7,7 @@
 use crate::domain::problem::Problem;
 use crate::domain::retry::RetryRules;
 
-/// What a channel's rule makes of a problem.
+/// The effect of a channel's rule on a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleEffect {
     Succeed,

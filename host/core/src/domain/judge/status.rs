@@ -1,7 +1,7 @@
-//! The host's own table of what an HTTP status means for an item, where nobody knows better.
+//! The host's own table from HTTP statuses to outcomes, if the connector does not know better.
 //!
-//! A status alone cannot classify: destinations answer business errors with 200 and with 500. So
-//! this is asked last, and `Retry-After` is read as RFC 9110 §10.2.3 defines it.
+//! A status alone is not reliable: destinations answer business errors with 200 and with 500. So
+//! this table comes last. `Retry-After` is read as RFC 9110 §10.2.3 defines it.
 
 use super::bounds::THROTTLE_DEFAULT_MS;
 use crate::domain::action::Action;
@@ -10,29 +10,30 @@ use crate::domain::outcome::Outcome;
 use crate::domain::problem::Problem;
 use crate::time::Wall;
 
-/// What a status says about one item. Classes as in RFC 9110 §15; the particular ones are named.
+/// The meaning of a status for one item, with the classes of RFC 9110 §15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatusMeaning {
     /// 2xx.
     Applied,
     /// 404 or 410 on a delete: there is nothing left to do.
     AlreadyGone,
-    /// 404 or 410 on an update: what the id map says is no longer true.
+    /// 404 or 410 on an update: the id map is outdated.
     MissingThere,
-    /// 401: the token is not good.
+    /// 401: the token is refused.
     CredentialRefused,
-    /// 413: fewer items at once may pass.
+    /// 413: fewer items at once may be accepted.
     TooLarge,
-    /// 409 or 412: another version is there.
+    /// 409 or 412: the destination has another version.
     Conflict,
     /// 429.
     Throttled,
-    /// 423 locked (RFC 4918 §11.3), 425 too early (RFC 8470 §5.2): not applied, later perhaps.
+    /// 423 locked (RFC 4918 §11.3), 425 too early (RFC 8470 §5.2): not applied, perhaps later.
     Later,
-    /// 408, 5xx, and what is no final answer to a write (1xx, 3xx): it may have been applied.
+    /// 408, 5xx, and statuses that are no final answer to a write (1xx, 3xx): it may have been
+    /// applied.
     ProvesNothing,
-    /// 403: of the item, for some destinations answer it for one that is missing, or of what the
-    /// credential may do.
+    /// 403: the item is at fault (some destinations answer 403 for a missing one), or the
+    /// credential's permissions are.
     Forbidden,
     /// Other 4xx.
     Refused,
@@ -57,21 +58,20 @@ pub const fn status_meaning(action: Action, status: u16) -> StatusMeaning {
     }
 }
 
-/// An answer of which only the status is understood.
+/// An answer with only a known status.
 #[derive(Clone, Debug)]
 pub struct StatusAnswer {
     pub status: u16,
     /// From the answer's `Retry-After`, see [`retry_after_ms`].
     pub retry_after_ms: Option<u64>,
-    /// The version that is there, if the answer names it (an `ETag`).
+    /// The version at the destination, if the answer names it (an `ETag`).
     pub there: Option<Remote>,
-    /// What is told to people; its status is set from `status`.
+    /// The problem for people. Its status is set from `status`.
     pub problem: Problem,
 }
 
-/// The outcome of an item of which only a status is known. [`judge`](super::judge) takes it from
-/// there: it finds the status in the problem, and applies what depends on the manifest and on the
-/// batch.
+/// The outcome of an item with only a known status. [`judge`](super::judge) finds the status in the
+/// problem, and applies the rules that depend on the manifest and on the batch.
 #[must_use]
 pub fn outcome_from_status(action: Action, answer: StatusAnswer) -> Outcome {
     let StatusAnswer {
