@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::blocked::{Availability, Blocked};
+use super::memory::Window;
 use super::rules::{ConnectionRules, PackingRule};
-use super::window::Window;
 use crate::domain::ids::{JobSeq, TypeHash};
 use crate::time::Mono;
 

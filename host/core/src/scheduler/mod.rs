@@ -15,13 +15,11 @@ mod connection;
 mod connections;
 mod execution;
 mod head;
-mod lane;
 mod limit_forecast;
 pub mod limits;
+mod memory;
 mod needs;
 mod packing;
-mod read_queue;
-mod ready;
 mod reports;
 mod rules;
 #[expect(
@@ -29,12 +27,10 @@ mod rules;
     reason = "the file of the type that the folder is named after"
 )]
 mod scheduler;
-mod slot;
 mod status;
 #[cfg(test)]
 mod tests;
 mod turns;
-mod window;
 
 pub use blocked::{Availability, Blocked};
 pub use bounds::SchedulerBounds;

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use super::claim::AfterCall;
 use super::head::{Head, LaneKey};
+use super::memory::SlotState;
 use super::scheduler::Scheduler;
-use super::slot::SlotState;
 use crate::domain::ids::{ConnectionId, JobSeq, TypeHash};
 use crate::domain::partition::KeyHash;
 use crate::time::Mono;

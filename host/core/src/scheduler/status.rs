@@ -2,8 +2,8 @@
 
 use super::blocked::Blocked;
 use super::head::LaneKey;
+use super::memory::SlotState;
 use super::scheduler::Scheduler;
-use super::slot::SlotState;
 use crate::domain::belt::BeltGate;
 use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use crate::domain::waiting::WaitingKind;

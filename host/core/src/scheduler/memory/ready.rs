@@ -5,23 +5,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::head::{Kind, LaneKey};
+use crate::scheduler::head::{Kind, LaneKey};
 use crate::time::Mono;
 
 type Ring = BTreeSet<(u64, LaneKey)>;
 
 /// The loaded heads of one kind, over all lanes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Filling {
-    pub(super) count: usize,
+pub struct Filling {
+    pub count: usize,
     /// When the first of them was loaded. A call that is not full waits from then on.
-    pub(super) since: Mono,
+    pub since: Mono,
     /// Answers to reads before the first of them was loaded.
-    pub(super) answers: u64,
+    pub answers: u64,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Ready {
+pub struct Ready {
     bands: BTreeMap<i8, BTreeMap<Kind, Ring>>,
     kinds: BTreeMap<Kind, Filling>,
     turns: u64,
@@ -29,13 +29,13 @@ pub(super) struct Ready {
 
 impl Ready {
     /// A turn after all others.
-    pub(super) fn next_turn(&mut self) -> u64 {
+    pub fn next_turn(&mut self) -> u64 {
         self.turns += 1;
         self.turns
     }
 
     /// A lane now has heads of this kind.
-    pub(super) fn enter(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
+    pub fn enter(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
         self.bands
             .entry(lane.priority)
             .or_default()
@@ -45,7 +45,7 @@ impl Ready {
     }
 
     /// A lane has no more heads of this kind, or gets another turn.
-    pub(super) fn leave(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
+    pub fn leave(&mut self, lane: LaneKey, turn: u64, kind: Kind) {
         let Some(band) = self.bands.get_mut(&lane.priority) else {
             return;
         };
@@ -61,7 +61,7 @@ impl Ready {
     }
 
     /// One more head of a kind, in any lane.
-    pub(super) fn count_up(&mut self, kind: Kind, since: Mono, answers: u64) {
+    pub fn count_up(&mut self, kind: Kind, since: Mono, answers: u64) {
         self.kinds
             .entry(kind)
             .or_insert(Filling {
@@ -72,7 +72,7 @@ impl Ready {
             .count += 1;
     }
 
-    pub(super) fn count_down(&mut self, kind: Kind) {
+    pub fn count_down(&mut self, kind: Kind) {
         let Some(filling) = self.kinds.get_mut(&kind) else {
             return;
         };
@@ -83,13 +83,13 @@ impl Ready {
     }
 
     /// Loaded heads, by kind.
-    pub(super) fn kinds(&self) -> impl Iterator<Item = (Kind, Filling)> {
+    pub fn kinds(&self) -> impl Iterator<Item = (Kind, Filling)> {
         self.kinds.iter().map(|(kind, filling)| (*kind, *filling))
     }
 
     /// The next lane in turn with heads of these kinds: among those of the highest priority, or among
     /// all of them.
-    pub(super) fn front(&self, kinds: &[Kind], ignore_priority: bool) -> Option<LaneKey> {
+    pub fn front(&self, kinds: &[Kind], ignore_priority: bool) -> Option<LaneKey> {
         let front = |band: &BTreeMap<Kind, Ring>| {
             kinds
                 .iter()
@@ -106,12 +106,7 @@ impl Ready {
     }
 
     /// The next lane in turn of one priority, without the lanes in `passed`.
-    pub(super) fn front_of(
-        &self,
-        priority: i8,
-        kinds: &[Kind],
-        passed: &[LaneKey],
-    ) -> Option<LaneKey> {
+    pub fn front_of(&self, priority: i8, kinds: &[Kind], passed: &[LaneKey]) -> Option<LaneKey> {
         let band = self.bands.get(&priority)?;
         let free = |ring: &Ring| {
             ring.iter()
@@ -126,7 +121,7 @@ impl Ready {
     }
 
     /// Priorities with loaded heads, highest first.
-    pub(super) fn priorities(&self) -> impl Iterator<Item = i8> {
+    pub fn priorities(&self) -> impl Iterator<Item = i8> {
         self.bands.keys().rev().copied()
     }
 }

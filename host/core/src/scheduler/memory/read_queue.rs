@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
-use super::head::LaneKey;
+use crate::scheduler::head::LaneKey;
 
 /// The fewest heads that a lane may load, however many lanes there are.
 const LEAST_SHARE: usize = 4;
@@ -17,14 +17,14 @@ const IGNORES_PRIORITY: u64 = 10;
 
 /// A lane's place in the queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
+pub struct Ticket {
     priority: ReadPriority,
     number: u64,
 }
 
 /// How urgently a lane needs a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReadPriority {
+pub enum ReadPriority {
     /// It has no loaded heads.
     Empty,
     /// It has fewer loaded heads than the low-water mark.
@@ -33,7 +33,7 @@ pub(super) enum ReadPriority {
 
 /// The queues, and the reads in flight.
 #[derive(Debug, Default)]
-pub(super) struct ReadQueue {
+pub struct ReadQueue {
     empty: BTreeMap<u64, LaneKey>,
     urgent: BTreeMap<(Reverse<i8>, u64), LaneKey>,
     /// Empty lanes that were read.
@@ -52,7 +52,7 @@ pub(super) struct ReadQueue {
 impl ReadQueue {
     /// Puts a lane into the queue of its priority, or takes it out; keeps its place if nothing
     /// changed.
-    pub(super) fn queue(
+    pub fn queue(
         &mut self,
         key: LaneKey,
         before: Option<Ticket>,
@@ -78,7 +78,7 @@ impl ReadQueue {
     }
 
     /// The next lane to read, if the window has room for one more page.
-    pub(super) fn next(&mut self, loaded: usize, window: usize, page: usize) -> Option<LaneKey> {
+    pub fn next(&mut self, loaded: usize, window: usize, page: usize) -> Option<LaneKey> {
         let expected = loaded + self.in_flight * page.max(1);
         let empty = (expected < window.max(1))
             .then(|| self.next_empty())
@@ -107,14 +107,14 @@ impl ReadQueue {
 
     /// A read was answered. False: the lane was dropped after the read began, so the answer does not
     /// count.
-    pub(super) fn answered(&mut self, key: LaneKey) -> bool {
+    pub fn answered(&mut self, key: LaneKey) -> bool {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.answered += 1;
         !self.orphaned.remove(&key)
     }
 
     /// Counts a lane that is not read to its end, or stops counting it.
-    pub(super) const fn count(&mut self, unread: bool) {
+    pub const fn count(&mut self, unread: bool) {
         self.unread = if unread {
             self.unread + 1
         } else {
@@ -123,26 +123,26 @@ impl ReadQueue {
     }
 
     /// The most heads that one lane loads from its pages.
-    pub(super) fn share(&self, window: usize) -> usize {
+    pub fn share(&self, window: usize) -> usize {
         (window / 2 / self.unread.max(1)).max(LEAST_SHARE)
     }
 
     /// A lane was dropped during a read.
-    pub(super) fn orphan(&mut self, key: LaneKey) {
+    pub fn orphan(&mut self, key: LaneKey) {
         self.orphaned.insert(key);
     }
 
     /// Whether a read of a dropped lane of this key is still unanswered.
-    pub(super) fn is_orphaned(&self, key: &LaneKey) -> bool {
+    pub fn is_orphaned(&self, key: &LaneKey) -> bool {
         self.orphaned.contains(key)
     }
 
     /// Reads that are not answered yet.
-    pub(super) const fn in_flight(&self) -> usize {
+    pub const fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    pub(super) const fn answers(&self) -> u64 {
+    pub const fn answers(&self) -> u64 {
         self.answered
     }
 

@@ -8,7 +8,6 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::head::{Head, Kind, LaneKey};
 use super::lane::Lane;
 use super::read_queue::{ReadPriority, ReadQueue};
 use super::ready::Ready;
@@ -16,34 +15,35 @@ use super::slot::{Object, Slot, SlotState};
 use crate::domain::ids::JobSeq;
 use crate::domain::object::ObjectHash;
 use crate::domain::partition::KeyHash;
+use crate::scheduler::head::{Head, Kind, LaneKey};
 use crate::time::Mono;
 
 #[derive(Debug)]
-pub(super) struct Window {
+pub struct Window {
     /// The most heads that are loaded, and the most that wait for others.
     capacity: usize,
     /// A lane with fewer loaded heads is refilled.
     low_water: usize,
-    pub(super) lanes: BTreeMap<LaneKey, Lane>,
-    pub(super) ready: Ready,
-    pub(super) read_queue: ReadQueue,
+    pub lanes: BTreeMap<LaneKey, Lane>,
+    pub ready: Ready,
+    pub read_queue: ReadQueue,
     /// Keys with a job that is loaded or in flight.
-    pub(super) slots: HashMap<KeyHash, Slot>,
+    pub slots: HashMap<KeyHash, Slot>,
     /// The keys of these jobs.
-    pub(super) jobs: HashMap<JobSeq, KeyHash>,
+    pub jobs: HashMap<JobSeq, KeyHash>,
     objects: HashMap<ObjectHash, Object>,
     /// Loaded heads of all lanes.
-    pub(super) loaded: usize,
+    pub loaded: usize,
     /// Heads that wait for another job of their object.
     behind: usize,
     /// Heads were turned away because too many wait for their objects.
     overflowed: bool,
     /// Keys whose head is to be looked up.
-    pub(super) pending_head_lookups: BTreeSet<KeyHash>,
+    pub pending_head_lookups: BTreeSet<KeyHash>,
 }
 
 impl Window {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),
             low_water: 1,
@@ -61,7 +61,7 @@ impl Window {
     }
 
     /// Sets when a lane is refilled: early enough for two full calls of `largest_call` jobs.
-    pub(super) fn set_low_water(&mut self, low_water: usize, largest_call: usize) {
+    pub fn set_low_water(&mut self, low_water: usize, largest_call: usize) {
         self.low_water = low_water
             .max(largest_call.saturating_mul(2))
             .min(self.capacity / 2)
@@ -73,13 +73,13 @@ impl Window {
     }
 
     /// Makes a lane to be read, unless it exists.
-    pub(super) fn make_lane(&mut self, key: LaneKey) {
+    pub fn make_lane(&mut self, key: LaneKey) {
         self.lanes.entry(key).or_default();
         self.reconsider(key);
     }
 
     /// Puts a lane into the read queue, or takes it out.
-    pub(super) fn reconsider(&mut self, key: LaneKey) {
+    pub fn reconsider(&mut self, key: LaneKey) {
         let Some(lane) = self.lanes.get_mut(&key) else {
             return;
         };
@@ -102,7 +102,7 @@ impl Window {
     }
 
     /// The next lane to read, if the window has room.
-    pub(super) fn next_read(&mut self, page: usize) -> Option<(LaneKey, Option<JobSeq>)> {
+    pub fn next_read(&mut self, page: usize) -> Option<(LaneKey, Option<JobSeq>)> {
         let key = self.read_queue.next(self.loaded, self.capacity, page)?;
         let lane = self
             .lanes
@@ -115,7 +115,7 @@ impl Window {
 
     /// Takes over as much of a lane's page as the lane's share allows. The rest is read again
     /// later.
-    pub(super) fn take_over(
+    pub fn take_over(
         &mut self,
         key: LaneKey,
         heads: &[Head],
@@ -151,7 +151,7 @@ impl Window {
     }
 
     /// Drops lanes and their loaded heads. Jobs in flight stay until their call ends.
-    pub(super) fn drop_lanes(&mut self, keys: &[LaneKey]) {
+    pub fn drop_lanes(&mut self, keys: &[LaneKey]) {
         // Those behind others go first: otherwise freeing an object would move them into a lane
         // that is being dropped.
         if self.behind > 0 {
@@ -188,18 +188,18 @@ impl Window {
     }
 
     /// Whether the window takes this head. A head whose key has a slot needs no more room.
-    pub(super) fn has_room_for(&self, head: &Head) -> bool {
+    pub fn has_room_for(&self, head: &Head) -> bool {
         self.loaded < self.capacity || self.slots.contains_key(&head.key)
     }
 
     /// Reads a lane from its start again. Makes it if it does not exist.
-    pub(super) fn read_lane_again(&mut self, key: LaneKey) {
+    pub fn read_lane_again(&mut self, key: LaneKey) {
         self.lanes.entry(key).or_default().restart();
         self.reconsider(key);
     }
 
     /// Reads all lanes from their start again: jobs may have become heads without a report.
-    pub(super) fn read_again(&mut self) {
+    pub fn read_again(&mut self) {
         let keys: Vec<_> = self.lanes.keys().copied().collect();
         for key in keys {
             if let Some(lane) = self.lanes.get_mut(&key) {
@@ -210,7 +210,7 @@ impl Window {
     }
 
     /// Loads a head, unless it or an older job of its key is in memory.
-    pub(super) fn add(&mut self, head: Head, now: Mono) {
+    pub fn add(&mut self, head: Head, now: Mono) {
         let mut more = false;
         if let Some(slot) = self.slots.get_mut(&head.key) {
             if slot.head.job == head.job {
@@ -259,7 +259,7 @@ impl Window {
 
     /// Takes a head that is not in flight out of memory. If another job of its key was seen, the
     /// key's head is looked up.
-    pub(super) fn unload(&mut self, head: &Head) {
+    pub fn unload(&mut self, head: &Head) {
         let Some(slot) = self
             .slots
             .get(&head.key)
@@ -275,7 +275,7 @@ impl Window {
     }
 
     /// Takes a head out of its lane for a call.
-    pub(super) fn take(&mut self, head: &Head) {
+    pub fn take(&mut self, head: &Head) {
         self.lift(head);
         if let Some(slot) = self.slots.get_mut(&head.key) {
             slot.state = SlotState::InFlight;
@@ -283,14 +283,14 @@ impl Window {
     }
 
     /// A job left after its call: its key and object are free.
-    pub(super) fn release(&mut self, head: &Head) {
+    pub fn release(&mut self, head: &Head) {
         if let Some(slot) = self.in_flight(head) {
             self.vacate(&slot);
         }
     }
 
     /// A job goes again after its call: it keeps its key and object.
-    pub(super) fn put_back(&mut self, head: Head, now: Mono) {
+    pub fn put_back(&mut self, head: Head, now: Mono) {
         if self.in_flight(&head).is_none() {
             return;
         }
@@ -385,7 +385,7 @@ impl Window {
     }
 
     /// A lane had its turn: it moves behind the others of its priority.
-    pub(super) fn rotate(&mut self, key: LaneKey) {
+    pub fn rotate(&mut self, key: LaneKey) {
         let Some(lane) = self.lanes.get_mut(&key) else {
             return;
         };

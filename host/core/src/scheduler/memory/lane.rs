@@ -2,37 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use super::head::{Head, Kind};
 use super::read_queue::Ticket;
 use crate::domain::ids::JobSeq;
+use crate::scheduler::head::{Head, Kind};
 
 /// The window of a lane.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub struct Lane {
     /// Loaded heads by kind, each in order.
     kinds: BTreeMap<Kind, BTreeMap<(i64, JobSeq), Head>>,
     loaded: usize,
     /// The lane is read up to this job.
-    pub(super) cursor: Option<JobSeq>,
+    pub cursor: Option<JobSeq>,
     /// The lane is read to its end.
-    pub(super) exhausted: bool,
+    pub exhausted: bool,
     /// The read queue counts it as a lane that is not read to its end.
-    pub(super) counted: bool,
+    pub counted: bool,
     /// A read is in flight.
-    pub(super) loading: bool,
+    pub loading: bool,
     /// It is to be read from its start again once the read in flight is answered.
-    pub(super) restarting: bool,
+    pub restarting: bool,
     /// Its place among the lanes that wait to be read.
-    pub(super) ticket: Option<Ticket>,
+    pub ticket: Option<Ticket>,
     /// Its turn among the lanes of its priority: the smallest goes next.
-    pub(super) turn: u64,
+    pub turn: u64,
     /// Jobs read that are behind another job of their key.
-    pub(super) held: u64,
+    pub held: u64,
 }
 
 impl Lane {
     /// A lane that needs no reading: its heads are reported.
-    pub(super) fn read_through() -> Self {
+    pub fn read_through() -> Self {
         Self {
             exhausted: true,
             ..Self::default()
@@ -40,7 +40,7 @@ impl Lane {
     }
 
     /// Loads a head. True: it is the first of its kind.
-    pub(super) fn insert(&mut self, head: Head) -> bool {
+    pub fn insert(&mut self, head: Head) -> bool {
         let heads = self.kinds.entry(head.kind()).or_default();
         if heads.insert(head.place(), head).is_none() {
             self.loaded += 1;
@@ -49,7 +49,7 @@ impl Lane {
     }
 
     /// Takes a loaded head out. True: it was the last of its kind.
-    pub(super) fn remove(&mut self, head: &Head) -> bool {
+    pub fn remove(&mut self, head: &Head) -> bool {
         let kind = head.kind();
         let Some(heads) = self.kinds.get_mut(&kind) else {
             return false;
@@ -64,16 +64,16 @@ impl Lane {
         last
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.loaded
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.loaded == 0
     }
 
     /// The oldest loaded head among these kinds.
-    pub(super) fn first_of(&self, kinds: &[Kind]) -> Option<Head> {
+    pub fn first_of(&self, kinds: &[Kind]) -> Option<Head> {
         kinds
             .iter()
             .filter_map(|kind| self.kinds.get(kind)?.first_key_value())
@@ -82,12 +82,12 @@ impl Lane {
     }
 
     /// The kinds of its loaded heads.
-    pub(super) fn kinds(&self) -> impl Iterator<Item = Kind> {
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
         self.kinds.keys().copied()
     }
 
     /// Makes it be read from its start again: jobs before the cursor may have become heads.
-    pub(super) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.restarting = self.loading;
         self.cursor = None;
         self.exhausted = false;
