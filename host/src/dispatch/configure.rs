@@ -32,8 +32,8 @@ impl Engine {
                 Some(Availability::CircuitOpen(_))
             );
             match &wanted {
-                // A circuit or a parking that the host decided on stays until a probe succeeds, also
-                // while it is being written.
+                // A circuit or a parking that the host decided on stays until a probe succeeds,
+                // also while it is being written.
                 Availability::Open if circuit_open || self.keeping.contains_key(&connection.id) => {
                 }
                 Availability::Open => {

@@ -1,7 +1,7 @@
 //! When a job becomes due: scheduled jobs, retries and expired jobs.
 //!
-//! The store keeps each wait with its end. The dispatcher knows the earliest one, and asks the store
-//! to end the waits whose time has come.
+//! The store keeps each wait with its end. The dispatcher knows the earliest one, and asks the
+//! store to end the waits whose time has come.
 
 use egression_core::time::Wall;
 

@@ -24,7 +24,8 @@ impl Engine {
                 Some(Availability::Paused)
             )
         {
-            // A person's pause has precedence. After it, the next call shows how the connection does.
+            // A person's pause has precedence. After it, the next call shows how the connection
+            // does.
             self.health.reopened(connection);
             return;
         }

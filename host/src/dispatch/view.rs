@@ -125,8 +125,8 @@ impl View {
         groups
     }
 
-    /// Why a waiting job waits: kind, key, until. `ahead` is the number of unfinished jobs before it
-    /// in its key.
+    /// Why a waiting job waits: kind, key, until. `ahead` is the number of unfinished jobs before
+    /// it in its key.
     #[must_use]
     pub fn job(
         &self,

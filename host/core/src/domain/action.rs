@@ -1,10 +1,25 @@
 //! The four actions of a job.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// The action that a job requests from the destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Action {
     /// Create the object, which does not exist yet.
     Create,
@@ -17,7 +32,7 @@ pub enum Action {
 
 impl Action {
     /// All actions, in the order of their codes.
-    pub const ALL: [Self; 4] = [Self::Create, Self::Update, Self::Delete, Self::Upsert];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The number that stands for the action in the store.
     #[must_use]
@@ -28,20 +43,13 @@ impl Action {
     /// The action of a stored number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        usize::try_from(code)
-            .ok()
-            .and_then(|i| Self::ALL.get(i).copied())
+        Self::ALL.get(usize::try_from(code).ok()?).copied()
     }
 
     /// The word used in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Upsert => "upsert",
-        }
+        self.into_str()
     }
 
     /// The action to send if the connector declares only `declared`: the action itself, or `upsert`

@@ -65,7 +65,8 @@ impl PartitionRule {
                     .is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n > 0));
             if !known {
                 return Err(format!(
-                    "partition template `{template}`: `{{{name}}}` is not one of {{type}}, {{id}}, {{id:N}}"
+                    "partition template `{template}`: `{{{name}}}` is not one of {{type}}, {{id}}, \
+                     {{id:N}}"
                 ));
             }
             placeholders += 1;
@@ -73,7 +74,8 @@ impl PartitionRule {
         }
         if placeholders == 0 {
             return Err(format!(
-                "partition must be `object`, `type`, `channel` or a template with {{type}}, {{id}} or {{id:N}}, not `{template}`"
+                "partition must be `object`, `type`, `channel` or a template with {{type}}, {{id}} or \
+                 {{id:N}}, not `{template}`"
             ));
         }
         Ok(())

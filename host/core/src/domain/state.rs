@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn wait_keeps_the_stored_reasons_only() {
         let (now, until) = (Wall(1), Some(Wall(2)));
-        for kind in WaitingKind::ALL {
+        for &kind in WaitingKind::ALL {
             let wait = Wait::new(Some(kind), until, now);
             assert_eq!(wait.is_some(), kind.is_stored(), "{kind:?}");
             assert!(wait.is_none_or(|wait| wait.kind() == Some(kind)));

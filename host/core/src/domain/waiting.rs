@@ -1,10 +1,25 @@
 //! Why a job waits.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// The reason why a job is not being sent now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum WaitingKind {
     /// It is not due yet.
     Schedule = 1,
@@ -38,22 +53,7 @@ pub enum WaitingKind {
 
 impl WaitingKind {
     /// All kinds, in the order of their codes, which start at 1.
-    pub const ALL: [Self; 14] = [
-        Self::Schedule,
-        Self::Partition,
-        Self::Belt,
-        Self::BeltHold,
-        Self::Dependency,
-        Self::Source,
-        Self::Limit,
-        Self::Turn,
-        Self::Paused,
-        Self::Parked,
-        Self::Circuit,
-        Self::Retry,
-        Self::Blocked,
-        Self::Merged,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The number that stands for the kind in the store.
     #[must_use]
@@ -64,30 +64,13 @@ impl WaitingKind {
     /// The kind of a stored number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        usize::try_from(code - 1)
-            .ok()
-            .and_then(|i| Self::ALL.get(i).copied())
+        Self::ALL.get(usize::try_from(code - 1).ok()?).copied()
     }
 
     /// The word used in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Schedule => "schedule",
-            Self::Partition => "partition",
-            Self::Belt => "belt",
-            Self::BeltHold => "belt_hold",
-            Self::Dependency => "dependency",
-            Self::Source => "source",
-            Self::Limit => "limit",
-            Self::Turn => "turn",
-            Self::Paused => "paused",
-            Self::Parked => "parked",
-            Self::Circuit => "circuit",
-            Self::Retry => "retry",
-            Self::Blocked => "blocked",
-            Self::Merged => "merged",
-        }
+        self.into_str()
     }
 
     /// A job that waits for this does not hold the later belts of its execution.
@@ -118,7 +101,7 @@ mod tests {
 
     #[test]
     fn codes_round_trip() {
-        for kind in WaitingKind::ALL {
+        for &kind in WaitingKind::ALL {
             assert_eq!(WaitingKind::from_code(kind.code()), Some(kind));
         }
         assert_eq!(WaitingKind::from_code(0), None);

@@ -38,7 +38,8 @@ pub(super) fn wait_for_more(
     if count >= packing.max_items as usize {
         return None;
     }
-    // Waiting for one page pays. A lane whose pages bring nothing must not hold the call any longer.
+    // Waiting for one page pays. A lane whose pages bring nothing must not hold the call any
+    // longer.
     if connection.window.read_queue.in_flight() > 0
         && connection.window.read_queue.answers() <= answers
     {

@@ -69,8 +69,8 @@ impl Scheduler {
             if connection.window.has_room_for(head) {
                 connection.window.add(*head, now);
             } else {
-                // A hundred thousand jobs may become due at once. They are read with their lane once
-                // there is room.
+                // A hundred thousand jobs may become due at once. They are read with their lane
+                // once there is room.
                 connection.window.read_lane_again(head.lane());
             }
             self.touch(head.connection);

@@ -13,8 +13,8 @@ use crate::domain::waiting::WaitingKind;
 pub struct LaneStatus {
     /// The reason for jobs that no reason of their own holds.
     pub blocked: Blocked,
-    /// The reason lies in their execution (a pause or a belt), so it takes precedence over the order
-    /// in their keys.
+    /// The reason lies in their execution (a pause or a belt), so it takes precedence over the
+    /// order in their keys.
     pub own: bool,
     /// Jobs behind an unfinished job of their key, as read so far.
     pub held: u64,

@@ -211,8 +211,8 @@ impl CallVerdict {
     }
 }
 
-/// A session or token that worked before is renewed. One that never worked would be refused again at
-/// once. A secret that a person entered stays refused until a person acts, or the destination
+/// A session or token that worked before is renewed. One that never worked would be refused again
+/// at once. A secret that a person entered stays refused until a person acts, or the destination
 /// accepts it again.
 fn expired(frame: CallFrame, problem: &Problem) -> ConnectionEffect {
     match (frame.credential, frame.credential_fresh) {

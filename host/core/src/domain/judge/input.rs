@@ -12,8 +12,8 @@ pub struct JudgeInput<'a> {
     pub idempotent: bool,
     /// The connector does `upsert` for this type.
     pub declares_upsert: bool,
-    /// The connector can tell whether a send with a lost answer arrived. It is asked before anything
-    /// is decided.
+    /// The connector can tell whether a send with a lost answer arrived. It is asked before
+    /// anything is decided.
     pub reconciles: bool,
     pub rules: &'a RetryRules,
     /// The connector's outcome, or the host's own instead of it.
@@ -31,7 +31,8 @@ pub struct JudgeInput<'a> {
     pub batch_size: u32,
     /// Some item of the call got an outcome other than `not-attempted`.
     pub advanced: bool,
-    /// The guest trapped, or reported its own failure ([`CallVerdict::guest_failed`](super::CallVerdict::guest_failed)).
+    /// The guest trapped, or reported its own failure
+    /// ([`CallVerdict::guest_failed`](super::CallVerdict::guest_failed)).
     pub guest_failed: bool,
     /// The result of a check of the credential after the call.
     pub credential: CredentialCheck,

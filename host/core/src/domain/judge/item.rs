@@ -135,8 +135,8 @@ impl Case<'_> {
             proof == Proof::Nothing && self.input.evidence.write_left && !self.input.idempotent;
         match rule_for(self.input.rules, &problem) {
             Some(RuleEffect::Succeed) => return self.succeeded(Vec::new(), false, vec![problem]),
-            // The operator may know that a destination's 503 or 408 means "not taken". If it answered
-            // success, or the answer is not shown, nobody can know that.
+            // The operator may know that a destination's 503 or 408 means "not taken". If it
+            // answered success, or the answer is not shown, nobody can know that.
             Some(RuleEffect::Retry)
                 if !may_do_harm || self.meaning(&problem) == Some(StatusMeaning::ProvesNothing) =>
             {

@@ -112,8 +112,8 @@ pub fn judge_lost_answer(input: LostAnswer<'_>) -> AfterLostAnswer {
         }),
         Some(Outcome::NotAttempted) => AfterLostAnswer::Repeats { answer_lost: false },
         _ if !input.idempotent => {
-            let message = "The answer to a send was lost. It is not known whether the send arrived, \
-                           and a repeat could do harm.";
+            let message = "The answer to a send was lost. It is not known whether the send \
+                           arrived, and a repeat could do harm.";
             ends(Verdict::Unknown(lost(message)))
         }
         _ if used_up => ends(Verdict::Unknown(lost(

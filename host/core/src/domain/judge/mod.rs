@@ -2,10 +2,10 @@
 //! evidence.
 //!
 //! They apply in this order: the gate's evidence where it contradicts the connector; the
-//! connector's outcome; for `rejected` and `retryable` only, the channel's rules; for those two, the
-//! host's own table if the problem carries an HTTP status. No status turns `unknown` into something
-//! better. The decision is pure: the caller changes the job, the key, the connection and the limits
-//! accordingly, and applies `on_exhausted` and `on_rejected`.
+//! connector's outcome; for `rejected` and `retryable` only, the channel's rules; for those two,
+//! the host's own table if the problem carries an HTTP status. No status turns `unknown` into
+//! something better. The decision is pure: the caller changes the job, the key, the connection and
+//! the limits accordingly, and applies `on_exhausted` and `on_rejected`.
 
 mod bounds;
 mod call;

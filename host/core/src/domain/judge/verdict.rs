@@ -44,8 +44,8 @@ pub struct Again {
     pub attempt_spent: bool,
     /// Counts as a conflict handed back.
     pub conflict: bool,
-    /// The next send repeats the same bytes with the same key: this or an earlier send may have been
-    /// applied.
+    /// The next send repeats the same bytes with the same key: this or an earlier send may have
+    /// been applied.
     pub keep_pinned: bool,
     /// The answer to this or an earlier send of these bytes is still missing.
     pub answer_lost: bool,

@@ -37,8 +37,8 @@ impl LimitBook {
     /// first charge counts.
     ///
     /// # Errors
-    /// If a limit has no room or is closed, with the instant at which all could admit. This is never
-    /// for a request that costs more than a limit ever admits ([`Self::exceeds`]).
+    /// If a limit has no room or is closed, with the instant at which all could admit. This is
+    /// never for a request that costs more than a limit ever admits ([`Self::exceeds`]).
     pub fn try_acquire(&mut self, charges: &[Charge], now: Mono) -> Result<Acquisition, Refusal> {
         let now = self.pass(now);
         if let Some(refusal) = self.refusal(charges, now) {
@@ -99,8 +99,8 @@ impl LimitBook {
 
     /// How many requests of one unit could be acquired up to `now + horizon_ms`, each limit taken
     /// separately. This forecast is never too small for limits of rate (a bucket gives more to one
-    /// request of several units, up to its whole burst). Slots in use count as far as they come free
-    /// at the recent pace. Work does not grow with the result.
+    /// request of several units, up to its whole burst). Slots in use count as far as they come
+    /// free at the recent pace. Work does not grow with the result.
     #[must_use]
     pub fn headroom(&self, keys: &[LimitKey], now: Mono, horizon_ms: u64) -> Headroom {
         let now = now.max(self.latest);

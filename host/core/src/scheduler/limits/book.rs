@@ -33,8 +33,8 @@ impl LimitBook {
         Self::default()
     }
 
-    /// Sets how wall time relates to the monotonic clock. Fixed windows begin by it. Before the first
-    /// call, both clocks count as one.
+    /// Sets how wall time relates to the monotonic clock. Fixed windows begin by it. Before the
+    /// first call, both clocks count as one.
     pub fn set_wall(&mut self, offset: WallOffset) {
         self.offset = offset;
         for entry in self.limits.values_mut() {
@@ -42,10 +42,10 @@ impl LimitBook {
         }
     }
 
-    /// Defines a limit. The same definition again changes nothing. Other sizes of the same kind keep
-    /// its uses (a bucket's level is cut to the new capacity), and so does a window that becomes a
-    /// window of the other kind. A new limit or another kind starts as if it were used up: a bucket
-    /// is empty, an interval has just begun. A window starts without uses; see
+    /// Defines a limit. The same definition again changes nothing. Other sizes of the same kind
+    /// keep its uses (a bucket's level is cut to the new capacity), and so does a window that
+    /// becomes a window of the other kind. A new limit or another kind starts as if it were used
+    /// up: a bucket is empty, an interval has just begun. A window starts without uses; see
     /// [`Self::restore_window`].
     pub fn define(&mut self, key: LimitKey, kind: LimitKind, guard: Guard, now: Mono) {
         let now = self.pass(now);

@@ -5,9 +5,9 @@
 //! A request may arrive in the window after the one in which it was acquired, and the destination's
 //! clock may differ from the host's by the guard's edge. So a request counts in every window that
 //! overlaps its time in flight, extended by an edge at both ends. Windows are numbered from the
-//! anchor. The newest number seen stays, so a wall clock that steps back opens nothing. If the clock
-//! was ahead by more than a window, the uses of that time count in the current window and the next
-//! one (uses from before that time are dropped).
+//! anchor. The newest number seen stays, so a wall clock that steps back opens nothing. If the
+//! clock was ahead by more than a window, the uses of that time count in the current window and the
+//! next one (uses from before that time are dropped).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,8 +17,8 @@ use super::kind::Guard;
 use super::observation::STALE_US;
 use crate::time::{Mono, Wall, WallOffset};
 
-/// The most windows before the newest that a request counts in. It bounds the work after a wall clock
-/// is set back by years.
+/// The most windows before the newest that a request counts in. It bounds the work after a wall
+/// clock is set back by years.
 const KEPT: i64 = 128;
 
 /// Consecutive windows with the uses of those that still matter.
@@ -91,8 +91,8 @@ impl FixedWindow {
         }
     }
 
-    /// Takes new sizes. If the windows begin at other times, the uses of the current window count in
-    /// the new current one.
+    /// Takes new sizes. If the windows begin at other times, the uses of the current window count
+    /// in the new current one.
     pub(super) fn reshape(
         &mut self,
         max: u32,
@@ -212,8 +212,9 @@ impl FixedWindow {
         count.saturating_add(more.saturating_mul(windows.max_now()))
     }
 
-    /// Counts the destination's uses beyond the host's own. The reset tells which window they belong
-    /// to. Without a reset it is the current window, unless the answer may be older than the window.
+    /// Counts the destination's uses beyond the host's own. The reset tells which window they
+    /// belong to. Without a reset it is the current window, unless the answer may be older than the
+    /// window.
     pub(super) fn observe(
         &mut self,
         limit: Option<u64>,

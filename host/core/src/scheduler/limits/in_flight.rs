@@ -1,7 +1,7 @@
 //! Requests in flight: acquired, not answered, and not too old to be still traveling.
 //!
-//! Such a request arrives at an unknown instant between its acquisition and its answer. A limit that
-//! assumes the worst of these instants holds even if a stall on the way bunches requests.
+//! Such a request arrives at an unknown instant between its acquisition and its answer. A limit
+//! that assumes the worst of these instants holds even if a stall on the way bunches requests.
 
 use std::collections::VecDeque;
 
@@ -33,8 +33,8 @@ impl InFlight {
         self.total
     }
 
-    /// A request of `units` was acquired at `at`, which is not before the last one. False: it counts
-    /// as arrived at once.
+    /// A request of `units` was acquired at `at`, which is not before the last one. False: it
+    /// counts as arrived at once.
     pub(super) fn sent(&mut self, at: Mono, units: u64) -> bool {
         if self.reach_us == 0 {
             return false;
@@ -78,8 +78,8 @@ impl InFlight {
             .filter(|arrived| *arrived <= now)
     }
 
-    /// Takes out the oldest if it has been in flight for the whole reach. Returns when it counted as
-    /// arrived, and its units.
+    /// Takes out the oldest if it has been in flight for the whole reach. Returns when it counted
+    /// as arrived, and its units.
     pub(super) fn overdue(&mut self, now: Mono) -> Option<(Mono, u64)> {
         let (arrived, units) = self.arrivals().next()?;
         if arrived > now {

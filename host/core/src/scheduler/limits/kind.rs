@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::time::Wall;
 
-/// The name of one limit in the [`LimitBook`](super::LimitBook). Requests that share a limit use the
-/// same key.
+/// The name of one limit in the [`LimitBook`](super::LimitBook). Requests that share a limit use
+/// the same key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LimitKey(pub Arc<str>);
 

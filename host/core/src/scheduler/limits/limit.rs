@@ -42,8 +42,8 @@ impl Limit {
         }
     }
 
-    /// Takes new sizes and keeps the uses, also if a sliding window becomes a fixed one or the other
-    /// way round. False: it is another kind, and nothing changed.
+    /// Takes new sizes and keeps the uses, also if a sliding window becomes a fixed one or the
+    /// other way round. False: it is another kind, and nothing changed.
     pub(super) fn reshape(
         &mut self,
         kind: LimitKind,

@@ -3,10 +3,10 @@
 //!
 //! Requests that [`LimitBook`] admits keep every limit as the destination counts it, even if each
 //! request arrives up to the guard's edge after it was acquired ([`Guard::covers`] tells for which
-//! buckets). This also holds for requests that travel for the guard's reach, unless more of them are
-//! in flight than a bucket's burst holds. Several limits apply at once and all must admit. State is
-//! kept in integers, so nothing drifts over days. A `now` that is earlier than a previous one counts
-//! as the previous one: a clock that steps back opens nothing.
+//! buckets). This also holds for requests that travel for the guard's reach, unless more of them
+//! are in flight than a bucket's burst holds. Several limits apply at once and all must admit.
+//! State is kept in integers, so nothing drifts over days. A `now` that is earlier than a previous
+//! one counts as the previous one: a clock that steps back opens nothing.
 //!
 //! Others do the waiting, keep fairness among waiting requests, store windows and closures, and
 //! provide the clock.

@@ -2,9 +2,9 @@
 //! one, or as many as it costs.
 //!
 //! At most `max` uses are kept with their instants, those of one instant together. Running totals
-//! make every question a binary search. The guard lengthens the window: two arrivals are at least as
-//! far apart as their acquisitions minus the edge. A request in flight counts, too. Its instant is
-//! that of its answer, the latest at which it can have arrived.
+//! make every question a binary search. The guard lengthens the window: two arrivals are at least
+//! as far apart as their acquisitions minus the edge. A request in flight counts, too. Its instant
+//! is that of its answer, the latest at which it can have arrived.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -89,8 +89,8 @@ impl SlidingWindow {
         self.forget_surplus();
     }
 
-    /// The uses that count now, for a limit of another kind that takes over. Requests in flight count
-    /// from now on.
+    /// The uses that count now, for a limit of another kind that takes over. Requests in flight
+    /// count from now on.
     pub(super) fn uses_now(&mut self, now: Mono) -> Vec<(Mono, u64)> {
         self.reckon(now);
         self.uses()
@@ -208,8 +208,8 @@ impl SlidingWindow {
 
     /// Counts the destination's uses beyond the host's own, until the reset or for one window.
     ///
-    /// An answer describes the past. When it arrives, the host's own uses of that time may have left
-    /// the window. So only uses beyond the host's highest recent use count as foreign.
+    /// An answer describes the past. When it arrives, the host's own uses of that time may have
+    /// left the window. So only uses beyond the host's highest recent use count as foreign.
     pub(super) fn observe(
         &mut self,
         limit: Option<u64>,

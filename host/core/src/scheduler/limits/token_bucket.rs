@@ -1,16 +1,16 @@
 //! A token bucket: at most `rate · w + burst` in any `w`. A request takes one token, or as many as
 //! it costs.
 //!
-//! The level is counted in grains that are small enough for a microsecond to yield a whole number of
-//! them. So it stays exact forever, and a request costs O(1). The guard holds because requests that
-//! arrive within `w` were acquired within `w + edge`. Of those the bucket admits at most `rate · (w +
-//! edge) + burst - rate · edge`, which is the limit.
+//! The level is counted in grains that are small enough for a microsecond to yield a whole number
+//! of them. So it stays exact forever, and a request costs O(1). The guard holds because requests
+//! that arrive within `w` were acquired within `w + edge`. Of those the bucket admits at most `rate
+//! · (w + edge) + burst - rate · edge`, which is the limit.
 //!
-//! A request may cost more than the burst that the guard leaves, up to the whole burst. While nothing
-//! is in flight, the level rises past the guard's cut, so such a request only waits a little longer.
-//! A request takes its tokens from a level that is cut first, and may leave a debt. So the sum above
-//! holds for any mix of costs: for requests `n1 … nk`, `nk ≤ burst - rate · edge - n1 - … + rate ·
-//! (tk - t1)`.
+//! A request may cost more than the burst that the guard leaves, up to the whole burst. While
+//! nothing is in flight, the level rises past the guard's cut, so such a request only waits a
+//! little longer. A request takes its tokens from a level that is cut first, and may leave a debt.
+//! So the sum above holds for any mix of costs: for requests `n1 … nk`, `nk ≤ burst - rate · edge -
+//! n1 - … + rate · (tk - t1)`.
 //!
 //! A request may travel longer than the edge. So each request in flight keeps its place in the
 //! bucket: its tokens reduce the capacity until its answer shows that it has arrived, as if it
@@ -109,8 +109,8 @@ impl TokenBucket {
         self.shape.burst
     }
 
-    /// The earliest instant, not before `now`, at which the bucket holds `units` tokens if nothing is
-    /// answered before.
+    /// The earliest instant, not before `now`, at which the bucket holds `units` tokens if nothing
+    /// is answered before.
     pub(super) fn ready(&self, now: Mono, units: u64) -> Mono {
         if units > self.most() {
             return Mono::FAR;
@@ -186,8 +186,8 @@ impl TokenBucket {
         while self.in_flight.overdue(now).is_some() {}
     }
 
-    /// The level at `now` and the tokens in flight then. Once a request counts as arrived, the level
-    /// rises further.
+    /// The level at `now` and the tokens in flight then. Once a request counts as arrived, the
+    /// level rises further.
     fn standing(&self, now: Mono) -> (i128, u64) {
         let (mut at, mut level, mut in_flight) = (self.at, self.level, self.in_flight.total());
         let overdue = self

@@ -1,5 +1,5 @@
-//! How much of its limits a connection uses: the requests made, compared to those of a greedy limiter
-//! without a guard.
+//! How much of its limits a connection uses: the requests made, compared to those of a greedy
+//! limiter without a guard.
 
 use super::kind::{Guard, LimitKind};
 use super::limit::Limit;
@@ -8,17 +8,19 @@ use crate::time::{Mono, WallOffset};
 /// Below this number of requests the share is not reported: start and end weigh too much.
 pub const MIN_JUDGED_REQUESTS: u64 = 500;
 
-/// The most steps that the shadow takes one by one between two reports. The rest is one calculation.
+/// The most steps that the shadow takes one by one between two reports. The rest is one
+/// calculation.
 const SHADOW_STEPS_MAX: u32 = 100_000;
 
 /// Measures the share of the possible requests that were made.
 ///
 /// A shadow has the same limits, without a guard and equally empty at the start, and acquires
 /// requests as soon as it can while there is demand. Its requests are the possible ones. Each costs
-/// the average of the real requests; until the first cost is known, the shadow acquires nothing from
-/// limits that count a cost. There is demand while only these limits keep a job from being sent.
-/// Closures bind the shadow, too. Requests that are made without demand, during a closure, or while
-/// a concurrency limit is full count as possible, because the limiter does not decide at such times.
+/// the average of the real requests; until the first cost is known, the shadow acquires nothing
+/// from limits that count a cost. There is demand while only these limits keep a job from being
+/// sent. Closures bind the shadow, too. Requests that are made without demand, during a closure, or
+/// while a concurrency limit is full count as possible, because the limiter does not decide at such
+/// times.
 #[derive(Clone, Debug)]
 pub struct UsageMeter {
     shadow: Vec<Shadow>,
@@ -84,8 +86,8 @@ impl Cost {
 }
 
 impl UsageMeter {
-    /// A meter of these limits, with empty buckets at `now`. The limits at the positions in `costing`
-    /// count costs.
+    /// A meter of these limits, with empty buckets at `now`. The limits at the positions in
+    /// `costing` count costs.
     #[must_use]
     pub fn new(kinds: &[LimitKind], costing: &[usize], now: Mono, offset: WallOffset) -> Self {
         // A concurrency limit has no rate of its own, and an interval of 0 is none.
@@ -133,8 +135,8 @@ impl UsageMeter {
         }
     }
 
-    /// A request is made now and takes `units` of the meter's limits, in their order; 1 of those that
-    /// are missing.
+    /// A request is made now and takes `units` of the meter's limits, in their order; 1 of those
+    /// that are missing.
     pub fn acquired(&mut self, now: Mono, units: &[u32]) {
         self.advance(now);
         self.requests += 1;

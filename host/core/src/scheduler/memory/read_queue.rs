@@ -2,8 +2,8 @@
 //!
 //! There are two queues. Empty lanes are read while the connection's window has room: the highest
 //! priority first and then in the order of arrival; every tenth read ignores priority. Lanes that
-//! run low are refilled while less than half of the window is used, and each loads at most its share
-//! of that half. So a new execution finds room however many large ones are in progress.
+//! run low are refilled while less than half of the window is used, and each loads at most its
+//! share of that half. So a new execution finds room however many large ones are in progress.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -105,8 +105,8 @@ impl ReadQueue {
         Some(key)
     }
 
-    /// A read was answered. False: the lane was dropped after the read began, so the answer does not
-    /// count.
+    /// A read was answered. False: the lane was dropped after the read began, so the answer does
+    /// not count.
     pub fn answered(&mut self, key: LaneKey) -> bool {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.answered += 1;

@@ -1,7 +1,7 @@
 //! Lanes with loaded heads, by priority and kind, each in the order of their turns.
 //!
-//! Each operation costs O(kinds · log lanes), however much is loaded. Kinds are a connector's object
-//! types times the four actions.
+//! Each operation costs O(kinds · log lanes), however much is loaded. Kinds are a connector's
+//! object types times the four actions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,8 +87,8 @@ impl Ready {
         self.kinds.iter().map(|(kind, filling)| (*kind, *filling))
     }
 
-    /// The next lane in turn with heads of these kinds: among those of the highest priority, or among
-    /// all of them.
+    /// The next lane in turn with heads of these kinds: among those of the highest priority, or
+    /// among all of them.
     pub fn front(&self, kinds: &[Kind], ignore_priority: bool) -> Option<LaneKey> {
         let front = |band: &BTreeMap<Kind, Ring>| {
             kinds
