@@ -85,7 +85,7 @@ fn head(execution: i64, index: u32) -> Head {
     }
 }
 
-/// A scheduler with executions of so many jobs of one priority; their pages are asked for and not
+/// A scheduler with executions of this many jobs of one priority. Their pages are requested and not
 /// answered.
 fn scheduler(packing: PackingRule, executions: &[(i64, u32)]) -> Scheduler {
     let mut scheduler = Scheduler::new(SchedulerBounds::default());
@@ -291,7 +291,7 @@ fn next_head_of_a_key_is_looked_up_after_a_retry() {
         key: first.key,
     };
     assert_eq!(s.needs(), [asked]);
-    // It waits for its retry: nothing of the key is ready, and nothing is told.
+    // It waits for its retry: nothing of the key is ready, and nothing is reported.
     s.found(&[first], T0);
     let claim = s.next(T0, &Free).unwrap();
     end(&mut s, &claim.heads, AfterCall::Left);

@@ -1,4 +1,4 @@
-//! Calls: the draw, the intent, the destination's answers and their settlement.
+//! Calls: limits, intents, the destination's answers and their settlement.
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::state::JobState;

@@ -1,4 +1,4 @@
-//! What must hold at every step.
+//! The invariants of every step.
 
 use egression_core::domain::state::JobState;
 use egression_core::scheduler::{Availability, Claim, Head, SchedulerBounds};
@@ -8,7 +8,7 @@ use crate::world::World;
 
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
-    /// What the scheduler asked the store for.
+    /// Reads that the scheduler requested from the store.
     pub(crate) reads: u64,
     pub(crate) claims: Vec<Claim>,
     /// When each of them started.
@@ -96,7 +96,7 @@ impl World {
         self.checks.started_at.push(self.now);
     }
 
-    /// The first delivery of a job comes after those of earlier jobs of its key, save for those
+    /// The first delivery of a job comes after those of earlier jobs of its key, except for those
     /// that were set aside.
     pub(crate) fn check_start(&self, head: &Head) {
         let job = &self.store.jobs[&head.job];

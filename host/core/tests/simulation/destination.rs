@@ -1,5 +1,5 @@
-//! The destination's limits, as the gate would keep them: drawn when a call is sent, forecast when
-//! it is admitted.
+//! The destination's limits, as the gate would keep them: acquired when a call is sent, and
+//! forecast when it is admitted.
 
 use std::collections::BTreeMap;
 
@@ -44,8 +44,8 @@ impl Destination {
         *reserved = reserved.saturating_sub(1);
     }
 
-    /// Acquires a request; until when to wait if there is no room, `FAR` if only the end of another
-    /// helps.
+    /// Acquires a request. The error is the instant to wait for; `FAR`: only the end of another
+    /// request helps.
     pub(crate) fn acquire(
         &mut self,
         connection: ConnectionId,

@@ -1,5 +1,4 @@
-//! What happens from outside in one run: connections, executions, pauses, cancels, crashes. All
-//! from one seed.
+//! The outside events of one run, from one seed: connections, executions, pauses, cancels, crashes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,10 +16,10 @@ use crate::rng::Rng;
 use crate::store;
 use crate::world::{Event, Trouble, World};
 
-/// Everything that happens from outside happens within this time.
+/// All outside events happen within this time.
 const SPAN_MS: u64 = 20_000;
 
-/// A world with everything that will happen to it from outside.
+/// A world with all of its outside events.
 pub(crate) fn random(seed: u64) -> World {
     let mut rng = Rng(seed);
     let mut destination = Destination::default();
@@ -194,7 +193,7 @@ fn acts(rng: &mut Rng, world: &mut World, execution: ExecutionSeq) {
         let job = execution.job(u32::try_from(rng.below(80)).expect("small"));
         world.plan(at(rng), Event::CancelJob(job));
     }
-    // Whatever was paused goes on in the end.
+    // In the end nothing is paused.
     world.plan(Mono(0).plus_ms(2 * SPAN_MS), Event::Pause(execution, false));
 }
 

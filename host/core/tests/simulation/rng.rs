@@ -1,4 +1,4 @@
-//! Seeded rng: SplitMix64, so that a seed means the same run for ever.
+//! A seeded random generator: SplitMix64, so that a seed gives the same run forever.
 
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(pub(crate) u64);

@@ -58,7 +58,7 @@ pub(crate) struct Execution {
     pub(crate) unfinished: u64,
 }
 
-/// What an act on the store means for the scheduler.
+/// The changes of a transaction, for the scheduler.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) progress: Vec<(ExecutionSeq, ConnectionId, BeltProgress)>,
@@ -80,12 +80,12 @@ pub(crate) struct Store {
     pub(crate) jobs: BTreeMap<JobSeq, Job>,
     pub(crate) executions: BTreeMap<ExecutionSeq, Execution>,
     pub(crate) progress: BTreeMap<(ExecutionSeq, ConnectionId, u32), BeltProgress>,
-    /// Belts that were allowed to go at some time.
+    /// Belts that were open at some time.
     pub(crate) was_open: HashSet<(ExecutionSeq, ConnectionId, u32)>,
     pub(crate) rules: BTreeMap<ConnectionId, BeltOnFailure>,
     keys: BTreeMap<Key, BTreeSet<Order>>,
     blocked: HashSet<Key>,
-    /// Waits that end by themselves.
+    /// Waits that end at a fixed time.
     due: BTreeSet<(Mono, JobSeq)>,
     /// Jobs that wait for another, by that one.
     children: BTreeSet<(JobSeq, JobSeq)>,
@@ -230,7 +230,7 @@ impl Store {
             } else {
                 job.head.seal
             };
-            // With an old place it comes up in front of jobs that may be on their way.
+            // With an old place it comes before jobs that may be in flight.
             let comes_in_front = seal == self.executions[&seq.execution()].seal
                 && job.waiting == Some(WaitingKind::Schedule);
             self.change(seq, |job| {
@@ -246,8 +246,8 @@ impl Store {
         (heads, changes)
     }
 
-    /// A scheduled job draws its place when it falls due. One that later belts of its execution
-    /// wait for takes the execution's: with a later place it would wait behind jobs that wait for
+    /// A scheduled job gets its place when it becomes due. If later belts of its execution wait for
+    /// it, it takes the execution's place: with a later one it would wait behind jobs that wait for
     /// it.
     fn seal_when_due(&mut self, job: &Job) -> i64 {
         let (seq, connection) = (job.head.job.execution(), job.head.connection);
@@ -376,7 +376,7 @@ impl Store {
         changes
     }
 
-    /// Jobs whose wait for another is over and that nobody acted on.
+    /// Jobs whose wait for another job is over, without any reaction yet.
     pub(crate) fn orphans(&self) -> Vec<JobSeq> {
         let dead = |job: &&Job| {
             let parent = job.parent.and_then(|parent| self.jobs.get(&parent));
@@ -423,7 +423,7 @@ impl Store {
         }
     }
 
-    /// The one way in which a job changes. One that becomes ready in a blocked key is set aside.
+    /// The only way to change a job. A job that becomes ready in a blocked key is set aside.
     fn change(&mut self, seq: JobSeq, how: impl FnOnce(&mut Job)) {
         let mut job = self.jobs[&seq].clone();
         self.count(&job, -1);

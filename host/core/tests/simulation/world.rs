@@ -1,5 +1,5 @@
-//! The host around the scheduler in virtual time: reads and calls take a while, and their answers
-//! overtake each other.
+//! The host around the scheduler in virtual time. Reads and calls take time, and their answers
+//! arrive in any order.
 
 use std::collections::btree_map::OccupiedEntry;
 use std::collections::{BTreeMap, HashMap};
@@ -18,10 +18,10 @@ use crate::destination::Destination;
 use crate::rng::Rng;
 use crate::store::{Changes, Key, Page, Store};
 
-/// More events than any run needs: a run that does not end is one that turns in circles.
+/// More events than any run needs. A run with more of them never ends.
 const MOST_EVENTS: u64 = 400_000;
 
-/// How often what goes wrong, in percent.
+/// How often each kind of trouble happens, in percent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Trouble {
     pub(crate) retry: u64,
@@ -33,8 +33,8 @@ pub(crate) struct Trouble {
     pub(crate) halve: u64,
     pub(crate) outage: u64,
     pub(crate) unread: u64,
-    /// The scheduler is told of changes in the order in which the store made them. Counters say
-    /// nothing of their age, so that belts are kept for certain only then.
+    /// Changes reach the scheduler in the store's order. The counters carry no age, so only then
+    /// the order of belts is certain.
     pub(crate) ordered: bool,
 }
 
@@ -67,7 +67,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// It happens whether the host lives or not.
+    /// It happens even while the host is down.
     const fn is_outside(&self) -> bool {
         use Event::*;
         matches!(
@@ -111,7 +111,7 @@ pub(crate) struct World {
     events: BTreeMap<(Mono, u64), Event>,
     numbers: u64,
     due_under_way: bool,
-    /// When the last of the changes so far will be told.
+    /// When the last change so far will be reported.
     told: Mono,
 }
 
@@ -152,7 +152,7 @@ impl World {
         world
     }
 
-    /// Something will happen at this time.
+    /// Plans an event.
     pub(crate) fn plan(&mut self, at: Mono, event: Event) {
         self.numbers += 1;
         self.events.insert((at, self.numbers), event);
@@ -163,8 +163,7 @@ impl World {
         self.plan(at, event);
     }
 
-    /// The scheduler will be told of a change in the store; in ordered worlds in the order in which
-    /// the store made them.
+    /// Plans the report of a change to the scheduler; in ordered worlds, in the store's order.
     pub(crate) fn tell(&mut self, event: Event) {
         let mut at = self.now.plus_us(1 + self.rng.below(10_000));
         if self.trouble.ordered {
@@ -174,7 +173,7 @@ impl World {
         self.plan(at, event);
     }
 
-    /// Until nothing happens any more; then every job has ended.
+    /// Runs until nothing happens any more. Then every job has ended.
     pub(crate) fn run(&mut self) {
         let mut steps = 0;
         loop {
@@ -212,7 +211,7 @@ impl World {
         self.check_all_ended();
     }
 
-    /// What the dispatcher does after each message.
+    /// The dispatcher's work after each message.
     fn pump(&mut self) {
         while let Some(claim) = self.scheduler.next(self.now, &self.destination) {
             self.check_claim(&claim);
@@ -377,7 +376,7 @@ impl World {
         self.tell(Event::Changed(changes));
     }
 
-    /// What a change in the store means for the scheduler.
+    /// Reports a change in the store to the scheduler.
     fn changed(&mut self, changes: Changes) {
         self.scheduler.gone(
             &changes
@@ -414,7 +413,7 @@ impl World {
         }
     }
 
-    /// Everything in memory is lost; what was in flight is taken up again.
+    /// Memory is lost, and jobs in flight are recovered.
     fn crash(&mut self) {
         self.events.retain(|_, event| event.is_outside());
         for (_, call) in std::mem::take(&mut self.calls) {
@@ -430,7 +429,7 @@ impl World {
         self.due_under_way = false;
         self.scheduler = Scheduler::new(self.bounds);
         self.restart();
-        // The store tells the same orphans again after a while.
+        // The store reports the same orphans again later.
         let orphans: Vec<JobSeq> = self.store.orphans();
         if !orphans.is_empty() {
             self.soon(8, Event::Orphans(orphans));

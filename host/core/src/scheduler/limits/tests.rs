@@ -9,8 +9,8 @@ use crate::time::{Mono, Wall, WallOffset};
 
 const EDGE_US: u64 = 50_000;
 
-/// One attempt to draw: how long after the last one, how far the clock reads back, and how long the
-/// request travels.
+/// One attempt to acquire: the time since the last one, how far the clock steps back, and how long
+/// the request travels.
 type Attempt = (u64, u64, u64);
 
 fn kinds() -> impl Strategy<Value = LimitKind> {
@@ -44,8 +44,7 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
     prop::collection::vec((gap, back, 0..EDGE_US), 1..600)
 }
 
-/// The limit as the destination defines it, asked of the instants at which requests arrived there
-/// with their units, in order.
+/// The limit as the destination defines it, checked against the arrivals and their units in order.
 fn broken_by(kind: LimitKind, arrivals: &[(u64, u32)]) -> Option<(usize, usize)> {
     let before: Vec<u128> = std::iter::once(0)
         .chain(arrivals.iter().scan(0, |sum, (_, units)| {
@@ -89,7 +88,7 @@ fn broken_by(kind: LimitKind, arrivals: &[(u64, u32)]) -> Option<(usize, usize)>
     pairs.into_iter().find(breaks)
 }
 
-/// Arrivals of requests that cost nothing special, in order.
+/// Arrivals of requests of one unit, in order.
 fn plain(mut arrivals: Vec<u64>) -> Vec<(u64, u32)> {
     arrivals.sort_unstable();
     arrivals.into_iter().map(|at| (at, 1)).collect()
@@ -151,7 +150,8 @@ proptest! {
         }
     }
 
-    /// The worst case: all that can be drawn is drawn, and each request travels as long as hurts.
+    /// The worst case: everything possible is acquired, and each request travels for the worst
+    /// time.
     #[test]
     fn greedy_caller_with_any_delay_breaks_no_limit(kind in kinds(), travel in prop::collection::vec(0..EDGE_US, 50)) {
         let drawn = greedy(&[kind], Guard::default(), 3);
@@ -177,8 +177,8 @@ proptest! {
             let charge = [Charge { key: keys[0].clone(), units: u32::try_from(units).unwrap() }];
             prop_assert_eq!(book.exceeds(&charge), None);
             now = now.plus_us(gap);
-            // What is on its way moves the instant: each refusal says when to ask again, and some
-            // day it is time.
+            // Requests in flight move the instant. Each refusal names the next try, and one of them
+            // succeeds.
             let draw = loop {
                 match book.try_acquire(&charge, now) {
                     Ok(draw) => break draw,
@@ -215,7 +215,7 @@ proptest! {
     ) {
         let guard = Guard::default();
         let cut = u64::from(rate) * guard.edge_ms / 1000;
-        // What is on its way and a request beside it fit into what the guard leaves of the burst.
+        // The requests in flight and one more fit into the part of the burst that the guard leaves.
         let beside = u64::from(burst).saturating_sub(cut) / u64::from(costliest);
         let slots = u32::try_from(beside.saturating_sub(1)).unwrap().max(1);
         prop_assume!(costliest == 1 || beside >= 2);
@@ -357,7 +357,7 @@ fn greedy_caller_reaches_95_percent_of_the_possible() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever comes between, the meter never says that more was used than was possible.
+    /// The meter never reports more use than was possible.
     #[test]
     fn use_never_exceeds_the_possible(
         kinds in prop::collection::vec(kinds(), 1..3),

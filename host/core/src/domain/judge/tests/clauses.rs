@@ -1,4 +1,4 @@
-//! The clauses of 'Judgement': rules, statuses and their order.
+//! The clauses of "Judgment": rules, statuses and their order.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The gate's evidence is stronger than the connector's word, and what may have been applied is not
+//! The gate's evidence outweighs the connector's report, and a possible application is never
 //! forgotten.
 
 use proptest::prelude::*;

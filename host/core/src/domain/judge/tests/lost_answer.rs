@@ -1,4 +1,4 @@
-//! The row of the lost answer where the connector can be asked.
+//! The row of the lost answer, with a connector that can tell whether the send arrived.
 
 use super::*;
 

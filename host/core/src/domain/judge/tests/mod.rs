@@ -1,5 +1,4 @@
-//! One test for each row of 'What happens when a job does not succeed' and each clause of
-//! 'Judgement'.
+//! One test for each row of "When a job does not succeed" and each clause of "Judgment".
 
 #![allow(clippy::unwrap_used)]
 
@@ -43,7 +42,7 @@ fn rules() -> &'static RetryRules {
     &RULES
 }
 
-/// An idempotent upsert, sent alone, first attempt, answered; the jitter draws its upper bound.
+/// An idempotent upsert, sent alone, first attempt, answered; the jitter is at its upper bound.
 fn input(outcome: Outcome) -> JudgeInput<'static> {
     JudgeInput {
         action: Action::Upsert,

@@ -1,4 +1,4 @@
-//! The rows of 'What happens when a job does not succeed', up to a conflict.
+//! The rows of "When a job does not succeed", up to a conflict.
 
 use super::*;
 
