@@ -62,7 +62,7 @@ impl Engine {
         {
             let mut scheduler = self.scheduler.lock();
             scheduler.gone(&changes.gone);
-            scheduler.progress_of(
+            scheduler.progress(
                 changes
                     .progress
                     .iter()

@@ -37,24 +37,13 @@ impl Scheduler {
         }
     }
 
-    /// New counters of one belt. If one transaction of the store changed several, use
-    /// [`Scheduler::progress_of`].
-    pub fn progress(
-        &mut self,
-        execution: ExecutionSeq,
-        connection: ConnectionId,
-        belt: BeltProgress,
-    ) {
-        self.progress_of([(execution, connection, belt)]);
-    }
-
     /// New counters of belts that changed together. They are reviewed together, too: the end of one
     /// job can finish a belt and release a job of the next one, and half of that change would open
     /// the belt behind.
     ///
     /// Counters that are older than the known ones are ignored: answers of the store may arrive in
     /// the wrong order.
-    pub fn progress_of(
+    pub fn progress(
         &mut self,
         belts: impl IntoIterator<Item = (ExecutionSeq, ConnectionId, BeltProgress)>,
     ) {

@@ -353,16 +353,16 @@ fn outdated_counters_close_no_belt() {
         states: [0, 0, 0, 1, 0, 0, 0, 0, 0],
         ..belt(number, 1, &[0])
     };
-    s.progress(ExecutionSeq(1), SHOP, done(1));
-    s.progress(
+    s.progress([(ExecutionSeq(1), SHOP, done(1))]);
+    s.progress([(
         ExecutionSeq(1),
         SHOP,
         BeltProgress {
             states: [0, 1, 0, 0, 0, 0, 0, 0, 0],
             ..belt(1, 1, &[0])
         },
-    );
-    s.progress(ExecutionSeq(1), SHOP, done(2));
+    )]);
+    s.progress([(ExecutionSeq(1), SHOP, done(2))]);
     let opened = s.needs().into_iter().filter_map(|need| {
         if let Need::OpenBelt { belt, .. } = need {
             Some(belt)
@@ -390,14 +390,14 @@ fn held_belt_opens_when_its_cause_is_canceled() {
         [(SHOP, aside), (SHOP, belt(2, 1, &[0]))],
     );
     s.needs();
-    s.progress(
+    s.progress([(
         ExecutionSeq(1),
         SHOP,
         BeltProgress {
             states: [0, 0, 0, 0, 0, 0, 0, 0, 1],
             ..belt(1, 1, &[0])
         },
-    );
+    )]);
     assert!(s.needs().contains(&Need::OpenBelt {
         execution: ExecutionSeq(1),
         connection: SHOP,
@@ -462,7 +462,7 @@ fn belts_that_change_together_are_reviewed_together() {
         set_aside: 0,
         ..aside
     };
-    s.progress_of([
+    s.progress([
         (ExecutionSeq(1), SHOP, done),
         (ExecutionSeq(1), SHOP, released),
     ]);

@@ -385,7 +385,7 @@ impl World {
                 .map(|(_, _, job)| *job)
                 .collect::<Vec<_>>(),
         );
-        self.scheduler.progress_of(changes.progress);
+        self.scheduler.progress(changes.progress);
         for seq in changes.completed {
             self.scheduler.close(seq);
         }
