@@ -29,7 +29,7 @@ where
             Err(error) if !matches!(error, StoreError::Closed | StoreError::Corrupt(_)) => {
                 failures += 1;
                 let pause_ms = PAUSES.wait_ms(failures, 0.0);
-                tracing::warn!(%error, pause_ms, "the store failed; trying again");
+                tracing::warn!(%error, retry_ms = pause_ms, "the store failed; retrying");
                 let wake = clock.instant(clock.mono()) + Duration::from_millis(pause_ms);
                 tokio::time::sleep_until(wake).await;
             }

@@ -10,6 +10,7 @@ use egression_core::time::{Mono, Wall};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
+use tracing::Instrument as _;
 
 use super::health::Health;
 use super::limit_forecast::{GateForecast, owner};
@@ -23,6 +24,7 @@ use crate::rng::Rng;
 use crate::runtime::Registry;
 use crate::store::Store;
 use crate::store::rows::LanePage;
+use crate::telemetry::spans;
 
 /// The host's parts that the dispatcher drives.
 #[derive(Clone, Debug)]
@@ -130,14 +132,16 @@ impl Engine {
             self.next_call += 1;
             let (deliverer, messages) = (Arc::clone(&self.parts.deliverer), self.messages.clone());
             let type_hash = claim.type_hash;
-            tokio::spawn(async move {
+            let span = spans::call(&self.label(claim.connection), call);
+            let delivery = async move {
                 let (connection, heads) = (claim.connection, claim.heads.clone());
                 // In a task of its own, so that a panic in one delivery does not leave its call
                 // counted forever.
-                let delivery = tokio::spawn(async move { deliverer.deliver(claim, call).await });
+                let delivery = async move { deliverer.deliver(claim, call).await };
+                let delivery = tokio::spawn(delivery.in_current_span());
                 let finished = delivery.await.unwrap_or_else(|error| {
                     tracing::error!(
-                        %error, %connection, call,
+                        %error,
                         "delivery task failed; the next start recovers its open intents"
                     );
                     Finished::abandoned(connection, heads)
@@ -146,8 +150,18 @@ impl Engine {
                 let _ = messages
                     .send(Message::Finished(Box::new(finished), type_hash))
                     .await;
-            });
+            };
+            tokio::spawn(delivery.instrument(span));
         }
+    }
+
+    /// The connection's name in logs: `acme/shop-de`.
+    pub(super) fn label(&self, connection: ConnectionId) -> String {
+        self.parts
+            .configuration
+            .catalogue()
+            .connection_by_id(connection)
+            .map_or_else(|| format!("removed ({connection})"), |found| found.label())
     }
 
     async fn handle(&mut self, message: Message) {

@@ -8,6 +8,7 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::scheduler::Availability;
 use egression_core::time::Mono;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::engine::Engine;
 use super::health::Step;
@@ -15,6 +16,7 @@ use super::message::Message;
 use super::scheduler_rules::availability_of;
 use crate::delivery::{Effect, Probe};
 use crate::documents::catalogue::ConnectionState;
+use crate::telemetry::spans;
 
 impl Engine {
     pub(super) fn take_step(&mut self, connection: ConnectionId, step: Step, effect: &Effect) {
@@ -32,14 +34,22 @@ impl Engine {
         match step {
             Step::Nothing => {}
             Step::OpenCircuit(until) => {
-                tracing::warn!(%connection, ?effect, "circuit opened");
+                tracing::warn!(
+                    connection = self.label(connection),
+                    ?effect,
+                    "circuit opened"
+                );
                 plan_probe(&mut self.probes, until, connection);
                 self.scheduler
                     .lock()
                     .set_availability(connection, Availability::CircuitOpen(until));
             }
             Step::Park(reason, probe_at) => {
-                tracing::warn!(%connection, reason, "connection parked");
+                tracing::warn!(
+                    connection = self.label(connection),
+                    reason,
+                    "connection parked"
+                );
                 plan_probe(&mut self.probes, probe_at, connection);
                 self.scheduler
                     .lock()
@@ -53,12 +63,13 @@ impl Engine {
         *self.keeping.entry(connection).or_default() += 1;
         let (configuration, messages) =
             (Arc::clone(&self.parts.configuration), self.messages.clone());
+        let label = self.label(connection);
         tokio::spawn(async move {
             if let Err(error) = configuration
                 .keep_connection_state(connection, &state, None)
                 .await
             {
-                tracing::warn!(%error, %connection, "cannot store the connection's state");
+                tracing::warn!(%error, connection = label, "cannot store the connection's state");
             }
             // The dispatcher is gone only when the host stops.
             let _ = messages.send(Message::Kept(connection)).await;
@@ -83,8 +94,9 @@ impl Engine {
         asked: Option<oneshot::Sender<Option<Probe>>>,
     ) {
         let (deliverer, messages) = (Arc::clone(&self.parts.deliverer), self.messages.clone());
+        let span = spans::check(&self.label(connection));
         tokio::spawn(async move {
-            let probe = deliverer.check(connection).await;
+            let probe = deliverer.check(connection).instrument(span).await;
             // A failed check that a person asked for changes nothing: neither the next probe nor
             // the connection's availability.
             if asked.is_none() || matches!(probe, Some(Probe::Works(_))) {
@@ -121,7 +133,11 @@ impl Engine {
                 self.probe_again(connection, now);
             }
             Some(Probe::Works(findings)) => {
-                tracing::info!(%connection, account = findings.account, "connection works again");
+                tracing::info!(
+                    connection = self.label(connection),
+                    account = findings.account,
+                    "connection works again"
+                );
                 self.health.reopened(connection);
                 let catalogue = self.parts.configuration.catalogue();
                 let entry = catalogue.connection_by_id(connection);
@@ -143,7 +159,11 @@ impl Engine {
                 }
             }
             Some(Probe::Fails(problem) | Probe::Refused(problem)) => {
-                tracing::warn!(%connection, problem = problem.message, "connection probe failed");
+                tracing::warn!(
+                    connection = self.label(connection),
+                    reason = problem.message,
+                    "connection probe failed"
+                );
                 let Some(at) = self.probe_again(connection, now) else {
                     return;
                 };

@@ -171,7 +171,12 @@ impl Reads {
                 Err(StoreError::Closed) => return None,
                 Err(error) => {
                     let pause_ms = PAUSE.ceiling_ms(failures);
-                    tracing::warn!(%error, what, pause_ms, "store read failed; repeating");
+                    tracing::warn!(
+                        %error,
+                        query = what,
+                        retry_ms = pause_ms,
+                        "the dispatcher cannot read the store; retrying"
+                    );
                     tokio::time::sleep_until(
                         self.clock.instant(self.clock.mono()) + Duration::from_millis(pause_ms),
                     )

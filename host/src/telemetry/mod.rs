@@ -2,11 +2,12 @@
 //!
 //! The log goes to standard error, as text or as JSON, filtered by `EGRESSION_LOG`. The names of
 //! its fields are in `docs/logging.md`. [`metrics`] counts and measures, [`metrics_reference`]
-//! defines each metric, [`exposition`] renders `/metrics`.
+//! defines each metric, [`exposition`] renders `/metrics`, [`spans`] opens the log's spans.
 
 pub mod exposition;
 pub mod metrics;
 pub mod metrics_reference;
+pub mod spans;
 
 use std::io::IsTerminal;
 

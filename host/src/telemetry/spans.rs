@@ -12,8 +12,8 @@ pub fn request(method: &http::Method, path: &str, trace_id: &str) -> Span {
 
 /// One call of a connector, from preparation to settlement. `connection`: `acme/shop-de`.
 #[must_use]
-pub fn call(connection: &str, connector: &str, call: i64) -> Span {
-    error_span!("call", connection, connector, call)
+pub fn call(connection: &str, call: i64) -> Span {
+    error_span!("call", connection, call)
 }
 
 /// One check of a connection.

@@ -118,7 +118,7 @@ pub async fn install_connector(
         connector = row.name,
         version = row.version,
         digest = row.digest,
-        by = caller.key_id,
+        actor = caller.key_id,
         "connector installed"
     );
     let location = HeaderValue::from_str(&format!("/v1/connectors/{}", row.name))
@@ -226,7 +226,7 @@ pub async fn activate_connector(
     tracing::info!(
         connector = name,
         version = wanted.version,
-        by = caller.key_id,
+        actor = caller.key_id,
         "connector activated"
     );
     Ok(axum::Json(ConnectorView {

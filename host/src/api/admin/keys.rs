@@ -105,9 +105,9 @@ pub async fn create_key(
     let row = new_row(state.clock.wall(), wanted.role, subscription, wanted.label);
     state.store.put_key(row.clone(), key.hash).await?;
     tracing::info!(
-        key = row.id,
+        key.id = row.id,
         role = row.role,
-        by = caller.key_id,
+        actor = caller.key_id,
         "key created"
     );
     let view = KeyView {
@@ -174,7 +174,7 @@ pub async fn revoke_key(
     if !visible || !state.store.revoke_key(&id, state.clock.wall()).await? {
         return Err(ApiError::not_found("key", id));
     }
-    tracing::info!(key = id, by = caller.key_id, "key revoked");
+    tracing::info!(key.id = id, actor = caller.key_id, "key revoked");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -383,9 +383,13 @@ impl Intake {
         };
         self.execution = None;
         self.state.dispatcher.sealed(sealed.execution).await;
+        let catalogue = self.state.configuration.catalogue();
+        let subscription = catalogue
+            .subscription_by_id(subscription)
+            .map(|subscription| subscription.name.clone());
         tracing::info!(
-            execution = sealed.execution.0,
-            subscription = subscription.0,
+            execution.id = %id,
+            subscription,
             jobs = self.jobs,
             refused = self.refused,
             "execution accepted"
@@ -458,8 +462,11 @@ impl Intake {
         };
         if let Err(error) = self.state.store.abandon(execution).await {
             // The store removes the rest every `store.removal_interval_ms`.
-            tracing::warn!(execution = execution.0, %error, "incomplete submission was not \
-                                                             removed");
+            tracing::warn!(
+                execution.seq = execution.0,
+                %error,
+                "incomplete submission was not removed"
+            );
         }
     }
 }

@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderValue};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::telemetry::spans;
+
 tokio::task_local! {
     static TRACE_ID: String;
 }
@@ -27,12 +29,7 @@ pub async fn layer(request: Request, next: Next) -> Response {
         .as_deref()
         .and_then(trace_id)
         .map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned);
-    let span = tracing::info_span!(
-        "request",
-        method = %request.method(),
-        path = request.uri().path(),
-        trace_id = id
-    );
+    let span = spans::request(request.method(), request.uri().path(), &id);
     let header = HeaderValue::from_str(&id);
     let mut response = TRACE_ID.scope(id, next.run(request)).instrument(span).await;
     if let Ok(value) = header {

@@ -63,7 +63,7 @@ impl Abilities for ConnectionAbilities {
         let mut known = match self.store.remotes(self.connection, asked).await {
             Ok(known) => known,
             Err(error) => {
-                tracing::warn!(%error, connection = %self.connection, "cannot read the id map");
+                tracing::warn!(%error, "cannot read the id map");
                 Vec::new()
             }
         };

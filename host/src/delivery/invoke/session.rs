@@ -133,8 +133,7 @@ impl Sessions {
         if refused.is_none() || slot.session.as_ref() == refused {
             slot.session = None;
             if let Err(error) = self.store.drop_session(route.connection).await {
-                let connection = route.connection;
-                tracing::warn!(%error, %connection, "cannot drop a refused session");
+                tracing::warn!(%error, "cannot drop a refused session");
             }
         }
     }
@@ -189,7 +188,7 @@ impl Sessions {
         };
         if let Err(error) = kept {
             // This process can use it; the next one makes a new one.
-            tracing::warn!(%error, %connection, "cannot store a session");
+            tracing::warn!(%error, "cannot store a session");
         }
     }
 

@@ -37,7 +37,7 @@ impl JobIds {
                 Some(id)
             }
             Err(error) => {
-                tracing::error!(%error, job = job.0, "cannot read a job's id");
+                tracing::error!(%error, job.seq = job.0, "cannot read a job's id");
                 None
             }
         }

@@ -82,6 +82,6 @@ pub async fn close(gate: &Gate, clock: &Clock, route: &Route, closure: Closure<'
     let owner = &route.destination.owner;
     if let Err(error) = gate.throttle(owner, bucket, until, reason).await {
         // The limit is closed in this run; only a restart before `until` would not know of it.
-        tracing::warn!(%error, owner, "cannot store a closed limit");
+        tracing::warn!(%error, limit = bucket, "cannot store a closed limit");
     }
 }

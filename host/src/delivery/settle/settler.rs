@@ -42,7 +42,7 @@ impl Settler {
                 tracing::error!(
                     %error,
                     jobs = settlements.len(),
-                    first = first.map(|JobSeq(job)| job),
+                    job.seq = first.map(|JobSeq(job)| job),
                     "cannot write outcomes; their intents stay open"
                 );
             }

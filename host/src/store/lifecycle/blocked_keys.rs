@@ -51,7 +51,7 @@ impl Store {
                         after = next;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, %connection, "jobs of a blocked key are not set \
+                        tracing::warn!(%error, connection.seq = %connection, "jobs of a blocked key are not set \
                             aside yet");
                         break;
                     }
