@@ -173,7 +173,8 @@ mod tests {
                 "settings":{"base_url":"https://Shop.example:443/api","locale":"de",
                 "copy":"https://shop.example/b"},
                 "auth":{"scheme":"oauth2_client_credentials",
-                "token_url":"https://id.example:8443/t","client_id":"c","client_secret":{"env":"S"}}}"#,
+                "token_url":"https://id.example:8443/t","client_id":"c",
+                  "client_secret":{"env":"S"}}}"#,
         )
         .unwrap();
         assert_eq!(

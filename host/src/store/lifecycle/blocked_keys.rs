@@ -51,8 +51,11 @@ impl Store {
                         after = next;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, connection.seq = %connection, "jobs of a blocked key are not set \
-                            aside yet");
+                        tracing::warn!(
+                            %error,
+                            connection.seq = %connection,
+                            "jobs of a blocked key are not set aside yet"
+                        );
                         break;
                     }
                 }
