@@ -131,7 +131,7 @@ pub enum ApiError {
     KeyReused,
     #[error("{detail}")]
     ConnectorRefused {
-        /// `not_a_component`, `wrong_world` …
+        /// `connector.not_wasm` …
         code: String,
         detail: String,
     },

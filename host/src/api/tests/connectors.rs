@@ -19,7 +19,7 @@ async fn connector_is_installed_listed_and_activated() {
     let refused = host.raw("/v1/connectors", &[wasm], "nonsense").await;
     assert_eq!(
         (refused.status.as_u16(), refused.problem().as_str()),
-        (422, "not_a_component")
+        (422, "connector.not_wasm")
     );
     assert_eq!(host.raw("/v1/connectors", &[], "\0asm").await.status, 415);
     assert_eq!(

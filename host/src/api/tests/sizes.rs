@@ -43,7 +43,7 @@ async fn refused_item_is_stored_small() {
         .await;
     let problem = jobs.json()["items"][0]["problem"].to_string();
     assert!(
-        problem.len() < 4000 && problem.contains("more places are wrong"),
+        problem.len() < 4000 && problem.contains("more errors"),
         "{} bytes",
         problem.len()
     );
