@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::ids::{ConnectionId, Owner};
 use egression_core::domain::judge::Credential;
 use egression_core::domain::problem::Problem;
 
@@ -101,13 +101,13 @@ impl Routes {
             let problem = Problem::new("connector.not_loaded", message);
             return Err(NoRoute::NotLoaded(Box::new(problem)));
         };
-        let owner = format!("connection:{connection}");
+        let owner = Owner::Connection(connection);
         Ok(Route {
             connection,
             channel: Arc::new(channel.clone()),
             document: Arc::new(entry.document.clone()),
             connector,
-            destination: self.gate.destination(&owner).ok_or(NoRoute::Removed)?,
+            destination: self.gate.destination(owner).ok_or(NoRoute::Removed)?,
         })
     }
 

@@ -116,14 +116,14 @@ impl Engine {
                 let Some(claim) = claim else { break };
                 self.parts
                     .gate
-                    .reserve(&owner(claim.connection), claim.requests);
+                    .reserve(owner(claim.connection), claim.requests);
                 claims.push(claim);
             }
             self.reads.start(scheduler.needs());
             for connection in scheduler.connections() {
                 self.parts
                     .gate
-                    .set_demand(&owner(connection), scheduler.waits_for_limit(connection));
+                    .set_demand(owner(connection), scheduler.waits_for_limit(connection));
             }
         }
         for claim in claims {

@@ -13,12 +13,12 @@ pub(super) struct GateForecast(pub(super) Arc<Gate>);
 
 impl LimitForecast for GateForecast {
     fn headroom(&self, connection: ConnectionId, _now: Mono) -> (u32, Option<(String, Mono)>) {
-        let headroom = self.0.headroom(&owner(connection));
+        let headroom = self.0.headroom(owner(connection));
         (headroom.calls, headroom.until)
     }
 }
 
 /// The name under which the gate knows a connection.
-pub(super) fn owner(connection: ConnectionId) -> String {
-    Owner::Connection(connection).to_string()
+pub(super) fn owner(connection: ConnectionId) -> Owner {
+    Owner::Connection(connection)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use egression_core::domain::ids::Owner;
 use egression_core::time::{Mono, Wall};
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
@@ -25,7 +26,7 @@ use crate::vault::Vault;
 
 pub struct Gate {
     pub(super) context: Arc<GateContext>,
-    destinations: RwLock<HashMap<String, Arc<Destination>>>,
+    destinations: RwLock<HashMap<Owner, Arc<Destination>>>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -73,7 +74,7 @@ impl Gate {
             .configure(&destinations, self.context.clock.mono());
         *known = destinations
             .into_iter()
-            .map(|d| (d.owner.clone(), Arc::new(d)))
+            .map(|d| (d.owner, Arc::new(d)))
             .collect();
         drop(known);
         limiter.headroom_changed.notify_one();
@@ -85,8 +86,8 @@ impl Gate {
     }
 
     #[must_use]
-    pub fn destination(&self, owner: &str) -> Option<Arc<Destination>> {
-        self.destinations.read().get(owner).cloned()
+    pub fn destination(&self, owner: Owner) -> Option<Arc<Destination>> {
+        self.destinations.read().get(&owner).cloned()
     }
 
     /// Opens the gate for one call. The call takes `estimate` requests from the owner's
@@ -103,7 +104,7 @@ impl Gate {
             .context
             .limiter
             .budget()
-            .claim(&destination.owner, estimate);
+            .claim(destination.owner, estimate);
         CallGate::new(
             Arc::clone(&self.context),
             destination,
@@ -114,12 +115,12 @@ impl Gate {
     }
 
     /// Reserves requests for an admitted call, until [`Self::open_call`] claims them.
-    pub fn reserve(&self, owner: &str, requests: u32) {
+    pub fn reserve(&self, owner: Owner, requests: u32) {
         self.context.limiter.budget().reserve(owner, requests);
     }
 
     /// Returns the reservation of a call that is not opened after all.
-    pub fn unreserve(&self, owner: &str, requests: u32) {
+    pub fn unreserve(&self, owner: Owner, requests: u32) {
         self.context.limiter.budget().unreserve(owner, requests);
         self.context.limiter.headroom_changed.notify_one();
     }
@@ -128,7 +129,7 @@ impl Gate {
     /// cover every request count, because nobody knows yet which operations a connector will use.
     /// An unknown owner has none.
     #[must_use]
-    pub fn headroom(&self, owner: &str) -> Headroom {
+    pub fn headroom(&self, owner: Owner) -> Headroom {
         self.context.limiter.budget_now().headroom(
             owner,
             self.context.clock.mono(),
@@ -144,7 +145,7 @@ impl Gate {
     /// If the store fails; the limit is still closed until the host stops.
     pub async fn throttle(
         &self,
-        owner: &str,
+        owner: Owner,
         bucket: Option<&str>,
         until: Wall,
         reason: &str,
@@ -161,14 +162,14 @@ impl Gate {
 
     /// States whether only its limits keep an owner's jobs from being sent. The usage meter runs
     /// while they do.
-    pub fn set_demand(&self, owner: &str, demand: bool) {
+    pub fn set_demand(&self, owner: Owner, demand: bool) {
         let now = self.context.clock.mono();
         self.context.limiter.budget().set_demand(owner, demand, now);
     }
 
     /// How an owner uses its limits; `None` for an unknown owner.
     #[must_use]
-    pub fn usage(&self, owner: &str) -> Option<Usage> {
+    pub fn usage(&self, owner: Owner) -> Option<Usage> {
         self.context
             .limiter
             .budget()

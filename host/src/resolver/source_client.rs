@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use egression_core::domain::backoff::{Backoff, Jitter};
 use egression_core::domain::circuit_breaker::CircuitBreaker;
-use egression_core::domain::ids::SourceId;
+use egression_core::domain::ids::{Owner, SourceId};
 use egression_core::domain::judge::retry_after_ms;
 use egression_core::domain::problem::Problem;
 use egression_core::time::Wall;
@@ -27,7 +27,7 @@ const MAX_RETRY_AFTER_MS: u64 = 86_400_000;
 
 #[derive(Debug)]
 pub struct SourceClient {
-    owner: String,
+    owner: Owner,
     /// The source's name, as a label of metrics.
     name: Arc<str>,
     timeout_ms: u64,
@@ -70,7 +70,7 @@ impl SourceClient {
             jitter: Jitter::Half,
         };
         Self {
-            owner: format!("source:{id}"),
+            owner: Owner::Source(id),
             name: document.name.as_str().into(),
             timeout_ms: document.timeout_ms,
             gate,
@@ -98,7 +98,7 @@ impl SourceClient {
                 let until = self.clock.wall_of(until);
                 RequestError::Failed(ResolveError::unavailable(until, problem))
             })?;
-        let Some(destination) = self.gate.destination(&self.owner) else {
+        let Some(destination) = self.gate.destination(self.owner) else {
             self.breaker.lock().probe_withdrawn();
             let problem = Problem::new("source.unknown", "the source is no longer configured");
             return Err(RequestError::Refused(Box::new(problem)));

@@ -127,8 +127,10 @@ pub struct CallEnd<T> {
     /// The guest's log lines, bounded and redacted.
     pub logs: Vec<LogLine>,
     /// Microseconds that the guest computed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "evidence for tests"))]
     pub cpu_us: u64,
     /// Whether the instance had served an earlier call.
+    #[cfg_attr(not(test), expect(dead_code, reason = "evidence for tests"))]
     pub reused_instance: bool,
 }
 

@@ -4,6 +4,7 @@
 //! same value again, which happens at every start of the host, does not overwrite the value that
 //! the connector deposited since.
 
+use egression_core::domain::ids::Owner;
 use egression_core::time::Wall;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -15,7 +16,7 @@ impl Vault {
     /// value that was entered before is no change, even if a connector renewed it since.
     pub async fn enter(
         &self,
-        owner: &str,
+        owner: Owner,
         name: &str,
         value: SecretString,
         bound_hosts: &[String],
@@ -47,7 +48,7 @@ impl Vault {
     /// apply if there is none.
     pub async fn renew(
         &self,
-        owner: &str,
+        owner: Owner,
         name: &str,
         value: SecretString,
         expires_at: Option<Wall>,
@@ -70,7 +71,7 @@ impl Vault {
     /// A text that identifies the value entered under a name and its hosts; `None` without such a
     /// secret. A restart or a renewal by the connector does not change it; another entered value
     /// does.
-    pub async fn entry(&self, owner: &str, name: &str) -> Result<Option<String>, VaultError> {
+    pub async fn entry(&self, owner: Owner, name: &str) -> Result<Option<String>, VaultError> {
         let Some(secret) = self.get(owner, name).await? else {
             return Ok(None);
         };
@@ -80,7 +81,7 @@ impl Vault {
     }
 
     /// Needs the master key, so that a stored digest does not allow guesses of the value.
-    fn digest(&self, owner: &str, name: &str, value: &SecretString) -> String {
+    fn digest(&self, owner: Owner, name: &str, value: &SecretString) -> String {
         self.mac(&format!(
             "entered\0{owner}\0{name}\0{}",
             value.expose_secret()

@@ -73,7 +73,7 @@ impl MasterKey {
         Self::file_in(data_dir).exists()
     }
 
-    #[must_use]
+    #[cfg(test)]
     pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
         Self(bytes)
     }

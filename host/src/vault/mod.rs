@@ -11,10 +11,6 @@ mod key;
 mod secret;
 #[cfg(test)]
 mod tests;
-#[expect(
-    clippy::module_inception,
-    reason = "the file named after the folder's concept holds it"
-)]
 mod vault;
 
 pub use key::MasterKey;

@@ -1,5 +1,6 @@
 //! A secret as the vault takes it and gives it.
 
+use egression_core::domain::ids::Owner;
 use egression_core::time::Wall;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -67,7 +68,7 @@ pub enum VaultError {
     Store(#[from] StoreError),
     /// The ciphertext was changed, or was sealed under another master key or for another owner.
     #[error("the secret `{name}` of {owner} cannot be opened with this master key; enter it again")]
-    Unreadable { owner: String, name: String },
+    Unreadable { owner: Owner, name: String },
     /// Sealed bytes that are not a secret cannot be opened.
     #[error("sealed bytes cannot be opened with this master key")]
     Tampered,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use egression_core::domain::ids::{ConnectionId, Owner};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::key::KeyError;
@@ -9,6 +10,9 @@ use super::*;
 use crate::clock::Clock;
 use crate::store::Store;
 use crate::store::rows::NewSecret;
+
+const SHOP: Owner = Owner::Connection(ConnectionId(7));
+const OTHER: Owner = Owner::Connection(ConnectionId(8));
 
 /// A store in a directory that is removed with it.
 struct World {
@@ -34,36 +38,39 @@ impl World {
     }
 
     /// Stores a ciphertext as it is.
-    async fn store(&self, owner: &str, name: &str, ciphertext: Vec<u8>) {
+    async fn store(&self, owner: Owner, name: &str, ciphertext: Vec<u8>) {
         let row = NewSecret {
             ciphertext,
             bound_hosts: vec!["shop.example".to_owned()],
             expires_at: None,
             origin: None,
         };
-        self.store.put_secret(owner, name, row).await.unwrap();
+        self.store
+            .put_secret(&owner.to_string(), name, row)
+            .await
+            .unwrap();
     }
 }
 
-async fn put(vault: &Vault, owner: &str, name: &str, value: &str) -> i64 {
+async fn put(vault: &Vault, owner: Owner, name: &str, value: &str) -> i64 {
     let hosts = vec!["shop.example".to_owned()];
     let secret = SecretInput::new(SecretString::from(value), hosts);
     vault.put(owner, name, secret).await.unwrap()
 }
 
-/// The value of a secret of connection 7.
+/// The value of a secret of the shop.
 async fn value(vault: &Vault, name: &str) -> Option<String> {
-    let secret = vault.get("connection:7", name).await.unwrap()?;
+    let secret = vault.get(SHOP, name).await.unwrap()?;
     Some(secret.value.expose_secret().to_owned())
 }
 
 #[tokio::test]
 async fn secret_survives_a_restart_and_is_stored_as_ciphertext() {
     let world = World::new().await;
-    let generation = put(&world.vault(1), "connection:7", "token", "hunter2-hunter2").await;
+    let generation = put(&world.vault(1), SHOP, "token", "hunter2-hunter2").await;
     let stored = world
         .store
-        .secrets("connection:7")
+        .secrets(&SHOP.to_string())
         .await
         .unwrap()
         .remove(0)
@@ -71,47 +78,47 @@ async fn secret_survives_a_restart_and_is_stored_as_ciphertext() {
     assert!(!stored.windows(7).any(|w| w == b"hunter2"));
 
     let again = world.vault(1);
-    let secret = again.get("connection:7", "token").await.unwrap().unwrap();
+    let secret = again.get(SHOP, "token").await.unwrap().unwrap();
     assert_eq!(secret.value.expose_secret(), "hunter2-hunter2");
     assert_eq!(
         (secret.generation, secret.bound_hosts),
         (generation, vec!["shop.example".to_owned()])
     );
-    assert!(again.get("connection:7", "other").await.unwrap().is_none());
-    assert!(again.get("connection:8", "token").await.unwrap().is_none());
+    assert!(again.get(SHOP, "other").await.unwrap().is_none());
+    assert!(again.get(OTHER, "token").await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn changed_moved_or_foreign_ciphertext_does_not_open() {
     let world = World::new().await;
-    put(&world.vault(1), "connection:7", "token", "hunter2").await;
+    put(&world.vault(1), SHOP, "token", "hunter2").await;
     let original = world
         .store
-        .secrets("connection:7")
+        .secrets(&SHOP.to_string())
         .await
         .unwrap()
         .remove(0)
         .ciphertext;
 
-    let other_key = world.vault(2).get("connection:7", "token").await;
+    let other_key = world.vault(2).get(SHOP, "token").await;
     assert!(matches!(other_key, Err(VaultError::Unreadable { .. })));
     for byte in 0..original.len() {
         let mut changed = original.clone();
         changed[byte] ^= 1;
-        world.store("connection:7", "token", changed).await;
-        let opened = world.vault(1).get("connection:7", "token").await;
+        world.store(SHOP, "token", changed).await;
+        let opened = world.vault(1).get(SHOP, "token").await;
         assert!(
             matches!(opened, Err(VaultError::Unreadable { .. })),
             "byte {byte}"
         );
     }
-    world.store("connection:7", "token", original.clone()).await;
+    world.store(SHOP, "token", original.clone()).await;
     assert_eq!(
         value(&world.vault(1), "token").await.as_deref(),
         Some("hunter2")
     );
-    world.store("connection:8", "token", original).await;
-    let moved = world.vault(1).get("connection:8", "token").await;
+    world.store(OTHER, "token", original).await;
+    let moved = world.vault(1).get(OTHER, "token").await;
     assert!(matches!(moved, Err(VaultError::Unreadable { .. })));
 }
 
@@ -119,15 +126,15 @@ async fn changed_moved_or_foreign_ciphertext_does_not_open() {
 async fn unreadable_secret_is_replaced_when_it_is_entered_again() {
     let world = World::new().await;
     for name in ["token", "client_secret"] {
-        put(&world.vault(1), "connection:7", name, "old").await;
+        put(&world.vault(1), SHOP, name, "old").await;
     }
     let other = world.vault(2);
-    put(&other, "connection:7", "token", "new").await;
+    put(&other, SHOP, "token", "new").await;
     assert!(
-        matches!(other.get("connection:7", "token").await, Err(VaultError::Unreadable { name,
+        matches!(other.get(SHOP, "token").await, Err(VaultError::Unreadable { name,
             .. }) if name == "client_secret")
     );
-    put(&other, "connection:7", "client_secret", "new").await;
+    put(&other, SHOP, "client_secret", "new").await;
     for name in ["token", "client_secret"] {
         assert_eq!(value(&other, name).await.as_deref(), Some("new"));
     }
@@ -137,25 +144,19 @@ async fn unreadable_secret_is_replaced_when_it_is_entered_again() {
 async fn drop_removes_only_the_named_generation() {
     let world = World::new().await;
     let vault = world.vault(1);
-    let first = put(&vault, "connection:7", "token", "one").await;
-    let second = put(&vault, "connection:7", "token", "two").await;
+    let first = put(&vault, SHOP, "token", "one").await;
+    let second = put(&vault, SHOP, "token", "two").await;
     assert!(second > first);
-    let same = put(&vault, "connection:7", "token", "two").await;
+    let same = put(&vault, SHOP, "token", "two").await;
     assert_eq!(same, second, "an unchanged secret is no new generation");
-    vault
-        .drop("connection:7", "token", Some(first))
-        .await
-        .unwrap();
+    vault.drop(SHOP, "token", Some(first)).await.unwrap();
     assert_eq!(value(&vault, "token").await.as_deref(), Some("two"));
-    vault
-        .drop("connection:7", "token", Some(second))
-        .await
-        .unwrap();
+    vault.drop(SHOP, "token", Some(second)).await.unwrap();
     assert_eq!(value(&vault, "token").await, None);
     assert!(
         world
             .store
-            .secrets("connection:7")
+            .secrets(&SHOP.to_string())
             .await
             .unwrap()
             .is_empty()
@@ -165,14 +166,14 @@ async fn drop_removes_only_the_named_generation() {
 #[tokio::test]
 async fn tag_depends_on_owner_name_generation_and_key() {
     let world = World::new().await;
-    let tag = world.vault(1).tag("connection:7", "token", 1);
+    let tag = world.vault(1).tag(SHOP, "token", 1);
     assert_eq!(tag.len(), 32);
-    assert_eq!(tag, world.vault(1).tag("connection:7", "token", 1));
+    assert_eq!(tag, world.vault(1).tag(SHOP, "token", 1));
     for other in [
-        world.vault(1).tag("connection:8", "token", 1),
-        world.vault(1).tag("connection:7", "other", 1),
-        world.vault(1).tag("connection:7", "token", 2),
-        world.vault(2).tag("connection:7", "token", 1),
+        world.vault(1).tag(OTHER, "token", 1),
+        world.vault(1).tag(SHOP, "other", 1),
+        world.vault(1).tag(SHOP, "token", 2),
+        world.vault(2).tag(SHOP, "token", 1),
     ] {
         assert_ne!(tag, other);
     }
@@ -239,23 +240,23 @@ async fn owners_do_not_wait_for_each_other() {
     let world = World::new().await;
     let vault = world.vault(1);
     // As a write of connection 7 holds it until the store answers.
-    let slot = vault.slot("connection:7");
+    let slot = vault.slot(SHOP);
     let writing = slot.write().await;
     let other = async {
-        put(&vault, "connection:8", "key", "mine").await;
-        vault.get("connection:8", "key").await.unwrap().is_some()
+        put(&vault, OTHER, "key", "mine").await;
+        vault.get(OTHER, "key").await.unwrap().is_some()
     };
     let limit = std::time::Duration::from_secs(20);
     assert!(tokio::time::timeout(limit, other).await.unwrap());
     drop(writing);
-    put(&vault, "connection:7", "key", "hunter2").await;
-    assert!(vault.get("connection:7", "key").await.unwrap().is_some());
+    put(&vault, SHOP, "key", "hunter2").await;
+    assert!(vault.get(SHOP, "key").await.unwrap().is_some());
 }
 
 async fn enter(vault: &Vault, value: &str, host: &str) -> bool {
     vault
         .enter(
-            "connection:7",
+            SHOP,
             "refresh_token",
             SecretString::from(value),
             &[host.to_owned()],
@@ -265,7 +266,7 @@ async fn enter(vault: &Vault, value: &str, host: &str) -> bool {
 }
 
 async fn entry(vault: &Vault) -> Option<String> {
-    vault.entry("connection:7", "refresh_token").await.unwrap()
+    vault.entry(SHOP, "refresh_token").await.unwrap()
 }
 
 #[tokio::test]
@@ -280,7 +281,7 @@ async fn renewed_secret_is_not_overwritten_by_the_entered_value() {
     let before = entry(&first).await;
     first
         .renew(
-            "connection:7",
+            SHOP,
             "refresh_token",
             SecretString::from("rotated"),
             None,
@@ -318,7 +319,7 @@ async fn renewed_secret_is_not_overwritten_by_the_entered_value() {
 async fn secret_without_digest_is_not_entered_again() {
     let world = World::new().await;
     let vault = world.vault(1);
-    put(&vault, "connection:7", "refresh_token", "old").await;
+    put(&vault, SHOP, "refresh_token", "old").await;
     let before = entry(&vault).await;
     assert!(
         !enter(&vault, "old", "shop.example").await,
@@ -326,7 +327,7 @@ async fn secret_without_digest_is_not_entered_again() {
     );
     vault
         .renew(
-            "connection:7",
+            SHOP,
             "refresh_token",
             SecretString::from("rotated"),
             None,

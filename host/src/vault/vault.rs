@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use egression_core::domain::ids::Owner;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::RwLock;
@@ -26,7 +27,7 @@ struct Inner {
     clock: Clock,
     /// One lock per owner. A writer holds it until the store answers, so that memory is never ahead
     /// of the store, and owners do not wait for each other's writes.
-    owners: Mutex<HashMap<String, Arc<RwLock<Secrets>>>>,
+    owners: Mutex<HashMap<Owner, Arc<RwLock<Secrets>>>>,
 }
 
 /// An owner's secrets by name; `None`: not read yet.
@@ -59,7 +60,7 @@ impl Vault {
     /// [`VaultError::TooMany`] if the owner has `max_secrets` others; otherwise if the store fails.
     pub async fn put(
         &self,
-        owner: &str,
+        owner: Owner,
         name: &str,
         secret: SecretInput,
     ) -> Result<i64, VaultError> {
@@ -70,7 +71,7 @@ impl Vault {
     /// new.
     pub(super) async fn replace(
         &self,
-        owner: &str,
+        owner: Owner,
         name: &str,
         make: impl FnOnce(Option<&Secret>) -> SecretInput + Send,
     ) -> Result<(i64, bool), VaultError> {
@@ -101,7 +102,11 @@ impl Vault {
             expires_at: input.expires_at,
             origin: input.origin.clone(),
         };
-        let generation = self.inner.store.put_secret(owner, name, row).await?;
+        let generation = self
+            .inner
+            .store
+            .put_secret(&owner.to_string(), name, row)
+            .await?;
         // If another secret of the owner is unreadable, nothing is cached: all are read again at
         // the next use, when the other one may be replaced, too.
         if let Some(known) = &mut *secrets {
@@ -118,7 +123,7 @@ impl Vault {
     }
 
     /// The values of an owner's secrets.
-    pub async fn values(&self, owner: &str) -> Result<Vec<SecretString>, VaultError> {
+    pub async fn values(&self, owner: Owner) -> Result<Vec<SecretString>, VaultError> {
         if let Some(values) = self.values_in_memory(owner) {
             return Ok(values);
         }
@@ -130,14 +135,14 @@ impl Vault {
 
     /// The same without waiting; `None` if they are not in memory or are being changed.
     #[must_use]
-    pub fn values_in_memory(&self, owner: &str) -> Option<Vec<SecretString>> {
+    pub fn values_in_memory(&self, owner: Owner) -> Option<Vec<SecretString>> {
         let slot = self.slot(owner);
         let secrets = slot.try_read().ok()?;
         values_of(secrets.as_ref())
     }
 
     /// The secret of that name, even an expired one: see [`Secret::is_expired`].
-    pub async fn get(&self, owner: &str, name: &str) -> Result<Option<Secret>, VaultError> {
+    pub async fn get(&self, owner: Owner, name: &str) -> Result<Option<Secret>, VaultError> {
         let slot = self.slot(owner);
         if let Some(known) = &*slot.read().await {
             return Ok(known.get(name).cloned());
@@ -150,7 +155,7 @@ impl Vault {
     /// Removes a secret if it is still this generation; `None`: any generation.
     pub async fn drop(
         &self,
-        owner: &str,
+        owner: Owner,
         name: &str,
         generation: Option<i64>,
     ) -> Result<(), VaultError> {
@@ -158,7 +163,7 @@ impl Vault {
         let mut secrets = slot.write().await;
         self.inner
             .store
-            .drop_secret(owner, name, generation)
+            .drop_secret(&owner.to_string(), name, generation)
             .await?;
         if let Some(known) = &mut *secrets
             && known
@@ -173,7 +178,7 @@ impl Vault {
     /// 32 hexadecimal digits that identify one generation of one secret: the same after a restart,
     /// and unguessable without the master key.
     #[must_use]
-    pub fn tag(&self, owner: &str, name: &str, generation: i64) -> String {
+    pub fn tag(&self, owner: Owner, name: &str, generation: i64) -> String {
         self.mac(&format!("{owner}\0{name}\0{generation}"))
     }
 
@@ -199,24 +204,18 @@ impl Vault {
             .ok_or(VaultError::Tampered)
     }
 
-    pub(super) fn slot(&self, owner: &str) -> Arc<RwLock<Secrets>> {
-        Arc::clone(
-            self.inner
-                .owners
-                .lock()
-                .entry(owner.to_owned())
-                .or_default(),
-        )
+    pub(super) fn slot(&self, owner: Owner) -> Arc<RwLock<Secrets>> {
+        Arc::clone(self.inner.owners.lock().entry(owner).or_default())
     }
 
     /// Reads an owner's secrets into memory once.
-    async fn load(&self, known: &mut Secrets, owner: &str) -> Result<(), VaultError> {
+    async fn load(&self, known: &mut Secrets, owner: Owner) -> Result<(), VaultError> {
         if known.is_some() {
             return Ok(());
         }
         let now = self.inner.clock.wall();
         let mut secrets = HashMap::new();
-        for row in self.inner.store.secrets(owner).await? {
+        for row in self.inner.store.secrets(&owner.to_string()).await? {
             let expires_at = row.expires_at;
             match self.open(owner, row) {
                 Ok((name, secret)) => {
@@ -231,12 +230,12 @@ impl Vault {
         Ok(())
     }
 
-    fn open(&self, owner: &str, row: SecretRow) -> Result<(String, Secret), VaultError> {
+    fn open(&self, owner: Owner, row: SecretRow) -> Result<(String, Secret), VaultError> {
         let context = secret_context(owner, &row.name);
         let plain = self.inner.cipher.open(&context, &row.ciphertext);
         let Some(plain) = plain.and_then(|p| String::from_utf8(p).ok()) else {
             return Err(VaultError::Unreadable {
-                owner: owner.to_owned(),
+                owner,
                 name: row.name,
             });
         };
@@ -260,6 +259,6 @@ fn values_of(secrets: Option<&HashMap<String, Secret>>) -> Option<Vec<SecretStri
     )
 }
 
-fn secret_context(owner: &str, name: &str) -> String {
+fn secret_context(owner: Owner, name: &str) -> String {
     format!("secret\0{owner}\0{name}")
 }

@@ -112,7 +112,7 @@ async fn open_intents(data_dir: &Path, directory: &Path) -> Result<u64> {
         match std::fs::copy(&from, &to) {
             Err(_) if suffix == "-wal" => drop(std::fs::remove_file(&to)),
             outcome => {
-                drop(outcome.with_context(|| format!("{} cannot be copied", from.display()))?)
+                outcome.with_context(|| format!("{} cannot be copied", from.display()))?;
             }
         }
     }

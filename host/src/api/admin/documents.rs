@@ -5,7 +5,7 @@
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::ids::{ConnectionId, Owner};
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -57,7 +57,7 @@ pub async fn get(
     let mut view = view(&stored)?;
     if matches!(name, DocumentName::Connection { .. }) {
         // A current reading, like the state next to it. It does not change the ETag.
-        let used = state.gate.usage(&format!("connection:{}", stored.id));
+        let used = state.gate.usage(Owner::Connection(ConnectionId(stored.id)));
         view["status"]["limit_used"] = serde_json::to_value(used).unwrap_or_default();
     }
     Ok(([(header::ETAG, tag)], axum::Json(view)).into_response())

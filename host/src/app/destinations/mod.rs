@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::ids::{ConnectionId, Owner};
 use egression_core::scheduler::limits::{LimitKey, LimitKind};
 use url::Url;
 
@@ -84,7 +84,8 @@ fn agree(destinations: &mut [Destination]) {
 fn of_connection(connection: &Connection, description: &Description) -> Destination {
     let document = &connection.document;
     let channel = &connection.channel.document;
-    let owner = format!("connection:{}", connection.id);
+    let owner = Owner::Connection(connection.id);
+    let key = owner.to_string();
     let mut limits: Vec<BoundLimit> = Vec::new();
     for (index, limit) in channel.limits.iter().enumerate() {
         limits.push(bound(
@@ -95,7 +96,7 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
         ));
     }
     for (index, limit) in document.limits.iter().enumerate() {
-        limits.push(bound(limit, &owner, "own", index));
+        limits.push(bound(limit, &key, "own", index));
     }
     for bucket in &description.buckets {
         let scope = bucket_scope(&bucket.scope, connection, &channel.name, &channel.connector);
@@ -108,9 +109,7 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
         });
     }
     Destination {
-        own_key: LimitKey::new(owner.as_str()),
-        connection: Some(connection.id),
-        subscription: Some(document.subscription.clone()),
+        own_key: LimitKey::new(key.as_str()),
         channel: Some(document.channel.as_str().into()),
         limits,
         grants: grants_of(connection, description),
@@ -124,7 +123,8 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
 
 fn of_source(source: &Source) -> Destination {
     let document = &source.document;
-    let owner = format!("source:{}", source.id);
+    let owner = Owner::Source(source.id);
+    let key = owner.to_string();
     let urls = document.object_url.iter().chain(&document.batch_url);
     // Placeholders are in the path only, so the host can be parsed without filling them in.
     let grants = urls
@@ -132,15 +132,13 @@ fn of_source(source: &Source) -> Destination {
         .filter_map(|url| granted(&url))
         .collect();
     Destination {
-        own_key: LimitKey::new(owner.as_str()),
-        connection: None,
-        subscription: None,
+        own_key: LimitKey::new(key.as_str()),
         channel: None,
         limits: document
             .limits
             .iter()
             .enumerate()
-            .map(|(i, limit)| bound(limit, &owner, "own", i))
+            .map(|(i, limit)| bound(limit, &key, "own", i))
             .collect(),
         grants,
         allow_addresses: document.allow_addresses.clone(),
@@ -190,7 +188,7 @@ fn scope_key(
     connector: &str,
 ) -> String {
     match limit.scope() {
-        LimitScope::Connection => format!("connection:{connection}"),
+        LimitScope::Connection => Owner::Connection(connection).to_string(),
         LimitScope::Channel => format!("channel:{channel}"),
         LimitScope::Connector => format!("connector:{connector}"),
     }
@@ -210,7 +208,7 @@ fn bucket_scope(scope: &str, connection: &Connection, channel: &str, connector: 
                     .unwrap_or_default();
                 format!("connector:{connector}/{name}={value}")
             }
-            None => format!("connection:{}", connection.id),
+            None => Owner::Connection(connection.id).to_string(),
         },
     }
 }

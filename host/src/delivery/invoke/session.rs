@@ -148,7 +148,7 @@ impl Sessions {
         let mut entries = Vec::new();
         for secret in document.auth.iter().flat_map(AuthDocument::secrets) {
             // A secret that cannot be read cannot be used either: `authenticate` says why.
-            let owner = &route.destination.owner;
+            let owner = route.destination.owner;
             let entry = self.vault.entry(owner, secret.name).await.ok().flatten();
             entries.push((secret.name, entry));
         }

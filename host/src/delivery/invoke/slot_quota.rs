@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::ids::{ConnectionId, Owner};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -94,7 +94,7 @@ impl SlotQuota {
 #[derive(Debug)]
 pub struct ReservationGuard {
     gate: Arc<Gate>,
-    owner: String,
+    owner: Owner,
     requests: u32,
 }
 
@@ -102,7 +102,7 @@ impl ReservationGuard {
     pub fn new(gate: Arc<Gate>, connection: ConnectionId, requests: u32) -> Self {
         Self {
             gate,
-            owner: format!("connection:{connection}"),
+            owner: Owner::Connection(connection),
             requests,
         }
     }
@@ -116,7 +116,7 @@ impl ReservationGuard {
 impl Drop for ReservationGuard {
     fn drop(&mut self) {
         if self.requests > 0 {
-            self.gate.unreserve(&self.owner, self.requests);
+            self.gate.unreserve(self.owner, self.requests);
         }
     }
 }

@@ -79,7 +79,7 @@ pub async fn close(gate: &Gate, clock: &Clock, route: &Route, closure: Closure<'
     let reason = problem.map_or("the destination asked for fewer requests", |p| {
         p.message.as_str()
     });
-    let owner = &route.destination.owner;
+    let owner = route.destination.owner;
     if let Err(error) = gate.throttle(owner, bucket, until, reason).await {
         // The limit is closed in this run; only a restart before `until` would not know of it.
         tracing::warn!(%error, limit = bucket, "cannot store a closed limit");

@@ -8,6 +8,7 @@ use crate::documents::model::{
 use crate::documents::validate::{self, Issue};
 use crate::store::StoreError;
 use crate::store::documents::{DocumentName, StoredDocument};
+use egression_core::domain::ids::{ConnectionId, Owner, SourceId};
 
 #[derive(Clone, Debug)]
 pub enum Document {
@@ -69,12 +70,11 @@ impl Document {
 }
 
 /// The name under which the vault keeps the secrets of a stored document.
-pub(super) fn owner(stored: &StoredDocument) -> String {
+pub(super) fn owner(stored: &StoredDocument) -> Option<Owner> {
     match stored.name {
-        DocumentName::Subscription(_) => format!("subscription:{}", stored.id),
-        DocumentName::Source(_) => format!("source:{}", stored.id),
-        DocumentName::Channel(_) => format!("channel:{}", stored.id),
-        DocumentName::Connection { .. } => format!("connection:{}", stored.id),
+        DocumentName::Subscription(_) | DocumentName::Channel(_) => None,
+        DocumentName::Source(_) => Some(Owner::Source(SourceId(stored.id))),
+        DocumentName::Connection { .. } => Some(Owner::Connection(ConnectionId(stored.id))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The secrets of a document on their way into the vault, and the state of a connection whose
 //! credential belongs to other hosts.
 
-use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::ids::{ConnectionId, Owner};
 use secrecy::SecretString;
 
 use super::document::{owner, secret_names};
@@ -47,8 +47,8 @@ impl Configuration {
             match self.read(&secret) {
                 Ok(value) => {
                     if value.is_none() {
-                        let bound = match before {
-                            Some(before) => self.bound_hosts(&owner(before), secret.name).await?,
+                        let bound = match before.and_then(owner) {
+                            Some(owner) => self.bound_hosts(owner, secret.name).await?,
                             None => None,
                         };
                         issues.extend(unusable(document, bound.as_deref(), &secret));
@@ -74,21 +74,23 @@ impl Configuration {
         entered: Vec<Entered>,
         hosts: &[String],
     ) -> Result<Credential, ConfigurationError> {
-        let owner = owner(stored);
+        let Some(owner) = owner(stored) else {
+            return Ok(Credential::Good);
+        };
         let mut credential = Credential::Good;
         let mut renewed = false;
         for old in before.map(secret_names).unwrap_or_default() {
             if !entered.iter().any(|secret| secret.name == old) {
-                self.vault.drop(&owner, &old, None).await?;
+                self.vault.drop(owner, &old, None).await?;
             }
         }
         for Entered { name, value } in entered {
             if let Some(value) = value {
-                renewed |= self.vault.enter(&owner, &name, value, hosts).await?;
+                renewed |= self.vault.enter(owner, &name, value, hosts).await?;
             } else {
                 // The vault decides, not the document before: two changes in a row must not launder
                 // a credential.
-                let bound = self.bound_hosts(&owner, &name).await?.unwrap_or_default();
+                let bound = self.bound_hosts(owner, &name).await?.unwrap_or_default();
                 if hosts.iter().any(|host| !bound.contains(host)) {
                     credential = Credential::NeedsReentry;
                 }
@@ -148,7 +150,7 @@ impl Configuration {
     /// The hosts that a stored value was entered for; none if no value is stored.
     async fn bound_hosts(
         &self,
-        owner: &str,
+        owner: Owner,
         name: &str,
     ) -> Result<Option<Vec<String>>, VaultError> {
         let secret = self.vault.get(owner, name).await?;

@@ -1,6 +1,7 @@
 //! Changes of documents, on a real store and vault.
 #![allow(clippy::unwrap_used)]
 
+use egression_core::domain::ids::{ConnectionId, Owner, SourceId};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -9,6 +10,10 @@ use crate::clock::Clock;
 use crate::documents::model::Documents;
 use crate::store::documents::DocumentError;
 use crate::vault::MasterKey;
+
+const fn connection_owner(id: i64) -> Owner {
+    Owner::Connection(ConnectionId(id))
+}
 
 /// A configuration over a real store and vault in a temporary directory.
 struct World {
@@ -78,7 +83,7 @@ impl World {
     }
 
     /// The token of an owner in the vault, with its hosts.
-    async fn token(&self, owner: &str) -> Option<(String, Vec<String>)> {
+    async fn token(&self, owner: Owner) -> Option<(String, Vec<String>)> {
         let secret = self.vault.get(owner, "token").await.unwrap()?;
         Some((secret.value.expose_secret().to_owned(), secret.bound_hosts))
     }
@@ -107,7 +112,7 @@ async fn secret_value_goes_to_the_vault_and_leaves_a_marker() {
         put.stored.json
     );
     assert_eq!(
-        world.token("connection:1").await,
+        world.token(connection_owner(1)).await,
         Some(("hush".to_owned(), vec!["https://shop.example".to_owned()]))
     );
     assert!(changed.has_changed().unwrap());
@@ -148,7 +153,7 @@ async fn credential_must_be_entered_again_for_another_host() {
         .await
         .unwrap();
     assert_eq!(world.state(), parked());
-    let bound = world.token("connection:1").await.unwrap().1;
+    let bound = world.token(connection_owner(1)).await.unwrap().1;
     assert_eq!(bound, ["https://shop.example"]);
     world
         .connect("https://evil.example/c", json!({"value": "new"}))
@@ -156,7 +161,7 @@ async fn credential_must_be_entered_again_for_another_host() {
         .unwrap();
     assert_eq!(world.state(), ConnectionState::Active);
     assert_eq!(
-        world.token("connection:1").await,
+        world.token(connection_owner(1)).await,
         Some(("new".to_owned(), vec!["https://evil.example".to_owned()]))
     );
 }
@@ -229,7 +234,10 @@ async fn secret_that_cannot_be_read_is_refused_before_any_write() {
         .connect("https://shop.example", json!({"env": "TOKEN"}))
         .await
         .unwrap();
-    assert_eq!(world.token("connection:1").await.unwrap().0, "from-env");
+    assert_eq!(
+        world.token(connection_owner(1)).await.unwrap().0,
+        "from-env"
+    );
 }
 
 #[tokio::test]
@@ -261,7 +269,7 @@ async fn source_at_another_host_is_refused_without_its_credential() {
     );
     put("other.example", json!({"value": "new"})).await.unwrap();
     assert_eq!(
-        world.token("source:1").await,
+        world.token(Owner::Source(SourceId(1))).await,
         Some(("new".to_owned(), vec!["https://other.example".to_owned()]))
     );
 }
@@ -312,7 +320,7 @@ async fn secrets_are_deleted_with_their_document() {
         .delete(&name, ManagedBy::Api, None)
         .await
         .unwrap();
-    assert_eq!(world.token("connection:1").await, None);
+    assert_eq!(world.token(connection_owner(1)).await, None);
     assert!(
         world
             .configuration
@@ -356,7 +364,7 @@ async fn document_that_left_the_file_is_removed_unless_needed() {
             .put,
         7
     );
-    for owner in ["connection:1", "connection:2", "connection:3"] {
+    for owner in [1, 2, 3].map(connection_owner) {
         assert!(world.token(owner).await.is_some(), "{owner}");
     }
     // A connection of the API needs the channel `b`.
@@ -395,9 +403,9 @@ async fn document_that_left_the_file_is_removed_unless_needed() {
             .collect::<Vec<_>>(),
         ["a", "b"]
     );
-    assert!(world.token("connection:1").await.is_some());
-    assert_eq!(world.token("connection:2").await, None);
-    assert_eq!(world.token("connection:3").await, None);
+    assert!(world.token(connection_owner(1)).await.is_some());
+    assert_eq!(world.token(connection_owner(2)).await, None);
+    assert_eq!(world.token(connection_owner(3)).await, None);
 }
 
 #[tokio::test]

@@ -118,8 +118,11 @@ impl Configuration {
         let before = self.store.document(name).await?;
         self.store.delete_document(name, by, if_match).await?;
         let Some(before) = before else { return Ok(()) };
+        let Some(owner) = owner(&before) else {
+            return Ok(());
+        };
         for secret in secret_names(&before) {
-            self.vault.drop(&owner(&before), &secret, None).await?;
+            self.vault.drop(owner, &secret, None).await?;
         }
         Ok(())
     }

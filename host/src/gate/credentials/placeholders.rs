@@ -79,7 +79,7 @@ pub async fn text_for(
     name: &str,
 ) -> Result<String, CredentialError> {
     check_owned(destination, name)?;
-    let owner = &destination.owner;
+    let owner = destination.owner;
     let secret = vault
         .get(owner, name)
         .await?

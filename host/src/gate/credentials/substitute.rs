@@ -76,7 +76,7 @@ impl ResolvedSecrets {
         destination: &Destination,
         placeholders: Placeholders,
     ) -> Result<Self, String> {
-        let owner = &destination.owner;
+        let owner = destination.owner;
         let mut resolved = Self::default();
         for (text, (name, tag)) in placeholders.by_text {
             check_owned(destination, &name).map_err(|error| error.to_string())?;

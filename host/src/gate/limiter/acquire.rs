@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use egression_core::domain::ids::Owner;
 use egression_core::scheduler::limits::{Acquisition, Charge, LimitKey, Refusal};
 use egression_core::time::Mono;
 use parking_lot::Mutex;
@@ -41,7 +42,7 @@ pub enum Refused {
 /// One request's units. Dropping it frees its slots.
 pub struct Acquired {
     limiter: Arc<Limiter>,
-    owner: String,
+    owner: Owner,
     draw: Option<Acquisition>,
 }
 
@@ -49,7 +50,7 @@ impl Drop for Acquired {
     fn drop(&mut self) {
         if let Some(draw) = self.draw.take() {
             let now = self.limiter.clock.mono();
-            self.limiter.budget().finish(&self.owner, draw, now);
+            self.limiter.budget().finish(self.owner, draw, now);
             self.limiter.freed.notify_waiters();
             self.limiter.headroom_changed.notify_one();
         }
@@ -87,7 +88,7 @@ impl Limiter {
     /// Waits for the request's turn and for room in all of these limits, and acquires them.
     pub async fn acquire(
         self: &Arc<Self>,
-        owner: &str,
+        owner: Owner,
         shares: &[Charge],
         reservation: &Mutex<Reservation>,
         deadline: Mono,
@@ -170,7 +171,7 @@ impl Limiter {
     /// `None`: a request on other limits took the last leased units of a shared window.
     fn try_acquire(
         self: &Arc<Self>,
-        owner: &str,
+        owner: Owner,
         shares: &[Charge],
         reservation: &Mutex<Reservation>,
     ) -> Option<Result<Acquired, Refusal>> {
@@ -190,7 +191,7 @@ impl Limiter {
         }
         Some(Ok(Acquired {
             limiter: Arc::clone(self),
-            owner: owner.to_owned(),
+            owner,
             draw: Some(draw),
         }))
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use egression_core::domain::ids::Owner;
 use egression_core::scheduler::limits::{
     Acquisition, Charge, Guard, LimitBook, LimitKey, LimitKind, Refusal, UsageMeter,
 };
@@ -46,7 +47,7 @@ pub struct Budget {
     /// Windows of the last run that are not configured yet: uses, and the first free slice number.
     past: HashMap<LimitKey, (Vec<(Mono, u64)>, i64)>,
     reserved: HashMap<LimitKey, u32>,
-    owners: HashMap<String, Ledger>,
+    owners: HashMap<Owner, Ledger>,
     /// Requests that wait for more than one unit.
     pub waiters: Waiters,
     /// How wall time relates to monotonic time. Fixed windows depend on it.
@@ -192,7 +193,7 @@ impl Budget {
             meter.closed(now, until);
         }
         self.owners.insert(
-            destination.owner.clone(),
+            destination.owner,
             Ledger {
                 keys,
                 kinds,
@@ -206,7 +207,7 @@ impl Budget {
     /// Acquires one request from all of these limits or from none. Returns the windows it used.
     pub fn try_acquire(
         &mut self,
-        owner: &str,
+        owner: Owner,
         shares: &[Charge],
         now: Mono,
     ) -> Result<(Acquisition, Vec<WindowUse>), Refusal> {
@@ -219,7 +220,7 @@ impl Budget {
                 used.push((key.clone(), slices.take(*units)));
             }
         }
-        if let Some(ledger) = self.owners.get_mut(owner) {
+        if let Some(ledger) = self.owners.get_mut(&owner) {
             let units: Vec<u32> = ledger
                 .keys
                 .iter()
@@ -232,8 +233,8 @@ impl Budget {
     }
 
     /// Counts a request's costs for the forecast of others, whether it leaves or not.
-    pub fn note_costs(&mut self, owner: &str, shares: &[Charge]) {
-        let Some(ledger) = self.owners.get(owner) else {
+    pub fn note_costs(&mut self, owner: Owner, shares: &[Charge]) {
+        let Some(ledger) = self.owners.get(&owner) else {
             return;
         };
         for key in ledger
@@ -249,13 +250,13 @@ impl Budget {
         }
     }
 
-    pub fn finish(&mut self, owner: &str, draw: Acquisition, now: Mono) {
+    pub fn finish(&mut self, owner: Owner, draw: Acquisition, now: Mono) {
         self.book.release(draw, now);
         self.note_saturation(owner, now);
     }
 
-    fn note_saturation(&mut self, owner: &str, now: Mono) {
-        let Some(ledger) = self.owners.get_mut(owner) else {
+    fn note_saturation(&mut self, owner: Owner, now: Mono) {
+        let Some(ledger) = self.owners.get_mut(&owner) else {
             return;
         };
         ledger
@@ -329,8 +330,8 @@ impl Budget {
     }
 
     /// Reserves requests for an admitted call that is not open yet.
-    pub fn reserve(&mut self, owner: &str, requests: u32) {
-        let Some(ledger) = self.owners.get_mut(owner) else {
+    pub fn reserve(&mut self, owner: Owner, requests: u32) {
+        let Some(ledger) = self.owners.get_mut(&owner) else {
             return;
         };
         ledger.unclaimed = ledger.unclaimed.saturating_add(requests);
@@ -339,8 +340,8 @@ impl Budget {
     }
 
     /// Returns the reservation of a call that is not opened after all.
-    pub fn unreserve(&mut self, owner: &str, requests: u32) {
-        let Some(ledger) = self.owners.get_mut(owner) else {
+    pub fn unreserve(&mut self, owner: Owner, requests: u32) {
+        let Some(ledger) = self.owners.get_mut(&owner) else {
             return;
         };
         let requests = requests.min(ledger.unclaimed);
@@ -350,8 +351,8 @@ impl Budget {
     }
 
     /// Moves the reservation to the opened call, and reserves missing requests now.
-    pub fn claim(&mut self, owner: &str, requests: u32) -> Reservation {
-        let Some(ledger) = self.owners.get_mut(owner) else {
+    pub fn claim(&mut self, owner: Owner, requests: u32) -> Reservation {
+        let Some(ledger) = self.owners.get_mut(&owner) else {
             return Reservation::default();
         };
         let claimed = requests.min(ledger.unclaimed);
@@ -380,10 +381,10 @@ impl Budget {
     }
 
     /// What admission may still plan for an owner.
-    pub fn headroom(&self, owner: &str, now: Mono, horizon_ms: u64) -> Headroom {
+    pub fn headroom(&self, owner: Owner, now: Mono, horizon_ms: u64) -> Headroom {
         let mut calls = u32::MAX;
         let mut until: Option<(LimitKey, Mono)> = None;
-        let Some(ledger) = self.owners.get(owner) else {
+        let Some(ledger) = self.owners.get(&owner) else {
             return Headroom {
                 calls: 0,
                 until: None,
@@ -496,14 +497,14 @@ impl Budget {
     }
 
     /// Whether only its limits keep an owner's jobs from being sent.
-    pub fn set_demand(&mut self, owner: &str, demand: bool, now: Mono) {
-        if let Some(ledger) = self.owners.get_mut(owner) {
+    pub fn set_demand(&mut self, owner: Owner, demand: bool, now: Mono) {
+        if let Some(ledger) = self.owners.get_mut(&owner) {
             ledger.meter.demand(now, demand);
         }
     }
 
-    pub fn usage(&mut self, owner: &str, now: Mono) -> Option<Usage> {
-        let meter = &mut self.owners.get_mut(owner)?.meter;
+    pub fn usage(&mut self, owner: Owner, now: Mono) -> Option<Usage> {
+        let meter = &mut self.owners.get_mut(&owner)?.meter;
         meter.advance(now);
         Some(Usage {
             requests: meter.requests(),

@@ -2,10 +2,6 @@
 
 pub(super) mod acquire;
 pub(super) mod budget;
-#[expect(
-    clippy::module_inception,
-    reason = "the file named after the folder's concept holds it"
-)]
 pub(super) mod limiter;
 mod timer;
 pub(super) mod usage;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::ids::Owner;
 use egression_core::scheduler::limits::{Charge, LimitKey, LimitKind};
 use ipnet::IpNet;
 
@@ -13,12 +13,7 @@ use crate::documents::model::AuthDocument;
 /// The way out of a connection or source.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// Whose requests these are: `connection:7`, `source:3`.
-    pub owner: String,
-    /// `None` for a source.
-    pub connection: Option<ConnectionId>,
-    /// The subscription's name; `None` for a source.
-    pub subscription: Option<String>,
+    pub owner: Owner,
     /// The channel's name, shared with the labels of its metrics; `None` for a source.
     pub channel: Option<Arc<str>>,
     pub limits: Vec<BoundLimit>,

@@ -58,7 +58,7 @@ async fn bearer(call: &CallContext) -> Result<Secret, SendError> {
     let secret = call
         .gate
         .vault
-        .get(&call.destination.owner, BEARER_TOKEN)
+        .get(call.destination.owner, BEARER_TOKEN)
         .await;
     let secret = secret.map_err(|e| SendError::NeverSent(e.to_string()))?;
     let secret = secret.filter(|s| !s.is_expired(call.gate.clock.wall()));
@@ -102,7 +102,7 @@ pub fn check_no_range(headers: &HeaderMap) -> Result<(), SendError> {
 
 /// A 401 drops the token that it answers, and only that one.
 pub async fn note_status(call: &CallContext, token: &Token, status: u16) {
-    let (gate, owner) = (&call.gate, &call.destination.owner);
+    let (gate, owner) = (&call.gate, call.destination.owner);
     if status == 401 {
         gate.tokens
             .refused(&gate.vault, owner, token.generation, gate.clock.mono())

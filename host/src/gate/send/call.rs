@@ -192,7 +192,7 @@ impl CallGate {
             .is_some_and(|auth| auth.secrets().iter().any(|secret| secret.name == name));
         if entered {
             vault
-                .renew(&destination.owner, name, value, expires_at, hosts)
+                .renew(destination.owner, name, value, expires_at, hosts)
                 .await?;
         } else {
             let secret = SecretInput {
@@ -200,7 +200,7 @@ impl CallGate {
                 max_secrets: Some(self.context.gate.settings.max_secrets_per_connection),
                 ..SecretInput::new(value, hosts)
             };
-            vault.put(&destination.owner, name, secret).await?;
+            vault.put(destination.owner, name, secret).await?;
         }
         Ok(())
     }
@@ -251,15 +251,9 @@ impl CallGate {
     }
 
     /// The owner's destination when the call was opened.
-    #[must_use]
+    #[cfg(test)]
     pub fn destination(&self) -> &Arc<Destination> {
         &self.context.destination
-    }
-
-    /// Nothing is sent or answered after this instant.
-    #[must_use]
-    pub fn deadline(&self) -> Mono {
-        self.context.deadline
     }
 
     /// Returns what the call reserved and did not use.

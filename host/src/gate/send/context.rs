@@ -75,7 +75,7 @@ impl CallContext {
     ) -> Self {
         let opened = gate.clock.mono();
         // A response to this call may contain a secret that an earlier call sent.
-        let secrets = gate.vault.values_in_memory(&destination.owner);
+        let secrets = gate.vault.values_in_memory(destination.owner);
         let context = Self {
             gate,
             destination,
@@ -118,7 +118,7 @@ impl CallContext {
             return;
         }
         // If this fails, the request that uses the secret reports it.
-        if let Ok(secrets) = self.gate.vault.values(&self.destination.owner).await {
+        if let Ok(secrets) = self.gate.vault.values(self.destination.owner).await {
             self.redact_all(&secrets);
         }
     }

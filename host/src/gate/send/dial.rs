@@ -85,7 +85,7 @@ pub async fn dial(call: &CallContext, request: PreparedRequest) -> Result<RawRes
         idempotency_key: history::idempotency_key(headers),
     };
     let requested = gate.clock.mono();
-    let owner = &call.destination.owner;
+    let owner = call.destination.owner;
     let acquired = gate
         .limiter
         .acquire(owner, &shares, &call.reservation, call.deadline)
@@ -133,9 +133,9 @@ fn warn_of_unstated_costs(call: &CallContext, request: &PreparedRequest) {
     {
         if call.gate.limiter.budget().is_new_unstated(&limit.key) {
             let counts = limit.counts.as_deref().unwrap_or_default();
-            let owner = &call.destination.owner;
+            let owner = call.destination.owner;
             tracing::warn!(
-                limit = %limit.key, counts, owner,
+                limit = %limit.key, counts, %owner,
                 "request does not state this limit's cost and counts as 1; check the cost's name"
             );
         }

@@ -47,7 +47,7 @@ impl ClientCredentials<'_> {
 
 /// The owner's token; fetches one if there is none that can be used.
 pub async fn token(call: &CallContext, client: &ClientCredentials<'_>) -> Result<Token, SendError> {
-    let (owner, vault, clock) = (&call.destination.owner, &call.gate.vault, &call.gate.clock);
+    let (owner, vault, clock) = (call.destination.owner, &call.gate.vault, &call.gate.clock);
     let never_sent = |error: VaultError| SendError::NeverSent(error.to_string());
     let slot = call.gate.tokens.slot(owner);
     let secret = vault

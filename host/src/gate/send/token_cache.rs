@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use egression_core::domain::backoff::{Backoff, Jitter};
+use egression_core::domain::ids::Owner;
 use egression_core::time::{Mono, Wall};
 use parking_lot::Mutex;
 use secrecy::SecretString;
@@ -18,9 +20,12 @@ use crate::vault::{Vault, VaultError};
 /// A token is renewed this long before it expires, or at three quarters of its life if that is
 /// later, in milliseconds.
 const RENEW_AHEAD_MS: i64 = 30_000;
-/// The rest after the first refused fresh token, in milliseconds. It doubles each time.
-const FIRST_REST_MS: u64 = 1000;
-const LONGEST_REST_MS: u64 = 5 * 60 * 1000;
+/// The rest after refused fresh tokens.
+const REFUSED: Backoff = Backoff {
+    base_ms: 1000,
+    max_ms: 5 * 60 * 1000,
+    jitter: Jitter::None,
+};
 
 #[derive(Clone)]
 pub struct Token {
@@ -55,7 +60,7 @@ impl Token {
 /// The tokens of all owners.
 #[derive(Default)]
 pub struct TokenCache {
-    owners: Mutex<HashMap<String, Arc<TokenSlot>>>,
+    owners: Mutex<HashMap<Owner, Arc<TokenSlot>>>,
 }
 
 /// One owner's token.
@@ -79,23 +84,23 @@ struct SlotState {
 }
 
 impl TokenCache {
-    pub fn slot(&self, owner: &str) -> Arc<TokenSlot> {
-        Arc::clone(self.owners.lock().entry(owner.to_owned()).or_default())
+    pub fn slot(&self, owner: Owner) -> Arc<TokenSlot> {
+        Arc::clone(self.owners.lock().entry(owner).or_default())
     }
 
     /// The destination answered 401 to this generation.
-    pub async fn refused(&self, vault: &Vault, owner: &str, generation: i64, now: Mono) {
+    pub async fn refused(&self, vault: &Vault, owner: Owner, generation: i64, now: Mono) {
         if !self.slot(owner).refuse(generation, now) {
             return;
         }
         if let Err(error) = vault.drop(owner, ACCESS_TOKEN, Some(generation)).await {
             // This run does not use it any more. After a restart it is refused and dropped again.
-            tracing::warn!(owner, %error, "refused token could not be removed from the store");
+            tracing::warn!(%owner, %error, "refused token could not be removed from the store");
         }
     }
 
     /// The destination accepted this generation.
-    pub fn accepted(&self, owner: &str, generation: i64) {
+    pub fn accepted(&self, owner: Owner, generation: i64) {
         let slot = self.slot(owner);
         let mut state = slot.state.lock();
         if state
@@ -132,7 +137,7 @@ impl TokenSlot {
     }
 
     /// Reads the token that an earlier run left in the vault, once.
-    pub async fn restore(&self, vault: &Vault, owner: &str) -> Result<(), VaultError> {
+    pub async fn restore(&self, vault: &Vault, owner: Owner) -> Result<(), VaultError> {
         if self.state.lock().restored {
             return Ok(());
         }
@@ -162,11 +167,8 @@ impl TokenSlot {
         }
         state.token = None;
         if !state.proven {
-            let rest_ms = FIRST_REST_MS
-                .saturating_mul(1 << state.refusals.min(16))
-                .min(LONGEST_REST_MS);
             state.refusals += 1;
-            state.rest_until = now.plus_ms(rest_ms);
+            state.rest_until = now.plus_ms(REFUSED.ceiling_ms(state.refusals));
         }
         true
     }

@@ -105,9 +105,9 @@ async fn kept_connection_serves_only_owners_that_may_open_it() {
     let server = Server::start(&house.clock, |_| Reply::ok("inside")).await;
     let grant = server.named_url("localhost", "");
     let outsider = Destination {
-        owner: "connection:8".to_owned(),
+        owner: OTHER,
         allow_addresses: Vec::new(),
-        own_key: LimitKey::new("connection:8"),
+        own_key: LimitKey::new(OTHER.to_string()),
         ..destination(&[&grant])
     };
     let gate = house.gate(vec![destination(&[&grant]), outsider]).await;
@@ -121,7 +121,7 @@ async fn kept_connection_serves_only_owners_that_may_open_it() {
             .as_ref(),
         b"inside"
     );
-    let result = open(&gate, "connection:8").send(get(&url)).await;
+    let result = open(&gate, OTHER).send(get(&url)).await;
     assert!(is_denied(&result), "{result:?}");
     assert_eq!(server.hits(), 1);
 }

@@ -226,17 +226,17 @@ async fn costly_request_is_not_starved_by_cheap_ones() {
         per_ms: 1000,
         burst: 100,
     };
-    let of = |owner: &str| Destination {
-        owner: owner.to_owned(),
-        own_key: LimitKey::new(owner),
+    let of = |owner: Owner| Destination {
+        owner,
+        own_key: LimitKey::new(owner.to_string()),
         ..costing(
             limited(destination(&[&server.url("")]), &[bucket]),
             "points",
         )
     };
-    let gate = house.gate(vec![of(OWNER), of("connection:8")]).await;
+    let gate = house.gate(vec![of(OWNER), of(OTHER)]).await;
     // One of them sends without end, one by one.
-    let cheap = open(&gate, "connection:8");
+    let cheap = open(&gate, OTHER);
     let url = server.url("/1");
     let stream = tokio::spawn(async move {
         let sends = (0..8).map(|_| async {

@@ -114,7 +114,7 @@ async fn irreplaceable_placeholder_is_denied() {
         );
     }
     // Another owner's placeholder is nothing to this one.
-    let result = open(&gate, "connection:8").send(header(&url, &text)).await;
+    let result = open(&gate, OTHER).send(header(&url, &text)).await;
     assert!(matches!(result, Err(SendError::Denied(_))), "{result:?}");
     assert_eq!(server.hits(), 0);
     // The older placeholder stands for the newer secret: calls that began before a renewal go on.
@@ -135,8 +135,8 @@ async fn irreplaceable_placeholder_is_denied() {
 
 fn other_owner(server: &Server) -> Destination {
     Destination {
-        owner: "connection:8".to_owned(),
-        own_key: LimitKey::new("connection:8"),
+        owner: OTHER,
+        own_key: LimitKey::new(OTHER.to_string()),
         ..destination(&[&server.url("")])
     }
 }

@@ -45,7 +45,7 @@ async fn headroom_excludes_reservations_until_they_are_returned() {
         8,
     ));
     assert_eq!(gate.headroom(OWNER).calls, 8);
-    assert_eq!(gate.headroom("connection:99").calls, 0);
+    assert_eq!(gate.headroom(Owner::Connection(ConnectionId(99))).calls, 0);
 }
 
 #[tokio::test]
@@ -81,17 +81,17 @@ async fn headroom_names_a_fully_reserved_limit_and_its_time() {
 #[tokio::test]
 async fn reservation_of_a_removed_owner_is_freed() {
     let house = House::new().await;
-    let of = |owner: &str| Destination {
-        owner: owner.to_owned(),
-        own_key: LimitKey::new(owner),
+    let of = |owner: Owner| Destination {
+        owner,
+        own_key: LimitKey::new(owner.to_string()),
         ..limited(destination(&[]), &[SLOTS])
     };
-    let gate = house.gate(vec![of(OWNER), of("connection:8")]).await;
-    gate.reserve("connection:8", 5);
+    let gate = house.gate(vec![of(OWNER), of(OTHER)]).await;
+    gate.reserve(OTHER, 5);
     assert_eq!(gate.headroom(OWNER).calls, 3);
     gate.configure(vec![of(OWNER)]);
     assert_eq!(gate.headroom(OWNER).calls, 8);
     // What it still hands back belongs to nobody.
-    gate.unreserve("connection:8", 5);
+    gate.unreserve(OTHER, 5);
     assert_eq!(gate.headroom(OWNER).calls, 8);
 }

@@ -20,7 +20,7 @@ mod tokens;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use egression_core::domain::ids::ConnectionId;
+use egression_core::domain::ids::{ConnectionId, Owner};
 use egression_core::scheduler::limits::{LimitKey, LimitKind};
 use secrecy::SecretString;
 
@@ -34,7 +34,8 @@ use crate::vault::{MasterKey, SecretInput, Vault};
 
 const SLOTS: LimitKind = LimitKind::Concurrency { max: 8 };
 
-const OWNER: &str = "connection:7";
+const OWNER: Owner = Owner::Connection(ConnectionId(7));
+const OTHER: Owner = Owner::Connection(ConnectionId(8));
 /// Long enough for every test on a slow machine.
 const LONG_MS: u64 = 60_000;
 
@@ -83,13 +84,13 @@ impl House {
     }
 
     async fn call(&self, destination: Destination) -> CallGate {
-        let owner = destination.owner.clone();
+        let owner = destination.owner;
         let gate = self.gate(vec![destination]).await;
-        open(&gate, &owner)
+        open(&gate, owner)
     }
 }
 
-fn open(gate: &Arc<Gate>, owner: &str) -> CallGate {
+fn open(gate: &Arc<Gate>, owner: Owner) -> CallGate {
     gate.open_call(
         gate.destination(owner).unwrap(),
         1,
@@ -101,12 +102,10 @@ fn open(gate: &Arc<Gate>, owner: &str) -> CallGate {
 /// A destination that may reach these on 127.0.0.1.
 fn destination(grants: &[&str]) -> Destination {
     Destination {
-        owner: OWNER.to_owned(),
-        connection: Some(ConnectionId(7)),
-        subscription: Some("acme".to_owned()),
+        owner: OWNER,
         channel: Some("shop".into()),
         limits: Vec::new(),
-        own_key: LimitKey::new(OWNER),
+        own_key: LimitKey::new(OWNER.to_string()),
         grants: grants.iter().map(|g| g.parse().unwrap()).collect(),
         allow_addresses: vec!["127.0.0.1/32".parse().unwrap()],
         auth: None,

@@ -19,7 +19,9 @@ use super::component_files::ComponentFiles;
 use super::connector_description::Description;
 use super::description_diff::diff;
 use super::install_error::InstallError;
-use super::installed_versions::{Code, Entry, InstalledVersion, InstalledVersions};
+#[cfg(test)]
+use super::installed_versions::InstalledVersion;
+use super::installed_versions::{Code, Entry, InstalledVersions};
 use crate::runtime::Runtime;
 use crate::runtime::loaded_connector::Connector;
 use crate::store::connectors::ConnectorRow;
@@ -30,13 +32,6 @@ use crate::store::{Store, StoreError};
 pub struct Installed {
     pub name: String,
     pub version: String,
-    /// SHA-256 of the component, in hex.
-    pub digest: String,
-    pub description: Arc<Description>,
-    /// Whether new calls get this version.
-    pub active: bool,
-    /// The version that was active before.
-    pub previous: Option<String>,
     /// How this version's needs and features differ from those of the active version, one sentence
     /// each.
     pub differences: Vec<String>,
@@ -133,10 +128,6 @@ impl Registry {
         let installed = Installed {
             name: row.name.clone(),
             version: row.version.clone(),
-            digest,
-            description: Arc::clone(&description),
-            active: row.active,
-            previous,
             differences,
         };
         versions.insert(Entry {
@@ -233,7 +224,7 @@ impl Registry {
     }
 
     /// All versions, by name, newest first.
-    #[must_use]
+    #[cfg(test)]
     pub fn list(&self) -> Vec<InstalledVersion> {
         self.versions.load().list()
     }
@@ -265,8 +256,6 @@ async fn load(runtime: &Arc<Runtime>, files: &ComponentFiles, row: &ConnectorRow
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry")
-            .field("connectors", &self.list().len())
-            .finish_non_exhaustive()
+        f.debug_struct("Registry").finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use super::connector_description::{Description, HostNeed, TypeSupport};
 /// How the needs and features of `new` differ from those of `old`, one sentence each. New needs
 /// come first.
 pub fn diff(old: &Description, new: &Description) -> Vec<String> {
-    let compared: [(&str, &str, fn(&Description) -> Names); 6] = [
+    let compared: [Comparison; 6] = [
         ("it needs the host", "it no longer needs the host", hosts),
         (
             "it requires the setting",
@@ -40,6 +40,8 @@ pub fn diff(old: &Description, new: &Description) -> Vec<String> {
 }
 
 type Names = BTreeSet<String>;
+/// The words for a gain and for a loss, and the names that are compared.
+type Comparison = (&'static str, &'static str, fn(&Description) -> Names);
 
 fn hosts(description: &Description) -> Names {
     let name = |need: &HostNeed| match need {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use egression_core::time::Wall;
 use semver::Version;
 
 use super::connector_description::Description;
@@ -14,17 +13,14 @@ use crate::store::StoreError;
 use crate::store::connectors::ConnectorRow;
 
 /// An installed version, for lists.
+#[cfg(test)]
 #[derive(Clone, Debug)]
 pub struct InstalledVersion {
-    pub name: String,
     pub version: String,
     /// SHA-256 of the component, in hex.
     pub digest: String,
-    pub size_bytes: u64,
     /// Whether new calls get this version.
     pub active: bool,
-    pub installed_at: Wall,
-    pub description: Arc<Description>,
     /// The reason why the version cannot be loaded.
     pub problem: Option<String>,
 }
@@ -104,6 +100,7 @@ impl InstalledVersions {
     }
 
     /// All versions, by name, newest first.
+    #[cfg(test)]
     pub fn list(&self) -> Vec<InstalledVersion> {
         self.families
             .values()
@@ -121,16 +118,13 @@ impl Family {
     }
 }
 
+#[cfg(test)]
 impl Entry {
     fn listed(&self) -> InstalledVersion {
         InstalledVersion {
-            name: self.row.name.clone(),
             version: self.row.version.clone(),
             digest: self.row.digest.clone(),
-            size_bytes: self.row.size_bytes,
             active: self.row.active,
-            installed_at: self.row.installed_at,
-            description: Arc::clone(&self.description),
             problem: match &self.code {
                 Code::Failed(problem) => Some(problem.clone()),
                 Code::NotLoaded | Code::Loaded(_) => None,

@@ -27,7 +27,7 @@ pub const WAIT_ENDS: &str = concat!(
     " AND j.due_at IS NOT NULL) FROM w"
 );
 
-const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.operation, x.seal, \
+const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.seal, \
     x.created_at, x.completed_at, x.expires_at, x.paused, x.cancel_requested_at, x.context, \
     x.traceparent, (SELECT o.public_id FROM execution o WHERE o.seq = x.retry_of) AS retry_of \
     FROM execution x WHERE ";
@@ -128,9 +128,7 @@ fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
     };
     for (name, value) in &filter.context {
         select
-            .push(concat!(
-                " AND EXISTS (SELECT 1 FROM json_each(x.context) WHERE key = "
-            ))
+            .push(" AND EXISTS (SELECT 1 FROM json_each(x.context) WHERE key = ")
             .push_bind(name.as_str());
         select
             .push(" AND value = ")
@@ -264,7 +262,6 @@ fn execution(row: &SqliteRow) -> Result<ExecutionRow, StoreError> {
         seq: ExecutionSeq(row.try_get("seq")?),
         id: codes::execution_id(row.try_get("public_id")?)?,
         subscription: SubscriptionId(row.try_get("subscription_id")?),
-        operation: row.try_get("operation")?,
         seal: row.try_get("seal")?,
         created_at: Wall(row.try_get("created_at")?),
         completed_at: wall("completed_at")?,

@@ -17,7 +17,7 @@ use crate::store::{Store, StoreError};
 
 /// The columns of [`job`], up to its condition.
 pub const JOB: &str = "SELECT j.id, x.public_id, x.subscription_id, j.connection_id, j.belt, \
-    j.object_type, j.object_id, j.partition_key, j.action, j.priority, j.state, j.waiting, \
+    j.object_type, j.object_id, j.partition_key, j.action, j.state, j.waiting, \
     j.due_at, j.attempts, j.source_id, j.expires_at, j.finished_at, j.changed, d.problem, \
     d.client_ref, d.excerpt, j.merged_into, x.created_at, d.scheduled_at, coalesce(d.traceparent, \
     x.traceparent) AS traceparent, x.expires_at AS kept_until, j.problem_code FROM job j JOIN \
@@ -192,7 +192,6 @@ pub fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
             .unwrap_or_else(|| object.to_string()),
         object,
         action: codes::action(row.try_get("action")?)?,
-        priority: row.try_get("priority")?,
         state: codes::state(row.try_get("state")?)?,
         waiting: codes::waiting(row.try_get("waiting")?)?,
         due_at: wall("due_at")?,

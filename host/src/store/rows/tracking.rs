@@ -17,7 +17,6 @@ pub struct ExecutionRow {
     pub seq: ExecutionSeq,
     pub id: ExecutionId,
     pub subscription: SubscriptionId,
-    pub operation: String,
     /// None while it is being received.
     pub seal: Option<i64>,
     pub created_at: Wall,
@@ -30,6 +29,7 @@ pub struct ExecutionRow {
     pub cancel_requested_at: Option<Wall>,
     pub context: Option<Context>,
     /// W3C Trace Context of the caller.
+    #[cfg_attr(not(test), expect(dead_code, reason = "evidence for tests"))]
     pub traceparent: Option<String>,
     /// The execution that this one repeats.
     pub retry_of: Option<ExecutionId>,
@@ -129,8 +129,6 @@ pub struct JobRow {
     pub object: ObjectKey,
     pub partition_key: String,
     pub action: Action,
-    /// −10 … 10.
-    pub priority: i8,
     pub state: JobState,
     /// The stored waiting reason, if it has one.
     pub waiting: Option<WaitingKind>,

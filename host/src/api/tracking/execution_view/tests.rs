@@ -13,7 +13,6 @@ fn status(rows: &[(i64, [u64; 9])]) -> ExecutionStatus {
         seq: ExecutionSeq(1),
         id: ExecutionId(Uuid::from_u128(1)),
         subscription: SubscriptionId(1),
-        operation: "bulk".into(),
         seal: Some(1),
         created_at: Wall(0),
         completed_at: None,
