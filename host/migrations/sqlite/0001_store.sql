@@ -9,7 +9,7 @@ CREATE TABLE meta (
 
 -- ---------------------------------------------------------------- documents
 
--- Ids are never used twice: history outlives the document that it speaks of.
+-- Ids are never reused, because history outlives the document that it names.
 CREATE TABLE subscription (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL UNIQUE,
@@ -45,7 +45,7 @@ CREATE TABLE connection (
     document        TEXT NOT NULL,
     version         INTEGER NOT NULL DEFAULT 1,
     managed_by      TEXT NOT NULL CHECK (managed_by IN ('file', 'api')),
-    -- active, paused (by a person), parked (by the host: the credential or the settings are refused)
+    -- active, paused (by a person), parked (by the host: credential or settings refused)
     state           TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused', 'parked')),
     state_reason    TEXT,
     updated_at      INTEGER NOT NULL,
@@ -58,7 +58,7 @@ CREATE TABLE secret (
     name        TEXT NOT NULL,
     generation  INTEGER NOT NULL,
     ciphertext  BLOB NOT NULL,
-    -- JSON list of the hosts that it was entered for.
+    -- JSON list of the hosts that the secret was entered for.
     bound_hosts TEXT NOT NULL DEFAULT '[]',
     expires_at  INTEGER,
     -- A digest of the input that the secret was made from: the value that a person entered (a
@@ -90,7 +90,7 @@ CREATE TABLE api_key (
     revoked_at      INTEGER
 );
 
--- The component lies in the data directory under its digest.
+-- The component's file is in the data directory, named by its digest.
 CREATE TABLE connector (
     name         TEXT NOT NULL,
     version      TEXT NOT NULL,
@@ -107,15 +107,15 @@ CREATE UNIQUE INDEX connector_active ON connector (name) WHERE active = TRUE;
 -- ---------------------------------------------------------------- executions and jobs
 
 CREATE TABLE execution (
-    -- Drawn from the same counter as the seals: what is numbered above a seal was begun after it, so that whatever is
-    -- before a job in its key has an execution number of at most the job's seal.
+    -- From the same counter as the seals: an execution with a number above a seal began after it.
+    -- So everything before a job in its key has an execution number of at most the job's seal.
     seq             INTEGER PRIMARY KEY,
     public_id       BLOB NOT NULL UNIQUE,
     -- No foreign key: finished executions are kept when their subscription is removed.
     subscription_id INTEGER NOT NULL,
-    -- 'jobs' or 'bulk': the operation that made it
+    -- 'jobs' or 'bulk': the operation that submitted it
     operation       TEXT NOT NULL,
-    -- The order of acceptance among all executions; null while it is being received.
+    -- The order of acceptance among all executions; null while the request arrives.
     seal            INTEGER UNIQUE,
     created_at      INTEGER NOT NULL,
     sealed_at       INTEGER,
@@ -129,13 +129,14 @@ CREATE TABLE execution (
     retry_of        INTEGER
 );
 
--- Executions that the scheduler looks after, and those that are being received (seal null).
+-- Unfinished executions, including those that still arrive (seal null).
 CREATE INDEX execution_open ON execution (seal) WHERE completed_at IS NULL;
 CREATE INDEX execution_of_subscription ON execution (subscription_id, seq);
 -- Retention removes the oldest expired executions first.
 CREATE INDEX execution_expiry ON execution (expires_at, seq) WHERE expires_at IS NOT NULL;
 
--- One row per belt of an execution on a connection, changed in the transaction of every change of a job.
+-- One row per belt of an execution on a connection. Every transaction that changes a job changes
+-- it.
 -- A refused item of a bulk request is counted under connection 0, belt 0.
 CREATE TABLE progress (
     execution_seq INTEGER NOT NULL REFERENCES execution (seq) ON DELETE CASCADE,
@@ -151,7 +152,7 @@ CREATE TABLE progress (
     unknown       INTEGER NOT NULL DEFAULT 0,
     superseded    INTEGER NOT NULL DEFAULT 0,
     cancelled     INTEGER NOT NULL DEFAULT 0,
-    -- of the waiting ones
+    -- of the waiting jobs
     set_aside     INTEGER NOT NULL DEFAULT 0,
     scheduled     INTEGER NOT NULL DEFAULT 0,
     retrying      INTEGER NOT NULL DEFAULT 0,
@@ -160,16 +161,18 @@ CREATE TABLE progress (
     -- bit (10 - priority) for each priority present
     priorities    INTEGER NOT NULL DEFAULT 0,
     opened        INTEGER NOT NULL DEFAULT 0,
-    -- An intent of the belt was committed at some time, so some of it may have been sent.
+    -- An intent of the belt was committed once, so some of its jobs may have been sent.
     sent          INTEGER NOT NULL DEFAULT 0,
-    -- Raised by each change of the counters: of two readings, the one with the higher version is newer.
+    -- Each change of the counters raises it: of two readings, the higher version is newer.
     version       INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (execution_seq, connection_id, belt),
-    CHECK (total = waiting + in_flight + accepted + succeeded + rejected + failed + unknown + superseded + cancelled),
+    CHECK (total = waiting + in_flight + accepted + succeeded + rejected + failed + unknown
+        + superseded + cancelled),
     CHECK (waiting >= 0 AND in_flight >= 0 AND accepted >= 0 AND set_aside BETWEEN 0 AND waiting)
 ) WITHOUT ROWID;
 
--- Narrow and hot. Its id holds execution and index, so an execution's jobs lie together and need no index of their own.
+-- Narrow and hot. The id contains execution and index, so the jobs of an execution are adjacent and
+-- need no index of their own.
 CREATE TABLE job (
     id            INTEGER PRIMARY KEY,
     -- 0 for a refused item, which has no connection
@@ -184,11 +187,11 @@ CREATE TABLE job (
     attempts      INTEGER NOT NULL DEFAULT 0,
     conflicts     INTEGER NOT NULL DEFAULT 0,
     source_id     INTEGER,
-    -- when the waiting reason ends by itself (schedule, retry, dependency)
+    -- when time ends the waiting reason (schedule, retry, dependency)
     due_at        INTEGER,
     waits_since   INTEGER,
     expires_at    INTEGER,
-    -- drawn when a scheduled job falls due; 0: the execution's
+    -- assigned when a scheduled job becomes due; 0: the execution's
     seal          INTEGER NOT NULL DEFAULT 0,
     object_type   TEXT NOT NULL,
     object_id     TEXT NOT NULL,
@@ -204,30 +207,34 @@ CREATE TABLE job (
     CHECK ((state > 2) = (finished_at IS NOT NULL))
 );
 
--- What the scheduler reads: ready jobs of a belt, by priority, in order.
-CREATE INDEX job_lane ON job (connection_id, belt, priority, id) WHERE state = 0 AND waiting IS NULL;
--- Jobs that hold their key, execution by execution in their order there. Those that wait for their time, for the job they
--- merged into or for an object hold nothing. To find a head, executions are stepped over one by one (see heads.rs).
+-- The scheduler reads the ready jobs of a belt, by priority, in order.
+CREATE INDEX job_lane ON job (connection_id, belt, priority, id)
+    WHERE state = 0 AND waiting IS NULL;
+-- Jobs that hold their key, by execution and in their order there. Jobs that wait for their time,
+-- for an object or for the job they were merged into hold nothing. A search for a head steps over
+-- the executions one by one (see heads.rs).
 CREATE INDEX job_key ON job (connection_id, key_hash, (id >> 24), belt, id)
     WHERE seal = 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14));
 -- The same for jobs with a seal of their own.
 CREATE INDEX job_key_drawn ON job (connection_id, key_hash, seal, belt, id)
     WHERE seal > 0 AND state <= 2 AND (waiting IS NULL OR waiting NOT IN (1, 5, 14));
 -- Jobs that wait for an object: they hold later jobs of their own object only.
-CREATE INDEX job_waiting_for_object ON job (connection_id, object_hash) WHERE state = 0 AND waiting = 5;
+CREATE INDEX job_waiting_for_object ON job (connection_id, object_hash)
+    WHERE state = 0 AND waiting = 5;
 -- Jobs of an object: the unfinished ones (parents), and its history.
 CREATE INDEX job_object ON job (object_hash, (state > 2), id);
--- Waits that end by themselves.
+-- Waits that time ends.
 CREATE INDEX job_due ON job (due_at, id) WHERE state = 0 AND due_at IS NOT NULL;
 -- The time at which the earliest wait of a kind ends in a belt, without reading the belt's jobs.
-CREATE INDEX job_wait_ends ON job ((id >> 24), connection_id, belt, waiting, due_at) WHERE state = 0 AND due_at IS NOT NULL;
+CREATE INDEX job_wait_ends ON job ((id >> 24), connection_id, belt, waiting, due_at)
+    WHERE state = 0 AND due_at IS NOT NULL;
 CREATE INDEX job_expiry ON job (expires_at, id) WHERE state = 0 AND expires_at IS NOT NULL;
--- Taken by the destination, not decided yet.
+-- Accepted by the destination, not decided yet.
 CREATE INDEX job_accepted ON job (id) WHERE state = 2;
--- Lists of what went wrong.
+-- Lists of jobs that went wrong.
 CREATE INDEX job_not_well ON job (state, id) WHERE state IN (4, 5, 6);
 
--- What few jobs have and the scheduler never reads.
+-- Data that few jobs have and that the scheduler never reads.
 CREATE TABLE job_detail (
     job_id       INTEGER PRIMARY KEY,
     client_ref   TEXT,
@@ -237,7 +244,7 @@ CREATE TABLE job_detail (
     revision     INTEGER,
     full         INTEGER NOT NULL DEFAULT 0,
     traceparent  TEXT,
-    -- a refused item: the first bytes of what was given
+    -- a refused item: the first bytes of the line
     excerpt      TEXT,
     -- JSON; set when the job ends badly
     problem      TEXT
@@ -249,20 +256,22 @@ CREATE TABLE payload (
     body   TEXT NOT NULL
 );
 
--- Before the first byte leaves. The body stays pinned until the outcome is known: a repeat sends these bytes.
+-- Written before the first byte leaves. The body stays pinned until the outcome is known: a repeat
+-- sends these bytes.
 CREATE TABLE intent (
     job_id          INTEGER PRIMARY KEY,
     call_id         INTEGER NOT NULL,
     attempt         INTEGER NOT NULL,
     -- 1: sent or about to be; 0: answered, the body stays pinned for the repeat
     open            INTEGER NOT NULL,
-    -- a repeat after a lost answer that is used up ends as unknown
+    -- when the repeats after a lost answer are used up, the job ends as unknown
     answer_lost     INTEGER NOT NULL DEFAULT 0,
     action          INTEGER NOT NULL,
     body_hash       BLOB NOT NULL,
     body            TEXT,
     revision        INTEGER,
-    -- Where no source names a revision: the number of this delivery. A repeat carries the first attempt's number.
+    -- The number of this delivery, if no source names a revision. A repeat carries the number of
+    -- the first attempt.
     counted         INTEGER,
     idempotency_key TEXT NOT NULL,
     opened_at       INTEGER NOT NULL
@@ -379,14 +388,15 @@ CREATE INDEX idempotency_of_execution ON idempotency (execution_seq);
 
 -- ---------------------------------------------------------------- limits as facts
 
--- A limit is closed until then, whoever restarts.
+-- A limit stays closed until then, also across restarts.
 CREATE TABLE closed_until (
     limit_key TEXT PRIMARY KEY,
     until     INTEGER NOT NULL,
     reason    TEXT
 ) WITHOUT ROWID;
 
--- Units of a window are leased in slices before they are used. An open slice counts as used at the moment of a restart.
+-- Units of a window are leased in slices before use. A slice that is open at a restart counts as
+-- used at that moment.
 CREATE TABLE window_slice (
     limit_key TEXT NOT NULL,
     slice     INTEGER NOT NULL,

@@ -16,7 +16,7 @@ const DEFAULT_THROTTLE_MS: u64 = 1_000;
 /// | 2xx | `delivered`, without remote ids; add those in the answer |
 /// | 404 on delete | `delivered`, unchanged |
 /// | 401, 423, 425 | `retryable`; for 401, prefer to end the call: see [`call_error_from_status`] |
-/// | 408, 5xx | `retryable`: the destination may have applied it, so the host repeats the same bytes, or treats the answer as lost if the action is not idempotent |
+/// | 408, 5xx | `retryable`: the write may have been applied, which the host takes into account |
 /// | 409, 412 | `conflict`, with the version of the `ETag` header |
 /// | 429 | `throttled` for the time in `Retry-After`, or 1 s without it |
 /// | 3xx | `retryable`: the host follows no redirect |

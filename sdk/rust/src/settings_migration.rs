@@ -21,7 +21,9 @@ pub mod bindings {
     )]
     wit_bindgen::generate!({
         inline: "package egression:sdk-settings-migration;
-            world settings-migration-export { export egression:connector/settings-migration@0.1.0; }",
+            world settings-migration-export {
+                export egression:connector/settings-migration@0.1.0;
+            }",
         path: "../../wit/v0.1",
         pub_export_macro: true,
         export_macro_name: "export_settings_migration_functions",

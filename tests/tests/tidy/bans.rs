@@ -1,5 +1,5 @@
-//! Words that belong to one part of the code: SQL to the store, wasmtime to the runtime, axum to the
-//! API, connections to the gate, clocks to the clock files.
+//! Words that belong to one part of the code: SQL to the store, wasmtime to the runtime, axum to
+//! the API, connections to the gate, clocks to the clock files.
 
 use super::code::product_code;
 use super::tree::{Source, is_test_file, sources};

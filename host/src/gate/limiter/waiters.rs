@@ -1,5 +1,6 @@
-//! The requests that wait for several units of a limit, in the order they came. A later request that
-//! needs fewer units must not take each one that becomes free, or the earlier one would starve.
+//! The requests that wait for several units of a limit, in the order they came. A later request
+//! that needs fewer units must not take each one that becomes free, or the earlier one would
+//! starve.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,8 +15,8 @@ pub struct Waiters {
 }
 
 impl Waiters {
-    /// Sets what a ticket waits for; `None`: nothing that others could take. Returns whether it waited
-    /// for another limit before, where others may have waited for it.
+    /// Sets what a ticket waits for; `None`: nothing that others could take. Returns whether it
+    /// waited for another limit before, where others may have waited for it.
     pub fn set(&mut self, ticket: u64, refusal: Option<Refusal>) -> bool {
         let before = self.limits.get(&ticket).cloned();
         self.leave(ticket);

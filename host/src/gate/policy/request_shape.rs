@@ -28,8 +28,9 @@ pub fn check_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Whether the path, as written, has a segment that URL parsing removes (WHATWG URL, "double-dot URL
-/// path segment"). With such a segment, an object's id in a path could lead to another resource.
+/// Whether the path, as written, has a segment that URL parsing removes (WHATWG URL, "double-dot
+/// URL path segment"). With such a segment, an object's id in a path could lead to another
+/// resource.
 fn has_dot_segment(text: &str) -> bool {
     let path = text.split(['?', '#']).next().unwrap_or_default();
     let path = path.split_once("://").map_or(path, |(_, rest)| rest);

@@ -334,7 +334,10 @@ async fn send_all_bounds_requests_and_response_bytes() {
     );
     for answer in &answers[5..] {
         assert!(
-            matches!(answer, Err(SendError::NeverSent(why)) if why.contains("gate.send_all_requests")),
+            matches!(
+                answer,
+                Err(SendError::NeverSent(why)) if why.contains("gate.send_all_requests")
+            ),
             "{answer:?}"
         );
     }

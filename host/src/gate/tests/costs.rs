@@ -117,7 +117,11 @@ async fn cost_above_the_limits_maximum_is_denied() {
         .await;
     let result = call.send(points(&server, 101)).await;
     assert!(
-        matches!(&result, Err(SendError::TooCostly(why)) if why.contains("costs 101") && why.contains("at most 100")),
+        matches!(
+            &result,
+            Err(SendError::TooCostly(why))
+                if why.contains("costs 101") && why.contains("at most 100")
+        ),
         "{result:?}"
     );
     call.send(points(&server, 100)).await.unwrap();
@@ -132,9 +136,10 @@ async fn cost_above_the_limits_maximum_is_denied() {
         costs: [points(&server, 1).costs, points(&server, 2).costs].concat(),
         ..get(&server.url("/1"))
     };
-    assert!(
-        matches!(call.send(twice).await, Err(SendError::Denied(why)) if why.contains("stated twice"))
-    );
+    assert!(matches!(
+        call.send(twice).await,
+        Err(SendError::Denied(why)) if why.contains("stated twice")
+    ));
     assert_eq!(server.hits(), 1);
 }
 

@@ -33,7 +33,12 @@ impl Realm {
             let mut issued = self.issued.lock().unwrap();
             *issued += 1;
             return Reply::ok(
-                &json!({"access_token": format!("fetched-{issued}"), "token_type": "Bearer", "expires_in": 3600}).to_string(),
+                &json!({
+                    "access_token": format!("fetched-{issued}"),
+                    "token_type": "Bearer",
+                    "expires_in": 3600,
+                })
+                .to_string(),
             );
         }
         let token = seen
@@ -60,7 +65,13 @@ async fn start(house: &House, realm: &Realm) -> (Server, Destination) {
     house
         .keep("client_secret", "cl/ient secret", &["127.0.0.1"])
         .await;
-    let auth = json!({"scheme": "oauth2_client_credentials", "token_url": server.url("/oauth/token"), "client_id": "me", "client_secret": {"env": "UNUSED"}, "scope": "a b"});
+    let auth = json!({
+        "scheme": "oauth2_client_credentials",
+        "token_url": server.url("/oauth/token"),
+        "client_id": "me",
+        "client_secret": {"env": "UNUSED"},
+        "scope": "a b",
+    });
     let owner = with_auth(destination(&[&server.url("")]), auth);
     (server, owner)
 }
@@ -253,7 +264,15 @@ async fn client_secret_goes_only_to_its_endpoint() {
 async fn token_is_refetched_when_its_origin_changes() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
-    let auth = |client: &str, scope: &str, path: &str| json!({"scheme": "oauth2_client_credentials", "token_url": server.url(path), "client_id": client, "client_secret": {"env": "UNUSED"}, "scope": scope});
+    let auth = |client: &str, scope: &str, path: &str| {
+        json!({
+            "scheme": "oauth2_client_credentials",
+            "token_url": server.url(path),
+            "client_id": client,
+            "client_secret": {"env": "UNUSED"},
+            "scope": scope,
+        })
+    };
     let documents = [
         auth("me", "a b", "/oauth/token"),
         auth("you", "a b", "/oauth/token"),

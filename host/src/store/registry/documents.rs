@@ -67,8 +67,8 @@ pub enum DocumentError {
     Store(#[from] StoreError),
 }
 
-// These read unfinished and unsealed executions only, never the history: CROSS JOIN keeps the order,
-// and the `+` keeps the planner from an index of its own over all jobs.
+// These read unfinished and unsealed executions only, never the history: CROSS JOIN keeps the
+// order, and the `+` keeps the planner from an index of its own over all jobs.
 
 /// The number of a connection's jobs that cannot be cancelled.
 pub const UNDER_WAY: &str = "SELECT coalesce(sum(p.in_flight + p.accepted), 0) FROM execution x \

@@ -72,9 +72,9 @@ impl Store {
                 let rows = sqlx::query(select).bind(owner).fetch_all(conn).await?;
                 rows.iter()
                     .map(|row| {
+                        let corrupt = |error| StoreError::Corrupt(format!("bound_hosts: {error}"));
                         let bound_hosts =
-                            serde_json::from_str(row.try_get("bound_hosts")?).map_err(|error| StoreError::Corrupt(format!("bound_hosts: \
-                                {error}")))?;
+                            serde_json::from_str(row.try_get("bound_hosts")?).map_err(corrupt)?;
                         let expires_at: Option<i64> = row.try_get("expires_at")?;
                         Ok(SecretRow {
                             name: row.try_get("name")?,

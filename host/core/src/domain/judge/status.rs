@@ -192,15 +192,18 @@ mod tests {
             outcome(Action::Delete, 404),
             Outcome::Delivered { changed: false, .. }
         ));
-        assert!(
-            matches!(outcome(Action::Update, 404), Outcome::Rejected(p) if p.http_status == Some(404))
-        );
-        assert!(
-            matches!(outcome(Action::Create, 403), Outcome::Rejected(p) if p.http_status == Some(403))
-        );
-        assert!(
-            matches!(outcome(Action::Create, 503), Outcome::Retryable { problem: p, .. } if p.http_status == Some(503))
-        );
+        assert!(matches!(
+            outcome(Action::Update, 404),
+            Outcome::Rejected(p) if p.http_status == Some(404)
+        ));
+        assert!(matches!(
+            outcome(Action::Create, 403),
+            Outcome::Rejected(p) if p.http_status == Some(403)
+        ));
+        assert!(matches!(
+            outcome(Action::Create, 503),
+            Outcome::Retryable { problem: p, .. } if p.http_status == Some(503)
+        ));
         assert!(matches!(
             outcome(Action::Create, 429),
             Outcome::Throttled {
