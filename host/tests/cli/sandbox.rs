@@ -52,6 +52,6 @@ async fn sandbox_refuses_an_invalid_scenario() {
     assert_eq!(ended.code, Some(2));
     assert_eq!(
         ended.stderr,
-        "error: scenario.toml: `faults.error_5xx` is 2, but a share is between 0 and 1\n"
+        "error: scenario.toml: `faults.error_5xx` is 2; a share must be between 0 and 1\n"
     );
 }

@@ -45,8 +45,8 @@ async fn api_key_grants_its_role_and_subscription() -> Result<()> {
     let admin = host.rest()?;
 
     for (header, says) in [
-        (None, "no API key"),
-        (Some("egk_00000000000000000000000000000000"), "not known"),
+        (None, "missing API key"),
+        (Some("egk_00000000000000000000000000000000"), "unknown or revoked"),
         (Some("nonsense"), "egk_"),
     ] {
         let answer = send(&admin.with_key(header), Method::GET, "/v1/executions", None)

@@ -50,7 +50,7 @@ async fn expired_work_is_removed_for_good() -> Result<()> {
             // The API hides it as soon as it expires, so only the log shows the removal.
             if host
                 .last_lines()
-                .contains("removed executions that are no longer kept")
+                .contains("removed expired executions")
             {
                 return;
             }
