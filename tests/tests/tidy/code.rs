@@ -1,4 +1,4 @@
-//! Rust source without comments, strings and test items.
+//! Rust source without comments, strings and test items, and comments and strings on their own.
 //!
 //! The scanner knows nested block comments, raw strings, and the difference between a character
 //! and a lifetime. It expects source that compiles.
@@ -57,6 +57,38 @@ fn item_length(code: &str) -> usize {
         }
     }
     code.len()
+}
+
+/// The comments and literals of a file: each run of lines as one text without comment marks.
+pub fn prose(source: &str) -> Vec<String> {
+    let kinds = kinds(source);
+    let mut texts = vec![String::new()];
+    let mut last = Kind::Code;
+    for line in source.split_inclusive('\n') {
+        let start = line.as_ptr() as usize - source.as_ptr() as usize;
+        for (at, char) in line.char_indices() {
+            let kind = kinds[start + at];
+            if kind != Kind::Code || char.is_whitespace() && last != Kind::Code {
+                texts
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|text| text.push(char));
+            } else if last != Kind::Code {
+                texts.push(String::new());
+            }
+            if !char.is_whitespace() || kind != Kind::Code {
+                last = kind;
+            }
+        }
+    }
+    let unmarked = texts.iter().map(|text| {
+        let lines = text.lines().map(|line| {
+            let line = line.trim().trim_end_matches('\\');
+            line.trim_start_matches('/').trim_start_matches('!').trim()
+        });
+        lines.collect::<Vec<_>>().join(" ")
+    });
+    unmarked.filter(|text| !text.trim().is_empty()).collect()
 }
 
 /// The kind of each byte.
@@ -192,4 +224,10 @@ fn test_items_are_no_product_code() {
     for cut in ["c::", "fn f", "more"] {
         assert!(!code.contains(cut), "{cut} in {code}");
     }
+}
+
+#[test]
+fn prose_joins_the_lines_of_a_comment() {
+    let texts = prose("/// One rule,\n/// two lines.\nfn a() { b(\"a \\\n  text\"); }");
+    assert_eq!(texts, ["One rule, two lines.", "\"a text\""]);
 }

@@ -5,9 +5,13 @@
 mod bans;
 mod circles;
 mod code;
+mod columns;
 mod file_names;
+mod folder_sizes;
 mod imports;
 mod layers;
 mod released_wit;
 mod snapshots;
+mod test_names;
 mod tree;
+mod words;
