@@ -133,10 +133,8 @@ pub(crate) fn settings_schema() -> Value {
                 "description": "The behavior of `reconcile`."
             },
             "check": { "enum": ["works", "tell"], "description": "The behavior of `check`." },
-            "login": {
-                "enum": ["works", "tell"],
-                "description": "The behavior of `authenticate`."
-            },
+            "login": { "enum": ["works", "tell"],
+                "description": "The behavior of `authenticate`." },
             "target_url": { "type": "string", "description": "The URL of all requests." },
             "elsewhere_url": {
                 "type": "string",

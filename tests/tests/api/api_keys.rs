@@ -46,7 +46,10 @@ async fn api_key_grants_its_role_and_subscription() -> Result<()> {
 
     for (header, says) in [
         (None, "missing API key"),
-        (Some("egk_00000000000000000000000000000000"), "unknown or revoked"),
+        (
+            Some("egk_00000000000000000000000000000000"),
+            "unknown or revoked",
+        ),
         (Some("nonsense"), "egk_"),
     ] {
         let answer = send(&admin.with_key(header), Method::GET, "/v1/executions", None)

@@ -48,10 +48,7 @@ async fn expired_work_is_removed_for_good() -> Result<()> {
     let removed = async {
         loop {
             // The API hides it as soon as it expires, so only the log shows the removal.
-            if host
-                .last_lines()
-                .contains("removed expired executions")
-            {
+            if host.last_lines().contains("removed expired executions") {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -48,13 +48,22 @@ fn long_lines(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Whether the line is too long because of one link or digest.
+/// Whether the line is too long because of one link, digest or signature, or is a row of a table in
+/// a comment.
 fn is_unbreakable(line: &str) -> bool {
+    let comment = line.trim_start();
+    if comment.starts_with("/// |") || comment.starts_with("//! |") {
+        return true;
+    }
     line.split_whitespace().any(|word| {
         let word = word.trim_matches(|char: char| !char.is_ascii_alphanumeric());
-        word.len() >= UNBREAKABLE
-            && (word.contains("://") || word.chars().all(|char| char.is_ascii_alphanumeric()))
+        word.len() >= UNBREAKABLE && (word.contains("://") || word.chars().all(is_digest))
     })
+}
+
+/// A character of a digest in hex, or of a signature in base64url.
+const fn is_digest(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '-' | '_')
 }
 
 #[test]

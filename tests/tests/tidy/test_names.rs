@@ -4,11 +4,11 @@ use super::code::without_text;
 use super::tree::{CODE, sources};
 
 /// First words that are no subject: articles, question words, pronouns, and other function words.
-const NO_SUBJECTS: [&str; 41] = [
+const NO_SUBJECTS: &[&str] = &[
     "a", "an", "the", "what", "who", "whose", "which", "where", "when", "why", "how", "whether",
     "it", "its", "they", "this", "that", "these", "those", "there", "no", "nothing", "nobody",
-    "none", "not", "without", "with", "after", "before", "behind", "beyond", "until", "while",
-    "as", "at", "of", "for", "from", "to", "by", "under",
+    "none", "without", "with", "after", "before", "behind", "beyond", "until", "while", "as", "at",
+    "of", "for", "from", "to", "by", "under",
 ];
 
 #[test]

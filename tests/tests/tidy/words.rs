@@ -9,7 +9,7 @@ use super::code::prose;
 use super::tree::{CODE, Source, files, root, sources};
 
 /// A phrase, and its replacement.
-const PHRASES: [(&str, &str); 27] = [
+const PHRASES: &[(&str, &str)] = &[
     ("whoever", "anyone who, the client that"),
     ("whomever", "anyone that"),
     ("whatever is", "every, any"),
@@ -41,7 +41,7 @@ const PHRASES: [(&str, &str); 27] = [
 
 /// Beginnings of British words, and the American ones. `catalogue` and `cancelled` are public
 /// names.
-const SPELLINGS: [(&str, &str); 34] = [
+const SPELLINGS: &[(&str, &str)] = &[
     ("behaviour", "behavior"),
     ("colour", "color"),
     ("favour", "favor"),

@@ -165,7 +165,7 @@ fn refused_batch_ends_the_call() {
             if p.code == "batch.refused" && p.http_status == Some(413)
     ));
     // A single item cannot be halved.
-    let alone = refused(1).expect("one item is judged by itself");
+    let alone = refused(1).expect("a single item is judged alone");
     assert!(matches!(&alone[0].outcome, Outcome::Rejected(_)));
 }
 

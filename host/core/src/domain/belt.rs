@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How later belts go on when an earlier one contains failed, rejected, unknown or set-aside jobs.
+/// How later belts continue when an earlier one contains failed, rejected, unknown or set-aside
+/// jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BeltOnFailure {

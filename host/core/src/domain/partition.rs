@@ -75,7 +75,8 @@ impl PartitionRule {
         if placeholders == 0 {
             return Err(format!(
                 "partition must be `object`, `type`, `channel` or a template with {{type}}, {{id}} \
-                 or {{id:N}}, not `{template}`"
+                 or \
+                 {{id:N}}, not `{template}`"
             ));
         }
         Ok(())

@@ -51,7 +51,7 @@ pub enum Event {
 /// What a cancel does to a job that the host repeats because nobody knows whether it was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeats {
-    /// It goes on until the outcome is known, like a job in flight.
+    /// It continues until the outcome is known, like a job in flight.
     GoOn,
     /// It ends, because its connection is removed.
     End,
@@ -112,7 +112,7 @@ fn after_waiting(wait: Wait, earlier: EarlierSend, event: Event) -> Option<State
                 answer_lost: earlier == EarlierSend::AnswerLost,
             })
         }
-        // A child that goes on waiting has waited since its wait began.
+        // A child that keeps waiting has waited since its wait began.
         (
             Wait::Dependency { since, .. },
             Event::Waits {

@@ -106,7 +106,7 @@ impl Scheduler {
         }
     }
 
-    /// A call ended, and each of its jobs goes on as told.
+    /// A call ended, with the next step of each of its jobs.
     pub fn ended(
         &mut self,
         id: ConnectionId,

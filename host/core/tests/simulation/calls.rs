@@ -41,7 +41,7 @@ impl World {
         }
         let changes = self.store.finish();
         self.tell(Event::Changed(changes));
-        let call = self.calls.get_mut(&number).expect("it is under way");
+        let call = self.calls.get_mut(&number).expect("the call is in flight");
         call.sent = sent;
         call.draw = Some(draw);
         let most_ms = if self.rng.percent(5) { 3000 } else { 150 };
@@ -50,7 +50,7 @@ impl World {
     }
 
     pub(crate) fn settle(&mut self, number: u64) {
-        let call = self.calls.get_mut(&number).expect("it is under way");
+        let call = self.calls.get_mut(&number).expect("the call is in flight");
         let (claim, sent, draw) = (
             call.claim.clone(),
             std::mem::take(&mut call.sent),

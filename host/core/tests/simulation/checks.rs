@@ -78,7 +78,7 @@ impl World {
             for other in others {
                 assert!(
                     other.key != head.key && other.object != head.object,
-                    "seed {seed}: {head:?} beside {other:?}"
+                    "seed {seed}: {head:?} together with {other:?}"
                 );
             }
             let execution = head.job.execution();

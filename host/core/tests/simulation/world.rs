@@ -398,7 +398,7 @@ impl World {
     }
 
     fn ended(&mut self, number: u64, endings: &[(Head, AfterCall)], changes: Changes) {
-        let call = self.calls.remove(&number).expect("it was under way");
+        let call = self.calls.remove(&number).expect("the call was in flight");
         let type_hash = call.claim.type_hash;
         self.scheduler
             .ended(call.claim.connection, type_hash, endings, self.now);

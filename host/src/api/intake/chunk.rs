@@ -9,7 +9,7 @@ use crate::store::rows::{StagedItem, StagedJob};
 
 /// Items in one write to the store.
 const CHUNK_ITEMS: usize = 1000;
-/// Counted for each item in addition to its texts, towards `stage_max_bytes`.
+/// Counted for each item in addition to its texts, toward `stage_max_bytes`.
 const ITEM_BYTES: u64 = 300;
 
 /// The items of one write.

@@ -106,8 +106,8 @@ async fn document_errors_name_the_place() {
     for (path, body, pointer) in [
         (
             "/v1/channels/a",
-            json!({"connector": "sandbox", "colour": 1}),
-            "/colour",
+            json!({"connector": "sandbox", "color": 1}),
+            "/color",
         ),
         (
             "/v1/channels/a",

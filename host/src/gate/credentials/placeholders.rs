@@ -176,8 +176,8 @@ impl Placeholders {
             }
             if self.by_text.len() >= self.most {
                 return Err(format!(
-                    "the request has more than {} different placeholders; \
-                     raise `gate.max_placeholders`",
+                    "the request has more than {} different placeholders; raise \
+                     `gate.max_placeholders`",
                     self.most
                 ));
             }

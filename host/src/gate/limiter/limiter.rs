@@ -205,7 +205,8 @@ impl Limiter {
                     result = limiter.store.drop_slices(&key.0, before).await;
                 }
                 if let Err(error) = result {
-                    tracing::warn!(limit = %key, %error, "cannot store a limit's used slice");
+                    tracing::warn!(limit = %key, %error, "used slice of a limit could not be \
+                                                          stored");
                 }
             }
         });

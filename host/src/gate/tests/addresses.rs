@@ -1,4 +1,4 @@
-//! What may be dialled.
+//! Addresses that the gate may dial.
 
 use std::net::Ipv4Addr;
 
@@ -86,7 +86,7 @@ async fn address_is_checked_at_each_dial() {
         let result = call.send(get(&url)).await;
         assert!(is_denied(&result), "{address:?}: {result:?}");
     }
-    // Among several, those that may be dialled are.
+    // Of several addresses, the gate dials the allowed ones.
     names.set(Has::Addresses(vec![
         [10, 0, 0, 1].into(),
         Ipv4Addr::LOCALHOST,

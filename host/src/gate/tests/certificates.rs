@@ -43,7 +43,7 @@ impl Certificate {
         Self::new(name, None, &constraints)
     }
 
-    /// A server's, for this host, by an authority; by itself if there is none.
+    /// The certificate of a server for this host, signed by the authority; self-signed without one.
     pub(super) fn server(host: &str, authority: Option<&Self>) -> Self {
         // The context tag 2 of a general name is a DNS name.
         let names = sequence(&[&tlv(0x82, host.as_bytes())]);

@@ -19,7 +19,7 @@ fn costing(owner: Destination, counts: &str) -> Destination {
     Destination { limits, ..owner }
 }
 
-/// A request that costs so many points. The destination reads them in the path.
+/// A request that costs this number of points, which the destination reads from the path.
 fn points(server: &Server, units: u32) -> OutgoingRequest {
     let costs = vec![Cost {
         name: "points".to_owned(),
@@ -116,13 +116,12 @@ async fn cost_above_the_limits_maximum_is_denied() {
         ))
         .await;
     let result = call.send(points(&server, 101)).await;
+    let Err(SendError::TooCostly(why)) = &result else {
+        panic!("{result:?}");
+    };
     assert!(
-        matches!(
-            &result,
-            Err(SendError::TooCostly(why))
-                if why.contains("costs 101") && why.contains("at most 100")
-        ),
-        "{result:?}"
+        why.contains("costs 101") && why.contains("at most 100"),
+        "{why}"
     );
     call.send(points(&server, 100)).await.unwrap();
     assert!(
@@ -136,10 +135,8 @@ async fn cost_above_the_limits_maximum_is_denied() {
         costs: [points(&server, 1).costs, points(&server, 2).costs].concat(),
         ..get(&server.url("/1"))
     };
-    assert!(matches!(
-        call.send(twice).await,
-        Err(SendError::Denied(why)) if why.contains("stated twice")
-    ));
+    assert!(matches!(call.send(twice).await,
+            Err(SendError::Denied(why)) if why.contains("stated twice")));
     assert_eq!(server.hits(), 1);
 }
 

@@ -117,7 +117,8 @@ async fn irreplaceable_placeholder_is_denied() {
     let result = open(&gate, OTHER).send(header(&url, &text)).await;
     assert!(matches!(result, Err(SendError::Denied(_))), "{result:?}");
     assert_eq!(server.hits(), 0);
-    // The older placeholder stands for the newer secret: calls that began before a renewal go on.
+    // The older placeholder stands for the newer secret: calls that began before a renewal
+    // continue.
     call.deposit("key", SecretString::from("newer-secret"), None)
         .await
         .unwrap();

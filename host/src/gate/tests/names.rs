@@ -1,4 +1,4 @@
-//! A name server that answers what it is told (RFC 1035).
+//! A name server with scripted answers (RFC 1035).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};

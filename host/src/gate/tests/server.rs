@@ -1,4 +1,4 @@
-//! A destination that does what it is told: HTTP/1.1 with kept connections over a raw socket.
+//! A scripted destination: HTTP/1.1 with kept connections over a raw socket.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ pub(super) struct Seen {
     pub(super) line: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: String,
-    /// Requests under way when this one came, itself included.
+    /// Requests in progress at its arrival, including this one.
     pub(super) under_way: usize,
 }
 

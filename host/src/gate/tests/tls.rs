@@ -110,8 +110,8 @@ impl axum::serve::Listener for Handshakes {
     }
 }
 
-/// A house where every name leads to this machine, and that trusts this authority beside the
-/// system's.
+/// A gate where every name resolves to this machine, and that trusts this authority in addition to
+/// the system's.
 async fn house_of(authority: Option<&Certificate>) -> (House, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let mut house = House::new().await;

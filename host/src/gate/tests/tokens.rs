@@ -33,11 +33,8 @@ impl Realm {
             let mut issued = self.issued.lock().unwrap();
             *issued += 1;
             return Reply::ok(
-                &json!({
-                    "access_token": format!("fetched-{issued}"),
-                    "token_type": "Bearer",
-                    "expires_in": 3600,
-                })
+                &json!({"access_token": format!("fetched-{issued}"), "token_type": "Bearer",
+                    "expires_in": 3600})
                 .to_string(),
             );
         }
@@ -65,13 +62,9 @@ async fn start(house: &House, realm: &Realm) -> (Server, Destination) {
     house
         .keep("client_secret", "cl/ient secret", &["127.0.0.1"])
         .await;
-    let auth = json!({
-        "scheme": "oauth2_client_credentials",
-        "token_url": server.url("/oauth/token"),
-        "client_id": "me",
-        "client_secret": {"env": "UNUSED"},
-        "scope": "a b",
-    });
+    let auth = json!({"scheme": "oauth2_client_credentials",
+        "token_url": server.url("/oauth/token"), "client_id": "me",
+            "client_secret": {"env": "UNUSED"}, "scope": "a b"});
     let owner = with_auth(destination(&[&server.url("")]), auth);
     (server, owner)
 }
@@ -122,7 +115,7 @@ async fn token_fetch_serves_all_requests_and_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_401_drops_only_the_generation_that_it_answers() {
+async fn status_401_drops_only_the_generation_that_it_answers() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let call = house.call(owner).await;
@@ -265,13 +258,8 @@ async fn token_is_refetched_when_its_origin_changes() {
     let (house, realm) = (House::new().await, Realm::new());
     let (server, owner) = start(&house, &realm).await;
     let auth = |client: &str, scope: &str, path: &str| {
-        json!({
-            "scheme": "oauth2_client_credentials",
-            "token_url": server.url(path),
-            "client_id": client,
-            "client_secret": {"env": "UNUSED"},
-            "scope": scope,
-        })
+        json!({"scheme": "oauth2_client_credentials", "token_url": server.url(path),
+            "client_id": client, "client_secret": {"env": "UNUSED"}, "scope": scope})
     };
     let documents = [
         auth("me", "a b", "/oauth/token"),

@@ -69,7 +69,7 @@ impl Meter {
         self.shared.used_us.load(Ordering::Relaxed)
     }
 
-    /// Decides at a tick whether the guest may go on.
+    /// Decides at a tick whether the guest may continue.
     pub fn tick(&self) -> Result<UpdateDeadline, HostTrap> {
         self.end_segment();
         self.start_segment();

@@ -13,7 +13,7 @@ const ROWS: u32 = 200_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test"]
-async fn of_receiving_and_settling() {
+async fn receiving_and_settling_pace() {
     let world = World::new().await;
     let clock = crate::clock::Clock::system();
     let store = &world.store;
@@ -95,7 +95,7 @@ async fn of_receiving_and_settling() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test"]
-async fn of_a_coarse_key() {
+async fn coarse_key_pace() {
     let world = World::new().await;
     let clock = crate::clock::Clock::system();
     let store = &world.store;

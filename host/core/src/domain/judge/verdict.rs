@@ -5,7 +5,7 @@ use crate::domain::object::{ObjectKey, Remote};
 use crate::domain::problem::Problem;
 use crate::domain::waiting::WaitingKind;
 
-/// How a job goes on after an attempt.
+/// The next step of a job after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Succeeded {

@@ -153,10 +153,8 @@ proptest! {
     /// The worst case: everything possible is acquired, and each request travels for the worst
     /// time.
     #[test]
-    fn greedy_caller_with_any_delay_breaks_no_limit(
-        kind in kinds(),
-        travel in prop::collection::vec(0..EDGE_US, 50),
-    ) {
+    fn greedy_caller_with_any_delay_breaks_no_limit(kind in kinds(),
+        travel in prop::collection::vec(0..EDGE_US, 50)) {
         let drawn = greedy(&[kind], Guard::default(), 3);
         let delayed = drawn.iter().zip(travel.iter().cycle()).map(|(at, t)| at.0 + t);
         let arrivals = plain(delayed.take(400).collect());
@@ -167,10 +165,8 @@ proptest! {
     #[test]
     fn costs_of_any_size_break_no_limit(
         kind in kinds(),
-        costs in prop::collection::vec(
-            (1..=100_u32, 0..EDGE_US, prop_oneof![3 => Just(0_u64), 1 => 0..500_000_u64]),
-            1..300,
-        ),
+        costs in prop::collection::vec((1..=100_u32, 0..EDGE_US, prop_oneof![3 => Just(0_u64),
+            1 => 0..500_000_u64]), 1..300),
     ) {
         let (mut book, keys) = book_of(&[kind], Guard::default());
         let most = match kind {
@@ -216,12 +212,8 @@ proptest! {
         (max, window_ms) in (1..40_u32, 1..5000_u64),
         costliest in 1..4_u32,
         legs in prop::collection::vec(
-            (
-                0..30_000_u64,
-                prop_oneof![4 => 0..20_000_u64, 1 => 0..1_000_000_u64],
-                0..=100_u64,
-                any::<u32>(),
-            ),
+            (0..30_000_u64, prop_oneof![4 => 0..20_000_u64, 1 => 0..1_000_000_u64], 0..=100_u64,
+                any::<u32>()),
             1..400,
         ),
     ) {
@@ -261,10 +253,8 @@ proptest! {
     }
 
     #[test]
-    fn refusal_names_the_earliest_instant(
-        kinds in prop::collection::vec(kinds(), 1..4),
-        attempts in attempts(),
-    ) {
+    fn refusal_names_the_earliest_instant(kinds in prop::collection::vec(kinds(), 1..4),
+        attempts in attempts()) {
         let (mut book, keys) = book_of(&kinds, Guard::default());
         let mut now = 0;
         for (gap, ..) in attempts {
@@ -279,8 +269,8 @@ proptest! {
             prop_assert!(refusal.until > Mono(now));
             prop_assert_eq!(book.headroom(&keys, Mono(now), 0).units, 0);
             now = refusal.until.0 - 1;
-            let early = book.try_acquire(&charges(&keys), Mono(now));
-            prop_assert!(early.is_err(), "not a microsecond before");
+            prop_assert!(book.try_acquire(&charges(&keys), Mono(now)).is_err(),
+                "not a microsecond before");
             now += 1;
             let draw = book.try_acquire(&charges(&keys), Mono(now));
             prop_assert!(draw.is_ok());
@@ -289,11 +279,8 @@ proptest! {
     }
 
     #[test]
-    fn headroom_of_one_limit_is_what_a_greedy_caller_gets(
-        kind in kinds(),
-        warm_us in 0..5_000_000_u64,
-        horizon_ms in 0..1000_u64,
-    ) {
+    fn headroom_of_one_limit_is_what_a_greedy_caller_gets(kind in kinds(),
+        warm_us in 0..5_000_000_u64, horizon_ms in 0..1000_u64) {
         let (mut book, keys) = book_of(&[kind], Guard::default());
         while let Ok(draw) = book.try_acquire(&charges(&keys), Mono(warm_us / 2)) {
             book.release(draw, Mono(warm_us / 2));
@@ -382,10 +369,8 @@ proptest! {
     #[test]
     fn use_never_exceeds_the_possible(
         kinds in prop::collection::vec(kinds(), 1..3),
-        steps in prop::collection::vec(
-            (0..100_000_u64, any::<bool>(), prop::option::weighted(0.1, 0..500_000_u64)),
-            1..400,
-        ),
+        steps in prop::collection::vec((0..100_000_u64, any::<bool>(), prop::option::weighted(0.1,
+            0..500_000_u64)), 1..400),
     ) {
         let (mut book, keys) = book_of(&kinds, Guard::default());
         let mut meter = UsageMeter::new(&kinds, &[], Mono(0), WallOffset::default());
@@ -400,8 +385,8 @@ proptest! {
             while let Ok(draw) = book.try_acquire(&charges(&keys), Mono(now)) {
                 meter.acquired(draw.at, &[]);
             }
-            let (requests, possible) = (meter.requests(), meter.possible());
-            prop_assert!(requests <= possible, "{requests} of {possible}");
+            prop_assert!(meter.requests() <= meter.possible(), "{} of {}", meter.requests(),
+                meter.possible());
         }
     }
 }

@@ -74,7 +74,7 @@ impl Cost {
         self.units / self.requests + due / self.requests
     }
 
-    /// So many units in requests.
+    /// Converts units to requests.
     fn requests_of(&self, units: u64) -> u64 {
         if self.requests == 0 {
             return units;

@@ -24,7 +24,8 @@ fn defaults(text: &str) -> Piece {
 
 #[test]
 fn splitter_finds_items_at_every_cut() {
-    let body = r#" { "defaults" : {"a":{"b":[1,2]}} , "jobs" : [ {"id":"a]}\"{"} ,{"x":{"y":["é\\"]}}, {} ] } "#;
+    let body = r#" { "defaults" : {"a":{"b":[1,2]}} , "jobs" :
+        [ {"id":"a]}\"{"} ,{"x":{"y":["é\\"]}}, {} ] } "#;
     let expected = [
         defaults(r#"{"a":{"b":[1,2]}}"#),
         item(r#"{"id":"a]}\"{"}"#),

@@ -130,8 +130,8 @@ fn ed25519() {
 #[test]
 fn aws4() {
     let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    let data = "AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\nf5369\
-        75d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59";
+    let data = "AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\n\
+                f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59";
     let attrs = [
         ("date", "20150830"),
         ("region", "us-east-1"),

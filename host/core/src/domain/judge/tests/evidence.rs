@@ -122,11 +122,8 @@ proptest! {
     #[test]
     fn possible_application_is_never_forgotten(
         outcome in any_outcome(),
-        (action, idempotent, declares_upsert) in (
-            prop::sample::select(Action::ALL.to_vec()),
-            any::<bool>(),
-            any::<bool>(),
-        ),
+        (action, idempotent, declares_upsert) in (prop::sample::select(Action::ALL.to_vec()),
+            any::<bool>(), any::<bool>()),
         (write_left, lost, advanced, guest_failed) in any::<(bool, bool, bool, bool)>(),
         (attempts_before, conflicts_before, batch_size) in (0..4_u32, 0..5_u32, 1..4_u32),
         (answer_lost_before, pinned_before) in any::<(bool, bool)>(),
@@ -136,7 +133,9 @@ proptest! {
         let said_unknown = matches!(outcome, Outcome::Unknown(_));
         // A status that refuses proves that nothing was applied; so does 423, 425 or 429.
         let proves_nothing = matches!(&outcome, Outcome::Retryable { problem, .. }
-            if problem.http_status.is_none_or(|s| !(400..500).contains(&s) || s == 408));
+            if problem
+                .http_status
+                .is_none_or(|status| !(400..500).contains(&status) || status == 408));
         let verdict = judge(JudgeInput {
             action, idempotent, declares_upsert, evidence, attempts_before, conflicts_before,
             answer_lost_before,
@@ -144,42 +143,28 @@ proptest! {
         });
         match verdict {
             Verdict::Again(again) => {
-                prop_assert!(
-                    !again.answer_lost || again.keep_pinned,
-                    "a lost answer pins the bytes"
-                );
+                prop_assert!(!again.answer_lost || again.keep_pinned,
+                    "a lost answer pins the bytes");
                 let not_there = again.act_as.is_some();
-                prop_assert!(
-                    !not_there || !again.keep_pinned,
-                    "another action is not a repeat"
-                );
-                prop_assert!(
-                    !answer_lost_before || again.answer_lost || not_there,
-                    "a lost answer stays lost"
-                );
+                prop_assert!(!not_there || !again.keep_pinned,
+                    "what goes as another action is not a repeat");
+                prop_assert!(!answer_lost_before || again.answer_lost || not_there,
+                    "a lost answer stays lost");
                 let harmless = idempotent || !write_left || again.answer_lost;
-                prop_assert!(
-                    !proves_nothing || harmless,
-                    "a send that may have been applied is not repeated"
-                );
-                prop_assert!(
-                    !pinned_before || again.keep_pinned || not_there,
-                    "pinned bytes stay pinned"
-                );
-                prop_assert!(
-                    !said_unknown || (idempotent && again.answer_lost),
-                    "unknown repeats idempotent actions only"
-                );
-                prop_assert!(
-                    !again.attempt_spent || attempts_before + 1 < rules().attempts,
-                    "no attempt beyond the last"
-                );
+                prop_assert!(!proves_nothing || harmless,
+                    "what may have been applied is not done twice");
+                prop_assert!(!pinned_before || again.keep_pinned || not_there,
+                    "pinned bytes stay pinned");
+                prop_assert!(!said_unknown || (idempotent && again.answer_lost),
+                    "unknown repeats only what can be repeated");
+                prop_assert!(!again.attempt_spent || attempts_before + 1 < rules().attempts,
+                    "no attempt beyond the last");
                 prop_assert!(again.after_ms <= RETRY_AFTER_MAX_MS);
                 prop_assert!(!again.halve || batch_size > 1, "one item has no halves");
             }
             Verdict::Exhausted { .. } => prop_assert!(!answer_lost_before && !said_unknown),
             Verdict::Succeeded { .. } | Verdict::Rejected(_) | Verdict::Accepted { .. } => {
-                prop_assert!(!said_unknown)
+                prop_assert!(!said_unknown);
             }
             Verdict::Unknown(_) => {}
         }

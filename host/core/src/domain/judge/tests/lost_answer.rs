@@ -123,10 +123,8 @@ fn lost_answer_without_a_finding_follows_the_idempotency_rule() {
         Some(retryable(Some(503))),
     ];
     for outcome in vague {
-        assert!(matches!(
-            ended(found(outcome.clone())),
-            Verdict::Unknown(p) if p.code == CODE_ANSWER_LOST
-        ));
+        assert!(matches!(ended(found(outcome.clone())),
+                Verdict::Unknown(p) if p.code == CODE_ANSWER_LOST));
         let idempotent = LostAnswer {
             idempotent: true,
             ..found(outcome)

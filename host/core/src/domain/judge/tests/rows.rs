@@ -308,8 +308,6 @@ fn conflict_goes_at_once_three_times_then_it_is_transient() {
         (fourth_again.there, fourth_again.keep_pinned),
         (Some(remote()), false)
     );
-    assert!(matches!(
-        judge(JudgeInput { attempts_before: 2, ..fourth }),
-        Verdict::Exhausted { problem } if problem.code == CODE_CONFLICT
-    ));
+    assert!(matches!(judge(JudgeInput { attempts_before: 2, ..fourth }),
+            Verdict::Exhausted { problem } if problem.code == CODE_CONFLICT));
 }

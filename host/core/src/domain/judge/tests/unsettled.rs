@@ -37,10 +37,8 @@ fn repeats_used_up_after_a_lost_answer_are_unknown() {
         answer_lost_before: true,
         ..last(retryable(Some(503)))
     };
-    assert!(matches!(
-        judge(later),
-        Verdict::Unknown(p) if p.code == "some.code" && p.message.contains("lost")
-    ));
+    assert!(matches!(judge(later),
+            Verdict::Unknown(p) if p.code == "some.code" && p.message.contains("lost")));
     let not_attempted = JudgeInput {
         answer_lost_before: true,
         advanced: false,
