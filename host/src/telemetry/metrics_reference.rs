@@ -145,7 +145,7 @@ pub(super) const ALL: [Metric; 22] = [
         name::SOURCE_OBJECTS,
         Kind::Counter,
         &["source", "outcome"],
-        "Objects requested from sources. `outcome`: `read`; `rejected` (missing or malformed); \
+        "Objects requested from sources. `outcome`: `read`; `rejected` (absent or malformed); \
          `unavailable` (retried later).",
     ),
     metric(

@@ -128,7 +128,7 @@ async fn incompatible_version_parks_until_the_settings_fit() {
     let told = differences
         .iter()
         .filter_map(Value::as_str)
-        .any(|one| one.contains("`twice`") && one.contains("/settings/behave"));
+        .any(|one| one.contains("`acme/twice`") && one.contains("/settings/behave"));
     assert!(told && differences.len() == 1, "{differences:?}");
     let parked = status(&rest, CONNECTION).await;
     let reason = parked["reason"].as_str().unwrap();
