@@ -17,7 +17,6 @@ pub struct Clock {
 
 impl Clock {
     /// The system's clocks.
-    #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the clock"
@@ -28,12 +27,10 @@ impl Clock {
         }
     }
 
-    #[must_use]
     pub fn mono(&self) -> Mono {
         Mono(START_US).plus_us(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the clock"
@@ -44,7 +41,6 @@ impl Clock {
 
     /// The offset between wall time and monotonic time. If the thread is suspended between the two
     /// readings, they are taken again.
-    #[must_use]
     pub fn wall_offset(&self) -> WallOffset {
         const READINGS: usize = 4;
         const TOGETHER_US: u64 = 1000;
@@ -62,7 +58,6 @@ impl Clock {
 
     /// The runtime's instant of a monotonic reading, for timers. [`Mono::FAR`] becomes an instant
     /// about 30 years ahead.
-    #[must_use]
     pub fn instant(&self, at: Mono) -> tokio::time::Instant {
         const LONG: Duration = Duration::from_secs(30 * 365 * 86_400);
         let offset =
@@ -71,7 +66,6 @@ impl Clock {
     }
 
     /// The wall time of a monotonic reading, by the current offset.
-    #[must_use]
     pub fn wall_of(&self, at: Mono) -> Wall {
         let now = self.mono();
         let wall = self.wall();
@@ -83,7 +77,6 @@ impl Clock {
     }
 
     /// The monotonic reading of a wall time, by the current offset.
-    #[must_use]
     pub fn mono_of(&self, at: Wall) -> Mono {
         let ahead_ms = at.since_ms(self.wall());
         u64::try_from(ahead_ms).map_or_else(

@@ -13,7 +13,6 @@ pub struct Rng {
 }
 
 impl Rng {
-    #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that seeds"
@@ -23,7 +22,6 @@ impl Rng {
     }
 
     /// The same seed gives the same sequence.
-    #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self {
             generator: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
@@ -31,7 +29,6 @@ impl Rng {
     }
 
     /// Uniform in 0..1.
-    #[must_use]
     pub fn jitter(&self) -> f64 {
         self.generator.lock().random()
     }

@@ -14,30 +14,25 @@ impl Mono {
     pub const FAR: Self = Self(u64::MAX);
 
     /// `self + ms`, saturating.
-    #[must_use]
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms.saturating_mul(1000)))
     }
 
-    #[must_use]
     pub const fn plus_us(self, us: u64) -> Self {
         Self(self.0.saturating_add(us))
     }
 
     /// `self - ms`, not before the origin.
-    #[must_use]
     pub const fn minus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_sub(ms.saturating_mul(1000)))
     }
 
     /// Microseconds from `earlier` to `self`; 0 if `earlier` is later.
-    #[must_use]
     pub const fn since_us(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
     /// Milliseconds from `earlier` to `self`, rounded down; 0 if `earlier` is later.
-    #[must_use]
     pub const fn since_ms(self, earlier: Self) -> u64 {
         self.since_us(earlier) / 1000
     }
@@ -52,19 +47,16 @@ pub struct Wall(pub i64);
 
 impl Wall {
     /// `self + ms`, saturating.
-    #[must_use]
     pub const fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
     }
 
     /// Milliseconds from `earlier` to `self`; negative if `earlier` is later.
-    #[must_use]
     pub const fn since_ms(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 
     /// RFC 3339 in UTC with milliseconds, as in every answer of the API.
-    #[must_use]
     pub fn to_rfc3339(self) -> String {
         jiff::Timestamp::from_millisecond(self.0)
             .map_or_else(|_| self.0.to_string(), |t| format!("{t:.3}"))
@@ -88,7 +80,6 @@ pub struct WallOffset {
 
 impl WallOffset {
     /// From a reading of both clocks at one moment.
-    #[must_use]
     pub const fn of(mono: Mono, wall: Wall) -> Self {
         Self {
             us: wall.0.saturating_mul(1000).saturating_sub(signed(mono.0)),
@@ -96,21 +87,18 @@ impl WallOffset {
     }
 
     /// The wall time of a monotonic reading, in microseconds since the Unix epoch.
-    #[must_use]
     pub const fn wall_us(self, at: Mono) -> i64 {
         signed(at.0).saturating_add(self.us)
     }
 
     /// The monotonic reading of a wall time in microseconds since the Unix epoch; the clock's
     /// origin if it lies before that.
-    #[must_use]
     pub const fn mono_of_us(self, wall_us: i64) -> Mono {
         let us = wall_us.saturating_sub(self.us);
         Mono(if us < 0 { 0 } else { us.unsigned_abs() })
     }
 
     /// How far two relations are apart, in milliseconds, rounded down.
-    #[must_use]
     pub const fn differs_ms(self, other: Self) -> u64 {
         self.us.abs_diff(other.us) / 1000
     }

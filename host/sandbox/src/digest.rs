@@ -8,7 +8,6 @@ use serde_json::Value;
 
 /// The SHA-256, in lowercase hex, of the value's canonical JSON: without white space, and with the
 /// members of every object sorted by the bytes of their names.
-#[must_use]
 pub fn canonical_digest(value: &Value) -> String {
     let mut canonical = String::new();
     write_canonical(value, &mut canonical);

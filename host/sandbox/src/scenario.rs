@@ -91,7 +91,6 @@ pub enum Limit {
 
 impl Limit {
     /// The `kind`, as in the scenario.
-    #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::TokenBucket { .. } => "token_bucket",
@@ -191,28 +190,21 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
-    /// Parses a scenario from TOML.
-    ///
-    /// # Errors
-    /// The text is not TOML, or has unknown names or invalid values.
+    /// Parses a scenario from TOML. Errors: the text is not TOML, or has unknown names or invalid
+    /// values.
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self = toml::from_str(text)?;
         scenario.checked()
     }
 
-    /// Parses a scenario from JSON.
-    ///
-    /// # Errors
-    /// The text is not JSON, or has unknown names or invalid values.
+    /// Parses a scenario from JSON. Errors: the text is not JSON, or has unknown names or invalid
+    /// values.
     pub fn from_json(text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self = serde_json::from_str(text)?;
         scenario.checked()
     }
 
-    /// This scenario with the fields of `change` applied.
-    ///
-    /// # Errors
-    /// The result has invalid values.
+    /// This scenario with the fields of `change` applied. Errors: the result has invalid values.
     pub fn changed(&self, change: ScenarioChange) -> Result<Self, ScenarioError> {
         let own = self.clone();
         Self {

@@ -62,7 +62,6 @@ pub fn operations(state: ApiState) -> Router {
 }
 
 /// The description of the API (OpenAPI 3.1).
-#[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     openapi::finished(documented().merge(operational()).into_openapi())
 }

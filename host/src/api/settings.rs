@@ -103,7 +103,6 @@ impl Default for ApiSettings {
 
 impl ApiSettings {
     /// The invalid settings, with pointers relative to the API's table.
-    #[must_use]
     pub fn issues(&self) -> Vec<Issue> {
         let bounds = [
             ("/bulk_max_bytes", self.bulk_max_bytes, 1, u64::MAX),

@@ -57,7 +57,6 @@ pub struct HostParts {
 }
 
 impl ApiState {
-    #[must_use]
     pub fn new(
         store: Store,
         clock: Clock,
@@ -95,7 +94,6 @@ impl ApiState {
     }
 
     /// Why jobs wait, as the scheduler sees it.
-    #[must_use]
     pub fn view(&self) -> View {
         self.dispatcher.view(self.clock.clone())
     }

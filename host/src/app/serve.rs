@@ -15,10 +15,8 @@ use crate::settings::server::ServerSettings;
 /// Runs the host until SIGINT or SIGTERM. Then it admits nothing more, answers waiting requests,
 /// lets running calls and requests finish within `dispatch.drain_ms`, and closes the store. If the
 /// store's writer ends, the host stops at once: it could not settle its calls, and another host may
-/// hold the data directory. `documents`: those of the configuration file, if there is one.
-///
-/// # Errors
-/// The host cannot start, or its writer ended.
+/// hold the data directory. `documents`: those of the configuration file, if there is one. Errors:
+/// the host cannot start, or its writer ended.
 pub async fn serve(settings: ServerSettings, documents: Option<Documents>) -> Result<(), AppError> {
     let api = bind(settings.listen).await?;
     let operations = match settings.operations_listen {

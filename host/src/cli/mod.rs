@@ -112,7 +112,6 @@ enum Command {
 }
 
 /// Runs the command that the arguments of this process name.
-#[must_use]
 pub fn main() -> ExitCode {
     let (cli, data_dir_source) = match parse(std::env::args_os()) {
         Ok(parsed) => parsed,

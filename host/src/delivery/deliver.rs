@@ -55,7 +55,6 @@ pub struct DeliveryParts {
 }
 
 impl Deliverer {
-    #[must_use]
     pub fn new(parts: DeliveryParts) -> Arc<Self> {
         let (clock, rng) = (parts.clock, parts.rng);
         let jobs = JobStore::new(parts.store.clone(), clock.clone());

@@ -37,7 +37,6 @@ pub enum Effect {
 }
 
 impl Finished {
-    #[must_use]
     pub fn new(connection: ConnectionId) -> Self {
         Self {
             connection,
@@ -50,7 +49,6 @@ impl Finished {
 
     /// A delivery that failed: its jobs leave the scheduler's memory, and the store has their
     /// state.
-    #[must_use]
     pub fn abandoned(connection: ConnectionId, heads: Vec<Head>) -> Self {
         let jobs = heads
             .into_iter()

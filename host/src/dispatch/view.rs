@@ -31,7 +31,6 @@ pub struct View {
 }
 
 impl Dispatcher {
-    #[must_use]
     pub fn view(&self, clock: Clock) -> View {
         View {
             scheduler: Arc::clone(&self.scheduler),
@@ -42,7 +41,6 @@ impl Dispatcher {
 
 impl View {
     /// Whether each connection may be used, as the scheduler sees it.
-    #[must_use]
     pub fn availabilities(&self) -> Vec<(ConnectionId, Availability)> {
         let scheduler = self.scheduler.lock();
         scheduler
@@ -55,7 +53,6 @@ impl View {
 
     /// Why the waiting jobs of an execution wait, by connection. The groups of a connection add up
     /// to its waiting jobs.
-    #[must_use]
     pub fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {
         let mut by_connection: Vec<(ConnectionId, Vec<WaitingGroup>)> = Vec::new();
         for row in status.progress.iter().filter(|row| row.connection.0 != 0) {
@@ -127,7 +124,6 @@ impl View {
 
     /// Why a waiting job waits: kind, key, until. `ahead` is the number of unfinished jobs before
     /// it in its key.
-    #[must_use]
     pub fn job(
         &self,
         job: &JobRow,

@@ -88,7 +88,6 @@ impl std::ops::Deref for Connection {
 
 impl Connection {
     /// The connection's name in logs: `acme/shop-de`.
-    #[must_use]
     pub fn label(&self) -> String {
         format!("{}/{}", self.document.subscription, self.document.channel)
     }
@@ -96,7 +95,6 @@ impl Connection {
 
 impl ConnectionState {
     /// The word used in the store and the API.
-    #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -106,7 +104,6 @@ impl ConnectionState {
     }
 
     /// Why the connection may not be used.
-    #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Active => None,
@@ -117,22 +114,18 @@ impl ConnectionState {
 }
 
 impl Catalogue {
-    #[must_use]
     pub fn subscription(&self, name: &str) -> Option<&Arc<Subscription>> {
         self.subscriptions.get(name)
     }
 
-    #[must_use]
     pub fn subscription_by_id(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
         self.subscriptions_by_id.get(&id)
     }
 
-    #[must_use]
     pub fn source(&self, name: &str) -> Option<&Arc<Source>> {
         self.sources.get(name)
     }
 
-    #[must_use]
     pub fn source_by_id(&self, id: SourceId) -> Option<&Arc<Source>> {
         self.sources_by_id.get(&id)
     }
@@ -141,7 +134,6 @@ impl Catalogue {
         self.sources.values()
     }
 
-    #[must_use]
     pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
         self.channels.get(name)
     }
@@ -150,7 +142,6 @@ impl Catalogue {
         self.channels.values()
     }
 
-    #[must_use]
     pub fn connection(&self, subscription: &str, channel: &str) -> Option<&Arc<Connection>> {
         let pair = (
             self.subscription(subscription)?.id,
@@ -159,7 +150,6 @@ impl Catalogue {
         self.connections_by_pair.get(&pair)
     }
 
-    #[must_use]
     pub fn connection_by_id(&self, id: ConnectionId) -> Option<&Arc<Connection>> {
         self.connections.get(&id)
     }
@@ -179,10 +169,8 @@ impl Catalogue {
             .filter(move |connection| Some(connection.channel.id) == id)
     }
 
-    /// Builds a snapshot from the store's rows, in any order.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] for a row that no version of this program wrote.
+    /// Builds a snapshot from the store's rows, in any order. Errors: [`StoreError::Corrupt`] for a
+    /// row that no version of this program wrote.
     pub fn from_rows(mut rows: Vec<StoredDocument>) -> Result<Self, StoreError> {
         // Connections last: they refer to the others.
         rows.sort_by_key(|row| matches!(row.name, DocumentName::Connection { .. }));

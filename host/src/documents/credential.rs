@@ -24,7 +24,6 @@ pub struct NamedSecret<'a> {
 
 impl AuthDocument {
     /// All secrets of the document, in a fixed order.
-    #[must_use]
     pub fn secrets(&self) -> Vec<NamedSecret<'_>> {
         match self {
             Self::None => Vec::new(),
@@ -52,7 +51,6 @@ impl AuthDocument {
     }
 
     /// The document as it is stored: markers replace the values.
-    #[must_use]
     pub fn without_values(&self) -> Self {
         let mut kept = self.clone();
         match &mut kept {
@@ -80,7 +78,6 @@ impl AuthDocument {
 /// (`https://shop.example:8443`, RFC 6454) of the token endpoint and of every setting that is an
 /// HTTP URL, because the connector may use any of them, and the patterns of `allow_hosts`
 /// (`https://*.shop.example`).
-#[must_use]
 pub fn hosts_of_connection(document: &ConnectionDocument) -> Vec<String> {
     let settings = document
         .settings
@@ -104,7 +101,6 @@ pub fn hosts_of_connection(document: &ConnectionDocument) -> Vec<String> {
 
 /// The origin of the token endpoint and of each setting that is an HTTP URL, by its JSON pointer in
 /// the document (RFC 6901).
-#[must_use]
 pub fn places_of_hosts(document: &ConnectionDocument) -> BTreeMap<String, String> {
     let settings = document.settings.as_object().into_iter().flatten();
     let mut texts: Vec<(String, &str)> = settings
@@ -130,7 +126,6 @@ pub fn places_of_hosts(document: &ConnectionDocument) -> BTreeMap<String, String
 
 /// The origins that a source's credential is entered for: those of its URLs and of the token
 /// endpoint.
-#[must_use]
 pub fn hosts_of_source(document: &SourceDocument) -> Vec<String> {
     let urls = document
         .object_url

@@ -116,18 +116,15 @@ pub enum LimitDocument {
 }
 
 impl LimitDocument {
-    #[must_use]
     pub fn scope(&self) -> LimitScope {
         self.common().0
     }
 
-    #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.common().1
     }
 
     /// The operations that the limit covers; empty if it covers every request.
-    #[must_use]
     pub fn operations(&self) -> &[String] {
         self.common().2
     }
@@ -161,7 +158,6 @@ impl LimitDocument {
     }
 
     /// The limit as the scheduler and the gate count it.
-    #[must_use]
     pub fn kind(&self) -> LimitKind {
         match *self {
             Self::TokenBucket {
@@ -199,7 +195,6 @@ impl LimitDocument {
     }
 
     /// The name of the cost that the limit counts; none if it counts requests.
-    #[must_use]
     pub fn counts(&self) -> Option<&str> {
         match self {
             Self::TokenBucket { counts, .. } | Self::Window { counts, .. } => counts.as_deref(),

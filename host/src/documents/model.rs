@@ -141,7 +141,6 @@ pub struct ChannelDocument {
 
 impl ChannelDocument {
     /// The timeout of one request of the connector, in milliseconds.
-    #[must_use]
     pub fn request_timeout_ms(&self) -> u64 {
         self.request_timeout_ms
             .unwrap_or_else(|| DEFAULT_REQUEST_TIMEOUT_MS.min(self.call_timeout_ms))

@@ -181,7 +181,6 @@ impl SecretRef {
     }
 
     /// The reference as it is stored: the marker replaces a value.
-    #[must_use]
     pub fn without_value(&self) -> Self {
         match self {
             Self::Value(_) => Self::Stored(Kept),

@@ -104,7 +104,6 @@ pub enum SendError {
 
 impl SendError {
     /// The word in a job's history and in the metrics.
-    #[must_use]
     pub fn label(&self) -> &'static str {
         ExchangeEnd::from(self).stage()
     }
@@ -146,7 +145,6 @@ impl From<&SendError> for ExchangeEnd {
 
 impl ExchangeEnd {
     /// The word in a job's history.
-    #[must_use]
     pub const fn stage(self) -> &'static str {
         match self {
             Self::Answered => "responded",
@@ -160,7 +158,6 @@ impl ExchangeEnd {
     }
 
     /// The destination, its name or its credential failed. Refusals by the host do not count.
-    #[must_use]
     pub const fn blames_destination(self) -> bool {
         matches!(
             self,

@@ -37,10 +37,8 @@ impl std::fmt::Debug for Gate {
 
 impl Gate {
     /// Opens the gate on the current runtime and restores closed limits and used windows from the
-    /// store. Nothing can be sent before [`Self::configure`].
-    ///
-    /// # Errors
-    /// If the store fails, or if the additional authorities are unusable.
+    /// store. Nothing can be sent before [`Self::configure`]. Fails if the store fails, or if the
+    /// additional authorities are unusable.
     pub async fn start(
         settings: GateSettings,
         store: Store,
@@ -85,14 +83,12 @@ impl Gate {
         self.context.stopping.store(true, Ordering::Release);
     }
 
-    #[must_use]
     pub fn destination(&self, owner: Owner) -> Option<Arc<Destination>> {
         self.destinations.read().get(&owner).cloned()
     }
 
     /// Opens the gate for one call. The call takes `estimate` requests from the owner's
     /// reservation; if that holds fewer, the gate reserves the rest now.
-    #[must_use]
     pub fn open_call(
         &self,
         destination: Arc<Destination>,
@@ -128,7 +124,6 @@ impl Gate {
     /// How many unreserved requests could be sent within the admission horizon. Only limits that
     /// cover every request count, because nobody knows yet which operations a connector will use.
     /// An unknown owner has none.
-    #[must_use]
     pub fn headroom(&self, owner: Owner) -> Headroom {
         self.context.limiter.budget_now().headroom(
             owner,
@@ -139,10 +134,7 @@ impl Gate {
 
     /// Closes an owner's limits until then: every limit with that name, or the owner's own key. The
     /// closure is in force at once and durable when this returns. For an unknown owner this does
-    /// nothing.
-    ///
-    /// # Errors
-    /// If the store fails; the limit is still closed until the host stops.
+    /// nothing. Fails if the store fails; the limit is still closed until the host stops.
     pub async fn throttle(
         &self,
         owner: Owner,
@@ -168,7 +160,6 @@ impl Gate {
     }
 
     /// How an owner uses its limits; `None` for an unknown owner.
-    #[must_use]
     pub fn usage(&self, owner: Owner) -> Option<Usage> {
         self.context
             .limiter
@@ -178,7 +169,6 @@ impl Gate {
 
     /// Notified when some owner's [`Self::headroom`] may have grown for another reason than time.
     /// Supports one waiting task.
-    #[must_use]
     pub fn headroom_changed(&self) -> &Notify {
         &self.context.limiter.headroom_changed
     }

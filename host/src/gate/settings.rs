@@ -75,7 +75,6 @@ pub struct GateSettings {
 
 impl GateSettings {
     /// The margin that the gate keeps from limits.
-    #[must_use]
     pub const fn guard(&self) -> Guard {
         Guard {
             rate_share: self.rate_guard_share,

@@ -27,7 +27,6 @@ pub struct Resolver {
 
 impl Resolver {
     /// A resolver without sources; [`Resolver::configure`] adds them.
-    #[must_use]
     pub fn new(settings: ResolverSettings, gate: Arc<Gate>, clock: Clock, rng: Rng) -> Self {
         Self {
             settings,

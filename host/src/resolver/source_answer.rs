@@ -66,10 +66,8 @@ impl Revision {
     }
 }
 
-/// Parses the answer to a read of one object.
-///
-/// # Errors
-/// The source's failure, if the answer is no object at all.
+/// Parses the answer to a read of one object. Errors: the source's failure, if the answer is no
+/// object at all.
 pub fn one(asked: &ObjectKey, bytes: &[u8], max_bytes: u64) -> Result<ReadResult, Box<Problem>> {
     let answer: ObjectAnswer<'_> =
         serde_json::from_slice(bytes).map_err(|e| no_answer(&e.to_string()))?;
@@ -86,10 +84,8 @@ pub fn one(asked: &ObjectKey, bytes: &[u8], max_bytes: u64) -> Result<ReadResult
 }
 
 /// Parses the answer to a batch read, for each object asked. If it names an object neither as there
-/// nor as missing, the answer has the wrong shape for that object only.
-///
-/// # Errors
-/// The source's failure, if the answer is no batch at all.
+/// nor as missing, the answer has the wrong shape for that object only. Errors: the source's
+/// failure, if the answer is no batch at all.
 pub fn batch(
     asked: &[ObjectKey],
     bytes: &[u8],

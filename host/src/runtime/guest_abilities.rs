@@ -16,10 +16,8 @@ use crate::gate::{CredentialError, SignRequest};
 /// The abilities of one call. Without an implementation of its own, each is refused.
 #[async_trait]
 pub trait Abilities: Send + Sync + 'static {
-    /// Sends one request through the gate and waits for the whole answer.
-    ///
-    /// # Errors
-    /// Why there is no answer, and whether anything left the host.
+    /// Sends one request through the gate and waits for the whole answer. The error says whether
+    /// anything left the host.
     async fn send(&self, _request: OutgoingRequest) -> Result<Response, SendError> {
         Err(SendError::Denied(NO_CONNECTION.to_owned()))
     }
@@ -33,26 +31,18 @@ pub trait Abilities: Send + Sync + 'static {
         answers
     }
 
-    /// A text that the gate replaces with the secret.
-    ///
-    /// # Errors
-    /// [`CredentialError::Missing`] if the connection has no such secret.
+    /// A text that the gate replaces with the secret. Errors: [`CredentialError::Missing`] if the
+    /// connection has no such secret.
     async fn placeholder(&self, _name: String) -> Result<String, CredentialError> {
         Err(CredentialError::Invalid(NO_CONNECTION.to_owned()))
     }
 
-    /// Signs or digests with secrets.
-    ///
-    /// # Errors
-    /// If a secret is missing or the request is invalid.
+    /// Signs or digests with secrets. Fails if a secret is missing or the request is invalid.
     async fn sign(&self, _request: SignRequest) -> Result<String, CredentialError> {
         Err(CredentialError::Invalid(NO_CONNECTION.to_owned()))
     }
 
-    /// Stores a secret that the destination issued.
-    ///
-    /// # Errors
-    /// If the connection may not store it.
+    /// Stores a secret that the destination issued. Fails if the connection may not store it.
     async fn deposit(
         &self,
         _name: String,

@@ -43,12 +43,10 @@ impl Connector {
     }
 
     /// SHA-256 of the component, in hex.
-    #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    #[must_use]
     pub const fn description(&self) -> &Arc<Description> {
         &self.description
     }

@@ -64,7 +64,6 @@ pub struct LogBounds {
 
 impl RuntimeSettings {
     /// The defaults, with the folder and key of the cache.
-    #[must_use]
     pub fn new(cache_dir: PathBuf, cache_key: CacheKey) -> Self {
         Self {
             slots: 64,

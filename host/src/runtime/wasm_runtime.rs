@@ -43,10 +43,8 @@ pub enum RuntimeError {
 
 impl Runtime {
     /// Starts the engine and the guests' threads. Must be called on the host's tokio runtime, which
-    /// will run the abilities.
-    ///
-    /// # Errors
-    /// If the engine cannot reserve its slots, or a thread cannot start.
+    /// will run the abilities. Fails if the engine cannot reserve its slots, or a thread cannot
+    /// start.
     pub fn start(settings: RuntimeSettings, clock: Clock) -> Result<Arc<Self>, RuntimeError> {
         let host = Handle::try_current().map_err(|_| RuntimeError::NoHost)?;
         let engine = wasm_engine::engine(&settings)
@@ -98,13 +96,11 @@ impl Runtime {
         });
     }
 
-    #[must_use]
     pub fn free_slots(&self) -> usize {
         self.pool.free_slots()
     }
 
     /// The number of instances in a call, and of idle instances.
-    #[must_use]
     pub fn instances(&self) -> (u64, u64) {
         let idle = self.pool.idle_count();
         let held = (self.settings.slots as usize).saturating_sub(self.pool.free_slots());

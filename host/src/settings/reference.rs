@@ -76,7 +76,6 @@ const RETRY_FIELDS: &[(&str, &str, &str)] = &[
 ];
 
 /// The reference as Markdown.
-#[must_use]
 pub fn markdown() -> String {
     let mut page = Page {
         text: INTRODUCTION.to_owned(),

@@ -69,7 +69,6 @@ impl Default for ServerSettings {
 
 impl ServerSettings {
     /// The problems of the settings. Pointers begin with `/server`.
-    #[must_use]
     pub fn issues(&self) -> Vec<Issue> {
         let mut issues = Vec::new();
         if self

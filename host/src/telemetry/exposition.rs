@@ -51,7 +51,6 @@ pub struct Recorder(PrometheusHandle);
 impl Recorder {
     /// Installs the recorder and bounds its memory with a task. None if another recorder is
     /// installed.
-    #[must_use]
     pub fn install() -> Option<Self> {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
@@ -75,7 +74,6 @@ impl Recorder {
     }
 
     /// The page, with a sampler for its gauges.
-    #[must_use]
     pub fn exposition(self, sampler: impl Fn() -> Sample + Send + Sync + 'static) -> Exposition {
         Exposition {
             handle: self.0,
@@ -87,7 +85,6 @@ impl Recorder {
 
 impl Exposition {
     /// The page in Prometheus' text format.
-    #[must_use]
     pub fn render(&self) -> String {
         let sample = (self.sampler)();
         metrics::set_unfinished(sample.jobs_unfinished);

@@ -142,7 +142,6 @@ pub(super) fn set_build() {
 }
 
 /// The label for jobs whose channel no longer exists.
-#[must_use]
 pub fn nobody() -> Arc<str> {
     Arc::from(NOBODY)
 }

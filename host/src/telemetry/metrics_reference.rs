@@ -232,7 +232,6 @@ fn whole_help(metric: &Metric) -> String {
 }
 
 /// The reference of all metrics.
-#[must_use]
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Metrics\n\n\

@@ -5,19 +5,16 @@
 use tracing::{Span, error_span};
 
 /// One request to the REST API.
-#[must_use]
 pub fn request(method: &http::Method, path: &str, trace_id: &str) -> Span {
     error_span!("request", %method, path, trace_id)
 }
 
 /// One call of a connector, from preparation to settlement. `connection`: `acme/shop-de`.
-#[must_use]
 pub fn call(connection: &str, call: i64) -> Span {
     error_span!("call", connection, call)
 }
 
 /// One check of a connection.
-#[must_use]
 pub fn check(connection: &str) -> Span {
     error_span!("check", connection)
 }

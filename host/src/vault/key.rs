@@ -37,9 +37,8 @@ pub enum KeyError {
 impl MasterKey {
     /// Reads the key from `file`, or from `variable` (the value of `EGRESSION_MASTER_KEY`), or from
     /// `master.key` in the data directory, which is created with mode 0600 if it does not exist.
-    ///
-    /// # Errors
-    /// [`KeyError`]. A configured file that does not exist is an error; no other key is created.
+    /// Errors: [`KeyError`]. A configured file that does not exist is an error; no other key is
+    /// created.
     pub fn load_or_create(
         data_dir: &Path,
         file: Option<&Path>,
@@ -63,12 +62,10 @@ impl MasterKey {
     }
 
     /// The file that [`Self::load_or_create`] creates.
-    #[must_use]
     pub fn file_in(data_dir: &Path) -> PathBuf {
         data_dir.join(FILE_NAME)
     }
 
-    #[must_use]
     pub fn is_in(data_dir: &Path) -> bool {
         Self::file_in(data_dir).exists()
     }
@@ -79,7 +76,6 @@ impl MasterKey {
     }
 
     /// A key for one purpose, which does not reveal the master key (HMAC-SHA256 of the purpose).
-    #[must_use]
     pub fn derive(&self, purpose: &str) -> [u8; KEY_BYTES] {
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.0);
         let mut derived = [0; KEY_BYTES];

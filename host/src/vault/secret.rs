@@ -20,7 +20,6 @@ pub struct Secret {
 }
 
 impl Secret {
-    #[must_use]
     pub fn is_expired(&self, now: Wall) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }
@@ -41,7 +40,6 @@ pub struct SecretInput {
 
 impl SecretInput {
     /// A secret that does not expire.
-    #[must_use]
     pub const fn new(value: SecretString, bound_hosts: Vec<String>) -> Self {
         Self {
             value,

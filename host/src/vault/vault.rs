@@ -40,7 +40,6 @@ impl std::fmt::Debug for Vault {
 }
 
 impl Vault {
-    #[must_use]
     pub fn new(key: &MasterKey, store: Store, clock: Clock) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -54,10 +53,8 @@ impl Vault {
 
     /// Stores a secret and returns its generation. Durable when this returns. Storing an unchanged
     /// secret creates no new generation, so that everything derived from it stays valid. A stored
-    /// secret that this master key cannot open is replaced.
-    ///
-    /// # Errors
-    /// [`VaultError::TooMany`] if the owner has `max_secrets` others; otherwise if the store fails.
+    /// secret that this master key cannot open is replaced. Errors: [`VaultError::TooMany`] if the
+    /// owner has `max_secrets` others; otherwise if the store fails.
     pub async fn put(
         &self,
         owner: Owner,
@@ -134,7 +131,6 @@ impl Vault {
     }
 
     /// The same without waiting; `None` if they are not in memory or are being changed.
-    #[must_use]
     pub fn values_in_memory(&self, owner: Owner) -> Option<Vec<SecretString>> {
         let slot = self.slot(owner);
         let secrets = slot.try_read().ok()?;
@@ -177,7 +173,6 @@ impl Vault {
 
     /// 32 hexadecimal digits that identify one generation of one secret: the same after a restart,
     /// and unguessable without the master key.
-    #[must_use]
     pub fn tag(&self, owner: Owner, name: &str, generation: i64) -> String {
         self.mac(&format!("{owner}\0{name}\0{generation}"))
     }
@@ -193,10 +188,8 @@ impl Vault {
         self.inner.cipher.seal(&format!("bytes\0{context}"), plain)
     }
 
-    /// Opens bytes that [`Self::seal_bytes`] sealed.
-    ///
-    /// # Errors
-    /// [`VaultError::Tampered`] if the bytes or the context differ.
+    /// Opens bytes that [`Self::seal_bytes`] sealed. Errors: [`VaultError::Tampered`] if the bytes
+    /// or the context differ.
     pub fn open_bytes(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
         self.inner
             .cipher

@@ -35,26 +35,22 @@ impl Action {
     pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The number that stands for the action in the store.
-    #[must_use]
     pub const fn code(self) -> i64 {
         self as i64
     }
 
     /// The action of a stored number.
-    #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
         Self::ALL.get(usize::try_from(code).ok()?).copied()
     }
 
     /// The word used in the API.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.into_str()
     }
 
     /// The action to send if the connector declares only `declared`: the action itself, or `upsert`
     /// instead of `create` and `update`. `None`: the connector does not support it.
-    #[must_use]
     pub fn fallback(self, declared: &[Self]) -> Option<Self> {
         if declared.contains(&self) {
             return Some(self);

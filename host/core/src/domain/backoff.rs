@@ -25,14 +25,12 @@ pub struct Backoff {
 
 impl Backoff {
     /// The ceiling of the wait after `failures` failures in a row. 0 counts as 1.
-    #[must_use]
     pub fn ceiling_ms(self, failures: u32) -> u64 {
         let doublings = failures.saturating_sub(1).min(63);
         self.base_ms.saturating_mul(1 << doublings).min(self.max_ms)
     }
 
     /// The wait after `failures` failures in a row. `random` is uniform in 0..1.
-    #[must_use]
     pub fn wait_ms(self, failures: u32, random: f64) -> u64 {
         let ceiling = self.ceiling_ms(failures);
         match self.jitter {

@@ -46,19 +46,16 @@ pub enum BeltGate {
 }
 
 impl BeltProgress {
-    #[must_use]
     pub fn finished(&self) -> u64 {
         self.states[3..].iter().sum()
     }
 
     /// Every job is terminal or set aside.
-    #[must_use]
     pub fn is_through(&self) -> bool {
         self.finished() + self.set_aside >= self.total
     }
 
     /// Through, and no job was rejected, failed, unknown or set aside.
-    #[must_use]
     pub fn is_clean(&self) -> bool {
         self.set_aside == 0 && self.states[4] + self.states[5] + self.states[6] == 0
     }
@@ -73,14 +70,12 @@ impl BeltProgress {
 }
 
 /// The bit of a priority (−10 … 10) in [`BeltProgress::priorities`].
-#[must_use]
 pub fn priority_bit(priority: i8) -> u32 {
     1 << (10 - i32::from(priority.clamp(-10, 10)))
 }
 
 /// Whether the belt at `index` may go, given all belts of the execution on this connection in
 /// ascending order.
-#[must_use]
 pub fn gate(belts: &[BeltProgress], index: usize, on_failure: BeltOnFailure) -> BeltGate {
     let Some(belt) = belts.get(index) else {
         return BeltGate::Closed;

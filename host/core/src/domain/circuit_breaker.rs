@@ -30,7 +30,6 @@ pub struct CircuitBreaker {
 
 impl CircuitBreaker {
     /// A closed breaker that opens after `opens_after` failures in a row.
-    #[must_use]
     pub const fn new(opens_after: u32, backoff: Backoff) -> Self {
         Self {
             opens_after,
@@ -40,7 +39,6 @@ impl CircuitBreaker {
         }
     }
 
-    #[must_use]
     pub const fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
     }

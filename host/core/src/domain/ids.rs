@@ -69,7 +69,6 @@ integer_id!(
 pub struct TypeHash(pub i64);
 
 impl TypeHash {
-    #[must_use]
     pub fn of(object_type: &str) -> Self {
         Self(hash64(&[object_type.as_bytes()]))
     }
@@ -118,13 +117,11 @@ pub struct OwnerError;
 
 impl ExecutionSeq {
     /// The number of the job at `index` of this execution.
-    #[must_use]
     pub fn job(self, index: u32) -> JobSeq {
         JobSeq((self.0 << INDEX_BITS) | i64::from(index))
     }
 
     /// The first number that is past the jobs of this execution.
-    #[must_use]
     pub fn end(self) -> JobSeq {
         JobSeq((self.0 + 1) << INDEX_BITS)
     }
@@ -132,13 +129,11 @@ impl ExecutionSeq {
 
 impl JobSeq {
     /// The execution that the job belongs to.
-    #[must_use]
     pub fn execution(self) -> ExecutionSeq {
         ExecutionSeq(self.0 >> INDEX_BITS)
     }
 
     /// The job's index in its execution.
-    #[must_use]
     pub fn index(self) -> u32 {
         u32::try_from(self.0 & i64::from(MAX_JOBS_PER_EXECUTION - 1)).unwrap_or(0)
     }

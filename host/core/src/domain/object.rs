@@ -24,7 +24,6 @@ impl ObjectKey {
 
     /// The hash under which the store finds the object. Two objects with the same hash are only
     /// sent one after the other.
-    #[must_use]
     pub fn hash(&self) -> ObjectHash {
         ObjectHash(hash64(&[self.object_type.as_bytes(), self.id.as_bytes()]))
     }

@@ -11,7 +11,6 @@ pub struct KeyHash(pub i64);
 
 impl KeyHash {
     /// The hash of a key's text.
-    #[must_use]
     pub fn of(key: &str) -> Self {
         Self(hash64(&[key.as_bytes()]))
     }
@@ -34,7 +33,6 @@ pub enum PartitionRule {
 
 impl PartitionRule {
     /// The key of an object under this rule.
-    #[must_use]
     pub fn key(&self, object: &ObjectKey) -> String {
         match self {
             Self::Object => object.to_string(),

@@ -35,14 +35,12 @@ impl Problem {
     }
 
     /// The same with the place in the body.
-    #[must_use]
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());
         self
     }
 
     /// The same with the destination's status.
-    #[must_use]
     pub const fn status(mut self, status: u16) -> Self {
         self.http_status = Some(status);
         self

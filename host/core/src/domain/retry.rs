@@ -37,7 +37,6 @@ impl RetryRules {
     /// The wait before the attempt that follows attempt number `spent` (from 1), never before
     /// `retry_after_ms`. `random` is uniform in 0..1 and drawn once per call, so that a batch stays
     /// together.
-    #[must_use]
     pub fn backoff_ms(&self, spent: u32, retry_after_ms: Option<u64>, random: f64) -> u64 {
         let backoff = Backoff {
             base_ms: self.base_ms,

@@ -114,7 +114,6 @@ pub enum FailureCode {
 
 impl State {
     /// The state of a job that was just accepted: scheduled if its time is in the future.
-    #[must_use]
     pub fn submitted(scheduled_at: Option<Wall>, now: Wall) -> Self {
         let wait = match scheduled_at {
             Some(until) if until > now => Wait::Schedule { until },
@@ -127,13 +126,11 @@ impl State {
     }
 
     /// The state without its data.
-    #[must_use]
     pub fn kind(&self) -> JobState {
         self.into()
     }
 
     /// The wait of a waiting job.
-    #[must_use]
     pub const fn wait(&self) -> Option<Wait> {
         match self {
             Self::Waiting { wait, .. } => Some(*wait),
@@ -142,7 +139,6 @@ impl State {
     }
 
     /// Nothing of the job's own keeps it from being sent, or only a time that may be cut short.
-    #[must_use]
     pub const fn may_be_sent(&self) -> bool {
         matches!(
             self.wait(),
@@ -151,7 +147,6 @@ impl State {
     }
 
     /// Whether an intent of the job is kept: it is in flight, or its bytes are pinned for a repeat.
-    #[must_use]
     pub const fn has_intent(&self) -> bool {
         match self {
             Self::Waiting { earlier, .. } => !matches!(earlier, EarlierSend::None),
@@ -161,7 +156,6 @@ impl State {
     }
 
     /// The problem that a job ended with.
-    #[must_use]
     pub const fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Rejected { problem }
@@ -176,7 +170,6 @@ impl State {
     }
 
     /// The code that groups an ended job with others: why it failed, otherwise its problem's code.
-    #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Failed { code, .. } => Some(code.as_str()),
@@ -188,7 +181,6 @@ impl State {
 impl Wait {
     /// A stored wait by its parts. A wait that only time ends gets a time: now, if none is given.
     /// `None`: the store does not keep this reason.
-    #[must_use]
     pub fn new(reason: Option<WaitingKind>, until: Option<Wall>, now: Wall) -> Option<Self> {
         let at = until.unwrap_or(now);
         match reason {
@@ -204,7 +196,6 @@ impl Wait {
     }
 
     /// The reason; none: ready.
-    #[must_use]
     pub const fn kind(self) -> Option<WaitingKind> {
         match self {
             Self::Ready => None,
@@ -218,7 +209,6 @@ impl Wait {
     }
 
     /// When the wait ends, or is looked at again.
-    #[must_use]
     pub const fn until(self) -> Option<Wall> {
         match self {
             Self::Schedule { until } | Self::Source { until } | Self::Retry { until } => {
@@ -235,13 +225,11 @@ impl JobState {
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The store's number of the state.
-    #[must_use]
     pub const fn code(self) -> i64 {
         self as i64
     }
 
     /// The state of a stored number.
-    #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
         usize::try_from(code)
             .ok()
@@ -249,18 +237,15 @@ impl JobState {
     }
 
     /// The API's word.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.into_str()
     }
 
     /// The state of a word of the API.
-    #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         word.parse().ok()
     }
 
-    #[must_use]
     pub const fn is_terminal(self) -> bool {
         !matches!(self, Self::Waiting | Self::InFlight | Self::Accepted)
     }
@@ -268,13 +253,11 @@ impl JobState {
 
 impl FailureCode {
     /// The API's word.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.into_str()
     }
 
     /// The code of a word of the API.
-    #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         word.parse().ok()
     }

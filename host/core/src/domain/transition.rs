@@ -92,7 +92,6 @@ impl State {
 
     /// Whether a settlement is for this state: of the call whose intent is open, or without a call
     /// of a job that waits.
-    #[must_use]
     pub fn is_settled_by(&self, settled: Option<i64>) -> bool {
         match self {
             Self::Waiting { .. } => settled.is_none(),

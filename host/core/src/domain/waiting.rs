@@ -56,32 +56,27 @@ impl WaitingKind {
     pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The number that stands for the kind in the store.
-    #[must_use]
     pub const fn code(self) -> i64 {
         self as i64
     }
 
     /// The kind of a stored number.
-    #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
         Self::ALL.get(usize::try_from(code - 1).ok()?).copied()
     }
 
     /// The word used in the API.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.into_str()
     }
 
     /// A job that waits for this does not hold the later belts of its execution.
-    #[must_use]
     pub const fn is_set_aside(self) -> bool {
         matches!(self, Self::Dependency | Self::Blocked | Self::BeltHold)
     }
 
     /// Whether the store keeps the reason with the job. The other kinds follow from the scheduler's
     /// current state.
-    #[must_use]
     pub const fn is_stored(self) -> bool {
         matches!(
             self,

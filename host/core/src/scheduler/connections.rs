@@ -69,7 +69,6 @@ impl Scheduler {
         }
     }
 
-    #[must_use]
     pub fn availability(&self, connection: ConnectionId) -> Option<&Availability> {
         self.connection(connection).map(|c| &c.availability)
     }

@@ -27,7 +27,6 @@ pub struct Head {
 
 impl Head {
     /// The lane that the job belongs to.
-    #[must_use]
     pub fn lane(&self) -> LaneKey {
         LaneKey {
             connection: self.connection,
@@ -43,7 +42,6 @@ impl Head {
     }
 
     /// Its place in its key and, for jobs of one object, in its object.
-    #[must_use]
     pub const fn order(&self) -> (i64, u32, JobSeq) {
         (self.seal, self.belt, self.job)
     }

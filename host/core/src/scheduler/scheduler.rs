@@ -31,7 +31,6 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    #[must_use]
     pub fn new(bounds: SchedulerBounds) -> Self {
         Self {
             bounds,
@@ -59,7 +58,6 @@ impl Scheduler {
     }
 
     /// When to call [`Scheduler::next`] again although nothing happened.
-    #[must_use]
     pub fn timer(&self) -> Option<Mono> {
         self.timers.first().map(|(at, _)| *at)
     }

@@ -23,7 +23,6 @@ pub struct LaneStatus {
 impl Scheduler {
     /// Why ready jobs of a belt are not sent: their belt, a pause, their connection's availability
     /// or limits, or their turn.
-    #[must_use]
     pub fn lane_status(
         &self,
         execution: ExecutionSeq,
@@ -76,7 +75,6 @@ impl Scheduler {
 
     /// Whether a job waits behind another job of its object that has another key, if both are
     /// loaded.
-    #[must_use]
     pub fn waits_for_object(&self, connection: ConnectionId, job: JobSeq) -> bool {
         let slot = self
             .connection(connection)
@@ -85,14 +83,12 @@ impl Scheduler {
     }
 
     /// Loaded heads of a connection, and its calls in flight.
-    #[must_use]
     pub fn load_of(&self, connection: ConnectionId) -> (usize, u32) {
         self.connection(connection)
             .map_or((0, 0), |c| (c.window.loaded, c.calls))
     }
 
     /// Whether only a limit holds ready jobs of the connection.
-    #[must_use]
     pub fn waits_for_limit(&self, connection: ConnectionId) -> bool {
         self.connection(connection).is_some_and(|c| {
             c.has_candidates()

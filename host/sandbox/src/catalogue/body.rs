@@ -21,10 +21,8 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Checks the body of an object; `digest` is the canonical digest of the value.
-    ///
-    /// # Errors
-    /// The body does not match the standard; the refusal points at the first invalid value.
+    /// Checks the body of an object; `digest` is the canonical digest of the value. Errors: the
+    /// body does not match the standard; the refusal points at the first invalid value.
     pub(crate) fn check(target: &ObjectKey, value: Value, digest: String) -> Result<Self, Refusal> {
         let mut references = References::default();
         let members = Members::of(&value, "")?;

@@ -22,10 +22,8 @@ pub(crate) struct Content {
 }
 
 impl IdempotencyKeys {
-    /// The first answer to this content under this key, or none if the key is new.
-    ///
-    /// # Errors
-    /// The key was used for other content.
+    /// The first answer to this content under this key, or none if the key is new. Errors: the key
+    /// was used for other content.
     pub(crate) fn replay(&self, key: &str, content: &Content) -> Result<Option<Success>, Refusal> {
         match self.remembered.get(key) {
             None => Ok(None),

@@ -109,10 +109,8 @@ impl Catalogue {
         self.objects.iter()
     }
 
-    /// Creates or replaces the object.
-    ///
-    /// # Errors
-    /// The precondition fails, or a referenced object does not exist.
+    /// Creates or replaces the object. Errors: the precondition fails, or a referenced object does
+    /// not exist.
     pub(crate) fn put(
         &mut self,
         target: &ObjectKey,
@@ -152,10 +150,8 @@ impl Catalogue {
         }
     }
 
-    /// Deletes the object.
-    ///
-    /// # Errors
-    /// The precondition fails, the object does not exist, or other objects refer to it.
+    /// Deletes the object. Errors: the precondition fails, the object does not exist, or other
+    /// objects refer to it.
     pub(crate) fn delete(
         &mut self,
         target: &ObjectKey,

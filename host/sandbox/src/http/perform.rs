@@ -16,10 +16,8 @@ pub(crate) struct Performed {
     pub(crate) dropped: bool,
 }
 
-/// Applies the items one after the other.
-///
-/// # Errors
-/// The call was drawn to fail. Its items are logged, and nothing is applied.
+/// Applies the items one after the other. Errors: the call was drawn to fail. Its items are logged,
+/// and nothing is applied.
 pub(crate) async fn perform(
     state: &ShopState,
     call: &Admitted,

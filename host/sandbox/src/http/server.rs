@@ -55,10 +55,8 @@ pub enum StartError {
 }
 
 impl Shop {
-    /// Starts an empty shop that speaks HTTP/1.1 without TLS. Port 0 selects a free port.
-    ///
-    /// # Errors
-    /// The scenario has invalid values, or the shop cannot listen on the address.
+    /// Starts an empty shop that speaks HTTP/1.1 without TLS. Port 0 selects a free port. Errors:
+    /// the scenario has invalid values, or the shop cannot listen on the address.
     pub async fn start(scenario: Scenario, addr: SocketAddr) -> Result<RunningShop, StartError> {
         let scenario = scenario.checked()?;
         let listen = |source| StartError::Listen { addr, source };
@@ -83,13 +81,11 @@ impl Shop {
 }
 
 impl RunningShop {
-    #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// The report so far. Ask for it before [`RunningShop::stop`].
-    #[must_use]
     pub fn report(&self) -> Report {
         Report::of(&self.state)
     }

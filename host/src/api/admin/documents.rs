@@ -79,9 +79,7 @@ pub async fn list(
 /// Writes a document. `fixed`: the fields that the path gives; the body may repeat them. `permit`
 /// refuses what the caller may not write, once the body is read. It returns the version that it
 /// compared the body with (0: none), and the write fails if another version is there by then.
-///
-/// # Errors
-/// 400 with the places, 409 if the file manages it, 412 if a precondition fails.
+/// Errors: 400 with the places, 409 if the file manages it, 412 if a precondition fails.
 pub async fn put<T: DeserializeOwned>(
     state: &ApiState,
     request: Request,
@@ -121,11 +119,8 @@ pub async fn put<T: DeserializeOwned>(
 }
 
 /// Deletes a document. With `cancel`, first cancels the waiting jobs of these connections and
-/// deletes the connections.
-///
-/// # Errors
-/// 404; 409 while unfinished jobs or other documents need it (with `cancel`, only while jobs are in
-/// flight); 412.
+/// deletes the connections. Errors: 404; 409 while unfinished jobs or other documents need it (with
+/// `cancel`, only while jobs are in flight); 412.
 pub async fn delete(
     state: &ApiState,
     headers: &HeaderMap,
@@ -193,7 +188,6 @@ async fn find(state: &ApiState, name: &DocumentName) -> Result<StoredDocument, A
 }
 
 /// The same error for an unknown document and for one of another tenant.
-#[must_use]
 pub fn missing(name: &DocumentName) -> ApiError {
     match name {
         DocumentName::Subscription(name) => ApiError::not_found("subscription", name),

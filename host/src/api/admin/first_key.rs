@@ -17,10 +17,8 @@ use crate::store::Store;
 pub const FILE: &str = "admin.key";
 
 /// Creates an admin key for all subscriptions and writes it to the file, unless such a key exists.
-/// Returns the file if it was written.
-///
-/// # Errors
-/// The store fails, or the file cannot be written; then the key is not stored either.
+/// Returns the file if it was written. Errors: the store fails, or the file cannot be written; then
+/// the key is not stored either.
 pub async fn ensure(
     store: &Store,
     clock: &Clock,

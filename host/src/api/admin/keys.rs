@@ -179,7 +179,6 @@ pub async fn revoke_key(
 }
 
 /// A new key's row. Its public id sorts by time of creation.
-#[must_use]
 pub fn new_row(
     now: Wall,
     role: Role,

@@ -7,9 +7,7 @@ use crate::documents::model::ConnectionDocument;
 use crate::documents::secret::SecretRef;
 
 /// Refuses a document that only the operator can write. `present`: the document that it replaces.
-///
-/// # Errors
-/// [`ApiError::Forbidden`].
+/// Errors: [`ApiError::Forbidden`].
 pub fn check(
     asked: &ConnectionDocument,
     present: Option<&ConnectionDocument>,

@@ -24,22 +24,17 @@ impl List {
         }
     }
 
-    #[must_use]
     pub fn cursor(self, position: i64) -> String {
         URL_SAFE_NO_PAD.encode(format!("{}{position}", self.letter()))
     }
 
     /// The cursor of the next page. `None`: this page is the last.
-    #[must_use]
     pub fn next<T>(self, rows: &[T], limit: u32, position: fn(&T) -> i64) -> Option<String> {
         let last = rows.last().filter(|_| rows.len() == limit as usize)?;
         Some(self.cursor(position(last)))
     }
 
-    /// The position of a cursor.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] if it is not a cursor of this list.
+    /// The position of a cursor. Errors: [`ApiError::Invalid`] if it is not a cursor of this list.
     pub fn position(self, cursor: &str) -> Result<i64, ApiError> {
         URL_SAFE_NO_PAD
             .decode(cursor)

@@ -24,22 +24,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Segments {
 }
 
 impl Segments {
-    #[must_use]
     pub fn one(mut self) -> String {
         self.0.pop().unwrap_or_default()
     }
 
-    #[must_use]
     pub fn two(mut self) -> (String, String) {
         let last = self.0.pop().unwrap_or_default();
         (self.0.pop().unwrap_or_default(), last)
     }
 }
 
-/// Splits a segment into the name and the verb after its last colon.
-///
-/// # Errors
-/// 404 if there is no verb.
+/// Splits a segment into the name and the verb after its last colon. Errors: 404 if there is no
+/// verb.
 pub fn split(segment: &str) -> Result<(&str, &str), ApiError> {
     segment
         .rsplit_once(':')
@@ -49,7 +45,6 @@ pub fn split(segment: &str) -> Result<(&str, &str), ApiError> {
         })
 }
 
-#[must_use]
 pub fn unknown(verb: &str, known: &str) -> ApiError {
     ApiError::NotFound(format!("unknown verb `:{verb}`, expected {known}"))
 }

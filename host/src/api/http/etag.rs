@@ -7,7 +7,6 @@ use http::{HeaderMap, HeaderValue, header};
 /// The strong tag of a document: its version, and a digest of its state unless that is the usual
 /// one (empty). `If-Match` compares only the version, because a pause changes the response and not
 /// the document.
-#[must_use]
 pub fn of_document(version: i64, state: &str) -> HeaderValue {
     let text = if state.is_empty() {
         format!("\"{version}\"")
@@ -18,7 +17,6 @@ pub fn of_document(version: i64, state: &str) -> HeaderValue {
 }
 
 /// The weak tag of a state: equal texts have equal tags.
-#[must_use]
 pub fn of_state(state: &[u8]) -> HeaderValue {
     HeaderValue::from_str(&format!("W/\"{}\"", digest(state)))
         .unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
@@ -38,7 +36,6 @@ pub enum IfMatch {
 }
 
 /// Reads `If-Match` by hand, because the typed header compares whole tags.
-#[must_use]
 pub fn if_match(headers: &HeaderMap) -> IfMatch {
     if !headers.contains_key(header::IF_MATCH) {
         return IfMatch::Absent;
@@ -63,13 +60,11 @@ fn version(tag: &str) -> Option<i64> {
 }
 
 /// `If-None-Match: *`: the document must not exist yet.
-#[must_use]
 pub fn must_be_new(headers: &HeaderMap) -> bool {
     headers.typed_get() == Some(IfNoneMatch::any())
 }
 
 /// Whether `If-None-Match` names this tag (weak comparison, RFC 9110, section 8.8.3.2).
-#[must_use]
 pub fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let tag = tag.to_str().ok().and_then(|text| text.parse::<ETag>().ok());
     match (headers.typed_get::<IfNoneMatch>(), tag) {

@@ -4,7 +4,6 @@ use super::problem::FieldError;
 use crate::documents::shape;
 
 /// The place of the error in a JSON text, and what was expected there.
-#[must_use]
 pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
     let sentence = error.to_string();
     let detail = sentence
@@ -24,10 +23,7 @@ pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
     FieldError::new(pointer(text, end), code, detail)
 }
 
-/// Reads a JSON object.
-///
-/// # Errors
-/// The place, and what was expected there.
+/// Reads a JSON object. The error names the place and the expectation.
 pub fn read<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, FieldError> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let read = shape::by_name(&mut json).and_then(|value| json.end().map(|()| value));

@@ -15,7 +15,6 @@ pub struct Preferences {
 
 impl Preferences {
     /// Reads all `Prefer` fields. The first mention of a preference counts (RFC 7240, section 2).
-    #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut preferences = Self::default();
         let texts = headers
@@ -42,7 +41,6 @@ impl Preferences {
 
     /// How long to wait, in milliseconds: the preferred time, otherwise `default_ms`, but at most
     /// `max_ms`.
-    #[must_use]
     pub fn wait_ms(&self, default_ms: u64, max_ms: u64) -> u64 {
         match (self.wait_s, self.respond_async) {
             (Some(seconds), _) => seconds.saturating_mul(1000).min(max_ms),
@@ -52,7 +50,6 @@ impl Preferences {
     }
 
     /// The value of `Preference-Applied`, if a preference was honored.
-    #[must_use]
     pub fn applied(&self, waited: bool) -> Option<HeaderValue> {
         let mut applied = Vec::new();
         match self.wait_s {

@@ -43,7 +43,6 @@ impl FieldError {
     }
 
     /// The same place seen from its container: `/action` inside `/jobs/17`.
-    #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
         if !self.pointer.starts_with(['?', '#']) {
             self.pointer.insert_str(0, prefix);
@@ -175,7 +174,6 @@ impl std::fmt::Display for FieldErrorText {
 }
 
 impl ApiError {
-    #[must_use]
     pub const fn malformed(error: FieldError) -> Self {
         Self::Malformed(FieldErrorText(error))
     }
@@ -202,7 +200,6 @@ impl ApiError {
         Self::NotFound(format!("unknown {kind} `{name}`"))
     }
 
-    #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_)
@@ -258,7 +255,6 @@ impl ApiError {
     }
 
     /// The document, with the trace id of the current request.
-    #[must_use]
     pub fn document(self) -> ProblemDocument {
         let (code, title) = self.code_and_title();
         let (code, title, status) = (code.to_owned(), title.to_owned(), self.status().as_u16());

@@ -41,8 +41,7 @@ impl Query {
         }
     }
 
-    /// # Errors
-    /// 400 if the parameter is repeated.
+    /// Errors: 400 if the parameter is repeated.
     pub fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         let mut values: Vec<String> = self
             .pairs
@@ -59,8 +58,7 @@ impl Query {
         Ok(values.pop().filter(|v| !v.is_empty()))
     }
 
-    /// # Errors
-    /// 400 if the parameter is missing or repeated.
+    /// Errors: 400 if the parameter is missing or repeated.
     pub fn need(&mut self, name: &str) -> Result<String, ApiError> {
         self.take(name)?
             .ok_or_else(|| ApiError::parameter(name, "required", "this parameter is required"))
@@ -82,14 +80,12 @@ impl Query {
             .collect()
     }
 
-    /// # Errors
-    /// 400 unless it is absent (false), `true` or `false`.
+    /// Errors: 400 unless it is absent (false), `true` or `false`.
     pub fn flag(&mut self, name: &str) -> Result<bool, ApiError> {
         self.flag_or(name, false)
     }
 
-    /// # Errors
-    /// 400 unless it is absent, `true` or `false`.
+    /// Errors: 400 unless it is absent, `true` or `false`.
     pub fn flag_or(&mut self, name: &str, absent: bool) -> Result<bool, ApiError> {
         match self.take(name)?.as_deref() {
             None => Ok(absent),
@@ -103,10 +99,7 @@ impl Query {
         }
     }
 
-    /// A list of words, each read by `parse`.
-    ///
-    /// # Errors
-    /// 400 for a word that is not one of `known`.
+    /// A list of words, each read by `parse`. Errors: 400 for a word that is not one of `known`.
     pub fn words<T>(
         &mut self,
         name: &str,
@@ -123,10 +116,7 @@ impl Query {
         self.list(name).into_iter().map(read).collect()
     }
 
-    /// `limit`: the length of a page.
-    ///
-    /// # Errors
-    /// 400 unless it is a number from 1 to the bound.
+    /// `limit`: the length of a page. Errors: 400 unless it is a number from 1 to the bound.
     pub fn limit(&mut self) -> Result<u32, ApiError> {
         let bound = self.page_limit;
         let Some(text) = self.take("limit")? else {
@@ -139,10 +129,8 @@ impl Query {
         })
     }
 
-    /// `cursor`: the position where the last page ended.
-    ///
-    /// # Errors
-    /// 400 if it is not a cursor of this list.
+    /// `cursor`: the position where the last page ended. Errors: 400 if it is not a cursor of this
+    /// list.
     pub fn cursor(&mut self, list: List) -> Result<Option<i64>, ApiError> {
         let cursor = self.take("cursor")?;
         cursor.map(|text| list.position(&text)).transpose()
@@ -161,10 +149,7 @@ impl Query {
             .collect()
     }
 
-    /// Refuses the parameters that were not taken.
-    ///
-    /// # Errors
-    /// 400 that names each.
+    /// Refuses the parameters that were not taken. Errors: 400 that names each.
     pub fn finish(self) -> Result<(), ApiError> {
         if self.pairs.is_empty() {
             return Ok(());

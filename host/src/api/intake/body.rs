@@ -38,7 +38,6 @@ pub struct BodyBounds {
 
 impl BodyBounds {
     /// The bounds of a body that starts to arrive now.
-    #[must_use]
     pub fn from_now(state: &ApiState, max_bytes: u64, max_bytes_name: &'static str) -> Self {
         let timeout_ms = state.settings.body_timeout_ms;
         let deadline = state.clock.instant(state.clock.mono().plus_ms(timeout_ms));
@@ -63,8 +62,7 @@ pub struct BodyReader {
 }
 
 impl BodyReader {
-    /// # Errors
-    /// 415 for an encoding other than gzip, 413 if `Content-Length` exceeds the bound.
+    /// Errors: 415 for an encoding other than gzip, 413 if `Content-Length` exceeds the bound.
     pub fn new(headers: &HeaderMap, body: Body, bounds: BodyBounds) -> Result<Self, ApiError> {
         let coding = headers
             .get(header::CONTENT_ENCODING)
@@ -99,10 +97,8 @@ impl BodyReader {
         })
     }
 
-    /// The next decoded bytes; `None` at the end.
-    ///
-    /// # Errors
-    /// 408 after the deadline, 413 beyond a bound, 400 if the body is incomplete or not gzip.
+    /// The next decoded bytes; `None` at the end. Errors: 408 after the deadline, 413 beyond a
+    /// bound, 400 if the body is incomplete or not gzip.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
             if self.pending.is_empty() {
@@ -124,7 +120,6 @@ impl BodyReader {
     }
 
     /// SHA-256 of all decoded bytes.
-    #[must_use]
     pub fn finish(self) -> [u8; 32] {
         let mut hash = [0; 32];
         hash.copy_from_slice(self.hash.finish().as_ref());
@@ -199,13 +194,11 @@ pub async fn read_whole(
 }
 
 /// A text without its byte order mark, which a parser may ignore (RFC 8259, section 8.1).
-#[must_use]
 pub fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(text)
 }
 
 /// The media type of the body in lower case, without parameters.
-#[must_use]
 pub fn media_type(headers: &HeaderMap) -> String {
     let value = headers
         .get(header::CONTENT_TYPE)
@@ -219,8 +212,7 @@ pub fn media_type(headers: &HeaderMap) -> String {
         .to_ascii_lowercase()
 }
 
-/// # Errors
-/// 415 for another media type.
+/// Errors: 415 for another media type.
 pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ApiError> {
     let found = media_type(headers);
     if found == expected {
@@ -231,10 +223,7 @@ pub fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), Api
     )))
 }
 
-/// Reads a JSON body.
-///
-/// # Errors
-/// 415, 413, 408, or 400 with the place.
+/// Reads a JSON body. Errors: 415, 413, 408, or 400 with the place.
 pub async fn read_json<T: serde::de::DeserializeOwned>(
     state: &ApiState,
     headers: &HeaderMap,

@@ -22,8 +22,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// # Errors
-    /// 413 if the texts of the request exceed `expanded_max_bytes`.
+    /// Errors: 413 if the texts of the request exceed `expanded_max_bytes`.
     pub fn push(&mut self, item: StagedItem, expanded_max_bytes: u64) -> Result<(), ApiError> {
         let texts = text_bytes(&item);
         self.expanded_bytes += texts;
@@ -40,7 +39,6 @@ impl Chunk {
     }
 
     /// It has 1,000 items, or `stage_max_bytes`.
-    #[must_use]
     pub const fn is_full(&self, stage_max_bytes: u64) -> bool {
         self.items.len() >= CHUNK_ITEMS || self.bytes >= stage_max_bytes
     }

@@ -34,10 +34,8 @@ pub enum DependencyError {
 }
 
 impl Dependencies {
-    /// Adds an object's parents, all or none.
-    ///
-    /// # Errors
-    /// The parents close a cycle, or a bound is reached.
+    /// Adds an object's parents, all or none. Errors: the parents close a cycle, or a bound is
+    /// reached.
     pub fn add(
         &mut self,
         connection: ConnectionId,

@@ -30,8 +30,7 @@ pub struct Held {
 }
 
 impl Receiving {
-    /// # Errors
-    /// 409 while another request holds the key.
+    /// Errors: 409 while another request holds the key.
     pub fn hold(
         self: &Arc<Self>,
         subscription: SubscriptionId,
@@ -60,10 +59,8 @@ impl Drop for Held {
     }
 }
 
-/// The key of a request, bare or as a quoted string (RFC 9651, section 3.3.3).
-///
-/// # Errors
-/// 400 if it is empty, too long, or not visible ASCII.
+/// The key of a request, bare or as a quoted string (RFC 9651, section 3.3.3). Errors: 400 if it is
+/// empty, too long, or not visible ASCII.
 pub fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
@@ -89,10 +86,7 @@ pub fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     Ok(Some(key))
 }
 
-/// Whether a request repeats the first one with its key.
-///
-/// # Errors
-/// 422 if its body differs.
+/// Whether a request repeats the first one with its key. Errors: 422 if its body differs.
 pub fn require_same_body(first: &IdempotencyRecord, body_hash: [u8; 32]) -> Result<(), ApiError> {
     if first.body_hash == body_hash {
         Ok(())

@@ -80,8 +80,7 @@ struct Open {
 }
 
 impl Intake {
-    /// # Errors
-    /// 503 if the backlog is full.
+    /// Errors: 503 if the backlog is full.
     pub fn new(state: ApiState, caller: Caller, head: Head) -> Result<Self, ApiError> {
         let (backlog, max) = (state.store.backlog(), state.settings.backlog_max);
         if backlog >= max {
@@ -111,10 +110,7 @@ impl Intake {
         })
     }
 
-    /// Takes a piece of a bulk body.
-    ///
-    /// # Errors
-    /// Errors that fail the whole request.
+    /// Takes a piece of a bulk body. An error fails the whole request.
     pub async fn piece(&mut self, piece: Piece) -> Result<(), ApiError> {
         match piece {
             Piece::Defaults(text) => {
@@ -131,10 +127,8 @@ impl Intake {
         }
     }
 
-    /// Takes the whole body of `POST /v1/jobs`. Its context is that of the execution.
-    ///
-    /// # Errors
-    /// The body is malformed or invalid.
+    /// Takes the whole body of `POST /v1/jobs`. Its context is that of the execution. Errors: the
+    /// body is malformed or invalid.
     pub async fn only(&mut self, text: &[u8]) -> Result<(), ApiError> {
         let mut submission = Submission::read(text).map_err(ApiError::malformed)?;
         self.defaults.context = submission.context.take();
@@ -342,9 +336,7 @@ impl Intake {
     }
 
     /// Seals the execution at the end of the body, and wakes the scheduler after the commit.
-    ///
-    /// # Errors
-    /// Errors that fail the whole request. Then call [`Self::abandon`].
+    /// After an error, call [`Self::abandon`].
     pub async fn finish(&mut self, body_hash: [u8; 32]) -> Result<Received, ApiError> {
         let Some(open) = &self.open else {
             return Err(match (self.items, self.head.strict) {

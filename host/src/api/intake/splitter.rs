@@ -72,7 +72,6 @@ enum Place {
 }
 
 impl Splitter {
-    #[must_use]
     pub fn new(framing: Framing, max_item_bytes: u64) -> Self {
         Self {
             framing,
@@ -87,10 +86,8 @@ impl Splitter {
         }
     }
 
-    /// Takes the next bytes and appends the pieces that are complete.
-    ///
-    /// # Errors
-    /// The frame is malformed, or an item is too large. The splitter is unusable after that.
+    /// Takes the next bytes and appends the pieces that are complete. Errors: the frame is
+    /// malformed, or an item is too large. The splitter is unusable after that.
     pub fn feed(&mut self, bytes: &[u8], pieces: &mut Vec<Piece>) -> Result<(), SplitError> {
         let bytes = self.behind_mark(bytes)?;
         match self.framing {
@@ -99,10 +96,7 @@ impl Splitter {
         }
     }
 
-    /// Ends the body.
-    ///
-    /// # Errors
-    /// The body is incomplete.
+    /// Ends the body. Errors: the body is incomplete.
     pub fn finish(&mut self, pieces: &mut Vec<Piece>) -> Result<(), SplitError> {
         match self.framing {
             Framing::Json if self.at == Place::End => Ok(()),

@@ -96,15 +96,13 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// # Errors
-    /// The place, and what was expected there.
+    /// The error names the place and the expectation.
     pub fn read(text: &[u8]) -> Result<Self, FieldError> {
         json_pointer::read(text)
     }
 
     /// This submission, with `defaults` for absent fields. `context` is not merged, because the
     /// pairs of `defaults` belong to the execution.
-    #[must_use]
     pub fn over(self, defaults: &Self) -> Self {
         let names_channels = self.channels.is_some() || self.channel.is_some();
         let inherit =
@@ -139,7 +137,6 @@ impl Submission {
     }
 
     /// The first object, if it is named: for the report of a refused item.
-    #[must_use]
     pub fn object(&self) -> Option<ObjectKey> {
         let id = self.object_ids.as_ref()?.first()?;
         Some(ObjectKey::new(self.object_type.as_deref()?, id.as_str()))
@@ -147,7 +144,6 @@ impl Submission {
 }
 
 /// The first `max_bytes` of a text, cut between characters.
-#[must_use]
 pub fn excerpt(text: &[u8], max_bytes: usize) -> String {
     let text = text.trim_ascii();
     let shown = String::from_utf8_lossy(&text[..text.len().min(max_bytes)]).into_owned();

@@ -75,8 +75,7 @@ impl Validator {
         }
     }
 
-    /// # Errors
-    /// All errors of the submission, at least one. Pointers are relative to it.
+    /// Fails with all errors of the submission. Pointers are relative to it.
     pub fn validate(&mut self, item: Submission) -> Result<Accepted, Vec<FieldError>> {
         let mut fields = FieldChecks::default();
         if item
@@ -349,12 +348,10 @@ impl Target {
 }
 
 impl Accepted {
-    #[must_use]
     pub fn jobs(&self) -> u64 {
         self.object_ids.len() as u64 * self.targets.len() as u64
     }
 
-    #[must_use]
     pub const fn scheduled_at(&self) -> Option<Wall> {
         self.model.scheduled_at
     }
@@ -397,7 +394,6 @@ impl Accepted {
 }
 
 /// The belt of an object type, from 1: the one that names it, otherwise the last.
-#[must_use]
 pub fn belt_of(belts: &[Vec<String>], object_type: &str) -> u32 {
     let place = belts
         .iter()

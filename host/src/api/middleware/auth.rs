@@ -53,8 +53,7 @@ pub struct NewKey {
     pub hash: [u8; 32],
 }
 
-/// # Errors
-/// The system's random source fails.
+/// Errors: the system's random source fails.
 pub fn new_key() -> Result<NewKey, ApiError> {
     let mut bits = [0u8; 16];
     rand::fill(&mut bits)
@@ -68,7 +67,6 @@ pub fn new_key() -> Result<NewKey, ApiError> {
 }
 
 /// The stored hash of a key. A plain digest suffices, because 128 random bits cannot be guessed.
-#[must_use]
 pub fn hash(key: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, key.as_bytes()).as_ref());
@@ -88,8 +86,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// # Errors
-    /// [`ApiError::Forbidden`] if the caller's role is below `role`.
+    /// Errors: [`ApiError::Forbidden`] if the caller's role is below `role`.
     pub fn require(&self, role: Role) -> Result<(), ApiError> {
         if self.role >= role {
             return Ok(());
@@ -101,8 +98,7 @@ impl Caller {
         )))
     }
 
-    /// # Errors
-    /// [`ApiError::Forbidden`] if the caller is not an admin for all subscriptions.
+    /// Errors: [`ApiError::Forbidden`] if the caller is not an admin for all subscriptions.
     pub fn require_operator(&self) -> Result<(), ApiError> {
         self.require(Role::Admin)?;
         if self.subscription.is_none() {
@@ -114,7 +110,6 @@ impl Caller {
     }
 
     /// Who the requests count for in limits per caller.
-    #[must_use]
     pub fn principal(&self) -> Principal {
         self.subscription.map_or_else(
             || Principal::Key(self.key_id.clone()),
@@ -123,7 +118,6 @@ impl Caller {
     }
 
     /// Whether this subscription exists for the caller.
-    #[must_use]
     pub fn sees(&self, subscription: SubscriptionId) -> bool {
         self.subscription.is_none_or(|own| own == subscription)
     }

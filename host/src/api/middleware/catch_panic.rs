@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use crate::api::http::problem::ApiError;
 
 /// The log contains the panic's text; the client does not get it.
-#[must_use]
 pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic
         .downcast_ref::<String>()

@@ -33,7 +33,6 @@ pub struct Permit {
 
 impl KeyedLimit {
     /// `max`: permits that one principal can hold at once.
-    #[must_use]
     pub fn new(max: u32) -> Arc<Self> {
         Arc::new(Self {
             max,
@@ -42,7 +41,6 @@ impl KeyedLimit {
     }
 
     /// `None` while the principal holds all of its permits.
-    #[must_use]
     pub fn acquire(self: &Arc<Self>, principal: Principal) -> Option<Permit> {
         let mut held = self.held.lock();
         if held.get(&principal).copied().unwrap_or(0) >= self.max {

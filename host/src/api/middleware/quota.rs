@@ -62,7 +62,6 @@ pub struct Exceeded {
 
 impl Quotas {
     /// `None` if there is no quota (0 requests).
-    #[must_use]
     pub fn new(requests: u32, window_ms: u64, now: Mono) -> Option<Self> {
         let requests = NonZeroU32::new(requests)?;
         let quota = Quota::with_period(Duration::from_millis(window_ms) / requests.get())?
@@ -78,10 +77,7 @@ impl Quotas {
         })
     }
 
-    /// Counts one request.
-    ///
-    /// # Errors
-    /// The quota is used up.
+    /// Counts one request. Errors: the quota is used up.
     pub fn take(&self, principal: &Principal, now: Mono) -> Result<QuotaState, Exceeded> {
         self.latest.0.fetch_max(now.0, Ordering::Relaxed);
         self.forget(now);

@@ -19,7 +19,6 @@ pub struct Serving {
 pub type Permits = (Option<OwnedSemaphorePermit>, Option<Permit>);
 
 impl Serving {
-    #[must_use]
     pub fn new(permit: OwnedSemaphorePermit) -> Self {
         Self {
             permits: Arc::new(Mutex::new((Some(permit), None))),
@@ -38,7 +37,6 @@ impl Serving {
         let _ = self.quota.set(quota);
     }
 
-    #[must_use]
     pub fn quota(&self) -> Option<QuotaState> {
         self.quota.get().copied()
     }
@@ -48,7 +46,6 @@ impl Serving {
     }
 
     /// Moves the permits into a response body that is still streaming when the handler returns.
-    #[must_use]
     pub fn take(&self) -> Permits {
         std::mem::take(&mut *self.permits.lock())
     }

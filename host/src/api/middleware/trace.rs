@@ -15,7 +15,6 @@ tokio::task_local! {
 }
 
 /// The trace id of the request that this task serves; outside a request, 32 zeros.
-#[must_use]
 pub fn current() -> String {
     TRACE_ID
         .try_with(Clone::clone)
@@ -39,7 +38,6 @@ pub async fn layer(request: Request, next: Next) -> Response {
 }
 
 /// The caller's `traceparent`, if it is valid.
-#[must_use]
 pub fn traceparent(headers: &HeaderMap) -> Option<String> {
     headers
         .get("traceparent")?
@@ -50,14 +48,12 @@ pub fn traceparent(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The trace id in a valid `traceparent`.
-#[must_use]
 pub fn trace_id(traceparent: &str) -> Option<&str> {
     is_traceparent(traceparent).then(|| &traceparent[3..35])
 }
 
 /// Whether a text is a `traceparent` of version 00 without zero ids (W3C Trace Context, section
 /// 3.2).
-#[must_use]
 pub fn is_traceparent(text: &str) -> bool {
     let mut parts = text.split('-');
     let is_hex = |part: Option<&str>, length: usize| {

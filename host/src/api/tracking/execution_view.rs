@@ -54,7 +54,6 @@ pub enum Status {
 }
 
 impl Status {
-    #[must_use]
     pub const fn is_done(self) -> bool {
         matches!(
             self,
@@ -90,7 +89,6 @@ pub struct Counts {
 
 impl Counts {
     /// The sum over all belts.
-    #[must_use]
     pub fn of(progress: &[ProgressRow]) -> Self {
         let sum = |state: JobState| {
             progress
@@ -113,7 +111,6 @@ impl Counts {
     }
 
     /// Jobs that have ended.
-    #[must_use]
     pub const fn finished(&self) -> u64 {
         self.total - self.unfinished()
     }
@@ -229,13 +226,11 @@ pub struct ExecutionLinks {
 }
 
 /// No job is waiting, in flight or accepted, and the request was received completely.
-#[must_use]
 pub fn is_done(status: &ExecutionStatus) -> bool {
     status.row.seal.is_some() && Counts::of(&status.progress).unfinished() == 0
 }
 
 /// The status of an execution. `is_paused`: whether a connection or its channel is paused.
-#[must_use]
 pub fn derive(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool) -> Status {
     let counts = Counts::of(&status.progress);
     if status.row.seal.is_none() {
@@ -276,7 +271,6 @@ fn unfinished(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool
     }
 }
 
-#[must_use]
 pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
     let catalogue = state.configuration.catalogue();
     let counts = Counts::of(&status.progress);
@@ -326,7 +320,6 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
 }
 
 /// When to poll again: sooner for an execution that is done soon.
-#[must_use]
 pub fn retry_after(state: &ApiState, view: &ExecutionView) -> HeaderValue {
     let eta = view
         .eta

@@ -174,7 +174,6 @@ pub struct EventView {
 }
 
 impl EventView {
-    #[must_use]
     pub fn of(row: EventRow, trace_id: Option<&str>) -> Self {
         let json = |text: &str| serde_json::from_str::<Value>(text).ok();
         Self {

@@ -20,7 +20,6 @@ const SETTLE_MS: u64 = 25;
 
 /// The permit of a request that waits; the request releases its other permits. `None` if there is
 /// nothing to wait for (0 ms) or the caller has too many waits (`waits_per_key`): respond at once.
-#[must_use]
 pub fn permit(state: &ApiState, caller: &Caller, wait_ms: u64) -> Option<Permit> {
     let permit = state
         .wait_limit

@@ -45,11 +45,8 @@ impl Documents {
 
 impl Configuration {
     /// Writes a file's documents as `managed_by: file`. The file takes over a document that the API
-    /// managed.
-    ///
-    /// # Errors
-    /// [`ConfigurationError::Invalid`] with all problems, unreadable secrets included, before
-    /// anything is written; otherwise the error of the store or the vault.
+    /// managed. Errors: [`ConfigurationError::Invalid`] with all problems, unreadable secrets
+    /// included, before anything is written; otherwise the error of the store or the vault.
     pub async fn apply_file(&self, documents: Documents) -> Result<Applied, ConfigurationError> {
         let mut issues = validate::complete_set(&documents);
         let documents = documents.in_order();

@@ -19,7 +19,6 @@ pub enum Document {
 }
 
 impl Document {
-    #[must_use]
     pub fn name(&self) -> DocumentName {
         match self {
             Self::Subscription(document) => DocumentName::Subscription(document.name.clone()),
@@ -33,7 +32,6 @@ impl Document {
     }
 
     /// The problems of the document that can be found without looking at other documents.
-    #[must_use]
     pub fn issues(&self) -> Vec<Issue> {
         match self {
             Self::Subscription(document) => validate::subscription(document),

@@ -81,7 +81,6 @@ impl Configuration {
         })
     }
 
-    #[must_use]
     pub fn with_settings_check(self, settings_check: SettingsCheck) -> Self {
         Self {
             settings_check,
@@ -90,19 +89,16 @@ impl Configuration {
     }
 
     /// The documents in force now.
-    #[must_use]
     pub fn catalogue(&self) -> Arc<Catalogue> {
         Arc::clone(&self.current.borrow())
     }
 
     /// Receives each new catalogue.
-    #[must_use]
     pub fn changed(&self) -> watch::Receiver<Arc<Catalogue>> {
         self.current.subscribe()
     }
 
     /// The problems of a connection's settings, with pointers into the connection.
-    #[must_use]
     pub fn settings_issues(
         &self,
         channel: &ChannelDocument,
@@ -114,9 +110,7 @@ impl Configuration {
             .collect()
     }
 
-    /// Writes a document. With `if_match`, only if the document has this version.
-    ///
-    /// # Errors
+    /// Writes a document. With `if_match`, only if the document has this version. Errors:
     /// [`ConfigurationError::Invalid`] with all problems, or the error of the store or the vault.
     pub async fn put(
         &self,
@@ -145,9 +139,6 @@ impl Configuration {
     }
 
     /// Removes a document that nothing needs, with its secrets.
-    ///
-    /// # Errors
-    /// The error of the store or the vault.
     pub async fn delete(
         &self,
         name: &DocumentName,

@@ -13,7 +13,6 @@ const HOUR_MS: u64 = 60 * MINUTE_MS;
 const MAX_BELTS: u64 = 64;
 
 /// The problems of a channel.
-#[must_use]
 pub fn channel(document: &ChannelDocument) -> Vec<Issue> {
     let mut issues: Vec<Issue> = [
         name("/name", &document.name),

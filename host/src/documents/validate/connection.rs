@@ -10,7 +10,6 @@ use crate::documents::secret::SecretRef;
 
 /// The problems of a connection. [`super::super::configuration`] checks the settings against the
 /// connector's schema.
-#[must_use]
 pub fn connection(document: &ConnectionDocument) -> Vec<Issue> {
     let mut issues: Vec<Issue> = [
         name("/subscription", &document.subscription),

@@ -8,7 +8,6 @@ use crate::documents::secret::SecretRef;
 
 /// The problems of a set that may refer to documents outside it, as `egression apply` sends it.
 /// Pointers begin with the kind and the index in the set: `/channels/0/partition`.
-#[must_use]
 pub fn set(documents: &Documents) -> Vec<Issue> {
     let Documents {
         subscriptions,
@@ -31,7 +30,6 @@ pub fn set(documents: &Documents) -> Vec<Issue> {
 }
 
 /// The problems of a set that must be complete, as the file of `egression serve`.
-#[must_use]
 pub fn complete_set(documents: &Documents) -> Vec<Issue> {
     let mut issues = set(documents);
     let subscriptions: BTreeSet<&str> = documents

@@ -51,7 +51,6 @@ impl Issue {
     }
 
     /// The same issue, seen from a larger document that contains this one at `prefix`.
-    #[must_use]
     pub fn under(self, prefix: &str) -> Self {
         Self {
             pointer: format!("{prefix}{}", self.pointer),

@@ -6,7 +6,6 @@ const MAX_NAME: usize = 63;
 
 /// Whether a text is a name: 1 to 63 lower-case letters, digits, `-`, `_` and `.`, the first a
 /// letter or digit.
-#[must_use]
 pub(super) fn is_name(text: &str) -> bool {
     let allowed =
         |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');

@@ -11,7 +11,6 @@ const MAX_TIMEOUT_MS: u64 = 10 * 60 * 1000;
 const MAX_OBJECT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The problems of a source.
-#[must_use]
 pub fn source(document: &SourceDocument) -> Vec<Issue> {
     let mut issues: Vec<Issue> = [
         name("/name", &document.name),

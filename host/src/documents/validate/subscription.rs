@@ -8,7 +8,6 @@ use crate::documents::model::SubscriptionDocument;
 const MAX_WEIGHT: u64 = 1000;
 
 /// The problems of a subscription.
-#[must_use]
 pub fn subscription(document: &SubscriptionDocument) -> Vec<Issue> {
     let weight = range("/weight", document.weight.into(), 1, MAX_WEIGHT, "");
     name("/name", &document.name)

@@ -9,7 +9,6 @@ use crate::documents::limits::LimitDocument;
 
 /// The unguarded limits of all documents in force. Pointers begin with the document:
 /// `/channels/shop-de/limits/0`.
-#[must_use]
 pub fn unguarded(catalogue: &Catalogue, guard: Guard) -> Vec<Issue> {
     let channels = catalogue
         .channels()
@@ -36,7 +35,6 @@ pub fn unguarded(catalogue: &Catalogue, guard: Guard) -> Vec<Issue> {
 }
 
 /// The unguarded limits of one document.
-#[must_use]
 fn unguarded_limits(limits: &[LimitDocument], guard: Guard) -> Vec<Issue> {
     let issue = |(index, limit): (usize, &LimitDocument)| {
         let LimitKind::TokenBucket {

@@ -48,7 +48,6 @@ pub struct BoundLimit {
 impl Destination {
     /// What a request with this operation and these costs takes from which limits. The own key
     /// comes last.
-    #[must_use]
     pub fn shares(&self, operation: Option<&str>, costs: &[Cost]) -> Vec<Charge> {
         let share = |limit: &BoundLimit| Charge {
             key: limit.key.clone(),
@@ -92,7 +91,6 @@ impl Destination {
 
     /// The keys of all limits with this name, whichever document defines them. The own key if there
     /// is no name or no such limit.
-    #[must_use]
     pub fn buckets(&self, name: Option<&str>) -> Vec<&LimitKey> {
         let named = |limit: &&BoundLimit| name.is_some() && limit.name.as_deref() == name;
         let mut keys: Vec<&LimitKey> = self

@@ -45,7 +45,6 @@ pub enum HostPattern {
 
 impl HostPattern {
     /// Whether the pattern covers a host in the notation of the `url` crate.
-    #[must_use]
     pub fn covers(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => name == host,
@@ -72,7 +71,6 @@ pub struct GrantError {
 
 impl Grant {
     /// Whether the grant allows requests to a URL.
-    #[must_use]
     pub fn covers(&self, url: &Url) -> bool {
         url.scheme() == self.scheme.as_str()
             && url.port_or_known_default() == Some(self.port)
@@ -156,7 +154,6 @@ pub fn check_grants(grants: &[Grant], url: &Url) -> Result<(), String> {
 }
 
 /// Whether a credential may go to a URL. It was entered for `bound`: grants or host patterns.
-#[must_use]
 pub fn is_bound_to(bound: &[String], url: &Url) -> bool {
     bound.iter().any(|text| {
         if text.contains("://") {

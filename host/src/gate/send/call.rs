@@ -58,7 +58,6 @@ impl CallGate {
     }
 
     /// Less than a tenth of the call's time is left, or the host shuts down.
-    #[must_use]
     pub fn is_nearly_over(&self) -> bool {
         let context = &self.context;
         if context.gate.stopping.load(Ordering::Acquire) {
@@ -69,10 +68,7 @@ impl CallGate {
     }
 
     /// Sends one request and waits for the whole response. The request continues to its end even if
-    /// the caller stops waiting.
-    ///
-    /// # Errors
-    /// [`SendError`], which states whether anything was sent.
+    /// the caller stops waiting. Errors: [`SendError`], which states whether anything was sent.
     pub async fn send(&self, request: OutgoingRequest) -> Result<Response, SendError> {
         let (context, left) = (Arc::clone(&self.context), Arc::new(AtomicBool::new(false)));
         let (record, request_left) = (UnsentRecord::of(&self.context, &request), Arc::clone(&left));
@@ -165,9 +161,7 @@ impl CallGate {
 
     /// Stores a secret that the destination issued as a new generation of `name`. It keeps the
     /// hosts of the entered secret that it replaces; a new secret is bound to the granted hosts.
-    ///
-    /// # Errors
-    /// [`CredentialError::Invalid`] for an invalid name or value, or if the store fails.
+    /// Errors: [`CredentialError::Invalid`] for an invalid name or value, or if the store fails.
     pub async fn deposit(
         &self,
         name: &str,
@@ -223,26 +217,22 @@ impl CallGate {
     }
 
     /// What left the host so far. A request in flight that left counts as unanswered.
-    #[must_use]
     pub fn evidence(&self) -> Evidence {
         self.context.evidence()
     }
 
     /// The redacted exchanges of the call, up to the bound in the settings.
-    #[must_use]
     pub fn exchanges(&self) -> Vec<Exchange> {
         self.context.exchanges()
     }
 
     /// A text without the secrets of this call.
-    #[must_use]
     pub fn redact(&self, text: &str) -> String {
         self.context.redact(text)
     }
 
     /// The first `keep_bytes` of a text without the secrets of this call. A secret that the cut
     /// would split is replaced as a whole.
-    #[must_use]
     pub fn redact_start(&self, text: &str, keep_bytes: usize) -> String {
         let redacted = self
             .context

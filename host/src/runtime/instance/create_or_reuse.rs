@@ -12,10 +12,7 @@ use crate::runtime::connector_call::CallEnd;
 use crate::runtime::v0_1::Contract;
 
 /// An idle instance of the tenant if there is one; otherwise a new instance, as soon as a slot is
-/// free.
-///
-/// # Errors
-/// The end of the call if no slot is free by the deadline, or if the new instance traps.
+/// free. Ends the call if no slot is free by the deadline, or if the new instance traps.
 pub async fn instance<T>(
     runtime: &Runtime,
     contract: &Contract,

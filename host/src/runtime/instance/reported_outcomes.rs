@@ -36,10 +36,7 @@ impl ReportedOutcomes {
         self.outcomes
     }
 
-    /// Adds an outcome.
-    ///
-    /// # Errors
-    /// A line for the log if the outcome is ignored.
+    /// Adds an outcome. Errors: A line for the log if the outcome is ignored.
     pub fn add(&mut self, index: u32, outcome: Outcome) -> Result<(), String> {
         let Some(position) = self.positions.get_mut(&index) else {
             return Err(format!(

@@ -31,9 +31,7 @@ const WASI: [&str; 6] = [
 ];
 
 impl Runtime {
-    /// Prepares a stored component, after the same checks as at its installation.
-    ///
-    /// # Errors
+    /// Prepares a stored component, after the same checks as at its installation. Errors:
     /// [`InstallError::Changed`] if the digest of the bytes is another; otherwise as
     /// [`Runtime::prepare`].
     pub async fn load(
@@ -51,10 +49,7 @@ impl Runtime {
         self.prepare(wasm).await
     }
 
-    /// Checks and compiles a component.
-    ///
-    /// # Errors
-    /// Why the component is refused.
+    /// Checks and compiles a component. The error says why it is refused.
     pub async fn prepare(self: &Arc<Self>, wasm: Bytes) -> Result<Arc<Connector>, InstallError> {
         check_kind(&wasm, self.settings.max_component_bytes)?;
         let digest: Arc<str> = sha256(&wasm).into();

@@ -166,7 +166,6 @@ pub enum HostNeed {
 }
 
 impl Description {
-    #[must_use]
     pub fn object_type(&self, name: &str) -> Option<&TypeSupport> {
         self.object_types.iter().find(|t| t.object_type == name)
     }

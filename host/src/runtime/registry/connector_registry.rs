@@ -48,10 +48,7 @@ pub struct Registry {
 
 impl Registry {
     /// Loads the active versions. A version that cannot be loaded is listed with its problem and
-    /// does not stop the others.
-    ///
-    /// # Errors
-    /// If the store cannot be read or holds an invalid row.
+    /// does not stop the others. Fails if the store cannot be read or holds an invalid row.
     pub async fn open(
         runtime: Arc<Runtime>,
         store: Store,
@@ -88,10 +85,8 @@ impl Registry {
 
     /// Checks, stores and adds a version. With `activate`, new calls get it. To install the same
     /// bytes again changes nothing, and the active version stays active. Other bytes under an
-    /// installed version are refused.
-    ///
-    /// # Errors
-    /// If the component is refused or cannot be stored. Then nothing has changed.
+    /// installed version are refused. Fails if the component is refused or cannot be stored. Then
+    /// nothing has changed.
     pub async fn install(&self, wasm: Bytes, activate: bool) -> Result<Installed, InstallError> {
         let size_bytes = wasm.len() as u64;
         let connector = self.runtime.prepare(wasm.clone()).await?;
@@ -175,17 +170,14 @@ impl Registry {
     }
 
     /// The description of the version that a new call gets.
-    #[must_use]
     pub fn description(&self, name: &str, pin: Option<&str>) -> Option<Arc<Description>> {
         let versions = self.versions.load();
         Some(Arc::clone(&versions.choose(name, pin)?.description))
     }
 
     /// Makes a version the one that new calls get; false if it is not installed. The store drops
-    /// the sessions of other versions.
-    ///
-    /// # Errors
-    /// [`InstallError::TrialFailed`] if it cannot be loaded; an error of the store.
+    /// the sessions of other versions. Errors: [`InstallError::TrialFailed`] if it cannot be
+    /// loaded; an error of the store.
     pub async fn activate(&self, name: &str, version: &str) -> Result<bool, InstallError> {
         let _change = self.changing.lock().await;
         if self.versions.load().get(name, version).is_none() {
@@ -204,14 +196,12 @@ impl Registry {
     }
 
     /// The number of instances in a call, and of idle instances, over all connectors.
-    #[must_use]
     pub fn instances(&self) -> (u64, u64) {
         self.runtime.instances()
     }
 
     /// How an installed version's needs and features differ from those of the active version, one
     /// sentence each.
-    #[must_use]
     pub fn differences(&self, name: &str, version: &str) -> Vec<String> {
         let versions = self.versions.load();
         match (
@@ -230,7 +220,6 @@ impl Registry {
     }
 
     /// The row of an installed version.
-    #[must_use]
     pub fn row(&self, name: &str, version: &str) -> Option<ConnectorRow> {
         let versions = self.versions.load();
         Some(versions.get(name, version)?.row.clone())

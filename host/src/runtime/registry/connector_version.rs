@@ -15,7 +15,6 @@ pub enum Pin {
 }
 
 impl Pin {
-    #[must_use]
     pub fn admits(&self, version: &Version) -> bool {
         match self {
             Self::Exact(wanted) => wanted == version,

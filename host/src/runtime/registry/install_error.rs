@@ -72,7 +72,6 @@ pub enum InstallError {
 
 impl InstallError {
     /// The stable code of the API's problem response.
-    #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "connector.too_large",

@@ -16,11 +16,8 @@ pub struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Takes the lock without waiting.
-    ///
-    /// # Errors
-    /// [`StoreError::Held`] if another store has it; [`StoreError::Database`] if the directory
-    /// cannot be written.
+    /// Takes the lock without waiting. Errors: [`StoreError::Held`] if another store has it;
+    /// [`StoreError::Database`] if the directory cannot be written.
     pub fn take(directory: &Path, now: Wall) -> Result<Self, StoreError> {
         let unusable =
             |error: io::Error| StoreError::Database(format!("{}: {error}", directory.display()));

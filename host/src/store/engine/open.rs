@@ -26,10 +26,8 @@ impl Store {
 
     /// Locks the data directory, opens or creates `egression.db` in it, migrates it, removes
     /// unsealed executions, and continues interrupted cancels. Open intents stay open:
-    /// [`Store::open_intents`].
-    ///
-    /// # Errors
-    /// [`StoreError::Held`] with the holder if another host has the lock.
+    /// [`Store::open_intents`]. Errors: [`StoreError::Held`] with the holder if another host has
+    /// the lock.
     pub async fn open_with(
         data_dir: &Path,
         clock: Clock,

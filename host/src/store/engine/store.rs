@@ -41,7 +41,6 @@ impl std::fmt::Debug for dyn Change {
 
 impl Store {
     /// Executions whose state changed, after the commit. A receiver that lags reads the state anew.
-    #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<ExecutionSeq> {
         self.inner.published.changes.subscribe()
     }
@@ -53,13 +52,11 @@ impl Store {
     }
 
     /// Unfinished jobs of all subscriptions, including those of unsealed executions. O(1).
-    #[must_use]
     pub fn backlog(&self) -> u64 {
         u64::try_from(self.inner.published.backlog.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// Whether the store still takes changes: it is not closing, and its writer runs.
-    #[must_use]
     pub fn takes_writes(&self) -> bool {
         !self.inner.queue.is_closed()
     }

@@ -84,7 +84,6 @@ impl Store {
         }
     }
 
-    #[must_use]
     pub fn retention_ms(&self) -> i64 {
         self.inner.options.retention_ms
     }

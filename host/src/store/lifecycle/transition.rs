@@ -51,10 +51,8 @@ pub struct JobFields {
 }
 
 impl JobFields {
-    /// The job after an event.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] if the state machine refuses the event.
+    /// The job after an event. Errors: [`StoreError::Corrupt`] if the state machine refuses the
+    /// event.
     pub fn after(&self, event: Event) -> Result<Self, StoreError> {
         let state = self
             .state

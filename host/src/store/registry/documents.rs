@@ -129,7 +129,6 @@ impl DocumentKind {
 }
 
 impl DocumentName {
-    #[must_use]
     pub const fn kind(&self) -> DocumentKind {
         match self {
             Self::Subscription(_) => DocumentKind::Subscription,
@@ -156,9 +155,7 @@ impl std::fmt::Display for DocumentName {
 
 impl Store {
     /// Writes a document. The version rises only if the JSON changed. The file takes over documents
-    /// of the API that it names; the API does not change documents of the file.
-    ///
-    /// # Errors
+    /// of the API that it names; the API does not change documents of the file. Errors:
     /// [`DocumentError::Stale`] (version 0: it does not exist), `ManagedByFile`, and `Missing` for
     /// a connection's subscription or channel.
     pub async fn put_document(
@@ -236,10 +233,8 @@ impl Store {
 
     /// Removes a document, unless unfinished jobs or other documents need it. `by`: the caller; the
     /// API may not remove documents of the file. The secrets, session and blocked keys of a
-    /// connection go with it; its id map stays.
-    ///
-    /// # Errors
-    /// [`DocumentError::Stale`], `ManagedByFile`, `Missing`, `InUse`.
+    /// connection go with it; its id map stays. Errors: [`DocumentError::Stale`], `ManagedByFile`,
+    /// `Missing`, `InUse`.
     pub async fn delete_document(
         &self,
         name: &DocumentName,

@@ -84,7 +84,6 @@ pub struct WaitEnd {
 
 impl ExecutionStatus {
     /// When time ends the first of a belt's waits of a kind.
-    #[must_use]
     pub fn first_end(&self, row: &ProgressRow, kind: WaitingKind) -> Option<Wall> {
         let of_belt = |end: &&WaitEnd| {
             (end.connection, end.belt, end.kind) == (row.connection, row.belt.belt, kind)

@@ -50,10 +50,8 @@ impl Store {
     }
 }
 
-/// Writes the key of an execution that is being sealed.
-///
-/// # Errors
-/// [`StoreError::KeyUsed`] if another execution was sealed under the key first.
+/// Writes the key of an execution that is being sealed. Errors: [`StoreError::KeyUsed`] if another
+/// execution was sealed under the key first.
 pub async fn mark(
     tx: &mut WriteTx,
     execution: ExecutionSeq,

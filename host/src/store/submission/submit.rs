@@ -23,9 +23,7 @@ impl Store {
         .await
     }
 
-    /// Adds at most 1,000 items to an unsealed execution. The scheduler does not see them.
-    ///
-    /// # Errors
+    /// Adds at most 1,000 items to an unsealed execution. The scheduler does not see them. Errors:
     /// [`StoreError::Corrupt`] if the execution is sealed or unknown.
     pub async fn stage(
         &self,
@@ -43,12 +41,9 @@ impl Store {
     }
 
     /// Seals an execution in one small transaction: seal number and idempotency key. From now on
-    /// its jobs are accepted, all or none.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] if the execution is sealed or unknown. After [`StoreError::KeyUsed`]
-    /// (another execution was sealed under the key first) and [`StoreError::ConnectionGone`], the
-    /// caller abandons the execution.
+    /// its jobs are accepted, all or none. Errors: [`StoreError::Corrupt`] if the execution is
+    /// sealed or unknown. After [`StoreError::KeyUsed`] (another execution was sealed under the key
+    /// first) and [`StoreError::ConnectionGone`], the caller abandons the execution.
     pub async fn seal(
         &self,
         execution: ExecutionSeq,
@@ -66,9 +61,7 @@ impl Store {
         .await
     }
 
-    /// Begins, stages and seals a small execution (at most 1,000 items) in one transaction.
-    ///
-    /// # Errors
+    /// Begins, stages and seals a small execution (at most 1,000 items) in one transaction. Errors:
     /// [`StoreError::KeyUsed`] if another execution was sealed under the key first;
     /// [`StoreError::ConnectionGone`].
     pub async fn submit(

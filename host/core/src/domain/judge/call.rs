@@ -82,7 +82,6 @@ pub enum ConnectionEffect {
 /// Throttled, unavailable and a refused batch promise that nothing was applied, and a refused
 /// credential implies it. But if the gate saw a write without an answer, the unsettled items are
 /// `unknown`, whatever the connector reports.
-#[must_use]
 pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
     let waits = CallVerdict {
         unsettled: Unsettled::Waits,
@@ -154,7 +153,6 @@ pub fn judge_call(error: CallError, frame: CallFrame) -> CallVerdict {
 impl CallVerdict {
     /// Judges one unsettled item. The outcome and `guest_failed` of `input` are taken from this
     /// verdict.
-    #[must_use]
     pub fn judge(&self, input: JudgeInput<'_>) -> Verdict {
         match &self.unsettled {
             Unsettled::Judged(outcome) => {
@@ -227,7 +225,6 @@ fn expired(frame: CallFrame, problem: &Problem) -> ConnectionEffect {
 impl CallVerdict {
     /// The credential was refused for the whole call, but the connection works: an item of the call
     /// is at fault.
-    #[must_use]
     pub fn of_items(mut self) -> Self {
         if let (Unsettled::Waits, Some(problem)) = (&self.unsettled, &self.problem) {
             let refused = Problem {

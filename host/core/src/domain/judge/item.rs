@@ -15,7 +15,6 @@ use crate::domain::waiting::WaitingKind;
 
 /// Judges one item of a call. For items that a call error left unsettled use
 /// [`CallVerdict::judge`](super::CallVerdict::judge).
-#[must_use]
 pub fn judge(mut input: JudgeInput<'_>) -> Verdict {
     let outcome = std::mem::replace(&mut input.outcome, Outcome::NotAttempted);
     let case = Case { input };

@@ -18,7 +18,6 @@ use crate::domain::retry::RetryRules;
 
 /// The outcome of an item that the gate's evidence contradicts, or that a call says nothing about:
 /// `unknown` if a write left the host in the call, otherwise `not-attempted`. Never success.
-#[must_use]
 pub fn missing_outcome(evidence: Evidence) -> Outcome {
     if evidence.answer_lost {
         return unanswered();
@@ -93,7 +92,6 @@ pub enum AfterLostAnswer {
 }
 
 /// Judges a lost answer before the next send.
-#[must_use]
 pub fn judge_lost_answer(input: LostAnswer<'_>) -> AfterLostAnswer {
     let used_up = input.attempts >= input.rules.attempts.max(1);
     match input.found {

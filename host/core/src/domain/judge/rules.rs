@@ -25,7 +25,6 @@ enum Fit {
 }
 
 /// The effect that the channel's rules have on a problem, if one matches.
-#[must_use]
 pub fn rule_for(rules: &RetryRules, problem: &Problem) -> Option<RuleEffect> {
     let lists = [
         (&rules.success_on, RuleEffect::Succeed),

@@ -40,7 +40,6 @@ pub enum StatusMeaning {
 }
 
 /// The meaning of `status` for an item that was sent as `action`.
-#[must_use]
 pub const fn status_meaning(action: Action, status: u16) -> StatusMeaning {
     match (status, action) {
         (200..=299, _) => StatusMeaning::Applied,
@@ -72,7 +71,6 @@ pub struct StatusAnswer {
 
 /// The outcome of an item with only a known status. [`judge`](super::judge) finds the status in the
 /// problem, and applies the rules that depend on the manifest and on the batch.
-#[must_use]
 pub fn outcome_from_status(action: Action, answer: StatusAnswer) -> Outcome {
     let StatusAnswer {
         status,
@@ -117,7 +115,6 @@ pub fn outcome_from_status(action: Action, answer: StatusAnswer) -> Outcome {
 
 /// Reads a `Retry-After`: a number of seconds or an HTTP date (RFC 9110 §10.2.3), as milliseconds
 /// from `now`; 0 for a date that is past. None if it is neither.
-#[must_use]
 pub fn retry_after_ms(value: &str, now: Wall) -> Option<u64> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {

@@ -58,7 +58,6 @@ impl LimitBook {
     }
 
     /// Why such a request is not admitted now; `None`: it is.
-    #[must_use]
     pub fn refusal(&self, charges: &[Charge], now: Mono) -> Option<Refusal> {
         let now = now.max(self.latest);
         let wanted = charges.iter().map(|charge| (&charge.key, units_of(charge)));
@@ -67,7 +66,6 @@ impl LimitBook {
     }
 
     /// The most units that one request can ever take of a limit.
-    #[must_use]
     pub fn most(&self, key: &LimitKey) -> u64 {
         self.limits
             .get(key)
@@ -75,7 +73,6 @@ impl LimitBook {
     }
 
     /// The first of these limits that never admits so much at once, and the most that it does.
-    #[must_use]
     pub fn exceeds<'a>(&self, charges: &'a [Charge]) -> Option<(&'a Charge, u64)> {
         charges
             .iter()
@@ -101,7 +98,6 @@ impl LimitBook {
     /// separately. This forecast is never too small for limits of rate (a bucket gives more to one
     /// request of several units, up to its whole burst). Slots in use count as far as they come
     /// free at the recent pace. Work does not grow with the result.
-    #[must_use]
     pub fn headroom(&self, keys: &[LimitKey], now: Mono, horizon_ms: u64) -> Headroom {
         let now = now.max(self.latest);
         let end = now.plus_ms(horizon_ms);
@@ -128,7 +124,6 @@ impl LimitBook {
     }
 
     /// Whether a concurrency limit among `keys` has no free slot.
-    #[must_use]
     pub fn is_saturated(&self, keys: &[LimitKey]) -> bool {
         keys.iter()
             .any(|key| self.limits.get(key).is_some_and(|e| e.limit.is_saturated()))

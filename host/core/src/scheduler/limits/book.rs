@@ -28,7 +28,6 @@ pub(super) struct Entry {
 }
 
 impl LimitBook {
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -91,7 +90,6 @@ impl LimitBook {
     }
 
     /// The longest closure among `keys`.
-    #[must_use]
     pub fn closed(&self, keys: &[LimitKey], now: Mono) -> Option<(LimitKey, Mono)> {
         let now = now.max(self.latest);
         let ends = keys

@@ -61,7 +61,6 @@ pub enum LimitKind {
 
 impl LimitKind {
     /// Whether it counts uses in a window of time. These must survive a restart.
-    #[must_use]
     pub const fn is_window(&self) -> bool {
         matches!(self, Self::Window { .. } | Self::FixedWindow { .. })
     }
@@ -78,7 +77,6 @@ pub struct Charge {
 
 impl Charge {
     /// One request without a special cost.
-    #[must_use]
     pub const fn one(key: LimitKey) -> Self {
         Self { key, units: 1 }
     }
@@ -111,7 +109,6 @@ impl Guard {
     /// a token bucket whose burst is smaller than 1 and what arrives in `edge_ms` is not: there is
     /// no burst to cut, so requests that bunch up on the way can break it. A larger burst, or a
     /// smaller edge where the way is short, covers it.
-    #[must_use]
     pub fn covers(&self, kind: LimitKind) -> bool {
         match kind {
             LimitKind::TokenBucket {

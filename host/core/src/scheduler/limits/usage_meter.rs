@@ -88,7 +88,6 @@ impl Cost {
 impl UsageMeter {
     /// A meter of these limits, with empty buckets at `now`. The limits at the positions in
     /// `costing` count costs.
-    #[must_use]
     pub fn new(kinds: &[LimitKind], costing: &[usize], now: Mono, offset: WallOffset) -> Self {
         // A concurrency limit has no rate of its own, and an interval of 0 is none.
         let shapes = |(_, kind): &(usize, &LimitKind)| {
@@ -174,19 +173,16 @@ impl UsageMeter {
         self.at = now;
     }
 
-    #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests
     }
 
     /// Requests that were possible, as of the last report.
-    #[must_use]
     pub fn possible(&self) -> u64 {
         self.possible
     }
 
     /// The share that was used, with 1 as all of it. `None` below [`MIN_JUDGED_REQUESTS`].
-    #[must_use]
     pub fn used(&self) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "the share need not be exact")]
         let share = self.requests as f64 / self.possible.max(1) as f64;
