@@ -10,6 +10,7 @@ mod file_names;
 mod folder_sizes;
 mod imports;
 mod layers;
+mod promises;
 mod released_wit;
 mod snapshots;
 mod test_names;
