@@ -37,7 +37,7 @@ use admin::{apply, channels, connections, connectors, keys, sources, subscriptio
 use http::health;
 use intake::submit;
 use middleware::{catch_panic, concurrency, drain_body, fallback, http_metrics, trace};
-use tracking::{executions, jobs, objects};
+use tracking::{executions, jobs, limits, objects};
 
 /// The routes of the API and its documentation. `with_operations`: also health and metrics, which
 /// can have their own address instead.
@@ -76,6 +76,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(jobs::get_job))
         .routes(routes!(jobs::list_events))
         .routes(routes!(objects::list_object_jobs))
+        .routes(routes!(limits::list_limits))
         .routes(routes!(subscriptions::list))
         .routes(routes!(
             subscriptions::get,
@@ -104,6 +105,7 @@ fn documented() -> OpenApiRouter<ApiState> {
     router
         .route("/v1/executions/{id}", post(verbs::on_execution))
         .route("/v1/jobs/{id}", post(verbs::on_job))
+        .route("/v1/limits/{key}", post(verbs::on_limit))
         .route("/v1/channels/{name}", post(verbs::on_channel))
         .route(
             "/v1/channels/{name}/connections/{subscription}",

@@ -9,7 +9,8 @@ use utoipa::openapi::{
 };
 use utoipa::{Modify, OpenApi as _};
 
-use super::acts::{cancel, pause, pause_document};
+use super::acts::act_request::ActPreview;
+use super::acts::{cancel, pause, pause_document, reopen_limit};
 use super::admin::{connection_check, connectors};
 use super::http::problem::{FieldError, ProblemDocument};
 
@@ -26,8 +27,8 @@ use super::http::problem::{FieldError, ProblemDocument};
     ),
     tags(
         (name = "submit", description = "Submit jobs."),
-        (name = "follow", description = "Follow executions, jobs and objects."),
-        (name = "act", description = "Cancel, pause, resume and check."),
+        (name = "follow", description = "Follow executions, jobs, objects and limits."),
+        (name = "act", description = "Cancel, pause, resume, reopen and check."),
         (name = "configure", description =
             "Subscriptions, sources, channels, connections, connectors and keys."),
         (name = "operate", description = "Health and metrics, without a key."),
@@ -42,9 +43,10 @@ use super::http::problem::{FieldError, ProblemDocument};
         connection_check::check_connection,
         pause_document::pause_connection,
         pause_document::resume_connection,
+        reopen_limit::reopen_limit,
         connectors::activate_connector,
     ),
-    components(schemas(ProblemDocument, FieldError)),
+    components(schemas(ProblemDocument, FieldError, ActPreview)),
     security(("key" = [])),
     modifiers(&Key),
 )]

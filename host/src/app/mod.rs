@@ -1,6 +1,5 @@
 //! The whole host, put together. The only module that sees all others.
 
-mod config_warnings;
 mod destinations;
 mod metrics_sampler;
 mod retention;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::sync::{Notify, watch};
 
-use super::config_warnings::ConfigWarnings;
 use super::metrics_sampler::sampler;
 use super::settings_check::settings_check;
 use super::{AppError, destinations, retention, start_error};
@@ -83,13 +82,7 @@ pub(super) async fn start(
         slots: settings.runtime.slots,
         check_holds_ms: settings.dispatch.probe_min_ms,
     });
-    let configure = configurer(
-        &configuration,
-        &registry,
-        &gate,
-        &resolver,
-        ConfigWarnings::new(settings.gate.guard()),
-    );
+    let configure = configurer(&configuration, &registry, &gate, &resolver);
     configure();
     let parts = Parts {
         store: store.clone(),
@@ -215,7 +208,6 @@ fn configurer(
     registry: &Arc<Registry>,
     gate: &Arc<Gate>,
     resolver: &Arc<Resolver>,
-    warnings: ConfigWarnings,
 ) -> impl Fn() + Send + Sync + 'static {
     let (configuration, registry, gate, resolver) = (
         Arc::clone(configuration),
@@ -225,7 +217,6 @@ fn configurer(
     );
     move || {
         let catalogue = configuration.catalogue();
-        warnings.log_new(&catalogue);
         gate.configure(destinations::all(&catalogue, &registry));
         resolver.configure(&catalogue);
     }

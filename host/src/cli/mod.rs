@@ -12,6 +12,7 @@ mod exit;
 mod generate;
 mod job;
 mod key;
+mod limit;
 mod output;
 mod payload;
 mod progress;
@@ -96,6 +97,9 @@ enum Command {
     /// Install connectors and activate their versions.
     #[command(subcommand)]
     Connector(connector::ConnectorCommand),
+    /// List limits, and reopen those that a destination closed.
+    #[command(subcommand)]
+    Limit(limit::LimitCommand),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -188,6 +192,7 @@ async fn run_client(command: Command, global: &Global) -> Result<Exit, CommandEr
         Command::Execution(command) => execution::run(command, &global.client()?, &output).await,
         Command::Job(command) => job::run(command, &global.client()?, &output).await,
         Command::Connector(command) => connector::run(command, &global.client()?, &output).await,
+        Command::Limit(command) => limit::run(command, &global.client()?, &output).await,
         Command::Key(command) => key::run(command, &global.client()?, &output).await,
         Command::Completions(args) => generate::completions(&args),
         Command::Openapi => generate::openapi(),

@@ -15,6 +15,7 @@ use super::prepare::preparer::Preparer;
 use super::route::Routes;
 use super::settle::reviewer::Reviewer;
 use super::settle::settler::Settler;
+use super::work::item_index;
 use crate::clock::Clock;
 use crate::documents::configuration::Configuration;
 use crate::gate::Gate;
@@ -114,6 +115,9 @@ impl Deliverer {
                 .deliver(&route, call, &batch, permit, &mut reservation)
                 .await;
             let proven = invocation.proven_session();
+            if invocation.is_complete() {
+                finished.sent(item_index(batch.len()), invocation.answered_writes());
+            }
             let review = self.reviewer.review(&route, call, batch, invocation).await;
             self.settler.settle(review.disposed, &mut finished).await;
             // After the settlement: the session's lock may be held while a new one is made.
@@ -124,8 +128,8 @@ impl Deliverer {
     }
 
     /// Checks a connection; none if it is gone.
-    pub async fn check(&self, connection: ConnectionId) -> Option<Probe> {
-        self.prober.probe(connection).await
+    pub async fn check(&self, connection: ConnectionId, by_person: bool) -> Option<Probe> {
+        self.prober.probe(connection, by_person).await
     }
 
     /// Settles the intents that were open when the host died. Returns how many there were, and the

@@ -20,6 +20,9 @@ pub struct Finished {
     pub due: Option<Wall>,
     /// What the calls say about the connection as a whole.
     pub effect: Effect,
+    /// The items of its calls, and the requests that wrote them.
+    pub items: u32,
+    pub requests: u32,
 }
 
 /// What a call says about its connection.
@@ -44,7 +47,15 @@ impl Finished {
             changes: Changes::default(),
             due: None,
             effect: Effect::None,
+            items: 0,
+            requests: 0,
         }
+    }
+
+    /// A call with this many items sent this many requests that write.
+    pub const fn sent(&mut self, items: u32, requests: u32) {
+        self.items = self.items.saturating_add(items);
+        self.requests = self.requests.saturating_add(requests);
     }
 
     /// A delivery that failed: its jobs leave the scheduler's memory, and the store has their

@@ -212,9 +212,12 @@ impl Engine {
 
     fn finished(&mut self, finished: Finished, type_hash: TypeHash, now: Mono) {
         self.running -= 1;
-        self.scheduler
-            .lock()
-            .ended(finished.connection, type_hash, &finished.jobs, now);
+        {
+            let mut scheduler = self.scheduler.lock();
+            let (connection, items) = (finished.connection, finished.items);
+            scheduler.sent(connection, type_hash, items, finished.requests);
+            scheduler.ended(connection, type_hash, &finished.jobs, now);
+        }
         self.note_due(finished.due);
         self.changed(finished.changes);
         let step = self.health.after_call(

@@ -96,7 +96,11 @@ impl Engine {
         let (deliverer, messages) = (Arc::clone(&self.parts.deliverer), self.messages.clone());
         let span = spans::check(&self.label(connection));
         tokio::spawn(async move {
-            let probe = deliverer.check(connection).instrument(span).await;
+            let by_person = asked.is_some();
+            let probe = deliverer
+                .check(connection, by_person)
+                .instrument(span)
+                .await;
             // A failed check that a person asked for changes nothing: neither the next probe nor
             // the connection's availability.
             if asked.is_none() || matches!(probe, Some(Probe::Works(_))) {

@@ -31,13 +31,7 @@ fn packing_of(
         .object_types
         .iter()
         .map(|support| {
-            let rule = PackingRule {
-                max_items: support.max_items.min(most).max(1),
-                max_in_flight: support.max_in_flight,
-                max_wait_ms: support.max_wait_ms,
-                mixed_actions: support.mixed_actions,
-                requests_per_call: support.requests_per_call.max(1),
-            };
+            let rule = support.packing(most);
             (TypeHash::of(&support.object_type), rule)
         })
         .collect()

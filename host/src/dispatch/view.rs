@@ -5,7 +5,7 @@ use std::sync::Arc;
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
-use egression_core::scheduler::{Availability, Scheduler};
+use egression_core::scheduler::{Availability, HeldJobs, Scheduler};
 use egression_core::time::Wall;
 use parking_lot::Mutex;
 
@@ -120,6 +120,11 @@ impl View {
         });
         groups.retain(|g| g.jobs > 0);
         groups
+    }
+
+    /// The jobs that a limit holds; the first `most` of them by name.
+    pub fn held_by_limit(&self, key: &str, most: usize) -> HeldJobs {
+        self.scheduler.lock().held_by_limit(key, most)
     }
 
     /// Why a waiting job waits: kind, key, until. `ahead` is the number of unfinished jobs before

@@ -138,10 +138,6 @@ impl Catalogue {
         self.channels.get(name)
     }
 
-    pub fn channels(&self) -> impl Iterator<Item = &Arc<Channel>> {
-        self.channels.values()
-    }
-
     pub fn connection(&self, subscription: &str, channel: &str) -> Option<&Arc<Connection>> {
         let pair = (
             self.subscription(subscription)?.id,

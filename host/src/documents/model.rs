@@ -114,6 +114,10 @@ pub struct ChannelDocument {
     /// Limits on requests to the destination.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitDocument>,
+    /// The longest time for which the destination can close a limit or postpone a job, in
+    /// milliseconds; at most 31 days. A longer `Retry-After` counts as this.
+    #[serde(default = "default_max_retry_after_ms")]
+    pub max_retry_after_ms: u64,
     /// How long a job waits for an object that it refers to, in milliseconds; at most 48 h.
     #[serde(default = "default_parent_wait_ms")]
     pub parent_wait_ms: u64,
@@ -253,6 +257,9 @@ const fn default_source_timeout_ms() -> u64 {
 }
 const fn default_max_object_bytes() -> u64 {
     1024 * 1024
+}
+const fn default_max_retry_after_ms() -> u64 {
+    60 * 60 * 1000
 }
 const fn default_parent_wait_ms() -> u64 {
     15 * 60 * 1000

@@ -180,7 +180,6 @@ pub struct Exchange {
     /// Why there is no response.
     pub error: Option<String>,
     /// It may have changed something at the destination.
-    #[cfg_attr(not(test), expect(dead_code, reason = "evidence for tests"))]
     pub write: bool,
     /// The value of its header `Idempotency-Key`. If a connector sends one per item, it identifies
     /// the item.

@@ -1,10 +1,11 @@
 //! The gate as the host sees it: it knows the destinations, opens calls and answers for the limits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use egression_core::domain::ids::Owner;
+use egression_core::scheduler::limits::LimitKey;
 use egression_core::time::{Mono, Wall};
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::gate::error::GateError;
 use crate::gate::limiter::budget::Headroom;
+use crate::gate::limiter::limit_report::LimitReport;
 use crate::gate::limiter::limiter::Limiter;
 use crate::gate::limiter::usage::Usage;
 use crate::gate::policy::destination::Destination;
@@ -150,6 +152,78 @@ impl Gate {
             closed = closed.and(self.context.limiter.close(key, until, reason).await);
         }
         closed
+    }
+
+    /// Reopens a limit that a destination closed. False: no destination has such a limit.
+    pub async fn reopen(&self, key: &str) -> Result<bool, StoreError> {
+        let Some(report) = self
+            .limits()
+            .into_iter()
+            .find(|report| &*report.key.0 == key)
+        else {
+            return Ok(false);
+        };
+        self.context.limiter.reopen(&report.key).await?;
+        Ok(true)
+    }
+
+    /// Reopens the limits that every request of an owner counts against.
+    pub async fn reopen_after_check(&self, owner: Owner) -> Result<(), StoreError> {
+        let Some(destination) = self.destination(owner) else {
+            return Ok(());
+        };
+        for key in destination.common_keys() {
+            if self.closed_until(&key.0).is_some() {
+                self.context.limiter.reopen(key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Until when a destination closed a limit.
+    pub fn closed_until(&self, key: &str) -> Option<Wall> {
+        let clock = &self.context.clock;
+        let limiter = &self.context.limiter;
+        let closed = limiter.budget().closed(&LimitKey::new(key), clock.mono());
+        closed.map(|until| clock.wall_of(until))
+    }
+
+    /// All limits by key, each with its owners; also the keys that owners have without a limit.
+    pub fn limits(&self) -> Vec<LimitReport> {
+        let mut reports: BTreeMap<LimitKey, LimitReport> = BTreeMap::new();
+        let destinations: Vec<_> = self.destinations.read().values().cloned().collect();
+        for destination in &destinations {
+            let own = (&destination.own_key, None, None);
+            let defined = destination
+                .limits
+                .iter()
+                .map(|limit| (&limit.key, Some(limit.kind), limit.counts.clone()));
+            for (key, kind, counts) in defined.chain([own]) {
+                reports
+                    .entry(key.clone())
+                    .or_insert_with(|| LimitReport {
+                        key: key.clone(),
+                        kind,
+                        counts,
+                        owners: Vec::new(),
+                        admitted: 0,
+                        closed_until: None,
+                    })
+                    .owners
+                    .push(destination.owner);
+            }
+        }
+        let (clock, budget) = (&self.context.clock, self.context.limiter.budget_now());
+        let now = clock.mono();
+        for report in reports.values_mut() {
+            report.owners.sort_unstable();
+            report.admitted = budget.admitted(&report.key);
+            report.closed_until = budget
+                .closed(&report.key, now)
+                .map(|until| clock.wall_of(until));
+        }
+        drop(budget);
+        reports.into_values().collect()
     }
 
     /// States whether only its limits keep an owner's jobs from being sent. The usage meter runs

@@ -24,6 +24,7 @@ mod tests;
 pub use credentials::placeholders::CredentialError;
 pub use credentials::sign::{Algorithm, Encoding, SignRequest};
 pub use gate::Gate;
+pub use limiter::limit_report::LimitReport;
 pub use limiter::usage::Usage;
 pub use policy::cost::Cost;
 pub use policy::destination::{BoundLimit, Destination};

@@ -52,8 +52,10 @@ pub struct GateSettings {
     /// The share of a token bucket's rate that stays unused, because the destination's clock may
     /// run differently.
     pub rate_guard_share: f64,
-    /// How much a window is extended, in milliseconds, because requests take unequal time to
-    /// arrive. A window with an anchor is extended at both ends.
+    /// How late a request is assumed to arrive, in milliseconds, until its response shows less.
+    /// Minimum intervals, and token buckets with a burst too small for it, wait for that delay;
+    /// larger bursts are reduced by it. A window with an anchor is extended by it at both ends, any
+    /// other window by a hundredth, and by this at most.
     pub edge_guard_ms: u64,
     /// How long an unanswered request is assumed to be on its way, in milliseconds. Until then it
     /// keeps its place in a token bucket's burst, and a window counts it from its response on. So

@@ -16,3 +16,4 @@ mod source_client;
 pub use read::{Read, ResolveError, Resolved, shared_trace};
 pub use resolve::Resolver;
 pub use resolver_settings::ResolverSettings;
+pub use source_client::MAX_RETRY_AFTER_MS;

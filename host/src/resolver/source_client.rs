@@ -23,7 +23,7 @@ use crate::telemetry::metrics;
 /// The longest `Retry-After` of a source, in milliseconds: a day. A destination's quota may be for
 /// a month; a source that names a later time is most likely wrong, and holds up every channel that
 /// reads from it.
-const MAX_RETRY_AFTER_MS: u64 = 86_400_000;
+pub const MAX_RETRY_AFTER_MS: u64 = 86_400_000;
 
 #[derive(Debug)]
 pub struct SourceClient {

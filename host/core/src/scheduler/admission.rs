@@ -11,6 +11,8 @@ use super::connection::Connection;
 use super::head::Kind;
 use super::limit_forecast::LimitForecast;
 use super::packing;
+use super::rules::PackingRule;
+use crate::domain::ids::TypeHash;
 use crate::domain::waiting::WaitingKind;
 use crate::time::Mono;
 
@@ -69,16 +71,35 @@ pub(super) fn admit(
         })
         .ok_or_else(|| turn(None, None))?;
     connection.picks += 1;
-    let packing = connection.packing(first.type_hash);
+    let mut packing = connection.packing(first.type_hash);
+    if packing.has_one_request_per_item() {
+        let calls = parallel_calls(connection, first.type_hash, packing, requests);
+        packing.max_items = packing::share(connection, first.kind(), packing, calls);
+    }
     let heads = packing::fill(connection, first, packing);
     connection.calls += 1;
     *connection.calls_of_type.entry(first.type_hash).or_default() += 1;
     Ok(Claim {
         connection: connection.rules.connection,
         type_hash: first.type_hash,
+        requests: packing.requests(heads.len()),
         heads,
-        requests: packing.requests_per_call.max(1),
     })
+}
+
+/// How many calls of this type could start now: what the limits and the bounds on calls leave.
+fn parallel_calls(
+    connection: &Connection,
+    type_hash: TypeHash,
+    packing: PackingRule,
+    requests: u32,
+) -> u32 {
+    let of_connection = connection.rules.max_calls - connection.calls;
+    let of_type = match packing.max_in_flight {
+        0 => u32::MAX,
+        most => most.saturating_sub(connection.calls_of(type_hash)),
+    };
+    requests.min(of_connection).min(of_type)
 }
 
 /// The kinds that a call may start with.
@@ -98,12 +119,8 @@ fn startable(connection: &Connection, now: Mono) -> Startable {
     };
     for (kind, _) in connection.window.ready.kinds() {
         let packing = connection.packing(kind.type_hash);
-        let calls = connection
-            .calls_of_type
-            .get(&kind.type_hash)
-            .copied()
-            .unwrap_or(0);
-        if packing.max_in_flight > 0 && calls >= packing.max_in_flight {
+        if packing.max_in_flight > 0 && connection.calls_of(kind.type_hash) >= packing.max_in_flight
+        {
             continue;
         }
         match packing::wait_for_more(connection, kind, packing, now) {

@@ -1,6 +1,6 @@
 //! One connection's side of admission: its rules, its jobs in memory, and its calls in flight.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::blocked::{Availability, Blocked};
 use super::memory::Window;
@@ -20,6 +20,8 @@ pub(super) struct Connection {
     /// Calls in flight, in all and by type.
     pub(super) calls: u32,
     pub(super) calls_of_type: HashMap<TypeHash, u32>,
+    /// Types whose calls were seen to send a request for each item, whatever the rules say.
+    one_request_per_item: HashSet<TypeHash>,
     pub(super) picks: u64,
     /// Why no further call started, as of the last try.
     pub(super) blocked: Option<Blocked>,
@@ -37,6 +39,7 @@ impl Connection {
             call_caps: HashMap::new(),
             calls: 0,
             calls_of_type: HashMap::new(),
+            one_request_per_item: HashSet::new(),
             picks: 0,
             blocked: None,
             timer: None,
@@ -55,12 +58,36 @@ impl Connection {
         self.window.set_low_water(low_water, largest_call);
     }
 
+    /// Calls of this type in flight.
+    pub(super) fn calls_of(&self, type_hash: TypeHash) -> u32 {
+        self.calls_of_type.get(&type_hash).copied().unwrap_or(0)
+    }
+
     pub(super) fn packing(&self, type_hash: TypeHash) -> PackingRule {
-        self.rules
+        let rule = self
+            .rules
             .packing
             .get(&type_hash)
             .copied()
-            .unwrap_or_default()
+            .unwrap_or_default();
+        if self.one_request_per_item.contains(&type_hash) {
+            rule.with_one_request_per_item()
+        } else {
+            rule
+        }
+    }
+
+    /// A call of several items sent this many requests that write. A connector's settings may
+    /// decide how it sends, so its manifest does not tell.
+    pub(super) fn sent(&mut self, type_hash: TypeHash, items: u32, requests: u32) {
+        if items < 2 {
+            return;
+        }
+        if requests >= items {
+            self.one_request_per_item.insert(type_hash);
+        } else if requests <= items / 2 {
+            self.one_request_per_item.remove(&type_hash);
+        }
     }
 
     /// It has loaded heads and may be used.

@@ -40,4 +40,4 @@ pub use limit_forecast::LimitForecast;
 pub use needs::Need;
 pub use rules::{ConnectionRules, PackingRule};
 pub use scheduler::Scheduler;
-pub use status::LaneStatus;
+pub use status::{HeldJobs, LaneStatus};

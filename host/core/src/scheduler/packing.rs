@@ -1,4 +1,7 @@
 //! Which heads share a call, and whether a call waits for more of them.
+//!
+//! If each item takes a request of its own, a call is not filled while another could start: its
+//! requests would go one after the other, though the destination takes several at once.
 
 use super::connection::Connection;
 use super::head::{Head, Kind};
@@ -21,7 +24,7 @@ pub(super) fn wait_for_more(
     packing: PackingRule,
     now: Mono,
 ) -> Option<Option<Mono>> {
-    if packing.max_items <= 1 {
+    if packing.max_items <= 1 || packing.has_one_request_per_item() {
         return None;
     }
     let like = connection
@@ -47,6 +50,19 @@ pub(super) fn wait_for_more(
     }
     let until = since.plus_ms(packing.max_wait_ms);
     (until > now).then_some(Some(until))
+}
+
+/// How many loaded heads of this kind one call takes if `calls` start in parallel.
+pub(super) fn share(connection: &Connection, kind: Kind, packing: PackingRule, calls: u32) -> u32 {
+    let like = connection.window.ready.kinds();
+    let loaded: usize = like
+        .filter(|(other, _)| kind.packs_with(*other, packing.mixed_actions))
+        .map(|(_, filling)| filling.count)
+        .sum();
+    let share = loaded.div_ceil(calls.max(1) as usize).max(1);
+    u32::try_from(share)
+        .unwrap_or(u32::MAX)
+        .min(packing.max_items)
 }
 
 /// Takes the heads that share a call: the highest priority first, executions in turn.

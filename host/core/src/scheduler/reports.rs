@@ -164,6 +164,13 @@ impl Scheduler {
         self.remove_if_idle(id);
     }
 
+    /// A call of this type sent this many requests for its items.
+    pub fn sent(&mut self, id: ConnectionId, type_hash: TypeHash, items: u32, requests: u32) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.sent(type_hash, items, requests);
+        }
+    }
+
     /// Counts the answer to a read. False: it says nothing about a present lane.
     fn answered(&mut self, key: LaneKey) -> bool {
         let Some(connection) = self.connections.get_mut(&key.connection) else {

@@ -31,8 +31,40 @@ pub struct PackingRule {
     pub max_wait_ms: u64,
     /// One call may mix actions.
     pub mixed_actions: bool,
+    /// Items in a full call as the connector declares it; `max_items` may be less.
+    pub full_items: u32,
     /// Estimated requests of a full call; at least 1.
     pub requests_per_call: u32,
+}
+
+impl PackingRule {
+    /// Each item takes a request of its own, so items gain nothing from sharing a call.
+    pub const fn has_one_request_per_item(&self) -> bool {
+        self.full_items > 1 && self.requests_per_call >= self.full_items
+    }
+
+    /// The same rule, if each item takes a request of its own.
+    pub(super) fn with_one_request_per_item(self) -> Self {
+        let full = self.full_items.max(self.max_items).max(2);
+        Self {
+            full_items: full,
+            requests_per_call: self.requests_per_call.max(full),
+            ..self
+        }
+    }
+
+    /// Estimated requests of a call with this many items.
+    pub fn requests(&self, items: usize) -> u32 {
+        let full = self.requests_per_call.max(1);
+        if !self.has_one_request_per_item() {
+            return full;
+        }
+        let items = u64::try_from(items).unwrap_or(u64::MAX);
+        let requests = items
+            .saturating_mul(full.into())
+            .div_ceil(self.full_items.into());
+        u32::try_from(requests).unwrap_or(u32::MAX).clamp(1, full)
+    }
 }
 
 impl Default for PackingRule {
@@ -42,6 +74,7 @@ impl Default for PackingRule {
             max_in_flight: 0,
             max_wait_ms: 0,
             mixed_actions: false,
+            full_items: 1,
             requests_per_call: 1,
         }
     }

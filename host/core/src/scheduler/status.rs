@@ -1,12 +1,26 @@
 //! Why jobs wait, as the scheduler knows it.
 
+use std::cmp::Reverse;
+
 use super::blocked::Blocked;
 use super::head::LaneKey;
 use super::memory::SlotState;
 use super::scheduler::Scheduler;
 use crate::domain::belt::BeltGate;
 use crate::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use crate::domain::state::JobState;
 use crate::domain::waiting::WaitingKind;
+
+/// The jobs that one limit holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeldJobs {
+    /// Waiting jobs of open belts.
+    pub jobs: u64,
+    /// Loaded jobs whose body an earlier attempt pinned: it may have been applied.
+    pub pinned: u64,
+    /// The first loaded jobs, in the order of priority and place.
+    pub first: Vec<JobSeq>,
+}
 
 /// Why the ready jobs of one belt wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +100,45 @@ impl Scheduler {
     pub fn load_of(&self, connection: ConnectionId) -> (usize, u32) {
         self.connection(connection)
             .map_or((0, 0), |c| (c.window.loaded, c.calls))
+    }
+
+    /// The jobs that this limit holds, of all its connections; the first `most` of them by name.
+    pub fn held_by_limit(&self, key: &str, most: usize) -> HeldJobs {
+        let is_held = |blocked: &Blocked| {
+            blocked.kind == WaitingKind::Limit && blocked.key.as_deref() == Some(key)
+        };
+        let mut held = HeldJobs::default();
+        let mut heads = Vec::new();
+        for (id, connection) in &self.connections {
+            if !connection.has_candidates() || !connection.blocked.as_ref().is_some_and(is_held) {
+                continue;
+            }
+            held.jobs += self.open_jobs(*id);
+            let loaded = connection.window.slots.values();
+            heads.extend(
+                loaded
+                    .filter(|slot| slot.state == SlotState::InLane)
+                    .map(|s| s.head),
+            );
+        }
+        heads.sort_unstable_by_key(|head| (Reverse(head.priority), head.order()));
+        held.pinned = heads.iter().filter(|head| head.pinned).count() as u64;
+        held.first = heads.iter().take(most).map(|head| head.job).collect();
+        held
+    }
+
+    /// Waiting jobs of the open belts of a connection, without those that are set aside.
+    fn open_jobs(&self, connection: ConnectionId) -> u64 {
+        let running = self
+            .executions
+            .values()
+            .filter(|execution| !execution.paused);
+        running
+            .filter_map(|execution| execution.belts.get(&connection))
+            .flatten()
+            .filter(|belt| belt.opened)
+            .map(|belt| belt.states[JobState::Waiting as usize].saturating_sub(belt.set_aside))
+            .sum()
     }
 
     /// Whether only a limit holds ready jobs of the connection.

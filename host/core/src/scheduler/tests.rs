@@ -167,6 +167,57 @@ fn full_call_goes_at_once() {
     assert_eq!(jobs(s.next(T0, &Free)).len(), 3);
 }
 
+/// Eight slots, of which each call takes one.
+#[derive(Default)]
+struct Slots(std::cell::Cell<u32>);
+
+impl LimitForecast for Slots {
+    fn headroom(&self, _: ConnectionId, _: Mono) -> (u32, Option<(String, Mono)>) {
+        (8 - self.0.get(), None)
+    }
+}
+
+#[test]
+fn items_with_a_request_each_spread_over_parallel_calls() {
+    let rule = PackingRule {
+        full_items: 50,
+        requests_per_call: 50,
+        max_wait_ms: 60_000,
+        ..packing(50)
+    };
+    for (loaded, sizes) in [
+        (20, vec![3, 3, 3, 3, 2, 2, 2, 2]),
+        (3, vec![1, 1, 1]),
+        (600, vec![50; 8]),
+    ] {
+        let mut s = scheduler(rule, &[(1, loaded)]);
+        read(&mut s, &heads(1, loaded));
+        let slots = Slots::default();
+        let mut taken = Vec::new();
+        while let Some(claim) = s.next(T0, &slots) {
+            slots.0.set(slots.0.get() + 1);
+            assert_eq!(claim.requests as usize, claim.heads.len());
+            taken.push(claim.heads.len());
+        }
+        assert_eq!(taken, sizes);
+    }
+}
+
+#[test]
+fn calls_that_sent_a_request_for_each_item_spread_the_next_ones() {
+    let mut s = scheduler(packing(50), &[(1, 100)]);
+    read(&mut s, &heads(1, 100));
+    let slots = Slots::default();
+    let first = s.next(T0, &slots).unwrap();
+    assert_eq!((first.heads.len(), first.requests), (50, 1));
+    s.sent(SHOP, TypeHash(1), 50, 50);
+    let next = s.next(T0, &slots).unwrap();
+    assert_eq!((next.heads.len(), next.requests), (7, 7), "50 in 8 calls");
+    s.sent(SHOP, TypeHash(1), 7, 1);
+    let last = s.next(T0, &slots).unwrap();
+    assert_eq!((last.heads.len(), last.requests), (43, 1));
+}
+
 #[test]
 fn filling_kind_holds_no_other_kind() {
     let rule = PackingRule {

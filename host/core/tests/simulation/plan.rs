@@ -106,12 +106,14 @@ fn bind(destination: &mut Destination, rng: &mut Rng, id: i64) {
 fn rules_of(rng: &mut Rng, id: i64) -> ConnectionRules {
     let mut packing = HashMap::new();
     for type_hash in 0..3 {
+        let max_items = [1, 1, 3, 10][rng.below(4) as usize];
         let rule = PackingRule {
-            max_items: [1, 1, 3, 10][rng.below(4) as usize],
+            max_items,
+            full_items: max_items,
             max_in_flight: [0, 0, 1, 2][rng.below(4) as usize],
             max_wait_ms: [0, 0, 50, 500][rng.below(4) as usize],
             mixed_actions: rng.percent(50),
-            requests_per_call: 1,
+            requests_per_call: if rng.percent(30) { max_items } else { 1 },
         };
         packing.insert(TypeHash(type_hash), rule);
     }

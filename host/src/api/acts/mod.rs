@@ -1,6 +1,8 @@
-//! Acts on work and on documents: `POST …:cancel`, `:pause`, `:resume`.
+//! Acts on work, documents and limits: `POST …:cancel`, `:pause`, `:resume`, `:reopen`.
 
+pub mod act_request;
 pub mod cancel;
 pub mod pause;
 pub mod pause_document;
+pub mod reopen_limit;
 pub mod verbs;

@@ -4,7 +4,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::{cancel, pause, pause_document};
+use super::{cancel, pause, pause_document, reopen_limit};
 use crate::api::admin::{connection_check, connectors};
 use crate::api::http::custom_verb::{self, Segments};
 use crate::api::http::problem::ApiError;
@@ -82,6 +82,22 @@ pub async fn on_connection(
             other,
             "`:check`, `:pause` or `:resume`",
         )),
+    }
+}
+
+/// `POST /v1/limits/{key}:VERB`.
+pub async fn on_limit(
+    State(state): State<ApiState>,
+    caller: Caller,
+    query: Query,
+    segments: Segments,
+    request: Request,
+) -> Result<Response, ApiError> {
+    query.finish()?;
+    let segment = segments.one();
+    match custom_verb::split(&segment)? {
+        (key, "reopen") => reopen_limit::reopen_limit(state, caller, key, request).await,
+        (_, other) => Err(custom_verb::unknown(other, "`:reopen`")),
     }
 }
 

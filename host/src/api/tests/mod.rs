@@ -12,6 +12,7 @@ mod keys;
 mod limits;
 mod openapi;
 mod problems;
+mod reopen_limit;
 mod sizes;
 mod submit_bulk;
 mod submit_single;

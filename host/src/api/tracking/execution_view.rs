@@ -6,11 +6,13 @@ use std::sync::Arc;
 use egression_core::domain::belt::BeltProgress;
 use egression_core::domain::ids::{ConnectionId, JobId};
 use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::ends_by::{self, EndsBy};
 use super::job_view::{JobView, channel_name};
 use crate::api::state::ApiState;
 use crate::dispatch::WaitingGroup;
@@ -195,6 +197,9 @@ pub struct WaitingView {
     pub until: Option<String>,
     /// The number of jobs.
     pub jobs: u64,
+    /// Only for a limit that the destination closed: what reopens it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_by: Option<EndsBy>,
 }
 
 /// Jobs with the same error.
@@ -305,7 +310,7 @@ pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
             eta(&counts, status.row.created_at, now).map(Wall::to_rfc3339)
         },
         counts,
-        channels: channels(&catalogue, &status.progress, waiting),
+        channels: channels(state, &catalogue, &status.progress, waiting),
         errors: errors(status),
         context: status.row.context.clone(),
         retry_of: status.row.retry_of.map(|id| id.to_string()),
@@ -346,6 +351,7 @@ fn eta(counts: &Counts, since: Wall, now: Wall) -> Option<Wall> {
 }
 
 fn channels(
+    state: &ApiState,
     catalogue: &Catalogue,
     progress: &[ProgressRow],
     mut waiting: Vec<(ConnectionId, Vec<WaitingGroup>)>,
@@ -377,7 +383,7 @@ fn channels(
                 waiting: own
                     .unwrap_or_default()
                     .into_iter()
-                    .map(WaitingView::from)
+                    .map(|group| waiting_view(state, group))
                     .collect(),
             }
         })
@@ -408,14 +414,16 @@ fn errors(status: &ExecutionStatus) -> Vec<ErrorGroupView> {
     status.errors.iter().map(view).collect()
 }
 
-impl From<WaitingGroup> for WaitingView {
-    fn from(group: WaitingGroup) -> Self {
-        Self {
-            kind: group.kind.as_str().to_owned(),
-            key: group.key,
-            until: group.until.map(Wall::to_rfc3339),
-            jobs: group.jobs,
-        }
+fn waiting_view(state: &ApiState, group: WaitingGroup) -> WaitingView {
+    WaitingView {
+        kind: group.kind.as_str().to_owned(),
+        ends_by: match group.kind {
+            WaitingKind::Limit => ends_by::if_closed(state, group.key.as_deref()),
+            _ => None,
+        },
+        key: group.key,
+        until: group.until.map(Wall::to_rfc3339),
+        jobs: group.jobs,
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::ends_by::{self, EndsBy};
 use crate::api::http::problem::ApiError;
 use crate::api::intake::submission::ObjectReference;
 use crate::api::state::ApiState;
@@ -88,6 +89,9 @@ pub struct JobWaiting {
     /// Unfinished jobs before it in its key, counted up to 1,000, in lists up to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<u32>,
+    /// Only for a limit that the destination closed: what reopens it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_by: Option<EndsBy>,
 }
 
 /// Why a job has not succeeded.
@@ -347,8 +351,13 @@ fn waiting(
         WaitingKind::Merged => survivor.map(ToString::to_string),
         _ => None,
     });
+    let ends_by = match kind {
+        WaitingKind::Limit => ends_by::if_closed(state, key.as_deref()),
+        _ => None,
+    };
     Some(JobWaiting {
         kind: kind.as_str().to_owned(),
+        ends_by,
         key,
         until: until.map(Wall::to_rfc3339),
         ahead: before.ahead,

@@ -17,6 +17,7 @@ use crate::documents::catalogue::{Catalogue, Connection, Source};
 use crate::documents::limits::{LimitDocument, LimitScope};
 use crate::documents::model::SourceKind;
 use crate::gate::{BoundLimit, Destination, Grant};
+use crate::resolver::MAX_RETRY_AFTER_MS;
 use crate::runtime::{BucketKind, Description, HostNeed, Registry};
 
 /// The destinations of all connections and sources. A connection whose connector is not installed
@@ -117,6 +118,8 @@ fn of_connection(connection: &Connection, description: &Description) -> Destinat
         auth: document.auth.clone(),
         request_timeout_ms: channel.request_timeout_ms(),
         max_response_bytes: 0,
+        max_retry_after_ms: channel.max_retry_after_ms,
+        passes_closures: false,
         owner,
     }
 }
@@ -145,6 +148,8 @@ fn of_source(source: &Source) -> Destination {
         auth: document.auth.clone(),
         request_timeout_ms: document.timeout_ms,
         max_response_bytes: 0,
+        max_retry_after_ms: MAX_RETRY_AFTER_MS,
+        passes_closures: false,
         owner,
     }
 }

@@ -8,6 +8,7 @@ use egression_core::time::Wall;
 use super::call_log::CallLog;
 use super::redact_outcome;
 use crate::gate::CallGate;
+use crate::gate::exchange::Exchange;
 use crate::runtime::{DeliveryEnd, Session};
 
 #[derive(Debug, Default)]
@@ -75,6 +76,19 @@ impl Invocation {
             .exchanges
             .iter()
             .any(|exchange| exchange.status.is_some())
+    }
+
+    /// The guest did not stop early: it reported on every item that it got.
+    pub fn is_complete(&self) -> bool {
+        let settled = |outcome: &Outcome| !matches!(outcome, Outcome::NotAttempted);
+        self.error.is_none() && self.outcomes.values().all(settled)
+    }
+
+    /// Requests that may write and were answered.
+    pub fn answered_writes(&self) -> u32 {
+        let answered = |exchange: &&Exchange| exchange.write && exchange.status.is_some();
+        let writes = self.log.exchanges.iter().filter(answered).count();
+        u32::try_from(writes).unwrap_or(u32::MAX)
     }
 
     /// The session, if the destination accepted it.

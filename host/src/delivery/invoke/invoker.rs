@@ -64,12 +64,14 @@ impl Invoker {
             Ok(session) => session,
             Err(error) => return Invocation::without_session(error, login),
         };
-        reservation.hand_over();
         let began = self.clock.wall();
-        let estimate = batch
-            .first()
-            .and_then(|item| item.support(route))
-            .map_or(1, |support| support.requests_per_call.max(1));
+        let estimate = match reservation.hand_over() {
+            0 => batch
+                .first()
+                .and_then(|item| item.support(route))
+                .map_or(1, |support| support.requests(batch.len())),
+            reserved => reserved,
+        };
         let (guest_call, gate) =
             self.calls
                 .with_items(route, call, batch, estimate, session.clone());

@@ -9,7 +9,7 @@ use egression_core::domain::problem::Problem;
 
 use super::call_log::CallLog;
 use super::invoker::Invoker;
-use crate::delivery::route::{NoRoute, Routes};
+use crate::delivery::route::{NoRoute, Route, Routes};
 use crate::runtime::Findings;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +32,10 @@ impl Prober {
         Self { routes, invoker }
     }
 
-    /// Checks a connection; none if it is gone.
-    pub async fn probe(&self, connection: ConnectionId) -> Option<Probe> {
-        let route = match self.routes.find(connection).await {
+    /// Checks a connection; none if it is gone. The check that a person asked for passes the limits
+    /// that the destination closed, and reopens them if it succeeds.
+    pub async fn probe(&self, connection: ConnectionId, by_person: bool) -> Option<Probe> {
+        let mut route = match self.routes.find(connection).await {
             Ok(route) => route,
             Err(NoRoute::NotLoaded(problem)) => return Some(Probe::Fails(*problem)),
             Err(NoRoute::Removed) => return None,
@@ -42,12 +43,25 @@ impl Prober {
         if let Some(problem) = self.routes.refusal(&route) {
             return Some(Probe::Refused(problem));
         }
-        Some(
-            match self.invoker.check(&route, &mut CallLog::default()).await {
-                Ok(findings) => Probe::Works(findings),
-                Err(error) => failed(error),
-            },
-        )
+        if by_person {
+            route.destination = Arc::new(route.destination.past_closures());
+        }
+        match self.invoker.check(&route, &mut CallLog::default()).await {
+            Ok(findings) => {
+                if by_person {
+                    self.reopen(&route).await;
+                }
+                Some(Probe::Works(findings))
+            }
+            Err(error) => Some(failed(error)),
+        }
+    }
+
+    async fn reopen(&self, route: &Route) {
+        let owner = route.destination.owner;
+        if let Err(error) = self.invoker.gate.reopen_after_check(owner).await {
+            tracing::warn!(%error, %owner, "cannot reopen the limits of a connection");
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Masks secrets in the texts of a connector's outcomes, errors and findings before a history or a
-//! person sees them.
+//! person sees them, and cuts the waits in them to the channel's `max_retry_after_ms`.
 
 use egression_core::domain::object::Remote;
 use egression_core::domain::outcome::{CallError, Outcome};
@@ -10,6 +10,17 @@ use crate::runtime::Findings;
 
 /// The outcome without the secrets of the call.
 pub fn outcome(gate: &CallGate, mut outcome: Outcome) -> Outcome {
+    match &mut outcome {
+        Outcome::Throttled { retry_after_ms, .. } => cut(gate, retry_after_ms),
+        Outcome::Retryable {
+            after_ms: Some(ms), ..
+        }
+        | Outcome::Accepted {
+            again_after_ms: Some(ms),
+            ..
+        } => cut(gate, ms),
+        _ => {}
+    }
     match &mut outcome {
         Outcome::Delivered {
             remotes, warnings, ..
@@ -36,6 +47,15 @@ pub fn outcome(gate: &CallGate, mut outcome: Outcome) -> Outcome {
 
 /// The error without the secrets of the call.
 pub fn error(gate: &CallGate, mut error: CallError) -> CallError {
+    match &mut error {
+        CallError::Throttled {
+            retry_after_ms: ms, ..
+        }
+        | CallError::Unavailable {
+            after_ms: Some(ms), ..
+        } => cut(gate, ms),
+        _ => {}
+    }
     match &mut error {
         CallError::AuthExpired(problem)
         | CallError::AuthRejected(problem)
@@ -65,6 +85,10 @@ pub fn findings(gate: &CallGate, mut found: Findings) -> Findings {
         .iter_mut()
         .for_each(|remark| mask(gate, remark));
     found
+}
+
+fn cut(gate: &CallGate, ms: &mut u64) {
+    *ms = gate.longest_wait_ms().min(*ms);
 }
 
 fn mask(gate: &CallGate, problem: &mut Problem) {

@@ -107,9 +107,9 @@ impl ReservationGuard {
         }
     }
 
-    /// The gate's call is being opened and takes them over.
-    pub const fn hand_over(&mut self) {
-        self.requests = 0;
+    /// The gate's call is being opened and takes these requests over; 0: an earlier one did.
+    pub const fn hand_over(&mut self) -> u32 {
+        std::mem::replace(&mut self.requests, 0)
     }
 }
 

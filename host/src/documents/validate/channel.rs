@@ -24,6 +24,13 @@ pub fn channel(document: &ChannelDocument) -> Vec<Issue> {
             .err()
             .map(|detail| Issue::new("/partition", "partition.invalid", detail)),
         range(
+            "/max_retry_after_ms",
+            document.max_retry_after_ms,
+            1,
+            31 * 24 * HOUR_MS,
+            " ms",
+        ),
+        range(
             "/parent_wait_ms",
             document.parent_wait_ms,
             0,

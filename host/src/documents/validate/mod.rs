@@ -5,8 +5,7 @@
 //!
 //! One file per kind of document (`channel`, `connection`, `source`, `subscription`), one for a
 //! whole file of documents (`document_set`), and one per part that several kinds share: `limits`
-//! refuses limits that make no sense, `retry`, `name`, `urls`, `hosts`. `unguarded_limits` finds
-//! limits that are valid but that the gate's guard cannot protect.
+//! refuses limits that make no sense, `retry`, `name`, `urls`, `hosts`.
 
 mod channel;
 mod connection;
@@ -17,7 +16,6 @@ mod name;
 mod retry;
 mod source;
 mod subscription;
-mod unguarded_limits;
 mod urls;
 
 use serde::Serialize;
@@ -28,7 +26,6 @@ pub use document_set::{complete_set, set};
 pub use hosts::HostPattern;
 pub use source::source;
 pub use subscription::subscription;
-pub use unguarded_limits::unguarded;
 
 /// One problem of a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

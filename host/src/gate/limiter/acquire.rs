@@ -17,8 +17,8 @@ use egression_core::time::Mono;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as FairLock;
 
-use super::budget::Reservation;
 use super::limiter::Limiter;
+use super::reservations::Reservation;
 
 /// Above this number of fair locks, the unused ones are removed.
 const MAX_UNUSED_LOCKS: usize = 1024;
@@ -61,6 +61,7 @@ impl Drop for Acquired {
 struct Ticket<'a> {
     limiter: &'a Limiter,
     number: u64,
+    passes_closures: bool,
 }
 
 impl Ticket<'_> {
@@ -92,17 +93,20 @@ impl Limiter {
         shares: &[Charge],
         reservation: &Mutex<Reservation>,
         deadline: Mono,
+        passes_closures: bool,
     ) -> Result<Acquired, Refused> {
-        let fair_lock = self.fair_lock(shares);
+        let fair_lock = self.fair_lock(shares, passes_closures);
         let end = self.clock.instant(deadline);
         let Ok(_turn) = tokio::time::timeout_at(end, fair_lock.lock()).await else {
-            let refusal = self.budget_now().refusal(shares, self.clock.mono());
+            let now = self.clock.mono();
+            let refusal = self.budget_now().refusal(shares, now, passes_closures);
             return Err(limited(refusal, shares, deadline));
         };
         self.budget().note_costs(owner, shares);
         let ticket = Ticket {
             limiter: self,
             number: self.next_ticket.fetch_add(1, Ordering::Relaxed),
+            passes_closures,
         };
         loop {
             // Checked in each round, because the limits may have changed during the wait.
@@ -116,14 +120,14 @@ impl Limiter {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            let refusal = match self.refusal(shares, ticket.number) {
+            let refusal = match self.refusal(shares, &ticket) {
                 Some(refusal) => refusal,
                 // Leases only when there is room, because a restart forfeits unused leases.
                 None => {
                     self.lease_units(shares, deadline)
                         .await
                         .map_err(Refused::Unrecorded)?;
-                    match self.try_acquire(owner, shares, reservation) {
+                    match self.try_acquire(owner, shares, reservation, passes_closures) {
                         None => continue,
                         Some(Ok(acquired)) => return Ok(acquired),
                         Some(Err(refusal)) => refusal,
@@ -144,23 +148,23 @@ impl Limiter {
                 () = freed => {}
             }
             if self.clock.mono() >= deadline {
-                let refusal = self.refusal(shares, ticket.number);
+                let refusal = self.refusal(shares, &ticket);
                 return Err(limited(refusal, shares, deadline));
             }
         }
     }
 
     /// Why the holder of this ticket must wait; `None` if it need not.
-    fn refusal(&self, shares: &[Charge], ticket: u64) -> Option<Refusal> {
+    fn refusal(&self, shares: &[Charge], ticket: &Ticket<'_>) -> Option<Refusal> {
         let now = self.clock.mono();
         let budget = self.budget_now();
-        let own = budget.refusal(shares, now);
+        let own = budget.refusal(shares, now, ticket.passes_closures);
         // An earlier request may be past its instant and wait only for the store. It notifies when
         // it leaves.
         own.or_else(|| {
             budget
                 .waiters
-                .earlier(shares, ticket)
+                .earlier(shares, ticket.number)
                 .map(|earlier| Refusal {
                     until: earlier.until.max(now.plus_ms(EARLIER_LEAVES_MS)),
                     ..earlier
@@ -174,13 +178,15 @@ impl Limiter {
         owner: Owner,
         shares: &[Charge],
         reservation: &Mutex<Reservation>,
+        passes_closures: bool,
     ) -> Option<Result<Acquired, Refusal>> {
         // `refusal` has just read the wall clock.
         let mut budget = self.budget();
         if budget.without_units(shares).next().is_some() {
             return None;
         }
-        let (draw, used) = match budget.try_acquire(owner, shares, self.clock.mono()) {
+        let now = self.clock.mono();
+        let (draw, used) = match budget.try_acquire(owner, shares, now, passes_closures) {
             Ok(acquired) => acquired,
             Err(refusal) => return Some(Err(refusal)),
         };
@@ -196,8 +202,10 @@ impl Limiter {
         }))
     }
 
-    fn fair_lock(&self, shares: &[Charge]) -> Arc<FairLock<()>> {
-        let keys = shares.iter().map(|share| share.key.clone()).collect();
+    /// A check does not wait behind requests that a closed limit holds.
+    fn fair_lock(&self, shares: &[Charge], passes_closures: bool) -> Arc<FairLock<()>> {
+        let mut keys: Vec<LimitKey> = shares.iter().map(|share| share.key.clone()).collect();
+        keys.extend(passes_closures.then(|| LimitKey::new("check")));
         let mut locks = self.fair_locks.lock();
         if locks.len() > MAX_UNUSED_LOCKS {
             locks.retain(|_, lock| Arc::strong_count(lock) > 1);

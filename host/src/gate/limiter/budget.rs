@@ -9,6 +9,7 @@ use egression_core::scheduler::limits::{
 };
 use egression_core::time::{Mono, WallOffset};
 
+use super::reservations::{Reservation, Reservations, Reserved};
 use super::usage::Usage;
 use super::waiters::Waiters;
 use super::window_leases::{UsedUp, WindowLeases};
@@ -46,7 +47,9 @@ pub struct Budget {
     windows: HashMap<LimitKey, WindowLeases>,
     /// Windows of the last run that are not configured yet: uses, and the first free slice number.
     past: HashMap<LimitKey, (Vec<(Mono, u64)>, i64)>,
-    reserved: HashMap<LimitKey, u32>,
+    reserved: Reservations,
+    /// Requests admitted since the start, by limit.
+    admitted: HashMap<LimitKey, u64>,
     owners: HashMap<Owner, Ledger>,
     /// Requests that wait for more than one unit.
     pub waiters: Waiters,
@@ -61,15 +64,8 @@ struct Ledger {
     kinds: Vec<LimitKind>,
     /// The indexes of limits that count a cost.
     costing: Vec<usize>,
-    unclaimed: u32,
+    unclaimed: Reserved,
     meter: UsageMeter,
-}
-
-/// Requests reserved for one call.
-#[derive(Debug, Default)]
-pub struct Reservation {
-    keys: Vec<LimitKey>,
-    left: u32,
 }
 
 /// A window, and its slices that a request used up.
@@ -85,7 +81,8 @@ impl Budget {
             unstated: HashSet::new(),
             windows: HashMap::new(),
             past: HashMap::new(),
-            reserved: HashMap::new(),
+            reserved: Reservations::default(),
+            admitted: HashMap::new(),
             owners: HashMap::new(),
             waiters: Waiters::default(),
             offset: WallOffset::default(),
@@ -138,7 +135,19 @@ impl Budget {
             .collect();
         for ledger in gone {
             // The reservation of calls that are not open yet. An open call returns its own.
-            self.remove_reserved(&ledger.keys, ledger.unclaimed);
+            self.reserved.remove(&ledger.keys, ledger.unclaimed);
+        }
+        let mut longest: HashMap<&LimitKey, u64> = HashMap::new();
+        for destination in destinations {
+            let own = destination.limits.iter().map(|limit| &limit.key);
+            for key in own.chain([&destination.own_key]) {
+                let ms = longest.entry(key).or_default();
+                *ms = destination.max_retry_after_ms.max(*ms);
+            }
+        }
+        self.admitted.retain(|key, _| longest.contains_key(key));
+        for (key, ms) in longest {
+            self.book.close_no_longer(key, now.plus_ms(ms));
         }
         for destination in destinations {
             self.configure_owner(destination, now);
@@ -182,12 +191,12 @@ impl Budget {
                 return;
             }
             Some(ledger) => ledger.unclaimed,
-            None => 0,
+            None => Reserved::default(),
         };
         if let Some(old) = self.owners.remove(&destination.owner) {
-            self.remove_reserved(&old.keys, unclaimed);
+            self.reserved.remove(&old.keys, unclaimed);
         }
-        self.add_reserved(&keys, unclaimed);
+        self.reserved.add(&keys, unclaimed);
         let mut meter = UsageMeter::new(&kinds, &costing, now, self.offset);
         if let Some((_, until)) = self.book.closed(&keys, now) {
             meter.closed(now, until);
@@ -210,10 +219,16 @@ impl Budget {
         owner: Owner,
         shares: &[Charge],
         now: Mono,
+        passes_closures: bool,
     ) -> Result<(Acquisition, Vec<WindowUse>), Refusal> {
-        let draw = self.book.try_acquire(shares, now)?;
+        let draw = if passes_closures {
+            self.book.try_acquire_for_check(shares, now)?
+        } else {
+            self.book.try_acquire(shares, now)?
+        };
         let mut used = Vec::new();
         for Charge { key, units } in shares {
+            *self.admitted.entry(key.clone()).or_default() += 1;
             if self.is_window(key)
                 && let Some(slices) = self.windows.get_mut(key)
             {
@@ -270,6 +285,32 @@ impl Budget {
         self.note_closure(key, until, now);
     }
 
+    /// Ends a closure, and forgets what the destination reported about the limit.
+    pub fn reopen(&mut self, key: &LimitKey, now: Mono) {
+        self.book.reopen(key, now);
+        for ledger in self
+            .owners
+            .values_mut()
+            .filter(|ledger| ledger.keys.contains(key))
+        {
+            let end = self.book.closed(&ledger.keys, now);
+            ledger
+                .meter
+                .reopened(now, end.map_or(now, |(_, until)| until));
+        }
+    }
+
+    /// Until when a limit is closed.
+    pub fn closed(&self, key: &LimitKey, now: Mono) -> Option<Mono> {
+        let closed = self.book.closed(std::slice::from_ref(key), now);
+        closed.map(|(_, until)| until)
+    }
+
+    /// Requests that a limit admitted since the start.
+    pub fn admitted(&self, key: &LimitKey) -> u64 {
+        self.admitted.get(key).copied().unwrap_or(0)
+    }
+
     fn note_closure(&mut self, key: &LimitKey, until: Mono, now: Mono) {
         for ledger in self
             .owners
@@ -288,10 +329,12 @@ impl Budget {
         limit: Option<u64>,
         remaining: Option<u64>,
         reset_ms: Option<u64>,
+        most_ms: u64,
         now: Mono,
     ) -> Option<Mono> {
         let before = self.book.closed(std::slice::from_ref(key), now);
-        self.book.observe(key, limit, remaining, reset_ms, now);
+        self.book
+            .observe(key, limit, remaining, reset_ms, most_ms, now);
         let (key, until) = self.book.closed(std::slice::from_ref(key), now)?;
         self.note_closure(&key, until, now);
         before
@@ -309,6 +352,10 @@ impl Budget {
         shares
             .iter()
             .filter(move |share| self.is_window(&share.key) && lacks(share))
+    }
+
+    fn is_concurrency(&self, key: &LimitKey) -> bool {
+        matches!(self.kinds.get(key), Some(LimitKind::Concurrency { .. }))
     }
 
     fn is_window(&self, key: &LimitKey) -> bool {
@@ -334,9 +381,10 @@ impl Budget {
         let Some(ledger) = self.owners.get_mut(&owner) else {
             return;
         };
-        ledger.unclaimed = ledger.unclaimed.saturating_add(requests);
+        let call = Reserved::call(requests);
+        ledger.unclaimed.add(call);
         let keys = ledger.keys.clone();
-        self.add_reserved(&keys, requests);
+        self.reserved.add(&keys, call);
     }
 
     /// Returns the reservation of a call that is not opened after all.
@@ -344,10 +392,10 @@ impl Budget {
         let Some(ledger) = self.owners.get_mut(&owner) else {
             return;
         };
-        let requests = requests.min(ledger.unclaimed);
-        ledger.unclaimed -= requests;
+        let returned = Reserved::call(requests).at_most(ledger.unclaimed);
+        ledger.unclaimed.remove(returned);
         let keys = ledger.keys.clone();
-        self.remove_reserved(&keys, requests);
+        self.reserved.remove(&keys, returned);
     }
 
     /// Moves the reservation to the opened call, and reserves missing requests now.
@@ -355,29 +403,28 @@ impl Budget {
         let Some(ledger) = self.owners.get_mut(&owner) else {
             return Reservation::default();
         };
-        let claimed = requests.min(ledger.unclaimed);
-        ledger.unclaimed -= claimed;
+        let left = Reserved::call(requests);
+        let claimed = left.at_most(ledger.unclaimed);
+        ledger.unclaimed.remove(claimed);
         let keys = ledger.keys.clone();
-        self.add_reserved(&keys, requests - claimed);
-        Reservation {
-            keys,
-            left: requests,
-        }
+        let mut missing = left;
+        missing.remove(claimed);
+        self.reserved.add(&keys, missing);
+        Reservation { keys, left }
     }
 
     /// A request of the call was sent and needs no reservation any more.
     pub fn spend(&mut self, reservation: &mut Reservation) {
-        if reservation.left > 0 {
-            reservation.left -= 1;
-            self.remove_reserved(&reservation.keys, 1);
-        }
+        let sent = Reserved::call(1).at_most(reservation.left);
+        reservation.left.remove(sent);
+        self.reserved.remove(&reservation.keys, sent);
     }
 
     /// A call ended. Returns whether its reservation had requests left.
     pub fn release(&mut self, reservation: &mut Reservation) -> bool {
         let left = std::mem::take(&mut reservation.left);
-        self.remove_reserved(&reservation.keys, left);
-        left > 0
+        self.reserved.remove(&reservation.keys, left);
+        !left.is_empty()
     }
 
     /// What admission may still plan for an owner.
@@ -394,7 +441,12 @@ impl Budget {
             let room = self
                 .book
                 .headroom(std::slice::from_ref(key), now, horizon_ms);
-            let set_aside = self.reserved.get(key).copied().unwrap_or(0);
+            let reserved = self.reserved.of(key);
+            let set_aside = if self.is_concurrency(key) {
+                reserved.calls
+            } else {
+                reserved.requests
+            };
             let requests = self.requests_in(key, room.units);
             // A request that costs more than the free units is still admitted when it waits for
             // them.
@@ -454,10 +506,7 @@ impl Budget {
     /// When the limit has room for one request more than the reserved ones, at most a day from now.
     /// [`Mono::FAR`]: when a request ends.
     fn beyond(&self, key: &LimitKey, set_aside: u32, now: Mono, horizon_ms: u64) -> Mono {
-        if matches!(
-            self.kinds.get(key),
-            None | Some(LimitKind::Concurrency { .. })
-        ) {
+        if !self.kinds.contains_key(key) || self.is_concurrency(key) {
             return Mono::FAR;
         }
         let enough = |ms| {
@@ -492,8 +541,12 @@ impl Budget {
     }
 
     /// The limit that has no room now, and until when.
-    pub fn refusal(&self, shares: &[Charge], now: Mono) -> Option<Refusal> {
-        self.book.refusal(shares, now)
+    pub fn refusal(&self, shares: &[Charge], now: Mono, passes_closures: bool) -> Option<Refusal> {
+        if passes_closures {
+            self.book.refusal_of_check(shares, now)
+        } else {
+            self.book.refusal(shares, now)
+        }
     }
 
     /// Whether only its limits keep an owner's jobs from being sent.
@@ -511,24 +564,6 @@ impl Budget {
             possible: meter.possible(),
             used: meter.used(),
         })
-    }
-
-    fn add_reserved(&mut self, keys: &[LimitKey], requests: u32) {
-        for key in keys.iter().filter(|_| requests > 0) {
-            let reserved = self.reserved.entry(key.clone()).or_default();
-            *reserved = reserved.saturating_add(requests);
-        }
-    }
-
-    fn remove_reserved(&mut self, keys: &[LimitKey], requests: u32) {
-        for key in keys {
-            if let Some(reserved) = self.reserved.get_mut(key) {
-                *reserved = reserved.saturating_sub(requests);
-                if *reserved == 0 {
-                    self.reserved.remove(key);
-                }
-            }
-        }
     }
 }
 
@@ -553,20 +588,4 @@ fn indexes<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn repeated_observation_is_stored_once() {
-        let mut budget = Budget::new(Guard {
-            rate_share: 0.0,
-            edge_ms: 0,
-            reach_ms: 0,
-        });
-        let (key, now) = (LimitKey::new("own"), Mono(1_000_000));
-        let mut closes = |reset_ms| budget.observe(&key, None, Some(0), Some(reset_ms), now);
-        assert_eq!(closes(600_000), Some(now.plus_ms(600_000)));
-        assert_eq!((closes(600_010), closes(1000)), (None, None));
-        assert_eq!(closes(602_000), Some(now.plus_ms(602_000)));
-    }
-}
+mod tests;

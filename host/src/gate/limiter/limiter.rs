@@ -102,17 +102,31 @@ impl Limiter {
         self.store.close_limit(&key.0, until, reason).await
     }
 
-    /// Applies what the destination says about a limit. A closure is in force at once and stored
-    /// soon.
+    /// Reopens a limit, durably, and wakes everything that waits for it.
+    pub async fn reopen(&self, key: &LimitKey) -> Result<(), StoreError> {
+        // The store first: a limit that reopens only until the next restart would surprise.
+        self.store.reopen_limit(&key.0).await?;
+        self.budget().reopen(key, self.clock.mono());
+        self.freed.notify_waiters();
+        self.headroom_changed.notify_one();
+        Ok(())
+    }
+
+    /// Applies what the destination says about a limit, for at most `most_ms`. A closure is in
+    /// force at once and stored soon.
     pub fn observe(
         self: &Arc<Self>,
         key: &LimitKey,
         limit: Option<u64>,
         remaining: Option<u64>,
         reset_ms: Option<u64>,
+        most_ms: u64,
     ) {
         let now = self.clock.mono();
-        let Some(until) = self.budget().observe(key, limit, remaining, reset_ms, now) else {
+        let closed = self
+            .budget()
+            .observe(key, limit, remaining, reset_ms, most_ms, now);
+        let Some(until) = closed else {
             return;
         };
         let (limiter, key, until) = (Arc::clone(self), key.clone(), self.clock.wall_of(until));

@@ -2,7 +2,9 @@
 
 pub(super) mod acquire;
 pub(super) mod budget;
+pub(super) mod limit_report;
 pub(super) mod limiter;
+pub(super) mod reservations;
 mod timer;
 pub(super) mod usage;
 mod waiters;

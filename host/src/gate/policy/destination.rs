@@ -29,6 +29,10 @@ pub struct Destination {
     pub request_timeout_ms: u64,
     /// The largest response in bytes; 0: the gate's default. The gate's own bound always applies.
     pub max_response_bytes: u64,
+    /// What the destination says about time counts for at most this long, in milliseconds.
+    pub max_retry_after_ms: u64,
+    /// Its requests pass closed limits, to check whether they may reopen.
+    pub passes_closures: bool,
 }
 
 /// A limit and the key that counts it.
@@ -87,6 +91,22 @@ impl Destination {
         self.limits
             .iter()
             .filter(|limit| limit.operations.is_empty())
+    }
+
+    /// The same destination for a check that a person asked for.
+    pub fn past_closures(&self) -> Self {
+        Self {
+            passes_closures: true,
+            ..self.clone()
+        }
+    }
+
+    /// The keys of the limits that every request counts against: a request that passes shows that
+    /// the destination no longer closes them.
+    pub fn common_keys(&self) -> impl Iterator<Item = &LimitKey> {
+        self.common_limits()
+            .map(|limit| &limit.key)
+            .chain([&self.own_key])
     }
 
     /// The keys of all limits with this name, whichever document defines them. The own key if there

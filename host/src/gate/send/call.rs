@@ -17,7 +17,7 @@ use crate::gate::credentials::placeholders::{self, CredentialError, Placeholders
 use crate::gate::credentials::sign::{self, SignRequest};
 use crate::gate::credentials::substitute::ResolvedSecrets;
 use crate::gate::exchange::{Exchange, OutgoingRequest, Response, SendError};
-use crate::gate::limiter::budget::Reservation;
+use crate::gate::limiter::reservations::Reservation;
 use crate::gate::policy::destination::Destination;
 use crate::vault::SecretInput;
 
@@ -209,11 +209,19 @@ impl CallGate {
         reset_ms: Option<u64>,
     ) {
         for key in self.context.destination.buckets(bucket) {
-            self.context
-                .gate
-                .limiter
-                .observe(key, limit, remaining, reset_ms);
+            self.context.gate.limiter.observe(
+                key,
+                limit,
+                remaining,
+                reset_ms,
+                self.longest_wait_ms(),
+            );
         }
+    }
+
+    /// The longest wait that the destination can ask for, in milliseconds.
+    pub fn longest_wait_ms(&self) -> u64 {
+        self.context.destination.max_retry_after_ms
     }
 
     /// What left the host so far. A request in flight that left counts as unanswered.

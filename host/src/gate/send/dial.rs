@@ -88,7 +88,13 @@ pub async fn dial(call: &CallContext, request: PreparedRequest) -> Result<RawRes
     let owner = call.destination.owner;
     let acquired = gate
         .limiter
-        .acquire(owner, &shares, &call.reservation, call.deadline)
+        .acquire(
+            owner,
+            &shares,
+            &call.reservation,
+            call.deadline,
+            call.destination.passes_closures,
+        )
         .await;
     let started = gate.clock.mono();
     let channel = call.destination.channel.as_ref();

@@ -11,25 +11,40 @@ use crate::gate::limiter::budget::Headroom;
 async fn headroom_excludes_reservations_until_they_are_returned() {
     let house = House::new().await;
     let server = Server::start(&house.clock, |_| Reply::ok("")).await;
-    let gate = house
-        .gate(vec![limited(destination(&[&server.url("")]), &[SLOTS])])
-        .await;
-    assert_eq!(gate.headroom(OWNER).calls, 8);
-    gate.reserve(OWNER, 5);
-    assert_eq!(gate.headroom(OWNER).calls, 3);
-    let call = gate.open_call(
-        gate.destination(OWNER).unwrap(),
-        1,
-        house.clock.mono().plus_ms(LONG_MS),
-        5,
-    );
-    assert_eq!(gate.headroom(OWNER).calls, 3);
-    call.send(get(&server.url("/"))).await.unwrap();
-    assert_eq!(gate.headroom(OWNER).calls, 4);
-    call.close();
-    assert_eq!(gate.headroom(OWNER).calls, 8);
-    gate.headroom_changed().notified().await;
-    gate.reserve(OWNER, 8);
+    let hour = LimitKind::Window {
+        max: 8,
+        window_ms: 3_600_000,
+    };
+    // Of a window, a call takes its requests; of a concurrency limit, one slot.
+    for (kind, left, sent, closed) in [(hour, [3, 3], 3, 7), (SLOTS, [7, 7], 8, 8)] {
+        let gate = house
+            .gate(vec![limited(destination(&[&server.url("")]), &[kind])])
+            .await;
+        assert_eq!(gate.headroom(OWNER).calls, 8);
+        gate.reserve(OWNER, 5);
+        assert_eq!(gate.headroom(OWNER).calls, left[0]);
+        let call = gate.open_call(
+            gate.destination(OWNER).unwrap(),
+            1,
+            house.clock.mono().plus_ms(LONG_MS),
+            5,
+        );
+        assert_eq!(gate.headroom(OWNER).calls, left[1]);
+        call.send(get(&server.url("/"))).await.unwrap();
+        assert_eq!(gate.headroom(OWNER).calls, sent);
+        call.close();
+        assert_eq!(gate.headroom(OWNER).calls, closed);
+        gate.headroom_changed().notified().await;
+    }
+}
+
+#[tokio::test]
+async fn headroom_names_a_limit_without_free_slots() {
+    let house = House::new().await;
+    let gate = house.gate(vec![limited(destination(&[]), &[SLOTS])]).await;
+    for _ in 0..8 {
+        gate.reserve(OWNER, 1);
+    }
     assert_eq!(
         gate.headroom(OWNER),
         Headroom {
@@ -37,7 +52,9 @@ async fn headroom_excludes_reservations_until_they_are_returned() {
             until: Some(("limit:0".to_owned(), Mono::FAR))
         }
     );
-    gate.unreserve(OWNER, 8);
+    for _ in 0..8 {
+        gate.unreserve(OWNER, 1);
+    }
     drop(gate.open_call(
         gate.destination(OWNER).unwrap(),
         2,
@@ -87,7 +104,10 @@ async fn reservation_of_a_removed_owner_is_freed() {
         ..limited(destination(&[]), &[SLOTS])
     };
     let gate = house.gate(vec![of(OWNER), of(OTHER)]).await;
-    gate.reserve(OTHER, 5);
+    for _ in 0..5 {
+        // A call takes one slot, however many requests it sends one after the other.
+        gate.reserve(OTHER, 50);
+    }
     assert_eq!(gate.headroom(OWNER).calls, 3);
     gate.configure(vec![of(OWNER)]);
     assert_eq!(gate.headroom(OWNER).calls, 8);

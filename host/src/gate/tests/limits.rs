@@ -185,3 +185,74 @@ async fn throttle_closes_every_limit_of_its_name() {
     let keys: Vec<&str> = closed.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys, ["limit:0", "limit:1"]);
 }
+
+#[tokio::test]
+async fn check_passes_a_closed_limit_and_reopens_it() {
+    let house = House::new().await;
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let gate = house
+        .gate(vec![limited(destination(&[&server.url("")]), &[SLOTS])])
+        .await;
+    let until = house.clock.wall().plus_ms(3_600_000);
+    gate.throttle(OWNER, None, until, "429").await.unwrap();
+    gate.throttle(OWNER, Some("bucket-0"), until, "429")
+        .await
+        .unwrap();
+    let deadline = house.clock.mono().plus_ms(LONG_MS);
+    let own = gate.destination(OWNER).unwrap();
+    let check = Arc::new(own.past_closures());
+    let refused = gate.open_call(Arc::clone(&own), 1, deadline, 1);
+    assert!(matches!(
+        refused.send(get(&server.url("/"))).await,
+        Err(SendError::Limited { .. })
+    ));
+    let check = gate.open_call(check, 2, deadline, 1);
+    check.send(get(&server.url("/"))).await.unwrap();
+    assert!(gate.closed_until("limit:0").is_some());
+    gate.reopen_after_check(OWNER).await.unwrap();
+    gate.headroom_changed().notified().await;
+    let call = gate.open_call(own, 3, deadline, 1);
+    call.send(get(&server.url("/"))).await.unwrap();
+    let closed = house.store.closed_limits(house.clock.wall()).await.unwrap();
+    assert_eq!(closed, [], "durably");
+}
+
+#[tokio::test]
+async fn reopening_wakes_a_request_that_waits_at_the_gate() {
+    let house = House::new().await;
+    let server = Server::start(&house.clock, |_| Reply::ok("")).await;
+    let gate = house.gate(vec![destination(&[&server.url("")])]).await;
+    // Inside the call's deadline, so the request waits.
+    let until = house.clock.wall().plus_ms(30_000);
+    gate.throttle(OWNER, None, until, "429").await.unwrap();
+    let call = open(&gate, OWNER);
+    let sending = tokio::spawn({
+        let (call, request) = (call.clone(), get(&server.url("/")));
+        async move { call.send(request).await }
+    });
+    assert!(gate.reopen(&OWNER.to_string()).await.unwrap());
+    sending.await.unwrap().unwrap();
+    assert!(house.clock.wall() < until);
+    assert!(!gate.reopen("unknown").await.unwrap());
+}
+
+#[tokio::test]
+async fn shorter_bound_cuts_a_closure_and_what_a_destination_reports() {
+    let house = House::new().await;
+    let mut owner = destination(&[]);
+    owner.max_retry_after_ms = 24 * 3_600_000;
+    let gate = house.gate(vec![owner.clone()]).await;
+    let key = OWNER.to_string();
+    let minutes = |gate: &Gate| {
+        let until = gate.closed_until(&key).unwrap();
+        (until.since_ms(house.clock.wall()) + 30_000) / 60_000
+    };
+    open(&gate, OWNER).observe(None, None, Some(0), Some(u64::MAX));
+    assert_eq!(minutes(&gate), 24 * 60);
+    owner.max_retry_after_ms = 600_000;
+    gate.configure(vec![owner]);
+    assert_eq!(minutes(&gate), 10);
+    assert!(gate.reopen(&key).await.unwrap());
+    open(&gate, OWNER).observe(None, None, Some(0), Some(u64::MAX));
+    assert_eq!(minutes(&gate), 10);
+}

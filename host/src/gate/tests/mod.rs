@@ -111,6 +111,8 @@ fn destination(grants: &[&str]) -> Destination {
         auth: None,
         request_timeout_ms: 0,
         max_response_bytes: 0,
+        max_retry_after_ms: 3_600_000,
+        passes_closures: false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! version nor on the engine.
 
 use egression_core::domain::action::Action;
+use egression_core::scheduler::PackingRule;
 use egression_core::time::Wall;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,6 +72,25 @@ pub struct TypeSupport {
     pub example: String,
     /// Where bodies contain references to other objects.
     pub references: Vec<ReferencePointer>,
+}
+
+impl TypeSupport {
+    /// How calls of this type are packed; at most `most` items in a call.
+    pub fn packing(&self, most: u32) -> PackingRule {
+        PackingRule {
+            max_items: self.max_items.min(most).max(1),
+            max_in_flight: self.max_in_flight,
+            max_wait_ms: self.max_wait_ms,
+            mixed_actions: self.mixed_actions,
+            full_items: self.max_items.max(1),
+            requests_per_call: self.requests_per_call.max(1),
+        }
+    }
+
+    /// Estimated requests of a call with this many items.
+    pub fn requests(&self, items: usize) -> u32 {
+        self.packing(u32::MAX).requests(items)
+    }
 }
 
 /// The format of a body.

@@ -52,6 +52,21 @@ impl Store {
         .await
     }
 
+    /// Reopens a limit.
+    pub async fn reopen_limit(&self, key: &str) -> Result<(), StoreError> {
+        let key = key.to_owned();
+        self.write(1, move |tx| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM closed_until WHERE limit_key = $1")
+                    .bind(key)
+                    .execute(&mut tx.conn)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// Leases `units` of a window before they are used; durable when this returns.
     ///
     /// # Errors [`StoreError::Database`] if the slice is leased already.

@@ -3,6 +3,8 @@
 mod auth_failures;
 mod capacity;
 mod faults;
+mod limit_closures;
+mod limit_use;
 mod limits;
 mod lost_answers;
 mod retries;

@@ -2,6 +2,7 @@
 //! it.
 
 pub mod catalogue;
+pub mod delaying_proxy;
 pub mod faulty_source;
 mod harness_host;
 pub mod recording_destination;

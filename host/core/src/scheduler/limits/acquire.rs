@@ -44,6 +44,23 @@ impl LimitBook {
         if let Some(refusal) = self.refusal(charges, now) {
             return Err(refusal);
         }
+        Ok(self.take(charges, now))
+    }
+
+    /// The same for a check whether closed limits may reopen: it passes them.
+    pub fn try_acquire_for_check(
+        &mut self,
+        charges: &[Charge],
+        now: Mono,
+    ) -> Result<Acquisition, Refusal> {
+        let now = self.pass(now);
+        match self.refusal_of_check(charges, now) {
+            Some(refusal) => Err(refusal),
+            None => Ok(self.take(charges, now)),
+        }
+    }
+
+    fn take(&mut self, charges: &[Charge], now: Mono) -> Acquisition {
         let mut from = Vec::with_capacity(charges.len());
         for (i, charge) in charges.iter().enumerate() {
             if charges[..i].iter().any(|earlier| earlier.key == charge.key) {
@@ -54,7 +71,7 @@ impl LimitBook {
                 from.push((charge.clone(), entry.generation));
             }
         }
-        Ok(Acquisition { at: now, from })
+        Acquisition { at: now, from }
     }
 
     /// Why such a request is not admitted now; `None`: it is.
@@ -63,6 +80,26 @@ impl LimitBook {
         let wanted = charges.iter().map(|charge| (&charge.key, units_of(charge)));
         self.last_to_open(wanted, now)
             .map(|(key, until)| Refusal { until, key })
+    }
+
+    /// Why such a check, which passes closed limits, is not admitted now.
+    pub fn refusal_of_check(&self, charges: &[Charge], now: Mono) -> Option<Refusal> {
+        let now = now.max(self.latest);
+        let (key, until) = charges
+            .iter()
+            .map(|charge| (&charge.key, self.room(&charge.key, units_of(charge), now)))
+            .max_by_key(|(_, until)| *until)?;
+        (until > now).then(|| Refusal {
+            until,
+            key: key.clone(),
+        })
+    }
+
+    /// When the limit has room, closed or not.
+    fn room(&self, key: &LimitKey, units: u64, now: Mono) -> Mono {
+        self.limits
+            .get(key)
+            .map_or(now, |entry| entry.limit.ready(now, units))
     }
 
     /// The most units that one request can ever take of a limit.
@@ -136,10 +173,7 @@ impl LimitBook {
         now: Mono,
     ) -> Option<(LimitKey, Mono)> {
         let ready = |key: &LimitKey, units: u64| {
-            let room = self
-                .limits
-                .get(key)
-                .map_or(now, |e| e.limit.ready(now, units));
+            let room = self.room(key, units, now);
             self.closed.get(key).map_or(room, |end| room.max(*end))
         };
         let (key, until) = wanted

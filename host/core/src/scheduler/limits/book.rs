@@ -89,6 +89,22 @@ impl LimitBook {
         *end = until.max(*end);
     }
 
+    /// Ends a closure at this instant if it would last longer.
+    pub fn close_no_longer(&mut self, key: &LimitKey, until: Mono) {
+        if let Some(end) = self.closed.get_mut(key) {
+            *end = until.min(*end);
+        }
+    }
+
+    /// Ends a closure, and forgets what the destination reported about the limit.
+    pub fn reopen(&mut self, key: &LimitKey, now: Mono) {
+        let now = self.pass(now);
+        self.closed.remove(key);
+        if let Some(entry) = self.limits.get_mut(key) {
+            entry.limit.reopen(now);
+        }
+    }
+
     /// The longest closure among `keys`.
     pub fn closed(&self, keys: &[LimitKey], now: Mono) -> Option<(LimitKey, Mono)> {
         let now = now.max(self.latest);
@@ -102,21 +118,24 @@ impl LimitBook {
 
     /// Takes over the destination's report of a limit if it is tighter than the host's own count.
     /// A report never widens a limit. `limit` is the size (0 counts as not given), `remaining` the
-    /// requests left, and `reset_ms` the time until all are available again; a window believes at
-    /// most its own length, other limits an hour. If nothing remains of a key that is not defined,
-    /// the key is closed until the reset.
+    /// requests left, and `reset_ms` the time until all are available again. No report counts for
+    /// longer than `most_ms`, nor in a window for longer than the window. If nothing remains of a
+    /// key that is not defined, the key is closed until the reset.
     pub fn observe(
         &mut self,
         key: &LimitKey,
         limit: Option<u64>,
         remaining: Option<u64>,
         reset_ms: Option<u64>,
+        most_ms: u64,
         now: Mono,
     ) {
         let now = self.pass(now);
         if let Some(entry) = self.limits.get_mut(key) {
-            entry.limit.observe(limit, remaining, reset_ms, now);
-        } else if let Some(until) = exhausted_until(remaining, reset_ms, now) {
+            entry
+                .limit
+                .observe(limit, remaining, reset_ms, most_ms, now);
+        } else if let Some(until) = exhausted_until(remaining, reset_ms, most_ms, now) {
             self.close(key.clone(), until);
         }
     }

@@ -8,6 +8,7 @@ use super::kind::{Charge, Guard, LimitKey, LimitKind};
 use crate::time::Mono;
 
 const SECOND: u64 = 1_000_000;
+const HOUR_MS: u64 = 3_600_000;
 
 fn key(text: &str) -> LimitKey {
     LimitKey::new(text)
@@ -213,16 +214,16 @@ fn observations_tighten_every_kind_and_undefined_keys() {
         ("slots", LimitKind::Concurrency { max: 9 }),
     ]);
     let now = Mono(SECOND);
-    book.observe(&keys[0], None, Some(0), Some(700), now);
+    book.observe(&keys[0], None, Some(0), Some(700), HOUR_MS, now);
     assert_eq!(
         book.try_acquire(&charges(&keys), now).unwrap_err().until,
         Mono(1_700_000)
     );
-    book.observe(&keys[1], Some(2), None, None, now);
+    book.observe(&keys[1], Some(2), None, None, HOUR_MS, now);
     assert_eq!(book.headroom(&keys[1..], now, 0).units, 2);
-    book.observe(&key("own"), Some(5), Some(1), Some(700), now);
+    book.observe(&key("own"), Some(5), Some(1), Some(700), HOUR_MS, now);
     assert_eq!(book.closed(&[key("own")], now), None);
-    book.observe(&key("own"), None, Some(0), Some(u64::MAX), now);
+    book.observe(&key("own"), None, Some(0), Some(u64::MAX), HOUR_MS, now);
     assert_eq!(
         book.closed(&[key("own")], now),
         Some((key("own"), Mono(3601 * SECOND)))
@@ -257,4 +258,83 @@ fn window_keeps_its_uses_when_its_anchor_changes() {
         "the answers belong to another limit"
     );
     assert_eq!(book.headroom(&keys, Mono(60 * SECOND), 0).units, 10);
+}
+
+#[test]
+fn reopening_ends_closures_and_reports() {
+    let day = LimitKind::FixedWindow {
+        max: 10,
+        window_ms: 86_400_000,
+        anchor: crate::time::Wall(0),
+    };
+    let spaced = LimitKind::MinInterval { interval_ms: 10 };
+    let (mut book, keys) = book(&[
+        ("day", day),
+        ("spaced", spaced),
+        ("window", WINDOW),
+        ("slots", LimitKind::Concurrency { max: 9 }),
+    ]);
+    let now = Mono(100 * SECOND);
+    for key in &keys {
+        book.observe(key, Some(1), Some(0), Some(86_300_000), HOUR_MS, now);
+        book.close(key.clone(), now.plus_ms(HOUR_MS));
+    }
+    assert_eq!(book.headroom(&keys, now, 0).units, 0);
+    for key in &keys {
+        book.reopen(key, now);
+    }
+    assert_eq!(
+        keys.iter()
+            .map(|key| book.headroom(std::slice::from_ref(key), now, 0).units)
+            .collect::<Vec<_>>(),
+        [10, 1, 3, 9]
+    );
+}
+
+#[test]
+fn report_closes_no_limit_for_longer_than_allowed() {
+    let day = |anchor| LimitKind::FixedWindow {
+        max: 10,
+        window_ms: 86_400_000,
+        anchor: crate::time::Wall(anchor),
+    };
+    let sliding = LimitKind::Window {
+        max: 10,
+        window_ms: 86_400_000,
+    };
+    let spaced = LimitKind::MinInterval { interval_ms: 10 };
+    let (mut book, keys) = book(&[("day", day(0)), ("sliding", sliding), ("spaced", spaced)]);
+    let now = Mono(100 * SECOND);
+    for key in &keys {
+        book.observe(key, None, Some(0), Some(86_300_000), HOUR_MS, now);
+        let refused = book.refusal(&charges(std::slice::from_ref(key)), now);
+        assert_eq!(
+            refused.map(|r| r.until),
+            Some(now.plus_ms(HOUR_MS)),
+            "{key}"
+        );
+        let later = now.plus_ms(HOUR_MS);
+        assert_eq!(
+            book.refusal(&charges(std::slice::from_ref(key)), later),
+            None,
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn shorter_bound_shortens_a_closure() {
+    let (mut book, mut keys) = book(&[]);
+    keys.push(key("own"));
+    book.close(key("own"), Mono(100 * SECOND));
+    book.close_no_longer(&keys[0], Mono(200 * SECOND));
+    assert_eq!(
+        book.closed(&keys, Mono(0)),
+        Some((key("own"), Mono(100 * SECOND)))
+    );
+    book.close_no_longer(&keys[0], Mono(3 * SECOND));
+    assert_eq!(
+        book.closed(&keys, Mono(0)),
+        Some((key("own"), Mono(3 * SECOND)))
+    );
 }

@@ -82,6 +82,11 @@ impl Concurrency {
         self.observed_max = limit.filter(|l| *l > 0).or(self.observed_max);
     }
 
+    /// Forgets what the destination reported.
+    pub(super) const fn reopen(&mut self) {
+        self.observed_max = None;
+    }
+
     pub(super) fn free(&self) -> u64 {
         self.observed_max
             .map_or(self.max, |m| m.min(self.max))

@@ -33,8 +33,18 @@ pub(super) struct FixedWindow {
     /// By window; those before the oldest that a request may still be in are forgotten.
     used: BTreeMap<i64, u64>,
     in_flight: InFlight,
+    /// Uses that the destination reported beyond the host's own. They are part of `used`.
+    foreign: Option<Foreign>,
     /// A smaller maximum that the destination reported.
     observed_max: Option<u64>,
+}
+
+/// Uses of one window that the host did not make.
+#[derive(Clone, Copy, Debug)]
+struct Foreign {
+    window: i64,
+    count: u64,
+    until: Mono,
 }
 
 /// Where the windows begin and end, in microseconds.
@@ -87,6 +97,7 @@ impl FixedWindow {
             newest: i64::MIN,
             used: BTreeMap::new(),
             in_flight: InFlight::new(guard.reach_ms),
+            foreign: None,
             observed_max: None,
         }
     }
@@ -110,6 +121,7 @@ impl FixedWindow {
         if shape != self.shape {
             let used = self.used.values().copied().max().unwrap_or(0);
             self.shape = shape;
+            self.foreign = None;
             self.newest = self.last(now);
             self.used = (self.first_kept(now)..=self.newest)
                 .map(|number| (number, used))
@@ -161,7 +173,10 @@ impl FixedWindow {
             .rev()
             .find(|(_, used)| **used > allowed);
         full.map_or(now, |(number, _)| {
-            windows.opens(number.saturating_add(1)).max(now)
+            windows
+                .opens(number.saturating_add(1))
+                .min(windows.foreign_ends(*number))
+                .max(now)
         })
     }
 
@@ -220,6 +235,7 @@ impl FixedWindow {
         limit: Option<u64>,
         remaining: Option<u64>,
         reset_ms: Option<u64>,
+        most_ms: u64,
         now: Mono,
     ) {
         self.reckon(now);
@@ -251,7 +267,42 @@ impl FixedWindow {
         }
         let used_there = self.max_now().saturating_sub(remaining);
         let used = self.used.entry(number).or_default();
-        *used = used_there.max(*used);
+        let count = used_there.saturating_sub(*used);
+        *used += count;
+        if count > 0 {
+            let known = self.foreign.filter(|known| known.window == number);
+            self.foreign = Some(Foreign {
+                window: number,
+                count: count + known.map_or(0, |known| known.count),
+                until: now.plus_ms(most_ms),
+            });
+        }
+    }
+
+    /// Forgets what the destination reported.
+    pub(super) fn reopen(&mut self, now: Mono) {
+        self.reckon(now);
+        self.observed_max = None;
+        self.forget_foreign();
+    }
+
+    fn forget_foreign(&mut self) {
+        if let Some(foreign) = self.foreign.take()
+            && let Some(used) = self.used.get_mut(&foreign.window)
+        {
+            *used = used.saturating_sub(foreign.count);
+        }
+    }
+
+    /// When this window loses uses because a report counts no longer.
+    fn foreign_ends(&self, number: i64) -> Mono {
+        self.foreign
+            .filter(|foreign| foreign.window == number)
+            .map_or(Mono::FAR, |foreign| foreign.until)
+    }
+
+    fn foreign_is_over(&self, now: Mono) -> bool {
+        self.foreign.is_some_and(|foreign| foreign.until <= now)
     }
 
     fn max_now(&self) -> u64 {
@@ -288,6 +339,7 @@ impl FixedWindow {
         if last <= self.newest
             && !self.is_ahead(last)
             && self.in_flight.oldest_overdue(now).is_none()
+            && !self.foreign_is_over(now)
         {
             return Cow::Borrowed(self);
         }
@@ -303,6 +355,9 @@ impl FixedWindow {
             self.in_flight.overdue(now);
         }
         self.begin(now);
+        if self.foreign_is_over(now) {
+            self.forget_foreign();
+        }
         let first = self.first(now).min(self.newest);
         self.used.retain(|number, _| *number >= first);
     }
@@ -478,24 +533,24 @@ mod tests {
     fn foreign_uses_count_in_the_reported_window() {
         let mut window = a_day(Guard::NONE);
         let before = MIDNIGHT.minus_ms(1000);
-        window.observe(None, Some(3), None, before);
+        window.observe(None, Some(3), None, DAY_MS, before);
         assert_eq!(window.available(before, before), 3);
-        window.observe(None, Some(9), Some(1000), before);
+        window.observe(None, Some(9), Some(1000), DAY_MS, before);
         assert_eq!(
             window.available(before, before),
             3,
             "an observation never opens"
         );
         let after = MIDNIGHT.plus_ms(1000);
-        window.observe(None, Some(0), None, after);
+        window.observe(None, Some(0), None, DAY_MS, after);
         assert_eq!(
             window.available(after, after),
             10,
             "the answer may be of yesterday"
         );
-        window.observe(None, Some(2), Some(DAY_MS - 1000), after);
+        window.observe(None, Some(2), Some(DAY_MS - 1000), DAY_MS, after);
         assert_eq!(window.available(after, after), 2);
-        window.observe(Some(1), None, None, after);
+        window.observe(Some(1), None, None, DAY_MS, after);
         assert_eq!(window.ready(after, 1), MIDNIGHT.plus_ms(DAY_MS));
     }
 }

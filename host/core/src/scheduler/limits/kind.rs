@@ -88,9 +88,10 @@ impl Charge {
 pub struct Guard {
     /// The share of a token bucket's rate that is not used, from 0 to 0.9.
     pub rate_share: f64,
-    /// The assumed spread in milliseconds between an acquisition and its arrival. It lengthens
-    /// windows and intervals (a fixed window at both ends), and reduces a bucket's burst by the
-    /// requests that arrive in it, down to 1.
+    /// The longest assumed time in milliseconds between an acquisition and its arrival. Until its
+    /// answer shows less, the last request of an interval, or of a bucket without the burst for it,
+    /// is assumed to take so long. It reduces a bucket's burst by the requests that arrive in it,
+    /// and lengthens a fixed window at both ends, any other by at most a hundredth.
     pub edge_ms: u64,
     /// How long, in milliseconds, a request without an answer may still arrive. Until then it keeps
     /// its place in a bucket's burst, and a window counts it from its answer on.
@@ -104,25 +105,6 @@ impl Guard {
         edge_ms: 0,
         reach_ms: 0,
     };
-
-    /// Whether a limit of this kind is kept whatever the spread of arrivals inside `edge_ms`. Only
-    /// a token bucket whose burst is smaller than 1 and what arrives in `edge_ms` is not: there is
-    /// no burst to cut, so requests that bunch up on the way can break it. A larger burst, or a
-    /// smaller edge where the way is short, covers it.
-    pub fn covers(&self, kind: LimitKind) -> bool {
-        match kind {
-            LimitKind::TokenBucket {
-                rate,
-                per_ms,
-                burst,
-            } => {
-                let per_ms = u128::from(per_ms.max(1));
-                (u128::from(burst.max(1)) - 1) * per_ms
-                    >= u128::from(rate) * u128::from(self.edge_ms)
-            }
-            _ => true,
-        }
-    }
 
     pub(super) fn share_ppm(&self) -> u32 {
         const MILLION: f64 = 1_000_000.0;

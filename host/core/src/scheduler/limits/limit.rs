@@ -153,7 +153,18 @@ impl Limit {
             Self::Window(window) => window.answered(drawn, now, units),
             Self::Fixed(fixed) => fixed.answered(drawn, now, units),
             Self::Concurrency(slots) => slots.answered(),
-            Self::MinInterval(_) => {}
+            Self::MinInterval(spacing) => spacing.answered(drawn, now),
+        }
+    }
+
+    /// Forgets what the destination reported about it.
+    pub(super) fn reopen(&mut self, now: Mono) {
+        match self {
+            Self::Bucket(bucket) => bucket.reopen(),
+            Self::Window(window) => window.reopen(),
+            Self::Fixed(fixed) => fixed.reopen(now),
+            Self::Concurrency(slots) => slots.reopen(),
+            Self::MinInterval(spacing) => spacing.reopen(),
         }
     }
 
@@ -174,17 +185,21 @@ impl Limit {
         limit: Option<u64>,
         remaining: Option<u64>,
         reset_ms: Option<u64>,
+        most_ms: u64,
         now: Mono,
     ) {
         match self {
             Self::Bucket(bucket) => bucket.observe(limit, remaining, now),
-            Self::Window(window) => window.observe(limit, remaining, reset_ms, now),
-            Self::Fixed(fixed) => fixed.observe(limit, remaining, reset_ms, now),
+            Self::Window(window) => {
+                let reset_ms = reset_ms.map_or(most_ms, |ms| ms.min(most_ms));
+                window.observe(limit, remaining, Some(reset_ms), now);
+            }
+            Self::Fixed(fixed) => fixed.observe(limit, remaining, reset_ms, most_ms, now),
             Self::Concurrency(slots) => {
                 slots.observe(limit);
             }
             Self::MinInterval(spacing) => {
-                if let Some(until) = exhausted_until(remaining, reset_ms, now) {
+                if let Some(until) = exhausted_until(remaining, reset_ms, most_ms, now) {
                     spacing.defer(until);
                 }
             }

@@ -2,9 +2,25 @@
 //! concurrency, minimum interval. The first three count requests or their costs.
 //!
 //! Requests that [`LimitBook`] admits keep every limit as the destination counts it, even if each
-//! request arrives up to the guard's edge after it was acquired ([`Guard::covers`] tells for which
-//! buckets). This also holds for requests that travel for the guard's reach, unless more of them
-//! are in flight than a bucket's burst holds. Several limits apply at once and all must admit.
+//! request arrives up to the guard's edge after it was acquired. For windows, and for buckets with
+//! a burst for all requests in flight, this also holds up to the guard's reach. Several limits
+//! apply at once and all must admit.
+//!
+//! Each kind needs another guard. The edge is the longest delay on the way that is assumed; an
+//! answer shows that its request was faster.
+//!
+//! - A token bucket breaks if requests of different seconds arrive together. It uses 98 % of the
+//!   rate, and the burst less what comes in an edge and what is in flight. If the burst is too
+//!   small for that, each token waits until the last request has arrived.
+//! - A window breaks if a request arrives in a later window than it left in. A request counts from
+//!   its answer on. The window is a hundredth longer, by the edge at most.
+//! - A fixed window breaks in the same way, but only at the instants between two windows. A request
+//!   counts in each window that it may arrive in, and an edge around it.
+//! - Concurrency needs no guard: a slot is in use until the answer.
+//! - A minimum interval breaks if a late request arrives just before the next one. The interval
+//!   begins when the last request has arrived: at its answer, or an edge after it left.
+//!
+//!
 //! State is kept in integers, so nothing drifts over days. A `now` that is earlier than a previous
 //! one counts as the previous one: a clock that steps back opens nothing.
 //!
@@ -19,11 +35,15 @@ mod concurrency;
 mod fixed_window;
 mod in_flight;
 mod kind;
+mod last_request;
 mod limit;
 mod min_interval;
 mod observation;
 mod rolling_max;
+mod round_trips;
 mod sliding_window;
+#[cfg(test)]
+mod strict_tests;
 #[cfg(test)]
 mod tests;
 mod token_bucket;

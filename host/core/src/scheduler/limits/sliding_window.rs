@@ -2,9 +2,11 @@
 //! one, or as many as it costs.
 //!
 //! At most `max` uses are kept with their instants, those of one instant together. Running totals
-//! make every question a binary search. The guard lengthens the window: two arrivals are at least
-//! as far apart as their acquisitions minus the edge. A request in flight counts, too. Its instant
-//! is that of its answer, the latest at which it can have arrived.
+//! make every question a binary search. A request in flight counts. Once it is answered, it counts
+//! from the latest instant at which it can have arrived: that of its answer, or an earlier one if
+//! recent round trips show it. So the guard lengthens the window only for the difference of the two
+//! clocks, by the edge and at most by a hundredth. If the guard has no reach, requests count from
+//! their acquisition, and the window is longer by the whole edge.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -13,7 +15,11 @@ use super::in_flight::InFlight;
 use super::kind::Guard;
 use super::observation::STALE_US;
 use super::rolling_max::RollingMax;
+use super::round_trips::RoundTrips;
 use crate::time::Mono;
+
+/// The share of a window by which the clocks may differ.
+const CLOCK_SHARE: u64 = 100;
 
 #[derive(Clone, Copy, Debug)]
 struct Use {
@@ -40,6 +46,7 @@ pub(super) struct SlidingWindow {
     /// Those of them that are not in `uses` any more.
     forgotten: u64,
     in_flight: InFlight,
+    trips: RoundTrips,
     /// The highest recent use of the host itself.
     busiest: RollingMax,
     foreign: Option<Foreign>,
@@ -58,6 +65,7 @@ impl SlidingWindow {
             total: 0,
             forgotten: 0,
             in_flight: InFlight::default(),
+            trips: RoundTrips::new(),
             busiest: RollingMax::new(STALE_US),
             foreign: None,
             observed_max: None,
@@ -70,7 +78,13 @@ impl SlidingWindow {
     pub(super) fn reshape(&mut self, max: u32, window_ms: u64, guard: Guard) {
         self.max = u64::from(max);
         self.edge_us = guard.edge_ms.saturating_mul(1000);
-        self.length_us = window_ms.saturating_mul(1000).saturating_add(self.edge_us);
+        let defined_us = window_ms.saturating_mul(1000);
+        let longer_us = if guard.reach_ms == 0 {
+            self.edge_us
+        } else {
+            self.edge_us.min(defined_us / CLOCK_SHARE)
+        };
+        self.length_us = defined_us.saturating_add(longer_us);
         self.observed_max = None;
         self.in_flight.reshape(guard.reach_ms);
         self.forget_surplus();
@@ -146,8 +160,9 @@ impl SlidingWindow {
     /// The request of `units` that was acquired at `drawn` is answered.
     pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
         self.reckon(now);
+        let delay_us = self.trips.note(drawn, now);
         if self.in_flight.arrive(drawn, units) {
-            self.use_at(now, units);
+            self.use_at(drawn.plus_us(delay_us), units);
         }
     }
 
@@ -242,6 +257,12 @@ impl SlidingWindow {
         });
     }
 
+    /// Forgets what the destination reported.
+    pub(super) const fn reopen(&mut self) {
+        self.foreign = None;
+        self.observed_max = None;
+    }
+
     fn max_now(&self) -> u64 {
         self.observed_max.map_or(self.max, |m| m.min(self.max))
     }
@@ -320,12 +341,19 @@ mod tests {
             window.acquire(at, 1);
             window.answered(at, at, 1);
         }
-        assert_eq!(window.ready(Mono(20), 1), Mono(SECOND + 50_001));
-        window.acquire(Mono(SECOND + 50_001), 1);
+        assert_eq!(window.ready(Mono(20), 1), Mono(SECOND + 10_001));
+        window.acquire(Mono(SECOND + 10_001), 1);
         assert_eq!(
-            window.ready(Mono(SECOND + 50_002), 1),
-            Mono(SECOND + 50_011)
+            window.ready(Mono(SECOND + 10_002), 1),
+            Mono(SECOND + 10_011)
         );
+        let guard = Guard {
+            reach_ms: 0,
+            ..Guard::default()
+        };
+        let mut window = SlidingWindow::new(1, 1000, guard);
+        window.acquire(Mono(0), 1);
+        assert_eq!(window.ready(Mono(20), 1), Mono(SECOND + 50_001));
     }
 
     #[test]

@@ -7,13 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::time::{Mono, Wall, WallOffset};
 
-const EDGE_US: u64 = 50_000;
+pub(super) const EDGE_US: u64 = 50_000;
+const HOUR_MS: u64 = 3_600_000;
 
 /// One attempt to acquire: the time since the last one, how far the clock steps back, and how long
 /// the request travels.
 type Attempt = (u64, u64, u64);
 
-fn kinds() -> impl Strategy<Value = LimitKind> {
+pub(super) fn kinds() -> impl Strategy<Value = LimitKind> {
     prop_oneof![
         (
             1..400_u32,
@@ -24,8 +25,7 @@ fn kinds() -> impl Strategy<Value = LimitKind> {
                 rate,
                 per_ms,
                 burst
-            })
-            .prop_filter("the guard covers it", |kind| Guard::default().covers(*kind)),
+            }),
         (1..40_u32, 1..5000_u64).prop_map(|(max, window_ms)| LimitKind::Window { max, window_ms }),
         (1..40_u32, 101..5000_u64, -9000..9000_i64).prop_map(|(max, window_ms, anchor)| {
             LimitKind::FixedWindow {
@@ -45,7 +45,7 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
 }
 
 /// The limit as the destination defines it, checked against the arrivals and their units in order.
-fn broken_by(kind: LimitKind, arrivals: &[(u64, u32)]) -> Option<(usize, usize)> {
+pub(super) fn broken_by(kind: LimitKind, arrivals: &[(u64, u32)]) -> Option<(usize, usize)> {
     let before: Vec<u128> = std::iter::once(0)
         .chain(arrivals.iter().scan(0, |sum, (_, units)| {
             *sum += u128::from(*units);
@@ -89,12 +89,12 @@ fn broken_by(kind: LimitKind, arrivals: &[(u64, u32)]) -> Option<(usize, usize)>
 }
 
 /// Arrivals of requests of one unit, in order.
-fn plain(mut arrivals: Vec<u64>) -> Vec<(u64, u32)> {
+pub(super) fn plain(mut arrivals: Vec<u64>) -> Vec<(u64, u32)> {
     arrivals.sort_unstable();
     arrivals.into_iter().map(|at| (at, 1)).collect()
 }
 
-fn book_of(kinds: &[LimitKind], guard: Guard) -> (LimitBook, Vec<LimitKey>) {
+pub(super) fn book_of(kinds: &[LimitKind], guard: Guard) -> (LimitBook, Vec<LimitKey>) {
     let mut book = LimitBook::new();
     let keys: Vec<_> = (0..kinds.len())
         .map(|i| LimitKey::new(i.to_string()))
@@ -105,7 +105,7 @@ fn book_of(kinds: &[LimitKind], guard: Guard) -> (LimitBook, Vec<LimitKey>) {
     (book, keys)
 }
 
-fn charges(keys: &[LimitKey]) -> Vec<Charge> {
+pub(super) fn charges(keys: &[LimitKey]) -> Vec<Charge> {
     keys.iter().cloned().map(Charge::one).collect()
 }
 
@@ -148,17 +148,6 @@ proptest! {
         for kind in kinds {
             prop_assert_eq!(broken_by(kind, &arrivals), None, "{:?}", kind);
         }
-    }
-
-    /// The worst case: everything possible is acquired, and each request travels for the worst
-    /// time.
-    #[test]
-    fn greedy_caller_with_any_delay_breaks_no_limit(kind in kinds(),
-        travel in prop::collection::vec(0..EDGE_US, 50)) {
-        let drawn = greedy(&[kind], Guard::default(), 3);
-        let delayed = drawn.iter().zip(travel.iter().cycle()).map(|(at, t)| at.0 + t);
-        let arrivals = plain(delayed.take(400).collect());
-        prop_assert_eq!(broken_by(kind, &arrivals), None);
     }
 
     /// Requests that cost differently, up to all that a limit holds, delayed inside the edge.
@@ -225,7 +214,8 @@ proptest! {
         prop_assume!(costliest == 1 || beside >= 2);
         prop_assume!(costliest <= max);
         let bucket = LimitKind::TokenBucket { rate, per_ms: 1000, burst };
-        prop_assume!(guard.covers(bucket));
+        // Without a burst for the edge, a bucket keeps to the edge and not to the reach.
+        prop_assume!(u64::from(burst - 1) >= cut);
         let window = LimitKind::Window { max, window_ms };
         let fixed = LimitKind::FixedWindow { max, window_ms, anchor: Wall(-7) };
         for (kind, slots) in [(bucket, slots), (window, 64), (fixed, 64)] {
@@ -296,7 +286,8 @@ proptest! {
                 Err(refusal) => now = refusal.until,
             }
         }
-        prop_assert_eq!(forecast, count);
+        // A paced bucket holds one token, so a fraction of a microsecond is lost with each.
+        prop_assert!((count..=count + 1).contains(&forecast), "{forecast} and {count}");
     }
 
     #[test]
@@ -309,7 +300,8 @@ proptest! {
         let (mut now, mut drawn) = (0, 0);
         for (gap, limit, remaining, reset) in gaps {
             now += gap;
-            told.observe(&keys[0], Some(limit), Some(remaining), Some(reset), Mono(now));
+            told.observe(&keys[0], Some(limit), Some(remaining), Some(reset), HOUR_MS,
+                Mono(now));
             // Greedy counts are the most that a limit admits up to any instant.
             while let Ok(draw) = deaf.try_acquire(&charges(&keys), Mono(now)) {
                 deaf.release(draw, Mono(now));

@@ -18,9 +18,18 @@
 //! the burst still holds them. The capacity for one request (the costliest recent one) always
 //! remains, so that a destination that answers slowly gets its whole rate. The requests in flight
 //! and this one may then exceed the burst. The bucket does not prevent that.
+//!
+//! If the edge is longer than the burst can make up for, the bucket is *paced*: it holds one token,
+//! and the next token starts to come only when the last request has arrived, less the slack
+//! `(burst - 1) / rate` that the burst leaves. Proof for requests `n1 … nk` at `t1 … tk`, of which
+//! the first arrives `d` late: at most `rate · (tk - t1 - max(0, d - slack))` tokens came since
+//! `t1`, and the arrivals are at least `w = tk - t1 - d` apart. So `n1 + … + nk` is at most
+//! `1 + rate · (w + d - max(0, d - slack))`, and that is at most `1 + rate · (w + slack)`, which
+//! is `rate · w + burst`.
 
 use super::in_flight::InFlight;
 use super::kind::Guard;
+use super::last_request::LastRequest;
 use super::rolling_max::RollingMax;
 use crate::time::Mono;
 
@@ -36,6 +45,9 @@ struct Shape {
     burst: u64,
     /// The grains of the burst that the guard leaves; at least one token.
     capacity: i128,
+    /// The delay of a request, in microseconds, that the burst makes up for. `None`: the cut covers
+    /// the whole edge.
+    paced_slack_us: Option<u64>,
 }
 
 impl Shape {
@@ -46,7 +58,11 @@ impl Shape {
         let token = per_us.saturating_mul(MILLION);
         let cut = (rate * MILLION).saturating_mul(edge_us);
         let burst = u64::from(burst.max(1));
+        let beside_one = token.saturating_mul(i128::from(burst - 1));
+        let slack_us = || beside_one / (rate * MILLION).max(1);
         Self {
+            paced_slack_us: (cut > beside_one)
+                .then(|| u64::try_from(slack_us()).unwrap_or(u64::MAX)),
             gain: rate * (MILLION - i128::from(guard.share_ppm())),
             token,
             burst,
@@ -71,6 +87,7 @@ pub(super) struct TokenBucket {
     in_flight: InFlight,
     /// The highest recent cost of a request, in tokens.
     costliest: RollingMax,
+    last: LastRequest,
 }
 
 impl TokenBucket {
@@ -84,6 +101,7 @@ impl TokenBucket {
             observed_burst: None,
             in_flight: InFlight::new(guard.reach_ms),
             costliest: costliest(guard),
+            last: LastRequest::just_sent(guard, now),
         }
     }
 
@@ -98,6 +116,7 @@ impl TokenBucket {
         self.observed_burst = None;
         self.in_flight.reshape(guard.reach_ms);
         self.costliest = costliest(guard);
+        self.last.reshape(guard);
         self.level = millionths
             .saturating_mul(self.shape.token / MILLION)
             .min(self.capacity(self.in_flight.total(), now));
@@ -116,6 +135,7 @@ impl TokenBucket {
             return Mono::FAR;
         }
         let needed = self.grains(units.min(self.burst()));
+        let held = self.held_until();
         let (mut at, (mut level, mut in_flight)) = (now, self.standing(now));
         // Requests in flight keep the level down until they count as arrived.
         for (arrived, its_units) in self
@@ -127,7 +147,7 @@ impl TokenBucket {
                 break;
             }
             level = level
-                .saturating_add(self.gained(at, arrived))
+                .saturating_add(self.gained(at.max(held), arrived))
                 .min(self.ceiling(in_flight, at));
             (at, in_flight) = (arrived, in_flight - its_units);
         }
@@ -140,7 +160,8 @@ impl TokenBucket {
         }
         // Rounded up; both are positive.
         let wait_us = (missing - 1) / self.shape.gain + 1;
-        at.plus_us(u64::try_from(wait_us).unwrap_or(u64::MAX))
+        at.max(held)
+            .plus_us(u64::try_from(wait_us).unwrap_or(u64::MAX))
     }
 
     pub(super) fn acquire(&mut self, now: Mono, units: u64) {
@@ -151,20 +172,27 @@ impl TokenBucket {
             .saturating_sub(self.grains(units));
         self.in_flight.sent(now, units);
         self.costliest.note(now, units);
+        self.last.sent(now);
     }
 
     /// The request of `units` tokens that was acquired at `drawn` is answered.
     pub(super) fn answered(&mut self, drawn: Mono, now: Mono, units: u64) {
-        self.reckon(now);
+        // The answer to the last request may show that tokens came earlier than assumed, so until
+        // then the level of a paced bucket stays as of its acquisition.
+        if self.shape.paced_slack_us.is_none() || self.last.is_answered() {
+            self.reckon(now);
+        }
         self.in_flight.arrive(drawn, units);
+        self.last.answered(drawn, now);
     }
 
-    /// How many tokens could be acquired from `from` up to `to`, one by one.
+    /// How many tokens could be acquired from `from` up to `to`, one by one, if each request is
+    /// answered at once.
     pub(super) fn available(&self, from: Mono, to: Mono) -> u64 {
         let (level, in_flight) = self.standing(from);
         let grains = level
             .min(self.capacity(in_flight, from))
-            .saturating_add(self.gained(from, to));
+            .saturating_add(self.gained(from.max(self.held_until()), to));
         u64::try_from(grains.max(0) / self.shape.token).unwrap_or(u64::MAX)
     }
 
@@ -179,6 +207,19 @@ impl TokenBucket {
         self.level = self.level.min(left);
     }
 
+    /// Forgets what the destination reported. The level stays, because it refills.
+    pub(super) const fn reopen(&mut self) {
+        self.observed_burst = None;
+    }
+
+    /// Until when no token comes, because the last request may not have arrived.
+    fn held_until(&self) -> Mono {
+        self.shape.paced_slack_us.map_or(Mono(0), |slack_us| {
+            let delay_us = self.last.delay_us().saturating_sub(slack_us);
+            self.last.at().plus_us(delay_us)
+        })
+    }
+
     /// Brings the level up to `now`, and drops overdue requests.
     fn reckon(&mut self, now: Mono) {
         (self.level, _) = self.standing(now);
@@ -190,13 +231,14 @@ impl TokenBucket {
     /// level rises further.
     fn standing(&self, now: Mono) -> (i128, u64) {
         let (mut at, mut level, mut in_flight) = (self.at, self.level, self.in_flight.total());
+        let held = self.held_until();
         let overdue = self
             .in_flight
             .arrivals()
             .take_while(|(arrived, _)| *arrived <= now);
         for (until, arriving) in overdue.chain(std::iter::once((now, 0))) {
             level = level
-                .saturating_add(self.gained(at, until))
+                .saturating_add(self.gained(at.max(held), until))
                 .min(self.ceiling(in_flight, at));
             (at, in_flight) = (until.max(at), in_flight - arriving);
         }

@@ -156,6 +156,12 @@ impl UsageMeter {
         self.closed_until = self.closed_until.max(until);
     }
 
+    /// Limits reopened: they are closed only until then.
+    pub fn reopened(&mut self, now: Mono, until: Mono) {
+        self.advance(now);
+        self.closed_until = self.closed_until.min(until);
+    }
+
     /// Whether a concurrency limit is full from now on.
     pub fn saturated(&mut self, now: Mono, saturated: bool) {
         self.advance(now);
