@@ -1,93 +1,59 @@
 //! Blocked keys.
 
-use egression_core::domain::problem::Problem;
-use egression_core::domain::state::{JobState, State};
+use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::{World, ended, execution, key, keyed, settlement, waits};
-use crate::store::rows::{StagedItem, StagedJob, Transition};
+use super::World;
+use super::fixtures::{in_belt, items, key, keyed, retries, scheduled, unknown, waits};
 
 const BLOCKED: (JobState, Option<WaitingKind>) = (JobState::Waiting, Some(WaitingKind::Blocked));
-
-fn unknown(job: egression_core::domain::ids::JobSeq, call: i64) -> super::Settlement {
-    let to = Transition::Ended {
-        end: State::Unknown {
-            problem: Problem::new("answer.lost", "an answer was lost"),
-        },
-        block_key: Some("an answer was lost".to_owned()),
-    };
-    settlement(job, Some(call), to)
-}
 
 #[tokio::test]
 async fn blocked_key_survives_a_restart_and_sets_new_jobs_aside() {
     let world = World::new().await;
+    let jobs = ["p0", "p1", "p2", "p3"].map(|id| (id, "k"));
+    let jobs = (0..).zip(jobs.into_iter().chain([("free", "other")]));
     let seq = world
-        .submit(
-            (0..4)
-                .map(|i| keyed(i, &format!("p{i}"), "k"))
-                .chain([keyed(4, "free", "other")])
-                .collect(),
-        )
-        .await
-        .execution;
+        .submit(jobs.map(|(index, (id, key))| keyed(index, id, key)))
+        .await;
     world.send(1, &[seq.job(0)]).await;
     let changes = world.settle(vec![unknown(seq.job(0), 1)]).await;
     assert_eq!(changes.blocked, [key("k")]);
-    let progress = changes
-        .progress
-        .iter()
-        .find(|row| row.execution == seq)
-        .unwrap();
-    assert_eq!(
-        (
-            progress.belt.set_aside,
-            progress.belt.states[0],
-            progress.belt.states[6]
-        ),
-        (3, 4, 1)
-    );
+    let progress = changes.progress.iter().find(|row| row.execution == seq);
+    let belt = progress.unwrap().belt;
+    assert_eq!((belt.set_aside, belt.states[0], belt.states[6]), (3, 4, 1));
     for index in 1..4 {
         assert_eq!(world.state_of(seq.job(index)).await, BLOCKED);
     }
-    assert!(
-        world.send(2, &[seq.job(1)]).await.is_empty(),
+    assert_eq!(
+        world.send(2, &[seq.job(1)]).await,
+        [],
         "a blocked job is not sent"
     );
 
     let world = world.reopen().await;
     assert_eq!(world.blocked_keys().await, [key("k")]);
-    let new = world.submit(vec![keyed(0, "new", "k")]).await.execution;
-    let page = world.lane(new, 1).await;
+    let new = world.submit_keyed("new", "k").await;
+    let page = world.lane(new.execution(), 1).await;
     assert_eq!(
-        (page.heads.len(), page.held.len(), page.blocked.as_slice()),
-        (0, 0, [new.job(0)].as_slice())
+        (page.heads, page.held, page.blocked),
+        (vec![], vec![], vec![new])
     );
-    assert!(
-        world
-            .store
-            .heads_of_keys(&[key("k")], world.now())
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert!(world.store.heads(&[new.job(0)]).await.unwrap().is_empty());
-    assert!(
-        world.send(3, &[new.job(0)]).await.is_empty(),
+    assert_eq!(world.heads_of_key("k").await, []);
+    assert_eq!(world.heads_among(&[new]).await, []);
+    assert_eq!(
+        world.send(3, &[new]).await,
+        [],
         "nor one that is not marked yet"
     );
-    let changes = world
-        .store
-        .mark_blocked(&[new.job(0), seq.job(4)])
-        .await
-        .unwrap();
+    let marked = world.store.mark_blocked(&[new, seq.job(4)]).await.unwrap();
     world.check().await;
     assert_eq!(
-        (changes.progress.len(), changes.progress[0].belt.set_aside),
+        (marked.progress.len(), marked.progress[0].belt.set_aside),
         (1, 1)
     );
-    assert_eq!(world.state_of(new.job(0)).await, BLOCKED);
+    assert_eq!(world.state_of(new).await, BLOCKED);
     assert_eq!(
         world.state_of(seq.job(4)).await,
         (JobState::Waiting, None),
@@ -98,86 +64,52 @@ async fn blocked_key_survives_a_restart_and_sets_new_jobs_aside() {
 #[tokio::test]
 async fn waiting_head_blocks_its_key() {
     let world = World::new().await;
-    let seq = world
-        .submit(vec![keyed(0, "a", "k"), keyed(1, "b", "k")])
-        .await
-        .execution;
+    let seq = world.submit([keyed(0, "a", "k"), keyed(1, "b", "k")]).await;
     world.send(1, &[seq.job(0)]).await;
+    let blocked = Some(WaitingKind::Blocked);
     let changes = world
-        .settle(vec![waits(
-            seq.job(0),
-            Some(1),
-            Some(WaitingKind::Blocked),
-            None,
-        )])
+        .settle(vec![waits(seq.job(0), Some(1), blocked, None)])
         .await;
     assert_eq!(changes.blocked, [key("k")]);
-    assert_eq!(
-        (
-            world.state_of(seq.job(0)).await,
-            world.state_of(seq.job(1)).await
-        ),
-        (BLOCKED, BLOCKED)
-    );
+    assert_eq!(world.state_of(seq.job(0)).await, BLOCKED);
+    assert_eq!(world.state_of(seq.job(1)).await, BLOCKED);
     assert!(changes.completed.is_empty());
 }
 
 #[tokio::test]
 async fn retry_into_a_blocked_key_is_set_aside() {
     let world = World::new().await;
-    let seq = world
-        .submit(vec![
-            keyed(0, "a", "k"),
-            keyed(1, "b", "k"),
-            keyed(2, "c", "k"),
-        ])
-        .await
-        .execution;
-    world.send(1, &[seq.job(0), seq.job(1), seq.job(2)]).await;
+    let jobs = [(0, "a"), (1, "b"), (2, "c")].map(|(index, id)| keyed(index, id, "k"));
+    let seq = world.submit(jobs).await;
+    let [head, ready, retried] = [0, 1, 2].map(|index| seq.job(index));
+    world.send(1, &[head, ready, retried]).await;
     let due = Wall(9);
     world
         .settle(vec![
-            unknown(seq.job(0), 1),
-            waits(seq.job(1), Some(1), None, None),
-            waits(seq.job(2), Some(1), Some(WaitingKind::Retry), Some(due)),
+            unknown(head, 1),
+            waits(ready, Some(1), None, None),
+            retries(retried, 1, due),
         ])
         .await;
-    assert_eq!(world.state_of(seq.job(1)).await, BLOCKED);
-    let (heads, _) = world.store.fall_due(due, 10).await.unwrap();
-    world.check().await;
-    assert!(heads.is_empty());
-    assert_eq!(world.state_of(seq.job(2)).await, BLOCKED);
+    assert_eq!(world.state_of(ready).await, BLOCKED);
+    assert_eq!(world.fall_due(due, 10).await.0, []);
+    assert_eq!(world.state_of(retried).await, BLOCKED);
 }
 
 #[tokio::test]
 async fn blocked_key_sets_aside_more_jobs_than_one_transaction_takes() {
     let world = World::new().await;
-    let seq = world.store.begin_execution(execution()).await.unwrap();
-    for chunk in 0..3u32 {
-        world
-            .store
-            .stage(
-                seq,
-                (0..900)
-                    .map(|i| StagedItem::Job(keyed(chunk * 900 + i, "x", "k")))
-                    .collect(),
-            )
-            .await
-            .unwrap();
-    }
-    world.store.seal(seq, None).await.unwrap();
+    let seq = world.receive((0..2700).map(|i| keyed(i, "x", "k"))).await;
+    world.seal(seq).await;
     world.send(1, &[seq.job(0)]).await;
     let changes = world.settle(vec![unknown(seq.job(0), 1)]).await;
     assert_eq!(
         (changes.progress.len(), changes.progress[0].belt.set_aside),
         (1, 2699)
     );
-    assert!(
-        world
-            .settle(vec![ended(seq.job(5), None, JobState::Failed)])
-            .await
-            .stale
-            .is_empty(),
+    assert_eq!(
+        world.end(seq.job(5), JobState::Failed).await.stale,
+        [],
         "a person may end a blocked job"
     );
 }
@@ -186,32 +118,15 @@ async fn blocked_key_sets_aside_more_jobs_than_one_transaction_takes() {
 async fn blocked_key_sets_aside_jobs_of_all_belts_executions_and_own_seals() {
     let world = World::new().await;
     let due = world.now().plus_ms(60_000);
-    let first = world.store.begin_execution(execution()).await.unwrap();
-    let second = world.store.begin_execution(execution()).await.unwrap();
+    let first = world.receive([]).await;
+    let second = world.receive([]).await;
     for seq in [first, second] {
         // Belts and numbers in opposite order, and more jobs in each than one transaction takes.
-        for (chunk, belt) in [(0, 3), (1, 3), (2, 1), (3, 1)] {
-            let jobs = (0..700)
-                .map(|i| {
-                    StagedItem::Job(StagedJob {
-                        belt,
-                        ..keyed(chunk * 700 + i, "x", "k")
-                    })
-                })
-                .collect();
-            world.store.stage(seq, jobs).await.unwrap();
-        }
-        let later = StagedJob {
-            belt: 4,
-            scheduled_at: Some(due),
-            ..keyed(2800, "later", "k")
-        };
-        world
-            .store
-            .stage(seq, vec![StagedItem::Job(later)])
-            .await
-            .unwrap();
-        world.store.seal(seq, None).await.unwrap();
+        let belt = |index| if index < 1400 { 3 } else { 1 };
+        let jobs = (0..2800).map(|index| in_belt(belt(index), keyed(index, "x", "k")));
+        let later = in_belt(4, scheduled(due, keyed(2800, "later", "k")));
+        world.stage(seq, items(jobs.chain([later]))).await;
+        world.seal(seq).await;
     }
     world.store.fall_due(due, 10).await.unwrap();
     let head = first.job(1400);

@@ -1,68 +1,43 @@
 //! Schedules, retries, expiry.
 
 use egression_core::domain::state::JobState;
-use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::{World, execution, job, key, keyed, settlement, waits};
-use crate::store::rows::{StagedItem, StagedJob, Transition};
+use super::World;
+use super::fixtures::{job, jobs, key, keyed, lost, retries, scheduled};
+use crate::store::rows::StagedJob;
+
+const HOUR_MS: i64 = 3_600_000;
 
 #[tokio::test]
 async fn scheduled_job_gets_its_place_when_due() {
     let world = World::new().await;
-    let due = world.now().plus_ms(3_600_000);
-    let past = StagedJob {
-        scheduled_at: Some(Wall(5)),
-        ..keyed(2, "past", "q")
-    };
-    let scheduled = StagedJob {
-        scheduled_at: Some(due),
-        ..keyed(0, "a", "k")
-    };
+    let due = world.now().plus_ms(HOUR_MS);
     let seq = world
-        .submit(vec![scheduled, keyed(1, "b", "k"), past])
-        .await
-        .execution;
+        .submit([
+            scheduled(due, keyed(0, "a", "k")),
+            keyed(1, "b", "k"),
+            scheduled(Wall(5), keyed(2, "past", "q")),
+        ])
+        .await;
     assert_eq!(
         world.heads(seq, 1).await,
         [seq.job(1), seq.job(2)],
         "a scheduled job holds neither key nor object; a past time is no schedule"
     );
-    assert_eq!(
-        world
-            .store
-            .open_execution(seq)
-            .await
-            .unwrap()
-            .unwrap()
-            .progress[0]
-            .scheduled,
-        1
-    );
+    assert_eq!(world.progress(seq).await[0].scheduled, 1);
     assert_eq!(world.store.next_due().await.unwrap(), Some(due));
-    assert!(world.send(1, &[seq.job(0)]).await.is_empty());
-    let later = world.submit(vec![keyed(0, "c", "k")]).await.execution;
-    world.deliver(seq.job(1), JobState::Succeeded).await;
+    assert_eq!(world.send(1, &[seq.job(0)]).await, []);
+    let later = world.submit_keyed("c", "k").await;
+    world.succeed(seq.job(1)).await;
 
-    let (heads, changes) = world.store.fall_due(due, 10).await.unwrap();
-    world.check().await;
-    assert!(
-        heads.is_empty(),
-        "its place is behind the jobs accepted meanwhile"
-    );
+    let (heads, changes) = world.fall_due(due, 10).await;
+    assert_eq!(heads, [], "its place is behind the jobs accepted meanwhile");
     assert_eq!(changes.progress[0].scheduled, 0);
-    let after = world.submit(vec![keyed(0, "d", "k")]).await.execution;
-    for expected in [later.job(0), seq.job(0), after.job(0)] {
-        let heads = world
-            .store
-            .heads_of_keys(&[key("k")], world.now())
-            .await
-            .unwrap();
-        assert_eq!(
-            heads.iter().map(|head| head.job).collect::<Vec<_>>(),
-            [expected]
-        );
-        world.deliver(expected, JobState::Succeeded).await;
+    let after = world.submit_keyed("d", "k").await;
+    for expected in [later, seq.job(0), after] {
+        assert_eq!(world.heads_of_key("k").await, [expected]);
+        world.succeed(expected).await;
     }
     assert_eq!(world.row(seq.job(0)).await.scheduled_at, Some(due));
 }
@@ -70,60 +45,31 @@ async fn scheduled_job_gets_its_place_when_due() {
 #[tokio::test]
 async fn own_seal_survives_a_restart_and_later_seals_follow_it() {
     let world = World::new().await;
-    let due = world.now().plus_ms(3_600_000);
-    let seq = world
-        .submit(vec![StagedJob {
-            scheduled_at: Some(due),
-            ..keyed(0, "a", "k")
-        }])
-        .await
-        .execution;
+    let due = world.now().plus_ms(HOUR_MS);
+    let seq = world.submit([scheduled(due, keyed(0, "a", "k"))]).await;
     let (heads, _) = world.store.fall_due(due, 10).await.unwrap();
-    assert_eq!(
-        heads.iter().map(|head| head.job).collect::<Vec<_>>(),
-        [seq.job(0)]
-    );
+    assert_eq!((heads.len(), heads[0].job), (1, seq.job(0)));
     let world = world.reopen().await;
-    let later = world.submit(vec![keyed(0, "b", "k")]).await;
-    assert!(later.seal > heads[0].seal);
-    assert_eq!(
-        world
-            .store
-            .heads(&[later.execution.job(0), seq.job(0)])
-            .await
-            .unwrap(),
-        heads
-    );
+    let later = world.submit_keyed("b", "k").await;
+    let seal = world.status(later.execution()).await.row.seal;
+    assert!(seal > Some(heads[0].seal));
+    let both = [later, seq.job(0)];
+    assert_eq!(world.store.heads(&both).await.unwrap(), heads);
 }
 
 #[tokio::test]
 async fn unsealed_jobs_do_not_fall_due() {
     let world = World::new().await;
-    let seq = world.store.begin_execution(execution()).await.unwrap();
-    let due = world.now().plus_ms(3_600_000);
-    let item = StagedJob {
-        scheduled_at: Some(due),
+    let due = world.now().plus_ms(HOUR_MS);
+    let expiring = StagedJob {
         expires_at: Some(due),
-        ..job(0, "a")
+        ..scheduled(due, job(0, "a"))
     };
-    world
-        .store
-        .stage(seq, vec![StagedItem::Job(item)])
-        .await
-        .unwrap();
+    let seq = world.receive([expiring]).await;
     assert_eq!(world.store.next_due().await.unwrap(), None);
-    assert!(
-        world
-            .store
-            .fall_due(due, 10)
-            .await
-            .unwrap()
-            .1
-            .progress
-            .is_empty()
-    );
-    assert!(world.store.expire(due, 10).await.unwrap().gone.is_empty());
-    world.store.seal(seq, None).await.unwrap();
+    assert_eq!(world.fall_due(due, 10).await.1.progress, []);
+    assert_eq!(world.store.expire(due, 10).await.unwrap().gone, []);
+    world.seal(seq).await;
     assert_eq!(world.store.next_due().await.unwrap(), Some(due));
     world.check().await;
 }
@@ -131,50 +77,17 @@ async fn unsealed_jobs_do_not_fall_due() {
 #[tokio::test]
 async fn retries_fall_due_oldest_first_up_to_the_limit() {
     let world = World::new().await;
-    let seq = world
-        .submit((0..3).map(|i| job(i, &format!("p{i}"))).collect())
-        .await
-        .execution;
-    let jobs = [seq.job(0), seq.job(1), seq.job(2)];
+    let jobs = world.submit_each(["p0", "p1", "p2"]).await;
     world.send(1, &jobs).await;
-    let retries = [(0, 30), (1, 10), (2, 20)];
+    let due = [30, 10, 20].into_iter().zip(jobs);
     world
-        .settle(
-            retries
-                .iter()
-                .map(|(i, due)| {
-                    waits(
-                        jobs[*i],
-                        Some(1),
-                        Some(WaitingKind::Retry),
-                        Some(Wall(*due)),
-                    )
-                })
-                .collect(),
-        )
+        .settle(due.map(|(due, job)| retries(job, 1, Wall(due))).collect())
         .await;
-    assert_eq!(
-        world
-            .store
-            .open_execution(seq)
-            .await
-            .unwrap()
-            .unwrap()
-            .progress[0]
-            .retrying,
-        3
-    );
-    let (heads, changes) = world.store.fall_due(Wall(25), 1).await.unwrap();
-    assert_eq!(
-        (heads[0].job, heads.len(), changes.progress[0].retrying),
-        (jobs[1], 1, 2)
-    );
-    let (heads, _) = world.store.fall_due(Wall(25), 9).await.unwrap();
-    world.check().await;
-    assert_eq!(
-        heads.iter().map(|head| head.job).collect::<Vec<_>>(),
-        [jobs[2]]
-    );
+    let seq = jobs[0].execution();
+    assert_eq!(world.progress(seq).await[0].retrying, 3);
+    let (heads, changes) = world.fall_due(Wall(25), 1).await;
+    assert_eq!((heads, changes.progress[0].retrying), (vec![jobs[1]], 2));
+    assert_eq!(world.fall_due(Wall(25), 9).await.0, [jobs[2]]);
     assert_eq!(world.store.next_due().await.unwrap(), Some(Wall(30)));
 }
 
@@ -182,45 +95,28 @@ async fn retries_fall_due_oldest_first_up_to_the_limit() {
 async fn waiting_jobs_expire() {
     let world = World::new().await;
     let expiry = world.now().plus_ms(60_000);
-    let seq = world
-        .submit(
-            (0..3)
-                .map(|i| StagedJob {
-                    expires_at: Some(expiry),
-                    ..job(i, &format!("p{i}"))
-                })
-                .collect(),
-        )
-        .await
-        .execution;
-    assert_eq!(world.store.next_due().await.unwrap(), Some(expiry));
-    world.send(1, &[seq.job(1), seq.job(2)]).await;
-    let lost = Transition::Waits {
-        reason: None,
-        until: None,
-        parents: vec![],
-        problem: None,
-        keep_pinned: true,
-        answer_lost: true,
+    let expiring = |job| StagedJob {
+        expires_at: Some(expiry),
+        ..job
     };
-    world
-        .settle(vec![settlement(seq.job(2), Some(1), lost)])
-        .await;
+    let seq = world.submit(jobs(3, "p").into_iter().map(expiring)).await;
+    let [waiting, flying, unanswered] = [0, 1, 2].map(|index| seq.job(index));
+    assert_eq!(world.store.next_due().await.unwrap(), Some(expiry));
+    world.send(1, &[flying, unanswered]).await;
+    world.settle(vec![lost(unanswered, 1)]).await;
     let changes = world.store.expire(expiry, 10).await.unwrap();
     world.check().await;
-    assert_eq!(changes.gone, [seq.job(0), seq.job(2)]);
-    let row = world.row(seq.job(0)).await;
+    assert_eq!(changes.gone, [waiting, unanswered]);
+    let row = world.row(waiting).await;
+    assert_eq!(row.state, JobState::Failed);
+    assert_eq!(row.problem.unwrap().code, "expired");
     assert_eq!(
-        (row.state, row.problem.unwrap().code.as_str()),
-        (JobState::Failed, "expired")
-    );
-    assert_eq!(
-        world.state_of(seq.job(1)).await.0,
+        world.state_of(flying).await.0,
         JobState::InFlight,
         "in flight keeps its true outcome"
     );
     assert_eq!(
-        world.state_of(seq.job(2)).await.0,
+        world.state_of(unanswered).await.0,
         JobState::Unknown,
         "it may have arrived"
     );

@@ -2,28 +2,16 @@
 
 use futures_util::FutureExt as _;
 
-use super::{World, execution, job};
+use super::World;
+use super::fixtures::{execution, items, job};
+use crate::store::StoreError;
 use crate::store::rows::{StagedItem, StagedJob};
-use crate::store::{Store, StoreError};
 
-/// Limits the database to this number of pages, like a disk of that size. 0: no limit.
-async fn disk_of(store: &Store, pages: i64) {
-    store
-        .write(1, move |tx| {
-            Box::pin(async move {
-                let pragma = if pages == 0 {
-                    "PRAGMA max_page_count = 1073741823".to_owned()
-                } else {
-                    format!("PRAGMA max_page_count = {pages}")
-                };
-                sqlx::raw_sql(sqlx::AssertSqlSafe(pragma))
-                    .execute(&mut tx.conn)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
-        .unwrap();
+impl World {
+    /// Limits the database to this number of pages, like a disk of that size.
+    async fn limit_disk(&self, pages: u32) {
+        self.raw(&format!("PRAGMA max_page_count = {pages}")).await;
+    }
 }
 
 fn heavy(index: u32) -> StagedItem {
@@ -37,9 +25,9 @@ fn heavy(index: u32) -> StagedItem {
 async fn full_disk_is_reported_and_the_store_resumes() {
     let world = World::new().await;
     let store = &world.store;
-    let kept = world.submit(vec![job(0, "kept")]).await.execution;
+    let kept = world.submit([job(0, "kept")]).await;
     let receiving = store.begin_execution(execution()).await.unwrap();
-    disk_of(store, 1).await;
+    world.limit_disk(1).await;
     let (staged, submitted) = tokio::join!(
         store.stage(receiving, (0..200).map(heavy).collect()),
         store.submit(execution(), (0..200).map(heavy).collect(), None)
@@ -49,12 +37,9 @@ async fn full_disk_is_reported_and_the_store_resumes() {
     world.check().await;
     assert_eq!(store.backlog(), 1);
     assert_eq!(world.heads(kept, 1).await, [kept.job(0)]);
-    disk_of(store, 0).await;
-    store
-        .stage(receiving, (0..200).map(heavy).collect())
-        .await
-        .unwrap();
-    store.seal(receiving, None).await.unwrap();
+    world.limit_disk(1_073_741_823).await;
+    world.stage(receiving, (0..200).map(heavy).collect()).await;
+    world.seal(receiving).await;
     world.check().await;
     assert_eq!(world.heads(receiving, 1).await.len(), 200);
 }
@@ -63,16 +48,9 @@ async fn full_disk_is_reported_and_the_store_resumes() {
 async fn failing_change_is_undone_alone() {
     let world = World::new().await;
     let store = &world.store;
-    let seq = store.begin_execution(execution()).await.unwrap();
-    store
-        .stage(seq, vec![StagedItem::Job(job(0, "a"))])
-        .await
-        .unwrap();
-    let twice = store.stage(
-        seq,
-        vec![StagedItem::Job(job(1, "b")), StagedItem::Job(job(0, "a"))],
-    );
-    let other = store.stage(seq, vec![StagedItem::Job(job(2, "c"))]);
+    let seq = world.receive([job(0, "a")]).await;
+    let twice = store.stage(seq, items([job(1, "b"), job(0, "a")]));
+    let other = store.stage(seq, items([job(2, "c")]));
     let (twice, other) = tokio::join!(twice, other);
     assert!(matches!(twice, Err(StoreError::Database(_))), "{twice:?}");
     other.unwrap();
@@ -87,9 +65,7 @@ async fn dropped_caller_cancels_nothing() {
     let new = execution();
     let id = new.id;
     {
-        let submission = world
-            .store
-            .submit(new, vec![StagedItem::Job(job(0, "a"))], None);
+        let submission = world.store.submit(new, items([job(0, "a")]), None);
         // Polled once: it is in the queue. (A timeout of nothing would poll again a moment later,
         // and might see the end.)
         assert!(submission.now_or_never().is_none());

@@ -2,44 +2,22 @@
 
 use egression_core::time::Wall;
 
-use super::{World, event, job};
+use super::World;
+use super::fixtures::event;
 use crate::store::{FIRST_KEPT, StoreOptions};
 
 #[tokio::test]
 async fn closed_limit_survives_a_restart_and_only_gets_later() {
     let world = World::new().await;
-    world
-        .store
-        .close_limit("shop", Wall(500), "429")
-        .await
-        .unwrap();
-    world
-        .store
-        .close_limit("shop", Wall(300), "429")
-        .await
-        .unwrap();
-    world
-        .store
-        .close_limit("old", Wall(50), "429")
-        .await
-        .unwrap();
+    for (key, until) in [("shop", 500), ("shop", 300), ("old", 50)] {
+        let closed = world.store.close_limit(key, Wall(until), "429");
+        closed.await.unwrap();
+    }
     let world = world.reopen().await;
-    assert_eq!(
-        world.store.closed_limits(Wall(100)).await.unwrap(),
-        [("shop".to_owned(), Wall(500))]
-    );
-    assert!(
-        world
-            .store
-            .closed_limits(Wall(500))
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert!(
-        world.store.closed_limits(Wall(0)).await.unwrap().is_empty(),
-        "past times are dropped"
-    );
+    let closed = async |at| world.store.closed_limits(Wall(at)).await.unwrap();
+    assert_eq!(closed(100).await, [("shop".to_owned(), Wall(500))]);
+    assert_eq!(closed(500).await, []);
+    assert_eq!(closed(0).await, [], "past times are dropped");
 }
 
 #[tokio::test]
@@ -71,31 +49,28 @@ async fn window_slices_are_durable() {
 async fn history_keeps_its_beginning_and_its_end() {
     let bound = StoreOptions::default().events_per_job;
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
+    let [long, short] = world.submit_each(["a", "b"]).await;
     let numbers = async |job| {
-        let events = world.store.events(job, 0, 5000).await.unwrap();
-        events.iter().map(|event| event.seq).collect::<Vec<_>>()
+        let stages = world.stages(job).await;
+        stages.iter().map(|(seq, _)| *seq).collect::<Vec<_>>()
     };
     // The bound includes the line that is not stored.
     world
-        .add_events(seq.job(0), vec![event("sent"); bound as usize - 1])
+        .add_events(long, vec![event("sent"); bound as usize - 1])
         .await;
-    world.add_events(seq.job(1), vec![event("sent"); 3]).await;
-    assert_eq!(numbers(seq.job(0)).await, (1..=bound).collect::<Vec<_>>());
-    let longer = [1, 7, 700];
-    for more in longer {
-        world
-            .add_events(seq.job(0), vec![event("looked at"); more])
-            .await;
+    world.add_events(short, vec![event("sent"); 3]).await;
+    assert_eq!(numbers(long).await, (1..=bound).collect::<Vec<_>>());
+    for more in [1, 7, 700] {
+        world.add_events(long, vec![event("looked at"); more]).await;
     }
     let last = bound + 708;
     let kept = (1..=FIRST_KEPT)
         .chain(last - (bound - FIRST_KEPT) + 1..=last)
         .collect::<Vec<_>>();
-    assert_eq!(numbers(seq.job(0)).await, kept);
+    assert_eq!(numbers(long).await, kept);
     assert_eq!(kept.len(), bound as usize);
     assert_eq!(
-        numbers(seq.job(1)).await,
+        numbers(short).await,
         [1, 2, 3, 4],
         "other jobs keep their history"
     );

@@ -9,10 +9,12 @@
 
 mod blocked_keys;
 mod cancel;
+mod counters;
 mod dependencies;
 mod directory_lock;
 mod due;
 mod failures;
+mod fixtures;
 mod limits_and_events;
 mod order;
 mod pace;
@@ -24,31 +26,28 @@ mod sequences;
 mod settlement;
 mod submission;
 
-use std::collections::BTreeMap;
-
-use egression_core::domain::action::Action;
-use egression_core::domain::ids::{
-    ConnectionId, ExecutionId, ExecutionSeq, JobSeq, SubscriptionId,
-};
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq, SubscriptionId};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::partition::KeyHash;
-use egression_core::domain::problem::Problem;
-use egression_core::domain::state::{FailureCode, JobState, State};
+use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use sqlx::Row as _;
-use uuid::Uuid;
 
+use self::fixtures::{
+    ended, execution, intent, items, job, key, keyed, numbers, object, through, waits_for,
+};
 use crate::clock::Clock;
 use crate::store::lifecycle::events::append;
 use crate::store::rows::{
-    Changes, IdMapChange, JobFilter, JobRow, LaneKey, LanePage, NewEvent, NewExecution, NewIntent,
-    Pinned, Sealed, Settlement, StagedItem, StagedJob, Transition,
+    Changes, ClaimRow, ExecutionFilter, ExecutionStatus, IdempotencyMark, IdempotencyRecord,
+    JobFilter, JobRow, LaneKey, LanePage, NewEvent, ProgressRow, Settlement, StagedItem, StagedJob,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreOptions};
 
 const SHOP: ConnectionId = ConnectionId(7);
 const ACME: SubscriptionId = SubscriptionId(1);
+const LATER: Wall = Wall(i64::MAX);
 
 struct World {
     directory: tempfile::TempDir,
@@ -58,14 +57,22 @@ struct World {
 impl World {
     /// With connections 7 (the shop) and 8.
     async fn new() -> Self {
-        let world = Self::empty().await;
+        Self::with(StoreOptions::default()).await
+    }
+
+    async fn with(options: StoreOptions) -> Self {
+        let world = Self::open(options).await;
         world.connect().await;
         world
     }
 
     async fn empty() -> Self {
+        Self::open(StoreOptions::default()).await
+    }
+
+    async fn open(options: StoreOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), Clock::system())
+        let store = Store::open_with(directory.path(), Clock::system(), options)
             .await
             .unwrap();
         Self { directory, store }
@@ -125,33 +132,90 @@ impl World {
         append.await.unwrap();
     }
 
-    async fn reopen(self) -> Self {
+    async fn restart(&mut self) {
         self.store.close().await;
-        let store = Store::open(self.directory.path(), Clock::system())
+        self.store = Store::open(self.directory.path(), Clock::system())
             .await
             .unwrap();
-        Self {
-            directory: self.directory,
-            store,
-        }
+    }
+
+    async fn reopen(mut self) -> Self {
+        self.restart().await;
+        self
+    }
+
+    /// The first column of a question's rows.
+    async fn column(&self, question: &'static str) -> Vec<i64> {
+        let rows = self.store.read(move |conn| {
+            Box::pin(async move { Ok(sqlx::query_scalar(question).fetch_all(conn).await?) })
+        });
+        rows.await.unwrap()
     }
 
     fn now(&self) -> Wall {
         self.store.inner.clock.wall()
     }
 
-    async fn submit(&self, jobs: Vec<StagedJob>) -> Sealed {
-        let sealed = self
-            .store
-            .submit(
-                execution(),
-                jobs.into_iter().map(StagedItem::Job).collect(),
-                None,
-            )
-            .await
-            .unwrap();
+    async fn submit(&self, jobs: impl IntoIterator<Item = StagedJob>) -> ExecutionSeq {
+        let seq = self.submit_items(items(jobs), None).await.unwrap();
         self.check().await;
-        sealed
+        seq
+    }
+
+    async fn submit_items(
+        &self,
+        items: Vec<StagedItem>,
+        mark: Option<IdempotencyMark>,
+    ) -> Result<ExecutionSeq, StoreError> {
+        let sealed = self.store.submit(execution(), items, mark).await?;
+        Ok(sealed.execution)
+    }
+
+    /// One execution with a job of each of these products.
+    async fn submit_each<const N: usize>(&self, products: [&str; N]) -> [JobSeq; N] {
+        let seq = self
+            .submit((0..).zip(products).map(|(index, id)| job(index, id)))
+            .await;
+        std::array::from_fn(|index| seq.job(u32::try_from(index).unwrap()))
+    }
+
+    async fn submit_one(&self, product: &str) -> JobSeq {
+        self.submit([job(0, product)]).await.job(0)
+    }
+
+    async fn submit_keyed(&self, product: &str, key: &str) -> JobSeq {
+        self.submit([keyed(0, product, key)]).await.job(0)
+    }
+
+    /// An execution that is not sealed, with these jobs.
+    async fn receive(&self, jobs: impl IntoIterator<Item = StagedJob>) -> ExecutionSeq {
+        let seq = self.store.begin_execution(execution()).await.unwrap();
+        self.stage(seq, items(jobs)).await;
+        seq
+    }
+
+    async fn stage(&self, execution: ExecutionSeq, items: Vec<StagedItem>) {
+        for chunk in items.chunks(1000) {
+            self.store.stage(execution, chunk.to_vec()).await.unwrap();
+        }
+    }
+
+    async fn seal(&self, execution: ExecutionSeq) {
+        self.store.seal(execution, None).await.unwrap();
+    }
+
+    async fn status(&self, execution: ExecutionSeq) -> ExecutionStatus {
+        self.store.execution(execution).await.unwrap().unwrap()
+    }
+
+    /// The counters of an execution that the scheduler reads.
+    async fn progress(&self, execution: ExecutionSeq) -> Vec<ProgressRow> {
+        let open = self.store.open_execution(execution).await.unwrap();
+        open.unwrap().progress
+    }
+
+    async fn record(&self, operation: &str, key: &str) -> Option<IdempotencyRecord> {
+        self.store.idempotency(ACME, operation, key).await.unwrap()
     }
 
     async fn lane(&self, execution: ExecutionSeq, belt: u32) -> LanePage {
@@ -171,12 +235,20 @@ impl World {
     }
 
     async fn heads(&self, execution: ExecutionSeq, belt: u32) -> Vec<JobSeq> {
-        self.lane(execution, belt)
-            .await
-            .heads
-            .into_iter()
-            .map(|head| head.job)
-            .collect()
+        numbers(&self.lane(execution, belt).await.heads)
+    }
+
+    async fn heads_of_key(&self, text: &str) -> Vec<JobSeq> {
+        let heads = self.store.heads_of_keys(&[key(text)], self.now()).await;
+        numbers(&heads.unwrap())
+    }
+
+    async fn heads_among(&self, jobs: &[JobSeq]) -> Vec<JobSeq> {
+        numbers(&self.store.heads(jobs).await.unwrap())
+    }
+
+    async fn claim(&self, job: JobSeq) -> ClaimRow {
+        self.store.claim(&[job]).await.unwrap().remove(0)
     }
 
     async fn send(&self, call: i64, jobs: &[JobSeq]) -> Vec<JobSeq> {
@@ -199,6 +271,75 @@ impl World {
     async fn deliver(&self, job: JobSeq, state: JobState) -> Changes {
         assert_eq!(self.send(job.0, &[job]).await, [job]);
         self.settle(vec![ended(job, Some(job.0), state)]).await
+    }
+
+    async fn succeed(&self, job: JobSeq) -> Changes {
+        self.deliver(job, JobState::Succeeded).await
+    }
+
+    async fn reject(&self, job: JobSeq) -> Changes {
+        self.deliver(job, JobState::Rejected).await
+    }
+
+    /// Ends a job that was not sent.
+    async fn end(&self, job: JobSeq, state: JobState) -> Changes {
+        self.settle(vec![ended(job, None, state)]).await
+    }
+
+    /// Lets a job that was not sent wait for objects.
+    async fn wait_for(&self, job: JobSeq, parents: &[(&str, Option<JobSeq>)]) -> Changes {
+        self.settle(vec![waits_for(job, None, parents, LATER)])
+            .await
+    }
+
+    async fn unfinished_parents(&self, pairs: &[(JobSeq, ObjectKey)]) -> Vec<Option<JobSeq>> {
+        self.store.unfinished_parents(SHOP, pairs).await.unwrap()
+    }
+
+    async fn is_there(&self, product: &str) -> bool {
+        let objects = [object(product)];
+        self.store.are_there(SHOP, &objects).await.unwrap()[0]
+    }
+
+    async fn fall_due(&self, now: Wall, limit: u32) -> (Vec<JobSeq>, Changes) {
+        let (heads, changes) = self.store.fall_due(now, limit).await.unwrap();
+        self.check().await;
+        (numbers(&heads), changes)
+    }
+
+    async fn cancel(&self, execution: ExecutionSeq) -> Changes {
+        let now = self.now();
+        let changes = through(self.store.cancel_execution(execution, now).await);
+        self.check().await;
+        changes
+    }
+
+    async fn cancel_connection(&self, connection: ConnectionId) -> Changes {
+        let now = self.now();
+        let changes = through(self.store.cancel_connection(connection, now).await);
+        self.check().await;
+        changes
+    }
+
+    async fn listed(&self, filter: &ExecutionFilter) -> Vec<ExecutionSeq> {
+        let list = self.store.executions(filter, 10).await.unwrap();
+        list.iter().map(|status| status.row.seq).collect()
+    }
+
+    /// The jobs of a product, newest first.
+    async fn history(&self, product: &str) -> Vec<JobSeq> {
+        let object = object(product);
+        let jobs = self.store.object_jobs(None, &object, None, 10).await;
+        jobs.unwrap().iter().map(|row| row.seq).collect()
+    }
+
+    /// The numbers and stages of a job's history.
+    async fn stages(&self, job: JobSeq) -> Vec<(u32, String)> {
+        let events = self.store.events(job, 0, 5000).await.unwrap();
+        events
+            .into_iter()
+            .map(|event| (event.seq, event.stage))
+            .collect()
     }
 
     async fn row(&self, job: JobSeq) -> JobRow {
@@ -225,7 +366,7 @@ impl World {
     async fn check(&self) {
         let counted = self
             .store
-            .read(|conn| Box::pin(async move { Ok(count(conn).await) }))
+            .read(|conn| Box::pin(async move { Ok(counters::count(conn).await) }))
             .await
             .unwrap();
         assert_eq!(counted.kept, counted.real, "counters");
@@ -236,267 +377,4 @@ impl World {
             "backlog"
         );
     }
-}
-
-/// By execution, connection and belt: total, the nine states, set aside, scheduled, retrying,
-/// sourcing, blocked.
-type Counters = BTreeMap<(i64, i64, i64), Vec<i64>>;
-
-#[derive(Default)]
-struct Counted {
-    kept: Counters,
-    real: Counters,
-    open: i64,
-    wrong: Vec<String>,
-}
-
-async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
-    let mut counted = Counted::default();
-    let rows = sqlx::query(
-        "SELECT execution_seq, connection_id, belt, total, waiting, in_flight, accepted, \
-         succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, \
-         retrying, sourcing, blocked FROM progress",
-    );
-    for row in rows.fetch_all(&mut *conn).await.unwrap() {
-        counted.kept.insert(
-            (row.get(0), row.get(1), row.get(2)),
-            (3..18).map(|index| row.get(index)).collect(),
-        );
-    }
-    let rows = sqlx::query(
-        "SELECT id >> 24, connection_id, belt, count(*), sum(state = 0), sum(state = 1), \
-         sum(state = 2), sum(state = 3), sum(state = 4), sum(state = 5), sum(state = 6), \
-         sum(state = 7), sum(state = 8), sum(waiting IS NOT NULL AND waiting IN (4, 5, 13)), \
-         sum(waiting IS NOT NULL AND waiting = 1), sum(waiting IS NOT NULL AND waiting = 12), \
-         sum(waiting IS NOT NULL AND waiting = 6), sum(waiting IS NOT NULL AND waiting = 13), \
-         sum(state <= 2) FROM job GROUP BY 1, 2, 3",
-    );
-    for row in rows.fetch_all(&mut *conn).await.unwrap() {
-        counted.real.insert(
-            (row.get(0), row.get(1), row.get(2)),
-            (3..18).map(|index| row.get(index)).collect(),
-        );
-        counted.open += row.get::<i64, _>(18);
-    }
-    let never = [
-        (
-            "in flight without an open intent",
-            "SELECT id FROM job WHERE state = 1 AND id NOT IN (SELECT job_id FROM intent WHERE \
-             open = TRUE)",
-        ),
-        (
-            "an open intent that is not in flight",
-            "SELECT job_id FROM intent WHERE open = TRUE AND job_id NOT IN (SELECT id FROM job \
-             WHERE state = 1)",
-        ),
-        (
-            "an intent of an ended job",
-            "SELECT job_id FROM intent JOIN job ON id = job_id WHERE state > 2",
-        ),
-        (
-            "an edge of a job that does not wait",
-            "SELECT id FROM job WHERE (waiting IS NULL OR waiting <> 5) AND id IN (SELECT \
-             child_job FROM dependency)",
-        ),
-        (
-            "completion that contradicts the jobs",
-            "SELECT seq FROM execution WHERE (completed_at IS NOT NULL) <> (seal IS NOT NULL AND \
-             NOT EXISTS (SELECT 1 FROM job WHERE id >> 24 = seq AND state <= 2))",
-        ),
-        (
-            "grouped errors",
-            "SELECT seq FROM execution WHERE (SELECT coalesce(sum(jobs), 0) FROM error_group \
-             WHERE execution_seq = seq) <> (SELECT count(*) FROM job WHERE id >> 24 = seq AND \
-             state IN (4, 5, 6))",
-        ),
-    ];
-    for (what, question) in never {
-        let found: Vec<i64> = sqlx::query_scalar(question)
-            .fetch_all(&mut *conn)
-            .await
-            .unwrap();
-        if !found.is_empty() {
-            counted.wrong.push(format!("{what}: {found:?}"));
-        }
-    }
-    counted
-}
-
-/// The changes of a successful cancel.
-fn through((changes, end): (Changes, Result<(), StoreError>)) -> Changes {
-    end.unwrap();
-    changes
-}
-
-fn execution() -> NewExecution {
-    NewExecution {
-        id: ExecutionId(Uuid::new_v4()),
-        subscription: ACME,
-        operation: "jobs",
-        context: None,
-        traceparent: None,
-        created_at: Wall(1_000),
-    }
-}
-
-fn object(id: &str) -> ObjectKey {
-    ObjectKey::new("product", id)
-}
-
-/// A job of a product on the shop, in belt 1.
-fn job(index: u32, id: &str) -> StagedJob {
-    StagedJob {
-        index,
-        connection: SHOP,
-        belt: 1,
-        object: object(id),
-        action: Action::Upsert,
-        priority: 0,
-        partition_key: None,
-        source: None,
-        scheduled_at: None,
-        expires_at: None,
-        client_ref: None,
-        context: None,
-        depends_on: Vec::new(),
-        payload: None,
-        full: false,
-        revision: None,
-        traceparent: None,
-    }
-}
-
-fn keyed(index: u32, id: &str, key: &str) -> StagedJob {
-    StagedJob {
-        partition_key: Some(key.to_owned()),
-        ..job(index, id)
-    }
-}
-
-fn refused(index: u32, code: &str) -> StagedItem {
-    StagedItem::Refused {
-        index,
-        excerpt: "{\"bad".to_owned(),
-        object: None,
-        problem: Problem::new(code, "it is bad"),
-    }
-}
-
-fn key(text: &str) -> (ConnectionId, KeyHash) {
-    (SHOP, KeyHash::of(text))
-}
-
-fn event(stage: &'static str) -> NewEvent {
-    NewEvent {
-        at: Wall(2_000),
-        stage,
-        attempt: Some(1),
-        http_status: Some(200),
-        duration_ms: Some(12),
-        detail: None,
-        log: None,
-    }
-}
-
-fn intent(job: JobSeq, call: i64) -> NewIntent {
-    NewIntent {
-        job,
-        call,
-        attempt: 1,
-        pinned: Pinned {
-            action: Action::Upsert,
-            body: Some(format!("{{\"job\":{job}}}")),
-            body_hash: [9; 32],
-            revision: Some(3),
-            counted: None,
-            idempotency_key: format!("key-{job}"),
-            answer_lost: false,
-        },
-        events: vec![event("sent")],
-    }
-}
-
-fn settlement(job: JobSeq, call: Option<i64>, to: Transition) -> Settlement {
-    Settlement {
-        job,
-        call,
-        to,
-        attempts: 1,
-        conflicts: 0,
-        id_map: IdMapChange::Keep,
-        act_as: None,
-        delivered_revision: None,
-        events: vec![event("responded")],
-    }
-}
-
-fn end(state: JobState) -> State {
-    let problem = Problem::new("price.missing", "no price");
-    match state {
-        JobState::Succeeded => State::Succeeded { changed: true },
-        JobState::Rejected => State::Rejected { problem },
-        JobState::Failed => State::Failed {
-            code: FailureCode::RetriesExhausted,
-            problem,
-        },
-        JobState::Unknown => State::Unknown { problem },
-        JobState::Superseded => State::Superseded { problem: None },
-        JobState::Cancelled => State::Cancelled {
-            problem: Some(problem),
-        },
-        other => panic!("{other:?} is no end"),
-    }
-}
-
-fn ended(job: JobSeq, call: Option<i64>, state: JobState) -> Settlement {
-    let to = Transition::Ended {
-        end: end(state),
-        block_key: None,
-    };
-    settlement(job, call, to)
-}
-
-fn waits(
-    job: JobSeq,
-    call: Option<i64>,
-    reason: Option<WaitingKind>,
-    until: Option<Wall>,
-) -> Settlement {
-    settlement(
-        job,
-        call,
-        Transition::Waits {
-            reason,
-            until,
-            parents: Vec::new(),
-            problem: None,
-            keep_pinned: false,
-            answer_lost: false,
-        },
-    )
-}
-
-fn waits_for(
-    job: JobSeq,
-    call: Option<i64>,
-    parents: &[(&str, Option<JobSeq>)],
-    until: Wall,
-) -> Settlement {
-    let parents = parents
-        .iter()
-        .map(|(id, parent)| (object(id), *parent))
-        .collect();
-    let reason = Some(WaitingKind::Dependency);
-    settlement(
-        job,
-        call,
-        Transition::Waits {
-            reason,
-            until: Some(until),
-            parents,
-            problem: None,
-            keep_pinned: false,
-            answer_lost: false,
-        },
-    )
 }

@@ -1,30 +1,25 @@
 //! Retention removes executions in bounded steps, and nothing that does not belong to them.
 
 use egression_core::domain::ids::{ExecutionSeq, JobId};
-use egression_core::domain::object::Remote;
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 
-use super::{SHOP, World, end, ended, execution, job, keyed, object, settlement, through};
-use crate::store::StoreOptions;
-use crate::store::rows::{
-    ExecutionFilter, IdMapChange, IdempotencyMark, StagedItem, StagedJob, Transition,
-};
+use super::fixtures::{ended, execution, items, job, jobs, keyed, mark, remote, unknown};
+use super::{SHOP, World};
+use crate::store::rows::{ExecutionFilter, IdMapChange, IdempotencyMark, StagedJob};
+use crate::store::{StoreError, StoreOptions};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The rows of an execution with one unfinished job.
+const UNFINISHED: [i64; 8] = [1, 0, 0, 0, 1, 0, 0, 1];
 
 async fn rows(world: &World) -> Vec<i64> {
     let question = "SELECT count(*) FROM job UNION ALL SELECT count(*) FROM job_detail UNION ALL \
         SELECT count(*) FROM payload UNION ALL SELECT count(*) FROM event UNION ALL SELECT \
         count(*) FROM progress UNION ALL SELECT count(*) FROM error_group UNION ALL SELECT \
         count(*) FROM idempotency UNION ALL SELECT count(*) FROM execution";
-    world
-        .store
-        .read(move |conn| {
-            Box::pin(async move { Ok(sqlx::query_scalar(question).fetch_all(conn).await?) })
-        })
-        .await
-        .unwrap()
+    world.column(question).await
 }
 
 /// A time long after the retention of all ended executions.
@@ -34,47 +29,29 @@ fn later(world: &World) -> Wall {
         .plus_ms(StoreOptions::default().retention_ms + 2 * DAY_MS)
 }
 
-async fn fail(world: &World, seq: ExecutionSeq, jobs: u32) {
-    for index in 0..jobs {
-        world
-            .settle(vec![ended(seq.job(index), None, JobState::Rejected)])
-            .await;
-    }
+async fn remove_expired(world: &World, now: Wall) -> u64 {
+    world.store.remove_expired(now).await.unwrap()
+}
+
+async fn is_kept(world: &World, seq: ExecutionSeq) -> bool {
+    world.store.execution(seq).await.unwrap().is_some()
 }
 
 #[tokio::test]
 async fn retention_removes_an_execution_with_all_its_rows() {
     let world = World::new().await;
-    let full = |index| StagedJob {
+    let full = |job| StagedJob {
         payload: Some("{}".to_owned()),
         client_ref: Some("r".to_owned()),
-        ..job(index, &format!("p{index}"))
+        ..job
     };
     let new = execution();
     let id = new.id;
-    let mark = IdempotencyMark {
-        operation: "bulk",
-        key: "k".to_owned(),
-        body_hash: [4; 32],
-    };
-    let seq = world
-        .store
-        .submit(
-            new,
-            (0..3).map(|i| StagedItem::Job(full(i))).collect(),
-            Some(mark),
-        )
-        .await
-        .unwrap()
-        .execution;
+    let items = items(jobs(3, "p").into_iter().map(full));
+    let sealed = world.store.submit(new, items, Some(mark("k"))).await;
+    let seq = sealed.unwrap().execution;
     world.send(1, &[seq.job(0)]).await;
-    let remote = Remote {
-        kind: "product".to_owned(),
-        id: "r1".to_owned(),
-        version: None,
-        url: None,
-        sub_id: None,
-    };
+    let remote = remote("product", "r1");
     let mut success = ended(seq.job(0), Some(1), JobState::Succeeded);
     success.id_map = IdMapChange::Replace(vec![remote.clone()]);
     success.delivered_revision = Some(8);
@@ -85,54 +62,35 @@ async fn retention_removes_an_execution_with_all_its_rows() {
             ended(seq.job(2), None, JobState::Rejected),
         ])
         .await;
-    let unfinished = world.submit(vec![job(0, "p0")]).await.execution;
+    let unfinished = world.submit_one("p0").await;
     assert_eq!(
-        world.store.remove_expired(world.now()).await.unwrap(),
+        remove_expired(&world, world.now()).await,
         0,
         "its time has not come"
     );
 
-    assert_eq!(world.store.remove_expired(later(&world)).await.unwrap(), 1);
+    assert_eq!(remove_expired(&world, later(&world)).await, 1);
     world.check().await;
     assert_eq!(
         rows(&world).await,
-        [1, 0, 0, 0, 1, 0, 0, 1],
+        UNFINISHED,
         "the unfinished execution stays"
     );
-    assert!(
-        world.store.execution(seq).await.unwrap().is_none()
-            && world
-                .store
-                .job(JobId {
-                    execution: id,
-                    index: 0
-                })
-                .await
-                .unwrap()
-                .is_none()
-    );
-    let history = world
-        .store
-        .object_jobs(None, &object("p0"), None, 10)
-        .await
-        .unwrap();
-    assert_eq!(
-        history.iter().map(|row| row.seq).collect::<Vec<_>>(),
-        [unfinished.job(0)]
-    );
+    assert!(!is_kept(&world, seq).await);
+    let first = JobId {
+        execution: id,
+        index: 0,
+    };
+    assert!(world.store.job(first).await.unwrap().is_none());
+    assert_eq!(world.history("p0").await, [unfinished]);
     // Facts about the object do not belong to an execution.
-    let claim = world
-        .store
-        .claim(&[unfinished.job(0)])
-        .await
-        .unwrap()
-        .remove(0);
+    let claim = world.claim(unfinished).await;
     assert_eq!(
         (claim.remotes, claim.delivered_revision),
         (vec![remote], Some(8))
     );
     assert!(
-        world.submit(vec![job(0, "new")]).await.execution > unfinished,
+        world.submit_one("new").await > unfinished,
         "numbers are never reused"
     );
 }
@@ -140,12 +98,9 @@ async fn retention_removes_an_execution_with_all_its_rows() {
 #[tokio::test]
 async fn retention_removes_a_large_execution_in_steps() {
     let world = World::new().await;
-    let seq = world
-        .submit((0..2500).map(|i| job(i, &format!("p{i}"))).collect())
-        .await
-        .execution;
-    through(world.store.cancel_execution(seq, world.now()).await);
-    world.submit(vec![job(0, "newer")]).await;
+    let seq = world.submit(jobs(2500, "p")).await;
+    world.cancel(seq).await;
+    world.submit_one("newer").await;
     let now = later(&world);
     let step = world.store.write(1000, move |tx| {
         Box::pin(async move { crate::store::lifecycle::retention::remove_some(tx, seq, now).await })
@@ -153,175 +108,90 @@ async fn retention_removes_a_large_execution_in_steps() {
     assert!(step.await.unwrap(), "there is more");
     assert_eq!(rows(&world).await[0], 1501);
     let world = world.reopen().await;
-    assert_eq!(world.store.remove_expired(now).await.unwrap(), 1);
-    assert_eq!(rows(&world).await, [1, 0, 0, 0, 1, 0, 0, 1]);
+    assert_eq!(remove_expired(&world, now).await, 1);
+    assert_eq!(rows(&world).await, UNFINISHED);
     world.check().await;
 }
 
 #[tokio::test]
 async fn retention_keeps_what_a_person_must_decide() {
     let world = World::new().await;
-    let seq = world.submit(vec![keyed(0, "a", "k")]).await.execution;
-    world.send(1, &[seq.job(0)]).await;
-    let unknown = Transition::Ended {
-        end: end(JobState::Unknown),
-        block_key: Some("lost".to_owned()),
-    };
-    world
-        .settle(vec![settlement(seq.job(0), Some(1), unknown)])
-        .await;
-    let other = world.submit(vec![job(0, "b")]).await.execution;
-    fail(&world, other, 1).await;
-    let newest = world.submit(vec![job(0, "c")]).await.execution;
-    fail(&world, newest, 1).await;
-    assert_eq!(world.store.remove_expired(later(&world)).await.unwrap(), 1);
-    assert!(world.store.execution(other).await.unwrap().is_none());
+    let head = world.submit([keyed(0, "a", "k")]).await.job(0);
+    world.send(1, &[head]).await;
+    world.settle(vec![unknown(head, 1)]).await;
+    let other = world.submit_one("b").await;
+    world.end(other, JobState::Rejected).await;
+    let newest = world.submit_one("c").await;
+    world.end(newest, JobState::Rejected).await;
+    assert_eq!(remove_expired(&world, later(&world)).await, 1);
+    assert!(!is_kept(&world, other.execution()).await);
+    let row = world.row(head).await;
     assert_eq!(
-        world.row(seq.job(0)).await.state,
-        JobState::Unknown,
+        (row.state, row.connection),
+        (JobState::Unknown, SHOP),
         "it is the head of a blocked key"
     );
     assert!(
-        world.store.execution(newest).await.unwrap().is_some(),
+        is_kept(&world, newest.execution()).await,
         "numbers continue after the newest"
     );
     assert_eq!(world.blocked_keys().await.len(), 1);
-    assert_eq!(world.heads(seq, 1).await, []);
-    assert_eq!(SHOP, world.row(seq.job(0)).await.connection);
+    assert_eq!(world.heads(head.execution(), 1).await, []);
 }
 
 #[tokio::test]
 async fn idempotency_key_lives_a_day_at_least() {
-    let directory = tempfile::tempdir().unwrap();
-    let options = StoreOptions {
+    let world = World::with(StoreOptions {
         retention_ms: 0,
         ..StoreOptions::default()
-    };
-    let store = super::Store::open_with(directory.path(), super::Clock::system(), options)
-        .await
-        .unwrap();
-    let world = World { directory, store };
-    world.connect().await;
-    let mark = IdempotencyMark {
-        operation: "jobs",
-        key: "k".to_owned(),
-        body_hash: [4; 32],
-    };
-    let seq = world
-        .store
-        .submit(execution(), vec![StagedItem::Job(job(0, "a"))], Some(mark))
-        .await
-        .unwrap()
-        .execution;
-    fail(&world, seq, 1).await;
-    world.submit(vec![job(0, "newer")]).await;
+    })
+    .await;
+    let submitted = world.submit_items(items([job(0, "a")]), Some(mark("k")));
+    let first = submitted.await.unwrap().job(0);
+    world.end(first, JobState::Rejected).await;
+    world.submit_one("newer").await;
     let soon = world.now().plus_ms(DAY_MS / 2);
-    assert_eq!(world.store.remove_expired(soon).await.unwrap(), 0);
-    assert!(
-        world
-            .store
-            .idempotency(super::ACME, "jobs", "k")
-            .await
-            .unwrap()
-            .is_some()
-    );
-    assert_eq!(
-        world
-            .store
-            .remove_expired(soon.plus_ms(DAY_MS))
-            .await
-            .unwrap(),
-        1
-    );
-    assert!(
-        world
-            .store
-            .idempotency(super::ACME, "jobs", "k")
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert_eq!(remove_expired(&world, soon).await, 0);
+    assert!(world.record("bulk", "k").await.is_some());
+    assert_eq!(remove_expired(&world, soon.plus_ms(DAY_MS)).await, 1);
+    assert_eq!(world.record("bulk", "k").await, None);
 }
 
 #[tokio::test]
 async fn expired_executions_are_hidden_and_their_keys_free() {
     let world = World::new().await;
-    let mark = |hash| IdempotencyMark {
-        operation: "jobs",
-        key: "k".to_owned(),
-        body_hash: [hash; 32],
-    };
     let submit = async |hash| {
-        world
-            .store
-            .submit(
-                execution(),
-                vec![StagedItem::Job(job(0, "a"))],
-                Some(mark(hash)),
-            )
-            .await
+        let mark = IdempotencyMark {
+            body_hash: [hash; 32],
+            ..mark("k")
+        };
+        let items = items([job(0, "a")]);
+        world.submit_items(items, Some(mark)).await
     };
-    let first = submit(4).await.unwrap().execution;
-    fail(&world, first, 1).await;
-    let listed = async || {
-        let list = world
-            .store
-            .executions(&ExecutionFilter::default(), 10)
-            .await
-            .unwrap();
-        list.iter().map(|status| status.row.seq).collect::<Vec<_>>()
-    };
+    let first = submit(4).await.unwrap();
+    world.end(first.job(0), JobState::Rejected).await;
+    let listed = async || world.listed(&ExecutionFilter::default()).await;
     assert_eq!(listed().await, [first]);
+    let now = world.now().0;
     world
-        .raw(&format!(
-            "UPDATE execution SET expires_at = {}",
-            world.now().0
-        ))
+        .raw(&format!("UPDATE execution SET expires_at = {now}"))
         .await;
     assert_eq!(listed().await, []);
     // The key and its execution are kept for a day.
-    assert_eq!(
-        world
-            .store
-            .idempotency(super::ACME, "jobs", "k")
-            .await
-            .unwrap()
-            .unwrap()
-            .execution,
-        first
-    );
-    assert!(matches!(submit(5).await, Err(super::StoreError::KeyUsed)));
+    let record = async || world.record("bulk", "k").await;
+    assert_eq!(record().await.unwrap().execution, first);
+    assert!(matches!(submit(5).await, Err(StoreError::KeyUsed)));
+    let yesterday = now - DAY_MS;
     world
-        .raw(&format!(
-            "UPDATE idempotency SET created_at = {}",
-            world.now().0 - DAY_MS
-        ))
+        .raw(&format!("UPDATE idempotency SET created_at = {yesterday}"))
         .await;
-    assert!(
-        world
-            .store
-            .idempotency(super::ACME, "jobs", "k")
-            .await
-            .unwrap()
-            .is_none()
-    );
-    let second = submit(5).await.unwrap().execution;
-    let record = world
-        .store
-        .idempotency(super::ACME, "jobs", "k")
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!((record.execution, record.body_hash), (second, [5; 32]));
-    world.store.remove_expired(later(&world)).await.unwrap();
+    assert_eq!(record().await, None);
+    let second = submit(5).await.unwrap();
+    let found = record().await.unwrap();
+    assert_eq!((found.execution, found.body_hash), (second, [5; 32]));
+    remove_expired(&world, later(&world)).await;
     assert_eq!(
-        world
-            .store
-            .idempotency(super::ACME, "jobs", "k")
-            .await
-            .unwrap()
-            .unwrap()
-            .execution,
+        record().await.unwrap().execution,
         second,
         "the newer execution keeps the key"
     );

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use egression_core::domain::ids::{ExecutionSeq, JobSeq};
-use egression_core::domain::object::ObjectKey;
+use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
@@ -13,11 +12,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sqlx::Row as _;
 
-use super::{
-    SHOP, World, end, ended, execution, keyed, object, refused, settlement, through, waits,
-    waits_for,
+use super::fixtures::{
+    ended, execution, intent, key, keyed, numbers, object, refused, repeats, through, unknown,
+    waits, waits_for,
 };
-use crate::store::rows::{Changes, Settlement, StagedItem, StagedJob, Transition};
+use super::{SHOP, World};
+use crate::store::rows::{Changes, Settlement, StagedItem, StagedJob};
 
 const STEPS: usize = 250;
 
@@ -57,6 +57,10 @@ async fn counters_add_up_whatever_happens() {
     run.finish().await;
 }
 
+fn keys() -> [(ConnectionId, KeyHash); 4] {
+    ["k0", "k1", "k2", "k3"].map(key)
+}
+
 impl Run {
     async fn step(&mut self) {
         match self.rng.random_range(0..100) {
@@ -78,50 +82,42 @@ impl Run {
         }
         let name = format!("p{}", self.rng.random_range(0..8));
         let key = format!("k{}", self.rng.random_range(0..4));
-        let scheduled = self
-            .rng
-            .random_ratio(1, 5)
-            .then(|| self.now.plus_ms(self.rng.random_range(60_000..600_000)));
-        let expires = self
-            .rng
-            .random_ratio(1, 10)
-            .then(|| self.now.plus_ms(self.rng.random_range(60_000..900_000)));
-        let belt = self.rng.random_range(1..4);
+        let scheduled_at = self.rng.random_ratio(1, 5).then(|| self.later(600_000));
+        let expires_at = self.rng.random_ratio(1, 10).then(|| self.later(900_000));
         StagedItem::Job(StagedJob {
-            belt,
-            scheduled_at: scheduled,
-            expires_at: expires,
+            belt: self.rng.random_range(1..4),
+            scheduled_at,
+            expires_at,
             ..keyed(index, &name, &key)
         })
+    }
+
+    /// A time after at least a minute.
+    fn later(&mut self, most_ms: i64) -> Wall {
+        self.now.plus_ms(self.rng.random_range(60_000..most_ms))
     }
 
     async fn submit(&mut self) {
         let count = self.rng.random_range(0..5);
         let items = (0..count).map(|index| self.item(index)).collect();
-        self.world
-            .store
-            .submit(execution(), items, None)
-            .await
-            .unwrap();
+        self.world.submit_items(items, None).await.unwrap();
     }
 
     async fn receive(&mut self) {
         if self.receiving.len() < 2 {
-            self.receiving.push((
-                self.world.store.begin_execution(execution()).await.unwrap(),
-                0,
-            ));
+            let begun = self.world.store.begin_execution(execution()).await;
+            self.receiving.push((begun.unwrap(), 0));
             return;
         }
         let at = self.rng.random_range(0..self.receiving.len());
         let (seq, next) = self.receiving[at];
         if self.rng.random_ratio(1, 3) {
             self.receiving.remove(at);
-            self.world.store.seal(seq, None).await.unwrap();
+            self.world.seal(seq).await;
             return;
         }
         let items = (next..next + 3).map(|index| self.item(index)).collect();
-        self.world.store.stage(seq, items).await.unwrap();
+        self.world.stage(seq, items).await;
         self.receiving[at].1 = next + 3;
     }
 
@@ -131,34 +127,12 @@ impl Run {
         }
     }
 
-    async fn ready_heads(&self) -> Vec<JobSeq> {
-        let keys: Vec<_> = (0..4)
-            .map(|k| (SHOP, KeyHash::of(&format!("k{k}"))))
-            .collect();
-        self.world
-            .store
-            .heads_of_keys(&keys, self.now)
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|head| head.job)
-            .collect()
-    }
-
     async fn send(&mut self) {
-        let heads = self.ready_heads().await;
+        let heads = self.world.store.heads_of_keys(&keys(), self.now).await;
+        let heads = numbers(&heads.unwrap());
         self.call += 1;
-        let opened = self
-            .world
-            .store
-            .open_intent(
-                heads
-                    .iter()
-                    .map(|job| super::intent(*job, self.call))
-                    .collect(),
-            )
-            .await
-            .unwrap();
+        let intents = heads.iter().map(|job| intent(*job, self.call)).collect();
+        let opened = self.world.store.open_intent(intents).await.unwrap();
         assert_eq!(opened, heads, "a head may be sent");
         self.flying
             .extend(opened.into_iter().map(|job| (job, self.call)));
@@ -170,7 +144,7 @@ impl Run {
             if self.rng.random_ratio(1, 4) {
                 self.flying.push((job, call));
             } else {
-                settlements.push(self.outcome(job, Some(call)));
+                settlements.push(self.outcome(job, call));
             }
         }
         for job in std::mem::take(&mut self.orphans) {
@@ -184,54 +158,36 @@ impl Run {
         self.note(changes);
     }
 
-    fn outcome(&mut self, job: JobSeq, call: Option<i64>) -> Settlement {
+    fn outcome(&mut self, job: JobSeq, call: i64) -> Settlement {
         let until = Some(self.now.plus_ms(self.rng.random_range(0..300_000)));
+        let sent = Some(call);
         match self.rng.random_range(0..12) {
-            0..4 => ended(job, call, JobState::Succeeded),
-            4 => ended(job, call, JobState::Rejected),
-            5 => ended(job, call, JobState::Failed),
-            6 => {
-                let to = Transition::Ended {
-                    end: end(JobState::Unknown),
-                    block_key: Some("lost".to_owned()),
-                };
-                if self.rng.random_ratio(1, 4) {
-                    settlement(job, call, to)
-                } else {
-                    ended(job, call, JobState::Superseded)
-                }
-            }
-            7 => waits(job, call, None, None),
+            0..4 => ended(job, sent, JobState::Succeeded),
+            4 => ended(job, sent, JobState::Rejected),
+            5 => ended(job, sent, JobState::Failed),
+            6 if self.rng.random_ratio(1, 4) => unknown(job, call),
+            6 => ended(job, sent, JobState::Superseded),
+            7 => waits(job, sent, None, None),
             8 => {
-                let to = Transition::Waits {
-                    reason: Some(WaitingKind::Retry),
-                    until,
-                    parents: vec![],
-                    problem: None,
-                    keep_pinned: true,
-                    answer_lost: self.rng.random(),
-                };
-                settlement(job, call, to)
+                let retry = Some(WaitingKind::Retry);
+                repeats(job, sent, retry, until, self.rng.random())
             }
-            9 => waits(job, call, Some(WaitingKind::Source), until),
+            9 => waits(job, sent, Some(WaitingKind::Source), until),
             _ => {
                 let parents: Vec<_> = (0..self.rng.random_range(1..3))
                     .map(|_| format!("p{}", self.rng.random_range(0..8)))
                     .collect();
                 let parents: Vec<_> = parents.iter().map(|id| (id.as_str(), None)).collect();
-                waits_for(job, call, &parents, self.now.plus_ms(120_000))
+                waits_for(job, sent, &parents, self.now.plus_ms(120_000))
             }
         }
     }
 
     fn note(&mut self, changes: Changes) {
-        assert_eq!(
-            changes
-                .stale
+        assert!(
+            self.flying
                 .iter()
-                .filter(|job| self.flying.iter().any(|(flying, _)| flying == *job))
-                .count(),
-            0
+                .all(|(job, _)| !changes.stale.contains(job))
         );
         for job in changes.orphaned {
             if !self.orphans.contains(&job) {
@@ -275,18 +231,10 @@ impl Run {
     }
 
     async fn restart(&mut self) {
-        self.world.store.close().await;
-        self.world.store =
-            super::Store::open(self.world.directory.path(), crate::clock::Clock::system())
-                .await
-                .unwrap();
+        self.world.restart().await;
         self.receiving.clear();
-        let open: Vec<_> = self
-            .world
-            .store
-            .open_intents()
-            .await
-            .unwrap()
+        let open = self.world.store.open_intents().await.unwrap();
+        let open: Vec<_> = open
             .into_iter()
             .map(|intent| (intent.job, intent.call))
             .collect();
@@ -296,40 +244,24 @@ impl Run {
 
     /// The heads by definition, from all jobs.
     async fn compare_heads(&self) {
-        let keys: Vec<_> = (0..4)
-            .map(|k| (SHOP, KeyHash::of(&format!("k{k}"))))
-            .collect();
-        let found = self
-            .world
-            .store
-            .read(move |conn| {
-                Box::pin(async move { crate::store::order::heads::of_keys(conn, &keys).await })
-            })
-            .await
-            .unwrap();
+        let found = self.world.store.read(move |conn| {
+            Box::pin(async move { crate::store::order::heads::of_keys(conn, &keys()).await })
+        });
         let found: BTreeMap<_, _> = found
+            .await
+            .unwrap()
             .into_iter()
             .map(|((_, key), head)| (key, head.row.job))
             .collect();
+        let all = "SELECT j.key_hash, CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END AS place, \
+            j.belt, j.id, j.waiting, j.object_hash FROM job j JOIN execution x ON x.seq = j.id >> \
+            24 WHERE x.seal IS NOT NULL AND j.state <= 2 ORDER BY 2, 3, 4";
         let rows = self
             .world
             .store
-            .read(|conn| {
-                Box::pin(async move {
-                    Ok(sqlx::query(
-                        "SELECT j.key_hash, CASE j.seal WHEN 0 THEN x.seal ELSE j.seal \
-                        END AS place, j.belt, j.id, j.waiting, j.object_hash FROM job j JOIN \
-                        execution x ON x.seq = j.id >> 24 WHERE x.seal IS NOT NULL AND j.state <= \
-                        2 ORDER BY 2, 3, 4",
-                    )
-                    .fetch_all(conn)
-                    .await?)
-                })
-            })
-            .await
-            .unwrap();
+            .read(move |conn| Box::pin(async move { Ok(sqlx::query(all).fetch_all(conn).await?) }));
         let (mut expected, mut parked) = (BTreeMap::new(), Vec::new());
-        for row in rows {
+        for row in rows.await.unwrap() {
             let (key, job, object) = (
                 KeyHash(row.get(0)),
                 JobSeq(row.get(3)),
@@ -350,7 +282,7 @@ impl Run {
     /// No job is lost: each remaining one can end.
     async fn finish(&mut self) {
         for (seq, _) in std::mem::take(&mut self.receiving) {
-            self.world.store.seal(seq, None).await.unwrap();
+            self.world.seal(seq).await;
         }
         let settlements = std::mem::take(&mut self.flying)
             .into_iter()
@@ -365,14 +297,7 @@ impl Run {
         self.world.check().await;
         assert!(self.world.store.open_executions().await.unwrap().is_empty());
         assert_eq!(self.world.store.backlog(), 0);
-        let parents: Vec<(JobSeq, ObjectKey)> = vec![(ExecutionSeq(1).job(0), object("p1"))];
-        assert_eq!(
-            self.world
-                .store
-                .unfinished_parents(SHOP, &parents)
-                .await
-                .unwrap(),
-            [None]
-        );
+        let parents = [(ExecutionSeq(1).job(0), object("p1"))];
+        assert_eq!(self.world.unfinished_parents(&parents).await, [None]);
     }
 }

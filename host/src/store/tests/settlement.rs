@@ -2,24 +2,16 @@
 
 use egression_core::domain::action::Action;
 use egression_core::domain::ids::SourceId;
-use egression_core::domain::object::Remote;
 use egression_core::domain::problem::Problem;
 use egression_core::domain::state::{FailureCode, JobState, State};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::{SHOP, World, ended, event, intent, job, keyed, object, settlement, waits};
+use super::fixtures::{
+    ended, event, in_belt, intent, job, jobs, lost, object, remote, repeats, settlement, waits,
+};
+use super::{SHOP, World};
 use crate::store::rows::{IdMapChange, JobFilter, Settlement, StagedJob, Transition};
-
-fn remote(kind: &str, id: &str) -> Remote {
-    Remote {
-        kind: kind.to_owned(),
-        id: id.to_owned(),
-        version: Some("3".to_owned()),
-        url: None,
-        sub_id: None,
-    }
-}
 
 #[tokio::test]
 async fn claim_carries_everything_a_delivery_needs() {
@@ -37,46 +29,27 @@ async fn claim_carries_everything_a_delivery_needs() {
         action: Action::Delete,
         ..job(1, "b")
     };
-    let seq = world.submit(vec![inline, resolved]).await.execution;
-    let claims = world
-        .store
-        .claim(&[seq.job(1), seq.job(0), seq.job(9)])
-        .await
-        .unwrap();
+    let seq = world.submit([inline, resolved]).await;
+    let wanted = [seq.job(1), seq.job(0), seq.job(9)];
+    let claims = world.store.claim(&wanted).await.unwrap();
+    let [resolved, inline] = claims.as_slice() else {
+        panic!("{claims:?}")
+    };
     assert_eq!(
-        claims.iter().map(|claim| claim.job).collect::<Vec<_>>(),
-        [seq.job(1), seq.job(0)],
+        [resolved.job, inline.job],
+        wanted[..2],
         "in the order of the request"
     );
     assert_eq!(
-        (
-            claims[0].source,
-            claims[0].action,
-            claims[0].payload.as_deref()
-        ),
-        (Some(SourceId(3)), Action::Delete, None)
+        (resolved.source, resolved.action, &resolved.payload),
+        (Some(SourceId(3)), Action::Delete, &None)
     );
-    let inline = &claims[1];
-    assert_eq!(
-        (
-            inline.payload.as_deref(),
-            inline.revision,
-            inline.traceparent.as_deref()
-        ),
-        (Some("{\"a\":1}"), Some(u64::MAX), Some("00-x"))
-    );
-    assert_eq!(
-        (
-            inline.depends_on.as_slice(),
-            inline.expires_at,
-            inline.state
-        ),
-        (
-            [object("parent")].as_slice(),
-            Some(Wall(i64::MAX)),
-            JobState::Waiting
-        )
-    );
+    assert_eq!(inline.payload.as_deref(), Some("{\"a\":1}"));
+    assert_eq!(inline.revision, Some(u64::MAX));
+    assert_eq!(inline.traceparent.as_deref(), Some("00-x"));
+    assert_eq!(inline.depends_on, [object("parent")]);
+    assert_eq!(inline.expires_at, Some(Wall(i64::MAX)));
+    assert_eq!(inline.state, JobState::Waiting);
     assert!(
         inline.pinned.is_none() && inline.remotes.is_empty() && inline.delivered_revision.is_none()
     );
@@ -85,8 +58,8 @@ async fn claim_carries_everything_a_delivery_needs() {
 #[tokio::test]
 async fn success_settles_id_map_revision_and_events() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a")]).await.execution;
-    let one = seq.job(0);
+    let one = world.submit_one("a").await;
+    let seq = one.execution();
     assert_eq!(world.send(5, &[one]).await, [one]);
     let mut success = ended(one, Some(5), JobState::Succeeded);
     success.to = Transition::Ended {
@@ -97,26 +70,18 @@ async fn success_settles_id_map_revision_and_events() {
     success.delivered_revision = Some(8);
     success.events.push(event("succeeded"));
     let changes = world.settle(vec![success]).await;
-    assert_eq!(
-        (changes.completed.as_slice(), changes.progress.len()),
-        ([seq].as_slice(), 1)
-    );
+    assert_eq!((changes.completed, changes.progress.len()), (vec![seq], 1));
     assert_eq!(changes.progress[0].belt.states[3], 1);
-    let stages: Vec<_> = world
-        .store
-        .events(one, 0, 100)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|event| (event.seq, event.stage))
-        .collect();
     let expected = [
         (1, "submitted"),
         (2, "sent"),
         (3, "responded"),
         (4, "succeeded"),
     ];
-    assert_eq!(stages, expected.map(|(seq, stage)| (seq, stage.to_owned())));
+    assert_eq!(
+        world.stages(one).await,
+        expected.map(|(seq, stage)| (seq, stage.to_owned()))
+    );
     world.add_events(one, vec![event("applied")]).await;
     assert_eq!(world.store.events(one, 4, 100).await.unwrap()[0].seq, 5);
     let row = world.row(one).await;
@@ -125,12 +90,12 @@ async fn success_settles_id_map_revision_and_events() {
         (JobState::Succeeded, Some(false), 1)
     );
 
-    let again = world.submit(vec![job(0, "a")]).await.execution.job(0);
-    let claim = world.store.claim(&[again]).await.unwrap().remove(0);
+    let again = world.submit_one("a").await;
+    let claim = world.claim(again).await;
     assert_eq!(
-        (claim.remotes.as_slice(), claim.delivered_revision),
+        (claim.remotes, claim.delivered_revision),
         (
-            [remote("price", "r2"), remote("product", "r1")].as_slice(),
+            vec![remote("price", "r2"), remote("product", "r1")],
             Some(8)
         )
     );
@@ -141,20 +106,13 @@ async fn success_settles_id_map_revision_and_events() {
             ..ended(again, Some(6), JobState::Succeeded)
         }])
         .await;
-    let third = world.submit(vec![job(0, "a")]).await.execution.job(0);
+    let third = world.submit_one("a").await;
     assert_eq!(
-        world.store.claim(&[third]).await.unwrap()[0].delivered_revision,
+        world.claim(third).await.delivered_revision,
         Some(8),
         "a lower revision is not the newest"
     );
-    assert_eq!(
-        world
-            .store
-            .are_there(SHOP, &[object("a"), object("b")])
-            .await
-            .unwrap(),
-        [true, false]
-    );
+    assert!(world.is_there("a").await && !world.is_there("b").await);
     world.send(7, &[third]).await;
     world
         .settle(vec![Settlement {
@@ -162,40 +120,25 @@ async fn success_settles_id_map_revision_and_events() {
             ..ended(third, Some(7), JobState::Succeeded)
         }])
         .await;
+    let objects = [object("a"), object("b")];
     assert_eq!(
-        world
-            .store
-            .remotes(SHOP, &[object("a"), object("b")])
-            .await
-            .unwrap(),
+        world.store.remotes(SHOP, &objects).await.unwrap(),
         [vec![], vec![]]
     );
+    assert!(!world.is_there("a").await);
+    let fourth = world.submit_one("a").await;
     assert_eq!(
-        world.store.are_there(SHOP, &[object("a")]).await.unwrap(),
-        [false]
-    );
-    let fourth = world.submit(vec![job(0, "a")]).await.execution.job(0);
-    assert_eq!(
-        world.store.claim(&[fourth]).await.unwrap()[0].delivered_revision,
+        world.claim(fourth).await.delivered_revision,
         None,
         "a returning object starts again"
     );
-    let history = world
-        .store
-        .object_jobs(None, &object("a"), None, 10)
-        .await
-        .unwrap();
-    assert_eq!(
-        history.iter().map(|row| row.seq).collect::<Vec<_>>(),
-        [fourth, third, again, one]
-    );
+    assert_eq!(world.history("a").await, [fourth, third, again, one]);
 }
 
 #[tokio::test]
 async fn settlement_can_change_the_action() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a")]).await.execution;
-    let one = seq.job(0);
+    let one = world.submit_one("a").await;
     world.send(5, &[one]).await;
     world
         .settle(vec![Settlement {
@@ -209,42 +152,27 @@ async fn settlement_can_change_the_action() {
 #[tokio::test]
 async fn deliveries_are_counted_apart_from_revisions() {
     let world = World::new().await;
-    let counts = async |job| {
-        let claim = world.store.claim(&[job]).await.unwrap().remove(0);
-        (claim.deliveries, claim.delivered_revision)
-    };
     for delivered in 0..3 {
-        let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
-        assert_eq!(
-            (counts(seq.job(0)).await, counts(seq.job(1)).await),
-            ((delivered, None), (0, None))
-        );
-        world.deliver(seq.job(0), JobState::Succeeded).await;
-        world.deliver(seq.job(1), JobState::Rejected).await;
+        let [a, b] = world.submit_each(["a", "b"]).await;
+        for (job, deliveries) in [(a, delivered), (b, 0)] {
+            let claim = world.claim(job).await;
+            assert_eq!(
+                (claim.deliveries, claim.delivered_revision),
+                (deliveries, None)
+            );
+        }
+        world.succeed(a).await;
+        world.reject(b).await;
     }
-    let repeated = world.submit(vec![job(0, "a")]).await.execution.job(0);
+    let repeated = world.submit_one("a").await;
     let mut first = intent(repeated, 9);
     (first.pinned.revision, first.pinned.counted) = (None, Some(4));
-    world.store.open_intent(vec![first.clone()]).await.unwrap();
-    let lost = Transition::Waits {
-        reason: None,
-        until: None,
-        parents: vec![],
-        problem: None,
-        keep_pinned: true,
-        answer_lost: true,
-    };
-    world
-        .settle(vec![settlement(repeated, Some(9), lost)])
-        .await;
+    world.store.open_intent(vec![first]).await.unwrap();
+    world.settle(vec![lost(repeated, 9)]).await;
     // Another job of the object with its own key may arrive before the repeat.
-    let other = world
-        .submit(vec![keyed(0, "a", "other")])
-        .await
-        .execution
-        .job(0);
-    world.deliver(other, JobState::Succeeded).await;
-    let claim = world.store.claim(&[repeated]).await.unwrap().remove(0);
+    let other = world.submit_keyed("a", "other").await;
+    world.succeed(other).await;
+    let claim = world.claim(repeated).await;
     assert_eq!(
         (claim.deliveries, claim.pinned.unwrap().counted),
         (4, Some(4)),
@@ -255,51 +183,27 @@ async fn deliveries_are_counted_apart_from_revisions() {
 #[tokio::test]
 async fn intents_open_for_waiting_jobs_only() {
     let world = World::new().await;
-    let seq = world
-        .submit(vec![job(0, "a"), job(1, "b"), job(2, "c")])
-        .await
-        .execution;
-    let (cancelled, changes) = world
-        .store
-        .cancel_job(seq.job(1), world.now())
-        .await
-        .unwrap();
+    let [a, b, c] = world.submit_each(["a", "b", "c"]).await;
+    let cancel = async |job| world.store.cancel_job(job, world.now()).await.unwrap();
+    let (cancelled, changes) = cancel(b).await;
     assert!(cancelled);
-    assert_eq!(changes.gone, [seq.job(1)]);
-    assert_eq!(
-        world
-            .send(1, &[seq.job(0), seq.job(1), seq.job(2), seq.job(0)])
-            .await,
-        [seq.job(0), seq.job(2)]
-    );
-    assert!(
-        world.send(2, &[seq.job(0)]).await.is_empty(),
-        "in flight already"
-    );
-    assert!(
-        !world
-            .store
-            .cancel_job(seq.job(0), world.now())
-            .await
-            .unwrap()
-            .0,
-        "in flight keeps its true outcome"
-    );
+    assert_eq!(changes.gone, [b]);
+    assert_eq!(world.send(1, &[a, b, c, a]).await, [a, c]);
+    assert_eq!(world.send(2, &[a]).await, [], "in flight already");
+    assert!(!cancel(a).await.0, "in flight keeps its true outcome");
     let open = world.store.open_intents().await.unwrap();
-    assert_eq!(
-        open.iter()
-            .map(|intent| (intent.job, intent.call))
-            .collect::<Vec<_>>(),
-        [(seq.job(0), 1), (seq.job(2), 1)]
-    );
+    let open: Vec<_> = open
+        .iter()
+        .map(|intent| (intent.job, intent.call))
+        .collect();
+    assert_eq!(open, [(a, 1), (c, 1)]);
     assert_eq!(world.store.last_call().await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn settlement_of_another_call_or_state_is_stale() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a"), job(1, "b")]).await.execution;
-    let (one, two) = (seq.job(0), seq.job(1));
+    let [one, two] = world.submit_each(["a", "b"]).await;
     world.send(1, &[one]).await;
     let changes = world
         .settle(vec![
@@ -308,37 +212,26 @@ async fn settlement_of_another_call_or_state_is_stale() {
             ended(two, Some(1), JobState::Succeeded),
         ])
         .await;
+    assert_eq!(changes.stale, [one, one, two]);
+    assert_eq!(changes.progress.len(), 0);
     assert_eq!(
-        (changes.stale.as_slice(), changes.progress.len()),
-        ([one, one, two].as_slice(), 0)
-    );
-    assert_eq!(
-        world.store.events(one, 0, 100).await.unwrap().len(),
+        world.stages(one).await.len(),
         2,
         "a stale settlement writes no history"
     );
+    let late = ended(one, Some(1), JobState::Rejected);
     let changes = world
-        .settle(vec![
-            ended(one, Some(1), JobState::Succeeded),
-            ended(one, Some(1), JobState::Rejected),
-        ])
+        .settle(vec![ended(one, Some(1), JobState::Succeeded), late.clone()])
         .await;
     assert_eq!(changes.stale, [one], "the second of one batch");
-    assert_eq!(
-        world
-            .settle(vec![ended(one, Some(1), JobState::Rejected)])
-            .await
-            .stale,
-        [one]
-    );
+    assert_eq!(world.settle(vec![late]).await.stale, [one]);
     assert_eq!(world.state_of(one).await.0, JobState::Succeeded);
 }
 
 #[tokio::test]
 async fn pinned_bytes_survive_a_restart() {
     let world = World::new().await;
-    let seq = world.submit(vec![job(0, "a")]).await.execution;
-    let one = seq.job(0);
+    let one = world.submit_one("a").await;
     world.send(1, &[one]).await;
     let world = world.reopen().await;
     assert_eq!(
@@ -346,84 +239,32 @@ async fn pinned_bytes_survive_a_restart() {
         1,
         "in flight at the kill"
     );
-    let lost = Transition::Waits {
-        reason: None,
-        until: None,
-        parents: vec![],
-        problem: None,
-        keep_pinned: true,
-        answer_lost: true,
-    };
-    world.settle(vec![settlement(one, Some(1), lost)]).await;
-    let pinned = world
-        .store
-        .claim(&[one])
-        .await
-        .unwrap()
-        .remove(0)
-        .pinned
-        .unwrap();
-    assert_eq!(
-        (
-            pinned.answer_lost,
-            pinned.idempotency_key.as_str(),
-            pinned.body.clone()
-        ),
-        (
-            true,
-            format!("key-{one}").as_str(),
-            intent(one, 1).pinned.body
-        )
-    );
-    assert!(world.lane(seq, 1).await.heads[0].pinned);
+    world.settle(vec![lost(one, 1)]).await;
+    let pinned = world.claim(one).await.pinned.unwrap();
+    assert!(pinned.answer_lost);
+    assert_eq!(pinned.idempotency_key, format!("key-{one}"));
+    assert_eq!(pinned.body, intent(one, 1).pinned.body);
+    assert!(world.lane(one.execution(), 1).await.heads[0].pinned);
     let world = world.reopen().await;
-    assert_eq!(
-        world
-            .store
-            .claim(&[one])
-            .await
-            .unwrap()
-            .remove(0)
-            .pinned
-            .unwrap(),
-        pinned
-    );
+    assert_eq!(world.claim(one).await.pinned, Some(pinned));
 
     world.send(2, &[one]).await;
-    let kept = Transition::Waits {
-        reason: Some(WaitingKind::Retry),
-        until: Some(Wall(1)),
-        parents: vec![],
-        problem: None,
-        keep_pinned: true,
-        answer_lost: false,
-    };
-    world.settle(vec![settlement(one, Some(2), kept)]).await;
-    let pinned = world
-        .store
-        .claim(&[one])
-        .await
-        .unwrap()
-        .remove(0)
-        .pinned
-        .unwrap();
+    let retry = Some(WaitingKind::Retry);
+    let kept = repeats(one, Some(2), retry, Some(Wall(1)), false);
+    world.settle(vec![kept]).await;
+    let pinned = world.claim(one).await.pinned.unwrap();
     assert!(pinned.answer_lost, "a lost answer is not forgotten");
     world.send(3, &[one]).await;
     world.settle(vec![waits(one, Some(3), None, None)]).await;
-    assert!(
-        world.store.claim(&[one]).await.unwrap()[0].pinned.is_none(),
-        "proved not applied"
-    );
+    let pinned = world.claim(one).await.pinned;
+    assert!(pinned.is_none(), "proved not applied");
 }
 
 #[tokio::test]
 async fn problems_are_grouped_and_cleared_by_success() {
     let world = World::new().await;
-    let seq = world
-        .submit((0..4).map(|i| job(i, &format!("p{i}"))).collect())
-        .await
-        .execution;
-    let jobs: Vec<_> = (0..4).map(|i| seq.job(i)).collect();
+    let seq = world.submit(jobs(4, "p")).await;
+    let jobs = [0, 1, 2, 3].map(|index| seq.job(index));
     world.send(1, &jobs).await;
     let problem = Problem::new("server.error", "503").status(503);
     let retry = Transition::Waits {
@@ -451,7 +292,7 @@ async fn problems_are_grouped_and_cleared_by_success() {
         .await;
     let row = world.row(jobs[0]).await;
     assert_eq!((row.problem, row.due_at), (Some(problem), Some(Wall(1))));
-    let groups = world.store.execution(seq).await.unwrap().unwrap().errors;
+    let groups = world.status(seq).await.errors;
     let groups: Vec<_> = groups
         .iter()
         .map(|group| (group.code.as_str(), group.state, group.jobs, group.example))
@@ -463,57 +304,40 @@ async fn problems_are_grouped_and_cleared_by_success() {
             ("retries_exhausted", JobState::Failed, 1, jobs[1])
         ]
     );
-    let filter = JobFilter {
+    let found = async |filter: JobFilter, limit| {
+        let found = world.store.jobs(seq, &filter, None, limit).await.unwrap();
+        found.iter().map(|row| row.seq).collect::<Vec<_>>()
+    };
+    let by_states = JobFilter {
         states: vec![JobState::Failed, JobState::Rejected],
         ..JobFilter::default()
     };
-    let found = world.store.jobs(seq, &filter, None, 2).await.unwrap();
-    assert_eq!(
-        found.iter().map(|row| row.seq).collect::<Vec<_>>(),
-        [jobs[1], jobs[2]]
-    );
-    let filter = JobFilter {
+    assert_eq!(found(by_states, 2).await, [jobs[1], jobs[2]]);
+    let by_problem = JobFilter {
         problem_code: Some("price.missing".to_owned()),
         object_id: Some("p3".to_owned()),
         connections: vec![SHOP],
         ..JobFilter::default()
     };
-    assert_eq!(
-        world.store.jobs(seq, &filter, None, 9).await.unwrap().len(),
-        1
-    );
-    world.deliver(jobs[0], JobState::Succeeded).await;
+    assert_eq!(found(by_problem, 9).await, [jobs[3]]);
+    world.succeed(jobs[0]).await;
     assert_eq!(world.row(jobs[0]).await.problem, None);
 }
 
 #[tokio::test]
 async fn belt_stays_marked_as_sent_when_all_jobs_wait_again() {
     let world = World::new().await;
-    let seq = world
-        .submit(vec![
-            job(0, "a"),
-            StagedJob {
-                belt: 2,
-                ..job(1, "b")
-            },
-        ])
-        .await
-        .execution;
+    let seq = world.submit([job(0, "a"), in_belt(2, job(1, "b"))]).await;
+    let first = seq.job(0);
     let sent = async |world: &World| {
-        let status = world.store.execution(seq).await.unwrap().unwrap();
-        status
-            .progress
-            .iter()
-            .map(|row| row.sent)
-            .collect::<Vec<_>>()
+        let progress = world.status(seq).await.progress;
+        progress.iter().map(|row| row.sent).collect::<Vec<_>>()
     };
     assert_eq!(sent(&world).await, [false, false]);
-    world.send(1, &[seq.job(0)]).await;
+    world.send(1, &[first]).await;
     assert_eq!(sent(&world).await, [true, false]);
-    world
-        .settle(vec![waits(seq.job(0), Some(1), None, None)])
-        .await;
-    assert_eq!(world.state_of(seq.job(0)).await, (JobState::Waiting, None));
+    world.settle(vec![waits(first, Some(1), None, None)]).await;
+    assert_eq!(world.state_of(first).await, (JobState::Waiting, None));
     assert_eq!(sent(&world).await, [true, false]);
     let world = world.reopen().await;
     assert_eq!(sent(&world).await, [true, false]);
