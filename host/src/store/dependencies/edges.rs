@@ -67,9 +67,7 @@ pub async fn add(
                 None => edges.push((object, *parent)),
             }
         }
-        if !edges.is_empty() {
-            write(tx, child, &edges).await?;
-        }
+        write(tx, child, &edges).await?;
         if !edges.is_empty() || child.parents.is_empty() {
             held.insert(child.job);
         } else {
@@ -92,7 +90,8 @@ async fn write(
     child: &Child<'_>,
     edges: &[(&ObjectKey, Option<JobSeq>)],
 ) -> Result<(), StoreError> {
-    let mut insert = statement::values(
+    statement::run_values(
+        tx,
         "INSERT INTO dependency (connection_id, parent_hash, child_job, parent_job, parent_type, \
          parent_id) ",
         edges,
@@ -104,12 +103,10 @@ async fn write(
                 .push_bind(object.object_type.as_str())
                 .push_bind(object.id.as_str());
         },
-    );
-    insert.push(
         " ON CONFLICT (connection_id, parent_hash, child_job) DO UPDATE SET parent_job = \
-        excluded.parent_job",
-    );
-    statement::run(insert, &mut tx.conn).await?;
+         excluded.parent_job",
+    )
+    .await?;
     Ok(())
 }
 
@@ -130,15 +127,14 @@ async fn arrived_meanwhile(
 }
 
 fn cycle_event(changes: &JobChanges, parent: &ObjectKey) -> NewEvent {
+    let detail = format!("{parent} waits for this object in turn; it is not waited for");
     NewEvent {
         at: changes.now,
         stage: "reference_ignored",
         attempt: None,
         http_status: None,
         duration_ms: None,
-        detail: Some(format!(
-            "{parent} waits for this object in turn; it is not waited for"
-        )),
+        detail: Some(detail),
         log: None,
     }
 }

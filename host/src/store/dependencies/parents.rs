@@ -9,7 +9,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::{has_ended, is_active};
 use crate::store::engine::statement::{self, CHUNK};
-use crate::store::rows::codes;
+use crate::store::rows::columns;
 use crate::store::{Store, StoreError};
 
 impl Store {
@@ -54,7 +54,7 @@ async fn find(
     );
     select
         .push(concat!(
-            ") SELECT w.i, (SELECT p.id FROM job p JOIN execution px ON px.seq = p.id >> \
+            ") SELECT w.i AS place, (SELECT p.id FROM job p JOIN execution px ON px.seq = p.id >> \
                 24 AND px.seal IS NOT NULL WHERE p.object_hash = w.hash AND ",
             has_ended!("p."),
             " = FALSE AND ",
@@ -67,16 +67,12 @@ async fn find(
         .push_bind(connection.0)
         .push(
             " ORDER BY CASE p.seal WHEN 0 THEN px.seal ELSE p.seal END DESC, p.belt DESC, p.id \
-             DESC LIMIT 1) FROM w JOIN job c ON c.id = w.child JOIN execution cx ON cx.seq = c.id \
-             >> 24",
+             DESC LIMIT 1) AS parent FROM w JOIN job c ON c.id = w.child JOIN execution cx ON \
+             cx.seq = c.id >> 24",
         );
     for row in statement::rows(select, conn).await? {
-        let index: i64 = row.try_get(0)?;
-        let place = usize::try_from(index)
-            .ok()
-            .and_then(|index| found.get_mut(index));
-        if let Some(place) = place {
-            *place = row.try_get::<Option<i64>, _>(1)?.map(JobSeq);
+        if let Some(place) = found.get_mut(columns::place(&row)?) {
+            *place = row.try_get::<Option<i64>, _>("parent")?.map(JobSeq);
         }
     }
     Ok(())
@@ -91,19 +87,14 @@ pub async fn ends(
     let distinct: BTreeSet<_> = jobs.iter().copied().collect();
     let distinct: Vec<_> = distinct.into_iter().collect();
     let mut ends: HashMap<_, _> = distinct.iter().map(|job| (*job, true)).collect();
-    for chunk in distinct.chunks(CHUNK) {
-        let select = statement::among(
-            "SELECT id, state FROM job WHERE id IN",
-            chunk.iter().copied(),
-        );
-        for row in statement::rows(select, conn).await? {
-            let job = JobSeq(row.try_get(0)?);
-            let state = codes::state(row.try_get(1)?)?;
-            if state.is_terminal() {
-                ends.insert(job, is_success(state));
-            } else {
-                ends.remove(&job);
-            }
+    let select = "SELECT id, state FROM job WHERE id IN";
+    for row in statement::rows_among(conn, select, &distinct).await? {
+        let job = JobSeq(row.try_get("id")?);
+        let state = columns::state(&row, "state")?;
+        if state.is_terminal() {
+            ends.insert(job, is_success(state));
+        } else {
+            ends.remove(&job);
         }
     }
     Ok(ends)

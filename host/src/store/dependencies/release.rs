@@ -19,8 +19,8 @@ use crate::store::dependencies::{edges, parents};
 use crate::store::engine::predicates::{has_ended, is_active};
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::transition::{self, JobChanges};
-use crate::store::rows::Changes;
+use crate::store::lifecycle::transition::{JobChanges, LockedJob};
+use crate::store::rows::{Changes, columns};
 use crate::store::{Store, StoreError};
 
 /// Children that one transaction notifies.
@@ -131,19 +131,17 @@ async fn edges_to(
                 row.push_bind(*connection).push_bind(*hash);
             });
         select.push(
-            ") SELECT d.connection_id, d.parent_type, d.parent_id, d.child_job, d.parent_job FROM \
-             e CROSS JOIN dependency d WHERE d.connection_id = e.c AND d.parent_hash = e.h LIMIT ",
+            ") SELECT d.connection_id, d.parent_type AS object_type, d.parent_id AS object_id, \
+             d.child_job, d.parent_job FROM e CROSS JOIN dependency d WHERE d.connection_id = e.c \
+             AND d.parent_hash = e.h LIMIT ",
         );
         select.push_bind(i64::try_from(most - edges.len()).unwrap_or(i64::MAX));
         for row in statement::rows(select, &mut tx.conn).await? {
             edges.push(Edge {
-                connection: ConnectionId(row.try_get(0)?),
-                object: ObjectKey {
-                    object_type: row.try_get(1)?,
-                    id: row.try_get(2)?,
-                },
-                child: JobSeq(row.try_get(3)?),
-                parent: row.try_get::<Option<i64>, _>(4)?.map(JobSeq),
+                connection: ConnectionId(row.try_get("connection_id")?),
+                object: columns::object(&row)?,
+                child: JobSeq(row.try_get("child_job")?),
+                parent: parent(&row)?,
             });
         }
         if edges.len() >= most {
@@ -158,27 +156,24 @@ async fn edges_to(
 async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
     let mut ended: Vec<_> = ended.iter().collect();
     ended.sort_unstable_by_key(|(_, (job, _))| *job);
-    for chunk in ended.chunks(CHUNK) {
-        let mut insert = statement::values(
-            "WITH e (c, h, t, o, job, success) AS (",
-            chunk,
-            |row, ((connection, object), (job, success))| {
-                row.push_bind(connection.0)
-                    .push_bind(object.hash().0)
-                    .push_bind(object.object_type.as_str())
-                    .push_bind(object.id.as_str())
-                    .push_bind(job.0)
-                    .push_bind(*success);
-            },
-        );
-        insert.push(
-            ") INSERT INTO pending_notification (connection_id, object_type, object_id, job_id, \
-             success) SELECT c, t, o, job, success FROM e WHERE EXISTS (SELECT 1 FROM dependency \
-             d WHERE d.connection_id = e.c AND d.parent_hash = e.h)",
-        );
-        let kept = statement::run(insert, &mut tx.conn).await?.rows_affected();
-        tx.effects.pending_notifications += i64::try_from(kept).unwrap_or(i64::MAX);
-    }
+    let kept = statement::run_values(
+        tx,
+        "WITH e (c, h, t, o, job, success) AS (",
+        &ended,
+        |row, ((connection, object), (job, success))| {
+            row.push_bind(connection.0)
+                .push_bind(object.hash().0)
+                .push_bind(object.object_type.as_str())
+                .push_bind(object.id.as_str())
+                .push_bind(job.0)
+                .push_bind(*success);
+        },
+        ") INSERT INTO pending_notification (connection_id, object_type, object_id, job_id, \
+         success) SELECT c, t, o, job, success FROM e WHERE EXISTS (SELECT 1 FROM dependency d \
+         WHERE d.connection_id = e.c AND d.parent_hash = e.h)",
+    )
+    .await?;
+    tx.effects.pending_notifications += i64::try_from(kept).unwrap_or(i64::MAX);
     Ok(())
 }
 
@@ -191,17 +186,13 @@ async fn notify_some(tx: &mut WriteTx, changes: &mut JobChanges) -> Result<(), S
         let Some(row) = sqlx::query(next).fetch_optional(&mut tx.conn).await? else {
             break;
         };
-        let seq: i64 = row.try_get(0)?;
-        let connection = ConnectionId(row.try_get(1)?);
-        let object = ObjectKey {
-            object_type: row.try_get(2)?,
-            id: row.try_get(3)?,
-        };
-        let ended = HashMap::from([(
-            (connection, &object),
-            (JobSeq(row.try_get(4)?), row.try_get(5)?),
-        )]);
-        let edges = edges_after(tx, connection, &object, JobSeq(row.try_get(6)?), left).await?;
+        let seq: i64 = row.try_get("seq")?;
+        let connection = ConnectionId(row.try_get("connection_id")?);
+        let object = columns::object(&row)?;
+        let job = JobSeq(row.try_get("job_id")?);
+        let ended = HashMap::from([((connection, &object), (job, row.try_get("success")?))]);
+        let after = JobSeq(row.try_get("notified_to")?);
+        let edges = edges_after(tx, connection, &object, after, left).await?;
         let notified = edges.len();
         match edges.last() {
             Some(last) if notified == left => {
@@ -246,36 +237,32 @@ async fn edges_after(
     .fetch_all(&mut tx.conn)
     .await?;
     let edge = |row: &SqliteRow| {
-        let (child, parent) = (
-            JobSeq(row.try_get(0)?),
-            row.try_get::<Option<i64>, _>(1)?.map(JobSeq),
-        );
         Ok(Edge {
             connection,
             object: object.clone(),
-            child,
-            parent,
+            child: JobSeq(row.try_get("child_job")?),
+            parent: parent(row)?,
         })
     };
     rows.iter().map(edge).collect()
 }
 
+fn parent(row: &SqliteRow) -> Result<Option<JobSeq>, StoreError> {
+    Ok(row.try_get::<Option<i64>, _>("parent_job")?.map(JobSeq))
+}
+
 /// Lets the host look at orphans again later: the caller that settles them may die before it does.
 async fn look_again(tx: &mut WriteTx, changes: &mut JobChanges) -> Result<(), StoreError> {
     let at = changes.now.plus_ms(LOOK_AGAIN_MS);
-    let moves = transition::load(&mut tx.conn, &changes.report.orphaned)
-        .await?
-        .into_iter()
-        .filter(|job| match job.fields.state.wait() {
-            Some(Wait::Dependency { until, .. }) => until.is_none_or(|until| until > at),
-            _ => false,
-        })
-        .map(|job| {
-            let next = job.fields.after(Event::LookAgain { at })?;
-            Ok((job, next))
-        })
-        .collect::<Result<_, StoreError>>()?;
-    changes.apply(tx, moves).await
+    let orphans = changes.report.orphaned.clone();
+    let waits_longer = |job: &LockedJob| match job.fields.state.wait() {
+        Some(Wait::Dependency { until, .. }) => until.is_none_or(|until| until > at),
+        _ => false,
+    };
+    changes
+        .move_by(tx, &orphans, &Event::LookAgain { at }, waits_longer)
+        .await?;
+    Ok(())
 }
 
 async fn judge(
@@ -358,32 +345,21 @@ async fn newest_unfinished(
             },
         );
         select.push(concat!(
-            ") SELECT w.i, j.id FROM w CROSS JOIN job j WHERE j.id IN (SELECT n.id FROM job n \
-             JOIN execution x ON x.seq = n.id >> 24 ",
-            concat!(
-                "AND x.seal IS NOT NULL WHERE n.connection_id = w.c AND n.object_hash = w.h \
-                AND ",
-                has_ended!("n."),
-                " \
-                = FALSE "
-            ),
-            concat!(
-                "AND ",
-                is_active!("n."),
-                " AND n.object_type = w.t AND n.object_id = w.o "
-            ),
-            "ORDER BY n.id DESC LIMIT 2) ORDER BY w.i, j.id DESC",
+            ") SELECT w.i AS place, j.id FROM w CROSS JOIN job j WHERE j.id IN (SELECT n.id FROM \
+             job n JOIN execution x ON x.seq = n.id >> 24 AND x.seal IS NOT NULL WHERE \
+             n.connection_id = w.c AND n.object_hash = w.h AND ",
+            has_ended!("n."),
+            " = FALSE AND ",
+            is_active!("n."),
+            " AND n.object_type = w.t AND n.object_id = w.o ORDER BY n.id DESC LIMIT 2) \
+             ORDER BY w.i, j.id DESC",
         ));
         for row in statement::rows(select, &mut tx.conn).await? {
-            let index: i64 = row.try_get(0)?;
-            if let Some((connection, object)) = usize::try_from(index)
-                .ok()
-                .and_then(|index| chunk.get(index))
-            {
+            if let Some((connection, object)) = chunk.get(columns::place(&row)?) {
                 newest
                     .entry((*connection, (*object).clone()))
                     .or_default()
-                    .push(JobSeq(row.try_get(1)?));
+                    .push(JobSeq(row.try_get("id")?));
             }
         }
     }
@@ -391,23 +367,20 @@ async fn newest_unfinished(
 }
 
 async fn point_to(tx: &mut WriteTx, edges: &[(Edge, JobSeq)]) -> Result<(), StoreError> {
-    for chunk in edges.chunks(CHUNK) {
-        let mut update = statement::values(
-            "WITH n (c, h, child, parent) AS (",
-            chunk,
-            |row, (edge, parent)| {
-                row.push_bind(edge.connection.0)
-                    .push_bind(edge.object.hash().0)
-                    .push_bind(edge.child.0)
-                    .push_bind(parent.0);
-            },
-        );
-        update.push(
-            ") UPDATE dependency SET parent_job = n.parent FROM n \
-             WHERE connection_id = n.c AND parent_hash = n.h AND child_job = n.child",
-        );
-        statement::run(update, &mut tx.conn).await?;
-    }
+    statement::run_values(
+        tx,
+        "WITH n (c, h, child, parent) AS (",
+        edges,
+        |row, (edge, parent)| {
+            row.push_bind(edge.connection.0)
+                .push_bind(edge.object.hash().0)
+                .push_bind(edge.child.0)
+                .push_bind(parent.0);
+        },
+        ") UPDATE dependency SET parent_job = n.parent FROM n WHERE connection_id = n.c AND \
+         parent_hash = n.h AND child_job = n.child",
+    )
+    .await?;
     Ok(())
 }
 
@@ -444,32 +417,20 @@ async fn release(
     mut children: BTreeSet<JobSeq>,
 ) -> Result<(), StoreError> {
     let all: Vec<_> = children.iter().copied().collect();
-    for chunk in all.chunks(CHUNK) {
-        let select = statement::among(
-            "SELECT DISTINCT child_job FROM dependency WHERE child_job IN",
-            chunk.iter().copied(),
-        );
-        for row in statement::rows(select, &mut tx.conn).await? {
-            children.remove(&JobSeq(row.try_get(0)?));
-        }
+    let held = "SELECT DISTINCT child_job FROM dependency WHERE child_job IN";
+    for row in statement::rows_among(&mut tx.conn, held, &all).await? {
+        children.remove(&JobSeq(row.try_get("child_job")?));
     }
     changes
         .report
         .orphaned
         .retain(|job| !children.contains(job));
     let free: Vec<_> = children.into_iter().collect();
-    let moves = transition::load(&mut tx.conn, &free)
-        .await?
-        .into_iter()
-        .filter(|job| job.fields.waits_for_parents())
-        .map(|job| {
-            let next = job.fields.after(Event::ParentsArrived)?;
-            Ok((job, next))
+    let released = changes
+        .move_by(tx, &free, &Event::ParentsArrived, |job| {
+            job.fields.waits_for_parents()
         })
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    changes
-        .report
-        .released
-        .extend(moves.iter().map(|(job, _)| job.job));
-    changes.apply(tx, moves).await
+        .await?;
+    changes.report.released.extend(released);
+    Ok(())
 }

@@ -5,6 +5,7 @@ pub mod directory_lock;
 mod open;
 pub mod predicates;
 pub mod recovery;
+mod single_statement;
 pub mod statement;
 pub mod store;
 pub mod writer;

@@ -82,3 +82,51 @@ pub async fn run_among(tx: &mut WriteTx, head: &str, jobs: &[JobSeq]) -> Result<
     }
     Ok(())
 }
+
+/// The rows of `head`, which ends in `IN`, for all of these jobs.
+pub async fn rows_among(
+    conn: &mut SqliteConnection,
+    head: &str,
+    jobs: &[JobSeq],
+) -> Result<Vec<SqliteRow>, StoreError> {
+    let mut found = Vec::with_capacity(jobs.len());
+    for chunk in jobs.chunks(CHUNK) {
+        found.extend(rows(among(head, chunk.iter().copied()), conn).await?);
+    }
+    Ok(found)
+}
+
+/// Runs `head VALUES (…), (…) tail` for all of these rows, and returns the number of rows that it
+/// changed.
+pub async fn run_values<R: Sync>(
+    tx: &mut WriteTx,
+    head: &str,
+    rows: &[R],
+    push: impl Fn(&mut ValueRow<'_>, &R) + Send,
+    tail: &str,
+) -> Result<u64, StoreError> {
+    let mut changed = 0;
+    for chunk in rows.chunks(CHUNK) {
+        let mut statement = values(head, chunk, &push);
+        statement.push(tail);
+        changed += run(statement, &mut tx.conn).await?.rows_affected();
+    }
+    Ok(changed)
+}
+
+/// The rows of `head VALUES (…), (…) tail` for all of these rows.
+pub async fn rows_of_values<R: Sync>(
+    conn: &mut SqliteConnection,
+    head: &str,
+    wanted: &[R],
+    push: impl Fn(&mut ValueRow<'_>, &R) + Send,
+    tail: &str,
+) -> Result<Vec<SqliteRow>, StoreError> {
+    let mut found = Vec::with_capacity(wanted.len());
+    for chunk in wanted.chunks(CHUNK) {
+        let mut statement = values(head, chunk, &push);
+        statement.push(tail);
+        found.extend(rows(statement, conn).await?);
+    }
+    Ok(found)
+}

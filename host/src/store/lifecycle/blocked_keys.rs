@@ -5,12 +5,10 @@ use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::Wait;
 use egression_core::domain::transition::Event;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::store::engine::predicates::{holds_key, waits};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::transition::{self, JobChanges, LockedJob};
+use crate::store::lifecycle::transition::{JobChanges, LockedJob};
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 
@@ -43,7 +41,7 @@ impl Store {
     /// blocked key, and none of them can be sent.
     pub(in crate::store) async fn set_rest_aside(&self, mut changes: Changes) -> Changes {
         for (connection, key) in changes.blocked.clone() {
-            let mut after = Some(Place::default());
+            let mut after = Some(Place::BEFORE_ALL);
             while let Some(from) = after {
                 match self.set_some_aside(connection, key, from).await {
                     Ok((next, later)) => {
@@ -120,21 +118,17 @@ async fn set_aside(
     changes: &mut JobChanges,
     jobs: &[JobSeq],
 ) -> Result<(), StoreError> {
-    let moves = transition::load(&mut tx.conn, jobs)
-        .await?
-        .into_iter()
-        .filter(|job| job.key_blocked && job.fields.state.wait() == Some(Wait::Ready))
-        .map(|job| {
-            let next = job.fields.after(Event::KeyBlocked)?;
-            Ok((job, next))
-        })
-        .collect::<Result<_, StoreError>>()?;
-    changes.apply(tx, moves).await
+    let is_ready =
+        |job: &LockedJob| job.key_blocked && job.fields.state.wait() == Some(Wait::Ready);
+    changes
+        .move_by(tx, jobs, &Event::KeyBlocked, is_ready)
+        .await?;
+    Ok(())
 }
 
 /// A job's place in the indexes of its key: jobs with their execution's seal come first (by
 /// execution, belt and number), then those with their own seal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
 struct Place {
     seal: i64,
     execution: i64,
@@ -142,57 +136,56 @@ struct Place {
     job: i64,
 }
 
-impl Default for Place {
-    fn default() -> Self {
-        Self {
-            seal: 0,
-            execution: -1,
-            belt: -1,
-            job: -1,
-        }
-    }
+impl Place {
+    const BEFORE_ALL: Self = Self {
+        seal: 0,
+        execution: -1,
+        belt: -1,
+        job: -1,
+    };
+}
+
+/// The ready jobs of the key `$2`.
+macro_rules! ready_jobs {
+    ($joined:literal, $seal:literal) => {
+        concat!(
+            "SELECT * FROM (SELECT j.seal, j.id >> 24 AS execution, j.belt, j.id AS job FROM job \
+             j ",
+            $joined,
+            " WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
+            waits!("j."),
+            " AND j.seal ",
+            $seal,
+            " AND ",
+            holds_key!("j.")
+        )
+    };
+}
+
+/// As [`ready_jobs`], with the seal of their execution.
+macro_rules! ready_jobs_of_executions {
+    () => {
+        ready_jobs!(
+            "JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL",
+            "= 0"
+        )
+    };
 }
 
 /// After `$3` (seal), `$4` (execution), `$5` (belt) and `$6` (job), at most `$7`. Each part
 /// continues in an index of the key's unfinished jobs where the last page ended. Jobs that are set
 /// aside stay in these indexes, and are not read again.
 pub const READY: &str = concat!(
-    "SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x ON x.seq \
-     = j.id >> 24 AND x.seal IS NOT NULL ",
-    concat!(
-        "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
-        waits!("j."),
-        " AND j.seal = 0 AND "
-    ),
-    holds_key!("j."),
+    ready_jobs_of_executions!(),
     " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt = $5 AND j.id > $6 ORDER BY j.id LIMIT $7) AS \
-     in_belt ",
-    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x \
-     ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
-    concat!(
-        "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
-        waits!("j."),
-        " AND j.seal = 0 AND "
-    ),
-    holds_key!("j."),
+     in_belt UNION ALL ",
+    ready_jobs_of_executions!(),
     " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt > $5 ORDER BY j.belt, j.id LIMIT $7) AS \
-     in_execution ",
-    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j JOIN execution x \
-     ON x.seq = j.id >> 24 AND x.seal IS NOT NULL ",
-    concat!(
-        "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
-        waits!("j."),
-        " AND j.seal = 0 AND "
-    ),
-    holds_key!("j."),
-    " AND $3 = 0 AND (j.id >> 24) > $4 ORDER BY (j.id >> 24), j.belt, j.id LIMIT $7) AS in_key ",
-    "UNION ALL SELECT * FROM (SELECT j.seal, j.id >> 24, j.belt, j.id FROM job j ",
-    concat!(
-        "WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
-        waits!("j."),
-        " AND j.seal > 0 AND "
-    ),
-    holds_key!("j."),
+     in_execution UNION ALL ",
+    ready_jobs_of_executions!(),
+    " AND $3 = 0 AND (j.id >> 24) > $4 ORDER BY (j.id >> 24), j.belt, j.id LIMIT $7) AS in_key \
+     UNION ALL ",
+    ready_jobs!("", "> 0"),
     " AND j.seal > $3 ORDER BY j.seal LIMIT $7) AS drawn LIMIT $7",
 );
 
@@ -202,7 +195,7 @@ async fn ready_in_key(
     key: KeyHash,
     after: Place,
 ) -> Result<Vec<Place>, StoreError> {
-    let rows = sqlx::query(READY)
+    Ok(sqlx::query_as(READY)
         .bind(connection.0)
         .bind(key.0)
         .bind(after.seal)
@@ -211,14 +204,5 @@ async fn ready_in_key(
         .bind(after.job)
         .bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
         .fetch_all(&mut tx.conn)
-        .await?;
-    let place = |row: &SqliteRow| {
-        Ok(Place {
-            seal: row.try_get(0)?,
-            execution: row.try_get(1)?,
-            belt: row.try_get(2)?,
-            job: row.try_get(3)?,
-        })
-    };
-    rows.iter().map(place).collect()
+        .await?)
 }

@@ -12,9 +12,9 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::StoreError;
-use crate::store::engine::statement::{self, CHUNK};
+use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
-use crate::store::rows::ProgressRow;
+use crate::store::rows::{ProgressRow, columns};
 
 /// The columns of [`progress_row`].
 macro_rules! progress_columns {
@@ -87,12 +87,8 @@ impl CounterDeltas {
         now: Wall,
     ) -> Result<(Vec<ProgressRow>, Vec<ExecutionSeq>), StoreError> {
         let belts: Vec<_> = self.belts.into_iter().collect();
-        let mut progress = Vec::with_capacity(belts.len());
-        for chunk in belts.chunks(CHUNK) {
-            for row in write_chunk(tx, chunk).await? {
-                progress.push(progress_row(&row)?);
-            }
-        }
+        let written = write_belts(tx, &belts).await?;
+        let progress: Vec<_> = written.iter().map(progress_row).collect::<Result<_, _>>()?;
         if progress.len() != belts.len() {
             return Err(StoreError::Corrupt("a belt without counters".to_owned()));
         }
@@ -101,16 +97,10 @@ impl CounterDeltas {
             .touched
             .extend(belts.iter().map(|((execution, ..), _)| *execution));
         for ((_, connection, _), delta) in &belts {
-            for state in JobState::ALL
-                .iter()
-                .copied()
-                .filter(|state| state.is_terminal())
-            {
-                if let Some(jobs) = u64::try_from(delta.states[state as usize])
-                    .ok()
-                    .filter(|jobs| *jobs > 0)
-                {
-                    *tx.effects.ended.entry((*connection, state)).or_default() += jobs;
+            for state in JobState::ALL.iter().filter(|state| state.is_terminal()) {
+                let jobs = u64::try_from(delta.states[*state as usize]).unwrap_or(0);
+                if jobs > 0 {
+                    *tx.effects.ended.entry((*connection, *state)).or_default() += jobs;
                 }
             }
         }
@@ -124,14 +114,15 @@ impl CounterDeltas {
     }
 }
 
-async fn write_chunk(
+async fn write_belts(
     tx: &mut WriteTx,
-    chunk: &[(BeltKey, BeltDelta)],
+    belts: &[(BeltKey, BeltDelta)],
 ) -> Result<Vec<SqliteRow>, StoreError> {
-    let mut update = statement::values(
+    statement::rows_of_values(
+        &mut tx.conn,
         "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, d_aside, d_scheduled, d_retrying, \
          d_sourcing, d_blocked) AS (",
-        chunk,
+        belts,
         |row, ((execution, connection, belt), delta)| {
             row.push_bind(execution.0)
                 .push_bind(connection.0)
@@ -145,21 +136,18 @@ async fn write_chunk(
                 .push_bind(delta.sourcing)
                 .push_bind(delta.blocked);
         },
-    );
-    update.push(concat!(
-        ") UPDATE progress SET version = version + 1, waiting = waiting + d.s0, in_flight = \
-         in_flight + d.s1, accepted = accepted + d.s2, ",
-        "succeeded = succeeded + d.s3, rejected = rejected + d.s4, failed = failed + d.s5, \
-         unknown = unknown + d.s6, ",
-        "superseded = superseded + d.s7, cancelled = cancelled + d.s8, set_aside = set_aside + \
-         d_aside, ",
-        "scheduled = scheduled + d_scheduled, retrying = retrying + d_retrying, sourcing = \
-         sourcing + d_sourcing, ",
-        "blocked = blocked + d_blocked, sent = (sent OR d.s1 > 0) FROM d ",
-        "WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b RETURNING ",
-        progress_columns!()
-    ));
-    statement::rows(update, &mut tx.conn).await
+        concat!(
+            ") UPDATE progress SET version = version + 1, waiting = waiting + d.s0, in_flight = \
+             in_flight + d.s1, accepted = accepted + d.s2, succeeded = succeeded + d.s3, rejected \
+             = rejected + d.s4, failed = failed + d.s5, unknown = unknown + d.s6, superseded = \
+             superseded + d.s7, cancelled = cancelled + d.s8, set_aside = set_aside + d_aside, \
+             scheduled = scheduled + d_scheduled, retrying = retrying + d_retrying, sourcing = \
+             sourcing + d_sourcing, blocked = blocked + d_blocked, sent = (sent OR d.s1 > 0) FROM \
+             d WHERE execution_seq = d.e AND connection_id = d.c AND belt = d.b RETURNING ",
+            progress_columns!()
+        ),
+    )
+    .await
 }
 
 /// Completes those of the executions that are sealed and have no unfinished job.
@@ -190,9 +178,7 @@ pub async fn complete(
 }
 
 pub fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
-    let count = |column: &str| -> Result<u64, StoreError> {
-        Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
-    };
+    let count = |column| columns::count(row, column);
     let mut states = [0; 9];
     for (jobs, state) in states.iter_mut().zip(JobState::ALL) {
         *jobs = count(state.as_str())?;
@@ -217,10 +203,13 @@ pub fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
     })
 }
 
-pub fn by_execution(rows: Vec<ProgressRow>) -> BTreeMap<ExecutionSeq, Vec<ProgressRow>> {
+pub fn by_execution(
+    rows: &[SqliteRow],
+) -> Result<BTreeMap<ExecutionSeq, Vec<ProgressRow>>, StoreError> {
     let mut grouped: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for row in rows {
+        let row = progress_row(row)?;
         grouped.entry(row.execution).or_default().push(row);
     }
-    grouped
+    Ok(grouped)
 }

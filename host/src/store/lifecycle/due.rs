@@ -11,8 +11,24 @@ use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::ending::{self, Ending};
 use crate::store::lifecycle::transition::{self, JobChanges, LockedJob};
 use crate::store::order::heads;
-use crate::store::rows::{Changes, HeadRow};
+use crate::store::rows::{Changes, HeadRow, columns};
 use crate::store::{Store, StoreError};
+
+/// Waiting jobs of sealed executions with a time in this column.
+macro_rules! waiting_with {
+    ($select:literal, $column:literal) => {
+        concat!(
+            "SELECT ",
+            $select,
+            " FROM job WHERE ",
+            waits!(""),
+            " AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT \
+             NULL) AND ",
+            $column,
+            " IS NOT NULL "
+        )
+    };
+}
 
 impl Store {
     /// Ends waits whose time came, at most `limit`, oldest first. A scheduled job gets its seal.
@@ -33,31 +49,16 @@ impl Store {
 
     /// The time of the next end of a wait, or of the next expiry.
     pub async fn next_due(&self) -> Result<Option<Wall>, StoreError> {
-        self.read(|conn| {
-            Box::pin(async move {
-                // Unsealed jobs have no due time yet.
-                let due: Option<i64> = sqlx::query_scalar(concat!(
-                    "SELECT due_at FROM job WHERE ",
-                    waits!(""),
-                    " AND due_at IS NOT NULL \
-                        AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND \
-                        x.seal IS NOT NULL) ORDER BY due_at LIMIT 1"
-                ))
-                .fetch_optional(&mut *conn)
-                .await?;
-                let expiry: Option<i64> = sqlx::query_scalar(concat!(
-                    "SELECT expires_at FROM job WHERE ",
-                    waits!(""),
-                    " AND expires_at IS \
-                        NOT NULL AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 \
-                        AND x.seal IS NOT NULL) ORDER BY expires_at LIMIT 1"
-                ))
-                .fetch_optional(conn)
-                .await?;
-                Ok(due.into_iter().chain(expiry).min().map(Wall))
-            })
-        })
-        .await
+        // Unsealed jobs have no due time yet.
+        let next = sqlx::query(concat!(
+            "SELECT min(at) AS at FROM (SELECT * FROM (",
+            waiting_with!("due_at AS at", "due_at"),
+            "ORDER BY due_at LIMIT 1) UNION ALL SELECT * FROM (",
+            waiting_with!("expires_at AS at", "expires_at"),
+            "ORDER BY expires_at LIMIT 1))"
+        ));
+        let next = self.one(next, |row| columns::time(row, "at")).await?;
+        Ok(next.flatten())
     }
 
     /// Ends waiting jobs whose `expires_at` has passed as failed (`expired`), at most `limit`. A
@@ -77,18 +78,11 @@ async fn fall_due(
     mut changes: JobChanges,
     limit: u32,
 ) -> Result<(Vec<HeadRow>, Changes), StoreError> {
-    let due: Vec<i64> = sqlx::query_scalar(concat!(
-        "SELECT id FROM job WHERE ",
-        waits!(""),
-        " AND due_at IS NOT NULL AND due_at <= \
-            $1 AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND x.seal IS NOT \
-            NULL) ORDER BY due_at, id LIMIT $2"
-    ))
-    .bind(changes.now.0)
-    .bind(limit)
-    .fetch_all(&mut tx.conn)
-    .await?;
-    let due: Vec<_> = due.into_iter().map(JobSeq).collect();
+    let due = concat!(
+        waiting_with!("id", "due_at"),
+        "AND due_at <= $1 ORDER BY due_at, id LIMIT $2"
+    );
+    let due = jobs_by(tx, due, changes.now, limit).await?;
     let again_at = changes.now.plus_ms(LOOK_AGAIN_MS);
     let (mut moves, mut ready) = (Vec::new(), Vec::new());
     for job in transition::load(&mut tx.conn, &due).await? {
@@ -109,6 +103,20 @@ async fn fall_due(
     let heads = heads::of_jobs(&mut tx.conn, &ready).await?;
     let changes = changes.finish(tx).await?;
     Ok((heads, changes))
+}
+
+async fn jobs_by(
+    tx: &mut WriteTx,
+    select: &'static str,
+    now: Wall,
+    limit: u32,
+) -> Result<Vec<JobSeq>, StoreError> {
+    let jobs: Vec<i64> = sqlx::query_scalar(select)
+        .bind(now.0)
+        .bind(limit)
+        .fetch_all(&mut tx.conn)
+        .await?;
+    Ok(jobs.into_iter().map(JobSeq).collect())
 }
 
 /// Whether later belts of the job's execution wait for it. If so, the job keeps the place that its
@@ -132,18 +140,11 @@ async fn expire(
     mut changes: JobChanges,
     limit: u32,
 ) -> Result<Changes, StoreError> {
-    let over: Vec<i64> = sqlx::query_scalar(concat!(
-        "SELECT id FROM job WHERE ",
-        waits!(""),
-        " AND expires_at IS NOT NULL AND \
-            expires_at <= $1 AND EXISTS (SELECT 1 FROM execution x WHERE x.seq = job.id >> 24 AND \
-            x.seal IS NOT NULL) ORDER BY expires_at, id LIMIT $2"
-    ))
-    .bind(changes.now.0)
-    .bind(limit)
-    .fetch_all(&mut tx.conn)
-    .await?;
-    let over: Vec<_> = over.into_iter().map(JobSeq).collect();
+    let over = concat!(
+        waiting_with!("id", "expires_at"),
+        "AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2"
+    );
+    let over = jobs_by(tx, over, changes.now, limit).await?;
     let endings: Vec<_> = transition::load(&mut tx.conn, &over)
         .await?
         .into_iter()

@@ -9,7 +9,7 @@ use egression_core::domain::transition::Event;
 use crate::store::StoreError;
 use crate::store::dependencies::parents::is_success;
 use crate::store::dependencies::release::{self, EndedJob};
-use crate::store::engine::statement::{self, CHUNK};
+use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::error_groups::ErrorGroups;
 use crate::store::lifecycle::transition::{JobChanges, JobFields, LockedJob};
@@ -125,21 +125,16 @@ pub async fn keep_problems(
             None => {}
         }
     }
-    for chunk in problems.chunks(CHUNK) {
-        let mut insert = statement::values(
-            "INSERT INTO job_detail (job_id, problem) ",
-            chunk,
-            |row, (job, problem)| {
-                row.push_bind(job.0).push_bind(problem.as_str());
-            },
-        );
-        insert.push(" ON CONFLICT (job_id) DO UPDATE SET problem = excluded.problem");
-        statement::run(insert, &mut tx.conn).await?;
-    }
-    statement::run_among(
+    statement::run_values(
         tx,
-        "UPDATE job_detail SET problem = NULL WHERE job_id IN",
-        &cleared,
+        "INSERT INTO job_detail (job_id, problem) ",
+        &problems,
+        |row, (job, problem)| {
+            row.push_bind(job.0).push_bind(problem.as_str());
+        },
+        " ON CONFLICT (job_id) DO UPDATE SET problem = excluded.problem",
     )
-    .await
+    .await?;
+    let clear = "UPDATE job_detail SET problem = NULL WHERE job_id IN";
+    statement::run_among(tx, clear, &cleared).await
 }

@@ -6,7 +6,7 @@ use egression_core::domain::ids::{ExecutionSeq, JobSeq};
 use egression_core::domain::state::{JobState, State};
 
 use crate::store::StoreError;
-use crate::store::engine::statement::{self, CHUNK};
+use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 
 /// Jobs that one transaction adds to the groups.
@@ -31,24 +31,21 @@ impl ErrorGroups {
 
     pub async fn write(self, tx: &mut WriteTx) -> Result<(), StoreError> {
         let groups: Vec<_> = self.groups.into_iter().collect();
-        for chunk in groups.chunks(CHUNK) {
-            let mut insert = statement::values(
-                "INSERT INTO error_group (execution_seq, code, state, jobs, example_job) ",
-                chunk,
-                |row, ((execution, code, state), (jobs, example))| {
-                    row.push_bind(execution.0)
-                        .push_bind(code.as_str())
-                        .push_bind(state.code())
-                        .push_bind(*jobs)
-                        .push_bind(example.0);
-                },
-            );
-            insert.push(
-                " ON CONFLICT (execution_seq, code, state) \
-                 DO UPDATE SET jobs = error_group.jobs + excluded.jobs",
-            );
-            statement::run(insert, &mut tx.conn).await?;
-        }
+        statement::run_values(
+            tx,
+            "INSERT INTO error_group (execution_seq, code, state, jobs, example_job) ",
+            &groups,
+            |row, ((execution, code, state), (jobs, example))| {
+                row.push_bind(execution.0)
+                    .push_bind(code.as_str())
+                    .push_bind(state.code())
+                    .push_bind(*jobs)
+                    .push_bind(example.0);
+            },
+            " ON CONFLICT (execution_seq, code, state) DO UPDATE SET jobs = error_group.jobs + \
+             excluded.jobs",
+        )
+        .await?;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
-use crate::store::rows::{EventRow, NewEvent};
+use crate::store::rows::{EventRow, NewEvent, columns};
 use crate::store::{Store, StoreError};
 
 /// The number of the line that is not stored.
@@ -82,11 +82,7 @@ pub async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> Result<(
                     .push_bind(event.stage)
                     .push_bind(event.attempt)
                     .push_bind(event.http_status)
-                    .push_bind(
-                        event
-                            .duration_ms
-                            .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
-                    )
+                    .push_bind(event.duration_ms.map(u64::cast_signed))
                     .push_bind(event.detail.as_deref())
                     .push_bind(event.log.as_deref());
             },
@@ -99,7 +95,7 @@ pub async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> Result<(
         );
         let mut long = BTreeMap::new();
         for row in statement::rows(insert, &mut tx.conn).await? {
-            let (job, seq): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let (job, seq): (i64, i64) = (row.try_get("job_id")?, row.try_get("seq")?);
             if seq > i64::from(tx.events_per_job) {
                 let last = long.entry(job).or_insert(seq);
                 *last = seq.max(*last);
@@ -144,9 +140,7 @@ fn event_row(row: &SqliteRow) -> Result<EventRow, StoreError> {
         stage: row.try_get("stage")?,
         attempt: row.try_get("attempt")?,
         http_status: row.try_get("http_status")?,
-        duration_ms: row
-            .try_get::<Option<i64>, _>("duration_ms")?
-            .and_then(|ms| u64::try_from(ms).ok()),
+        duration_ms: columns::bits(row, "duration_ms")?,
         detail: row.try_get("detail")?,
         log: row.try_get("log")?,
     })

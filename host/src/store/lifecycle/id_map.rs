@@ -1,5 +1,7 @@
 //! The id map: the ids of objects at a destination, which objects are there, and in which revision.
 
+use std::collections::BTreeMap;
+
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::time::Wall;
@@ -8,7 +10,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
-use crate::store::rows::IdMapChange;
+use crate::store::rows::{IdMapChange, columns};
 use crate::store::{Store, StoreError};
 
 impl Store {
@@ -33,15 +35,12 @@ impl Store {
         connection: ConnectionId,
         objects: &[ObjectKey],
     ) -> Result<Vec<bool>, StoreError> {
-        let objects: Vec<_> = objects
-            .iter()
-            .map(|object| (connection, object.clone()))
-            .collect();
+        let objects = objects.to_vec();
         self.read(move |conn| {
             Box::pin(async move {
                 let mut there = Vec::with_capacity(objects.len());
-                for (connection, object) in &objects {
-                    there.push(since(conn, *connection, object, Wall(0)).await?);
+                for object in &objects {
+                    there.push(since(conn, connection, object, Wall(0)).await?);
                 }
                 Ok(there)
             })
@@ -97,16 +96,12 @@ pub async fn known(
             },
         );
         select.push(
-            ") SELECT w.i, r.kind, r.sub_id, r.remote_id, r.version, r.url FROM w JOIN remote r \
-             ON r.connection_id = w.c AND r.object_type = w.t AND r.object_id = w.o ORDER BY w.i, \
-             r.kind, r.sub_id",
+            ") SELECT w.i AS place, r.kind, r.sub_id, r.remote_id, r.version, r.url FROM w JOIN \
+             remote r ON r.connection_id = w.c AND r.object_type = w.t AND r.object_id = w.o ORDER \
+             BY w.i, r.kind, r.sub_id",
         );
         for row in statement::rows(select, conn).await? {
-            let index: i64 = row.try_get(0)?;
-            if let Some(found) = usize::try_from(index)
-                .ok()
-                .and_then(|index| found.get_mut(index))
-            {
+            if let Some(found) = found.get_mut(columns::place(&row)?) {
                 found.push(remote(&row)?);
             }
         }
@@ -116,12 +111,12 @@ pub async fn known(
 
 fn remote(row: &SqliteRow) -> Result<Remote, StoreError> {
     Ok(Remote {
-        kind: row.try_get(1)?,
+        kind: row.try_get("kind")?,
         // The table's key cannot hold a null.
-        sub_id: Some(row.try_get::<String, _>(2)?).filter(|part| !part.is_empty()),
-        id: row.try_get(3)?,
-        version: row.try_get(4)?,
-        url: row.try_get(5)?,
+        sub_id: Some(row.try_get("sub_id")?).filter(|part: &String| !part.is_empty()),
+        id: row.try_get("remote_id")?,
+        version: row.try_get("version")?,
+        url: row.try_get("url")?,
     })
 }
 
@@ -132,34 +127,22 @@ pub async fn record(
     now: Wall,
 ) -> Result<(), StoreError> {
     for chunk in delivered.chunks(CHUNK) {
-        let changed: Vec<_> = chunk
-            .iter()
-            .filter(|one| one.id_map != IdMapChange::Keep)
-            .collect();
-        drop_old(tx, &changed).await?;
-        let mut remotes = std::collections::BTreeMap::new();
-        for one in changed {
-            let object = (
-                one.connection,
-                one.object.object_type.as_str(),
-                one.object.id.as_str(),
-            );
-            remotes.insert(
-                object,
-                if let IdMapChange::Replace(list) = &one.id_map {
-                    list.as_slice()
-                } else {
-                    &[]
-                },
-            );
+        let mut remotes = BTreeMap::new();
+        for one in chunk {
+            let list: &[Remote] = match &one.id_map {
+                IdMapChange::Keep => continue,
+                IdMapChange::Replace(list) => list,
+                IdMapChange::Drop => &[],
+            };
+            remotes.insert((one.connection, &one.object), list);
         }
+        let changed: Vec<_> = remotes.keys().copied().collect();
+        delete(tx, "DELETE FROM remote WHERE", &changed).await?;
         let remotes: Vec<_> = remotes
             .into_iter()
-            .flat_map(|(object, list)| list.iter().map(move |remote| (object, remote)))
+            .flat_map(|(place, list)| list.iter().map(move |remote| (place, remote)))
             .collect();
-        for part in remotes.chunks(CHUNK) {
-            write(tx, part, now).await?;
-        }
+        write(tx, &remotes, now).await?;
         let present: Vec<_> = chunk
             .iter()
             .filter_map(|one| one.delivered.map(|revision| (one, revision)))
@@ -168,43 +151,49 @@ pub async fn record(
         let absent: Vec<_> = chunk
             .iter()
             .filter(|one| one.id_map == IdMapChange::Drop)
+            .map(|one| (one.connection, &one.object))
             .collect();
-        drop_absent(tx, &absent).await?;
+        // A deleted object that returns may start at revision 1 again.
+        delete(tx, "DELETE FROM delivered WHERE", &absent).await?;
     }
     Ok(())
 }
 
-async fn drop_old(tx: &mut WriteTx, changed: &[&Delivered]) -> Result<(), StoreError> {
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let mut delete = statement::values(
-        "DELETE FROM remote WHERE (connection_id, object_type, object_id) IN (",
-        changed,
-        |row, one| {
-            row.push_bind(one.connection.0)
-                .push_bind(one.object.object_type.as_str())
-                .push_bind(one.object.id.as_str());
+/// Runs `head` for the rows of these objects.
+async fn delete(
+    tx: &mut WriteTx,
+    head: &str,
+    objects: &[(ConnectionId, &ObjectKey)],
+) -> Result<(), StoreError> {
+    statement::run_values(
+        tx,
+        &format!("{head} (connection_id, object_type, object_id) IN ("),
+        objects,
+        |row, (connection, object)| {
+            row.push_bind(connection.0)
+                .push_bind(object.object_type.as_str())
+                .push_bind(object.id.as_str());
         },
-    );
-    delete.push(")");
-    statement::run(delete, &mut tx.conn).await?;
+        ")",
+    )
+    .await?;
     Ok(())
 }
 
 async fn write(
     tx: &mut WriteTx,
-    remotes: &[((ConnectionId, &str, &str), &Remote)],
+    remotes: &[((ConnectionId, &ObjectKey), &Remote)],
     now: Wall,
 ) -> Result<(), StoreError> {
-    let mut insert = statement::values(
+    statement::run_values(
+        tx,
         "INSERT INTO remote (connection_id, object_type, object_id, kind, sub_id, remote_id, \
          version, url, updated_at) ",
         remotes,
-        |row, ((connection, object_type, object_id), remote)| {
+        |row, ((connection, object), remote)| {
             row.push_bind(connection.0)
-                .push_bind(*object_type)
-                .push_bind(*object_id)
+                .push_bind(object.object_type.as_str())
+                .push_bind(object.id.as_str())
                 .push_bind(remote.kind.as_str())
                 .push_bind(remote.sub_id.as_deref().unwrap_or_default())
                 .push_bind(remote.id.as_str())
@@ -212,14 +201,12 @@ async fn write(
                 .push_bind(remote.url.as_deref())
                 .push_bind(now.0);
         },
-    );
-    // A connector may name a kind twice; the last one counts.
-    insert.push(
+        // A connector may name a kind twice; the last one counts.
         " ON CONFLICT (connection_id, object_type, object_id, kind, sub_id) DO UPDATE SET \
          remote_id = excluded.remote_id, version = excluded.version, url = excluded.url, \
          updated_at = excluded.updated_at",
-    );
-    statement::run(insert, &mut tx.conn).await?;
+    )
+    .await?;
     Ok(())
 }
 
@@ -228,44 +215,23 @@ async fn write_present(
     present: &[(&Delivered, Option<u64>)],
     now: Wall,
 ) -> Result<(), StoreError> {
-    if present.is_empty() {
-        return Ok(());
-    }
-    let mut insert = statement::values(
+    statement::run_values(
+        tx,
         "INSERT INTO delivered (connection_id, object_type, object_id, revision, at, counted) ",
         present,
         |row, (one, revision)| {
             row.push_bind(one.connection.0)
                 .push_bind(one.object.object_type.as_str())
                 .push_bind(one.object.id.as_str())
-                // Saturating keeps the order.
                 .push_bind(revision.map(|revision| i64::try_from(revision).unwrap_or(i64::MAX)))
                 .push_bind(now.0)
                 .push("1");
         },
-    );
-    insert.push(
         " ON CONFLICT (connection_id, object_type, object_id) DO UPDATE SET at = excluded.at, \
          counted = delivered.counted + 1, revision = CASE WHEN excluded.revision IS NULL OR \
          delivered.revision > excluded.revision THEN delivered.revision ELSE excluded.revision \
          END",
-    );
-    statement::run(insert, &mut tx.conn).await?;
-    Ok(())
-}
-
-/// A deleted object that returns may start at revision 1 again.
-async fn drop_absent(tx: &mut WriteTx, absent: &[&Delivered]) -> Result<(), StoreError> {
-    if absent.is_empty() {
-        return Ok(());
-    }
-    let head = "DELETE FROM delivered WHERE (connection_id, object_type, object_id) IN (";
-    let mut delete = statement::values(head, absent, |row, one| {
-        row.push_bind(one.connection.0)
-            .push_bind(one.object.object_type.as_str())
-            .push_bind(one.object.id.as_str());
-    });
-    delete.push(")");
-    statement::run(delete, &mut tx.conn).await?;
+    )
+    .await?;
     Ok(())
 }

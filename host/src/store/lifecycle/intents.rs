@@ -4,15 +4,14 @@
 use std::collections::HashMap;
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
-use egression_core::domain::object::ObjectKey;
 use egression_core::domain::transition::Event;
 use sqlx::Row as _;
 
-use crate::store::engine::statement::{self, CHUNK};
+use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::transition::{self, JobChanges};
 use crate::store::lifecycle::{events, open_executions};
-use crate::store::rows::{NewIntent, OpenIntent, codes};
+use crate::store::rows::{NewIntent, OpenIntent, columns};
 use crate::store::{Store, StoreError};
 
 impl Store {
@@ -29,31 +28,20 @@ impl Store {
 
     /// Intents that were open when the host died, by job.
     pub async fn open_intents(&self) -> Result<Vec<OpenIntent>, StoreError> {
-        self.read(|conn| {
-            Box::pin(async move {
-                let rows = sqlx::query(
-                    "SELECT i.job_id, j.connection_id, i.call_id, i.attempt, j.object_type, \
-                     j.object_id, i.action, j.conflicts FROM intent i JOIN job j ON j.id = \
-                     i.job_id WHERE i.open = TRUE ORDER BY i.job_id",
-                )
-                .fetch_all(conn)
-                .await?;
-                rows.iter()
-                    .map(|row| {
-                        Ok(OpenIntent {
-                            job: JobSeq(row.try_get(0)?),
-                            connection: ConnectionId(row.try_get(1)?),
-                            call: row.try_get(2)?,
-                            attempt: row.try_get(3)?,
-                            object: ObjectKey {
-                                object_type: row.try_get(4)?,
-                                id: row.try_get(5)?,
-                            },
-                            action: codes::action(row.try_get(6)?)?,
-                            conflicts: row.try_get(7)?,
-                        })
-                    })
-                    .collect()
+        let select = sqlx::query(
+            "SELECT i.job_id, j.connection_id, i.call_id, i.attempt, j.object_type, j.object_id, \
+             i.action, j.conflicts FROM intent i JOIN job j ON j.id = i.job_id WHERE i.open = TRUE \
+             ORDER BY i.job_id",
+        );
+        self.all(select, |row| {
+            Ok(OpenIntent {
+                job: JobSeq(row.try_get("job_id")?),
+                connection: ConnectionId(row.try_get("connection_id")?),
+                call: row.try_get("call_id")?,
+                attempt: row.try_get("attempt")?,
+                object: columns::object(row)?,
+                action: columns::action(row, "action")?,
+                conflicts: row.try_get("conflicts")?,
             })
         })
         .await
@@ -61,16 +49,9 @@ impl Store {
 
     /// The largest call number of an intent: later calls continue after it.
     pub async fn last_call(&self) -> Result<i64, StoreError> {
-        self.read(|conn| {
-            Box::pin(async move {
-                Ok(
-                    sqlx::query_scalar("SELECT coalesce(max(call_id), 0) FROM intent")
-                        .fetch_one(conn)
-                        .await?,
-                )
-            })
-        })
-        .await
+        let last = sqlx::query("SELECT coalesce(max(call_id), 0) AS last FROM intent");
+        let last = self.one(last, |row| Ok(row.try_get("last")?)).await?;
+        Ok(last.unwrap_or(0))
     }
 }
 
@@ -105,26 +86,20 @@ async fn open(
         opened.push(intent);
     }
     changes.apply(tx, moves).await?;
-    for chunk in opened.chunks(CHUNK) {
-        write(tx, chunk, changes.now.0).await?;
-    }
+    write(tx, &opened, changes.now.0).await?;
     let jobs = opened.iter().map(|intent| intent.job).collect();
-    let history: Vec<_> = opened
-        .into_iter()
-        .flat_map(|intent| {
-            intent
-                .events
-                .into_iter()
-                .map(move |event| (intent.job, event))
-        })
-        .collect();
+    let mut history = Vec::new();
+    for NewIntent { job, events, .. } in opened {
+        history.extend(events.into_iter().map(|event| (job, event)));
+    }
     events::append(tx, &history).await?;
     changes.finish(tx).await?;
     Ok(jobs)
 }
 
 async fn write(tx: &mut WriteTx, intents: &[NewIntent], now: i64) -> Result<(), StoreError> {
-    let mut insert = statement::values(
+    statement::run_values(
+        tx,
         "INSERT INTO intent (job_id, call_id, attempt, open, answer_lost, action, body_hash, \
          body, revision, counted, idempotency_key, opened_at) ",
         intents,
@@ -142,16 +117,14 @@ async fn write(tx: &mut WriteTx, intents: &[NewIntent], now: i64) -> Result<(), 
                 .push_bind(intent.pinned.idempotency_key.as_str())
                 .push_bind(now);
         },
-    );
-    // While the bytes are pinned, a lost answer stays on record.
-    insert.push(
+        // While the bytes are pinned, a lost answer stays on record.
         " ON CONFLICT (job_id) DO UPDATE SET call_id = excluded.call_id, attempt = \
          excluded.attempt, open = TRUE, answer_lost = (intent.answer_lost OR \
          excluded.answer_lost), action = excluded.action, body_hash = excluded.body_hash, body = \
          excluded.body, revision = excluded.revision, counted = excluded.counted, idempotency_key \
          = excluded.idempotency_key, opened_at = excluded.opened_at",
-    );
-    statement::run(insert, &mut tx.conn).await?;
+    )
+    .await?;
     Ok(())
 }
 

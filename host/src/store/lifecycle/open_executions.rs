@@ -6,11 +6,11 @@ use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use crate::store::engine::statement::{self, CHUNK, Statement};
+use crate::store::engine::statement::{self, Statement};
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters::{by_execution, progress_columns, progress_row};
+use crate::store::lifecycle::counters::{by_execution, progress_columns};
 use crate::store::lifecycle::transition::LockedJob;
-use crate::store::rows::{OpenExecution, ProgressRow};
+use crate::store::rows::OpenExecution;
 use crate::store::{Store, StoreError};
 
 impl Store {
@@ -54,22 +54,22 @@ pub async fn paused_among(
         .collect();
     let pairs: Vec<_> = pairs.into_iter().collect();
     let mut paused = BTreeSet::new();
-    for chunk in pairs.chunks(CHUNK) {
-        let mut select = statement::values(
-            "WITH w (e, c) AS (",
-            chunk,
-            |row, (execution, connection)| {
-                row.push_bind(execution.0).push_bind(connection.0);
-            },
-        );
-        select.push(
-            ") SELECT w.e, w.c FROM w JOIN execution x ON x.seq = w.e LEFT JOIN connection n ON \
-             n.id = w.c LEFT JOIN channel h ON h.id = n.channel_id WHERE x.paused = TRUE OR \
-             n.state = 'paused' OR h.paused = TRUE",
-        );
-        for row in statement::rows(select, &mut tx.conn).await? {
-            paused.insert((ExecutionSeq(row.try_get(0)?), ConnectionId(row.try_get(1)?)));
-        }
+    let rows = statement::rows_of_values(
+        &mut tx.conn,
+        "WITH w (execution, connection) AS (",
+        &pairs,
+        |row, (execution, connection)| {
+            row.push_bind(execution.0).push_bind(connection.0);
+        },
+        ") SELECT w.execution, w.connection FROM w JOIN execution x ON x.seq = w.execution LEFT \
+         JOIN connection n ON n.id = w.connection LEFT JOIN channel h ON h.id = n.channel_id \
+         WHERE x.paused = TRUE OR n.state = 'paused' OR h.paused = TRUE",
+    );
+    for row in rows.await? {
+        paused.insert((
+            ExecutionSeq(row.try_get("execution")?),
+            ConnectionId(row.try_get("connection")?),
+        ));
     }
     Ok(paused)
 }
@@ -112,31 +112,16 @@ async fn open(
     }
     select.push(" ORDER BY seal");
     counters.push(" ORDER BY execution_seq, connection_id, belt");
-    let mut executions: Vec<OpenExecution> = select
-        .build()
-        .fetch_all(&mut *conn)
-        .await?
-        .iter()
-        .map(execution)
-        .collect::<Result<_, StoreError>>()?;
-    let progress: Vec<ProgressRow> = counters
-        .build()
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(progress_row)
-        .collect::<Result<_, StoreError>>()?;
-    let mut by_execution = by_execution(progress);
-    for execution in &mut executions {
-        execution.progress = by_execution.remove(&execution.seq).unwrap_or_default();
-    }
-    Ok(executions)
-}
-
-fn execution(row: &SqliteRow) -> Result<OpenExecution, StoreError> {
-    Ok(OpenExecution {
-        seq: ExecutionSeq(row.try_get(0)?),
-        paused: row.try_get(1)?,
-        progress: Vec::new(),
-    })
+    let executions = select.build().fetch_all(&mut *conn).await?;
+    let progress = counters.build().fetch_all(conn).await?;
+    let mut by_execution = by_execution(&progress)?;
+    let execution = |row: &SqliteRow| {
+        let seq = ExecutionSeq(row.try_get("seq")?);
+        Ok(OpenExecution {
+            seq,
+            paused: row.try_get("paused")?,
+            progress: by_execution.remove(&seq).unwrap_or_default(),
+        })
+    };
+    executions.iter().map(execution).collect()
 }

@@ -20,8 +20,8 @@ use crate::store::engine::predicates::waits_or_flies;
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::CounterDeltas;
-use crate::store::rows::Changes;
 use crate::store::rows::state_columns::{self, StateColumns};
+use crate::store::rows::{Changes, columns};
 
 /// A job that waits or is in flight, inside the writer's transaction.
 #[derive(Clone, Debug)]
@@ -100,6 +100,26 @@ impl JobChanges {
             report: Changes::default(),
             deltas: CounterDeltas::default(),
         }
+    }
+
+    /// Moves those of the jobs for which `moves` holds, all by one event. Returns them.
+    pub async fn move_by(
+        &mut self,
+        tx: &mut WriteTx,
+        jobs: &[JobSeq],
+        event: &Event,
+        moves: impl Fn(&LockedJob) -> bool + Send,
+    ) -> Result<Vec<JobSeq>, StoreError> {
+        let mut moved = load(&mut tx.conn, jobs).await?;
+        moved.retain(moves);
+        let jobs = moved.iter().map(|job| job.job).collect();
+        let mut next = Vec::with_capacity(moved.len());
+        for job in moved {
+            let fields = job.fields.after(event.clone())?;
+            next.push((job, fields));
+        }
+        self.apply(tx, next).await?;
+        Ok(jobs)
     }
 
     /// Writes and counts jobs in their next state. A job that becomes ready in a blocked key is set
@@ -193,25 +213,20 @@ pub async fn load(
     jobs: &[JobSeq],
 ) -> Result<Vec<LockedJob>, StoreError> {
     let mut found = HashMap::with_capacity(jobs.len());
-    for chunk in jobs.chunks(CHUNK) {
-        let select = statement::among(
-            concat!(
-                "SELECT j.id, j.connection_id, j.belt, j.key_hash, j.object_type, j.object_id, \
-                 j.partition_key, j.state, j.waiting, j.due_at, j.waits_since, j.attempts, \
-                 j.conflicts, j.seal, j.problem_code, i.call_id, i.attempt, i.answer_lost, \
-                 b.key_hash IS NOT NULL AS key_blocked, x.cancel_requested_at IS NOT NULL AS \
-                 cancelling FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT \
-                 NULL LEFT JOIN intent i ON i.job_id = j.id LEFT JOIN blocked_key b ON \
-                 b.connection_id = j.connection_id AND b.key_hash = j.key_hash WHERE ",
-                waits_or_flies!("j."),
-                " AND j.id IN"
-            ),
-            chunk.iter().copied(),
-        );
-        for row in statement::rows(select, conn).await? {
-            let job = locked_job(&row)?;
-            found.insert(job.job, job);
-        }
+    let select = concat!(
+        "SELECT j.id, j.connection_id, j.belt, j.key_hash, j.object_type, j.object_id, \
+         j.partition_key, j.state, j.waiting, j.due_at, j.waits_since, j.attempts, j.conflicts, \
+         j.seal, j.problem_code, i.call_id, i.attempt, i.answer_lost, b.key_hash IS NOT NULL AS \
+         key_blocked, x.cancel_requested_at IS NOT NULL AS cancelling FROM job j JOIN execution x \
+         ON x.seq = j.id >> 24 AND x.seal IS NOT NULL LEFT JOIN intent i ON i.job_id = j.id LEFT \
+         JOIN blocked_key b ON b.connection_id = j.connection_id AND b.key_hash = j.key_hash \
+         WHERE ",
+        waits_or_flies!("j."),
+        " AND j.id IN"
+    );
+    for row in statement::rows_among(conn, select, jobs).await? {
+        let job = locked_job(&row)?;
+        found.insert(job.job, job);
     }
     Ok(jobs.iter().filter_map(|job| found.remove(job)).collect())
 }
@@ -222,10 +237,7 @@ fn locked_job(row: &SqliteRow) -> Result<LockedJob, StoreError> {
         connection: ConnectionId(row.try_get("connection_id")?),
         belt: row.try_get("belt")?,
         key: KeyHash(row.try_get("key_hash")?),
-        object: ObjectKey {
-            object_type: row.try_get("object_type")?,
-            id: row.try_get("object_id")?,
-        },
+        object: columns::object(row)?,
         partition_key: row.try_get("partition_key")?,
         fields: JobFields {
             state: state_columns::unfinished(row)?,

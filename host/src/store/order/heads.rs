@@ -19,9 +19,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::{holds_key, waits_for_object};
-use crate::store::engine::statement::{self, CHUNK};
+use crate::store::engine::statement::{self, ValueRow};
 use crate::store::lifecycle::transition;
-use crate::store::rows::{HeadRow, codes};
+use crate::store::rows::{HeadRow, columns};
 use crate::store::{Store, StoreError};
 
 /// The smaller of the best seal so far and the seal just found, which may be null.
@@ -51,7 +51,7 @@ macro_rules! head_columns {
     () => {
         "j.id, j.connection_id, j.belt, j.key_hash, j.object_hash, j.object_type, j.action, \
          j.priority, j.attempts, j.state, j.waiting, j.due_at, EXISTS (SELECT 1 FROM intent i \
-         WHERE i.job_id = j.id)"
+         WHERE i.job_id = j.id) AS pinned"
     };
 }
 
@@ -73,16 +73,16 @@ pub const WALK: &str = concat!(
     not_behind_its_object!(),
     ") WHERE w.n IS NOT NULL) SELECT ",
     head_columns!(),
-    ", x.seal FROM walk w JOIN execution x ON x.seq = w.n AND x.seal IS NOT NULL JOIN job j ON \
-     j.id = (",
-    "SELECT f.id FROM job f WHERE f.connection_id = w.c AND f.key_hash = w.k AND f.seal = 0 AND ",
+    ", x.seal AS place FROM walk w JOIN execution x ON x.seq = w.n AND x.seal IS NOT NULL JOIN \
+     job j ON j.id = (SELECT f.id FROM job f WHERE f.connection_id = w.c AND f.key_hash = w.k AND \
+     f.seal = 0 AND ",
     holds_key!("f."),
     " AND (f.id >> 24) = w.n AND ",
     not_behind_its_object!(),
     " ORDER BY f.belt, f.id LIMIT 1) UNION ALL SELECT ",
     head_columns!(),
-    ", j.seal FROM wanted JOIN job j ON j.id = (SELECT f.id FROM job f WHERE f.connection_id = c \
-     AND f.key_hash = k AND f.seal > 0 AND ",
+    ", j.seal AS place FROM wanted JOIN job j ON j.id = (SELECT f.id FROM job f WHERE \
+     f.connection_id = c AND f.key_hash = k AND f.seal > 0 AND ",
     holds_key!("f."),
     " AND ",
     not_behind_its_object!(),
@@ -170,20 +170,14 @@ pub async fn of_keys(
     keys: &[(ConnectionId, KeyHash)],
 ) -> Result<HashMap<(ConnectionId, KeyHash), Head>, StoreError> {
     let mut heads: HashMap<_, Head> = HashMap::with_capacity(keys.len());
-    for chunk in keys.chunks(CHUNK) {
-        let mut select = statement::values(WANTED, chunk, |row, (connection, key)| {
-            row.push_bind(connection.0).push_bind(key.0);
-        });
-        select.push(WALK);
-        for row in statement::rows(select, conn).await? {
-            let found = candidate(&row)?;
-            let place = |head: &Head| (head.row.seal, head.row.belt, head.row.job);
-            let head = heads
-                .entry((found.row.connection, found.row.key))
-                .or_insert(found);
-            if place(&found) < place(head) {
-                *head = found;
-            }
+    for row in statement::rows_of_values(conn, WANTED, keys, push_key, WALK).await? {
+        let found = candidate(&row)?;
+        let place = |head: &Head| (head.row.seal, head.row.belt, head.row.job);
+        let head = heads
+            .entry((found.row.connection, found.row.key))
+            .or_insert(found);
+        if place(&found) < place(head) {
+            *head = found;
         }
     }
     Ok(heads)
@@ -195,42 +189,47 @@ pub async fn not_blocked(
     keys: &[(ConnectionId, KeyHash)],
 ) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
     let mut free: std::collections::BTreeSet<_> = keys.iter().copied().collect();
-    for chunk in keys.chunks(CHUNK) {
-        let mut select =
-            statement::values("WITH w (c, k) AS (", chunk, |row, (connection, key)| {
-                row.push_bind(connection.0).push_bind(key.0);
-            });
-        select.push(
-            ") SELECT b.connection_id, b.key_hash FROM w JOIN blocked_key b ON \
-            b.connection_id = c AND b.key_hash = k",
-        );
-        for row in statement::rows(select, conn).await? {
-            free.remove(&(ConnectionId(row.try_get(0)?), KeyHash(row.try_get(1)?)));
-        }
+    let blocked = ") SELECT b.connection_id, b.key_hash FROM w JOIN blocked_key b ON \
+        b.connection_id = c AND b.key_hash = k";
+    for row in
+        statement::rows_of_values(conn, "WITH w (c, k) AS (", keys, push_key, blocked).await?
+    {
+        free.remove(&key(&row)?);
     }
     Ok(free.into_iter().collect())
 }
 
+fn push_key(row: &mut ValueRow<'_>, (connection, key): &(ConnectionId, KeyHash)) {
+    row.push_bind(connection.0).push_bind(key.0);
+}
+
+fn key(row: &SqliteRow) -> Result<(ConnectionId, KeyHash), StoreError> {
+    Ok((
+        ConnectionId(row.try_get("connection_id")?),
+        KeyHash(row.try_get("key_hash")?),
+    ))
+}
+
 /// A row of [`head_columns`] and the seal.
 fn candidate(row: &SqliteRow) -> Result<Head, StoreError> {
-    let object_type: &str = row.try_get(5)?;
+    let (connection, key) = key(row)?;
     Ok(Head {
         row: HeadRow {
-            job: JobSeq(row.try_get(0)?),
-            connection: ConnectionId(row.try_get(1)?),
-            belt: row.try_get(2)?,
-            key: KeyHash(row.try_get(3)?),
-            object: ObjectHash(row.try_get(4)?),
-            type_hash: TypeHash::of(object_type),
-            action: codes::action(row.try_get(6)?)?,
-            priority: row.try_get(7)?,
-            attempts: row.try_get(8)?,
-            seal: row.try_get(13)?,
-            pinned: row.try_get(12)?,
+            job: JobSeq(row.try_get("id")?),
+            connection,
+            belt: row.try_get("belt")?,
+            key,
+            object: ObjectHash(row.try_get("object_hash")?),
+            type_hash: TypeHash::of(row.try_get("object_type")?),
+            action: columns::action(row, "action")?,
+            priority: row.try_get("priority")?,
+            attempts: row.try_get("attempts")?,
+            seal: row.try_get("place")?,
+            pinned: row.try_get("pinned")?,
         },
-        state: codes::state(row.try_get(9)?)?,
-        waiting: codes::waiting(row.try_get(10)?)?,
-        due_at: row.try_get::<Option<i64>, _>(11)?.map(Wall),
+        state: columns::state(row, "state")?,
+        waiting: columns::waiting(row, "waiting")?,
+        due_at: columns::time(row, "due_at")?,
     })
 }
 

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use egression_core::domain::ids::{ConnectionId, JobSeq};
+use egression_core::domain::ids::JobSeq;
 use egression_core::domain::partition::KeyHash;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::is_ready;
@@ -50,10 +49,11 @@ async fn page(
         .bind(limit)
         .fetch_all(&mut *conn)
         .await?;
-    let ready: Vec<_> = rows
-        .iter()
-        .map(|row| job_and_key(lane.connection, row))
-        .collect::<Result<_, _>>()?;
+    let mut ready = Vec::with_capacity(rows.len());
+    for row in rows {
+        let key = (lane.connection, KeyHash(row.try_get("key_hash")?));
+        ready.push((JobSeq(row.try_get("id")?), key));
+    }
     let keys: Vec<_> = ready.iter().map(|(_, key)| *key).collect();
     let free = heads::not_blocked(conn, &keys).await?;
     let heads = heads::of_keys(conn, &free).await?;
@@ -77,14 +77,4 @@ async fn page(
         }
     }
     Ok(page)
-}
-
-fn job_and_key(
-    connection: ConnectionId,
-    row: &SqliteRow,
-) -> Result<(JobSeq, (ConnectionId, KeyHash)), StoreError> {
-    Ok((
-        JobSeq(row.try_get(0)?),
-        (connection, KeyHash(row.try_get(1)?)),
-    ))
 }

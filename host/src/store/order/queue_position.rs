@@ -8,6 +8,7 @@ use sqlx::Row as _;
 
 use crate::store::engine::predicates::{holds_key, waits_for_object};
 use crate::store::engine::statement::{self, CHUNK};
+use crate::store::rows::columns;
 use crate::store::{Store, StoreError};
 
 /// After `WITH wanted (id) AS (VALUES …`, and before the limit: for each job, the number of jobs
@@ -27,8 +28,8 @@ pub const QUEUE_POSITION: &str = concat!(
     "CASE j.seal WHEN 0 THEN x.seal ELSE j.seal END, j.belt, CASE j.seal WHEN 0 THEN x.seq END ",
     "FROM wanted w JOIN job j ON j.id = w.id JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS \
      NOT NULL) ",
-    "SELECT me.id, (SELECT count(*) FROM (SELECT 1 FROM job j WHERE j.connection_id = me.c AND \
-     j.key_hash = me.k AND j.seal = 0 AND ",
+    "SELECT me.id AS id, (SELECT count(*) FROM (SELECT 1 FROM job j WHERE j.connection_id = me.c \
+     AND j.key_hash = me.k AND j.seal = 0 AND ",
     holds_key!("j."),
     " AND (j.id >> 24) = me.own AND j.belt = me.belt AND j.id < me.id ",
     "UNION ALL SELECT 1 FROM job j WHERE j.connection_id = me.c AND j.key_hash = me.k AND j.seal \
@@ -80,9 +81,9 @@ impl Store {
                     select
                         .push(QUEUE_POSITION)
                         .push_bind(most)
-                        .push(") AS held) FROM me");
+                        .push(") AS held) AS ahead FROM me");
                     for row in statement::rows(select, conn).await? {
-                        ahead.insert(JobSeq(row.try_get(0)?), row.try_get(1)?);
+                        ahead.insert(JobSeq(row.try_get("id")?), row.try_get("ahead")?);
                     }
                 }
                 Ok(ahead)
@@ -100,18 +101,11 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let mut awaited = HashMap::new();
-                for chunk in children.chunks(CHUNK) {
-                    let head = "SELECT child_job, parent_type, parent_id FROM dependency WHERE \
-                        child_job IN";
-                    for row in
-                        statement::rows(statement::among(head, chunk.iter().copied()), conn).await?
-                    {
-                        let object = ObjectKey {
-                            object_type: row.try_get(1)?,
-                            id: row.try_get(2)?,
-                        };
-                        awaited.entry(JobSeq(row.try_get(0)?)).or_insert(object);
-                    }
+                let select = "SELECT child_job, parent_type AS object_type, parent_id AS \
+                    object_id FROM dependency WHERE child_job IN";
+                for row in statement::rows_among(conn, select, &children).await? {
+                    let child = JobSeq(row.try_get("child_job")?);
+                    awaited.entry(child).or_insert(columns::object(&row)?);
                 }
                 Ok(awaited)
             })

@@ -9,10 +9,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::waits;
-use crate::store::engine::statement::{self, CHUNK, Statement};
-use crate::store::lifecycle::counters::{by_execution, progress_columns, progress_row};
+use crate::store::engine::statement::{self, Statement};
+use crate::store::lifecycle::counters::{by_execution, progress_columns};
 use crate::store::rows::{
-    ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow, WaitEnd, codes,
+    ErrorGroup, ExecutionFilter, ExecutionRow, ExecutionStatus, ProgressRow, WaitEnd, columns,
 };
 use crate::store::{Store, StoreError};
 
@@ -24,7 +24,7 @@ pub const WAIT_ENDS: &str = concat!(
     ") SELECT e, c, b, kind, (SELECT min(j.due_at) FROM job j WHERE (j.id >> 24) = e \
      AND j.connection_id = c AND j.belt = b AND j.waiting = kind AND ",
     waits!("j."),
-    " AND j.due_at IS NOT NULL) FROM w"
+    " AND j.due_at IS NOT NULL) AS at FROM w"
 );
 
 const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.seal, \
@@ -35,16 +35,10 @@ const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.seal, \
 impl Store {
     /// The number of a public id.
     pub async fn execution_seq(&self, id: ExecutionId) -> Result<Option<ExecutionSeq>, StoreError> {
-        self.read(move |conn| {
-            Box::pin(async move {
-                let seq = sqlx::query_scalar("SELECT seq FROM execution WHERE public_id = $1")
-                    .bind(id.0.as_bytes().to_vec())
-                    .fetch_optional(conn)
-                    .await?;
-                Ok(seq.map(ExecutionSeq))
-            })
-        })
-        .await
+        let select = sqlx::query("SELECT seq FROM execution WHERE public_id = $1");
+        let select = select.bind(id.0.as_bytes().as_slice());
+        self.one(select, |row| Ok(ExecutionSeq(row.try_get("seq")?)))
+            .await
     }
 
     /// An execution with counters and grouped errors, in one snapshot. Before its seal, they cover
@@ -60,12 +54,8 @@ impl Store {
                 let Some(row) = select.build().fetch_optional(&mut *conn).await? else {
                     return Ok(None);
                 };
-                let mut status = ExecutionStatus {
-                    row: execution(&row)?,
-                    progress: Vec::new(),
-                    errors: errors(conn, seq).await?,
-                    wait_ends: Vec::new(),
-                };
+                let mut status = status(&row)?;
+                status.errors = errors(conn, seq).await?;
                 add_progress(conn, std::slice::from_mut(&mut status)).await?;
                 Ok(Some(status))
             })
@@ -87,17 +77,7 @@ impl Store {
                     .build()
                     .fetch_all(&mut *conn)
                     .await?;
-                let mut statuses = rows
-                    .iter()
-                    .map(|row| {
-                        Ok(ExecutionStatus {
-                            row: execution(row)?,
-                            progress: Vec::new(),
-                            errors: Vec::new(),
-                            wait_ends: Vec::new(),
-                        })
-                    })
-                    .collect::<Result<Vec<_>, StoreError>>()?;
+                let mut statuses = rows.iter().map(status).collect::<Result<Vec<_>, _>>()?;
                 add_progress(conn, &mut statuses).await?;
                 Ok(statuses)
             })
@@ -156,13 +136,8 @@ async fn add_progress(
         list.push_bind(status.row.seq.0);
     }
     select.push(") ORDER BY execution_seq, connection_id, belt");
-    let rows = statement::rows(select, conn)
-        .await?
-        .iter()
-        .map(progress_row)
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    let ends = wait_ends(conn, &rows).await?;
-    let mut grouped = by_execution(rows);
+    let mut grouped = by_execution(&statement::rows(select, conn).await?)?;
+    let ends = wait_ends(conn, grouped.values().flatten()).await?;
     for status in statuses {
         status.progress = grouped.remove(&status.row.seq).unwrap_or_default();
         status.wait_ends = ends
@@ -177,7 +152,7 @@ async fn add_progress(
 /// Reads the index `job_wait_ends`, for the kinds that the counters show.
 async fn wait_ends(
     conn: &mut SqliteConnection,
-    rows: &[ProgressRow],
+    rows: impl Iterator<Item = &ProgressRow>,
 ) -> Result<Vec<WaitEnd>, StoreError> {
     let counted = |row: &ProgressRow| {
         [
@@ -191,35 +166,30 @@ async fn wait_ends(
         ]
     };
     let wanted: Vec<_> = rows
-        .iter()
         .flat_map(|row| counted(row).map(move |(kind, jobs)| (row, kind, jobs)))
         .filter(|(.., jobs)| *jobs > 0)
         .map(|(row, kind, _)| (row.execution, row.connection, row.belt.belt, kind))
         .collect();
     let mut ends = Vec::with_capacity(wanted.len());
-    for chunk in wanted.chunks(CHUNK) {
-        let mut select = statement::values(
-            "WITH w (e, c, b, kind) AS (",
-            chunk,
-            |row, (execution, connection, belt, kind)| {
-                row.push_bind(execution.0)
-                    .push_bind(connection.0)
-                    .push_bind(*belt)
-                    .push_bind(kind.code());
-            },
-        );
-        select.push(WAIT_ENDS);
-        for row in statement::rows(select, conn).await? {
-            let Some(at) = row.try_get::<Option<i64>, _>(4)?.map(Wall) else {
-                continue;
-            };
-            let Some(kind) = codes::waiting(row.try_get(3)?)? else {
-                continue;
-            };
+    let rows = statement::rows_of_values(
+        conn,
+        "WITH w (e, c, b, kind) AS (",
+        &wanted,
+        |row, (execution, connection, belt, kind)| {
+            row.push_bind(execution.0)
+                .push_bind(connection.0)
+                .push_bind(*belt)
+                .push_bind(kind.code());
+        },
+        WAIT_ENDS,
+    );
+    for row in rows.await? {
+        let kind = columns::waiting(&row, "kind")?;
+        if let (Some(kind), Some(at)) = (kind, columns::time(&row, "at")?) {
             ends.push(WaitEnd {
-                execution: ExecutionSeq(row.try_get(0)?),
-                connection: ConnectionId(row.try_get(1)?),
-                belt: row.try_get(2)?,
+                execution: ExecutionSeq(row.try_get("e")?),
+                connection: ConnectionId(row.try_get("c")?),
+                belt: row.try_get("b")?,
                 kind,
                 at,
             });
@@ -243,36 +213,38 @@ async fn errors(
     rows.iter()
         .map(|row| {
             Ok(ErrorGroup {
-                code: row.try_get(0)?,
-                state: codes::state(row.try_get(1)?)?,
-                jobs: u64::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0),
-                example: JobSeq(row.try_get(3)?),
+                code: row.try_get("code")?,
+                state: columns::state(row, "state")?,
+                jobs: columns::count(row, "jobs")?,
+                example: JobSeq(row.try_get("example_job")?),
             })
         })
         .collect()
 }
 
-fn execution(row: &SqliteRow) -> Result<ExecutionRow, StoreError> {
-    let wall = |column: &str| -> Result<Option<Wall>, StoreError> {
-        Ok(row.try_get::<Option<i64>, _>(column)?.map(Wall))
-    };
-    let context: Option<&str> = row.try_get("context")?;
-    let retry_of: Option<&[u8]> = row.try_get("retry_of")?;
-    Ok(ExecutionRow {
+/// An execution as it is stored, without its counters.
+fn status(row: &SqliteRow) -> Result<ExecutionStatus, StoreError> {
+    let is_retry = row.try_get::<Option<&[u8]>, _>("retry_of")?.is_some();
+    let row = ExecutionRow {
         seq: ExecutionSeq(row.try_get("seq")?),
-        id: codes::execution_id(row.try_get("public_id")?)?,
+        id: columns::execution_id(row, "public_id")?,
         subscription: SubscriptionId(row.try_get("subscription_id")?),
         seal: row.try_get("seal")?,
         created_at: Wall(row.try_get("created_at")?),
-        completed_at: wall("completed_at")?,
-        expires_at: wall("expires_at")?,
+        completed_at: columns::time(row, "completed_at")?,
+        expires_at: columns::time(row, "expires_at")?,
         paused: row.try_get("paused")?,
-        cancel_requested_at: wall("cancel_requested_at")?,
-        context: context
-            .map(serde_json::from_str)
-            .transpose()
-            .map_err(|error| StoreError::Corrupt(format!("context: {error}")))?,
+        cancel_requested_at: columns::time(row, "cancel_requested_at")?,
+        context: columns::json(row, "context")?,
         traceparent: row.try_get("traceparent")?,
-        retry_of: retry_of.map(codes::execution_id).transpose()?,
+        retry_of: is_retry
+            .then(|| columns::execution_id(row, "retry_of"))
+            .transpose()?,
+    };
+    Ok(ExecutionStatus {
+        row,
+        progress: Vec::new(),
+        errors: Vec::new(),
+        wait_ends: Vec::new(),
     })
 }

@@ -3,8 +3,6 @@
 use egression_core::domain::ids::{
     ConnectionId, ExecutionSeq, JobId, JobSeq, SourceId, SubscriptionId,
 };
-use egression_core::domain::object::ObjectKey;
-use egression_core::domain::problem::Problem;
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 use sqlx::Row as _;
@@ -12,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::store::engine::predicates::went_wrong;
 use crate::store::engine::statement::Statement;
-use crate::store::rows::{JobFilter, JobRow, codes};
+use crate::store::rows::{JobFilter, JobRow, columns};
 use crate::store::{Store, StoreError};
 
 /// The columns of [`job`], up to its condition.
@@ -58,12 +56,8 @@ impl Store {
                     .push("j.id = ((SELECT seq FROM execution WHERE public_id = ")
                     .push_bind(id.execution.0.as_bytes().as_slice());
                 select.push(") << 24 | ").push_bind(id.index).push(")");
-                select
-                    .build()
-                    .fetch_optional(conn)
-                    .await?
-                    .map(|row| job(&row))
-                    .transpose()
+                let row = select.build().fetch_optional(conn).await?;
+                row.as_ref().map(job).transpose()
             })
         })
         .await
@@ -71,22 +65,14 @@ impl Store {
 
     /// The public id of a job's number.
     pub async fn job_id(&self, seq: JobSeq) -> Result<Option<JobId>, StoreError> {
-        self.read(move |conn| {
-            Box::pin(async move {
-                let id: Option<Vec<u8>> = sqlx::query_scalar(
-                    "SELECT x.public_id FROM job j JOIN execution x ON x.seq = \
-                        j.id >> 24 WHERE j.id = $1",
-                )
-                .bind(seq.0)
-                .fetch_optional(conn)
-                .await?;
-                id.map(|id| {
-                    Ok(JobId {
-                        execution: codes::execution_id(&id)?,
-                        index: seq.index(),
-                    })
-                })
-                .transpose()
+        let select = sqlx::query(
+            "SELECT j.id, x.public_id FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id \
+             = $1",
+        );
+        self.one(select.bind(seq.0), |row| {
+            Ok(JobId {
+                execution: columns::execution_id(row, "public_id")?,
+                index: JobSeq(row.try_get("id")?).index(),
             })
         })
         .await
@@ -173,44 +159,33 @@ fn push_in(select: &mut Statement, column: &'static str, values: impl Iterator<I
 }
 
 pub fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
-    let wall = |column: &str| -> Result<Option<Wall>, StoreError> {
-        Ok(row.try_get::<Option<i64>, _>(column)?.map(Wall))
-    };
-    let object = ObjectKey {
-        object_type: row.try_get("object_type")?,
-        id: row.try_get("object_id")?,
-    };
-    let problem: Option<&str> = row.try_get("problem")?;
+    let object = columns::object(row)?;
+    let own_key: Option<String> = row.try_get("partition_key")?;
     Ok(JobRow {
         seq: JobSeq(row.try_get("id")?),
-        execution: codes::execution_id(row.try_get("public_id")?)?,
+        execution: columns::execution_id(row, "public_id")?,
         subscription: SubscriptionId(row.try_get("subscription_id")?),
         connection: ConnectionId(row.try_get("connection_id")?),
         belt: row.try_get("belt")?,
-        partition_key: row
-            .try_get::<Option<String>, _>("partition_key")?
-            .unwrap_or_else(|| object.to_string()),
+        partition_key: own_key.unwrap_or_else(|| object.to_string()),
         object,
-        action: codes::action(row.try_get("action")?)?,
-        state: codes::state(row.try_get("state")?)?,
-        waiting: codes::waiting(row.try_get("waiting")?)?,
-        due_at: wall("due_at")?,
+        action: columns::action(row, "action")?,
+        state: columns::state(row, "state")?,
+        waiting: columns::waiting(row, "waiting")?,
+        due_at: columns::time(row, "due_at")?,
         attempts: row.try_get("attempts")?,
         source: row.try_get::<Option<i64>, _>("source_id")?.map(SourceId),
-        expires_at: wall("expires_at")?,
-        finished_at: wall("finished_at")?,
+        expires_at: columns::time(row, "expires_at")?,
+        finished_at: columns::time(row, "finished_at")?,
         changed: row.try_get("changed")?,
-        problem: problem
-            .map(serde_json::from_str::<Problem>)
-            .transpose()
-            .map_err(|error| StoreError::Corrupt(format!("problem: {error}")))?,
+        problem: columns::json(row, "problem")?,
         client_ref: row.try_get("client_ref")?,
         excerpt: row.try_get("excerpt")?,
         merged_into: row.try_get::<Option<i64>, _>("merged_into")?.map(JobSeq),
         created_at: Wall(row.try_get("created_at")?),
-        scheduled_at: wall("scheduled_at")?,
+        scheduled_at: columns::time(row, "scheduled_at")?,
         traceparent: row.try_get("traceparent")?,
-        kept_until: wall("kept_until")?,
+        kept_until: columns::time(row, "kept_until")?,
         code: row.try_get("problem_code")?,
     })
 }

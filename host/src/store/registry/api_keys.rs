@@ -18,79 +18,49 @@ pub struct KeyRow {
     pub created_at: Wall,
 }
 
+/// The columns of [`key_row`].
+macro_rules! live_keys {
+    () => {
+        "SELECT public_id, role, subscription_id, label, created_at FROM api_key WHERE revoked_at \
+         IS NULL"
+    };
+}
+
 impl Store {
     /// Stores a key by its SHA-256.
     pub async fn put_key(&self, key: KeyRow, hash: [u8; 32]) -> Result<(), StoreError> {
-        self.write(1, move |tx| {
-            Box::pin(async move {
-                sqlx::query(
-                    "INSERT INTO api_key (public_id, hash, role, subscription_id, label, \
-                     created_at) VALUES ($1, $2, $3, $4, $5, $6)",
-                )
-                .bind(key.id)
-                .bind(hash.as_slice())
-                .bind(key.role)
-                .bind(key.subscription.map(|subscription| subscription.0))
-                .bind(key.label)
-                .bind(key.created_at.0)
-                .execute(&mut tx.conn)
-                .await?;
-                Ok(())
-            })
-        })
-        .await
+        let insert = sqlx::query(
+            "INSERT INTO api_key (public_id, hash, role, subscription_id, label, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(key.id)
+        .bind(hash.as_slice())
+        .bind(key.role)
+        .bind(key.subscription.map(|subscription| subscription.0))
+        .bind(key.label)
+        .bind(key.created_at.0);
+        self.execute(insert).await?;
+        Ok(())
     }
 
     /// The key of a hash, unless revoked.
     pub async fn key(&self, hash: [u8; 32]) -> Result<Option<KeyRow>, StoreError> {
-        self.read(move |conn| {
-            Box::pin(async move {
-                let row = sqlx::query(
-                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key \
-                     WHERE hash = $1 AND revoked_at IS NULL",
-                )
-                .bind(hash.as_slice())
-                .fetch_optional(conn)
-                .await?;
-                row.as_ref().map(key_row).transpose()
-            })
-        })
-        .await
+        let select = sqlx::query(concat!(live_keys!(), " AND hash = $1"));
+        self.one(select.bind(hash.as_slice()), key_row).await
     }
 
     /// All keys that are not revoked.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
-        self.read(|conn| {
-            Box::pin(async move {
-                let rows = sqlx::query(
-                    "SELECT public_id, role, subscription_id, label, created_at FROM api_key \
-                     WHERE revoked_at IS NULL ORDER BY id",
-                )
-                .fetch_all(conn)
-                .await?;
-                rows.iter().map(key_row).collect()
-            })
-        })
-        .await
+        let select = sqlx::query(concat!(live_keys!(), " ORDER BY id"));
+        self.all(select, key_row).await
     }
 
     /// Revokes a key; false if there is none.
     pub async fn revoke_key(&self, id: &str, now: Wall) -> Result<bool, StoreError> {
-        let id = id.to_owned();
-        self.write(1, move |tx| {
-            Box::pin(async move {
-                let revoked = sqlx::query(
-                    "UPDATE api_key SET revoked_at = $1 WHERE public_id = \
-                    $2 AND revoked_at IS NULL",
-                )
-                .bind(now.0)
-                .bind(id)
-                .execute(&mut tx.conn)
-                .await?;
-                Ok(revoked.rows_affected() == 1)
-            })
-        })
-        .await
+        let revoke = sqlx::query(
+            "UPDATE api_key SET revoked_at = $1 WHERE public_id = $2 AND revoked_at IS NULL",
+        );
+        Ok(self.execute(revoke.bind(now.0).bind(id)).await? == 1)
     }
 }
 

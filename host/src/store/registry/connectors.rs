@@ -6,6 +6,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::engine::writer::WriteTx;
+use crate::store::rows::columns;
 use crate::store::{Store, StoreError};
 
 /// An installed version of a connector.
@@ -54,18 +55,11 @@ impl Store {
 
     /// All versions, by name and time of installation.
     pub async fn connectors(&self) -> Result<Vec<ConnectorRow>, StoreError> {
-        self.read(|conn| {
-            Box::pin(async move {
-                let rows = sqlx::query(
-                    "SELECT name, version, digest, description, size_bytes, active, installed_at \
-                     FROM connector ORDER BY name, installed_at, version",
-                )
-                .fetch_all(conn)
-                .await?;
-                rows.iter().map(connector).collect()
-            })
-        })
-        .await
+        let select = sqlx::query(
+            "SELECT name, version, digest, description, size_bytes, active, installed_at FROM \
+             connector ORDER BY name, installed_at, version",
+        );
+        self.all(select, connector).await
     }
 
     /// Makes an installed version the active one and drops the connector's sessions; false if it is
@@ -102,13 +96,11 @@ async fn make_active(tx: &mut WriteTx, name: &str, version: &str) -> Result<(), 
         .bind(version)
         .execute(&mut tx.conn)
         .await?;
-    sqlx::query(concat!(
+    sqlx::query(
         "DELETE FROM session WHERE connection_id IN (SELECT c.id FROM connection c JOIN channel h \
-         ON h.id = c.channel_id WHERE EXISTS ",
-        "(SELECT 1 FROM ",
-        "json_each(h.document)",
-        " WHERE key = 'connector' AND value = $1))",
-    ))
+         ON h.id = c.channel_id WHERE EXISTS (SELECT 1 FROM json_each(h.document) WHERE key = \
+         'connector' AND value = $1))",
+    )
     .bind(name)
     .execute(&mut tx.conn)
     .await?;
@@ -121,7 +113,7 @@ fn connector(row: &SqliteRow) -> Result<ConnectorRow, StoreError> {
         version: row.try_get("version")?,
         digest: row.try_get("digest")?,
         description: row.try_get("description")?,
-        size_bytes: u64::try_from(row.try_get::<i64, _>("size_bytes")?).unwrap_or(0),
+        size_bytes: columns::count(row, "size_bytes")?,
         active: row.try_get("active")?,
         installed_at: Wall(row.try_get("installed_at")?),
     })

@@ -6,6 +6,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::is_unfinished;
 use crate::store::engine::writer::WriteTx;
+use crate::store::rows::columns;
 use crate::store::{Store, StoreError};
 
 /// The name of a document.
@@ -20,7 +21,9 @@ pub enum DocumentName {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A kind of document. Its word is the name of its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum DocumentKind {
     Subscription,
     Source,
@@ -29,7 +32,8 @@ pub enum DocumentKind {
 }
 
 /// The manager of a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum ManagedBy {
     File,
     Api,
@@ -71,9 +75,9 @@ pub enum DocumentError {
 // order, and the `+` keeps the planner from an index of its own over all jobs.
 
 /// The number of a connection's jobs that cannot be cancelled.
-pub const UNDER_WAY: &str = "SELECT coalesce(sum(p.in_flight + p.accepted), 0) FROM execution x \
-    CROSS JOIN progress p WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND \
-    p.connection_id = $1";
+pub const UNDER_WAY: &str = "SELECT coalesce(sum(p.in_flight + p.accepted), 0) AS jobs FROM \
+    execution x CROSS JOIN progress p WHERE p.execution_seq = x.seq AND x.completed_at IS NULL \
+    AND p.connection_id = $1";
 /// Whether a connection has unfinished jobs.
 pub const USES_CONNECTION: &str = "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN progress p \
     WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND p.connection_id = $1 AND \
@@ -87,43 +91,40 @@ pub const USES_SOURCE: &str = concat!(
 );
 
 impl DocumentKind {
-    const fn table(self) -> &'static str {
-        match self {
-            Self::Subscription => "subscription",
-            Self::Source => "source",
-            Self::Channel => "channel",
-            Self::Connection => "connection",
-        }
-    }
-
     /// The columns of [`stored`].
-    const fn select(self) -> &'static str {
-        match self {
-            Self::Subscription => {
-                "SELECT id, document, version, managed_by, name, FALSE AS paused, \
-                 'active' AS state, NULL AS state_reason FROM subscription"
-            }
-            Self::Source => {
-                "SELECT id, document, version, managed_by, name, FALSE AS paused, \
-                 'active' AS state, NULL AS state_reason FROM source"
-            }
-            Self::Channel => {
-                "SELECT id, document, version, managed_by, name, paused, \
-                 'active' AS state, NULL AS state_reason FROM channel"
-            }
-            Self::Connection => {
-                "SELECT n.id, n.document, n.version, n.managed_by, c.name, s.name AS subscription, \
-                 FALSE AS paused, n.state, n.state_reason FROM connection n \
-                 JOIN channel c ON c.id = n.channel_id \
-                 JOIN subscription s ON s.id = n.subscription_id"
-            }
-        }
+    fn select(self) -> String {
+        let (names, paused, state, tables) = match self {
+            Self::Subscription | Self::Source => (
+                "n.name",
+                "FALSE",
+                "'active' AS state, NULL AS state_reason",
+                "",
+            ),
+            Self::Channel => (
+                "n.name",
+                "n.paused",
+                "'active' AS state, NULL AS state_reason",
+                "",
+            ),
+            Self::Connection => (
+                "c.name, s.name AS subscription",
+                "FALSE",
+                "n.state, n.state_reason",
+                "JOIN channel c ON c.id = n.channel_id JOIN subscription s ON s.id = \
+                 n.subscription_id",
+            ),
+        };
+        format!(
+            "SELECT n.id, n.document, n.version, n.managed_by, {names}, {paused} AS paused, \
+             {state} FROM {} n {tables}",
+            self.into_str()
+        )
     }
 
     const fn name_columns(self) -> &'static str {
         match self {
             Self::Connection => "c.name, s.name",
-            _ => "name",
+            _ => "n.name",
         }
     }
 }
@@ -194,16 +195,9 @@ impl Store {
     /// The number of a connection's jobs that are in flight or accepted, and so cannot be
     /// cancelled.
     pub async fn jobs_under_way(&self, connection: ConnectionId) -> Result<u64, StoreError> {
-        self.read(move |conn| {
-            Box::pin(async move {
-                let jobs: i64 = sqlx::query_scalar(UNDER_WAY)
-                    .bind(connection.0)
-                    .fetch_one(conn)
-                    .await?;
-                Ok(u64::try_from(jobs).unwrap_or(0))
-            })
-        })
-        .await
+        let count = sqlx::query(UNDER_WAY).bind(connection.0);
+        let jobs = self.one(count, |row| columns::count(row, "jobs")).await?;
+        Ok(jobs.unwrap_or(0))
     }
 
     pub async fn document(
@@ -217,18 +211,9 @@ impl Store {
 
     /// All documents of a kind, by name; connections by channel and subscription.
     pub async fn documents(&self, kind: DocumentKind) -> Result<Vec<StoredDocument>, StoreError> {
-        self.read(move |conn| {
-            Box::pin(async move {
-                let select = format!("{} ORDER BY {}", kind.select(), kind.name_columns());
-                sqlx::query(sqlx::AssertSqlSafe(select))
-                    .fetch_all(conn)
-                    .await?
-                    .iter()
-                    .map(|row| stored(kind, row))
-                    .collect()
-            })
-        })
-        .await
+        let select = format!("{} ORDER BY {}", kind.select(), kind.name_columns());
+        let select = sqlx::query(sqlx::AssertSqlSafe(select));
+        self.all(select, move |row| stored(kind, row)).await
     }
 
     /// Removes a document, unless unfinished jobs or other documents need it. `by`: the caller; the
@@ -250,18 +235,8 @@ impl Store {
 
     /// Pauses or resumes a channel; false if there is none.
     pub async fn pause_channel(&self, channel: &str, paused: bool) -> Result<bool, StoreError> {
-        let channel = channel.to_owned();
-        self.write(1, move |tx| {
-            Box::pin(async move {
-                let found = sqlx::query("UPDATE channel SET paused = $1 WHERE name = $2")
-                    .bind(paused)
-                    .bind(channel)
-                    .execute(&mut tx.conn)
-                    .await?;
-                Ok(found.rows_affected() == 1)
-            })
-        })
-        .await
+        let pause = sqlx::query("UPDATE channel SET paused = $1 WHERE name = $2");
+        Ok(self.execute(pause.bind(paused).bind(channel)).await? == 1)
     }
 
     /// Stores the state that the host found for a connection (active, parked); false if a person
@@ -273,28 +248,17 @@ impl Store {
         (state, reason): (&str, Option<&str>),
         judged: Option<(&str, Option<&str>)>,
     ) -> Result<bool, StoreError> {
-        let owned =
-            |(state, reason): (&str, Option<&str>)| (state.to_owned(), reason.map(str::to_owned));
-        let ((state, reason), judged) = (owned((state, reason)), judged.map(owned));
-        self.write(1, move |tx| {
-            Box::pin(async move {
-                let (was, because) = judged.unzip();
-                let kept = sqlx::query(
-                    "UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3 AND state \
-                     <> 'paused' AND ((state = $4 AND state_reason IS NOT DISTINCT FROM $5) OR $4 \
-                     IS NULL)",
-                )
-                .bind(state)
-                .bind(reason)
-                .bind(connection.0)
-                .bind(was)
-                .bind(because.flatten())
-                .execute(&mut tx.conn)
-                .await?;
-                Ok(kept.rows_affected() == 1)
-            })
-        })
-        .await
+        let (was, because) = judged.unzip();
+        let keep = sqlx::query(
+            "UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3 AND state <> \
+             'paused' AND ((state = $4 AND state_reason IS NOT DISTINCT FROM $5) OR $4 IS NULL)",
+        )
+        .bind(state)
+        .bind(reason)
+        .bind(connection.0)
+        .bind(was)
+        .bind(because.flatten());
+        Ok(self.execute(keep).await? == 1)
     }
 
     /// Sets a connection's state (active, paused, parked) and its reason, by a person.
@@ -304,19 +268,10 @@ impl Store {
         state: &str,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        let (state, reason) = (state.to_owned(), reason.map(str::to_owned));
-        self.write(1, move |tx| {
-            Box::pin(async move {
-                sqlx::query("UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3")
-                    .bind(state)
-                    .bind(reason)
-                    .bind(connection.0)
-                    .execute(&mut tx.conn)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
+        let set = sqlx::query("UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3");
+        self.execute(set.bind(state).bind(reason).bind(connection.0))
+            .await?;
+        Ok(())
     }
 }
 
@@ -337,7 +292,7 @@ async fn find(
     let kind = name.kind();
     let condition = match kind {
         DocumentKind::Connection => "c.name = $1 AND s.name = $2",
-        _ => "name = $1",
+        _ => "n.name = $1",
     };
     let select = format!("{} WHERE {condition}", kind.select());
     let select = sqlx::query(sqlx::AssertSqlSafe(select));
@@ -368,27 +323,17 @@ fn stored(kind: DocumentKind, row: &SqliteRow) -> Result<StoredDocument, StoreEr
             subscription: row.try_get("subscription")?,
         },
     };
-    let managed_by = match row.try_get("managed_by")? {
-        "file" => ManagedBy::File,
-        _ => ManagedBy::Api,
-    };
+    let managed_by: &str = row.try_get("managed_by")?;
     Ok(StoredDocument {
         name,
         id: row.try_get("id")?,
         json: row.try_get("document")?,
         version: row.try_get("version")?,
-        managed_by,
+        managed_by: managed_by.parse().unwrap_or(ManagedBy::Api),
         paused: row.try_get("paused")?,
         state: row.try_get("state")?,
         state_reason: row.try_get("state_reason")?,
     })
-}
-
-const fn manager(by: ManagedBy) -> &'static str {
-    match by {
-        ManagedBy::File => "file",
-        ManagedBy::Api => "api",
-    }
 }
 
 fn may_touch(
@@ -440,12 +385,12 @@ async fn update(
     let update = format!(
         "UPDATE {} SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 \
          WHERE id = $5",
-        old.name.kind().table()
+        old.name.kind().into_str()
     );
     sqlx::query(sqlx::AssertSqlSafe(update))
         .bind(json)
         .bind(step)
-        .bind(manager(by))
+        .bind(by.into_str())
         .bind(now)
         .bind(old.id)
         .execute(&mut tx.conn)
@@ -460,22 +405,21 @@ async fn insert(
     by: ManagedBy,
     now: i64,
 ) -> Result<(), DocumentError> {
-    match name {
+    let table = name.kind().into_str();
+    let insert = |own: &str, values: &str| {
+        let insert = format!(
+            "INSERT INTO {table} (document, managed_by, updated_at, {own}) VALUES ($1, $2, $3, \
+             {values})"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(insert))
+            .bind(json)
+            .bind(by.into_str())
+            .bind(now)
+    };
+    let insert = match name {
         DocumentName::Subscription(text)
         | DocumentName::Source(text)
-        | DocumentName::Channel(text) => {
-            let insert = format!(
-                "INSERT INTO {} (name, document, managed_by, updated_at) VALUES ($1, $2, $3, $4)",
-                name.kind().table()
-            );
-            sqlx::query(sqlx::AssertSqlSafe(insert))
-                .bind(text)
-                .bind(json)
-                .bind(manager(by))
-                .bind(now)
-                .execute(&mut tx.conn)
-                .await
-        }
+        | DocumentName::Channel(text) => insert("name", "$4").bind(text),
         DocumentName::Connection {
             channel,
             subscription,
@@ -483,21 +427,15 @@ async fn insert(
             let subscription = DocumentName::Subscription(subscription.clone());
             let subscription = must_exist(tx, subscription).await?;
             let channel = must_exist(tx, DocumentName::Channel(channel.clone())).await?;
-            sqlx::query(
-                "INSERT INTO connection \
-                 (subscription_id, channel_id, document, managed_by, updated_at) \
-                 VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(subscription)
-            .bind(channel)
-            .bind(json)
-            .bind(manager(by))
-            .bind(now)
-            .execute(&mut tx.conn)
-            .await
+            insert("subscription_id, channel_id", "$4, $5")
+                .bind(subscription)
+                .bind(channel)
         }
-    }
-    .map_err(StoreError::from)?;
+    };
+    insert
+        .execute(&mut tx.conn)
+        .await
+        .map_err(StoreError::from)?;
     Ok(())
 }
 
@@ -530,7 +468,7 @@ async fn delete(
             "DELETE FROM blocked_key WHERE connection_id = $1",
         ],
     };
-    let own = format!("DELETE FROM {} WHERE id = $1", name.kind().table());
+    let own = format!("DELETE FROM {} WHERE id = $1", name.kind().into_str());
     let deletes = owned.iter().map(|delete| (*delete).to_owned()).chain([own]);
     for delete in deletes {
         sqlx::query(sqlx::AssertSqlSafe(delete))

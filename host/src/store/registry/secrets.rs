@@ -4,7 +4,7 @@ use egression_core::domain::ids::ConnectionId;
 use egression_core::time::Wall;
 use sqlx::Row as _;
 
-use crate::store::rows::{NewSecret, SecretRow};
+use crate::store::rows::{NewSecret, SecretRow, columns};
 use crate::store::{Store, StoreError};
 
 impl Store {
@@ -51,41 +51,25 @@ impl Store {
 
     /// The number of secrets of all owners.
     pub async fn count_secrets(&self) -> Result<i64, StoreError> {
-        self.read(|conn| {
-            Box::pin(async move {
-                Ok(sqlx::query_scalar("SELECT count(*) FROM secret")
-                    .fetch_one(conn)
-                    .await?)
-            })
-        })
-        .await
+        let count = sqlx::query("SELECT count(*) AS secrets FROM secret");
+        let count = self.one(count, |row| Ok(row.try_get("secrets")?)).await?;
+        Ok(count.unwrap_or(0))
     }
 
     /// The secrets of an owner.
     pub async fn secrets(&self, owner: &str) -> Result<Vec<SecretRow>, StoreError> {
-        let owner = owner.to_owned();
-        self.read(move |conn| {
-            Box::pin(async move {
-                let select =
-                    "SELECT name, generation, ciphertext, bound_hosts, expires_at, origin FROM \
-                     secret WHERE owner = $1 ORDER BY name";
-                let rows = sqlx::query(select).bind(owner).fetch_all(conn).await?;
-                rows.iter()
-                    .map(|row| {
-                        let corrupt = |error| StoreError::Corrupt(format!("bound_hosts: {error}"));
-                        let bound_hosts =
-                            serde_json::from_str(row.try_get("bound_hosts")?).map_err(corrupt)?;
-                        let expires_at: Option<i64> = row.try_get("expires_at")?;
-                        Ok(SecretRow {
-                            name: row.try_get("name")?,
-                            generation: row.try_get("generation")?,
-                            ciphertext: row.try_get("ciphertext")?,
-                            bound_hosts,
-                            expires_at: expires_at.map(Wall),
-                            origin: row.try_get("origin")?,
-                        })
-                    })
-                    .collect()
+        let select = sqlx::query(
+            "SELECT name, generation, ciphertext, bound_hosts, expires_at, origin FROM secret \
+             WHERE owner = $1 ORDER BY name",
+        );
+        self.all(select.bind(owner), |row| {
+            Ok(SecretRow {
+                name: row.try_get("name")?,
+                generation: row.try_get("generation")?,
+                ciphertext: row.try_get("ciphertext")?,
+                bound_hosts: columns::json(row, "bound_hosts")?.unwrap_or_default(),
+                expires_at: columns::time(row, "expires_at")?,
+                origin: row.try_get("origin")?,
             })
         })
         .await
@@ -98,22 +82,12 @@ impl Store {
         name: &str,
         generation: Option<i64>,
     ) -> Result<(), StoreError> {
-        let (owner, name) = (owner.to_owned(), name.to_owned());
-        self.write(1, move |tx| {
-            Box::pin(async move {
-                sqlx::query(
-                    "DELETE FROM secret WHERE owner = $1 AND name = $2 AND (generation = \
-                    $3 OR $3 IS NULL)",
-                )
-                .bind(owner)
-                .bind(name)
-                .bind(generation)
-                .execute(&mut tx.conn)
-                .await?;
-                Ok(())
-            })
-        })
-        .await
+        let delete = sqlx::query(
+            "DELETE FROM secret WHERE owner = $1 AND name = $2 AND (generation = $3 OR $3 IS NULL)",
+        );
+        self.execute(delete.bind(owner).bind(name).bind(generation))
+            .await?;
+        Ok(())
     }
 
     pub async fn put_session(
@@ -124,29 +98,20 @@ impl Store {
         expires_at: Option<Wall>,
         account: Option<&str>,
     ) -> Result<(), StoreError> {
-        let (digest, account) = (digest.to_owned(), account.map(str::to_owned));
-        let now = self.inner.clock.wall();
-        self.write(1, move |tx| {
-            Box::pin(async move {
-                sqlx::query(
-                    "INSERT INTO session (connection_id, digest, ciphertext, expires_at, account, \
-                     updated_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (connection_id) DO \
-                     UPDATE SET digest = excluded.digest, ciphertext = excluded.ciphertext, \
-                     expires_at = excluded.expires_at, account = excluded.account, updated_at = \
-                     excluded.updated_at",
-                )
-                .bind(connection.0)
-                .bind(digest)
-                .bind(ciphertext)
-                .bind(expires_at.map(|at| at.0))
-                .bind(account)
-                .bind(now.0)
-                .execute(&mut tx.conn)
-                .await?;
-                Ok(())
-            })
-        })
-        .await
+        let put = sqlx::query(
+            "INSERT INTO session (connection_id, digest, ciphertext, expires_at, account, \
+             updated_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (connection_id) DO UPDATE SET \
+             digest = excluded.digest, ciphertext = excluded.ciphertext, expires_at = \
+             excluded.expires_at, account = excluded.account, updated_at = excluded.updated_at",
+        )
+        .bind(connection.0)
+        .bind(digest)
+        .bind(ciphertext)
+        .bind(expires_at.map(|at| at.0))
+        .bind(account)
+        .bind(self.inner.clock.wall().0);
+        self.execute(put).await?;
+        Ok(())
     }
 
     /// A connection's session: (digest, ciphertext, expiry, account).
@@ -154,40 +119,23 @@ impl Store {
         &self,
         connection: ConnectionId,
     ) -> Result<Option<(String, Vec<u8>, Option<Wall>, Option<String>)>, StoreError> {
-        self.read(move |conn| {
-            Box::pin(async move {
-                let row = sqlx::query(
-                    "SELECT digest, ciphertext, expires_at, account FROM \
-                    session WHERE connection_id = $1",
-                )
-                .bind(connection.0)
-                .fetch_optional(conn)
-                .await?;
-                row.map(|row| {
-                    let expires_at: Option<i64> = row.try_get("expires_at")?;
-                    Ok((
-                        row.try_get("digest")?,
-                        row.try_get("ciphertext")?,
-                        expires_at.map(Wall),
-                        row.try_get("account")?,
-                    ))
-                })
-                .transpose()
-            })
+        let select = sqlx::query(
+            "SELECT digest, ciphertext, expires_at, account FROM session WHERE connection_id = $1",
+        );
+        self.one(select.bind(connection.0), |row| {
+            Ok((
+                row.try_get("digest")?,
+                row.try_get("ciphertext")?,
+                columns::time(row, "expires_at")?,
+                row.try_get("account")?,
+            ))
         })
         .await
     }
 
     pub async fn drop_session(&self, connection: ConnectionId) -> Result<(), StoreError> {
-        self.write(1, move |tx| {
-            Box::pin(async move {
-                sqlx::query("DELETE FROM session WHERE connection_id = $1")
-                    .bind(connection.0)
-                    .execute(&mut tx.conn)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
+        let delete = sqlx::query("DELETE FROM session WHERE connection_id = $1");
+        self.execute(delete.bind(connection.0)).await?;
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The data that goes into the store and comes out of it: rows without behavior.
 
 mod changes;
-pub(in crate::store) mod codes;
+pub(in crate::store) mod columns;
 mod delivery;
 mod scheduling;
 mod secrets;

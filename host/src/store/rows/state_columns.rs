@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::error::StoreError;
-use crate::store::rows::codes;
+use crate::store::rows::columns;
 
 /// A state as the columns of `job` hold it.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ pub(in crate::store) fn unfinished(row: &SqliteRow) -> Result<State, StoreError>
     let answer_lost = row
         .try_get::<Option<bool>, _>("answer_lost")?
         .unwrap_or(false);
-    match codes::state(row.try_get("state")?)? {
+    match columns::state(row, "state")? {
         JobState::Waiting => Ok(State::Waiting {
             wait: wait(row)?,
             earlier: match (call, answer_lost) {
@@ -70,11 +70,9 @@ pub(in crate::store) fn unfinished(row: &SqliteRow) -> Result<State, StoreError>
 }
 
 fn wait(row: &SqliteRow) -> Result<Wait, StoreError> {
-    let time = |column: &str| -> Result<Option<Wall>, StoreError> {
-        Ok(row.try_get::<Option<i64>, _>(column)?.map(Wall))
-    };
-    let (due_at, since) = (time("due_at")?, time("waits_since")?);
+    let due_at = columns::time(row, "due_at")?;
+    let since = columns::time(row, "waits_since")?;
     let began = since.or(due_at).unwrap_or(Wall(0));
-    Wait::new(codes::waiting(row.try_get("waiting")?)?, due_at, began)
+    Wait::new(columns::waiting(row, "waiting")?, due_at, began)
         .ok_or_else(|| StoreError::Corrupt("a waiting reason that is not stored".to_owned()))
 }

@@ -44,21 +44,14 @@ async fn remove_some(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, 
     .fetch_optional(&mut tx.conn)
     .await?;
     let until = last.unwrap_or(end);
-    sqlx::query("DELETE FROM payload WHERE job_id >= $1 AND job_id < $2")
-        .bind(first)
-        .bind(until)
-        .execute(&mut tx.conn)
-        .await?;
-    sqlx::query("DELETE FROM job_detail WHERE job_id >= $1 AND job_id < $2")
-        .bind(first)
-        .bind(until)
-        .execute(&mut tx.conn)
-        .await?;
-    sqlx::query("DELETE FROM job WHERE id >= $1 AND id < $2")
-        .bind(first)
-        .bind(until)
-        .execute(&mut tx.conn)
-        .await?;
+    for part in [
+        "DELETE FROM payload WHERE job_id >= $1 AND job_id < $2",
+        "DELETE FROM job_detail WHERE job_id >= $1 AND job_id < $2",
+        "DELETE FROM job WHERE id >= $1 AND id < $2",
+    ] {
+        let delete = sqlx::query(part).bind(first).bind(until);
+        delete.execute(&mut tx.conn).await?;
+    }
     if last.is_some() {
         return Ok(true);
     }

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::retention::keys_kept_since;
-use crate::store::rows::{IdempotencyMark, IdempotencyRecord, codes};
+use crate::store::rows::{IdempotencyMark, IdempotencyRecord, columns};
 use crate::store::{Store, StoreError};
 
 impl Store {
@@ -19,31 +19,22 @@ impl Store {
         operation: &str,
         key: &str,
     ) -> Result<Option<IdempotencyRecord>, StoreError> {
-        let (operation, key) = (operation.to_owned(), key.to_owned());
         let now = self.inner.clock.wall();
-        self.read(move |conn| {
-            Box::pin(async move {
-                // An expired execution may be removed in part.
-                let row = sqlx::query(
-                    "SELECT i.execution_seq, i.body_hash FROM idempotency i JOIN execution x ON \
-                     x.seq = i.execution_seq WHERE i.subscription_id = $1 AND i.operation = $2 \
-                     AND i.key = $3 AND (x.expires_at IS NULL OR x.expires_at > $4 OR \
-                     i.created_at > $5)",
-                )
-                .bind(subscription.0)
-                .bind(operation)
-                .bind(key)
-                .bind(now.0)
-                .bind(keys_kept_since(now))
-                .fetch_optional(conn)
-                .await?;
-                row.map(|row| {
-                    Ok(IdempotencyRecord {
-                        execution: ExecutionSeq(row.try_get(0)?),
-                        body_hash: codes::hash(row.try_get(1)?)?,
-                    })
-                })
-                .transpose()
+        // An expired execution may be removed in part.
+        let select = sqlx::query(
+            "SELECT i.execution_seq, i.body_hash FROM idempotency i JOIN execution x ON x.seq = \
+             i.execution_seq WHERE i.subscription_id = $1 AND i.operation = $2 AND i.key = $3 AND \
+             (x.expires_at IS NULL OR x.expires_at > $4 OR i.created_at > $5)",
+        )
+        .bind(subscription.0)
+        .bind(operation)
+        .bind(key)
+        .bind(now.0)
+        .bind(keys_kept_since(now));
+        self.one(select, |row| {
+            Ok(IdempotencyRecord {
+                execution: ExecutionSeq(row.try_get("execution_seq")?),
+                body_hash: columns::hash(row, "body_hash")?,
             })
         })
         .await

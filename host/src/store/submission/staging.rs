@@ -11,7 +11,7 @@ use egression_core::domain::state::{JobState, State};
 use egression_core::time::Wall;
 
 use crate::store::StoreError;
-use crate::store::engine::statement::{self, CHUNK};
+use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{BeltDelta, BeltKey, NO_CONNECTION};
 use crate::store::lifecycle::error_groups::ErrorGroups;
@@ -114,29 +114,29 @@ async fn write_details(
     execution: ExecutionSeq,
     jobs: &[StagedJob],
 ) -> Result<(), StoreError> {
-    let detailed: Vec<_> = jobs.iter().filter(|job| has_detail(job)).collect();
-    for chunk in detailed.chunks(CHUNK) {
-        let texts: Vec<_> = chunk
-            .iter()
-            .map(|job| Ok((json_of(job.context.as_ref())?, depends_on(job)?)))
-            .collect::<Result<_, StoreError>>()?;
-        let insert = statement::values(
-            "INSERT INTO job_detail (job_id, client_ref, context, depends_on, scheduled_at, \
-             revision, \"full\", traceparent) ",
-            chunk.iter().zip(texts),
-            |row, (job, (context, depends_on))| {
-                row.push_bind(execution.job(job.index).0)
-                    .push_bind(job.client_ref.as_deref())
-                    .push_bind(context)
-                    .push_bind(depends_on)
-                    .push_bind(job.scheduled_at.map(|at| at.0))
-                    .push_bind(job.revision.map(u64::cast_signed))
-                    .push_bind(job.full)
-                    .push_bind(job.traceparent.as_deref());
-            },
-        );
-        statement::run(insert, &mut tx.conn).await?;
-    }
+    let detailed: Vec<_> = jobs
+        .iter()
+        .filter(|job| has_detail(job))
+        .map(|job| Ok((job, json_of(job.context.as_ref())?, depends_on(job)?)))
+        .collect::<Result<_, StoreError>>()?;
+    statement::run_values(
+        tx,
+        "INSERT INTO job_detail (job_id, client_ref, context, depends_on, scheduled_at, \
+         revision, \"full\", traceparent) ",
+        &detailed,
+        |row, (job, context, depends_on)| {
+            row.push_bind(execution.job(job.index).0)
+                .push_bind(job.client_ref.as_deref())
+                .push_bind(context.as_deref())
+                .push_bind(depends_on.as_deref())
+                .push_bind(job.scheduled_at.map(|at| at.0))
+                .push_bind(job.revision.map(u64::cast_signed))
+                .push_bind(job.full)
+                .push_bind(job.traceparent.as_deref());
+        },
+        "",
+    )
+    .await?;
     Ok(())
 }
 
@@ -171,58 +171,59 @@ async fn write_payloads(
         .iter()
         .filter_map(|job| job.payload.as_deref().map(|body| (job.index, body)))
         .collect();
-    for chunk in bodies.chunks(CHUNK) {
-        let insert = statement::values(
-            "INSERT INTO payload (job_id, body) ",
-            chunk,
-            |row, (index, body)| {
-                row.push_bind(execution.job(*index).0).push_bind(*body);
-            },
-        );
-        statement::run(insert, &mut tx.conn).await?;
-    }
+    statement::run_values(
+        tx,
+        "INSERT INTO payload (job_id, body) ",
+        &bodies,
+        |row, (index, body)| {
+            row.push_bind(execution.job(*index).0).push_bind(*body);
+        },
+        "",
+    )
+    .await?;
     Ok(())
 }
 
 async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Result<(), StoreError> {
-    for chunk in refused.chunks(CHUNK) {
-        let insert = statement::values(
-            "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, action, \
-             object_type, object_id, finished_at, problem_code) ",
-            chunk,
-            |row, line| {
-                let columns = StateColumns::of(&line.end, now);
-                // Its action may not have been readable: any action will do.
-                row.push_bind(line.job.0).push("0").push("0").push("0");
-                row.push_bind(line.object.as_ref().map_or(0, |object| object.hash().0))
-                    .push_bind(columns.state)
-                    .push_bind(Action::Upsert.code())
-                    .push_bind(
-                        line.object
-                            .as_ref()
-                            .map_or("", |object| object.object_type.as_str()),
-                    )
-                    .push_bind(line.object.as_ref().map_or("", |object| object.id.as_str()))
-                    .push_bind(columns.finished_at)
-                    .push_bind(line.end.code());
-            },
-        );
-        statement::run(insert, &mut tx.conn).await?;
-        let problems: Vec<_> = chunk
-            .iter()
-            .map(|line| json_of(line.end.problem()))
-            .collect::<Result<_, _>>()?;
-        let insert = statement::values(
-            "INSERT INTO job_detail (job_id, excerpt, problem) ",
-            chunk.iter().zip(problems),
-            |row, (line, problem)| {
-                row.push_bind(line.job.0)
-                    .push_bind(line.excerpt.as_str())
-                    .push_bind(problem);
-            },
-        );
-        statement::run(insert, &mut tx.conn).await?;
-    }
+    statement::run_values(
+        tx,
+        "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, action, \
+         object_type, object_id, finished_at, problem_code) ",
+        refused,
+        |row, line| {
+            let columns = StateColumns::of(&line.end, now);
+            let (object_type, id) = line.object.as_ref().map_or(("", ""), |object| {
+                (object.object_type.as_str(), object.id.as_str())
+            });
+            row.push_bind(line.job.0).push("0").push("0").push("0");
+            // Its action may not have been readable: any action will do.
+            row.push_bind(line.object.as_ref().map_or(0, |object| object.hash().0))
+                .push_bind(columns.state)
+                .push_bind(Action::Upsert.code())
+                .push_bind(object_type)
+                .push_bind(id)
+                .push_bind(columns.finished_at)
+                .push_bind(line.end.code());
+        },
+        "",
+    )
+    .await?;
+    let problems: Vec<_> = refused
+        .iter()
+        .map(|line| Ok((line, json_of(line.end.problem())?)))
+        .collect::<Result<_, StoreError>>()?;
+    statement::run_values(
+        tx,
+        "INSERT INTO job_detail (job_id, excerpt, problem) ",
+        &problems,
+        |row, (line, problem)| {
+            row.push_bind(line.job.0)
+                .push_bind(line.excerpt.as_str())
+                .push_bind(problem.as_deref());
+        },
+        "",
+    )
+    .await?;
     Ok(())
 }
 
@@ -261,29 +262,26 @@ async fn write_counters(
     belts: BTreeMap<BeltKey, Received>,
 ) -> Result<(), StoreError> {
     let belts: Vec<_> = belts.into_iter().collect();
-    for chunk in belts.chunks(CHUNK) {
-        let mut insert = statement::values(
-            "INSERT INTO progress (execution_seq, connection_id, belt, total, waiting, rejected, \
-             scheduled, priorities) ",
-            chunk,
-            |row, ((execution, connection, belt), received)| {
-                row.push_bind(execution.0)
-                    .push_bind(connection.0)
-                    .push_bind(*belt)
-                    .push_bind(received.delta.states.iter().sum::<i64>())
-                    .push_bind(received.delta.states[JobState::Waiting as usize])
-                    .push_bind(received.delta.states[JobState::Rejected as usize])
-                    .push_bind(received.delta.scheduled)
-                    .push_bind(received.priorities);
-            },
-        );
-        insert.push(
-            " ON CONFLICT (execution_seq, connection_id, belt) DO UPDATE SET total = \
-             progress.total + excluded.total, waiting = progress.waiting + excluded.waiting, \
-             rejected = progress.rejected + excluded.rejected, scheduled = progress.scheduled + \
-             excluded.scheduled, priorities = progress.priorities | excluded.priorities",
-        );
-        statement::run(insert, &mut tx.conn).await?;
-    }
+    statement::run_values(
+        tx,
+        "INSERT INTO progress (execution_seq, connection_id, belt, total, waiting, rejected, \
+         scheduled, priorities) ",
+        &belts,
+        |row, ((execution, connection, belt), received)| {
+            row.push_bind(execution.0)
+                .push_bind(connection.0)
+                .push_bind(*belt)
+                .push_bind(received.delta.states.iter().sum::<i64>())
+                .push_bind(received.delta.states[JobState::Waiting as usize])
+                .push_bind(received.delta.states[JobState::Rejected as usize])
+                .push_bind(received.delta.scheduled)
+                .push_bind(received.priorities);
+        },
+        " ON CONFLICT (execution_seq, connection_id, belt) DO UPDATE SET total = progress.total + \
+         excluded.total, waiting = progress.waiting + excluded.waiting, rejected = \
+         progress.rejected + excluded.rejected, scheduled = progress.scheduled + \
+         excluded.scheduled, priorities = progress.priorities | excluded.priorities",
+    )
+    .await?;
     Ok(())
 }

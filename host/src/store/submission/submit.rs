@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{self, NO_CONNECTION};
-use crate::store::rows::{IdempotencyMark, NewExecution, Sealed, StagedItem};
+use crate::store::rows::{IdempotencyMark, NewExecution, Sealed, StagedItem, columns};
 use crate::store::submission::{abandon, idempotency_keys, staging};
 use crate::store::{Store, StoreError};
 
@@ -119,7 +119,7 @@ async fn count_received(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(),
     .fetch_all(&mut tx.conn)
     .await?;
     for row in rows {
-        let items = u64::try_from(row.try_get::<i64, _>("items")?).unwrap_or(0);
+        let items = columns::count(&row, "items")?;
         match row.try_get("connection_id")? {
             NO_CONNECTION => tx.effects.refused += items,
             connection => {
