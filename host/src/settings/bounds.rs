@@ -56,6 +56,7 @@ fn numbers(server: &ServerSettings) -> Vec<(&'static str, u64, u64, u64)> {
         store.write_queue: 1, MANY;
         store.group_rows: 1, MANY;
         store.busy_timeout_ms: 1, YEAR_MS;
+        store.log_max_bytes: 1 << 20, u64::MAX;
         store.readers: 1, 1024;
         store.retention_ms: 0, 100 * YEAR_MS;
         store.removal_interval_ms: 1, YEAR_MS;

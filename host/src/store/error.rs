@@ -8,6 +8,10 @@ pub enum StoreError {
         /// Process id and start, as the holder wrote them down.
         holder: String,
     },
+    /// The database is not the one that the data directory had, or is not complete. The text says
+    /// what to do.
+    #[error("{0}")]
+    Refused(String),
     /// The disk is full. Acknowledged changes are safe; the store resumes when there is room.
     #[error("the disk is full")]
     Full,
@@ -38,6 +42,13 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// The disk takes no writes until somebody helps.
+    pub const fn is_of_disk(&self) -> bool {
+        matches!(self, Self::Full | Self::Disk(_))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -57,6 +68,7 @@ impl From<sqlx::Error> for StoreError {
 fn from_code(code: Option<&str>, message: &str) -> StoreError {
     const BUSY: u32 = 5;
     const LOCKED: u32 = 6;
+    const READONLY: u32 = 8;
     // Quotas and bounds on file size are reported as this; only ENOSPC is `FULL`.
     const IOERR: u32 = 10;
     const FULL: u32 = 13;
@@ -66,7 +78,7 @@ fn from_code(code: Option<&str>, message: &str) -> StoreError {
     {
         Some(BUSY | LOCKED) => StoreError::Busy,
         Some(FULL) => StoreError::Full,
-        Some(IOERR) => StoreError::Disk(message.to_owned()),
+        Some(READONLY | IOERR) => StoreError::Disk(message.to_owned()),
         _ => StoreError::Database(message.to_owned()),
     }
 }

@@ -14,6 +14,9 @@ pub struct StoreOptions {
     /// Maximum wait of a read or a write for the database, a connection or the queue, in
     /// milliseconds.
     pub busy_timeout_ms: u64,
+    /// The size of the database's write-ahead log (`egression.db-wal`) above which the writer waits
+    /// for readers and empties it. A reader in another process can keep it larger.
+    pub log_max_bytes: u64,
     /// The number of connections for reads.
     pub readers: u32,
     /// How long finished executions are kept with their jobs and histories, in milliseconds.
@@ -33,6 +36,7 @@ impl Default for StoreOptions {
             write_queue: 1024,
             group_rows: 2000,
             busy_timeout_ms: 5000,
+            log_max_bytes: 256 * 1024 * 1024,
             readers: 4,
             retention_ms: 30 * 24 * 60 * 60 * 1000,
             removal_interval_ms: 10 * 60 * 1000,

@@ -150,10 +150,6 @@ pub enum ApiError {
         detail: String,
         retry_after_s: u64,
     },
-    #[error(
-        "the disk is full; acknowledged jobs are safe, and the host resumes when space is free"
-    )]
-    StorageFull,
     /// The text is for the operator's log; the client does not get it.
     #[error("{0}")]
     Internal(String),
@@ -219,7 +215,6 @@ impl ApiError {
             Self::KeyReused | Self::ConnectorRefused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -249,7 +244,6 @@ impl ApiError {
             Self::ConnectorRefused { code, .. } => (code, "Connector refused"),
             Self::Busy { code, .. } => (code, "Temporarily unavailable"),
             Self::TooMany { code, .. } => (code, "Too many requests"),
-            Self::StorageFull => ("storage_full", "Disk full"),
             Self::Internal(_) => ("internal", "Internal error"),
         }
     }
@@ -296,7 +290,13 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full => Self::StorageFull,
+            StoreError::Full => Self::Busy {
+                code: "storage_full",
+                detail: "the host's disk is full; nothing was stored, acknowledged jobs are safe, \
+                         and the host resumes when space is free"
+                    .to_owned(),
+                retry_after_s: 30,
+            },
             StoreError::Disk(reason) => {
                 tracing::error!(reason, trace_id = trace::current(), "disk error");
                 Self::Busy {
@@ -323,9 +323,10 @@ impl From<StoreError> for ApiError {
                 detail: "the host is stopping".to_owned(),
                 retry_after_s: 5,
             },
-            StoreError::Held { .. } | StoreError::Database(_) | StoreError::Corrupt(_) => {
-                Self::Internal(error.to_string())
-            }
+            StoreError::Held { .. }
+            | StoreError::Refused(_)
+            | StoreError::Database(_)
+            | StoreError::Corrupt(_) => Self::Internal(error.to_string()),
         }
     }
 }
@@ -366,9 +367,6 @@ impl IntoResponse for ApiError {
             }
             Self::JobsInFlight { .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
-            }
-            Self::StorageFull => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(30));
             }
             // The rest of the body was not read, so the connection cannot be reused.
             Self::BodyTimeout(_) | Self::TooLarge(_) => {

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use crate::store::{StoreError, StoreOptions};
 
-/// The writer's connection, migrated.
+/// The writer's connection.
 pub async fn writer(file: &Path, options: &StoreOptions) -> Result<SqliteConnection, StoreError> {
     let connect = base(file, options)
         .create_if_missing(true)
@@ -25,12 +25,15 @@ pub async fn writer(file: &Path, options: &StoreOptions) -> Result<SqliteConnect
         // again: with a log of 64 MiB, a checkpoint writes each of them once.
         .pragma("wal_autocheckpoint", "16000")
         .pragma("journal_size_limit", "134217728");
-    let mut conn = connect.connect().await?;
+    Ok(connect.connect().await?)
+}
+
+/// Brings the schema up to date.
+pub async fn migrate(conn: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::migrate!("migrations/sqlite")
-        .run(&mut conn)
+        .run(conn)
         .await
-        .map_err(|error| StoreError::Database(format!("migration: {error}")))?;
-    Ok(conn)
+        .map_err(|error| StoreError::Database(format!("migration: {error}")))
 }
 
 /// The readers. They cannot write.

@@ -2,10 +2,12 @@
 
 pub mod connect;
 pub mod directory_lock;
+pub mod identity;
 mod open;
 pub mod predicates;
 pub mod recovery;
 mod single_statement;
 pub mod statement;
 pub mod store;
+pub mod write_ahead_log;
 pub mod writer;

@@ -4,12 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use parking_lot::Mutex;
+use sqlx::Connection as _;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::clock::Clock;
 use crate::store::engine::directory_lock::DirectoryLock;
+use crate::store::engine::identity::{DATABASE, Expected, Found, Marker};
 use crate::store::engine::store::{Inner, Store};
-use crate::store::engine::writer::{self, Published, WriteTx};
+use crate::store::engine::write_ahead_log::{self, WriteAheadLog};
+use crate::store::engine::writer::{Published, WriteTx, Writer};
 use crate::store::engine::{connect, recovery};
 use crate::store::error::StoreError;
 use crate::store::options::StoreOptions;
@@ -18,6 +22,11 @@ use crate::store::options::StoreOptions;
 const CHANGES_KEPT: usize = 4096;
 
 impl Store {
+    /// Whether the data directory has a database.
+    pub fn is_in(data_dir: &Path) -> bool {
+        data_dir.join(DATABASE).exists()
+    }
+
     /// As [`Store::open_with`], with the default options.
     #[cfg(test)]
     pub async fn open(data_dir: &Path, clock: Clock) -> Result<Self, StoreError> {
@@ -27,15 +36,33 @@ impl Store {
     /// Locks the data directory, opens or creates `egression.db` in it, migrates it, removes
     /// unsealed executions, and continues interrupted cancels. Open intents stay open:
     /// [`Store::open_intents`]. Errors: [`StoreError::Held`] with the holder if another host has
-    /// the lock.
+    /// the lock; [`StoreError::Refused`] if the directory had another database, or more of this
+    /// one.
     pub async fn open_with(
         data_dir: &Path,
         clock: Clock,
         options: StoreOptions,
     ) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(data_dir, clock.wall())?;
-        let file = data_dir.join("egression.db");
+        let expected = Expected::read(data_dir)?;
+        expected.check_file()?;
+        let file = data_dir.join(DATABASE);
+        let lock = lock.and_database(&file)?;
         let mut conn = connect::writer(&file, &options).await?;
+        let found = Found::read(&mut conn).await?;
+        if let Err(refused) = expected.check(&found) {
+            // Before the person who reads this puts another file there.
+            drop(conn.close().await);
+            return Err(refused);
+        }
+        let is_new = matches!(found, Found::Empty);
+        connect::migrate(&mut conn).await?;
+        let identity = found.or_create(&mut conn).await?;
+        if is_new {
+            // From now on, the file alone shows that it is a store.
+            write_ahead_log::empty(&mut conn).await?;
+        }
+        let marker = Marker::write(data_dir, &identity)?;
         let last_number = recovery::last_number(&mut conn).await?;
         let tx = WriteTx::new(conn, last_number, &options, clock.clone());
         let (queue, waiting) = mpsc::channel(options.write_queue);
@@ -44,15 +71,20 @@ impl Store {
             backlog: AtomicI64::new(0),
             pending_notifications: AtomicI64::new(0),
             changes,
+            write_failure: Mutex::default(),
         });
-        let writer = tokio::spawn(writer::run(
-            tx,
-            waiting,
-            Arc::clone(&published),
-            options.group_rows,
-            lock,
-        ));
         let readers = connect::readers(&file, &options);
+        let writer = Writer {
+            tx,
+            published: Arc::clone(&published),
+            group_rows: options.group_rows,
+            commits: identity.commits,
+            marker,
+            log: WriteAheadLog::of(&file, &options),
+            readers: readers.clone(),
+            lock,
+        };
+        let writer = tokio::spawn(writer.run(waiting));
         let writer = tokio::sync::Mutex::new(Some(writer));
         let store = Self {
             inner: Arc::new(Inner {

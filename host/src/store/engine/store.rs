@@ -61,6 +61,12 @@ impl Store {
         !self.inner.queue.is_closed()
     }
 
+    /// Why the disk takes no writes, since the last attempt; none if it does. While it fails, the
+    /// writer tries again every second.
+    pub fn write_failure(&self) -> Option<StoreError> {
+        self.inner.published.write_failure.lock().clone()
+    }
+
     /// Returns when the writer has ended. Before [`Store::close`] that is a defect: a change broke
     /// the writer, and only a restart helps.
     pub async fn writer_ended(&self) {
@@ -76,13 +82,15 @@ impl Store {
         assert!(broken.is_err());
     }
 
-    /// Waits for queued changes and closes the database. Later calls return [`StoreError::Closed`].
+    /// Waits for queued changes, moves the log into the database, and closes it. Later calls return
+    /// [`StoreError::Closed`].
     pub async fn close(&self) {
         if let Some(writer) = self.inner.writer.lock().await.take() {
             // A closed queue ends the writer, too.
             drop(self.inner.queue.send(None).await);
-            self.inner.readers.close().await;
             drop(writer.await);
+            // A writer that broke did not close them.
+            self.inner.readers.close().await;
         }
     }
 

@@ -3,22 +3,32 @@
 //!
 //! Promises: an `Ok` is durable. A change that fails is undone alone (its savepoint). If the
 //! database itself fails (full, busy), the whole group is undone, each caller gets the error, and
-//! the writer continues. Dropping the caller of a queued change cancels nothing.
+//! the writer continues; it tries a failing disk until it takes writes again. Dropping the caller of a queued change cancels nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::domain::state::JobState;
 use futures_util::future::BoxFuture;
-use sqlx::{Connection as _, SqliteConnection};
+use parking_lot::Mutex;
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::store::engine::directory_lock::DirectoryLock;
+use crate::store::engine::directory_lock::StoreLock;
+use crate::store::engine::identity::{self, Marker};
+use crate::store::engine::write_ahead_log::{self, WriteAheadLog};
 use crate::store::{StoreError, StoreOptions};
 use crate::telemetry::metrics;
+
+/// How often a failing disk is tried.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Written to try the disk: more than small changes need.
+const PROBE_BYTES: i64 = 1024 * 1024;
 
 /// The writer's transaction, as a change sees it.
 #[derive(Debug)]
@@ -134,6 +144,24 @@ pub struct Published {
     /// Stored ends whose children are not notified yet.
     pub pending_notifications: AtomicI64,
     pub changes: broadcast::Sender<ExecutionSeq>,
+    /// Why the disk takes no writes.
+    pub write_failure: Mutex<Option<StoreError>>,
+}
+
+impl Published {
+    fn fails(&self) -> bool {
+        self.write_failure.lock().is_some()
+    }
+
+    fn set_failure(&self, failure: Option<StoreError>) {
+        let mut current = self.write_failure.lock();
+        match (&*current, &failure) {
+            (None, Some(error)) => tracing::error!(%error, "degraded: the store cannot write"),
+            (Some(_), None) => tracing::info!("the store writes again"),
+            _ => {}
+        }
+        *current = failure;
+    }
 }
 
 /// A change in the writer's queue.
@@ -193,16 +221,53 @@ where
     }
 }
 
-/// Runs until every sender is gone or the queue is closed, then closes the connection and releases
-/// the lock.
-pub async fn run(
-    mut tx: WriteTx,
-    mut queue: mpsc::Receiver<Option<Box<dyn Change>>>,
-    published: Arc<Published>,
-    group_rows: usize,
-    lock: DirectoryLock,
-) {
-    while let Some(first) = queue.recv().await {
+/// The one writer.
+pub struct Writer {
+    pub tx: WriteTx,
+    pub published: Arc<Published>,
+    pub group_rows: usize,
+    /// Commits of the store so far.
+    pub commits: i64,
+    pub marker: Marker,
+    pub log: WriteAheadLog,
+    pub readers: SqlitePool,
+    pub lock: StoreLock,
+}
+
+impl Writer {
+    /// Runs until every sender is gone or the queue is closed, then closes the database and
+    /// releases the lock.
+    pub async fn run(mut self, mut queue: mpsc::Receiver<Option<Box<dyn Change>>>) {
+        let mut probe_at = None;
+        loop {
+            tokio::select! {
+                message = queue.recv() => match message {
+                    Some(first) => {
+                        let group = self.group(first, &mut queue);
+                        self.commit(group).await;
+                    }
+                    None => break,
+                },
+                () = reached(probe_at) => {
+                    probe_at = None;
+                    self.probe().await;
+                }
+            }
+            if !self.published.fails() {
+                probe_at = None;
+            } else if probe_at.is_none() {
+                let clock = &self.tx.clock;
+                probe_at = Some(clock.instant(clock.mono()) + PROBE_EVERY);
+            }
+        }
+        self.close().await;
+    }
+
+    fn group(
+        &self,
+        first: Option<Box<dyn Change>>,
+        queue: &mut mpsc::Receiver<Option<Box<dyn Change>>>,
+    ) -> Vec<Box<dyn Change>> {
         let mut next = Some(first);
         let mut group = Vec::new();
         let mut rows = 0;
@@ -214,57 +279,111 @@ pub async fn run(
             };
             rows += change.rows().max(1);
             group.push(change);
-            if rows < group_rows {
+            if rows < self.group_rows {
                 next = queue.try_recv().ok();
             }
         }
-        commit(&mut tx, group, rows, &published).await;
+        group
     }
-    if let Err(error) = tx.conn.close().await {
-        tracing::warn!(%error, "the database did not close cleanly; its log is read at the next \
-            start");
+
+    /// The database file is complete without its log after this.
+    async fn close(mut self) {
+        // Open readers keep the log.
+        self.readers.close().await;
+        match write_ahead_log::empty(&mut self.tx.conn).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(
+                "another process reads the database, so its newest content stays in \
+                 `egression.db-wal`; keep the two files together"
+            ),
+            Err(error) => tracing::warn!(
+                %error,
+                "the newest content of the database stays in `egression.db-wal`; keep the two \
+                 files together"
+            ),
+        }
+        if let Err(error) = self.tx.conn.close().await {
+            tracing::warn!(%error, "the database did not close cleanly; its log is read at the \
+                next start");
+        }
+        // SQLite's locks would end with a descriptor of the file.
+        drop(self.lock);
     }
-    drop(lock);
+
+    /// Commits one group, or nothing of it if the database fails.
+    async fn commit(&mut self, mut group: Vec<Box<dyn Change>>) {
+        if group.is_empty() {
+            return;
+        }
+        let rows = group.iter().map(|change| change.rows().max(1)).sum();
+        let mut effects = Effects::default();
+        let mut ends = Vec::with_capacity(group.len());
+        let tx = &mut self.tx;
+        let began = tx.clock.mono();
+        let commits = self.commits + 1;
+        let whole = run_group(tx, &mut group, &mut ends, &mut effects, commits).await;
+        metrics::store_committed(whole.is_ok(), rows, tx.clock.mono().since_us(began));
+        tx.effects = Effects::default();
+        if let Err(error) = &whole {
+            // Some failures have rolled back already.
+            drop(sqlx::query("ROLLBACK").execute(&mut tx.conn).await);
+            tracing::warn!(%error, changes = group.len(), "a group of changes was undone");
+            if error.is_of_disk() {
+                self.published.set_failure(Some(error.clone()));
+            }
+            for change in group {
+                change.answer(Err(error.clone()));
+            }
+            return;
+        }
+        self.commits = commits;
+        self.marker.count(commits);
+        tx.count_in_metrics(&effects).await;
+        let published = &self.published;
+        published
+            .backlog
+            .fetch_add(effects.backlog, Ordering::Relaxed);
+        published
+            .pending_notifications
+            .fetch_add(effects.pending_notifications, Ordering::Relaxed);
+        for execution in effects.touched {
+            // There may be no receiver.
+            drop(published.changes.send(execution));
+        }
+        for (change, end) in group.into_iter().zip(ends) {
+            change.answer(end);
+        }
+        self.log.keep_within_bound(&mut self.tx.conn).await;
+    }
+
+    /// Finds out whether the disk takes writes again. Small changes can succeed on a full disk, so
+    /// only this decides.
+    async fn probe(&mut self) {
+        // Two commits, because a transaction that deletes its own row writes little.
+        let end = async {
+            sqlx::query(
+                "INSERT OR REPLACE INTO meta (name, value) VALUES ('space_probe', zeroblob($1))",
+            )
+            .bind(PROBE_BYTES)
+            .execute(&mut self.tx.conn)
+            .await?;
+            sqlx::query("DELETE FROM meta WHERE name = 'space_probe'")
+                .execute(&mut self.tx.conn)
+                .await
+        }
+        .await;
+        match end.map_err(StoreError::from) {
+            Ok(_) => self.published.set_failure(None),
+            Err(error) if error.is_of_disk() => self.published.set_failure(Some(error)),
+            Err(error) => tracing::warn!(%error, "the disk was not checked"),
+        }
+    }
 }
 
-/// Commits one group, or nothing of it if the database fails.
-async fn commit(
-    tx: &mut WriteTx,
-    mut group: Vec<Box<dyn Change>>,
-    rows: usize,
-    published: &Published,
-) {
-    if group.is_empty() {
-        return;
-    }
-    let mut effects = Effects::default();
-    let mut ends = Vec::with_capacity(group.len());
-    let began = tx.clock.mono();
-    let whole = run_group(tx, &mut group, &mut ends, &mut effects).await;
-    metrics::store_committed(whole.is_ok(), rows, tx.clock.mono().since_us(began));
-    tx.effects = Effects::default();
-    if let Err(error) = &whole {
-        // Some failures have rolled back already.
-        drop(sqlx::query("ROLLBACK").execute(&mut tx.conn).await);
-        tracing::warn!(%error, changes = group.len(), "a group of changes was undone");
-        for change in group {
-            change.answer(Err(error.clone()));
-        }
-        return;
-    }
-    tx.count_in_metrics(&effects).await;
-    published
-        .backlog
-        .fetch_add(effects.backlog, Ordering::Relaxed);
-    published
-        .pending_notifications
-        .fetch_add(effects.pending_notifications, Ordering::Relaxed);
-    for execution in effects.touched {
-        // There may be no receiver.
-        drop(published.changes.send(execution));
-    }
-    for (change, end) in group.into_iter().zip(ends) {
-        change.answer(end);
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -273,6 +392,7 @@ async fn run_group(
     group: &mut [Box<dyn Change>],
     ends: &mut Vec<Result<(), StoreError>>,
     effects: &mut Effects,
+    commits: i64,
 ) -> Result<(), StoreError> {
     // SQLite takes its lock at once, so that no change fails half way because of another process.
     sqlx::query("BEGIN IMMEDIATE").execute(&mut tx.conn).await?;
@@ -285,7 +405,7 @@ async fn run_group(
         match &end {
             Ok(()) => effects.absorb(std::mem::take(&mut tx.effects)),
             // A failure of the database concerns the whole group.
-            Err(error @ (StoreError::Full | StoreError::Disk(_) | StoreError::Busy)) => {
+            Err(error) if error.is_of_disk() || matches!(error, StoreError::Busy) => {
                 return Err(error.clone());
             }
             // If the savepoint is gone, SQLite has undone the whole transaction: the group ends.
@@ -299,6 +419,7 @@ async fn run_group(
         sqlx::query("RELEASE change").execute(&mut tx.conn).await?;
         ends.push(end);
     }
+    identity::count(&mut tx.conn, commits).await?;
     sqlx::query("COMMIT").execute(&mut tx.conn).await?;
     Ok(())
 }

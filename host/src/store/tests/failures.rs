@@ -14,7 +14,7 @@ impl World {
     }
 }
 
-fn heavy(index: u32) -> StagedItem {
+pub(super) fn heavy(index: u32) -> StagedItem {
     StagedItem::Job(StagedJob {
         payload: Some("x".repeat(4_000)),
         ..job(index, &format!("p{index}"))
@@ -37,7 +37,16 @@ async fn full_disk_is_reported_and_the_store_resumes() {
     world.check().await;
     assert_eq!(store.backlog(), 1);
     assert_eq!(world.heads(kept, 1).await, [kept.job(0)]);
+    // A small change still succeeds, but that does not mean that there is room.
+    world
+        .raw("UPDATE subscription SET updated_at = 1 WHERE id = 1")
+        .await;
+    assert!(matches!(store.write_failure(), Some(StoreError::Full)));
     world.limit_disk(1_073_741_823).await;
+    // The writer notices without other changes.
+    while store.write_failure().is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     world.stage(receiving, (0..200).map(heavy).collect()).await;
     world.seal(receiving).await;
     world.check().await;

@@ -15,6 +15,7 @@ mod directory_lock;
 mod due;
 mod failures;
 mod fixtures;
+mod identity;
 mod limits_and_events;
 mod order;
 mod pace;

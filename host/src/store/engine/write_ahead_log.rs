@@ -1,0 +1,80 @@
+//! The database's write-ahead log (`egression.db-wal`): bounded while the host runs, and moved into
+//! the database at a clean stop.
+//!
+//! SQLite moves pages into the database after commits, but starts the log anew only at a moment
+//! without readers. Under steady reads that moment may not come, so above a bound the writer waits
+//! for the readers of old pages. Readers that begin meanwhile read the database.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::store::{StoreError, StoreOptions};
+
+/// How long a commit waits for readers of old pages.
+const READERS_WAIT_MS: u64 = 200;
+
+#[derive(Debug)]
+pub struct WriteAheadLog {
+    file: PathBuf,
+    max_bytes: u64,
+    busy_timeout_ms: u64,
+    /// The next attempt is due above this size.
+    due_above_bytes: u64,
+}
+
+impl WriteAheadLog {
+    pub fn of(database: &Path, options: &StoreOptions) -> Self {
+        let mut file = database.as_os_str().to_owned();
+        file.push("-wal");
+        Self {
+            file: file.into(),
+            max_bytes: options.log_max_bytes,
+            busy_timeout_ms: options.busy_timeout_ms,
+            due_above_bytes: options.log_max_bytes,
+        }
+    }
+
+    /// After a commit: empties the log if it is larger than its bound. A reader that stays open can
+    /// prevent that; then the log grows by a quarter of its bound before the next attempt.
+    pub async fn keep_within_bound(&mut self, conn: &mut SqliteConnection) {
+        let bytes = std::fs::metadata(&self.file).map_or(0, |file| file.len());
+        if bytes <= self.due_above_bytes {
+            return;
+        }
+        self.due_above_bytes = self.max_bytes;
+        match self.empty_quickly(conn).await {
+            Ok(true) => return,
+            Ok(false) => tracing::warn!(
+                bytes,
+                max_bytes = self.max_bytes,
+                "the database's log is larger than `store.log_max_bytes`, because a reader keeps \
+                 an old state of the database open"
+            ),
+            Err(error) => tracing::warn!(bytes, %error, "the database's log was not emptied"),
+        }
+        self.due_above_bytes = bytes.saturating_add(self.max_bytes / 4);
+    }
+
+    async fn empty_quickly(&self, conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+        wait_at_most(conn, READERS_WAIT_MS.min(self.busy_timeout_ms)).await?;
+        let emptied = empty(conn).await;
+        wait_at_most(conn, self.busy_timeout_ms).await?;
+        emptied
+    }
+}
+
+/// Moves the log into the database and truncates it. False: a reader still needs the log.
+pub async fn empty(conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_one(conn)
+        .await?;
+    Ok(row.try_get::<i64, _>("busy")? == 0)
+}
+
+async fn wait_at_most(conn: &mut SqliteConnection, ms: u64) -> Result<(), StoreError> {
+    sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {ms}")))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
