@@ -17,13 +17,15 @@ pub async fn livez() -> &'static str {
 
 /// Check that the host accepts work
 ///
-/// The host has started, is not stopping, and its store responds.
+/// The host has started, is not stopping, and its store reads and writes.
 #[utoipa::path(
     get, path = "/readyz", tag = "operate", operation_id = "readyz", security(()),
     responses(
         (status = 200,
             description = "The host accepts work.", body = String, content_type = "text/plain"),
-        (status = 503, description = "The host is starting or stopping, or its store fails."),
+        (status = 503, description = "The host is starting or stopping (`not_ready`), or its disk \
+                                      takes no writes (`degraded`); the detail has the reason. \
+                                      The host recovers without a restart when the disk does."),
     ),
 )]
 pub async fn readyz(State(state): State<ApiState>) -> Result<&'static str, ApiError> {
@@ -39,6 +41,16 @@ pub async fn readyz(State(state): State<ApiState>) -> Result<&'static str, ApiEr
             code: "not_ready",
             detail: "the store accepts no more writes".to_owned(),
             retry_after_s: 1,
+        });
+    }
+    if let Some(reason) = state.store.write_failure() {
+        return Err(ApiError::Busy {
+            code: "degraded",
+            detail: format!(
+                "the store cannot write: {reason}; acknowledged jobs are safe, and the host \
+                 resumes when the disk takes writes again"
+            ),
+            retry_after_s: 5,
         });
     }
     state.store.documents(DocumentKind::Subscription).await?;

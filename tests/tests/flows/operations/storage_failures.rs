@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
-use egression_sandbox::{Faults, Latency, Scenario, Shop};
+use egression_sandbox::{Faults, Latency, Scenario, ScenarioChange, Shop};
 use egression_tests::binary;
 use egression_tests::host::TestHost;
 use egression_tests::shop::ShopLog;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::harness::{FAST_RETRY, Harness, Setup, category, category_job};
+use crate::harness::{FAST_RETRY, Harness, PATIENCE, Setup, category, category_job};
 
 fn jobs(count: usize) -> Vec<Value> {
     (0..count)
@@ -144,18 +145,53 @@ impl Drop for SmallDisk {
     }
 }
 
+/// The host is not ready, and says why.
+async fn expect_degraded(harness: &Harness) -> Result<()> {
+    let answer = harness
+        .rest
+        .send(harness.rest.request(reqwest::Method::GET, "/readyz"))
+        .await?
+        .expect(503)?;
+    assert_eq!(answer.code(), "degraded", "{}", answer.text);
+    assert!(
+        answer.text.contains("the store cannot write"),
+        "{}",
+        answer.text
+    );
+    assert!(!answer.header("retry-after").is_empty());
+    assert_eq!(harness.rest.get_status("/livez").await, Some(200));
+    Ok(())
+}
+
+/// Waits until the host is ready, which nobody tells.
+async fn until_ready(harness: &Harness) -> Result<()> {
+    let ready = async {
+        while harness.rest.get_status("/readyz").await != Some(200) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    Ok(tokio::time::timeout(PATIENCE, ready).await?)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_refuses_then_recovers() {
     let directory = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(directory.path(), "24m").unwrap() else {
         return;
     };
+    let slow = Faults {
+        latency: Latency {
+            share: 1.0,
+            ms: 2000,
+        },
+        ..Faults::default()
+    };
     let shop = Shop::start(Scenario::default(), "127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
     let url = format!("http://{}", shop.addr());
     let setup = Setup {
-        channel: FAST_RETRY.to_owned(),
+        channel: format!("max_items = 5\nmax_calls = 4\n{FAST_RETRY}"),
         ..Setup::default()
     };
     let host = TestHost::new(
@@ -168,15 +204,42 @@ async fn full_disk_refuses_then_recovers() {
     let first = harness.bulk(json!({}), jobs(20)).await.unwrap();
     harness.expect_all_succeeded(&first, 20).await.unwrap();
 
+    // Four calls are answered while the disk is full.
+    let change = ScenarioChange {
+        faults: Some(slow),
+        ..ScenarioChange::default()
+    };
+    harness.log.change(&change).await.unwrap();
+    let kept = (0..20).map(|n| category_job(&format!("k{n}"), &category("kept")));
+    let in_flight = harness.bulk(json!({}), kept.collect()).await.unwrap();
+    harness
+        .until(&in_flight, |view| view["counts"]["in_flight"] == 20)
+        .await
+        .unwrap();
     disk.fill(0).unwrap();
     let problem = until_full(&harness).await.unwrap();
     assert_eq!(
         (&problem["status"], &problem["code"]),
-        (&json!(507), &json!("storage_full")),
+        (&json!(503), &json!("storage_full")),
         "{problem}"
     );
+    expect_degraded(&harness).await.unwrap();
     harness.host.expect_running().unwrap();
+    let change = ScenarioChange {
+        faults: Some(Faults::default()),
+        ..ScenarioChange::default()
+    };
+    harness.log.change(&change).await.unwrap();
     disk.empty().unwrap();
+    until_ready(&harness).await.unwrap();
+    harness.expect_all_succeeded(&in_flight, 20).await.unwrap();
+    let writes = harness.log.writes().await.unwrap();
+    let kept = writes.iter().filter(|write| write.id.starts_with('k'));
+    assert_eq!(
+        kept.count(),
+        20,
+        "the outcomes were kept, so nothing was sent again"
+    );
 
     let second = harness.bulk(json!({}), jobs(20)).await.unwrap();
     harness.expect_all_succeeded(&second, 20).await.unwrap();
@@ -231,12 +294,13 @@ async fn file_size_limit_refuses_then_recovers() {
     let told = (problem["status"].as_u64(), problem["code"].as_str());
     assert!(
         [
-            (Some(507), Some("storage_full")),
+            (Some(503), Some("storage_full")),
             (Some(503), Some("store_disk"))
         ]
         .contains(&told),
         "{problem}"
     );
+    expect_degraded(&harness).await.unwrap();
     harness.host.expect_running().unwrap();
 
     std::fs::remove_file(bound).unwrap();
@@ -253,6 +317,7 @@ async fn file_size_limit_refuses_then_recovers() {
         harness.restart().await.unwrap();
     }
     harness.host.expect_running().unwrap();
+    until_ready(&harness).await.unwrap();
     let second = harness.bulk(json!({}), jobs(50)).await.unwrap();
     harness.expect_all_succeeded(&second, 50).await.unwrap();
     let acknowledged: Value = harness.rest.get("/v1/executions?limit=1000").await.unwrap();
