@@ -26,7 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use admin::first_key;
+pub use admin::{first_key, offline_key};
 #[cfg(test)]
 pub use intake::idempotency;
 pub use settings::ApiSettings;

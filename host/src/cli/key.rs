@@ -4,9 +4,10 @@ use clap::{Subcommand, ValueEnum};
 use http::Method;
 use serde_json::json;
 
-use super::client::Client;
+use super::Global;
 use super::exit::{CommandError, Exit};
 use super::output::{Column, Output, print_message};
+use crate::app;
 
 const MAX_LISTED: usize = 10_000;
 
@@ -37,6 +38,8 @@ pub(super) enum Role {
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
     /// Create a key. It is shown only once.
+    ///
+    /// If no admin key is left, stop the host and use `--offline`.
     Create {
         /// Permissions of the key.
         #[arg(long, value_enum)]
@@ -47,6 +50,9 @@ pub(super) enum KeyCommand {
         /// Description of the key's purpose.
         #[arg(long)]
         label: Option<String>,
+        /// Create the key in the data directory of a stopped host, without another key.
+        #[arg(long)]
+        offline: bool,
     },
     /// List the valid keys (ids, not secrets).
     List,
@@ -59,7 +65,7 @@ pub(super) enum KeyCommand {
 
 pub(super) async fn run(
     command: KeyCommand,
-    client: &Client,
+    global: &Global,
     output: &Output,
 ) -> Result<Exit, CommandError> {
     match command {
@@ -67,17 +73,18 @@ pub(super) async fn run(
             role,
             subscription,
             label,
+            offline,
         } => {
             let role = role
                 .to_possible_value()
                 .map(|value| value.get_name().to_owned());
             let body = json!({"role": role, "subscription": subscription, "label": label});
-            let created = client
-                .request(Method::POST, &["v1", "keys"], &[])
-                .json(&body)
-                .send()
-                .await?
-                .body;
+            let created = if offline {
+                app::create_key_offline(&global.data_dir(), body).await?
+            } else {
+                let request = global.client()?.request(Method::POST, &["v1", "keys"], &[]);
+                request.json(&body).send().await?.body
+            };
             if output.is_json() {
                 output.document(&created)?;
             } else {
@@ -87,10 +94,14 @@ pub(super) async fn run(
         }
         KeyCommand::List => output.items(
             COLUMNS,
-            &client.list(&["v1", "keys"], &[], MAX_LISTED).await?,
+            &global
+                .client()?
+                .list(&["v1", "keys"], &[], MAX_LISTED)
+                .await?,
         )?,
         KeyCommand::Revoke { id } => {
-            client
+            global
+                .client()?
                 .request(Method::DELETE, &["v1", "keys", &id], &[])
                 .send()
                 .await?;

@@ -193,7 +193,7 @@ async fn run_client(command: Command, global: &Global) -> Result<Exit, CommandEr
         Command::Job(command) => job::run(command, &global.client()?, &output).await,
         Command::Connector(command) => connector::run(command, &global.client()?, &output).await,
         Command::Limit(command) => limit::run(command, &global.client()?, &output).await,
-        Command::Key(command) => key::run(command, &global.client()?, &output).await,
+        Command::Key(command) => key::run(command, global, &output).await,
         Command::Completions(args) => generate::completions(&args),
         Command::Openapi => generate::openapi(),
         Command::ConfigReference => generate::config_reference(),
@@ -222,12 +222,18 @@ impl Global {
         Output::new(self.output)
     }
 
-    fn client(&self) -> Result<Client, CommandError> {
-        let data_dir = self
-            .data_dir
+    fn data_dir(&self) -> PathBuf {
+        self.data_dir
             .clone()
-            .unwrap_or_else(|| ServerSettings::default().data_dir);
-        Ok(Client::new(self.url.clone(), self.key.clone(), &data_dir)?)
+            .unwrap_or_else(|| ServerSettings::default().data_dir)
+    }
+
+    fn client(&self) -> Result<Client, CommandError> {
+        Ok(Client::new(
+            self.url.clone(),
+            self.key.clone(),
+            &self.data_dir(),
+        )?)
     }
 }
 

@@ -86,21 +86,11 @@ pub async fn create_key(
         {
             Some(id) if caller.sees(id) => Some(id),
             _ => {
-                return Err(ApiError::invalid(vec![FieldError::new(
-                    "/subscription",
-                    "unknown_subscription",
-                    format!("unknown subscription `{name}`"),
-                )]));
+                return Err(unknown_subscription(name));
             }
         },
     };
-    if wanted.label.as_ref().is_some_and(|label| label.len() > 200) {
-        return Err(ApiError::invalid(vec![FieldError::new(
-            "/label",
-            "invalid_value",
-            "expected at most 200 bytes",
-        )]));
-    }
+    wanted.check()?;
     let key = auth::new_key()?;
     let row = new_row(state.clock.wall(), wanted.role, subscription, wanted.label);
     state.store.put_key(row.clone(), key.hash).await?;
@@ -176,6 +166,28 @@ pub async fn revoke_key(
     }
     tracing::info!(key.id = id, actor = caller.key_id, "key revoked");
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+impl KeyRequest {
+    /// Errors: the label is too long.
+    pub fn check(&self) -> Result<(), ApiError> {
+        if self.label.as_ref().is_some_and(|label| label.len() > 200) {
+            return Err(ApiError::invalid(vec![FieldError::new(
+                "/label",
+                "invalid_value",
+                "expected at most 200 bytes",
+            )]));
+        }
+        Ok(())
+    }
+}
+
+pub fn unknown_subscription(name: &str) -> ApiError {
+    ApiError::invalid(vec![FieldError::new(
+        "/subscription",
+        "unknown_subscription",
+        format!("unknown subscription `{name}`"),
+    )])
 }
 
 /// A new key's row. Its public id sorts by time of creation.

@@ -9,6 +9,7 @@ pub mod document_view;
 pub mod documents;
 pub mod first_key;
 pub mod keys;
+pub mod offline_key;
 pub mod resource;
 pub mod sources;
 pub mod subscriptions;

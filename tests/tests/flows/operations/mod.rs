@@ -1,7 +1,9 @@
-//! Operating a host: credentials, settings, restarts, storage failures, metrics and the tour.
+//! Operating a host: credentials, settings, the data directory, restarts, storage failures, metrics
+//! and the tour.
 
 mod connector_settings;
 mod credentials;
+mod data_directory;
 mod metrics;
 mod restart;
 mod sessions;
