@@ -34,6 +34,12 @@ pub struct ApiSettings {
     pub expanded_max_bytes: u64,
     /// Bytes of staged items in one write. A write has at most 1,000 items.
     pub stage_max_bytes: u64,
+    /// Jobs of one bulk request that are stored while its body arrives. The host counts further ones
+    /// against the bounds, keeps them in a temporary file in the data directory, and stores them
+    /// when the whole body has arrived.
+    pub stage_ahead_jobs: u32,
+    /// The same for the bytes of bodies, ids and other texts.
+    pub stage_ahead_bytes: u64,
     /// Time for the body of a submission to arrive, in milliseconds.
     pub body_timeout_ms: u64,
     /// How long `POST /v1/jobs` with one object and one channel waits for the result by default, in
@@ -82,6 +88,8 @@ impl Default for ApiSettings {
             max_dependencies_per_request: 200_000,
             expanded_max_bytes: 1024 * 1024 * 1024,
             stage_max_bytes: 4 * 1024 * 1024,
+            stage_ahead_jobs: 20_000,
+            stage_ahead_bytes: 64 * 1024 * 1024,
             body_timeout_ms: 120_000,
             sync_wait_ms: 1000,
             max_wait_ms: 60_000,

@@ -1,5 +1,6 @@
 //! The state that all handlers share: the parts of the host, and the limits per caller.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, watch};
@@ -18,6 +19,8 @@ use crate::telemetry::exposition::Exposition;
 
 #[derive(Clone)]
 pub struct ApiState {
+    /// For temporary files.
+    pub data_dir: Arc<Path>,
     pub store: Store,
     pub clock: Clock,
     pub settings: Arc<ApiSettings>,
@@ -49,6 +52,7 @@ pub struct ApiState {
 
 /// The parts of the host that the API uses.
 pub struct HostParts {
+    pub data_dir: PathBuf,
     pub configuration: Arc<Configuration>,
     pub registry: Arc<Registry>,
     pub connectors_changed: Arc<Notify>,
@@ -73,6 +77,7 @@ impl ApiState {
         )
         .map(Arc::new);
         Self {
+            data_dir: parts.data_dir.into(),
             store,
             clock,
             quotas,

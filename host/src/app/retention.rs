@@ -10,7 +10,7 @@ use crate::store::{Store, StoreError};
 const MIN_PAUSE_MS: u64 = 100;
 
 /// A submission that began this many body timeouts ago is over.
-const BODY_TIMEOUTS: u64 = 2;
+const BODY_TIMEOUTS: u64 = 4;
 
 /// Runs until the store closes. `interval_ms`: the pause between two rounds. `body_timeout_ms`: the
 /// longest time that a request may take to arrive.

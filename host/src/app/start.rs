@@ -111,6 +111,7 @@ pub(super) async fn start(
         settings.api.body_timeout_ms,
     );
     let parts = HostParts {
+        data_dir,
         configuration,
         registry,
         connectors_changed,

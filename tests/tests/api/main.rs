@@ -6,6 +6,7 @@ mod cancel_and_pause;
 mod concurrency_bounds;
 mod entity_tags;
 mod idempotency;
+mod large_bulks;
 mod lists;
 mod openapi;
 mod prefer;

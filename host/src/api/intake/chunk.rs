@@ -24,18 +24,36 @@ pub struct Chunk {
 impl Chunk {
     /// Errors: 413 if the texts of the request exceed `expanded_max_bytes`.
     pub fn push(&mut self, item: StagedItem, expanded_max_bytes: u64) -> Result<(), ApiError> {
-        let texts = text_bytes(&item);
+        let texts = self.count(&item, expanded_max_bytes)?;
+        self.bytes += ITEM_BYTES + texts;
+        self.items.push(item);
+        Ok(())
+    }
+
+    /// Counts an item that is not kept. Returns the bytes of its texts.
+    pub fn count(&mut self, item: &StagedItem, expanded_max_bytes: u64) -> Result<u64, ApiError> {
+        let texts = text_bytes(item);
         self.expanded_bytes += texts;
         if self.expanded_bytes > expanded_max_bytes {
             return Err(ApiError::TooLarge(format!(
                 "the request expands to more than {expanded_max_bytes} bytes, with `defaults` and \
-                 the \
-                 item's fields copied to each job (bound `api.expanded_max_bytes`)"
+                 the item's fields copied to each job (bound `api.expanded_max_bytes`)"
             )));
         }
-        self.bytes += ITEM_BYTES + texts;
-        self.items.push(item);
-        Ok(())
+        Ok(texts)
+    }
+
+    /// A chunk without items that continues to count the texts of the request.
+    pub const fn counting(&self) -> Self {
+        Self {
+            items: Vec::new(),
+            bytes: 0,
+            expanded_bytes: self.expanded_bytes,
+        }
+    }
+
+    pub const fn expanded_bytes(&self) -> u64 {
+        self.expanded_bytes
     }
 
     /// It has 1,000 items, or `stage_max_bytes`.

@@ -14,7 +14,7 @@ const MAX_REQUEST_STEPS: usize = 1_000_000;
 type Node = (ConnectionId, ObjectHash);
 
 /// The dependencies in one request so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Dependencies {
     parents: HashMap<Node, Vec<ObjectHash>>,
     /// Objects that others depend on. Only these can close a cycle.

@@ -8,7 +8,7 @@ use egression_core::domain::object::ObjectKey;
 use egression_core::time::Wall;
 
 use super::submission::{self, Submission};
-use crate::api::http::problem::FieldError;
+use crate::api::http::problem::{ApiError, FieldError};
 use crate::store::rows::Context;
 
 /// The longest object id and object type in bytes.
@@ -16,9 +16,9 @@ pub const MAX_OBJECT_ID_BYTES: usize = 512;
 /// The longest partition key and `client_ref` in bytes.
 pub const MAX_WORD_BYTES: usize = 200;
 /// Pairs of a context, including those of the execution.
-pub const MAX_CONTEXT_PAIRS: usize = 10;
+const MAX_CONTEXT_PAIRS: usize = 10;
 /// The longest name or value in a context, in bytes.
-pub const MAX_CONTEXT_BYTES: usize = 256;
+const MAX_CONTEXT_BYTES: usize = 256;
 /// Errors reported per submission; the rest is counted.
 pub const MAX_ITEM_ERRORS: usize = 20;
 /// Bytes of a text that an error repeats.
@@ -32,6 +32,34 @@ pub fn shown(text: &str) -> String {
 /// Whether an object can be named in a report: too long names are not stored.
 pub fn is_nameable(object: &ObjectKey) -> bool {
     object.id.len() <= MAX_OBJECT_ID_BYTES && object.object_type.len() <= MAX_OBJECT_ID_BYTES
+}
+
+/// Checks the context of the execution, which all its jobs share.
+pub fn check_context(context: Option<&Context>, operation: &str) -> Result<(), ApiError> {
+    let Some(context) = context else {
+        return Ok(());
+    };
+    let max = MAX_CONTEXT_BYTES;
+    let fits = context
+        .iter()
+        .all(|(name, value)| !name.is_empty() && name.len() <= max && value.len() <= max);
+    if context.len() <= MAX_CONTEXT_PAIRS && fits {
+        return Ok(());
+    }
+    let pointer = if operation == "bulk" {
+        "/defaults/context"
+    } else {
+        "/context"
+    };
+    let detail = format!(
+        "expected at most {MAX_CONTEXT_PAIRS} pairs, with names of 1 to {max} bytes and values of \
+         at most {max} bytes"
+    );
+    Err(ApiError::invalid(vec![FieldError::new(
+        pointer,
+        "invalid_value",
+        detail,
+    )]))
 }
 
 /// The errors of one submission.

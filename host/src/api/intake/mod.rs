@@ -7,6 +7,7 @@ pub mod cycles;
 pub mod fields;
 pub mod idempotency;
 pub mod receive;
+pub mod rest;
 pub mod splitter;
 pub mod submission;
 pub mod submit;

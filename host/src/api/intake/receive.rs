@@ -2,8 +2,10 @@
 //! end.
 //!
 //! Nothing is visible before the seal, and an incomplete body stores nothing. Memory holds at most
-//! one chunk (`chunk.rs`) and the current item.
+//! one chunk (`chunk.rs`) and the current item. `rest.rs` counts the rest of a large request before
+//! it is staged.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use egression_core::domain::ids::{
@@ -13,9 +15,9 @@ use egression_core::domain::problem::Problem;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::chunk::Chunk;
-use super::fields::{self, MAX_CONTEXT_BYTES, MAX_CONTEXT_PAIRS};
+use super::fields;
 use super::idempotency::{self, Held};
-use super::splitter::{Piece, SplitError};
+use super::splitter::Piece;
 use super::submission::{self, Submission};
 use super::validate::{Accepted, Validator};
 use crate::api::http::problem::{ApiError, FieldError, MAX_LISTED_ERRORS};
@@ -68,6 +70,10 @@ pub struct Intake {
     /// The errors of the first item, until an item names a known subscription.
     unowned: Vec<FieldError>,
     scheduled_later: bool,
+    /// No item goes to more channels than the host has connections. At least 1.
+    channels: u64,
+    /// False: items are counted and not staged.
+    stages: bool,
 }
 
 /// Known once the subscription is.
@@ -93,6 +99,8 @@ impl Intake {
                 retry_after_s: 10,
             });
         }
+        let catalogue = state.configuration.catalogue();
+        let channels = catalogue.connections().count().max(1) as u64;
         Ok(Self {
             state,
             caller,
@@ -107,22 +115,80 @@ impl Intake {
             refusals: Vec::new(),
             unowned: Vec::new(),
             scheduled_later: false,
+            channels,
+            stages: true,
         })
     }
 
+    /// Whether the piece might stage more than may be staged before the whole body has arrived.
+    pub fn would_be_ahead(&self, next: &Piece) -> bool {
+        let Piece::Item(text) = next else {
+            return false;
+        };
+        // Each object and each channel of an item needs a comma, except for the first.
+        let names = text.iter().filter(|byte| **byte == b',').count() as u64 + 1;
+        let inherited = self.defaults.channels.as_ref().map_or(0, Vec::len) as u64;
+        let channels = names.max(inherited).min(self.channels);
+        let most_jobs = names.saturating_mul(channels);
+        let settings = &self.state.settings;
+        u64::from(self.jobs).saturating_add(most_jobs) > u64::from(settings.stage_ahead_jobs)
+            || self.chunk.expanded_bytes() >= settings.stage_ahead_bytes
+    }
+
+    /// A copy that counts the following items against the bounds and stages nothing.
+    pub fn counting(&self) -> Self {
+        let open = self.open.as_ref().map(|open| Open {
+            subscription: open.subscription,
+            new: open.new.clone(),
+            validator: open.validator.clone(),
+            replay: None,
+            _held: None,
+        });
+        Self {
+            state: self.state.clone(),
+            caller: self.caller.clone(),
+            head: self.head.clone(),
+            defaults: self.defaults.clone(),
+            open,
+            execution: None,
+            chunk: self.chunk.counting(),
+            items: self.items,
+            jobs: self.jobs,
+            refused: self.refused,
+            refusals: self.refusals.clone(),
+            unowned: self.unowned.clone(),
+            scheduled_later: self.scheduled_later,
+            channels: self.channels,
+            stages: false,
+        }
+    }
+
+    /// Errors: with strict handling, the refusals so far.
+    pub fn check_strict(&mut self) -> Result<(), ApiError> {
+        if self.head.strict && self.refused > 0 {
+            return Err(self.all_refusals());
+        }
+        Ok(())
+    }
+
+    /// The directory for temporary files.
+    pub fn directory(&self) -> &Path {
+        &self.state.data_dir
+    }
+
     /// Takes a piece of a bulk body. An error fails the whole request.
-    pub async fn piece(&mut self, piece: Piece) -> Result<(), ApiError> {
+    pub async fn piece(&mut self, piece: &Piece) -> Result<(), ApiError> {
         match piece {
             Piece::Defaults(text) => {
-                self.defaults = Submission::read(&text)
+                self.defaults = Submission::read(text)
                     .map_err(|error| ApiError::malformed(error.under("/defaults")))?;
                 Ok(())
             }
             Piece::Item(text) => {
                 let pointer = format!("/jobs/{}", self.items);
-                let submission = Submission::read(&text)
+                let submission = Submission::read(text)
                     .map_err(|error| ApiError::malformed(error.under(&pointer)))?;
-                self.submission(submission, &pointer, &text).await
+                self.submission(submission, &pointer, text).await
             }
         }
     }
@@ -197,7 +263,7 @@ impl Intake {
     /// The subscription is known now: finds out whether the request is a repeated one.
     async fn begin(&self, subscription: SubscriptionId, name: String) -> Result<Open, ApiError> {
         let catalogue = self.state.configuration.catalogue();
-        check_context(self.defaults.context.as_ref(), self.head.operation)?;
+        fields::check_context(self.defaults.context.as_ref(), self.head.operation)?;
         let (held, replay) = match &self.head.key {
             None => (None, None),
             Some(key) => {
@@ -235,7 +301,7 @@ impl Intake {
             Arc::clone(&self.state.settings),
         );
         let describe = move |name: &str, pin: Option<&str>| registry.description(name, pin);
-        let validator = Validator::new(catalogue, Box::new(describe), name, settings, shared);
+        let validator = Validator::new(catalogue, Arc::new(describe), name, settings, shared);
         Ok(Open {
             subscription,
             new,
@@ -309,8 +375,11 @@ impl Intake {
     }
 
     async fn push(&mut self, item: StagedItem) -> Result<(), ApiError> {
-        self.chunk
-            .push(item, self.state.settings.expanded_max_bytes)?;
+        let expanded_max_bytes = self.state.settings.expanded_max_bytes;
+        if !self.stages {
+            return self.chunk.count(&item, expanded_max_bytes).map(drop);
+        }
+        self.chunk.push(item, expanded_max_bytes)?;
         if !self.chunk.is_full(self.state.settings.stage_max_bytes) {
             return Ok(());
         }
@@ -352,10 +421,8 @@ impl Intake {
         if let Some(first) = &open.replay {
             return self.replay(first, body_hash).await;
         }
-        if self.head.strict && self.refused > 0 {
-            return Err(self.all_refusals());
-        }
         let (subscription, new, id) = (open.subscription, open.new.clone(), open.new.id);
+        self.check_strict()?;
         let sealed = match self.seal(new, body_hash).await {
             Ok(sealed) => sealed,
             // Another request with the key was sealed after this one looked it up.
@@ -463,23 +530,6 @@ impl Intake {
     }
 }
 
-impl From<SplitError> for ApiError {
-    fn from(error: SplitError) -> Self {
-        match error {
-            SplitError::Malformed(error) => Self::malformed(error),
-            SplitError::ItemTooLarge { pointer } => Self::TooLarge(format!(
-                "{pointer}: the item is too large (bound `api.max_item_bytes`)"
-            )),
-            SplitError::CutOff { pointer } if pointer.is_empty() => {
-                Self::CutOff("the JSON ends early".to_owned())
-            }
-            SplitError::CutOff { pointer } => {
-                Self::CutOff(format!("the JSON ends early, in {pointer}"))
-            }
-        }
-    }
-}
-
 /// The subscription of the request. One that the key does not see is unknown.
 fn subscription(
     catalogue: &Catalogue,
@@ -503,37 +553,6 @@ fn subscription(
             )),
         },
     }
-}
-
-/// Checks the context of the execution, which all its jobs share.
-fn check_context(
-    context: Option<&crate::store::rows::Context>,
-    operation: &str,
-) -> Result<(), ApiError> {
-    let Some(context) = context else {
-        return Ok(());
-    };
-    let max = MAX_CONTEXT_BYTES;
-    let fits = context
-        .iter()
-        .all(|(name, value)| !name.is_empty() && name.len() <= max && value.len() <= max);
-    if context.len() <= MAX_CONTEXT_PAIRS && fits {
-        return Ok(());
-    }
-    let pointer = if operation == "bulk" {
-        "/defaults/context"
-    } else {
-        "/context"
-    };
-    let detail = format!(
-        "expected at most {MAX_CONTEXT_PAIRS} pairs, with names of 1 to {max} bytes and values of \
-         at most {max} bytes"
-    );
-    Err(ApiError::invalid(vec![FieldError::new(
-        pointer,
-        "invalid_value",
-        detail,
-    )]))
 }
 
 /// The problem of a refused item: the first place and all details.

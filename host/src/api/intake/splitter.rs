@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::body::BYTE_ORDER_MARK;
 use crate::api::http::json_pointer;
-use crate::api::http::problem::FieldError;
+use crate::api::http::problem::{ApiError, FieldError};
 
 /// How the items are framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,23 @@ pub enum SplitError {
     ItemTooLarge { pointer: String },
     /// The body ends in the middle.
     CutOff { pointer: String },
+}
+
+impl From<SplitError> for ApiError {
+    fn from(error: SplitError) -> Self {
+        match error {
+            SplitError::Malformed(error) => Self::malformed(error),
+            SplitError::ItemTooLarge { pointer } => Self::TooLarge(format!(
+                "{pointer}: the item is too large (bound `api.max_item_bytes`)"
+            )),
+            SplitError::CutOff { pointer } if pointer.is_empty() => {
+                Self::CutOff("the JSON ends early".to_owned())
+            }
+            SplitError::CutOff { pointer } => {
+                Self::CutOff(format!("the JSON ends early, in {pointer}"))
+            }
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::body::{self, BodyBounds, BodyReader};
 use super::idempotency;
 use super::receive::{Head, Intake, Received};
-use super::splitter::{Framing, Splitter};
+use super::rest::Rest;
+use super::splitter::{Framing, Piece, Splitter};
 use super::submission::Submission;
 use crate::api::http::detached::detached;
 use crate::api::http::prefer::Preferences;
@@ -311,17 +312,34 @@ async fn receive_pieces(
     let mut splitter = Splitter::new(framing(headers)?, state.settings.max_item_bytes);
     let mut reader = BodyReader::new(headers, body, bounds)?;
     let mut pieces = Vec::new();
+    let mut rest = None;
     while let Some(bytes) = reader.next().await? {
         splitter.feed(&bytes, &mut pieces)?;
-        for piece in pieces.drain(..) {
-            intake.piece(piece).await?;
-        }
+        take(intake, &mut rest, &mut pieces).await?;
     }
     splitter.finish(&mut pieces)?;
-    for piece in pieces {
-        intake.piece(piece).await?;
+    take(intake, &mut rest, &mut pieces).await?;
+    if let Some(rest) = rest {
+        rest.stage(intake).await?;
     }
     intake.finish(reader.finish()).await
+}
+
+async fn take(
+    intake: &mut Intake,
+    rest: &mut Option<Rest>,
+    pieces: &mut Vec<Piece>,
+) -> Result<(), ApiError> {
+    for piece in pieces.drain(..) {
+        if rest.is_none() && intake.would_be_ahead(&piece) {
+            *rest = Some(Rest::after(intake)?);
+        }
+        match rest {
+            Some(rest) => rest.piece(&piece).await?,
+            None => intake.piece(&piece).await?,
+        }
+    }
+    Ok(())
 }
 
 /// Waits as preferred and responds with the state of the execution. The execution is durable by

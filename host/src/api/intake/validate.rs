@@ -26,8 +26,9 @@ use crate::store::rows::StagedJob;
 
 /// Returns the description of a connector: of its active version, or of the newest that matches the
 /// pin.
-pub type Describe = Box<dyn Fn(&str, Option<&str>) -> Option<Arc<Description>> + Send + Sync>;
+pub type Describe = Arc<dyn Fn(&str, Option<&str>) -> Option<Arc<Description>> + Send + Sync>;
 
+#[derive(Clone)]
 pub struct Validator {
     catalogue: Arc<Catalogue>,
     describe: Describe,

@@ -115,6 +115,7 @@ impl Host {
         }
         let (dispatcher, messages) = Dispatcher::detached();
         let parts = HostParts {
+            data_dir: dir.path().to_owned(),
             configuration: Arc::new(configuration),
             registry: Arc::new(registry(dir.path(), &store, &clock).await),
             connectors_changed: Arc::default(),

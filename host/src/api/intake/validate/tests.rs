@@ -104,7 +104,7 @@ fn validator() -> Validator {
     };
     Validator::new(
         catalogue(),
-        Box::new(|name, _| (name == "sandbox").then(|| Arc::new(description()))),
+        Arc::new(|name, _| (name == "sandbox").then(|| Arc::new(description()))),
         "acme".into(),
         Arc::new(settings),
         0,
