@@ -6,7 +6,7 @@
 
 mod configure;
 mod dispatcher;
-mod due;
+mod due_alarm;
 mod engine;
 mod executions;
 mod health;

@@ -29,6 +29,6 @@ mod tests;
 
 pub use engine::store::Store;
 pub use error::StoreError;
-pub use lifecycle::events::FIRST_KEPT;
+pub use lifecycle::job_history::FIRST_KEPT;
 pub use options::StoreOptions;
 pub use registry::{api_keys, connectors, documents};

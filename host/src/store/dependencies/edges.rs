@@ -13,7 +13,7 @@ use crate::store::dependencies::parents;
 use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::transition::JobChanges;
-use crate::store::lifecycle::{events, id_map};
+use crate::store::lifecycle::{id_map, job_history};
 use crate::store::rows::NewEvent;
 
 /// A job that starts to wait for objects.
@@ -62,7 +62,7 @@ pub async fn add(
                 )
                 .await? =>
                 {
-                    events::append(tx, &[(child.job, cycle_event(changes, object))]).await?
+                    job_history::append(tx, &[(child.job, cycle_event(changes, object))]).await?
                 }
                 None => edges.push((object, *parent)),
             }

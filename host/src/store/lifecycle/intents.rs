@@ -10,7 +10,7 @@ use sqlx::Row as _;
 use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::transition::{self, JobChanges};
-use crate::store::lifecycle::{events, open_executions};
+use crate::store::lifecycle::{job_history, open_executions};
 use crate::store::rows::{NewIntent, OpenIntent, columns};
 use crate::store::{Store, StoreError};
 
@@ -92,7 +92,7 @@ async fn open(
     for NewIntent { job, events, .. } in opened {
         history.extend(events.into_iter().map(|event| (job, event)));
     }
-    events::append(tx, &history).await?;
+    job_history::append(tx, &history).await?;
     changes.finish(tx).await?;
     Ok(jobs)
 }

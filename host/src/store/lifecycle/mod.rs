@@ -3,18 +3,18 @@
 //! A job changes in one way: `transition` loads it, moves it by the core's state machine, and
 //! writes it; `counters` follows each change in the same transaction. The events that move a job
 //! are intents (`intents`), results of attempts (`settlement`, which leads to `waits` or `ending`),
-//! times (`due`), cancels (`cancel`), and blocked keys (`blocked_keys`).
+//! times (`due_jobs`), cancels (`cancel`), and blocked keys (`blocked_keys`).
 
 pub mod blocked_keys;
 pub mod cancel;
 pub mod claim;
 pub mod counters;
-pub mod due;
+pub mod due_jobs;
 pub mod ending;
 pub mod error_groups;
-pub mod events;
 pub mod id_map;
 pub mod intents;
+pub mod job_history;
 pub mod open_executions;
 pub mod pause;
 pub mod retention;

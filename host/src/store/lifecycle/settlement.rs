@@ -11,8 +11,8 @@ use egression_core::domain::transition::{Event, Repeats};
 use crate::store::dependencies::edges;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::ending::{self, Ending};
-use crate::store::lifecycle::events;
 use crate::store::lifecycle::id_map::{self, Delivered};
+use crate::store::lifecycle::job_history;
 use crate::store::lifecycle::transition::{self, JobChanges, LockedJob};
 use crate::store::lifecycle::waits::{self, Waiter};
 use crate::store::rows::{Changes, IdMapChange, NewEvent, Settlement, Transition};
@@ -108,7 +108,7 @@ pub async fn settle(
     // Ends come first: a wait for a job that ends in the same batch must see how it ended.
     ending::end(tx, &mut changes, batch.endings).await?;
     waits::begin(tx, &mut changes, batch.waiters).await?;
-    events::append(tx, &batch.events).await?;
+    job_history::append(tx, &batch.events).await?;
     changes.finish(tx).await
 }
 

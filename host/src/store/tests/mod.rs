@@ -39,7 +39,7 @@ use self::fixtures::{
     ended, execution, intent, items, job, key, keyed, numbers, object, through, waits_for,
 };
 use crate::clock::Clock;
-use crate::store::lifecycle::events::append;
+use crate::store::lifecycle::job_history::append;
 use crate::store::rows::{
     Changes, ClaimRow, ExecutionFilter, ExecutionStatus, IdempotencyMark, IdempotencyRecord,
     JobFilter, JobRow, LaneKey, LanePage, NewEvent, ProgressRow, Settlement, StagedItem, StagedJob,
