@@ -5,31 +5,22 @@ use super::harness::*;
 #[tokio::test]
 async fn apply_writes_all_documents_or_none() {
     let host = Host::start().await;
-    let toml = ("content-type", "application/toml");
+    let apply = |text: &str| host.raw("/v1/documents:apply", TOML, text.to_owned());
     let good = "[[subscriptions]]\nname = \"fresh\"\n[[connections]]\nsubscription = \"fresh\"\n\
                 channel = \"shop-de\"\n";
     let dangling = good.replace("shop-de", "nowhere");
-    let answer = host.raw("/v1/documents:apply", &[toml], dangling).await;
-    assert_eq!(
-        (
-            answer.status.as_u16(),
-            &answer.json()["errors"][0]["pointer"]
-        ),
-        (400, &json!("/connections/0/channel"))
+    let answer = apply(&dangling).await;
+    answer
+        .expect(400)
+        .shows("/errors/0/pointer", "/connections/0/channel");
+    host.get("/v1/subscriptions/fresh").await.expect(404);
+    let answer = apply(good).await;
+    answer.expect(200);
+    answer.shows(
+        "/applied/1",
+        json!({"kind": "connection", "name": "shop-de/fresh", "version": 1, "created": true}),
     );
-    assert_eq!(host.get("/v1/subscriptions/fresh").await.status, 404);
-    let answer = host.raw("/v1/documents:apply", &[toml], good).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    assert_eq!(
-        answer.json()["applied"][1],
-        json!({"kind": "connection", "name": "shop-de/fresh", "version": 1, "created": true})
-    );
-    assert_eq!(
-        host.raw("/v1/documents:apply", &[toml], "[[subscriptions]")
-            .await
-            .status,
-        400
-    );
+    apply("[[subscriptions]").await.expect(400);
     // A secret that is not there is found before the documents in front of it are written.
     for (secret, code) in [
         ("{ env = \"NOT_SET\" }", "secret.unreadable"),
@@ -41,43 +32,21 @@ async fn apply_writes_all_documents_or_none() {
              settings = {{ base_url = \"https://shop.example\" }}\nauth = {{ scheme = \"bearer\", \
              token = {secret} }}\n"
         );
-        let answer = host.raw("/v1/documents:apply", &[toml], later).await;
-        assert_eq!(
-            (answer.status.as_u16(), &answer.json()["errors"][0]["code"]),
-            (400, &json!(code)),
-            "{}",
-            answer.text
-        );
-        assert_eq!(
-            answer.json()["errors"][0]["pointer"],
-            "/connections/0/auth/token"
-        );
-        assert_eq!(
-            host.get("/v1/subscriptions/later").await.status,
-            404,
-            "nothing was written"
-        );
+        let answer = apply(&later).await;
+        answer.expect(400).shows("/errors/0/code", code);
+        answer.shows("/errors/0/pointer", "/connections/0/auth/token");
+        // Nothing was written.
+        host.get("/v1/subscriptions/later").await.expect(404);
     }
     let typed = "[[sources]]\nname = \"a\"\nkind = \"inline\"\n\
                  auth = { scheme = \"bearer\", token = \"hush-hush\" }\n";
-    let answer = host.raw("/v1/documents:apply", &[toml], typed).await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.problem().as_str()),
-        (400, "malformed_request")
-    );
+    let answer = apply(typed).await;
+    answer.expect(400).has_code("malformed_request");
     assert!(
         !answer.text.contains("hush") && answer.text.contains("line 4"),
         "{}",
         answer.text
     );
-    assert_eq!(
-        host.raw(
-            "/v1/documents:apply",
-            &[("content-type", "application/json")],
-            "{}"
-        )
-        .await
-        .status,
-        415
-    );
+    let json = host.raw("/v1/documents:apply", JSON, "{}").await;
+    json.expect(415);
 }

@@ -15,81 +15,44 @@ fn guest() -> Vec<u8> {
 #[tokio::test]
 async fn connector_is_installed_listed_and_activated() {
     let host = Host::start().await;
-    let wasm = ("content-type", "application/wasm");
-    let refused = host.raw("/v1/connectors", &[wasm], "nonsense").await;
-    assert_eq!(
-        (refused.status.as_u16(), refused.problem().as_str()),
-        (422, "connector.not_wasm")
-    );
-    assert_eq!(host.raw("/v1/connectors", &[], "\0asm").await.status, 415);
-    assert_eq!(
-        host.raw("/v1/connectors?activate=no", &[wasm], "\0asm....")
-            .await
-            .status,
-        400
-    );
-    let installed = host
-        .raw("/v1/connectors?activate=false", &[wasm], guest())
-        .await;
-    assert_eq!(
-        (installed.status.as_u16(), installed.header("location")),
-        (201, "/v1/connectors/sandbox"),
-        "{}",
-        installed.text
-    );
-    assert_eq!(
-        host.get("/v1/connectors/sandbox").await.json()["active"],
-        "0.0.1"
-    );
-    let unknown = host
-        .post(
-            "/v1/connectors/sandbox:activate",
-            json!({"version": "9.9.9"}),
-        )
-        .await;
-    assert_eq!(
-        (
-            unknown.status.as_u16(),
-            &unknown.json()["errors"][0]["pointer"]
-        ),
-        (400, &json!("/version"))
-    );
-    let version = installed.json()["version"].clone();
-    let activated = host
-        .post(
-            "/v1/connectors/sandbox:activate",
-            json!({"version": version}),
-        )
-        .await;
-    assert_eq!(activated.json()["active"], version, "{}", activated.text);
-    assert_eq!(
-        host.get("/v1/connectors").await.json()["items"][0]["versions"][0]["description"]["title"],
-        "Sandbox"
-    );
-    assert_eq!(host.get("/v1/connectors/other").await.status, 404);
-    let tenant = key(&host.state, Role::Read, Some("acme")).await;
-    host.state
-        .configuration
-        .put(
-            Document::Subscription(serde_json::from_value(json!({"name": "none"})).unwrap()),
-            ManagedBy::Api,
-            None,
-        )
+    let refused = host.raw("/v1/connectors", WASM, "nonsense").await;
+    refused.expect(422).has_code("connector.not_wasm");
+    host.act("/v1/connectors").body("\0asm").await.expect(415);
+    host.raw("/v1/connectors?activate=no", WASM, "\0asm....")
         .await
-        .unwrap();
+        .expect(400);
+    let installed = host
+        .raw("/v1/connectors?activate=false", WASM, guest())
+        .await;
+    installed
+        .expect(201)
+        .has_header("location", "/v1/connectors/sandbox");
+    host.get("/v1/connectors/sandbox")
+        .await
+        .shows("/active", "0.0.1");
+    let activate = |version: Value| {
+        let body = json!({"version": version});
+        host.post("/v1/connectors/sandbox:activate", body)
+    };
+    let unknown = activate(json!("9.9.9")).await;
+    unknown.expect(400).shows("/errors/0/pointer", "/version");
+    let version = installed.json()["version"].clone();
+    let activated = activate(version.clone()).await;
+    activated.shows("/active", version);
+    host.get("/v1/connectors")
+        .await
+        .shows("/items/0/versions/0/description/title", "Sandbox");
+    host.get("/v1/connectors/other").await.expect(404);
+    let tenant = key(&host.state, Role::Read, Some("acme")).await;
+    host.store(subscription("none"), ManagedBy::Api).await;
     let without = key(&host.state, Role::Read, Some("none")).await;
     for (key, status, seen) in [(tenant, 200, 1), (without, 404, 0)] {
-        assert_eq!(
-            host.call_as(&key, "GET", "/v1/connectors/sandbox", &[], None)
-                .await
-                .status,
-            status
-        );
-        let list = host
-            .call_as(&key, "GET", "/v1/connectors", &[], None)
+        host.get("/v1/connectors/sandbox")
+            .by(&key)
             .await
-            .json();
-        assert_eq!(list["items"].as_array().unwrap().len(), seen, "{list}");
+            .expect(status);
+        let list = host.get("/v1/connectors").by(&key).await;
+        assert_eq!(list.items().len(), seen, "{list:?}");
     }
 }
 
@@ -100,7 +63,6 @@ async fn connector_beyond_the_bound_is_413() {
         ..ApiSettings::default()
     })
     .await;
-    let wasm = ("content-type", "application/wasm");
-    let answer = host.raw("/v1/connectors", &[wasm], vec![0u8; 101]).await;
-    assert_eq!(answer.status, 413);
+    let answer = host.raw("/v1/connectors", WASM, vec![0u8; 101]).await;
+    answer.expect(413);
 }

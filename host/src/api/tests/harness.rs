@@ -7,10 +7,11 @@ pub use std::sync::Arc;
 pub use axum::Router;
 pub use axum::body::Body;
 pub use bytes::Bytes;
-pub use egression_core::domain::ids::{ExecutionId, ExecutionSeq, JobSeq};
+pub use egression_core::domain::ids::{ExecutionId, ExecutionSeq, JobSeq, SubscriptionId};
 pub use egression_core::domain::problem::Problem;
 pub use egression_core::domain::state::{FailureCode, JobState, State};
 pub use egression_core::time::Wall;
+pub use futures_util::future::BoxFuture;
 pub use http::{HeaderMap, Request, StatusCode};
 pub use http_body_util::BodyExt as _;
 pub use secrecy::ExposeSecret as _;
@@ -34,6 +35,8 @@ pub use crate::vault::{MasterKey, Vault};
 
 pub const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 pub const JSON: (&str, &str) = ("content-type", "application/json");
+pub const TOML: (&str, &str) = ("content-type", "application/toml");
+pub const WASM: (&str, &str) = ("content-type", "application/wasm");
 
 /// An API with its own store.
 pub struct Host {
@@ -45,54 +48,138 @@ pub struct Host {
     _dir: tempfile::TempDir,
 }
 
-#[derive(Debug)]
 pub struct Answer {
+    /// Method and path of the request.
+    asked: String,
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
 }
 
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} {}", self.asked, self.status, self.text)
+    }
+}
+
 impl Answer {
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text)
-            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.text))
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// The problem's code, after the checks that hold for every problem.
+    #[track_caller]
     pub fn problem(&self) -> String {
         let problem = self.json();
-        assert_eq!(
-            self.headers["content-type"], "application/problem+json",
-            "{problem}"
-        );
-        assert_eq!(problem["status"], self.status.as_u16(), "{problem}");
+        self.has_header("content-type", "application/problem+json")
+            .shows("/status", self.status.as_u16())
+            .shows("/trace_id", self.header("trace-id"));
         for field in ["type", "title", "detail", "code", "trace_id"] {
-            assert!(
-                problem[field].is_string(),
-                "{field} is missing in {problem}"
-            );
+            assert!(problem[field].is_string(), "no {field}: {self:?}");
         }
-        assert_eq!(
-            problem["trace_id"],
-            self.headers["trace-id"].to_str().unwrap()
-        );
         problem["code"].as_str().unwrap().to_owned()
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks the status.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// Checks a problem and its code.
+    #[track_caller]
+    pub fn has_code(&self, code: &str) -> &Self {
+        assert_eq!(self.problem(), code, "{self:?}");
+        self
+    }
+
+    /// Checks a header; `""`: it is absent.
+    #[track_caller]
+    pub fn has_header(&self, name: &str, value: &str) -> &Self {
+        assert_eq!(self.header(name), value, "{name}: {self:?}");
+        self
+    }
+
+    /// Checks that the detail contains this name of a bound.
+    #[track_caller]
+    pub fn names(&self, bound: &str) -> &Self {
+        let detail = self.json()["detail"].to_string();
+        assert!(detail.contains(bound), "{bound}: {self:?}");
+        self
+    }
+
+    /// Checks the value at a JSON pointer of the body.
+    #[track_caller]
+    pub fn shows(&self, pointer: &str, value: impl Into<Value>) -> &Self {
+        let shown = self.json().pointer(pointer).cloned();
+        assert_eq!(shown, Some(value.into()), "{pointer}: {self:?}");
+        self
+    }
+
+    /// The items of a list.
+    pub fn items(&self) -> Vec<Value> {
+        self.json()["items"].as_array().unwrap().clone()
+    }
+
+    /// One field of each item.
+    pub fn each(&self, field: &str) -> Vec<Value> {
+        self.items()
+            .iter()
+            .map(|item| item[field].clone())
+            .collect()
+    }
+}
+
+/// A request, sent when it is awaited.
+pub struct Call {
+    router: Router,
+    key: String,
+    request: http::request::Builder,
+    body: Body,
+}
+
+impl Call {
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// With another key than the admin's.
+    pub fn by(mut self, key: &str) -> Self {
+        key.clone_into(&mut self.key);
+        self
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.with(JSON.0, JSON.1).body(body.to_string())
+    }
+
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+impl IntoFuture for Call {
+    type Output = Answer;
+    type IntoFuture = BoxFuture<'static, Answer>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let authorization = format!("Bearer {}", self.key);
+        let request = self.request.header("authorization", authorization);
+        Box::pin(send(self.router, request.body(self.body).unwrap()))
     }
 }
 
 impl Host {
     pub async fn start() -> Self {
-        Self::with(ApiSettings {
-            sync_wait_ms: 0,
-            ..ApiSettings::default()
-        })
-        .await
+        Self::with(settings()).await
     }
 
     pub async fn with(settings: ApiSettings) -> Self {
@@ -108,10 +195,8 @@ impl Host {
             .await
             .unwrap();
         for document in documents() {
-            configuration
-                .put(document, ManagedBy::Api, None)
-                .await
-                .unwrap();
+            let put = configuration.put(document, ManagedBy::Api, None);
+            put.await.unwrap();
         }
         let (dispatcher, messages) = Dispatcher::detached();
         let parts = HostParts {
@@ -138,89 +223,71 @@ impl Host {
         }
     }
 
+    /// A request without a key.
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let (parts, body) = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .unwrap()
-            .into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        send(self.router.clone(), request).await
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> Call {
+        Call {
+            router: self.router.clone(),
+            key: self.admin.clone(),
+            request: Request::builder().method(method).uri(path),
+            body: Body::empty(),
         }
     }
 
-    /// With the admin key, a JSON body if there is one, and these headers.
-    pub async fn call(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<Value>,
-    ) -> Answer {
-        self.call_as(&self.admin, method, path, headers, body).await
+    pub fn get(&self, path: &str) -> Call {
+        self.request("GET", path)
     }
 
-    pub async fn call_as(
-        &self,
-        key: &str,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<Value>,
-    ) -> Answer {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("authorization", format!("Bearer {key}"));
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        self.send(
-            request
-                .body(body.map_or_else(Body::empty, |b| Body::from(b.to_string())))
-                .unwrap(),
-        )
-        .await
+    pub fn delete(&self, path: &str) -> Call {
+        self.request("DELETE", path)
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
-        self.call("GET", path, &[], None).await
+    /// `POST …:verb`, without a body.
+    pub fn act(&self, path: &str) -> Call {
+        self.request("POST", path)
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
-        self.call("POST", path, &[], Some(body)).await
+    pub fn post(&self, path: &str, body: Value) -> Call {
+        self.request("POST", path).json(&body)
+    }
+
+    pub fn put(&self, path: &str, body: Value) -> Call {
+        self.request("PUT", path).json(&body)
     }
 
     /// A body of any kind.
-    pub async fn raw(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
-        let mut request = Request::builder()
-            .method("POST")
-            .uri(path)
-            .header("authorization", format!("Bearer {}", self.admin));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        self.send(request.body(body.into()).unwrap()).await
+    pub fn raw(&self, path: &str, kind: (&str, &str), body: impl Into<Body>) -> Call {
+        self.act(path).with(kind.0, kind.1).body(body)
     }
 
     pub async fn executions(&self) -> usize {
-        self.get("/v1/executions").await.json()["items"]
-            .as_array()
-            .unwrap()
-            .len()
+        self.get("/v1/executions").await.items().len()
+    }
+
+    /// Writes a document behind the back of the API.
+    pub async fn store(&self, document: Document, managed_by: ManagedBy) {
+        let configuration = &self.state.configuration;
+        configuration.put(document, managed_by, None).await.unwrap();
     }
 
     /// Ends a waiting job as rejected, as the dispatcher would.
     pub async fn reject(&self, job: JobSeq) {
         reject(&self.state.store, job).await;
+    }
+}
+
+async fn send(router: Router, request: Request<Body>) -> Answer {
+    let asked = format!("{} {}", request.method(), request.uri());
+    let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    Answer {
+        asked,
+        status: parts.status,
+        headers: parts.headers,
+        text: String::from_utf8(bytes.to_vec()).unwrap(),
     }
 }
 
@@ -251,37 +318,23 @@ pub async fn settle(store: &Store, job: JobSeq, to: Transition) {
 }
 
 pub async fn key(state: &ApiState, role: Role, subscription: Option<&str>) -> String {
-    let bound = subscription.map(|name| {
-        state
-            .configuration
-            .catalogue()
-            .subscription(name)
-            .unwrap()
-            .id
-    });
+    let bound = subscription.map(|name| subscription_id(state, name));
     let key = auth::new_key().unwrap();
-    state
-        .store
-        .put_key(new_row(state.clock.wall(), role, bound, None), key.hash)
-        .await
-        .unwrap();
+    let row = new_row(state.clock.wall(), role, bound, None);
+    state.store.put_key(row, key.hash).await.unwrap();
     key.text.expose_secret().to_owned()
+}
+
+pub fn subscription_id(state: &ApiState, name: &str) -> SubscriptionId {
+    let catalogue = state.configuration.catalogue();
+    catalogue.subscription(name).unwrap().id
 }
 
 /// Two tenants, a source, two channels.
 pub fn documents() -> Vec<Document> {
-    fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-        serde_json::from_value(value).unwrap()
-    }
-    let connection = |channel: &str, subscription: &str| {
-        Document::Connection(read(
-            json!({"channel": channel, "subscription": subscription,
-                "settings": {"base_url": "https://shop.example"}}),
-        ))
-    };
     vec![
-        Document::Subscription(read(json!({"name": "acme"}))),
-        Document::Subscription(read(json!({"name": "other"}))),
+        subscription("acme"),
+        subscription("other"),
         Document::Source(read(json!({"name": "pim", "kind": "http",
                 "object_url": "https://pim.example/objects/{type}/{id}"}))),
         Document::Channel(read(
@@ -294,9 +347,32 @@ pub fn documents() -> Vec<Document> {
     ]
 }
 
+pub fn subscription(name: &str) -> Document {
+    Document::Subscription(read(json!({"name": name})))
+}
+
+pub fn connection(channel: &str, subscription: &str) -> Document {
+    let settings = json!({"base_url": "https://shop.example"});
+    let document = json!({"channel": channel, "subscription": subscription, "settings": settings});
+    Document::Connection(read(document))
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+/// Submissions are not waited for.
+pub fn settings() -> ApiSettings {
+    ApiSettings {
+        sync_wait_ms: 0,
+        ..ApiSettings::default()
+    }
+}
+
 pub fn job(id: &str) -> Value {
-    json!({"subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "upsert",
-        "object_type": "product", "object_ids": [id]})
+    let mut job = defaults();
+    job["object_ids"] = json!([id]);
+    job
 }
 
 /// The same without what `defaults` gives.
@@ -307,6 +383,22 @@ pub fn line(id: &str) -> Value {
 pub fn defaults() -> Value {
     json!({"subscription": "acme", "source": "pim", "channels": ["shop-de"], "action": "upsert",
         "object_type": "product"})
+}
+
+/// The body of a bulk request.
+pub fn bulk(jobs: impl serde::Serialize) -> Value {
+    json!({"defaults": defaults(), "jobs": jobs})
+}
+
+/// Where an execution is.
+pub fn path(execution: &Value) -> String {
+    format!("/v1/executions/{}", execution["id"].as_str().unwrap())
+}
+
+/// Where a job of an execution is.
+pub fn job_path(execution: &Value, index: u32) -> String {
+    let id = &execution["id"].as_str().unwrap()["exe_".len()..];
+    format!("/v1/jobs/job_{id}{index:05}")
 }
 
 /// What the API tells the dispatcher.

@@ -7,16 +7,12 @@ use crate::api::operations;
 async fn health_needs_no_key() {
     let host = Host::start().await;
     for (path, status) in [("/livez", 200), ("/readyz", 200), ("/metrics", 404)] {
-        assert_eq!(
-            host.send(Request::get(path).body(Body::empty()).unwrap())
-                .await
-                .status,
-            status,
-            "{path}"
-        );
+        host.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
+            .expect(status);
     }
     host.ready.send_replace(false);
-    assert_eq!(host.get("/readyz").await.problem(), "not_ready");
+    host.get("/readyz").await.has_code("not_ready");
     let apart = operations(host.state.clone())
         .oneshot(Request::get("/livez").body(Body::empty()).unwrap())
         .await
@@ -29,9 +25,6 @@ async fn readyz_fails_when_the_store_cannot_write() {
     let host = Host::start().await;
     host.state.store.break_writer().await;
     let answer = host.get("/readyz").await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.problem().as_str()),
-        (503, "not_ready")
-    );
-    assert_eq!(host.get("/livez").await.status, 200);
+    answer.expect(503).has_code("not_ready");
+    host.get("/livez").await.expect(200);
 }

@@ -5,49 +5,21 @@ use super::harness::*;
 #[tokio::test]
 async fn idempotency_key_returns_the_same_execution() {
     let host = Host::start().await;
-    let bulk = json!({"defaults": defaults(), "jobs": [line("1"), line("2")]});
     for (path, body, other) in [
         ("/v1/jobs", job("1"), job("2")),
-        (
-            "/v1/bulk",
-            bulk,
-            json!({"defaults": defaults(), "jobs": [line("1")]}),
-        ),
+        ("/v1/bulk", bulk([line("1"), line("2")]), bulk([line("1")])),
     ] {
-        let first = host
-            .call(
-                "POST",
-                path,
-                &[("idempotency-key", "run-7")],
-                Some(body.clone()),
-            )
-            .await;
-        assert_eq!(first.status, 202, "{}", first.text);
-        let again = host
-            .call(
-                "POST",
-                path,
-                &[("idempotency-key", "\"run-7\"")],
-                Some(body.clone()),
-            )
-            .await;
-        assert_eq!(
-            (again.status.as_u16(), &again.json()["id"]),
-            (202, &first.json()["id"])
-        );
-        let reused = host
-            .call("POST", path, &[("idempotency-key", "run-7")], Some(other))
-            .await;
-        assert_eq!(
-            (reused.status.as_u16(), reused.problem().as_str()),
-            (422, "idempotency_key_reused")
-        );
-        assert_eq!(
-            host.call("POST", path, &[("idempotency-key", "")], Some(body))
-                .await
-                .status,
-            400
-        );
+        let post = |key: &str, body: &Value| {
+            let call = host.post(path, body.clone());
+            call.with("idempotency-key", key)
+        };
+        let first = post("run-7", &body).await;
+        first.expect(202);
+        let again = post("\"run-7\"", &body).await;
+        again.expect(202).shows("/id", first.json()["id"].clone());
+        let reused = post("run-7", &other).await;
+        reused.expect(422).has_code("idempotency_key_reused");
+        post("", &body).await.expect(400);
     }
     assert_eq!(host.executions().await, 2);
 }
@@ -55,47 +27,24 @@ async fn idempotency_key_returns_the_same_execution() {
 #[tokio::test]
 async fn idempotency_key_of_a_request_being_received_is_a_409() {
     let host = Host::start().await;
-    let (send, receive) = mpsc::unbounded_channel::<Result<Bytes, std::io::Error>>();
-    let stream = futures_util::stream::unfold(receive, |mut receive| async move {
-        receive.recv().await.map(|chunk| (chunk, receive))
-    });
+    let (send, body) = arriving();
     let head = json!({"defaults": defaults()}).to_string() + "\n" + &line("1").to_string() + "\n";
     send.send(Ok(Bytes::from(head.clone()))).unwrap();
-    let request = Request::post("/v1/bulk")
-        .header("authorization", format!("Bearer {}", host.admin))
-        .header("content-type", NDJSON.1);
-    let request = request
-        .header("idempotency-key", "k")
-        .body(Body::from_stream(stream))
-        .unwrap();
-    let first = tokio::spawn(host.router.clone().oneshot(request));
-    let subscription = host
-        .state
-        .configuration
-        .catalogue()
-        .subscription("acme")
-        .unwrap()
-        .id;
+    let post = |body| {
+        host.raw("/v1/bulk", NDJSON, body)
+            .with("idempotency-key", "k")
+    };
+    let first = tokio::spawn(post(body).into_future());
+    let subscription = subscription_id(&host.state, "acme");
     while host.state.receiving.hold(subscription, "bulk", "k").is_ok() {
         tokio::task::yield_now().await;
     }
-    let second = host
-        .raw(
-            "/v1/bulk",
-            &[NDJSON, ("idempotency-key", "k")],
-            head.clone(),
-        )
-        .await;
-    assert_eq!(
-        (second.status.as_u16(), second.problem().as_str()),
-        (409, "request_in_progress")
-    );
+    let second = post(Body::from(head.clone())).await;
+    second.expect(409).has_code("request_in_progress");
     drop(send);
-    assert_eq!(first.await.unwrap().unwrap().status(), 202);
-    let third = host
-        .raw("/v1/bulk", &[NDJSON, ("idempotency-key", "k")], head)
-        .await;
-    assert_eq!((third.status.as_u16(), host.executions().await), (202, 1));
+    first.await.unwrap().expect(202);
+    post(Body::from(head)).await.expect(202);
+    assert_eq!(host.executions().await, 1);
 }
 
 /// A body that arrives as it is sent.
@@ -118,14 +67,10 @@ async fn idempotency_key_sealed_by_another_request_is_replayed() {
             .map(|l| format!("{l}\n"))
             .collect();
         send.send(Ok(Bytes::from(head.clone()))).unwrap();
-        let request = Request::post("/v1/bulk")
-            .header("authorization", format!("Bearer {}", host.admin))
-            .header("content-type", NDJSON.1);
-        let late = tokio::spawn(
-            host.router
-                .clone()
-                .oneshot(request.header("idempotency-key", "k").body(body).unwrap()),
-        );
+        let late = host
+            .raw("/v1/bulk", NDJSON, body)
+            .with("idempotency-key", "k");
+        let late = tokio::spawn(late.into_future());
         while host.executions().await == 0 {
             tokio::task::yield_now().await;
         }
@@ -140,13 +85,7 @@ async fn idempotency_key_sealed_by_another_request_is_replayed() {
         };
         let new = crate::store::rows::NewExecution {
             id: ExecutionId(uuid::Uuid::new_v4()),
-            subscription: host
-                .state
-                .configuration
-                .catalogue()
-                .subscription("acme")
-                .unwrap()
-                .id,
+            subscription: subscription_id(&host.state, "acme"),
             operation: "bulk",
             context: None,
             traceparent: None,
@@ -158,82 +97,44 @@ async fn idempotency_key_sealed_by_another_request_is_replayed() {
             key: "k".into(),
             body_hash: hash,
         };
-        host.state
-            .store
-            .submit(new, Vec::new(), Some(mark))
-            .await
-            .unwrap();
+        let store = &host.state.store;
+        store.submit(new, Vec::new(), Some(mark)).await.unwrap();
         drop(send);
-        let answer = late.await.unwrap().unwrap();
-        let status = answer.status();
-        let text = answer.into_body().collect().await.unwrap().to_bytes();
-        let answer: Value = serde_json::from_slice(&text).unwrap();
+        let answer = late.await.unwrap();
         if same_body {
-            assert_eq!(
-                (status.as_u16(), &answer["id"]),
-                (200, &json!(first)),
-                "it has no jobs, so it is finished: {answer}"
-            );
+            // It has no jobs, so it is finished.
+            answer.expect(200).shows("/id", first);
         } else {
-            assert_eq!(
-                (status.as_u16(), &answer["code"]),
-                (422, &json!("idempotency_key_reused")),
-                "{answer}"
-            );
+            answer.expect(422).has_code("idempotency_key_reused");
         }
         assert_eq!(host.executions().await, 1, "what was staged is gone");
-        assert_eq!(host.state.store.backlog(), 0);
+        assert_eq!(store.backlog(), 0);
     }
 }
 
 #[tokio::test]
 async fn idempotency_key_with_wait_waits_for_the_first_execution() {
     let mut host = Host::start().await;
-    let bulk = json!({"defaults": defaults(), "jobs": [line("1")]});
-    let first = host
-        .call(
-            "POST",
-            "/v1/bulk",
-            &[("idempotency-key", "k")],
-            Some(bulk.clone()),
-        )
-        .await;
-    assert_eq!(first.status, 202, "{}", first.text);
+    let post = |host: &Host| {
+        let call = host.post("/v1/bulk", bulk([line("1")]));
+        call.with("idempotency-key", "k")
+    };
+    let first = post(&host).await;
+    first.expect(202);
     let job = host.woken.recv().await.unwrap().job(0);
-    let (store, router, admin) = (
-        host.state.store.clone(),
-        host.router.clone(),
-        host.admin.clone(),
-    );
-    let request = Request::post("/v1/bulk")
-        .header("authorization", format!("Bearer {admin}"))
-        .header("content-type", JSON.1);
-    let request = request
-        .header("idempotency-key", "k")
-        .header("prefer", "wait=30")
-        .body(Body::from(bulk.to_string()))
-        .unwrap();
-    let waiting = tokio::spawn(router.oneshot(request));
+    let waiting = tokio::spawn(post(&host).with("prefer", "wait=30").into_future());
+    let store = &host.state.store;
     // The job ends only once the replay has been read and waits for it.
     while store.changes_waited_for() == 0 {
         tokio::task::yield_now().await;
     }
-    reject(&store, job).await;
-    let answer = waiting.await.unwrap().unwrap();
-    assert_eq!(
-        (
-            answer.status().as_u16(),
-            answer.headers()["preference-applied"].to_str().unwrap()
-        ),
-        (200, "wait=30")
-    );
-    let text = answer.into_body().collect().await.unwrap().to_bytes();
-    let view: Value = serde_json::from_slice(&text).unwrap();
-    assert_eq!(
-        (&view["id"], &view["jobs"][0]["state"]),
-        (&first.json()["id"], &json!("rejected")),
-        "{view}"
-    );
+    reject(store, job).await;
+    let answer = waiting.await.unwrap();
+    answer
+        .expect(200)
+        .has_header("preference-applied", "wait=30")
+        .shows("/id", first.json()["id"].clone())
+        .shows("/jobs/0/state", "rejected");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -247,22 +148,18 @@ async fn idempotency_key_of_concurrent_requests_creates_one_execution() {
             let (host, key, start) = (Arc::clone(&host), key.clone(), Arc::clone(&start));
             racing.spawn(async move {
                 start.wait().await;
-                host.call(
-                    "POST",
-                    "/v1/jobs",
-                    &[("idempotency-key", &key)],
-                    Some(job("1")),
-                )
-                .await
+                host.post("/v1/jobs", job("1"))
+                    .with("idempotency-key", &key)
+                    .await
             });
         }
         let mut ids = std::collections::BTreeSet::new();
         while let Some(answer) = racing.join_next().await {
             let answer = answer.unwrap();
-            match answer.status.as_u16() {
-                202 => drop(ids.insert(answer.json()["id"].to_string())),
-                409 => assert_eq!(answer.problem(), "request_in_progress"),
-                other => panic!("{other}: {}", answer.text),
+            if answer.status == 202 {
+                ids.insert(answer.json()["id"].to_string());
+            } else {
+                answer.expect(409).has_code("request_in_progress");
             }
         }
         assert_eq!(ids.len(), 1, "{ids:?}");

@@ -11,59 +11,33 @@ async fn key_allows_its_role_until_it_is_revoked() {
             json!({"role": "read", "subscription": "acme", "label": "dashboard"}),
         )
         .await;
-    assert_eq!(made.status, 201, "{}", made.text);
-    let (id, text) = (
-        made.json()["id"].as_str().unwrap().to_owned(),
-        made.json()["key"].as_str().unwrap().to_owned(),
-    );
+    made.expect(201);
+    let text = |field: &str| made.json()[field].as_str().unwrap().to_owned();
+    let (path, text) = (format!("/v1/keys/{}", text("id")), text("key"));
     assert!(!host.get("/v1/keys").await.text.contains(&text));
-    assert_eq!(
-        host.call_as(&text, "GET", "/v1/executions", &[], None)
-            .await
-            .status,
-        200
-    );
-    for (method, path, body) in [
-        ("POST", "/v1/jobs", Some(job("1"))),
-        ("POST", "/v1/bulk", Some(json!({}))),
-        ("PUT", "/v1/subscriptions/acme", Some(json!({}))),
-        ("POST", "/v1/channels/shop-de:pause", None),
-        ("GET", "/v1/keys", None),
-        ("POST", "/v1/keys", Some(json!({"role": "admin"}))),
-        ("POST", "/v1/connectors", Some(json!({}))),
+    host.get("/v1/executions").by(&text).await.expect(200);
+    for call in [
+        host.post("/v1/jobs", job("1")),
+        host.post("/v1/bulk", json!({})),
+        host.put("/v1/subscriptions/acme", json!({})),
+        host.act("/v1/channels/shop-de:pause"),
+        host.get("/v1/keys"),
+        host.post("/v1/keys", json!({"role": "admin"})),
+        host.post("/v1/connectors", json!({})),
     ] {
-        let answer = host.call_as(&text, method, path, &[], body).await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.problem().as_str()),
-            (403, "forbidden"),
-            "{method} {path}"
-        );
+        let answer = call.by(&text).await;
+        answer.expect(403).has_code("forbidden");
     }
-    assert_eq!(
-        host.call("DELETE", &format!("/v1/keys/{id}"), &[], None)
-            .await
-            .status,
-        204
-    );
-    assert_eq!(
-        host.call_as(&text, "GET", "/v1/executions", &[], None)
-            .await
-            .status,
-        401
-    );
-    assert_eq!(
-        host.call("DELETE", &format!("/v1/keys/{id}"), &[], None)
-            .await
-            .status,
-        404
-    );
+    host.delete(&path).await.expect(204);
+    host.get("/v1/executions").by(&text).await.expect(401);
+    host.delete(&path).await.expect(404);
     for bad in [
         json!({"role": "root"}),
         json!({"role": "read", "subscription": "nobody"}),
         json!({}),
         json!({"role": "read", "x": 1}),
     ] {
-        assert_eq!(host.post("/v1/keys", bad).await.status, 400);
+        host.post("/v1/keys", bad).await.expect(400);
     }
 }
 
@@ -71,62 +45,18 @@ async fn key_allows_its_role_until_it_is_revoked() {
 async fn bound_admin_stays_within_its_subscription() {
     let host = Host::start().await;
     let bound = key(&host.state, Role::Admin, Some("other")).await;
-    let made = host
-        .call_as(
-            &bound,
-            "POST",
-            "/v1/keys",
-            &[],
-            Some(json!({"role": "admin"})),
-        )
-        .await;
-    assert_eq!(
-        (made.status.as_u16(), &made.json()["subscription"]),
-        (201, &json!("other"))
-    );
-    assert_eq!(
-        host.call_as(
-            &bound,
-            "POST",
-            "/v1/keys",
-            &[],
-            Some(json!({"role": "read", "subscription": "acme"}))
-        )
-        .await
-        .status,
-        400
-    );
-    assert_eq!(
-        host.call_as(&bound, "GET", "/v1/keys", &[], None)
-            .await
-            .json()["items"]
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
-    assert_eq!(
-        host.call_as(
-            &bound,
-            "PUT",
-            "/v1/channels/shop-fr",
-            &[],
-            Some(json!({"connector": "sandbox"}))
-        )
-        .await
-        .status,
-        403
-    );
-    let own = host
-        .call_as(
-            &bound,
-            "PUT",
-            "/v1/channels/shop-fr/connections/other",
-            &[],
-            Some(json!({"settings": {"base_url": "https://b.example"}})),
-        )
-        .await;
-    assert_eq!(own.status, 200, "{}", own.text);
+    let put = |path: &str, body: Value| host.put(path, body).by(&bound);
+    let create = |body: Value| host.post("/v1/keys", body).by(&bound);
+    let made = create(json!({"role": "admin"})).await;
+    made.expect(201).shows("/subscription", "other");
+    let foreign = create(json!({"role": "read", "subscription": "acme"})).await;
+    foreign.expect(400);
+    assert_eq!(host.get("/v1/keys").by(&bound).await.items().len(), 2);
+    let channel = put("/v1/channels/shop-fr", json!({"connector": "sandbox"})).await;
+    channel.expect(403);
+    let path = "/v1/channels/shop-fr/connections/other";
+    let settings = json!({"base_url": "https://b.example"});
+    put(path, json!({"settings": settings})).await.expect(200);
     // What reads the host's own files, or opens private addresses, is the operator's to say.
     let token = |secret: serde_json::Value| json!({"auth": {"scheme": "bearer", "token": secret}});
     for (asked, status) in [
@@ -137,28 +67,9 @@ async fn bound_admin_stays_within_its_subscription() {
         (token(json!({"value": "t0ken-of-its-own"})), 200),
     ] {
         let mut document = asked.clone();
-        document["settings"] = json!({"base_url": "https://b.example"});
-        let answer = host
-            .call_as(
-                &bound,
-                "PUT",
-                "/v1/channels/shop-fr/connections/other",
-                &[],
-                Some(document),
-            )
-            .await;
-        assert_eq!(answer.status, status, "{asked}");
+        document["settings"] = settings.clone();
+        assert_eq!(put(path, document).await.status, status, "{asked}");
     }
-    assert_eq!(
-        host.call_as(
-            &bound,
-            "PUT",
-            "/v1/channels/shop-fr/connections/acme",
-            &[],
-            Some(json!({}))
-        )
-        .await
-        .status,
-        404
-    );
+    let foreign = put("/v1/channels/shop-fr/connections/acme", json!({})).await;
+    foreign.expect(404);
 }

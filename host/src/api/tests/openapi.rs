@@ -9,7 +9,7 @@ async fn docs_need_no_network() {
     let served = host.get("/v1/openapi.json").await;
     assert_eq!(served.json(), serde_json::to_value(openapi()).unwrap());
     let page = host.get("/docs/").await;
-    assert_eq!(page.status, 200);
+    page.expect(200);
     for text in [
         page.text,
         host.get("/docs/swagger-initializer.js").await.text,

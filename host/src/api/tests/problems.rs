@@ -31,16 +31,12 @@ async fn request_without_a_valid_key_is_401() {
 #[tokio::test]
 async fn error_responses_are_problem_documents() {
     let host = Host::start().await;
-    assert_eq!(host.get("/v2/jobs").await.problem(), "not_found");
-    let wrong = host.call("PATCH", "/v1/jobs", &[], None).await;
-    assert_eq!(
-        (
-            wrong.status.as_u16(),
-            wrong.problem().as_str(),
-            wrong.header("allow")
-        ),
-        (405, "method_not_allowed", "POST")
-    );
+    host.get("/v2/jobs").await.has_code("not_found");
+    let wrong = host.request("PATCH", "/v1/jobs").await;
+    wrong
+        .expect(405)
+        .has_code("method_not_allowed")
+        .has_header("allow", "POST");
     for path in [
         "/v1/executions/exe_1",
         "/v1/executions/nonsense",
@@ -86,21 +82,17 @@ async fn panic_is_a_500_without_its_text() {
 async fn request_beyond_the_concurrency_bound_is_503() {
     let host = Host::with(ApiSettings {
         request_concurrency: 0,
-        ..ApiSettings::default()
+        ..settings()
     })
     .await;
     let answer = host.get("/v1/executions").await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.problem().as_str()),
-        (503, "too_many_requests")
-    );
+    answer.expect(503).has_code("too_many_requests");
     let host = Host::with(ApiSettings {
         receive_concurrency: 0,
         ..ApiSettings::default()
     })
     .await;
-    assert_eq!(
-        host.post("/v1/jobs", job("1")).await.problem(),
-        "too_many_submissions"
-    );
+    host.post("/v1/jobs", job("1"))
+        .await
+        .has_code("too_many_submissions");
 }

@@ -75,42 +75,29 @@ fn path(key: &str) -> String {
 async fn limits_are_listed_for_those_who_share_them() {
     let (host, acme, other) = closed().await;
     let tenant = key(&host.state, Role::Read, Some("acme")).await;
-    let keys = |answer: &Answer| -> Vec<String> {
-        let items = answer.json()["items"].as_array().unwrap().clone();
-        items
-            .iter()
-            .map(|item| item["key"].as_str().unwrap().to_owned())
-            .collect()
-    };
-    let seen = host.call_as(&tenant, "GET", "/v1/limits", &[], None).await;
-    assert_eq!(keys(&seen), ["channel:shop-fr/channel#1", &acme]);
+    let seen = host.get("/v1/limits").by(&tenant).await;
+    assert_eq!(seen.each("key"), ["channel:shop-fr/channel#1", &acme]);
+    seen.shows("/items/1/kind", "own")
+        .shows("/items/1/scope", "connection")
+        .shows("/items/1/owner", "acme/shop-fr");
     let own = &seen.json()["items"][1];
-    assert_eq!(
-        (&own["kind"], &own["scope"], &own["owner"]),
-        (&json!("own"), &json!("connection"), &json!("acme/shop-fr")),
-        "{own}"
-    );
     assert_eq!(own["ends_by"]["at"], own["closed_until"], "{own}");
     assert_eq!(own["ends_by"]["request"]["path"], path(&acme), "{own}");
-    let shared = &seen.json()["items"][0];
-    assert_eq!(
-        (&shared["kind"], &shared["scope"], &shared["owner"]),
-        (&json!("token_bucket"), &json!("channel"), &json!("shop-fr")),
-        "{shared}"
-    );
-    assert_eq!(shared["closed_until"], Value::Null, "{shared}");
+    seen.shows("/items/0/kind", "token_bucket")
+        .shows("/items/0/scope", "channel")
+        .shows("/items/0/owner", "shop-fr")
+        .shows("/items/0/closed_until", Value::Null);
     let all = host.get("/v1/limits").await;
-    assert_eq!(keys(&all).len(), 4, "and the source's: {}", all.text);
+    assert_eq!(all.each("key").len(), 4, "and the source's: {}", all.text);
     let filtered = host.get("/v1/limits?subscription=other").await;
-    assert_eq!(keys(&filtered), ["channel:shop-fr/channel#1", &other]);
+    assert_eq!(filtered.each("key"), ["channel:shop-fr/channel#1", &other]);
     let source = host.get("/v1/limits?source=pim").await;
-    assert_eq!(source.json()["items"][0]["owner"], "pim", "{}", source.text);
-    assert_eq!(
-        host.get("/v1/limits?channel=shop-de").await.json()["items"],
-        json!([])
-    );
-    assert_eq!(host.get("/v1/limits?subscription=nobody").await.status, 404);
-    assert_eq!(host.get("/v1/limits?chanel=x").await.status, 400);
+    source.shows("/items/0/owner", "pim");
+    host.get("/v1/limits?channel=shop-de")
+        .await
+        .shows("/items", json!([]));
+    host.get("/v1/limits?subscription=nobody").await.expect(404);
+    host.get("/v1/limits?chanel=x").await.expect(400);
 }
 
 #[tokio::test]
@@ -119,18 +106,19 @@ async fn reopening_is_for_admins_of_everyone_who_shares_the_limit() {
     let tenant = key(&host.state, Role::Admin, Some("acme")).await;
     let submitter = key(&host.state, Role::Submit, Some("acme")).await;
     let reopen = async |as_key: &str, limit: &str, body: Option<Value>| {
-        host.call_as(as_key, "POST", &path(limit), &[], body).await
+        let call = host.act(&path(limit)).by(as_key);
+        match body {
+            Some(body) => call.json(&body).await,
+            None => call.await,
+        }
     };
-    assert_eq!(reopen(&submitter, &acme, None).await.status, 403);
-    assert_eq!(reopen(&tenant, &other, None).await.status, 404);
+    reopen(&submitter, &acme, None).await.expect(403);
+    reopen(&tenant, &other, None).await.expect(404);
     let shared = "channel:shop-fr/channel#1";
-    assert_eq!(reopen(&tenant, shared, None).await.status, 403);
-    assert_eq!(reopen(&host.admin, shared, None).await.status, 200);
+    reopen(&tenant, shared, None).await.expect(403);
+    reopen(&host.admin, shared, None).await.expect(200);
     let wrong = reopen(&tenant, &acme, Some(json!({"dryrun": true}))).await;
-    assert_eq!(
-        (wrong.status.as_u16(), &*wrong.problem()),
-        (400, "malformed_request")
-    );
+    wrong.expect(400).has_code("malformed_request");
     let preview = reopen(&tenant, &acme, Some(json!({"dry_run": true}))).await;
     assert_eq!(
         preview.json(),
@@ -138,12 +126,7 @@ async fn reopening_is_for_admins_of_everyone_who_shares_the_limit() {
     );
     assert!(host.state.gate.closed_until(&acme).is_some());
     let done = reopen(&tenant, &acme, Some(json!({"reason": "it is back"}))).await;
-    assert_eq!(
-        (done.status.as_u16(), &done.json()["closed_until"]),
-        (200, &Value::Null),
-        "{}",
-        done.text
-    );
+    done.expect(200).shows("/closed_until", Value::Null);
     assert!(host.state.gate.closed_until(&other).is_some(), "untouched");
     let stored = host
         .state
@@ -152,8 +135,8 @@ async fn reopening_is_for_admins_of_everyone_who_shares_the_limit() {
         .await;
     let stored: Vec<String> = stored.unwrap().into_iter().map(|(key, _)| key).collect();
     assert_eq!(stored, [other]);
-    let unknown = host.call("POST", "/v1/limits/x:reopen", &[], None).await;
-    assert_eq!(unknown.status, 404);
-    let verb = host.call("POST", "/v1/limits/x:close", &[], None).await;
-    assert_eq!(verb.status, 404);
+    let unknown = host.act("/v1/limits/x:reopen").await;
+    unknown.expect(404);
+    let verb = host.act("/v1/limits/x:close").await;
+    verb.expect(404);
 }

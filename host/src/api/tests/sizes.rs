@@ -9,13 +9,6 @@ use crate::api::intake::receive::Received;
 use crate::api::intake::submit::{self, Waits};
 use crate::api::middleware::auth::Caller;
 
-fn settings() -> ApiSettings {
-    ApiSettings {
-        sync_wait_ms: 0,
-        ..ApiSettings::default()
-    }
-}
-
 #[tokio::test]
 async fn refused_item_is_stored_small() {
     let host = Host::start().await;
@@ -23,24 +16,10 @@ async fn refused_item_is_stored_small() {
     let channels: Vec<String> = (0..500).map(|i| format!("{long}{i}")).collect();
     let bad =
         json!({"channels": channels, "object_type": long, "object_ids": [long], "source": long});
-    let answer = host
-        .post(
-            "/v1/bulk",
-            json!({"defaults": defaults(), "jobs": [bad, line("1")]}),
-        )
-        .await;
-    assert_eq!(
-        (answer.status.as_u16(), &answer.json()["counts"]["rejected"]),
-        (202, &json!(1)),
-        "{}",
-        answer.text
-    );
-    let jobs = host
-        .get(&format!(
-            "/v1/executions/{}/jobs?state=rejected",
-            answer.json()["id"].as_str().unwrap()
-        ))
-        .await;
+    let answer = host.post("/v1/bulk", bulk([bad, line("1")])).await;
+    answer.expect(202).shows("/counts/rejected", 1);
+    let jobs = format!("{}/jobs?state=rejected", path(&answer.json()));
+    let jobs = host.get(&jobs).await;
     let problem = jobs.json()["items"][0]["problem"].to_string();
     assert!(
         problem.len() < 4000 && problem.contains("more errors"),
@@ -68,17 +47,12 @@ async fn defaults_count_once_per_job() {
         "jobs": (0..count).map(|i| line(&i.to_string())).collect::<Vec<_>>()})
     };
     let refused = host.post("/v1/bulk", bulk(4)).await;
-    assert_eq!(
-        (refused.status.as_u16(), refused.problem().as_str()),
-        (413, "too_large")
-    );
-    assert!(
-        refused.text.contains("api.expanded_max_bytes"),
-        "{}",
-        refused.text
-    );
+    refused
+        .expect(413)
+        .has_code("too_large")
+        .names("api.expanded_max_bytes");
     assert_eq!(host.executions().await, 0);
-    assert_eq!(host.post("/v1/bulk", bulk(2)).await.status, 202);
+    host.post("/v1/bulk", bulk(2)).await.expect(202);
 }
 
 #[tokio::test]
@@ -86,17 +60,10 @@ async fn stored_submission_is_never_reported_as_an_error() {
     let mut host = Host::start().await;
     host.post("/v1/jobs", job("1")).await;
     let execution = host.woken.recv().await.unwrap();
-    let id = host
-        .state
-        .store
-        .execution(execution)
-        .await
-        .unwrap()
-        .unwrap()
-        .row
-        .id;
+    let store = &host.state.store;
+    let id = store.execution(execution).await.unwrap().unwrap().row.id;
     // Whatever happens after the seal: here nothing can be read any more.
-    host.state.store.close().await;
+    store.close().await;
     let caller = Caller {
         key_id: "key_1".into(),
         role: Role::Submit,
@@ -133,33 +100,15 @@ async fn stored_submission_is_never_reported_as_an_error() {
 #[tokio::test]
 async fn idempotency_key_of_a_finished_execution_is_a_200() {
     let mut host = Host::start().await;
-    let bulk = || {
-        host.call(
-            "POST",
-            "/v1/bulk",
-            &[("idempotency-key", "run-7")],
-            Some(json!({"defaults": defaults(), "jobs": [line("1")]})),
-        )
+    let post = |host: &Host| {
+        let call = host.post("/v1/bulk", bulk([line("1")]));
+        call.with("idempotency-key", "run-7")
     };
-    let first = bulk().await;
-    assert_eq!(
-        (first.status.as_u16(), bulk().await.status.as_u16()),
-        (202, 202),
-        "not finished yet"
-    );
+    post(&host).await.expect(202);
+    // Not finished yet.
+    post(&host).await.expect(202);
     let seq = host.woken.recv().await.unwrap();
     host.reject(seq.job(0)).await;
-    let bulk = host.call(
-        "POST",
-        "/v1/bulk",
-        &[("idempotency-key", "run-7")],
-        Some(json!({"defaults": defaults(), "jobs": [line("1")]})),
-    );
-    let replay = bulk.await;
-    assert_eq!(
-        (replay.status.as_u16(), &replay.json()["jobs"][0]["state"]),
-        (200, &json!("rejected")),
-        "{}",
-        replay.text
-    );
+    let replay = post(&host).await;
+    replay.expect(200).shows("/jobs/0/state", "rejected");
 }
