@@ -21,29 +21,24 @@ fn found(issues: &[Issue]) -> Vec<(&str, &str)> {
         .collect()
 }
 
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
 fn channel_with(changes: Value) -> Vec<Issue> {
-    let document: ChannelDocument = serde_json::from_value(merged(
-        json!({"name": "shop-de", "connector": "sandbox"}),
-        changes,
-    ))
-    .unwrap();
-    channel(&document)
+    let base = json!({"name": "shop-de", "connector": "sandbox"});
+    channel(&read::<ChannelDocument>(merged(base, changes)))
 }
 
 fn source_with(changes: Value) -> Vec<Issue> {
     let base =
         json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/{type}/{id}"});
-    let document: SourceDocument = serde_json::from_value(merged(base, changes)).unwrap();
-    source(&document)
+    source(&read::<SourceDocument>(merged(base, changes)))
 }
 
 fn connection_with(changes: Value) -> Vec<Issue> {
-    let document: ConnectionDocument = serde_json::from_value(merged(
-        json!({"subscription": "acme", "channel": "shop-de"}),
-        changes,
-    ))
-    .unwrap();
-    connection(&document)
+    let base = json!({"subscription": "acme", "channel": "shop-de"});
+    connection(&read::<ConnectionDocument>(merged(base, changes)))
 }
 
 #[test]
@@ -101,10 +96,8 @@ fn times_and_sizes_have_bounds() {
     for good in ["1", "1.2", "1.2.3", "1.2.3-rc.1"] {
         assert_eq!(channel_with(json!({ "version": good })), [], "{good}");
     }
-    assert_eq!(
-        found(&channel_with(json!({"version": "1.2-rc"}))),
-        [("/version", "version.invalid")]
-    );
+    let issues = channel_with(json!({"version": "1.2-rc"}));
+    assert_eq!(found(&issues), [("/version", "version.invalid")]);
 }
 
 #[test]
@@ -179,37 +172,23 @@ fn source_url_is_an_absolute_template() {
         "https://pim.example/{type}/{id}#top",
     ];
     for url in refused {
-        assert_eq!(
-            found(&source_with(json!({ "object_url": url }))),
-            [("/object_url", "url.invalid")],
-            "{url}"
-        );
+        let issues = source_with(json!({ "object_url": url }));
+        assert_eq!(found(&issues), [("/object_url", "url.invalid")], "{url}");
     }
-    assert_eq!(
-        source_with(
-            json!({"object_url": "http://127.0.0.1:9000/o?t={type}&i={id}",
-                "batch_url": "http://127.0.0.1:9000/o:batchGet"})
-        ),
-        []
-    );
-    assert_eq!(
-        found(&source_with(
-            json!({"batch_url": "https://pim.example/{type}"})
-        )),
-        [("/batch_url", "url.invalid")]
-    );
+    let plain = json!({"object_url": "http://127.0.0.1:9000/o?t={type}&i={id}",
+        "batch_url": "http://127.0.0.1:9000/o:batchGet"});
+    assert_eq!(source_with(plain), []);
+    let issues = source_with(json!({"batch_url": "https://pim.example/{type}"}));
+    assert_eq!(found(&issues), [("/batch_url", "url.invalid")]);
 }
 
 #[test]
 fn source_fields_depend_on_its_kind() {
+    let issues = source_with(json!({"object_url": null}));
+    assert_eq!(found(&issues), [("/object_url", "field.missing")]);
+    let issues = source_with(json!({"kind": "inline", "auth": {"scheme": "none"}}));
     assert_eq!(
-        found(&source_with(json!({"object_url": null}))),
-        [("/object_url", "field.missing")]
-    );
-    assert_eq!(
-        found(&source_with(
-            json!({"kind": "inline", "auth": {"scheme": "none"}})
-        )),
+        found(&issues),
         [
             ("/object_url", "field.unexpected"),
             ("/auth", "field.unexpected")
@@ -221,24 +200,15 @@ fn source_fields_depend_on_its_kind() {
 
 #[test]
 fn host_pattern_is_scheme_host_and_port() {
-    let shown = |text: &str| {
-        text.parse::<HostPattern>()
-            .map(|p| p.to_string())
-            .map_err(|e| e.to_string())
-    };
-    assert_eq!(
-        shown("https://Shop.example").unwrap(),
-        "https://shop.example"
-    );
-    assert_eq!(
-        shown("https://*.shop.example:8443").unwrap(),
-        "https://*.shop.example:8443"
-    );
-    assert_eq!(
-        shown("http://127.0.0.1:9000").unwrap(),
-        "http://127.0.0.1:9000"
-    );
-    assert_eq!(shown("http://[::1]").unwrap(), "http://[::1]");
+    let shown = |text: &str| text.parse::<HostPattern>().map(|p| p.to_string());
+    for good in [
+        "https://Shop.example",
+        "https://*.shop.example:8443",
+        "http://127.0.0.1:9000",
+        "http://[::1]",
+    ] {
+        assert_eq!(shown(good).unwrap(), good.to_lowercase());
+    }
     for bad in [
         "shop.example",
         "ftp://shop.example",
@@ -276,10 +246,9 @@ fn credential_is_checked() {
             ("/auth/client_secret", "secret.invalid")
         ]
     );
+    let auth = json!({"auth": {"scheme": "connector", "secrets": {"a b": {"file": ""}}}});
     assert_eq!(
-        found(&connection_with(
-            json!({"auth": {"scheme": "connector", "secrets": {"a b": {"file": ""}}}})
-        )),
+        found(&connection_with(auth)),
         [
             ("/auth/secrets", "name.invalid"),
             ("/auth/secrets/a b", "secret.invalid")
@@ -289,7 +258,7 @@ fn credential_is_checked() {
 
 #[test]
 fn file_is_complete_and_has_no_secret() {
-    let documents: Documents = serde_json::from_value(json!({
+    let documents: Documents = read(json!({
         "subscriptions": [{"name": "acme"}, {"name": "acme", "weight": 0}],
         "channels": [{"name": "shop-de", "connector": "sandbox"}],
         "connections": [
@@ -298,8 +267,7 @@ fn file_is_complete_and_has_no_secret() {
             {"subscription": "other", "channel": "shop-fr", "auth": {"scheme": "bearer",
                 "token": {"stored": true}}},
         ],
-    }))
-    .unwrap();
+    }));
     let open = [
         ("/subscriptions/1/weight", "value.out_of_range"),
         ("/subscriptions/1", "document.duplicate"),
@@ -319,13 +287,13 @@ fn file_is_complete_and_has_no_secret() {
 
 #[test]
 fn request_timeout_follows_a_shorter_call_timeout() {
-    let channel: ChannelDocument = serde_json::from_value(
-        json!({"name": "shop", "connector": "sandbox", "call_timeout_ms": 5000}),
-    )
-    .unwrap();
-    assert_eq!(super::channel(&channel), []);
-    assert_eq!(channel.request_timeout_ms(), 5000);
-    let plain: ChannelDocument =
-        serde_json::from_value(json!({"name": "shop", "connector": "sandbox"})).unwrap();
-    assert_eq!(plain.request_timeout_ms(), 15_000);
+    for (changes, expected) in [
+        (json!({"call_timeout_ms": 5000}), 5000),
+        (json!({}), 15_000),
+    ] {
+        let base = json!({"name": "shop", "connector": "sandbox"});
+        let channel: ChannelDocument = read(merged(base, changes));
+        assert_eq!(super::channel(&channel), []);
+        assert_eq!(channel.request_timeout_ms(), expected);
+    }
 }
