@@ -36,6 +36,11 @@ fn in_chunks(bytes: &[u8], step: usize) -> Body {
     Body::from_stream(futures_util::stream::iter(chunks))
 }
 
+/// Reads a compressed body of at most 1 MiB.
+async fn unpacked(body: impl Into<Body>) -> Result<(Vec<u8>, [u8; 32]), ApiError> {
+    read_whole(&coded("gzip"), body.into(), bounds(1 << 20)).await
+}
+
 #[tokio::test]
 async fn gzip_is_decoded_at_every_cut_and_hashed_decoded() {
     let text: Vec<u8> = (0..5000u32)
@@ -45,70 +50,39 @@ async fn gzip_is_decoded_at_every_cut_and_hashed_decoded() {
         .await
         .unwrap();
     for step in [1, 7, 4096, 100_000] {
-        let decoded = read_whole(
-            &coded("gzip"),
-            in_chunks(&gzip(&text), step),
-            bounds(1 << 20),
-        )
-        .await
-        .unwrap();
+        let decoded = unpacked(in_chunks(&gzip(&text), step)).await.unwrap();
         assert_eq!(decoded, plain, "chunks of {step}");
     }
     let two_members = [gzip(&text[..10]), gzip(&text[10..])].concat();
-    assert_eq!(
-        read_whole(&coded("gzip"), in_chunks(&two_members, 9), bounds(1 << 20))
-            .await
-            .unwrap(),
-        plain
-    );
+    let decoded = unpacked(in_chunks(&two_members, 9)).await.unwrap();
+    assert_eq!(decoded, plain);
 }
 
 #[tokio::test]
 async fn gzip_that_is_truncated_or_invalid_is_refused() {
     let packed = gzip(&b"some text that repeats ".repeat(20));
-    for end in [5, packed.len() / 2, packed.len() - 1] {
-        let error = read_whole(
-            &coded("gzip"),
-            Body::from(packed[..end].to_vec()),
-            bounds(1 << 20),
-        )
-        .await
-        .unwrap_err();
-        assert_eq!(error.status(), 400, "{end}: {error}");
-    }
-    let error = read_whole(&coded("gzip"), Body::from("{\"jobs\":[]}"), bounds(1 << 20))
-        .await
-        .unwrap_err();
-    assert_eq!(error.status(), 400);
-    let mut broken = packed;
+    let mut broken = packed.clone();
     let last = broken.len() - 6;
     broken[last] ^= 1;
-    assert_eq!(
-        read_whole(&coded("gzip"), Body::from(broken), bounds(1 << 20))
-            .await
-            .unwrap_err()
-            .status(),
-        400
-    );
+    for bytes in [
+        &packed[..5],
+        &packed[..packed.len() / 2],
+        &packed[..packed.len() - 1],
+        b"{\"jobs\":[]}",
+        &broken,
+    ] {
+        let error = unpacked(bytes.to_vec()).await.unwrap_err();
+        assert_eq!(error.status(), 400, "{} bytes: {error}", bytes.len());
+    }
 }
 
 #[tokio::test]
 async fn body_bounds_apply_after_decoding() {
     let zeros = vec![b' '; 1 << 20];
-    assert_eq!(
-        read_whole(&coded("gzip"), Body::from(gzip(&zeros)), bounds(1000))
-            .await
-            .unwrap_err()
-            .status(),
-        413
-    );
-    assert_eq!(
-        read_whole(&HeaderMap::new(), Body::from(zeros), bounds(1000))
-            .await
-            .unwrap_err()
-            .status(),
-        413
-    );
+    for (headers, body) in [(coded("gzip"), gzip(&zeros)), (HeaderMap::new(), zeros)] {
+        let read = read_whole(&headers, Body::from(body), bounds(1000)).await;
+        assert_eq!(read.unwrap_err().status(), 413, "{headers:?}");
+    }
     let many = vec![b' '; 9 << 20];
     let error = read_whole(&coded("gzip"), Body::from(gzip(&many)), bounds(1 << 30))
         .await
@@ -120,13 +94,8 @@ async fn body_bounds_apply_after_decoding() {
 async fn content_length_beyond_the_bound_is_refused_before_reading() {
     let headers =
         HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("1001"))]);
-    assert_eq!(
-        BodyReader::new(&headers, Body::empty(), bounds(1000))
-            .err()
-            .unwrap()
-            .status(),
-        413
-    );
+    let refused = BodyReader::new(&headers, Body::empty(), bounds(1000)).err();
+    assert_eq!(refused.unwrap().status(), 413);
 }
 
 #[tokio::test]
@@ -135,14 +104,9 @@ async fn broken_connection_is_an_incomplete_body() {
         Ok(Bytes::from_static(b"{\"jobs\":[")),
         Err(std::io::Error::other("reset")),
     ];
-    let error = read_whole(
-        &HeaderMap::new(),
-        Body::from_stream(futures_util::stream::iter(chunks)),
-        bounds(1000),
-    )
-    .await
-    .unwrap_err();
-    assert!(matches!(error, ApiError::CutOff(_)));
+    let body = Body::from_stream(futures_util::stream::iter(chunks));
+    let read = read_whole(&HeaderMap::new(), body, bounds(1000)).await;
+    assert!(matches!(read, Err(ApiError::CutOff(_))));
 }
 
 #[tokio::test]
@@ -158,22 +122,13 @@ async fn body_times_out() {
 
 #[test]
 fn content_encoding_and_media_type_are_checked() {
-    assert_eq!(
-        BodyReader::new(&coded("br"), Body::empty(), bounds(10))
-            .err()
-            .unwrap()
-            .status(),
-        415
-    );
+    let refused = BodyReader::new(&coded("br"), Body::empty(), bounds(10)).err();
+    assert_eq!(refused.unwrap().status(), 415);
     let headers = HeaderMap::from_iter([(
         header::CONTENT_TYPE,
         HeaderValue::from_static("Application/JSON; charset=utf-8"),
     )]);
     assert!(require_media_type(&headers, "application/json").is_ok());
-    assert_eq!(
-        require_media_type(&HeaderMap::new(), "application/json")
-            .unwrap_err()
-            .status(),
-        415
-    );
+    let missing = require_media_type(&HeaderMap::new(), "application/json");
+    assert_eq!(missing.unwrap_err().status(), 415);
 }

@@ -121,35 +121,20 @@ fn malformed_frame_is_refused_with_the_place() {
 #[test]
 fn item_beyond_the_bound_is_refused_before_its_end() {
     let long = "x".repeat(BOUND as usize);
-    let open = format!("{{\"jobs\":[{{}},{{\"a\":\"{long}");
-    let mut splitter = Splitter::new(Framing::Json, BOUND);
-    let error = splitter.feed(open.as_bytes(), &mut Vec::new()).unwrap_err();
-    assert_eq!(
-        error,
-        SplitError::ItemTooLarge {
-            pointer: "/jobs/1".into()
-        }
-    );
-    let mut splitter = Splitter::new(Framing::Lines, BOUND);
-    let error = splitter
-        .feed(format!("{{}}\n{long}y").as_bytes(), &mut Vec::new())
-        .unwrap_err();
-    assert_eq!(
-        error,
-        SplitError::ItemTooLarge {
-            pointer: "/jobs/1".into()
-        }
-    );
-    let mut splitter = Splitter::new(Framing::Json, BOUND);
-    let error = splitter
-        .feed(format!("{{\"{long}y").as_bytes(), &mut Vec::new())
-        .unwrap_err();
-    assert_eq!(
-        error,
-        SplitError::ItemTooLarge {
-            pointer: String::new()
-        }
-    );
+    for (framing, start, place) in [
+        (
+            Framing::Json,
+            format!("{{\"jobs\":[{{}},{{\"a\":\"{long}"),
+            "/jobs/1",
+        ),
+        (Framing::Lines, format!("{{}}\n{long}y"), "/jobs/1"),
+        (Framing::Json, format!("{{\"{long}y"), ""),
+    ] {
+        let mut splitter = Splitter::new(framing, BOUND);
+        let fed = splitter.feed(start.as_bytes(), &mut Vec::new());
+        let pointer = place.to_owned();
+        assert_eq!(fed, Err(SplitError::ItemTooLarge { pointer }), "{start}");
+    }
 }
 
 #[test]
@@ -162,43 +147,20 @@ fn defaults_line_allows_no_other_field() {
 
 #[test]
 fn byte_order_mark_is_skipped_once_and_in_pieces() {
-    let whole = |framing, text: &[u8], step: usize| {
-        let (mut splitter, mut pieces) = (Splitter::new(framing, 1000), Vec::new());
-        for piece in text.chunks(step) {
-            splitter.feed(piece, &mut pieces)?;
-        }
-        splitter.finish(&mut pieces)?;
-        Ok::<_, SplitError>(pieces)
-    };
-    let item = || vec![Piece::Item(b"{\"a\":1}".to_vec())];
+    const MARK: &[u8] = b"\xEF\xBB\xBF";
     for step in [1, 2, 100] {
+        let marked = |framing, text: &[u8]| split(framing, &[MARK, text].concat(), step);
+        let one = [item("{\"a\":1}")];
+        assert_eq!(marked(Framing::Lines, b"{\"a\":1}\n").unwrap(), one);
         assert_eq!(
-            whole(Framing::Lines, b"\xEF\xBB\xBF{\"a\":1}\n", step).unwrap(),
-            item()
+            marked(Framing::Json, b"{\"jobs\":[{\"a\":1}]}").unwrap(),
+            one
         );
-        assert_eq!(
-            whole(Framing::Json, b"\xEF\xBB\xBF{\"jobs\":[{\"a\":1}]}", step).unwrap(),
-            item()
-        );
-        let defaults = whole(
-            Framing::Lines,
-            b"\xEF\xBB\xBF{\"defaults\":{}}\n{\"a\":1}",
-            step,
-        )
-        .unwrap();
-        assert_eq!(defaults[0], Piece::Defaults(b"{}".to_vec()));
-        assert!(
-            whole(
-                Framing::Json,
-                b"\xEF\xBB\xBF\xEF\xBB\xBF{\"jobs\":[]}",
-                step
-            )
-            .is_err(),
-            "one is enough"
-        );
-        assert!(
-            whole(Framing::Json, b"\xEF\xBB{\"jobs\":[]}", step).is_err(),
-            "half of one is none"
-        );
+        let lines = marked(Framing::Lines, b"{\"defaults\":{}}\n{\"a\":1}");
+        assert_eq!(lines.unwrap()[0], defaults("{}"));
+        let twice = [MARK, b"{\"jobs\":[]}"].concat();
+        assert!(marked(Framing::Json, &twice).is_err(), "one is enough");
+        let half = split(Framing::Json, b"\xEF\xBB{\"jobs\":[]}", step);
+        assert!(half.is_err(), "half of one is none");
     }
 }

@@ -1,5 +1,7 @@
 //! Two tenants, four channels, and a connector that supports two object types.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -120,169 +122,91 @@ fn submission(change: Value) -> Submission {
     Submission::read(base.to_string().as_bytes()).unwrap()
 }
 
+fn accepted(change: Value) -> Accepted {
+    let accepted = validator().validate(submission(change));
+    accepted.ok().expect("this must be accepted")
+}
+
+fn only_job(change: Value) -> StagedJob {
+    accepted(change).expand(0).next().unwrap()
+}
+
+/// The places and codes of all errors.
 fn refused(change: Value) -> Vec<(String, String)> {
-    let errors = validator()
-        .validate(submission(change))
-        .err()
-        .expect("this must be refused");
-    errors
-        .into_iter()
-        .map(|error| (error.pointer, error.code))
-        .collect()
+    let errors = validator().validate(submission(change)).err();
+    let errors = errors.expect("this must be refused").into_iter();
+    errors.map(|error| (error.pointer, error.code)).collect()
 }
 
 #[test]
 fn validation_errors_name_the_place() {
-    let eleven: serde_json::Map<String, Value> =
-        (0..11).map(|i| (i.to_string(), json!("x"))).collect();
-    for (change, pointer, code) in [
-        (
-            json!({"subscription": "other"}),
-            "/subscription",
-            "foreign_subscription",
-        ),
-        (json!({"source": "erp"}), "/source", "unknown_source"),
-        (json!({"source": null}), "/source", "required"),
-        (json!({"source": "inline"}), "/payload", "required"),
-        (
-            json!({"channels": ["shop-de", "shop-xx"]}),
-            "/channels/1",
-            "unknown_channel",
-        ),
-        (
-            json!({"channels": ["shop-it"]}),
-            "/channels/0",
-            "no_connection",
-        ),
-        (
-            json!({"channels": ["market"]}),
-            "/channels/0",
-            "connector_not_installed",
-        ),
-        (
-            json!({"channels": ["shop-de", "shop-de"]}),
-            "/channels/1",
-            "duplicate_value",
-        ),
-        (json!({"channels": []}), "/channels", "required"),
-        (json!({"channels": null}), "/channels", "required"),
-        (json!({"channel": "shop-de"}), "/channel", "invalid_value"),
-        (json!({"action": null}), "/action", "required"),
-        (json!({"object_type": null}), "/object_type", "required"),
-        (
-            json!({"object_type": "price"}),
-            "/object_type",
-            "unknown_object_type",
-        ),
-        (
-            json!({"object_type": "brand"}),
-            "/action",
-            "unsupported_action",
-        ),
-        (json!({"object_ids": []}), "/object_ids", "required"),
-        (json!({"object_ids": null}), "/object_ids", "required"),
-        (
-            json!({"object_ids": ["1", ""]}),
-            "/object_ids/1",
-            "invalid_value",
-        ),
-        (
-            json!({"object_ids": ["x".repeat(513)]}),
-            "/object_ids/0",
-            "invalid_value",
-        ),
-        (
-            json!({"object_ids": ["a\nb"]}),
-            "/object_ids/0",
-            "invalid_value",
-        ),
-        (
-            json!({"scheduled_at": "tomorrow"}),
-            "/scheduled_at",
-            "invalid_value",
-        ),
-        (
-            json!({"expires_at": "2026-13-01T00:00:00Z"}),
-            "/expires_at",
-            "invalid_value",
-        ),
-        (
-            json!({"scheduled_at": "2026-11-21T08:00:00Z",
-                "expires_at": "2026-11-21T08:00:00+00:00"}),
-            "/expires_at",
-            "invalid_value",
-        ),
-        (json!({"priority": 11}), "/priority", "invalid_value"),
-        (json!({"priority": -300}), "/priority", "invalid_value"),
-        (
-            json!({"partition_key": ""}),
-            "/partition_key",
-            "invalid_value",
-        ),
-        (
-            json!({"client_ref": "x".repeat(201)}),
-            "/client_ref",
-            "invalid_value",
-        ),
-        (json!({"context": eleven}), "/context", "too_many"),
-        (
-            json!({"context": {"a": "x".repeat(257)}}),
-            "/context",
-            "invalid_value",
-        ),
-        (json!({"payload": [1]}), "/payload", "wrong_type"),
-        (
-            json!({"payload": {}, "object_ids": ["1", "2"]}),
-            "/payload",
-            "invalid_value",
-        ),
-        (
-            json!({"payload": {}, "action": "delete"}),
-            "/payload",
-            "invalid_value",
-        ),
-        (
-            json!({"payload": {"a": "x".repeat(100)}}),
-            "/payload",
-            "too_large",
-        ),
-        (
-            json!({"depends_on": [{"type": "product", "id": "1"}]}),
-            "/depends_on",
-            "dependency_cycle",
-        ),
-        (
-            json!({"depends_on": [{"type": "brand", "id": ""}]}),
-            "/depends_on/0",
-            "invalid_value",
-        ),
-        (
-            json!({"depends_on": [{"type": "x".repeat(513), "id": "1"}]}),
-            "/depends_on/0",
-            "invalid_value",
-        ),
-        (
-            json!({"depends_on": (0..3).map(|i| json!({"type": "brand",
-                "id": i.to_string()})).collect::<Vec<_>>()}),
-            "/depends_on",
-            "too_many",
-        ),
-    ] {
-        assert_eq!(
-            refused(change.clone()),
-            [(pointer.to_owned(), code.to_owned())],
-            "{change}"
-        );
+    // Pointer, code, and the change of a valid submission. `x*9`: so many letters.
+    let table = r#"
+        /subscription foreign_subscription {"subscription": "other"}
+        /source unknown_source {"source": "erp"}
+        /source required {"source": null}
+        /payload required {"source": "inline"}
+        /channels/1 unknown_channel {"channels": ["shop-de", "shop-xx"]}
+        /channels/0 no_connection {"channels": ["shop-it"]}
+        /channels/0 connector_not_installed {"channels": ["market"]}
+        /channels/1 duplicate_value {"channels": ["shop-de", "shop-de"]}
+        /channels required {"channels": []}
+        /channels required {"channels": null}
+        /channel invalid_value {"channel": "shop-de"}
+        /action required {"action": null}
+        /object_type required {"object_type": null}
+        /object_type unknown_object_type {"object_type": "price"}
+        /action unsupported_action {"object_type": "brand"}
+        /object_ids required {"object_ids": []}
+        /object_ids required {"object_ids": null}
+        /object_ids/1 invalid_value {"object_ids": ["1", ""]}
+        /object_ids/0 invalid_value {"object_ids": ["x*513"]}
+        /object_ids/0 invalid_value {"object_ids": ["a\nb"]}
+        /scheduled_at invalid_value {"scheduled_at": "tomorrow"}
+        /expires_at invalid_value {"expires_at": "2026-13-01T00:00:00Z"}
+        /priority invalid_value {"priority": 11}
+        /priority invalid_value {"priority": -300}
+        /partition_key invalid_value {"partition_key": ""}
+        /client_ref invalid_value {"client_ref": "x*201"}
+        /context invalid_value {"context": {"a": "x*257"}}
+        /payload wrong_type {"payload": [1]}
+        /payload invalid_value {"payload": {}, "object_ids": ["1", "2"]}
+        /payload invalid_value {"payload": {}, "action": "delete"}
+        /payload too_large {"payload": {"a": "x*100"}}
+        /depends_on dependency_cycle {"depends_on": [{"type": "product", "id": "1"}]}
+        /depends_on/0 invalid_value {"depends_on": [{"type": "brand", "id": ""}]}
+        /depends_on/0 invalid_value {"depends_on": [{"type": "x*513", "id": "1"}]}
+    "#;
+    let mut table = table.to_owned();
+    for n in [100, 201, 257, 513] {
+        table = table.replace(&format!("x*{n}"), &"x".repeat(n));
+    }
+    let rows = table.lines().map(str::trim).filter(|row| !row.is_empty());
+    let rows = rows.map(|row| {
+        let cells: Vec<&str> = row.splitn(3, ' ').collect();
+        (cells[0], cells[1], serde_json::from_str(cells[2]).unwrap())
+    });
+    let eleven: BTreeMap<String, &str> = (0..11).map(|i| (i.to_string(), "x")).collect();
+    let three: Vec<Value> = (0..3)
+        .map(|i| json!({"type": "brand", "id": i.to_string()}))
+        .collect();
+    let at_once = json!({"scheduled_at": "2026-11-21T08:00:00Z",
+        "expires_at": "2026-11-21T08:00:00+00:00"});
+    let computed = [
+        ("/context", "too_many", json!({"context": eleven})),
+        ("/depends_on", "too_many", json!({"depends_on": three})),
+        ("/expires_at", "invalid_value", at_once),
+    ];
+    for (pointer, code, change) in rows.chain(computed) {
+        let expected = [(pointer.to_owned(), code.to_owned())];
+        assert_eq!(refused(change.clone()), expected, "{change}");
     }
 }
 
 #[test]
 fn validation_reports_all_errors_at_once() {
-    let places: Vec<_> =
-        refused(json!({"source": "erp", "priority": 99, "channels": ["x"], "object_ids": []}))
-            .into_iter()
-            .map(|(p, _)| p)
-            .collect();
+    let change = json!({"source": "erp", "priority": 99, "channels": ["x"], "object_ids": []});
+    let places: Vec<_> = refused(change).into_iter().map(|(p, _)| p).collect();
     assert_eq!(
         places,
         ["/object_ids", "/source", "/priority", "/channels/0"]
@@ -291,25 +215,17 @@ fn validation_reports_all_errors_at_once() {
 
 #[test]
 fn submission_expands_to_one_job_per_object_and_channel() {
-    let item = submission(
+    let accepted = accepted(
         json!({"channels": ["shop-de", "shop-fr"], "object_ids": ["1", "2"], "priority": 5,
             "client_ref": "r"}),
     );
-    let accepted = validator().validate(item).ok().unwrap();
     assert_eq!(accepted.jobs(), 4);
     let jobs: Vec<StagedJob> = accepted.expand(10).collect();
-    let fixed: Vec<_> = jobs
-        .iter()
-        .map(|j| {
-            (
-                j.index,
-                j.object.id.as_str(),
-                j.connection.0,
-                j.belt,
-                j.partition_key.as_deref(),
-            )
-        })
-        .collect();
+    let fixed = jobs.iter().map(|j| {
+        let (id, key) = (j.object.id.as_str(), j.partition_key.as_deref());
+        (j.index, id, j.connection.0, j.belt, key)
+    });
+    let fixed: Vec<_> = fixed.collect();
     assert_eq!(
         fixed,
         [
@@ -326,51 +242,21 @@ fn submission_expands_to_one_job_per_object_and_channel() {
 
 #[test]
 fn source_is_optional_for_deletes_and_payloads() {
-    let delete = validator()
-        .validate(submission(json!({"action": "delete", "source": null})))
-        .ok()
-        .unwrap();
-    assert_eq!(delete.expand(0).next().unwrap().source, None);
-    let inline = validator()
-        .validate(submission(
-            json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]},
-            "full": true, "revision": 7}),
-        ))
-        .ok()
-        .unwrap();
-    let job = inline.expand(0).next().unwrap();
-    assert_eq!(
-        (job.source, job.payload.as_deref(), job.full, job.revision),
-        (
-            Some(SourceId(6)),
-            Some("{\"a\":[1,\"\u{e9}\"]}"),
-            true,
-            Some(7)
-        )
-    );
+    let delete = only_job(json!({"action": "delete", "source": null}));
+    assert_eq!(delete.source, None);
+    let job = only_job(json!({"source": "inline", "payload": {"a": [1, "\u{e9}"]},
+        "full": true, "revision": 7}));
+    assert_eq!(job.source, Some(SourceId(6)));
+    assert_eq!(job.payload.as_deref(), Some("{\"a\":[1,\"\u{e9}\"]}"));
+    assert_eq!((job.full, job.revision), (true, Some(7)));
 }
 
 #[test]
 fn partition_key_of_the_item_overrides_the_channel() {
-    let job = |change| {
-        validator()
-            .validate(submission(change))
-            .ok()
-            .unwrap()
-            .expand(0)
-            .next()
-            .unwrap()
-    };
-    assert_eq!(
-        job(json!({"partition_key": "order-7"}))
-            .partition_key
-            .as_deref(),
-        Some("order-7")
-    );
-    assert_eq!(
-        job(json!({"channels": ["shop-fr"], "partition_key": "product:1"})).partition_key,
-        None
-    );
+    let own = only_job(json!({"partition_key": "order-7"}));
+    assert_eq!(own.partition_key.as_deref(), Some("order-7"));
+    let same = only_job(json!({"channels": ["shop-fr"], "partition_key": "product:1"}));
+    assert_eq!(same.partition_key, None);
 }
 
 #[test]
@@ -393,22 +279,10 @@ fn item_that_closes_a_cycle_is_refused_alone() {
 #[test]
 fn traceparent_comes_from_the_context() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let job = validator()
-        .validate(submission(json!({"context": {"traceparent": trace}})))
-        .ok()
-        .unwrap()
-        .expand(0)
-        .next()
-        .unwrap();
-    assert_eq!(job.traceparent.as_deref(), Some(trace));
-    let job = validator()
-        .validate(submission(json!({"context": {"traceparent": "x"}})))
-        .ok()
-        .unwrap()
-        .expand(0)
-        .next()
-        .unwrap();
-    assert_eq!(job.traceparent, None);
+    for (text, expected) in [(trace, Some(trace)), ("x", None)] {
+        let job = only_job(json!({"context": {"traceparent": text}}));
+        assert_eq!(job.traceparent.as_deref(), expected);
+    }
 }
 
 #[test]
@@ -417,13 +291,7 @@ fn belt_of_an_unnamed_type_is_the_last() {
         vec!["category".to_owned(), "brand".to_owned()],
         vec!["product".to_owned()],
     ];
-    assert_eq!(
-        (
-            belt_of(&belts, "brand"),
-            belt_of(&belts, "product"),
-            belt_of(&belts, "image")
-        ),
-        (1, 2, 2)
-    );
+    let belts_of = ["brand", "product", "image"].map(|word| belt_of(&belts, word));
+    assert_eq!(belts_of, [1, 2, 2]);
     assert_eq!(belt_of(&[], "anything"), 1);
 }
