@@ -16,6 +16,9 @@ impl KeyHash {
     }
 }
 
+/// The longest template. Each of its placeholders may become a whole id.
+const MAX_TEMPLATE_BYTES: usize = 200;
+
 /// A channel's rule for the key of a job without a key of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(from = "String", into = "String")]
@@ -50,6 +53,12 @@ impl PartitionRule {
         let Self::Template(template) = self else {
             return Ok(());
         };
+        if template.len() > MAX_TEMPLATE_BYTES {
+            return Err(format!(
+                "the partition template has {} bytes; it may have at most {MAX_TEMPLATE_BYTES}",
+                template.len()
+            ));
+        }
         let mut rest = template.as_str();
         let mut placeholders = 0;
         while let Some(start) = rest.find('{') {
@@ -147,6 +156,11 @@ mod tests {
         assert!(PartitionRule::Template("objekt".into()).validate().is_err());
         assert!(PartitionRule::Template("{id".into()).validate().is_err());
         assert!(PartitionRule::Template("{id:0}".into()).validate().is_err());
+        assert!(
+            PartitionRule::Template("{id}".repeat(51))
+                .validate()
+                .is_err()
+        );
         assert!(
             PartitionRule::Template("{type}-{id:3}".into())
                 .validate()
