@@ -22,9 +22,10 @@
 //! # Layers
 //!
 //! Imports between the modules go down only. From the bottom: [`clock`] and [`rng`] (time and
-//! randomness), [`telemetry`] (log and metrics), [`store`], [`vault`], [`documents`], [`gate`],
-//! [`resolver`] and [`runtime`], [`delivery`], [`dispatch`], [`api`], [`settings`] (the server's
-//! settings and the configuration file), [`app`] (puts the parts together), [`cli`].
+//! randomness), [`telemetry`] (log and metrics), [`schemas`] (JSON Schemas, within bounds),
+//! [`store`], [`vault`], [`documents`], [`gate`], [`resolver`] and [`runtime`], [`delivery`],
+//! [`dispatch`], [`api`], [`settings`] (the server's settings and the configuration file), [`app`]
+//! (puts the parts together), [`cli`].
 
 #![allow(
     rustdoc::private_intra_doc_links,
@@ -42,6 +43,7 @@ mod gate;
 mod resolver;
 mod rng;
 mod runtime;
+mod schemas;
 mod settings;
 mod store;
 mod telemetry;

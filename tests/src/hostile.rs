@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::binary;
 use crate::host::TestHost;
@@ -113,6 +114,27 @@ pub async fn start(server: &str, channels: &[HostileChannel]) -> Result<TestHost
 /// It is not built.
 pub fn component() -> Result<std::path::PathBuf> {
     binary::connector("hostile")
+}
+
+/// The connector `schema-slots` with these schemas in its slots.
+///
+/// # Errors
+/// It is not built, or a schema does not fit into its slot.
+pub fn with_schemas(settings: &Value, body: &Value) -> Result<Vec<u8>> {
+    const SLOT_BYTES: usize = 16 * 1024;
+    let mut wasm = std::fs::read(binary::connector("schema-slots")?)?;
+    for (name, schema) in [("settings", settings), ("body", body)] {
+        let start = format!("{{\"title\":\"slot of the {name} schema\"}}");
+        let place = wasm
+            .windows(start.len())
+            .position(|window| window == start.as_bytes())
+            .with_context(|| format!("no slot of the {name} schema"))?;
+        let text = schema.to_string();
+        anyhow::ensure!(text.len() <= SLOT_BYTES, "{} bytes", text.len());
+        let padded = format!("{text:SLOT_BYTES$}");
+        wasm[place..place + SLOT_BYTES].copy_from_slice(padded.as_bytes());
+    }
+    Ok(wasm)
 }
 
 /// The component with every `from` replaced by `to`. Both have the same length, so that the binary

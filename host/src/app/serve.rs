@@ -24,9 +24,13 @@ pub async fn serve(settings: ServerSettings, documents: Option<Documents>) -> Re
         None => None,
     };
     let drain_timeout = Duration::from_millis(settings.dispatch.drain_ms);
-    let host = start(settings, documents).await?;
     // Installed before the address is printed, because its reader may stop the host at once.
     let signals = Signals::install().map_err(start_error("signals"))?;
+    let mut stopping = std::pin::pin!(signals.received());
+    let host = tokio::select! {
+        host = start(settings, documents) => host?,
+        () = &mut stopping => return Ok(()),
+    };
     announce("listening", &api);
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(
@@ -43,7 +47,7 @@ pub async fn serve(settings: ServerSettings, documents: Option<Documents>) -> Re
         )
     });
     host.ready.send_replace(true);
-    let end = shutdown_requested(signals.received(), &host.store).await;
+    let end = shutdown_requested(stopping, &host.store).await;
     // This also ends long polls: they respond with the current state.
     host.ready.send_replace(false);
     stop.send_replace(true);

@@ -97,6 +97,8 @@ pub(super) async fn start(
         .await
         .map_err(start_error("dispatcher"))?;
     let connectors_changed = watch_configuration(&configuration, configure, dispatcher.clone());
+    let loading = Arc::clone(&registry);
+    tokio::spawn(async move { loading.load_active().await });
     let sampler = sampler(
         store.clone(),
         Arc::clone(&configuration),
@@ -196,10 +198,6 @@ async fn open_configuration(
             .await
             .map_err(start_error("configuration"))?;
     }
-    configuration
-        .park_invalid_settings()
-        .await
-        .map_err(start_error("configuration"))?;
     Ok(Arc::new(configuration))
 }
 
@@ -223,8 +221,9 @@ fn configurer(
     }
 }
 
-/// Applies each change of the configuration. The returned function does the same after a change of
-/// the connectors.
+/// Applies the configuration, and each change of it. The returned handle does the same after a
+/// change of the connectors. What is in force is judged while the host serves: a schema or settings
+/// that take their time delay the first calls, and neither the start nor the end of the host.
 fn watch_configuration(
     configuration: &Arc<Configuration>,
     configure: impl Fn() + Send + Sync + 'static,
@@ -236,10 +235,6 @@ fn watch_configuration(
     let configuration = Arc::clone(configuration);
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                changed = documents.changed() => if changed.is_err() { return },
-                () = notified.notified() => {}
-            }
             documents.mark_unchanged();
             // A changed state wakes this loop once more; that round finds nothing to change.
             if let Err(error) = configuration.park_invalid_settings().await {
@@ -247,6 +242,10 @@ fn watch_configuration(
             }
             configure();
             dispatcher.configured().await;
+            tokio::select! {
+                changed = documents.changed() => if changed.is_err() { return },
+                () = notified.notified() => {}
+            }
         }
     });
     connectors_changed

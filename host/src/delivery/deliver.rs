@@ -11,6 +11,7 @@ use super::finished::Finished;
 use super::invoke::invoker::Invoker;
 use super::invoke::probe::{Probe, Prober};
 use super::job_store::JobStore;
+use super::prepare::body_checks::BodyChecks;
 use super::prepare::preparer::Preparer;
 use super::route::Routes;
 use super::settle::reviewer::Reviewer;
@@ -59,6 +60,7 @@ impl Deliverer {
     pub fn new(parts: DeliveryParts) -> Arc<Self> {
         let (clock, rng) = (parts.clock, parts.rng);
         let jobs = JobStore::new(parts.store.clone(), clock.clone());
+        let checks = BodyChecks::new(&parts.registry);
         let routes = Routes::new(parts.configuration, parts.registry, Arc::clone(&parts.gate));
         let invoker = Arc::new(Invoker::new(
             parts.store,
@@ -71,6 +73,7 @@ impl Deliverer {
             preparer: Preparer::new(
                 jobs.clone(),
                 parts.resolver,
+                checks,
                 Arc::clone(&invoker),
                 clock.clone(),
                 rng.clone(),

@@ -112,7 +112,7 @@ impl Routes {
     }
 
     /// Why the connection must not be used as configured, whatever its connector says.
-    pub fn refusal(&self, route: &Route) -> Option<Problem> {
+    pub async fn refusal(&self, route: &Route) -> Option<Problem> {
         let catalogue = self.catalogue();
         let state = catalogue
             .connection_by_id(route.connection)
@@ -124,7 +124,8 @@ impl Routes {
         // The connector's own check may not look at every setting.
         let issues = self
             .configuration
-            .settings_issues(&route.channel, &route.document);
+            .settings_issues(&route.channel, &route.document)
+            .await;
         let issue = issues.into_iter().next()?;
         Some(Problem::new(SETTINGS_INVALID, issue.detail).at(issue.pointer))
     }

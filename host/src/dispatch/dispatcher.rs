@@ -29,7 +29,8 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Recovers open intents, loads the open executions, and starts.
+    /// Recovers open intents, loads the open executions, and starts. Nothing is admitted before the
+    /// first [`Dispatcher::configured`].
     pub async fn start(parts: Parts, settings: DispatchSettings) -> Result<Self, StoreError> {
         let (messages, incoming) = mpsc::channel(QUEUE);
         let bounds = SchedulerBounds {
@@ -66,6 +67,7 @@ impl Dispatcher {
             keeping: HashMap::new(),
             opening: HashMap::new(),
             draining: None,
+            judged: false,
             parts,
         };
         engine.configure();

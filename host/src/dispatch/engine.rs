@@ -57,6 +57,8 @@ pub(super) struct Engine {
     /// Executions that are being read, and whether they changed since the read began.
     pub(super) opening: HashMap<ExecutionSeq, bool>,
     pub(super) draining: Option<oneshot::Sender<()>>,
+    /// The settings of all connections were judged after the start. Until then, no job is admitted.
+    pub(super) judged: bool,
 }
 
 impl Engine {
@@ -105,7 +107,7 @@ impl Engine {
         let now = self.parts.clock.mono();
         self.become_due();
         self.start_probes(now);
-        if self.draining.is_some() {
+        if self.draining.is_some() || !self.judged {
             return;
         }
         let mut claims = Vec::new();
@@ -179,7 +181,10 @@ impl Engine {
                 self.look_at(execution);
             }
             Message::Changed(changes) => self.changed(changes),
-            Message::Configured => self.configure(),
+            Message::Configured => {
+                self.judged = true;
+                self.configure();
+            }
             Message::Page(lane, page) => self.page(lane, page, now),
             Message::Heads(heads) => self.scheduler.lock().found(&heads, now),
             Message::Due(heads, changes) => {

@@ -41,7 +41,9 @@ impl Configuration {
         let catalogue = self.catalogue();
         let mut invalid = Vec::new();
         for connection in catalogue.connections() {
-            let issues = self.settings_issues(&connection.channel.document, &connection.document);
+            let issues = self
+                .settings_issues(&connection.channel.document, &connection.document)
+                .await;
             // The snapshot may be stale: a person may have paused the connection in the meantime.
             if let Some(state) = next_state(connection, &issues)
                 && self

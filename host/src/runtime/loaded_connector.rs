@@ -31,12 +31,12 @@ impl Connector {
         runtime: Arc<Runtime>,
         digest: Arc<str>,
         contract: Arc<Contract>,
-        description: Description,
+        description: Arc<Description>,
     ) -> Self {
         Self {
             digest,
             name: description.name.as_str().into(),
-            description: Arc::new(description),
+            description,
             contract,
             runtime,
         }

@@ -38,5 +38,5 @@ pub use registry::{
     BodyFormat, BucketKind, Description, HostNeed, InstallError, ReferencePointer, Registry,
     TypeSupport,
 };
-pub use runtime_settings::{CacheKey, LogBounds, RuntimeSettings};
+pub use runtime_settings::{CacheKey, DescriptionBounds, LogBounds, RuntimeSettings};
 pub use wasm_runtime::Runtime;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schemas::SchemaBounds;
+
 /// The table `[server.runtime]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +34,10 @@ pub struct RuntimeSettings {
     pub idle_instance_ms: u64,
     /// Bounds on the log of one call.
     pub log: LogBounds,
+    /// Bounds on the description of a connector.
+    pub description: DescriptionBounds,
+    /// Bounds on the JSON Schemas of connectors.
+    pub schemas: SchemaBounds,
     /// The folder of compiled code, in the data directory.
     #[serde(skip)]
     pub cache_dir: PathBuf,
@@ -62,6 +68,44 @@ pub struct LogBounds {
     pub total_bytes: usize,
 }
 
+/// Bounds on the description of a connector. A component that exceeds one is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DescriptionBounds {
+    /// The most bytes of the whole description as JSON, with schemas and examples.
+    pub max_bytes: usize,
+    /// The longest title, in characters.
+    pub max_title_chars: usize,
+    /// The longest name, version, pointer or other text, in bytes. Schemas and examples have other
+    /// bounds.
+    pub max_text_bytes: usize,
+    /// The most object types.
+    pub max_object_types: usize,
+    /// The most references of one object type.
+    pub max_references: usize,
+    /// The most buckets, and the most operations of one bucket.
+    pub max_buckets: usize,
+    /// The most auth schemes, and the most secrets of one scheme.
+    pub max_auth_schemes: usize,
+    /// The most hosts.
+    pub max_hosts: usize,
+}
+
+impl Default for DescriptionBounds {
+    fn default() -> Self {
+        Self {
+            max_bytes: 1024 * 1024,
+            max_title_chars: 200,
+            max_text_bytes: 1_000,
+            max_object_types: 200,
+            max_references: 200,
+            max_buckets: 200,
+            max_auth_schemes: 50,
+            max_hosts: 200,
+        }
+    }
+}
+
 impl RuntimeSettings {
     /// The defaults, with the folder and key of the cache.
     pub fn new(cache_dir: PathBuf, cache_key: CacheKey) -> Self {
@@ -77,6 +121,8 @@ impl RuntimeSettings {
             calls_per_instance: 64,
             idle_instance_ms: 60_000,
             log: LogBounds::default(),
+            description: DescriptionBounds::default(),
+            schemas: SchemaBounds::default(),
             cache_dir,
             cache_key,
         }

@@ -14,6 +14,7 @@ use super::registry::compiler::Compiler;
 use super::runtime_settings::RuntimeSettings;
 use super::v0_1;
 use crate::clock::Clock;
+use crate::schemas::Workers;
 
 pub struct Runtime {
     pub(super) settings: RuntimeSettings,
@@ -23,6 +24,7 @@ pub struct Runtime {
     pub(super) cache: CodeCache,
     pub(super) pool: InstancePool,
     pub(super) compiler: Compiler,
+    pub(super) schema_workers: Arc<Workers>,
     /// Runs abilities on the host's own threads.
     host: Handle,
     guests: Handle,
@@ -64,6 +66,11 @@ impl Runtime {
             cache: CodeCache::new(&engine, &settings.cache_dir, &settings.cache_key),
             pool: InstancePool::new(settings.slots),
             compiler: Compiler::start()?,
+            schema_workers: Arc::new(Workers::start(
+                settings.schemas.threads,
+                settings.schemas.deadline_ms,
+                clock.clone(),
+            )?),
             host,
             guests: guest_threads.handle().clone(),
             guest_threads: Some(guest_threads),

@@ -11,6 +11,9 @@ use crate::store::FIRST_KEPT;
 const MANY: u64 = 1 << 20;
 /// The most headers of a request. The HTTP engine fails above 24,576.
 const MOST_HEADERS: u64 = 16_384;
+/// The most levels of a schema. The host reads at most 128 levels of JSON, and a description that
+/// contains the schema has some of its own.
+const MOST_SCHEMA_LEVELS: u64 = 100;
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
@@ -27,6 +30,11 @@ pub(super) fn issues(server: &ServerSettings) -> Vec<Issue> {
             .into_iter()
             .filter_map(|(pointer, value, least, most)| range(pointer, value, least, most, "")),
     );
+    issues.extend(
+        runtime_tables(server)
+            .into_iter()
+            .filter_map(|(pointer, value, least, most)| range(pointer, value, least, most, "")),
+    );
     let share = server.gate.rate_guard_share;
     if !(0.0..=0.9).contains(&share) {
         let detail = format!("must be between 0 and 0.9, not {share}");
@@ -39,12 +47,13 @@ pub(super) fn issues(server: &ServerSettings) -> Vec<Issue> {
     issues
 }
 
-/// `part.field: least, most;` for each number: its pointer, its value and its bounds.
+/// `part.field: least, most;` for each number: its pointer, its value and its bounds. A field may
+/// be in a table of its part.
 macro_rules! bounds {
-    ($server:ident: $($part:ident.$field:ident: $least:expr, $most:expr;)*) => {
+    ($server:ident: $($part:ident.$($field:ident).+: $least:expr, $most:expr;)*) => {
         vec![$((
-            concat!("/server/", stringify!($part), "/", stringify!($field)),
-            number($server.$part.$field),
+            concat!("/server/", stringify!($part), $("/", stringify!($field)),+),
+            number($server.$part.$($field).+),
             $least,
             $most,
         )),*]
@@ -93,6 +102,28 @@ fn numbers(server: &ServerSettings) -> Vec<(&'static str, u64, u64, u64)> {
         runtime.max_component_bytes: 1, 1 << 32;
         runtime.describe_ms: 10, YEAR_MS;
         runtime.calls_per_instance: 1, MANY;
+    }
+}
+
+fn runtime_tables(server: &ServerSettings) -> Vec<(&'static str, u64, u64, u64)> {
+    bounds! { server:
+        runtime.description.max_bytes: 1 << 10, 1 << 30;
+        runtime.description.max_title_chars: 1, MANY;
+        runtime.description.max_text_bytes: 64, MANY;
+        runtime.description.max_object_types: 1, MANY;
+        runtime.description.max_references: 0, MANY;
+        runtime.description.max_buckets: 0, MANY;
+        runtime.description.max_auth_schemes: 0, MANY;
+        runtime.description.max_hosts: 0, MANY;
+        runtime.schemas.threads: 1, 1024;
+        runtime.schemas.deadline_ms: 1, YEAR_MS;
+        runtime.schemas.max_bytes: 1, 1 << 30;
+        runtime.schemas.max_depth: 1, MOST_SCHEMA_LEVELS;
+        runtime.schemas.max_subschemas: 1, MANY;
+        runtime.schemas.max_evaluations: 1, MANY;
+        runtime.schemas.max_pattern_bytes: 0, MANY;
+        runtime.schemas.max_pattern_states: 0, MANY;
+        runtime.schemas.max_steps: 1, u64::MAX;
     }
 }
 

@@ -23,7 +23,8 @@ use crate::documents::model::{
 use crate::documents::secret::SecretRef;
 use crate::gate::GateSettings;
 use crate::resolver::ResolverSettings;
-use crate::runtime::{LogBounds, RuntimeSettings};
+use crate::runtime::{DescriptionBounds, LogBounds, RuntimeSettings};
+use crate::schemas::SchemaBounds;
 use crate::store::StoreOptions;
 
 const INTRODUCTION: &str = "\
@@ -101,6 +102,14 @@ pub fn markdown() -> String {
         &defaults::<RuntimeSettings>(json!({})),
     );
     page.table::<LogBounds>("`[server.runtime.log]`", &defaults::<LogBounds>(json!({})));
+    page.table::<DescriptionBounds>(
+        "`[server.runtime.description]`",
+        &defaults::<DescriptionBounds>(json!({})),
+    );
+    page.table::<SchemaBounds>(
+        "`[server.runtime.schemas]`",
+        &defaults::<SchemaBounds>(json!({})),
+    );
     page.table::<SubscriptionDocument>(
         "`[[subscriptions]]`",
         &defaults::<SubscriptionDocument>(json!({"name": ""})),

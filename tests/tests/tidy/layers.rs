@@ -4,7 +4,7 @@ use super::imports::{Crate, example};
 use super::tree::sources;
 
 /// From the bottom to the top: the folders of a layer, and why it is there.
-const LAYERS: [(&[&str], &str); 14] = [
+const LAYERS: [(&[&str], &str); 15] = [
     (
         &["clock", "rng"],
         "time and randomness, which all other parts take as arguments",
@@ -12,6 +12,10 @@ const LAYERS: [(&[&str], &str); 14] = [
     (
         &["telemetry"],
         "log and metrics: takes labels, and knows no other part",
+    ),
+    (
+        &["schemas"],
+        "JSON Schemas, evaluated within bounds: knows neither connectors nor jobs",
     ),
     (
         &["store"],

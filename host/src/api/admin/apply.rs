@@ -94,11 +94,7 @@ pub async fn apply_documents(
         .map(|i| FieldError::new(i.pointer, i.code, i.detail))
         .collect();
     wrong.extend(dangling(&documents, &catalogue));
-    wrong.extend(invalid_settings(
-        &documents,
-        &catalogue,
-        &state.configuration,
-    ));
+    wrong.extend(invalid_settings(&documents, &catalogue, &state.configuration).await);
     if !wrong.is_empty() {
         return Err(ApiError::invalid(wrong));
     }
@@ -180,7 +176,7 @@ fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
 }
 
 /// Settings that the connector of their channel refuses. The channel may be in the text, too.
-fn invalid_settings(
+async fn invalid_settings(
     documents: &Documents,
     catalogue: &Catalogue,
     configuration: &Configuration,
@@ -199,10 +195,8 @@ fn invalid_settings(
         let Some(channel) = given.or_else(in_force) else {
             continue;
         };
-        let issues = configuration
-            .settings_issues(channel, connection)
-            .into_iter();
-        wrong.extend(issues.map(|i| {
+        let issues = configuration.settings_issues(channel, connection).await;
+        wrong.extend(issues.into_iter().map(|i| {
             FieldError::new(
                 format!("/connections/{index}{}", i.pointer),
                 i.code,

@@ -40,7 +40,7 @@ impl Prober {
             Err(NoRoute::NotLoaded(problem)) => return Some(Probe::Fails(*problem)),
             Err(NoRoute::Removed) => return None,
         };
-        if let Some(problem) = self.routes.refusal(&route) {
+        if let Some(problem) = self.routes.refusal(&route).await {
             return Some(Probe::Refused(problem));
         }
         if by_person {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use egression_core::domain::action::Action;
 use egression_core::domain::ids::{JobId, JobSeq, SourceId};
 use egression_core::domain::problem::Problem;
+use egression_core::domain::state::State;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::body_checks;
-use super::body_schema::BodySchemas;
+use super::body_checks::BodyChecks;
 use super::eligibility::{Candidate, is_read};
 use super::job_ids::JobIds;
 use super::pinned_bytes::pin;
@@ -19,17 +19,17 @@ use crate::clock::Clock;
 use crate::delivery::finished::Disposed;
 use crate::delivery::route::Route;
 use crate::delivery::settle::events;
-use crate::delivery::settle::settlement_builder::{rejects, waits};
+use crate::delivery::settle::settlement_builder::{ends, rejects, waits};
 use crate::delivery::work::Work;
 use crate::resolver::{Read, ResolveError, Resolved, Resolver};
 use crate::store::Store;
-use crate::store::rows::{ClaimRow, Settlement};
+use crate::store::rows::{ClaimRow, Pinned, Settlement};
 
 #[derive(Debug)]
 pub struct BodyReader {
     resolver: Arc<Resolver>,
     job_ids: JobIds,
-    schemas: BodySchemas,
+    checks: BodyChecks,
     clock: Clock,
 }
 
@@ -37,11 +37,11 @@ pub struct BodyReader {
 type ReadBody = Result<(Resolved, u64), ResolveError>;
 
 impl BodyReader {
-    pub fn new(store: Store, resolver: Arc<Resolver>, clock: Clock) -> Self {
+    pub fn new(store: Store, resolver: Arc<Resolver>, checks: BodyChecks, clock: Clock) -> Self {
         Self {
             resolver,
             job_ids: JobIds::new(store),
-            schemas: BodySchemas::standard(),
+            checks,
             clock,
         }
     }
@@ -63,12 +63,12 @@ impl BodyReader {
                 continue;
             };
             let body = bodies.remove(&head.job);
-            match self.work(route, candidate, job_id, body, now) {
+            match pinned_work(candidate, job_id, body, now) {
                 Ok(item) => work.push(item),
                 Err(settlement) => disposed.aside(head, *settlement),
             }
         }
-        work
+        self.checks.check(route, work, now, disposed).await
     }
 
     /// Reads the bodies of sources again, because they are older than the channel allows.
@@ -113,50 +113,59 @@ impl BodyReader {
         }
         bodies
     }
+}
 
-    /// The job with its bytes, or how it ends or waits.
-    fn work(
-        &self,
-        route: &Route,
-        candidate: Candidate,
-        job_id: JobId,
-        body: Option<ReadBody>,
-        now: Wall,
-    ) -> Result<Work, Box<Settlement>> {
-        let Candidate { head, row, action } = candidate;
-        let mut events = Vec::new();
-        let pinned = match (&row.pinned, &row.payload, body) {
-            (Some(pinned), ..) => pinned.clone(),
-            (None, ..) if action == Action::Delete => pin(job_id, &row, action, None, row.revision),
-            (None, Some(payload), _) => {
-                pin(job_id, &row, action, Some(payload.clone()), row.revision)
-            }
-            (None, None, Some(Ok((body, took_ms)))) => {
-                events.push(events::resolved(
-                    now,
-                    took_ms,
-                    body.body.len(),
-                    body.revision,
-                ));
-                pin(job_id, &row, action, Some(body.body), body.revision)
-            }
-            (None, None, Some(Err(error))) => return Err(Box::new(unread(&row, error, now))),
-            (None, None, None) => {
-                let message = "the job has no body and names no source to read it from";
-                let problem = Problem::new("body.missing", message);
-                return Err(Box::new(rejects(&row, problem, now)));
-            }
-        };
-        let references = body_checks::check(&self.schemas, route, &row, &pinned, now)?;
-        Ok(Work {
-            head,
-            row,
-            job_id,
-            pinned,
-            references,
-            events,
-        })
+/// The job with its bytes and no references yet, or how it ends or waits.
+fn pinned_work(
+    candidate: Candidate,
+    job_id: JobId,
+    body: Option<ReadBody>,
+    now: Wall,
+) -> Result<Work, Box<Settlement>> {
+    let Candidate { head, row, action } = candidate;
+    let mut events = Vec::new();
+    let pinned = match (&row.pinned, &row.payload, body) {
+        (Some(pinned), ..) => pinned.clone(),
+        (None, ..) if action == Action::Delete => pin(job_id, &row, action, None, row.revision),
+        (None, Some(payload), _) => pin(job_id, &row, action, Some(payload.clone()), row.revision),
+        (None, None, Some(Ok((body, took_ms)))) => {
+            events.push(events::resolved(
+                now,
+                took_ms,
+                body.body.len(),
+                body.revision,
+            ));
+            pin(job_id, &row, action, Some(body.body), body.revision)
+        }
+        (None, None, Some(Err(error))) => return Err(Box::new(unread(&row, error, now))),
+        (None, None, None) => {
+            let message = "the job has no body and names no source to read it from";
+            let problem = Problem::new("body.missing", message);
+            return Err(Box::new(rejects(&row, problem, now)));
+        }
+    };
+    if let Some(superseded) = older(&row, &pinned, now) {
+        return Err(Box::new(superseded));
     }
+    Ok(Work {
+        head,
+        row,
+        job_id,
+        pinned,
+        references: Vec::new(),
+        events,
+    })
+}
+
+/// The end of a job whose body is older than the delivered one.
+fn older(row: &ClaimRow, pinned: &Pinned, now: Wall) -> Option<Settlement> {
+    let (ours, theirs) = (pinned.revision?, row.delivered_revision?);
+    if row.pinned.is_some() || pinned.body.is_none() || ours >= theirs {
+        return None;
+    }
+    let message = format!("revision {theirs} was delivered already; this is {ours}");
+    let problem = Some(Problem::new("revision.older", message));
+    Some(ends(row, State::Superseded { problem }, now))
 }
 
 /// A job whose body cannot be read ends or waits. One that already waits for the same reason gets

@@ -1,7 +1,7 @@
 //! Before the intent: which jobs still go, with which bytes, and what they must wait for.
 
 mod bodies;
-mod body_checks;
+pub mod body_checks;
 mod body_schema;
 mod eligibility;
 mod job_ids;

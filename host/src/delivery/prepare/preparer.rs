@@ -8,6 +8,7 @@ use egression_core::domain::state::JobState;
 use egression_core::scheduler::{AfterCall, Head};
 
 use super::bodies::BodyReader;
+use super::body_checks::BodyChecks;
 use super::eligibility::{Candidate, eligible};
 use super::parents::wait_for_parents;
 use super::reconcile::Reconciler;
@@ -46,12 +47,13 @@ impl Preparer {
     pub fn new(
         store: JobStore,
         resolver: Arc<Resolver>,
+        checks: BodyChecks,
         invoker: Arc<Invoker>,
         clock: Clock,
         rng: Rng,
     ) -> Self {
         Self {
-            bodies: BodyReader::new(store.store().clone(), resolver, clock.clone()),
+            bodies: BodyReader::new(store.store().clone(), resolver, checks, clock.clone()),
             reconciler: Reconciler::new(store.clone(), Arc::clone(&invoker), clock.clone(), rng),
             store,
             invoker,

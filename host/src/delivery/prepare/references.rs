@@ -1,5 +1,7 @@
 //! Finds the references in bodies by the manifest's JSON pointers.
 
+use std::collections::HashSet;
+
 use egression_core::domain::object::ObjectKey;
 use serde_json::Value;
 
@@ -8,6 +10,7 @@ use crate::runtime::{ReferencePointer, ResolvedReference};
 /// The references of a body, not looked up yet, in the order of the manifest, without repeats.
 pub fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<ResolvedReference> {
     let mut found: Vec<ResolvedReference> = Vec::new();
+    let mut known: HashSet<ObjectKey> = HashSet::new();
     for pointer in pointers {
         let mut matches = vec![(String::new(), body)];
         for segment in pointer.pointer.split('/').skip(1) {
@@ -18,7 +21,7 @@ pub fn find(body: &Value, pointers: &[ReferencePointer]) -> Vec<ResolvedReferenc
         }
         for (path, value) in matches {
             if let Some(key) = reference(value, &pointer.object_type)
-                && found.iter().all(|other| other.target != key)
+                && known.insert(key.clone())
             {
                 found.push(ResolvedReference {
                     pointer: path,

@@ -16,6 +16,7 @@ mod write;
 use std::sync::Arc;
 
 use egression_core::domain::ids::ConnectionId;
+use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::sync::{Mutex, watch};
 
 use crate::documents::catalogue::{Catalogue, ConnectionState};
@@ -43,9 +44,11 @@ pub struct Put {
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Checks a connection's settings against the schema of its channel's connector. The pointers begin
-/// at the settings. A connector that is not installed has no schema and reports nothing.
-pub type SettingsCheck =
-    Arc<dyn Fn(&ChannelDocument, &ConnectionDocument) -> Vec<Issue> + Send + Sync>;
+/// at the settings. A connector that is not installed has no schema and reports nothing. It ends
+/// within a bounded time: settings that could not be judged are an issue, too.
+pub type SettingsCheck = Arc<
+    dyn Fn(&ChannelDocument, &ConnectionDocument) -> BoxFuture<'static, Vec<Issue>> + Send + Sync,
+>;
 
 pub struct Configuration {
     store: Store,
@@ -75,7 +78,7 @@ impl Configuration {
             store,
             vault,
             variables,
-            settings_check: Arc::new(|_, _| Vec::new()),
+            settings_check: Arc::new(|_, _| std::future::ready(Vec::new()).boxed()),
             current: watch::Sender::new(Arc::new(catalogue)),
             change: Mutex::new(()),
         })
@@ -99,12 +102,13 @@ impl Configuration {
     }
 
     /// The problems of a connection's settings, with pointers into the connection.
-    pub fn settings_issues(
+    pub async fn settings_issues(
         &self,
         channel: &ChannelDocument,
         connection: &ConnectionDocument,
     ) -> Vec<Issue> {
-        (self.settings_check)(channel, connection)
+        let issues = (self.settings_check)(channel, connection).await;
+        issues
             .into_iter()
             .map(|issue| issue.under("/settings"))
             .collect()

@@ -139,6 +139,6 @@ impl Configuration {
         };
         let channel: ChannelDocument = serde_json::from_str(&channel.json)
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        Ok(self.settings_issues(&channel, connection))
+        Ok(self.settings_issues(&channel, connection).await)
     }
 }

@@ -46,7 +46,9 @@ impl GuestCall for Trial {
 }
 
 /// `describe`. The inner error lists the faults of the description.
-pub struct Describe;
+pub struct Describe {
+    pub max_bytes: usize,
+}
 
 impl GuestCall for Describe {
     type Answer = Result<Description, Vec<String>>;
@@ -56,7 +58,7 @@ impl GuestCall for Describe {
     }
 
     async fn invoke(self, guest: &Guest, store: &mut Store<GuestState>) -> Answered<Self::Answer> {
-        guest.describe(store).await.map(Ok)
+        guest.describe(store, self.max_bytes).await.map(Ok)
     }
 }
 

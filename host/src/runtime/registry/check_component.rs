@@ -11,6 +11,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::check_description;
+use super::connector_description::Description;
 use super::install_error::InstallError;
 use crate::runtime::Runtime;
 use crate::runtime::instance::call_frame::CallFrame;
@@ -64,21 +65,40 @@ impl Runtime {
         self.call(&digest, &contract, Trial)
             .await
             .map_err(|error| failed(error, InstallError::TrialFailed))?;
+        let describe = Describe {
+            max_bytes: self.settings.description.max_bytes,
+        };
         let description = self
-            .call(&digest, &contract, Describe)
+            .call(&digest, &contract, describe)
             .await
             .map_err(|error| failed(error, InstallError::DescribeFailed))?
             .map_err(InstallError::Description)?;
-        let faults = check_description::faults(&description);
-        if !faults.is_empty() {
-            return Err(InstallError::Description(faults));
-        }
+        let description = Arc::new(description);
+        self.check(Arc::clone(&description)).await?;
         Ok(Arc::new(Connector::new(
             Arc::clone(self),
             digest,
             contract,
             description,
         )))
+    }
+
+    /// Checks a description on the threads for schemas.
+    async fn check(&self, description: Arc<Description>) -> Result<(), InstallError> {
+        let (schemas, bounds) = (
+            self.settings.schemas.clone(),
+            self.settings.description.clone(),
+        );
+        let faults = self
+            .schema_workers
+            .run(move || check_description::faults(&description, &bounds, &schemas))
+            .await
+            .unwrap_or_else(|error| vec![format!("its schemas were {error}")]);
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(InstallError::Description(faults))
+        }
     }
 
     async fn compile(

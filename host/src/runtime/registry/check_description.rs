@@ -9,15 +9,26 @@ use serde_json::Value;
 use super::connector_description::{
     BodyFormat, Bucket, BucketKind, Description, HostNeed, TypeSupport,
 };
+use super::excess;
+use crate::runtime::DescriptionBounds;
+use crate::schemas::{Schema, SchemaBounds, SchemaFault, Verdict};
 
 const MAX_NAME_CHARS: usize = 64;
 /// The shortest window with an anchor, because clocks only agree to some milliseconds.
 const MIN_FIXED_WINDOW_MS: u64 = 1000;
 const STANDARD_BODIES: [&str; 1] = ["standard@0.1"];
 
-/// The faults of the description, one sentence each.
-pub fn faults(description: &Description) -> Vec<String> {
-    let mut faults = Vec::new();
+/// The faults of the description, one sentence each. One that exceeds its bounds is not looked at
+/// in detail.
+pub fn faults(
+    description: &Description,
+    bounds: &DescriptionBounds,
+    schemas: &SchemaBounds,
+) -> Vec<String> {
+    let mut faults = excess::faults(description, bounds);
+    if !faults.is_empty() {
+        return faults;
+    }
     if !is_name(&description.name, |c| c == '-') {
         faults.push(format!(
             "the name `{}` must have at most {MAX_NAME_CHARS} lower-case letters, digits and \
@@ -31,11 +42,13 @@ pub fn faults(description: &Description) -> Vec<String> {
             description.version
         ));
     }
-    let settings_ok = schema(
-        &description.settings_schema,
-        "the settings schema",
-        &mut faults,
-    );
+    let settings_ok = match Schema::read(&description.settings_schema, schemas) {
+        Ok(_) => true,
+        Err(fault) => {
+            faults.push(refused("the settings schema", &fault));
+            false
+        }
+    };
     if description.object_types.is_empty() {
         faults.push("it delivers no object type".to_owned());
     }
@@ -58,7 +71,7 @@ pub fn faults(description: &Description) -> Vec<String> {
         &mut faults,
     );
     for support in &description.object_types {
-        type_support(support, &mut faults);
+        type_support(support, schemas, &mut faults);
     }
     let settings = settings_ok
         .then(|| properties(&description.settings_schema))
@@ -72,7 +85,7 @@ pub fn faults(description: &Description) -> Vec<String> {
     faults
 }
 
-fn type_support(support: &TypeSupport, faults: &mut Vec<String>) {
+fn type_support(support: &TypeSupport, schemas: &SchemaBounds, faults: &mut Vec<String>) {
     let name = &support.object_type;
     if !is_name(name, |c| c == '-' || c == '_') {
         faults.push(format!(
@@ -113,10 +126,10 @@ fn type_support(support: &TypeSupport, faults: &mut Vec<String>) {
             ));
         }
     }
-    body(support, faults);
+    body(support, schemas, faults);
 }
 
-fn body(support: &TypeSupport, faults: &mut Vec<String>) {
+fn body(support: &TypeSupport, schemas: &SchemaBounds, faults: &mut Vec<String>) {
     let name = &support.object_type;
     let example = serde_json::from_str::<Value>(&support.example);
     // The standard bodies come with examples.
@@ -131,20 +144,30 @@ fn body(support: &TypeSupport, faults: &mut Vec<String>) {
             ));
         }
         BodyFormat::Standard(_) => {}
-        BodyFormat::JsonSchema(body) => match (jsonschema::draft202012::new(body), example) {
-            (Err(error), _) => faults.push(format!(
-                "the body schema of `{name}` is not a JSON Schema (draft 2020-12): {error}"
-            )),
-            (Ok(validator), Ok(example)) => {
-                if let Err(error) = validator.validate(&example) {
+        BodyFormat::JsonSchema(body) => match (Schema::read(body, schemas), example) {
+            (Err(fault), _) => {
+                faults.push(refused(&format!("the body schema of `{name}`"), &fault));
+            }
+            (Ok(schema), Ok(example)) => match schema.judge(&example, 1) {
+                Verdict::Valid => {}
+                Verdict::Invalid(violations) => {
+                    let text = violations.first().map_or("", |violation| &violation.text);
                     faults.push(format!(
-                        "the example of `{name}` is not valid against its own schema: {error}"
+                        "the example of `{name}` is not valid against its own schema: {text}"
                     ));
                 }
-            }
+                Verdict::TooCostly { max_steps } => faults.push(format!(
+                    "the schema of `{name}` takes more than {max_steps} steps to evaluate its own \
+                     example (see `runtime.schemas.max_steps`)"
+                )),
+            },
             (Ok(_), Err(_)) => {}
         },
     }
+}
+
+fn refused(what: &str, fault: &SchemaFault) -> String {
+    format!("{what} is not a JSON Schema (draft 2020-12) that the host evaluates, {fault}")
 }
 
 fn bucket(bucket: &Bucket, settings: Option<&HashSet<String>>, faults: &mut Vec<String>) {
@@ -248,18 +271,6 @@ fn properties(schema: &Value) -> Option<HashSet<String>> {
         .map(|properties| properties.keys().cloned().collect())
 }
 
-fn schema(schema: &Value, what: &str, faults: &mut Vec<String>) -> bool {
-    match jsonschema::draft202012::new(schema) {
-        Ok(_) => true,
-        Err(error) => {
-            faults.push(format!(
-                "{what} is not a JSON Schema (draft 2020-12): {error}"
-            ));
-            false
-        }
-    }
-}
-
 fn repeated<'a>(what: &str, names: impl Iterator<Item = &'a str>, faults: &mut Vec<String>) {
     let mut seen = HashSet::new();
     for name in names {
@@ -287,14 +298,17 @@ fn is_pointer(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use egression_core::time::Wall;
     use serde_json::json;
 
-    use super::*;
+    use super::{
+        Action, BodyFormat, Bucket, BucketKind, Description, DescriptionBounds, HostNeed,
+        SchemaBounds, TypeSupport, faults,
+    };
     use crate::runtime::registry::connector_description::{AuthScheme, ReferencePointer};
 
-    fn good() -> Description {
+    pub(in crate::runtime::registry) fn good() -> Description {
         Description {
             name: "a-shop".to_owned(),
             version: "1.0.0".to_owned(),
@@ -344,17 +358,25 @@ mod tests {
         }
     }
 
+    fn check(description: &Description) -> Vec<String> {
+        faults(
+            description,
+            &DescriptionBounds::default(),
+            &SchemaBounds::default(),
+        )
+    }
+
     #[track_caller]
     fn refused(spoil: impl FnOnce(&mut Description), word: &str) {
         let mut description = good();
         spoil(&mut description);
-        let found = faults(&description);
+        let found = check(&description);
         assert!(found.len() == 1 && found[0].contains(word), "{found:?}");
     }
 
     #[test]
     fn description_without_faults_passes() {
-        assert_eq!(faults(&good()), Vec::<String>::new());
+        assert_eq!(check(&good()), Vec::<String>::new());
     }
 
     #[test]
@@ -392,6 +414,10 @@ mod tests {
         refused(
             |d| d.settings_schema = json!({ "type": "objekt" }),
             "settings schema",
+        );
+        refused(
+            |d| d.settings_schema = json!({ "anyOf": [{ "$ref": "#" }] }),
+            "at `#`: the subschema refers to itself",
         );
         refused(|d| d.buckets[0].scope = "planet".to_owned(), "planet");
         refused(|d| d.buckets[0].scope = "setting:shop".to_owned(), "`shop`");

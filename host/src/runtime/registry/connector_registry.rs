@@ -5,9 +5,9 @@
 //! and the old version lives until its last call has ended. An installation that fails changes
 //! nothing.
 //!
-//! The host loads the active versions at its start. It loads any other version when the version is
-//! activated or first called, for example by a channel that pins it. Descriptions come from the
-//! rows.
+//! The host loads the active versions after its start, while it serves. It loads any other version
+//! when the version is activated or first called, for example by a channel that pins it. Until
+//! then, descriptions come from the rows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,8 +24,9 @@ use super::installed_versions::InstalledVersion;
 use super::installed_versions::{Code, Entry, InstalledVersions};
 use crate::runtime::Runtime;
 use crate::runtime::loaded_connector::Connector;
+use crate::schemas::{SchemaBounds, Workers};
+use crate::store::Store;
 use crate::store::connectors::ConnectorRow;
-use crate::store::{Store, StoreError};
 
 /// The result of an installation.
 #[derive(Clone, Debug)]
@@ -47,8 +48,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Loads the active versions. A version that cannot be loaded is listed with its problem and
-    /// does not stop the others. Fails if the store cannot be read or holds an invalid row.
+    /// Lists the installed versions, without running any of them. A version whose row cannot be
+    /// read is left out, and the log says so. Fails if the store cannot be read.
     pub async fn open(
         runtime: Arc<Runtime>,
         store: Store,
@@ -57,21 +58,20 @@ impl Registry {
         let files = ComponentFiles::new(data_dir);
         let mut versions = InstalledVersions::default();
         for row in store.connectors().await? {
-            let code = if row.active {
-                load(&runtime, &files, &row).await
-            } else {
-                Code::NotLoaded
-            };
-            let description = match &code {
-                Code::Loaded(connector) => Arc::clone(connector.description()),
-                Code::NotLoaded | Code::Failed(_) => serde_json::from_str(&row.description)
-                    .map(Arc::new)
-                    .map_err(|error| StoreError::Corrupt(error.to_string()))?,
+            let description = match serde_json::from_str(&row.description) {
+                Ok(description) => Arc::new(description),
+                Err(error) => {
+                    tracing::error!(
+                        connector = %row.name, version = %row.version, %error,
+                        "the description of an installed connector cannot be read"
+                    );
+                    continue;
+                }
             };
             versions.insert(Entry {
                 row,
                 description,
-                code,
+                code: Code::NotLoaded,
             })?;
         }
         Ok(Self {
@@ -81,6 +81,26 @@ impl Registry {
             versions: ArcSwap::from_pointee(versions),
             changing: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Loads the active versions, so that their first calls need not wait. A version that cannot be
+    /// loaded is listed with its problem and does not stop the others.
+    pub async fn load_active(&self) {
+        let rows = self.versions.load().active();
+        for (name, version) in rows {
+            let _change = self.changing.lock().await;
+            // The failure is logged, and kept with the version.
+            let _ = self.load_now(&name, &version).await;
+        }
+    }
+
+    /// The threads on which schemas are evaluated.
+    pub fn schema_workers(&self) -> Arc<Workers> {
+        Arc::clone(&self.runtime.schema_workers)
+    }
+
+    pub fn schema_bounds(&self) -> &SchemaBounds {
+        &self.runtime.settings.schemas
     }
 
     /// Checks, stores and adds a version. With `activate`, new calls get it. To install the same
@@ -160,6 +180,9 @@ impl Registry {
             return Ok(Arc::clone(connector));
         }
         entry.code = load(&self.runtime, &self.files, &entry.row).await;
+        if let Code::Loaded(connector) = &entry.code {
+            entry.description = Arc::clone(connector.description());
+        }
         let loaded = match &entry.code {
             Code::Loaded(connector) => Ok(Arc::clone(connector)),
             Code::Failed(problem) => Err(problem.clone()),

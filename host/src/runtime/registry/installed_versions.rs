@@ -99,6 +99,15 @@ impl InstalledVersions {
             .map(|(_, entry)| entry)
     }
 
+    /// The names and versions that new calls get.
+    pub fn active(&self) -> Vec<(String, String)> {
+        let active = self.families.iter().filter_map(|(name, family)| {
+            let version = family.active.as_ref()?;
+            Some((name.clone(), version.to_string()))
+        });
+        active.collect()
+    }
+
     /// All versions, by name, newest first.
     #[cfg(test)]
     pub fn list(&self) -> Vec<InstalledVersion> {

@@ -10,6 +10,7 @@ pub mod connector_description;
 mod connector_registry;
 mod connector_version;
 mod description_diff;
+mod excess;
 mod install_error;
 mod installed_versions;
 

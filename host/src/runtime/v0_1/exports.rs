@@ -83,9 +83,14 @@ impl Guest {
     pub async fn describe(
         &self,
         store: &mut Store<GuestState>,
+        max_bytes: usize,
     ) -> wasmtime::Result<Result<Description, Vec<String>>> {
         let described = self.connector.call_describe(&mut *store).await?;
-        Ok(manifest::description(described, self.optional.clone()))
+        Ok(manifest::description(
+            described,
+            self.optional.clone(),
+            max_bytes,
+        ))
     }
 
     pub async fn authenticate(

@@ -16,7 +16,14 @@ use crate::runtime::registry::connector_description::{
 pub(super) fn description(
     given: wit::Description,
     optional_exports: Vec<String>,
+    max_bytes: usize,
 ) -> Result<Description, Vec<String>> {
+    let bytes = bytes(&given);
+    if bytes > max_bytes {
+        return Err(vec![format!(
+            "it has {bytes} bytes; the limit is {max_bytes} (see `runtime.description.max_bytes`)"
+        )]);
+    }
     let mut faults: Vec<String> = given
         .features
         .iter()
@@ -54,6 +61,18 @@ pub(super) fn description(
         reusable: given.reusable,
         optional_exports,
     })
+}
+
+/// The bytes of its long texts, before any of them is parsed.
+fn bytes(given: &wit::Description) -> usize {
+    let of_type = |support: &wit::TypeSupport| {
+        let body = match &support.body {
+            wit::BodyFormat::Standard(text) | wit::BodyFormat::JsonSchema(text) => text.len(),
+        };
+        body + support.example.len() + support.object_type.len()
+    };
+    let types: usize = given.object_types.iter().map(of_type).sum();
+    types + given.settings_schema.len() + given.title.len() + given.version.len()
 }
 
 fn json(text: &str, what: &str, faults: &mut Vec<String>) -> Value {
