@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
+use egression_tests::binary;
 use egression_tests::follow::{self, upsert};
 use egression_tests::hostile::{self, HostileChannel};
 use egression_tests::rest::{Answer, Rest};
@@ -202,5 +203,28 @@ async fn objects(rest: &Rest) -> Result<()> {
         BTreeSet::from(["ok", "trap"])
     );
     refused(rest, "/v1/objects?type=product").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn connectors_are_listed_in_pages() -> Result<()> {
+    let host = hostile::start("", &[]).await?;
+    for connector in ["sandbox", "schema-slots"] {
+        host.install_connector(&binary::connector(connector)?)
+            .await?;
+    }
+    let rest = host.rest()?;
+    let (items, count) = pages(&rest, "/v1/connectors?limit=1").await?;
+    let names: Vec<_> = items.iter().filter_map(|i| i["name"].as_str()).collect();
+    assert_eq!(
+        (names, count),
+        (vec!["hostile", "sandbox", "schema-slots"], 3)
+    );
+    let (items, count) = pages(&rest, "/v1/connectors").await?;
+    assert_eq!((items.len(), count), (3, 1));
+    for wrong in ["limit=0", "cursor=x", "order=name"] {
+        let path = format!("/v1/connectors?{wrong}");
+        assert_eq!(rest.get_status(&path).await, Some(400), "{wrong}");
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, Uri, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::api::http::cursor::List;
 use crate::api::http::custom_verb::Segments;
 use crate::api::http::detached::detached;
 use crate::api::http::page::{self, Page};
@@ -17,6 +18,9 @@ use crate::api::middleware::auth::Caller;
 use crate::api::state::ApiState;
 use crate::runtime::{Description, InstallError};
 use crate::store::connectors::ConnectorRow;
+
+/// A page of connectors ends when their descriptions have more bytes.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// An installed connector with its versions.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -136,21 +140,42 @@ pub async fn install_connector(
 
 /// List the installed connectors
 ///
-/// A key that is bound to a subscription sees the connectors of its channels.
+/// By name. A page ends early when its descriptions are long. A key that is bound to a subscription
+/// sees the connectors of its channels.
 #[utoipa::path(
     get, path = "/v1/connectors", tag = "configure", operation_id = "listConnectors",
-    responses((status = 200, description = "All of them, by name.", body = Page<ConnectorView>)),
+    params(
+        ("limit" = Option<u32>, Query, description = "The most connectors of a page."),
+        ("cursor" = Option<String>, Query, description = "The cursor from the previous page."),
+    ),
+    responses((status = 200, description = "A page, by name.", body = Page<ConnectorView>,
+        headers(("Link" = String, description = "rel=next")))),
 )]
 pub async fn list_connectors(
     State(state): State<ApiState>,
     caller: Caller,
-    query: Query,
+    mut query: Query,
     uri: Uri,
 ) -> Result<Response, ApiError> {
+    let limit = query.limit()? as usize;
+    let after = query.named_cursor(List::Connectors)?;
     query.finish()?;
-    let mut connectors = all(&state).await?;
-    connectors.retain(|connector| sees(&state, &caller, &connector.name));
-    Ok(page::answer(&uri, connectors, None))
+    let mut names = state.store.connector_names().await?;
+    names.retain(|name| after.as_ref().is_none_or(|after| name > after));
+    names.retain(|name| sees(&state, &caller, name));
+    let (mut page, mut bytes, mut next) = (Vec::<ConnectorView>::new(), 0, None);
+    for name in names {
+        if let Some(last) = page.last()
+            && (page.len() == limit || bytes > PAGE_BYTES)
+        {
+            next = Some(List::Connectors.named_cursor(&last.name));
+            break;
+        }
+        let rows = state.store.connector_versions(&name).await?;
+        bytes += rows.iter().map(|row| row.description.len()).sum::<usize>();
+        page.push(view(&name, rows)?);
+    }
+    Ok(page::answer(&uri, page, next))
 }
 
 /// Get a connector with its versions
@@ -286,35 +311,21 @@ fn sees(state: &ApiState, caller: &Caller, connector: &str) -> bool {
 }
 
 async fn one(state: &ApiState, name: &str) -> Result<ConnectorView, ApiError> {
-    all(state)
-        .await?
-        .into_iter()
-        .find(|connector| connector.name == name)
-        .ok_or_else(|| ApiError::not_found("connector", name))
+    let rows = state.store.connector_versions(name).await?;
+    if rows.is_empty() {
+        return Err(ApiError::not_found("connector", name));
+    }
+    view(name, rows)
 }
 
-async fn all(state: &ApiState) -> Result<Vec<ConnectorView>, ApiError> {
-    let mut connectors: Vec<ConnectorView> = Vec::new();
-    for row in state.store.connectors().await? {
-        let version = version(row)?;
-        let active = version.active.then(|| version.version.clone());
-        match connectors
-            .last_mut()
-            .filter(|connector| connector.name == version.name)
-        {
-            Some(connector) => {
-                connector.active = active.or(connector.active.take());
-                connector.versions.push(version);
-            }
-            None => connectors.push(ConnectorView {
-                name: version.name.clone(),
-                active,
-                versions: vec![version],
-                differences: Vec::new(),
-            }),
-        }
-    }
-    Ok(connectors)
+fn view(name: &str, rows: Vec<ConnectorRow>) -> Result<ConnectorView, ApiError> {
+    let active = rows.iter().find(|row| row.active);
+    Ok(ConnectorView {
+        name: name.to_owned(),
+        active: active.map(|row| row.version.clone()),
+        versions: rows.into_iter().map(version).collect::<Result<_, _>>()?,
+        differences: Vec::new(),
+    })
 }
 
 fn version(row: ConnectorRow) -> Result<ConnectorVersion, ApiError> {

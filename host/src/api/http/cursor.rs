@@ -12,6 +12,7 @@ pub enum List {
     Jobs,
     Objects,
     Events,
+    Connectors,
 }
 
 impl List {
@@ -21,6 +22,7 @@ impl List {
             Self::Jobs => 'j',
             Self::Objects => 'o',
             Self::Events => 'e',
+            Self::Connectors => 'c',
         }
     }
 
@@ -36,19 +38,35 @@ impl List {
 
     /// The position of a cursor. Errors: [`ApiError::Invalid`] if it is not a cursor of this list.
     pub fn position(self, cursor: &str) -> Result<i64, ApiError> {
+        self.name(cursor)
+            .ok()
+            .and_then(|position| position.parse().ok())
+            .ok_or_else(foreign)
+    }
+
+    /// The cursor of a list in the order of names.
+    pub fn named_cursor(self, name: &str) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{}{name}", self.letter()))
+    }
+
+    /// The name in a cursor of such a list. Errors: [`ApiError::Invalid`] if it is not a cursor of
+    /// this list.
+    pub fn name(self, cursor: &str) -> Result<String, ApiError> {
         URL_SAFE_NO_PAD
             .decode(cursor)
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok())
-            .and_then(|text| text.strip_prefix(self.letter())?.parse().ok())
-            .ok_or_else(|| {
-                ApiError::parameter(
-                    "cursor",
-                    "invalid_value",
-                    "expected a cursor from `next` of the same list",
-                )
-            })
+            .and_then(|text| Some(text.strip_prefix(self.letter())?.to_owned()))
+            .ok_or_else(foreign)
     }
+}
+
+fn foreign() -> ApiError {
+    ApiError::parameter(
+        "cursor",
+        "invalid_value",
+        "expected a cursor from `next` of the same list",
+    )
 }
 
 #[cfg(test)]

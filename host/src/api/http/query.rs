@@ -136,6 +136,12 @@ impl Query {
         cursor.map(|text| list.position(&text)).transpose()
     }
 
+    /// `cursor` of a list in the order of names: the last name of the page before.
+    pub fn named_cursor(&mut self, list: List) -> Result<Option<String>, ApiError> {
+        let cursor = self.take("cursor")?;
+        cursor.map(|text| list.name(&text)).transpose()
+    }
+
     /// All `PREFIX.name=value` pairs.
     pub fn pairs(&mut self, prefix: &str) -> Context {
         let strip = |name: &str| {

@@ -62,6 +62,37 @@ impl Store {
         self.all(select, connector).await
     }
 
+    /// The names of the connectors, in order.
+    pub async fn connector_names(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|conn| {
+            Box::pin(async move {
+                let names = sqlx::query_scalar("SELECT DISTINCT name FROM connector ORDER BY name")
+                    .fetch_all(conn)
+                    .await?;
+                Ok(names)
+            })
+        })
+        .await
+    }
+
+    /// The versions of one connector, by time of installation.
+    pub async fn connector_versions(&self, name: &str) -> Result<Vec<ConnectorRow>, StoreError> {
+        let name = name.to_owned();
+        self.read(|conn| {
+            Box::pin(async move {
+                let rows = sqlx::query(
+                    "SELECT name, version, digest, description, size_bytes, active, installed_at \
+                     FROM connector WHERE name = $1 ORDER BY installed_at, version",
+                )
+                .bind(name)
+                .fetch_all(conn)
+                .await?;
+                rows.iter().map(connector).collect()
+            })
+        })
+        .await
+    }
+
     /// Makes an installed version the active one and drops the connector's sessions; false if it is
     /// not installed.
     pub async fn activate_connector(&self, name: &str, version: &str) -> Result<bool, StoreError> {
