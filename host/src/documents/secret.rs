@@ -17,8 +17,12 @@ use utoipa::ToSchema;
 
 /// The largest file with a secret, in bytes. A larger file is a wrong path.
 pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
+/// The shortest secret in bytes. The host cannot mask a shorter one in responses: it would match in
+/// unrelated text.
+pub const MIN_SECRET_BYTES: usize = 8;
 
-/// A reference to a secret in a document.
+/// A reference to a secret in a document. A secret has at least 8 bytes and no control characters,
+/// except for the line ends of a key in PEM.
 #[derive(Clone, Debug, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SecretRef {
@@ -55,8 +59,42 @@ pub enum SecretReadError {
     TooLarge(PathBuf),
     #[error("`{}` is not a regular file", .0.display())]
     NotAFile(PathBuf),
+    #[error(transparent)]
+    Unfit(#[from] UnfitSecret),
+}
+
+/// Why a text cannot be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitSecret {
     #[error("the secret is empty")]
     Empty,
+    #[error(
+        "a secret has at least {MIN_SECRET_BYTES} bytes, not {0}; a value that is not secret, such \
+         as a user name, belongs in `settings`"
+    )]
+    TooShort(usize),
+    #[error("the secret has a control character (U+{code:04X}) at byte {at}; remove it")]
+    Control { code: u32, at: usize },
+}
+
+/// Refuses a text that is too short or has control characters. Only a key in PEM has line ends
+/// (RFC 7468).
+pub fn check_fit(secret: &str) -> Result<(), UnfitSecret> {
+    if secret.is_empty() {
+        return Err(UnfitSecret::Empty);
+    }
+    let is_pem = secret.starts_with("-----BEGIN ");
+    let control = secret
+        .char_indices()
+        .find(|(_, char)| char.is_control() && !(is_pem && matches!(char, '\r' | '\n')));
+    if let Some((at, char)) = control {
+        let code = u32::from(char);
+        return Err(UnfitSecret::Control { code, at });
+    }
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(UnfitSecret::TooShort(secret.len()));
+    }
+    Ok(())
 }
 
 /// Implemented by hand: text in the wrong form may be the secret itself, and serde's derived
@@ -163,21 +201,16 @@ impl SecretRef {
         &self,
         variable: &(dyn Fn(&str) -> Option<String> + Sync),
     ) -> Result<Option<SecretString>, SecretReadError> {
-        let text = match self {
-            Self::Env(name) => {
-                variable(name).ok_or_else(|| SecretReadError::NotSet(name.clone()))?
-            }
-            Self::File(path) => read_file(path)?,
-            Self::Value(value) if value.expose_secret().is_empty() => {
-                return Err(SecretReadError::Empty);
-            }
-            Self::Value(value) => return Ok(Some(value.clone())),
+        let secret = match self {
+            Self::Env(name) => variable(name)
+                .ok_or_else(|| SecretReadError::NotSet(name.clone()))?
+                .into(),
+            Self::File(path) => read_file(path)?.into(),
+            Self::Value(value) => value.clone(),
             Self::Stored(Kept) => return Ok(None),
         };
-        if text.is_empty() {
-            return Err(SecretReadError::Empty);
-        }
-        Ok(Some(SecretString::from(text)))
+        check_fit(secret.expose_secret())?;
+        Ok(Some(secret))
     }
 
     /// The reference as it is stored: the marker replaces a value.
@@ -296,19 +329,54 @@ mod tests {
     }
 
     #[test]
+    fn secret_is_refused_if_it_is_short_or_has_control_characters() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let control = |at| UnfitSecret::Control { code: 10, at };
+        for (text, expected) in [
+            ("hush-hu", Err(UnfitSecret::TooShort(7))),
+            ("hush-hus", Ok(())),
+            ("hush\nhush", Err(control(4))),
+            ("hush-hush\n", Err(control(9))),
+            (
+                "hush-hush\u{85}",
+                Err(UnfitSecret::Control { code: 0x85, at: 9 }),
+            ),
+            ("-----BEGIN PRIVATE KEY-----\r\nMII\n", Ok(())),
+            (
+                "-----BEGIN PRIVATE KEY-----\0",
+                Err(UnfitSecret::Control { code: 0, at: 27 }),
+            ),
+        ] {
+            // One line end of a file is not part of the secret.
+            std::fs::write(&path, format!("{text}\n")).unwrap();
+            for reference in [
+                SecretRef::Value(text.into()),
+                SecretRef::Env("TOKEN".to_owned()),
+                SecretRef::File(path.clone()),
+            ] {
+                let read = reference.read(&|_| Some(text.to_owned()));
+                let read = read.map(drop).map_err(|error| error.to_string());
+                let expected = expected.clone().map_err(|error| error.to_string());
+                assert_eq!(read, expected, "{text:?} {reference:?}");
+            }
+        }
+    }
+
+    #[test]
     fn reference_is_read_from_file_or_environment() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
-        std::fs::write(&path, "hush\r\n").unwrap();
+        std::fs::write(&path, "hush-hush\r\n").unwrap();
         let secret = SecretRef::File(path.clone())
             .read(&no_variables)
             .unwrap()
             .unwrap();
-        assert_eq!(secret.expose_secret(), "hush");
+        assert_eq!(secret.expose_secret(), "hush-hush");
         std::fs::write(&path, "\n").unwrap();
         assert!(matches!(
             SecretRef::File(path).read(&no_variables),
-            Err(SecretReadError::Empty)
+            Err(SecretReadError::Unfit(UnfitSecret::Empty))
         ));
         let device = SecretRef::File("/dev/zero".into());
         let error = device.read(&no_variables).unwrap_err();
@@ -316,10 +384,10 @@ mod tests {
         let error = SecretRef::Env("T".into()).read(&no_variables).unwrap_err();
         assert!(matches!(error, SecretReadError::NotSet(name) if name == "T"));
         let set = SecretRef::Env("T".into())
-            .read(&|name| Some(format!("{name}-value")))
+            .read(&|name| Some(format!("{name}-value-1")))
             .unwrap()
             .unwrap();
-        assert_eq!(set.expose_secret(), "T-value");
+        assert_eq!(set.expose_secret(), "T-value-1");
         assert!(
             SecretRef::Stored(Kept)
                 .read(&no_variables)

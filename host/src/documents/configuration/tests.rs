@@ -131,17 +131,17 @@ async fn secret_value_goes_to_the_vault_and_leaves_a_marker() {
     let mut changed = world.configuration.changed();
     changed.mark_unchanged();
     let put = world
-        .connect("https://shop.example/api", value("hush"))
+        .connect("https://shop.example/api", value("hush-hush"))
         .await;
     assert!(
         put.created
-            && !put.stored.json.contains("hush")
+            && !put.stored.json.contains("hush-hush")
             && put.stored.json.contains(r#"{"stored":true}"#),
         "{}",
         put.stored.json
     );
     let token = world.token(connection_owner(1)).await;
-    assert_eq!(token, entered("hush", "https://shop.example"));
+    assert_eq!(token, entered("hush-hush", "https://shop.example"));
     assert!(changed.has_changed().unwrap());
     let catalogue = world.configuration.catalogue();
     let connection = catalogue.connection("acme", "shop").unwrap();
@@ -160,7 +160,9 @@ async fn secret_value_goes_to_the_vault_and_leaves_a_marker() {
 #[tokio::test]
 async fn credential_must_be_entered_again_for_another_host() {
     let world = World::with_channel().await;
-    world.connect("https://shop.example/a", value("hush")).await;
+    world
+        .connect("https://shop.example/a", value("hush-hush"))
+        .await;
     world.connect("https://shop.example/b", stored()).await;
     assert_eq!(world.state(), ConnectionState::Active);
     world.connect("https://evil.example/b", stored()).await;
@@ -170,16 +172,20 @@ async fn credential_must_be_entered_again_for_another_host() {
     assert_eq!(world.state(), parked());
     let bound = world.token(connection_owner(1)).await.unwrap().1;
     assert_eq!(bound, ["https://shop.example"]);
-    world.connect("https://evil.example/c", value("new")).await;
+    world
+        .connect("https://evil.example/c", value("new-secret"))
+        .await;
     assert_eq!(world.state(), ConnectionState::Active);
     let token = world.token(connection_owner(1)).await;
-    assert_eq!(token, entered("new", "https://evil.example"));
+    assert_eq!(token, entered("new-secret", "https://evil.example"));
 }
 
 #[tokio::test]
 async fn connection_is_active_again_at_its_old_host() {
     let world = World::with_channel().await;
-    world.connect("https://shop.example", value("hush")).await;
+    world
+        .connect("https://shop.example", value("hush-hush"))
+        .await;
     world.connect("https://other.example", stored()).await;
     world.connect("https://shop.example", stored()).await;
     assert_eq!(world.state(), ConnectionState::Active);
@@ -188,14 +194,18 @@ async fn connection_is_active_again_at_its_old_host() {
 #[tokio::test]
 async fn pause_by_a_person_survives_a_change() {
     let world = World::with_channel().await;
-    let put = world.connect("https://shop.example", value("hush")).await;
+    let put = world
+        .connect("https://shop.example", value("hush-hush"))
+        .await;
     let pause = ConnectionState::Paused {
         reason: Some("sale".to_owned()),
     };
     let id = ConnectionId(put.stored.id);
     let pausing = world.configuration.set_connection_state(id, &pause);
     pausing.await.unwrap();
-    world.connect("https://other.example", value("new")).await;
+    world
+        .connect("https://other.example", value("new-secret"))
+        .await;
     assert_eq!(world.state(), pause);
 }
 
@@ -226,16 +236,16 @@ async fn source_at_another_host_is_refused_without_its_credential() {
             "token": token}});
         world.put(Document::Source(read(document))).await
     };
-    put("pim.example", value("hush")).await.unwrap();
+    put("pim.example", value("hush-hush")).await.unwrap();
     put("pim.example", stored()).await.unwrap();
     let result = put("evil.example", stored()).await;
     assert_eq!(
         refused(result),
         ("/auth/token".to_owned(), "secret.other_hosts")
     );
-    put("other.example", value("new")).await.unwrap();
+    put("other.example", value("new-secret")).await.unwrap();
     let token = world.token(Owner::Source(SourceId(1))).await;
-    assert_eq!(token, entered("new", "https://other.example"));
+    assert_eq!(token, entered("new-secret", "https://other.example"));
 }
 
 #[tokio::test]
@@ -260,7 +270,9 @@ async fn stale_version_changes_nothing() {
 #[tokio::test]
 async fn secrets_are_deleted_with_their_document() {
     let world = World::with_channel().await;
-    world.connect("https://shop.example", value("hush")).await;
+    world
+        .connect("https://shop.example", value("hush-hush"))
+        .await;
     let name = connection_name("shop");
     let deletion = world.configuration.delete(&name, ManagedBy::Api, None);
     deletion.await.unwrap();
@@ -351,10 +363,10 @@ async fn secret_version_changes_only_with_its_value() {
     let world = World::with_channel().await;
     let host = "https://shop.example";
     let version = async |token: Value| world.connect(host, token).await.stored.version;
-    let first = version(value("one")).await;
-    assert_eq!(version(value("one")).await, first);
+    let first = version(value("first-secret")).await;
+    assert_eq!(version(value("first-secret")).await, first);
     assert_eq!(version(stored()).await, first);
-    let second = version(value("two")).await;
+    let second = version(value("second-secret")).await;
     assert_eq!(second, first + 1);
     let stored = world.store.document(&connection_name("shop")).await;
     let stored = stored.unwrap().unwrap();

@@ -2,6 +2,7 @@
 
 pub(super) mod encoding;
 pub(super) mod placeholders;
+mod reading;
 pub(super) mod redact;
 pub(super) mod sign;
 pub(super) mod substitute;

@@ -101,6 +101,20 @@ fn occurs_in_bytes(bytes: &[u8]) -> bool {
     bytes.windows(OPEN.len()).any(|w| w == OPEN.as_bytes())
 }
 
+/// Whether a text consists of placeholders and white space only.
+pub fn is_bare(text: &str) -> bool {
+    let mut rest = text;
+    let mut found = false;
+    while let Some((before, _, behind)) = next_placeholder(rest) {
+        if !before.trim().is_empty() {
+            return false;
+        }
+        found = true;
+        rest = behind;
+    }
+    found && rest.trim().is_empty()
+}
+
 /// A text with `***` in place of its placeholders, for people.
 pub fn hidden(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

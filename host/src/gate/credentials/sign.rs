@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use md5::{Digest as _, Md5};
 
-use super::placeholders::CredentialError;
+use super::placeholders::{self, CredentialError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -69,6 +69,13 @@ pub fn sign(request: &SignRequest, key: &str, data: &str) -> Result<String, Cred
         Algorithm::HmacSha512 => hmac(hmac::HMAC_SHA512),
         Algorithm::Md5 | Algorithm::Sha256 if !key.is_empty() => {
             return Err(invalid("a digest takes no key"));
+        }
+        // Anybody who sees the plain digest of a secret can test guesses, or look it up.
+        Algorithm::Md5 | Algorithm::Sha256 if placeholders::is_bare(&request.data) => {
+            return Err(invalid(
+                "a digest of a secret alone reveals too much: `data` needs text next to the \
+                 placeholder",
+            ));
         }
         Algorithm::Md5 => Md5::digest(data).to_vec(),
         Algorithm::Sha256 => digest::digest(&digest::SHA256, data).as_ref().to_vec(),

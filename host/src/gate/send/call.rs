@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::context::{CallContext, GateContext};
 use super::history::UnsentRecord;
 use super::send;
-use crate::documents::secret::MAX_SECRET_BYTES;
+use crate::documents::secret::{MAX_SECRET_BYTES, check_fit};
 use crate::gate::credentials::placeholders::{self, CredentialError, Placeholders};
 use crate::gate::credentials::sign::{self, SignRequest};
 use crate::gate::credentials::substitute::ResolvedSecrets;
@@ -176,6 +176,8 @@ impl CallGate {
                 "a secret has at most {MAX_SECRET_BYTES} bytes, not {bytes}"
             )));
         }
+        check_fit(value.expose_secret())
+            .map_err(|error| CredentialError::Invalid(error.to_string()))?;
         self.context.count_deposit()?;
         let hosts = destination.grants.iter().map(ToString::to_string).collect();
         self.context.redact_sent([&value]);

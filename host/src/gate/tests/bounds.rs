@@ -265,7 +265,9 @@ async fn names_of_attached_secrets_are_reserved_for_the_host() {
         for call in [&bearer, &none] {
             refused_for(&call.placeholder(name).await, "the host attaches it");
             refused_for(
-                &call.deposit(name, SecretString::from("mine"), None).await,
+                &call
+                    .deposit(name, SecretString::from("mine-mine"), None)
+                    .await,
                 "the host attaches it",
             );
             let algorithm = Algorithm::HmacSha256;
@@ -292,7 +294,7 @@ async fn names_of_attached_secrets_are_reserved_for_the_host() {
             );
         }
         theirs
-            .deposit(name, SecretString::from("renewed"), None)
+            .deposit(name, SecretString::from("renewed-one"), None)
             .await
             .unwrap();
     }

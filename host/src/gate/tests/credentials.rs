@@ -175,7 +175,7 @@ async fn deposited_secret_goes_to_all_granted_hosts() {
     );
     call.deposit(
         "session",
-        SecretString::from("stale"),
+        SecretString::from("stale-stale"),
         Some(house.clock.wall()),
     )
     .await
@@ -303,7 +303,7 @@ async fn renewed_secret_keeps_the_hosts_of_the_entered_one() {
     let call = house
         .call(with_auth(destination(&["https://*.shop.example"]), auth))
         .await;
-    call.deposit("refresh_token", SecretString::from("rotated"), None)
+    call.deposit("refresh_token", SecretString::from("rotated-one"), None)
         .await
         .unwrap();
     call.deposit("session", SecretString::from("handed-out"), None)
@@ -349,6 +349,6 @@ async fn renewed_secret_keeps_the_hosts_of_the_entered_one() {
             .unwrap()
             .value
             .expose_secret(),
-        "rotated"
+        "rotated-one"
     );
 }

@@ -61,6 +61,28 @@ fn digests() {
     assert!(sign(&request, "k", "d").is_err());
 }
 
+#[test]
+fn digest_of_a_secret_alone_is_refused() {
+    let digest = |data: &str| {
+        let request = SignRequest {
+            algorithm: Algorithm::Sha256,
+            key: String::new(),
+            data: data.to_owned(),
+            encoding: Encoding::Hex,
+            attrs: Vec::new(),
+        };
+        sign(&request, "", "what the placeholders stand for")
+    };
+    let secret = "{{egression:key:00}}";
+    for bare in [secret.to_owned(), format!(" {secret}\n{secret}")] {
+        let error = digest(&bare).unwrap_err().to_string();
+        assert!(error.contains("a digest of a secret alone"), "{error}");
+    }
+    for mixed in [format!("{secret}&amount=10"), "no secret".to_owned()] {
+        digest(&mixed).unwrap();
+    }
+}
+
 const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc1\
     9yb290Ijp0cnVlfQ";
 
