@@ -1,6 +1,7 @@
 //! Connections and credentials.
 
 use super::Issue;
+use super::addresses::allow_addresses;
 use super::hosts::allow_hosts;
 use super::limits::limits;
 use super::name::name;
@@ -30,6 +31,7 @@ pub fn connection(document: &ConnectionDocument) -> Vec<Issue> {
     }
     issues.extend(limits(&document.limits, false));
     issues.extend(allow_hosts(&document.allow_hosts));
+    issues.extend(allow_addresses(&document.allow_addresses));
     issues
 }
 

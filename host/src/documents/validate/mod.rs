@@ -5,8 +5,9 @@
 //!
 //! One file per kind of document (`channel`, `connection`, `source`, `subscription`), one for a
 //! whole file of documents (`document_set`), and one per part that several kinds share: `limits`
-//! refuses limits that make no sense, `retry`, `name`, `urls`, `hosts`.
+//! refuses limits that make no sense, `retry`, `name`, `urls`, `hosts`, `addresses`.
 
+mod addresses;
 mod channel;
 mod connection;
 mod document_set;

@@ -1,5 +1,6 @@
 //! Sources.
 
+use super::addresses::allow_addresses;
 use super::limits::limits;
 use super::name::name;
 use super::urls::{template, url};
@@ -36,6 +37,7 @@ pub fn source(document: &SourceDocument) -> Vec<Issue> {
 
 fn http(document: &SourceDocument) -> Vec<Issue> {
     let mut issues = limits(&document.limits, false);
+    issues.extend(allow_addresses(&document.allow_addresses));
     match &document.object_url {
         Some(text) => issues.extend(template("/object_url", text, &["{type}", "{id}"])),
         None => issues.push(Issue::new(
