@@ -2,7 +2,13 @@
 //! see and what the store keeps is wall time ([`Wall`]). A wall clock that steps back reopens no
 //! limit.
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
 use serde::{Deserialize, Serialize};
+
+/// The Unix epoch in UTC.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// A reading of a monotonic clock, in microseconds since an origin that is fixed for the life of
 /// the process.
@@ -58,17 +64,28 @@ impl Wall {
 
     /// RFC 3339 in UTC with milliseconds, as in every answer of the API.
     pub fn to_rfc3339(self) -> String {
-        jiff::Timestamp::from_millisecond(self.0)
-            .map_or_else(|_| self.0.to_string(), |t| format!("{t:.3}"))
+        EPOCH
+            .checked_add(SignedDuration::from_millis(self.0))
+            .map_or_else(|_| self.0.to_string(), |utc| format!("{utc:.3}Z"))
     }
 
-    /// Parses RFC 3339 with any offset.
+    /// Parses RFC 3339 with any offset, from year 0000 to 9999 in UTC. `jiff::Timestamp` would end
+    /// a day earlier, to leave room for any offset.
     ///
     /// # Errors
-    /// When the text is not an RFC 3339 instant.
+    /// When the text is not an RFC 3339 instant in these years.
     pub fn parse_rfc3339(text: &str) -> Result<Self, jiff::Error> {
-        text.parse::<jiff::Timestamp>()
-            .map(|t| Self(t.as_millisecond()))
+        let wrong = || jiff::Error::from_args(format_args!("not a time with an offset"));
+        let pieces = Pieces::parse(text)?;
+        let offset = pieces.to_numeric_offset().ok_or_else(wrong)?;
+        let local = pieces.date().to_datetime(pieces.time().ok_or_else(wrong)?);
+        let utc = local.checked_sub(SignedDuration::from_secs(offset.seconds().into()))?;
+        if pieces.time_zone_annotation().is_some() || utc.year() < 0 {
+            return Err(wrong());
+        }
+        i64::try_from(utc.duration_since(EPOCH).as_nanos().div_euclid(1_000_000))
+            .map(Self)
+            .map_err(|_| wrong())
     }
 }
 
@@ -110,5 +127,40 @@ const fn signed(us: u64) -> i64 {
         i64::MAX
     } else {
         us as i64
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_covers_the_years_of_rfc3339() {
+        for (text, shown) in [
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
+            ("1969-12-31T23:59:59.9995Z", "1969-12-31T23:59:59.999Z"),
+            ("1970-01-01T01:00:00+01:00", "1970-01-01T00:00:00.000Z"),
+            ("2026-11-21t08:00:00.25z", "2026-11-21T08:00:00.250Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+            ("9999-12-31T23:59:59+23:00", "9999-12-31T00:59:59.000Z"),
+        ] {
+            let wall = Wall::parse_rfc3339(text).unwrap();
+            assert_eq!(wall.to_rfc3339(), shown, "{text}");
+            assert_eq!(Wall::parse_rfc3339(shown).unwrap(), wall, "{text}");
+        }
+        for text in [
+            "tomorrow",
+            "2026-11-21",
+            "2026-11-21T08:00:00",
+            "2026-11-21T08:00:00+01:00[Europe/Berlin]",
+            "9999-12-31T23:59:59-01:00",
+            "0000-01-01T00:00:00+01:00",
+            "-000001-01-01T00:00:00Z",
+            "10000-01-01T00:00:00Z",
+        ] {
+            assert!(Wall::parse_rfc3339(text).is_err(), "{text}");
+        }
     }
 }

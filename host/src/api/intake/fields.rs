@@ -138,7 +138,8 @@ impl FieldChecks {
                 pointer,
                 "invalid_value",
                 format!(
-                    "`{}` is not a time, expected RFC 3339 like 2026-11-21T08:00:00Z",
+                    "`{}` is not a time from year 0000 to 9999, expected RFC 3339 like \
+                     2026-11-21T08:00:00Z",
                     shown(text)
                 ),
             );
