@@ -14,6 +14,7 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use super::exit::Exit;
+use super::output::printable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of a response, in addition to the requested wait.
@@ -321,15 +322,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status)?;
         let Some(problem) = &self.problem else {
-            return write!(f, ": {}", self.text.trim());
+            return write!(f, ": {}", printable(self.text.trim()));
         };
-        write!(
-            f,
-            ": {}",
-            problem.detail.as_deref().unwrap_or(&problem.title)
-        )?;
+        let detail = problem.detail.as_deref().unwrap_or(&problem.title);
+        write!(f, ": {}", printable(detail))?;
         if let Some(code) = &problem.code {
-            write!(f, " ({code})")?;
+            write!(f, " ({})", printable(code))?;
         }
         for Place {
             pointer,
@@ -337,9 +335,9 @@ impl fmt::Display for Refusal {
             detail,
         } in &problem.errors
         {
-            write!(f, "\n  {pointer}: {detail}")?;
+            write!(f, "\n  {}: {}", printable(pointer), printable(detail))?;
             if !code.is_empty() {
-                write!(f, " ({code})")?;
+                write!(f, " ({})", printable(code))?;
             }
         }
         if problem.errors_omitted > 0 {

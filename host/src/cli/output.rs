@@ -1,6 +1,7 @@
 //! Standard output and standard error: tables for people, tab-separated lines for pipes, JSON for
 //! programs.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
@@ -76,14 +77,42 @@ impl Output {
     }
 }
 
-/// Prints a line on standard error.
+/// Prints lines on standard error.
 pub(super) fn print_message(text: &str) {
+    let lines: Vec<_> = text.lines().map(printable).collect();
     // A closed standard error is ignored.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
+}
+
+/// One line of text whose control characters are escaped. A destination's text could otherwise
+/// move the cursor, hide lines or reorder them.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if is_unprintable(char) {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Control characters, line separators, and marks that reorder text (Unicode TR 36, 2.1).
+fn is_unprintable(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text of a cell.
 fn cell(value: Option<&Value>) -> String {
+    printable(&raw_cell(value)).into_owned()
+}
+
+fn raw_cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
@@ -94,7 +123,7 @@ fn cell(value: Option<&Value>) -> String {
         {
             items
                 .iter()
-                .map(|item| cell(Some(item)))
+                .map(|item| raw_cell(Some(item)))
                 .collect::<Vec<_>>()
                 .join(",")
         }
@@ -118,16 +147,10 @@ fn aligned(titles: &[&str], rows: Vec<Vec<String>>) -> String {
     table.trim_fmt()
 }
 
-/// A tab or line end inside a value would break the columns.
+/// The cells contain no tab and no line end.
 fn tab_separated(titles: &[&str], rows: &[Vec<String>]) -> String {
-    let clean = |text: &str| text.replace(['\t', '\n', '\r'], " ");
-    let line = |cells: Vec<String>| cells.join("\t");
-    let header = line(titles.iter().map(|title| clean(title)).collect());
-    let rows = rows
-        .iter()
-        .map(|row| line(row.iter().map(|text| clean(text)).collect()));
-    std::iter::once(header)
-        .chain(rows)
+    std::iter::once(titles.join("\t"))
+        .chain(rows.iter().map(|row| row.join("\t")))
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -141,12 +164,12 @@ mod tests {
     #[test]
     fn line_keeps_its_columns() {
         let rows = vec![
-            vec!["a\tb".to_owned(), String::new()],
-            vec!["c\nd".to_owned(), "e".to_owned()],
+            vec![cell(Some(&json!("a\tb"))), String::new()],
+            vec![cell(Some(&json!("c\nd"))), "e".to_owned()],
         ];
         assert_eq!(
             tab_separated(&["ONE", "TWO"], &rows),
-            "ONE\tTWO\na b\t\nc d\te"
+            "ONE\tTWO\na\\tb\t\nc\\nd\te"
         );
         assert_eq!(
             aligned(&["ONE", "TWO"], vec![vec!["a".to_owned(), "b".to_owned()]])
@@ -154,6 +177,15 @@ mod tests {
                 .count(),
             2
         );
+    }
+
+    #[test]
+    fn cell_escapes_characters_that_control_a_terminal() {
+        let problem = json!("\u{1b}[2J\u{7}\u{9b}1A\u{202e}caf\u{e9}\r\n");
+        let expected = r"\u{1b}[2J\u{7}\u{9b}1A\u{202e}café\r\n";
+        assert_eq!(cell(Some(&problem)), expected);
+        assert_eq!(cell(Some(&json!([problem]))), expected);
+        assert_eq!(printable("back\\slash"), "back\\slash");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::client::ClientError;
-use super::output::print_message;
+use super::output::{print_message, printable};
 use super::views::{Channel, Execution};
 
 pub(super) enum Progress {
@@ -59,7 +59,7 @@ impl Progress {
         match self {
             Self::Bars(bars) => {
                 // A closed terminal is ignored.
-                let _ = bars.multi.println(format!("{error}; retrying"));
+                let _ = bars.multi.println(printable(&format!("{error}; retrying")));
             }
             Self::Lines(lines) => lines.print(format!("{error}; retrying")),
             Self::Silent => {}
@@ -84,18 +84,15 @@ impl Bars {
                     .entry((channel.channel.clone(), belt.belt))
                     .or_insert_with(|| {
                         let bar = multi.add(ProgressBar::new(belt.total).with_style(style()));
-                        bar.set_prefix(format!(
-                            "{} {} {}",
-                            channel.channel,
-                            belt.belt,
-                            belt.types.join(",")
-                        ));
+                        let types = belt.types.join(",");
+                        let prefix = format!("{} {} {types}", channel.channel, belt.belt);
+                        bar.set_prefix(printable(&prefix).into_owned());
                         bar
                     });
                 bar.set_length(belt.total);
                 bar.set_position(belt.finished);
                 bar.set_message(if channel.belt == Some(belt.belt) && !execution.done {
-                    waits(channel)
+                    printable(&waits(channel)).into_owned()
                 } else {
                     String::new()
                 });
