@@ -12,6 +12,7 @@ mod dev;
 mod generate;
 mod guests;
 mod kill_test;
+mod schemathesis;
 mod setup;
 mod steps;
 mod stopwatch;

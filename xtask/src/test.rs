@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::steps::{self, Step};
 use crate::workspace::{Workspace, run as run_command};
-use crate::{generate, guests, setup};
+use crate::{generate, guests, schemathesis, setup};
 
 #[derive(Debug, Args)]
 pub(crate) struct TestOptions {
@@ -51,6 +51,11 @@ const STEPS: &[Step] = &[
     Step {
         name: "nextest",
         work: nextest,
+        required: false,
+    },
+    Step {
+        name: "schemathesis",
+        work: schemathesis::run,
         required: false,
     },
     Step {

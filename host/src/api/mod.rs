@@ -44,7 +44,7 @@ use tracking::{executions, jobs, limits, objects};
 pub fn router(state: ApiState, with_operations: bool) -> Router {
     let (routes, _) = documented().split_for_parts();
     let docs: Router<ApiState> = SwaggerUi::new("/docs")
-        .url("/v1/openapi.json", openapi())
+        .url("/v1/openapi.json", openapi(&state.settings))
         .into();
     // Health and metrics stay outside the limit, so that callers cannot block them.
     let mut all = routes
@@ -62,8 +62,9 @@ pub fn operations(state: ApiState) -> Router {
 }
 
 /// The description of the API (OpenAPI 3.1).
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    openapi::finished(documented().merge(operational()).into_openapi())
+pub fn openapi(settings: &ApiSettings) -> utoipa::openapi::OpenApi {
+    let routes = documented().merge(operational()).into_openapi();
+    openapi::finished(routes, settings.page_limit)
 }
 
 fn documented() -> OpenApiRouter<ApiState> {

@@ -2,10 +2,10 @@
 //! common parameters and problems.
 
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder,
+    ContentBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder, Schema,
 };
 use utoipa::{Modify, OpenApi as _};
 
@@ -69,8 +69,13 @@ pub fn frame() -> OpenApi {
 }
 
 /// Completes the description: every operation under `/v1` gets the common problems, operations on a
-/// document get their preconditions, and every problem gets its body.
-pub fn finished(mut openapi: OpenApi) -> OpenApi {
+/// document get their preconditions, every problem gets its body, and `limit` its bounds.
+pub fn finished(mut openapi: OpenApi, page_limit: u32) -> OpenApi {
+    if let Some(components) = &mut openapi.components {
+        for (name, schema) in &mut components.schemas {
+            finish_schema(name, schema);
+        }
+    }
     for (path, item) in &mut openapi.paths.paths {
         if is_document(path) {
             of_document(item);
@@ -86,9 +91,94 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
                 add_common_problems(operation);
             }
             add_problem_bodies(operation);
+            bound_limit(operation, page_limit);
+            describe_component(operation);
         }
     }
     openapi
+}
+
+/// The fields of a document that its path states already, so that its body need not repeat them.
+const STATED_BY_PATH: [(&str, &[&str]); 4] = [
+    ("SubscriptionDocument", &["name"]),
+    ("SourceDocument", &["name"]),
+    ("ChannelDocument", &["name"]),
+    ("ConnectionDocument", &["subscription", "channel"]),
+];
+
+/// Corrects what the schema of a document cannot derive from its type.
+fn finish_schema(name: &str, schema: &mut RefOr<Schema>) {
+    let RefOr::T(schema) = schema else { return };
+    let stated = STATED_BY_PATH
+        .iter()
+        .find(|(document, _)| *document == name);
+    if let (Some((_, fields)), Schema::Object(document)) = (stated, &mut *schema) {
+        document
+            .required
+            .retain(|field| !fields.contains(&field.as_str()));
+    }
+    if name.starts_with("DocumentView_") {
+        merge_parts(schema);
+    }
+    // A page contains its documents without a reference.
+    if name.starts_with("Page_DocumentView_")
+        && let Schema::Object(page) = schema
+        && let Some(RefOr::T(Schema::Array(list))) = page.properties.get_mut("items")
+        && let ArrayItems::RefOrSchema(item) = &mut list.items
+        && let RefOr::T(document) = &mut **item
+    {
+        merge_parts(document);
+    }
+}
+
+/// Makes one object of a document and its state. As two, each would refuse the other's fields.
+fn merge_parts(schema: &mut Schema) {
+    let Schema::AllOf(parts) = schema else { return };
+    let mut merged = ObjectBuilder::new()
+        .description(parts.description.take())
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        .build();
+    for part in &mut parts.items {
+        if let RefOr::T(Schema::Object(part)) = part {
+            merged
+                .properties
+                .extend(std::mem::take(&mut part.properties));
+            merged.required.append(&mut part.required);
+        }
+    }
+    *schema = Schema::Object(merged);
+}
+
+/// A component is a file, not a list of numbers.
+fn describe_component(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else {
+        return;
+    };
+    if let Some(RefOr::T(content)) = body.content.get_mut("application/wasm") {
+        let file = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .content_media_type("application/wasm");
+        content.schema = Some(file.into());
+    }
+}
+
+/// The length of a page is bounded by a setting.
+fn bound_limit(operation: &mut Operation, page_limit: u32) {
+    let limits =
+        operation
+            .parameters
+            .iter_mut()
+            .flatten()
+            .filter_map(|parameter| match parameter {
+                RefOr::T(parameter) if parameter.name == "limit" => Some(parameter),
+                _ => None,
+            });
+    for limit in limits {
+        if let Some(RefOr::T(Schema::Object(number))) = &mut limit.schema {
+            number.minimum = Some(1_u32.into());
+            number.maximum = Some(page_limit.into());
+        }
+    }
 }
 
 /// Whether a path is that of a subscription, source, channel or connection.

@@ -41,7 +41,7 @@ pub async fn create_key_offline(data_dir: &Path, request: Value) -> Result<Value
 
 /// The API description (OpenAPI 3.1) as JSON text.
 pub fn openapi() -> Result<String, AppError> {
-    crate::api::openapi()
+    crate::api::openapi(&crate::api::ApiSettings::default())
         .to_pretty_json()
         .map_err(start_error("API description"))
 }

@@ -48,12 +48,15 @@ pub enum LimitDocument {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         counts: Option<String>,
         /// Requests or cost units per `per_ms`.
+        #[schema(minimum = 1)]
         rate: u32,
         /// The period of `rate`, in milliseconds.
         #[serde(default = "one_second")]
+        #[schema(minimum = 1)]
         per_ms: u64,
         /// The most requests or cost units at once after a pause. A request that costs more is
         /// denied.
+        #[schema(minimum = 1)]
         burst: u32,
         /// The operations that the limit covers. If empty, it covers every request.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -73,8 +76,10 @@ pub enum LimitDocument {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         counts: Option<String>,
         /// Requests or cost units in the window. A request that costs more is denied.
+        #[schema(minimum = 1)]
         max: u32,
         /// The window's length in milliseconds.
+        #[schema(minimum = 1)]
         window_ms: u64,
         /// For a destination that resets its count at fixed times: an instant (RFC 3339) at which
         /// one of its windows begins, such as `2026-01-01T00:00:00-08:00` for midnight in Los
@@ -94,6 +99,7 @@ pub enum LimitDocument {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         /// Concurrent requests.
+        #[schema(minimum = 1)]
         max: u32,
         /// The operations that the limit covers. If empty, it covers every request.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -108,6 +114,7 @@ pub enum LimitDocument {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         /// Milliseconds between the starts of two requests.
+        #[schema(minimum = 1)]
         interval_ms: u64,
         /// The operations that the limit covers. If empty, it covers every request.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -21,6 +21,7 @@ pub struct SubscriptionDocument {
     pub name: String,
     /// The share of turns that the subscription gets relative to others; at least 1.
     #[serde(default = "one")]
+    #[schema(minimum = 1)]
     pub weight: u32,
 }
 
@@ -41,6 +42,7 @@ pub struct SourceDocument {
     pub batch_url: Option<String>,
     /// The most ids in one batch read.
     #[serde(default = "default_max_batch")]
+    #[schema(minimum = 1, maximum = 10000)]
     pub max_batch: u32,
     /// How the host authenticates to the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,15 +50,17 @@ pub struct SourceDocument {
     /// Limits on requests to the source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitDocument>,
-    /// Non-public address ranges that the host may connect to.
+    /// Non-public address ranges that the host may connect to: `127.0.0.1/32`, `10.0.0.0/8`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub allow_addresses: Vec<IpNet>,
     /// The timeout of one request, including reading the response, in milliseconds.
     #[serde(default = "default_source_timeout_ms")]
+    #[schema(minimum = 1, maximum = 600000)]
     pub timeout_ms: u64,
     /// The largest body of one object, in bytes.
     #[serde(default = "default_max_object_bytes")]
+    #[schema(minimum = 1, maximum = 67108864)]
     pub max_object_bytes: u64,
 }
 
@@ -120,26 +124,33 @@ pub struct ChannelDocument {
     pub max_retry_after_ms: u64,
     /// How long a job waits for an object that it refers to, in milliseconds; at most 48 h.
     #[serde(default = "default_parent_wait_ms")]
+    #[schema(minimum = 0, maximum = 172800000)]
     pub parent_wait_ms: u64,
     /// The timeout of one call to the connector, in milliseconds.
     #[serde(default = "default_call_timeout_ms")]
+    #[schema(minimum = 1, maximum = 900000)]
     pub call_timeout_ms: u64,
     /// The timeout of one request of the connector, in milliseconds; at most `call_timeout_ms`.
     /// Without it, 15 s or `call_timeout_ms`, whichever is shorter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 900000)]
     pub request_timeout_ms: Option<u64>,
     /// The most calls of one connection that are prepared or run at once.
     #[serde(default = "default_max_calls")]
+    #[schema(minimum = 1, maximum = 4096)]
     pub max_calls: u32,
     /// The most items in one call. Without it, the connector's own bound applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100000)]
     pub max_items: Option<u32>,
     /// The greatest age of a body when it is sent, in milliseconds.
     #[serde(default = "default_payload_max_age_ms")]
+    #[schema(minimum = 1, maximum = 86400000)]
     pub payload_max_age_ms: u64,
     /// How long the destination may take to decide about a job that it accepted, in milliseconds.
     /// Stored but not in effect yet: the host does not poll.
     #[serde(default = "default_settle_within_ms")]
+    #[schema(minimum = 1)]
     pub settle_within_ms: u64,
 }
 
@@ -185,7 +196,7 @@ pub struct ConnectionDocument {
     /// names is reachable only if it is listed here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_hosts: Vec<String>,
-    /// Non-public address ranges that the host may connect to: `127.0.0.1/32`.
+    /// Non-public address ranges that the host may connect to: `127.0.0.1/32`, `10.0.0.0/8`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub allow_addresses: Vec<IpNet>,

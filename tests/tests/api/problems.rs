@@ -25,7 +25,7 @@ async fn refusals_share_one_shape() -> Result<()> {
         (Method::GET, "/v1/channels/nowhere", 404),
         (Method::GET, "/v1/channels/%FF", 404),
         (Method::GET, "/v1/connectors/nothing", 404),
-        (Method::POST, "/v1/executions/exe_1", 404),
+        (Method::POST, "/v1/executions/exe_1", 405),
         (Method::POST, "/v1/executions/exe_1:explode", 404),
         (Method::GET, "/v1/jobs", 405),
         (Method::PUT, "/v1/bulk", 405),

@@ -2,6 +2,7 @@
 //! splits the last one.
 
 use axum::extract::{FromRequestParts, RawPathParams};
+use http::Method;
 use http::request::Parts;
 
 use super::problem::ApiError;
@@ -34,15 +35,18 @@ impl Segments {
     }
 }
 
-/// Splits a segment into the name and the verb after its last colon. Errors: 404 if there is no
-/// verb.
+/// Splits a segment into the name and the verb after its last colon. Errors: 405 if there is no
+/// verb, because only verbs take POST; 404 if there is no name.
 pub fn split(segment: &str) -> Result<(&str, &str), ApiError> {
-    segment
+    let (name, verb) = segment
         .rsplit_once(':')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| {
-            ApiError::NotFound("POST needs a verb here, for example `:cancel`".to_owned())
-        })
+        .ok_or(ApiError::MethodNotAllowed(Method::POST))?;
+    if name.is_empty() {
+        return Err(ApiError::NotFound(format!(
+            "`:{verb}` needs a name before it"
+        )));
+    }
+    Ok((name, verb))
 }
 
 pub fn unknown(verb: &str, known: &str) -> ApiError {
@@ -58,7 +62,7 @@ mod tests {
     fn verb_is_after_the_last_colon() {
         assert_eq!(split("exe_1:cancel").unwrap(), ("exe_1", "cancel"));
         assert_eq!(split("a:b:pause").unwrap(), ("a:b", "pause"));
-        assert_eq!(split("exe_1").unwrap_err().status(), 404);
+        assert_eq!(split("exe_1").unwrap_err().status(), 405);
         assert_eq!(split(":cancel").unwrap_err().status(), 404);
     }
 }

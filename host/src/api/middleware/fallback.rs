@@ -1,10 +1,10 @@
 //! Problem documents for requests that no handler answers: unknown paths, wrong methods, and errors
 //! from below the handlers.
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::api::http::problem::ApiError;
 
@@ -16,10 +16,17 @@ pub async fn method_not_allowed(method: Method) -> ApiError {
     ApiError::MethodNotAllowed(method)
 }
 
-/// Adds a problem document to an error that came from below the handlers without one.
+/// Adds a problem document to an error that came from below the handlers without one, and corrects
+/// `Allow`.
 pub async fn layer(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let response = next.run(request).await;
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(route) = route.filter(|route| route.as_str().ends_with('}'))
+    {
+        correct_allow(route.as_str(), &path, response.headers_mut());
+    }
     let status = response.status();
     let is_problem = response
         .headers()
@@ -42,4 +49,23 @@ pub async fn layer(request: Request, next: Next) -> Response {
         _ if status.is_client_error() => ApiError::invalid(Vec::new()).into_response(),
         _ => ApiError::Internal(format!("status {status} without a problem")).into_response(),
     }
+}
+
+/// A resource and its custom verbs share a route. The verbs take POST, the resource everything else
+/// (RFC 9110, 10.2.1).
+fn correct_allow(route: &str, path: &str, headers: &mut HeaderMap) {
+    let is_verb = path
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.contains(':'));
+    let is_document = ["/v1/subscriptions/", "/v1/sources/", "/v1/channels/"]
+        .iter()
+        .any(|prefix| route.starts_with(prefix));
+    let methods = match (is_verb, is_document) {
+        (true, _) => "POST",
+        (false, true) => "GET,HEAD,PUT,DELETE",
+        (false, false) if route.starts_with("/v1/keys/") => "DELETE",
+        (false, false) => "GET,HEAD",
+    };
+    headers.insert(header::ALLOW, HeaderValue::from_static(methods));
 }

@@ -167,7 +167,7 @@ async fn cancel_and_pause_reach_the_scheduler() {
     let late = host.act(&format!("{at}:pause")).await;
     late.has_code("execution_done");
     host.act(&format!("{at}:explode")).await.expect(404);
-    host.act(&at).await.expect(404);
+    host.act(&at).await.expect(405);
 }
 
 #[tokio::test]
