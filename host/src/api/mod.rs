@@ -9,6 +9,7 @@ mod acts;
 mod admin;
 mod http;
 mod intake;
+mod listener;
 mod middleware;
 mod openapi;
 mod settings;
@@ -29,6 +30,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use admin::{first_key, offline_key};
 #[cfg(test)]
 pub use intake::idempotency;
+pub use listener::{ConnectionBounds, Routes, serve};
 pub use settings::ApiSettings;
 pub use state::{ApiState, HostParts};
 
@@ -53,12 +55,24 @@ pub fn router(state: ApiState, with_operations: bool) -> Router {
     if with_operations {
         all = all.merge(operational().split_for_parts().0);
     }
-    layered(all, state)
+    layered(all.fallback(fallback::not_found), state)
 }
 
 /// Only health and metrics, for their own address.
 pub fn operations(state: ApiState) -> Router {
-    layered(operational().split_for_parts().0, state)
+    let routes = operational().split_for_parts().0;
+    layered(routes.fallback(fallback::not_found), state)
+}
+
+/// The routes of a connection beyond the bounds. `with_operations`: health and metrics respond;
+/// everything else gets 503.
+pub fn beyond_bounds(state: ApiState, with_operations: bool) -> Router {
+    let routes = if with_operations {
+        operational().split_for_parts().0
+    } else {
+        Router::new()
+    };
+    layered(routes.fallback(fallback::too_many_connections), state)
 }
 
 /// The description of the API (OpenAPI 3.1).
@@ -125,7 +139,6 @@ fn operational() -> OpenApiRouter<ApiState> {
 /// The layers around the routes, from the inside out.
 fn layered(routes: Router<ApiState>, state: ApiState) -> Router {
     routes
-        .fallback(fallback::not_found)
         .method_not_allowed_fallback(fallback::method_not_allowed)
         .layer(from_fn(fallback::layer))
         .layer(CatchPanicLayer::custom(catch_panic::panicked))

@@ -11,6 +11,9 @@ const MAX_QUOTA_REQUESTS: u64 = 1_000_000;
 /// The longest window of a quota, in milliseconds: a day.
 const MAX_QUOTA_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
 
+/// The longest timeout of a connection, in milliseconds: a day.
+const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// The table `[server.api]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -53,6 +56,21 @@ pub struct ApiSettings {
     pub page_limit: u32,
     /// Unfinished jobs of all subscriptions. Above this number, submissions get 503.
     pub backlog_max: u64,
+    /// Open connections. On a connection beyond this number, only `/livez`, `/readyz` and
+    /// `/metrics` respond; other requests get 503. By default half of the process's limit on open
+    /// files (the host raises its soft limit to the hard one), at most 16,384.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
+    /// The same for one client address, or one /64 network of IPv6. By default three quarters of
+    /// `max_connections`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_address: Option<u32>,
+    /// Time for the head of a connection's first request to arrive, in milliseconds. Then the host
+    /// closes the connection.
+    pub head_timeout_ms: u64,
+    /// Time after which the host closes a connection that has no request in progress and takes no
+    /// bytes of a response, in milliseconds. It includes the time for the head of the next request.
+    pub idle_timeout_ms: u64,
     /// Concurrent requests; more get 503. Requests that only wait (`Prefer: wait`) do not count.
     pub request_concurrency: u32,
     /// Concurrent requests of one API key; more get 429. All keys of one subscription count as one
@@ -96,6 +114,10 @@ impl Default for ApiSettings {
             page_default: 100,
             page_limit: 1000,
             backlog_max: 5_000_000,
+            max_connections: None,
+            max_connections_per_address: None,
+            head_timeout_ms: 15_000,
+            idle_timeout_ms: 75_000,
             request_concurrency: 1024,
             requests_per_key: 256,
             quota_requests: 60_000,
@@ -143,6 +165,20 @@ impl ApiSettings {
                 u64::from(self.page_limit),
             ),
             ("/backlog_max", self.backlog_max, 1, u64::MAX),
+            (
+                "/max_connections",
+                self.max_connections.map_or(1, u64::from),
+                1,
+                u64::MAX,
+            ),
+            (
+                "/max_connections_per_address",
+                self.max_connections_per_address.map_or(1, u64::from),
+                1,
+                u64::MAX,
+            ),
+            ("/head_timeout_ms", self.head_timeout_ms, 1, MAX_TIMEOUT_MS),
+            ("/idle_timeout_ms", self.idle_timeout_ms, 1, MAX_TIMEOUT_MS),
             (
                 "/request_concurrency",
                 u64::from(self.request_concurrency),

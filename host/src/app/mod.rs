@@ -2,6 +2,7 @@
 
 mod destinations;
 mod metrics_sampler;
+mod open_files;
 mod retention;
 mod serve;
 mod settings_check;

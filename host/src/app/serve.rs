@@ -6,9 +6,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::open_files;
 use super::shutdown::{Signals, drain, shutdown_requested};
 use super::start::start;
 use super::{AppError, start_error};
+use crate::api::{self, ConnectionBounds};
+use crate::clock::Clock;
 use crate::documents::model::Documents;
 use crate::settings::server::ServerSettings;
 
@@ -18,12 +21,14 @@ use crate::settings::server::ServerSettings;
 /// hold the data directory. `documents`: those of the configuration file, if there is one. Errors:
 /// the host cannot start, or its writer ended.
 pub async fn serve(settings: ServerSettings, documents: Option<Documents>) -> Result<(), AppError> {
-    let api = bind(settings.listen).await?;
+    let api_listener = bind(settings.listen).await?;
     let operations = match settings.operations_listen {
         Some(address) => Some(bind(address).await?),
         None => None,
     };
     let drain_timeout = Duration::from_millis(settings.dispatch.drain_ms);
+    let of_api = ConnectionBounds::of_api(&settings.api, open_files::raise_limit());
+    let of_operations = ConnectionBounds::of_operations(&settings.api);
     // Installed before the address is printed, because its reader may stop the host at once.
     let signals = Signals::install().map_err(start_error("signals"))?;
     let mut stopping = std::pin::pin!(signals.received());
@@ -31,20 +36,22 @@ pub async fn serve(settings: ServerSettings, documents: Option<Documents>) -> Re
         host = start(settings, documents) => host?,
         () = &mut stopping => return Ok(()),
     };
-    announce("listening", &api);
+    announce("listening", &api_listener);
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(
-        axum::serve(api, host.router)
-            .with_graceful_shutdown(until_set(stopped.clone()))
-            .into_future(),
-    );
+    let serve = |listener, routes, bounds| {
+        let stopped = stopped.clone();
+        tokio::spawn(api::serve(
+            listener,
+            routes,
+            bounds,
+            Clock::system(),
+            stopped,
+        ))
+    };
+    let serving = serve(api_listener, host.api, of_api);
     let operating = operations.map(|listener| {
         announce("operations", &listener);
-        tokio::spawn(
-            axum::serve(listener, host.operations)
-                .with_graceful_shutdown(until_set(stopped))
-                .into_future(),
-        )
+        serve(listener, host.operations, of_operations)
     });
     host.ready.send_replace(true);
     let end = shutdown_requested(stopping, &host.store).await;
@@ -80,9 +87,4 @@ fn announce(what: &str, listener: &TcpListener) {
     if let Ok(address) = listener.local_addr() {
         println!("{what} on http://{address}");
     }
-}
-
-async fn until_set(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is the end as well.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
 }

@@ -49,7 +49,7 @@ pub(super) async fn shutdown_requested(
 /// Waits for running calls, for at most `timeout`, and then briefly for running requests.
 pub(super) async fn drain(
     dispatcher: &Dispatcher,
-    servers: &mut [JoinHandle<std::io::Result<()>>],
+    servers: &mut [JoinHandle<()>],
     timeout: Duration,
 ) {
     if tokio::time::timeout(timeout, dispatcher.drain())
@@ -62,7 +62,7 @@ pub(super) async fn drain(
     // Uploads and responses in progress. A slow client does not delay the end.
     let requests = async {
         for server in servers {
-            // A failed server has no requests.
+            // An error means that the server panicked; it has no requests.
             let _ = server.await;
         }
     };

@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::Router;
 use tokio::sync::{Notify, watch};
 
 use super::metrics_sampler::sampler;
 use super::settings_check::settings_check;
 use super::{AppError, destinations, retention, start_error};
-use crate::api::{self, ApiState, HostParts, first_key};
+use crate::api::{self, ApiState, HostParts, Routes, first_key};
 use crate::clock::Clock;
 use crate::delivery::{Deliverer, DeliveryParts};
 use crate::dispatch::{Dispatcher, Parts};
@@ -28,8 +27,9 @@ use crate::vault::{MasterKey, Vault};
 pub(super) struct Host {
     pub(super) store: Store,
     pub(super) dispatcher: Dispatcher,
-    pub(super) router: Router,
-    pub(super) operations: Router,
+    pub(super) api: Routes,
+    /// Health and metrics at their own address.
+    pub(super) operations: Routes,
     pub(super) ready: watch::Sender<bool>,
 }
 
@@ -126,8 +126,14 @@ pub(super) async fn start(
     Ok(Host {
         store,
         dispatcher,
-        router: api::router(state.clone(), !apart),
-        operations: api::operations(state),
+        api: Routes {
+            within_bounds: api::router(state.clone(), !apart),
+            beyond_bounds: api::beyond_bounds(state.clone(), !apart),
+        },
+        operations: Routes {
+            within_bounds: api::operations(state.clone()),
+            beyond_bounds: api::beyond_bounds(state, true),
+        },
         ready,
     })
 }

@@ -124,6 +124,21 @@ pub fn http_answered(method: &http::Method, route: Option<String>, status: u16, 
         .record(seconds(took_us));
 }
 
+/// A connection to the API opened within the bounds.
+pub fn connection_opened() {
+    gauge!(name::HTTP_CONNECTIONS).increment(1.0);
+}
+
+/// A connection to the API closed.
+pub fn connection_closed() {
+    gauge!(name::HTTP_CONNECTIONS).decrement(1.0);
+}
+
+/// A connection exceeded a bound. `bound`: `all` or `address`.
+pub fn connection_refused(bound: &'static str) {
+    counter!(name::HTTP_CONNECTIONS_REFUSED, "bound" => bound).increment(1);
+}
+
 pub(super) fn set_unfinished(jobs: u64) {
     gauge!(name::JOBS_UNFINISHED).set(number(jobs));
 }

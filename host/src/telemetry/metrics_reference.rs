@@ -14,6 +14,9 @@ pub(super) mod name {
     pub(in super::super) const GATE_REQUESTS: &str = "egression_gate_requests_total";
     pub(in super::super) const GATE_REQUEST_SECONDS: &str =
         "egression_gate_request_duration_seconds";
+    pub(in super::super) const HTTP_CONNECTIONS: &str = "egression_http_connections";
+    pub(in super::super) const HTTP_CONNECTIONS_REFUSED: &str =
+        "egression_http_connections_refused_total";
     pub(in super::super) const HTTP_REQUESTS: &str = "egression_http_requests_total";
     pub(in super::super) const HTTP_REQUEST_SECONDS: &str =
         "egression_http_request_duration_seconds";
@@ -67,7 +70,7 @@ const REQUEST_STATUS: &str = "`status`: the class of the response (`2xx` …), o
     came: `denied`, `limited`, `unrecorded`, `never_sent`, `no_answer`, `credential_refused`.";
 
 /// All metrics, in the order of the reference.
-pub(super) const ALL: [Metric; 22] = [
+pub(super) const ALL: [Metric; 24] = [
     metric(
         name::JOBS_SUBMITTED,
         Kind::Counter,
@@ -197,6 +200,19 @@ pub(super) const ALL: [Metric; 22] = [
         Kind::Histogram,
         &["method", "route"],
         "Time until the response of a REST request began; long polls wait on purpose.",
+    ),
+    metric(
+        name::HTTP_CONNECTIONS,
+        Kind::Gauge,
+        &[],
+        "Open connections to the REST API, within its bounds.",
+    ),
+    metric(
+        name::HTTP_CONNECTIONS_REFUSED,
+        Kind::Counter,
+        &["bound"],
+        "Connections beyond a bound. `bound`: `all` (`api.max_connections`) or `address` \
+         (`api.max_connections_per_address`).",
     ),
     metric(
         name::BUILD_INFO,

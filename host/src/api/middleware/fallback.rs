@@ -12,6 +12,17 @@ pub async fn not_found(uri: Uri) -> ApiError {
     ApiError::NotFound(format!("no route for `{}`", uri.path()))
 }
 
+/// For connections beyond the bounds.
+pub async fn too_many_connections() -> ApiError {
+    ApiError::Busy {
+        code: "too_many_connections",
+        detail: "the host, or the client's address, has too many open connections (bounds \
+                 `api.max_connections` and `api.max_connections_per_address`)"
+            .to_owned(),
+        retry_after_s: 1,
+    }
+}
+
 pub async fn method_not_allowed(method: Method) -> ApiError {
     ApiError::MethodNotAllowed(method)
 }
