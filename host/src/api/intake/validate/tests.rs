@@ -140,7 +140,7 @@ fn refused(change: Value) -> Vec<(String, String)> {
 
 #[test]
 fn validation_errors_name_the_place() {
-    // Pointer, code, and the change of a valid submission. `x*9`: so many letters.
+    // Pointer, code, and the change of a valid submission. `x*9`: nine letters `x`.
     let table = r#"
         /subscription foreign_subscription {"subscription": "other"}
         /source unknown_source {"source": "erp"}
