@@ -33,12 +33,8 @@ pub(super) async fn run(
 ) -> Result<Exit, CommandError> {
     // Checked locally first, for errors with line numbers.
     file::load_part(&args.file)?;
-    let text = tokio::fs::read(&args.file)
-        .await
-        .map_err(|source| CommandError::Read {
-            path: args.file.display().to_string(),
-            source,
-        })?;
+    let text = tokio::fs::read(&args.file).await;
+    let text = text.map_err(CommandError::reading(&args.file))?;
     let request = client
         .request(Method::POST, &["v1", "documents:apply"], &[])
         .header("content-type", "application/toml");

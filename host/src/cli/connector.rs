@@ -60,15 +60,10 @@ pub(super) async fn run(
             let request = client
                 .request(Method::POST, &["v1", "connectors"], query)
                 .header("content-type", "application/wasm");
-            show(
-                output,
-                &request
-                    .timeout(INSTALL_TIMEOUT)
-                    .body(body)
-                    .send()
-                    .await?
-                    .body,
-            )?;
+            let request = request.timeout(INSTALL_TIMEOUT).body(body);
+            let installed = request.send().await?.body;
+            print_differences(&installed);
+            output.item(COLUMNS, &installed)?;
         }
         ConnectorCommand::List => {
             let connectors = client.list(&["v1", "connectors"], &[], MAX_LISTED).await?;
@@ -79,28 +74,17 @@ pub(super) async fn run(
             }
         }
         ConnectorCommand::Activate { name, version } => {
-            let request = client.request(
-                Method::POST,
-                &["v1", "connectors", &format!("{name}:activate")],
-                &[],
-            );
-            let connector = request
-                .json(&json!({ "version": version }))
-                .send()
-                .await?
-                .body;
+            let verb = format!("{name}:activate");
+            let request = client.request(Method::POST, &["v1", "connectors", &verb], &[]);
+            let request = request.json(&json!({ "version": version }));
+            let connector = request.send().await?.body;
             print_differences(&connector);
             if output.is_json() {
                 output.document(&connector)?;
             } else {
-                let active = |entry: &Value| entry["version"] == connector["active"];
-                output.table(
-                    COLUMNS,
-                    &versions(vec![connector.clone()])
-                        .into_iter()
-                        .filter(active)
-                        .collect::<Vec<_>>(),
-                )?;
+                let mut versions = versions(vec![connector.clone()]);
+                versions.retain(|entry| entry["version"] == connector["active"]);
+                output.table(COLUMNS, &versions)?;
             }
         }
     }
@@ -120,12 +104,8 @@ fn versions(connectors: Vec<Value>) -> Vec<Value> {
 }
 
 async fn component(file: &Path) -> Result<Vec<u8>, CommandError> {
-    let bytes = tokio::fs::read(file)
-        .await
-        .map_err(|source| CommandError::Read {
-            path: file.display().to_string(),
-            source,
-        })?;
+    let bytes = tokio::fs::read(file).await;
+    let bytes = bytes.map_err(CommandError::reading(file))?;
     if !bytes.starts_with(b"\0asm") {
         return Err(CommandError::Usage(format!(
             "{}: not a WebAssembly file",
@@ -143,14 +123,5 @@ fn print_differences(answer: &Value) {
         .filter_map(Value::as_str)
     {
         print_message(difference);
-    }
-}
-
-fn show(output: &Output, connector: &Value) -> std::io::Result<()> {
-    print_differences(connector);
-    if output.is_json() {
-        output.document(connector)
-    } else {
-        output.table(COLUMNS, std::slice::from_ref(connector))
     }
 }

@@ -1,5 +1,6 @@
 //! The exit codes and errors of commands.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::client::ClientError;
@@ -58,6 +59,12 @@ pub(super) enum CommandError {
 }
 
 impl CommandError {
+    /// Why a file could not be read.
+    pub(super) fn reading(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Read { path, source }
+    }
+
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Client(error) => error.exit(),

@@ -46,7 +46,10 @@ pub(super) async fn run(
     output: &Output,
 ) -> Result<Exit, CommandError> {
     match command {
-        JobCommand::Get { id } => show(output, &client.get(&["v1", "jobs", &id]).await?)?,
+        JobCommand::Get { id } => {
+            let job = client.get(&["v1", "jobs", &id]).await?;
+            output.item(JOB_COLUMNS, &job)?;
+        }
         JobCommand::Events { id } => {
             let events = client
                 .list(&["v1", "jobs", &id, "events"], &[], MAX_EVENTS)
@@ -58,11 +61,9 @@ pub(super) async fn run(
             }
         }
         JobCommand::Cancel { id } => {
-            let answer = client
-                .request(Method::POST, &["v1", "jobs", &format!("{id}:cancel")], &[])
-                .send()
-                .await?;
-            show(output, &answer.body)?;
+            let verb = format!("{id}:cancel");
+            let request = client.request(Method::POST, &["v1", "jobs", &verb], &[]);
+            output.item(JOB_COLUMNS, &request.send().await?.body)?;
         }
     }
     Ok(Exit::Done)
@@ -91,12 +92,4 @@ fn with_log(events: Vec<Value>) -> Vec<Value> {
         std::iter::once(event).chain(log)
     };
     events.into_iter().flat_map(lines).collect()
-}
-
-fn show(output: &Output, job: &Value) -> std::io::Result<()> {
-    if output.is_json() {
-        output.document(job)
-    } else {
-        output.table(JOB_COLUMNS, std::slice::from_ref(job))
-    }
 }

@@ -85,11 +85,7 @@ pub(super) async fn run(
                 let request = global.client()?.request(Method::POST, &["v1", "keys"], &[]);
                 request.json(&body).send().await?.body
             };
-            if output.is_json() {
-                output.document(&created)?;
-            } else {
-                output.table(CREATED_COLUMNS, &[created])?;
-            }
+            output.item(CREATED_COLUMNS, &created)?;
             print_message("store the key now: it is not shown again");
         }
         KeyCommand::List => output.items(
@@ -100,11 +96,9 @@ pub(super) async fn run(
                 .await?,
         )?,
         KeyCommand::Revoke { id } => {
-            global
-                .client()?
-                .request(Method::DELETE, &["v1", "keys", &id], &[])
-                .send()
-                .await?;
+            let client = global.client()?;
+            let request = client.request(Method::DELETE, &["v1", "keys", &id], &[]);
+            request.send().await?;
             print_message(&format!("revoked {id}"));
         }
     }

@@ -49,6 +49,14 @@ impl Output {
         stdout.flush()
     }
 
+    /// Prints one item as a table or as one JSON document.
+    pub(super) fn item(&self, columns: &[Column], item: &Value) -> io::Result<()> {
+        if self.is_json() {
+            return self.document(item);
+        }
+        self.table(columns, std::slice::from_ref(item))
+    }
+
     /// Prints items as a table or as one JSON array.
     pub(super) fn items(&self, columns: &[Column], items: &[Value]) -> io::Result<()> {
         if self.is_json() {

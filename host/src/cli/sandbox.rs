@@ -47,10 +47,7 @@ pub(super) async fn run(args: SandboxArgs, output: &Output) -> Result<Exit, Comm
 }
 
 fn scenario(path: &Path) -> Result<Scenario, CommandError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CommandError::Read {
-        path: path.display().to_string(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path).map_err(CommandError::reading(path))?;
     let is_json = path
         .extension()
         .is_some_and(|extension| extension == "json");
