@@ -12,6 +12,6 @@ pub mod invalid_settings;
 pub mod limits;
 pub mod model;
 pub mod secret;
-pub mod shape;
+pub mod structs_from_objects;
 pub(crate) mod toml_position;
 pub mod validate;

@@ -310,7 +310,7 @@ mod tests {
                 format!("auth = {token}"),
             ] {
                 let error = toml::Deserializer::parse(&text)
-                    .and_then(crate::documents::shape::by_name::<Document, _>)
+                    .and_then(crate::documents::structs_from_objects::by_name::<Document, _>)
                     .unwrap_err();
                 assert!(
                     !error.message().contains("hush") && !error.message().contains("4711"),

@@ -9,7 +9,7 @@ use super::server::ServerSettings;
 use crate::documents::model::{
     ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument,
 };
-use crate::documents::shape;
+use crate::documents::structs_from_objects;
 use crate::documents::toml_position::{Position, locate, position};
 use crate::documents::validate::{self, Issue};
 
@@ -107,7 +107,7 @@ fn parse(
     check: fn(&Documents) -> Vec<Issue>,
 ) -> Result<(ServerSettings, Documents), FileError> {
     let file: ConfigurationFile = toml::Deserializer::parse(text)
-        .and_then(shape::by_name)
+        .and_then(structs_from_objects::by_name)
         .map_err(|error| {
             let Position { line, column } =
                 position(text, error.span().map_or(0, |span| span.start));

@@ -6,7 +6,7 @@
 //! secret, and at which host.
 
 mod cipher;
-mod entered;
+mod entered_or_renewed;
 mod key;
 mod secret;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::documents::configuration::{Configuration, Document, Put};
 use crate::documents::model::{
     ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument,
 };
-use crate::documents::{shape, toml_position, validate};
+use crate::documents::{structs_from_objects, toml_position, validate};
 use crate::store::documents::DocumentName;
 
 /// The documents that were applied.
@@ -120,7 +120,7 @@ fn read(text: &[u8]) -> Result<Documents, ApiError> {
     let text = std::str::from_utf8(text)
         .map_err(|_| malformed(String::new(), "the text is not UTF-8".to_owned()))?;
     let text: Text = toml::Deserializer::parse(text)
-        .and_then(shape::by_name)
+        .and_then(structs_from_objects::by_name)
         .map_err(|error| {
             let start = error.span().map(|span| span.start);
             let pointer = start

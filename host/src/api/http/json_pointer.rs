@@ -1,7 +1,7 @@
 //! Turns the line and column of a serde error into a JSON pointer.
 
 use super::problem::FieldError;
-use crate::documents::shape;
+use crate::documents::structs_from_objects;
 
 /// The place of the error in a JSON text, and what was expected there.
 pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
@@ -26,7 +26,8 @@ pub fn field_error(text: &[u8], error: &serde_json::Error) -> FieldError {
 /// Reads a JSON object. The error names the place and the expectation.
 pub fn read<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, FieldError> {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let read = shape::by_name(&mut json).and_then(|value| json.end().map(|()| value));
+    let read =
+        structs_from_objects::by_name(&mut json).and_then(|value| json.end().map(|()| value));
     read.map_err(|error| match field_error(text, &error) {
         // The parser names the type that it reads into, which means nothing to a client.
         wrong

@@ -2,13 +2,13 @@
 //! and sealed.
 
 pub mod body;
-pub mod chunk;
 pub mod cycles;
 pub mod fields;
 pub mod idempotency;
 pub mod receive;
 pub mod rest;
 pub mod splitter;
+pub mod stage_size;
 pub mod submission;
 pub mod submit;
 pub mod validate;

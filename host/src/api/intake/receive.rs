@@ -14,10 +14,10 @@ use egression_core::domain::ids::{
 use egression_core::domain::problem::Problem;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::chunk::Chunk;
 use super::fields;
 use super::idempotency::{self, Held};
 use super::splitter::Piece;
+use super::stage_size::Chunk;
 use super::submission::{self, Submission};
 use super::validate::{Accepted, Validator};
 use crate::api::http::problem::{ApiError, FieldError, MAX_LISTED_ERRORS};
