@@ -1,10 +1,10 @@
 //! Cancelling executions and jobs. Jobs in flight are not touched: they keep their true outcome.
 
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse as _;
 use egression_core::domain::state::JobState;
 
 use crate::api::http::detached::detached;
-use crate::api::http::problem::ApiError;
+use crate::api::http::problem::{ApiError, ApiResult};
 use crate::api::middleware::auth::{Caller, Role};
 use crate::api::state::ApiState;
 use crate::api::tracking::execution_view::{self, ExecutionView};
@@ -28,11 +28,7 @@ use crate::store::StoreError;
         (status = 409, description = "The host is still receiving it."),
     ),
 )]
-pub async fn cancel_execution(
-    state: ApiState,
-    caller: Caller,
-    id: &str,
-) -> Result<Response, ApiError> {
+pub async fn cancel_execution(state: ApiState, caller: Caller, id: &str) -> ApiResult {
     caller.require(Role::Submit)?;
     let status = find::sealed_execution(&state, &caller, id).await?;
     let seq = status.row.seq;
@@ -60,7 +56,7 @@ pub async fn cancel_execution(
                                       has ended."),
     ),
 )]
-pub async fn cancel_job(state: ApiState, caller: Caller, id: &str) -> Result<Response, ApiError> {
+pub async fn cancel_job(state: ApiState, caller: Caller, id: &str) -> ApiResult {
     caller.require(Role::Submit)?;
     let seq = find::job(&state, &caller, id).await?.seq;
     let own = state.clone();
@@ -72,13 +68,9 @@ pub async fn cancel_job(state: ApiState, caller: Caller, id: &str) -> Result<Res
     .await?;
     let row = find::job(&state, &caller, id).await?;
     if row.state != JobState::Cancelled {
-        return Err(ApiError::Conflict {
-            code: "job_not_waiting",
-            detail: format!(
-                "job `{id}` is {}; only a waiting job can be cancelled",
-                row.state.as_str()
-            ),
-        });
+        let now = row.state.as_str();
+        let detail = format!("job `{id}` is {now}; only a waiting job can be cancelled");
+        return Err(ApiError::conflict("job_not_waiting", detail));
     }
     Ok(axum::Json(job_view::view(&state, row).await?).into_response())
 }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use axum::response::Response;
 use egression_core::domain::belt::BeltOnFailure;
 use egression_core::domain::ids::ConnectionId;
 
 use crate::api::http::detached::detached;
-use crate::api::http::problem::ApiError;
+use crate::api::http::problem::{ApiError, ApiResult};
 use crate::api::middleware::auth::{Caller, Role};
 use crate::api::state::ApiState;
 use crate::api::tracking::execution_view::{self, ExecutionView};
@@ -27,11 +26,7 @@ use crate::store::rows::ExecutionStatus;
         (status = 409, description = "The execution is done, or the host is still receiving it."),
     ),
 )]
-pub async fn pause_execution(
-    state: ApiState,
-    caller: Caller,
-    id: &str,
-) -> Result<Response, ApiError> {
+pub async fn pause_execution(state: ApiState, caller: Caller, id: &str) -> ApiResult {
     let seq = unfinished(&state, &caller, id).await?.row.seq;
     let own = state.clone();
     detached(async move {
@@ -59,11 +54,7 @@ pub async fn pause_execution(
         (status = 409, description = "The execution is done, or the host is still receiving it."),
     ),
 )]
-pub async fn resume_execution(
-    state: ApiState,
-    caller: Caller,
-    id: &str,
-) -> Result<Response, ApiError> {
+pub async fn resume_execution(state: ApiState, caller: Caller, id: &str) -> ApiResult {
     let status = unfinished(&state, &caller, id).await?;
     let seq = status.row.seq;
     let catalogue = state.configuration.catalogue();
@@ -100,10 +91,8 @@ async fn unfinished(
     caller.require(Role::Submit)?;
     let status = find::sealed_execution(state, caller, id).await?;
     if execution_view::is_done(&status) {
-        return Err(ApiError::Conflict {
-            code: "execution_done",
-            detail: format!("execution `{id}` is done"),
-        });
+        let detail = format!("execution `{id}` is done");
+        return Err(ApiError::conflict("execution_done", detail));
     }
     Ok(status)
 }

@@ -1,13 +1,12 @@
 //! Pausing and resuming channels and connections.
 
-use axum::response::Response;
 use http::HeaderMap;
 
 use crate::api::admin::connections::visible;
 use crate::api::admin::document_view::DocumentView;
 use crate::api::admin::documents;
 use crate::api::http::detached::detached;
-use crate::api::http::problem::ApiError;
+use crate::api::http::problem::ApiResult;
 use crate::api::middleware::auth::{Caller, Role};
 use crate::api::state::ApiState;
 use crate::documents::catalogue::ConnectionState;
@@ -25,11 +24,7 @@ use crate::store::documents::DocumentName;
         (status = 404, description = "Unknown channel."),
     ),
 )]
-pub async fn pause_channel(
-    state: ApiState,
-    caller: Caller,
-    name: &str,
-) -> Result<Response, ApiError> {
+pub async fn pause_channel(state: ApiState, caller: Caller, name: &str) -> ApiResult {
     set_paused(state, caller, name, true).await
 }
 
@@ -42,20 +37,11 @@ pub async fn pause_channel(
         (status = 404, description = "Unknown channel."),
     ),
 )]
-pub async fn resume_channel(
-    state: ApiState,
-    caller: Caller,
-    name: &str,
-) -> Result<Response, ApiError> {
+pub async fn resume_channel(state: ApiState, caller: Caller, name: &str) -> ApiResult {
     set_paused(state, caller, name, false).await
 }
 
-async fn set_paused(
-    state: ApiState,
-    caller: Caller,
-    name: &str,
-    paused: bool,
-) -> Result<Response, ApiError> {
+async fn set_paused(state: ApiState, caller: Caller, name: &str, paused: bool) -> ApiResult {
     caller.require_operator()?;
     let document = DocumentName::Channel(name.to_owned());
     let (configuration, channel) = (state.configuration.clone(), name.to_owned());
@@ -81,14 +67,9 @@ pub async fn pause_connection(
     state: ApiState,
     caller: Caller,
     ends: (String, String),
-) -> Result<Response, ApiError> {
-    set_state(
-        state,
-        caller,
-        ends,
-        ConnectionState::Paused { reason: None },
-    )
-    .await
+) -> ApiResult {
+    let paused = ConnectionState::Paused { reason: None };
+    set_state(state, caller, ends, paused).await
 }
 
 /// Resume a paused or parked connection
@@ -105,7 +86,7 @@ pub async fn resume_connection(
     state: ApiState,
     caller: Caller,
     ends: (String, String),
-) -> Result<Response, ApiError> {
+) -> ApiResult {
     set_state(state, caller, ends, ConnectionState::Active).await
 }
 
@@ -114,7 +95,7 @@ async fn set_state(
     caller: Caller,
     ends: (String, String),
     next: ConnectionState,
-) -> Result<Response, ApiError> {
+) -> ApiResult {
     caller.require(Role::Admin)?;
     let (name, id) = visible(&state, &caller, ends)?;
     let configuration = state.configuration.clone();

@@ -6,6 +6,7 @@ pub mod detached;
 pub mod etag;
 pub mod health;
 pub mod json_pointer;
+pub mod no_query;
 pub mod page;
 pub mod prefer;
 pub mod problem;

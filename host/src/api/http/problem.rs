@@ -79,6 +79,9 @@ pub struct ProblemDocument {
     pub trace_id: String,
 }
 
+/// What a handler answers.
+pub type ApiResult = Result<Response, ApiError>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Wrong syntax, unknown fields or wrong types.
@@ -186,9 +189,27 @@ impl ApiError {
         }
     }
 
+    /// An error at one place.
+    pub fn at(pointer: &str, code: &str, detail: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError::new(pointer, code, detail)])
+    }
+
     /// An invalid query parameter.
     pub fn parameter(name: &str, code: &str, detail: impl Into<String>) -> Self {
-        Self::invalid(vec![FieldError::new(format!("?{name}"), code, detail)])
+        Self::at(&format!("?{name}"), code, detail)
+    }
+
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self::Conflict { code, detail }
+    }
+
+    pub fn busy(code: &'static str, detail: impl Into<String>, retry_after_s: u64) -> Self {
+        Self::Busy {
+            code,
+            detail: detail.into(),
+            retry_after_s,
+        }
     }
 
     /// It does not exist for this key.
@@ -290,39 +311,26 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full => Self::Busy {
-                code: "storage_full",
-                detail: "the host's disk is full; nothing was stored, acknowledged jobs are safe, \
-                         and the host resumes when space is free"
-                    .to_owned(),
-                retry_after_s: 30,
-            },
+            StoreError::Full => Self::busy(
+                "storage_full",
+                "the host's disk is full; nothing was stored, acknowledged jobs are safe, and the \
+                 host resumes when space is free",
+                30,
+            ),
             StoreError::Disk(reason) => {
                 tracing::error!(reason, trace_id = trace::current(), "disk error");
-                Self::Busy {
-                    code: "store_disk",
-                    detail: "the host's disk returned an error; nothing was stored".to_owned(),
-                    retry_after_s: 5,
-                }
+                let detail = "the host's disk returned an error; nothing was stored";
+                Self::busy("store_disk", detail, 5)
             }
-            StoreError::Busy | StoreError::Overloaded => Self::Busy {
-                code: "store_busy",
-                detail: error.to_string(),
-                retry_after_s: 1,
-            },
-            StoreError::KeyUsed => Self::Conflict {
-                code: "request_in_progress",
-                detail: error.to_string(),
-            },
-            StoreError::ConnectionGone => Self::Conflict {
-                code: "connection_removed",
-                detail: format!("{error}; nothing was stored, send the request again"),
-            },
-            StoreError::Closed => Self::Busy {
-                code: "stopping",
-                detail: "the host is stopping".to_owned(),
-                retry_after_s: 5,
-            },
+            StoreError::Busy | StoreError::Overloaded => {
+                Self::busy("store_busy", error.to_string(), 1)
+            }
+            StoreError::KeyUsed => Self::conflict("request_in_progress", error.to_string()),
+            StoreError::ConnectionGone => Self::conflict(
+                "connection_removed",
+                format!("{error}; nothing was stored, send the request again"),
+            ),
+            StoreError::Closed => Self::busy("stopping", "the host is stopping", 5),
             StoreError::Held { .. }
             | StoreError::Refused(_)
             | StoreError::Database(_)
@@ -335,15 +343,12 @@ impl From<DocumentError> for ApiError {
     fn from(error: DocumentError) -> Self {
         match error {
             DocumentError::Stale { .. } => Self::Precondition(error.to_string()),
-            DocumentError::ManagedByFile => Self::Conflict {
-                code: "managed_by_file",
-                detail: "the configuration file manages this document; change it there".to_owned(),
-            },
+            DocumentError::ManagedByFile => Self::conflict(
+                "managed_by_file",
+                "the configuration file manages this document; change it there",
+            ),
             DocumentError::Missing(_) => Self::NotFound(error.to_string()),
-            DocumentError::InUse(detail) => Self::Conflict {
-                code: "in_use",
-                detail,
-            },
+            DocumentError::InUse(detail) => Self::conflict("in_use", detail),
             DocumentError::Store(error) => error.into(),
         }
     }
@@ -353,11 +358,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
         let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let mut fixed = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        fixed(header::CONTENT_TYPE, "application/problem+json");
+        fixed(header::CACHE_CONTROL, "no-store");
         match &self {
             Self::Internal(reason) => {
                 tracing::error!(reason, trace_id = trace::current(), "request failed")
@@ -370,13 +373,10 @@ impl IntoResponse for ApiError {
             }
             // The rest of the body was not read, so the connection cannot be reused.
             Self::BodyTimeout(_) | Self::TooLarge(_) => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                fixed(header::CONNECTION, "close");
             }
             Self::Unauthenticated(_) => {
-                headers.insert(
-                    header::WWW_AUTHENTICATE,
-                    HeaderValue::from_static("Bearer realm=\"egression\""),
-                );
+                fixed(header::WWW_AUTHENTICATE, "Bearer realm=\"egression\"");
             }
             _ => {}
         }

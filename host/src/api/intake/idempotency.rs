@@ -11,7 +11,7 @@ use egression_core::domain::ids::SubscriptionId;
 use http::HeaderMap;
 use parking_lot::Mutex;
 
-use crate::api::http::problem::{ApiError, FieldError};
+use crate::api::http::problem::ApiError;
 use crate::store::rows::IdempotencyRecord;
 
 /// The longest key in bytes.
@@ -44,12 +44,9 @@ impl Receiving {
                 scope,
             });
         }
-        Err(ApiError::Conflict {
-            code: "request_in_progress",
-            detail: "the host is still receiving the first request with this Idempotency-Key; \
-                     repeat the request later"
-                .to_owned(),
-        })
+        let detail = "the host is still receiving the first request with this Idempotency-Key; \
+                      repeat the request later";
+        Err(ApiError::conflict("request_in_progress", detail))
     }
 }
 
@@ -77,11 +74,7 @@ pub fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         let detail = format!(
             "expected 1 to {MAX_KEY_BYTES} visible ASCII characters, bare or in double quotes"
         );
-        return Err(ApiError::invalid(vec![FieldError::new(
-            "#idempotency-key",
-            "invalid_value",
-            detail,
-        )]));
+        return Err(ApiError::at("#idempotency-key", "invalid_value", detail));
     }
     Ok(Some(key))
 }

@@ -93,11 +93,7 @@ impl Intake {
             let detail = format!(
                 "{backlog} jobs are unfinished; the limit is {max} (bound `api.backlog_max`)"
             );
-            return Err(ApiError::Busy {
-                code: "backlog_full",
-                detail,
-                retry_after_s: 10,
-            });
+            return Err(ApiError::busy("backlog_full", detail, 10));
         }
         let catalogue = state.configuration.catalogue();
         let channels = catalogue.connections().count().max(1) as u64;
@@ -409,11 +405,7 @@ impl Intake {
     pub async fn finish(&mut self, body_hash: [u8; 32]) -> Result<Received, ApiError> {
         let Some(open) = &self.open else {
             return Err(match (self.items, self.head.strict) {
-                (0, _) => ApiError::invalid(vec![FieldError::new(
-                    "/jobs",
-                    "required",
-                    "at least one job is required",
-                )]),
+                (0, _) => ApiError::at("/jobs", "required", "at least one job is required"),
                 (_, true) => self.all_refusals(),
                 (_, false) => ApiError::invalid(self.unowned.clone()),
             });

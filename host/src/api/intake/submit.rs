@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
@@ -17,9 +17,9 @@ use super::rest::Rest;
 use super::splitter::{Framing, Piece, Splitter};
 use super::submission::Submission;
 use crate::api::http::detached::detached;
+use crate::api::http::no_query::NoQuery;
 use crate::api::http::prefer::Preferences;
-use crate::api::http::problem::ApiError;
-use crate::api::http::query::Query;
+use crate::api::http::problem::{ApiError, ApiResult};
 use crate::api::middleware::auth::{Caller, Role};
 use crate::api::middleware::trace;
 use crate::api::state::ApiState;
@@ -75,13 +75,7 @@ const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-locati
             headers(("Retry-After" = u32, description = "Seconds."))),
     ),
 )]
-pub async fn submit_job(
-    State(state): State<ApiState>,
-    caller: Caller,
-    query: Query,
-    request: Request,
-) -> Result<Response, ApiError> {
-    query.finish()?;
+pub async fn submit_job(NoQuery(state, caller, _): NoQuery, request: Request) -> ApiResult {
     caller.require(Role::Submit)?;
     let (parts, body) = request.into_parts();
     let preferences = Preferences::of(&parts.headers);
@@ -91,28 +85,15 @@ pub async fn submit_job(
         strict: true,
         ..head("jobs", &parts.headers, preferences)?
     };
-    let received = receive_in_own_task(
-        &state,
-        caller.clone(),
-        head,
-        parts.headers,
-        body,
-        receive_one,
-    )
-    .await?;
+    let (submitter, headers) = (caller.clone(), parts.headers);
+    let received = receive_in_own_task(&state, submitter, head, headers, body, receive_one).await?;
     let default_ms = if received.single {
         state.settings.sync_wait_ms
     } else {
         0
     };
-    Ok(answer(
-        &state,
-        &caller,
-        received,
-        preferences,
-        Waits::Always { default_ms },
-    )
-    .await)
+    let waits = Waits::Always { default_ms };
+    Ok(answer(&state, &caller, received, preferences, waits).await)
 }
 
 /// Submit thousands of jobs
@@ -161,27 +142,15 @@ pub async fn submit_job(
             headers(("Retry-After" = u32, description = "Seconds."))),
     ),
 )]
-pub async fn submit_bulk(
-    State(state): State<ApiState>,
-    caller: Caller,
-    query: Query,
-    request: Request,
-) -> Result<Response, ApiError> {
-    query.finish()?;
+pub async fn submit_bulk(NoQuery(state, caller, _): NoQuery, request: Request) -> ApiResult {
     caller.require(Role::Submit)?;
     let (parts, body) = request.into_parts();
     let preferences = Preferences::of(&parts.headers);
     framing(&parts.headers)?;
     let head = head("bulk", &parts.headers, preferences)?;
-    let received = receive_in_own_task(
-        &state,
-        caller.clone(),
-        head,
-        parts.headers,
-        body,
-        receive_many,
-    )
-    .await?;
+    let (submitter, headers) = (caller.clone(), parts.headers);
+    let received =
+        receive_in_own_task(&state, submitter, head, headers, body, receive_many).await?;
     Ok(answer(&state, &caller, received, preferences, Waits::Preferred).await)
 }
 
@@ -253,14 +222,13 @@ where
         })?;
     let permit = Arc::clone(&state.submissions)
         .try_acquire_owned()
-        .map_err(|_| ApiError::Busy {
-            code: "too_many_submissions",
-            detail: format!(
-                "the limit of {} concurrent submissions is reached (bound \
-                 `api.receive_concurrency`)",
-                state.settings.receive_concurrency
-            ),
-            retry_after_s: 1,
+        .map_err(|_| {
+            let most = state.settings.receive_concurrency;
+            let detail = format!(
+                "the limit of {most} concurrent submissions is reached (bound \
+                 `api.receive_concurrency`)"
+            );
+            ApiError::busy("too_many_submissions", detail, 1)
         })?;
     let intake = Intake::new(state.clone(), caller, head)?;
     let receiving = receive(state.clone(), intake, headers, body);
@@ -354,16 +322,8 @@ pub async fn answer(
     let path = format!("/v1/executions/{}", received.id);
     let location =
         HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/v1/executions"));
-    match with_state(
-        state,
-        caller,
-        received,
-        preferences,
-        waits,
-        location.clone(),
-    )
-    .await
-    {
+    let at = location.clone();
+    match with_state(state, caller, received, preferences, waits, at).await {
         Ok(response) => response,
         Err(error) => {
             tracing::warn!(
@@ -393,11 +353,10 @@ async fn with_state(
     preferences: Preferences,
     waits: Waits,
     location: HeaderValue,
-) -> Result<Response, ApiError> {
-    let default_ms = if let Waits::Always { default_ms } = waits {
-        default_ms
-    } else {
-        0
+) -> ApiResult {
+    let default_ms = match waits {
+        Waits::Always { default_ms } => default_ms,
+        Waits::Preferred => 0,
     };
     let asked_ms = preferences.wait_ms(default_ms, state.settings.max_wait_ms);
     let waiting = long_poll::permit(state, caller, asked_ms);
@@ -406,26 +365,18 @@ async fn with_state(
         long_poll::until(state, received.execution, wait_ms, execution_view::is_done).await?;
     drop(waiting);
     let status = status.ok_or_else(|| {
-        ApiError::Internal(format!(
-            "execution {} is missing after its seal",
-            received.execution
-        ))
+        let execution = received.execution;
+        ApiError::Internal(format!("execution {execution} is missing after its seal"))
     })?;
     let done = execution_view::is_done(&status);
     // A repeated request gets the current state, even without waiting.
     let is_result = done && (waits != Waits::Preferred || wait_ms > 0 || received.replayed);
     let mut view = execution_view::view(state, &status);
     let total = view.counts.total;
-    if is_result && total <= u64::from(state.settings.page_default) {
-        let jobs = state
-            .store
-            .jobs(
-                received.execution,
-                &JobFilter::default(),
-                None,
-                state.settings.page_default,
-            )
-            .await?;
+    let most = state.settings.page_default;
+    if is_result && total <= u64::from(most) {
+        let (store, all) = (&state.store, JobFilter::default());
+        let jobs = store.jobs(received.execution, &all, None, most).await?;
         view.jobs = Some(job_view::views(state, jobs).await?);
     }
     let mut headers = HeaderMap::new();
@@ -438,10 +389,8 @@ async fn with_state(
     }
     headers.insert(OPERATION_LOCATION, location);
     if !done {
-        headers.insert(
-            header::RETRY_AFTER,
-            execution_view::retry_after(state, &view),
-        );
+        let retry_after = execution_view::retry_after(state, &view);
+        headers.insert(header::RETRY_AFTER, retry_after);
     }
     Ok((StatusCode::ACCEPTED, headers, axum::Json(view)).into_response())
 }

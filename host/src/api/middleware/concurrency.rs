@@ -18,12 +18,7 @@ pub async fn layer(State(state): State<ApiState>, mut request: Request, next: Ne
             "the limit of {} concurrent requests is reached (bound `api.request_concurrency`)",
             state.settings.request_concurrency
         );
-        return ApiError::Busy {
-            code: "too_many_requests",
-            detail,
-            retry_after_s: 1,
-        }
-        .into_response();
+        return ApiError::busy("too_many_requests", detail, 1).into_response();
     };
     let serving = Serving::new(permit);
     request.extensions_mut().insert(serving.clone());

@@ -1,7 +1,7 @@
 //! Executions: the status that clients poll, and their list.
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse as _;
 use egression_core::domain::ids::ExecutionSeq;
 use http::{HeaderMap, StatusCode, header};
 use strum::VariantNames as _;
@@ -9,11 +9,11 @@ use strum::VariantNames as _;
 use super::execution_view::{self, ExecutionView, Status};
 use super::{execution_tag, find, long_poll};
 use crate::api::http::cursor::List;
-use crate::api::http::custom_verb::Segments;
 use crate::api::http::etag;
+use crate::api::http::no_query::NoQuery;
 use crate::api::http::page::{self, Page};
 use crate::api::http::prefer::Preferences;
-use crate::api::http::problem::ApiError;
+use crate::api::http::problem::{ApiError, ApiResult};
 use crate::api::http::query::Query;
 use crate::api::middleware::auth::Caller;
 use crate::api::state::ApiState;
@@ -49,13 +49,9 @@ const MIN_STEP: usize = 100;
     ),
 )]
 pub async fn get_execution(
-    State(state): State<ApiState>,
-    caller: Caller,
-    query: Query,
-    segments: Segments,
+    NoQuery(state, caller, segments): NoQuery,
     headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    query.finish()?;
+) -> ApiResult {
     let id = segments.one();
     let status = find::execution(&state, &caller, &id).await?;
     let preferences = Preferences::of(&headers);
@@ -117,10 +113,8 @@ pub async fn list_executions(
     caller: Caller,
     mut query: Query,
     uri: http::Uri,
-) -> Result<Response, ApiError> {
-    let statuses = query.words("status", Status::VARIANTS, |word| {
-        word.parse::<Status>().ok()
-    })?;
+) -> ApiResult {
+    let statuses = query.words::<Status>("status", Status::VARIANTS, |word| word.parse().ok())?;
     let limit = query.limit()? as usize;
     let cursor = query.cursor(List::Executions)?;
     let named = query.take("subscription")?;
@@ -175,11 +169,7 @@ pub async fn list_executions(
 }
 
 /// An execution after an act: 202 while it is cancelling, otherwise 200.
-pub async fn after_act(
-    state: &ApiState,
-    seq: ExecutionSeq,
-    id: &str,
-) -> Result<Response, ApiError> {
+pub async fn after_act(state: &ApiState, seq: ExecutionSeq, id: &str) -> ApiResult {
     let status = state.store.execution(seq).await?;
     let status = status.ok_or_else(|| ApiError::not_found("execution", id))?;
     let view = execution_view::view(state, &status);

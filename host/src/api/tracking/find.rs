@@ -45,10 +45,8 @@ pub async fn sealed_execution(
 ) -> Result<ExecutionStatus, ApiError> {
     let status = execution(state, caller, id).await?;
     if status.row.seal.is_none() {
-        return Err(ApiError::Conflict {
-            code: "execution_receiving",
-            detail: format!("the host is still receiving execution `{id}`"),
-        });
+        let detail = format!("the host is still receiving execution `{id}`");
+        return Err(ApiError::conflict("execution_receiving", detail));
     }
     Ok(status)
 }

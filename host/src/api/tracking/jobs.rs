@@ -12,8 +12,9 @@ use super::find;
 use super::job_view::{self, EventView, JobView};
 use crate::api::http::cursor::List;
 use crate::api::http::custom_verb::Segments;
+use crate::api::http::no_query::NoQuery;
 use crate::api::http::page::{self, Page};
-use crate::api::http::problem::ApiError;
+use crate::api::http::problem::{ApiError, ApiResult};
 use crate::api::http::query::Query;
 use crate::api::middleware::auth::Caller;
 use crate::api::middleware::serving::Permits;
@@ -56,7 +57,7 @@ pub async fn list_jobs(
     segments: Segments,
     headers: HeaderMap,
     uri: http::Uri,
-) -> Result<Response, ApiError> {
+) -> ApiResult {
     let status = find::execution(&state, &caller, &segments.one()).await?;
     let execution = status.row.seq;
     let limit = query.limit()?;
@@ -84,13 +85,7 @@ pub async fn list_jobs(
         (status = 410, description = "The job has expired."),
     ),
 )]
-pub async fn get_job(
-    State(state): State<ApiState>,
-    caller: Caller,
-    query: Query,
-    segments: Segments,
-) -> Result<Response, ApiError> {
-    query.finish()?;
+pub async fn get_job(NoQuery(state, caller, segments): NoQuery) -> ApiResult {
     let row = find::job(&state, &caller, &segments.one()).await?;
     Ok(axum::Json(job_view::view(&state, row).await?).into_response())
 }
@@ -115,22 +110,17 @@ pub async fn list_events(
     mut query: Query,
     segments: Segments,
     uri: http::Uri,
-) -> Result<Response, ApiError> {
+) -> ApiResult {
     let limit = query.limit()?;
     let after = query.cursor(List::Events)?.unwrap_or(0);
     query.finish()?;
     let job = find::job(&state, &caller, &segments.one()).await?;
     let trace_id = job.traceparent.as_deref().and_then(trace::trace_id);
-    let rows = state
-        .store
-        .events(job.seq, u32::try_from(after).unwrap_or(0), limit)
-        .await?;
+    let after = u32::try_from(after).unwrap_or(0);
+    let rows = state.store.events(job.seq, after, limit).await?;
     let next = List::Events.next(&rows, limit, |row| i64::from(row.seq));
-    let items: Vec<EventView> = rows
-        .into_iter()
-        .map(|row| EventView::of(row, trace_id))
-        .collect();
-    Ok(page::answer(&uri, items, next))
+    let views = rows.into_iter().map(|row| EventView::of(row, trace_id));
+    Ok(page::answer(&uri, views.collect(), next))
 }
 
 fn filter(state: &ApiState, query: &mut Query) -> Result<JobFilter, ApiError> {
@@ -138,10 +128,8 @@ fn filter(state: &ApiState, query: &mut Query) -> Result<JobFilter, ApiError> {
         None => Vec::new(),
         Some(name) => {
             let catalogue = state.configuration.catalogue();
-            let found: Vec<ConnectionId> = catalogue
-                .connections_of_channel(&name)
-                .map(|connection| connection.id)
-                .collect();
+            let connections = catalogue.connections_of_channel(&name);
+            let found: Vec<ConnectionId> = connections.map(|c| c.id).collect();
             // An unknown channel matches nothing; an empty filter would match everything.
             if found.is_empty() {
                 vec![ConnectionId(-1)]
@@ -193,10 +181,8 @@ async fn lines(
     filter: &JobFilter,
     after: Option<JobSeq>,
 ) -> Result<(Bytes, Option<JobSeq>), ApiError> {
-    let rows = state
-        .store
-        .jobs(execution, filter, after, STREAM_STEP)
-        .await?;
+    let store = &state.store;
+    let rows = store.jobs(execution, filter, after, STREAM_STEP).await?;
     let full = rows.len() == STREAM_STEP as usize;
     let last = rows.last().filter(|_| full).map(|row| row.seq);
     let mut text = Vec::new();

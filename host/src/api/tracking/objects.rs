@@ -1,7 +1,6 @@
 //! The jobs of one object across channels and executions: why is this product not in the shop?
 
 use axum::extract::State;
-use axum::response::Response;
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::object::ObjectKey;
 
@@ -9,7 +8,7 @@ use super::find;
 use super::job_view::{self, JobView};
 use crate::api::http::cursor::List;
 use crate::api::http::page::{self, Page};
-use crate::api::http::problem::ApiError;
+use crate::api::http::problem::ApiResult;
 use crate::api::http::query::Query;
 use crate::api::middleware::auth::Caller;
 use crate::api::state::ApiState;
@@ -36,7 +35,7 @@ pub async fn list_object_jobs(
     caller: Caller,
     mut query: Query,
     uri: http::Uri,
-) -> Result<Response, ApiError> {
+) -> ApiResult {
     let object = ObjectKey::new(query.need("type")?, query.need("id")?);
     let limit = query.limit()?;
     let before = query.cursor(List::Objects)?.map(JobSeq);
