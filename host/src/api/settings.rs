@@ -37,9 +37,9 @@ pub struct ApiSettings {
     pub expanded_max_bytes: u64,
     /// Bytes of staged items in one write. A write has at most 1,000 items.
     pub stage_max_bytes: u64,
-    /// Jobs of one bulk request that are stored while its body arrives. The host counts further ones
-    /// against the bounds, keeps them in a temporary file in the data directory, and stores them
-    /// when the whole body has arrived.
+    /// Jobs of one bulk request that are stored while its body arrives. The host counts further
+    /// ones against the bounds, keeps them in a temporary file in the data directory, and stores
+    /// them when the whole body has arrived.
     pub stage_ahead_jobs: u32,
     /// The same for the bytes of bodies, ids and other texts.
     pub stage_ahead_bytes: u64,

@@ -111,8 +111,11 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
 
 /// Control characters, line separators, and marks that reorder text (Unicode TR 36, 2.1).
 fn is_unprintable(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let reorders = matches!(
+        char,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    char.is_control() || reorders || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
 /// The text of a cell.

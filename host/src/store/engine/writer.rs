@@ -3,7 +3,8 @@
 //!
 //! Promises: an `Ok` is durable. A change that fails is undone alone (its savepoint). If the
 //! database itself fails (full, busy), the whole group is undone, each caller gets the error, and
-//! the writer continues; it tries a failing disk until it takes writes again. Dropping the caller of a queued change cancels nothing.
+//! the writer continues; it tries a failing disk until it takes writes again. Dropping the caller
+//! of a queued change cancels nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
