@@ -62,7 +62,9 @@ impl Activity {
             if next <= now {
                 return;
             }
-            tokio::time::sleep_until(self.clock.instant(next)).await;
+            // A request that begins during the sleep may bring the end of the idle time forward.
+            let check = next.min(now.plus_ms(bounds.idle_timeout_ms));
+            tokio::time::sleep_until(self.clock.instant(check)).await;
         }
     }
 
