@@ -126,7 +126,9 @@ CREATE TABLE execution (
     -- JSON object of string pairs, as given
     context         TEXT,
     traceparent     TEXT,
-    retry_of        INTEGER
+    retry_of        INTEGER,
+    -- Refused items of a bulk request; they count as rejected jobs.
+    refused         INTEGER NOT NULL DEFAULT 0
 );
 
 -- Unfinished executions, including those that still arrive (seal null).
@@ -137,7 +139,6 @@ CREATE INDEX execution_expiry ON execution (expires_at, seq) WHERE expires_at IS
 
 -- One row per belt of an execution on a connection. Every transaction that changes a job changes
 -- it.
--- A refused item of a bulk request is counted under connection 0, belt 0.
 CREATE TABLE progress (
     execution_seq INTEGER NOT NULL REFERENCES execution (seq) ON DELETE CASCADE,
     connection_id INTEGER NOT NULL,
@@ -175,8 +176,8 @@ CREATE TABLE progress (
 -- need no index of their own.
 CREATE TABLE job (
     id            INTEGER PRIMARY KEY,
-    -- 0 for a refused item, which has no connection
-    connection_id INTEGER NOT NULL,
+    -- null for a refused item, whose belt is 0
+    connection_id INTEGER,
     belt          INTEGER NOT NULL,
     key_hash      INTEGER NOT NULL,
     object_hash   INTEGER NOT NULL,
@@ -203,6 +204,7 @@ CREATE TABLE job (
     changed       INTEGER,
     problem_code  TEXT,
     CHECK (state BETWEEN 0 AND 8),
+    CHECK ((connection_id IS NULL) = (belt = 0)),
     CHECK (waiting IS NULL OR state = 0),
     CHECK ((state > 2) = (finished_at IS NOT NULL))
 );

@@ -42,7 +42,6 @@ impl Engine {
         let belts = execution
             .progress
             .iter()
-            .filter(|row| row.connection.0 != 0)
             .map(|row| (row.connection, row.belt));
         self.scheduler
             .lock()

@@ -55,7 +55,7 @@ impl View {
     /// to its waiting jobs.
     pub fn waiting(&self, status: &ExecutionStatus) -> Vec<(ConnectionId, Vec<WaitingGroup>)> {
         let mut by_connection: Vec<(ConnectionId, Vec<WaitingGroup>)> = Vec::new();
-        for row in status.progress.iter().filter(|row| row.connection.0 != 0) {
+        for row in &status.progress {
             let groups = match by_connection
                 .iter_mut()
                 .find(|(id, _)| *id == row.connection)
@@ -137,14 +137,15 @@ impl View {
         if job.state != JobState::Waiting {
             return None;
         }
+        let connection = job.connection?;
         if let Some(kind) = job.waiting {
             let key = matches!(kind, WaitingKind::Blocked).then(|| job.partition_key.clone());
             return Some((kind, key, job.due_at));
         }
         let (status, behind) = {
             let scheduler = self.scheduler.lock();
-            let status = scheduler.lane_status(job.seq.execution(), job.connection, job.belt);
-            (status, scheduler.waits_for_object(job.connection, job.seq))
+            let status = scheduler.lane_status(job.seq.execution(), connection, job.belt);
+            (status, scheduler.waits_for_object(connection, job.seq))
         };
         if !status.own && (ahead > 0 || behind) {
             let key = if ahead > 0 {

@@ -487,7 +487,8 @@ impl Intake {
             .await?
             .ok_or_else(gone)?;
         let sum = |count: fn(&ProgressRow) -> u64| status.progress.iter().map(count).sum::<u64>();
-        let single = sum(|row| row.belt.total) == 1 && sum(|row| row.scheduled) == 0;
+        let items = sum(|row| row.belt.total) + status.row.refused;
+        let single = items == 1 && sum(|row| row.scheduled) == 0;
         Ok(Received {
             execution: first.execution,
             id: status.row.id,

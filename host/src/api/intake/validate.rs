@@ -104,7 +104,11 @@ impl Validator {
         fields.payload(&item, self.settings.max_payload_bytes);
         let depends_on: Vec<ObjectKey> = fields.depends_on(&item, self.settings.max_depends_on);
         let targets = self.targets(&item, object_type.as_deref(), action, &mut fields);
-        let (Some(action), Some(object_type), true) = (action, object_type, fields.is_good())
+        let first = targets
+            .first()
+            .map(|(target, belt)| (target.connection, *belt));
+        let (Some(action), Some(object_type), Some((connection, belt)), true) =
+            (action, object_type, first, fields.is_good())
         else {
             return Err(fields.into_errors());
         };
@@ -117,8 +121,8 @@ impl Validator {
             .cloned();
         let model = StagedJob {
             index: 0,
-            connection: ConnectionId(0),
-            belt: 0,
+            connection,
+            belt,
             object: ObjectKey::new("", ""),
             action,
             priority,

@@ -18,6 +18,7 @@ pub fn tag(catalogue: &Catalogue, status: &ExecutionStatus) -> HeaderValue {
     #[derive(Serialize)]
     struct State<'a> {
         seal: Option<i64>,
+        refused: u64,
         flags: (bool, bool, Option<i64>, Option<i64>),
         belts: Vec<Belt>,
         /// Connections that hold waiting jobs: whether the channel is paused, and the connection's
@@ -41,6 +42,7 @@ pub fn tag(catalogue: &Catalogue, status: &ExecutionStatus) -> HeaderValue {
             .map(|c| (c.id.0, c.channel.paused, c.state.as_str()))
             .collect(),
         seal: row.seal,
+        refused: row.refused,
         flags: (
             row.paused,
             row.cancel_requested_at.is_some(),

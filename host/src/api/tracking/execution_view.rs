@@ -90,21 +90,20 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The sum over all belts.
-    pub fn of(progress: &[ProgressRow]) -> Self {
+    /// The sum over all belts, and the refused items.
+    pub fn of(status: &ExecutionStatus) -> Self {
+        let (belts, refused) = (&status.progress, status.row.refused);
         let sum = |state: JobState| {
-            progress
-                .iter()
-                .map(|row| row.belt.states[state as usize])
-                .sum()
+            let jobs = belts.iter().map(|row| row.belt.states[state as usize]);
+            jobs.sum::<u64>()
         };
         Self {
-            total: progress.iter().map(|row| row.belt.total).sum(),
+            total: belts.iter().map(|row| row.belt.total).sum::<u64>() + refused,
             waiting: sum(JobState::Waiting),
             in_flight: sum(JobState::InFlight),
             accepted: sum(JobState::Accepted),
             succeeded: sum(JobState::Succeeded),
-            rejected: sum(JobState::Rejected),
+            rejected: sum(JobState::Rejected) + refused,
             failed: sum(JobState::Failed),
             superseded: sum(JobState::Superseded),
             cancelled: sum(JobState::Cancelled),
@@ -232,12 +231,12 @@ pub struct ExecutionLinks {
 
 /// No job is waiting, in flight or accepted, and the request was received completely.
 pub fn is_done(status: &ExecutionStatus) -> bool {
-    status.row.seal.is_some() && Counts::of(&status.progress).unfinished() == 0
+    status.row.seal.is_some() && Counts::of(status).unfinished() == 0
 }
 
 /// The status of an execution. `is_paused`: whether a connection or its channel is paused.
 pub fn derive(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool) -> Status {
-    let counts = Counts::of(&status.progress);
+    let counts = Counts::of(status);
     if status.row.seal.is_none() {
         return Status::Receiving;
     }
@@ -278,7 +277,7 @@ fn unfinished(status: &ExecutionStatus, is_paused: impl Fn(ConnectionId) -> bool
 
 pub fn view(state: &ApiState, status: &ExecutionStatus) -> ExecutionView {
     let catalogue = state.configuration.catalogue();
-    let counts = Counts::of(&status.progress);
+    let counts = Counts::of(status);
     let done = is_done(status);
     let waiting = if counts.waiting > 0 && status.row.seal.is_some() {
         state.view().waiting(status)
@@ -356,11 +355,7 @@ fn channels(
     progress: &[ProgressRow],
     mut waiting: Vec<(ConnectionId, Vec<WaitingGroup>)>,
 ) -> Vec<ChannelProgress> {
-    let rows: Vec<&ProgressRow> = progress
-        .iter()
-        .filter(|row| row.connection.0 != 0)
-        .collect();
-    let groups = rows.chunk_by(|a, b| a.connection == b.connection);
+    let groups = progress.chunk_by(|a, b| a.connection == b.connection);
     groups
         .map(|belts| {
             let connection = belts[0].connection;

@@ -292,7 +292,10 @@ async fn one(
     } else {
         None
     };
-    let entry = catalogue.connection_by_id(row.connection);
+    let channel = row.connection.map(|id| {
+        let entry = catalogue.connection_by_id(id);
+        channel_name(entry, id)
+    });
     Ok(JobView {
         id: id.to_string(),
         execution: row.execution.to_string(),
@@ -304,7 +307,7 @@ async fn one(
             .source
             .and_then(|id| catalogue.source_by_id(id))
             .map(|source| source.name.clone()),
-        channel: (row.connection.0 != 0).then(|| channel_name(entry, row.connection)),
+        channel,
         object: row.object.into(),
         action: row.action.as_str().to_owned(),
         belt: row.belt,
@@ -377,8 +380,10 @@ async fn remotes(
     rows: &[JobRow],
 ) -> Result<HashMap<egression_core::domain::ids::JobSeq, Vec<Remote>>, ApiError> {
     let mut by_connection: HashMap<ConnectionId, Vec<&JobRow>> = HashMap::new();
-    for row in rows.iter().filter(|row| row.connection.0 != 0) {
-        by_connection.entry(row.connection).or_default().push(row);
+    for row in rows {
+        if let Some(connection) = row.connection {
+            by_connection.entry(connection).or_default().push(row);
+        }
     }
     let mut found = HashMap::new();
     for (connection, rows) in by_connection {

@@ -26,9 +26,6 @@ macro_rules! progress_columns {
 }
 pub(in crate::store) use progress_columns;
 
-/// The connection and the belt under which refused items are counted in the tables.
-pub const NO_CONNECTION: i64 = 0;
-
 /// A belt of an execution on a connection.
 pub type BeltKey = (ExecutionSeq, ConnectionId, u32);
 

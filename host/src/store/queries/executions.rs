@@ -29,8 +29,8 @@ pub const WAIT_ENDS: &str = concat!(
 
 const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.seal, \
     x.created_at, x.completed_at, x.expires_at, x.paused, x.cancel_requested_at, x.context, \
-    x.traceparent, (SELECT o.public_id FROM execution o WHERE o.seq = x.retry_of) AS retry_of \
-    FROM execution x WHERE ";
+    x.traceparent, x.refused, (SELECT o.public_id FROM execution o WHERE o.seq = x.retry_of) AS \
+    retry_of FROM execution x WHERE ";
 
 impl Store {
     /// The number of a public id.
@@ -240,6 +240,7 @@ fn status(row: &SqliteRow) -> Result<ExecutionStatus, StoreError> {
         retry_of: is_retry
             .then(|| columns::execution_id(row, "retry_of"))
             .transpose()?,
+        refused: columns::count(row, "refused")?,
     };
     Ok(ExecutionStatus {
         row,

@@ -165,7 +165,9 @@ pub fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
         seq: JobSeq(row.try_get("id")?),
         execution: columns::execution_id(row, "public_id")?,
         subscription: SubscriptionId(row.try_get("subscription_id")?),
-        connection: ConnectionId(row.try_get("connection_id")?),
+        connection: row
+            .try_get::<Option<i64>, _>("connection_id")?
+            .map(ConnectionId),
         belt: row.try_get("belt")?,
         partition_key: own_key.unwrap_or_else(|| object.to_string()),
         object,

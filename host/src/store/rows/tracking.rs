@@ -33,13 +33,14 @@ pub struct ExecutionRow {
     pub traceparent: Option<String>,
     /// The execution that this one repeats.
     pub retry_of: Option<ExecutionId>,
+    /// Refused items. They count as rejected jobs, and belong to no belt.
+    pub refused: u64,
 }
 
-/// Progress of one belt on one connection. Refused items are counted under connection 0, belt 0.
+/// Progress of one belt on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProgressRow {
     pub execution: ExecutionSeq,
-    /// Subscription × channel; 0 for refused items.
     pub connection: ConnectionId,
     pub belt: BeltProgress,
     pub scheduled: u64,
@@ -120,8 +121,8 @@ pub struct JobRow {
     pub seq: JobSeq,
     pub execution: ExecutionId,
     pub subscription: SubscriptionId,
-    /// Subscription × channel; 0 for a refused item.
-    pub connection: ConnectionId,
+    /// Subscription × channel; none for a refused item.
+    pub connection: Option<ConnectionId>,
     /// The belt, from 1; 0 for a refused item.
     pub belt: u32,
     /// The object; empty texts for a refused item whose object could not be read.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use egression_core::domain::action::Action;
 use egression_core::domain::belt::priority_bit;
-use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
+use egression_core::domain::ids::{ExecutionSeq, JobSeq};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::{JobState, State};
@@ -13,7 +13,7 @@ use egression_core::time::Wall;
 use crate::store::StoreError;
 use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters::{BeltDelta, BeltKey, NO_CONNECTION};
+use crate::store::lifecycle::counters::{BeltDelta, BeltKey};
 use crate::store::lifecycle::error_groups::ErrorGroups;
 use crate::store::rows::state_columns::StateColumns;
 use crate::store::rows::{StagedItem, StagedJob};
@@ -195,7 +195,7 @@ async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Resu
             let (object_type, id) = line.object.as_ref().map_or(("", ""), |object| {
                 (object.object_type.as_str(), object.id.as_str())
             });
-            row.push_bind(line.job.0).push("0").push("0").push("0");
+            row.push_bind(line.job.0).push("NULL").push("0").push("0");
             // Its action may not have been readable: any action will do.
             row.push_bind(line.object.as_ref().map_or(0, |object| object.hash().0))
                 .push_bind(columns.state)
@@ -245,15 +245,17 @@ async fn count(
     }
     let mut errors = ErrorGroups::default();
     for line in refused {
-        belts
-            .entry((execution, ConnectionId(NO_CONNECTION), 0))
-            .or_default()
-            .delta
-            .count(&line.end, 1);
         errors.add(line.job, &line.end);
     }
     tx.effects.backlog += belts.values().map(|belt| belt.delta.open()).sum::<i64>();
     write_counters(tx, belts).await?;
+    if !refused.is_empty() {
+        sqlx::query("UPDATE execution SET refused = refused + $1 WHERE seq = $2")
+            .bind(i64::try_from(refused.len()).unwrap_or(i64::MAX))
+            .bind(execution.0)
+            .execute(&mut tx.conn)
+            .await?;
+    }
     errors.write(tx).await
 }
 
@@ -264,8 +266,8 @@ async fn write_counters(
     let belts: Vec<_> = belts.into_iter().collect();
     statement::run_values(
         tx,
-        "INSERT INTO progress (execution_seq, connection_id, belt, total, waiting, rejected, \
-         scheduled, priorities) ",
+        "INSERT INTO progress (execution_seq, connection_id, belt, total, waiting, scheduled, \
+         priorities) ",
         &belts,
         |row, ((execution, connection, belt), received)| {
             row.push_bind(execution.0)
@@ -273,14 +275,13 @@ async fn write_counters(
                 .push_bind(*belt)
                 .push_bind(received.delta.states.iter().sum::<i64>())
                 .push_bind(received.delta.states[JobState::Waiting as usize])
-                .push_bind(received.delta.states[JobState::Rejected as usize])
                 .push_bind(received.delta.scheduled)
                 .push_bind(received.priorities);
         },
         " ON CONFLICT (execution_seq, connection_id, belt) DO UPDATE SET total = progress.total + \
-         excluded.total, waiting = progress.waiting + excluded.waiting, rejected = \
-         progress.rejected + excluded.rejected, scheduled = progress.scheduled + \
-         excluded.scheduled, priorities = progress.priorities | excluded.priorities",
+         excluded.total, waiting = progress.waiting + excluded.waiting, scheduled = \
+         progress.scheduled + excluded.scheduled, priorities = progress.priorities | \
+         excluded.priorities",
     )
     .await?;
     Ok(())

@@ -5,7 +5,7 @@ use egression_core::time::Wall;
 use sqlx::Row as _;
 
 use crate::store::engine::writer::WriteTx;
-use crate::store::lifecycle::counters::{self, NO_CONNECTION};
+use crate::store::lifecycle::counters;
 use crate::store::rows::{IdempotencyMark, NewExecution, Sealed, StagedItem, columns};
 use crate::store::submission::{abandon, idempotency_keys, staging};
 use crate::store::{Store, StoreError};
@@ -112,21 +112,20 @@ async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Resul
 /// Counts an execution's items for the metrics.
 async fn count_received(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
     let rows = sqlx::query(
-        "SELECT connection_id, sum(total) AS items FROM progress WHERE execution_seq = $1 \
+        "SELECT connection_id, sum(total) AS jobs FROM progress WHERE execution_seq = $1 \
          GROUP BY connection_id",
     )
     .bind(execution.0)
     .fetch_all(&mut tx.conn)
     .await?;
     for row in rows {
-        let items = columns::count(&row, "items")?;
-        match row.try_get("connection_id")? {
-            NO_CONNECTION => tx.effects.refused += items,
-            connection => {
-                tx.effects.submitted.insert(ConnectionId(connection), items);
-            }
-        }
+        let connection = ConnectionId(row.try_get("connection_id")?);
+        let jobs = columns::count(&row, "jobs")?;
+        tx.effects.submitted.insert(connection, jobs);
     }
+    let refused = sqlx::query("SELECT refused FROM execution WHERE seq = $1");
+    let row = refused.bind(execution.0).fetch_one(&mut tx.conn).await?;
+    tx.effects.refused += columns::count(&row, "refused")?;
     Ok(())
 }
 
@@ -146,8 +145,8 @@ async fn connections_must_be_there(
     execution: ExecutionSeq,
 ) -> Result<(), StoreError> {
     let gone: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = $1 AND connection_id > 0 \
-         AND connection_id NOT IN (SELECT id FROM connection))",
+        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = $1 AND connection_id \
+         NOT IN (SELECT id FROM connection))",
     )
     .bind(execution.0)
     .fetch_one(&mut tx.conn)

@@ -35,7 +35,7 @@ pub async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
          sum(state = 7), sum(state = 8), sum(waiting IS NOT NULL AND waiting IN (4, 5, 13)), \
          sum(waiting IS NOT NULL AND waiting = 1), sum(waiting IS NOT NULL AND waiting = 12), \
          sum(waiting IS NOT NULL AND waiting = 6), sum(waiting IS NOT NULL AND waiting = 13), \
-         sum(state <= 2) FROM job GROUP BY 1, 2, 3",
+         sum(state <= 2) FROM job WHERE connection_id IS NOT NULL GROUP BY 1, 2, 3",
     );
     for row in rows.fetch_all(&mut *conn).await.unwrap() {
         counted.real.insert(
@@ -68,6 +68,11 @@ pub async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
             "completion that contradicts the jobs",
             "SELECT seq FROM execution WHERE (completed_at IS NOT NULL) <> (seal IS NOT NULL AND \
              NOT EXISTS (SELECT 1 FROM job WHERE id >> 24 = seq AND state <= 2))",
+        ),
+        (
+            "refused items",
+            "SELECT seq FROM execution WHERE refused <> (SELECT count(*) FROM job WHERE id >> 24 \
+             = seq AND connection_id IS NULL)",
         ),
         (
             "grouped errors",

@@ -128,7 +128,7 @@ async fn retention_keeps_what_a_person_must_decide() {
     let row = world.row(head).await;
     assert_eq!(
         (row.state, row.connection),
-        (JobState::Unknown, SHOP),
+        (JobState::Unknown, Some(SHOP)),
         "it is the head of a blocked key"
     );
     assert!(

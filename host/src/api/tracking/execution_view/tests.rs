@@ -22,6 +22,7 @@ fn status(rows: &[(i64, [u64; 9])]) -> ExecutionStatus {
         context: None,
         traceparent: None,
         retry_of: None,
+        refused: 0,
     };
     let progress = rows.iter().map(|(connection, states)| ProgressRow {
         execution: ExecutionSeq(1),
@@ -36,7 +37,7 @@ fn status(rows: &[(i64, [u64; 9])]) -> ExecutionStatus {
         retrying: 0,
         sourcing: 0,
         blocked: 0,
-        sent: *connection != 0 && states[1..8].iter().sum::<u64>() > 0,
+        sent: states[1..8].iter().sum::<u64>() > 0,
     });
     ExecutionStatus {
         row,
@@ -56,10 +57,8 @@ fn unfinished_execution_is_queued_until_something_was_sent() {
     assert_eq!(derived([4, 1, 0, 0, 0, 0, 0, 0, 0]), Status::Running);
     assert_eq!(derived([4, 0, 0, 1, 0, 0, 0, 0, 0]), Status::Running);
     assert_eq!(derived([0, 0, 1, 0, 0, 0, 0, 0, 0]), Status::Running);
-    let with_refused = status(&[
-        (0, [0, 0, 0, 0, 2, 0, 0, 0, 0]),
-        (1, [5, 0, 0, 0, 0, 0, 0, 0, 0]),
-    ]);
+    let mut with_refused = status(&[(1, [5, 0, 0, 0, 0, 0, 0, 0, 0])]);
+    with_refused.row.refused = 2;
     assert_eq!(derive(&with_refused, |_| false), Status::Queued);
     // All of them wait again after an attempt, whatever for.
     let mut again = status(&[(1, [5, 0, 0, 0, 0, 0, 0, 0, 0])]);
@@ -126,11 +125,9 @@ fn unknown_job_does_not_keep_the_execution_open() {
 
 #[test]
 fn counts_partition_the_total_and_progress_reaches_one_only_at_the_end() {
-    let rows = status(&[
-        (0, [0, 0, 0, 0, 3, 0, 0, 0, 0]),
-        (1, [9000, 25, 1, 900, 50, 20, 1, 2, 1]),
-    ]);
-    let counts = Counts::of(&rows.progress);
+    let mut of_both = status(&[(1, [9000, 25, 1, 900, 50, 20, 1, 2, 1])]);
+    of_both.row.refused = 3;
+    let counts = Counts::of(&of_both);
     let parts =
         counts.waiting + counts.in_flight + counts.accepted + counts.succeeded + counts.rejected;
     let parts = parts + counts.failed + counts.superseded + counts.cancelled + counts.unknown;
