@@ -21,7 +21,7 @@ mod tests;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::post;
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -48,7 +48,8 @@ pub fn router(state: ApiState, with_operations: bool) -> Router {
     let docs: Router<ApiState> = SwaggerUi::new("/docs")
         .url("/v1/openapi.json", openapi(&state.settings))
         .into();
-    // Health and metrics stay outside the limit, so that callers cannot block them.
+    // Health and metrics stay outside the limit over all callers, so that callers cannot block
+    // them.
     let mut all = routes
         .merge(docs)
         .layer(from_fn_with_state(state.clone(), concurrency::layer));
@@ -58,10 +59,12 @@ pub fn router(state: ApiState, with_operations: bool) -> Router {
     layered(all.fallback(fallback::not_found), state)
 }
 
-/// Only health and metrics, for their own address.
+/// Only health and metrics, for their own address: none needs a key.
 pub fn operations(state: ApiState) -> Router {
-    let routes = operational().split_for_parts().0;
-    layered(routes.fallback(fallback::not_found), state)
+    layered(
+        operational_without_key().fallback(fallback::not_found),
+        state,
+    )
 }
 
 /// The routes of a connection beyond the bounds. `with_operations`: health and metrics respond;
@@ -73,6 +76,14 @@ pub fn beyond_bounds(state: ApiState, with_operations: bool) -> Router {
         Router::new()
     };
     layered(routes.fallback(fallback::too_many_connections), state)
+}
+
+/// The same for the address of health and metrics.
+pub fn operations_beyond_bounds(state: ApiState) -> Router {
+    layered(
+        operational_without_key().fallback(fallback::too_many_connections),
+        state,
+    )
 }
 
 /// The description of the API (OpenAPI 3.1).
@@ -129,11 +140,19 @@ fn documented() -> OpenApiRouter<ApiState> {
         .route("/v1/connectors/{name}", post(verbs::on_connector))
 }
 
-fn operational() -> OpenApiRouter<ApiState> {
+fn health_checks() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default()
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics))
+}
+
+fn operational_without_key() -> Router<ApiState> {
+    let (health, _) = health_checks().split_for_parts();
+    health.route("/metrics", get(health::metrics_without_key))
+}
+
+fn operational() -> OpenApiRouter<ApiState> {
+    health_checks().routes(routes!(health::metrics))
 }
 
 /// The layers around the routes, from the inside out.

@@ -31,7 +31,7 @@ use super::http::problem::{FieldError, ProblemDocument};
         (name = "act", description = "Cancel, pause, resume, reopen and check."),
         (name = "configure", description =
             "Subscriptions, sources, channels, connections, connectors and keys."),
-        (name = "operate", description = "Health and metrics, without a key."),
+        (name = "operate", description = "Health, without a key, and metrics."),
     ),
     paths(
         cancel::cancel_execution,
@@ -68,7 +68,7 @@ pub fn frame() -> OpenApi {
     Frame::openapi()
 }
 
-/// Completes the description: every operation under `/v1` gets the common problems, operations on a
+/// Completes the description: every operation with a key gets the common problems, operations on a
 /// document get their preconditions, every problem gets its body, and `limit` its bounds.
 pub fn finished(mut openapi: OpenApi, page_limit: u32) -> OpenApi {
     if let Some(components) = &mut openapi.components {
@@ -87,7 +87,8 @@ pub fn finished(mut openapi: OpenApi, page_limit: u32) -> OpenApi {
             &mut item.delete,
         ];
         for operation in operations.into_iter().flatten() {
-            if path.starts_with("/v1/") {
+            let needs_key = operation.security.is_none();
+            if needs_key {
                 add_common_problems(operation);
             }
             add_problem_bodies(operation);

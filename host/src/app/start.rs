@@ -132,7 +132,7 @@ pub(super) async fn start(
         },
         operations: Routes {
             within_bounds: api::operations(state.clone()),
-            beyond_bounds: api::beyond_bounds(state, true),
+            beyond_bounds: api::operations_beyond_bounds(state),
         },
         ready,
     })

@@ -6,7 +6,7 @@ use egression_core::domain::ids::{ConnectionId, Owner};
 use egression_core::domain::judge::Credential;
 use egression_core::domain::problem::Problem;
 
-use crate::documents::catalogue::{Catalogue, ConnectionState};
+use crate::documents::catalogue::{Catalogue, ConnectionState, UNLISTED};
 use crate::documents::configuration::{Configuration, NEEDS_REENTRY};
 use crate::documents::invalid_settings::SETTINGS_INVALID;
 use crate::documents::model::{AuthDocument, ChannelDocument, ConnectionDocument};
@@ -120,6 +120,9 @@ impl Routes {
         if matches!(state, Some(ConnectionState::Parked { reason }) if reason == NEEDS_REENTRY) {
             // A check that passes says nothing about a credential that was entered for other hosts.
             return Some(Problem::new("credential.other_hosts", NEEDS_REENTRY));
+        }
+        if matches!(state, Some(ConnectionState::Parked { reason }) if reason == UNLISTED) {
+            return Some(Problem::new("connection.unlisted", UNLISTED));
         }
         // The connector's own check may not look at every setting.
         let issues = self

@@ -51,6 +51,10 @@ pub enum ConnectionState {
     },
 }
 
+/// The reason of a connection that is parked because its channel no longer lists its subscription.
+/// It follows from the documents in force and is not stored, so no act can end it.
+pub const UNLISTED: &str = "the channel does not list the subscription";
+
 #[derive(Debug, Default)]
 pub struct Catalogue {
     subscriptions: BTreeMap<String, Arc<Subscription>>,
@@ -126,6 +130,12 @@ impl Catalogue {
         self.sources.get(name)
     }
 
+    /// A source that the subscription may name.
+    pub fn source_for(&self, subscription: &str, name: &str) -> Option<&Arc<Source>> {
+        self.source(name)
+            .filter(|source| source.subscriptions.contains(subscription))
+    }
+
     pub fn source_by_id(&self, id: SourceId) -> Option<&Arc<Source>> {
         self.sources_by_id.get(&id)
     }
@@ -136,6 +146,16 @@ impl Catalogue {
 
     pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
         self.channels.get(name)
+    }
+
+    /// A channel that the subscription may connect to.
+    pub fn channel_for(&self, subscription: &str, name: &str) -> Option<&Arc<Channel>> {
+        self.channel(name)
+            .filter(|channel| channel.subscriptions.contains(subscription))
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<Channel>> {
+        self.channels.values()
     }
 
     pub fn connection(&self, subscription: &str, channel: &str) -> Option<&Arc<Connection>> {
@@ -207,17 +227,25 @@ impl Catalogue {
                         row.id
                     ))
                 };
+                let channel = self
+                    .channel(channel)
+                    .cloned()
+                    .ok_or_else(|| missing("channel", channel))?;
+                let state = if channel.subscriptions.contains(subscription) {
+                    state(row)?
+                } else {
+                    ConnectionState::Parked {
+                        reason: UNLISTED.to_owned(),
+                    }
+                };
                 let connection = Arc::new(Connection {
                     entry: entry(row, ConnectionId(row.id))?,
-                    channel: self
-                        .channel(channel)
-                        .cloned()
-                        .ok_or_else(|| missing("channel", channel))?,
+                    channel,
                     subscription: self
                         .subscription(subscription)
                         .cloned()
                         .ok_or_else(|| missing("subscription", subscription))?,
-                    state: state(row)?,
+                    state,
                 });
                 let pair = (connection.subscription.id, connection.channel.id);
                 self.connections_by_pair

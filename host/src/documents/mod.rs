@@ -5,6 +5,7 @@
 //! those in force as a [`catalogue::Catalogue`]. The other modules read the catalogue and decide
 //! what a document means for a job.
 
+pub mod audience;
 pub mod catalogue;
 pub mod configuration;
 pub mod credential;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::audience::Audience;
 use super::limits::LimitDocument;
 use super::secret::SecretRef;
 
@@ -31,6 +32,11 @@ pub struct SubscriptionDocument {
 pub struct SourceDocument {
     /// Lower-case letters, digits, `-`, `_` and `.`; at most 63 characters.
     pub name: String,
+    /// The subscriptions that may name the source in a submission; `["*"]`: all. For any other
+    /// subscription, the source does not exist.
+    #[serde(default = "Audience::missing")]
+    #[schema(value_type = Vec<String>, required = true)]
+    pub subscriptions: Audience,
     /// How the host gets bodies.
     pub kind: SourceKind,
     /// A URL with the placeholders `{type}` and `{id}`, which the host fills in percent-encoded.
@@ -80,6 +86,11 @@ pub enum SourceKind {
 pub struct ChannelDocument {
     /// Lower-case letters, digits, `-`, `_` and `.`; at most 63 characters.
     pub name: String,
+    /// The subscriptions that may connect; `["*"]`: all. For any other subscription, the channel
+    /// does not exist.
+    #[serde(default = "Audience::everybody")]
+    #[schema(value_type = Vec<String>)]
+    pub subscriptions: Audience,
     /// The connector's name.
     pub connector: String,
     /// Pins a version: `1.2` selects the newest installed `1.2.x`. Without it, the active version

@@ -11,6 +11,7 @@ use super::collector::Collector;
 use super::read::{Read, ReadResult, ResolveError};
 use super::resolver_settings::ResolverSettings;
 use crate::clock::Clock;
+use crate::documents::audience::Audience;
 use crate::documents::catalogue::Catalogue;
 use crate::documents::model::{SourceDocument, SourceKind};
 use crate::gate::Gate;
@@ -22,7 +23,14 @@ pub struct Resolver {
     clock: Clock,
     rng: Rng,
     gate: Arc<Gate>,
-    collectors: Mutex<HashMap<SourceId, Collector>>,
+    sources: Mutex<HashMap<SourceId, Readable>>,
+}
+
+/// A source that the host reads.
+#[derive(Debug)]
+struct Readable {
+    audience: Audience,
+    collector: Collector,
 }
 
 impl Resolver {
@@ -33,25 +41,25 @@ impl Resolver {
             clock,
             rng,
             gate,
-            collectors: Mutex::default(),
+            sources: Mutex::default(),
         }
     }
 
     /// Takes the sources of a new configuration. Reads that have begun finish by the old one.
     pub fn configure(&self, catalogue: &Catalogue) {
-        let sources: Vec<(SourceId, &SourceDocument)> = catalogue
+        let present: Vec<(SourceId, &SourceDocument)> = catalogue
             .sources()
             .map(|source| (source.id, &source.document))
             .collect();
-        let mut collectors = self.collectors.lock();
-        collectors.retain(|id, _| sources.iter().any(|(source, _)| source == id));
-        for (id, document) in sources
+        let mut sources = self.sources.lock();
+        sources.retain(|id, _| present.iter().any(|(source, _)| source == id));
+        for (id, document) in present
             .into_iter()
             .filter(|(_, d)| d.kind == SourceKind::Http)
         {
-            if !collectors
+            if !sources
                 .get(&id)
-                .is_some_and(|collector| collector.is_of(document))
+                .is_some_and(|source| source.collector.is_of(document))
             {
                 let collector = Collector::start(
                     id,
@@ -61,19 +69,33 @@ impl Resolver {
                     self.clock.clone(),
                     self.rng.clone(),
                 );
-                collectors.insert(id, collector);
+                let audience = document.subscriptions.clone();
+                let readable = Readable {
+                    audience,
+                    collector,
+                };
+                sources.insert(id, readable);
             }
         }
     }
 
-    /// The bodies of these objects as they are now, in their order.
-    pub async fn resolve(&self, source: SourceId, reads: Vec<Read>) -> Vec<ReadResult> {
+    /// The bodies of these objects as they are now, in their order. `subscription`: whose jobs need
+    /// them. A source that no longer lists it is not read.
+    pub async fn resolve(
+        &self,
+        source: SourceId,
+        subscription: &str,
+        reads: Vec<Read>,
+    ) -> Vec<ReadResult> {
         let waiting: Vec<_> = {
-            let collectors = self.collectors.lock();
-            let collector = collectors.get(&source);
+            let sources = self.sources.lock();
+            let readable = sources.get(&source);
+            if readable.is_some_and(|r| !r.audience.contains(subscription)) {
+                return reads.iter().map(|_| Err(unlisted())).collect();
+            }
             reads
                 .into_iter()
-                .map(|read| collector.and_then(|c| c.enqueue(read)))
+                .map(|read| readable.and_then(|r| r.collector.enqueue(read)))
                 .collect()
         };
         let mut bodies = Vec::with_capacity(waiting.len());
@@ -94,4 +116,9 @@ impl Resolver {
         let problem = Problem::new("source.busy", message);
         ResolveError::unavailable(self.clock.wall().plus_ms(wait_ms), problem)
     }
+}
+
+fn unlisted() -> ResolveError {
+    let message = "the source no longer lists the job's subscription";
+    ResolveError::rejected(Problem::new("source.unlisted", message))
 }

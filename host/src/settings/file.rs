@@ -187,6 +187,7 @@ listen = "0.0.0.0:9000"
 name = "acme"
 [[sources]]
 name = "pim"
+subscriptions = ["acme"]
 kind = "http"
 object_url = "https://pim.example/objects/{type}/{id}"
 auth = { scheme = "bearer", token = { env = "PIM_TOKEN" } }

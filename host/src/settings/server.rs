@@ -21,8 +21,9 @@ pub struct ServerSettings {
     /// The address of the API.
     #[schema(value_type = String)]
     pub listen: SocketAddr,
-    /// A separate address for `/metrics`, `/livez` and `/readyz`. Without it, they are served with
-    /// the API.
+    /// A separate address for `/metrics`, `/livez` and `/readyz`, where none needs a key. Without
+    /// it, they are served with the API, and `/metrics` needs a key that is not bound to a
+    /// subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub operations_listen: Option<SocketAddr>,

@@ -93,7 +93,7 @@ pub fn request(submission: &[(usize, usize)]) -> Value {
 pub fn configuration(shop_urls: &[String; 2]) -> String {
     let mut text = format!(
         "[[subscriptions]]\nname = \"{SUBSCRIPTION}\"\n\n\
-         [[sources]]\nname = \"inline\"\nkind = \"inline\"\n"
+         [[sources]]\nname = \"inline\"\nsubscriptions = [\"{SUBSCRIPTION}\"]\nkind = \"inline\"\n"
     );
     let rules = [("object", "batch", 10), ("channel", "single", 10)];
     for ((channel, url), (partition, mode, max_items)) in CHANNELS.iter().zip(shop_urls).zip(rules)

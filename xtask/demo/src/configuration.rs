@@ -66,6 +66,7 @@ pub(crate) fn text(parties: &Parties<'_>, directory: &Path) -> Result<String> {
 fn source(url: &str, auth: &Value) -> Value {
     json!({
         "name": SOURCE,
+        "subscriptions": [SUBSCRIPTION],
         "kind": "http",
         "object_url": format!("{url}/objects/{{type}}/{{id}}"),
         "batch_url": format!("{url}/objects:batchGet"),

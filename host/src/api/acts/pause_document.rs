@@ -48,7 +48,7 @@ async fn set_paused(state: ApiState, caller: Caller, name: &str, paused: bool) -
     if !detached(async move { configuration.pause_channel(&channel, paused).await }).await? {
         return Err(documents::missing(&document));
     }
-    documents::get(&state, &document, &HeaderMap::new()).await
+    documents::get(&state, &caller, &document, &HeaderMap::new()).await
 }
 
 /// Pause a connection
@@ -100,5 +100,5 @@ async fn set_state(
     let (name, id) = visible(&state, &caller, ends)?;
     let configuration = state.configuration.clone();
     detached(async move { configuration.set_connection_state(id, &next).await }).await?;
-    documents::get(&state, &name, &HeaderMap::new()).await
+    documents::get(&state, &caller, &name, &HeaderMap::new()).await
 }

@@ -21,6 +21,7 @@ use crate::documents::configuration::{Configuration, Document, Put};
 use crate::documents::model::{
     ChannelDocument, ConnectionDocument, Documents, SourceDocument, SubscriptionDocument,
 };
+use crate::documents::validate::Issue;
 use crate::documents::{structs_from_objects, toml_position, validate};
 use crate::store::documents::DocumentName;
 
@@ -91,10 +92,10 @@ pub async fn apply_documents(
     let catalogue = state.configuration.catalogue();
     let mut wrong: Vec<FieldError> = validate::set(&documents)
         .into_iter()
-        .map(|i| FieldError::new(i.pointer, i.code, i.detail))
+        .map(field_error)
         .collect();
     wrong.extend(dangling(&documents, &catalogue));
-    wrong.extend(invalid_settings(&documents, &catalogue, &state.configuration).await);
+    wrong.extend(unfit_for_channel(&documents, &catalogue, &state.configuration).await);
     if !wrong.is_empty() {
         return Err(ApiError::invalid(wrong));
     }
@@ -111,6 +112,10 @@ pub async fn apply_documents(
     };
     let applied = puts.into_iter().map(applied).collect();
     Ok(axum::Json(AppliedView { applied }).into_response())
+}
+
+fn field_error(issue: Issue) -> FieldError {
+    FieldError::new(issue.pointer, issue.code, issue.detail)
 }
 
 fn read(text: &[u8]) -> Result<Documents, ApiError> {
@@ -144,9 +149,17 @@ fn read(text: &[u8]) -> Result<Documents, ApiError> {
     })
 }
 
-/// Connections that name a channel or subscription that is neither in the text nor in force.
+/// Names of channels and subscriptions that are neither in the text nor in force.
 fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
+    let known = |name: &str| {
+        catalogue.subscription(name).is_some()
+            || documents.subscriptions.iter().any(|d| d.name == name)
+    };
     let mut wrong = Vec::new();
+    for (kind, index, audience) in validate::audiences(documents) {
+        let unknown = validate::unknown_members(audience, known).into_iter();
+        wrong.extend(unknown.map(|i| field_error(i.under(&format!("/{kind}/{index}")))));
+    }
     for (index, connection) in documents.connections.iter().enumerate() {
         let (channel, subscription) = (&connection.channel, &connection.subscription);
         if catalogue.channel(channel).is_none()
@@ -158,12 +171,7 @@ fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
                 format!("unknown channel `{channel}`"),
             ));
         }
-        if catalogue.subscription(subscription).is_none()
-            && !documents
-                .subscriptions
-                .iter()
-                .any(|d| d.name == *subscription)
-        {
+        if !known(subscription) {
             let detail = format!("unknown subscription `{subscription}`");
             wrong.push(FieldError::new(
                 format!("/connections/{index}/subscription"),
@@ -175,8 +183,9 @@ fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
     wrong
 }
 
-/// Settings that the connector of their channel refuses. The channel may be in the text, too.
-async fn invalid_settings(
+/// Connections that their channel does not take: it does not list the subscription, or its connector
+/// refuses the settings. The channel may be in the text, too.
+async fn unfit_for_channel(
     documents: &Documents,
     catalogue: &Catalogue,
     configuration: &Configuration,
@@ -196,13 +205,11 @@ async fn invalid_settings(
             continue;
         };
         let issues = configuration.settings_issues(channel, connection).await;
-        wrong.extend(issues.into_iter().map(|i| {
-            FieldError::new(
-                format!("/connections/{index}{}", i.pointer),
-                i.code,
-                i.detail,
-            )
-        }));
+        let issues = issues
+            .into_iter()
+            .chain(validate::unlisted(channel, connection));
+        let place = format!("/connections/{index}");
+        wrong.extend(issues.map(|i| field_error(i.under(&place))));
     }
     wrong
 }

@@ -1,4 +1,4 @@
-//! Channels over HTTP. A bound key sees the channels that it has a connection into.
+//! Channels over HTTP. A bound key sees the channels that its subscription may connect to.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -32,8 +32,8 @@ impl Resource for Channels {
         match caller.subscription {
             None => catalogue.channel(name).is_some(),
             Some(own) => catalogue
-                .connections_of_channel(name)
-                .any(|connection| connection.subscription.id == own),
+                .subscription_by_id(own)
+                .is_some_and(|own| catalogue.channel_for(&own.name, name).is_some()),
         }
     }
 }

@@ -42,7 +42,7 @@ pub async fn get(
 ) -> Result<Response, ApiError> {
     query.finish()?;
     let (name, _) = visible(&state, &caller, segments.two())?;
-    documents::get(&state, &name, &headers).await
+    documents::get(&state, &caller, &name, &headers).await
 }
 
 /// List the connections into a channel that the key sees
@@ -68,7 +68,7 @@ pub async fn list(
     if !Channels::sees(&state, &caller, &wanted) {
         return Err(documents::missing(&DocumentName::Channel(wanted)));
     }
-    documents::list(&state, DocumentKind::Connection, &uri, |stored| {
+    documents::list(&state, &caller, DocumentKind::Connection, &uri, |stored| {
         let DocumentName::Connection {
             channel,
             subscription,
@@ -113,7 +113,7 @@ pub async fn put(
     caller.require(Role::Admin)?;
     let (channel, subscription) = segments.two();
     let catalogue = state.configuration.catalogue();
-    if catalogue.channel(&channel).is_none() {
+    if !Channels::sees(&state, &caller, &channel) {
         return Err(documents::missing(&DocumentName::Channel(channel)));
     }
     let found = catalogue.subscription(&subscription);
@@ -135,7 +135,15 @@ pub async fn put(
         tenant_rights::check(asked, present.map(|connection| &connection.document))?;
         Ok(Some(present.map_or(0, |connection| connection.version)))
     };
-    documents::put(&state, request, &fixed, permit, Document::Connection).await
+    documents::put(
+        &state,
+        &caller,
+        request,
+        &fixed,
+        permit,
+        Document::Connection,
+    )
+    .await
 }
 
 /// Delete a connection
@@ -170,7 +178,8 @@ pub async fn delete(
     documents::delete(&state, &headers, name, connections).await
 }
 
-/// The name and id of a connection (channel, subscription) that exists and that the caller sees.
+/// The name and id of a connection (channel, subscription) that exists and that the caller sees. A
+/// bound key sees its own, unless the channel no longer lists its subscription.
 pub fn visible(
     state: &ApiState,
     caller: &Caller,
@@ -179,7 +188,11 @@ pub fn visible(
     let catalogue = state.configuration.catalogue();
     let found = catalogue
         .connection(&subscription, &channel)
-        .filter(|connection| caller.sees(connection.subscription.id))
+        .filter(|connection| {
+            let listed = &connection.channel.subscriptions;
+            caller.sees(connection.subscription.id)
+                && (caller.subscription.is_none() || listed.contains(&subscription))
+        })
         .map(|connection| connection.id);
     let name = DocumentName::Connection {
         channel,

@@ -141,7 +141,7 @@ pub async fn install_connector(
 /// List the installed connectors
 ///
 /// By name. A page ends early when its descriptions are long. A key that is bound to a subscription
-/// sees the connectors of its channels.
+/// sees the connectors of the channels that the subscription may connect to.
 #[utoipa::path(
     get, path = "/v1/connectors", tag = "configure", operation_id = "listConnectors",
     params(
@@ -298,16 +298,18 @@ impl From<InstallError> for ApiError {
     }
 }
 
-/// An unbound key sees every connector. A bound key sees the connectors of the channels that it has
-/// a connection into.
+/// An unbound key sees every connector. A bound key sees the connectors of the channels that its
+/// subscription may connect to.
 fn sees(state: &ApiState, caller: &Caller, connector: &str) -> bool {
     let Some(own) = caller.subscription else {
         return true;
     };
     let catalogue = state.configuration.catalogue();
-    catalogue
-        .connections()
-        .any(|c| c.subscription.id == own && c.channel.document.connector == connector)
+    let Some(own) = catalogue.subscription_by_id(own) else {
+        return false;
+    };
+    let mut channels = catalogue.channels();
+    channels.any(|c| c.connector == connector && c.subscriptions.contains(&own.name))
 }
 
 async fn one(state: &ApiState, name: &str) -> Result<ConnectorView, ApiError> {

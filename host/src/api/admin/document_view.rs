@@ -1,6 +1,9 @@
 //! A document as the API shows it: its own fields and `status`. Secrets are never shown; a marker
 //! replaces each.
 
+use std::sync::Arc;
+
+use egression_core::domain::ids::ConnectionId;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,6 +11,9 @@ use utoipa::ToSchema;
 
 use crate::api::http::etag;
 use crate::api::http::problem::ApiError;
+use crate::api::middleware::auth::Caller;
+use crate::documents::audience::Audience;
+use crate::documents::catalogue::{Catalogue, Connection, ConnectionState, Subscription};
 use crate::gate::Usage;
 use crate::store::documents::{DocumentName, ManagedBy, StoredDocument};
 
@@ -43,10 +49,18 @@ pub struct DocumentView<T> {
     pub status: DocumentStatus,
 }
 
-pub fn view(stored: &StoredDocument) -> Result<Value, ApiError> {
+/// A document as the caller sees it: a bound key sees no other subscription in `subscriptions`.
+pub fn view(
+    catalogue: &Catalogue,
+    caller: &Caller,
+    stored: &StoredDocument,
+) -> Result<Value, ApiError> {
     let mut document: Map<String, Value> = serde_json::from_str(&stored.json)
         .map_err(|error| ApiError::Internal(format!("{:?}: {error}", stored.name)))?;
-    let is_connection = matches!(stored.name, DocumentName::Connection { .. });
+    if let (Some(own), Some(listed)) = (caller.subscription, document.get_mut("subscriptions")) {
+        *listed = seen_by(catalogue.subscription_by_id(own), listed)?;
+    }
+    let connection = in_force(catalogue, stored);
     let managed_by = match stored.managed_by {
         ManagedBy::File => "file",
         ManagedBy::Api => "api",
@@ -55,8 +69,8 @@ pub fn view(stored: &StoredDocument) -> Result<Value, ApiError> {
         version: stored.version,
         managed_by: managed_by.to_owned(),
         paused: matches!(stored.name, DocumentName::Channel(_)).then_some(stored.paused),
-        state: is_connection.then(|| stored.state.clone()),
-        reason: stored.state_reason.clone().filter(|_| is_connection),
+        state: connection.map(|c| c.state.as_str().to_owned()),
+        reason: connection.and_then(|c| c.state.reason().map(str::to_owned)),
         limit_used: None,
     };
     let status =
@@ -65,15 +79,27 @@ pub fn view(stored: &StoredDocument) -> Result<Value, ApiError> {
     Ok(Value::Object(document))
 }
 
+fn seen_by(own: Option<&Arc<Subscription>>, listed: &Value) -> Result<Value, ApiError> {
+    let internal = |error: serde_json::Error| ApiError::Internal(error.to_string());
+    let listed = Audience::deserialize(listed).map_err(internal)?;
+    let seen = own.map_or_else(Audience::missing, |own| listed.seen_by(&own.name));
+    serde_json::to_value(seen).map_err(internal)
+}
+
+/// The connection whose document this is. Its state in force can differ from the stored one.
+fn in_force<'a>(catalogue: &'a Catalogue, stored: &StoredDocument) -> Option<&'a Arc<Connection>> {
+    match stored.name {
+        DocumentName::Connection { .. } => catalogue.connection_by_id(ConnectionId(stored.id)),
+        _ => None,
+    }
+}
+
 /// The entity tag of a document and its state.
-pub fn tag(stored: &StoredDocument) -> HeaderValue {
-    let state = match stored.name {
-        DocumentName::Channel(_) if stored.paused => "paused".to_owned(),
-        DocumentName::Connection { .. } if stored.state != "active" => {
-            let reason = stored.state_reason.as_deref().unwrap_or_default();
-            format!("{} {reason}", stored.state)
-        }
-        _ => String::new(),
+pub fn tag(catalogue: &Catalogue, stored: &StoredDocument) -> HeaderValue {
+    let state = match in_force(catalogue, stored).map(|connection| &connection.state) {
+        None if stored.paused => "paused".to_owned(),
+        None | Some(ConnectionState::Active) => String::new(),
+        Some(state) => format!("{} {}", state.as_str(), state.reason().unwrap_or_default()),
     };
     etag::of_document(stored.version, &state)
 }

@@ -16,10 +16,12 @@ use crate::api::http::etag::{self, IfMatch};
 use crate::api::http::problem::{ApiError, FieldError};
 use crate::api::http::{json_pointer, page};
 use crate::api::intake::body::{self, BodyBounds};
+use crate::api::middleware::auth::Caller;
 use crate::api::state::ApiState;
+use crate::documents::catalogue::Catalogue;
 use crate::documents::configuration::{ConfigurationError, Document};
 use crate::store::documents::{
-    DocumentError, DocumentKind, DocumentName, ManagedBy, StoredDocument,
+    DocumentError, DocumentKind, DocumentName, LISTED, ManagedBy, StoredDocument,
 };
 
 impl From<ConfigurationError> for ApiError {
@@ -46,15 +48,17 @@ impl From<ConfigurationError> for ApiError {
 
 pub async fn get(
     state: &ApiState,
+    caller: &Caller,
     name: &DocumentName,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let stored = find(state, name).await?;
-    let tag = tag(&stored);
+    let catalogue = state.configuration.catalogue();
+    let tag = tag(&catalogue, &stored);
     if etag::is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let mut view = view(&stored)?;
+    let mut view = view(&catalogue, caller, &stored)?;
     if matches!(name, DocumentName::Connection { .. }) {
         // A current reading, like the state next to it. It does not change the ETag.
         let used = state.gate.usage(Owner::Connection(ConnectionId(stored.id)));
@@ -66,13 +70,16 @@ pub async fn get(
 /// All documents of a kind that pass the filter, by name.
 pub async fn list(
     state: &ApiState,
+    caller: &Caller,
     kind: DocumentKind,
     uri: &Uri,
     keep: impl Fn(&StoredDocument) -> bool,
 ) -> Result<Response, ApiError> {
     let stored = state.store.documents(kind).await?;
+    let catalogue = state.configuration.catalogue();
     let kept = stored.iter().filter(|document| keep(document));
-    let items = kept.map(view).collect::<Result<Vec<Value>, _>>()?;
+    let items = kept.map(|document| view(&catalogue, caller, document));
+    let items = items.collect::<Result<Vec<Value>, _>>()?;
     Ok(page::answer(uri, items, None))
 }
 
@@ -82,6 +89,7 @@ pub async fn list(
 /// Errors: 400 with the places, 409 if the file manages it, 412 if a precondition fails.
 pub async fn put<T: DeserializeOwned>(
     state: &ApiState,
+    caller: &Caller,
     request: Request,
     fixed: &[(&str, String)],
     permit: impl Fn(&T) -> Result<Option<i64>, ApiError>,
@@ -114,8 +122,10 @@ pub async fn put<T: DeserializeOwned>(
     } else {
         StatusCode::OK
     };
-    let tag = [(header::ETAG, tag(&put.stored))];
-    Ok((code, tag, axum::Json(view(&put.stored)?)).into_response())
+    let catalogue = state.configuration.catalogue();
+    let tag = [(header::ETAG, tag(&catalogue, &put.stored))];
+    let view = view(&catalogue, caller, &put.stored)?;
+    Ok((code, tag, axum::Json(view)).into_response())
 }
 
 /// Deletes a document. With `cancel`, first cancels the waiting jobs of these connections and
@@ -150,6 +160,9 @@ pub async fn delete(
             });
         }
     }
+    if is_listed(&state.configuration.catalogue(), &name) {
+        return Err(DocumentError::InUse(format!("{name} is needed: {LISTED}")).into());
+    }
     let state = state.clone();
     detached::<_, ApiError>(async move {
         for (connection, own_name) in cancel.into_iter().flatten() {
@@ -180,6 +193,17 @@ pub async fn delete(
     })
     .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Whether a source or channel lists this subscription.
+fn is_listed(catalogue: &Catalogue, name: &DocumentName) -> bool {
+    let DocumentName::Subscription(name) = name else {
+        return false;
+    };
+    let sources = catalogue.sources().map(|source| &source.subscriptions);
+    let channels = catalogue.channels().map(|channel| &channel.subscriptions);
+    let mut audiences = sources.chain(channels);
+    audiences.any(|audience| audience.names().contains(name))
 }
 
 async fn find(state: &ApiState, name: &DocumentName) -> Result<StoredDocument, ApiError> {

@@ -158,10 +158,12 @@ pub async fn revoke_key(
             detail: "a key cannot revoke itself; use another admin key".to_owned(),
         });
     }
-    let visible = state.store.keys().await?.into_iter().any(|row| {
-        row.id == id && (caller.subscription.is_none() || row.subscription == caller.subscription)
-    });
-    if !visible || !state.store.revoke_key(&id, state.clock.wall()).await? {
+    let now = state.clock.wall();
+    let revoked = state
+        .store
+        .revoke_key(&id, caller.subscription, now)
+        .await?;
+    if !revoked {
         return Err(ApiError::not_found("key", id));
     }
     tracing::info!(key.id = id, actor = caller.key_id, "key revoked");

@@ -1,5 +1,5 @@
-//! Subscriptions, sources and channels as REST resources. Each states who sees it; the operations
-//! are the same for all. Only an operator changes them.
+//! Subscriptions, sources and channels as REST resources. Each states who sees and who changes it;
+//! the operations are the same for all. Only an operator creates and deletes them.
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -27,6 +27,17 @@ pub trait Resource {
     const OWNS: Option<fn(&Connection, &str) -> bool>;
 
     fn sees(state: &ApiState, caller: &Caller, name: &str) -> bool;
+
+    /// Refuses a caller who may not change the document, before the body is read.
+    fn require_writer(_: &ApiState, caller: &Caller, _: &str) -> Result<(), ApiError> {
+        caller.require_operator()
+    }
+
+    /// Refuses a change that the caller may not make. Returns the version that it was compared
+    /// with.
+    fn permit(_: &ApiState, _: &Caller, _: &Self::Document) -> Result<Option<i64>, ApiError> {
+        Ok(None)
+    }
 }
 
 pub async fn get<R: Resource>(
@@ -43,7 +54,7 @@ pub async fn get<R: Resource>(
     if !visible {
         return Err(documents::missing(&name));
     }
-    documents::get(&state, &name, &headers).await
+    documents::get(&state, &caller, &name, &headers).await
 }
 
 pub async fn list<R: Resource>(
@@ -53,11 +64,13 @@ pub async fn list<R: Resource>(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     query.finish()?;
-    documents::list(&state, R::KIND, &uri, |stored| match &stored.name {
-        DocumentName::Subscription(name)
-        | DocumentName::Source(name)
-        | DocumentName::Channel(name) => R::sees(&state, &caller, name),
-        DocumentName::Connection { .. } => false,
+    documents::list(&state, &caller, R::KIND, &uri, |stored| {
+        match &stored.name {
+            DocumentName::Subscription(name)
+            | DocumentName::Source(name)
+            | DocumentName::Channel(name) => R::sees(&state, &caller, name),
+            DocumentName::Connection { .. } => false,
+        }
     })
     .await
 }
@@ -70,9 +83,10 @@ pub async fn put<R: Resource>(
     request: Request,
 ) -> Result<Response, ApiError> {
     query.finish()?;
-    caller.require_operator()?;
-    let fixed = [("name", segments.one())];
-    documents::put(&state, request, &fixed, |_| Ok(None), R::WRAP).await
+    let name = segments.one();
+    R::require_writer(&state, &caller, &name)?;
+    let permit = |asked: &R::Document| R::permit(&state, &caller, asked);
+    documents::put(&state, &caller, request, &[("name", name)], permit, R::WRAP).await
 }
 
 pub async fn delete<R: Resource>(

@@ -1,9 +1,10 @@
-//! Parts of a connection that only the operator changes: references to the host's own environment
-//! and files, and the hosts and addresses that the connection can reach.
+//! Parts of a tenant's connections and sources that only the operator changes: references to the
+//! host's own environment and files, the hosts and addresses that they can reach, and who may use a
+//! source.
 
 use crate::api::http::problem::ApiError;
-use crate::documents::credential::places_of_hosts;
-use crate::documents::model::ConnectionDocument;
+use crate::documents::credential::{hosts_of_source, places_of_hosts};
+use crate::documents::model::{AuthDocument, ConnectionDocument, SourceDocument};
 use crate::documents::secret::SecretRef;
 
 /// Refuses a document that only the operator can write. `present`: the document that it replaces.
@@ -12,15 +13,7 @@ pub fn check(
     asked: &ConnectionDocument,
     present: Option<&ConnectionDocument>,
 ) -> Result<(), ApiError> {
-    let reads_host = |secret: &SecretRef| matches!(secret, SecretRef::Env(_) | SecretRef::File(_));
-    let auth = asked.auth.as_ref();
-    if auth.is_some_and(|auth| auth.secrets().iter().any(|s| reads_host(s.reference))) {
-        return Err(ApiError::Forbidden(
-            "only the operator can name secrets in the host's environment or files; \
-             send the value instead"
-                .to_owned(),
-        ));
-    }
+    check_auth(asked.auth.as_ref())?;
     let (hosts, addresses) = present
         .map(|p| (p.allow_hosts.clone(), p.allow_addresses.clone()))
         .unwrap_or_default();
@@ -41,6 +34,44 @@ pub fn check(
              that has `allow_hosts` or `allow_addresses`"
         ))),
     }
+}
+
+/// The same for a source that belongs to the tenant.
+pub fn check_source(asked: &SourceDocument, present: &SourceDocument) -> Result<(), ApiError> {
+    check_auth(asked.auth.as_ref())?;
+    if asked.subscriptions != present.subscriptions {
+        return Err(ApiError::Forbidden(
+            "only the operator can change `subscriptions`".to_owned(),
+        ));
+    }
+    if asked.allow_addresses != present.allow_addresses {
+        return Err(ApiError::Forbidden(
+            "only the operator can change `allow_addresses`".to_owned(),
+        ));
+    }
+    let known = hosts_of_source(present);
+    let moved = hosts_of_source(asked)
+        .into_iter()
+        .find(|host| !present.allow_addresses.is_empty() && !known.contains(host));
+    match moved {
+        None => Ok(()),
+        Some(host) => Err(ApiError::Forbidden(format!(
+            "{host}: only the operator can change the hosts of a source that has \
+             `allow_addresses`"
+        ))),
+    }
+}
+
+fn check_auth(auth: Option<&AuthDocument>) -> Result<(), ApiError> {
+    let reads_host = |secret: &SecretRef| matches!(secret, SecretRef::Env(_) | SecretRef::File(_));
+    if auth.is_some_and(|auth| auth.secrets().iter().any(|s| reads_host(s.reference))) {
+        return Err(ApiError::Forbidden(
+            "only the operator can name secrets in the host's environment or files; \
+             send the value instead"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// A place that names another host than before.

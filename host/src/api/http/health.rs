@@ -1,10 +1,13 @@
-//! `/livez`, `/readyz` and `/metrics`, without a key.
+//! `/livez` and `/readyz`, without a key, and `/metrics`. Metrics contain the names of all channels
+//! and sources, so with the API they need a key that reads everything. The separate address
+//! `operations_listen` serves them without one.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
 use super::problem::ApiError;
+use crate::api::middleware::auth::Caller;
 use crate::api::state::ApiState;
 use crate::store::documents::DocumentKind;
 
@@ -58,10 +61,25 @@ pub async fn readyz(State(state): State<ApiState>) -> Result<&'static str, ApiEr
 }
 
 /// Get the metrics in the text format of Prometheus
-#[utoipa::path(get, path = "/metrics", tag = "operate", operation_id = "metrics", security(()),
-    responses((status = 200, description = "All metrics.", body = String,
-        content_type = "text/plain")))]
-pub async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
+///
+/// Needs a key that is not bound to a subscription. At `operations_listen`, it needs none.
+#[utoipa::path(get, path = "/metrics", tag = "operate", operation_id = "metrics",
+    responses(
+        (status = 200, description = "All metrics.", body = String, content_type = "text/plain"),
+        (status = 403, description = "The key is bound to a subscription."),
+    ),
+)]
+pub async fn metrics(State(state): State<ApiState>, caller: Caller) -> Result<Response, ApiError> {
+    caller.require_unbound()?;
+    page(&state)
+}
+
+/// The same at the separate address.
+pub async fn metrics_without_key(State(state): State<ApiState>) -> Result<Response, ApiError> {
+    page(&state)
+}
+
+fn page(state: &ApiState) -> Result<Response, ApiError> {
     let page = state
         .metrics
         .as_ref()

@@ -154,7 +154,7 @@ impl Validator {
             (
                 name,
                 self.catalogue
-                    .source(name)
+                    .source_for(&self.subscription, name)
                     .map(|source| (source.id, source.kind)),
             )
         });
@@ -244,7 +244,7 @@ impl Validator {
 
     fn target(&mut self, channel: &str) -> Result<Arc<Target>, (&'static str, String)> {
         // Only existing channels are cached, so that a body full of wrong names fills no memory.
-        let Some(entry) = self.catalogue.channel(channel) else {
+        let Some(entry) = self.catalogue.channel_for(&self.subscription, channel) else {
             return Err((
                 "unknown_channel",
                 format!("unknown channel `{}`", shown(channel)),

@@ -109,6 +109,16 @@ impl Caller {
         ))
     }
 
+    /// Errors: [`ApiError::Forbidden`] if the caller sees only one subscription.
+    pub fn require_unbound(&self) -> Result<(), ApiError> {
+        if self.subscription.is_none() {
+            return Ok(());
+        }
+        Err(ApiError::Forbidden(
+            "this request needs a key that is not bound to a subscription".to_owned(),
+        ))
+    }
+
     /// Who the requests count for in limits per caller.
     pub fn principal(&self) -> Principal {
         self.subscription.map_or_else(

@@ -7,8 +7,8 @@ async fn apply_writes_all_documents_or_none() {
     let host = Host::start().await;
     let apply = |text: &str| host.raw("/v1/documents:apply", TOML, text.to_owned());
     let good = "[[subscriptions]]\nname = \"fresh\"\n[[connections]]\nsubscription = \"fresh\"\n\
-                channel = \"shop-de\"\n";
-    let dangling = good.replace("shop-de", "nowhere");
+                channel = \"shop-fr\"\n";
+    let dangling = good.replace("shop-fr", "nowhere");
     let answer = apply(&dangling).await;
     answer
         .expect(400)
@@ -18,7 +18,7 @@ async fn apply_writes_all_documents_or_none() {
     answer.expect(200);
     answer.shows(
         "/applied/1",
-        json!({"kind": "connection", "name": "shop-de/fresh", "version": 1, "created": true}),
+        json!({"kind": "connection", "name": "shop-fr/fresh", "version": 1, "created": true}),
     );
     apply("[[subscriptions]").await.expect(400);
     // A secret that is not there is found before the documents in front of it are written.
@@ -28,7 +28,7 @@ async fn apply_writes_all_documents_or_none() {
     ] {
         let later = format!(
             "[[subscriptions]]\nname = \"later\"\n[[connections]]\nsubscription = \"later\"\n\
-             channel = \"shop-de\"\n\
+             channel = \"shop-fr\"\n\
              settings = {{ base_url = \"https://shop.example\" }}\nauth = {{ scheme = \"bearer\", \
              token = {secret} }}\n"
         );

@@ -46,6 +46,8 @@ async fn connector_is_installed_listed_and_activated() {
     let tenant = key(&host.state, Role::Read, Some("acme")).await;
     host.store(subscription("none"), ManagedBy::Api).await;
     let without = key(&host.state, Role::Read, Some("none")).await;
+    let listed = json!({"connector": "sandbox", "subscriptions": ["acme", "other"]});
+    host.put("/v1/channels/shop-fr", listed).await.expect(200);
     for (key, status, seen) in [(tenant, 200, 1), (without, 404, 0)] {
         host.get("/v1/connectors/sandbox")
             .by(&key)

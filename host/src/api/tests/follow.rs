@@ -218,6 +218,8 @@ async fn tenant_does_not_see_other_tenants() {
     let mut own = job("1");
     own["subscription"] = Value::Null;
     own["channels"] = json!(["shop-fr"]);
+    own["source"] = Value::Null;
+    own["payload"] = json!({});
     let answer = host.post("/v1/jobs", own).by(&other).await;
     answer.expect(202).shows("/subscription", "other");
 }

@@ -330,15 +330,18 @@ pub fn subscription_id(state: &ApiState, name: &str) -> SubscriptionId {
     catalogue.subscription(name).unwrap().id
 }
 
-/// Two tenants, a source, two channels.
+/// Two tenants; a source and a channel of the first, and a channel that both connect to.
 pub fn documents() -> Vec<Document> {
     vec![
         subscription("acme"),
         subscription("other"),
-        Document::Source(read(json!({"name": "pim", "kind": "http",
-                "object_url": "https://pim.example/objects/{type}/{id}"}))),
+        Document::Source(read(
+            json!({"name": "pim", "subscriptions": ["acme"], "kind": "http",
+                "object_url": "https://pim.example/objects/{type}/{id}"}),
+        )),
         Document::Channel(read(
-            json!({"name": "shop-de", "connector": "sandbox", "belts": [["brand"], ["product"]]}),
+            json!({"name": "shop-de", "subscriptions": ["acme"], "connector": "sandbox",
+                "belts": [["brand"], ["product"]]}),
         )),
         Document::Channel(read(json!({"name": "shop-fr", "connector": "sandbox"}))),
         connection("shop-de", "acme"),

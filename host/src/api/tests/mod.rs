@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod apply;
+mod audiences;
 mod connectors;
 mod documents;
 mod follow;

@@ -168,7 +168,7 @@ async fn byte_order_mark_is_ignored() {
 #[tokio::test]
 async fn job_shows_its_source() {
     let host = Host::start().await;
-    let inline = json!({"kind": "inline"});
+    let inline = json!({"kind": "inline", "subscriptions": ["acme"]});
     host.put("/v1/sources/inline", inline).await.expect(201);
     for source in [json!("inline"), json!("pim"), Value::Null] {
         let mut job = job("1");

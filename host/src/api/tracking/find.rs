@@ -1,5 +1,6 @@
 //! Finds the execution or job of a public id. The caller gets 404 for an unknown id and for one of
-//! another tenant, and 410 for one that has expired.
+//! another tenant, and 410 for one that has expired. One query looks for the id within the caller's
+//! subscription, so both take the same path and the same time.
 
 use egression_core::domain::ids::{ExecutionId, JobId, SubscriptionId};
 use egression_core::time::Wall;
@@ -17,19 +18,17 @@ pub async fn execution(
     let missing = || ApiError::not_found("execution", id);
     let public: ExecutionId = id.parse().map_err(|_| missing())?;
     let gone = || ApiError::Gone(format!("execution `{id}` has expired"));
-    let absent = || {
+    let found = state
+        .store
+        .find_execution(public, caller.subscription)
+        .await?;
+    let status = found.ok_or_else(|| {
         if is_expired(state, public) {
             gone()
         } else {
             missing()
         }
-    };
-    let seq = state.store.execution_seq(public).await?;
-    let seq = seq.ok_or_else(absent)?;
-    let status = state.store.execution(seq).await?.ok_or_else(absent)?;
-    if !caller.sees(status.row.subscription) {
-        return Err(missing());
-    }
+    })?;
     let expires_at = status.row.expires_at;
     if expires_at.is_some_and(|at| at <= state.clock.wall()) {
         return Err(gone());
@@ -54,8 +53,7 @@ pub async fn sealed_execution(
 pub async fn job(state: &ApiState, caller: &Caller, id: &str) -> Result<JobRow, ApiError> {
     let missing = || ApiError::not_found("job", id);
     let public: JobId = id.parse().map_err(|_| missing())?;
-    match state.store.job(public).await? {
-        Some(row) if !caller.sees(row.subscription) => Err(missing()),
+    match state.store.job(public, caller.subscription).await? {
         Some(row) if row.kept_until.is_none_or(|at| at > state.clock.wall()) => Ok(row),
         None if !is_expired(state, public.execution) => Err(missing()),
         Some(_) | None => Err(ApiError::Gone(format!("job `{id}` has expired"))),

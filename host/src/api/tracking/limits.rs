@@ -123,6 +123,12 @@ fn subscriptions(state: &ApiState, report: &LimitReport) -> BTreeSet<Option<Subs
     let of = |owner: &Owner| match owner {
         Owner::Connection(id) => catalogue
             .connection_by_id(*id)
+            .filter(|found| {
+                found
+                    .channel
+                    .subscriptions
+                    .contains(&found.subscription.name)
+            })
             .map(|connection| connection.subscription.id),
         _ => None,
     };

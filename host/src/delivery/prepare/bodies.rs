@@ -53,7 +53,7 @@ impl BodyReader {
         candidates: Vec<Candidate>,
         disposed: &mut Disposed,
     ) -> Vec<Work> {
-        let mut bodies = self.read_sources(&candidates).await;
+        let mut bodies = self.read_sources(route, &candidates).await;
         let now = self.clock.wall();
         let mut work = Vec::with_capacity(candidates.len());
         for candidate in candidates {
@@ -88,7 +88,11 @@ impl BodyReader {
         kept
     }
 
-    async fn read_sources(&self, candidates: &[Candidate]) -> HashMap<JobSeq, ReadBody> {
+    async fn read_sources(
+        &self,
+        route: &Route,
+        candidates: &[Candidate],
+    ) -> HashMap<JobSeq, ReadBody> {
         let mut by_source: BTreeMap<SourceId, Vec<(JobSeq, Read)>> = BTreeMap::new();
         for candidate in candidates.iter().filter(|candidate| candidate.is_read()) {
             let row = &candidate.row;
@@ -104,7 +108,8 @@ impl BodyReader {
         for (source, asked) in by_source {
             let began = self.clock.mono();
             let (jobs, reads): (Vec<JobSeq>, Vec<Read>) = asked.into_iter().unzip();
-            let answers = self.resolver.resolve(source, reads).await;
+            let subscription = &route.document.subscription;
+            let answers = self.resolver.resolve(source, subscription, reads).await;
             let took_ms = self.clock.mono().since_ms(began);
             let answers = answers
                 .into_iter()

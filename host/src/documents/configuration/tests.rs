@@ -231,7 +231,7 @@ async fn secret_that_cannot_be_read_is_refused_before_any_write() {
 async fn source_at_another_host_is_refused_without_its_credential() {
     let world = World::new().await;
     let put = async |host: &str, token: Value| {
-        let document = json!({"name": "pim", "kind": "http",
+        let document = json!({"name": "pim", "subscriptions": ["*"], "kind": "http",
             "object_url": format!("https://{host}/{{type}}/{{id}}"), "auth": {"scheme": "bearer",
             "token": token}});
         world.put(Document::Source(read(document))).await

@@ -1,10 +1,12 @@
 //! One change of one document: checked, written, its secrets stored.
 
+use std::collections::BTreeSet;
+
 use super::document::{owner, secret_names};
 use super::{Configuration, ConfigurationError, Document, Put};
 use crate::documents::credential::hosts_of_source;
 use crate::documents::model::{ChannelDocument, ConnectionDocument};
-use crate::documents::validate::Issue;
+use crate::documents::validate::{self, Issue};
 use crate::store::StoreError;
 use crate::store::documents::{DocumentError, DocumentName, ManagedBy};
 
@@ -17,6 +19,7 @@ impl Configuration {
         if_match: Option<i64>,
     ) -> Result<Put, ConfigurationError> {
         let mut issues = document.issues();
+        issues.extend(self.unknown_members(&document).await?);
         let name = document.name();
         let before = self.store.document(&name).await?;
         if let Some(current) = before
@@ -31,7 +34,7 @@ impl Configuration {
         // A connection of the file that does not fit is parked instead: it must not keep the host
         // from starting.
         if let (Document::Connection(connection), ManagedBy::Api) = (&document, managed_by) {
-            issues.extend(self.invalid_settings(connection).await?);
+            issues.extend(self.unfit_for_channel(connection).await?);
         }
         let entered = self
             .entered(&document, before.as_ref(), &mut issues)
@@ -127,9 +130,30 @@ impl Configuration {
         Ok(())
     }
 
-    /// The settings that do not fit the connector. The channel may have been written just before,
-    /// so the stored one counts.
-    async fn invalid_settings(
+    /// The subscriptions that a source or channel lists and that do not exist. One of them may have
+    /// been written just before, so the stored ones count.
+    async fn unknown_members(&self, document: &Document) -> Result<Vec<Issue>, StoreError> {
+        let audience = match document {
+            Document::Source(source) => &source.subscriptions,
+            Document::Channel(channel) => &channel.subscriptions,
+            Document::Subscription(_) | Document::Connection(_) => return Ok(Vec::new()),
+        };
+        let mut known = BTreeSet::new();
+        for name in audience.names() {
+            let subscription = DocumentName::Subscription(name.clone());
+            if self.store.document(&subscription).await?.is_some() {
+                known.insert(name.as_str());
+            }
+        }
+        Ok(validate::unknown_members(audience, |name| {
+            known.contains(name)
+        }))
+    }
+
+    /// Why the channel does not take the connection: it does not list the subscription, or the
+    /// settings do not fit the connector. The channel may have been written just before, so the
+    /// stored one counts.
+    async fn unfit_for_channel(
         &self,
         connection: &ConnectionDocument,
     ) -> Result<Vec<Issue>, StoreError> {
@@ -139,6 +163,8 @@ impl Configuration {
         };
         let channel: ChannelDocument = serde_json::from_str(&channel.json)
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        Ok(self.settings_issues(&channel, connection).await)
+        let mut issues = self.settings_issues(&channel, connection).await;
+        issues.extend(validate::unlisted(&channel, connection));
+        Ok(issues)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::audience::audience;
 use super::limits::limits;
 use super::name::{is_name, name};
 use super::retry::retry;
@@ -82,6 +83,7 @@ pub fn channel(document: &ChannelDocument) -> Vec<Issue> {
     .into_iter()
     .flatten()
     .collect();
+    issues.extend(audience(&document.subscriptions, "connect to this channel"));
     issues.extend(belts(&document.belts));
     issues.extend(retry(&document.retry));
     issues.extend(limits(&document.limits, true));

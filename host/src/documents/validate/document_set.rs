@@ -1,9 +1,10 @@
 //! A set of documents, as in a file: each document, duplicate names, and references.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Issue, channel, connection, source, subscription};
-use crate::documents::model::{AuthDocument, Documents};
+use super::{Issue, channel, connection, source, subscription, unknown_members, unlisted};
+use crate::documents::audience::Audience;
+use crate::documents::model::{AuthDocument, ChannelDocument, Documents};
 use crate::documents::secret::SecretRef;
 
 /// The problems of a set that may refer to documents outside it, as `egression apply` sends it.
@@ -37,7 +38,16 @@ pub fn complete_set(documents: &Documents) -> Vec<Issue> {
         .iter()
         .map(|d| d.name.as_str())
         .collect();
-    let channels: BTreeSet<&str> = documents.channels.iter().map(|d| d.name.as_str()).collect();
+    let channels: BTreeMap<&str, &ChannelDocument> = documents
+        .channels
+        .iter()
+        .map(|d| (d.name.as_str(), d))
+        .collect();
+    let known = |name: &str| subscriptions.contains(name);
+    for (kind, index, audience) in audiences(documents) {
+        let unknown = unknown_members(audience, known).into_iter();
+        issues.extend(unknown.map(|issue| issue.under(&format!("/{kind}/{index}"))));
+    }
     for (index, document) in documents.connections.iter().enumerate() {
         let missing = |field: &str, name: &str| {
             Issue::new(
@@ -49,12 +59,24 @@ pub fn complete_set(documents: &Documents) -> Vec<Issue> {
         if !subscriptions.contains(document.subscription.as_str()) {
             issues.push(missing("subscription", &document.subscription));
         }
-        if !channels.contains(document.channel.as_str()) {
-            issues.push(missing("channel", &document.channel));
+        match channels.get(document.channel.as_str()) {
+            None => issues.push(missing("channel", &document.channel)),
+            Some(channel) => issues.extend(
+                unlisted(channel, document).map(|i| i.under(&format!("/connections/{index}"))),
+            ),
         }
     }
     issues.extend(kept(documents));
     issues
+}
+
+/// The audiences of sources and channels, with kind and index.
+pub fn audiences(documents: &Documents) -> Vec<(&'static str, usize, &Audience)> {
+    let sources = documents.sources.iter().map(|d| &d.subscriptions);
+    let channels = documents.channels.iter().map(|d| &d.subscriptions);
+    let sources = sources.enumerate().map(|(i, list)| ("sources", i, list));
+    let channels = channels.enumerate().map(|(i, list)| ("channels", i, list));
+    sources.chain(channels).collect()
 }
 
 /// The problems of the documents of one kind, duplicates included.

@@ -5,9 +5,10 @@
 //!
 //! One file per kind of document (`channel`, `connection`, `source`, `subscription`), one for a
 //! whole file of documents (`document_set`), and one per part that several kinds share: `limits`
-//! refuses limits that make no sense, `retry`, `name`, `urls`, `hosts`, `addresses`.
+//! refuses limits that make no sense, `audience`, `retry`, `name`, `urls`, `hosts`, `addresses`.
 
 mod addresses;
+mod audience;
 mod channel;
 mod connection;
 mod document_set;
@@ -21,9 +22,10 @@ mod urls;
 
 use serde::Serialize;
 
+pub use audience::{unknown_members, unlisted};
 pub use channel::channel;
 pub use connection::connection;
-pub use document_set::{complete_set, set};
+pub use document_set::{audiences, complete_set, set};
 pub use hosts::HostPattern;
 pub use source::source;
 pub use subscription::subscription;

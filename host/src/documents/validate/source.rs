@@ -1,6 +1,7 @@
 //! Sources.
 
 use super::addresses::allow_addresses;
+use super::audience::audience;
 use super::limits::limits;
 use super::name::name;
 use super::urls::{template, url};
@@ -28,6 +29,7 @@ pub fn source(document: &SourceDocument) -> Vec<Issue> {
     .into_iter()
     .flatten()
     .collect();
+    issues.extend(audience(&document.subscriptions, "name this source"));
     match document.kind {
         SourceKind::Http => issues.extend(http(document)),
         SourceKind::Inline => issues.extend(inline(document)),

@@ -31,8 +31,8 @@ fn channel_with(changes: Value) -> Vec<Issue> {
 }
 
 fn source_with(changes: Value) -> Vec<Issue> {
-    let base =
-        json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/{type}/{id}"});
+    let base = json!({"name": "pim", "subscriptions": ["acme"], "kind": "http",
+            "object_url": "https://pim.example/{type}/{id}"});
     source(&read::<SourceDocument>(merged(base, changes)))
 }
 
@@ -282,6 +282,55 @@ fn file_is_complete_and_has_no_secret() {
     assert_eq!(
         found(&complete_set(&documents)),
         [&open[..], &closed[..]].concat()
+    );
+}
+
+#[test]
+fn audience_is_listed_and_known() {
+    let field = |code| [("/subscriptions", code)];
+    assert_eq!(
+        found(&source_with(json!({"subscriptions": []}))),
+        field("field.missing")
+    );
+    assert_eq!(
+        found(&channel_with(json!({"subscriptions": []}))),
+        field("field.missing")
+    );
+    assert_eq!(
+        found(&source_with(json!({"subscriptions": ["acme", "*", "A"]}))),
+        [
+            ("/subscriptions/1", "value.conflict"),
+            ("/subscriptions/2", "name.invalid")
+        ]
+    );
+    let unlisted: SourceDocument =
+        serde_json::from_value(json!({"name": "a", "kind": "inline"})).unwrap();
+    let issues = source(&unlisted);
+    assert_eq!(found(&issues), field("field.missing"));
+    assert_eq!(
+        issues[0].detail,
+        "list the subscriptions that may name this source: `subscriptions = [\"acme\"]`, or \
+         `subscriptions = [\"*\"]` for all"
+    );
+
+    let documents: Documents = serde_json::from_value(json!({
+        "subscriptions": [{"name": "acme"}, {"name": "other"}],
+        "sources": [{"name": "pim", "kind": "inline", "subscriptions": ["acme", "nobody"]}],
+        "channels": [{"name": "shop", "connector": "sandbox", "subscriptions": ["acme", "gone"]}],
+        "connections": [
+            {"subscription": "acme", "channel": "shop"},
+            {"subscription": "other", "channel": "shop"},
+        ],
+    }))
+    .unwrap();
+    assert_eq!(set(&documents), []);
+    assert_eq!(
+        found(&complete_set(&documents)),
+        [
+            ("/sources/0/subscriptions/1", "reference.missing"),
+            ("/channels/0/subscriptions/1", "reference.missing"),
+            ("/connections/1/channel", "connection.unlisted"),
+        ]
     );
 }
 

@@ -95,6 +95,8 @@ impl Store {
                 published,
                 notifying: tokio::sync::Mutex::default(),
                 writer,
+                #[cfg(test)]
+                reads: std::sync::atomic::AtomicU64::default(),
             }),
         };
         store.recover().await?;

@@ -31,6 +31,9 @@ pub(in crate::store) struct Inner {
     /// Held by the caller that notifies the children of ended jobs.
     pub(in crate::store) notifying: tokio::sync::Mutex<()>,
     pub(in crate::store) writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    /// Read transactions since the store was opened.
+    #[cfg(test)]
+    pub(in crate::store) reads: std::sync::atomic::AtomicU64,
 }
 
 impl std::fmt::Debug for dyn Change {
@@ -49,6 +52,12 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn changes_waited_for(&self) -> usize {
         self.inner.published.changes.receiver_count()
+    }
+
+    /// The number of read transactions so far.
+    #[cfg(test)]
+    pub(crate) fn reads(&self) -> u64 {
+        self.inner.reads.load(Ordering::Relaxed)
     }
 
     /// Unfinished jobs of all subscriptions, including those of unsealed executions. O(1).
@@ -125,6 +134,8 @@ impl Store {
             + Send
             + 'static,
     {
+        #[cfg(test)]
+        self.inner.reads.fetch_add(1, Ordering::Relaxed);
         let readers = self.inner.readers.clone();
         let task = tokio::spawn(async move {
             let mut snapshot = readers.begin().await?;

@@ -33,11 +33,14 @@ const EXECUTION: &str = "SELECT x.seq, x.public_id, x.subscription_id, x.seal, \
     retry_of FROM execution x WHERE ";
 
 impl Store {
-    /// The number of a public id.
-    pub async fn execution_seq(&self, id: ExecutionId) -> Result<Option<ExecutionSeq>, StoreError> {
-        let select = sqlx::query("SELECT seq FROM execution WHERE public_id = $1");
-        let select = select.bind(id.0.as_bytes().as_slice());
-        self.one(select, |row| Ok(ExecutionSeq(row.try_get("seq")?)))
+    /// The execution of a public id. With `within`, one of another subscription is not found, by
+    /// the same statement as one that does not exist.
+    pub async fn find_execution(
+        &self,
+        id: ExecutionId,
+        within: Option<SubscriptionId>,
+    ) -> Result<Option<ExecutionStatus>, StoreError> {
+        self.read(move |conn| Box::pin(async move { whole(conn, by_public_id(id, within)).await }))
             .await
     }
 
@@ -51,13 +54,7 @@ impl Store {
             Box::pin(async move {
                 let mut select = Statement::new(EXECUTION);
                 select.push("x.seq = ").push_bind(seq.0);
-                let Some(row) = select.build().fetch_optional(&mut *conn).await? else {
-                    return Ok(None);
-                };
-                let mut status = status(&row)?;
-                status.errors = errors(conn, seq).await?;
-                add_progress(conn, std::slice::from_mut(&mut status)).await?;
-                Ok(Some(status))
+                whole(conn, select).await
             })
         })
         .await
@@ -86,6 +83,38 @@ impl Store {
     }
 }
 
+pub fn by_public_id(id: ExecutionId, within: Option<SubscriptionId>) -> Statement {
+    let mut select = Statement::new(EXECUTION);
+    select
+        .push("x.public_id = ")
+        .push_bind(id.0.as_bytes().to_vec());
+    push_within(&mut select, within);
+    select
+}
+
+/// Restricts a selection of executions `x` to a subscription.
+pub fn push_within(select: &mut Statement, within: Option<SubscriptionId>) {
+    if let Some(subscription) = within {
+        select
+            .push(" AND x.subscription_id = ")
+            .push_bind(subscription.0);
+    }
+}
+
+/// The execution that a statement selects, with counters and grouped errors.
+async fn whole(
+    conn: &mut SqliteConnection,
+    mut select: Statement,
+) -> Result<Option<ExecutionStatus>, StoreError> {
+    let Some(row) = select.build().fetch_optional(&mut *conn).await? else {
+        return Ok(None);
+    };
+    let mut status = status(&row)?;
+    status.errors = errors(conn, status.row.seq).await?;
+    add_progress(conn, std::slice::from_mut(&mut status)).await?;
+    Ok(Some(status))
+}
+
 fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
     let mut select = Statement::new(EXECUTION);
     select
@@ -96,11 +125,7 @@ fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
         .push(" AND (x.expires_at IS NULL OR x.expires_at > ")
         .push_bind(now.0)
         .push(")");
-    if let Some(subscription) = filter.subscription {
-        select
-            .push(" AND x.subscription_id = ")
-            .push_bind(subscription.0);
-    }
+    push_within(&mut select, filter.subscription);
     match filter.done {
         Some(true) => select.push(" AND x.completed_at IS NOT NULL"),
         Some(false) => select.push(" AND x.completed_at IS NULL"),

@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::store::engine::predicates::went_wrong;
 use crate::store::engine::statement::Statement;
+use crate::store::queries::executions::push_within;
 use crate::store::rows::{JobFilter, JobRow, columns};
 use crate::store::{Store, StoreError};
 
@@ -48,14 +49,16 @@ impl Store {
         .await
     }
 
-    pub async fn job(&self, id: JobId) -> Result<Option<JobRow>, StoreError> {
+    /// A job by its public id. With `within`, one of another subscription is not found, by the same
+    /// statement as one that does not exist.
+    pub async fn job(
+        &self,
+        id: JobId,
+        within: Option<SubscriptionId>,
+    ) -> Result<Option<JobRow>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let mut select = Statement::new(JOB);
-                select
-                    .push("j.id = ((SELECT seq FROM execution WHERE public_id = ")
-                    .push_bind(id.execution.0.as_bytes().as_slice());
-                select.push(") << 24 | ").push_bind(id.index).push(")");
+                let mut select = by_public_id(id, within);
                 let row = select.build().fetch_optional(conn).await?;
                 row.as_ref().map(job).transpose()
             })
@@ -77,6 +80,16 @@ impl Store {
         })
         .await
     }
+}
+
+pub fn by_public_id(id: JobId, within: Option<SubscriptionId>) -> Statement {
+    let mut select = Statement::new(JOB);
+    select
+        .push("j.id = ((SELECT seq FROM execution WHERE public_id = ")
+        .push_bind(id.execution.0.as_bytes().to_vec());
+    select.push(") << 24 | ").push_bind(id.index).push(")");
+    push_within(&mut select, within);
+    select
 }
 
 /// One search for all states. If all of them are rare: one search each, from the index of rejected,

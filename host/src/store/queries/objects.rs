@@ -5,6 +5,7 @@ use egression_core::domain::object::ObjectKey;
 
 use crate::store::engine::predicates::has_ended;
 use crate::store::engine::statement::Statement;
+use crate::store::queries::executions::push_within;
 use crate::store::queries::jobs::{JOB, job};
 use crate::store::rows::JobRow;
 use crate::store::{Store, StoreError};
@@ -46,11 +47,7 @@ impl Store {
                         .push(" AND (x.expires_at IS NULL OR x.expires_at > ")
                         .push_bind(now.0)
                         .push(")");
-                    if let Some(subscription) = subscription {
-                        select
-                            .push(" AND x.subscription_id = ")
-                            .push_bind(subscription.0);
-                    }
+                    push_within(&mut select, subscription);
                     select.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit);
                     for row in select.build().fetch_all(&mut *conn).await? {
                         found.push(job(&row)?);

@@ -55,12 +55,21 @@ impl Store {
         self.all(select, key_row).await
     }
 
-    /// Revokes a key; false if there is none.
-    pub async fn revoke_key(&self, id: &str, now: Wall) -> Result<bool, StoreError> {
+    /// Revokes a key; false if there is none. With `within`, only a key of this subscription: one of
+    /// another subscription is not found, by the same statement as one that does not exist.
+    pub async fn revoke_key(
+        &self,
+        id: &str,
+        within: Option<SubscriptionId>,
+        now: Wall,
+    ) -> Result<bool, StoreError> {
         let revoke = sqlx::query(
-            "UPDATE api_key SET revoked_at = $1 WHERE public_id = $2 AND revoked_at IS NULL",
+            "UPDATE api_key SET revoked_at = $1 WHERE public_id = $2 AND revoked_at IS NULL AND \
+             ($3 IS NULL OR subscription_id = $3)",
         );
-        Ok(self.execute(revoke.bind(now.0).bind(id)).await? == 1)
+        let within = within.map(|subscription| subscription.0);
+        let revoke = revoke.bind(now.0).bind(id).bind(within);
+        Ok(self.execute(revoke).await? == 1)
     }
 }
 

@@ -480,27 +480,44 @@ async fn delete(
     Ok(())
 }
 
+/// Why a subscription that a source or channel lists is needed: a later one of the same name would
+/// inherit the access.
+pub const LISTED: &str = "a source or channel lists it in `subscriptions`";
+
+/// Whether a source or channel lists a subscription.
+const LISTS_SUBSCRIPTION: &str = "SELECT EXISTS (SELECT 1 FROM (SELECT document FROM source UNION \
+    ALL SELECT document FROM channel) d, json_each(d.document, '$.subscriptions') n \
+    WHERE n.value = (SELECT name FROM subscription WHERE id = $1))";
+
 /// The reason for which the document is needed.
 async fn user_of(
     tx: &mut WriteTx,
     document: &StoredDocument,
 ) -> Result<Option<String>, StoreError> {
-    let (question, reason) = match document.name.kind() {
-        DocumentKind::Subscription => (
-            "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = $1) OR EXISTS \
-             (SELECT 1 FROM execution WHERE completed_at IS NULL AND subscription_id = $1)",
-            "it has connections or unfinished jobs",
-        ),
-        DocumentKind::Channel => (
+    let questions: &[(&'static str, &str)] = match document.name.kind() {
+        DocumentKind::Subscription => &[
+            (
+                "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = $1) OR EXISTS \
+                 (SELECT 1 FROM execution WHERE completed_at IS NULL AND subscription_id = $1)",
+                "it has connections or unfinished jobs",
+            ),
+            (LISTS_SUBSCRIPTION, LISTED),
+        ],
+        DocumentKind::Channel => &[(
             "SELECT EXISTS (SELECT 1 FROM connection WHERE channel_id = $1)",
             "it has connections",
-        ),
-        DocumentKind::Connection => (USES_CONNECTION, "it has unfinished jobs"),
-        DocumentKind::Source => (USES_SOURCE, "unfinished jobs read from it"),
+        )],
+        DocumentKind::Connection => &[(USES_CONNECTION, "it has unfinished jobs")],
+        DocumentKind::Source => &[(USES_SOURCE, "unfinished jobs read from it")],
     };
-    let used: bool = sqlx::query_scalar(question)
-        .bind(document.id)
-        .fetch_one(&mut tx.conn)
-        .await?;
-    Ok(used.then(|| reason.to_owned()))
+    for (question, reason) in questions {
+        let used: bool = sqlx::query_scalar(*question)
+            .bind(document.id)
+            .fetch_one(&mut tx.conn)
+            .await?;
+        if used {
+            return Ok(Some((*reason).to_owned()));
+        }
+    }
+    Ok(None)
 }

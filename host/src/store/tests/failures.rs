@@ -80,7 +80,8 @@ async fn dropped_caller_cancels_nothing() {
         assert!(submission.now_or_never().is_none());
     }
     let seq = changes.recv().await.unwrap();
-    assert_eq!(world.store.execution_seq(id).await.unwrap(), Some(seq));
+    let found = world.store.find_execution(id, None).await.unwrap();
+    assert_eq!(found.map(|found| found.row.seq), Some(seq));
     world.check().await;
 }
 

@@ -1,11 +1,12 @@
 //! The most frequent queries use their indexes.
 
+use egression_core::domain::ids::{ExecutionId, JobId, SubscriptionId};
 use sqlx::Row as _;
 
 use super::World;
 use crate::store::lifecycle::{blocked_keys, retention};
 use crate::store::order::{heads, lanes, queue_position};
-use crate::store::queries::executions;
+use crate::store::queries::{executions, jobs};
 use crate::store::registry::documents;
 
 /// The plan of a statement names all of `uses` and none of `avoids`.
@@ -177,5 +178,26 @@ async fn updates_of_listed_rows_read_only_those() {
         ),
     ] {
         assert_plan(statement, &[search], &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn public_id_is_looked_up_within_the_subscription_by_its_index() {
+    let (execution, own) = (ExecutionId(uuid::Uuid::nil()), Some(SubscriptionId(1)));
+    let job = JobId {
+        execution,
+        index: 0,
+    };
+    for statement in [
+        executions::by_public_id(execution, own),
+        jobs::by_public_id(job, own),
+    ] {
+        let statement = statement.sql().as_str().to_owned();
+        // A foreign id matches no row of this statement, as an absent one.
+        assert!(
+            statement.contains("AND x.subscription_id = ?"),
+            "{statement}"
+        );
+        assert_plan(&statement, &["(public_id=?)"], &["SCAN"]).await;
     }
 }

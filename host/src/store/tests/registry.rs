@@ -346,8 +346,8 @@ async fn api_keys_are_found_by_hash_until_revoked() {
     assert_eq!(store.key([1; 32]).await.unwrap().as_ref(), Some(&key));
     assert_eq!(store.key([2; 32]).await.unwrap(), None);
     assert_eq!(store.keys().await.unwrap(), [key]);
-    assert!(store.revoke_key("key_1", Wall(9)).await.unwrap());
-    assert!(!store.revoke_key("key_1", Wall(9)).await.unwrap());
+    assert!(store.revoke_key("key_1", None, Wall(9)).await.unwrap());
+    assert!(!store.revoke_key("key_1", None, Wall(9)).await.unwrap());
     assert_eq!(store.key([1; 32]).await.unwrap(), None);
     assert_eq!(store.keys().await.unwrap(), []);
 }

@@ -81,7 +81,7 @@ async fn retention_removes_an_execution_with_all_its_rows() {
         execution: id,
         index: 0,
     };
-    assert!(world.store.job(first).await.unwrap().is_none());
+    assert!(world.store.job(first, None).await.unwrap().is_none());
     assert_eq!(world.history("p0").await, [unfinished]);
     // Facts about the object do not belong to an execution.
     let claim = world.claim(unfinished).await;

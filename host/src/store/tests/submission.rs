@@ -164,16 +164,17 @@ async fn executions_are_found_by_their_context_newest_first() {
     };
     assert_eq!(world.listed(&done).await, []);
 
-    assert_eq!(store.execution_seq(id).await.unwrap(), Some(first));
+    let found = store.find_execution(id, None).await.unwrap();
+    assert_eq!(found.map(|found| found.row.seq), Some(first));
     let job_id = JobId {
         execution: id,
         index: 0,
     };
     assert_eq!(store.job_id(first.job(0)).await.unwrap(), Some(job_id));
-    let found = store.job(job_id).await.unwrap().unwrap();
+    let found = store.job(job_id, None).await.unwrap().unwrap();
     assert_eq!(found.partition_key, "product:a");
     let missing = JobId { index: 1, ..job_id };
-    assert!(store.job(missing).await.unwrap().is_none());
+    assert!(store.job(missing, None).await.unwrap().is_none());
 }
 
 #[tokio::test]

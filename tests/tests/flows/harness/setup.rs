@@ -88,6 +88,7 @@ name = "{TENANT}"
 
 [[sources]]
 name = "inline"
+subscriptions = ["*"]
 kind = "inline"
 
 [[channels]]
@@ -130,6 +131,7 @@ pub fn source(url: &str, more: &str) -> String {
         r#"
 [[sources]]
 name = "pim"
+subscriptions = ["{TENANT}"]
 kind = "http"
 object_url = "{url}/objects/{{type}}/{{id}}"
 batch_url = "{url}/objects:batchGet"

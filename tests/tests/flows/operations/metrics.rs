@@ -17,10 +17,7 @@ struct Page(String);
 impl Page {
     async fn of(rest: &Rest) -> Self {
         let answer = rest
-            .send(
-                rest.with_key(None)
-                    .request(reqwest::Method::GET, "/metrics"),
-            )
+            .send(rest.request(reqwest::Method::GET, "/metrics"))
             .await
             .unwrap()
             .expect(200)
@@ -335,6 +332,7 @@ async fn metrics_can_have_their_own_address() {
     let operations = Rest::new(operations.await.unwrap(), None).unwrap();
     let api = Rest::new(host.url(), None).unwrap();
     assert_eq!(api.get_status("/metrics").await, Some(404));
+    // Without a key, which the API would require.
     let page = Page::of(&operations).await;
     page.expect(
         "egression_http_requests_total",

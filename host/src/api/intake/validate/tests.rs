@@ -63,12 +63,13 @@ fn catalogue() -> Arc<Catalogue> {
         stored(
             DocumentName::Source("pim".into()),
             5,
-            json!({"name": "pim", "kind": "http", "object_url": "https://pim.example/{type}/{id}"}),
+            json!({"name": "pim", "subscriptions": ["acme"], "kind": "http",
+                "object_url": "https://pim.example/{type}/{id}"}),
         ),
         stored(
             DocumentName::Source("inline".into()),
             6,
-            json!({"name": "inline", "kind": "inline"}),
+            json!({"name": "inline", "subscriptions": ["*"], "kind": "inline"}),
         ),
         stored(
             DocumentName::Channel("shop-de".into()),
