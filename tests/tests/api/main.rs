@@ -13,5 +13,6 @@ mod prefer;
 mod problems;
 mod retention;
 mod shutdown;
+mod tenants;
 mod trace_context;
 mod views;
