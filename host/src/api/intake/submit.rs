@@ -149,8 +149,8 @@ pub async fn submit_bulk(NoQuery(state, caller, _): NoQuery, request: Request) -
     framing(&parts.headers)?;
     let head = head("bulk", &parts.headers, preferences)?;
     let (submitter, headers) = (caller.clone(), parts.headers);
-    let received =
-        receive_in_own_task(&state, submitter, head, headers, body, receive_many).await?;
+    let receiving = receive_in_own_task(&state, submitter, head, headers, body, receive_many);
+    let received = Box::pin(receiving).await?;
     Ok(answer(&state, &caller, received, preferences, Waits::Preferred).await)
 }
 

@@ -14,7 +14,7 @@ async fn hidden(host: &Host) {
             json!({"kind": "inline", "subscriptions": ["acme", "other"]}),
         ),
     ] {
-        let put = call(&host, "PUT", path, Some(document)).await;
+        let put = call(host, "PUT", path, Some(document)).await;
         assert_eq!(put.status, 201, "{}", put.text);
     }
 }
@@ -165,7 +165,7 @@ async fn submission_names_only_sources_and_channels_of_its_subscription() {
         let mut job = own.clone();
         job["subscription"] = json!("other");
         job[field] = json!(name);
-        call_as(&host, &key, "POST", "/v1/jobs", Some(job)).await
+        call_as(&host, key, "POST", "/v1/jobs", Some(job)).await
     };
     for key in [&other, &host.admin] {
         assert_eq!(submit(key, "source", "both").await.status, 202);

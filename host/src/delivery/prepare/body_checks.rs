@@ -13,9 +13,9 @@ use serde_json::Value;
 use super::body_schema::BodySchemas;
 use super::references;
 use crate::delivery::finished::Disposed;
+use crate::delivery::job_with_bytes::Work;
 use crate::delivery::route::Route;
 use crate::delivery::settle::settlement_builder::rejects;
-use crate::delivery::work::Work;
 use crate::runtime::{Description, Registry, ResolvedReference};
 use crate::schemas::Workers;
 
@@ -67,14 +67,14 @@ impl BodyChecks {
         for (mut item, check) in work.into_iter().zip(checks.await) {
             let check = check.unwrap_or_else(|error| {
                 let message = format!("the body was {error}");
-                Err(Problem::new("body.not_judged", message))
+                Err(Box::new(Problem::new("body.not_judged", message)))
             });
             match check {
                 Ok(references) => {
                     item.references = references;
                     passed.push(item);
                 }
-                Err(problem) => disposed.aside(item.head, rejects(&item.row, problem, now)),
+                Err(problem) => disposed.aside(item.head, rejects(&item.row, *problem, now)),
             }
         }
         passed
@@ -87,7 +87,7 @@ fn references_of(
     description: &Description,
     digest: &str,
     body: &Body,
-) -> Result<Vec<ResolvedReference>, Problem> {
+) -> Result<Vec<ResolvedReference>, Box<Problem>> {
     let support = description.object_type(&body.object_type);
     let (Some(text), Some(support)) = (&body.text, support) else {
         return Ok(Vec::new());
@@ -96,14 +96,16 @@ fn references_of(
     if body.first && most > 0 && bytes > most {
         let message =
             format!("the body has {bytes} bytes; the connector takes at most {most} in a call");
-        return Err(Problem::new("body.too_large", message));
+        return Err(Box::new(Problem::new("body.too_large", message)));
     }
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| Problem::new("body.invalid", format!("the body is not JSON: {error}")))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        let message = format!("the body is not JSON: {error}");
+        Box::new(Problem::new("body.invalid", message))
+    })?;
     if body.first
         && let Some(problem) = schemas.refusal(digest, &body.object_type, &support.body, &value)
     {
-        return Err(problem);
+        return Err(Box::new(problem));
     }
     Ok(references::find(&value, &support.references))
 }

@@ -124,8 +124,10 @@ fn submission(change: Value) -> Submission {
 }
 
 fn accepted(change: Value) -> Accepted {
-    let accepted = validator().validate(submission(change));
-    accepted.ok().expect("this must be accepted")
+    let Ok(accepted) = validator().validate(submission(change)) else {
+        panic!("this must be accepted");
+    };
+    accepted
 }
 
 fn only_job(change: Value) -> StagedJob {
