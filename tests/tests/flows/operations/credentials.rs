@@ -80,7 +80,7 @@ async fn until_parked(harness: &Harness) -> Result<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_credential_parks_until_corrected() {
-    let harness = with_own_connection("wrong").await;
+    let harness = with_own_connection("wrong-secret").await;
     let mut job = category_job("c", &category("c"));
     job["channel"] = json!("own");
     let execution = harness.submit(job).await.unwrap();
@@ -100,7 +100,7 @@ async fn refused_credential_parks_until_corrected() {
         "{connection}"
     );
     assert!(
-        !connection.to_string().contains("wrong"),
+        !connection.to_string().contains("wrong-secret"),
         "the secret is hidden"
     );
     put_connection(&harness, client_credentials(&harness, "sandbox-secret"))
@@ -210,7 +210,7 @@ async fn pause_holds_despite_a_late_refusal() {
     let harness = with_own_connection("sandbox-secret").await;
     // The test answers for the token endpoint.
     let tokens = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut auth = client_credentials(&harness, "another");
+    let mut auth = client_credentials(&harness, "another-secret");
     auth["token_url"] = json!(format!(
         "http://{}/oauth/token",
         tokens.local_addr().unwrap()

@@ -178,7 +178,7 @@ async fn logins(harness: &Harness) -> Result<usize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn session_is_bound_to_credential_and_address() {
-    let mut harness = with_own_connection("unused").await;
+    let mut harness = with_own_connection("unused-secret").await;
     let shop = format!("http://{}", harness.shop.addr());
     let take = |key: &str| ScenarioChange {
         credentials: Some(egression_sandbox::Credentials {
