@@ -35,7 +35,8 @@ async fn trace_reaches_source_destination_and_history() -> Result<()> {
         .channel("max_items = 1\nretry = { attempts = 1 }")
         .connection("allow_addresses = [\"127.0.0.1/32\"]");
     let pim = format!(
-        "[[sources]]\nname = \"pim\"\nsubscriptions = [\"acme\"]\nkind = \"http\"\nobject_url = \"{}\"\n\
+        "[[sources]]\nname = \"pim\"\nsubscriptions = [\"acme\"]\nkind = \"http\"\n\
+         object_url = \"{}\"\n\
          allow_addresses = [\"127.0.0.1/32\"]\n",
         source.url("/objects/{type}/{id}")
     );

@@ -183,8 +183,8 @@ fn dangling(documents: &Documents, catalogue: &Catalogue) -> Vec<FieldError> {
     wrong
 }
 
-/// Connections that their channel does not take: it does not list the subscription, or its connector
-/// refuses the settings. The channel may be in the text, too.
+/// Connections that their channel does not take: it does not list the subscription, or its
+/// connector refuses the settings. The channel may be in the text, too.
 async fn unfit_for_channel(
     documents: &Documents,
     catalogue: &Catalogue,

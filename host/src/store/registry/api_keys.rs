@@ -55,8 +55,8 @@ impl Store {
         self.all(select, key_row).await
     }
 
-    /// Revokes a key; false if there is none. With `within`, only a key of this subscription: one of
-    /// another subscription is not found, by the same statement as one that does not exist.
+    /// Revokes a key; false if there is none. With `within`, only a key of this subscription: one
+    /// of another subscription is not found, by the same statement as one that does not exist.
     pub async fn revoke_key(
         &self,
         id: &str,

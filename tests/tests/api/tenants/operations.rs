@@ -1,5 +1,5 @@
-//! What each operation of the API needs, and which parts of its request name something. An operation
-//! without an entry fails the walk until its author states here whom it serves.
+//! What each operation of the API needs, and which parts of its request name something. An
+//! operation without an entry fails the walk until its author states here whom it serves.
 
 use serde_json::{Value, json};
 

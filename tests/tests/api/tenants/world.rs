@@ -1,5 +1,5 @@
-//! Two tenants: `acme-co`, who owns a source, a channel and a connector's only use, and `other`, who
-//! tries to see them.
+//! Two tenants: `acme-co`, who owns a source, a channel and a connector's only use, and `other`,
+//! who tries to see them.
 
 use anyhow::{Context, Result};
 use egression_sandbox::{RunningShop, Scenario, Shop};
