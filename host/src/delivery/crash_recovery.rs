@@ -9,8 +9,8 @@ use egression_core::time::Wall;
 
 use super::job_store::JobStore;
 use super::route::{Route, Routes};
-use super::settle::events;
 use super::settle::final_state::UNKNOWN_HEAD;
+use super::settle::history_events;
 use super::settle::settlement_builder::{SettlementBuilder, fails};
 use crate::clock::Clock;
 use crate::store::StoreError;
@@ -107,7 +107,8 @@ fn recovered(route: Option<&Route>, intent: &OpenIntent, now: Wall) -> Settlemen
         "host.stopped",
         "the host stopped while the job was being sent; it may or may not have arrived",
     );
-    let builder = SettlementBuilder::after_crash(intent).with([events::recovered(repeats, now)]);
+    let builder =
+        SettlementBuilder::after_crash(intent).with([history_events::recovered(repeats, now)]);
     if !repeats {
         return builder.ends(State::Unknown { problem }, Some(UNKNOWN_HEAD));
     }
@@ -139,6 +140,6 @@ fn orphan_ends(row: &ClaimRow, now: Wall) -> Settlement {
         problem: Problem::new(code.as_str(), message),
     };
     SettlementBuilder::before_intent(row)
-        .with([events::ended(&end, now)])
+        .with([history_events::ended(&end, now)])
         .ends(end, Some(UNKNOWN_HEAD))
 }

@@ -4,8 +4,8 @@
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
 
+use super::job_with_bytes::Work;
 use super::retry_until_stored::retry_until_stored;
-use super::work::Work;
 use crate::clock::Clock;
 use crate::store::rows::{Changes, ClaimRow, NewIntent, Settlement};
 use crate::store::{Store, StoreError};

@@ -9,11 +9,11 @@ mod deliver;
 mod finished;
 mod invoke;
 mod job_store;
+mod job_with_bytes;
 mod prepare;
 mod retry_until_stored;
 mod route;
 mod settle;
-mod work;
 
 pub use deliver::{Deliverer, DeliveryParts};
 pub use finished::{Effect, Finished};

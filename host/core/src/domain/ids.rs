@@ -58,11 +58,6 @@ integer_id!(
     JobSeq
 );
 
-integer_id!(
-    /// The number of one call of a connector. It only grows, also across restarts.
-    CallId
-);
-
 /// The hash of an object type. It must not change, because the store derives it from the type's
 /// name at each read and the manifest's rules are found by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,7 @@
 //! and waits, the limits. The store decides once more when the intent is opened: a job that was
 //! canceled meanwhile drops out there.
 
-use super::blocked::Blocked;
+use super::availability::Blocked;
 use super::bounds::SchedulerBounds;
 use super::claim::Claim;
 use super::connection::Connection;

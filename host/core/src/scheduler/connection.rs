@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::blocked::{Availability, Blocked};
+use super::availability::{Availability, Blocked};
 use super::memory::Window;
 use super::rules::{ConnectionRules, PackingRule};
 use crate::domain::ids::{JobSeq, TypeHash};

@@ -1,6 +1,6 @@
 //! Connections are added, changed and removed.
 
-use super::blocked::Availability;
+use super::availability::Availability;
 use super::connection::Connection;
 use super::rules::ConnectionRules;
 use super::scheduler::Scheduler;

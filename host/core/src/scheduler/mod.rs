@@ -7,8 +7,8 @@
 //! bounded window; everything else stays in the store.
 
 mod admission;
+mod availability;
 mod belts;
-mod blocked;
 mod bounds;
 mod claim;
 mod connection;
@@ -32,7 +32,7 @@ mod status;
 mod tests;
 mod turns;
 
-pub use blocked::{Availability, Blocked};
+pub use availability::{Availability, Blocked};
 pub use bounds::SchedulerBounds;
 pub use claim::{AfterCall, Claim};
 pub use head::{Head, LaneKey};

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::blocked::Blocked;
+use super::availability::Blocked;
 use super::head::LaneKey;
 use super::memory::SlotState;
 use super::scheduler::Scheduler;

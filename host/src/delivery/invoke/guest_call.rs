@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::connection_abilities::ConnectionAbilities;
 use crate::clock::Clock;
+use crate::delivery::job_with_bytes::Work;
 use crate::delivery::route::Route;
-use crate::delivery::work::Work;
 use crate::gate::{CallGate, Gate};
 use crate::resolver::shared_trace;
 use crate::runtime::{Call, ConnectionFrame, Session};

@@ -17,10 +17,10 @@ use super::job_ids::JobIds;
 use super::pinned_bytes::pin;
 use crate::clock::Clock;
 use crate::delivery::finished::Disposed;
+use crate::delivery::job_with_bytes::Work;
 use crate::delivery::route::Route;
-use crate::delivery::settle::events;
+use crate::delivery::settle::history_events;
 use crate::delivery::settle::settlement_builder::{ends, rejects, waits};
-use crate::delivery::work::Work;
 use crate::resolver::{Read, ResolveError, Resolved, Resolver};
 use crate::store::Store;
 use crate::store::rows::{ClaimRow, Pinned, Settlement};
@@ -134,7 +134,7 @@ fn pinned_work(
         (None, ..) if action == Action::Delete => pin(job_id, &row, action, None, row.revision),
         (None, Some(payload), _) => pin(job_id, &row, action, Some(payload.clone()), row.revision),
         (None, None, Some(Ok((body, took_ms)))) => {
-            events.push(events::resolved(
+            events.push(history_events::resolved(
                 now,
                 took_ms,
                 body.body.len(),

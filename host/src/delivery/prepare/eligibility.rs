@@ -6,9 +6,9 @@ use egression_core::domain::state::FailureCode;
 use egression_core::scheduler::Head;
 use egression_core::time::Wall;
 
+use crate::delivery::job_with_bytes::Work;
 use crate::delivery::route::Route;
 use crate::delivery::settle::settlement_builder::{fails, rejects};
-use crate::delivery::work::Work;
 use crate::store::rows::{ClaimRow, Settlement};
 
 /// A job that may go, still without its bytes.

@@ -8,10 +8,10 @@ use egression_core::time::Wall;
 
 use crate::delivery::finished::Disposed;
 use crate::delivery::job_store::{JobStore, Parent};
+use crate::delivery::job_with_bytes::Work;
 use crate::delivery::route::Route;
-use crate::delivery::settle::events;
+use crate::delivery::settle::history_events;
 use crate::delivery::settle::settlement_builder::waits_for_parents;
-use crate::delivery::work::Work;
 
 /// What each job must wait for.
 type Missing = HashMap<JobSeq, Vec<Parent>>;
@@ -121,7 +121,8 @@ async fn ignore_circles(
         .collect();
     for (job, object) in store.circles(route.connection, &pairs).await {
         if let Some(item) = work.iter_mut().find(|item| item.row.job == job) {
-            item.events.push(events::reference_ignored(&object, now));
+            item.events
+                .push(history_events::reference_ignored(&object, now));
         }
         if let Some(parents) = missing.get_mut(&job) {
             parents.retain(|(other, _)| *other != object);

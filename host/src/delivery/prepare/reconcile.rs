@@ -22,11 +22,11 @@ use crate::delivery::finished::{Disposed, Effect};
 use crate::delivery::invoke::invocation::Invocation;
 use crate::delivery::invoke::invoker::Invoker;
 use crate::delivery::job_store::JobStore;
+use crate::delivery::job_with_bytes::{Work, item_index};
 use crate::delivery::route::Route;
 use crate::delivery::settle::limit_closures::{self, Closure, closed_by};
 use crate::delivery::settle::settlement_builder::{SettlementBuilder, waits};
-use crate::delivery::settle::{events, final_state};
-use crate::delivery::work::{Work, item_index};
+use crate::delivery::settle::{final_state, history_events};
 use crate::rng::Rng;
 use crate::store::rows::NewEvent;
 
@@ -162,7 +162,12 @@ impl Reconciler {
             let reason = WaitingKind::Retry;
             let mut settlement = waits(&item.row, reason, Some(until), problem.clone(), now);
             let mut asked = answer.events(item_index(position), &item, now);
-            asked.push(events::reconciled(None, Some(&problem), attempts, now));
+            asked.push(history_events::reconciled(
+                None,
+                Some(&problem),
+                attempts,
+                now,
+            ));
             settlement.events.splice(0..0, asked);
             disposed.aside(item.head, settlement);
         }
@@ -213,9 +218,16 @@ impl Answer {
     /// The login and the question in the history of one item.
     fn events(&self, index: u32, item: &Work, now: Wall) -> Vec<NewEvent> {
         let (items, attempts) = (self.items, item.row.attempts);
-        let mut events = events::of_call(&self.invocation.login, None, items, attempts, now);
+        let mut events =
+            history_events::of_call(&self.invocation.login, None, items, attempts, now);
         let log = &self.invocation.log;
-        events.extend(events::of_call(log, Some(index), items, attempts, now));
+        events.extend(history_events::of_call(
+            log,
+            Some(index),
+            items,
+            attempts,
+            now,
+        ));
         events
     }
 }
@@ -261,5 +273,5 @@ fn reconciled(
         Some(Outcome::NotAttempted) => Some(false),
         _ => None,
     };
-    events::reconciled(arrived, problem, attempt, now)
+    history_events::reconciled(arrived, problem, attempt, now)
 }

@@ -6,8 +6,8 @@ use egression_core::domain::outcome::Outcome;
 
 use crate::delivery::invoke::invocation::Invocation;
 use crate::delivery::job_store::{JobStore, Parent};
+use crate::delivery::job_with_bytes::Work;
 use crate::delivery::route::Route;
-use crate::delivery::work::Work;
 
 /// Finds them by item index. An item cannot wait for itself, nor for an object that waits for it:
 /// such objects are removed from the outcome.

@@ -8,13 +8,13 @@ use egression_core::domain::judge::{
 };
 use egression_core::time::Wall;
 
-use super::events;
+use super::history_events;
 use super::history_excerpt::{exchanges_of, kept_lines};
 use crate::delivery::invoke::call_log::CallLog;
 use crate::delivery::invoke::invocation::Invocation;
 use crate::delivery::job_store::Parent;
+use crate::delivery::job_with_bytes::Work;
 use crate::delivery::route::Route;
-use crate::delivery::work::Work;
 use crate::store::rows::NewEvent;
 
 #[derive(Debug)]
@@ -85,20 +85,26 @@ impl CallReview<'_> {
     /// The call in the history of one of its items: login, send, answers, check.
     pub fn events(&self, item: &Work, index: u32) -> Vec<NewEvent> {
         let (items, attempt, now) = (self.batch_size, item.attempt(), self.now);
-        let mut events = events::of_call(&self.invocation.login, None, items, attempt, now);
+        let mut events = history_events::of_call(&self.invocation.login, None, items, attempt, now);
         let key = &item.pinned.idempotency_key;
         if let Some(sent_at) = self.invocation.sent_at {
             let description = self.route.description();
             let connector = format!("{} {}", description.name, description.version);
-            events.push(events::sent(
+            events.push(history_events::sent(
                 sent_at, attempt, self.call, items, key, &connector,
             ));
         }
         let log = &self.invocation.log;
         let lines = kept_lines(&log.lines, Some(index), items);
         let exchanges = exchanges_of(&log.exchanges, key, &self.keys);
-        events.extend(events::responded(exchanges, &lines, attempt, now));
-        events.extend(events::of_call(&self.check, None, items, attempt, now));
+        events.extend(history_events::responded(exchanges, &lines, attempt, now));
+        events.extend(history_events::of_call(
+            &self.check,
+            None,
+            items,
+            attempt,
+            now,
+        ));
         events
     }
 

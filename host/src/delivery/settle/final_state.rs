@@ -8,10 +8,10 @@ use egression_core::domain::state::{FailureCode, State};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::events;
+use super::history_events;
 use super::settlement_builder::SettlementBuilder;
+use crate::delivery::job_with_bytes::Work;
 use crate::delivery::route::Route;
-use crate::delivery::work::Work;
 use crate::documents::model::OnFailure;
 use crate::store::rows::{IdMapChange, Settlement, Transition};
 
@@ -42,7 +42,7 @@ pub fn end(
                 builder.delivered_revision = item.pinned.revision;
             }
             if !warnings.is_empty() {
-                builder.events.push(events::warned(&warnings, now));
+                builder.events.push(history_events::warned(&warnings, now));
             }
             (State::Succeeded { changed }, None)
         }
@@ -79,7 +79,7 @@ pub fn end(
             });
         }
     };
-    builder.events.push(events::ended(&end, now));
+    builder.events.push(history_events::ended(&end, now));
     builder.ends(end, block)
 }
 
@@ -89,7 +89,7 @@ fn blocks(builder: SettlementBuilder, problem: Problem, now: Wall) -> Settlement
     let reason = WaitingKind::Blocked;
     let attempts = builder.attempts;
     builder
-        .with([events::waits(
+        .with([history_events::waits(
             reason,
             None,
             Some(&problem),

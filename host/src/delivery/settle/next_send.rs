@@ -8,8 +8,8 @@ use egression_core::scheduler::AfterCall;
 use super::call_review::CallReview;
 use super::limit_closures::closed_by;
 use super::settlement_builder::{SettlementBuilder, waits_for_parents};
-use super::{events, host_limits};
-use crate::delivery::work::Work;
+use super::{history_events, host_limits};
+use crate::delivery::job_with_bytes::Work;
 use crate::store::rows::{IdMapChange, Settlement, Transition};
 
 /// A job whose calls do not advance goes alone for this many attempts before its last.
@@ -59,7 +59,7 @@ pub fn schedule(
     let shown = own
         .or(closed_until.map(|_| WaitingKind::Limit))
         .unwrap_or(WaitingKind::Turn);
-    builder.events.push(events::waits(
+    builder.events.push(history_events::waits(
         shown,
         until.or(closed_until),
         again.problem.as_ref(),

@@ -20,8 +20,8 @@ use crate::delivery::invoke::call_log::CallLog;
 use crate::delivery::invoke::invocation::Invocation;
 use crate::delivery::invoke::invoker::Invoker;
 use crate::delivery::job_store::JobStore;
+use crate::delivery::job_with_bytes::{Work, item_index};
 use crate::delivery::route::Route;
-use crate::delivery::work::{Work, item_index};
 use crate::rng::Rng;
 use crate::store::rows::Settlement;
 

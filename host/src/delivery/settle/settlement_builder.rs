@@ -7,10 +7,10 @@ use egression_core::domain::state::{FailureCode, JobState, State};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 
-use super::events;
+use super::history_events;
 use crate::delivery::job_store::Parent;
+use crate::delivery::job_with_bytes::Work;
 use crate::delivery::route::Route;
-use crate::delivery::work::Work;
 use crate::store::rows::{ClaimRow, IdMapChange, NewEvent, OpenIntent, Settlement, Transition};
 
 /// A settlement that lacks only its transition.
@@ -91,7 +91,8 @@ impl SettlementBuilder {
 
 /// A job that ends before any intent of this call. A rejection counts as an attempt.
 pub fn ends(row: &ClaimRow, end: State, now: Wall) -> Settlement {
-    let mut builder = SettlementBuilder::before_intent(row).with([events::ended(&end, now)]);
+    let mut builder =
+        SettlementBuilder::before_intent(row).with([history_events::ended(&end, now)]);
     builder.attempts += u32::from(end.kind() == JobState::Rejected);
     builder.ends(end, None)
 }
@@ -116,7 +117,13 @@ pub fn waits(
     now: Wall,
 ) -> Settlement {
     SettlementBuilder::before_intent(row)
-        .with([events::waits(reason, until, Some(&problem), None, now)])
+        .with([history_events::waits(
+            reason,
+            until,
+            Some(&problem),
+            None,
+            now,
+        )])
         .to(Transition::Waits {
             reason: Some(reason),
             until,

@@ -10,7 +10,7 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::context::{CallContext, GateContext};
-use super::history::UnsentRecord;
+use super::exchange_record::UnsentRecord;
 use super::send;
 use crate::documents::secret::{MAX_SECRET_BYTES, check_fit};
 use crate::gate::credentials::placeholders::{self, CredentialError, Placeholders};

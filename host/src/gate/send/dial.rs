@@ -22,7 +22,7 @@ use reqwest::{Body, Method};
 use url::{Host, Url};
 
 use super::context::{CallContext, Flight};
-use super::history;
+use super::exchange_record;
 use crate::gate::exchange::{Exchange, ExchangeEnd, SendError};
 use crate::gate::limiter::acquire::Refused;
 use crate::gate::policy::address::{self, AddressRefused};
@@ -82,7 +82,7 @@ pub async fn dial(call: &CallContext, request: PreparedRequest) -> Result<RawRes
         duration_ms: 0,
         error: None,
         write: request.write,
-        idempotency_key: history::idempotency_key(headers),
+        idempotency_key: exchange_record::idempotency_key(headers),
     };
     let requested = gate.clock.mono();
     let owner = call.destination.owner;

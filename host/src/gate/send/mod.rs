@@ -6,7 +6,7 @@ pub(super) mod client_pool;
 pub(super) mod context;
 mod dial;
 mod dns;
-mod history;
+mod exchange_record;
 mod oauth_token;
 mod prepare;
 mod response;

@@ -12,7 +12,7 @@ use url::Url;
 use super::authorization;
 use super::context::CallContext;
 use super::dial::{self, PreparedRequest};
-use super::history;
+use super::exchange_record;
 use super::token_cache::Token;
 use crate::gate::credentials::placeholders::{self, Placeholders};
 use crate::gate::credentials::redact::Redactor;
@@ -52,7 +52,7 @@ pub async fn prepare(
         .map_err(denied)?;
     let secrets = resolve(call, &request, searched, &url).await?;
     check_time(call)?;
-    let shown_url = history::url_for_people(&url);
+    let shown_url = exchange_record::url_for_people(&url);
     let most = call.gate.settings.max_request_headers_bytes;
     secrets
         .substitute_url(&mut url, most, MAX_HEADERS)

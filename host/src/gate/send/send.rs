@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::authorization;
 use super::context::CallContext;
 use super::dial;
-use super::history::UnsentRecord;
+use super::exchange_record::UnsentRecord;
 use super::prepare;
 use super::response;
 use crate::gate::exchange::{OutgoingRequest, Response, SendError};

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::acquire::{Acquisition, Headroom, Refusal};
+use super::all_or_none::{Acquisition, Headroom, Refusal};
 use super::book::LimitBook;
 use super::kind::{Charge, Guard, LimitKey, LimitKind};
 use crate::time::Mono;

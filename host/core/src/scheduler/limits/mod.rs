@@ -27,7 +27,7 @@
 //! Others do the waiting, keep fairness among waiting requests, store windows and closures, and
 //! provide the clock.
 
-mod acquire;
+mod all_or_none;
 mod book;
 #[cfg(test)]
 mod book_tests;
@@ -49,7 +49,7 @@ mod tests;
 mod token_bucket;
 mod usage_meter;
 
-pub use acquire::{Acquisition, Headroom, Refusal};
+pub use all_or_none::{Acquisition, Headroom, Refusal};
 pub use book::LimitBook;
 pub use kind::{Charge, Guard, LimitKey, LimitKind};
 pub use usage_meter::{MIN_JUDGED_REQUESTS, UsageMeter};
