@@ -64,6 +64,8 @@ pub(crate) enum Behavior {
     Ok,
     /// Computes forever.
     Loop,
+    /// Polls a pollable that is always ready, forever.
+    PollForever,
     /// Traps at once.
     Trap,
     /// Allocates memory until there is none.
@@ -121,9 +123,9 @@ pub(crate) fn settings_schema() -> Value {
         "properties": {
             "behave": {
                 "enum": [
-                    "ok", "loop", "trap", "poison", "eat_memory", "flood_log", "wrong_index",
-                    "twice", "missing_index", "sleep", "trap_after_write", "report_then_trap",
-                    "accept", "echo_secret", "write", "weigh", "reach", "huge_deposit",
+                    "ok", "loop", "poll_forever", "trap", "poison", "eat_memory", "flood_log",
+                    "wrong_index", "twice", "missing_index", "sleep", "trap_after_write",
+                    "report_then_trap", "accept", "echo_secret", "write", "weigh", "reach", "huge_deposit",
                     "huge_sign", "sign_forever", "send_thousands", "many_headers", "many_costs",
                     "placeholder_body", "many_remotes"
                 ]

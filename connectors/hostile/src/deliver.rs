@@ -9,6 +9,9 @@ use egression_sdk::{
     call_error_from_http, call_error_from_status, outcome_from_http, outcome_from_status,
 };
 
+use wasip2::clocks::monotonic_clock::subscribe_duration;
+use wasip2::io::poll::poll;
+
 use crate::attack;
 use crate::behavior::{Behavior, Settings};
 
@@ -24,6 +27,7 @@ pub(crate) fn deliver(call: &Call<'_>, items: &[Item]) -> Result<Vec<ItemOutcome
     match settings.behave {
         Behavior::Ok => {}
         Behavior::Loop => spin(),
+        Behavior::PollForever => poll_forever(),
         Behavior::Trap => trap("told to trap"),
         Behavior::Poison if items.iter().any(|item| item.object.id == "poison") => {
             trap("swallowed poison")
@@ -86,6 +90,13 @@ fn spin() {
 #[expect(clippy::panic, reason = "the behavior is to trap")]
 pub(crate) fn trap(why: &str) -> ! {
     panic!("{why}")
+}
+
+fn poll_forever() {
+    loop {
+        let ready = subscribe_duration(0);
+        poll(&[&ready]);
+    }
 }
 
 fn eat_memory() {

@@ -31,6 +31,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::runtime::{COMPILE_COMMAND, compile_process};
 use crate::settings::server::ServerSettings;
 use crate::telemetry::{self, LogFormat};
 use client::Client;
@@ -113,6 +114,12 @@ enum Command {
     ConfigReference,
     /// Print the reference of the metrics (Markdown).
     MetricsReference,
+    /// Compile the component on standard input. The host starts it; not for people.
+    #[command(hide = true, name = COMPILE_COMMAND)]
+    CompileComponent {
+        /// The bounds, as JSON.
+        bounds: String,
+    },
 }
 
 /// Runs the command that the arguments of this process name.
@@ -129,6 +136,10 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    // Without further threads, which would count against its memory.
+    if let Command::CompileComponent { bounds } = &cli.command {
+        return compile_process(bounds);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -198,7 +209,9 @@ async fn run_client(command: Command, global: &Global) -> Result<Exit, CommandEr
         Command::Openapi => generate::openapi(),
         Command::ConfigReference => generate::config_reference(),
         Command::MetricsReference => generate::metrics_reference(),
-        Command::Serve(_) | Command::Sandbox(_) => Ok(Exit::Done),
+        Command::Serve(_) | Command::Sandbox(_) | Command::CompileComponent { .. } => {
+            Ok(Exit::Done)
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::runtime::instance::call_frame::CallFrame;
 use crate::runtime::instance::contract_calls::{
     Authenticate, Check, Deliver, GuestCall, MigrateSettings, Poll,
 };
+use crate::runtime::instance::cpu_budget::Meter;
 use crate::runtime::instance::instance_pool::Tenant;
 use crate::runtime::instance::run_call::run_call;
 use crate::runtime::registry::connector_description::Description;
@@ -141,6 +142,7 @@ impl Connector {
             abilities: Arc::clone(&call.abilities),
             deadline: call.connection.deadline,
             reusable: self.description.reusable,
+            meter: Meter::new(self.runtime.clock.clone()),
         }
     }
 

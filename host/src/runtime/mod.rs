@@ -23,6 +23,7 @@ mod runtime_settings;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+mod thread_priority;
 mod v0_1;
 mod wasm_runtime;
 
@@ -35,8 +36,10 @@ pub use loaded_connector::Connector;
 #[cfg(test)]
 pub use registry::Bucket;
 pub use registry::{
-    BodyFormat, BucketKind, Description, HostNeed, InstallError, ReferencePointer, Registry,
-    TypeSupport,
+    BodyFormat, BucketKind, COMPILE_COMMAND, Description, HostNeed, InstallError, ReferencePointer,
+    Registry, TypeSupport, compile_process,
 };
-pub use runtime_settings::{CacheKey, DescriptionBounds, LogBounds, RuntimeSettings};
+pub use runtime_settings::{
+    CacheKey, CompileBounds, DescriptionBounds, LogBounds, RuntimeSettings,
+};
 pub use wasm_runtime::Runtime;

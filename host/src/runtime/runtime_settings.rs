@@ -13,12 +13,17 @@ use crate::schemas::SchemaBounds;
 pub struct RuntimeSettings {
     /// The number of concurrent instances, running and idle.
     pub slots: u32,
-    /// The number of threads on which guests run.
+    /// The number of threads on which guests run. Calls that compute long have as many of their
+    /// own, with a lower priority.
     pub workers: usize,
     /// How long a guest may compute in one call. Waiting for responses does not count.
     pub cpu_budget_ms: u64,
     /// The most linear memory of one instance, over all its memories.
     pub memory_bytes: usize,
+    /// The most linear memory of all instances together. Half of it is divided equally among the
+    /// slots, so that each instance always gets its share. The other half is for instances that
+    /// need more, first come, first served.
+    pub guest_memory_total_bytes: usize,
     /// The most bytes that a guest may pass to the host in one call of an import, or as a result.
     pub transfer_bytes: usize,
     /// The largest component that can be installed.
@@ -38,12 +43,17 @@ pub struct RuntimeSettings {
     pub description: DescriptionBounds,
     /// Bounds on the JSON Schemas of connectors.
     pub schemas: SchemaBounds,
+    /// Bounds on compiling a component.
+    pub compile: CompileBounds,
     /// The folder of compiled code, in the data directory.
     #[serde(skip)]
     pub cache_dir: PathBuf,
     /// The key that authenticates compiled code.
     #[serde(skip)]
     pub cache_key: CacheKey,
+    /// The program that compiles components: this one.
+    #[serde(skip)]
+    pub compiler: PathBuf,
 }
 
 /// The key of the HMAC-SHA256 over compiled code. The caller derives it from the master key.
@@ -106,6 +116,29 @@ impl Default for DescriptionBounds {
     }
 }
 
+/// Bounds on compiling a component. Each compilation is a process of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompileBounds {
+    /// The number of components that compile at the same time. Others wait. Large components leave
+    /// one slot to small ones.
+    pub slots: usize,
+    /// Up to this size, a component is small.
+    pub small_component_bytes: usize,
+    /// How long a component waits for a slot.
+    pub queue_ms: u64,
+    /// How long a compilation may take.
+    pub deadline_ms: u64,
+    /// The address space of the process that compiles.
+    pub memory_bytes: u64,
+    /// The most functions of a component, over all its modules, including imported functions.
+    pub max_functions: u64,
+    /// The most types of a component, over all its modules.
+    pub max_types: u64,
+    /// The most bytes of code of a component, over all its modules.
+    pub max_code_bytes: u64,
+}
+
 impl RuntimeSettings {
     /// The defaults, with the folder and key of the cache.
     pub fn new(cache_dir: PathBuf, cache_key: CacheKey) -> Self {
@@ -114,6 +147,7 @@ impl RuntimeSettings {
             workers: 2,
             cpu_budget_ms: 5_000,
             memory_bytes: 128 * 1024 * 1024,
+            guest_memory_total_bytes: 2 * 1024 * 1024 * 1024,
             transfer_bytes: 32 * 1024 * 1024,
             max_component_bytes: 64 * 1024 * 1024,
             grace_ms: 1_000,
@@ -123,8 +157,10 @@ impl RuntimeSettings {
             log: LogBounds::default(),
             description: DescriptionBounds::default(),
             schemas: SchemaBounds::default(),
+            compile: CompileBounds::default(),
             cache_dir,
             cache_key,
+            compiler: own_program(),
         }
     }
 }
@@ -143,4 +179,48 @@ impl Default for LogBounds {
             total_bytes: 64 * 1024,
         }
     }
+}
+
+impl Default for CompileBounds {
+    fn default() -> Self {
+        Self {
+            slots: 2,
+            small_component_bytes: 4 * 1024 * 1024,
+            queue_ms: 60_000,
+            deadline_ms: 120_000,
+            memory_bytes: 2 * 1024 * 1024 * 1024,
+            max_functions: 50_000,
+            max_types: 20_000,
+            max_code_bytes: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// The program of this process. Linux finds it even after its file was replaced.
+#[cfg(all(not(test), target_os = "linux"))]
+fn own_program() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
+}
+
+#[cfg(all(not(test), not(target_os = "linux")))]
+fn own_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("egression"))
+}
+
+/// The program of a unit test is not `egression`, which must be built before: `cargo build
+/// --workspace --bins`.
+#[cfg(test)]
+fn own_program() -> PathBuf {
+    std::env::var_os("EGRESSION_BIN").map_or_else(
+        || {
+            // The test is in the folder `deps` next to the program.
+            let test = std::env::current_exe().expect("a test has a path");
+            let profile = test
+                .ancestors()
+                .nth(2)
+                .expect("it is in a target directory");
+            profile.join("egression")
+        },
+        PathBuf::from,
+    )
 }

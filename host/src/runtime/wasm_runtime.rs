@@ -6,7 +6,9 @@ use tokio::runtime::Handle;
 use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
 
+use super::instance::guest_memory::TotalMemory;
 use super::instance::guest_state::GuestState;
+use super::instance::guest_threads::GuestThreads;
 use super::instance::instance_pool::InstancePool;
 use super::instance::{wasi, wasm_engine};
 use super::registry::code_cache::CodeCache;
@@ -27,9 +29,8 @@ pub struct Runtime {
     pub(super) schema_workers: Arc<Workers>,
     /// Runs abilities on the host's own threads.
     host: Handle,
-    guests: Handle,
-    /// `None` only while the runtime is dropped.
-    guest_threads: Option<tokio::runtime::Runtime>,
+    pub(super) guests: GuestThreads,
+    guest_memory: Arc<TotalMemory>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,27 +54,18 @@ impl Runtime {
             .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let linker = linker(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         wasm_engine::start_ticker(&engine)?;
-        let guest_threads = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(settings.workers.max(1))
-            .thread_name("egression-guest")
-            // A guest that loops runs for a whole tick at a time. The runtime must check deadlines
-            // and answers after every two ticks, not after every sixty.
-            .event_interval(2)
-            .global_queue_interval(2)
-            .enable_time()
-            .build()?;
         let runtime = Arc::new(Self {
             cache: CodeCache::new(&engine, &settings.cache_dir, &settings.cache_key),
             pool: InstancePool::new(settings.slots),
-            compiler: Compiler::start()?,
+            compiler: Compiler::new(&settings, &clock),
             schema_workers: Arc::new(Workers::start(
                 settings.schemas.threads,
                 settings.schemas.deadline_ms,
                 clock.clone(),
             )?),
             host,
-            guests: guest_threads.handle().clone(),
-            guest_threads: Some(guest_threads),
+            guests: GuestThreads::start(settings.workers)?,
+            guest_memory: TotalMemory::new(settings.guest_memory_total_bytes, settings.slots),
             settings,
             clock,
             engine,
@@ -90,7 +82,10 @@ impl Runtime {
             self.clock.clone(),
             self.settings.idle_instance_ms.max(1),
         );
-        self.guests.spawn(async move {
+        let Some(threads) = self.guests.light() else {
+            return;
+        };
+        threads.spawn(async move {
             loop {
                 // At half the period, no instance stays longer than one and a half periods.
                 tokio::time::sleep_until(clock.instant(clock.mono().plus_ms(idle_ms.div_ceil(2))))
@@ -114,10 +109,6 @@ impl Runtime {
         (held.saturating_sub(idle) as u64, idle as u64)
     }
 
-    pub(super) const fn guests(&self) -> &Handle {
-        &self.guests
-    }
-
     /// A store with all bounds set.
     pub(super) fn store(&self) -> Store<GuestState> {
         /// Handles of the component model. Guests only have streams and pollables, so this is
@@ -125,7 +116,7 @@ impl Runtime {
         const MAX_HANDLES: usize = 10_000;
         let mut store = Store::new(
             &self.engine,
-            GuestState::new(&self.settings, &self.clock, &self.host),
+            GuestState::new(&self.settings, &self.guest_memory, &self.clock, &self.host),
         );
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.settings.transfer_bytes);
@@ -142,15 +133,6 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     wasi::add_to_linker(&mut linker)?;
     v0_1::add_to_linker(&mut linker)?;
     Ok(linker)
-}
-
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        if let Some(threads) = self.guest_threads.take() {
-            // Running guests end at their next tick.
-            threads.shutdown_background();
-        }
-    }
 }
 
 impl std::fmt::Debug for Runtime {

@@ -101,7 +101,16 @@ fn numbers(server: &ServerSettings) -> Vec<(&'static str, u64, u64, u64)> {
         runtime.transfer_bytes: 1 << 10, 1 << 32;
         runtime.max_component_bytes: 1, 1 << 32;
         runtime.describe_ms: 10, YEAR_MS;
+        runtime.guest_memory_total_bytes: 1 << 20, 1 << 44;
         runtime.calls_per_instance: 1, MANY;
+        runtime.compile.slots: 1, 1024;
+        runtime.compile.small_component_bytes: 0, 1 << 32;
+        runtime.compile.queue_ms: 1, YEAR_MS;
+        runtime.compile.deadline_ms: 10, YEAR_MS;
+        runtime.compile.memory_bytes: 256 << 20, 1 << 44;
+        runtime.compile.max_functions: 1, 1_000_000;
+        runtime.compile.max_types: 1, 1_000_000;
+        runtime.compile.max_code_bytes: 1, 1 << 32;
     }
 }
 

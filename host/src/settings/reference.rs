@@ -23,7 +23,7 @@ use crate::documents::model::{
 use crate::documents::secret::SecretRef;
 use crate::gate::GateSettings;
 use crate::resolver::ResolverSettings;
-use crate::runtime::{DescriptionBounds, LogBounds, RuntimeSettings};
+use crate::runtime::{CompileBounds, DescriptionBounds, LogBounds, RuntimeSettings};
 use crate::schemas::SchemaBounds;
 use crate::store::StoreOptions;
 
@@ -109,6 +109,10 @@ pub fn markdown() -> String {
     page.table::<SchemaBounds>(
         "`[server.runtime.schemas]`",
         &defaults::<SchemaBounds>(json!({})),
+    );
+    page.table::<CompileBounds>(
+        "`[server.runtime.compile]`",
+        &defaults::<CompileBounds>(json!({})),
     );
     page.table::<SubscriptionDocument>(
         "`[[subscriptions]]`",

@@ -6,6 +6,7 @@ mod connector_hosts;
 mod cut_off_bodies;
 mod denied_addresses;
 mod excessive_calls;
+mod expensive_components;
 mod hostile_connectors;
 mod hostile_schemas;
 mod invalid_components;

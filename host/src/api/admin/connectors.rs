@@ -74,7 +74,8 @@ pub struct ActivateRequest {
 /// The body is a WebAssembly component of the world `egression:connector`. The host validates it
 /// (`describe`, its imports against the granted ones, a trial instantiation), stores it by digest,
 /// and adds it as a version. A version never changes; other bytes need another version. If the host
-/// refuses the component, the active version remains.
+/// refuses the component, the active version remains. The compilation ends if the client
+/// disconnects.
 #[utoipa::path(
     post, path = "/v1/connectors", tag = "configure", operation_id = "installConnector",
     params(("activate" = Option<bool>, Query,
@@ -85,9 +86,10 @@ pub struct ActivateRequest {
             headers(("Location" = String))),
         (status = 413, description = "Too large."),
         (status = 415, description = "Content-Type is not application/wasm."),
-        (status = 422, description = "Refused, with the reason: not a component, the wrong world, \
-                                      imports that are not granted, a trap, or an existing version \
-                                      with other bytes."),
+        (status = 422, description = "Refused, with the reason: not a component, too large or too \
+                                      slow to compile, the wrong world, imports that are not \
+                                      granted, a trap, or an existing version with other bytes."),
+        (status = 503, description = "The compiler is busy with other components."),
     ),
 )]
 pub async fn install_connector(
@@ -107,10 +109,11 @@ pub async fn install_connector(
         "api.connector_max_bytes",
     );
     let (component, _) = body::read_whole(&parts.headers, content, bounds).await?;
+    // Ends with the client: a compilation can be expensive, and changes nothing.
+    let candidate = state.registry.check(Bytes::from(component)).await?;
     let own = state.clone();
     let (row, differences) = detached(async move {
-        let component = Bytes::from(component);
-        let installed = own.registry.install(component, activate).await?;
+        let installed = own.registry.install(candidate, activate).await?;
         let mut differences = installed.differences;
         differences.extend(after_change(&own, &installed.name).await);
         let row = own.registry.row(&installed.name, &installed.version);
@@ -290,6 +293,11 @@ impl From<InstallError> for ApiError {
     fn from(error: InstallError) -> Self {
         match error {
             InstallError::Store(error) => error.into(),
+            InstallError::CompilerBusy { .. } => Self::Busy {
+                code: "connector.compiler_busy",
+                detail: error.to_string(),
+                retry_after_s: 5,
+            },
             other => Self::ConnectorRefused {
                 code: other.code().to_owned(),
                 detail: other.to_string(),

@@ -7,6 +7,7 @@ use egression_core::domain::outcome::CallError;
 use egression_core::time::Mono;
 use wasmtime::Store;
 
+use super::cpu_budget::Meter;
 use super::guest_state::GuestState;
 use super::instance_pool::Tenant;
 use crate::runtime::Runtime;
@@ -19,6 +20,8 @@ pub struct CallFrame {
     pub abilities: Arc<dyn Abilities>,
     pub deadline: Mono,
     pub reusable: bool,
+    /// Counts the time that the guest computes.
+    pub meter: Meter,
 }
 
 impl CallFrame {
@@ -32,6 +35,7 @@ impl CallFrame {
             abilities: Arc::new(NoAbilities),
             deadline: runtime.clock.mono().plus_ms(runtime.settings.describe_ms),
             reusable: false,
+            meter: Meter::new(runtime.clock.clone()),
         }
     }
 
@@ -39,6 +43,7 @@ impl CallFrame {
         store.data_mut().begin(
             Arc::clone(&self.abilities),
             item_indices,
+            self.meter.clone(),
             self.deadline,
             self.deadline.plus_ms(runtime.settings.grace_ms),
             runtime.settings.cpu_budget_ms,

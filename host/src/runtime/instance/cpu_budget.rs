@@ -5,7 +5,7 @@
 //! used up or its deadline has passed. Time is counted in segments: from the moment a guest resumes
 //! to its next tick, yield or wait. A segment counts at most one tick, so that a guest does not pay
 //! for a machine that suspends its thread. Work that the host does for the guest (a signature, a
-//! line to redact) counts too.
+//! line to redact) counts too, and each call of an import that can wait has a price.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +20,10 @@ use crate::clock::Clock;
 
 /// How often a guest yields, in milliseconds.
 pub const TICK_MS: u64 = 10;
+
+/// The price of a host call that can wait: about what the threads need to suspend and resume a
+/// guest.
+const HOST_CALL_US: u64 = 10;
 
 /// Why the host ended a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,8 +121,17 @@ impl Meter {
         .await
     }
 
+    /// Counts a call of an import that can make the guest wait. The threads' own work for a wait is
+    /// not in any segment, so each wait has a price.
+    pub fn count_host_call(&self) {
+        self.charge_us(HOST_CALL_US);
+    }
+
     fn charge(&self, began: Mono) {
-        let used_us = self.clock.mono().since_us(began);
+        self.charge_us(self.clock.mono().since_us(began));
+    }
+
+    pub fn charge_us(&self, used_us: u64) {
         self.shared.used_us.fetch_add(used_us, Ordering::Relaxed);
     }
 
@@ -132,8 +145,7 @@ impl Meter {
     fn end_segment(&self) {
         let start_us = self.shared.segment_start_us.load(Ordering::Relaxed);
         let segment_us = self.clock.mono().0.saturating_sub(start_us);
-        let counted_us = segment_us.min(TICK_MS * 1_000);
-        self.shared.used_us.fetch_add(counted_us, Ordering::Relaxed);
+        self.charge_us(segment_us.min(TICK_MS * 1_000));
     }
 }
 

@@ -36,8 +36,7 @@ async fn create<T>(
 ) -> Result<Instance, CallEnd<T>> {
     let mut store = runtime.store();
     frame.begin(runtime, &mut store, Vec::new());
-    let meter = store.data().meter.clone();
-    match meter.metered(contract.instantiate(&mut store)).await {
+    match frame.meter.metered(contract.instantiate(&mut store)).await {
         Ok(guest) => Ok(Instance {
             tenant: frame.tenant.clone(),
             guest,

@@ -12,7 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::cpu_budget::{HostTrap, Meter};
 use super::guest_log::{GuestLog, Stream};
-use super::guest_memory::GuestMemory;
+use super::guest_memory::{GuestMemory, TotalMemory};
 use super::reported_outcomes::ReportedOutcomes;
 use super::wasi::Pollables;
 use crate::clock::Clock;
@@ -40,7 +40,12 @@ pub struct GuestState {
 }
 
 impl GuestState {
-    pub fn new(settings: &RuntimeSettings, clock: &Clock, host: &Handle) -> Self {
+    pub fn new(
+        settings: &RuntimeSettings,
+        total_memory: &Arc<TotalMemory>,
+        clock: &Clock,
+        host: &Handle,
+    ) -> Self {
         let log = GuestLog::new(settings.log);
         let wasi = WasiCtx::builder()
             .stdout(log.stream(Stream::Output))
@@ -55,7 +60,7 @@ impl GuestState {
         Self {
             wasi,
             table,
-            memory: GuestMemory::new(settings.memory_bytes),
+            memory: GuestMemory::new(settings.memory_bytes, total_memory),
             meter: Meter::new(clock.clone()),
             log,
             reported: ReportedOutcomes::default(),
@@ -72,6 +77,7 @@ impl GuestState {
         &mut self,
         abilities: Arc<dyn Abilities>,
         item_indices: Vec<u32>,
+        meter: Meter,
         deadline: Mono,
         kill_at: Mono,
         cpu_budget_ms: u64,
@@ -82,6 +88,7 @@ impl GuestState {
         self.reported = ReportedOutcomes::new(item_indices);
         self.deadline = deadline;
         self.kill_at = kill_at;
+        self.meter = meter;
         self.meter.begin(cpu_budget_ms, kill_at);
     }
 
@@ -96,11 +103,22 @@ impl GuestState {
     }
 
     /// Runs an ability on the host's own threads, so that a guest that computes cannot delay the
-    /// host's connections. If the ability does not return in time, the guest traps.
+    /// host's connections. If the ability does not return in time, the guest traps. The time that
+    /// the ability computes counts as the guest's, not the time that it waits.
+    pub async fn metered_on_host<R: Send + 'static>(
+        &mut self,
+        ability: impl Future<Output = R> + Send + 'static,
+    ) -> wasmtime::Result<R> {
+        let metered = self.meter.clone().on_other_thread(ability);
+        self.on_host(metered).await
+    }
+
+    /// The same for requests, whose work for the network does not count.
     pub async fn on_host<R: Send + 'static>(
         &mut self,
         ability: impl Future<Output = R> + Send + 'static,
     ) -> wasmtime::Result<R> {
+        self.meter.count_host_call();
         let running = self.host.spawn(ability);
         match tokio::time::timeout_at(self.clock.instant(self.kill_at), running).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -126,6 +144,7 @@ impl GuestState {
         Pollables {
             table: &mut self.table,
             until: self.clock.instant(self.deadline),
+            meter: &self.meter,
         }
     }
 }

@@ -23,6 +23,7 @@ pub async fn run_call<C: GuestCall>(
     call: C,
 ) -> CallEnd<C::Answer> {
     let (sender, receiver) = oneshot::channel();
+    let meter = frame.meter.clone();
     let task = {
         let (runtime, contract) = (Arc::clone(runtime), Arc::clone(contract));
         async move {
@@ -31,7 +32,7 @@ pub async fn run_call<C: GuestCall>(
             let _ = sender.send(end);
         }
     };
-    runtime.guests().spawn(task);
+    runtime.guests.spawn(meter, task);
     receiver.await.unwrap_or_else(|_| {
         CallEnd::failed(CallError::Trapped(Problem::new(
             "guest.trap",
@@ -51,8 +52,8 @@ async fn on_guest_thread<C: GuestCall>(
         Err(end) => return end,
     };
     frame.begin(runtime, &mut instance.store, call.item_indices());
-    let meter = instance.store.data().meter.clone();
-    let answered = meter
+    let answered = frame
+        .meter
         .metered(call.invoke(&instance.guest, &mut instance.store))
         .await;
     let traps = answered.is_err();
@@ -62,7 +63,8 @@ async fn on_guest_thread<C: GuestCall>(
     };
     let end = end_call(&mut instance.store, result, instance.calls > 0);
     instance.calls += 1;
-    if frame.reusable && !traps && instance.calls < runtime.settings.calls_per_instance {
+    let keeps = frame.reusable && !traps && !instance.store.data().memory.is_scarce();
+    if keeps && instance.calls < runtime.settings.calls_per_instance {
         instance.idle_since = runtime.clock.mono();
         runtime.pool.put_back(instance);
     }

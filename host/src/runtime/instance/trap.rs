@@ -7,6 +7,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::cpu_budget::HostTrap;
 use super::guest_log::cut;
+use super::guest_memory::MemoryRefusal;
 use super::guest_state::GuestState;
 
 /// Bytes kept of the engine's reason for a trap.
@@ -20,12 +21,12 @@ pub fn trapped(error: &wasmtime::Error, state: &GuestState) -> CallError {
             HostTrap::Deadline => "guest.deadline",
         };
         (code, host.to_string())
-    } else if state.memory.refused() {
-        let message = format!(
-            "the connector needed more memory than `runtime.memory_bytes` allows: {}",
-            reason(error)
-        );
-        ("guest.memory", message)
+    } else if let Some(refusal) = state.memory.refused() {
+        let code = match refusal {
+            MemoryRefusal::Own => "guest.memory",
+            MemoryRefusal::Total { .. } => "guest.memory_total",
+        };
+        (code, format!("{refusal}: {}", reason(error)))
     } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
         let message = format!("the connector exited with status {status}");
         ("guest.trap", message)

@@ -11,7 +11,7 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::io::poll;
 
-use super::cpu_budget::HostTrap;
+use super::cpu_budget::{HostTrap, Meter};
 use super::guest_state::GuestState;
 
 /// Adds all of WASI 0.2 with the poll of this module.
@@ -33,26 +33,37 @@ impl HasData for HasPollables {
 pub struct Pollables<'a> {
     pub table: &'a mut ResourceTable,
     pub until: Instant,
+    pub meter: &'a Meter,
 }
 
 impl poll::Host for Pollables<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        counted(self.meter).await;
         until(self.until, poll::Host::poll(self.table, pollables)).await
     }
 }
 
 impl poll::HostPollable for Pollables<'_> {
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        counted(self.meter).await;
         poll::HostPollable::ready(self.table, pollable).await
     }
 
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        counted(self.meter).await;
         until(self.until, poll::HostPollable::block(self.table, pollable)).await
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
         poll::HostPollable::drop(self.table, pollable)
     }
+}
+
+/// Counts a poll, and yields after many polls that were ready at once: a guest that polls in a
+/// tight loop computes, although each poll looks like a wait.
+async fn counted(meter: &Meter) {
+    meter.count_host_call();
+    tokio::task::consume_budget().await;
 }
 
 async fn until<R>(

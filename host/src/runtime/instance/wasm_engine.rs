@@ -35,14 +35,25 @@ pub fn engine(settings: &RuntimeSettings) -> wasmtime::Result<Engine> {
         .max_memory_size(settings.memory_bytes)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);
+    let mut config = compiling();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config)
+}
+
+/// An engine that only compiles, for [`engine`]. It reserves no address space.
+pub fn compiling_engine() -> wasmtime::Result<Engine> {
+    Engine::new(&compiling())
+}
+
+/// The settings that code depends on.
+fn compiling() -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         .memory_init_cow(true)
         // A compilation uses one core and leaves the others to deliveries.
         .parallel_compilation(false);
-    Engine::new(&config)
+    config
 }
 
 /// Starts the thread that advances the epoch every tick. It ends with the engine, not earlier:

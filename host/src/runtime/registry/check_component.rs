@@ -11,6 +11,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::check_description;
+use super::code_cache::Origin;
 use super::connector_description::Description;
 use super::install_error::InstallError;
 use crate::runtime::Runtime;
@@ -50,11 +51,12 @@ impl Runtime {
         self.prepare(wasm).await
     }
 
-    /// Checks and compiles a component. The error says why it is refused.
+    /// Checks and compiles a component. The error says why it is refused. Dropping the future ends
+    /// the compilation.
     pub async fn prepare(self: &Arc<Self>, wasm: Bytes) -> Result<Arc<Connector>, InstallError> {
         check_kind(&wasm, self.settings.max_component_bytes)?;
         let digest: Arc<str> = sha256(&wasm).into();
-        let component = self.compile(&digest, wasm).await?;
+        let component = self.compile(&digest, &wasm).await?;
         check_world(&self.engine, &component)?;
         let contract = self
             .linker
@@ -101,27 +103,27 @@ impl Runtime {
         }
     }
 
+    /// The component's code, from the cache or the compiler.
     async fn compile(
         self: &Arc<Self>,
         digest: &Arc<str>,
-        wasm: Bytes,
+        wasm: &Bytes,
     ) -> Result<Component, InstallError> {
-        let (runtime, digest) = (Arc::clone(self), Arc::clone(digest));
-        let compiling = move || {
-            let began = runtime.clock.mono();
-            let compiled = runtime.cache.load(&digest, &wasm);
-            if let Ok((_, origin)) = &compiled {
-                metrics::compiled(origin.into(), runtime.clock.mono().since_us(began));
+        let began = self.clock.mono();
+        let (runtime, name) = (Arc::clone(self), Arc::clone(digest));
+        let cached = blocking(move || runtime.cache.read(&name)).await?;
+        let (component, origin) = match cached {
+            Some(component) => (component, Origin::Cache),
+            None => {
+                let code = self.compiler.compile(wasm).await?;
+                let (runtime, name) = (Arc::clone(self), Arc::clone(digest));
+                let adopted = blocking(move || runtime.cache.adopt(&name, &code)).await?;
+                let component = adopted.map_err(|error| load_error(&error))?;
+                (component, Origin::Compiler)
             }
-            compiled
         };
-        match self.compiler.run(compiling).await {
-            Some(Ok((component, _origin))) => Ok(component),
-            Some(Err(error)) => Err(compile_error(&error)),
-            None => Err(InstallError::Host(
-                "the compiler failed; see the host's log".to_owned(),
-            )),
-        }
+        metrics::compiled(origin.into(), self.clock.mono().since_us(began));
+        Ok(component)
     }
 
     async fn call<C: GuestCall>(
@@ -135,14 +137,22 @@ impl Runtime {
     }
 }
 
-/// Tells a component that does not fit into a slot from a component that is not valid. The engine
+/// Loading takes long enough to disturb other tasks.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, InstallError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| InstallError::Host(error.to_string()))
+}
+
+/// Tells a component that does not fit into a slot from code that cannot be loaded. The engine
 /// reports both in the same way.
-fn compile_error(error: &wasmtime::Error) -> InstallError {
+fn load_error(error: &wasmtime::Error) -> InstallError {
     let reason = format!("{error:#}");
     if reason.contains("pooling allocator") {
         InstallError::TooDemanding(reason)
     } else {
-        InstallError::Invalid(reason)
+        InstallError::Host(format!("compiled code cannot be loaded: {reason}"))
     }
 }
 

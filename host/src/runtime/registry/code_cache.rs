@@ -1,7 +1,7 @@
 //! Caches compiled code in `<cache_dir>/<digest>-<compatibility>.cwasm`. Loading it takes
 //! milliseconds; compiling takes up to seconds.
 //!
-//! Compiled code runs with the host's own rights, so the host only loads code that it wrote. Each
+//! Compiled code runs with the host's own rights, so the host only loads code that it made. Each
 //! file starts with an HMAC-SHA256 over its name and content, under a key that no guest and no API
 //! user knows. If a file does not verify, the component is compiled again and the file replaced.
 //! The compatibility hash in the name covers the engine's version and settings.
@@ -9,6 +9,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::hmac;
 use wasmtime::Engine;
@@ -45,16 +46,13 @@ impl CodeCache {
         }
     }
 
-    /// The component's code, from the cache or the compiler. Blocks while compiling.
-    pub fn load(&self, digest: &str, wasm: &[u8]) -> wasmtime::Result<(Component, Origin)> {
-        if let Some(component) = self.read(digest) {
-            return Ok((component, Origin::Cache));
-        }
-        let component = Component::from_binary(&self.engine, wasm)?;
-        if let Err(error) = self.write(digest, &component) {
+    /// Loads code that this host's compiler made, and keeps it.
+    pub fn adopt(&self, digest: &str, code: &[u8]) -> wasmtime::Result<Component> {
+        let component = self.deserialize(code)?;
+        if let Err(error) = self.write(digest, code) {
             tracing::warn!(%digest, %error, "compiled code could not be cached");
         }
-        Ok((component, Origin::Compiler))
+        Ok(component)
     }
 
     pub fn path(&self, digest: &str) -> PathBuf {
@@ -62,38 +60,44 @@ impl CodeCache {
             .join(format!("{digest}-{}.cwasm", self.compatibility))
     }
 
-    fn read(&self, digest: &str) -> Option<Component> {
+    /// The component's code, if there is any that verifies.
+    pub fn read(&self, digest: &str) -> Option<Component> {
         let file = std::fs::read(self.path(digest)).ok()?;
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
         if hmac::verify(&self.key, &self.signed(digest, code), mac).is_err() {
             tracing::warn!(%digest, "cached code does not verify; compiling the component again");
             return None;
         }
-        #[expect(
-            unsafe_code,
-            reason = "the MAC proves that this host compiled the code"
-        )]
-        // SAFETY: `code` is a result of `Component::serialize` in this host. The MAC over it
-        // verified under a key that only the host knows, and the verified bytes are the loaded
-        // bytes. The engine refuses the code of other engine versions.
-        let loaded = unsafe { Component::deserialize(&self.engine, code) };
-        loaded
+        self.deserialize(code)
             .inspect_err(|error| tracing::warn!(%digest, %error, "cached code cannot be loaded"))
             .ok()
     }
 
-    fn write(&self, digest: &str, component: &Component) -> wasmtime::Result<()> {
-        let code = component.serialize()?;
-        let mac = hmac::sign(&self.key, &self.signed(digest, &code));
+    fn deserialize(&self, code: &[u8]) -> wasmtime::Result<Component> {
+        #[expect(unsafe_code, reason = "this host compiled the code")]
+        // SAFETY: `code` is a result of `Engine::precompile_component`. It came from a process that
+        // this host started from its own program, or the MAC over it verified under a key that only
+        // the host knows; and the verified bytes are the loaded bytes. The engine refuses the code
+        // of other engine versions.
+        unsafe {
+            Component::deserialize(&self.engine, code)
+        }
+    }
+
+    fn write(&self, digest: &str, code: &[u8]) -> std::io::Result<()> {
+        /// Distinguishes writers of the same file.
+        static WRITERS: AtomicU64 = AtomicU64::new(0);
+
+        let mac = hmac::sign(&self.key, &self.signed(digest, code));
         std::fs::create_dir_all(&self.dir)?;
         let path = self.path(digest);
-        let half = path.with_extension(format!("{}.tmp", std::process::id()));
+        let writer = WRITERS.fetch_add(1, Ordering::Relaxed);
+        let half = path.with_extension(format!("{}-{writer}.tmp", std::process::id()));
         let mut file = std::fs::File::create(&half)?;
         file.write_all(mac.as_ref())?;
-        file.write_all(&code)?;
+        file.write_all(code)?;
         drop(file);
-        std::fs::rename(&half, &path)?;
-        Ok(())
+        std::fs::rename(&half, &path)
     }
 
     /// The authenticated bytes: the length of the name, the name, and the content.

@@ -1,105 +1,185 @@
-//! Compiles one component at a time, on a thread of low priority.
+//! Compiles components in child processes, a few at a time.
 //!
-//! The compiler has a thread of its own because raising a lowered priority needs privileges, so a
-//! shared thread would keep the low priority. On Linux, each thread has its own priority
-//! (setpriority(2) takes a thread id). On other systems the priority belongs to the process, so it
-//! is not lowered. Parallel compilation is off (`wasm_engine.rs`) because the threads of its pool
-//! would not inherit the low priority.
+//! A component is as trustworthy as its author, and the compiler needs minutes and gigabytes for a
+//! hostile one. So each compilation runs in a process of its own (`compile_process.rs`) with bounds
+//! on its size, memory and time. It ends with its caller: dropping the future kills the process.
+//!
+//! Compilations share [`CompileBounds::slots`]. Large components leave one slot to small ones.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
 
-use tokio::sync::oneshot;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
 
-/// The thread's niceness: half of the range. On a busy machine, the compiler still gets about a
-/// tenth of a core.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+use super::compile_process::{COMMAND, REFUSED, Refusal};
+use super::install_error::InstallError;
+use crate::clock::Clock;
+use crate::runtime::runtime_settings::{CompileBounds, RuntimeSettings};
 
-type Task = Box<dyn FnOnce() + Send>;
+/// Bytes kept of a process's error output.
+const MAX_SAID_BYTES: u64 = 4_096;
 
-/// A handle to the thread. The thread ends when the handle is dropped.
 pub struct Compiler {
-    tasks: mpsc::Sender<Task>,
+    program: PathBuf,
+    bounds: CompileBounds,
+    clock: Clock,
+    slots: Semaphore,
+    /// The slots that large components may hold.
+    large: Semaphore,
+}
+
+/// The output of an ended process.
+struct Ended {
+    status: ExitStatus,
+    output: Vec<u8>,
+    said: String,
 }
 
 impl Compiler {
-    pub fn start() -> std::io::Result<Self> {
-        let (tasks, incoming) = mpsc::channel::<Task>();
-        std::thread::Builder::new()
-            .name("egression-compile".to_owned())
-            .spawn(move || {
-                lower_priority();
-                for task in incoming {
-                    // A panic ends this compilation, whose caller gets an error, and no other.
-                    if catch_unwind(AssertUnwindSafe(task)).is_err() {
-                        tracing::error!("a compilation panicked");
-                    }
-                }
-            })?;
-        Ok(Self { tasks })
+    pub fn new(settings: &RuntimeSettings, clock: &Clock) -> Self {
+        let bounds = settings.compile.clone();
+        Self {
+            program: settings.compiler.clone(),
+            clock: clock.clone(),
+            slots: Semaphore::new(bounds.slots),
+            large: Semaphore::new(bounds.slots.saturating_sub(1).max(1)),
+            bounds,
+        }
     }
 
-    /// Runs `work` after the work that is queued; none if it panicked. It runs even if the caller
-    /// stops waiting.
-    pub async fn run<T: Send + 'static>(
+    /// The code of a component. Waits for a slot for at most `queue_ms`.
+    pub async fn compile(&self, wasm: &Bytes) -> Result<Vec<u8>, InstallError> {
+        let _slot = self.slot(wasm.len()).await?;
+        let mut child = self.spawn()?;
+        let deadline = self.clock.mono().plus_ms(self.bounds.deadline_ms);
+        let running = self.run(&mut child, wasm);
+        match timeout_at(self.clock.instant(deadline), running).await {
+            Ok(ended) => self.code(ended?),
+            Err(_) => {
+                child.kill().await?;
+                Err(self.too_slow())
+            }
+        }
+    }
+
+    async fn slot(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let (sender, receiver) = oneshot::channel();
-        let task = Box::new(move || {
-            // The caller may have stopped waiting.
-            let _ = sender.send(work());
-        });
-        self.tasks.send(task).ok()?;
-        receiver.await.ok()
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn lower_priority() {
-    #[expect(unsafe_code, reason = "the standard library cannot set a priority")]
-    // SAFETY: the call takes numbers and touches no memory. On Linux, 0 is the calling thread.
-    let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS as _, 0, NICE) } != 0;
-    if refused {
-        let error = std::io::Error::last_os_error();
-        tracing::warn!(%error, "the priority of the compiler's thread cannot be lowered");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lower_priority() {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    #[cfg(target_os = "linux")]
-    async fn compiler_lowers_the_priority_of_its_own_thread_only() {
-        // proc(5): the 19th field of `stat`. The 2nd field, the name, ends with the last
-        // parenthesis.
-        let nice = || {
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            stat.rsplit_once(')')
-                .unwrap()
-                .1
-                .split_whitespace()
-                .nth(16)
-                .unwrap()
-                .parse::<i32>()
-                .unwrap()
+        wasm_bytes: usize,
+    ) -> Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>), InstallError> {
+        let busy = || InstallError::CompilerBusy {
+            queue_ms: self.bounds.queue_ms,
         };
-        let before = nice();
-        let compiler = Compiler::start().unwrap();
-        assert!(compiler.run(nice).await.unwrap() >= NICE);
-        assert_eq!(nice(), before);
+        let waiting = async {
+            // First, so that a large component that waits for another large one holds no slot.
+            let large = if wasm_bytes > self.bounds.small_component_bytes {
+                Some(self.large.acquire().await.map_err(|_| busy())?)
+            } else {
+                None
+            };
+            let slot = self.slots.acquire().await.map_err(|_| busy())?;
+            Ok((large, slot))
+        };
+        let deadline = self.clock.mono().plus_ms(self.bounds.queue_ms);
+        timeout_at(self.clock.instant(deadline), waiting)
+            .await
+            .unwrap_or_else(|_| Err(busy()))
     }
 
-    #[tokio::test]
-    async fn compiler_survives_a_panic() {
-        let compiler = Compiler::start().unwrap();
-        assert_eq!(compiler.run(|| panic!("told to")).await, None::<()>);
-        assert_eq!(compiler.run(|| 7).await, Some(7));
+    fn spawn(&self) -> Result<Child, InstallError> {
+        let bounds = serde_json::to_string(&self.bounds)
+            .map_err(|error| InstallError::Host(error.to_string()))?;
+        Command::new(&self.program)
+            .args([COMMAND, &bounds])
+            // The environment can hold the host's secrets.
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| {
+                InstallError::Host(format!("the compiler's process cannot start: {error}"))
+            })
     }
+
+    async fn run(&self, child: &mut Child, wasm: &Bytes) -> Result<Ended, InstallError> {
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let write = async {
+            if let Some(mut stdin) = stdin {
+                // A process that ended early says why.
+                let _ = stdin.write_all(wasm).await;
+            }
+        };
+        // The code was in the memory of the process, so it is not longer than that.
+        let ((), output, said) = tokio::join!(
+            write,
+            read(stdout, self.bounds.memory_bytes),
+            read(stderr, MAX_SAID_BYTES),
+        );
+        Ok(Ended {
+            status: child.wait().await?,
+            output: output?,
+            said: String::from_utf8_lossy(&said?).trim().to_owned(),
+        })
+    }
+
+    fn code(&self, ended: Ended) -> Result<Vec<u8>, InstallError> {
+        let Ended {
+            status,
+            output,
+            said,
+        } = ended;
+        if status.success() {
+            return Ok(output);
+        }
+        if status.code() == Some(REFUSED.into()) {
+            let refusal = serde_json::from_slice(&output)
+                .map_err(|error| InstallError::Host(error.to_string()))?;
+            return Err(match refusal {
+                Refusal::Oversize(oversize) => InstallError::Oversize(oversize),
+                Refusal::Invalid(reason) => InstallError::Invalid(reason),
+            });
+        }
+        if hit_cpu_limit(status) {
+            return Err(self.too_slow());
+        }
+        // The text of `std::alloc::handle_alloc_error`.
+        if said.contains("memory allocation of") {
+            return Err(InstallError::CompileMemory {
+                memory_bytes: self.bounds.memory_bytes,
+            });
+        }
+        Err(InstallError::CompilerCrashed(format!("{status}: {said}")))
+    }
+
+    const fn too_slow(&self) -> InstallError {
+        InstallError::CompileTimeout {
+            deadline_ms: self.bounds.deadline_ms,
+        }
+    }
+}
+
+async fn read(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(most).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn hit_cpu_limit(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+
+    status.signal() == Some(rustix::process::Signal::XCPU.as_raw())
+}
+
+#[cfg(not(unix))]
+fn hit_cpu_limit(_status: ExitStatus) -> bool {
+    false
 }

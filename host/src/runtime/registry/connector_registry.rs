@@ -38,13 +38,22 @@ pub struct Installed {
     pub differences: Vec<String>,
 }
 
+/// A component that passed all checks and is not installed yet.
+pub struct Candidate {
+    wasm: Bytes,
+    connector: Arc<Connector>,
+}
+
 pub struct Registry {
     runtime: Arc<Runtime>,
     store: Store,
     files: ComponentFiles,
     versions: ArcSwap<InstalledVersions>,
-    /// Held during a change, so that changes happen one at a time.
+    /// Held during a change, so that changes happen one at a time. No change waits for the
+    /// compiler.
     changing: tokio::sync::Mutex<()>,
+    /// Held while an installed version is loaded, so that it is loaded once.
+    loading: tokio::sync::Mutex<()>,
 }
 
 impl Registry {
@@ -80,6 +89,7 @@ impl Registry {
             files,
             versions: ArcSwap::from_pointee(versions),
             changing: tokio::sync::Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
         })
     }
 
@@ -88,9 +98,8 @@ impl Registry {
     pub async fn load_active(&self) {
         let rows = self.versions.load().active();
         for (name, version) in rows {
-            let _change = self.changing.lock().await;
             // The failure is logged, and kept with the version.
-            let _ = self.load_now(&name, &version).await;
+            let _ = self.load(&name, &version).await;
         }
     }
 
@@ -103,13 +112,23 @@ impl Registry {
         &self.runtime.settings.schemas
     }
 
-    /// Checks, stores and adds a version. With `activate`, new calls get it. To install the same
-    /// bytes again changes nothing, and the active version stays active. Other bytes under an
-    /// installed version are refused. Fails if the component is refused or cannot be stored. Then
-    /// nothing has changed.
-    pub async fn install(&self, wasm: Bytes, activate: bool) -> Result<Installed, InstallError> {
-        let size_bytes = wasm.len() as u64;
+    /// Checks and compiles a component. The error says why it is refused. Dropping the future ends
+    /// the compilation.
+    pub async fn check(&self, wasm: Bytes) -> Result<Candidate, InstallError> {
         let connector = self.runtime.prepare(wasm.clone()).await?;
+        Ok(Candidate { wasm, connector })
+    }
+
+    /// Stores and adds a version. With `activate`, new calls get it. To install the same bytes
+    /// again changes nothing, and the active version stays active. Fails if the component cannot be
+    /// stored, or if other bytes have the same version. Then nothing has changed.
+    pub async fn install(
+        &self,
+        candidate: Candidate,
+        activate: bool,
+    ) -> Result<Installed, InstallError> {
+        let Candidate { wasm, connector } = candidate;
+        let size_bytes = wasm.len() as u64;
         let _change = self.changing.lock().await;
         let description = Arc::clone(connector.description());
         let digest = connector.digest().to_owned();
@@ -163,31 +182,33 @@ impl Registry {
         match &entry.code {
             Code::Loaded(connector) => Some(Arc::clone(connector)),
             // The cause of an earlier failure may be gone.
-            Code::Failed(_) | Code::NotLoaded => {
-                let _change = self.changing.lock().await;
-                self.load_now(name, &entry.row.version).await.ok()
-            }
+            Code::Failed(_) | Code::NotLoaded => self.load(name, &entry.row.version).await.ok(),
         }
     }
 
-    /// Loads a version, unless it was loaded meanwhile. The caller holds the lock of changes.
-    async fn load_now(&self, name: &str, version: &str) -> Result<Arc<Connector>, String> {
+    /// Loads a version, unless it was loaded meanwhile.
+    async fn load(&self, name: &str, version: &str) -> Result<Arc<Connector>, String> {
+        let _load = self.loading.lock().await;
+        let missing = || format!("{name} {version} is not installed");
+        let entry = self.versions.load().get(name, version).cloned();
+        let entry = entry.ok_or_else(missing)?;
+        if let Code::Loaded(connector) = entry.code {
+            return Ok(connector);
+        }
+        let loaded = load(&self.runtime, &self.files, &entry.row).await;
+        let _change = self.changing.lock().await;
         let mut versions = InstalledVersions::clone(&self.versions.load());
-        let entry = versions
-            .get_mut(name, version)
-            .ok_or_else(|| format!("{name} {version} is not installed"))?;
-        if let Code::Loaded(connector) = &entry.code {
-            return Ok(Arc::clone(connector));
+        let entry = versions.get_mut(name, version).ok_or_else(missing)?;
+        // An installation of the same bytes may have loaded it meanwhile.
+        if !matches!(entry.code, Code::Loaded(_)) {
+            match &loaded {
+                Ok(connector) => {
+                    entry.code = Code::Loaded(Arc::clone(connector));
+                    entry.description = Arc::clone(connector.description());
+                }
+                Err(problem) => entry.code = Code::Failed(problem.clone()),
+            }
         }
-        entry.code = load(&self.runtime, &self.files, &entry.row).await;
-        if let Code::Loaded(connector) = &entry.code {
-            entry.description = Arc::clone(connector.description());
-        }
-        let loaded = match &entry.code {
-            Code::Loaded(connector) => Ok(Arc::clone(connector)),
-            Code::Failed(problem) => Err(problem.clone()),
-            Code::NotLoaded => Err(format!("{name} {version} is not loaded")),
-        };
         self.versions.store(Arc::new(versions));
         loaded
     }
@@ -202,13 +223,13 @@ impl Registry {
     /// the sessions of other versions. Errors: [`InstallError::TrialFailed`] if it cannot be
     /// loaded; an error of the store.
     pub async fn activate(&self, name: &str, version: &str) -> Result<bool, InstallError> {
-        let _change = self.changing.lock().await;
         if self.versions.load().get(name, version).is_none() {
             return Ok(false);
         }
-        self.load_now(name, version)
+        self.load(name, version)
             .await
             .map_err(InstallError::TrialFailed)?;
+        let _change = self.changing.lock().await;
         if !self.store.activate_connector(name, version).await? {
             return Ok(false);
         }
@@ -249,21 +270,23 @@ impl Registry {
     }
 }
 
-async fn load(runtime: &Arc<Runtime>, files: &ComponentFiles, row: &ConnectorRow) -> Code {
+/// The error is for a person.
+async fn load(
+    runtime: &Arc<Runtime>,
+    files: &ComponentFiles,
+    row: &ConnectorRow,
+) -> Result<Arc<Connector>, String> {
     let loading = async {
         let wasm = files.read(&row.digest).await?;
         runtime.load(&row.digest, wasm).await
     };
-    match loading.await {
-        Ok(connector) => Code::Loaded(connector),
-        Err(error) => {
-            tracing::error!(
-                connector = %row.name, version = %row.version, %error,
-                "an installed connector cannot be loaded"
-            );
-            Code::Failed(error.to_string())
-        }
-    }
+    loading.await.map_err(|error: InstallError| {
+        tracing::error!(
+            connector = %row.name, version = %row.version, %error,
+            "an installed connector cannot be loaded"
+        );
+        error.to_string()
+    })
 }
 
 impl std::fmt::Debug for Registry {

@@ -1,5 +1,6 @@
 //! Why a component is refused, for the person who installs it.
 
+use super::component_size::Oversize;
 use crate::store::StoreError;
 
 /// An installation that failed has changed nothing.
@@ -20,6 +21,25 @@ pub enum InstallError {
     /// A component that the engine cannot read or compile.
     #[error("the component is not valid: {0}")]
     Invalid(String),
+    #[error(transparent)]
+    Oversize(Oversize),
+    #[error(
+        "compiling the component takes longer than {deadline_ms} ms \
+         (see `runtime.compile.deadline_ms`)"
+    )]
+    CompileTimeout { deadline_ms: u64 },
+    #[error(
+        "compiling the component takes more than {memory_bytes} bytes of memory \
+         (see `runtime.compile.memory_bytes`)"
+    )]
+    CompileMemory { memory_bytes: u64 },
+    #[error("the compiler crashed on the component: {0}")]
+    CompilerCrashed(String),
+    #[error(
+        "the compiler is busy with other components; none of its slots was free within \
+         {queue_ms} ms (see `runtime.compile.slots` and `runtime.compile.queue_ms`)"
+    )]
+    CompilerBusy { queue_ms: u64 },
     /// A component that does not fit into a slot.
     #[error(
         "the component needs more memory than an instance may have \
@@ -78,6 +98,11 @@ impl InstallError {
             Self::NotWasm => "connector.not_wasm",
             Self::CoreModule => "connector.not_a_component",
             Self::Invalid(_) => "connector.invalid",
+            Self::Oversize(_) => "connector.oversize",
+            Self::CompileTimeout { .. } => "connector.compile_timeout",
+            Self::CompileMemory { .. } => "connector.compile_memory",
+            Self::CompilerCrashed(_) => "connector.compiler_crashed",
+            Self::CompilerBusy { .. } => "connector.compiler_busy",
             Self::WrongWorld { .. } => "connector.wrong_world",
             Self::NotGranted { .. } => "connector.import_not_granted",
             Self::TooDemanding(_) => "connector.too_demanding",

@@ -49,6 +49,7 @@ pub enum Code {
     NotLoaded,
     Loaded(Arc<Connector>),
     /// With the reason.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests list versions"))]
     Failed(String),
 }
 

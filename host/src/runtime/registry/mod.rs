@@ -4,8 +4,10 @@
 pub mod check_component;
 mod check_description;
 pub mod code_cache;
+mod compile_process;
 pub mod compiler;
 mod component_files;
+mod component_size;
 pub mod connector_description;
 mod connector_registry;
 mod connector_version;
@@ -14,10 +16,13 @@ mod excess;
 mod install_error;
 mod installed_versions;
 
+pub use compile_process::{COMMAND as COMPILE_COMMAND, compile_process};
 #[cfg(test)]
 pub use connector_description::Bucket;
 pub use connector_description::{
     BodyFormat, BucketKind, Description, HostNeed, ReferencePointer, TypeSupport,
 };
+#[cfg(test)]
+pub use connector_registry::Installed;
 pub use connector_registry::Registry;
 pub use install_error::InstallError;

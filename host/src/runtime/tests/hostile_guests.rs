@@ -308,3 +308,38 @@ async fn ability_that_does_not_return_traps_the_guest() {
     let end = connector.deliver(call, items([0])).await;
     assert_eq!(trapped(&end), "guest.deadline");
 }
+
+#[tokio::test]
+async fn guest_that_polls_without_end_uses_up_its_budget() {
+    let (_bench, end) = run("poll_forever").await;
+    assert_eq!(trapped(&end), "guest.cpu_budget");
+}
+
+#[tokio::test]
+async fn memory_of_all_guests_is_bounded() {
+    let harness = Harness::new(|settings| {
+        settings.memory_bytes = 128 * 1024 * 1024;
+        // 4 MiB for each of 4 slots, and 16 MiB in common.
+        settings.guest_memory_total_bytes = 32 * 1024 * 1024;
+        settings.cpu_budget_ms = 60_000;
+    });
+    let connector = harness.connector("hostile").await;
+    let bad = start(
+        &harness,
+        &connector,
+        "eat_memory",
+        &ScriptedAbilities::answering("{}"),
+    );
+    neighbor(&harness, &connector).await;
+    let end = bad.await.unwrap();
+    assert_eq!(trapped(&end), "guest.memory_total");
+    let Err(CallError::Trapped(problem)) = &end.result else {
+        return;
+    };
+    assert!(
+        problem.message.contains("runtime.guest_memory_total_bytes"),
+        "{}",
+        problem.message
+    );
+    neighbor(&harness, &connector).await;
+}

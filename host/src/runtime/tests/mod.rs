@@ -1,6 +1,8 @@
 //! The runtime with real components and scripted abilities.
 
 mod body_examples;
+mod compiling;
+pub mod components;
 mod hostile_guests;
 mod instance_reuse;
 mod optional_exports;

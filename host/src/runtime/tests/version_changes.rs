@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Harness, ScriptedAbilities, behave, guest, items};
+use crate::runtime::registry::Installed;
 use crate::runtime::{InstallError, Registry};
 use crate::store::{Store, StoreError};
 
@@ -33,6 +34,17 @@ async fn open(harness: &Harness, store: &Store) -> Registry {
         .unwrap()
 }
 
+/// Checks and installs.
+async fn install(
+    registry: &Registry,
+    wasm: Bytes,
+    activate: bool,
+) -> Result<Installed, InstallError> {
+    registry
+        .install(registry.check(wasm).await?, activate)
+        .await
+}
+
 async fn taken(registry: &Registry, pin: Option<&str>) -> Option<String> {
     registry
         .connector("hostile", pin)
@@ -50,7 +62,7 @@ async fn pin_chooses_the_newest_version_that_it_admits() {
         ("1.3.0", false),
         ("2.0.0", false),
     ] {
-        registry.install(version(number), activate).await.unwrap();
+        install(&registry, version(number), activate).await.unwrap();
     }
     assert_eq!(
         taken(&registry, None).await.as_deref(),
@@ -103,7 +115,7 @@ async fn pin_chooses_the_newest_version_that_it_admits() {
 async fn running_call_finishes_on_its_version() {
     let harness = Harness::new(|_| ());
     let registry = open(&harness, &open_store(&harness).await).await;
-    registry.install(version("1.0.0"), true).await.unwrap();
+    install(&registry, version("1.0.0"), true).await.unwrap();
     let abilities = ScriptedAbilities::holding();
     let (old, call) = (
         registry.connector("hostile", None).await.unwrap(),
@@ -112,7 +124,7 @@ async fn running_call_finishes_on_its_version() {
     let running = tokio::spawn(async move { old.deliver(call, items([0])).await });
     abilities.arrived.notified().await;
 
-    let installed = registry.install(version("1.1.0"), true).await.unwrap();
+    let installed = install(&registry, version("1.1.0"), true).await.unwrap();
     assert_eq!(installed.differences, Vec::<String>::new());
     let new = registry.connector("hostile", None).await.unwrap();
     assert_eq!(new.digest(), digest_of("1.1.0", &registry));
@@ -135,16 +147,15 @@ async fn failed_installation_changes_nothing() {
     let harness = Harness::new(|_| ());
     let store = open_store(&harness).await;
     let registry = open(&harness, &store).await;
-    registry.install(version("1.0.0"), true).await.unwrap();
+    install(&registry, version("1.0.0"), true).await.unwrap();
     assert!(
-        registry
-            .install(Bytes::from_static(b"no"), true)
+        install(&registry, Bytes::from_static(b"no"), true)
             .await
             .is_err()
     );
     store.close().await;
     assert!(matches!(
-        registry.install(version("1.1.0"), true).await,
+        install(&registry, version("1.1.0"), true).await,
         Err(InstallError::Store(StoreError::Closed))
     ));
     assert_eq!(
@@ -161,9 +172,9 @@ async fn restart_finds_versions_and_reports_lost_files() {
     let harness = Harness::new(|_| ());
     let store = open_store(&harness).await;
     let registry = open(&harness, &store).await;
-    registry.install(version("1.0.0"), true).await.unwrap();
-    registry.install(version("1.1.0"), false).await.unwrap();
-    registry.install(version("1.2.0"), false).await.unwrap();
+    install(&registry, version("1.0.0"), true).await.unwrap();
+    install(&registry, version("1.1.0"), false).await.unwrap();
+    install(&registry, version("1.2.0"), false).await.unwrap();
     let (lost, changed) = (digest_of("1.1.0", &registry), digest_of("1.2.0", &registry));
     drop(registry);
     let place = |digest: &str| harness.dir.path().join(format!("connectors/{digest}.wasm"));
@@ -205,8 +216,7 @@ async fn restart_loads_a_version_when_it_is_pinned_or_activated() {
     let store = open_store(&harness).await;
     let registry = open(&harness, &store).await;
     for number in ["1.0.0", "1.1.0", "1.2.0"] {
-        registry
-            .install(version(number), number == "1.0.0")
+        install(&registry, version(number), number == "1.0.0")
             .await
             .unwrap();
     }
@@ -232,8 +242,8 @@ async fn restart_loads_a_version_when_it_is_pinned_or_activated() {
 async fn reinstalled_active_version_stays_active() {
     let harness = Harness::new(|_| ());
     let registry = open(&harness, &open_store(&harness).await).await;
-    registry.install(version("1.0.0"), true).await.unwrap();
-    registry.install(version("1.0.0"), false).await.unwrap();
+    install(&registry, version("1.0.0"), true).await.unwrap();
+    install(&registry, version("1.0.0"), false).await.unwrap();
     assert!(registry.row("hostile", "1.0.0").unwrap().active);
     assert_eq!(taken(&registry, None).await.as_deref(), Some("1.0.0"));
 }
@@ -242,7 +252,7 @@ async fn reinstalled_active_version_stays_active() {
 async fn version_never_changes_its_bytes() {
     let harness = Harness::new(|_| ());
     let registry = open(&harness, &open_store(&harness).await).await;
-    registry.install(version("1.0.0"), true).await.unwrap();
+    install(&registry, version("1.0.0"), true).await.unwrap();
     let digest = digest_of("1.0.0", &registry);
     // With a custom section: another build of the same connector.
     let other: Bytes = [
@@ -252,7 +262,9 @@ async fn version_never_changes_its_bytes() {
     .concat()
     .into();
     for activate in [true, false] {
-        let refused = registry.install(other.clone(), activate).await.unwrap_err();
+        let refused = install(&registry, other.clone(), activate)
+            .await
+            .unwrap_err();
         assert_eq!(refused.code(), "connector.version_taken");
         assert!(refused.to_string().contains(&digest), "{refused}");
     }

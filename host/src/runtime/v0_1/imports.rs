@@ -93,7 +93,7 @@ impl credentials::Host for GuestState {
     ) -> wasmtime::Result<Result<String, credentials::CredentialError>> {
         let abilities = Arc::clone(&self.abilities);
         let placeholder = self
-            .on_host(async move { abilities.placeholder(name).await })
+            .metered_on_host(async move { abilities.placeholder(name).await })
             .await?;
         Ok(placeholder.map_err(outgoing::credential_error))
     }
@@ -104,11 +104,9 @@ impl credentials::Host for GuestState {
     ) -> wasmtime::Result<Result<String, credentials::CredentialError>> {
         let abilities = Arc::clone(&self.abilities);
         let request = sign_request(request);
-        let signing = self
-            .meter
-            .clone()
-            .on_other_thread(async move { abilities.sign(request).await });
-        let signature = self.on_host(signing).await?;
+        let signature = self
+            .metered_on_host(async move { abilities.sign(request).await })
+            .await?;
         Ok(signature.map_err(outgoing::credential_error))
     }
 
@@ -122,7 +120,7 @@ impl credentials::Host for GuestState {
         let expires_at = expires_at.map(incoming::instant);
         let value = SecretString::from(value);
         let kept = self
-            .on_host(async move { abilities.deposit(name, value, expires_at).await })
+            .metered_on_host(async move { abilities.deposit(name, value, expires_at).await })
             .await?;
         Ok(kept.map_err(outgoing::credential_error))
     }
@@ -174,7 +172,7 @@ impl rate::Host for GuestState {
         reset: Option<u64>,
     ) -> wasmtime::Result<()> {
         let abilities = Arc::clone(&self.abilities);
-        self.on_host(async move {
+        self.metered_on_host(async move {
             abilities.observe(bucket.as_deref(), limit, remaining, reset);
         })
         .await
@@ -189,7 +187,7 @@ impl ids::Host for GuestState {
         let abilities = Arc::clone(&self.abilities);
         let keys = keys.into_iter().map(incoming::key).collect();
         let found = self
-            .on_host(async move { abilities.lookup(keys).await })
+            .metered_on_host(async move { abilities.lookup(keys).await })
             .await?;
         Ok(found.into_iter().map(outgoing::remotes).collect())
     }
