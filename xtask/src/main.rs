@@ -7,6 +7,7 @@
     reason = "tasks talk to the person who started them"
 )]
 
+mod bench;
 mod demo;
 mod dev;
 mod generate;
@@ -38,6 +39,8 @@ enum Task {
     Test(test::TestOptions),
     /// Deliver a catalogue of 42,254 objects to two channels and judge the result.
     Demo(demo::DemoOptions),
+    /// Measure the product in the release profile.
+    Bench(bench::BenchOptions),
     /// Kill the host repeatedly while it works, and judge the result.
     KillTest(kill_test::KillTestOptions),
     /// Run a host and a sandbox shop, and rebuild and restart them when sources change.
@@ -63,6 +66,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Generate => generate::write(&workspace),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Demo(options) => demo::run(&workspace, &options),
+        Task::Bench(options) => bench::run(&workspace, &options),
         Task::KillTest(options) => kill_test::run(&workspace, &options),
         Task::Dev => dev::run(&workspace),
     }

@@ -2,7 +2,6 @@
 
 mod belts;
 mod fairness;
-mod pace;
 mod partition_keys;
 mod references;
 mod scheduling;
