@@ -10,7 +10,7 @@ use crate::{guests, setup};
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchOptions {
-    /// What to measure: `neighbors`.
+    /// What to measure: `limits`, `neighbors`.
     #[arg(long, value_name = "SCENARIO")]
     scenario: String,
     /// The format of the figures.

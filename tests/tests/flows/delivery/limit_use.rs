@@ -2,7 +2,7 @@
 //! the destination.
 
 use anyhow::Result;
-use egression_sandbox::{Faults, Latency, Limit, Scenario, Shop};
+use egression_sandbox::{Limit, Scenario, Shop};
 use egression_tests::follow::{self, upsert};
 use egression_tests::host::TestHost;
 use egression_tests::hostile::{self, HostileChannel};
@@ -21,7 +21,7 @@ fn categories(jobs: usize) -> Vec<Value> {
         .collect()
 }
 
-/// A host with the sandbox shop behind a way that takes up to `max_ms`.
+/// A host with the sandbox shop behind a network that delays by up to `max_ms`.
 async fn behind(setup: Setup, max_ms: u64) -> Result<(Harness, DelayingProxy)> {
     eprintln!("seed {SEED}");
     let shop = Shop::start(setup.scenario.clone(), "127.0.0.1:0".parse()?).await?;
@@ -31,7 +31,7 @@ async fn behind(setup: Setup, max_ms: u64) -> Result<(Harness, DelayingProxy)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bucket_without_a_burst_refuses_nothing_behind_a_jittery_way() {
+async fn bucket_without_a_burst_refuses_nothing_on_a_jittery_network() {
     const JOBS: usize = 100;
     let setup = Setup {
         scenario: Scenario {
@@ -104,95 +104,4 @@ async fn items_with_a_request_each_fill_all_slots() {
         FIRST + 1 + SLOTS,
         "and no more than all"
     );
-}
-
-/// Prints the share of each limit that reached the shop. Run it with
-/// `cargo nextest run --workspace --run-ignored only -E 'test(limit_use)' --no-capture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, not a test"]
-async fn share_of_each_kind_and_their_combination() {
-    let bucket = |rate, burst| Limit::TokenBucket {
-        rate,
-        per_ms: 1000,
-        burst,
-    };
-    let window = |max, window_ms| Limit::Window { max, window_ms };
-    let text = |limits: &[Limit], interval_ms: u64| {
-        let mut all: Vec<String> = limits
-            .iter()
-            .map(|limit| match limit {
-                Limit::TokenBucket { rate, burst, .. } => {
-                    format!("{{ kind = \"token_bucket\", rate = {rate}, burst = {burst} }}")
-                }
-                Limit::Window { max, window_ms } => {
-                    format!("{{ kind = \"window\", max = {max}, window_ms = {window_ms} }}")
-                }
-                Limit::Concurrency { max } => {
-                    format!("{{ kind = \"concurrency\", max = {max} }}")
-                }
-            })
-            .collect();
-        if interval_ms > 0 {
-            all.push(format!(
-                "{{ kind = \"min_interval\", interval_ms = {interval_ms} }}"
-            ));
-        }
-        format!("limits = [{}]\n", all.join(", "))
-    };
-    let slots = Limit::Concurrency { max: 8 };
-    // The limits, the interval, the requests per second that they allow, and the delay on the way.
-    let cases: [(Vec<Limit>, u64, f64, u64); 8] = [
-        (vec![bucket(20, 5)], 0, 20.0, 0),
-        (vec![bucket(10, 1)], 0, 10.0, 0),
-        (vec![bucket(10, 1)], 0, 10.0, 40),
-        (vec![window(20, 1000)], 0, 20.0, 0),
-        (vec![bucket(10, 1)], 100, 10.0, 0),
-        (vec![], 100, 10.0, 0),
-        (
-            vec![bucket(10, 5), window(10, 1000), slots.clone()],
-            100,
-            10.0,
-            0,
-        ),
-        (vec![slots], 0, 320.0, 0),
-    ];
-    for (limits, interval_ms, per_s, delay_ms) in cases {
-        // Each request of a full concurrency limit takes 25 ms.
-        let slow = limits == [Limit::Concurrency { max: 8 }];
-        let jobs = if slow { 1600 } else { 120 };
-        let setup = Setup {
-            scenario: Scenario {
-                limits: limits.clone(),
-                faults: Faults {
-                    latency: Latency {
-                        share: if slow { 1.0 } else { 0.0 },
-                        ms: 25,
-                    },
-                    ..Faults::default()
-                },
-                ..Scenario::default()
-            },
-            channel: text(&limits, interval_ms),
-            mode: "single",
-            ..Setup::default()
-        };
-        let (harness, _proxy) = behind(setup, delay_ms).await.unwrap();
-        let execution = harness.bulk(json!({}), categories(jobs)).await.unwrap();
-        harness.done(&execution).await.unwrap();
-        let calls = harness.log.calls().await.unwrap();
-        let at: Vec<u64> = calls
-            .iter()
-            .filter(|c| c.counted)
-            .map(|c| c.at_us)
-            .collect();
-        let span_s = (at[at.len() - 1] - at[0]) as f64 / 1e6;
-        let report = harness.shop.report();
-        eprintln!(
-            "{:.3} used, {} exceeded of {}: {limits:?}, interval {interval_ms} ms, delay up to \
-             {delay_ms} ms",
-            (at.len() - 1) as f64 / span_s / per_s,
-            report.limit_exceeded,
-            report.counted_calls,
-        );
-    }
 }

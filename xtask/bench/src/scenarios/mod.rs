@@ -1,5 +1,6 @@
 //! The scenarios, one file each.
 
+mod limits;
 mod neighbors;
 
 use std::path::Path;
@@ -11,6 +12,8 @@ use crate::report::Figure;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
+    /// How much of its limits a channel uses.
+    Limits,
     /// The pace of a channel next to channels in trouble.
     Neighbors,
 }
@@ -26,6 +29,7 @@ impl Scenario {
     /// Runs it. The host keeps its files in the directory.
     pub(crate) async fn run(self, directory: &Path) -> Result<Vec<Figure>> {
         match self {
+            Self::Limits => limits::run(directory).await,
             Self::Neighbors => neighbors::run(directory).await,
         }
     }
