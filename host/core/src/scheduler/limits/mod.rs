@@ -6,7 +6,7 @@
 //! a burst for all requests in flight, this also holds up to the guard's reach. Several limits
 //! apply at once and all must admit.
 //!
-//! Each kind needs another guard. The edge is the longest delay on the way that is assumed; an
+//! Each kind needs another guard. The edge is the longest network delay that is assumed; an
 //! answer shows that its request was faster.
 //!
 //! - A token bucket breaks if requests of different seconds arrive together. It uses 98 % of the

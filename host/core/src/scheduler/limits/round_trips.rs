@@ -2,9 +2,9 @@
 //!
 //! A request arrives between its acquisition and its answer, so its round trip bounds its delay. If
 //! many recent round trips are known, the bound is closer: a destination that takes 80 to 84 ms for
-//! each request spends most of that time on its answer, and the way varies by milliseconds. The
-//! delay that counts is the delay beyond the shortest way, because all requests have that in
-//! common.
+//! each request spends most of that time on its answer, and the network delay varies by
+//! milliseconds. The delay that counts is the delay beyond the shortest one, because all requests
+//! have that in common.
 
 use crate::time::Mono;
 
