@@ -125,9 +125,9 @@ pub(crate) fn settings_schema() -> Value {
                 "enum": [
                     "ok", "loop", "poll_forever", "trap", "poison", "eat_memory", "flood_log",
                     "wrong_index", "twice", "missing_index", "sleep", "trap_after_write",
-                    "report_then_trap", "accept", "echo_secret", "write", "weigh", "reach", "huge_deposit",
-                    "huge_sign", "sign_forever", "send_thousands", "many_headers", "many_costs",
-                    "placeholder_body", "many_remotes"
+                    "report_then_trap", "accept", "echo_secret", "write", "weigh", "reach",
+                    "huge_deposit", "huge_sign", "sign_forever", "send_thousands", "many_headers",
+                    "many_costs", "placeholder_body", "many_remotes"
                 ]
             },
             "recall": {

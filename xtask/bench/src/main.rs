@@ -1,7 +1,7 @@
 //! The benchmark: measures the whole product, with real processes and real HTTP.
 //!
-//! A scenario is one file in [`scenarios`]. It returns [`report::Figure`]s; a figure that misses its
-//! goal makes the exit code 2. Without figures, the exit code is 1.
+//! A scenario is one file in [`scenarios`]. It returns [`report::Figure`]s; a figure that misses
+//! its goal makes the exit code 2. Without figures, the exit code is 1.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -71,9 +71,11 @@ async fn closed_limit_lasts_an_hour_and_a_person_reopens_it() {
     let closed = closed("").await;
     let job = closed.job().await;
     let waiting = &job["waiting"];
-    let until = waiting["until"].as_str().unwrap();
-    assert!(until <= instant(3_601_000).as_str(), "{job:#}");
-    assert!(until > instant(3_000_000).as_str(), "{job:#}");
+    let is_an_hour = |until: &Value| {
+        let until = until.as_str().unwrap();
+        until > instant(3_000_000).as_str() && until <= instant(3_601_000).as_str()
+    };
+    assert!(is_an_hour(&waiting["until"]), "{job:#}");
     assert_eq!(
         (&waiting["ends_by"]["who"], &waiting["ends_by"]["at"]),
         (&json!("time"), &waiting["until"]),
@@ -87,7 +89,7 @@ async fn closed_limit_lasts_an_hour_and_a_person_reopens_it() {
     );
     let shown = closed.limits().await;
     let limit = shown.iter().find(|limit| limit["key"] == key).unwrap();
-    assert_eq!(limit["closed_until"], waiting["until"], "{limit:#}");
+    assert!(is_an_hour(&limit["closed_until"]), "{limit:#}");
     assert_eq!(limit["ends_by"]["request"], *request, "{limit:#}");
     assert_eq!(limit["waiting"], 1, "{limit:#}");
 
