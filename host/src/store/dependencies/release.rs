@@ -126,10 +126,13 @@ async fn edges_to(
         .collect();
     let places: Vec<_> = places.into_iter().collect();
     for chunk in places.chunks(CHUNK) {
-        let mut select =
-            statement::values("WITH e (c, h) AS (", chunk, |row, (connection, hash)| {
+        let mut select = statement::values(
+            "WITH e (c, h) AS MATERIALIZED (",
+            chunk,
+            |row, (connection, hash)| {
                 row.push_bind(*connection).push_bind(*hash);
-            });
+            },
+        );
         select.push(
             ") SELECT d.connection_id, d.parent_type AS object_type, d.parent_id AS object_id, \
              d.child_job, d.parent_job FROM e CROSS JOIN dependency d WHERE d.connection_id = e.c \
@@ -158,7 +161,7 @@ async fn keep(tx: &mut WriteTx, ended: &Ended<'_>) -> Result<(), StoreError> {
     ended.sort_unstable_by_key(|(_, (job, _))| *job);
     let kept = statement::run_values(
         tx,
-        "WITH e (c, h, t, o, job, success) AS (",
+        "WITH e (c, h, t, o, job, success) AS MATERIALIZED (",
         &ended,
         |row, ((connection, object), (job, success))| {
             row.push_bind(connection.0)
@@ -334,7 +337,7 @@ async fn newest_unfinished(
     let mut newest: HashMap<_, Vec<_>> = HashMap::with_capacity(places.len());
     for chunk in places.chunks(CHUNK) {
         let mut select = statement::values(
-            "WITH w (i, c, h, t, o) AS (",
+            "WITH w (i, c, h, t, o) AS MATERIALIZED (",
             chunk.iter().enumerate(),
             |row, (index, (connection, object))| {
                 row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
@@ -369,7 +372,7 @@ async fn newest_unfinished(
 async fn point_to(tx: &mut WriteTx, edges: &[(Edge, JobSeq)]) -> Result<(), StoreError> {
     statement::run_values(
         tx,
-        "WITH n (c, h, child, parent) AS (",
+        "WITH n (c, h, child, parent) AS MATERIALIZED (",
         edges,
         |row, (edge, parent)| {
             row.push_bind(edge.connection.0)

@@ -10,6 +10,9 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use crate::store::{StoreError, StoreOptions};
 
+/// More than the store has texts of statements.
+const CACHED_STATEMENTS: usize = 512;
+
 /// The writer's connection.
 pub async fn writer(file: &Path, options: &StoreOptions) -> Result<SqliteConnection, StoreError> {
     let connect = base(file, options)
@@ -17,7 +20,6 @@ pub async fn writer(file: &Path, options: &StoreOptions) -> Result<SqliteConnect
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .statement_cache_capacity(256)
         // In KiB. The hot indexes of a million waiting jobs should stay in memory.
         .pragma("cache_size", "-131072")
         .pragma("temp_store", "memory")
@@ -52,5 +54,6 @@ fn base(file: &Path, options: &StoreOptions) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .busy_timeout(Duration::from_millis(options.busy_timeout_ms))
+        .statement_cache_capacity(CACHED_STATEMENTS)
         .disable_statement_logging()
 }

@@ -1,49 +1,105 @@
 //! Statements over many rows: fewer and larger statements make the store fast.
 //!
-//! Only the lists of placeholders vary in a text, never values.
+//! The rows are bound as one JSON array, so the text of a statement does not depend on their
+//! number, and a connection compiles each statement once.
+
+use std::fmt::Write as _;
 
 use egression_core::domain::ids::JobSeq;
-use sqlx::query_builder::Separated;
+use serde::Serialize;
 use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
-use sqlx::{Encode, QueryBuilder, Sqlite, SqliteConnection, Type};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::store::StoreError;
 use crate::store::engine::writer::WriteTx;
 
 pub type Statement = QueryBuilder<Sqlite>;
 
-/// Rows per statement: below SQLite's bound on placeholders for any number of columns.
+/// Rows per statement.
 pub const CHUNK: usize = 500;
 
+/// A row of values, as a JSON array.
 pub struct ValueRow<'a> {
-    list: Separated<'a, Sqlite, &'static str>,
+    json: &'a mut Vec<u8>,
+    /// The expressions of the columns; only the first row adds them.
+    columns: Option<&'a mut String>,
+    place: usize,
 }
 
 impl ValueRow<'_> {
-    pub fn push_bind<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> &mut Self {
-        self.list.push_bind(value);
-        self
+    pub fn push_bind<T: Serialize>(&mut self, value: T) -> &mut Self {
+        self.push_json(value, "", "")
+    }
+
+    pub fn push_bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.push_json(hex::encode(bytes), "unhex(", ")")
     }
 
     /// Adds a value that is the same in every row.
     pub fn push(&mut self, constant: &'static str) -> &mut Self {
-        self.list.push(constant);
+        if let Some(columns) = &mut self.columns {
+            columns.push_str(separator(columns.is_empty()));
+            columns.push_str(constant);
+        }
+        self
+    }
+
+    fn push_json(&mut self, value: impl Serialize, before: &str, after: &str) -> &mut Self {
+        if let Some(columns) = &mut self.columns {
+            let separator = separator(columns.is_empty());
+            // Writing to memory does not fail.
+            let _ = write!(
+                columns,
+                "{separator}{before}value ->> {}{after}",
+                self.place
+            );
+        }
+        self.json
+            .extend_from_slice(separator(self.place == 0).as_bytes());
+        let _ = serde_json::to_writer(&mut *self.json, &value);
+        self.place += 1;
         self
     }
 }
 
-/// `head VALUES (…), (…)`. There must be at least one row.
+const fn separator(first: bool) -> &'static str {
+    if first { "" } else { ", " }
+}
+
+/// `head SELECT … FROM json_each($1) WHERE TRUE`, one row of the selection for each of the rows.
+/// There must be at least one row.
 pub fn values<R>(
     head: &str,
     rows: impl IntoIterator<Item = R>,
     mut push: impl FnMut(&mut ValueRow<'_>, R),
 ) -> Statement {
+    let (mut json, mut columns) = (vec![b'['], String::new());
+    for (index, row) in rows.into_iter().enumerate() {
+        let first = index == 0;
+        json.extend_from_slice(if first { b"[" } else { b"], [" });
+        let mut values = ValueRow {
+            json: &mut json,
+            columns: first.then_some(&mut columns),
+            place: 0,
+        };
+        push(&mut values, row);
+    }
+    json.extend_from_slice(b"]]");
     let mut statement = Statement::new(head);
-    statement.push_values(rows, |list, values| push(&mut ValueRow { list }, values));
+    statement.push("SELECT ").push(columns);
+    push_each(&mut statement, json);
+    // Without a condition, SQLite takes the words of an upsert for those of a join.
+    statement.push(" WHERE TRUE");
     statement
 }
 
-/// The head, and a list in brackets with a placeholder for each job.
+fn push_each(statement: &mut Statement, json: Vec<u8>) {
+    // JSON is always UTF-8.
+    let json = String::from_utf8(json).unwrap_or_default();
+    statement.push(" FROM json_each(").push_bind(json).push(")");
+}
+
+/// The head, and the list of jobs in brackets.
 pub fn among(head: &str, jobs: impl IntoIterator<Item = JobSeq>) -> Statement {
     let mut statement = Statement::new(head);
     push_among(&mut statement, jobs);
@@ -51,20 +107,27 @@ pub fn among(head: &str, jobs: impl IntoIterator<Item = JobSeq>) -> Statement {
 }
 
 pub fn push_among(statement: &mut Statement, jobs: impl IntoIterator<Item = JobSeq>) {
-    statement.push(" (");
-    let mut list = statement.separated(", ");
-    for job in jobs {
-        list.push_bind(job.0);
+    push_list(statement, jobs.into_iter().map(|job| job.0));
+}
+
+/// A list of numbers in brackets.
+pub fn push_list(statement: &mut Statement, numbers: impl Iterator<Item = i64>) {
+    let mut json = vec![b'['];
+    for (place, number) in numbers.enumerate() {
+        json.extend_from_slice(separator(place == 0).as_bytes());
+        json.extend_from_slice(number.to_string().as_bytes());
     }
+    json.push(b']');
+    statement.push(" (SELECT value");
+    push_each(statement, json);
     statement.push(")");
 }
 
-/// Runs a statement without caching it: its text hardly ever repeats.
 pub async fn run(
     mut statement: Statement,
     conn: &mut SqliteConnection,
 ) -> Result<SqliteQueryResult, StoreError> {
-    Ok(statement.build().persistent(false).execute(conn).await?)
+    Ok(statement.build().execute(conn).await?)
 }
 
 /// As [`run`], and returns the rows.
@@ -72,7 +135,7 @@ pub async fn rows(
     mut statement: Statement,
     conn: &mut SqliteConnection,
 ) -> Result<Vec<SqliteRow>, StoreError> {
-    Ok(statement.build().persistent(false).fetch_all(conn).await?)
+    Ok(statement.build().fetch_all(conn).await?)
 }
 
 /// Runs `head`, which ends in `IN`, for all of these jobs.
@@ -96,7 +159,7 @@ pub async fn rows_among(
     Ok(found)
 }
 
-/// Runs `head VALUES (…), (…) tail` for all of these rows, and returns the number of rows that it
+/// Runs `head`, a selection of all of these rows, and `tail`. Returns the number of rows that it
 /// changed.
 pub async fn run_values<R: Sync>(
     tx: &mut WriteTx,
@@ -114,7 +177,7 @@ pub async fn run_values<R: Sync>(
     Ok(changed)
 }
 
-/// The rows of `head VALUES (…), (…) tail` for all of these rows.
+/// The rows of `head`, a selection of all of these rows, and `tail`.
 pub async fn rows_of_values<R: Sync>(
     conn: &mut SqliteConnection,
     head: &str,

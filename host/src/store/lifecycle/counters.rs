@@ -118,7 +118,7 @@ async fn write_belts(
     statement::rows_of_values(
         &mut tx.conn,
         "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, d_aside, d_scheduled, d_retrying, \
-         d_sourcing, d_blocked) AS (",
+         d_sourcing, d_blocked) AS MATERIALIZED (",
         belts,
         |row, ((execution, connection, belt), delta)| {
             row.push_bind(execution.0)

@@ -73,7 +73,8 @@ pub async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> Result<(
             (job.0, *place, event)
         });
         let mut insert = statement::values(
-            "WITH n (job, place, at, stage, attempt, http_status, duration_ms, detail, log) AS (",
+            "WITH n (job, place, at, stage, attempt, http_status, duration_ms, detail, log) AS \
+             MATERIALIZED (",
             numbered,
             |row, (job, place, event)| {
                 row.push_bind(job)

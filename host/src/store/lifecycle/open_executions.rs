@@ -56,7 +56,7 @@ pub async fn paused_among(
     let mut paused = BTreeSet::new();
     let rows = statement::rows_of_values(
         &mut tx.conn,
-        "WITH w (execution, connection) AS (",
+        "WITH w (execution, connection) AS MATERIALIZED (",
         &pairs,
         |row, (execution, connection)| {
             row.push_bind(execution.0).push_bind(connection.0);

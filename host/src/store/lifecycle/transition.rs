@@ -163,7 +163,7 @@ async fn write(
     // The guard is on state and reason. The caller checked the call, in this transaction.
     let mut update = statement::values(
         "WITH n (id, was, was_waiting, state, waiting, due_at, waits_since, attempts, conflicts, \
-         seal, finished_at, changed, code) AS (",
+         seal, finished_at, changed, code) AS MATERIALIZED (",
         moves,
         |row, (job, next)| {
             let columns = StateColumns::of(&next.state, now);

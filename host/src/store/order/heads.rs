@@ -55,8 +55,8 @@ macro_rules! head_columns {
     };
 }
 
-/// After `WITH RECURSIVE wanted (c, k) AS (VALUES …)`: for each key its first job of each execution
-/// that could hold the head, and its first job with a seal of its own.
+/// After `WITH RECURSIVE wanted (c, k) AS (SELECT …)`: for each key its first job of each
+/// execution that could hold the head, and its first job with a seal of its own.
 pub const WALK: &str = concat!(
     "), walk (c, k, n, best) AS (SELECT c, k, -1, 9223372036854775807 FROM wanted UNION ALL ",
     "SELECT w.c, w.k, (SELECT f.id >> 24 FROM job f WHERE f.connection_id = w.c AND f.key_hash = \
@@ -90,7 +90,7 @@ pub const WALK: &str = concat!(
 );
 
 /// The text before [`WALK`], followed by the keys.
-pub const WANTED: &str = "WITH RECURSIVE wanted (c, k) AS (";
+pub const WANTED: &str = "WITH RECURSIVE wanted (c, k) AS MATERIALIZED (";
 
 impl Store {
     /// The ready heads of those keys that are not blocked. Ready: waiting without a reason, or with
@@ -191,8 +191,14 @@ pub async fn not_blocked(
     let mut free: std::collections::BTreeSet<_> = keys.iter().copied().collect();
     let blocked = ") SELECT b.connection_id, b.key_hash FROM w JOIN blocked_key b ON \
         b.connection_id = c AND b.key_hash = k";
-    for row in
-        statement::rows_of_values(conn, "WITH w (c, k) AS (", keys, push_key, blocked).await?
+    for row in statement::rows_of_values(
+        conn,
+        "WITH w (c, k) AS MATERIALIZED (",
+        keys,
+        push_key,
+        blocked,
+    )
+    .await?
     {
         free.remove(&key(&row)?);
     }

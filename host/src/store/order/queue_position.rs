@@ -11,7 +11,7 @@ use crate::store::engine::statement::{self, CHUNK};
 use crate::store::rows::columns;
 use crate::store::{Store, StoreError};
 
-/// After `WITH wanted (id) AS (VALUES …`, and before the limit: for each job, the number of jobs
+/// After `WITH wanted (id) AS (SELECT …`, and before the limit: for each job, the number of jobs
 /// that hold it. An index bounds each part, so jobs behind it cost nothing, and reading stops at
 /// the limit:
 ///
@@ -74,10 +74,13 @@ impl Store {
             Box::pin(async move {
                 let mut ahead = HashMap::with_capacity(jobs.len());
                 for chunk in jobs.chunks(CHUNK) {
-                    let mut select =
-                        statement::values("WITH wanted (id) AS (", chunk, |row, job| {
+                    let mut select = statement::values(
+                        "WITH wanted (id) AS MATERIALIZED (",
+                        chunk,
+                        |row, job| {
                             row.push_bind(job.0);
-                        });
+                        },
+                    );
                     select
                         .push(QUEUE_POSITION)
                         .push_bind(most)

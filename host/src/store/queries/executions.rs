@@ -19,7 +19,7 @@ use crate::store::{Store, StoreError};
 /// Groups of errors that a status shows.
 const GROUPS_SHOWN: i64 = 20;
 
-/// After `WITH w (e, c, b, kind) AS (VALUES …`.
+/// After `WITH w (e, c, b, kind) AS (SELECT …`.
 pub const WAIT_ENDS: &str = concat!(
     ") SELECT e, c, b, kind, (SELECT min(j.due_at) FROM job j WHERE (j.id >> 24) = e \
      AND j.connection_id = c AND j.belt = b AND j.waiting = kind AND ",
@@ -154,13 +154,10 @@ async fn add_progress(
     let mut select = Statement::new(concat!(
         "SELECT ",
         progress_columns!(),
-        " FROM progress WHERE execution_seq IN ("
+        " FROM progress WHERE execution_seq IN"
     ));
-    let mut list = select.separated(", ");
-    for status in &*statuses {
-        list.push_bind(status.row.seq.0);
-    }
-    select.push(") ORDER BY execution_seq, connection_id, belt");
+    statement::push_list(&mut select, statuses.iter().map(|status| status.row.seq.0));
+    select.push(" ORDER BY execution_seq, connection_id, belt");
     let mut grouped = by_execution(&statement::rows(select, conn).await?)?;
     let ends = wait_ends(conn, grouped.values().flatten()).await?;
     for status in statuses {
@@ -198,7 +195,7 @@ async fn wait_ends(
     let mut ends = Vec::with_capacity(wanted.len());
     let rows = statement::rows_of_values(
         conn,
-        "WITH w (e, c, b, kind) AS (",
+        "WITH w (e, c, b, kind) AS MATERIALIZED (",
         &wanted,
         |row, (execution, connection, belt, kind)| {
             row.push_bind(execution.0)

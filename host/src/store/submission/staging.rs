@@ -11,15 +11,12 @@ use egression_core::domain::state::{JobState, State};
 use egression_core::time::Wall;
 
 use crate::store::StoreError;
-use crate::store::engine::statement;
+use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{BeltDelta, BeltKey};
 use crate::store::lifecycle::error_groups::ErrorGroups;
 use crate::store::rows::state_columns::StateColumns;
 use crate::store::rows::{StagedItem, StagedJob};
-
-/// Rows of `job` per statement. The text is the same for every full chunk, so it is parsed once.
-const JOBS_AT_ONCE: usize = 100;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Received {
@@ -61,7 +58,7 @@ pub async fn add(
             }),
         }
     }
-    for chunk in jobs.chunks(JOBS_AT_ONCE) {
+    for chunk in jobs.chunks(CHUNK) {
         write_jobs(tx, execution, chunk, now).await?;
     }
     write_details(tx, execution, &jobs).await?;
@@ -76,7 +73,7 @@ async fn write_jobs(
     jobs: &[StagedJob],
     now: Wall,
 ) -> Result<(), StoreError> {
-    let mut insert = statement::values(
+    let insert = statement::values(
         "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, waiting, action, \
          priority, source_id, due_at, expires_at, object_type, object_id, partition_key) ",
         jobs,
@@ -101,11 +98,7 @@ async fn write_jobs(
                 .push_bind(key);
         },
     );
-    insert
-        .build()
-        .persistent(jobs.len() == JOBS_AT_ONCE)
-        .execute(&mut tx.conn)
-        .await?;
+    statement::run(insert, &mut tx.conn).await?;
     Ok(())
 }
 
