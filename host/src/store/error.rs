@@ -43,6 +43,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// It concerns every change of a transaction, not only the one that met it.
+    pub const fn is_of_database(&self) -> bool {
+        self.is_of_disk() || matches!(self, Self::Busy)
+    }
+
     /// The disk takes no writes until somebody helps.
     pub const fn is_of_disk(&self) -> bool {
         matches!(self, Self::Full | Self::Disk(_))

@@ -21,6 +21,9 @@ impl Store {
         connection: ConnectionId,
         objects: &[(JobSeq, ObjectKey)],
     ) -> Result<Vec<Option<JobSeq>>, StoreError> {
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
         let objects = objects.to_vec();
         self.read(move |conn| {
             Box::pin(async move {
@@ -42,7 +45,7 @@ async fn find(
     found: &mut [Option<JobSeq>],
 ) -> Result<(), StoreError> {
     let mut select = statement::values(
-        "WITH w (i, child, hash, type, oid) AS (",
+        "WITH w (i, child, hash, type, oid) AS MATERIALIZED (",
         objects.iter().enumerate(),
         |row, (index, (child, object))| {
             row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))

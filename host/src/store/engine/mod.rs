@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod directory_lock;
 pub mod identity;
+pub mod joined;
 mod open;
 pub mod predicates;
 pub mod recovery;

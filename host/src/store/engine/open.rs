@@ -13,7 +13,7 @@ use crate::store::engine::directory_lock::DirectoryLock;
 use crate::store::engine::identity::{DATABASE, Expected, Found, Marker};
 use crate::store::engine::store::{Inner, Store};
 use crate::store::engine::write_ahead_log::{self, WriteAheadLog};
-use crate::store::engine::writer::{Published, WriteTx, Writer};
+use crate::store::engine::writer::{Published, Queues, WriteTx, Writer};
 use crate::store::engine::{connect, recovery};
 use crate::store::error::StoreError;
 use crate::store::options::StoreOptions;
@@ -65,7 +65,12 @@ impl Store {
         let marker = Marker::write(data_dir, &identity)?;
         let last_number = recovery::last_number(&mut conn).await?;
         let tx = WriteTx::new(conn, last_number, &options, clock.clone());
-        let (queue, waiting) = mpsc::channel(options.write_queue);
+        let (first, first_changes) = mpsc::unbounded_channel();
+        let (queue, rest) = mpsc::channel(options.write_queue);
+        let queues = Queues {
+            first: first_changes,
+            rest,
+        };
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let published = Arc::new(Published {
             backlog: AtomicI64::new(0),
@@ -84,14 +89,18 @@ impl Store {
             readers: readers.clone(),
             lock,
         };
-        let writer = tokio::spawn(writer.run(waiting));
+        let writer = tokio::spawn(writer.run(queues));
         let writer = tokio::sync::Mutex::new(Some(writer));
         let store = Self {
             inner: Arc::new(Inner {
                 clock,
                 options,
                 readers,
+                first,
                 queue,
+                settling: Arc::default(),
+                opening: Arc::default(),
+                claiming: Arc::default(),
                 published,
                 notifying: tokio::sync::Mutex::default(),
                 writer,

@@ -95,7 +95,7 @@ impl Store {
         &self,
         condition: &'static str,
     ) -> Result<Vec<ExecutionSeq>, StoreError> {
-        self.read(move |conn| {
+        self.read_statement(move |conn| {
             Box::pin(async move {
                 let mut select = crate::store::engine::statement::Statement::new(
                     "SELECT seq FROM execution WHERE ",

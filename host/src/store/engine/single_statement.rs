@@ -23,7 +23,7 @@ impl Store {
         question: Single,
         read: impl Fn(&SqliteRow) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Vec<T>, StoreError> {
-        self.read(move |conn| {
+        self.read_statement(move |conn| {
             Box::pin(async move { question.fetch_all(conn).await?.iter().map(read).collect() })
         })
         .await

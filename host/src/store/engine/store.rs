@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use egression_core::domain::ids::ExecutionSeq;
 use futures_util::future::BoxFuture;
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::store::engine::joined::Callers;
 use crate::store::engine::writer::{Change, Published, Queued, WriteTx};
 use crate::store::error::StoreError;
+use crate::store::lifecycle::claim::Claiming;
+use crate::store::lifecycle::intents::Opening;
+use crate::store::lifecycle::settlement::Settling;
 use crate::store::options::StoreOptions;
 
 /// The job store. Cheap to clone.
@@ -26,7 +30,12 @@ pub(in crate::store) struct Inner {
     pub(in crate::store) clock: Clock,
     pub(in crate::store) options: StoreOptions,
     pub(in crate::store) readers: SqlitePool,
+    /// Changes that go before those of the queue.
+    pub(in crate::store) first: mpsc::UnboundedSender<Box<dyn Change>>,
     pub(in crate::store) queue: mpsc::Sender<Option<Box<dyn Change>>>,
+    pub(in crate::store) settling: Arc<Callers<Settling>>,
+    pub(in crate::store) opening: Arc<Callers<Opening>>,
+    pub(in crate::store) claiming: Arc<Claiming>,
     pub(in crate::store) published: Arc<Published>,
     /// Held by the caller that notifies the children of ended jobs.
     pub(in crate::store) notifying: tokio::sync::Mutex<()>,
@@ -134,15 +143,29 @@ impl Store {
             + Send
             + 'static,
     {
+        self.read_statement(|conn| {
+            Box::pin(async move {
+                let mut snapshot = conn.begin().await?;
+                let answer = question(&mut snapshot).await?;
+                snapshot.commit().await?;
+                Ok(answer)
+            })
+        })
+        .await
+    }
+
+    /// Runs a query of one statement, which sees one state without a transaction, in its own task.
+    pub(in crate::store) async fn read_statement<T, F>(&self, question: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut SqliteConnection) -> BoxFuture<'a, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
         #[cfg(test)]
         self.inner.reads.fetch_add(1, Ordering::Relaxed);
         let readers = self.inner.readers.clone();
-        let task = tokio::spawn(async move {
-            let mut snapshot = readers.begin().await?;
-            let answer = question(&mut snapshot).await?;
-            snapshot.commit().await?;
-            Ok(answer)
-        });
+        let task = tokio::spawn(async move { question(&mut *readers.acquire().await?).await });
         task.await.unwrap_or(Err(StoreError::Closed))
     }
 }

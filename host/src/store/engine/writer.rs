@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::domain::state::JobState;
+use egression_core::time::Wall;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
@@ -75,6 +76,10 @@ impl WriteTx {
         self.last_number
     }
 
+    pub fn now(&self) -> Wall {
+        self.clock.wall()
+    }
+
     /// The channel of a connection, for the metrics; nobody's if it cannot be read.
     async fn channel(&mut self, connection: ConnectionId) -> Arc<str> {
         if let Some(channel) = self.channels.get(&connection) {
@@ -124,7 +129,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    fn absorb(&mut self, mut other: Self) {
+    pub fn absorb(&mut self, mut other: Self) {
         self.backlog += other.backlog;
         self.refused += other.refused;
         self.pending_notifications += other.pending_notifications;
@@ -222,6 +227,49 @@ where
     }
 }
 
+/// The changes that wait for the writer.
+pub struct Queues {
+    /// Intents and settlements.
+    pub first: mpsc::UnboundedReceiver<Box<dyn Change>>,
+    /// All others, above all the staging of bulks. A message without a change ends the writer,
+    /// after all changes queued before it.
+    pub rest: mpsc::Receiver<Option<Box<dyn Change>>>,
+}
+
+impl Queues {
+    /// The changes of the next transaction; none if there are no more. Safe to cancel.
+    async fn group(&mut self, rows: usize) -> Option<Vec<Box<dyn Change>>> {
+        let mut group = Vec::new();
+        tokio::select! {
+            biased;
+            Some(change) = self.first.recv() => group.push(change),
+            message = self.rest.recv() => self.add(message?, &mut group),
+        }
+        while let Ok(change) = self.first.try_recv() {
+            group.push(change);
+        }
+        let count = |group: &[Box<dyn Change>]| -> usize {
+            group.iter().map(|change| change.rows().max(1)).sum()
+        };
+        while count(&group) < rows
+            && let Ok(message) = self.rest.try_recv()
+        {
+            self.add(message, &mut group);
+        }
+        Some(group)
+    }
+
+    fn add(&mut self, message: Option<Box<dyn Change>>, group: &mut Vec<Box<dyn Change>>) {
+        match message {
+            Some(change) => group.push(change),
+            None => {
+                self.first.close();
+                self.rest.close();
+            }
+        }
+    }
+}
+
 /// The one writer.
 pub struct Writer {
     pub tx: WriteTx,
@@ -238,15 +286,12 @@ pub struct Writer {
 impl Writer {
     /// Runs until every sender is gone or the queue is closed, then closes the database and
     /// releases the lock.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<Option<Box<dyn Change>>>) {
+    pub async fn run(mut self, mut queues: Queues) {
         let mut probe_at = None;
         loop {
             tokio::select! {
-                message = queue.recv() => match message {
-                    Some(first) => {
-                        let group = self.group(first, &mut queue);
-                        self.commit(group).await;
-                    }
+                group = queues.group(self.group_rows) => match group {
+                    Some(group) => self.commit(group).await,
                     None => break,
                 },
                 () = reached(probe_at) => {
@@ -262,29 +307,6 @@ impl Writer {
             }
         }
         self.close().await;
-    }
-
-    fn group(
-        &self,
-        first: Option<Box<dyn Change>>,
-        queue: &mut mpsc::Receiver<Option<Box<dyn Change>>>,
-    ) -> Vec<Box<dyn Change>> {
-        let mut next = Some(first);
-        let mut group = Vec::new();
-        let mut rows = 0;
-        while let Some(message) = next.take() {
-            // A message without a change ends the writer, after all changes queued before it.
-            let Some(change) = message else {
-                queue.close();
-                break;
-            };
-            rows += change.rows().max(1);
-            group.push(change);
-            if rows < self.group_rows {
-                next = queue.try_recv().ok();
-            }
-        }
-        group
     }
 
     /// The database file is complete without its log after this.
@@ -406,7 +428,7 @@ async fn run_group(
         match &end {
             Ok(()) => effects.absorb(std::mem::take(&mut tx.effects)),
             // A failure of the database concerns the whole group.
-            Err(error) if error.is_of_disk() || matches!(error, StoreError::Busy) => {
+            Err(error) if error.is_of_database() => {
                 return Err(error.clone());
             }
             // If the savepoint is gone, SQLite has undone the whole transaction: the group ends.

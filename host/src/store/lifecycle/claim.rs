@@ -1,52 +1,104 @@
-//! The claim: everything that a delivery needs to know of its jobs.
+//! The claim: everything that a delivery needs to know of its jobs. Calls that start together are
+//! read together.
 
-use egression_core::domain::ids::{ConnectionId, JobSeq, SourceId};
+use std::collections::HashMap;
+
+use egression_core::domain::ids::{JobSeq, SourceId};
+use parking_lot::Mutex;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::store::engine::statement;
-use crate::store::lifecycle::id_map;
+use crate::store::lifecycle::id_map::{self, remotes_of_job};
 use crate::store::rows::{ClaimRow, Pinned, columns};
 use crate::store::{Store, StoreError};
 
-/// The columns of [`claim`] and [`pinned`], and the connection.
-const CLAIM: &str = "SELECT j.id, j.connection_id, j.state, j.object_type, j.object_id, j.action, \
-    j.attempts, j.conflicts, j.source_id, j.expires_at, j.waits_since, j.problem_code, p.body AS \
-    payload, d.revision, d.depends_on, coalesce(d.traceparent, x.traceparent) AS traceparent, \
-    r.revision AS delivered_revision, coalesce(r.counted, 0) AS deliveries, i.action AS sent_as, \
-    i.body, i.body_hash, i.revision AS sent_revision, i.counted, i.idempotency_key, i.answer_lost \
-    FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL LEFT JOIN payload p \
-    ON p.job_id = j.id LEFT JOIN job_detail d ON d.job_id = j.id LEFT JOIN intent i ON i.job_id = \
-    j.id LEFT JOIN delivered r ON r.connection_id = j.connection_id AND r.object_type = \
-    j.object_type AND r.object_id = j.object_id WHERE j.id IN";
+/// The columns of [`claim`] and [`pinned`].
+const CLAIM: &str = concat!(
+    "SELECT j.id, j.state, j.object_type, j.object_id, j.action, j.attempts, j.conflicts, \
+     j.source_id, j.expires_at, j.waits_since, j.problem_code, p.body AS payload, d.revision, \
+     d.depends_on, coalesce(d.traceparent, x.traceparent) AS traceparent, r.revision AS \
+     delivered_revision, coalesce(r.counted, 0) AS deliveries, i.action AS sent_as, i.body, \
+     i.body_hash, i.revision AS sent_revision, i.counted, i.idempotency_key, i.answer_lost, ",
+    remotes_of_job!(),
+    " FROM job j JOIN execution x ON x.seq = j.id >> 24 AND x.seal IS NOT NULL LEFT JOIN payload p \
+     ON p.job_id = j.id LEFT JOIN job_detail d ON d.job_id = j.id LEFT JOIN intent i ON i.job_id = \
+     j.id LEFT JOIN delivered r ON r.connection_id = j.connection_id AND r.object_type = \
+     j.object_type AND r.object_id = j.object_id WHERE j.id IN"
+);
+
+/// Claims read at the same time; further ones wait and are then read together.
+const READ_AT_ONCE: usize = 2;
+
+/// The calls that wait for their claim.
+#[derive(Debug)]
+pub struct Claiming {
+    waiting: Mutex<Vec<Waiting>>,
+    reading: Semaphore,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    jobs: Vec<JobSeq>,
+    reply: oneshot::Sender<Result<Vec<ClaimRow>, StoreError>>,
+}
+
+impl Default for Claiming {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            reading: Semaphore::new(READ_AT_ONCE),
+        }
+    }
+}
 
 impl Store {
     /// Everything that a delivery needs to know of these jobs, in their order, without those that
     /// no longer exist.
     pub async fn claim(&self, jobs: &[JobSeq]) -> Result<Vec<ClaimRow>, StoreError> {
-        let jobs = jobs.to_vec();
-        self.read(move |conn| {
+        let (reply, answer) = oneshot::channel();
+        let is_first = {
+            let mut waiting = self.inner.claiming.waiting.lock();
+            let jobs = jobs.to_vec();
+            waiting.push(Waiting { jobs, reply });
+            waiting.len() == 1
+        };
+        if is_first {
+            let store = self.clone();
+            tokio::spawn(async move { store.read_claims().await });
+        }
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    async fn read_claims(&self) {
+        let claiming = &self.inner.claiming;
+        // The semaphore is never closed.
+        let _permit = claiming.reading.acquire().await;
+        let callers = std::mem::take(&mut *claiming.waiting.lock());
+        let jobs: Vec<JobSeq> = callers
+            .iter()
+            .flat_map(|caller| caller.jobs.iter().copied())
+            .collect();
+        let read = self.read_statement(move |conn| {
             Box::pin(async move {
-                let mut found = std::collections::HashMap::with_capacity(jobs.len());
+                let mut found = HashMap::with_capacity(jobs.len());
                 for row in statement::rows_among(conn, CLAIM, &jobs).await? {
-                    let connection = ConnectionId(row.try_get("connection_id")?);
-                    let claim = claim(&row)?;
-                    found.insert(claim.job, (connection, claim));
+                    found.insert(JobSeq(row.try_get("id")?), claim(&row));
                 }
-                let mut claims: Vec<_> = jobs.iter().filter_map(|job| found.remove(job)).collect();
-                let objects: Vec<_> = claims
-                    .iter()
-                    .map(|(connection, row)| (*connection, row.object.clone()))
-                    .collect();
-                for ((_, claim), remotes) in
-                    claims.iter_mut().zip(id_map::known(conn, &objects).await?)
-                {
-                    claim.remotes = remotes;
-                }
-                Ok(claims.into_iter().map(|(_, claim)| claim).collect())
+                Ok(found)
             })
-        })
-        .await
+        });
+        let mut answer = read.await;
+        for Waiting { jobs, reply } in callers {
+            let own = match &mut answer {
+                // An unreadable job is the problem of its own call.
+                Ok(found) => jobs.iter().filter_map(|job| found.remove(job)).collect(),
+                Err(error) => Err(error.clone()),
+            };
+            // A dropped caller needs no answer.
+            drop(reply.send(own));
+        }
     }
 }
 
@@ -67,7 +119,7 @@ fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
         depends_on: columns::json(row, "depends_on")?.unwrap_or_default(),
         traceparent: row.try_get("traceparent")?,
         pinned: pinned(row)?,
-        remotes: Vec::new(),
+        remotes: id_map::remotes_column(row)?,
         delivered_revision: columns::bits(row, "delivered_revision")?,
         deliveries: columns::count(row, "deliveries")?,
     })

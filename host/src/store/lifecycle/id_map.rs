@@ -20,6 +20,9 @@ impl Store {
         connection: ConnectionId,
         objects: &[ObjectKey],
     ) -> Result<Vec<Vec<Remote>>, StoreError> {
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
         let objects: Vec<_> = objects
             .iter()
             .map(|object| (connection, object.clone()))
@@ -35,6 +38,9 @@ impl Store {
         connection: ConnectionId,
         objects: &[ObjectKey],
     ) -> Result<Vec<bool>, StoreError> {
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
         let objects = objects.to_vec();
         self.read(move |conn| {
             Box::pin(async move {
@@ -86,7 +92,7 @@ pub async fn known(
     let mut remotes = vec![Vec::new(); objects.len()];
     for (chunk, found) in objects.chunks(CHUNK).zip(remotes.chunks_mut(CHUNK)) {
         let mut select = statement::values(
-            "WITH w (i, c, t, o) AS (",
+            "WITH w (i, c, t, o) AS MATERIALIZED (",
             chunk.iter().enumerate(),
             |row, (index, (connection, object))| {
                 row.push_bind(i64::try_from(index).unwrap_or(i64::MAX))
@@ -109,11 +115,39 @@ pub async fn known(
     Ok(remotes)
 }
 
+/// The ids of the object of a job `j`, as one column.
+macro_rules! remotes_of_job {
+    () => {
+        "(SELECT json_group_array(json_array(kind, sub_id, remote_id, version, url)) FROM (SELECT \
+         * FROM remote m WHERE m.connection_id = j.connection_id AND m.object_type = j.object_type \
+         AND m.object_id = j.object_id ORDER BY kind, sub_id)) AS remotes"
+    };
+}
+pub(in crate::store) use remotes_of_job;
+
+/// The column of [`remotes_of_job`].
+pub fn remotes_column(row: &SqliteRow) -> Result<Vec<Remote>, StoreError> {
+    type Columns = (String, String, String, Option<String>, Option<String>);
+    let rows: Option<Vec<Columns>> = columns::json(row, "remotes")?;
+    let remote = |(kind, sub_id, id, version, url): Columns| Remote {
+        kind,
+        sub_id: sub_id_of(sub_id),
+        id,
+        version,
+        url,
+    };
+    Ok(rows.unwrap_or_default().into_iter().map(remote).collect())
+}
+
+/// The table's key cannot hold a null.
+fn sub_id_of(column: String) -> Option<String> {
+    (!column.is_empty()).then_some(column)
+}
+
 fn remote(row: &SqliteRow) -> Result<Remote, StoreError> {
     Ok(Remote {
         kind: row.try_get("kind")?,
-        // The table's key cannot hold a null.
-        sub_id: Some(row.try_get("sub_id")?).filter(|part: &String| !part.is_empty()),
+        sub_id: sub_id_of(row.try_get("sub_id")?),
         id: row.try_get("remote_id")?,
         version: row.try_get("version")?,
         url: row.try_get("url")?,

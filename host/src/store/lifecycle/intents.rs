@@ -5,8 +5,10 @@ use std::collections::HashMap;
 
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::transition::Event;
+use futures_util::future::BoxFuture;
 use sqlx::Row as _;
 
+use crate::store::engine::joined::Joined;
 use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::transition::{self, JobChanges};
@@ -19,11 +21,7 @@ impl Store {
     /// sent any more: the job must be ready or wait for a retry or a source, its key must not be
     /// blocked, and neither its execution, connection nor channel may be paused.
     pub async fn open_intent(&self, intents: Vec<NewIntent>) -> Result<Vec<JobSeq>, StoreError> {
-        let now = self.inner.clock.wall();
-        self.write(intents.len(), move |tx| {
-            Box::pin(async move { open(tx, JobChanges::at(now), intents).await })
-        })
-        .await
+        self.join(&self.inner.opening, intents).await
     }
 
     /// Intents that were open when the host died, by job.
@@ -52,6 +50,42 @@ impl Store {
         let last = sqlx::query("SELECT coalesce(max(call_id), 0) AS last FROM intent");
         let last = self.one(last, |row| Ok(row.try_get("last")?)).await?;
         Ok(last.unwrap_or(0))
+    }
+}
+
+/// The intents of all calls that start together.
+pub struct Opening;
+
+impl Joined for Opening {
+    type Value = NewIntent;
+    type Answer = Vec<JobSeq>;
+
+    fn job(intent: &NewIntent) -> JobSeq {
+        intent.job
+    }
+
+    fn write(
+        tx: &mut WriteTx,
+        intents: Vec<NewIntent>,
+    ) -> BoxFuture<'_, Result<Vec<JobSeq>, StoreError>> {
+        Box::pin(async move { open(tx, JobChanges::at(tx.now()), intents).await })
+    }
+
+    fn divide(opened: Vec<JobSeq>, callers: &[Vec<JobSeq>]) -> Vec<Vec<JobSeq>> {
+        let mut owners = HashMap::with_capacity(opened.len());
+        for (caller, jobs) in callers.iter().enumerate() {
+            for job in jobs {
+                // The first intent of a job is the one that was written.
+                owners.entry(*job).or_insert(caller);
+            }
+        }
+        let mut parts = vec![Vec::new(); callers.len()];
+        for job in opened {
+            if let Some(caller) = owners.get(&job) {
+                parts[*caller].push(job);
+            }
+        }
+        parts
     }
 }
 
@@ -110,7 +144,7 @@ async fn write(tx: &mut WriteTx, intents: &[NewIntent], now: i64) -> Result<(), 
                 .push_bind(true)
                 .push_bind(intent.pinned.answer_lost)
                 .push_bind(intent.pinned.action.code())
-                .push_bind(intent.pinned.body_hash.as_slice())
+                .push_bytes(&intent.pinned.body_hash)
                 .push_bind(intent.pinned.body.as_deref())
                 .push_bind(intent.pinned.revision.map(u64::cast_signed))
                 .push_bind(intent.pinned.counted.map(u64::cast_signed))

@@ -8,7 +8,10 @@ use egression_core::domain::ids::JobSeq;
 use egression_core::domain::state::{EarlierSend, State, Wait};
 use egression_core::domain::transition::{Event, Repeats};
 
+use futures_util::future::BoxFuture;
+
 use crate::store::dependencies::edges;
+use crate::store::engine::joined::Joined;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::ending::{self, Ending};
 use crate::store::lifecycle::id_map::{self, Delivered};
@@ -27,7 +30,8 @@ impl Store {
     /// gone, unless its bytes are pinned. `Waits` for
     /// [`Blocked`](egression_core::domain::waiting::WaitingKind::Blocked) blocks the job's key.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Changes, StoreError> {
-        self.settle_those(settlements, |_| true).await
+        let changes = self.join(&self.inner.settling, settlements).await?;
+        Ok(self.follow(changes).await)
     }
 
     /// As [`Store::settle`], for jobs that wait for an object: any other job is stale.
@@ -35,18 +39,10 @@ impl Store {
         &self,
         settlements: Vec<Settlement>,
     ) -> Result<Changes, StoreError> {
-        self.settle_those(settlements, |job| job.fields.waits_for_parents())
-            .await
-    }
-
-    async fn settle_those(
-        &self,
-        settlements: Vec<Settlement>,
-        only: fn(&LockedJob) -> bool,
-    ) -> Result<Changes, StoreError> {
-        let now = self.inner.clock.wall();
         let settled = self.write(settlements.len() * 4, move |tx| {
-            Box::pin(async move { settle(tx, JobChanges::at(now), settlements, only).await })
+            let only = |job: &LockedJob| job.fields.waits_for_parents();
+            let changes = JobChanges::at(tx.now());
+            Box::pin(async move { settle(tx, changes, settlements, only).await })
         });
         let changes = settled.await?;
         Ok(self.follow(changes).await)
@@ -56,6 +52,30 @@ impl Store {
     pub(in crate::store) async fn follow(&self, changes: Changes) -> Changes {
         let changes = self.set_rest_aside(changes).await;
         self.notify_rest(changes).await
+    }
+}
+
+/// The settlements of all calls that end together.
+pub struct Settling;
+
+impl Joined for Settling {
+    type Value = Settlement;
+    type Answer = Changes;
+
+    fn job(settlement: &Settlement) -> JobSeq {
+        settlement.job
+    }
+
+    fn write(
+        tx: &mut WriteTx,
+        settlements: Vec<Settlement>,
+    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
+        let changes = JobChanges::at(tx.now());
+        Box::pin(async move { settle(tx, changes, settlements, |_| true).await })
+    }
+
+    fn divide(changes: Changes, callers: &[Vec<JobSeq>]) -> Vec<Changes> {
+        changes.divide(callers)
     }
 }
 

@@ -1,5 +1,9 @@
 //! The changes of several transactions, merged into one.
 
+use std::collections::{BTreeSet, HashMap};
+
+use egression_core::domain::ids::{ExecutionSeq, JobSeq};
+
 use crate::store::rows::Changes;
 
 impl Changes {
@@ -23,5 +27,48 @@ impl Changes {
         self.blocked.extend(later.blocked);
         self.completed.extend(later.completed);
         self.gone.extend(later.gone);
+    }
+
+    /// Divides the changes of a transaction among the callers that made it together: what concerns
+    /// a caller's jobs or their executions goes to that caller, the rest to the first one.
+    pub(in crate::store) fn divide(self, callers: &[Vec<JobSeq>]) -> Vec<Self> {
+        let mut owners: HashMap<JobSeq, Vec<usize>> = HashMap::new();
+        let mut executions: HashMap<ExecutionSeq, BTreeSet<usize>> = HashMap::new();
+        for (caller, jobs) in callers.iter().enumerate() {
+            for job in jobs {
+                owners.entry(*job).or_default().push(caller);
+                executions
+                    .entry(job.execution())
+                    .or_default()
+                    .insert(caller);
+            }
+        }
+        let first = BTreeSet::from([0]);
+        let concerned = |execution| executions.get(&execution).unwrap_or(&first);
+        let mut parts = vec![Self::default(); callers.len()];
+        for row in self.progress {
+            for caller in concerned(row.execution) {
+                parts[*caller].progress.push(row.clone());
+            }
+        }
+        for execution in self.completed {
+            for caller in concerned(execution) {
+                parts[*caller].completed.push(execution);
+            }
+        }
+        // The first settlement of a job applies.
+        let mut owner = |job: &JobSeq| owners.get_mut(job).and_then(Vec::pop).unwrap_or(0);
+        for job in self.stale {
+            parts[owner(&job)].stale.push(job);
+        }
+        for job in self.gone {
+            parts[owner(&job)].gone.push(job);
+        }
+        if let Some(first) = parts.first_mut() {
+            first.released = self.released;
+            first.orphaned = self.orphaned;
+            first.blocked = self.blocked;
+        }
+        parts
     }
 }

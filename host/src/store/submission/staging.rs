@@ -11,7 +11,7 @@ use egression_core::domain::state::{JobState, State};
 use egression_core::time::Wall;
 
 use crate::store::StoreError;
-use crate::store::engine::statement::{self, CHUNK};
+use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{BeltDelta, BeltKey};
 use crate::store::lifecycle::error_groups::ErrorGroups;
@@ -58,9 +58,7 @@ pub async fn add(
             }),
         }
     }
-    for chunk in jobs.chunks(CHUNK) {
-        write_jobs(tx, execution, chunk, now).await?;
-    }
+    write_jobs(tx, execution, &jobs, now).await?;
     write_details(tx, execution, &jobs).await?;
     write_payloads(tx, execution, &jobs).await?;
     write_refused(tx, &refused, now).await?;
@@ -73,7 +71,8 @@ async fn write_jobs(
     jobs: &[StagedJob],
     now: Wall,
 ) -> Result<(), StoreError> {
-    let insert = statement::values(
+    statement::insert(
+        tx,
         "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, waiting, action, \
          priority, source_id, due_at, expires_at, object_type, object_id, partition_key) ",
         jobs,
@@ -97,9 +96,8 @@ async fn write_jobs(
                 .push_bind(job.object.id.as_str())
                 .push_bind(key);
         },
-    );
-    statement::run(insert, &mut tx.conn).await?;
-    Ok(())
+    )
+    .await
 }
 
 async fn write_details(
@@ -164,17 +162,15 @@ async fn write_payloads(
         .iter()
         .filter_map(|job| job.payload.as_deref().map(|body| (job.index, body)))
         .collect();
-    statement::run_values(
+    statement::insert(
         tx,
         "INSERT INTO payload (job_id, body) ",
         &bodies,
         |row, (index, body)| {
             row.push_bind(execution.job(*index).0).push_bind(*body);
         },
-        "",
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Result<(), StoreError> {

@@ -1,9 +1,12 @@
-//! A full disk, failing changes, dropped callers.
+//! A full disk, failing changes, dropped callers, and changes that callers make together.
 
 use futures_util::FutureExt as _;
 
+use egression_core::domain::state::JobState;
+use egression_core::domain::waiting::WaitingKind;
+
 use super::World;
-use super::fixtures::{execution, items, job};
+use super::fixtures::{ended, execution, intent, items, job, waits};
 use crate::store::StoreError;
 use crate::store::rows::{StagedItem, StagedJob};
 
@@ -99,4 +102,107 @@ async fn closed_store_refuses_calls() {
         other.open_executions().await,
         Err(StoreError::Closed)
     ));
+}
+
+impl World {
+    async fn commits(&self) -> i64 {
+        let commits = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'commits'";
+        self.column(commits).await[0]
+    }
+}
+
+#[tokio::test]
+async fn settlements_that_meet_share_a_commit_and_divide_the_answer() {
+    let world = World::new().await;
+    let store = &world.store;
+    let (good, stale) = (world.submit_one("a").await, world.submit_one("b").await);
+    world.send(5, &[good]).await;
+    world.send(6, &[stale]).await;
+    let before = world.commits().await;
+    let (first, second) = tokio::join!(
+        store.settle(vec![ended(good, Some(5), JobState::Succeeded)]),
+        store.settle(vec![ended(stale, Some(99), JobState::Succeeded)]),
+    );
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(world.commits().await, before + 1);
+    assert_eq!(
+        (&first.completed, &first.stale),
+        (&vec![good.execution()], &vec![])
+    );
+    assert_eq!((&second.completed, &second.stale), (&vec![], &vec![stale]));
+    world.check().await;
+}
+
+#[tokio::test]
+async fn job_that_two_callers_settle_is_stale_for_the_second() {
+    let world = World::new().await;
+    let store = &world.store;
+    let one = world.submit_one("a").await;
+    world.send(5, &[one]).await;
+    let settle = || store.settle(vec![ended(one, Some(5), JobState::Succeeded)]);
+    let (first, second) = tokio::join!(settle(), settle());
+    assert_eq!(first.unwrap().stale, []);
+    assert_eq!(second.unwrap().stale, [one]);
+}
+
+#[tokio::test]
+async fn intents_that_meet_are_divided_among_their_callers() {
+    let world = World::new().await;
+    let store = &world.store;
+    let [one, two] = world.submit_each(["a", "b"]).await;
+    let (first, second) = tokio::join!(
+        store.open_intent(vec![intent(one, 5)]),
+        store.open_intent(vec![intent(one, 6), intent(two, 6)]),
+    );
+    assert_eq!(first.unwrap(), [one]);
+    assert_eq!(second.unwrap(), [two]);
+    world.check().await;
+}
+
+#[tokio::test]
+async fn settlement_that_fails_harms_none_that_it_meets() {
+    let world = World::new().await;
+    let store = &world.store;
+    let (good, bad) = (world.submit_one("a").await, world.submit_one("b").await);
+    world.send(5, &[good]).await;
+    world.send(6, &[bad]).await;
+    // A wait for a limit is never stored.
+    let broken = waits(bad, Some(6), Some(WaitingKind::Limit), None);
+    let (kept, refused) = tokio::join!(
+        store.settle(vec![ended(good, Some(5), JobState::Succeeded)]),
+        store.settle(vec![broken]),
+    );
+    assert_eq!(kept.unwrap().completed, [good.execution()]);
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))));
+    assert_eq!(world.row(good).await.state, JobState::Succeeded);
+    assert_eq!(world.row(bad).await.state, JobState::InFlight);
+    world.check().await;
+}
+
+#[tokio::test]
+async fn callers_of_a_broken_writer_get_an_answer() {
+    let world = World::new().await;
+    let store = &world.store;
+    let one = world.submit_one("a").await;
+    let (settled, ()) = tokio::join!(
+        store.settle(vec![ended(one, Some(5), JobState::Succeeded)]),
+        store.break_writer(),
+    );
+    assert!(matches!(settled, Err(StoreError::Closed)));
+    let later = store.settle(vec![ended(one, Some(5), JobState::Succeeded)]);
+    assert!(matches!(later.await, Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn job_that_cannot_be_read_fails_its_own_claim_only() {
+    let world = World::new().await;
+    let store = &world.store;
+    let [good, bad] = world.submit_each(["a", "b"]).await;
+    world
+        .raw(&format!("UPDATE job SET action = 99 WHERE id = {}", bad.0))
+        .await;
+    let (good, bad) = ([good], [bad]);
+    let (read, refused) = tokio::join!(store.claim(&good), store.claim(&bad));
+    assert_eq!(read.unwrap().len(), 1);
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))));
 }
