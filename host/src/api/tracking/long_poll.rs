@@ -1,12 +1,10 @@
 //! Waits until an execution changes, as announced by the store and the configuration. The wait
 //! holds no worker. It ends at its deadline, when the client disconnects, or when the host stops.
 
-use std::time::Duration;
-
 use egression_core::domain::ids::ExecutionSeq;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use crate::api::http::problem::ApiError;
 use crate::api::middleware::auth::Caller;
@@ -14,9 +12,12 @@ use crate::api::middleware::keyed_limit::Permit;
 use crate::api::state::ApiState;
 use crate::store::rows::ExecutionStatus;
 
-/// How long changes collect before the state is read again, in milliseconds, because a busy
-/// execution changes often.
-const SETTLE_MS: u64 = 25;
+/// The longest time, in microseconds, in which changes collect before the state is read again: a
+/// busy execution changes often.
+const MOST_PAUSE_US: u64 = 25_000;
+/// Changes collect for this share of the time waited so far, so that a wait of a few milliseconds
+/// ends at once.
+const PAUSE_SHARE: u64 = 8;
 
 /// The permit of a request that waits; the request releases its other permits. `None` if there is
 /// nothing to wait for (0 ms) or the caller has too many waits (`waits_per_key`): respond at once.
@@ -41,17 +42,16 @@ pub async fn until(
     let mut changes = state.store.changes();
     let mut configured = state.configuration.changed();
     let mut ready = state.ready.clone();
-    let deadline = state.clock.instant(state.clock.mono().plus_ms(wait_ms));
-    let mut first = true;
+    let began = state.clock.mono();
+    let deadline = state.clock.instant(began.plus_ms(wait_ms));
     loop {
         let status = state.store.execution(execution).await?;
         if wait_ms == 0 || status.as_ref().is_none_or(&enough) {
             return Ok(status);
         }
-        if !first && !pause(state, deadline).await {
-            return Ok(state.store.execution(execution).await?);
-        }
-        first = false;
+        let now = state.clock.mono();
+        let pause_us = (now.since_us(began) / PAUSE_SHARE).min(MOST_PAUSE_US);
+        sleep_until(state.clock.instant(now.plus_us(pause_us)).min(deadline)).await;
         loop {
             tokio::select! {
                 () = sleep_until(deadline) => return Ok(state.store.execution(execution).await?),
@@ -74,15 +74,4 @@ pub async fn until(
 async fn stopping(ready: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone, so the host has stopped, too.
     let _ = ready.wait_for(|ready| !ready).await;
-}
-
-/// Lets changes collect. False if the deadline comes first.
-async fn pause(state: &ApiState, deadline: Instant) -> bool {
-    let end = state.clock.instant(state.clock.mono()) + Duration::from_millis(SETTLE_MS);
-    if end >= deadline {
-        sleep_until(deadline).await;
-        return false;
-    }
-    sleep_until(end).await;
-    true
 }
