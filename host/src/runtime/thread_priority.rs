@@ -16,6 +16,7 @@ pub fn lower(_nice: i32) {}
 
 /// The niceness of the calling thread.
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
 pub fn current() -> i32 {
     // proc(5): the 19th field of `stat`. The 2nd field, the name, ends with the last parenthesis.
     let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();

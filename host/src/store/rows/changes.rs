@@ -48,7 +48,7 @@ impl Changes {
         let mut parts = vec![Self::default(); callers.len()];
         for row in self.progress {
             for caller in concerned(row.execution) {
-                parts[*caller].progress.push(row.clone());
+                parts[*caller].progress.push(row);
             }
         }
         for execution in self.completed {
