@@ -137,6 +137,11 @@ pub struct CompileBounds {
     pub max_types: u64,
     /// The most bytes of code of a component, over all its modules.
     pub max_code_bytes: u64,
+    /// The most instances that a component makes of its modules and nested components, estimated
+    /// from above.
+    pub max_instances: u64,
+    /// The most bytes of compiled code.
+    pub max_compiled_bytes: u64,
 }
 
 impl RuntimeSettings {
@@ -192,6 +197,8 @@ impl Default for CompileBounds {
             max_functions: 50_000,
             max_types: 20_000,
             max_code_bytes: 32 * 1024 * 1024,
+            max_instances: 10_000,
+            max_compiled_bytes: 128 * 1024 * 1024,
         }
     }
 }

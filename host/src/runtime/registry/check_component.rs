@@ -56,7 +56,7 @@ impl Runtime {
     pub async fn prepare(self: &Arc<Self>, wasm: Bytes) -> Result<Arc<Connector>, InstallError> {
         check_kind(&wasm, self.settings.max_component_bytes)?;
         let digest: Arc<str> = sha256(&wasm).into();
-        let component = self.compile(&digest, &wasm).await?;
+        let (component, new_code) = self.compile(&digest, &wasm).await?;
         check_world(&self.engine, &component)?;
         let contract = self
             .linker
@@ -77,6 +77,11 @@ impl Runtime {
             .map_err(InstallError::Description)?;
         let description = Arc::new(description);
         self.check(Arc::clone(&description)).await?;
+        // Not earlier: nobody would remove the code of a component that was refused.
+        if let Some(code) = new_code {
+            let (runtime, name) = (Arc::clone(self), Arc::clone(&digest));
+            blocking(move || runtime.cache.keep(&name, &code)).await?;
+        }
         Ok(Arc::new(Connector::new(
             Arc::clone(self),
             digest,
@@ -103,27 +108,28 @@ impl Runtime {
         }
     }
 
-    /// The component's code, from the cache or the compiler.
+    /// The component's code, from the cache or the compiler; in the latter case, as bytes, too.
     async fn compile(
         self: &Arc<Self>,
         digest: &Arc<str>,
         wasm: &Bytes,
-    ) -> Result<Component, InstallError> {
+    ) -> Result<(Component, Option<Vec<u8>>), InstallError> {
         let began = self.clock.mono();
         let (runtime, name) = (Arc::clone(self), Arc::clone(digest));
         let cached = blocking(move || runtime.cache.read(&name)).await?;
-        let (component, origin) = match cached {
-            Some(component) => (component, Origin::Cache),
+        let (component, code, origin) = match cached {
+            Some(component) => (component, None, Origin::Cache),
             None => {
                 let code = self.compiler.compile(wasm).await?;
-                let (runtime, name) = (Arc::clone(self), Arc::clone(digest));
-                let adopted = blocking(move || runtime.cache.adopt(&name, &code)).await?;
-                let component = adopted.map_err(|error| load_error(&error))?;
-                (component, Origin::Compiler)
+                let runtime = Arc::clone(self);
+                let load = move || (runtime.cache.load(&code), code);
+                let (loaded, code) = blocking(load).await?;
+                let component = loaded.map_err(|error| load_error(&error))?;
+                (component, Some(code), Origin::Compiler)
             }
         };
         metrics::compiled(origin.into(), self.clock.mono().since_us(began));
-        Ok(component)
+        Ok((component, code))
     }
 
     async fn call<C: GuestCall>(

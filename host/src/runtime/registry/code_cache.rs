@@ -46,13 +46,11 @@ impl CodeCache {
         }
     }
 
-    /// Loads code that this host's compiler made, and keeps it.
-    pub fn adopt(&self, digest: &str, code: &[u8]) -> wasmtime::Result<Component> {
-        let component = self.deserialize(code)?;
+    /// Keeps code that this host's compiler made.
+    pub fn keep(&self, digest: &str, code: &[u8]) {
         if let Err(error) = self.write(digest, code) {
             tracing::warn!(%digest, %error, "compiled code could not be cached");
         }
-        Ok(component)
     }
 
     pub fn path(&self, digest: &str) -> PathBuf {
@@ -68,12 +66,13 @@ impl CodeCache {
             tracing::warn!(%digest, "cached code does not verify; compiling the component again");
             return None;
         }
-        self.deserialize(code)
+        self.load(code)
             .inspect_err(|error| tracing::warn!(%digest, %error, "cached code cannot be loaded"))
             .ok()
     }
 
-    fn deserialize(&self, code: &[u8]) -> wasmtime::Result<Component> {
+    /// Loads code that this host's compiler made.
+    pub fn load(&self, code: &[u8]) -> wasmtime::Result<Component> {
         #[expect(unsafe_code, reason = "this host compiled the code")]
         // SAFETY: `code` is a result of `Engine::precompile_component`. It came from a process that
         // this host started from its own program, or the MAC over it verified under a key that only

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
 
 use super::compile_process::{COMMAND, REFUSED, Refusal};
+use super::component_size::Oversize;
 use super::install_error::InstallError;
 use crate::clock::Clock;
 use crate::runtime::runtime_settings::{CompileBounds, RuntimeSettings};
@@ -115,10 +116,10 @@ impl Compiler {
                 let _ = stdin.write_all(wasm).await;
             }
         };
-        // The code was in the memory of the process, so it is not longer than that.
+        // One byte more shows that there is more.
         let ((), output, said) = tokio::join!(
             write,
-            read(stdout, self.bounds.memory_bytes),
+            read(stdout, self.bounds.max_compiled_bytes + 1),
             read(stderr, MAX_SAID_BYTES),
         );
         Ok(Ended {
@@ -134,6 +135,9 @@ impl Compiler {
             output,
             said,
         } = ended;
+        if output.len() as u64 > self.bounds.max_compiled_bytes {
+            return Err(InstallError::Oversize(Oversize::compiled(&self.bounds)));
+        }
         if status.success() {
             return Ok(output);
         }

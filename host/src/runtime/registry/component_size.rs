@@ -1,5 +1,9 @@
-//! Counts what makes a component expensive to compile, in one pass over its bytes: functions, types
-//! and bytes of code, over all nested modules and components.
+//! Counts what makes a component expensive to compile and to load, in one pass over its bytes:
+//! functions, types and bytes of code, over all nested modules and components, and instances.
+//!
+//! A nested component can be instantiated more than once, and its own nested components, too, so
+//! the instances multiply. The count is an upper bound: each instance counts as the largest of the
+//! components that were complete before it.
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{
@@ -26,6 +30,8 @@ enum Excess {
     Functions,
     Types,
     CodeBytes,
+    Instances,
+    CompiledBytes,
 }
 
 impl Excess {
@@ -34,6 +40,8 @@ impl Excess {
             Self::Functions => "functions",
             Self::Types => "types",
             Self::CodeBytes => "bytes of code",
+            Self::Instances => "instances",
+            Self::CompiledBytes => "bytes of compiled code",
         }
     }
 
@@ -42,6 +50,17 @@ impl Excess {
             Self::Functions => "max_functions",
             Self::Types => "max_types",
             Self::CodeBytes => "max_code_bytes",
+            Self::Instances => "max_instances",
+            Self::CompiledBytes => "max_compiled_bytes",
+        }
+    }
+}
+
+impl Oversize {
+    pub const fn compiled(bounds: &CompileBounds) -> Self {
+        Self {
+            excess: Excess::CompiledBytes,
+            bound: bounds.max_compiled_bytes,
         }
     }
 }
@@ -51,6 +70,17 @@ struct Size {
     functions: u64,
     types: u64,
     code_bytes: u64,
+    /// The modules and components that are read, the outer ones first.
+    open: Vec<Instances>,
+    /// The most instances of a complete component.
+    instances: u64,
+}
+
+/// What one component instantiates.
+#[derive(Default)]
+struct Instances {
+    core: u64,
+    components: u64,
 }
 
 /// Checks a component against the bounds, and reads no further than the first excess. The outer
@@ -75,6 +105,7 @@ impl Size {
             (Excess::Functions, self.functions, bounds.max_functions),
             (Excess::Types, self.types, bounds.max_types),
             (Excess::CodeBytes, self.code_bytes, bounds.max_code_bytes),
+            (Excess::Instances, self.instances, bounds.max_instances),
         ];
         match counts.into_iter().find(|(_, count, bound)| count > bound) {
             Some((excess, _, bound)) => Err(Oversize { excess, bound }),
@@ -84,6 +115,14 @@ impl Size {
 
     fn add(&mut self, payload: &Payload<'_>) -> Result<(), BinaryReaderError> {
         match payload {
+            Payload::Version { .. } => self.open.push(Instances::default()),
+            Payload::End(_) => self.complete(),
+            Payload::InstanceSection(section) => {
+                self.innermost().core += u64::from(section.count());
+            }
+            Payload::ComponentInstanceSection(section) => {
+                self.innermost().components += u64::from(section.count());
+            }
             // The engine compiles a trampoline for each function that crosses a border.
             Payload::ImportSection(section) => self.functions += u64::from(section.count()),
             Payload::FunctionSection(section) => self.functions += u64::from(section.count()),
@@ -111,6 +150,22 @@ impl Size {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl Size {
+    fn innermost(&mut self) -> &mut Instances {
+        if self.open.is_empty() {
+            self.open.push(Instances::default());
+        }
+        let last = self.open.len() - 1;
+        &mut self.open[last]
+    }
+
+    fn complete(&mut self) {
+        let Instances { core, components } = self.open.pop().unwrap_or_default();
+        let nested = components.saturating_mul(self.instances.saturating_add(1));
+        self.instances = self.instances.max(core.saturating_add(nested));
     }
 }
 
@@ -182,6 +237,34 @@ mod tests {
             ..raised
         };
         assert_eq!(excess(&three, raised).unwrap().excess, Excess::Types);
+    }
+
+    #[test]
+    fn size_multiplies_instances_through_nesting() {
+        let bounds = CompileBounds::default();
+        assert_eq!(excess(&doubling(3), bounds.clone()), None);
+        let many = excess(&doubling(22), bounds).unwrap();
+        assert_eq!(many.excess, Excess::Instances);
+    }
+
+    /// Components in each other, each of which instantiates the next one twice.
+    fn doubling(depth: u32) -> Vec<u8> {
+        use wasm_encoder::{
+            Component, ComponentInstanceSection, ModuleSection, NestedComponentSection,
+        };
+
+        let none: [(&str, wasm_encoder::ComponentExportKind, u32); 0] = [];
+        let mut inner = Component::new();
+        inner.section(&ModuleSection(&wasm_encoder::Module::new()));
+        for _ in 0..depth {
+            let mut outer = Component::new();
+            outer.section(&NestedComponentSection(&inner));
+            let mut instances = ComponentInstanceSection::new();
+            instances.instantiate(0, none).instantiate(0, none);
+            outer.section(&instances);
+            inner = outer;
+        }
+        inner.finish()
     }
 
     #[test]
