@@ -109,8 +109,18 @@ pub async fn token(call: &CallContext, client: &ClientCredentials<'_>) -> Result
 #[derive(Deserialize)]
 struct Granted {
     access_token: SecretString,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
+}
+
+/// A number, or a number in a string, as some servers send it. A token with any other lifetime
+/// counts as one without.
+fn seconds<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(value)?;
+    Ok(match &value {
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        value => value.as_u64(),
+    })
 }
 
 /// A refusal of the token endpoint (RFC 6749, 5.2).
@@ -218,5 +228,29 @@ fn judge(response: &RawResponse) -> Result<Granted, SendError> {
         (status, _) => Err(SendError::NeverSent(format!(
             "the token endpoint answered {status}"
         ))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_with_an_odd_lifetime_is_a_token() {
+        for (lifetime, expected) in [
+            ("3600", Some(3_600)),
+            (r#""3600""#, Some(3_600)),
+            ("-1", None),
+            ("1e308", None),
+            ("null", None),
+            ("[]", None),
+        ] {
+            let text = format!(r#"{{"access_token": "abcdefgh", "expires_in": {lifetime}}}"#);
+            let granted: Granted = serde_json::from_str(&text).unwrap();
+            assert_eq!(granted.expires_in, expected, "{lifetime}");
+        }
+        let without: Granted = serde_json::from_str(r#"{"access_token": "abcdefgh"}"#).unwrap();
+        assert_eq!(without.expires_in, None);
     }
 }
