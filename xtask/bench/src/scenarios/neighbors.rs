@@ -172,8 +172,10 @@ impl Bench {
     async fn pace(&self, measured: &Measured) -> Result<f64> {
         self.measurements.set(self.measurements.get() + 1);
         let number = self.measurements.get();
-        let jobs =
-            (0..measured.objects).map(|n| job("acme", measured.channel, &format!("{number}-{n}")));
+        let jobs = (0..measured.objects).map(|n| {
+            let id = format!("{number}-{n}");
+            job("acme", measured.channel, "category", &id)
+        });
         let watch = Stopwatch::start();
         let execution = self.submit(jobs.collect()).await?;
         let done = follow::until_done(&self.rest, &execution).await?;
@@ -184,7 +186,13 @@ impl Bench {
 
     /// Gets a neighbor into trouble.
     async fn trouble(&self, neighbor: &Neighbor) -> Result<Value> {
-        let jobs = (0..neighbor.jobs).map(|n| job("other", neighbor.name, &format!("p{n}")));
+        // The connector `hostile` knows no other type.
+        let object_type = match neighbor.connector {
+            "hostile" => "product",
+            _ => "category",
+        };
+        let jobs =
+            (0..neighbor.jobs).map(|n| job("other", neighbor.name, object_type, &format!("p{n}")));
         let execution = self.submit(jobs.collect()).await?;
         follow::until_in_flight(&self.rest, &execution).await
     }
@@ -212,9 +220,9 @@ impl Bench {
     }
 }
 
-fn job(subscription: &str, channel: &str, id: &str) -> Value {
+fn job(subscription: &str, channel: &str, object_type: &str, id: &str) -> Value {
     json!({
         "subscription": subscription, "channel": channel, "action": "upsert", "full": true,
-        "object_type": "category", "object_ids": [id], "payload": {"name": {"en": id}},
+        "object_type": object_type, "object_ids": [id], "payload": {"name": {"en": id}},
     })
 }
