@@ -54,15 +54,13 @@ impl StoreError {
     }
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
         match error {
-            sqlx::Error::Database(error) => from_code(error.code().as_deref(), error.message()),
-            sqlx::Error::PoolTimedOut => Self::Busy,
-            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-                Self::Corrupt(error.to_string())
-            }
+            rusqlite::Error::SqliteFailure(code, message) => from_code(
+                code.extended_code,
+                &message.unwrap_or_else(|| code.to_string()),
+            ),
             other => Self::Database(other.to_string()),
         }
     }
@@ -70,20 +68,17 @@ impl From<sqlx::Error> for StoreError {
 
 /// SQLite's primary result codes (<https://www.sqlite.org/rescode.html>); the extended ones keep
 /// them in their low byte.
-fn from_code(code: Option<&str>, message: &str) -> StoreError {
-    const BUSY: u32 = 5;
-    const LOCKED: u32 = 6;
-    const READONLY: u32 = 8;
+fn from_code(code: i32, message: &str) -> StoreError {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    const READONLY: i32 = 8;
     // Quotas and bounds on file size are reported as this; only ENOSPC is `FULL`.
-    const IOERR: u32 = 10;
-    const FULL: u32 = 13;
-    match code
-        .and_then(|code| code.parse::<u32>().ok())
-        .map(|code| code & 0xff)
-    {
-        Some(BUSY | LOCKED) => StoreError::Busy,
-        Some(FULL) => StoreError::Full,
-        Some(READONLY | IOERR) => StoreError::Disk(message.to_owned()),
+    const IOERR: i32 = 10;
+    const FULL: i32 = 13;
+    match code & 0xff {
+        BUSY | LOCKED => StoreError::Busy,
+        FULL => StoreError::Full,
+        READONLY | IOERR => StoreError::Disk(message.to_owned()),
         _ => StoreError::Database(message.to_owned()),
     }
 }

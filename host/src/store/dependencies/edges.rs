@@ -10,6 +10,7 @@ use egression_core::time::Wall;
 use crate::store::StoreError;
 use crate::store::dependencies::cycles::closes_cycle;
 use crate::store::dependencies::parents;
+use crate::store::engine::sqlite;
 use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::transition::JobChanges;
@@ -118,10 +119,9 @@ async fn arrived_meanwhile(
     child: &Child<'_>,
     object: &ObjectKey,
 ) -> Result<bool, StoreError> {
-    let opened: Option<i64> = sqlx::query_scalar("SELECT opened_at FROM intent WHERE job_id = $1")
+    let opened: Option<i64> = sqlite::query("SELECT opened_at FROM intent WHERE job_id = ?1")
         .bind(child.job.0)
-        .fetch_optional(&mut tx.conn)
-        .await?;
+        .optional_scalar(&mut tx.conn)?;
     let since = Wall(opened.unwrap_or(0));
     id_map::since(&mut tx.conn, child.connection, object, since).await
 }

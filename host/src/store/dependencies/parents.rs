@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::state::JobState;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::{has_ended, is_active};
+use crate::store::engine::sqlite::Connection;
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::rows::columns;
 use crate::store::{Store, StoreError};
@@ -39,7 +39,7 @@ impl Store {
 }
 
 async fn find(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     connection: ConnectionId,
     objects: &[(JobSeq, ObjectKey)],
     found: &mut [Option<JobSeq>],
@@ -75,7 +75,7 @@ async fn find(
         );
     for row in statement::rows(select, conn).await? {
         if let Some(place) = found.get_mut(columns::place(&row)?) {
-            *place = row.try_get::<Option<i64>, _>("parent")?.map(JobSeq);
+            *place = row.try_get::<Option<i64>>("parent")?.map(JobSeq);
         }
     }
     Ok(())
@@ -84,7 +84,7 @@ async fn find(
 /// The ended ones of these jobs, and whether they succeeded. A job that no longer exists ended
 /// well: one that ended badly would have notified its children.
 pub async fn ends(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     jobs: &[JobSeq],
 ) -> Result<HashMap<JobSeq, bool>, StoreError> {
     let distinct: BTreeSet<_> = jobs.iter().copied().collect();

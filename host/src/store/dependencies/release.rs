@@ -12,11 +12,10 @@ use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::object::ObjectKey;
 use egression_core::domain::state::Wait;
 use egression_core::domain::transition::Event;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::store::dependencies::{edges, parents};
 use crate::store::engine::predicates::{has_ended, is_active};
+use crate::store::engine::sqlite::{self, Row};
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::transition::{JobChanges, LockedJob};
@@ -104,9 +103,8 @@ pub async fn notify_dependents(
         return Ok(());
     }
     // Ends keep their order: none overtakes those that are still pending.
-    let pending: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pending_notification)")
-        .fetch_one(&mut tx.conn)
-        .await?;
+    let pending: bool =
+        sqlite::query("SELECT EXISTS (SELECT 1 FROM pending_notification)").scalar(&mut tx.conn)?;
     if pending || edges.len() > AT_ONCE {
         return keep(tx, &ended).await;
     }
@@ -186,7 +184,7 @@ async fn notify_some(tx: &mut WriteTx, changes: &mut JobChanges) -> Result<(), S
     while left > 0 {
         let next = "SELECT seq, connection_id, object_type, object_id, job_id, success, \
             notified_to FROM pending_notification ORDER BY seq LIMIT 1";
-        let Some(row) = sqlx::query(next).fetch_optional(&mut tx.conn).await? else {
+        let Some(row) = sqlite::query(next).fetch_optional(&mut tx.conn)? else {
             break;
         };
         let seq: i64 = row.try_get("seq")?;
@@ -199,17 +197,17 @@ async fn notify_some(tx: &mut WriteTx, changes: &mut JobChanges) -> Result<(), S
         let notified = edges.len();
         match edges.last() {
             Some(last) if notified == left => {
-                let step =
-                    sqlx::query("UPDATE pending_notification SET notified_to = $1 WHERE seq = $2")
-                        .bind(last.child.0)
-                        .bind(seq);
-                step.execute(&mut tx.conn).await?;
+                let step = sqlite::query(
+                    "UPDATE pending_notification SET notified_to = ?1 WHERE seq = ?2",
+                )
+                .bind(last.child.0)
+                .bind(seq);
+                step.execute(&mut tx.conn)?;
             }
             _ => {
-                sqlx::query("DELETE FROM pending_notification WHERE seq = $1")
+                sqlite::query("DELETE FROM pending_notification WHERE seq = ?1")
                     .bind(seq)
-                    .execute(&mut tx.conn)
-                    .await?;
+                    .execute(&mut tx.conn)?;
                 tx.effects.pending_notifications -= 1;
             }
         }
@@ -226,10 +224,10 @@ async fn edges_after(
     after: JobSeq,
     most: usize,
 ) -> Result<Vec<Edge>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT child_job, parent_job FROM dependency WHERE connection_id = $1 AND parent_hash = \
-         $2 AND child_job > $3 AND parent_type = $4 AND parent_id = $5 ORDER BY child_job LIMIT \
-         $6",
+    let rows = sqlite::query(
+        "SELECT child_job, parent_job FROM dependency WHERE connection_id = ?1 AND parent_hash = \
+         ?2 AND child_job > ?3 AND parent_type = ?4 AND parent_id = ?5 ORDER BY child_job LIMIT \
+         ?6",
     )
     .bind(connection.0)
     .bind(object.hash().0)
@@ -237,9 +235,8 @@ async fn edges_after(
     .bind(&object.object_type)
     .bind(&object.id)
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
-    .fetch_all(&mut tx.conn)
-    .await?;
-    let edge = |row: &SqliteRow| {
+    .fetch_all(&mut tx.conn)?;
+    let edge = |row: &Row| {
         Ok(Edge {
             connection,
             object: object.clone(),
@@ -250,8 +247,8 @@ async fn edges_after(
     rows.iter().map(edge).collect()
 }
 
-fn parent(row: &SqliteRow) -> Result<Option<JobSeq>, StoreError> {
-    Ok(row.try_get::<Option<i64>, _>("parent_job")?.map(JobSeq))
+fn parent(row: &Row) -> Result<Option<JobSeq>, StoreError> {
+    Ok(row.try_get::<Option<i64>>("parent_job")?.map(JobSeq))
 }
 
 /// Lets the host look at orphans again later: the caller that settles them may die before it does.

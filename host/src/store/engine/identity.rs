@@ -12,10 +12,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
 use crate::store::StoreError;
+use crate::store::engine::sqlite::{self, Connection};
 
 /// The database in the data directory.
 pub const DATABASE: &str = "egression.db";
@@ -133,33 +133,29 @@ impl Expected {
 }
 
 impl Found {
-    pub async fn read(conn: &mut SqliteConnection) -> Result<Self, StoreError> {
+    pub async fn read(conn: &mut Connection) -> Result<Self, StoreError> {
         let tables: Vec<String> =
-            sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
-                .fetch_all(&mut *conn)
-                .await?;
+            sqlite::query("SELECT name FROM sqlite_schema WHERE type = 'table'")
+                .scalars(&mut *conn)?;
         if tables.is_empty() {
             return Ok(Self::Empty);
         }
         if !tables.iter().any(|name| name == "meta") {
             return Ok(Self::Unnamed);
         }
-        let store: Option<String> =
-            sqlx::query_scalar("SELECT value FROM meta WHERE name = 'store'")
-                .fetch_optional(&mut *conn)
-                .await?;
+        let store: Option<String> = sqlite::query("SELECT value FROM meta WHERE name = 'store'")
+            .optional_scalar(&mut *conn)?;
         let Some(store) = store else {
             return Ok(Self::Unnamed);
         };
         let commits =
-            sqlx::query_scalar("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'commits'")
-                .fetch_one(conn)
-                .await?;
+            sqlite::query("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'commits'")
+                .scalar(conn)?;
         Ok(Self::Named(Identity { store, commits }))
     }
 
     /// The identity of the migrated database; a new one if it has none.
-    pub async fn or_create(self, conn: &mut SqliteConnection) -> Result<Identity, StoreError> {
+    pub async fn or_create(self, conn: &mut Connection) -> Result<Identity, StoreError> {
         if let Self::Named(identity) = self {
             return Ok(identity);
         }
@@ -167,23 +163,21 @@ impl Found {
             store: Uuid::new_v4().to_string(),
             commits: 0,
         };
-        let mut tx = conn.begin().await?;
-        sqlx::query("INSERT INTO meta (name, value) VALUES ('store', $1), ('commits', $2)")
+        conn.batch("BEGIN")?;
+        sqlite::query("INSERT INTO meta (name, value) VALUES ('store', ?1), ('commits', ?2)")
             .bind(&identity.store)
             .bind(identity.commits)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+            .execute(&mut *conn)?;
+        conn.batch("COMMIT")?;
         Ok(identity)
     }
 }
 
 /// The number of the commit that this transaction becomes.
-pub async fn count(conn: &mut SqliteConnection, commits: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE meta SET value = $1 WHERE name = 'commits'")
+pub async fn count(conn: &mut Connection, commits: i64) -> Result<(), StoreError> {
+    sqlite::query("UPDATE meta SET value = ?1 WHERE name = 'commits'")
         .bind(commits)
-        .execute(conn)
-        .await?;
+        .execute(conn)?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::store::StoreError;
+use crate::store::engine::sqlite;
 use crate::store::engine::store::Store;
 use crate::store::engine::writer::{Change, Effects, WriteTx};
 
@@ -122,22 +123,19 @@ async fn together<J: Joined>(tx: &mut WriteTx, all: &mut [Served<J>]) -> Result<
 async fn one_by_one<J: Joined>(tx: &mut WriteTx, all: &mut [Served<J>]) -> Result<(), StoreError> {
     let mut effects = Effects::default();
     for one in all {
-        sqlx::query("SAVEPOINT caller")
-            .execute(&mut tx.conn)
-            .await?;
+        sqlite::query("SAVEPOINT caller").execute(&mut tx.conn)?;
         tx.effects = Effects::default();
         one.answer = J::write(tx, one.caller.values.clone()).await;
         match &one.answer {
             Ok(_) => effects.absorb(std::mem::take(&mut tx.effects)),
             Err(error) if error.is_of_database() => return Err(error.clone()),
             Err(error) => {
-                sqlx::query("ROLLBACK TO caller")
+                sqlite::query("ROLLBACK TO caller")
                     .execute(&mut tx.conn)
-                    .await
                     .map_err(|_| error.clone())?;
             }
         }
-        sqlx::query("RELEASE caller").execute(&mut tx.conn).await?;
+        sqlite::query("RELEASE caller").execute(&mut tx.conn)?;
     }
     tx.effects = effects;
     Ok(())
@@ -161,9 +159,8 @@ impl<J: Joined> Change for JoinedChange<J> {
                 Err(error) if !error.is_of_database() && taken.len() > 1 => {
                     let callers = taken.len();
                     tracing::warn!(%error, callers, "changes failed together; trying each alone");
-                    sqlx::query("ROLLBACK TO change")
+                    sqlite::query("ROLLBACK TO change")
                         .execute(&mut tx.conn)
-                        .await
                         .map_err(|_| error)?;
                     one_by_one(tx, taken).await
                 }

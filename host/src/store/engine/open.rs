@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use parking_lot::Mutex;
-use sqlx::Connection as _;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::clock::Clock;
 use crate::store::engine::directory_lock::DirectoryLock;
 use crate::store::engine::identity::{DATABASE, Expected, Found, Marker};
+use crate::store::engine::readers::Readers;
 use crate::store::engine::store::{Inner, Store};
 use crate::store::engine::write_ahead_log::{self, WriteAheadLog};
 use crate::store::engine::writer::{Published, Queues, WriteTx, Writer};
@@ -48,15 +48,15 @@ impl Store {
         expected.check_file()?;
         let file = data_dir.join(DATABASE);
         let lock = lock.and_database(&file)?;
-        let mut conn = connect::writer(&file, &options).await?;
+        let mut conn = connect::writer(&file, &options)?;
         let found = Found::read(&mut conn).await?;
         if let Err(refused) = expected.check(&found) {
             // Before the person who reads this puts another file there.
-            drop(conn.close().await);
+            drop(conn);
             return Err(refused);
         }
         let is_new = matches!(found, Found::Empty);
-        connect::migrate(&mut conn).await?;
+        connect::migrate(&file).await?;
         let identity = found.or_create(&mut conn).await?;
         if is_new {
             // From now on, the file alone shows that it is a store.
@@ -78,7 +78,7 @@ impl Store {
             changes,
             write_failure: Mutex::default(),
         });
-        let readers = connect::readers(&file, &options);
+        let readers = Readers::new(file.clone(), options.clone());
         let writer = Writer {
             tx,
             published: Arc::clone(&published),
@@ -89,8 +89,7 @@ impl Store {
             readers: readers.clone(),
             lock,
         };
-        let writer = tokio::spawn(writer.run(queues));
-        let writer = tokio::sync::Mutex::new(Some(writer));
+        let writer = tokio::sync::Mutex::new(Some(writer.start(queues)?));
         let store = Self {
             inner: Arc::new(Inner {
                 clock,

@@ -5,32 +5,29 @@ use std::sync::atomic::Ordering;
 
 use egression_core::domain::ids::ExecutionSeq;
 use egression_core::time::Wall;
-use sqlx::SqliteConnection;
 
 use crate::store::engine::predicates::{holds_key, waits_for_object};
+use crate::store::engine::sqlite::{self, Connection};
 use crate::store::rows::Changes;
 use crate::store::{Store, StoreError};
 
 /// The largest number of an execution or a seal. The seals of ended jobs no longer order anything.
-pub async fn last_number(conn: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let executions: i64 = sqlx::query_scalar(
+pub async fn last_number(conn: &mut Connection) -> Result<i64, StoreError> {
+    let executions: i64 = sqlite::query(
         "SELECT coalesce(max(n), 0) FROM (SELECT max(seq) AS n FROM execution UNION ALL SELECT \
          max(seal) FROM execution) AS most",
     )
-    .fetch_one(&mut *conn)
-    .await?;
-    let jobs: Option<i64> = sqlx::query_scalar(concat!(
+    .scalar(&mut *conn)?;
+    let jobs: Option<i64> = sqlite::query(concat!(
         "SELECT max(seal) FROM job WHERE seal > 0 AND ",
         holds_key!("")
     ))
-    .fetch_one(&mut *conn)
-    .await?;
-    let waiting: Option<i64> = sqlx::query_scalar(concat!(
+    .scalar(&mut *conn)?;
+    let waiting: Option<i64> = sqlite::query(concat!(
         "SELECT max(seal) FROM job WHERE ",
         waits_for_object!("")
     ))
-    .fetch_one(conn)
-    .await?;
+    .scalar(conn)?;
     Ok(executions.max(jobs.unwrap_or(0)).max(waiting.unwrap_or(0)))
 }
 
@@ -42,12 +39,10 @@ impl Store {
                     let sum = "SELECT coalesce(sum(p.waiting + p.in_flight + p.accepted), 0) FROM \
                         progress p JOIN execution x ON x.seq = p.execution_seq WHERE \
                         x.completed_at IS NULL";
-                    let open = sqlx::query_scalar(sum).fetch_one(&mut *conn).await?;
+                    let open = sqlite::query(sum).scalar(&mut *conn)?;
                     Ok((
                         open,
-                        sqlx::query_scalar("SELECT count(*) FROM pending_notification")
-                            .fetch_one(conn)
-                            .await?,
+                        sqlite::query("SELECT count(*) FROM pending_notification").scalar(conn)?,
                     ))
                 })
             })
@@ -77,11 +72,8 @@ impl Store {
             .read(move |conn| {
                 Box::pin(async move {
                     let select = "SELECT seq FROM execution WHERE seal IS NULL AND completed_at \
-                        IS NULL AND created_at < $1 ORDER BY seq";
-                    Ok(sqlx::query_scalar(select)
-                        .bind(before.0)
-                        .fetch_all(conn)
-                        .await?)
+                        IS NULL AND created_at < ?1 ORDER BY seq";
+                    Ok(sqlite::query(select).bind(before.0).scalars(conn)?)
                 })
             })
             .await?;
@@ -101,7 +93,7 @@ impl Store {
                     "SELECT seq FROM execution WHERE ",
                 );
                 select.push(condition).push(" ORDER BY seq");
-                let found: Vec<i64> = select.build_query_scalar().fetch_all(conn).await?;
+                let found: Vec<i64> = select.build().scalars(conn)?;
                 Ok(found.into_iter().map(ExecutionSeq).collect())
             })
         })

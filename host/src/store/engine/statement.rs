@@ -7,14 +7,11 @@ use std::fmt::Write as _;
 
 use egression_core::domain::ids::JobSeq;
 use serde::Serialize;
-use sqlx::query_builder::Separated;
-use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::store::StoreError;
+pub use crate::store::engine::sqlite::Statement;
+use crate::store::engine::sqlite::{self, Connection, Query, Row};
 use crate::store::engine::writer::WriteTx;
-
-pub type Statement = QueryBuilder<Sqlite>;
 
 /// Rows per statement.
 pub const CHUNK: usize = 500;
@@ -67,7 +64,7 @@ const fn separator(first: bool) -> &'static str {
     if first { "" } else { ", " }
 }
 
-/// `head SELECT … FROM json_each($1) WHERE TRUE`, one row of the selection for each of the rows.
+/// `head SELECT … FROM json_each(?1) WHERE TRUE`, one row of the selection for each of the rows.
 /// There must be at least one row.
 pub fn values<R>(
     head: &str,
@@ -124,40 +121,25 @@ pub fn push_list(statement: &mut Statement, numbers: impl Iterator<Item = i64>) 
     statement.push(")");
 }
 
-pub async fn run(
-    mut statement: Statement,
-    conn: &mut SqliteConnection,
-) -> Result<SqliteQueryResult, StoreError> {
-    Ok(statement.build().execute(conn).await?)
+pub async fn run(statement: Statement, conn: &mut Connection) -> Result<u64, StoreError> {
+    statement.build().execute(conn)
 }
 
 /// As [`run`], and returns the rows.
-pub async fn rows(
-    mut statement: Statement,
-    conn: &mut SqliteConnection,
-) -> Result<Vec<SqliteRow>, StoreError> {
-    Ok(statement.build().fetch_all(conn).await?)
+pub async fn rows(statement: Statement, conn: &mut Connection) -> Result<Vec<Row>, StoreError> {
+    statement.build().fetch_all(conn)
 }
 
-/// Runs `head VALUES (…), (…)` with a placeholder for each value: cheaper than JSON for the many
-/// bytes of a bulk. Only statements over one row and over a full chunk repeat, so only these are
-/// kept.
-pub async fn insert<R: Sync>(
+/// Runs a statement, which binds the values of one row, for each of the rows: cheaper than JSON for
+/// the many bytes of a bulk.
+pub fn insert<R>(
     tx: &mut WriteTx,
-    head: &str,
+    text: &'static str,
     rows: &[R],
-    push: impl Fn(&mut Separated<'_, Sqlite, &'static str>, &R) + Send,
+    bind: impl Fn(Query, &R) -> Query,
 ) -> Result<(), StoreError> {
-    /// Within SQLite's bound on placeholders for any number of columns.
-    const ROWS: usize = 100;
-    for chunk in rows.chunks(ROWS) {
-        let mut insert = Statement::new(head);
-        insert.push_values(chunk, |mut values, row| push(&mut values, row));
-        insert
-            .build()
-            .persistent(matches!(chunk.len(), 1 | ROWS))
-            .execute(&mut tx.conn)
-            .await?;
+    for row in rows {
+        bind(sqlite::query(text), row).execute(&mut tx.conn)?;
     }
     Ok(())
 }
@@ -172,10 +154,10 @@ pub async fn run_among(tx: &mut WriteTx, head: &str, jobs: &[JobSeq]) -> Result<
 
 /// The rows of `head`, which ends in `IN`, for all of these jobs.
 pub async fn rows_among(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     head: &str,
     jobs: &[JobSeq],
-) -> Result<Vec<SqliteRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     let mut found = Vec::with_capacity(jobs.len());
     for chunk in jobs.chunks(CHUNK) {
         found.extend(rows(among(head, chunk.iter().copied()), conn).await?);
@@ -196,19 +178,19 @@ pub async fn run_values<R: Sync>(
     for chunk in rows.chunks(CHUNK) {
         let mut statement = values(head, chunk, &push);
         statement.push(tail);
-        changed += run(statement, &mut tx.conn).await?.rows_affected();
+        changed += run(statement, &mut tx.conn).await?;
     }
     Ok(changed)
 }
 
 /// The rows of `head`, a selection of all of these rows, and `tail`.
 pub async fn rows_of_values<R: Sync>(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     head: &str,
     wanted: &[R],
     push: impl Fn(&mut ValueRow<'_>, &R) + Send,
     tail: &str,
-) -> Result<Vec<SqliteRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     let mut found = Vec::with_capacity(wanted.len());
     for chunk in wanted.chunks(CHUNK) {
         let mut statement = values(head, chunk, &push);

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use egression_core::domain::ids::ExecutionSeq;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
-use tokio::sync::{broadcast, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::store::engine::joined::Callers;
+use crate::store::engine::readers::Readers;
+use crate::store::engine::sqlite::Connection;
 use crate::store::engine::writer::{Change, Published, Queued, WriteTx};
 use crate::store::error::StoreError;
 use crate::store::lifecycle::claim::Claiming;
@@ -29,7 +30,7 @@ pub struct Store {
 pub(in crate::store) struct Inner {
     pub(in crate::store) clock: Clock,
     pub(in crate::store) options: StoreOptions,
-    pub(in crate::store) readers: SqlitePool,
+    pub(in crate::store) readers: Readers,
     /// Changes that go before those of the queue.
     pub(in crate::store) first: mpsc::UnboundedSender<Box<dyn Change>>,
     pub(in crate::store) queue: mpsc::Sender<Option<Box<dyn Change>>>,
@@ -39,7 +40,8 @@ pub(in crate::store) struct Inner {
     pub(in crate::store) published: Arc<Published>,
     /// Held by the caller that notifies the children of ended jobs.
     pub(in crate::store) notifying: tokio::sync::Mutex<()>,
-    pub(in crate::store) writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    /// Answers when the writer's thread has ended.
+    pub(in crate::store) writer: tokio::sync::Mutex<Option<oneshot::Receiver<()>>>,
     /// Read transactions since the store was opened.
     #[cfg(test)]
     pub(in crate::store) reads: std::sync::atomic::AtomicU64,
@@ -139,16 +141,16 @@ impl Store {
     pub(in crate::store) async fn read<T, F>(&self, question: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a mut SqliteConnection) -> BoxFuture<'a, Result<T, StoreError>>
+        F: for<'a> FnOnce(&'a mut Connection) -> BoxFuture<'a, Result<T, StoreError>>
             + Send
             + 'static,
     {
         self.read_statement(|conn| {
             Box::pin(async move {
-                let mut snapshot = conn.begin().await?;
-                let answer = question(&mut snapshot).await?;
-                snapshot.commit().await?;
-                Ok(answer)
+                conn.batch("BEGIN")?;
+                let answer = question(conn).await;
+                conn.batch("COMMIT")?;
+                answer
             })
         })
         .await
@@ -158,14 +160,19 @@ impl Store {
     pub(in crate::store) async fn read_statement<T, F>(&self, question: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(&'a mut SqliteConnection) -> BoxFuture<'a, Result<T, StoreError>>
+        F: for<'a> FnOnce(&'a mut Connection) -> BoxFuture<'a, Result<T, StoreError>>
             + Send
             + 'static,
     {
         #[cfg(test)]
         self.inner.reads.fetch_add(1, Ordering::Relaxed);
-        let readers = self.inner.readers.clone();
-        let task = tokio::spawn(async move { question(&mut *readers.acquire().await?).await });
-        task.await.unwrap_or(Err(StoreError::Closed))
+        self.inner
+            .readers
+            .ask(|conn| {
+                question(conn)
+                    .now_or_never()
+                    .unwrap_or(Err(StoreError::Closed))
+            })
+            .await
     }
 }

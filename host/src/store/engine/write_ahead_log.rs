@@ -7,8 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::{Row as _, SqliteConnection};
-
+use crate::store::engine::sqlite::{self, Connection};
 use crate::store::{StoreError, StoreOptions};
 
 /// How long a commit waits for readers of old pages.
@@ -37,7 +36,7 @@ impl WriteAheadLog {
 
     /// After a commit: empties the log if it is larger than its bound. A reader that stays open can
     /// prevent that; then the log grows by a quarter of its bound before the next attempt.
-    pub async fn keep_within_bound(&mut self, conn: &mut SqliteConnection) {
+    pub async fn keep_within_bound(&mut self, conn: &mut Connection) {
         let bytes = std::fs::metadata(&self.file).map_or(0, |file| file.len());
         if bytes <= self.due_above_bytes {
             return;
@@ -56,7 +55,7 @@ impl WriteAheadLog {
         self.due_above_bytes = bytes.saturating_add(self.max_bytes / 4);
     }
 
-    async fn empty_quickly(&self, conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+    async fn empty_quickly(&self, conn: &mut Connection) -> Result<bool, StoreError> {
         wait_at_most(conn, READERS_WAIT_MS.min(self.busy_timeout_ms)).await?;
         let emptied = empty(conn).await;
         wait_at_most(conn, self.busy_timeout_ms).await?;
@@ -65,16 +64,12 @@ impl WriteAheadLog {
 }
 
 /// Moves the log into the database and truncates it. False: a reader still needs the log.
-pub async fn empty(conn: &mut SqliteConnection) -> Result<bool, StoreError> {
-    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .fetch_one(conn)
-        .await?;
-    Ok(row.try_get::<i64, _>("busy")? == 0)
+pub async fn empty(conn: &mut Connection) -> Result<bool, StoreError> {
+    let row = sqlite::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(conn)?;
+    Ok(row.try_get::<i64>("busy")? == 0)
 }
 
-async fn wait_at_most(conn: &mut SqliteConnection, ms: u64) -> Result<(), StoreError> {
-    sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {ms}")))
-        .execute(conn)
-        .await?;
+async fn wait_at_most(conn: &mut Connection, ms: u64) -> Result<(), StoreError> {
+    sqlite::query(format!("PRAGMA busy_timeout = {ms}")).execute(conn)?;
     Ok(())
 }

@@ -16,13 +16,14 @@ use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::store::engine::directory_lock::StoreLock;
 use crate::store::engine::identity::{self, Marker};
+use crate::store::engine::readers::Readers;
+use crate::store::engine::sqlite::{self, Connection};
 use crate::store::engine::write_ahead_log::{self, WriteAheadLog};
 use crate::store::{StoreError, StoreOptions};
 use crate::telemetry::metrics;
@@ -36,7 +37,7 @@ const PROBE_BYTES: i64 = 1024 * 1024;
 #[derive(Debug)]
 pub struct WriteTx {
     /// Inside a transaction of the writer.
-    pub conn: SqliteConnection,
+    pub conn: Connection,
     /// Published once the change is committed.
     pub effects: Effects,
     pub retention_ms: i64,
@@ -48,12 +49,7 @@ pub struct WriteTx {
 }
 
 impl WriteTx {
-    pub fn new(
-        conn: SqliteConnection,
-        last_number: i64,
-        options: &StoreOptions,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(conn: Connection, last_number: i64, options: &StoreOptions, clock: Clock) -> Self {
         let StoreOptions {
             retention_ms,
             events_per_job,
@@ -85,12 +81,11 @@ impl WriteTx {
         if let Some(channel) = self.channels.get(&connection) {
             return Arc::clone(channel);
         }
-        let name: Result<Option<String>, _> = sqlx::query_scalar(
-            "SELECT h.name FROM connection c JOIN channel h ON h.id = c.channel_id WHERE c.id = $1",
+        let name: Result<Option<String>, _> = sqlite::query(
+            "SELECT h.name FROM connection c JOIN channel h ON h.id = c.channel_id WHERE c.id = ?1",
         )
         .bind(connection.0)
-        .fetch_optional(&mut self.conn)
-        .await;
+        .optional_scalar(&mut self.conn);
         let Ok(Some(name)) = name else {
             return metrics::nobody();
         };
@@ -279,14 +274,29 @@ pub struct Writer {
     pub commits: i64,
     pub marker: Marker,
     pub log: WriteAheadLog,
-    pub readers: SqlitePool,
+    pub readers: Readers,
     pub lock: StoreLock,
 }
 
 impl Writer {
+    /// Starts the writer's thread. The receiver is answered when it ends.
+    pub fn start(self, queues: Queues) -> Result<oneshot::Receiver<()>, StoreError> {
+        let (ended, end) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new()
+            .name("egression-store".to_owned())
+            .spawn(move || {
+                runtime.block_on(self.run(queues));
+                // Nobody may wait for it.
+                let _ = ended.send(());
+            })
+            .map_err(|error| StoreError::Database(format!("the writer's thread: {error}")))?;
+        Ok(end)
+    }
+
     /// Runs until every sender is gone or the queue is closed, then closes the database and
     /// releases the lock.
-    pub async fn run(mut self, mut queues: Queues) {
+    async fn run(mut self, mut queues: Queues) {
         let mut probe_at = None;
         loop {
             tokio::select! {
@@ -325,7 +335,7 @@ impl Writer {
                  files together"
             ),
         }
-        if let Err(error) = self.tx.conn.close().await {
+        if let Err((_, error)) = self.tx.conn.0.close() {
             tracing::warn!(%error, "the database did not close cleanly; its log is read at the \
                 next start");
         }
@@ -349,7 +359,7 @@ impl Writer {
         tx.effects = Effects::default();
         if let Err(error) = &whole {
             // Some failures have rolled back already.
-            drop(sqlx::query("ROLLBACK").execute(&mut tx.conn).await);
+            drop(sqlite::query("ROLLBACK").execute(&mut tx.conn));
             tracing::warn!(%error, changes = group.len(), "a group of changes was undone");
             if error.is_of_disk() {
                 self.published.set_failure(Some(error.clone()));
@@ -384,15 +394,12 @@ impl Writer {
     async fn probe(&mut self) {
         // Two commits, because a transaction that deletes its own row writes little.
         let end = async {
-            sqlx::query(
-                "INSERT OR REPLACE INTO meta (name, value) VALUES ('space_probe', zeroblob($1))",
+            sqlite::query(
+                "INSERT OR REPLACE INTO meta (name, value) VALUES ('space_probe', zeroblob(?1))",
             )
             .bind(PROBE_BYTES)
-            .execute(&mut self.tx.conn)
-            .await?;
-            sqlx::query("DELETE FROM meta WHERE name = 'space_probe'")
-                .execute(&mut self.tx.conn)
-                .await
+            .execute(&mut self.tx.conn)?;
+            sqlite::query("DELETE FROM meta WHERE name = 'space_probe'").execute(&mut self.tx.conn)
         }
         .await;
         match end.map_err(StoreError::from) {
@@ -418,11 +425,9 @@ async fn run_group(
     commits: i64,
 ) -> Result<(), StoreError> {
     // SQLite takes its lock at once, so that no change fails half way because of another process.
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut tx.conn).await?;
+    sqlite::query("BEGIN IMMEDIATE").execute(&mut tx.conn)?;
     for change in group {
-        sqlx::query("SAVEPOINT change")
-            .execute(&mut tx.conn)
-            .await?;
+        sqlite::query("SAVEPOINT change").execute(&mut tx.conn)?;
         tx.effects = Effects::default();
         let end = change.run(tx).await;
         match &end {
@@ -433,16 +438,15 @@ async fn run_group(
             }
             // If the savepoint is gone, SQLite has undone the whole transaction: the group ends.
             Err(error) => {
-                sqlx::query("ROLLBACK TO change")
+                sqlite::query("ROLLBACK TO change")
                     .execute(&mut tx.conn)
-                    .await
                     .map_err(|_| error.clone())?;
             }
         }
-        sqlx::query("RELEASE change").execute(&mut tx.conn).await?;
+        sqlite::query("RELEASE change").execute(&mut tx.conn)?;
         ends.push(end);
     }
     identity::count(&mut tx.conn, commits).await?;
-    sqlx::query("COMMIT").execute(&mut tx.conn).await?;
+    sqlite::query("COMMIT").execute(&mut tx.conn)?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use egression_core::domain::state::Wait;
 use egression_core::domain::transition::Event;
 
 use crate::store::engine::predicates::{holds_key, waits};
+use crate::store::engine::sqlite;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::transition::{JobChanges, LockedJob};
 use crate::store::rows::Changes;
@@ -91,9 +92,9 @@ pub async fn block(
     head: &LockedJob,
     reason: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sqlite::query(
         "INSERT INTO blocked_key (connection_id, key_hash, partition_key, reason, head_job, \
-         since) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (connection_id, key_hash) DO NOTHING",
+         since) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (connection_id, key_hash) DO NOTHING",
     )
     .bind(head.connection.0)
     .bind(head.key.0)
@@ -101,8 +102,7 @@ pub async fn block(
     .bind(reason)
     .bind(head.job.0)
     .bind(changes.now.0)
-    .execute(&mut tx.conn)
-    .await?;
+    .execute(&mut tx.conn)?;
     if !changes
         .report
         .blocked
@@ -128,7 +128,7 @@ async fn set_aside(
 
 /// A job's place in the indexes of its key: jobs with their execution's seal come first (by
 /// execution, belt and number), then those with their own seal.
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
     seal: i64,
     execution: i64,
@@ -145,14 +145,14 @@ impl Place {
     };
 }
 
-/// The ready jobs of the key `$2`.
+/// The ready jobs of the key `?2`.
 macro_rules! ready_jobs {
     ($joined:literal, $seal:literal) => {
         concat!(
             "SELECT * FROM (SELECT j.seal, j.id >> 24 AS execution, j.belt, j.id AS job FROM job \
              j ",
             $joined,
-            " WHERE j.connection_id = $1 AND j.key_hash = $2 AND j.waiting IS NULL AND ",
+            " WHERE j.connection_id = ?1 AND j.key_hash = ?2 AND j.waiting IS NULL AND ",
             waits!("j."),
             " AND j.seal ",
             $seal,
@@ -172,21 +172,21 @@ macro_rules! ready_jobs_of_executions {
     };
 }
 
-/// After `$3` (seal), `$4` (execution), `$5` (belt) and `$6` (job), at most `$7`. Each part
+/// After `?3` (seal), `?4` (execution), `?5` (belt) and `?6` (job), at most `?7`. Each part
 /// continues in an index of the key's unfinished jobs where the last page ended. Jobs that are set
 /// aside stay in these indexes, and are not read again.
 pub const READY: &str = concat!(
     ready_jobs_of_executions!(),
-    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt = $5 AND j.id > $6 ORDER BY j.id LIMIT $7) AS \
+    " AND ?3 = 0 AND (j.id >> 24) = ?4 AND j.belt = ?5 AND j.id > ?6 ORDER BY j.id LIMIT ?7) AS \
      in_belt UNION ALL ",
     ready_jobs_of_executions!(),
-    " AND $3 = 0 AND (j.id >> 24) = $4 AND j.belt > $5 ORDER BY j.belt, j.id LIMIT $7) AS \
+    " AND ?3 = 0 AND (j.id >> 24) = ?4 AND j.belt > ?5 ORDER BY j.belt, j.id LIMIT ?7) AS \
      in_execution UNION ALL ",
     ready_jobs_of_executions!(),
-    " AND $3 = 0 AND (j.id >> 24) > $4 ORDER BY (j.id >> 24), j.belt, j.id LIMIT $7) AS in_key \
+    " AND ?3 = 0 AND (j.id >> 24) > ?4 ORDER BY (j.id >> 24), j.belt, j.id LIMIT ?7) AS in_key \
      UNION ALL ",
     ready_jobs!("", "> 0"),
-    " AND j.seal > $3 ORDER BY j.seal LIMIT $7) AS drawn LIMIT $7",
+    " AND j.seal > ?3 ORDER BY j.seal LIMIT ?7) AS drawn LIMIT ?7",
 );
 
 async fn ready_in_key(
@@ -195,7 +195,7 @@ async fn ready_in_key(
     key: KeyHash,
     after: Place,
 ) -> Result<Vec<Place>, StoreError> {
-    Ok(sqlx::query_as(READY)
+    let rows = sqlite::query(READY)
         .bind(connection.0)
         .bind(key.0)
         .bind(after.seal)
@@ -203,6 +203,15 @@ async fn ready_in_key(
         .bind(after.belt)
         .bind(after.job)
         .bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
-        .fetch_all(&mut tx.conn)
-        .await?)
+        .fetch_all(&mut tx.conn)?;
+    rows.iter()
+        .map(|row| {
+            Ok(Place {
+                seal: row.try_get("seal")?,
+                execution: row.try_get("execution")?,
+                belt: row.try_get("belt")?,
+                job: row.try_get("job")?,
+            })
+        })
+        .collect()
 }

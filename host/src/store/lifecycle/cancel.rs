@@ -3,9 +3,9 @@
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq, JobSeq};
 use egression_core::domain::transition::{Event, Repeats};
 use egression_core::time::Wall;
-use sqlx::SqliteConnection;
 
 use crate::store::engine::predicates::waits;
+use crate::store::engine::sqlite::{self, Connection};
 use crate::store::engine::statement::{self, Statement};
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::ending::{self, Ending};
@@ -51,14 +51,13 @@ impl Store {
     ) -> (Changes, Result<(), StoreError>) {
         let asked = self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query(
+                sqlite::query(
                     "UPDATE execution SET cancel_requested_at = coalesce(cancel_requested_at, \
-                     $1), paused = FALSE WHERE seq = $2 AND completed_at IS NULL",
+                     ?1), paused = FALSE WHERE seq = ?2 AND completed_at IS NULL",
                 )
                 .bind(now.0)
                 .bind(execution.0)
-                .execute(&mut tx.conn)
-                .await?;
+                .execute(&mut tx.conn)?;
                 tx.effects.touched.insert(execution);
                 Ok(())
             })
@@ -160,7 +159,7 @@ impl Store {
 async fn waiting_after(
     scope: Scope,
     after: JobSeq,
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
 ) -> Result<Vec<JobSeq>, StoreError> {
     let mut select = Statement::new(concat!(
         "SELECT j.id FROM job j WHERE ",
@@ -207,9 +206,7 @@ async fn waiting_after(
         .push(" ORDER BY j.id LIMIT ")
         .push_bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX));
     let rows = statement::rows(select, conn).await?;
-    rows.iter()
-        .map(|row| Ok(JobSeq(sqlx::Row::try_get(row, 0)?)))
-        .collect()
+    rows.iter().map(|row| Ok(JobSeq(row.at(0)?))).collect()
 }
 
 /// Cancels the jobs among these that a cancel ends.

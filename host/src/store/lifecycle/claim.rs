@@ -5,10 +5,9 @@ use std::collections::HashMap;
 
 use egression_core::domain::ids::{JobSeq, SourceId};
 use parking_lot::Mutex;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::store::engine::sqlite::Row;
 use crate::store::engine::statement;
 use crate::store::lifecycle::id_map::{self, remotes_of_job};
 use crate::store::rows::{ClaimRow, Pinned, columns};
@@ -102,7 +101,7 @@ impl Store {
     }
 }
 
-fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
+fn claim(row: &Row) -> Result<ClaimRow, StoreError> {
     Ok(ClaimRow {
         job: JobSeq(row.try_get("id")?),
         state: columns::state(row, "state")?,
@@ -110,7 +109,7 @@ fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
         action: columns::action(row, "action")?,
         attempts: row.try_get("attempts")?,
         conflicts: row.try_get("conflicts")?,
-        source: row.try_get::<Option<i64>, _>("source_id")?.map(SourceId),
+        source: row.try_get::<Option<i64>>("source_id")?.map(SourceId),
         expires_at: columns::time(row, "expires_at")?,
         problem_code: row.try_get("problem_code")?,
         waits_since: columns::time(row, "waits_since")?,
@@ -125,8 +124,8 @@ fn claim(row: &SqliteRow) -> Result<ClaimRow, StoreError> {
     })
 }
 
-fn pinned(row: &SqliteRow) -> Result<Option<Pinned>, StoreError> {
-    if row.try_get::<Option<i64>, _>("sent_as")?.is_none() {
+fn pinned(row: &Row) -> Result<Option<Pinned>, StoreError> {
+    if row.try_get::<Option<i64>>("sent_as")?.is_none() {
         return Ok(None);
     }
     Ok(Some(Pinned {

@@ -8,10 +8,9 @@ use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::domain::state::{JobState, State, Wait};
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::store::StoreError;
+use crate::store::engine::sqlite::{self, Row};
 use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::rows::{ProgressRow, columns};
@@ -114,7 +113,7 @@ impl CounterDeltas {
 async fn write_belts(
     tx: &mut WriteTx,
     belts: &[(BeltKey, BeltDelta)],
-) -> Result<Vec<SqliteRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     statement::rows_of_values(
         &mut tx.conn,
         "WITH d (e, c, b, s0, s1, s2, s3, s4, s5, s6, s7, s8, d_aside, d_scheduled, d_retrying, \
@@ -157,24 +156,23 @@ pub async fn complete(
     executions.dedup();
     let mut completed = Vec::new();
     for execution in executions {
-        let done = sqlx::query(
-            "UPDATE execution SET completed_at = $1, expires_at = $2 WHERE seq = $3 AND seal IS \
+        let done = sqlite::query(
+            "UPDATE execution SET completed_at = ?1, expires_at = ?2 WHERE seq = ?3 AND seal IS \
              NOT NULL AND completed_at IS NULL AND NOT EXISTS (SELECT 1 FROM progress WHERE \
              execution_seq = seq AND waiting + in_flight + accepted > 0)",
         )
         .bind(now.0)
         .bind(now.plus_ms(tx.retention_ms).0)
         .bind(execution.0)
-        .execute(&mut tx.conn)
-        .await?;
-        if done.rows_affected() == 1 {
+        .execute(&mut tx.conn)?;
+        if done == 1 {
             completed.push(execution);
         }
     }
     Ok(completed)
 }
 
-pub fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
+pub fn progress_row(row: &Row) -> Result<ProgressRow, StoreError> {
     let count = |column| columns::count(row, column);
     let mut states = [0; 9];
     for (jobs, state) in states.iter_mut().zip(JobState::ALL) {
@@ -200,9 +198,7 @@ pub fn progress_row(row: &SqliteRow) -> Result<ProgressRow, StoreError> {
     })
 }
 
-pub fn by_execution(
-    rows: &[SqliteRow],
-) -> Result<BTreeMap<ExecutionSeq, Vec<ProgressRow>>, StoreError> {
+pub fn by_execution(rows: &[Row]) -> Result<BTreeMap<ExecutionSeq, Vec<ProgressRow>>, StoreError> {
     let mut grouped: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for row in rows {
         let row = progress_row(row)?;

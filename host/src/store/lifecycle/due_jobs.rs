@@ -7,6 +7,7 @@ use egression_core::time::Wall;
 
 use crate::store::dependencies::release::LOOK_AGAIN_MS;
 use crate::store::engine::predicates::waits;
+use crate::store::engine::sqlite;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::ending::{self, Ending};
 use crate::store::lifecycle::transition::{self, JobChanges, LockedJob};
@@ -50,7 +51,7 @@ impl Store {
     /// The time of the next end of a wait, or of the next expiry.
     pub async fn next_due(&self) -> Result<Option<Wall>, StoreError> {
         // Unsealed jobs have no due time yet.
-        let next = sqlx::query(concat!(
+        let next = sqlite::query(concat!(
             "SELECT min(at) AS at FROM (SELECT * FROM (",
             waiting_with!("due_at AS at", "due_at"),
             "ORDER BY due_at LIMIT 1) UNION ALL SELECT * FROM (",
@@ -80,7 +81,7 @@ async fn fall_due(
 ) -> Result<(Vec<HeadRow>, Changes), StoreError> {
     let due = concat!(
         waiting_with!("id", "due_at"),
-        "AND due_at <= $1 ORDER BY due_at, id LIMIT $2"
+        "AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2"
     );
     let due = jobs_by(tx, due, changes.now, limit).await?;
     let again_at = changes.now.plus_ms(LOOK_AGAIN_MS);
@@ -111,11 +112,10 @@ async fn jobs_by(
     now: Wall,
     limit: u32,
 ) -> Result<Vec<JobSeq>, StoreError> {
-    let jobs: Vec<i64> = sqlx::query_scalar(select)
+    let jobs: Vec<i64> = sqlite::query(select)
         .bind(now.0)
         .bind(limit)
-        .fetch_all(&mut tx.conn)
-        .await?;
+        .scalars(&mut tx.conn)?;
     Ok(jobs.into_iter().map(JobSeq).collect())
 }
 
@@ -123,15 +123,14 @@ async fn jobs_by(
 /// execution gave it. With a new seal, in a coarse key, it would come after the jobs that wait for
 /// its belt.
 async fn holds_later_belts(tx: &mut WriteTx, job: &LockedJob) -> Result<bool, StoreError> {
-    let later: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = $1 AND connection_id = $2 \
-         AND belt > $3 AND waiting + in_flight + accepted > 0)",
+    let later: bool = sqlite::query(
+        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = ?1 AND connection_id = ?2 \
+         AND belt > ?3 AND waiting + in_flight + accepted > 0)",
     )
     .bind(job.job.execution().0)
     .bind(job.connection.0)
     .bind(job.belt)
-    .fetch_one(&mut tx.conn)
-    .await?;
+    .scalar(&mut tx.conn)?;
     Ok(later)
 }
 
@@ -142,7 +141,7 @@ async fn expire(
 ) -> Result<Changes, StoreError> {
     let over = concat!(
         waiting_with!("id", "expires_at"),
-        "AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2"
+        "AND expires_at <= ?1 ORDER BY expires_at, id LIMIT ?2"
     );
     let over = jobs_by(tx, over, changes.now, limit).await?;
     let endings: Vec<_> = transition::load(&mut tx.conn, &over)

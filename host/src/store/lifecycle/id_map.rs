@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use egression_core::domain::ids::ConnectionId;
 use egression_core::domain::object::{ObjectKey, Remote};
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
+use crate::store::engine::sqlite::{self, Connection, Row};
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
 use crate::store::rows::{IdMapChange, columns};
@@ -57,21 +56,20 @@ impl Store {
 
 /// Whether the object is at the destination and was last delivered at this time or later.
 pub async fn since(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     connection: ConnectionId,
     object: &ObjectKey,
     at: Wall,
 ) -> Result<bool, StoreError> {
-    let there = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM delivered WHERE connection_id = $1 AND object_type = $2 AND \
-         object_id = $3 AND at >= $4)",
+    let there = sqlite::query(
+        "SELECT EXISTS (SELECT 1 FROM delivered WHERE connection_id = ?1 AND object_type = ?2 AND \
+         object_id = ?3 AND at >= ?4)",
     )
     .bind(connection.0)
     .bind(&object.object_type)
     .bind(&object.id)
     .bind(at.0)
-    .fetch_one(conn)
-    .await?;
+    .scalar(conn)?;
     Ok(there)
 }
 
@@ -86,7 +84,7 @@ pub struct Delivered {
 }
 
 pub async fn known(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     objects: &[(ConnectionId, ObjectKey)],
 ) -> Result<Vec<Vec<Remote>>, StoreError> {
     let mut remotes = vec![Vec::new(); objects.len()];
@@ -126,7 +124,7 @@ macro_rules! remotes_of_job {
 pub(in crate::store) use remotes_of_job;
 
 /// The column of [`remotes_of_job`].
-pub fn remotes_column(row: &SqliteRow) -> Result<Vec<Remote>, StoreError> {
+pub fn remotes_column(row: &Row) -> Result<Vec<Remote>, StoreError> {
     type Columns = (String, String, String, Option<String>, Option<String>);
     let rows: Option<Vec<Columns>> = columns::json(row, "remotes")?;
     let remote = |(kind, sub_id, id, version, url): Columns| Remote {
@@ -144,7 +142,7 @@ fn sub_id_of(column: String) -> Option<String> {
     (!column.is_empty()).then_some(column)
 }
 
-fn remote(row: &SqliteRow) -> Result<Remote, StoreError> {
+fn remote(row: &Row) -> Result<Remote, StoreError> {
     Ok(Remote {
         kind: row.try_get("kind")?,
         sub_id: sub_id_of(row.try_get("sub_id")?),

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use egression_core::domain::ids::{ConnectionId, JobSeq};
 use egression_core::domain::transition::Event;
 use futures_util::future::BoxFuture;
-use sqlx::Row as _;
 
 use crate::store::engine::joined::Joined;
+use crate::store::engine::sqlite;
 use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::transition::{self, JobChanges};
@@ -26,7 +26,7 @@ impl Store {
 
     /// Intents that were open when the host died, by job.
     pub async fn open_intents(&self) -> Result<Vec<OpenIntent>, StoreError> {
-        let select = sqlx::query(
+        let select = sqlite::query(
             "SELECT i.job_id, j.connection_id, i.call_id, i.attempt, j.object_type, j.object_id, \
              i.action, j.conflicts FROM intent i JOIN job j ON j.id = i.job_id WHERE i.open = TRUE \
              ORDER BY i.job_id",
@@ -47,7 +47,7 @@ impl Store {
 
     /// The largest call number of an intent: later calls continue after it.
     pub async fn last_call(&self) -> Result<i64, StoreError> {
-        let last = sqlx::query("SELECT coalesce(max(call_id), 0) AS last FROM intent");
+        let last = sqlite::query("SELECT coalesce(max(call_id), 0) AS last FROM intent");
         let last = self.one(last, |row| Ok(row.try_get("last")?)).await?;
         Ok(last.unwrap_or(0))
     }

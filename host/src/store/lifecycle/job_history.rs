@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::time::Wall;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use crate::store::engine::sqlite::{self, Row};
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
 use crate::store::rows::{EventRow, NewEvent, columns};
@@ -29,25 +28,23 @@ impl Store {
     ) -> Result<Vec<EventRow>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let submitted: Option<i64> = sqlx::query_scalar(
+                let submitted: Option<i64> = sqlite::query(
                     "SELECT x.created_at FROM job j \
-                    JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = $1",
+                    JOIN execution x ON x.seq = j.id >> 24 WHERE j.id = ?1",
                 )
                 .bind(job.0)
-                .fetch_optional(&mut *conn)
-                .await?;
+                .optional_scalar(&mut *conn)?;
                 let Some(submitted) = submitted else {
                     return Ok(Vec::new());
                 };
-                let stored = sqlx::query(
+                let stored = sqlite::query(
                     "SELECT seq, at, stage, attempt, http_status, duration_ms, detail, log FROM \
-                     event WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+                     event WHERE job_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
                 )
                 .bind(job.0)
                 .bind(after)
                 .bind(limit)
-                .fetch_all(conn)
-                .await?;
+                .fetch_all(conn)?;
                 let first = (after < SUBMITTED).then(|| Ok(submitted_row(Wall(submitted))));
                 first
                     .into_iter()
@@ -111,12 +108,11 @@ pub async fn append(tx: &mut WriteTx, events: &[(JobSeq, NewEvent)]) -> Result<(
 async fn shorten(tx: &mut WriteTx, long: BTreeMap<i64, i64>) -> Result<(), StoreError> {
     let newest = i64::from(tx.events_per_job.saturating_sub(FIRST_KEPT));
     for (job, last) in long {
-        sqlx::query("DELETE FROM event WHERE job_id = $1 AND seq > $2 AND seq <= $3")
+        sqlite::query("DELETE FROM event WHERE job_id = ?1 AND seq > ?2 AND seq <= ?3")
             .bind(job)
             .bind(FIRST_KEPT)
             .bind(last - newest)
-            .execute(&mut tx.conn)
-            .await?;
+            .execute(&mut tx.conn)?;
     }
     Ok(())
 }
@@ -134,7 +130,7 @@ fn submitted_row(at: Wall) -> EventRow {
     }
 }
 
-fn event_row(row: &SqliteRow) -> Result<EventRow, StoreError> {
+fn event_row(row: &Row) -> Result<EventRow, StoreError> {
     Ok(EventRow {
         seq: row.try_get("seq")?,
         at: Wall(row.try_get("at")?),

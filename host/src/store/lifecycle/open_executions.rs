@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
+use crate::store::engine::sqlite::{self, Connection, Row};
 use crate::store::engine::statement::{self, Statement};
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{by_execution, progress_columns};
@@ -80,21 +79,20 @@ pub async fn mark_open(
     connection: ConnectionId,
     belt: u32,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE progress SET opened = TRUE WHERE execution_seq = $1 AND connection_id = \
-        $2 AND belt = $3",
+    sqlite::query(
+        "UPDATE progress SET opened = TRUE WHERE execution_seq = ?1 AND connection_id = \
+        ?2 AND belt = ?3",
     )
     .bind(execution.0)
     .bind(connection.0)
     .bind(belt)
-    .execute(&mut tx.conn)
-    .await?;
+    .execute(&mut tx.conn)?;
     tx.effects.touched.insert(execution);
     Ok(())
 }
 
 async fn open(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     only: Option<ExecutionSeq>,
 ) -> Result<Vec<OpenExecution>, StoreError> {
     let mut select = Statement::new(
@@ -112,10 +110,10 @@ async fn open(
     }
     select.push(" ORDER BY seal");
     counters.push(" ORDER BY execution_seq, connection_id, belt");
-    let executions = select.build().fetch_all(&mut *conn).await?;
-    let progress = counters.build().fetch_all(conn).await?;
+    let executions = select.build().fetch_all(&mut *conn)?;
+    let progress = counters.build().fetch_all(conn)?;
     let mut by_execution = by_execution(&progress)?;
-    let execution = |row: &SqliteRow| {
+    let execution = |row: &Row| {
         let seq = ExecutionSeq(row.try_get("seq")?);
         Ok(OpenExecution {
             seq,

@@ -3,6 +3,7 @@
 use egression_core::domain::belt::{BeltGate, BeltOnFailure, gate};
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 
+use crate::store::engine::sqlite;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{progress_columns, progress_row};
 use crate::store::lifecycle::open_executions;
@@ -46,12 +47,10 @@ async fn set_paused(
     execution: ExecutionSeq,
     paused: bool,
 ) -> Result<bool, StoreError> {
-    let changed = sqlx::query("UPDATE execution SET paused = $1 WHERE seq = $2 AND paused <> $1")
+    let changed = sqlite::query("UPDATE execution SET paused = ?1 WHERE seq = ?2 AND paused <> ?1")
         .bind(paused)
         .bind(execution.0)
-        .execute(&mut tx.conn)
-        .await?
-        .rows_affected();
+        .execute(&mut tx.conn)?;
     if changed > 0 {
         tx.effects.touched.insert(execution);
     }
@@ -65,15 +64,14 @@ async fn release_belt(
     connection: ConnectionId,
 ) -> Result<Option<ProgressRow>, StoreError> {
     // Decided here: since the request, an earlier belt may have become active again.
-    let rows = sqlx::query(concat!(
+    let rows = sqlite::query(concat!(
         "SELECT ",
         progress_columns!(),
-        " FROM progress WHERE execution_seq = $1 AND connection_id = $2 ORDER BY belt"
+        " FROM progress WHERE execution_seq = ?1 AND connection_id = ?2 ORDER BY belt"
     ))
     .bind(execution.0)
     .bind(connection.0)
-    .fetch_all(&mut tx.conn)
-    .await?;
+    .fetch_all(&mut tx.conn)?;
     let rows = rows
         .iter()
         .map(progress_row)

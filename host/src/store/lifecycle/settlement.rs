@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 
 use crate::store::dependencies::edges;
 use crate::store::engine::joined::Joined;
+use crate::store::engine::sqlite;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::ending::{self, Ending};
 use crate::store::lifecycle::id_map::{self, Delivered};
@@ -228,10 +229,9 @@ fn cancelled(waiter: Waiter) -> Result<Ending, StoreError> {
 }
 
 async fn act_as(tx: &mut WriteTx, job: JobSeq, action: Action) -> Result<(), StoreError> {
-    sqlx::query("UPDATE job SET action = $1 WHERE id = $2")
+    sqlite::query("UPDATE job SET action = ?1 WHERE id = ?2")
         .bind(action.code())
         .bind(job.0)
-        .execute(&mut tx.conn)
-        .await?;
+        .execute(&mut tx.conn)?;
     Ok(())
 }

@@ -12,11 +12,10 @@ use egression_core::domain::state::{State, Wait};
 use egression_core::domain::transition::Event;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::StoreError;
 use crate::store::engine::predicates::waits_or_flies;
+use crate::store::engine::sqlite::{Connection, Row};
 use crate::store::engine::statement::{self, CHUNK};
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::CounterDeltas;
@@ -195,7 +194,7 @@ async fn write(
          FROM n WHERE job.id = n.id AND job.state = n.was \
          AND job.waiting IS NOT DISTINCT FROM n.was_waiting",
     );
-    let written = statement::run(update, &mut tx.conn).await?.rows_affected();
+    let written = statement::run(update, &mut tx.conn).await?;
     if written == moves.len() as u64 {
         Ok(())
     } else {
@@ -208,10 +207,7 @@ async fn write(
 
 /// Those of the jobs that wait or are in flight, in the order of the request, each once. Their
 /// executions are sealed.
-pub async fn load(
-    conn: &mut SqliteConnection,
-    jobs: &[JobSeq],
-) -> Result<Vec<LockedJob>, StoreError> {
+pub async fn load(conn: &mut Connection, jobs: &[JobSeq]) -> Result<Vec<LockedJob>, StoreError> {
     let mut found = HashMap::with_capacity(jobs.len());
     let select = concat!(
         "SELECT j.id, j.connection_id, j.belt, j.key_hash, j.object_type, j.object_id, \
@@ -231,7 +227,7 @@ pub async fn load(
     Ok(jobs.iter().filter_map(|job| found.remove(job)).collect())
 }
 
-fn locked_job(row: &SqliteRow) -> Result<LockedJob, StoreError> {
+fn locked_job(row: &Row) -> Result<LockedJob, StoreError> {
     Ok(LockedJob {
         job: JobSeq(row.try_get("id")?),
         connection: ConnectionId(row.try_get("connection_id")?),

@@ -15,10 +15,9 @@ use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::{holds_key, waits_for_object};
+use crate::store::engine::sqlite::{Connection, Row};
 use crate::store::engine::statement::{self, ValueRow};
 use crate::store::lifecycle::transition;
 use crate::store::rows::{HeadRow, columns};
@@ -146,10 +145,7 @@ impl Head {
 }
 
 /// Those of the jobs that are ready heads of keys that are not blocked.
-pub async fn of_jobs(
-    conn: &mut SqliteConnection,
-    jobs: &[JobSeq],
-) -> Result<Vec<HeadRow>, StoreError> {
+pub async fn of_jobs(conn: &mut Connection, jobs: &[JobSeq]) -> Result<Vec<HeadRow>, StoreError> {
     let keys = keys_of(conn, jobs).await?;
     let free = not_blocked(conn, &keys).await?;
     let heads = of_keys(conn, &free).await?;
@@ -166,7 +162,7 @@ pub async fn of_jobs(
 
 /// The head of each key that has one, ready or not.
 pub async fn of_keys(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     keys: &[(ConnectionId, KeyHash)],
 ) -> Result<HashMap<(ConnectionId, KeyHash), Head>, StoreError> {
     let mut heads: HashMap<_, Head> = HashMap::with_capacity(keys.len());
@@ -185,7 +181,7 @@ pub async fn of_keys(
 
 /// Those of the keys that are not blocked, each once, in order.
 pub async fn not_blocked(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     keys: &[(ConnectionId, KeyHash)],
 ) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
     let mut free: std::collections::BTreeSet<_> = keys.iter().copied().collect();
@@ -209,7 +205,7 @@ fn push_key(row: &mut ValueRow<'_>, (connection, key): &(ConnectionId, KeyHash))
     row.push_bind(connection.0).push_bind(key.0);
 }
 
-fn key(row: &SqliteRow) -> Result<(ConnectionId, KeyHash), StoreError> {
+fn key(row: &Row) -> Result<(ConnectionId, KeyHash), StoreError> {
     Ok((
         ConnectionId(row.try_get("connection_id")?),
         KeyHash(row.try_get("key_hash")?),
@@ -217,7 +213,7 @@ fn key(row: &SqliteRow) -> Result<(ConnectionId, KeyHash), StoreError> {
 }
 
 /// A row of [`head_columns`] and the seal.
-fn candidate(row: &SqliteRow) -> Result<Head, StoreError> {
+fn candidate(row: &Row) -> Result<Head, StoreError> {
     let (connection, key) = key(row)?;
     Ok(Head {
         row: HeadRow {
@@ -241,7 +237,7 @@ fn candidate(row: &SqliteRow) -> Result<Head, StoreError> {
 
 /// The keys of these jobs, each once.
 async fn keys_of(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     jobs: &[JobSeq],
 ) -> Result<Vec<(ConnectionId, KeyHash)>, StoreError> {
     let mut keys: Vec<_> = transition::load(conn, jobs)

@@ -4,19 +4,19 @@ use std::collections::HashSet;
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::partition::KeyHash;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::is_ready;
+use crate::store::engine::sqlite::{self, Connection};
 use crate::store::order::heads;
 use crate::store::rows::{LaneKey, LanePage};
 use crate::store::{Store, StoreError};
 
 /// Ready jobs of a lane, by the index `job_lane`.
 pub const READY: &str = concat!(
-    "SELECT id, key_hash FROM job WHERE connection_id = $1 AND belt = $2 AND priority = $3 \
-     AND id > $4 AND id < $5 AND ",
+    "SELECT id, key_hash FROM job WHERE connection_id = ?1 AND belt = ?2 AND priority = ?3 \
+     AND id > ?4 AND id < ?5 AND ",
     is_ready!(""),
-    " ORDER BY id LIMIT $6"
+    " ORDER BY id LIMIT ?6"
 );
 
 impl Store {
@@ -34,21 +34,20 @@ impl Store {
 }
 
 async fn page(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     lane: LaneKey,
     after: Option<JobSeq>,
     limit: u32,
 ) -> Result<LanePage, StoreError> {
     let start = after.unwrap_or(JobSeq(lane.execution.job(0).0 - 1));
-    let rows = sqlx::query(READY)
+    let rows = sqlite::query(READY)
         .bind(lane.connection.0)
         .bind(lane.belt)
         .bind(lane.priority)
         .bind(start.0)
         .bind(lane.execution.end().0)
         .bind(limit)
-        .fetch_all(&mut *conn)
-        .await?;
+        .fetch_all(&mut *conn)?;
     let mut ready = Vec::with_capacity(rows.len());
     for row in rows {
         let key = (lane.connection, KeyHash(row.try_get("key_hash")?));

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use egression_core::domain::ids::JobSeq;
 use egression_core::domain::object::ObjectKey;
-use sqlx::Row as _;
 
 use crate::store::engine::predicates::{holds_key, waits_for_object};
 use crate::store::engine::statement::{self, CHUNK};

@@ -5,10 +5,9 @@ use egression_core::domain::ids::{
 };
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::waits;
+use crate::store::engine::sqlite::{self, Connection, Row};
 use crate::store::engine::statement::{self, Statement};
 use crate::store::lifecycle::counters::{by_execution, progress_columns};
 use crate::store::rows::{
@@ -70,10 +69,7 @@ impl Store {
         let now = self.inner.clock.wall();
         self.read(move |conn| {
             Box::pin(async move {
-                let rows = listing(&filter, limit, now)
-                    .build()
-                    .fetch_all(&mut *conn)
-                    .await?;
+                let rows = listing(&filter, limit, now).build().fetch_all(&mut *conn)?;
                 let mut statuses = rows.iter().map(status).collect::<Result<Vec<_>, _>>()?;
                 add_progress(conn, &mut statuses).await?;
                 Ok(statuses)
@@ -103,10 +99,10 @@ pub fn push_within(select: &mut Statement, within: Option<SubscriptionId>) {
 
 /// The execution that a statement selects, with counters and grouped errors.
 async fn whole(
-    conn: &mut SqliteConnection,
-    mut select: Statement,
+    conn: &mut Connection,
+    select: Statement,
 ) -> Result<Option<ExecutionStatus>, StoreError> {
-    let Some(row) = select.build().fetch_optional(&mut *conn).await? else {
+    let Some(row) = select.build().fetch_optional(&mut *conn)? else {
         return Ok(None);
     };
     let mut status = status(&row)?;
@@ -145,7 +141,7 @@ fn listing(filter: &ExecutionFilter, limit: u32, now: Wall) -> Statement {
 }
 
 async fn add_progress(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     statuses: &mut [ExecutionStatus],
 ) -> Result<(), StoreError> {
     if statuses.is_empty() {
@@ -173,7 +169,7 @@ async fn add_progress(
 
 /// Reads the index `job_wait_ends`, for the kinds that the counters show.
 async fn wait_ends(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     rows: impl Iterator<Item = &ProgressRow>,
 ) -> Result<Vec<WaitEnd>, StoreError> {
     let counted = |row: &ProgressRow| {
@@ -220,18 +216,14 @@ async fn wait_ends(
     Ok(ends)
 }
 
-async fn errors(
-    conn: &mut SqliteConnection,
-    seq: ExecutionSeq,
-) -> Result<Vec<ErrorGroup>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT code, state, jobs, example_job FROM error_group WHERE execution_seq = $1 ORDER BY \
-         jobs DESC, code, state LIMIT $2",
+async fn errors(conn: &mut Connection, seq: ExecutionSeq) -> Result<Vec<ErrorGroup>, StoreError> {
+    let rows = sqlite::query(
+        "SELECT code, state, jobs, example_job FROM error_group WHERE execution_seq = ?1 ORDER BY \
+         jobs DESC, code, state LIMIT ?2",
     )
     .bind(seq.0)
     .bind(GROUPS_SHOWN)
-    .fetch_all(conn)
-    .await?;
+    .fetch_all(conn)?;
     rows.iter()
         .map(|row| {
             Ok(ErrorGroup {
@@ -245,8 +237,8 @@ async fn errors(
 }
 
 /// An execution as it is stored, without its counters.
-fn status(row: &SqliteRow) -> Result<ExecutionStatus, StoreError> {
-    let is_retry = row.try_get::<Option<&[u8]>, _>("retry_of")?.is_some();
+fn status(row: &Row) -> Result<ExecutionStatus, StoreError> {
+    let is_retry = row.try_get::<Option<&[u8]>>("retry_of")?.is_some();
     let row = ExecutionRow {
         seq: ExecutionSeq(row.try_get("seq")?),
         id: columns::execution_id(row, "public_id")?,

@@ -5,11 +5,10 @@ use egression_core::domain::ids::{
 };
 use egression_core::domain::state::JobState;
 use egression_core::time::Wall;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::store::engine::predicates::went_wrong;
-use crate::store::engine::statement::Statement;
+use crate::store::engine::sqlite::{self, Row};
+use crate::store::engine::statement::{self, Statement};
 use crate::store::queries::executions::push_within;
 use crate::store::rows::{JobFilter, JobRow, columns};
 use crate::store::{Store, StoreError};
@@ -36,8 +35,8 @@ impl Store {
             Box::pin(async move {
                 let mut found = Vec::new();
                 for states in searches(&filter.states) {
-                    let mut select = list(execution, &filter, states, after, limit);
-                    for row in select.build().fetch_all(&mut *conn).await? {
+                    let select = list(execution, &filter, states, after, limit);
+                    for row in select.build().fetch_all(&mut *conn)? {
                         found.push(job(&row)?);
                     }
                 }
@@ -58,8 +57,8 @@ impl Store {
     ) -> Result<Option<JobRow>, StoreError> {
         self.read(move |conn| {
             Box::pin(async move {
-                let mut select = by_public_id(id, within);
-                let row = select.build().fetch_optional(conn).await?;
+                let select = by_public_id(id, within);
+                let row = select.build().fetch_optional(conn)?;
                 row.as_ref().map(job).transpose()
             })
         })
@@ -68,9 +67,9 @@ impl Store {
 
     /// The public id of a job's number.
     pub async fn job_id(&self, seq: JobSeq) -> Result<Option<JobId>, StoreError> {
-        let select = sqlx::query(
+        let select = sqlite::query(
             "SELECT j.id, x.public_id FROM job j JOIN execution x ON x.seq = j.id >> 24 WHERE j.id \
-             = $1",
+             = ?1",
         );
         self.one(select.bind(seq.0), |row| {
             Ok(JobId {
@@ -163,15 +162,11 @@ fn list(
 }
 
 fn push_in(select: &mut Statement, column: &'static str, values: impl Iterator<Item = i64>) {
-    select.push(" AND ").push(column).push(" IN (");
-    let mut list = select.separated(", ");
-    for value in values {
-        list.push_bind(value);
-    }
-    select.push(")");
+    select.push(" AND ").push(column).push(" IN");
+    statement::push_list(select, values);
 }
 
-pub fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
+pub fn job(row: &Row) -> Result<JobRow, StoreError> {
     let object = columns::object(row)?;
     let own_key: Option<String> = row.try_get("partition_key")?;
     Ok(JobRow {
@@ -179,7 +174,7 @@ pub fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
         execution: columns::execution_id(row, "public_id")?,
         subscription: SubscriptionId(row.try_get("subscription_id")?),
         connection: row
-            .try_get::<Option<i64>, _>("connection_id")?
+            .try_get::<Option<i64>>("connection_id")?
             .map(ConnectionId),
         belt: row.try_get("belt")?,
         partition_key: own_key.unwrap_or_else(|| object.to_string()),
@@ -189,14 +184,14 @@ pub fn job(row: &SqliteRow) -> Result<JobRow, StoreError> {
         waiting: columns::waiting(row, "waiting")?,
         due_at: columns::time(row, "due_at")?,
         attempts: row.try_get("attempts")?,
-        source: row.try_get::<Option<i64>, _>("source_id")?.map(SourceId),
+        source: row.try_get::<Option<i64>>("source_id")?.map(SourceId),
         expires_at: columns::time(row, "expires_at")?,
         finished_at: columns::time(row, "finished_at")?,
         changed: row.try_get("changed")?,
         problem: columns::json(row, "problem")?,
         client_ref: row.try_get("client_ref")?,
         excerpt: row.try_get("excerpt")?,
-        merged_into: row.try_get::<Option<i64>, _>("merged_into")?.map(JobSeq),
+        merged_into: row.try_get::<Option<i64>>("merged_into")?.map(JobSeq),
         created_at: Wall(row.try_get("created_at")?),
         scheduled_at: columns::time(row, "scheduled_at")?,
         traceparent: row.try_get("traceparent")?,

@@ -49,7 +49,7 @@ impl Store {
                         .push(")");
                     push_within(&mut select, subscription);
                     select.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit);
-                    for row in select.build().fetch_all(&mut *conn).await? {
+                    for row in select.build().fetch_all(&mut *conn)? {
                         found.push(job(&row)?);
                     }
                 }

@@ -2,9 +2,8 @@
 
 use egression_core::domain::ids::SubscriptionId;
 use egression_core::time::Wall;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use crate::store::engine::sqlite::{self, Row};
 use crate::store::{Store, StoreError};
 
 /// An API key without the key.
@@ -29,9 +28,9 @@ macro_rules! live_keys {
 impl Store {
     /// Stores a key by its SHA-256.
     pub async fn put_key(&self, key: KeyRow, hash: [u8; 32]) -> Result<(), StoreError> {
-        let insert = sqlx::query(
+        let insert = sqlite::query(
             "INSERT INTO api_key (public_id, hash, role, subscription_id, label, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )
         .bind(key.id)
         .bind(hash.as_slice())
@@ -45,13 +44,13 @@ impl Store {
 
     /// The key of a hash, unless revoked.
     pub async fn key(&self, hash: [u8; 32]) -> Result<Option<KeyRow>, StoreError> {
-        let select = sqlx::query(concat!(live_keys!(), " AND hash = $1"));
+        let select = sqlite::query(concat!(live_keys!(), " AND hash = ?1"));
         self.one(select.bind(hash.as_slice()), key_row).await
     }
 
     /// All keys that are not revoked.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
-        let select = sqlx::query(concat!(live_keys!(), " ORDER BY id"));
+        let select = sqlite::query(concat!(live_keys!(), " ORDER BY id"));
         self.all(select, key_row).await
     }
 
@@ -63,9 +62,9 @@ impl Store {
         within: Option<SubscriptionId>,
         now: Wall,
     ) -> Result<bool, StoreError> {
-        let revoke = sqlx::query(
-            "UPDATE api_key SET revoked_at = $1 WHERE public_id = $2 AND revoked_at IS NULL AND \
-             ($3 IS NULL OR subscription_id = $3)",
+        let revoke = sqlite::query(
+            "UPDATE api_key SET revoked_at = ?1 WHERE public_id = ?2 AND revoked_at IS NULL AND \
+             (?3 IS NULL OR subscription_id = ?3)",
         );
         let within = within.map(|subscription| subscription.0);
         let revoke = revoke.bind(now.0).bind(id).bind(within);
@@ -73,12 +72,12 @@ impl Store {
     }
 }
 
-fn key_row(row: &SqliteRow) -> Result<KeyRow, StoreError> {
+fn key_row(row: &Row) -> Result<KeyRow, StoreError> {
     Ok(KeyRow {
         id: row.try_get("public_id")?,
         role: row.try_get("role")?,
         subscription: row
-            .try_get::<Option<i64>, _>("subscription_id")?
+            .try_get::<Option<i64>>("subscription_id")?
             .map(SubscriptionId),
         label: row.try_get("label")?,
         created_at: Wall(row.try_get("created_at")?),

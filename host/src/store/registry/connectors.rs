@@ -2,9 +2,8 @@
 //! digests.
 
 use egression_core::time::Wall;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use crate::store::engine::sqlite::{self, Row};
 use crate::store::engine::writer::WriteTx;
 use crate::store::rows::columns;
 use crate::store::{Store, StoreError};
@@ -30,9 +29,9 @@ impl Store {
     pub async fn put_connector(&self, row: ConnectorRow, activate: bool) -> Result<(), StoreError> {
         self.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query(
+                sqlite::query(
                     "INSERT INTO connector (name, version, digest, description, size_bytes, \
-                     installed_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name, version) DO \
+                     installed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name, version) DO \
                      UPDATE SET digest = excluded.digest, description = excluded.description, \
                      size_bytes = excluded.size_bytes, installed_at = excluded.installed_at",
                 )
@@ -42,8 +41,7 @@ impl Store {
                 .bind(row.description)
                 .bind(i64::try_from(row.size_bytes).unwrap_or(i64::MAX))
                 .bind(row.installed_at.0)
-                .execute(&mut tx.conn)
-                .await?;
+                .execute(&mut tx.conn)?;
                 if activate {
                     make_active(tx, &row.name, &row.version).await?;
                 }
@@ -55,7 +53,7 @@ impl Store {
 
     /// All versions, by name and time of installation.
     pub async fn connectors(&self) -> Result<Vec<ConnectorRow>, StoreError> {
-        let select = sqlx::query(
+        let select = sqlite::query(
             "SELECT name, version, digest, description, size_bytes, active, installed_at FROM \
              connector ORDER BY name, installed_at, version",
         );
@@ -66,9 +64,8 @@ impl Store {
     pub async fn connector_names(&self) -> Result<Vec<String>, StoreError> {
         self.read(|conn| {
             Box::pin(async move {
-                let names = sqlx::query_scalar("SELECT DISTINCT name FROM connector ORDER BY name")
-                    .fetch_all(conn)
-                    .await?;
+                let names = sqlite::query("SELECT DISTINCT name FROM connector ORDER BY name")
+                    .scalars(conn)?;
                 Ok(names)
             })
         })
@@ -80,13 +77,12 @@ impl Store {
         let name = name.to_owned();
         self.read(|conn| {
             Box::pin(async move {
-                let rows = sqlx::query(
+                let rows = sqlite::query(
                     "SELECT name, version, digest, description, size_bytes, active, installed_at \
-                     FROM connector WHERE name = $1 ORDER BY installed_at, version",
+                     FROM connector WHERE name = ?1 ORDER BY installed_at, version",
                 )
                 .bind(name)
-                .fetch_all(conn)
-                .await?;
+                .fetch_all(conn)?;
                 rows.iter().map(connector).collect()
             })
         })
@@ -99,13 +95,12 @@ impl Store {
         let (name, version) = (name.to_owned(), version.to_owned());
         self.write(1, move |tx| {
             Box::pin(async move {
-                let installed: bool = sqlx::query_scalar(
-                    "SELECT EXISTS (SELECT 1 FROM connector WHERE name = $1 AND version = $2)",
+                let installed: bool = sqlite::query(
+                    "SELECT EXISTS (SELECT 1 FROM connector WHERE name = ?1 AND version = ?2)",
                 )
                 .bind(&name)
                 .bind(&version)
-                .fetch_one(&mut tx.conn)
-                .await?;
+                .scalar(&mut tx.conn)?;
                 if installed {
                     make_active(tx, &name, &version).await?;
                 }
@@ -118,27 +113,24 @@ impl Store {
 
 async fn make_active(tx: &mut WriteTx, name: &str, version: &str) -> Result<(), StoreError> {
     // Two steps, because two versions may never be active.
-    sqlx::query("UPDATE connector SET active = FALSE WHERE name = $1 AND active = TRUE")
+    sqlite::query("UPDATE connector SET active = FALSE WHERE name = ?1 AND active = TRUE")
         .bind(name)
-        .execute(&mut tx.conn)
-        .await?;
-    sqlx::query("UPDATE connector SET active = TRUE WHERE name = $1 AND version = $2")
+        .execute(&mut tx.conn)?;
+    sqlite::query("UPDATE connector SET active = TRUE WHERE name = ?1 AND version = ?2")
         .bind(name)
         .bind(version)
-        .execute(&mut tx.conn)
-        .await?;
-    sqlx::query(
+        .execute(&mut tx.conn)?;
+    sqlite::query(
         "DELETE FROM session WHERE connection_id IN (SELECT c.id FROM connection c JOIN channel h \
          ON h.id = c.channel_id WHERE EXISTS (SELECT 1 FROM json_each(h.document) WHERE key = \
-         'connector' AND value = $1))",
+         'connector' AND value = ?1))",
     )
     .bind(name)
-    .execute(&mut tx.conn)
-    .await?;
+    .execute(&mut tx.conn)?;
     Ok(())
 }
 
-fn connector(row: &SqliteRow) -> Result<ConnectorRow, StoreError> {
+fn connector(row: &Row) -> Result<ConnectorRow, StoreError> {
     Ok(ConnectorRow {
         name: row.try_get("name")?,
         version: row.try_get("version")?,

@@ -1,10 +1,9 @@
 //! Documents: subscriptions, sources, channels, connections.
 
 use egression_core::domain::ids::ConnectionId;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use crate::store::engine::predicates::is_unfinished;
+use crate::store::engine::sqlite::{self, Connection, Row};
 use crate::store::engine::writer::WriteTx;
 use crate::store::rows::columns;
 use crate::store::{Store, StoreError};
@@ -77,17 +76,17 @@ pub enum DocumentError {
 /// The number of a connection's jobs that cannot be cancelled.
 pub const UNDER_WAY: &str = "SELECT coalesce(sum(p.in_flight + p.accepted), 0) AS jobs FROM \
     execution x CROSS JOIN progress p WHERE p.execution_seq = x.seq AND x.completed_at IS NULL \
-    AND p.connection_id = $1";
+    AND p.connection_id = ?1";
 /// Whether a connection has unfinished jobs.
 pub const USES_CONNECTION: &str = "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN progress p \
-    WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND p.connection_id = $1 AND \
+    WHERE p.execution_seq = x.seq AND x.completed_at IS NULL AND p.connection_id = ?1 AND \
     p.waiting + p.in_flight + p.accepted > 0)";
 /// Whether unfinished jobs read from a source.
 pub const USES_SOURCE: &str = concat!(
     "SELECT EXISTS (SELECT 1 FROM execution x CROSS JOIN job j \
      WHERE j.id >= x.seq << 24 AND j.id < (x.seq + 1) << 24 AND x.completed_at IS NULL AND ",
     is_unfinished!("j."),
-    " AND +j.source_id = $1)"
+    " AND +j.source_id = ?1)"
 );
 
 impl DocumentKind {
@@ -195,7 +194,7 @@ impl Store {
     /// The number of a connection's jobs that are in flight or accepted, and so cannot be
     /// cancelled.
     pub async fn jobs_under_way(&self, connection: ConnectionId) -> Result<u64, StoreError> {
-        let count = sqlx::query(UNDER_WAY).bind(connection.0);
+        let count = sqlite::query(UNDER_WAY).bind(connection.0);
         let jobs = self.one(count, |row| columns::count(row, "jobs")).await?;
         Ok(jobs.unwrap_or(0))
     }
@@ -212,7 +211,7 @@ impl Store {
     /// All documents of a kind, by name; connections by channel and subscription.
     pub async fn documents(&self, kind: DocumentKind) -> Result<Vec<StoredDocument>, StoreError> {
         let select = format!("{} ORDER BY {}", kind.select(), kind.name_columns());
-        let select = sqlx::query(sqlx::AssertSqlSafe(select));
+        let select = sqlite::query(select);
         self.all(select, move |row| stored(kind, row)).await
     }
 
@@ -235,7 +234,7 @@ impl Store {
 
     /// Pauses or resumes a channel; false if there is none.
     pub async fn pause_channel(&self, channel: &str, paused: bool) -> Result<bool, StoreError> {
-        let pause = sqlx::query("UPDATE channel SET paused = $1 WHERE name = $2");
+        let pause = sqlite::query("UPDATE channel SET paused = ?1 WHERE name = ?2");
         Ok(self.execute(pause.bind(paused).bind(channel)).await? == 1)
     }
 
@@ -249,9 +248,9 @@ impl Store {
         judged: Option<(&str, Option<&str>)>,
     ) -> Result<bool, StoreError> {
         let (was, because) = judged.unzip();
-        let keep = sqlx::query(
-            "UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3 AND state <> \
-             'paused' AND ((state = $4 AND state_reason IS NOT DISTINCT FROM $5) OR $4 IS NULL)",
+        let keep = sqlite::query(
+            "UPDATE connection SET state = ?1, state_reason = ?2 WHERE id = ?3 AND state <> \
+             'paused' AND ((state = ?4 AND state_reason IS NOT DISTINCT FROM ?5) OR ?4 IS NULL)",
         )
         .bind(state)
         .bind(reason)
@@ -268,7 +267,8 @@ impl Store {
         state: &str,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        let set = sqlx::query("UPDATE connection SET state = $1, state_reason = $2 WHERE id = $3");
+        let set =
+            sqlite::query("UPDATE connection SET state = ?1, state_reason = ?2 WHERE id = ?3");
         self.execute(set.bind(state).bind(reason).bind(connection.0))
             .await?;
         Ok(())
@@ -286,16 +286,16 @@ fn refusal_or_error<T>(
 }
 
 async fn find(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     name: &DocumentName,
 ) -> Result<Option<StoredDocument>, StoreError> {
     let kind = name.kind();
     let condition = match kind {
-        DocumentKind::Connection => "c.name = $1 AND s.name = $2",
-        _ => "n.name = $1",
+        DocumentKind::Connection => "c.name = ?1 AND s.name = ?2",
+        _ => "n.name = ?1",
     };
     let select = format!("{} WHERE {condition}", kind.select());
-    let select = sqlx::query(sqlx::AssertSqlSafe(select));
+    let select = sqlite::query(select);
     let select = match name {
         DocumentName::Subscription(name)
         | DocumentName::Source(name)
@@ -306,13 +306,12 @@ async fn find(
         } => select.bind(channel).bind(subscription),
     };
     select
-        .fetch_optional(conn)
-        .await?
+        .fetch_optional(conn)?
         .map(|row| stored(kind, &row))
         .transpose()
 }
 
-fn stored(kind: DocumentKind, row: &SqliteRow) -> Result<StoredDocument, StoreError> {
+fn stored(kind: DocumentKind, row: &Row) -> Result<StoredDocument, StoreError> {
     let first: String = row.try_get("name")?;
     let name = match kind {
         DocumentKind::Subscription => DocumentName::Subscription(first),
@@ -383,18 +382,17 @@ async fn update(
     now: i64,
 ) -> Result<(), StoreError> {
     let update = format!(
-        "UPDATE {} SET document = $1, version = version + $2, managed_by = $3, updated_at = $4 \
-         WHERE id = $5",
+        "UPDATE {} SET document = ?1, version = version + ?2, managed_by = ?3, updated_at = ?4 \
+         WHERE id = ?5",
         old.name.kind().into_str()
     );
-    sqlx::query(sqlx::AssertSqlSafe(update))
+    sqlite::query(update)
         .bind(json)
         .bind(step)
         .bind(by.into_str())
         .bind(now)
         .bind(old.id)
-        .execute(&mut tx.conn)
-        .await?;
+        .execute(&mut tx.conn)?;
     Ok(())
 }
 
@@ -408,10 +406,10 @@ async fn insert(
     let table = name.kind().into_str();
     let insert = |own: &str, values: &str| {
         let insert = format!(
-            "INSERT INTO {table} (document, managed_by, updated_at, {own}) VALUES ($1, $2, $3, \
+            "INSERT INTO {table} (document, managed_by, updated_at, {own}) VALUES (?1, ?2, ?3, \
              {values})"
         );
-        sqlx::query(sqlx::AssertSqlSafe(insert))
+        sqlite::query(insert)
             .bind(json)
             .bind(by.into_str())
             .bind(now)
@@ -419,7 +417,7 @@ async fn insert(
     let insert = match name {
         DocumentName::Subscription(text)
         | DocumentName::Source(text)
-        | DocumentName::Channel(text) => insert("name", "$4").bind(text),
+        | DocumentName::Channel(text) => insert("name", "?4").bind(text),
         DocumentName::Connection {
             channel,
             subscription,
@@ -427,15 +425,12 @@ async fn insert(
             let subscription = DocumentName::Subscription(subscription.clone());
             let subscription = must_exist(tx, subscription).await?;
             let channel = must_exist(tx, DocumentName::Channel(channel.clone())).await?;
-            insert("subscription_id, channel_id", "$4, $5")
+            insert("subscription_id, channel_id", "?4, ?5")
                 .bind(subscription)
                 .bind(channel)
         }
     };
-    insert
-        .execute(&mut tx.conn)
-        .await
-        .map_err(StoreError::from)?;
+    insert.execute(&mut tx.conn).map_err(StoreError::from)?;
     Ok(())
 }
 
@@ -462,19 +457,18 @@ async fn delete(
     }
     let owned: &[&'static str] = match name.kind() {
         DocumentKind::Subscription | DocumentKind::Channel => &[],
-        DocumentKind::Source => &["DELETE FROM secret WHERE owner = 'source:' || $1"],
+        DocumentKind::Source => &["DELETE FROM secret WHERE owner = 'source:' || ?1"],
         DocumentKind::Connection => &[
-            "DELETE FROM secret WHERE owner = 'connection:' || $1",
-            "DELETE FROM blocked_key WHERE connection_id = $1",
+            "DELETE FROM secret WHERE owner = 'connection:' || ?1",
+            "DELETE FROM blocked_key WHERE connection_id = ?1",
         ],
     };
-    let own = format!("DELETE FROM {} WHERE id = $1", name.kind().into_str());
+    let own = format!("DELETE FROM {} WHERE id = ?1", name.kind().into_str());
     let deletes = owned.iter().map(|delete| (*delete).to_owned()).chain([own]);
     for delete in deletes {
-        sqlx::query(sqlx::AssertSqlSafe(delete))
+        sqlite::query(delete)
             .bind(old.id)
             .execute(&mut tx.conn)
-            .await
             .map_err(StoreError::from)?;
     }
     Ok(())
@@ -487,7 +481,7 @@ pub const LISTED: &str = "a source or channel lists it in `subscriptions`";
 /// Whether a source or channel lists a subscription.
 const LISTS_SUBSCRIPTION: &str = "SELECT EXISTS (SELECT 1 FROM (SELECT document FROM source UNION \
     ALL SELECT document FROM channel) d, json_each(d.document, '$.subscriptions') n \
-    WHERE n.value = (SELECT name FROM subscription WHERE id = $1))";
+    WHERE n.value = (SELECT name FROM subscription WHERE id = ?1))";
 
 /// The reason for which the document is needed.
 async fn user_of(
@@ -497,24 +491,23 @@ async fn user_of(
     let questions: &[(&'static str, &str)] = match document.name.kind() {
         DocumentKind::Subscription => &[
             (
-                "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = $1) OR EXISTS \
-                 (SELECT 1 FROM execution WHERE completed_at IS NULL AND subscription_id = $1)",
+                "SELECT EXISTS (SELECT 1 FROM connection WHERE subscription_id = ?1) OR EXISTS \
+                 (SELECT 1 FROM execution WHERE completed_at IS NULL AND subscription_id = ?1)",
                 "it has connections or unfinished jobs",
             ),
             (LISTS_SUBSCRIPTION, LISTED),
         ],
         DocumentKind::Channel => &[(
-            "SELECT EXISTS (SELECT 1 FROM connection WHERE channel_id = $1)",
+            "SELECT EXISTS (SELECT 1 FROM connection WHERE channel_id = ?1)",
             "it has connections",
         )],
         DocumentKind::Connection => &[(USES_CONNECTION, "it has unfinished jobs")],
         DocumentKind::Source => &[(USES_SOURCE, "unfinished jobs read from it")],
     };
     for (question, reason) in questions {
-        let used: bool = sqlx::query_scalar(*question)
+        let used: bool = sqlite::query(*question)
             .bind(document.id)
-            .fetch_one(&mut tx.conn)
-            .await?;
+            .scalar(&mut tx.conn)?;
         if used {
             return Ok(Some((*reason).to_owned()));
         }

@@ -1,17 +1,17 @@
 //! Facts about limits that survive a restart.
 
 use egression_core::time::Wall;
-use sqlx::Row as _;
 
+use crate::store::engine::sqlite;
 use crate::store::rows::columns;
 use crate::store::{Store, StoreError};
 
 impl Store {
     /// Closed limits and when they reopen. Deletes those of the past.
     pub async fn closed_limits(&self, now: Wall) -> Result<Vec<(String, Wall)>, StoreError> {
-        let past = sqlx::query("DELETE FROM closed_until WHERE until <= $1").bind(now.0);
+        let past = sqlite::query("DELETE FROM closed_until WHERE until <= ?1").bind(now.0);
         self.execute(past).await?;
-        let closed = sqlx::query("SELECT limit_key, until FROM closed_until ORDER BY limit_key");
+        let closed = sqlite::query("SELECT limit_key, until FROM closed_until ORDER BY limit_key");
         self.all(closed, |row| {
             Ok((row.try_get("limit_key")?, Wall(row.try_get("until")?)))
         })
@@ -25,8 +25,8 @@ impl Store {
         until: Wall,
         reason: &str,
     ) -> Result<(), StoreError> {
-        let close = sqlx::query(
-            "INSERT INTO closed_until (limit_key, until, reason) VALUES ($1, $2, $3) ON CONFLICT \
+        let close = sqlite::query(
+            "INSERT INTO closed_until (limit_key, until, reason) VALUES (?1, ?2, ?3) ON CONFLICT \
              (limit_key) DO UPDATE SET until = excluded.until, reason = excluded.reason WHERE \
              excluded.until > closed_until.until",
         );
@@ -37,7 +37,7 @@ impl Store {
 
     /// Reopens a limit.
     pub async fn reopen_limit(&self, key: &str) -> Result<(), StoreError> {
-        let reopen = sqlx::query("DELETE FROM closed_until WHERE limit_key = $1");
+        let reopen = sqlite::query("DELETE FROM closed_until WHERE limit_key = ?1");
         self.execute(reopen.bind(key)).await?;
         Ok(())
     }
@@ -51,8 +51,8 @@ impl Store {
         units: u32,
         at: Wall,
     ) -> Result<(), StoreError> {
-        let lease = sqlx::query(
-            "INSERT INTO window_slice (limit_key, slice, units, leased_at) VALUES ($1, $2, $3, $4)",
+        let lease = sqlite::query(
+            "INSERT INTO window_slice (limit_key, slice, units, leased_at) VALUES (?1, ?2, ?3, ?4)",
         );
         self.execute(lease.bind(key).bind(slice).bind(units).bind(at.0))
             .await?;
@@ -61,8 +61,8 @@ impl Store {
 
     /// Records when a slice's last unit was used.
     pub async fn close_slice(&self, key: &str, slice: i64, at: Wall) -> Result<(), StoreError> {
-        let close = sqlx::query(
-            "UPDATE window_slice SET closed_at = $1 WHERE limit_key = $2 AND slice = $3 AND \
+        let close = sqlite::query(
+            "UPDATE window_slice SET closed_at = ?1 WHERE limit_key = ?2 AND slice = ?3 AND \
              closed_at IS NULL",
         );
         self.execute(close.bind(at.0).bind(key).bind(slice)).await?;
@@ -71,7 +71,7 @@ impl Store {
 
     /// The slices of all windows: (key, slice, units, leased at, closed at).
     pub async fn slices(&self) -> Result<Vec<(String, i64, u32, Wall, Option<Wall>)>, StoreError> {
-        let slices = sqlx::query(
+        let slices = sqlite::query(
             "SELECT limit_key, slice, units, leased_at, closed_at FROM window_slice ORDER BY \
              limit_key, slice",
         );
@@ -89,8 +89,8 @@ impl Store {
 
     /// Deletes slices that were closed before `before`.
     pub async fn drop_slices(&self, key: &str, before: Wall) -> Result<(), StoreError> {
-        let closed = "DELETE FROM window_slice WHERE limit_key = $1 AND closed_at < $2";
-        self.execute(sqlx::query(closed).bind(key).bind(before.0))
+        let closed = "DELETE FROM window_slice WHERE limit_key = ?1 AND closed_at < ?2";
+        self.execute(sqlite::query(closed).bind(key).bind(before.0))
             .await?;
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use egression_core::domain::ids::ConnectionId;
 use egression_core::time::Wall;
-use sqlx::Row as _;
 
+use crate::store::engine::sqlite;
 use crate::store::rows::{NewSecret, SecretRow, columns};
 use crate::store::{Store, StoreError};
 
@@ -24,9 +24,9 @@ impl Store {
         self.write(1, move |tx| {
             Box::pin(async move {
                 let number = tx.next_number();
-                let generation = sqlx::query_scalar(
+                let generation = sqlite::query(
                     "INSERT INTO secret (owner, name, generation, ciphertext, bound_hosts, \
-                     expires_at, origin, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON \
+                     expires_at, origin, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON \
                      CONFLICT (owner, name) DO UPDATE SET generation = CASE WHEN \
                      secret.generation >= excluded.generation THEN secret.generation + 1 ELSE \
                      excluded.generation END, ciphertext = excluded.ciphertext, bound_hosts = \
@@ -41,8 +41,7 @@ impl Store {
                 .bind(secret.expires_at.map(|at| at.0))
                 .bind(secret.origin)
                 .bind(now.0)
-                .fetch_one(&mut tx.conn)
-                .await?;
+                .scalar(&mut tx.conn)?;
                 Ok(generation)
             })
         })
@@ -51,16 +50,16 @@ impl Store {
 
     /// The number of secrets of all owners.
     pub async fn count_secrets(&self) -> Result<i64, StoreError> {
-        let count = sqlx::query("SELECT count(*) AS secrets FROM secret");
+        let count = sqlite::query("SELECT count(*) AS secrets FROM secret");
         let count = self.one(count, |row| Ok(row.try_get("secrets")?)).await?;
         Ok(count.unwrap_or(0))
     }
 
     /// The secrets of an owner.
     pub async fn secrets(&self, owner: &str) -> Result<Vec<SecretRow>, StoreError> {
-        let select = sqlx::query(
+        let select = sqlite::query(
             "SELECT name, generation, ciphertext, bound_hosts, expires_at, origin FROM secret \
-             WHERE owner = $1 ORDER BY name",
+             WHERE owner = ?1 ORDER BY name",
         );
         self.all(select.bind(owner), |row| {
             Ok(SecretRow {
@@ -82,8 +81,8 @@ impl Store {
         name: &str,
         generation: Option<i64>,
     ) -> Result<(), StoreError> {
-        let delete = sqlx::query(
-            "DELETE FROM secret WHERE owner = $1 AND name = $2 AND (generation = $3 OR $3 IS NULL)",
+        let delete = sqlite::query(
+            "DELETE FROM secret WHERE owner = ?1 AND name = ?2 AND (generation = ?3 OR ?3 IS NULL)",
         );
         self.execute(delete.bind(owner).bind(name).bind(generation))
             .await?;
@@ -98,9 +97,9 @@ impl Store {
         expires_at: Option<Wall>,
         account: Option<&str>,
     ) -> Result<(), StoreError> {
-        let put = sqlx::query(
+        let put = sqlite::query(
             "INSERT INTO session (connection_id, digest, ciphertext, expires_at, account, \
-             updated_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (connection_id) DO UPDATE SET \
+             updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (connection_id) DO UPDATE SET \
              digest = excluded.digest, ciphertext = excluded.ciphertext, expires_at = \
              excluded.expires_at, account = excluded.account, updated_at = excluded.updated_at",
         )
@@ -119,8 +118,8 @@ impl Store {
         &self,
         connection: ConnectionId,
     ) -> Result<Option<(String, Vec<u8>, Option<Wall>, Option<String>)>, StoreError> {
-        let select = sqlx::query(
-            "SELECT digest, ciphertext, expires_at, account FROM session WHERE connection_id = $1",
+        let select = sqlite::query(
+            "SELECT digest, ciphertext, expires_at, account FROM session WHERE connection_id = ?1",
         );
         self.one(select.bind(connection.0), |row| {
             Ok((
@@ -134,7 +133,7 @@ impl Store {
     }
 
     pub async fn drop_session(&self, connection: ConnectionId) -> Result<(), StoreError> {
-        let delete = sqlx::query("DELETE FROM session WHERE connection_id = $1");
+        let delete = sqlite::query("DELETE FROM session WHERE connection_id = ?1");
         self.execute(delete.bind(connection.0)).await?;
         Ok(())
     }

@@ -7,19 +7,18 @@ use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use serde::de::DeserializeOwned;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+use crate::store::engine::sqlite::Row;
 use crate::store::error::StoreError;
 
-pub(in crate::store) fn state(row: &SqliteRow, column: &str) -> Result<JobState, StoreError> {
+pub(in crate::store) fn state(row: &Row, column: &str) -> Result<JobState, StoreError> {
     let code = row.try_get(column)?;
     JobState::from_code(code).ok_or_else(|| StoreError::Corrupt(format!("job state {code}")))
 }
 
 pub(in crate::store) fn waiting(
-    row: &SqliteRow,
+    row: &Row,
     column: &str,
 ) -> Result<Option<WaitingKind>, StoreError> {
     let known = |code| {
@@ -30,22 +29,19 @@ pub(in crate::store) fn waiting(
     code.map(known).transpose()
 }
 
-pub(in crate::store) fn action(row: &SqliteRow, column: &str) -> Result<Action, StoreError> {
+pub(in crate::store) fn action(row: &Row, column: &str) -> Result<Action, StoreError> {
     let code = row.try_get(column)?;
     Action::from_code(code).ok_or_else(|| StoreError::Corrupt(format!("action {code}")))
 }
 
-pub(in crate::store) fn execution_id(
-    row: &SqliteRow,
-    column: &str,
-) -> Result<ExecutionId, StoreError> {
+pub(in crate::store) fn execution_id(row: &Row, column: &str) -> Result<ExecutionId, StoreError> {
     Uuid::from_slice(row.try_get(column)?)
         .map(ExecutionId)
         .map_err(|error| StoreError::Corrupt(format!("public id: {error}")))
 }
 
 /// A SHA-256.
-pub(in crate::store) fn hash(row: &SqliteRow, column: &str) -> Result<[u8; 32], StoreError> {
+pub(in crate::store) fn hash(row: &Row, column: &str) -> Result<[u8; 32], StoreError> {
     let bytes: &[u8] = row.try_get(column)?;
     bytes
         .try_into()
@@ -53,36 +49,36 @@ pub(in crate::store) fn hash(row: &SqliteRow, column: &str) -> Result<[u8; 32], 
 }
 
 /// The object in the columns `object_type` and `object_id`.
-pub(in crate::store) fn object(row: &SqliteRow) -> Result<ObjectKey, StoreError> {
+pub(in crate::store) fn object(row: &Row) -> Result<ObjectKey, StoreError> {
     Ok(ObjectKey {
         object_type: row.try_get("object_type")?,
         id: row.try_get("object_id")?,
     })
 }
 
-pub(in crate::store) fn time(row: &SqliteRow, column: &str) -> Result<Option<Wall>, StoreError> {
-    Ok(row.try_get::<Option<i64>, _>(column)?.map(Wall))
+pub(in crate::store) fn time(row: &Row, column: &str) -> Result<Option<Wall>, StoreError> {
+    Ok(row.try_get::<Option<i64>>(column)?.map(Wall))
 }
 
 /// A number that is never negative.
-pub(in crate::store) fn count(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {
-    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+pub(in crate::store) fn count(row: &Row, column: &str) -> Result<u64, StoreError> {
+    Ok(u64::try_from(row.try_get::<i64>(column)?).unwrap_or(0))
 }
 
 /// The column `place`: an index in the list that the statement was given.
-pub(in crate::store) fn place(row: &SqliteRow) -> Result<usize, StoreError> {
-    Ok(usize::try_from(row.try_get::<i64, _>("place")?).unwrap_or(usize::MAX))
+pub(in crate::store) fn place(row: &Row) -> Result<usize, StoreError> {
+    Ok(usize::try_from(row.try_get::<i64>("place")?).unwrap_or(usize::MAX))
 }
 
 /// A number that uses all 64 bits.
-pub(in crate::store) fn bits(row: &SqliteRow, column: &str) -> Result<Option<u64>, StoreError> {
+pub(in crate::store) fn bits(row: &Row, column: &str) -> Result<Option<u64>, StoreError> {
     let stored: Option<i64> = row.try_get(column)?;
     Ok(stored.map(i64::cast_unsigned))
 }
 
 /// A value that is stored as JSON text.
 pub(in crate::store) fn json<T: DeserializeOwned>(
-    row: &SqliteRow,
+    row: &Row,
     column: &str,
 ) -> Result<Option<T>, StoreError> {
     let text: Option<&str> = row.try_get(column)?;

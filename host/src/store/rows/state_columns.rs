@@ -3,9 +3,8 @@
 
 use egression_core::domain::state::{EarlierSend, JobState, State, Wait};
 use egression_core::time::Wall;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use crate::store::engine::sqlite::Row;
 use crate::store::error::StoreError;
 use crate::store::rows::columns;
 
@@ -43,11 +42,9 @@ impl StateColumns {
 
 /// The state of an unfinished job, from the columns `state`, `waiting`, `due_at` and `waits_since`
 /// of the job and `call_id`, `attempt` and `answer_lost` of its intent, if it has one.
-pub(in crate::store) fn unfinished(row: &SqliteRow) -> Result<State, StoreError> {
+pub(in crate::store) fn unfinished(row: &Row) -> Result<State, StoreError> {
     let call: Option<i64> = row.try_get("call_id")?;
-    let answer_lost = row
-        .try_get::<Option<bool>, _>("answer_lost")?
-        .unwrap_or(false);
+    let answer_lost = row.try_get::<Option<bool>>("answer_lost")?.unwrap_or(false);
     match columns::state(row, "state")? {
         JobState::Waiting => Ok(State::Waiting {
             wait: wait(row)?,
@@ -69,7 +66,7 @@ pub(in crate::store) fn unfinished(row: &SqliteRow) -> Result<State, StoreError>
     }
 }
 
-fn wait(row: &SqliteRow) -> Result<Wait, StoreError> {
+fn wait(row: &Row) -> Result<Wait, StoreError> {
     let due_at = columns::time(row, "due_at")?;
     let since = columns::time(row, "waits_since")?;
     let began = since.or(due_at).unwrap_or(Wall(0));

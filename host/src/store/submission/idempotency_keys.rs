@@ -3,8 +3,8 @@
 
 use egression_core::domain::ids::{ExecutionSeq, SubscriptionId};
 use egression_core::time::Wall;
-use sqlx::Row as _;
 
+use crate::store::engine::sqlite;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::retention::keys_kept_since;
 use crate::store::rows::{IdempotencyMark, IdempotencyRecord, columns};
@@ -21,10 +21,10 @@ impl Store {
     ) -> Result<Option<IdempotencyRecord>, StoreError> {
         let now = self.inner.clock.wall();
         // An expired execution may be removed in part.
-        let select = sqlx::query(
+        let select = sqlite::query(
             "SELECT i.execution_seq, i.body_hash FROM idempotency i JOIN execution x ON x.seq = \
-             i.execution_seq WHERE i.subscription_id = $1 AND i.operation = $2 AND i.key = $3 AND \
-             (x.expires_at IS NULL OR x.expires_at > $4 OR i.created_at > $5)",
+             i.execution_seq WHERE i.subscription_id = ?1 AND i.operation = ?2 AND i.key = ?3 AND \
+             (x.expires_at IS NULL OR x.expires_at > ?4 OR i.created_at > ?5)",
         )
         .bind(subscription.0)
         .bind(operation)
@@ -51,13 +51,13 @@ pub async fn mark(
 ) -> Result<(), StoreError> {
     // A caller that looked the key up before another request was sealed under it learns of that
     // only here.
-    let marked = sqlx::query(
+    let marked = sqlite::query(
         "INSERT INTO idempotency (subscription_id, operation, key, body_hash, execution_seq, \
-         created_at) SELECT subscription_id, $1, $2, $3, seq, $4 FROM execution WHERE seq = $5 ON \
+         created_at) SELECT subscription_id, ?1, ?2, ?3, seq, ?4 FROM execution WHERE seq = ?5 ON \
          CONFLICT (subscription_id, operation, key) DO UPDATE SET body_hash = excluded.body_hash, \
          execution_seq = excluded.execution_seq, created_at = excluded.created_at WHERE \
-         idempotency.created_at <= $6 AND NOT EXISTS (SELECT 1 FROM execution x WHERE x.seq = \
-         idempotency.execution_seq AND (x.expires_at IS NULL OR x.expires_at > $7))",
+         idempotency.created_at <= ?6 AND NOT EXISTS (SELECT 1 FROM execution x WHERE x.seq = \
+         idempotency.execution_seq AND (x.expires_at IS NULL OR x.expires_at > ?7))",
     )
     .bind(mark.operation)
     .bind(mark.key)
@@ -66,9 +66,8 @@ pub async fn mark(
     .bind(execution.0)
     .bind(keys_kept_since(now))
     .bind(now.0)
-    .execute(&mut tx.conn)
-    .await?;
-    if marked.rows_affected() == 0 {
+    .execute(&mut tx.conn)?;
+    if marked == 0 {
         return Err(StoreError::KeyUsed);
     }
     Ok(())

@@ -11,6 +11,7 @@ use egression_core::domain::state::{JobState, State};
 use egression_core::time::Wall;
 
 use crate::store::StoreError;
+use crate::store::engine::sqlite;
 use crate::store::engine::statement;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters::{BeltDelta, BeltKey};
@@ -74,30 +75,31 @@ async fn write_jobs(
     statement::insert(
         tx,
         "INSERT INTO job (id, connection_id, belt, key_hash, object_hash, state, waiting, action, \
-         priority, source_id, due_at, expires_at, object_type, object_id, partition_key) ",
+         priority, source_id, due_at, expires_at, object_type, object_id, partition_key) VALUES \
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         jobs,
-        |row, job| {
+        |insert, job| {
             let own_key = job.object.to_string();
             let key = job.partition_key.as_deref().filter(|key| *key != own_key);
             let columns = StateColumns::of(&State::submitted(job.scheduled_at, now), now);
-            row.push_bind(execution.job(job.index).0)
-                .push_bind(job.connection.0)
-                .push_bind(job.belt)
-                .push_bind(KeyHash::of(key.unwrap_or(&own_key)).0)
-                .push_bind(job.object.hash().0)
-                .push_bind(columns.state)
-                .push_bind(columns.waiting)
-                .push_bind(job.action.code())
-                .push_bind(job.priority)
-                .push_bind(job.source.map(|source| source.0))
-                .push_bind(columns.due_at)
-                .push_bind(job.expires_at.map(|at| at.0))
-                .push_bind(job.object.object_type.as_str())
-                .push_bind(job.object.id.as_str())
-                .push_bind(key);
+            insert
+                .bind(execution.job(job.index).0)
+                .bind(job.connection.0)
+                .bind(job.belt)
+                .bind(KeyHash::of(key.unwrap_or(&own_key)).0)
+                .bind(job.object.hash().0)
+                .bind(columns.state)
+                .bind(columns.waiting)
+                .bind(job.action.code())
+                .bind(job.priority)
+                .bind(job.source.map(|source| source.0))
+                .bind(columns.due_at)
+                .bind(job.expires_at.map(|at| at.0))
+                .bind(job.object.object_type.as_str())
+                .bind(job.object.id.as_str())
+                .bind(key)
         },
     )
-    .await
 }
 
 async fn write_details(
@@ -164,13 +166,10 @@ async fn write_payloads(
         .collect();
     statement::insert(
         tx,
-        "INSERT INTO payload (job_id, body) ",
+        "INSERT INTO payload (job_id, body) VALUES (?1, ?2)",
         &bodies,
-        |row, (index, body)| {
-            row.push_bind(execution.job(*index).0).push_bind(*body);
-        },
+        |insert, (index, body)| insert.bind(execution.job(*index).0).bind(*body),
     )
-    .await
 }
 
 async fn write_refused(tx: &mut WriteTx, refused: &[Refused], now: Wall) -> Result<(), StoreError> {
@@ -239,11 +238,10 @@ async fn count(
     tx.effects.backlog += belts.values().map(|belt| belt.delta.open()).sum::<i64>();
     write_counters(tx, belts).await?;
     if !refused.is_empty() {
-        sqlx::query("UPDATE execution SET refused = refused + $1 WHERE seq = $2")
+        sqlite::query("UPDATE execution SET refused = refused + ?1 WHERE seq = ?2")
             .bind(i64::try_from(refused.len()).unwrap_or(i64::MAX))
             .bind(execution.0)
-            .execute(&mut tx.conn)
-            .await?;
+            .execute(&mut tx.conn)?;
     }
     errors.write(tx).await
 }

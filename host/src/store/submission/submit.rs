@@ -2,8 +2,8 @@
 
 use egression_core::domain::ids::{ConnectionId, ExecutionSeq};
 use egression_core::time::Wall;
-use sqlx::Row as _;
 
+use crate::store::engine::sqlite;
 use crate::store::engine::writer::WriteTx;
 use crate::store::lifecycle::counters;
 use crate::store::rows::{IdempotencyMark, NewExecution, Sealed, StagedItem, columns};
@@ -93,9 +93,9 @@ impl Store {
 }
 
 async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Result<(), StoreError> {
-    sqlx::query(
+    sqlite::query(
         "INSERT INTO execution (seq, public_id, subscription_id, operation, created_at, context, \
-         traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+         traceparent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )
     .bind(seq.0)
     .bind(new.id.0.as_bytes().as_slice())
@@ -104,27 +104,25 @@ async fn begin(tx: &mut WriteTx, seq: ExecutionSeq, new: &NewExecution) -> Resul
     .bind(new.created_at.0)
     .bind(staging::json_of(new.context.as_ref())?)
     .bind(new.traceparent.as_deref())
-    .execute(&mut tx.conn)
-    .await?;
+    .execute(&mut tx.conn)?;
     Ok(())
 }
 
 /// Counts an execution's items for the metrics.
 async fn count_received(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<(), StoreError> {
-    let rows = sqlx::query(
-        "SELECT connection_id, sum(total) AS jobs FROM progress WHERE execution_seq = $1 \
+    let rows = sqlite::query(
+        "SELECT connection_id, sum(total) AS jobs FROM progress WHERE execution_seq = ?1 \
          GROUP BY connection_id",
     )
     .bind(execution.0)
-    .fetch_all(&mut tx.conn)
-    .await?;
+    .fetch_all(&mut tx.conn)?;
     for row in rows {
         let connection = ConnectionId(row.try_get("connection_id")?);
         let jobs = columns::count(&row, "jobs")?;
         tx.effects.submitted.insert(connection, jobs);
     }
-    let refused = sqlx::query("SELECT refused FROM execution WHERE seq = $1");
-    let row = refused.bind(execution.0).fetch_one(&mut tx.conn).await?;
+    let refused = sqlite::query("SELECT refused FROM execution WHERE seq = ?1");
+    let row = refused.bind(execution.0).fetch_one(&mut tx.conn)?;
     tx.effects.refused += columns::count(&row, "refused")?;
     Ok(())
 }
@@ -144,13 +142,12 @@ async fn connections_must_be_there(
     tx: &mut WriteTx,
     execution: ExecutionSeq,
 ) -> Result<(), StoreError> {
-    let gone: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = $1 AND connection_id \
+    let gone: bool = sqlite::query(
+        "SELECT EXISTS (SELECT 1 FROM progress WHERE execution_seq = ?1 AND connection_id \
          NOT IN (SELECT id FROM connection))",
     )
     .bind(execution.0)
-    .fetch_one(&mut tx.conn)
-    .await?;
+    .scalar(&mut tx.conn)?;
     if gone {
         Err(StoreError::ConnectionGone)
     } else {
@@ -165,12 +162,11 @@ async fn seal_as(
     now: Wall,
 ) -> Result<Sealed, StoreError> {
     connections_must_be_there(tx, sealed.execution).await?;
-    sqlx::query("UPDATE execution SET seal = $1, sealed_at = $2 WHERE seq = $3 AND seal IS NULL")
+    sqlite::query("UPDATE execution SET seal = ?1, sealed_at = ?2 WHERE seq = ?3 AND seal IS NULL")
         .bind(sealed.seal)
         .bind(now.0)
         .bind(sealed.execution.0)
-        .execute(&mut tx.conn)
-        .await?;
+        .execute(&mut tx.conn)?;
     if let Some(mark) = mark {
         idempotency_keys::mark(tx, sealed.execution, mark, now).await?;
     }

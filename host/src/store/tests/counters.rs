@@ -1,8 +1,7 @@
 //! The counters against the rows that they count, and rows that no sequence of changes may leave.
 
+use crate::store::engine::sqlite::{self, Connection};
 use std::collections::BTreeMap;
-
-use sqlx::Row as _;
 
 /// By execution, connection and belt: total, the nine states, set aside, scheduled, retrying,
 /// sourcing, blocked.
@@ -16,20 +15,20 @@ pub struct Counted {
     pub wrong: Vec<String>,
 }
 
-pub async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
+pub async fn count(conn: &mut Connection) -> Counted {
     let mut counted = Counted::default();
-    let rows = sqlx::query(
+    let rows = sqlite::query(
         "SELECT execution_seq, connection_id, belt, total, waiting, in_flight, accepted, \
          succeeded, rejected, failed, unknown, superseded, cancelled, set_aside, scheduled, \
          retrying, sourcing, blocked FROM progress",
     );
-    for row in rows.fetch_all(&mut *conn).await.unwrap() {
+    for row in rows.fetch_all(&mut *conn).unwrap() {
         counted.kept.insert(
             (row.get(0), row.get(1), row.get(2)),
             (3..18).map(|index| row.get(index)).collect(),
         );
     }
-    let rows = sqlx::query(
+    let rows = sqlite::query(
         "SELECT id >> 24, connection_id, belt, count(*), sum(state = 0), sum(state = 1), \
          sum(state = 2), sum(state = 3), sum(state = 4), sum(state = 5), sum(state = 6), \
          sum(state = 7), sum(state = 8), sum(waiting IS NOT NULL AND waiting IN (4, 5, 13)), \
@@ -37,12 +36,12 @@ pub async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
          sum(waiting IS NOT NULL AND waiting = 6), sum(waiting IS NOT NULL AND waiting = 13), \
          sum(state <= 2) FROM job WHERE connection_id IS NOT NULL GROUP BY 1, 2, 3",
     );
-    for row in rows.fetch_all(&mut *conn).await.unwrap() {
+    for row in rows.fetch_all(&mut *conn).unwrap() {
         counted.real.insert(
             (row.get(0), row.get(1), row.get(2)),
             (3..18).map(|index| row.get(index)).collect(),
         );
-        counted.open += row.get::<i64, _>(18);
+        counted.open += row.get::<i64>(18);
     }
     let never = [
         (
@@ -82,10 +81,7 @@ pub async fn count(conn: &mut sqlx::SqliteConnection) -> Counted {
         ),
     ];
     for (what, question) in never {
-        let found: Vec<i64> = sqlx::query_scalar(question)
-            .fetch_all(&mut *conn)
-            .await
-            .unwrap();
+        let found: Vec<i64> = sqlite::query(question).scalars(&mut *conn).unwrap();
         if !found.is_empty() {
             counted.wrong.push(format!("{what}: {found:?}"));
         }

@@ -105,6 +105,25 @@ async fn closed_store_refuses_calls() {
 }
 
 impl World {
+    /// Holds the writer until the returned sender sends, so that changes meet.
+    async fn hold_writer(&self) -> std::sync::mpsc::Sender<()> {
+        let (release, released) = std::sync::mpsc::channel();
+        let (held, holds) = tokio::sync::oneshot::channel();
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            let hold = store.write(1, move |_| {
+                Box::pin(async move {
+                    held.send(()).unwrap();
+                    released.recv().unwrap();
+                    Ok(())
+                })
+            });
+            hold.await.unwrap();
+        });
+        holds.await.unwrap();
+        release
+    }
+
     async fn commits(&self) -> i64 {
         let commits = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'commits'";
         self.column(commits).await[0]
@@ -119,12 +138,15 @@ async fn settlements_that_meet_share_a_commit_and_divide_the_answer() {
     world.send(5, &[good]).await;
     world.send(6, &[stale]).await;
     let before = world.commits().await;
-    let (first, second) = tokio::join!(
+    let writer = world.hold_writer().await;
+    let (first, second, ()) = tokio::join!(
         store.settle(vec![ended(good, Some(5), JobState::Succeeded)]),
         store.settle(vec![ended(stale, Some(99), JobState::Succeeded)]),
+        async { writer.send(()).unwrap() },
     );
     let (first, second) = (first.unwrap(), second.unwrap());
-    assert_eq!(world.commits().await, before + 1);
+    // The change that held the writer, and the two together.
+    assert_eq!(world.commits().await, before + 2);
     assert_eq!(
         (&first.completed, &first.stale),
         (&vec![good.execution()], &vec![])
@@ -140,7 +162,9 @@ async fn job_that_two_callers_settle_is_stale_for_the_second() {
     let one = world.submit_one("a").await;
     world.send(5, &[one]).await;
     let settle = || store.settle(vec![ended(one, Some(5), JobState::Succeeded)]);
-    let (first, second) = tokio::join!(settle(), settle());
+    let writer = world.hold_writer().await;
+    let release = async { writer.send(()).unwrap() };
+    let (first, second, ()) = tokio::join!(settle(), settle(), release);
     assert_eq!(first.unwrap().stale, []);
     assert_eq!(second.unwrap().stale, [one]);
 }
@@ -150,9 +174,11 @@ async fn intents_that_meet_are_divided_among_their_callers() {
     let world = World::new().await;
     let store = &world.store;
     let [one, two] = world.submit_each(["a", "b"]).await;
-    let (first, second) = tokio::join!(
+    let writer = world.hold_writer().await;
+    let (first, second, ()) = tokio::join!(
         store.open_intent(vec![intent(one, 5)]),
         store.open_intent(vec![intent(one, 6), intent(two, 6)]),
+        async { writer.send(()).unwrap() },
     );
     assert_eq!(first.unwrap(), [one]);
     assert_eq!(second.unwrap(), [two]);
@@ -168,9 +194,11 @@ async fn settlement_that_fails_harms_none_that_it_meets() {
     world.send(6, &[bad]).await;
     // A wait for a limit is never stored.
     let broken = waits(bad, Some(6), Some(WaitingKind::Limit), None);
-    let (kept, refused) = tokio::join!(
+    let writer = world.hold_writer().await;
+    let (kept, refused, ()) = tokio::join!(
         store.settle(vec![ended(good, Some(5), JobState::Succeeded)]),
         store.settle(vec![broken]),
+        async { writer.send(()).unwrap() },
     );
     assert_eq!(kept.unwrap().completed, [good.execution()]);
     assert!(matches!(refused, Err(StoreError::Corrupt(_))));
@@ -184,9 +212,11 @@ async fn callers_of_a_broken_writer_get_an_answer() {
     let world = World::new().await;
     let store = &world.store;
     let one = world.submit_one("a").await;
-    let (settled, ()) = tokio::join!(
+    let writer = world.hold_writer().await;
+    let (settled, (), ()) = tokio::join!(
         store.settle(vec![ended(one, Some(5), JobState::Succeeded)]),
         store.break_writer(),
+        async { writer.send(()).unwrap() },
     );
     assert!(matches!(settled, Err(StoreError::Closed)));
     let later = store.settle(vec![ended(one, Some(5), JobState::Succeeded)]);

@@ -4,12 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
-
 use super::World;
 use super::fixtures::{execution, job};
 use crate::clock::Clock;
+use crate::store::engine::{connect, sqlite};
 use crate::store::rows::StagedItem;
 use crate::store::{Store, StoreError, StoreOptions};
 
@@ -79,16 +77,10 @@ async fn log_that_another_program_moved_is_not_missed() {
     let world = World::new().await;
     world.submit(vec![job(0, "a")]).await;
     let copy = copy(&world, &FILES);
-    let mut other = SqliteConnectOptions::new()
-        .filename(copy.path().join("egression.db"))
-        .connect()
-        .await
-        .unwrap();
-    sqlx::query("SELECT count(*) FROM job")
-        .execute(&mut other)
-        .await
-        .unwrap();
-    other.close().await.unwrap();
+    let other = rusqlite::Connection::open(copy.path().join("egression.db")).unwrap();
+    let count = "SELECT count(*) FROM job";
+    other.query_one(count, [], |_| Ok(())).unwrap();
+    drop(other);
     assert!(!copy.path().join("egression.db-wal").exists());
     assert_eq!(backlog(copy.path()).await, 1);
 }
@@ -180,17 +172,12 @@ async fn log_stays_within_its_bound_under_steady_readers() {
 
 /// Opens one state of the database after the other, each for a moment.
 async fn read_steadily(database: PathBuf) {
-    let mut reader = SqliteConnectOptions::new()
-        .filename(database)
-        .read_only(true)
-        .connect()
-        .await
-        .unwrap();
+    let mut reader = connect::reader(&database, &StoreOptions::default()).unwrap();
     loop {
         for statement in ["BEGIN", "SELECT count(*) FROM meta"] {
-            sqlx::query(statement).execute(&mut reader).await.unwrap();
+            sqlite::query(statement).execute(&mut reader).unwrap();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
-        sqlx::query("COMMIT").execute(&mut reader).await.unwrap();
+        sqlite::query("COMMIT").execute(&mut reader).unwrap();
     }
 }

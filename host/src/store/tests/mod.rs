@@ -33,12 +33,12 @@ use egression_core::domain::partition::KeyHash;
 use egression_core::domain::state::JobState;
 use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
-use sqlx::Row as _;
 
 use self::fixtures::{
     ended, execution, intent, items, job, key, keyed, numbers, object, through, waits_for,
 };
 use crate::clock::Clock;
+use crate::store::engine::sqlite;
 use crate::store::lifecycle::job_history::append;
 use crate::store::rows::{
     Changes, ClaimRow, ExecutionFilter, ExecutionStatus, IdempotencyMark, IdempotencyRecord,
@@ -105,9 +105,7 @@ impl World {
         let statement = statement.to_owned();
         let run = self.store.write(1, move |tx| {
             Box::pin(async move {
-                sqlx::query(sqlx::AssertSqlSafe(statement))
-                    .execute(&mut tx.conn)
-                    .await?;
+                sqlite::query(statement).execute(&mut tx.conn)?;
                 Ok(())
             })
         });
@@ -116,9 +114,9 @@ impl World {
 
     async fn blocked_keys(&self) -> Vec<(ConnectionId, KeyHash)> {
         let select = "SELECT connection_id, key_hash FROM blocked_key ORDER BY 1, 2";
-        let rows = self.store.read(move |conn| {
-            Box::pin(async move { Ok(sqlx::query(select).fetch_all(conn).await?) })
-        });
+        let rows = self
+            .store
+            .read(move |conn| Box::pin(async move { Ok(sqlite::query(select).fetch_all(conn)?) }));
         let rows = rows.await.unwrap();
         rows.iter()
             .map(|row| (ConnectionId(row.get(0)), KeyHash(row.get(1))))
@@ -147,9 +145,9 @@ impl World {
 
     /// The first column of a question's rows.
     async fn column(&self, question: &'static str) -> Vec<i64> {
-        let rows = self.store.read(move |conn| {
-            Box::pin(async move { Ok(sqlx::query_scalar(question).fetch_all(conn).await?) })
-        });
+        let rows = self
+            .store
+            .read(move |conn| Box::pin(async move { Ok(sqlite::query(question).scalars(conn)?) }));
         rows.await.unwrap()
     }
 

@@ -1,9 +1,9 @@
 //! The most frequent queries use their indexes.
 
 use egression_core::domain::ids::{ExecutionId, JobId, SubscriptionId};
-use sqlx::Row as _;
 
 use super::World;
+use crate::store::engine::sqlite;
 use crate::store::lifecycle::{blocked_keys, retention};
 use crate::store::order::{heads, lanes, queue_position};
 use crate::store::queries::{executions, jobs};
@@ -17,11 +17,14 @@ async fn assert_plan(statement: &str, uses: &[&str], avoids: &[&str]) {
     let world = World::new().await;
     let question = format!("EXPLAIN QUERY PLAN {statement}");
     let rows = world.store.read(move |conn| {
-        let question = sqlx::query(sqlx::AssertSqlSafe(question));
-        Box::pin(async move { Ok(question.fetch_all(conn).await?) })
+        let question = sqlite::query(question);
+        Box::pin(async move { Ok(question.fetch_all(conn)?) })
     });
     let rows = rows.await.unwrap();
-    let steps: Vec<&str> = rows.iter().map(|row| row.get("detail")).collect();
+    let steps: Vec<&str> = rows
+        .iter()
+        .map(|row| row.try_get("detail").unwrap())
+        .collect();
     let plan = steps.join("\n");
     for step in uses {
         assert!(plan.contains(step), "{step}\n{plan}");
@@ -207,7 +210,7 @@ async fn public_id_is_looked_up_within_the_subscription_by_its_index() {
         executions::by_public_id(execution, own),
         jobs::by_public_id(job, own),
     ] {
-        let statement = statement.sql().as_str().to_owned();
+        let statement = statement.build().text().to_owned();
         // A foreign id matches no row of this statement, as an absent one.
         assert!(
             statement.contains("AND x.subscription_id = ?"),

@@ -10,13 +10,13 @@ use egression_core::domain::waiting::WaitingKind;
 use egression_core::time::Wall;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use sqlx::Row as _;
 
 use super::fixtures::{
     ended, execution, intent, key, keyed, numbers, object, refused, repeats, through, unknown,
     waits, waits_for,
 };
 use super::{SHOP, World};
+use crate::store::engine::sqlite;
 use crate::store::rows::{Changes, Settlement, StagedItem, StagedJob};
 
 const STEPS: usize = 250;
@@ -259,15 +259,11 @@ impl Run {
         let rows = self
             .world
             .store
-            .read(move |conn| Box::pin(async move { Ok(sqlx::query(all).fetch_all(conn).await?) }));
+            .read(move |conn| Box::pin(async move { Ok(sqlite::query(all).fetch_all(conn)?) }));
         let (mut expected, mut parked) = (BTreeMap::new(), Vec::new());
         for row in rows.await.unwrap() {
-            let (key, job, object) = (
-                KeyHash(row.get(0)),
-                JobSeq(row.get(3)),
-                row.get::<i64, _>(5),
-            );
-            match row.get::<Option<i64>, _>(4) {
+            let (key, job, object) = (KeyHash(row.get(0)), JobSeq(row.get(3)), row.get::<i64>(5));
+            match row.get::<Option<i64>>(4) {
                 Some(1 | 14) => {}
                 Some(5) => parked.push((key, object)),
                 _ if parked.contains(&(key, object)) => {}
