@@ -70,10 +70,12 @@ pub fn closed_limit(key: &str, until: Wall) -> EndsBy {
     }
 }
 
-/// The same if this limit is closed now.
-pub fn if_closed(state: &ApiState, key: Option<&str>) -> Option<EndsBy> {
+/// The same if this limit is closed now. `shown`: the end of the wait in the same view, which must
+/// not differ by the rounding of another reading of the clock.
+pub fn if_closed(state: &ApiState, key: Option<&str>, shown: Option<Wall>) -> Option<EndsBy> {
     let key = key?;
-    Some(closed_limit(key, state.gate.closed_until(key)?))
+    let until = state.gate.closed_until(key)?;
+    Some(closed_limit(key, shown.unwrap_or(until)))
 }
 
 /// The key as one word of a shell.

@@ -413,7 +413,7 @@ fn waiting_view(state: &ApiState, group: WaitingGroup) -> WaitingView {
     WaitingView {
         kind: group.kind.as_str().to_owned(),
         ends_by: match group.kind {
-            WaitingKind::Limit => ends_by::if_closed(state, group.key.as_deref()),
+            WaitingKind::Limit => ends_by::if_closed(state, group.key.as_deref(), group.until),
             _ => None,
         },
         key: group.key,

@@ -355,7 +355,7 @@ fn waiting(
         _ => None,
     });
     let ends_by = match kind {
-        WaitingKind::Limit => ends_by::if_closed(state, key.as_deref()),
+        WaitingKind::Limit => ends_by::if_closed(state, key.as_deref(), until),
         _ => None,
     };
     Some(JobWaiting {
