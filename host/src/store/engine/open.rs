@@ -78,7 +78,7 @@ impl Store {
             changes,
             write_failure: Mutex::default(),
         });
-        let readers = Readers::new(file.clone(), options.clone());
+        let readers = Readers::new(file.clone(), options);
         let writer = Writer {
             tx,
             published: Arc::clone(&published),

@@ -73,7 +73,7 @@ impl Store {
                 Box::pin(async move {
                     let select = "SELECT seq FROM execution WHERE seal IS NULL AND completed_at \
                         IS NULL AND created_at < ?1 ORDER BY seq";
-                    Ok(sqlite::query(select).bind(before.0).scalars(conn)?)
+                    sqlite::query(select).bind(before.0).scalars(conn)
                 })
             })
             .await?;

@@ -48,7 +48,7 @@ impl Store {
     /// The largest call number of an intent: later calls continue after it.
     pub async fn last_call(&self) -> Result<i64, StoreError> {
         let last = sqlite::query("SELECT coalesce(max(call_id), 0) AS last FROM intent");
-        let last = self.one(last, |row| Ok(row.try_get("last")?)).await?;
+        let last = self.one(last, |row| row.try_get("last")).await?;
         Ok(last.unwrap_or(0))
     }
 }

@@ -430,7 +430,7 @@ async fn insert(
                 .bind(channel)
         }
     };
-    insert.execute(&mut tx.conn).map_err(StoreError::from)?;
+    insert.execute(&mut tx.conn)?;
     Ok(())
 }
 
@@ -468,8 +468,7 @@ async fn delete(
     for delete in deletes {
         sqlite::query(delete)
             .bind(old.id)
-            .execute(&mut tx.conn)
-            .map_err(StoreError::from)?;
+            .execute(&mut tx.conn)?;
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ impl Store {
     /// The number of secrets of all owners.
     pub async fn count_secrets(&self) -> Result<i64, StoreError> {
         let count = sqlite::query("SELECT count(*) AS secrets FROM secret");
-        let count = self.one(count, |row| Ok(row.try_get("secrets")?)).await?;
+        let count = self.one(count, |row| row.try_get("secrets")).await?;
         Ok(count.unwrap_or(0))
     }
 

@@ -26,7 +26,7 @@ impl Store {
 pub async fn is_open(tx: &mut WriteTx, execution: ExecutionSeq) -> Result<bool, StoreError> {
     let open =
         sqlite::query("SELECT EXISTS (SELECT 1 FROM execution WHERE seq = ?1 AND seal IS NULL)");
-    Ok(open.bind(execution.0).scalar(&mut tx.conn)?)
+    open.bind(execution.0).scalar(&mut tx.conn)
 }
 
 /// Removes some rows of an unsealed execution; true if there may be more.

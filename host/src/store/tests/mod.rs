@@ -116,7 +116,7 @@ impl World {
         let select = "SELECT connection_id, key_hash FROM blocked_key ORDER BY 1, 2";
         let rows = self
             .store
-            .read(move |conn| Box::pin(async move { Ok(sqlite::query(select).fetch_all(conn)?) }));
+            .read(move |conn| Box::pin(async move { sqlite::query(select).fetch_all(conn) }));
         let rows = rows.await.unwrap();
         rows.iter()
             .map(|row| (ConnectionId(row.get(0)), KeyHash(row.get(1))))
@@ -147,7 +147,7 @@ impl World {
     async fn column(&self, question: &'static str) -> Vec<i64> {
         let rows = self
             .store
-            .read(move |conn| Box::pin(async move { Ok(sqlite::query(question).scalars(conn)?) }));
+            .read(move |conn| Box::pin(async move { sqlite::query(question).scalars(conn) }));
         rows.await.unwrap()
     }
 

@@ -18,7 +18,7 @@ async fn assert_plan(statement: &str, uses: &[&str], avoids: &[&str]) {
     let question = format!("EXPLAIN QUERY PLAN {statement}");
     let rows = world.store.read(move |conn| {
         let question = sqlite::query(question);
-        Box::pin(async move { Ok(question.fetch_all(conn)?) })
+        Box::pin(async move { question.fetch_all(conn) })
     });
     let rows = rows.await.unwrap();
     let steps: Vec<&str> = rows

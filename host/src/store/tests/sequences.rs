@@ -259,7 +259,7 @@ impl Run {
         let rows = self
             .world
             .store
-            .read(move |conn| Box::pin(async move { Ok(sqlite::query(all).fetch_all(conn)?) }));
+            .read(move |conn| Box::pin(async move { sqlite::query(all).fetch_all(conn) }));
         let (mut expected, mut parked) = (BTreeMap::new(), Vec::new());
         for row in rows.await.unwrap() {
             let (key, job, object) = (KeyHash(row.get(0)), JobSeq(row.get(3)), row.get::<i64>(5));
