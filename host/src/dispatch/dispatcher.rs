@@ -17,6 +17,7 @@ use super::settings::DispatchSettings;
 use crate::delivery::Probe;
 use crate::store::StoreError;
 use crate::store::rows::Changes;
+use crate::telemetry::layer_cpu::Layer;
 
 /// The length of the queue to the dispatcher. Senders wait when it is full.
 const QUEUE: usize = 4096;
@@ -76,7 +77,7 @@ impl Dispatcher {
         }
         engine.fail_orphans(orphaned);
         engine.reads.when_due();
-        tokio::spawn(engine.run(incoming));
+        tokio::spawn(Layer::Dispatch.measure(engine.run(incoming)));
         Ok(Self {
             messages,
             scheduler,

@@ -24,6 +24,7 @@ use crate::rng::Rng;
 use crate::runtime::Registry;
 use crate::store::Store;
 use crate::store::rows::LanePage;
+use crate::telemetry::layer_cpu::Layer;
 use crate::telemetry::spans;
 
 /// The host's parts that the dispatcher drives.
@@ -140,7 +141,8 @@ impl Engine {
                 // In a task of its own, so that a panic in one delivery does not leave its call
                 // counted forever.
                 let delivery = async move { deliverer.deliver(claim, call).await };
-                let delivery = tokio::spawn(delivery.in_current_span());
+                let delivery = Layer::Delivery.measure(delivery.in_current_span());
+                let delivery = tokio::spawn(delivery);
                 let finished = delivery.await.unwrap_or_else(|error| {
                     tracing::error!(
                         %error,
@@ -153,7 +155,7 @@ impl Engine {
                     .send(Message::Finished(Box::new(finished), type_hash))
                     .await;
             };
-            tokio::spawn(delivery.instrument(span));
+            tokio::spawn(Layer::Dispatch.measure(delivery.instrument(span)));
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::message::Message;
 use crate::clock::Clock;
 use crate::store::{Store, StoreError};
+use crate::telemetry::layer_cpu::Layer;
 
 /// The pause before a failed read is repeated.
 const PAUSE: Backoff = Backoff {
@@ -198,10 +199,10 @@ impl Reads {
     {
         let reads = self.clone();
         let work = work(self.clone());
-        tokio::spawn(async move {
+        tokio::spawn(Layer::Dispatch.measure(async move {
             if let Some(message) = work.await {
                 reads.send(message).await;
             }
-        });
+        }));
     }
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 
+use super::cpu_seconds::CpuSeconds;
 use super::metrics;
 use super::metrics_reference::{self, name};
+use super::statement_counter;
 
 /// The interval at which measurements move into their buckets. Until then, each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -42,6 +44,7 @@ pub struct Exposition {
     sampler: Arc<dyn Fn() -> Sample + Send + Sync>,
     /// Channels and states of earlier pages; those that no longer occur are shown as 0.
     shown: Arc<Mutex<Connections>>,
+    cpu: Arc<Mutex<CpuSeconds>>,
 }
 
 /// The installed recorder of this process.
@@ -79,6 +82,7 @@ impl Recorder {
             handle: self.0,
             sampler: Arc::new(sampler),
             shown: Arc::default(),
+            cpu: Arc::default(),
         }
     }
 }
@@ -88,6 +92,7 @@ impl Exposition {
     pub fn render(&self) -> String {
         let sample = (self.sampler)();
         metrics::set_unfinished(sample.jobs_unfinished);
+        metrics::set_statements(statement_counter::count());
         metrics::set_instances("busy", sample.instances_busy);
         metrics::set_instances("idle", sample.instances_idle);
         {
@@ -98,7 +103,9 @@ impl Exposition {
                 metrics::set_connections(channel, state, *connections);
             }
         }
-        self.handle.render()
+        let mut text = self.handle.render();
+        text.push_str(&self.cpu.lock().text());
+        text
     }
 }
 

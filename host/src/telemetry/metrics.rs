@@ -109,6 +109,16 @@ pub fn store_committed(committed: bool, rows: usize, took_us: u64) {
     histogram!(name::STORE_COMMIT_ROWS).record(rows as f64);
 }
 
+/// The writer's commits made the write-ahead log longer.
+pub fn store_logged(bytes: u64) {
+    counter!(name::STORE_LOG_BYTES).increment(bytes);
+}
+
+/// The content of the write-ahead log was moved into the database.
+pub fn store_checkpointed() {
+    counter!(name::STORE_CHECKPOINTS).increment(1);
+}
+
 /// A request to the REST API was answered. `route`: the template; none if no route matched.
 pub fn http_answered(method: &http::Method, route: Option<String>, status: u16, took_us: u64) {
     let (method, route) = (
@@ -141,6 +151,10 @@ pub fn connection_refused(bound: &'static str) {
 
 pub(super) fn set_unfinished(jobs: u64) {
     gauge!(name::JOBS_UNFINISHED).set(number(jobs));
+}
+
+pub(super) fn set_statements(statements: u64) {
+    counter!(name::STORE_STATEMENTS).absolute(statements);
 }
 
 pub(super) fn set_connections(channel: &Arc<str>, state: &'static str, connections: u64) {

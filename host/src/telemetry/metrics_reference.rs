@@ -11,6 +11,7 @@ pub(super) mod name {
     pub(in super::super) const CONNECTOR_CALL_SECONDS: &str =
         "egression_connector_call_duration_seconds";
     pub(in super::super) const CONNECTOR_ITEMS: &str = "egression_connector_items_total";
+    pub(in super::super) const CPU_SECONDS: &str = "egression_cpu_seconds_total";
     pub(in super::super) const GATE_REQUESTS: &str = "egression_gate_requests_total";
     pub(in super::super) const GATE_REQUEST_SECONDS: &str =
         "egression_gate_request_duration_seconds";
@@ -30,10 +31,13 @@ pub(super) mod name {
     pub(in super::super) const SOURCE_REQUESTS: &str = "egression_source_requests_total";
     pub(in super::super) const SOURCE_REQUEST_SECONDS: &str =
         "egression_source_request_duration_seconds";
+    pub(in super::super) const STORE_CHECKPOINTS: &str = "egression_store_checkpoints_total";
     pub(in super::super) const STORE_COMMITS: &str = "egression_store_commits_total";
     pub(in super::super) const STORE_COMMIT_ROWS: &str = "egression_store_commit_rows";
     pub(in super::super) const STORE_COMMIT_SECONDS: &str =
         "egression_store_commit_duration_seconds";
+    pub(in super::super) const STORE_LOG_BYTES: &str = "egression_store_log_bytes_total";
+    pub(in super::super) const STORE_STATEMENTS: &str = "egression_store_statements_total";
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +74,7 @@ const REQUEST_STATUS: &str = "`status`: the class of the response (`2xx` …), o
     came: `denied`, `limited`, `unrecorded`, `never_sent`, `no_answer`, `credential_refused`.";
 
 /// All metrics, in the order of the reference.
-pub(super) const ALL: [Metric; 24] = [
+pub(super) const ALL: [Metric; 28] = [
     metric(
         name::JOBS_SUBMITTED,
         Kind::Counter,
@@ -189,6 +193,24 @@ pub(super) const ALL: [Metric; 24] = [
         "Duration of the writer's transactions, from begin to disk.",
     ),
     metric(
+        name::STORE_STATEMENTS,
+        Kind::Counter,
+        &[],
+        "Statements that the database ran, with those that begin and end transactions.",
+    ),
+    metric(
+        name::STORE_LOG_BYTES,
+        Kind::Counter,
+        &[],
+        "Bytes written to the database's write-ahead log.",
+    ),
+    metric(
+        name::STORE_CHECKPOINTS,
+        Kind::Counter,
+        &[],
+        "Times that the content of the write-ahead log was moved into the database.",
+    ),
+    metric(
         name::HTTP_REQUESTS,
         Kind::Counter,
         &["method", "route", "status"],
@@ -215,6 +237,15 @@ pub(super) const ALL: [Metric; 24] = [
          (`api.max_connections_per_address`).",
     ),
     metric(
+        name::CPU_SECONDS,
+        Kind::Counter,
+        &["layer"],
+        "CPU time of the host. `layer`: `api`; `dispatch`; `delivery`; `runtime` (guests); `gate`; \
+         `store_readers` and `store_writer`, with SQLite's threads (Linux); `other` (connections, \
+         compilation, the log). All layers together are the time of the process. The shares of the \
+         layers are estimates from a sixteenth of their work.",
+    ),
+    metric(
         name::BUILD_INFO,
         Kind::Gauge,
         &["version"],
@@ -232,6 +263,14 @@ pub(super) fn describe() {
             Kind::Histogram => describe_histogram!(metric.name, help),
         }
     }
+}
+
+/// The help text of the CPU time.
+pub(super) fn cpu_help() -> String {
+    ALL.iter()
+        .find(|metric| metric.name == name::CPU_SECONDS)
+        .map(plain)
+        .unwrap_or_default()
 }
 
 /// The help text without Markdown.

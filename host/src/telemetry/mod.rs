@@ -3,11 +3,16 @@
 //! The log goes to standard error, as text or as JSON, filtered by `EGRESSION_LOG`. The names of
 //! its fields are in `docs/logging.md`. [`metrics`] counts and measures, [`metrics_reference`]
 //! defines each metric, [`exposition`] renders `/metrics`, [`spans`] opens the log's spans.
+//! [`layer_cpu`], [`thread_cpu`] and [`statement_counter`] measure what the host's work costs.
 
+mod cpu_seconds;
 pub mod exposition;
+pub mod layer_cpu;
 pub mod metrics;
 pub mod metrics_reference;
 pub mod spans;
+pub mod statement_counter;
+pub mod thread_cpu;
 
 use std::io::IsTerminal;
 

@@ -14,6 +14,7 @@ use super::client_connection::Serving;
 use super::connection_bounds::ConnectionBounds;
 use super::connection_slots::{ConnectionSlots, Exceeded};
 use crate::clock::Clock;
+use crate::telemetry::layer_cpu::Layer;
 use crate::telemetry::metrics;
 
 /// Connections beyond the bounds that are open at once.
@@ -57,15 +58,16 @@ pub async fn serve(
         match slots.take(peer.ip()) {
             Ok(slot) => {
                 let connection = within.clone().serve(stream);
-                connections.spawn(async move {
+                connections.spawn(Layer::Api.measure(async move {
                     connection.await;
                     drop(slot);
-                });
+                }));
             }
             Err(exceeded) => {
                 metrics::connection_refused(exceeded.label());
                 refusals.log(exceeded, clock.mono());
-                let connection = connections.spawn(beyond.clone().serve_one(stream));
+                let connection =
+                    connections.spawn(Layer::Api.measure(beyond.clone().serve_one(stream)));
                 reserve.add(connection.abort_handle());
             }
         }

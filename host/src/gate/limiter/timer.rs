@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::telemetry::thread_cpu;
 
 /// The thread checks at least this often whether the timer still exists.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -71,7 +72,7 @@ impl Timer {
         });
         let (watched, its_clock) = (Arc::downgrade(&shared), clock.clone());
         let thread = std::thread::Builder::new()
-            .name("gate-timer".to_owned())
+            .name(thread_cpu::GATE_TIMER.to_owned())
             .spawn(move || run(&watched, &its_clock));
         if let Err(error) = &thread {
             tracing::warn!(%error, "no thread for the exact timer; limits are used slightly less");

@@ -19,6 +19,7 @@ use crate::gate::credentials::substitute::ResolvedSecrets;
 use crate::gate::exchange::{Exchange, OutgoingRequest, Response, SendError};
 use crate::gate::limiter::reservations::Reservation;
 use crate::gate::policy::destination::Destination;
+use crate::telemetry::layer_cpu::Layer;
 use crate::vault::SecretInput;
 
 /// The setting that bounds what is signed.
@@ -74,11 +75,13 @@ impl CallGate {
         let (record, request_left) = (UnsentRecord::of(&self.context, &request), Arc::clone(&left));
         // On the gate's own runtime, so that a busy guest cannot delay responses, and a guest that
         // ends does not cancel its request.
-        let sending = self
-            .context
-            .gate
-            .handle
-            .spawn(async move { Box::pin(send::send(&context, request, request_left)).await });
+        let sending =
+            self.context
+                .gate
+                .handle
+                .spawn(Layer::Gate.measure(async move {
+                    Box::pin(send::send(&context, request, request_left)).await
+                }));
         sending.await.unwrap_or_else(|error| {
             let why = format!("the host aborted the request: {error}");
             let error = if left.load(Ordering::Acquire) {

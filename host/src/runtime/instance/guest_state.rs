@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::runtime::connector_call::LogLevel;
 use crate::runtime::guest_abilities::{Abilities, NoAbilities};
 use crate::runtime::runtime_settings::RuntimeSettings;
+use crate::telemetry::layer_cpu::Layer;
 
 /// Entries of an instance's resource table: WASI's streams, pollables and the like.
 const MAX_RESOURCES: usize = 4_096;
@@ -119,7 +120,7 @@ impl GuestState {
         ability: impl Future<Output = R> + Send + 'static,
     ) -> wasmtime::Result<R> {
         self.meter.count_host_call();
-        let running = self.host.spawn(ability);
+        let running = self.host.spawn(Layer::Delivery.measure(ability));
         match tokio::time::timeout_at(self.clock.instant(self.kill_at), running).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(failed)) => {

@@ -14,6 +14,7 @@ use super::trap::trapped;
 use crate::runtime::Runtime;
 use crate::runtime::connector_call::CallEnd;
 use crate::runtime::v0_1::Contract;
+use crate::telemetry::layer_cpu::Layer;
 
 /// Calls a connector. If the caller stops waiting, the guest still runs to its end.
 pub async fn run_call<C: GuestCall>(
@@ -32,7 +33,7 @@ pub async fn run_call<C: GuestCall>(
             let _ = sender.send(end);
         }
     };
-    runtime.guests.spawn(meter, task);
+    runtime.guests.spawn(meter, Layer::Runtime.measure(task));
     receiver.await.unwrap_or_else(|_| {
         CallEnd::failed(CallError::Trapped(Problem::new(
             "guest.trap",

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::store::engine::connect;
 use crate::store::engine::sqlite::Connection;
 use crate::store::{StoreError, StoreOptions};
+use crate::telemetry::layer_cpu::Layer;
 
 #[derive(Clone, Debug)]
 pub struct Readers(Arc<Inner>);
@@ -50,7 +51,7 @@ impl Readers {
                 Some(conn) => conn,
                 None => connect::reader(&readers.file, &readers.options)?,
             };
-            let answer = question(&mut conn);
+            let answer = Layer::StoreReaders.run(|| question(&mut conn));
             readers.idle.lock().push(conn);
             drop(permit);
             answer

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rusqlite::types::Value;
 
 use crate::store::StoreError;
+use crate::telemetry::statement_counter;
 
 /// A connection to the database.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Connection(pub rusqlite::Connection);
 impl Connection {
     /// Runs statements without results.
     pub fn batch(&mut self, text: &str) -> Result<(), StoreError> {
+        statement_counter::add_one();
         Ok(self.0.execute_batch(text)?)
     }
 }
@@ -50,6 +52,7 @@ impl Query {
 
     /// Runs a change and returns the number of rows that it changed.
     pub fn execute(self, conn: &mut Connection) -> Result<u64, StoreError> {
+        statement_counter::add_one();
         let mut statement = conn.0.prepare_cached(&self.text)?;
         bind(&mut statement, self.values)?;
         // A change that returns rows, such as a pragma, would be an error of `raw_execute`.
@@ -61,6 +64,7 @@ impl Query {
     }
 
     pub fn fetch_all(self, conn: &mut Connection) -> Result<Vec<Row>, StoreError> {
+        statement_counter::add_one();
         let mut statement = conn.0.prepare_cached(&self.text)?;
         bind(&mut statement, self.values)?;
         let columns: Arc<[Box<str>]> = statement

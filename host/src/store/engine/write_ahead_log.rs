@@ -8,8 +8,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::store::engine::sqlite::{self, Connection};
+use crate::store::rows::columns;
 use crate::store::{StoreError, StoreOptions};
+use crate::telemetry::metrics;
 
+/// A page of SQLite's default size, and its head in the log.
+const FRAME_BYTES: u64 = 4096 + 24;
 /// How long a commit waits for readers of old pages.
 const READERS_WAIT_MS: u64 = 200;
 
@@ -20,6 +24,9 @@ pub struct WriteAheadLog {
     busy_timeout_ms: u64,
     /// The next attempt is due above this size.
     due_above_bytes: u64,
+    /// Frames in the log, and those moved into the database, after the last commit.
+    frames: u64,
+    moved: u64,
 }
 
 impl WriteAheadLog {
@@ -31,7 +38,27 @@ impl WriteAheadLog {
             max_bytes: options.log_max_bytes,
             busy_timeout_ms: options.busy_timeout_ms,
             due_above_bytes: options.log_max_bytes,
+            frames: 0,
+            moved: 0,
         }
+    }
+
+    /// After a commit: counts what it wrote. The log's file does not tell, because SQLite writes it
+    /// from its beginning again once all of it is in the database.
+    pub fn count(&mut self, conn: &mut Connection) {
+        let Ok(state) = sqlite::query("PRAGMA wal_checkpoint(NOOP)").fetch_one(conn) else {
+            return;
+        };
+        let count = |column| columns::count(&state, column).unwrap_or(0);
+        let (frames, moved) = (count("log"), count("checkpointed"));
+        if frames < self.frames {
+            (self.frames, self.moved) = (0, 0);
+        }
+        metrics::store_logged((frames - self.frames) * FRAME_BYTES);
+        if moved > self.moved {
+            metrics::store_checkpointed();
+        }
+        (self.frames, self.moved) = (frames, moved);
     }
 
     /// After a commit: empties the log if it is larger than its bound. A reader that stays open can

@@ -26,7 +26,7 @@ use crate::store::engine::readers::Readers;
 use crate::store::engine::sqlite::{self, Connection};
 use crate::store::engine::write_ahead_log::{self, WriteAheadLog};
 use crate::store::{StoreError, StoreOptions};
-use crate::telemetry::metrics;
+use crate::telemetry::{metrics, thread_cpu};
 
 /// How often a failing disk is tried.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -284,7 +284,7 @@ impl Writer {
         let (ended, end) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new()
-            .name("egression-store".to_owned())
+            .name(thread_cpu::STORE_WRITER.to_owned())
             .spawn(move || {
                 runtime.block_on(self.run(queues));
                 // Nobody may wait for it.
@@ -386,6 +386,7 @@ impl Writer {
         for (change, end) in group.into_iter().zip(ends) {
             change.answer(end);
         }
+        self.log.count(&mut self.tx.conn);
         self.log.keep_within_bound(&mut self.tx.conn).await;
     }
 

@@ -12,6 +12,7 @@ use crate::store::engine::statement;
 use crate::store::lifecycle::id_map::{self, remotes_of_job};
 use crate::store::rows::{ClaimRow, Pinned, columns};
 use crate::store::{Store, StoreError};
+use crate::telemetry::layer_cpu::Layer;
 
 /// The columns of [`claim`] and [`pinned`].
 const CLAIM: &str = concat!(
@@ -65,7 +66,7 @@ impl Store {
         };
         if is_first {
             let store = self.clone();
-            tokio::spawn(async move { store.read_claims().await });
+            tokio::spawn(Layer::StoreReaders.measure(async move { store.read_claims().await }));
         }
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
