@@ -10,9 +10,17 @@ use crate::{guests, setup};
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchOptions {
-    /// What to measure: `limits`, `neighbors`.
+    /// What to measure: `accept`, `parallel`, `parallel_batch`, `ordered`, `hot`, `http`,
+    /// `http_batch`, `latency`, `backlog`, `executions`, `connections`, `waiters`, `limits`,
+    /// `neighbors`; all without it.
     #[arg(long, value_name = "SCENARIO")]
-    scenario: String,
+    scenario: Option<String>,
+    /// Measure a tenth of the jobs, to try the benchmark.
+    #[arg(long)]
+    quick: bool,
+    /// Write the figures into docs/benchmarks.md.
+    #[arg(long, conflicts_with = "quick")]
+    keep: bool,
     /// The format of the figures.
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
     output: String,
@@ -36,7 +44,12 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
         "egression-bench",
     ]))?;
     let program = workspace.target().join("release").join("egression-bench");
-    let arguments = ["--scenario", &options.scenario, "--output", &options.output];
+    let mut arguments = vec!["--output", &options.output];
+    if let Some(scenario) = &options.scenario {
+        arguments.extend(["--scenario", scenario]);
+    }
+    arguments.extend(options.quick.then_some("--quick"));
+    arguments.extend(options.keep.then_some("--keep"));
     // Replaces this process, so that a signal reaches the one that has children to stop.
     Err(workspace.command(program, &arguments).exec()).context("cannot start the benchmark")
 }

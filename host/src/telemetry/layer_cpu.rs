@@ -169,7 +169,7 @@ pub fn process_ns() -> u64 {
 
 fn ns(time: Timespec) -> u64 {
     let (seconds, rest) = (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned());
-    seconds * 1_000_000_000 + u64::from(rest)
+    seconds * 1_000_000_000 + rest
 }
 
 #[cfg(test)]

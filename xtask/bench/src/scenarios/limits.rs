@@ -11,7 +11,7 @@ use egression_tests::host::TestHost;
 use egression_tests::shop::ShopProcess;
 use serde_json::{Value, json};
 
-use crate::report::Figure;
+use crate::figure::Figure;
 
 /// The share of a limit that a channel uses.
 const USED: f64 = 0.95;
@@ -85,12 +85,8 @@ pub(crate) async fn run(directory: &Path) -> Result<Vec<Figure>> {
     for (number, case) in cases().into_iter().enumerate() {
         let directory = directory.join(number.to_string());
         std::fs::create_dir(&directory)?;
-        figures.push(Figure {
-            name: case.name.to_owned(),
-            value: used(&case, &directory).await?,
-            unit: "of the limit",
-            at_least: Some(USED),
-        });
+        let used = used(&case, &directory).await?;
+        figures.push(Figure::new(case.name, used, "of the limit").at_least(USED));
     }
     Ok(figures)
 }

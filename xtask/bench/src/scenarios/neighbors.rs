@@ -18,7 +18,7 @@ use egression_tests::stopwatch::Stopwatch;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::report::Figure;
+use crate::figure::Figure;
 
 /// The share of its pace that a channel keeps.
 const KEPT: f64 = 0.9;
@@ -95,22 +95,19 @@ pub(crate) async fn run(directory: &Path) -> Result<Vec<Figure>> {
     for measured in [LIMITED, UNLIMITED] {
         bench.pace(&measured).await?;
         let mut alone = bench.pace(&measured).await?;
-        figures.push(Figure {
-            name: format!("{} alone", measured.channel),
-            value: alone,
-            unit: "jobs/s",
-            at_least: None,
-        });
+        let name = format!("{} alone", measured.channel);
+        figures.push(Figure::new(name, alone, "jobs/s"));
         for neighbor in &NEIGHBORS {
             let execution = bench.trouble(neighbor).await?;
             let beside = bench.pace(&measured).await?;
             bench.end(&execution).await?;
             let before = std::mem::replace(&mut alone, bench.pace(&measured).await?);
-            figures.push(Figure {
-                name: format!("{} next to {}", measured.channel, neighbor.name),
-                value: beside / f64::midpoint(before, alone),
-                unit: "of its pace",
-                at_least: measured.at_least,
+            let name = format!("{} next to {}", measured.channel, neighbor.name);
+            let share = beside / f64::midpoint(before, alone);
+            let share = Figure::new(name, share, "of its pace");
+            figures.push(match measured.at_least {
+                Some(least) => share.at_least(least),
+                None => share,
             });
         }
     }
