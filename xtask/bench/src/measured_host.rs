@@ -83,24 +83,13 @@ impl Delivery {
 impl MeasuredHost {
     /// Starts a host that keeps its files in the directory, with the connector.
     pub(crate) async fn start(directory: &Path, configuration: &str) -> Result<Self> {
-        let started = Self::without_connector(directory, configuration).await?;
-        started.install_connector().await?;
-        Ok(started)
-    }
-
-    /// Its jobs are accepted, and wait for the connector.
-    pub(crate) async fn without_connector(directory: &Path, configuration: &str) -> Result<Self> {
         std::fs::create_dir_all(directory)?;
         let egression = binary::egression()?;
         let mut host = TestHost::new(egression, directory.to_owned(), configuration)?;
         host.restart().await?;
+        host.install_connector(&binary::connector("bench")?).await?;
         let rest = host.rest()?;
         Ok(Self { host, rest })
-    }
-
-    pub(crate) async fn install_connector(&self) -> Result<()> {
-        let component = binary::connector("bench")?;
-        self.host.install_connector(&component).await
     }
 
     pub(crate) async fn read(&self) -> Result<Reading> {
@@ -152,6 +141,12 @@ impl MeasuredHost {
             executions.push(self.bulk(body).await?);
             usage += self.read().await?.since(&before);
         }
+        ensure!(
+            usage.accepted as usize == load.jobs,
+            "only {} of {} jobs were accepted",
+            usage.accepted,
+            load.jobs
+        );
         Ok((usage, executions))
     }
 

@@ -47,10 +47,6 @@ impl Reading {
         })
     }
 
-    pub(crate) fn ended(&self) -> f64 {
-        self.metrics.sum("egression_jobs_ended_total")
-    }
-
     pub(crate) fn unfinished(&self) -> f64 {
         self.metrics.sum("egression_jobs_unfinished")
     }
@@ -88,7 +84,8 @@ impl Usage {
         .into_iter()
         .map(|(name, value, unit)| Figure::new(format!("{prefix}{name}"), value, unit))
         .collect();
-        figures.extend(self.layers.iter().map(|(layer, seconds)| {
+        let used = self.layers.iter().filter(|(_, seconds)| **seconds > 0.0);
+        figures.extend(used.map(|(layer, seconds)| {
             Figure::new(
                 format!("{prefix}cpu {layer}"),
                 seconds * 1e6 / jobs,

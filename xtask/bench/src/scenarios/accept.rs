@@ -1,6 +1,8 @@
 //! Accepting bulk requests over HTTP, from the first byte to the durable `202`, for several sizes,
 //! and with a million jobs waiting.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::Setting;
@@ -34,10 +36,12 @@ pub(crate) async fn run(setting: &Setting<'_>) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// A host that delivers nothing: it has no connector.
-async fn started(directory: &std::path::Path) -> Result<MeasuredHost> {
+/// A host that delivers nothing: its channel is paused.
+async fn started(directory: &Path) -> Result<MeasuredHost> {
     let configuration = Delivery::nothing(1).configuration();
-    MeasuredHost::without_connector(directory, &configuration).await
+    let host = MeasuredHost::start(directory, &configuration).await?;
+    host.pause().await?;
+    Ok(host)
 }
 
 async fn accept(host: &MeasuredHost, jobs: usize, prefix: &str) -> Result<Vec<Figure>> {
