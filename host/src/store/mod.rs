@@ -2,8 +2,9 @@
 //! SQLite.
 //!
 //! One writer groups changes into transactions (`BEGIN IMMEDIATE`, `synchronous=FULL`) and answers
-//! after the commit. Reads use short-lived reader connections. Database work runs in its own tasks:
-//! dropping a caller's future never cancels a statement.
+//! after the commit; intents and settlements that meet are one change. The writer has a thread of
+//! its own, and reads use short-lived reader connections on threads for blocking work: dropping a
+//! caller's future never cancels a statement.
 //!
 //! - `engine`: opening, the writer, connections, recovery
 //! - `submission`: executions come in, staged and sealed

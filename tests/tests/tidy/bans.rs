@@ -12,7 +12,7 @@ struct Ban {
 }
 
 const SQL: Ban = Ban {
-    words: &["sqlx::"],
+    words: &["sqlx::", "rusqlite::"],
     folders: &["host/src", "host/core/src", "host/sandbox/src"],
     except: &["host/src/store/"],
 };
@@ -42,6 +42,7 @@ const IMPURE: Ban = Ban {
     words: &[
         "tokio",
         "sqlx",
+        "rusqlite",
         "wasmtime",
         "axum",
         "reqwest",
