@@ -18,7 +18,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 /// One outermost poll of this many is measured.
-const SAMPLED: u32 = 16;
+const SAMPLED: u32 = 32;
 
 /// A part of the host that uses CPU time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]

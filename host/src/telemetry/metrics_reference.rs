@@ -243,7 +243,7 @@ pub(super) const ALL: [Metric; 28] = [
         "CPU time of the host. `layer`: `api`; `dispatch`; `delivery`; `runtime` (guests); `gate`; \
          `store_readers` and `store_writer`, with SQLite's threads (Linux); `other` (connections, \
          compilation, the log). All layers together are the time of the process. The shares of the \
-         layers are estimates from a sixteenth of their work.",
+         layers are estimates from one poll in 32.",
     ),
     metric(
         name::BUILD_INFO,

@@ -27,9 +27,10 @@ pub(crate) async fn run(setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let mut configuration = delivery.configuration();
     configuration.push_str(&delivery.channel(IDLE, ""));
     configuration.push_str(&delivery.connection(SUBSCRIPTION, IDLE));
-    let host = MeasuredHost::start(setting.directory, &configuration).await?;
+    let mut host = MeasuredHost::start(setting.directory, &configuration).await?;
     drain::warm_up(&host).await?;
     let idle = idle_execution(&host).await?;
+    host.resting = 1.0;
     let load = Load::of(setting.scale.of(JOBS));
     let mut rates = Vec::new();
     for waits in [false, true, false] {
