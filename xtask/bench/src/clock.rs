@@ -1,7 +1,7 @@
 //! The clocks of the measurements.
 //!
-//! The monotonic clock is the same in all processes, so that the arrival at the sink can be compared
-//! with the moment of sending.
+//! The monotonic clock is the same in all processes, so that the arrival at the sink can be
+//! compared with the moment of sending.
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 

@@ -1,7 +1,7 @@
 //! The benchmark: measures the whole product, with real processes and real HTTP.
 //!
-//! A scenario is one file in [`scenarios`]. It returns [`figure::Figure`]s; a figure that misses its
-//! goal makes the exit code 2. Without figures, the exit code is 1. `docs/benchmarks.md` explains
+//! A scenario is one file in [`scenarios`]. It returns [`figure::Figure`]s; a figure that misses
+//! its goal makes the exit code 2. Without figures, the exit code is 1. `docs/benchmarks.md` explains
 //! the figures and keeps them.
 #![expect(
     clippy::print_stdout,

@@ -403,7 +403,7 @@ impl Writer {
             sqlite::query("DELETE FROM meta WHERE name = 'space_probe'").execute(&mut self.tx.conn)
         }
         .await;
-        match end{
+        match end {
             Ok(_) => self.published.set_failure(None),
             Err(error) if error.is_of_disk() => self.published.set_failure(Some(error)),
             Err(error) => tracing::warn!(%error, "the disk was not checked"),

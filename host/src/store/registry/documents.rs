@@ -466,9 +466,7 @@ async fn delete(
     let own = format!("DELETE FROM {} WHERE id = ?1", name.kind().into_str());
     let deletes = owned.iter().map(|delete| (*delete).to_owned()).chain([own]);
     for delete in deletes {
-        sqlite::query(delete)
-            .bind(old.id)
-            .execute(&mut tx.conn)?;
+        sqlite::query(delete).bind(old.id).execute(&mut tx.conn)?;
     }
     Ok(())
 }

@@ -69,7 +69,8 @@ async fn prepare(conn: &mut SqliteConnection, database: &Path) -> Result<Vec<Tab
         .await?;
     let schema = sqlx::query(
         "SELECT type, name, sql FROM host.sqlite_schema
-         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'table' DESC",
+         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'table' \
+         DESC",
     )
     .fetch_all(&mut *conn)
     .await?;

@@ -1,5 +1,5 @@
-//! A million jobs that wait over 100,000 partition keys: what a delivery, the status, the memory and
-//! a start cost with them, next to a store that has only the delivered jobs.
+//! A million jobs that wait over 100,000 partition keys: what a delivery, the status, the memory
+//! and a start cost with them, next to a store that has only the delivered jobs.
 
 use anyhow::{Result, ensure};
 use egression_tests::follow;

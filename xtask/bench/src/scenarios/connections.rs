@@ -20,7 +20,8 @@ const JOBS: usize = 50_000;
 /// Of subscriptions, and of channels. Each subscription has a connection to each channel.
 const SIDE: usize = 100;
 const GOAL: f64 = 1.3;
-const LIMITS: &str = "limits = [{ kind = \"token_bucket\", rate = 1000000, burst = 1000000, scope = \"connection\" }]\n";
+const LIMITS: &str = "limits = [{ kind = \"token_bucket\", rate = 1000000, burst = 1000000, \
+    scope = \"connection\" }]\n";
 
 pub(crate) async fn run(setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let jobs = setting.scale.of(JOBS);

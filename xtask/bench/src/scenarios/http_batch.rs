@@ -1,4 +1,5 @@
-//! One POST per 100 jobs, through the connector and the gate, to a destination that answers at once.
+//! One POST per 100 jobs, through the connector and the gate, to a destination that answers at
+//! once.
 
 use anyhow::Result;
 
