@@ -1,8 +1,8 @@
 //! The benchmark: measures the whole product, with real processes and real HTTP.
 //!
 //! A scenario is one file in [`scenarios`]. It returns [`figure::Figure`]s; a figure that misses
-//! its goal makes the exit code 2. Without figures, the exit code is 1. `docs/benchmarks.md` explains
-//! the figures and keeps them.
+//! its goal makes the exit code 2. Without figures, the exit code is 1. `docs/benchmarks.md`
+//! explains the figures and keeps them.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
