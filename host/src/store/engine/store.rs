@@ -100,6 +100,7 @@ impl Store {
             .write(1, |_| Box::pin(async { panic!("a defect") }))
             .await;
         assert!(broken.is_err());
+        self.writer_ended().await;
     }
 
     /// Waits for queued changes, moves the log into the database, and closes it. Later calls return
