@@ -55,6 +55,7 @@ pub struct SourceDocument {
     pub auth: Option<AuthDocument>,
     /// Limits on requests to the source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32)]
     pub limits: Vec<LimitDocument>,
     /// Non-public address ranges that the host may connect to: `127.0.0.1/32`, `10.0.0.0/8`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -128,6 +129,7 @@ pub struct ChannelDocument {
     pub retry: RetryRules,
     /// Limits on requests to the destination.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32)]
     pub limits: Vec<LimitDocument>,
     /// The longest time for which the destination can close a limit or postpone a job, in
     /// milliseconds; at most 31 days. A longer `Retry-After` counts as this.
@@ -201,6 +203,7 @@ pub struct ConnectionDocument {
     pub auth: Option<AuthDocument>,
     /// Limits in addition to the channel's. All apply at once, so they can only tighten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32)]
     pub limits: Vec<LimitDocument>,
     /// Hosts that the connector may reach in addition to the hosts in its settings:
     /// `https://shop.example`, `https://*.shop.example:8443`. A host that the connector's manifest

@@ -142,17 +142,22 @@ impl Query {
         cursor.map(|text| list.name(&text)).transpose()
     }
 
-    /// All `PREFIX.name=value` pairs.
-    pub fn pairs(&mut self, prefix: &str) -> Context {
+    /// All `PREFIX.name=value` pairs. Errors: 400 for more than `most`.
+    pub fn pairs(&mut self, prefix: &str, most: usize) -> Result<Context, ApiError> {
         let strip = |name: &str| {
             name.strip_prefix(prefix)
                 .and_then(|n| n.strip_prefix('.'))
                 .map(str::to_owned)
         };
         let found = self.pairs.extract_if(.., |(name, _)| strip(name).is_some());
-        found
+        let found: Context = found
             .filter_map(|(name, value)| strip(&name).map(|n| (n, value)))
-            .collect()
+            .collect();
+        if found.len() > most {
+            let detail = format!("expected at most {most} pairs");
+            return Err(ApiError::parameter(prefix, "invalid_value", detail));
+        }
+        Ok(found)
     }
 
     /// Refuses the parameters that were not taken. Errors: 400 that names each.
@@ -187,7 +192,7 @@ mod tests {
         assert_eq!(query.list("state"), ["failed", "rejected", "unknown"]);
         assert_eq!(query.limit().unwrap(), 7);
         assert_eq!(
-            query.pairs("context"),
+            query.pairs("context", 2).unwrap(),
             Context::from([
                 ("run".into(), "2026-11-21".into()),
                 ("a".into(), "b c".into())
@@ -208,6 +213,8 @@ mod tests {
         ] {
             assert_eq!(query(text).limit().unwrap_err().status(), 400, "{text}");
         }
+        let many = query("context.a=1&context.b=2").pairs("context", 1);
+        assert_eq!(many.unwrap_err().status(), 400);
         assert_eq!(query("").limit().unwrap(), 100);
         assert!(query("f=yes").flag("f").is_err());
         assert!(query("f=true").flag("f").unwrap());

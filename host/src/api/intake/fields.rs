@@ -16,7 +16,7 @@ pub const MAX_OBJECT_ID_BYTES: usize = 512;
 /// The longest partition key and `client_ref` in bytes.
 pub const MAX_WORD_BYTES: usize = 200;
 /// Pairs of a context, including those of the execution.
-const MAX_CONTEXT_PAIRS: usize = 10;
+pub const MAX_CONTEXT_PAIRS: usize = 10;
 /// The longest name or value in a context, in bytes.
 const MAX_CONTEXT_BYTES: usize = 256;
 /// Errors reported per submission; the rest is counted.

@@ -90,9 +90,8 @@ impl Intake {
     pub fn new(state: ApiState, caller: Caller, head: Head) -> Result<Self, ApiError> {
         let (backlog, max) = (state.store.backlog(), state.settings.backlog_max);
         if backlog >= max {
-            let detail = format!(
-                "{backlog} jobs are unfinished; the limit is {max} (bound `api.backlog_max`)"
-            );
+            // The number of all tenants' jobs is none of a tenant's business.
+            let detail = format!("{max} or more jobs are unfinished (bound `api.backlog_max`)");
             return Err(ApiError::busy("backlog_full", detail, 10));
         }
         let catalogue = state.configuration.catalogue();

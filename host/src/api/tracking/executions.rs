@@ -15,6 +15,7 @@ use crate::api::http::page::{self, Page};
 use crate::api::http::prefer::Preferences;
 use crate::api::http::problem::{ApiError, ApiResult};
 use crate::api::http::query::Query;
+use crate::api::intake::fields::MAX_CONTEXT_PAIRS;
 use crate::api::middleware::auth::Caller;
 use crate::api::state::ApiState;
 use crate::store::rows::{ExecutionFilter, ExecutionStatus};
@@ -118,7 +119,7 @@ pub async fn list_executions(
     let limit = query.limit()? as usize;
     let cursor = query.cursor(List::Executions)?;
     let named = query.take("subscription")?;
-    let context = query.pairs("context");
+    let context = query.pairs("context", MAX_CONTEXT_PAIRS)?;
     query.finish()?;
     let all_done = statuses.iter().all(|status| status.is_done());
     let none_done = statuses.iter().all(|status| !status.is_done());

@@ -14,9 +14,15 @@ const MAX_PERIOD_MS: u64 = 366 * 24 * 60 * 60 * 1000;
 /// The shortest window with an anchor: clocks agree only within some milliseconds.
 const MIN_FIXED_WINDOW_MS: u64 = 1000;
 const MAX_REQUESTS: u64 = u32::MAX as u64;
+/// The most limits of a document: each request acquires all of them, and they cost all tenants.
+const MAX_LIMITS: usize = 32;
 
 /// The problems of the limits at `/limits`. `shared`: other documents may share them.
 pub(super) fn limits(limits: &[LimitDocument], shared: bool) -> Vec<Issue> {
+    if limits.len() > MAX_LIMITS {
+        let detail = format!("expected at most {MAX_LIMITS} limits");
+        return vec![Issue::new("/limits", "too_many", detail)];
+    }
     let mut issues = Vec::new();
     let mut seen = BTreeSet::new();
     for (index, limit) in limits.iter().enumerate() {

@@ -141,6 +141,19 @@ fn limit_without_room_is_refused() {
 }
 
 #[test]
+fn limits_of_a_document_are_few() {
+    let limits = |count: usize| {
+        let limit = json!({"kind": "window", "max": 1, "window_ms": 1000});
+        json!({"limits": vec![limit; count]})
+    };
+    assert_eq!(
+        found(&connection_with(limits(33))),
+        [("/limits", "too_many")]
+    );
+    assert_eq!(found(&connection_with(limits(32))), []);
+}
+
+#[test]
 fn fixed_window_needs_an_instant_and_at_least_a_second() {
     let limits = json!({"limits": [
         {"kind": "window", "max": 1, "window_ms": 86_400_000, "anchor": "midnight"},
