@@ -52,7 +52,10 @@ impl Readers {
                 None => connect::reader(&readers.file, &readers.options)?,
             };
             let answer = Layer::StoreReaders.run(|| question(&mut conn));
-            readers.idle.lock().push(conn);
+            // A question that ended inside its transaction would spoil the next one's.
+            if conn.0.is_autocommit() {
+                readers.idle.lock().push(conn);
+            }
             drop(permit);
             answer
         });

@@ -236,3 +236,16 @@ async fn job_that_cannot_be_read_fails_its_own_claim_only() {
     assert_eq!(read.unwrap().len(), 1);
     assert!(matches!(refused, Err(StoreError::Corrupt(_))));
 }
+
+#[tokio::test]
+async fn reader_left_in_a_transaction_is_not_used_again() {
+    let world = World::new().await;
+    for _ in 0..8 {
+        let left = world
+            .store
+            .read_statement(|conn| Box::pin(async move { conn.batch("BEGIN") }));
+        left.await.unwrap();
+        let count = world.column("SELECT count(*) FROM job").await;
+        assert_eq!(count, [0]);
+    }
+}
