@@ -46,7 +46,7 @@ impl Audience {
         }
     }
 
-    /// What a member may see of it: everybody, or only its own name.
+    /// The part of it that a member may see: `*`, or the member's own name.
     pub fn seen_by(&self, subscription: &str) -> Self {
         match self {
             Self::Everybody => Self::Everybody,

@@ -42,7 +42,7 @@ thread_local! {
     static DRAWN: Cell<u32> = const { Cell::new(0x9E37_79B9) };
 }
 
-/// What a thread polls.
+/// The state of a thread: the layer whose future it polls, if that poll is measured.
 #[derive(Clone, Copy)]
 enum Current {
     /// Nothing.

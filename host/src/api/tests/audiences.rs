@@ -1,4 +1,4 @@
-//! Who may use a source or a channel: for everybody else they do not exist.
+//! Who may use a source or a channel. To everyone else, it does not exist.
 
 use super::harness::*;
 

@@ -17,9 +17,9 @@ use super::wasm_engine::{
 /// The memory of all instances together.
 #[derive(Debug)]
 pub struct TotalMemory {
-    /// What each instance gets in any case.
+    /// Each instance always gets this much.
     share_bytes: usize,
-    /// What instances that need more get together.
+    /// Instances that need more than their share divide this among them.
     common_bytes: usize,
     common_used: AtomicUsize,
 }
@@ -50,7 +50,7 @@ pub struct GuestMemory {
     total: Arc<TotalMemory>,
     max_bytes: usize,
     used_bytes: usize,
-    /// What it took from the common half.
+    /// How much of it came from the common half.
     taken_bytes: usize,
     refused: Option<MemoryRefusal>,
 }

@@ -76,7 +76,7 @@ struct Size {
     instances: u64,
 }
 
-/// What one component instantiates.
+/// The instances that one component makes.
 #[derive(Default)]
 struct Instances {
     core: u64,

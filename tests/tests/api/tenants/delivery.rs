@@ -1,4 +1,4 @@
-//! What is delivered: nothing from a source or an execution of another tenant.
+//! A tenant's deliveries contain nothing from another tenant's source or execution.
 
 use anyhow::Result;
 use egression_tests::follow;

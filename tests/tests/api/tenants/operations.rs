@@ -1,5 +1,5 @@
-//! What each operation of the API needs, and which parts of its request name something. An
-//! operation without an entry fails the walk until its author states here whom it serves.
+//! The role that each operation of the API requires, and the parts of its request that name
+//! something. An operation without an entry fails the walk until its author adds one.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub enum Needs {
     Operator,
 }
 
-/// What a part of a request names.
+/// The kind of thing that a part of a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
     Subscription,
@@ -47,7 +47,7 @@ pub enum Body {
 pub struct Operation {
     pub id: &'static str,
     pub needs: Needs,
-    /// What the path names, in order.
+    /// The kinds of things that the path names, in order.
     pub path: &'static [Name],
     /// The query parameters that name something.
     pub query: &'static [(&'static str, Name)],
