@@ -238,30 +238,30 @@ impl Queues {
         tokio::select! {
             biased;
             Some(change) = self.first.recv() => group.push(change),
-            message = self.rest.recv() => self.add(message?, &mut group),
+            message = self.rest.recv() => group.extend(self.change(message?)),
         }
         while let Ok(change) = self.first.try_recv() {
             group.push(change);
         }
-        let count = |group: &[Box<dyn Change>]| -> usize {
-            group.iter().map(|change| change.rows().max(1)).sum()
-        };
-        while count(&group) < rows
+        let mut taken: usize = group.iter().map(|change| change.rows().max(1)).sum();
+        while taken < rows
             && let Ok(message) = self.rest.try_recv()
         {
-            self.add(message, &mut group);
+            if let Some(change) = self.change(message) {
+                taken += change.rows().max(1);
+                group.push(change);
+            }
         }
         Some(group)
     }
 
-    fn add(&mut self, message: Option<Box<dyn Change>>, group: &mut Vec<Box<dyn Change>>) {
-        match message {
-            Some(change) => group.push(change),
-            None => {
-                self.first.close();
-                self.rest.close();
-            }
+    /// The change of a message. A message without one closes the queues.
+    fn change(&mut self, message: Option<Box<dyn Change>>) -> Option<Box<dyn Change>> {
+        if message.is_none() {
+            self.first.close();
+            self.rest.close();
         }
+        message
     }
 }
 
